@@ -1,0 +1,63 @@
+"""YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
+
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dacite
+import yaml
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], data: Any, where: str) -> T:
+    """Build a dataclass from plain data.
+
+    Raises:
+        ConfigError: Not a mapping, an unknown or missing key, a wrong type; `where` names the file.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected a mapping of settings")
+    try:
+        return dacite.from_dict(
+            cls, data, dacite.Config(strict=True, type_hooks={float: _number}, cast=[tuple])
+        )
+    except dacite.DaciteError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def load_yaml(cls: type[T], path: Path) -> T:
+    """Read a dataclass from a YAML file.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or does not fit `cls`.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(f"{path} is not a YAML file") from None
+    return from_dict(cls, data, str(path))
+
+
+def to_yaml(config: Any) -> str:
+    """Write a dataclass as YAML."""
+    assert is_dataclass(config) and not isinstance(config, type)
+    return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def _number(value: Any) -> Any:
+    """YAML reads ``1e-3`` as text and ``1`` as int where a float is meant."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return float(value) if isinstance(value, int) else value

@@ -1,0 +1,17 @@
+"""The prior: hierarchical VAEs from a plain VAE to VD-VAE."""
+
+from .config import HVAEConfig
+from .gaussian import DiagonalGaussian, GlobalNoise, Noise, SeededNoise
+from .likelihood import DiscretizedLogisticMixture
+from .model import ELBO, HVAE
+
+__all__ = [
+    "ELBO",
+    "HVAE",
+    "DiagonalGaussian",
+    "DiscretizedLogisticMixture",
+    "GlobalNoise",
+    "HVAEConfig",
+    "Noise",
+    "SeededNoise",
+]

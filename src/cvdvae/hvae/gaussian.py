@@ -1,0 +1,116 @@
+"""Diagonal Gaussians and the noise they are sampled with."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Noise(Protocol):
+    """A source of random numbers in the shape, dtype and device of another tensor."""
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1)."""
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(0, 1), kept away from both ends by 1e-5."""
+
+
+class GlobalNoise:
+    """PyTorch's global generator: for training, where nobody asks which sample drew what."""
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1)."""
+        return torch.randn_like(like)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5)."""
+        return torch.rand_like(like).mul_(1 - 2e-5).add_(1e-5)
+
+
+class SeededNoise:
+    """One generator per sample, so that a sample does not depend on the batch it is drawn in.
+
+    The numbers are drawn on the CPU and then moved, so they are the same on every device.
+
+    Args:
+        seed: Seed of the whole set of samples, not negative.
+        indices: Which samples of that set the batch holds: element n draws from a generator of its
+            own, made from ``(seed, indices[n])``.
+
+    Example:
+        >>> like = torch.empty(2, 3)
+        >>> both = SeededNoise(0, [0, 1]).normal(like)
+        >>> torch.equal(both[1:], SeededNoise(0, [1]).normal(like[:1]))
+        True
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+        self.generators = [
+            torch.Generator().manual_seed(
+                int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] >> 1)
+            )
+            for i in indices
+        ]
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1); `like` has one row for every index."""
+        shape = like.shape[1:]
+        rows = [torch.randn(shape, generator=g) for g in self.generators]
+        return torch.stack(rows).to(like)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5); `like` has one row for every index."""
+        shape = like.shape[1:]
+        rows = [torch.rand(shape, generator=g) for g in self.generators]
+        return torch.stack(rows).mul_(1 - 2e-5).add_(1e-5).to(like)
+
+
+class DiagonalGaussian(NamedTuple):
+    """``N(mean, diag(exp(log_std))²)``, one per element of the batch.
+
+    Attributes:
+        mean: Means, ``(N, C, H, W)``.
+        log_std: Natural logarithms of the standard deviations, ``(N, C, H, W)``.
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    @classmethod
+    def from_channels(cls, statistics: Tensor) -> "DiagonalGaussian":
+        """Split ``(N, 2C, H, W)``: first the means, then the log standard deviations."""
+        return cls(*statistics.chunk(2, dim=1))
+
+    def relative_to(self, base: "DiagonalGaussian") -> "DiagonalGaussian":
+        """Read self as differences to `base`: its mean is in standard deviations of `base`.
+
+        ``N(μ_b + σ_b μ, (σ_b σ)²)``; ``mean = log_std = 0`` is `base` itself.
+        """
+        mean = base.mean + base.log_std.exp() * self.mean
+        return DiagonalGaussian(mean, base.log_std + self.log_std)
+
+    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
+        """``mean + temperature · std · ε``; at temperature 0 no noise is drawn."""
+        if temperature == 0:
+            return self.mean
+        return self.mean + temperature * self.log_std.exp() * noise.normal(self.mean)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of z in nats, summed over all but the batch: ``(N,)``."""
+        standardized = (z - self.mean) * torch.exp(-self.log_std)
+        terms = -0.5 * standardized**2 - self.log_std - 0.5 * math.log(2 * math.pi)
+        return terms.flatten(1).sum(1)
+
+    def kl(self, other: "DiagonalGaussian") -> Tensor:
+        """``KL(self ‖ other)`` in nats, summed over all but the batch: ``(N,)``.
+
+        ``log σ_p − log σ_q + (σ_q² + (μ_q − μ_p)²) / 2σ_p² − 1/2`` per dimension.
+        """
+        ratio = torch.exp(2 * (self.log_std - other.log_std))
+        shift = (self.mean - other.mean) * torch.exp(-other.log_std)
+        terms = other.log_std - self.log_std + 0.5 * (ratio + shift**2 - 1)
+        return terms.flatten(1).sum(1)

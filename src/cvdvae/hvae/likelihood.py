@@ -1,0 +1,128 @@
+"""The discretized mixture of logistics, the likelihood p(x|z) of the very deep VAE.
+
+A logistic of mean μ and scale s has the distribution function ``σ((v − μ)/s)``. A pixel value is one
+of 2^bits levels, ``v_j = −1 + 2j / (2^bits − 1)``; level j has the mass between ``v_j ± h``,
+``h = 1 / (2^bits − 1)``, and the first and last level also have the tails (Salimans et al. 2017,
+PixelCNN++). Colours are not independent: within a component the mean of green depends linearly on
+red, that of blue on red and green.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .gaussian import Noise
+
+
+class Mixture(NamedTuple):
+    """Parameters of the mixture for K components.
+
+    Attributes:
+        logits: Unnormalized log weights, ``(N, K, H, W)``.
+        means: Means before the dependence between colours, ``(N, 3, K, H, W)``.
+        log_scales: Natural logarithms of the scales, at least −7, ``(N, 3, K, H, W)``.
+        coefficients: Green on red, blue on red, blue on green, in (−1, 1), ``(N, 3, K, H, W)``.
+    """
+
+    logits: Tensor
+    means: Tensor
+    log_scales: Tensor
+    coefficients: Tensor
+
+    @classmethod
+    def from_channels(cls, parameters: Tensor) -> "Mixture":
+        """Read ``(N, 10 K, H, W)``: K logits, then K means, K scales, K coefficients per colour."""
+        n, channels, height, width = parameters.shape
+        k = channels // 10
+        per_colour = parameters[:, k:].reshape(n, 3, 3, k, height, width)
+        means, log_scales, coefficients = per_colour.unbind(2)
+        return cls(parameters[:, :k], means, log_scales.clamp(min=-7), torch.tanh(coefficients))
+
+    def conditional_means(self, v: Tensor) -> Tensor:
+        """Means of each colour given the preceding ones, v of ``(N, 3, 1 or K, H, W)``."""
+        red, green, blue = self.means.unbind(1)
+        green_on_red, blue_on_red, blue_on_green = self.coefficients.unbind(1)
+        green = green + green_on_red * v[:, 0]
+        blue = blue + blue_on_red * v[:, 0] + blue_on_green * v[:, 1]
+        return torch.stack([red, green, blue], dim=1)
+
+
+class DiscretizedLogisticMixture:
+    """p(x|z) for images of `bits` bits per colour.
+
+    Args:
+        bits: Bits per colour that are modelled. The images keep 8: level j of fewer bits stands for
+            the 8-bit values ``j · 2^(8−bits) …`` and is shown as their middle.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        self.last_level = 2**bits - 1
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Level of every value of an image in [0, 1]: whole numbers 0 … 2^bits − 1 as float."""
+        eight_bit = torch.round(x * 255).clamp(0, 255)
+        return torch.floor(eight_bit / 2 ** (8 - self.bits))
+
+    def to_image(self, v: Tensor) -> Tensor:
+        """Values in [−1, 1] to an image in [0, 1], the inverse of `levels` up to rounding."""
+        step = 2 ** (8 - self.bits)
+        level = (v.clamp(-1, 1) + 1) / 2 * self.last_level
+        return (level * step + (step - 1) / 2) / 255
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Log-probability of an image, in nats.
+
+        The mass of a level is ``σ(a) − σ(b) = σ(a) σ(−b) (1 − e^(b−a))``, whose logarithm is stable
+        for every a > b; without the factor of the missing edge it holds for the two tails too.
+
+        Args:
+            parameters: Channels of the network, ``(N, 10 K, H, W)``.
+            x: Images in [0, 1], ``(N, 3, H, W)``.
+
+        Returns:
+            Sum over colours and pixels, ``(N,)``.
+        """
+        mixture = Mixture.from_channels(parameters)
+        level = self.levels(x).unsqueeze(2)
+        v = level * (2 / self.last_level) - 1
+        is_first, is_last = level == 0, level == self.last_level
+        half_bin = 1 / self.last_level
+        inverse_scale = torch.exp(-mixture.log_scales)
+        centred = v - mixture.conditional_means(v)
+        below_upper_edge = F.logsigmoid(inverse_scale * (centred + half_bin))
+        above_lower_edge = F.logsigmoid(inverse_scale * (half_bin - centred))
+        between = torch.log(-torch.expm1(-2 * half_bin * inverse_scale))
+        log_mass = (
+            below_upper_edge.masked_fill(is_last, 0)
+            + above_lower_edge.masked_fill(is_first, 0)
+            + between.masked_fill(is_first | is_last, 0)
+        )
+        log_weights = F.log_softmax(mixture.logits, dim=1)
+        return torch.logsumexp(log_mass.sum(1) + log_weights, dim=1).sum((1, 2))
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Mean of the mixture as an image in [0, 1], ``(N, 3, H, W)``: clean, without pixel noise."""
+        mixture = Mixture.from_channels(parameters)
+        # Blue depends on green's conditional mean, which only the first pass makes.
+        v = mixture.conditional_means(mixture.conditional_means(mixture.means))
+        weights = torch.softmax(mixture.logits, dim=1).unsqueeze(1)
+        return self.to_image((weights * v).sum(2))
+
+    def sample(self, parameters: Tensor, noise: Noise) -> Tensor:
+        """Draw an image in [0, 1], ``(N, 3, H, W)``."""
+        mixture = Mixture.from_channels(parameters)
+        gumbel = -torch.log(-torch.log(noise.uniform(mixture.logits)))
+        component = torch.argmax(mixture.logits + gumbel, dim=1, keepdim=True).unsqueeze(1)
+        component = component.expand(-1, 3, -1, -1, -1)
+        means, log_scales, coefficients = (
+            t.gather(2, component).squeeze(2) for t in mixture[1:]
+        )
+        u = noise.uniform(means)
+        v = means + torch.exp(log_scales) * (torch.log(u) - torch.log1p(-u))
+        red = v[:, 0].clamp(-1, 1)
+        green = (v[:, 1] + coefficients[:, 0] * red).clamp(-1, 1)
+        blue = v[:, 2] + coefficients[:, 1] * red + coefficients[:, 2] * green
+        return self.to_image(torch.stack([red, green, blue], dim=1))

@@ -1,0 +1,227 @@
+"""The hierarchical VAE: a bottom-up pass, a top-down pass and a likelihood.
+
+::
+
+    p(z) = p(z_0) ∏ p(z_l | z_<l)         q(z|x) = q(z_0|x) ∏ q(z_l | z_<l, x)
+    log p(x) ≥ E_q [ log p(x|z) ] − Σ_l E_q [ KL( q(z_l | z_<l, x) ‖ p(z_l | z_<l) ) ]
+
+(Kingma & Welling 2013 for one group, Sønderby et al. 2016 for a few, Child 2021 for many.)
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .bottom_up import BottomUp
+from .config import HVAEConfig, encoder_resolutions, parse_bottom_up
+from .gaussian import DiagonalGaussian, GlobalNoise, Noise
+from .likelihood import DiscretizedLogisticMixture
+from .top_down import TopDown
+
+
+class ELBO(NamedTuple):
+    """The terms of the evidence lower bound, in nats.
+
+    Attributes:
+        log_likelihood: ``log p(x|z)`` for the drawn z, ``(N,)``.
+        kl: ``KL(q(z_l | z_<l, x) ‖ p(z_l | z_<l))``, ``(N, L)``.
+        dims: Number of colour values in one image, the divisor of bits/dim.
+    """
+
+    log_likelihood: Tensor
+    kl: Tensor
+    dims: int
+
+    @property
+    def nats(self) -> Tensor:
+        """The bound itself, ``(N,)``."""
+        return self.log_likelihood - self.kl.sum(1)
+
+    @property
+    def bits_per_dim(self) -> Tensor:
+        """The negative bound in bits/dim, ``(N,)``: lower is better."""
+        return -self.nats / (self.dims * math.log(2))
+
+    @property
+    def kl_bits_per_dim(self) -> Tensor:
+        """The part of every group in bits/dim, ``(N, L)``."""
+        return self.kl / (self.dims * math.log(2))
+
+
+class HVAE(nn.Module):
+    """A hierarchical VAE of the very deep kind.
+
+    Images are float in [0, 1], ``(N, 3, image_size, image_size)``. Latents are a list of tensors
+    z_0 … z_{L-1}, each ``(N, z_channels, r_l, r_l)``.
+
+    Args:
+        config: The architecture.
+    """
+
+    def __init__(self, config: HVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        specs = parse_bottom_up(config.encoder)
+        self.bottom_up = BottomUp(
+            specs,
+            {r: config.width_at(r) for r in encoder_resolutions(specs)},
+            3 * config.patch_size**2,
+            config.bottleneck,
+            config.activation,
+        )
+        self.top_down = TopDown(config)
+        top_width = config.width_at(config.image_size // config.patch_size)
+        self.gain = nn.Parameter(torch.ones(1, top_width, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(1, top_width, 1, 1))
+        self.out_conv = nn.Conv2d(top_width, 10 * config.mixtures * config.patch_size**2, 1)
+        nn.init.zeros_(self.out_conv.bias)  # type: ignore[arg-type]
+        self.likelihood = DiscretizedLogisticMixture(config.bits)
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def groups(self) -> int:
+        """Number of latent groups L."""
+        return len(self.config.group_resolutions)
+
+    def check_images(self, x: Tensor) -> None:
+        """Refuse what is not a batch of images of this model's size with values in [0, 1].
+
+        Raises:
+            InputError: Wrong shape or dtype, a NaN, or a value outside [0, 1].
+        """
+        size = self.config.image_size
+        if not torch.is_floating_point(x) or tuple(x.shape[1:]) != (3, size, size):
+            raise InputError(f"expected float images of shape (N, 3, {size}, {size}), "
+                             f"not {x.dtype} {tuple(x.shape)}")
+        if not bool(((x >= 0) & (x <= 1)).all()):
+            raise InputError("image values must be in [0, 1], without NaN")
+
+    def activations(self, x: Tensor) -> dict[int, Tensor]:
+        """Bottom-up activations of the images, by resolution."""
+        h = (x - self.config.input_mean) / self.config.input_std
+        h = F.pixel_unshuffle(h, self.config.patch_size)
+        out: dict[int, Tensor] = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
+        return out
+
+    def parameters_of_x(self, h: Tensor) -> Tensor:
+        """Parameters of p(x|z) from the last top-down state: ``(N, 10 · mixtures, H, W)``."""
+        return F.pixel_shuffle(self.out_conv(h * self.gain + self.bias), self.config.patch_size)
+
+    def elbo(self, x: Tensor, noise: Noise | None = None) -> ELBO:
+        """The evidence lower bound with one draw z ~ q(z|x).
+
+        Args:
+            x: Images in [0, 1], ``(N, 3, image_size, image_size)``.
+            noise: Source of the draw; PyTorch's global generator by default.
+        """
+        noise = noise or GlobalNoise()
+        blocks, activations = self.top_down.latent_blocks, self.activations(x)
+        kl = []
+
+        def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
+            block = blocks[group]
+            q = block.posterior_of(h, activations[block.spec.resolution])
+            kl.append(q.kl(prior))
+            return q.sample(noise)
+
+        parameters = self.parameters_of_x(self.top_down(pick, len(x)))
+        return ELBO(self.likelihood.log_prob(parameters, x), torch.stack(kl, 1), x[0].numel())
+
+    def encode(self, x: Tensor, noise: Noise | None = None, temperature: float = 1.0,
+               groups: int | None = None) -> list[Tensor]:
+        """Draw the first `groups` latents (all by default) from q(z|x); temperature 0: its means."""
+        self.check_images(x)
+        noise = noise or GlobalNoise()
+        blocks, activations = self.top_down.latent_blocks, self.activations(x)
+        latents: list[Tensor] = []
+
+        def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
+            block = blocks[group]
+            q = block.posterior_of(h, activations[block.spec.resolution])
+            latents.append(q.sample(noise, temperature))
+            return latents[-1]
+
+        self.top_down(pick, len(x), groups)
+        return latents
+
+    def decode(
+        self,
+        latents: Sequence[Tensor],
+        batch: int | None = None,
+        temperature: float | Sequence[float] = 1.0,
+        noise: Noise | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Draw from ``p(z_≥k | z_<k)`` and return the parameters of p(x|z), with all the latents.
+
+        Args:
+            latents: The given first groups z_<k; may be empty, may be all L.
+            batch: Number of images; that of the latents where some are given.
+            temperature: Factor on the prior's standard deviations, for all groups or per group.
+            noise: Source of the draws; PyTorch's global generator by default.
+
+        Returns:
+            Parameters ``(N, 10 · mixtures, H, W)`` for `likelihood`, and the L latents.
+
+        Raises:
+            InputError: A negative temperature, or a number of them that is not L.
+        """
+        noise = noise or GlobalNoise()
+        temperatures = self._temperatures(temperature)
+        n = len(latents[0]) if latents else batch
+        if n is None or n < 1:
+            raise InputError("say how many images to draw: at least one")
+        drawn: list[Tensor] = []
+
+        def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
+            given = group < len(latents)
+            drawn.append(latents[group] if given else prior.sample(noise, temperatures[group]))
+            return drawn[-1]
+
+        return self.parameters_of_x(self.top_down(pick, n)), drawn
+
+    def sample(
+        self,
+        batch: int = 1,
+        latents: Sequence[Tensor] = (),
+        temperature: float | Sequence[float] = 1.0,
+        noise: Noise | None = None,
+        mean: bool = False,
+    ) -> Tensor:
+        """Draw images from the prior, or from ``p(x | z_<k)`` for given first groups.
+
+        Args:
+            batch: Number of images, where no latents are given.
+            latents: The given first groups.
+            temperature: As for `decode`.
+            noise: Source of the draws.
+            mean: Return the mean of p(x|z) instead of a draw from it.
+
+        Returns:
+            Images in [0, 1], ``(N, 3, image_size, image_size)``.
+        """
+        noise = noise or GlobalNoise()
+        parameters, _ = self.decode(latents, batch, temperature, noise)
+        if mean:
+            return self.likelihood.mean(parameters)
+        return self.likelihood.sample(parameters, noise)
+
+    def reconstruct(self, x: Tensor, noise: Noise | None = None) -> Tensor:
+        """Mean of p(x|z) for a draw z ~ q(z|x), as images in [0, 1]."""
+        return self.sample(latents=self.encode(x, noise), mean=True)
+
+    def _temperatures(self, temperature: float | Sequence[float]) -> list[float]:
+        values = (
+            [float(temperature)] * self.groups
+            if isinstance(temperature, (int, float))
+            else [float(t) for t in temperature]
+        )
+        if len(values) != self.groups:
+            raise InputError(f"{len(values)} temperatures for {self.groups} latent groups")
+        if not all(math.isfinite(t) and t >= 0 for t in values):
+            raise InputError("a temperature must be a number that is not negative")
+        return values

@@ -1,0 +1,75 @@
+"""Settings of a training run, as written in `configs/*.yaml`."""
+
+from dataclasses import dataclass, field
+
+from ..data.folder import DataConfig
+from ..errors import ConfigError
+from ..hvae import HVAEConfig
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights are trained.
+
+    Attributes:
+        steps: Optimizer steps in all.
+        batch_size: Images in a step, over all processes.
+        learning_rate: AdamW's rate after the warm-up.
+        warmup: Steps in which the rate rises linearly from zero.
+        decay: The last steps, in which it falls linearly to zero. Before them it is constant, so a
+            finished run can be lengthened from the checkpoint that is kept at their start.
+        betas: AdamW's decay rates of the two moments.
+        weight_decay: AdamW's weight decay.
+        clip_norm: The gradient is scaled down to this norm.
+        skip_norm: A step whose gradient norm is beyond this, or not finite, is skipped and counted.
+        ema: Decay of the exponential moving average of the weights, which is what is kept.
+        seed: Seed of the initial weights, the data order and all noise.
+        validate_every: Steps between validations.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    steps: int
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    decay: int = 0
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    skip_norm: float = 1000.0
+    ema: float = 0.999
+    seed: int = 0
+    validate_every: int = 500
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.warmup + self.decay > self.steps:
+            raise ConfigError("warmup and decay are longer than the run")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema must be in [0, 1), not {self.ema}")
+
+    def rate_at(self, step: int) -> float:
+        """Factor on the learning rate at a step: warm-up, plateau, linear decay."""
+        rising = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        falling = min(1.0, (self.steps - step) / self.decay) if self.decay else 1.0
+        return max(0.0, min(rising, falling))
+
+
+@dataclass(frozen=True)
+class PriorTraining:
+    """`cvdvae train prior`.
+
+    Attributes:
+        model: The architecture.
+        data: The images.
+        optim: The optimization.
+        start_from: A model whose weights are the starting point; empty for random ones.
+    """
+
+    model: HVAEConfig
+    data: DataConfig
+    optim: OptimConfig
+    start_from: str = field(default="")

@@ -1,0 +1,72 @@
+"""What training the prior, the LR encoder and the flow have in common, as a Lightning module."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .config import OptimConfig
+
+
+class Training(L.LightningModule):
+    """Optimizer, schedule, moving average and skipped steps; subclasses say what the loss is.
+
+    Args:
+        trained: The network whose weights are trained and averaged.
+        optim: Settings of the optimization.
+        folder: Folder of the run; pictures go to its `samples/`.
+    """
+
+    def __init__(self, trained: nn.Module, optim: OptimConfig, folder: Path) -> None:
+        super().__init__()
+        self.trained, self.optim, self.folder = trained, optim, folder
+        self.averaged = AveragedModel(trained, multi_avg_fn=get_ema_multi_avg_fn(optim.ema))
+        self.averaged.requires_grad_(False)
+        self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
+
+    @property
+    def best(self) -> nn.Module:
+        """The averaged network, which validation measures and export keeps."""
+        module: nn.Module = self.averaged.module
+        return module
+
+    def export(self, folder: Path) -> None:
+        """Write the averaged weights as a model that `cvdvae.load` reads."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up, plateau and linear decay."""
+        optimizer = torch.optim.AdamW(
+            self.trained.parameters(),
+            lr=self.optim.learning_rate,
+            betas=self.optim.betas,
+            weight_decay=self.optim.weight_decay,
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.optim.rate_at)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+        """Seed all noise from the step, so that a resumed run repeats the uninterrupted one."""
+        torch.manual_seed((self.optim.seed << 32) + self.global_step * self.trainer.world_size
+                          + self.global_rank)
+
+    def configure_gradient_clipping(self, *_args: Any, **_kwargs: Any) -> None:
+        """Clip to `clip_norm`; drop the gradient of a step that is not finite or beyond `skip_norm`."""
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.optim.clip_norm)
+        if not bool(norm <= self.optim.skip_norm):
+            self.skipped += 1
+            for parameter in self.trained.parameters():
+                parameter.grad = None
+        self.log("gradient_norm", norm)
+        self.log("skipped", self.skipped.float(), prog_bar=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+        """Move the average towards the new weights."""
+        self.averaged.update_parameters(self.trained)

@@ -1,0 +1,54 @@
+"""The order of the training data, as a function of the step alone, so that any step can be resumed."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class StepBatches(Sampler[list[int]]):
+    """Endless batches of keys for `MemoryImages`; the batch of a step depends on the seed only.
+
+    Every epoch is a permutation of its own; images do not repeat within one.
+
+    Args:
+        n_images: Number of training images.
+        batch_size: Images in a batch, over all processes.
+        seed: Seed of the order and of the mirroring.
+        first_step: The step to begin at.
+        flip: Mirror half of the images.
+        rank: This process's share: rows ``rank, rank + world_size, …`` of every batch.
+        world_size: Number of processes.
+
+    Example:
+        >>> steps = iter(StepBatches(10, 4, seed=0))
+        >>> _, second = next(steps), next(steps)
+        >>> second == next(iter(StepBatches(10, 4, seed=0, first_step=1)))
+        True
+    """
+
+    def __init__(self, n_images: int, batch_size: int, seed: int, first_step: int = 0,
+                 flip: bool = True, rank: int = 0, world_size: int = 1) -> None:
+        self.n_images, self.batch_size, self.seed = n_images, batch_size, seed
+        self.first_step, self.flip, self.rank, self.world_size = first_step, flip, rank, world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        position = self.first_step * self.batch_size
+        epoch, keys = -1, np.empty(0, np.int64)
+        while True:
+            batch = []
+            for place in range(position, position + self.batch_size):
+                if place // self.n_images != epoch:
+                    epoch = place // self.n_images
+                    keys = self._epoch(epoch)
+                batch.append(int(keys[place % self.n_images]))
+            position += self.batch_size
+            yield batch[self.rank :: self.world_size]
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch])
+        keys = rng.permutation(self.n_images)
+        if self.flip:
+            mirrored = rng.random(self.n_images) < 0.5
+            keys = np.where(mirrored, ~keys, keys)
+        return keys

@@ -1,0 +1,55 @@
+"""Training of the prior on the evidence lower bound."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..hvae import HVAE, SeededNoise
+from ..images import save_tiles
+from ..store import save_model
+from .config import PriorTraining
+from .module import Training
+
+
+class PriorModule(Training):
+    """Minimize the negative ELBO in bits/dim."""
+
+    trained: HVAE
+
+    def __init__(self, config: PriorTraining, folder: Path) -> None:
+        torch.manual_seed(config.optim.seed)
+        super().__init__(HVAE(config.model), config.optim, folder)
+        self.config = config
+
+    def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
+        """Negative ELBO of a batch in [0, 1], in bits/dim."""
+        elbo = self.trained.elbo(x)
+        loss = elbo.bits_per_dim.mean()
+        self.log("bits_per_dim", loss, prog_bar=True)
+        self.log("kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean())
+        return loss
+
+    def validation_step(self, x: Tensor, batch_idx: int) -> None:
+        """Negative ELBO of the averaged weights, with the same noise at every validation."""
+        assert isinstance(self.best, HVAE)
+        elbo = self.best.elbo(x, SeededNoise(batch_idx, range(len(x))))
+        self.log("validation_bits_per_dim", elbo.bits_per_dim.mean(), prog_bar=True, sync_dist=True)
+        self.log("validation_kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean(), sync_dist=True)
+        if batch_idx == 0 and self.global_rank == 0:
+            self._picture(x[:8])
+
+    def _picture(self, x: Tensor) -> None:
+        """Images, their reconstructions, and samples at temperatures 0.7 and 1."""
+        model = self.best
+        assert isinstance(model, HVAE)
+        n = len(x)
+        rows = [x, model.reconstruct(x, SeededNoise(0, range(n)))]
+        rows += [model.sample(n, temperature=t, noise=SeededNoise(0, range(n)), mean=True)
+                 for t in (0.7, 1.0)]
+        path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
+        save_tiles(path, torch.cat(rows), columns=n)
+
+    def export(self, folder: Path) -> None:
+        """Write the averaged weights and the architecture."""
+        save_model(folder, self.config.model, self.best)

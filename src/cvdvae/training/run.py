@@ -1,0 +1,125 @@
+"""One training run: data, Lightning trainer, checkpoints, export."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..data.folder import DataConfig, MemoryImages, list_images, load_images
+from ..errors import InputError
+from ..files import write_atomically
+from .config import OptimConfig
+from .module import Training
+from .order import StepBatches
+
+CHECKPOINT = "last.ckpt"
+
+
+class AtomicCheckpoint(Callback):
+    """Keep `last.ckpt` whole at every moment, and `plateau.ckpt` from where the decay starts."""
+
+    def __init__(self, folder: Path, optim: OptimConfig) -> None:
+        self.folder, self.optim = folder, optim
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Save every `checkpoint_every` steps, once per step."""
+        step = trainer.global_step
+        if step % self.optim.checkpoint_every == 0 or step == self.optim.steps:
+            self._save(trainer, CHECKPOINT)
+        if self.optim.decay and step == self.optim.steps - self.optim.decay:
+            self._save(trainer, "plateau.ckpt")
+
+    def _save(self, trainer: L.Trainer, name: str) -> None:
+        write_atomically(self.folder / name, trainer.save_checkpoint)
+
+
+class ExportAtValidation(Callback):
+    """Write the averaged weights to `model/` after every validation."""
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Export from the first process."""
+        assert isinstance(module, Training)
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            module.export(module.folder / "model")
+
+
+class TrainingData(L.LightningDataModule):
+    """Training batches from the run's step onwards, and the validation images."""
+
+    def __init__(self, data: DataConfig, optim: OptimConfig, image_size: int) -> None:
+        super().__init__()
+        paths = list_images(Path(data.folder))
+        if len(paths) <= data.validation:
+            raise InputError(f"{data.folder} holds {len(paths)} images, of which {data.validation} "
+                             "would validate: none is left to train on")
+        images = load_images(paths, image_size, data.crop)
+        split = len(images) - data.validation
+        self.training = MemoryImages(images[:split])
+        self.validation = MemoryImages(images[split:])
+        self.flip, self.optim = data.flip, optim
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Batches that continue at the trainer's step."""
+        assert self.trainer is not None
+        batches = StepBatches(
+            len(self.training), self.optim.batch_size, self.optim.seed, self.trainer.global_step,
+            self.flip, self.trainer.global_rank, self.trainer.world_size,
+        )
+        return DataLoader(_Keyed(self.training, batches), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """All validation images in order."""
+        return DataLoader(self.validation, batch_size=50)
+
+
+class _Keyed(torch.utils.data.IterableDataset[Tensor]):
+    """Batches of a data set in the order that a batch sampler gives, without an end."""
+
+    def __init__(self, images: MemoryImages, batches: StepBatches) -> None:
+        self.images, self.batches = images, batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for keys in self.batches:
+            yield torch.stack([self.images[k] for k in keys])
+
+
+def has_fast_bf16() -> bool:
+    """Whether this machine computes bfloat16 natively, on its GPU or else on its CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
+    """Train from the run folder's checkpoint if there is one, to the last step."""
+    optim, folder = module.optim, module.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / CHECKPOINT
+    options: dict[str, Any] = {
+        "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
+        "max_steps": optim.steps,
+        "val_check_interval": optim.validate_every,
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 20,
+        "use_distributed_sampler": False,
+        "enable_checkpointing": False,
+        "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
+        "callbacks": [
+            RichProgressBar(), AtomicCheckpoint(folder, optim), ExportAtValidation()
+        ],
+    }
+    trainer = L.Trainer(**(options | trainer_options))
+    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint.exists() else None,
+                weights_only=True)
+    trainer.validate(module, data, verbose=False)
+    if trainer.is_global_zero:
+        module.export(folder / "model")
