@@ -1,3 +1,46 @@
-"""CVD-VAE: every plausible high-resolution image behind a low-resolution one."""
+"""CVD-VAE: every plausible high-resolution image behind a low-resolution one.
+
+Example:
+    >>> import cvdvae
+    >>> model = cvdvae.load("celeba64-x8")                     # doctest: +SKIP
+    >>> result = model.upscale(y, samples=8, temperature=0.8)  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import CVDVAEError
+    from .result import SuperResolution
+    from .simulation import simulate
+    from .store import bundled_names, load_prior
+    from .superres import SuperResolver, load
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CVDVAEError",
+    "SuperResolution",
+    "SuperResolver",
+    "bundled_names",
+    "load",
+    "load_prior",
+    "simulate",
+]
+
+_HOMES = {
+    "CVDVAEError": ".errors",
+    "SuperResolution": ".result",
+    "SuperResolver": ".superres",
+    "bundled_names": ".store",
+    "load": ".superres",
+    "load_prior": ".store",
+    "simulate": ".simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names at first use, so that ``cvdvae --help`` does not wait for PyTorch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cvdvae' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name], __name__), name)

@@ -1,30 +1,272 @@
-"""The command line: parse, call the public functions, write."""
+"""The command line: parse, call the public functions, write.
 
+Heavy modules are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+import sys
+from functools import partial
+from glob import glob, has_magic
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+from .errors import CVDVAEError, InputError
+
+if TYPE_CHECKING:
+    from .result import SuperResolution
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Every plausible high-resolution image behind a low-resolution one.",
+)
 train_app = typer.Typer(no_args_is_help=True, help="Train a prior or an LR encoder.")
 app.add_typer(train_app, name="train")
+
+out, err = Console(), Console(stderr=True)
+
+
+Samples = Annotated[int, typer.Option("--samples", "-n", help="Samples of each image.")]
+Temperature = Annotated[
+    float, typer.Option("--temperature", "-t", help="Of the prior's groups: 0 tame, 1 wild.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps …")]
+
+
+@app.command()
+def upscale(
+    inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    model: Annotated[str, typer.Option(help="Bundled name or model folder.")] = "celeba64-x8",
+    samples: Samples = 8,
+    temperature: Temperature = 0.8,
+    seed: Seed = 0,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
+    ] = False,
+    crop: Annotated[
+        Literal["face", "centre", "none"], typer.Option(help="With --simulate: what to cut out.")
+    ] = "face",
+    device: Device = "cpu",
+) -> None:
+    """Draw high-resolution images behind low-resolution ones, and save them."""
+    from .batch import plan, run_one
+    from .files import check_writable
+    from .sampling import Sampling
+    from .superres import load
+
+    sampling = Sampling(samples, temperature, seed)
+    jobs = plan(_expand(inputs), out_folder)
+    check_writable(out_folder)
+    resolver = load(model, device)
+    failures = []
+    with _progress() as progress:
+        task = progress.add_task("", total=samples * len(jobs))
+        for index, (path, folder) in enumerate(jobs):
+            progress.update(task, description=path.name, completed=samples * index)
+            try:
+                cut = crop if simulate else None
+                advance = partial(progress.advance, task)
+                result, notes = run_one(resolver, path, sampling, cut, advance)
+                result.save(folder)
+            except CVDVAEError as error:
+                failures.append(str(error))
+                continue
+            for note in notes:
+                progress.console.print(f"{path}: {note}", style="yellow", markup=False)
+            progress.console.print(_one_line(path, folder, result), markup=False, highlight=False)
+    done = len(jobs) - len(failures)
+    if done:
+        out.print(
+            f"Details are invented and identify nobody. Look at {out_folder}/*/grid.png",
+            markup=False,
+            highlight=False,
+        )
+    if failures:
+        for failure in failures:
+            _complain(failure)
+        if len(jobs) > 1:
+            _complain(f"{len(failures)} of {len(jobs)} inputs failed, {done} done")
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path(
+        "cvdvae-demo"
+    ),
+    samples: Samples = 8,
+    temperature: Temperature = 0.8,
+    seed: Seed = 0,
+) -> None:
+    """Shrink a bundled photo and show what could have been behind it."""
+    from .demo import run_demo
+
+    with _progress() as progress:
+        task = progress.add_task("drawing", total=3 * samples)
+        report = run_demo(out_folder, samples, temperature, seed, partial(progress.advance, task))
+    table = Table(title="One photo, shrunk: what could have been behind it?")
+    for title in (
+        "",
+        "pixels kept",
+        "bicubic",
+        "one sample",
+        "mean of samples",
+        "samples differ by",
+        "gives the input back",
+    ):
+        table.add_column(title, justify="right" if title else "left")
+    for row in report.rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print(f"Open {report.picture}", markup=False, highlight=False, style="bold")
+    out.print(
+        "PSNR against the real photo, in dB. Every sample shrinks to exactly the same input,\n"
+        "so nothing in the input tells them apart: what differs is invented.",
+        highlight=False,
+    )
+
+
+@app.command()
+def models() -> None:
+    """List the bundled models."""
+    from .store import PriorRecord, bundled_names, find, read_record
+
+    table = Table()
+    for title in ("model", "does", "takes", "gives", "weights"):
+        table.add_column(title)
+    for name in bundled_names():
+        folder = find(name)
+        record = read_record(folder)
+        megabytes = sum(p.stat().st_size for p in folder.glob("*.safetensors")) / 1e6
+        if isinstance(record, PriorRecord):
+            size = f"{record.model.image_size}×{record.model.image_size}"
+            row = (name, "prior", "–", size, f"{megabytes:.1f} MB")
+        else:
+            lr = record.model.lr_size
+            row = (
+                name,
+                f"super-resolution on {record.prior}",
+                f"{lr}×{lr}",
+                "",
+                f"{megabytes:.1f} MB",
+            )
+            prior = read_record(find(record.prior))
+            assert isinstance(prior, PriorRecord)
+            hr = prior.model.image_size
+            row = (*row[:3], f"{hr}×{hr} (×{hr // lr})", row[4])
+        table.add_row(*row)
+    out.print(table)
 
 
 @train_app.command("prior")
 def train_prior(
     config: Annotated[Path, typer.Option(help="YAML file with model, data and optim.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    data: Annotated[Path | None, typer.Option(help="Image folder, instead of the config's.")] = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder, instead of the config's.")
+    ] = None,
 ) -> None:
-    """Train a hierarchical VAE on a folder of images."""
+    """Train a hierarchical VAE on a folder of images; resumes a run that was cut off."""
+    _need_lightning()
     from .training import train_prior as run
 
-    run(config, out, data)
+    run(config, out_folder, data)
+    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)
+
+
+@train_app.command("encoder")
+def train_encoder(
+    config: Annotated[Path, typer.Option(help="YAML file with model, prior, data and optim.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder, instead of the config's.")
+    ] = None,
+    prior: Annotated[str | None, typer.Option(help="Prior, instead of the config's.")] = None,
+) -> None:
+    """Train an LR encoder on a frozen prior; resumes a run that was cut off."""
+    _need_lightning()
+    from .training import train_encoder as run
+
+    run(config, out_folder, data, prior)
+    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)
 
 
 def main() -> None:
-    """Entry point of the `cvdvae` command."""
-    app()
+    """Entry point of the `cvdvae` command: errors that a user can mend are one sentence."""
+    try:
+        app()
+    except CVDVAEError as error:
+        _complain(str(error))
+        sys.exit(1)
+
+
+def _complain(message: str) -> None:
+    err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def _need_lightning() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("lightning") is None:
+        raise InputError("training needs Lightning: pip install 'cvdvae[train]'")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    )
+
+
+def _expand(inputs: list[str]) -> list[Path]:
+    """Files, folders and globs to files."""
+    from .data.folder import list_images
+
+    paths: list[Path] = []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            paths += list_images(path)
+        elif not path.exists() and has_magic(text):
+            matches = sorted(Path(m) for m in glob(text, recursive=True))
+            if not matches:
+                raise InputError(f"'{text}' matches no file")
+            paths += matches
+        else:
+            paths.append(path)
+    return paths
+
+
+def _one_line(path: Path, folder: Path, result: "SuperResolution") -> str:
+    exact, worst = result.round_trip_exact, max(result.largest_lr_error)
+    agrees = (
+        "every sample gives the input back exactly"
+        if all(exact)
+        else f"{sum(exact)} of {len(exact)} samples give the input back exactly, "
+        f"the others are off by up to {worst:.1f} levels of 255"
+    )
+    truth = result.against_truth()
+    against = (
+        ""
+        if truth is None
+        else (
+            f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
+            f"{truth.bicubic_psnr:.2f} (bicubic)"
+        )
+    )
+    return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dacite
 import yaml
 
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -45,9 +48,8 @@ def load_yaml(cls: type[T], path: Path) -> T:
     return from_dict(cls, data, str(path))
 
 
-def to_yaml(config: Any) -> str:
+def to_yaml(config: "DataclassInstance") -> str:
     """Write a dataclass as YAML."""
-    assert is_dataclass(config) and not isinstance(config, type)
     return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
 
 

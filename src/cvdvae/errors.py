@@ -2,7 +2,7 @@
 
 
 class CVDVAEError(Exception):
-    """Base of all errors raised on purpose; the command line prints its message and exits with 1."""
+    """Base of all errors raised on purpose; the command line prints it and exits with 1."""
 
 
 class ConfigError(CVDVAEError, ValueError):

@@ -1,13 +1,94 @@
 """Images between files, tensors and pictures to look at."""
 
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from .errors import InputError
 from .files import write_atomically
+
+MAX_PIXELS = 100_000_000
+
+
+class Photo(NamedTuple):
+    """An image as read from a file.
+
+    Attributes:
+        image: The picture, 8-bit RGB, upright.
+        notes: What had to be changed to get there, in plain words.
+    """
+
+    image: Image.Image
+    notes: list[str]
+
+
+def read_photo(path: Path) -> Photo:
+    """Read a still image of any common kind as upright 8-bit RGB.
+
+    Raises:
+        InputError: Missing, empty, truncated, not an image, an animation, or over 100 megapixels.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                _refuse_unusable(path, file)
+                file.load()
+                return _upright_rgb(file)
+    except UnidentifiedImageError:
+        raise InputError(f"{path} is not an image") from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"{path} has over {MAX_PIXELS // 1_000_000} megapixels: shrink it first"
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged or truncated ({error})") from None
+
+
+def _refuse_unusable(path: Path, file: Image.Image) -> None:
+    if file.width * file.height > MAX_PIXELS:
+        raise InputError(
+            f"{path} has {file.width}×{file.height} pixels, over "
+            f"{MAX_PIXELS // 1_000_000} megapixels: shrink it first"
+        )
+    frames = getattr(file, "n_frames", 1)
+    if frames > 1:
+        raise InputError(f"{path} is an animation of {frames} frames: save the one you mean as PNG")
+
+
+def _upright_rgb(file: Image.Image) -> Photo:
+    notes = []
+    image = ImageOps.exif_transpose(file)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.float64)
+        image = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
+        notes.append("16-bit values were reduced to 8 bits")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            notes.append("transparent pixels were put on white")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    elif image.mode in ("L", "1"):
+        notes.append("a greyscale image was taken as colour")
+    elif image.mode not in ("RGB", "P"):
+        notes.append(f"{image.mode} colours were converted to RGB")
+    return Photo(image.convert("RGB"), notes)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """A Pillow RGB image as float in [0, 1], ``(3, H, W)``."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
 def to_bytes(x: Tensor) -> Tensor:

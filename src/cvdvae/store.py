@@ -1,39 +1,170 @@
-"""Models as folders: `config.yaml`, `model.safetensors`, and a model card `README.md`."""
+"""Models as folders: `config.yaml`, `model.safetensors`, and a model card `README.md`.
 
+A prior's folder holds a `PriorRecord`, that of an LR encoder a `SuperResolutionRecord` that names
+the prior it was trained on and the digest of its weights, since it works on no other.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
+import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .configs import load_yaml, to_yaml
-from .errors import WeightsError
+from .configs import from_dict, to_yaml
+from .errors import ConfigError, WeightsError
 from .files import write_atomically, write_text
+from .hvae import HVAE, HVAEConfig
+from .lr_encoder import LREncoder, LREncoderConfig
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+PRIOR_SUBFOLDER = "prior"
 
 T = TypeVar("T")
 
 
-def save_model(folder: Path, config: object, model: nn.Module) -> None:
-    """Write a configuration dataclass and the weights that go with it."""
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_atomically(folder / WEIGHTS, lambda p: save_file(state, p))
-    write_text(folder / CONFIG, to_yaml(config))
+@dataclass(frozen=True)
+class PriorRecord:
+    """`config.yaml` of a prior."""
+
+    kind: Literal["prior"]
+    model: HVAEConfig
 
 
-def load_config(folder: Path, cls: type[T]) -> T:
-    """Read the configuration of a model folder.
+@dataclass(frozen=True)
+class SuperResolutionRecord:
+    """`config.yaml` of an LR encoder.
+
+    Attributes:
+        kind: Always ``lr-encoder``.
+        prior: Name of a bundled prior, or ``prior`` for the one in the folder's own subfolder.
+        prior_digest: SHA-256 of that prior's weights file.
+        model: The encoder's architecture.
+    """
+
+    kind: Literal["lr-encoder"]
+    prior: str
+    prior_digest: str
+    model: LREncoderConfig
+
+
+RECORDS: dict[str, type[Any]] = {"prior": PriorRecord, "lr-encoder": SuperResolutionRecord}
+
+
+def zoo() -> Path:
+    """Folder of the bundled models."""
+    return Path(str(files("cvdvae") / "zoo"))
+
+
+def bundled_names() -> list[str]:
+    """Names of the bundled models, in order."""
+    return sorted(p.parent.name for p in zoo().glob(f"*/{CONFIG}"))
+
+
+def find(name: str) -> Path:
+    """Folder of a model, from a bundled name or a path.
 
     Raises:
-        ConfigError: It is missing or does not fit `cls`.
+        WeightsError: There is no such model; the message lists those that exist.
     """
-    return load_yaml(cls, folder / CONFIG)
+    if name in bundled_names():
+        return zoo() / name
+    if (Path(name) / CONFIG).is_file():
+        return Path(name)
+    raise WeightsError(
+        f"unknown model '{name}': expected a folder with {CONFIG} or one of "
+        f"{', '.join(bundled_names()) or 'the bundled models (none is installed)'}"
+    )
+
+
+def read_record(folder: Path) -> PriorRecord | SuperResolutionRecord:
+    """Read `config.yaml`.
+
+    Raises:
+        ConfigError: It is missing, damaged, or of no known kind.
+    """
+    path = folder / CONFIG
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise ConfigError(f"cannot read {path} as YAML") from None
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind not in RECORDS:
+        raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {kind}")
+    record: PriorRecord | SuperResolutionRecord = from_dict(RECORDS[kind], data, str(path))
+    return record
+
+
+def save_model(
+    folder: Path,
+    record: PriorRecord | SuperResolutionRecord,
+    model: nn.Module,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write the weights, in `dtype` if given, and then the configuration that rebuilds them."""
+    state = {
+        k: v.detach().cpu().to(dtype or v.dtype).contiguous() for k, v in model.state_dict().items()
+    }
+    write_atomically(folder / WEIGHTS, lambda p: save_file(state, p))
+    write_text(folder / CONFIG, to_yaml(record))
+
+
+def load_prior(name: str) -> HVAE:
+    """Load a prior by bundled name or folder, in evaluation mode and without gradients.
+
+    Raises:
+        WeightsError: Unknown, damaged, or not a prior.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, PriorRecord):
+        raise WeightsError(f"'{name}' is not a prior but a {record.kind}")
+    model = HVAE(record.model)
+    load_weights(folder, model)
+    return model.eval().requires_grad_(False)
+
+
+def load_encoder(name: str) -> tuple[HVAE, LREncoder]:
+    """Load an LR encoder with its prior, in evaluation mode and without gradients.
+
+    Raises:
+        WeightsError: Unknown, damaged, not an LR encoder, or its prior is not the one it was
+            trained on.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, SuperResolutionRecord):
+        raise WeightsError(
+            f"'{name}' is a {record.kind}, which alone cannot super-resolve: "
+            f"name an LR encoder on it"
+        )
+    own = folder / PRIOR_SUBFOLDER
+    prior_folder = own if record.prior == PRIOR_SUBFOLDER else find(record.prior)
+    prior = load_prior(str(prior_folder))
+    if digest(prior_folder) != record.prior_digest:
+        raise WeightsError(
+            f"the LR encoder '{name}' was trained on other weights than those of "
+            f"the prior {prior_folder}"
+        )
+    encoder = LREncoder(record.model, prior.config)
+    load_weights(folder, encoder)
+    return prior, encoder.eval().requires_grad_(False)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of a folder's weights file."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Read the weights of a model folder into `model`, strictly: every name and shape must agree.
+    """Read a folder's weights into `model`, strictly: every name and shape must agree.
 
     Raises:
         WeightsError: The file is missing, damaged, or holds other tensors than the model.
@@ -42,13 +173,15 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
-        reason = "it does not exist" if not path.exists() else f"damaged or foreign ({error})"
+        reason = f"it is damaged or foreign ({error})" if path.exists() else "it does not exist"
         raise WeightsError(f"cannot read the weights {path}: {reason}") from None
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state.items()}
     wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     if wrong:
         names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
-        raise WeightsError(f"the weights {path} do not fit their configuration: {names} "
-                           f"({len(wrong)} missing, extra or of another shape)")
+        raise WeightsError(
+            f"the weights {path} do not fit their configuration: {names} "
+            f"({len(wrong)} missing, extra or of another shape)"
+        )
     model.load_state_dict(state)

@@ -81,7 +81,7 @@ def load_images(paths: list[Path], size: int, crop: int = 0) -> Tensor:
 
 
 class MemoryImages(Dataset[Tensor]):
-    """8-bit images in memory, given out as float in [0, 1]; a negative key ``~i`` mirrors image i."""
+    """8-bit images in memory, given out as float in [0, 1]; key ``~i`` is image i mirrored."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images

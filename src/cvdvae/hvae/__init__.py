@@ -3,7 +3,7 @@
 from .config import HVAEConfig
 from .gaussian import DiagonalGaussian, GlobalNoise, Noise, SeededNoise
 from .likelihood import DiscretizedLogisticMixture
-from .model import ELBO, HVAE
+from .model import ELBO, HVAE, bits_per_dim
 
 __all__ = [
     "ELBO",
@@ -14,4 +14,5 @@ __all__ = [
     "HVAEConfig",
     "Noise",
     "SeededNoise",
+    "bits_per_dim",
 ]

@@ -21,7 +21,7 @@ class BottomUp(nn.Module):
         activation: Name of the nonlinearity.
 
     Shape:
-        ``(N, in_channels, R, R)`` to a dictionary from each resolution r to ``(N, widths[r], r, r)``.
+        ``(N, in_channels, R, R)`` to a dictionary from resolution r to ``(N, widths[r], r, r)``.
     """
 
     def __init__(

@@ -55,8 +55,10 @@ BottomUpSpec(resolution=2, down=1)]
     current = blocks[0].resolution
     for block in blocks:
         if block.resolution != current or current % block.down:
-            raise ConfigError(f"bottom-up blocks '{text}': a block at {block.resolution} "
-                              f"cannot follow resolution {current}")
+            raise ConfigError(
+                f"bottom-up blocks '{text}': a block at {block.resolution} "
+                f"cannot follow resolution {current}"
+            )
         current //= block.down
     return blocks
 
@@ -76,8 +78,10 @@ TopDownSpec(resolution=4, source=1, latent=False)]
             blocks += [TopDownSpec(resolution, None, kind == "x")] * number
         else:
             if number not in seen or resolution % number or resolution <= number:
-                raise ConfigError(f"top-down blocks '{text}': resolution {resolution} cannot take "
-                                  f"its state from {number}")
+                raise ConfigError(
+                    f"top-down blocks '{text}': resolution {resolution} cannot take "
+                    f"its state from {number}"
+                )
             blocks.append(TopDownSpec(resolution, number, kind == "m"))
         seen.add(resolution)
     if not any(block.latent for block in blocks):
@@ -90,8 +94,10 @@ def _tokens(text: str, kinds: str) -> list[tuple[int, str, int]]:
     for token in text.split(","):
         match = re.fullmatch(rf"\s*(\d+)([{kinds}])(\d+)\s*", token)
         if match is None or int(match[1]) < 1 or int(match[3]) < 1:
-            raise ConfigError(f"'{token}' in '{text}' is not a block: expected a number, one of "
-                              f"{', '.join(kinds)}, and a number")
+            raise ConfigError(
+                f"'{token}' in '{text}' is not a block: expected a number, one of "
+                f"{', '.join(kinds)}, and a number"
+            )
         tokens.append((int(match[1]), match[2], int(match[3])))
     return tokens
 
@@ -143,13 +149,16 @@ class HVAEConfig:
         if self.input_std <= 0 or self.bottleneck <= 0:
             raise ConfigError("input_std and bottleneck must be positive")
         if self.image_size % self.patch_size:
-            raise ConfigError(f"patch_size {self.patch_size} does not divide image_size "
-                              f"{self.image_size}")
+            raise ConfigError(
+                f"patch_size {self.patch_size} does not divide image_size {self.image_size}"
+            )
         bottom_up, top_down = parse_bottom_up(self.encoder), parse_top_down(self.decoder)
         top = self.image_size // self.patch_size
         if bottom_up[0].resolution != top or top_down[-1].resolution != top:
-            raise ConfigError(f"the encoder must start and the decoder end at resolution {top} "
-                              f"(image_size / patch_size)")
+            raise ConfigError(
+                f"the encoder must start and the decoder end at resolution {top} "
+                f"(image_size / patch_size)"
+            )
         missing = {b.resolution for b in top_down if b.latent} - encoder_resolutions(bottom_up)
         if missing:
             raise ConfigError(f"latent groups at {sorted(missing)}, where the encoder has no block")

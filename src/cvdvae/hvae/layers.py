@@ -1,9 +1,11 @@
 """The residual bottleneck block that all parts of the very deep VAE are made of."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
 
 
 class Block(nn.Module):
@@ -50,7 +52,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
-        h = self.conv1(self.activation(x))
+        h: Tensor = self.conv1(self.activation(x))
         h = self.conv2(self.activation(h))
         h = self.conv3(self.activation(h))
         h = self.conv4(self.activation(h))

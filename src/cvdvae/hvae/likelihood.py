@@ -1,7 +1,7 @@
 """The discretized mixture of logistics, the likelihood p(x|z) of the very deep VAE.
 
-A logistic of mean μ and scale s has the distribution function ``σ((v − μ)/s)``. A pixel value is one
-of 2^bits levels, ``v_j = −1 + 2j / (2^bits − 1)``; level j has the mass between ``v_j ± h``,
+A logistic of mean μ and scale s has the distribution function ``σ((v − μ)/s)``. A pixel value is
+one of 2^bits levels, ``v_j = −1 + 2j / (2^bits − 1)``; level j has the mass between ``v_j ± h``,
 ``h = 1 / (2^bits − 1)``, and the first and last level also have the tails (Salimans et al. 2017,
 PixelCNN++). Colours are not independent: within a component the mean of green depends linearly on
 red, that of blue on red and green.
@@ -59,7 +59,7 @@ class DiscretizedLogisticMixture:
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
-        self.last_level = 2**bits - 1
+        self.last_level: int = 2**bits - 1
 
     def levels(self, x: Tensor) -> Tensor:
         """Level of every value of an image in [0, 1]: whole numbers 0 … 2^bits − 1 as float."""
@@ -68,8 +68,8 @@ class DiscretizedLogisticMixture:
 
     def to_image(self, v: Tensor) -> Tensor:
         """Values in [−1, 1] to an image in [0, 1], the inverse of `levels` up to rounding."""
-        step = 2 ** (8 - self.bits)
-        level = (v.clamp(-1, 1) + 1) / 2 * self.last_level
+        step = float(2 ** (8 - self.bits))
+        level = (v.clamp(-1, 1) + 1) * (self.last_level / 2)
         return (level * step + (step - 1) / 2) / 255
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class DiscretizedLogisticMixture:
         return torch.logsumexp(log_mass.sum(1) + log_weights, dim=1).sum((1, 2))
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Mean of the mixture as an image in [0, 1], ``(N, 3, H, W)``: clean, without pixel noise."""
+        """Mean of the mixture as an image in [0, 1], ``(N, 3, H, W)``, free of pixel noise."""
         mixture = Mixture.from_channels(parameters)
         # Blue depends on green's conditional mean, which only the first pass makes.
         v = mixture.conditional_means(mixture.conditional_means(mixture.means))
@@ -117,9 +117,7 @@ class DiscretizedLogisticMixture:
         gumbel = -torch.log(-torch.log(noise.uniform(mixture.logits)))
         component = torch.argmax(mixture.logits + gumbel, dim=1, keepdim=True).unsqueeze(1)
         component = component.expand(-1, 3, -1, -1, -1)
-        means, log_scales, coefficients = (
-            t.gather(2, component).squeeze(2) for t in mixture[1:]
-        )
+        means, log_scales, coefficients = (t.gather(2, component).squeeze(2) for t in mixture[1:])
         u = noise.uniform(means)
         v = means + torch.exp(log_scales) * (torch.log(u) - torch.log1p(-u))
         red = v[:, 0].clamp(-1, 1)

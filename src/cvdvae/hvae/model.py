@@ -24,6 +24,11 @@ from .likelihood import DiscretizedLogisticMixture
 from .top_down import TopDown
 
 
+def bits_per_dim(nats: Tensor, dims: int) -> Tensor:
+    """Nats per image to bits per colour value, for images of `dims` of them."""
+    return nats / (dims * math.log(2))
+
+
 class ELBO(NamedTuple):
     """The terms of the evidence lower bound, in nats.
 
@@ -45,12 +50,28 @@ class ELBO(NamedTuple):
     @property
     def bits_per_dim(self) -> Tensor:
         """The negative bound in bits/dim, ``(N,)``: lower is better."""
-        return -self.nats / (self.dims * math.log(2))
+        return bits_per_dim(-self.nats, self.dims)
 
     @property
     def kl_bits_per_dim(self) -> Tensor:
         """The part of every group in bits/dim, ``(N, L)``."""
-        return self.kl / (self.dims * math.log(2))
+        return bits_per_dim(self.kl, self.dims)
+
+
+class Inferred(NamedTuple):
+    """What the top-down pass meets in one latent group when z ~ q(z|x).
+
+    Attributes:
+        h: The state that holds z_<l, ``(N, width, r, r)``.
+        prior: ``p(z_l | z_<l)``.
+        posterior: ``q(z_l | z_<l, x)``.
+        z: The draw from the posterior.
+    """
+
+    h: Tensor
+    prior: DiagonalGaussian
+    posterior: DiagonalGaussian
+    z: Tensor
 
 
 class HVAE(nn.Module):
@@ -81,7 +102,7 @@ class HVAE(nn.Module):
         self.out_conv = nn.Conv2d(top_width, 10 * config.mixtures * config.patch_size**2, 1)
         nn.init.zeros_(self.out_conv.bias)  # type: ignore[arg-type]
         self.likelihood = DiscretizedLogisticMixture(config.bits)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def groups(self) -> int:
@@ -96,8 +117,10 @@ class HVAE(nn.Module):
         """
         size = self.config.image_size
         if not torch.is_floating_point(x) or tuple(x.shape[1:]) != (3, size, size):
-            raise InputError(f"expected float images of shape (N, 3, {size}, {size}), "
-                             f"not {x.dtype} {tuple(x.shape)}")
+            raise InputError(
+                f"expected float images of shape (N, 3, {size}, {size}), "
+                f"not {x.dtype} {tuple(x.shape)}"
+            )
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise InputError("image values must be in [0, 1], without NaN")
 
@@ -112,42 +135,58 @@ class HVAE(nn.Module):
         """Parameters of p(x|z) from the last top-down state: ``(N, 10 · mixtures, H, W)``."""
         return F.pixel_shuffle(self.out_conv(h * self.gain + self.bias), self.config.patch_size)
 
-    def elbo(self, x: Tensor, noise: Noise | None = None) -> ELBO:
-        """The evidence lower bound with one draw z ~ q(z|x).
+    def infer(
+        self,
+        x: Tensor,
+        noise: Noise | None = None,
+        temperature: float = 1.0,
+        groups: int | None = None,
+    ) -> tuple[Tensor, list[Inferred]]:
+        """Draw z ~ q(z|x) group by group.
 
         Args:
             x: Images in [0, 1], ``(N, 3, image_size, image_size)``.
-            noise: Source of the draw; PyTorch's global generator by default.
+            noise: Source of the draws; PyTorch's global generator by default.
+            temperature: Factor on the posterior's standard deviations; 0 takes its means.
+            groups: Only the first groups; all by default.
+
+        Returns:
+            The last top-down state, and what was met in every group.
         """
         noise = noise or GlobalNoise()
         blocks, activations = self.top_down.latent_blocks, self.activations(x)
-        kl = []
+        visited: list[Inferred] = []
 
         def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
             block = blocks[group]
-            q = block.posterior_of(h, activations[block.spec.resolution])
-            kl.append(q.kl(prior))
-            return q.sample(noise)
+            posterior = block.posterior_of(h, activations[block.spec.resolution])
+            z = posterior.sample(noise, temperature)
+            visited.append(Inferred(h, prior, posterior, z))
+            return z
 
-        parameters = self.parameters_of_x(self.top_down(pick, len(x)))
-        return ELBO(self.likelihood.log_prob(parameters, x), torch.stack(kl, 1), x[0].numel())
+        return self.top_down(pick, len(x), groups), visited
 
-    def encode(self, x: Tensor, noise: Noise | None = None, temperature: float = 1.0,
-               groups: int | None = None) -> list[Tensor]:
-        """Draw the first `groups` latents (all by default) from q(z|x); temperature 0: its means."""
+    def elbo(self, x: Tensor, noise: Noise | None = None) -> ELBO:
+        """The evidence lower bound of images in [0, 1] with one draw z ~ q(z|x)."""
+        h, visited = self.infer(x, noise)
+        log_likelihood = self.likelihood.log_prob(self.parameters_of_x(h), x)
+        kl = torch.stack([v.posterior.kl(v.prior) for v in visited], dim=1)
+        return ELBO(log_likelihood, kl, x[0].numel())
+
+    def encode(
+        self,
+        x: Tensor,
+        noise: Noise | None = None,
+        temperature: float = 1.0,
+        groups: int | None = None,
+    ) -> list[Tensor]:
+        """The latents of `infer`, for images that are checked first.
+
+        Raises:
+            InputError: As `check_images`.
+        """
         self.check_images(x)
-        noise = noise or GlobalNoise()
-        blocks, activations = self.top_down.latent_blocks, self.activations(x)
-        latents: list[Tensor] = []
-
-        def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
-            block = blocks[group]
-            q = block.posterior_of(h, activations[block.spec.resolution])
-            latents.append(q.sample(noise, temperature))
-            return latents[-1]
-
-        self.top_down(pick, len(x), groups)
-        return latents
+        return [v.z for v in self.infer(x, noise, temperature, groups)[1]]
 
     def decode(
         self,

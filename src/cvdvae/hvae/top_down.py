@@ -85,6 +85,7 @@ class TopDown(nn.Module):
             The last state, ``(N, width, r, r)``.
         """
         states: dict[int, Tensor] = {}
+        h: Tensor = torch.empty(0)
         group = 0
         for block in self.blocks:
             assert isinstance(block, TopDownBlock)
@@ -100,7 +101,8 @@ class TopDown(nn.Module):
                 z = pick(group, h, prior)
                 h = h + residual + block.z_proj(z)
                 group += 1
-            h = states[spec.resolution] = block.resnet(h)
+            h = block.resnet(h)
+            states[spec.resolution] = h
         return h
 
     def _start(self, spec: TopDownSpec, batch: int) -> Tensor:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..configs import load_yaml
-from .config import OptimConfig, PriorTraining
+from .config import EncoderTraining, OptimConfig, PriorTraining
 
-__all__ = ["OptimConfig", "PriorTraining", "train_prior"]
+__all__ = ["EncoderTraining", "OptimConfig", "PriorTraining", "train_encoder", "train_prior"]
 
 
 def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
@@ -19,3 +19,19 @@ def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
         settings = replace(settings, data=replace(settings.data, folder=str(data)))
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)
     fit(PriorModule(settings, out), images)
+
+
+def train_encoder(
+    config: Path, out: Path, data: Path | None = None, prior: str | None = None
+) -> None:
+    """Train an LR encoder as a YAML file says, resuming `out` if it holds a checkpoint."""
+    from .encoder import EncoderModule
+    from .run import TrainingData, fit
+
+    settings = load_yaml(EncoderTraining, config)
+    if data is not None:
+        settings = replace(settings, data=replace(settings.data, folder=str(data)))
+    if prior is not None:
+        settings = replace(settings, prior=prior)
+    module = EncoderModule(settings, out)
+    fit(module, TrainingData(settings.data, settings.optim, module.prior.config.image_size))

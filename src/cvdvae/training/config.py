@@ -1,10 +1,11 @@
 """Settings of a training run, as written in `configs/*.yaml`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..data.folder import DataConfig
 from ..errors import ConfigError
 from ..hvae import HVAEConfig
+from ..lr_encoder import LREncoderConfig
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,23 @@ class PriorTraining:
     model: HVAEConfig
     data: DataConfig
     optim: OptimConfig
-    start_from: str = field(default="")
+    start_from: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderTraining:
+    """`cvdvae train encoder`.
+
+    Attributes:
+        model: The LR encoder's architecture.
+        prior: The frozen prior: a bundled name or a folder.
+        data: The high-resolution images; they are shrunk on the fly.
+        optim: The optimization.
+        start_from: An LR encoder whose weights are the starting point; empty for fresh ones.
+    """
+
+    model: LREncoderConfig
+    prior: str
+    data: DataConfig
+    optim: OptimConfig
+    start_from: str = ""

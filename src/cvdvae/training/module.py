@@ -1,12 +1,13 @@
 """What training the prior, the LR encoder and the flow have in common, as a Lightning module."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from .config import OptimConfig
 
@@ -23,8 +24,9 @@ class Training(L.LightningModule):
     def __init__(self, trained: nn.Module, optim: OptimConfig, folder: Path) -> None:
         super().__init__()
         self.trained, self.optim, self.folder = trained, optim, folder
-        self.averaged = AveragedModel(trained, multi_avg_fn=get_ema_multi_avg_fn(optim.ema))
+        self.averaged = AveragedModel(trained, avg_fn=_moving_average(optim.ema))
         self.averaged.requires_grad_(False)
+        self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
     @property
@@ -54,11 +56,12 @@ class Training(L.LightningModule):
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
         """Seed all noise from the step, so that a resumed run repeats the uninterrupted one."""
-        torch.manual_seed((self.optim.seed << 32) + self.global_step * self.trainer.world_size
-                          + self.global_rank)
+        torch.manual_seed(
+            (self.optim.seed << 32) + self.global_step * self.trainer.world_size + self.global_rank
+        )
 
     def configure_gradient_clipping(self, *_args: Any, **_kwargs: Any) -> None:
-        """Clip to `clip_norm`; drop the gradient of a step that is not finite or beyond `skip_norm`."""
+        """Clip to `clip_norm`; drop a gradient that is not finite or beyond `skip_norm`."""
         norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.optim.clip_norm)
         if not bool(norm <= self.optim.skip_norm):
             self.skipped += 1
@@ -70,3 +73,16 @@ class Training(L.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
         """Move the average towards the new weights."""
         self.averaged.update_parameters(self.trained)
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average whose memory grows with the steps taken, up to `decay`.
+
+    The random start is forgotten in a few steps and not in a few thousand.
+    """
+
+    def update(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        n = float(steps)
+        return torch.lerp(average, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -1,4 +1,4 @@
-"""The order of the training data, as a function of the step alone, so that any step can be resumed."""
+"""The order of the training data: a function of the step alone, so any step can be resumed."""
 
 from collections.abc import Iterator
 
@@ -27,8 +27,16 @@ class StepBatches(Sampler[list[int]]):
         True
     """
 
-    def __init__(self, n_images: int, batch_size: int, seed: int, first_step: int = 0,
-                 flip: bool = True, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        n_images: int,
+        batch_size: int,
+        seed: int,
+        first_step: int = 0,
+        flip: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         self.n_images, self.batch_size, self.seed = n_images, batch_size, seed
         self.first_step, self.flip, self.rank, self.world_size = first_step, flip, rank, world_size
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..hvae import HVAE, SeededNoise
 from ..images import save_tiles
-from ..store import save_model
+from ..store import PriorRecord, find, load_weights, save_model
 from .config import PriorTraining
 from .module import Training
 
@@ -19,7 +19,10 @@ class PriorModule(Training):
 
     def __init__(self, config: PriorTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
-        super().__init__(HVAE(config.model), config.optim, folder)
+        model = HVAE(config.model)
+        if config.start_from:
+            load_weights(find(config.start_from), model)
+        super().__init__(model, config.optim, folder)
         self.config = config
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
@@ -45,11 +48,13 @@ class PriorModule(Training):
         assert isinstance(model, HVAE)
         n = len(x)
         rows = [x, model.reconstruct(x, SeededNoise(0, range(n)))]
-        rows += [model.sample(n, temperature=t, noise=SeededNoise(0, range(n)), mean=True)
-                 for t in (0.7, 1.0)]
+        rows += [
+            model.sample(n, temperature=t, noise=SeededNoise(0, range(n)), mean=True)
+            for t in (0.7, 1.0)
+        ]
         path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
         save_tiles(path, torch.cat(rows), columns=n)
 
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""
-        save_model(folder, self.config.model, self.best)
+        save_model(folder, PriorRecord("prior", self.config.model), self.best)

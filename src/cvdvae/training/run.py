@@ -57,8 +57,10 @@ class TrainingData(L.LightningDataModule):
         super().__init__()
         paths = list_images(Path(data.folder))
         if len(paths) <= data.validation:
-            raise InputError(f"{data.folder} holds {len(paths)} images, of which {data.validation} "
-                             "would validate: none is left to train on")
+            raise InputError(
+                f"{data.folder} holds {len(paths)} images, of which {data.validation} "
+                "would validate: none is left to train on"
+            )
         images = load_images(paths, image_size, data.crop)
         split = len(images) - data.validation
         self.training = MemoryImages(images[:split])
@@ -69,8 +71,13 @@ class TrainingData(L.LightningDataModule):
         """Batches that continue at the trainer's step."""
         assert self.trainer is not None
         batches = StepBatches(
-            len(self.training), self.optim.batch_size, self.optim.seed, self.trainer.global_step,
-            self.flip, self.trainer.global_rank, self.trainer.world_size,
+            len(self.training),
+            self.optim.batch_size,
+            self.optim.seed,
+            self.trainer.global_step,
+            self.flip,
+            self.trainer.global_rank,
+            self.trainer.world_size,
         )
         return DataLoader(_Keyed(self.training, batches), batch_size=None)
 
@@ -93,7 +100,7 @@ class _Keyed(torch.utils.data.IterableDataset[Tensor]):
 def has_fast_bf16() -> bool:
     """Whether this machine computes bfloat16 natively, on its GPU or else on its CPU."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -113,13 +120,12 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         "use_distributed_sampler": False,
         "enable_checkpointing": False,
         "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
-        "callbacks": [
-            RichProgressBar(), AtomicCheckpoint(folder, optim), ExportAtValidation()
-        ],
+        "callbacks": [RichProgressBar(), AtomicCheckpoint(folder, optim), ExportAtValidation()],
     }
     trainer = L.Trainer(**(options | trainer_options))
-    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint.exists() else None,
-                weights_only=True)
+    trainer.fit(
+        module, data, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True
+    )
     trainer.validate(module, data, verbose=False)
     if trainer.is_global_zero:
         module.export(folder / "model")

@@ -1,0 +1,57 @@
+"""Pictures for people: sheets of labelled tiles, and heat maps with their scale."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+TILE = 160
+MARGIN = 10
+LABEL = 20
+INK, PAPER, FAINT = (25, 25, 30), (255, 255, 255), (110, 110, 120)
+# Five anchors of matplotlib's perceptually uniform map "inferno" (CC0).
+HEAT = np.array(
+    [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64
+)
+
+
+def heat_map(values: Tensor) -> Image.Image:
+    """Colour a map ``(H, W)`` of values in [0, 1], dark for 0."""
+    position = values.detach().cpu().clamp(0, 1).double().numpy() * (len(HEAT) - 1)
+    below = np.minimum(position.astype(int), len(HEAT) - 2)
+    part = (position - below)[..., None]
+    colour = HEAT[below] * (1 - part) + HEAT[below + 1] * part
+    return Image.fromarray(np.round(colour).astype(np.uint8))
+
+
+def with_scale_bar(heat: Image.Image, largest: float) -> Image.Image:
+    """A heat map enlarged, beside a bar from 0 to `largest` levels of 255."""
+    zoom = max(1, 2 * TILE // heat.height)
+    width, height = heat.width * zoom, heat.height * zoom
+    picture = Image.new("RGB", (width + 90, height), PAPER)
+    picture.paste(heat.resize((width, height), Image.Resampling.NEAREST), (0, 0))
+    ramp = torch.linspace(1, 0, height - 40)[:, None].expand(-1, 16)
+    picture.paste(heat_map(ramp), (width + 12, 20))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
+    for share in (0.0, 0.5, 1.0):
+        y = 20 + (1 - share) * (height - 41)
+        draw.text((width + 34, y), f"{share * largest:.0f} / 255", INK, font, anchor="lm")
+    return picture
+
+
+def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], footer: str) -> Image.Image:
+    """Rows of labelled tiles, enlarged without smoothing, above a line of text."""
+    columns = max(max(len(row) for row in rows), 4)
+    width = MARGIN + columns * (TILE + MARGIN)
+    height = MARGIN + len(rows) * (TILE + LABEL + MARGIN) + LABEL
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for r, row in enumerate(rows):
+        for c, (label, tile) in enumerate(row):
+            left = MARGIN + c * (TILE + MARGIN)
+            top = MARGIN + r * (TILE + LABEL + MARGIN)
+            draw.text((left, top), label, INK, font)
+            enlarged = tile.resize((TILE, TILE), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (left, top + LABEL))
+    draw.text((MARGIN, height - LABEL - 2), footer, FAINT, ImageFont.load_default(12))
+    return sheet

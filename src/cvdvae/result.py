@@ -1,0 +1,178 @@
+"""What comes out: the samples, what they agree on, and whether each gives the input back."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .degradation import BicubicDownscaling, upscale_bicubic
+from .files import write_text
+from .images import save_png, to_bytes, to_pil
+from .picture import heat_map, labelled_sheet, with_scale_bar
+from .sampling import Sampling
+
+DISCLAIMER = (
+    "The samples are plausible, not true: details are invented by a model and identify nobody."
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How the samples compare with the true image, in dB.
+
+    Attributes:
+        bicubic_psnr: PSNR of bicubic interpolation.
+        sample_psnr: PSNR of each sample as saved.
+        mean_psnr: PSNR of the mean of the samples.
+    """
+
+    bicubic_psnr: float
+    sample_psnr: list[float]
+    mean_psnr: float
+
+
+@dataclass(frozen=True)
+class SuperResolution:
+    """Samples behind one low-resolution image.
+
+    Attributes:
+        y: The input, float in [0, 1], ``(3, h, w)``.
+        samples: The samples, float in [0, 1], ``(N, 3, H, W)``.
+        pixels: The samples as they are saved, uint8, ``(N, 3, H, W)``.
+        degradation: H.
+        model: Name of the model.
+        sampling: How the samples were drawn.
+        seconds: Time it took.
+        truth: The true image where it is known, float in [0, 1], ``(3, H, W)``.
+    """
+
+    y: Tensor
+    samples: Tensor
+    pixels: Tensor
+    degradation: BicubicDownscaling
+    model: str
+    sampling: Sampling
+    seconds: float
+    truth: Tensor | None = None
+
+    @property
+    def scale(self) -> int:
+        """Factor between the sides of the high- and the low-resolution image."""
+        return int(self.samples.shape[2] // self.y.shape[1])
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the samples, ``(3, H, W)``: the answer with the least expected squared error."""
+        return self.samples.mean(0)
+
+    @property
+    def std(self) -> Tensor:
+        """Where the samples disagree: standard deviation, root mean square over colours, (H, W)."""
+        if len(self.samples) == 1:
+            return torch.zeros_like(self.samples[0, 0])
+        return self.samples.var(0, correction=1).mean(0).sqrt()
+
+    @cached_property
+    def lr_error(self) -> Tensor:
+        """``H x − y`` of every sample as saved, ``(N, 3, h, w)``, float64 in units of [0, 1]."""
+        return self.degradation.A(self.pixels.double() / 255) - self.y.double()
+
+    @property
+    def lr_psnr(self) -> list[float]:
+        """LR-PSNR of every sample as saved, in dB: infinite if H gives y back without any error."""
+        return (-10 * torch.log10((self.lr_error**2).mean((1, 2, 3)))).tolist()
+
+    @property
+    def largest_lr_error(self) -> list[float]:
+        """Largest ``|Hx − y|`` of every sample as saved, in 8-bit levels."""
+        return (self.lr_error.abs().amax((1, 2, 3)) * 255).tolist()
+
+    @property
+    def round_trip_exact(self) -> list[bool]:
+        """Whether shrinking the saved sample to 8 bits gives y's 8-bit values back, every pixel."""
+        shrunk = to_bytes(self.y.double() + self.lr_error)
+        return [bool(torch.equal(one, to_bytes(self.y))) for one in shrunk]
+
+    @property
+    def bicubic(self) -> Tensor:
+        """Bicubic interpolation of y, ``(3, H, W)``."""
+        height, width = self.samples.shape[2:]
+        return upscale_bicubic(self.y[None], (height, width))[0]
+
+    def against_truth(self) -> Truth | None:
+        """PSNR of bicubic, of the samples and of their mean, where the truth is known."""
+        if self.truth is None:
+            return None
+        return Truth(
+            psnr(self.bicubic, self.truth),
+            [psnr(one.float() / 255, self.truth) for one in self.pixels],
+            psnr(self.mean, self.truth),
+        )
+
+    def report(self) -> dict[str, Any]:
+        """What `result.json` holds; an infinite LR-PSNR is written as null."""
+        truth = self.against_truth()
+        return {
+            "model": self.model,
+            "scale": self.scale,
+            **asdict(self.sampling),
+            "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
+            "round_trip_exact": self.round_trip_exact,
+            "largest_lr_error": self.largest_lr_error,
+            "seconds": round(self.seconds, 3),
+            "truth": None if truth is None else asdict(truth),
+            "note": DISCLAIMER,
+        }
+
+    def summary_row(self, samples: int) -> list[tuple[str, Image.Image]]:
+        """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
+        tiles = [(f"input, ÷{self.scale}", self._enlarged_lr()), ("bicubic", to_pil(self.bicubic))]
+        tiles += [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels[:samples])]
+        tiles += [("mean", to_pil(self.mean)), ("where they differ", self._heat())]
+        if self.truth is not None:
+            tiles.append(("the real photo", to_pil(self.truth)))
+        return tiles
+
+    def grid(self) -> Image.Image:
+        """LR, bicubic, mean and std (and the truth) above all the samples, in one picture."""
+        samples = [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels)]
+        return labelled_sheet([self.summary_row(samples=0), *_rows(samples)], DISCLAIMER)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``sample_00.png …``, ``mean.png``, ``std.png``, ``grid.png`` and ``result.json``.
+
+        Every file is written whole or not at all; `result.json` comes last.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        folder = Path(folder)
+        for i, one in enumerate(self.pixels):
+            save_png(folder / f"sample_{i:02d}.png", to_pil(one))
+        save_png(folder / "mean.png", to_pil(self.mean))
+        save_png(folder / "std.png", with_scale_bar(self._heat(), float(self.std.max()) * 255))
+        save_png(folder / "grid.png", self.grid())
+        write_text(folder / "result.json", json.dumps(self.report(), indent=2) + "\n")
+
+    def _enlarged_lr(self) -> Image.Image:
+        height, width = self.samples.shape[2:]
+        return to_pil(self.y).resize((width, height), Image.Resampling.NEAREST)
+
+    def _heat(self) -> Image.Image:
+        return heat_map(self.std / self.std.max().clamp(min=1e-6))
+
+
+def psnr(x: Tensor, reference: Tensor) -> float:
+    """Peak signal-to-noise ratio of images in [0, 1], in dB."""
+    mse = float(((x.double() - reference.double()) ** 2).mean())
+    return float("inf") if mse == 0 else float(-10 * torch.log10(torch.tensor(mse)))
+
+
+def _rows(tiles: list[tuple[str, Image.Image]]) -> list[list[tuple[str, Image.Image]]]:
+    columns = 4 if len(tiles) <= 8 else 8
+    return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]

@@ -1,0 +1,47 @@
+"""Make a low-resolution image whose truth is known: crop a photo, resize it, shrink it with H."""
+
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .data.folder import centre_square
+from .degradation import BicubicDownscaling
+from .errors import InputError
+from .face import crop_face
+from .images import to_tensor
+
+Crop = Literal["face", "centre", "none"]
+
+
+def simulate(
+    photo: Image.Image, degradation: BicubicDownscaling, crop: Crop = "face"
+) -> tuple[Tensor, Tensor]:
+    """Shrink a photo to what the model takes.
+
+    Args:
+        photo: RGB.
+        degradation: H, whose `hr_size` the cropped photo is resized to (antialiased bicubic).
+        crop: The square around the largest face, the largest centred square, or the whole photo.
+
+    Returns:
+        The low-resolution image ``(3, h, w)``, rounded to 8 bits, and the truth ``(3, H, W)``, both
+        float in [0, 1].
+
+    Raises:
+        InputError: No face is found, or less is left than the model's own size.
+    """
+    height, width = degradation.hr_size
+    if crop == "face":
+        photo = crop_face(photo)
+    elif crop == "centre":
+        photo = centre_square(photo)
+    if photo.width < width or photo.height < height:
+        raise InputError(
+            f"the photo (or its face) has {photo.width}×{photo.height} pixels: "
+            f"shrinking needs at least {width}×{height}"
+        )
+    truth = to_tensor(photo.resize((width, height), Image.Resampling.BICUBIC))
+    y = torch.round(degradation.A(truth[None].double()).clamp(0, 1) * 255)[0] / 255
+    return y.float(), truth

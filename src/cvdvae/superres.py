@@ -1,0 +1,183 @@
+"""The main job: a low-resolution image in, samples of the high-resolution images behind it out.
+
+::
+
+    z_<k ~ q_ψ(z_<k | y)        the LR encoder, at its own temperature
+    z_≥k ~ p(z_≥k | z_<k)       the prior, its standard deviations times τ
+    x    = E[x | z]             the mean of the likelihood
+    x    ← the nearest image in [0, 1] with Hx = y
+
+(Prost, Houdard, Almansa & Papadakis 2022).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from .degradation import BicubicDownscaling
+from .errors import InputError
+from .hvae import HVAE, DiagonalGaussian, SeededNoise
+from .images import to_bytes
+from .lr_encoder import LREncoder
+from .projection import project, round_consistently
+from .result import SuperResolution
+from .sampling import Sampling
+from .store import load_encoder
+
+BATCH = 8
+"""Samples drawn together: larger batches fall out of a CPU's cache and gain nothing."""
+
+
+class SuperResolver:
+    """A prior and an LR encoder on it, ready to draw.
+
+    Args:
+        prior: The hierarchical VAE.
+        encoder: The LR encoder trained on that prior.
+        name: What results call the model.
+    """
+
+    def __init__(self, prior: HVAE, encoder: LREncoder, name: str) -> None:
+        self.prior, self.encoder, self.name = prior, encoder, name
+        size, lr_size = prior.config.image_size, encoder.config.lr_size
+        self.scale = size // lr_size
+        self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.prior.gain.device
+
+    def to(self, device: str | torch.device) -> "SuperResolver":
+        """Move the weights."""
+        self.prior.to(device)
+        self.encoder.to(device)
+        return self
+
+    def upscale(
+        self,
+        y: Tensor,
+        samples: int = 8,
+        temperature: float = 0.8,
+        seed: int = 0,
+        encoder_temperature: float = 1.0,
+        consistent: bool = True,
+    ) -> SuperResolution:
+        """Draw high-resolution images behind one low-resolution image.
+
+        Sample i depends on `seed` and i alone: asking for more of them, or drawing them in other
+        batches, gives the same ones first.
+
+        Args:
+            y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1], h = w = lr_size.
+            samples: As in `Sampling`, like all that follow.
+            temperature: Of the prior's groups.
+            seed: Of the samples.
+            encoder_temperature: Of the LR encoder's groups.
+            consistent: Whether to project.
+
+        Raises:
+            InputError: An argument that is not as said; the message says what is wanted.
+
+        Example:
+            >>> model = cvdvae.load("celeba64-x8")            # doctest: +SKIP
+            >>> result = model.upscale(y, samples=8, seed=0)  # doctest: +SKIP
+            >>> result.save("out/")                           # doctest: +SKIP
+        """
+        sampling = Sampling(samples, temperature, seed, encoder_temperature, consistent)
+        return self.run(y, sampling)
+
+    def run(
+        self,
+        y: Tensor,
+        sampling: Sampling,
+        truth: Tensor | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> SuperResolution:
+        """As `upscale`, with the settings in one object.
+
+        Args:
+            y: The image, as for `upscale`.
+            sampling: How to draw.
+            truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
+            on_progress: Called after every batch with the number of samples in it.
+        """
+        started = time.perf_counter()
+        y = self.check(y)
+        drawn: list[Tensor] = []
+        for batch in self.draw(y, sampling):
+            drawn.append(batch)
+            if on_progress is not None:
+                on_progress(len(batch))
+        x = torch.cat(drawn)
+        pixels = round_consistently(x, y, self.degradation) if sampling.consistent else to_bytes(x)
+        return SuperResolution(
+            y=y[0],
+            samples=x,
+            pixels=pixels,
+            degradation=self.degradation,
+            model=self.name,
+            sampling=sampling,
+            seconds=time.perf_counter() - started,
+            truth=truth,
+        )
+
+    @torch.no_grad()
+    def draw(self, y: Tensor, sampling: Sampling) -> Iterator[Tensor]:
+        """Yield the samples in batches of `BATCH`: ``(n, 3, H, W)`` in [0, 1], on the CPU."""
+        y = self.check(y)
+        activations = self.encoder.activations(y.to(self.device))
+        for first in range(0, sampling.samples, BATCH):
+            indices = range(first, min(first + BATCH, sampling.samples))
+            noise = SeededNoise(sampling.seed, indices)
+
+            def pick(
+                group: int, h: Tensor, prior: DiagonalGaussian, noise: SeededNoise = noise
+            ) -> Tensor:
+                if group >= self.encoder.groups:
+                    return prior.sample(noise, sampling.temperature)
+                posterior = self.encoder.posterior_of(group, h, prior, activations)
+                return posterior.sample(noise, sampling.encoder_temperature)
+
+            h = self.prior.top_down(pick, len(indices))
+            x = self.prior.likelihood.mean(self.prior.parameters_of_x(h)).cpu()
+            if sampling.consistent:
+                x = project(x, y.expand(len(x), -1, -1, -1), self.degradation)
+            yield x
+
+    def check(self, y: Tensor) -> Tensor:
+        """Return y as ``(1, 3, h, w)``, or refuse it.
+
+        Raises:
+            InputError: Another shape or size, not float, a NaN, or a value outside [0, 1].
+        """
+        size = self.encoder.config.lr_size
+        if y.ndim == 3:
+            y = y[None]
+        if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, 3):
+            raise InputError(
+                f"expected one float image of shape (3, {size}, {size}), "
+                f"not {y.dtype} {tuple(y.shape)}"
+            )
+        if tuple(y.shape[2:]) != (size, size):
+            height, width = y.shape[2:]
+            raise InputError(
+                f"{self.name} takes images of {size}×{size} pixels, not {width}×{height}: shrink "
+                f"a photo with --simulate (or cvdvae.simulate), or choose a model of another scale"
+            )
+        if not bool(((y >= 0) & (y <= 1)).all()):
+            raise InputError("image values must be in [0, 1], without NaN")
+        return y.float().cpu()
+
+
+def load(name: str, device: str | torch.device = "cpu") -> SuperResolver:
+    """Load a super-resolution model by bundled name or folder.
+
+    Raises:
+        WeightsError: Unknown (the message lists the bundled ones), damaged, or of another kind.
+        ConfigError: Its configuration does not describe a model.
+    """
+    prior, encoder = load_encoder(name)
+    return SuperResolver(prior, encoder, name).to(device)

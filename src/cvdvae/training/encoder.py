@@ -1,0 +1,93 @@
+"""Training of the LR encoder on a frozen prior."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..degradation import BicubicDownscaling, upscale_bicubic
+from ..hvae import HVAE, SeededNoise, bits_per_dim
+from ..images import save_tiles
+from ..lr_encoder import LREncoder, lr_encoder_kl
+from ..sampling import Sampling
+from ..store import (
+    PRIOR_SUBFOLDER,
+    SuperResolutionRecord,
+    bundled_names,
+    digest,
+    find,
+    load_prior,
+    load_weights,
+    save_model,
+)
+from ..superres import SuperResolver
+from .config import EncoderTraining
+from .module import Training
+
+
+class EncoderModule(Training):
+    """Minimize ``Σ_l KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in bits per dimension of x."""
+
+    trained: LREncoder
+
+    def __init__(self, config: EncoderTraining, folder: Path) -> None:
+        torch.manual_seed(config.optim.seed)
+        prior = load_prior(config.prior)
+        encoder = LREncoder(config.model, prior.config)
+        if config.start_from:
+            load_weights(find(config.start_from), encoder)
+        super().__init__(encoder, config.optim, folder)
+        self.config = config
+        self.prior: HVAE = prior
+        size = prior.config.image_size
+        lr_size = config.model.lr_size
+        self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
+
+    def shrink(self, x: Tensor) -> Tensor:
+        """The low-resolution image as a file holds it: Hx, rounded to 8 bits, in [0, 1]."""
+        return torch.round(self.degradation.A(x.float()).clamp(0, 1) * 255) / 255
+
+    def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
+        """The loss on a batch in [0, 1]."""
+        loss = lr_encoder_kl(self.prior, self.trained, x, self.shrink(x)).sum(1).mean()
+        loss = bits_per_dim(loss, x[0].numel())
+        self.log("kl_bits_per_dim", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, x: Tensor, batch_idx: int) -> None:
+        """The loss of the averaged weights, and the PSNR of 4 samples and their mean."""
+        encoder = self.best
+        assert isinstance(encoder, LREncoder)
+        y = self.shrink(x)
+        kl = lr_encoder_kl(self.prior, encoder, x, y, SeededNoise(batch_idx, range(len(x))))
+        bits = bits_per_dim(kl.sum(1).mean(), x[0].numel())
+        self.log("validation_kl_bits_per_dim", bits, prog_bar=True, sync_dist=True)
+        if batch_idx == 0 and self.global_rank == 0:
+            self._picture(x[:8], y[:8])
+
+    def _picture(self, x: Tensor, y: Tensor) -> None:
+        """Low-resolution images, bicubic, four samples of each, and the truth."""
+        assert isinstance(self.best, LREncoder)
+        model = SuperResolver(self.prior, self.best, "in training")
+        four = Sampling(samples=4)
+        samples = torch.stack([torch.cat(list(model.draw(one, four))) for one in y], dim=1)
+        size = (x.shape[2], x.shape[3])
+        lr = torch.nn.functional.interpolate(y, size).cpu()
+        rows = [lr, upscale_bicubic(y, size).cpu(), *samples, x.cpu()]
+        path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
+        save_tiles(path, torch.cat(rows), columns=len(x))
+
+    def export(self, folder: Path) -> None:
+        """Write the averaged encoder; a prior that is not a bundled one comes along."""
+        source = find(self.config.prior)
+        bundled = self.config.prior in bundled_names()
+        if not bundled:
+            shutil.copytree(source, folder / PRIOR_SUBFOLDER, dirs_exist_ok=True)
+        record = SuperResolutionRecord(
+            kind="lr-encoder",
+            prior=self.config.prior if bundled else PRIOR_SUBFOLDER,
+            prior_digest=digest(source),
+            model=self.config.model,
+        )
+        save_model(folder, record, self.best)
