@@ -108,7 +108,7 @@ class TopDown(nn.Module):
     def _start(self, spec: TopDownSpec, batch: int) -> Tensor:
         r, width = spec.resolution, self.config.width_at(spec.resolution)
         if str(r) in self.biases:
-            start = self.biases[str(r)].expand(batch, -1, -1, -1)
+            start: Tensor = self.biases[str(r)].expand(batch, -1, -1, -1)
         else:
             reference = next(self.parameters())
             start = reference.new_zeros(1, 1, 1, 1).expand(batch, width, r, r)

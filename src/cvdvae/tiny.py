@@ -1,0 +1,46 @@
+"""Tiny models with random weights, built in a moment: for tests and for trying out a pipeline."""
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from .hvae import HVAE, HVAEConfig
+from .lr_encoder import LREncoder, LREncoderConfig
+from .superres import SuperResolver
+
+M = TypeVar("M", bound=nn.Module)
+
+PRIOR = HVAEConfig(
+    image_size=16,
+    patch_size=2,
+    bits=5,
+    mixtures=2,
+    z_channels=3,
+    width=12,
+    widths={8: 8},
+    encoder="8x1,8d2,4x1,4d4,1x1",
+    decoder="1x1,4m1,4x1,8m4,8r1",
+    activation="silu",
+    bias_max_resolution=4,
+)
+ENCODER = LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8)
+
+
+def tiny_prior(config: HVAEConfig = PRIOR, seed: int = 0) -> HVAE:
+    """A random prior of which every parameter matters: none is left at zero."""
+    torch.manual_seed(seed)
+    return _shake(HVAE(config))
+
+
+def tiny_resolver(encoder: LREncoderConfig = ENCODER, seed: int = 0) -> SuperResolver:
+    """A random prior of 16×16 pixels with a random LR encoder on it, ×4 by default."""
+    prior = tiny_prior(seed=seed)
+    return SuperResolver(prior, _shake(LREncoder(encoder, prior.config)), "tiny")
+
+
+def _shake(model: M) -> M:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from cvdvae.hvae import HVAE
+from cvdvae.store import PriorRecord, SuperResolutionRecord, digest, save_model
+from cvdvae.superres import SuperResolver
+from cvdvae.tiny import tiny_prior, tiny_resolver
+
+torch.set_num_threads(2)
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def prior() -> HVAE:
+    return tiny_prior()
+
+
+@pytest.fixture
+def resolver() -> SuperResolver:
+    return tiny_resolver()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Four 8-bit images of the tiny size."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (4, 3, 16, 16), generator=generator).float() / 255
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, resolver: SuperResolver) -> Path:
+    """A folder with a tiny LR encoder and its own prior."""
+    folder = tmp_path / "tiny-x4"
+    save_model(folder / "prior", PriorRecord("prior", resolver.prior.config), resolver.prior)
+    record = SuperResolutionRecord(
+        "lr-encoder", "prior", digest(folder / "prior"), resolver.encoder.config
+    )
+    save_model(folder, record, resolver.encoder)
+    return folder

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from cvdvae.hvae import DiscretizedLogisticMixture, SeededNoise
+
+K = 3
+
+
+def parameters(n: int = 1, spread: float = 1.0, seed: int = 0) -> torch.Tensor:
+    """Parameters of one-pixel images in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return spread * torch.randn((n, 10 * K, 1, 1), generator=generator, dtype=torch.float64)
+
+
+def all_images(*levels_of_colour: torch.Tensor) -> torch.Tensor:
+    """All one-pixel images with the given 8-bit values for red, green and blue."""
+    return torch.cartesian_prod(*levels_of_colour).double().view(-1, 3, 1, 1) / 255
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 5.0])
+def test_probabilities_of_all_colours_sum_to_one(spread: float) -> None:
+    likelihood, p = DiscretizedLogisticMixture(5), parameters(spread=spread)
+    x = all_images(*[torch.arange(0, 256, 8)] * 3)
+    total = likelihood.log_prob(p.expand(len(x), -1, -1, -1), x).exp().sum()
+    assert float(total) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 5.0])
+@pytest.mark.parametrize("red", [0, 1, 100, 255])
+def test_probabilities_of_all_256_greens_and_blues_sum_to_that_of_red(
+    red: int, spread: float
+) -> None:
+    """Which is a mixture of discretized logistics, and itself sums to one by telescoping."""
+    likelihood, p = DiscretizedLogisticMixture(8), parameters(spread=spread)
+    x = all_images(torch.tensor([red]), torch.arange(256), torch.arange(256))
+    total = likelihood.log_prob(p.expand(len(x), -1, -1, -1), x).exp().sum()
+    means, log_scales, _ = p[0, K:, 0, 0].view(3, 3, K)[0]
+    v, h, scales = 2 * red / 255 - 1, 1 / 255, log_scales.clamp(min=-7).exp()
+    upper = torch.ones(K) if red == 255 else torch.sigmoid((v + h - means) / scales)
+    lower = torch.zeros(K) if red == 0 else torch.sigmoid((v - h - means) / scales)
+    expected = (torch.softmax(p[0, :K, 0, 0], 0) * (upper - lower)).sum()
+    assert float(total) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_log_prob_is_finite_with_gradients_for_extreme_parameters() -> None:
+    likelihood = DiscretizedLogisticMixture(8)
+    for spread in (1e-3, 20.0):
+        p = parameters(64, spread, seed=3).float().requires_grad_()
+        x = torch.randint(0, 256, (64, 3, 1, 1)).float() / 255
+        log_prob = likelihood.log_prob(p, x)
+        log_prob.sum().backward()
+        assert torch.isfinite(log_prob).all()
+        assert p.grad is not None
+        assert torch.isfinite(p.grad).all()
+
+
+def test_samples_have_the_probabilities_of_log_prob() -> None:
+    likelihood, n = DiscretizedLogisticMixture(2), 40_000
+    p = parameters(spread=0.7, seed=5).float()
+    # An image of n pixels with the same parameters: n independent draws.
+    drawn = likelihood.sample(p.expand(1, -1, n, 1), SeededNoise(0, [0]))
+    levels = likelihood.levels(drawn)[0, :, :, 0].long()
+    counts = torch.zeros(4, 4, 4)
+    for r, g, b in levels.T.tolist():
+        counts[r, g, b] += 1
+    grid = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    x = (grid * 64 / 255).view(-1, 3, 1, 1).float()
+    expected = likelihood.log_prob(p.expand(64, -1, -1, -1), x).exp().view(4, 4, 4)
+    # Samples see the preceding colours before rounding, log_prob after it (as published): the
+    # probabilities agree up to that, and exactly in the first colour.
+    red = counts.sum((1, 2)) / n
+    assert (red - expected.sum((1, 2))).abs().max() < 0.01
+
+
+def test_mean_is_the_average_of_many_samples() -> None:
+    likelihood, n = DiscretizedLogisticMixture(8), 40_000
+    p = parameters(spread=0.3, seed=2).float()
+    p[:, K:].view(1, 3, 3, K, 1, 1)[:, :, 1] -= 3  # narrow, so that clipping plays no part
+    drawn = likelihood.sample(p.expand(1, -1, n, 1), SeededNoise(0, [0]))
+    difference = drawn.mean((0, 2, 3)) - likelihood.mean(p)[0, :, 0, 0]
+    assert difference.abs().max() < 0.005
+
+
+@pytest.mark.parametrize("bits", [1, 5, 8])
+def test_levels_and_images_are_inverse(bits: int) -> None:
+    likelihood = DiscretizedLogisticMixture(bits)
+    level = torch.arange(2**bits)
+    x = likelihood.to_image(2 * level / (2**bits - 1) - 1)
+    assert torch.equal(likelihood.levels(x), level.float())
+    eight_bit = torch.arange(256) / 255
+    back = likelihood.to_image(2 * likelihood.levels(eight_bit) / (2**bits - 1) - 1)
+    assert (back - eight_bit).abs().max() * 255 <= (2 ** (8 - bits) - 1) / 2 + 1e-4
