@@ -28,7 +28,7 @@ def variant(**changes: object) -> HVAE:
 def test_elbo_is_the_mean_of_the_log_weights_and_below_the_importance_weighted_bound(
     changes: dict[str, object], images: torch.Tensor
 ) -> None:
-    """log p(x) ≥ IW_K ≥ ELBO (Burda et al. 2016), and ELBO = E[log w] with the KL in closed form."""
+    """log p(x) ≥ IW_K ≥ ELBO (Burda et al. 2016), and ELBO = E[log w], its KL in closed form."""
     model, draws = variant(**changes), 400
     x = images[:1].expand(draws, -1, -1, -1)
     torch.manual_seed(0)
@@ -124,7 +124,9 @@ def test_untrained_prior_blocks_start_as_standard_normal(images: torch.Tensor) -
         ({"width": 0}, "width"),
     ],
 )
-def test_impossible_architectures_are_refused_by_name(changes: dict[str, object], words: str) -> None:
+def test_impossible_architectures_are_refused_by_name(
+    changes: dict[str, object], words: str
+) -> None:
     with pytest.raises(ConfigError, match=words):
         variant(**changes)
 

@@ -48,7 +48,7 @@ def read_photo(path: Path) -> Photo:
         raise InputError(f"{path} is not an image") from None
     except Image.DecompressionBombError:
         raise InputError(
-            f"{path} has over {MAX_PIXELS // 1_000_000} megapixels: shrink it first"
+            f"{path} is over {MAX_PIXELS // 1_000_000} megapixels: shrink it first"
         ) from None
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):

@@ -104,12 +104,15 @@ def save_model(
     folder: Path,
     record: PriorRecord | SuperResolutionRecord,
     model: nn.Module,
-    dtype: torch.dtype | None = None,
+    half_precision: bool = False,
 ) -> None:
-    """Write the weights, in `dtype` if given, and then the configuration that rebuilds them."""
-    state = {
-        k: v.detach().cpu().to(dtype or v.dtype).contiguous() for k, v in model.state_dict().items()
-    }
+    """Write the weights, in 16 bits if asked, and then the configuration that rebuilds them.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    dtype = torch.float16 if half_precision else torch.float32
+    state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
     write_atomically(folder / WEIGHTS, lambda p: save_file(state, p))
     write_text(folder / CONFIG, to_yaml(record))
 

@@ -51,9 +51,16 @@ class SuperResolver:
         return self.prior.gain.device
 
     def to(self, device: str | torch.device) -> "SuperResolver":
-        """Move the weights."""
-        self.prior.to(device)
-        self.encoder.to(device)
+        """Move the weights.
+
+        Raises:
+            InputError: There is no such device here.
+        """
+        try:
+            self.prior.to(device)
+            self.encoder.to(device)
+        except (RuntimeError, AssertionError):
+            raise InputError(f"there is no device '{device}' on this machine") from None
         return self
 
     def upscale(

@@ -68,12 +68,14 @@ class PriorTraining:
         data: The images.
         optim: The optimization.
         start_from: A model whose weights are the starting point; empty for random ones.
+        half_precision: Store the exported weights in 16 bits.
     """
 
     model: HVAEConfig
     data: DataConfig
     optim: OptimConfig
     start_from: str = ""
+    half_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class EncoderTraining:
         data: The high-resolution images; they are shrunk on the fly.
         optim: The optimization.
         start_from: An LR encoder whose weights are the starting point; empty for fresh ones.
+        half_precision: Store the exported weights in 16 bits.
     """
 
     model: LREncoderConfig
@@ -93,3 +96,4 @@ class EncoderTraining:
     data: DataConfig
     optim: OptimConfig
     start_from: str = ""
+    half_precision: bool = False

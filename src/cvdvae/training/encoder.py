@@ -90,4 +90,4 @@ class EncoderModule(Training):
             prior_digest=digest(source),
             model=self.config.model,
         )
-        save_model(folder, record, self.best)
+        save_model(folder, record, self.best, self.config.half_precision)

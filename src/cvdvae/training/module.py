@@ -70,8 +70,9 @@ class Training(L.LightningModule):
         self.log("gradient_norm", norm)
         self.log("skipped", self.skipped.float(), prog_bar=True)
 
-    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        """Move the average towards the new weights."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and move the average towards the new weights, before any checkpoint is taken."""
+        super().optimizer_step(*args, **kwargs)
         self.averaged.update_parameters(self.trained)
 
 

@@ -57,4 +57,5 @@ class PriorModule(Training):
 
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""
-        save_model(folder, PriorRecord("prior", self.config.model), self.best)
+        record = PriorRecord("prior", self.config.model)
+        save_model(folder, record, self.best, self.config.half_precision)

@@ -1,0 +1,282 @@
+"""The command as a user runs it; in this process where nothing but speed is lost by it."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvdvae.cli import main
+from cvdvae.demo import demo_photo
+from cvdvae.images import read_photo
+from cvdvae.store import bundled_names
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def lr_image(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(60, 190, (4, 4, 3), dtype=np.uint8)
+    path = tmp_path / "small.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_help_is_quick_because_heavy_modules_are_not_imported() -> None:
+    code = "import sys, cvdvae.cli; sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_upscale_a_folder_with_one_bad_file_does_the_others(
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    for name in ("a.png", "c.png"):
+        (inputs / name).write_bytes(lr_image.read_bytes())
+    (inputs / "b.png").write_text("I am no picture")
+    out = tmp_path / "out"
+    arguments = ["upscale", str(inputs), "--model", str(model_folder), "-n", "2", "--out", str(out)]
+    code = run(*arguments, monkeypatch=monkeypatch)
+    errors = capsys.readouterr().err
+    assert code == 1
+    assert "b.png is not an image" in errors
+    assert "1 of 3 inputs failed, 2 done" in errors
+    assert "Traceback" not in errors
+    assert {p.name for p in out.iterdir()} == {"a", "c"}
+    assert json.loads((out / "a" / "result.json").read_text())["round_trip_exact"] == [True, True]
+
+
+def save(image: Image.Image, path: Path, **options: object) -> None:
+    image.save(path, **options)
+
+
+def make_bad(kind: str, path: Path) -> None:
+    """Write a file that a model of 4×4 pixels cannot take."""
+    square = Image.new("RGB", (4, 4), (90, 120, 150))
+    if kind == "text":
+        path.write_text("hello")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "truncated":
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:2000])
+    elif kind == "one pixel":
+        square.crop((0, 0, 1, 1)).save(path)
+    elif kind == "huge":
+        Image.new("1", (20_000, 20_000)).save(path)
+    elif kind == "other size":
+        square.resize((9, 7)).save(path)
+    elif kind == "animation":
+        frames = [Image.new("RGB", (4, 4), (i, 0, 0)) for i in (10, 200)]
+        frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("text", "is not an image"),
+        ("empty", "is empty"),
+        ("truncated", "is damaged or truncated"),
+        ("one pixel", "takes images of 4×4 pixels, not 1×1"),
+        ("huge", "over 100 megapixels: shrink it first"),
+        ("other size", "takes images of 4×4 pixels, not 9×7: shrink a photo with --simulate"),
+        ("animation", "is an animation of 2 frames"),
+        ("missing", "does not exist"),
+    ],
+)
+def test_a_bad_file_ends_in_one_sentence(
+    kind: str,
+    words: str,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, out = tmp_path / "bad.png", tmp_path / "out"
+    make_bad(kind, path)
+    arguments = ["upscale", str(path), "--model", str(model_folder), "--out", str(out)]
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    errors = capsys.readouterr().err.strip()
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-n", "0"], "at least 1, not 0"),
+        (["-t", "-0.5"], "from 0 upwards, not -0.5"),
+        (["-t", "nan"], "from 0 upwards"),
+        (["--seed", "-3"], "must not be negative"),
+        (["--model", "nonesuch"], "unknown model 'nonesuch'"),
+        (["--out", "/dev/null/x"], "cannot write"),
+        (["--device", "abacus"], "no device"),
+    ],
+)
+def test_a_bad_setting_ends_in_one_sentence(
+    arguments: list[str],
+    words: str,
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    defaults = [
+        "upscale",
+        str(lr_image),
+        "--model",
+        str(model_folder),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert run(*defaults, *arguments, monkeypatch=monkeypatch) == 1
+    errors = capsys.readouterr().err.strip()
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_inputs_that_would_share_a_folder_are_refused(
+    lr_image: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    twin = tmp_path / "small.bmp"
+    Image.open(lr_image).save(twin)
+    code = run("upscale", str(lr_image), str(twin), "--out", str(tmp_path), monkeypatch=monkeypatch)
+    assert code == 1
+    assert "would both be written" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_half_file(
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(self: Image.Image, path: Path, *_: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    out = tmp_path / "out"
+    arguments = ["upscale", str(lr_image), "--model", str(model_folder), "--out", str(out)]
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert [p for p in out.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "I;16", "LA", "1"])
+def test_every_kind_of_pixel_is_read_as_upright_rgb(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    if mode == "I;16":
+        Image.fromarray(np.full((4, 4), 257 * 77, np.uint16)).save(path)
+    else:
+        Image.new("RGB", (4, 4), (77, 77, 77)).convert(mode).save(path)
+    photo = read_photo(path)
+    assert photo.image.mode == "RGB"
+    if mode not in ("1", "P"):  # which dither
+        assert np.abs(np.asarray(photo.image).astype(int) - 77).max() <= 1
+
+
+def test_transparency_goes_on_white_and_rotation_is_undone(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    photo = read_photo(tmp_path / "clear.png")
+    assert np.asarray(photo.image).min() == 255
+    assert photo.notes
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_photo(tmp_path / "turned.jpg").image.size == (4, 8)
+
+
+def test_simulate_without_a_face_says_so(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, out = tmp_path / "wall.png", tmp_path / "out"
+    Image.new("RGB", (100, 80), (90, 90, 90)).save(path)
+    arguments = [
+        "upscale",
+        str(path),
+        "--simulate",
+        "--model",
+        str(model_folder),
+        "--out",
+        str(out),
+        "-n",
+        "2",
+    ]
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    assert "no face was found" in capsys.readouterr().err
+    assert run(*arguments, "--crop", "centre", monkeypatch=monkeypatch) == 0
+    assert json.loads((out / "wall" / "result.json").read_text())["truth"]["mean_psnr"] > 0
+
+
+bundled = pytest.mark.skipif(not bundled_names(), reason="no weights are bundled yet")
+
+
+@bundled
+@pytest.mark.parametrize("scale", [4, 8, 16])
+def test_bundled_models_beat_bicubic_on_the_demo_photo_and_give_the_input_back(
+    scale: int, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    demo_photo().save(photo)
+    command = [str(Path(sys.executable).with_name("cvdvae")), "upscale", str(photo), "--simulate"]
+    command += ["--model", f"celeba64-x{scale}", "-n", "16", "--out", str(tmp_path / "out")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads((tmp_path / "out" / "photo" / "result.json").read_text())
+    assert report["round_trip_exact"] == [True] * 16
+    assert min(report["lr_psnr"]) > {4: 72, 8: 77, 16: 81}[scale]
+    truth = report["truth"]
+    assert truth["mean_psnr"] > truth["bicubic_psnr"]
+    assert np.mean(truth["sample_psnr"]) < truth["mean_psnr"] - 0.2
+    first, second = (
+        torch.from_numpy(np.array(Image.open(tmp_path / "out/photo" / f"sample_0{i}.png"))).float()
+        for i in (0, 1)
+    )
+    assert float((first - second).std()) > 2
+
+
+@bundled
+def test_demo_makes_one_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    assert run("demo", "--out", str(tmp_path), "-n", "2", monkeypatch=monkeypatch) == 0
+
+    with Image.open(tmp_path / "demo.png") as picture:
+        assert picture.width > 800
+    assert (tmp_path / "celeba64-x8" / "grid.png").exists()
+
+
+@bundled
+def test_models_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("models", monkeypatch=monkeypatch) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in bundled_names())

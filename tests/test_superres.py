@@ -1,0 +1,207 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.hvae import HVAE, SeededNoise
+from cvdvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
+from cvdvae.result import psnr
+from cvdvae.sampling import Sampling
+from cvdvae.store import load_prior
+from cvdvae.superres import SuperResolver, load
+from cvdvae.tiny import ENCODER, PRIOR, tiny_resolver
+
+
+@pytest.fixture
+def y() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(40, 216, (3, 4, 4), generator=generator).float() / 255
+
+
+def test_same_seed_same_samples_whatever_the_batch(
+    resolver: SuperResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten = resolver.upscale(y, samples=10, seed=4)
+    again = resolver.upscale(y, samples=10, seed=4)
+    assert torch.equal(ten.pixels, again.pixels)
+    monkeypatch.setattr("cvdvae.superres.BATCH", 3)
+    in_threes = resolver.upscale(y, samples=10, seed=4)
+    torch.testing.assert_close(in_threes.samples, ten.samples, atol=1e-4, rtol=0)
+    fewer = resolver.upscale(y, samples=2, seed=4)
+    torch.testing.assert_close(fewer.samples, ten.samples[:2], atol=1e-4, rtol=0)
+    other = resolver.upscale(y, samples=2, seed=5)
+    assert float((other.samples - fewer.samples).abs().max()) > 0.01
+
+
+def test_all_temperatures_zero_leave_one_answer(resolver: SuperResolver, y: torch.Tensor) -> None:
+    result = resolver.upscale(y, samples=3, temperature=0, encoder_temperature=0)
+    torch.testing.assert_close(result.samples[0], result.samples[2], atol=1e-5, rtol=0)
+    assert float(result.std.max()) < 1e-4
+
+
+def test_temperature_moves_only_the_groups_of_the_prior(y: torch.Tensor) -> None:
+    """With k = L there is no group of the prior left, and τ has no effect."""
+    everything = LREncoderConfig(lr_size=4, encoder="8x1,8d2,4x1,4d4,1x1", width=8, groups=4)
+    resolver = tiny_resolver(everything)
+    cold, hot = (resolver.upscale(y, 2, temperature=t).samples for t in (0.0, 1.0))
+    assert torch.equal(cold, hot)
+    partly = tiny_resolver()
+    cold, hot = (partly.upscale(y, 2, temperature=t).samples for t in (0.0, 1.0))
+    assert not torch.equal(cold, hot)
+
+
+def test_every_sample_is_in_range_and_gives_the_input_back(
+    resolver: SuperResolver, y: torch.Tensor
+) -> None:
+    result = resolver.upscale(y, samples=5)
+    assert float(result.samples.min()) >= 0
+    assert float(result.samples.max()) <= 1
+    assert result.round_trip_exact == [True] * 5
+    assert min(result.lr_psnr) > 72
+    shrunk = resolver.degradation.A(result.pixels.double() / 255)
+    assert bool((torch.round(shrunk * 255) == torch.round(y.double() * 255)).all())
+
+
+def test_without_projection_a_result_says_that_it_is_not_exact(
+    resolver: SuperResolver, y: torch.Tensor
+) -> None:
+    result = resolver.upscale(y, samples=2, consistent=False)
+    assert result.round_trip_exact == [False, False]
+    assert max(result.lr_psnr) < 60
+
+
+def test_an_impossible_input_still_has_a_result_that_says_how_far_it_is(
+    resolver: SuperResolver,
+) -> None:
+    row, column = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
+    checkerboard = ((row + column) % 2).float().expand(3, 4, 4)
+    result = resolver.upscale(checkerboard, samples=2)
+    assert result.round_trip_exact == [False, False]
+    assert all(10 < v < 255 for v in result.largest_lr_error)
+
+
+def test_mean_and_std_are_those_of_the_samples(resolver: SuperResolver, y: torch.Tensor) -> None:
+    result = resolver.upscale(y, samples=4)
+    torch.testing.assert_close(result.mean, sum(result.samples) / 4)
+    variance = ((result.samples - result.mean) ** 2).sum(0) / 3
+    torch.testing.assert_close(result.std, variance.mean(0).sqrt())
+    assert float(resolver.upscale(y, samples=1).std.max()) == 0
+
+
+def test_saved_files_hold_what_the_result_says(
+    resolver: SuperResolver, y: torch.Tensor, tmp_path: Path
+) -> None:
+    result = resolver.upscale(y, samples=3, seed=7, temperature=0.6)
+    result.save(tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    names = {p.name for p in folder.iterdir()}
+    pictures = {"mean.png", "std.png", "grid.png"} | {f"sample_{i:02d}.png" for i in range(3)}
+    assert names == pictures | {"result.json"}
+    report = json.loads((folder / "result.json").read_text())
+    assert (report["scale"], report["seed"], report["temperature"]) == (4, 7, 0.6)
+    assert report["round_trip_exact"] == [True] * 3
+    with Image.open(folder / "sample_01.png") as file:
+        saved = torch.from_numpy(np.array(file)).permute(2, 0, 1)
+    assert torch.equal(saved, result.pixels[1])
+    error = resolver.degradation.A(saved[None].double() / 255) - y.double()
+    assert report["lr_psnr"][1] == pytest.approx(-10 * math.log10(float((error**2).mean())))
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (torch.rand(3, 5, 5), "takes images of 4×4 pixels, not 5×5"),
+        (torch.rand(1, 4, 4), "expected one float image"),
+        (torch.rand(2, 3, 4, 4), "expected one float image"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "expected one float image"),
+        (torch.full((3, 4, 4), math.nan), "NaN"),
+        (torch.full((3, 4, 4), 1.5), r"\[0, 1\]"),
+    ],
+)
+def test_bad_images_are_refused(resolver: SuperResolver, bad: torch.Tensor, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        resolver.upscale(bad)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"samples": 0},
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"seed": -1},
+        {"encoder_temperature": -1.0},
+    ],
+)
+def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        Sampling(**bad)  # type: ignore[arg-type]
+
+
+def test_encoder_takes_the_groups_up_to_the_resolution_of_y() -> None:
+    assert PRIOR.group_resolutions == [1, 4, 4, 8]
+    assert ENCODER.groups_of(PRIOR) == 3
+    with pytest.raises(ConfigError, match="has no block"):
+        LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8, groups=4).groups_of(PRIOR)
+    with pytest.raises(ConfigError, match="1 to 4"):
+        LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8, groups=5).groups_of(PRIOR)
+
+
+def test_training_loss_is_the_kl_and_its_gradient_reaches_the_encoder_alone(
+    prior: HVAE, images: torch.Tensor
+) -> None:
+    encoder = LREncoder(ENCODER, prior.config)
+    y = torch.rand(4, 3, 4, 4)
+    kl = lr_encoder_kl(prior, encoder, images, y, SeededNoise(0, range(4)))
+    # A fresh encoder is the prior, so its loss is the KL of the ELBO in the first k groups.
+    elbo = prior.elbo(images, SeededNoise(0, range(4)))
+    torch.testing.assert_close(kl, elbo.kl[:, :3])
+    kl.sum().backward()
+    assert all(p.grad is None for p in prior.parameters())
+    heads = [h.conv4.weight.grad for h in encoder.heads]
+    assert all(g is not None and bool(g.any()) for g in heads)
+
+
+def test_weights_survive_a_folder(model_folder: Path, y: torch.Tensor) -> None:
+    result = load(str(model_folder)).upscale(y, samples=2)
+    assert torch.equal(result.pixels, tiny_resolver().upscale(y, samples=2).pixels)
+
+
+def test_foreign_weights_are_refused_by_name(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="unknown model 'nonesuch'"):
+        load("nonesuch")
+    with pytest.raises(WeightsError, match="alone cannot super-resolve"):
+        load(str(model_folder / "prior"))
+    with pytest.raises(WeightsError, match="not a prior"):
+        load_prior(str(model_folder))
+    weights = model_folder / "model.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[: len(good) // 2])
+    with pytest.raises(WeightsError, match="damaged"):
+        load(str(model_folder))
+    weights.write_bytes((model_folder / "prior" / "model.safetensors").read_bytes())
+    with pytest.raises(WeightsError, match="do not fit"):
+        load(str(model_folder))
+    weights.write_bytes(good)
+    config = model_folder / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("prior_digest: ", "prior_digest: 0"))
+    with pytest.raises(WeightsError, match="other weights"):
+        load(str(model_folder))
+    config.write_text(text + "surprise: 1\n")
+    with pytest.raises(ConfigError, match="surprise"):
+        load(str(model_folder))
+    config.write_text("kind: poem\n")
+    with pytest.raises(ConfigError, match="kind must be"):
+        load(str(model_folder))
+
+
+def test_psnr() -> None:
+    x = torch.zeros(3, 4, 4)
+    assert psnr(x + 0.1, x) == pytest.approx(20)
+    assert psnr(x, x) == math.inf

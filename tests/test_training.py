@@ -1,0 +1,177 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file
+
+from cvdvae.configs import from_dict, load_yaml, to_yaml
+from cvdvae.data.folder import load_images
+from cvdvae.errors import ConfigError, InputError
+from cvdvae.store import load_prior
+from cvdvae.tiny import ENCODER, PRIOR
+from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining, train_encoder
+from cvdvae.training.config import DataConfig
+from cvdvae.training.order import StepBatches
+
+OPTIM = {"batch_size": 4, "warmup": 2, "decay": 4, "validate_every": 1000, "checkpoint_every": 5}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(12):
+        coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 32)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+def prior_config(photos: Path, path: Path, steps: int) -> Path:
+    data = DataConfig(folder=str(photos), crop=30, validation=2)
+    path.write_text(to_yaml(PriorTraining(PRIOR, data, OptimConfig(steps=steps, **OPTIM))))
+    return path
+
+
+def start(*arguments: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "cvdvae.cli", "train", *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Optimizer, average, data order, noise and schedule all continue."""
+    config = prior_config(photos, tmp_path / "prior.yaml", steps=300)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    first = start("prior", "--config", str(config), "--out", str(killed))
+    other = start("prior", "--config", str(config), "--out", str(whole))
+    for _ in range(1200):
+        if (killed / "last.ckpt").exists() or first.poll() is not None:
+            break
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    step = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < step < 300
+    second = start("prior", "--config", str(config), "--out", str(killed))
+    output, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, output.decode()
+    assert other.communicate(timeout=300) is not None
+    assert other.returncode == 0
+    resumed, uninterrupted = (load_file(f / "model/model.safetensors") for f in (killed, whole))
+    assert resumed.keys() == uninterrupted.keys()
+    assert all(torch.equal(resumed[k], uninterrupted[k]) for k in resumed)
+    assert list((killed / "samples").glob("*.png"))
+    assert (killed / "plateau.ckpt").exists()
+
+
+def test_training_an_encoder_leaves_the_prior_as_it_was(
+    photos: Path, tmp_path: Path, model_folder: Path
+) -> None:
+    prior = model_folder / "prior"
+    before = (prior / "model.safetensors").read_bytes()
+    data = DataConfig(folder=str(photos), validation=2)
+    settings = EncoderTraining(ENCODER, str(prior), data, OptimConfig(steps=6, **OPTIM))
+    config = tmp_path / "encoder.yaml"
+    config.write_text(to_yaml(settings))
+    train_encoder(config, tmp_path / "run")
+    assert (prior / "model.safetensors").read_bytes() == before
+    assert (tmp_path / "run/model/prior/model.safetensors").read_bytes() == before
+    checkpoint = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    trained = checkpoint["optimizer_states"][0]["param_groups"][0]["params"]
+    heads = {k for k in checkpoint["state_dict"] if k.startswith("trained.")}
+    assert len(trained) == len(heads)
+    for name, value in load_prior(str(prior)).state_dict().items():
+        assert torch.equal(checkpoint["state_dict"][f"prior.{name}"], value)
+
+
+def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvdvae.training.prior import PriorModule
+    from cvdvae.training.run import TrainingData, fit
+
+    data = DataConfig(folder=str(photos), validation=2)
+    settings = PriorTraining(PRIOR, data, OptimConfig(steps=3, **(OPTIM | {"decay": 0})))
+    module = PriorModule(settings, tmp_path / "run")
+    original = PriorModule.training_step
+
+    def explode(self: PriorModule, x: torch.Tensor, index: int) -> torch.Tensor:
+        loss = original(self, x, index)
+        return loss * float("nan") if self.global_step == 1 else loss
+
+    monkeypatch.setattr(PriorModule, "training_step", explode)
+    fit(module, TrainingData(data, settings.optim, 16))
+    assert int(module.skipped) == 1
+    assert all(bool(torch.isfinite(p).all()) for p in module.best.parameters())
+
+
+@given(st.integers(0, 60), st.sampled_from([1, 2]))
+def test_order_depends_on_the_step_alone(step: int, world: int) -> None:
+    whole = iter(StepBatches(10, 4, seed=1))
+    expected = [next(whole) for _ in range(step + 1)][-1]
+    shares = [next(iter(StepBatches(10, 4, 1, step, True, r, world))) for r in range(world)]
+    assert sorted(k for share in shares for k in share) == sorted(expected)
+
+
+def test_every_image_is_seen_once_an_epoch_and_half_of_them_mirrored() -> None:
+    batches = iter(StepBatches(1000, 10, seed=0))
+    keys = [k for _ in range(100) for k in next(batches)]
+    assert sorted(k if k >= 0 else ~k for k in keys) == list(range(1000))
+    assert 400 < sum(k < 0 for k in keys) < 600
+
+
+def test_schedule_rises_stays_and_falls() -> None:
+    optim = OptimConfig(steps=100, warmup=10, decay=20)
+    assert [optim.rate_at(s) for s in (0, 9, 50, 80, 90, 100)] == [0.1, 1, 1, 1, 0.5, 0]
+
+
+def test_images_are_cropped_at_the_centre_and_resized(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[5:15, 10:20] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    images = load_images([tmp_path / "a.png"], 10, crop=10)
+    assert torch.equal(images, torch.full((1, 3, 10, 10), 200, dtype=torch.uint8))
+    with pytest.raises(InputError, match="no square of 25×25"):
+        load_images([tmp_path / "a.png"], 10, crop=25)
+
+
+def test_bad_settings_are_refused_by_name(tmp_path: Path) -> None:
+    good = {"steps": 10, "warmup": 1}
+    assert from_dict(OptimConfig, good | {"learning_rate": "1e-3"}, "x").learning_rate == 1e-3
+    for bad, word in [
+        ({"stepz": 1}, "stepz"),
+        ({"batch_size": "many"}, "batch_size"),
+        ({"ema": 2.0}, "ema"),
+        ({"decay": 20}, "longer"),
+    ]:
+        with pytest.raises(ConfigError, match=word):
+            from_dict(OptimConfig, good | bad, "x")
+    with pytest.raises(ConfigError, match="steps"):
+        from_dict(OptimConfig, {}, "x")
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="not a YAML file"):
+        load_yaml(OptimConfig, tmp_path / "broken.yaml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_yaml(OptimConfig, tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=str)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    encoder = path.stem != "celeba64"
+    settings = load_yaml(EncoderTraining if encoder else PriorTraining, path)
+    assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")
