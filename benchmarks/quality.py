@@ -31,10 +31,16 @@ def measure(model: SuperResolver, images: torch.Tensor, sampling: Sampling) -> d
         against = result.against_truth()
         assert against is not None
         one = torch.tensor(against.sample_psnr).mean()
-        rows.append([
-            against.bicubic_psnr, against.mean_psnr, float(one), float(result.std.mean()) * 255,
-            psnr(result.samples[0], result.samples[1]), result.seconds,
-        ])
+        rows.append(
+            [
+                against.bicubic_psnr,
+                against.mean_psnr,
+                float(one),
+                float(result.std.mean()) * 255,
+                psnr(result.samples[0], result.samples[1]),
+                result.seconds,
+            ]
+        )
         lr_psnr += result.lr_psnr
         exact += result.round_trip_exact
     bicubic, mean, one, std, between, seconds = torch.tensor(rows).mean(0).tolist()

@@ -1,6 +1,6 @@
 """How fast and how large: 8 samples of one face once loaded, and the whole of `cvdvae demo`.
 
-    python benchmarks/speed.py
+python benchmarks/speed.py
 """
 
 import os
