@@ -16,8 +16,11 @@ from rich.progress import track
 from rich.table import Table
 
 from cvdvae.data.folder import list_images, load_images
+from cvdvae.degradation import shrink_to_8_bits
+from cvdvae.hvae import SeededNoise
 from cvdvae.result import psnr
 from cvdvae.sampling import Sampling
+from cvdvae.store import load_prior
 from cvdvae.superres import SuperResolver, load
 
 
@@ -26,8 +29,8 @@ def measure(model: SuperResolver, images: torch.Tensor, sampling: Sampling) -> d
     rows, lr_psnr, exact = [], [], []
     for image in track(images, model.name, transient=True):
         truth = image.float() / 255
-        y = torch.round(model.degradation.A(truth[None].double()).clamp(0, 1) * 255)[0] / 255
-        result = model.run(y.float(), sampling, truth)
+        y = shrink_to_8_bits(truth[None], model.degradation)[0]
+        result = model.run(y, sampling, truth)
         against = result.against_truth()
         assert against is not None
         one = torch.tensor(against.sample_psnr).mean()
@@ -37,7 +40,7 @@ def measure(model: SuperResolver, images: torch.Tensor, sampling: Sampling) -> d
                 against.mean_psnr,
                 float(one),
                 float(result.std.mean()) * 255,
-                psnr(result.samples[0], result.samples[1]),
+                psnr(result.samples[0], result.samples[-1]),
                 result.seconds,
             ]
         )
@@ -73,6 +76,18 @@ def main() -> None:
     for key in next(iter(results.values())):
         table.add_row(key, *(f"{r[key]:.3f}" for r in results.values()))
     Console().print(table)
+    prior, x = load_prior("celeba64"), images.float() / 255
+    with torch.no_grad():
+        bits = torch.cat(
+            [
+                prior.elbo(part, SeededNoise(i, range(len(part)))).bits_per_dim
+                for i, part in enumerate(x.split(50))
+            ]
+        )
+    print(
+        f"celeba64: {bits.mean():.3f} bits/dim of {prior.config.bits}-bit images "
+        f"(standard error {bits.std() / len(bits) ** 0.5:.3f})"
+    )
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
 

@@ -2,8 +2,8 @@
 
     python docs/make_pictures.py
 
-`demo.png` is what `cvdvae demo` writes; `prior_samples.png` shows unconditional samples of the prior
-at temperatures 0.7, 0.85 and 1, a row pair each. Nobody in it exists.
+`demo.png` is what `cvdvae demo` writes; `prior_samples.png` shows unconditional samples of the
+prior at temperatures 0.7, 0.85 and 1, two rows each. Nobody in it exists.
 """
 
 import shutil

@@ -32,6 +32,9 @@ def test_same_seed_same_samples_whatever_the_batch(
     monkeypatch.setattr("cvdvae.superres.BATCH", 3)
     in_threes = resolver.upscale(y, samples=10, seed=4)
     torch.testing.assert_close(in_threes.samples, ten.samples, atol=1e-4, rtol=0)
+    moved = (in_threes.pixels.int() - ten.pixels.int()).abs()
+    assert int(moved.max()) <= 1
+    assert float(moved.float().mean()) < 0.01
     fewer = resolver.upscale(y, samples=2, seed=4)
     torch.testing.assert_close(fewer.samples, ten.samples[:2], atol=1e-4, rtol=0)
     other = resolver.upscale(y, samples=2, seed=5)

@@ -3,7 +3,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +18,16 @@ from safetensors.torch import load_file
 
 from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
+from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.store import load_prior
 from cvdvae.tiny import ENCODER, PRIOR
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining, train_encoder
 from cvdvae.training.config import DataConfig
+from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.order import StepBatches
 
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 OPTIM = {"batch_size": 4, "warmup": 2, "decay": 4, "validate_every": 1000, "checkpoint_every": 5}
 
 
@@ -92,9 +97,14 @@ def test_training_an_encoder_leaves_the_prior_as_it_was(
     assert (prior / "model.safetensors").read_bytes() == before
     assert (tmp_path / "run/model/prior/model.safetensors").read_bytes() == before
     checkpoint = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
-    trained = checkpoint["optimizer_states"][0]["param_groups"][0]["params"]
-    heads = {k for k in checkpoint["state_dict"] if k.startswith("trained.")}
-    assert len(trained) == len(heads)
+    fresh = EncoderModule(settings, tmp_path / "fresh")
+    (group,) = fresh.configure_optimizers()["optimizer"].param_groups
+    assert {id(p) for p in group["params"]} == {id(p) for p in fresh.trained.parameters()}
+    moved = [
+        not torch.equal(checkpoint["state_dict"][f"trained.{name}"], value)
+        for name, value in fresh.trained.state_dict().items()
+    ]
+    assert all(moved)
     for name, value in load_prior(str(prior)).state_dict().items():
         assert torch.equal(checkpoint["state_dict"][f"prior.{name}"], value)
 
@@ -118,6 +128,25 @@ def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(
     fit(module, TrainingData(data, settings.optim, 16))
     assert int(module.skipped) == 1
     assert all(bool(torch.isfinite(p).all()) for p in module.best.parameters())
+
+
+def test_a_checkpoint_of_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
+    from cvdvae.training.prior import PriorModule
+
+    data, optim = DataConfig(folder=str(photos), validation=2), OptimConfig(steps=6, **OPTIM)
+    checkpoint: dict[str, Any] = {}
+    PriorModule(PriorTraining(PRIOR, data, optim), tmp_path).on_save_checkpoint(checkpoint)
+    other = PriorTraining(replace(PRIOR, width=16), data, optim)
+    with pytest.raises(ConfigError, match="another model"):
+        PriorModule(other, tmp_path).on_load_checkpoint(checkpoint)
+
+
+def test_low_resolution_images_do_not_depend_on_autocasting() -> None:
+    H = BicubicDownscaling((16, 16), (4, 4))
+    x = torch.rand(2, 3, 16, 16)
+    plain = shrink_to_8_bits(x, H)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(shrink_to_8_bits(x, H), plain)
 
 
 @given(st.integers(0, 60), st.sampled_from([1, 2]))
@@ -170,7 +199,7 @@ def test_bad_settings_are_refused_by_name(tmp_path: Path) -> None:
         load_yaml(OptimConfig, tmp_path / "missing.yaml")
 
 
-@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=str)
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     encoder = path.stem != "celeba64"
     settings = load_yaml(EncoderTraining if encoder else PriorTraining, path)

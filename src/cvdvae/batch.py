@@ -50,7 +50,10 @@ def run_one(
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    photo = read_photo(path)
+    try:
+        photo = read_photo(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     try:
         if crop is None:
             y, truth = to_tensor(photo.image), None

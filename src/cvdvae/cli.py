@@ -52,8 +52,9 @@ def upscale(
         bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
     ] = False,
     crop: Annotated[
-        Literal["face", "centre", "none"], typer.Option(help="With --simulate: what to cut out.")
-    ] = "face",
+        Literal["face", "centre", "none"] | None,
+        typer.Option(help="With --simulate: what to cut out; face unless given."),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
@@ -62,6 +63,8 @@ def upscale(
     from .sampling import Sampling
     from .superres import load
 
+    if crop and not simulate:
+        raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
     sampling = Sampling(samples, temperature, seed)
     jobs = plan(_expand(inputs), out_folder)
     check_writable(out_folder)
@@ -72,7 +75,7 @@ def upscale(
         for index, (path, folder) in enumerate(jobs):
             progress.update(task, description=path.name, completed=samples * index)
             try:
-                cut = crop if simulate else None
+                cut = (crop or "face") if simulate else None
                 advance = partial(progress.advance, task)
                 result, notes = run_one(resolver, path, sampling, cut, advance)
                 result.save(folder)
@@ -127,11 +130,13 @@ def demo(
         table.add_row(*row)
     out.print(table)
     out.print(f"Open {report.picture}", markup=False, highlight=False, style="bold")
-    out.print(
-        "PSNR against the real photo, in dB. Every sample shrinks to exactly the same input,\n"
-        "so nothing in the input tells them apart: what differs is invented.",
-        highlight=False,
-    )
+    out.print("PSNR is against the real photo.", highlight=False)
+    if report.all_exact:
+        out.print(
+            "Every sample shrinks to exactly the same input, so nothing in the input tells "
+            "them apart:\nwhat differs between them is invented.",
+            highlight=False,
+        )
 
 
 @app.command()
@@ -151,17 +156,11 @@ def models() -> None:
             row = (name, "prior", "–", size, f"{megabytes:.1f} MB")
         else:
             lr = record.model.lr_size
-            row = (
-                name,
-                f"super-resolution on {record.prior}",
-                f"{lr}×{lr}",
-                "",
-                f"{megabytes:.1f} MB",
-            )
             prior = read_record(find(record.prior))
             assert isinstance(prior, PriorRecord)
             hr = prior.model.image_size
-            row = (*row[:3], f"{hr}×{hr} (×{hr // lr})", row[4])
+            does, gives = f"super-resolution on {record.prior}", f"{hr}×{hr} (×{hr // lr})"
+            row = (name, does, f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
         table.add_row(*row)
     out.print(table)
 
@@ -203,7 +202,7 @@ def main() -> None:
     """Entry point of the `cvdvae` command: errors that a user can mend are one sentence."""
     try:
         app()
-    except CVDVAEError as error:
+    except (CVDVAEError, OSError) as error:
         _complain(str(error))
         sys.exit(1)
 
@@ -240,10 +239,7 @@ def _expand(inputs: list[str]) -> list[Path]:
         if path.is_dir():
             paths += list_images(path)
         elif not path.exists() and has_magic(text):
-            matches = sorted(Path(m) for m in glob(text, recursive=True))
-            if not matches:
-                raise InputError(f"'{text}' matches no file")
-            paths += matches
+            paths += sorted(Path(m) for m in glob(text, recursive=True)) or [path]
         else:
             paths.append(path)
     return paths

@@ -79,6 +79,19 @@ class BicubicDownscaling:
         return _sandwich(self.rows_inverse, y, self.columns_inverse)
 
 
+def shrink_to_8_bits(x: Tensor, degradation: Degradation) -> Tensor:
+    """The low-resolution image as a file holds it: Hx rounded to 8 bits, float32 in [0, 1].
+
+    It is computed in full precision also where autocasting is on: y must not depend on that.
+
+    Args:
+        x: Images in [0, 1], ``(N, C, H, W)``.
+        degradation: H.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.round(degradation.A(x.float()).clamp(0, 1) * 255) / 255
+
+
 def upscale_bicubic(y: Tensor, size: tuple[int, int]) -> Tensor:
     """Plain bicubic interpolation of ``(N, C, h, w)`` in [0, 1], kept in [0, 1]: the baseline."""
     return F.interpolate(y, size, mode="bicubic").clamp(0, 1)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from .errors import OutputError
 
+TEMPORARY_PREFIX = ".writing-"
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then move it into place.
@@ -21,7 +23,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=".writing-", dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            suffix=path.suffix, prefix=TEMPORARY_PREFIX, dir=path.parent
+        )
         os.close(handle)
         temporary = Path(name)
         write(temporary)

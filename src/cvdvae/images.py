@@ -50,9 +50,9 @@ def read_photo(path: Path) -> Photo:
         raise InputError(
             f"{path} is over {MAX_PIXELS // 1_000_000} megapixels: shrink it first"
         ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
@@ -63,13 +63,17 @@ def _refuse_unusable(path: Path, file: Image.Image) -> None:
             f"{MAX_PIXELS // 1_000_000} megapixels: shrink it first"
         )
     frames = getattr(file, "n_frames", 1)
-    if frames > 1:
-        raise InputError(f"{path} is an animation of {frames} frames: save the one you mean as PNG")
+    if frames > 1 and file.format != "MPO":  # a phone's photo, with a preview behind it
+        raise InputError(
+            f"{path} holds {frames} pictures (an animation, or pages): save the one you mean as PNG"
+        )
 
 
 def _upright_rgb(file: Image.Image) -> Photo:
     notes = []
     image = ImageOps.exif_transpose(file)
+    if image.mode in ("I", "F") and not 255 < image.getextrema()[1] <= 65535:
+        raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.float64)
         image = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))

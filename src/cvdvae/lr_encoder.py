@@ -52,6 +52,15 @@ class LREncoderConfig:
     relative: bool = True
     activation: Literal["gelu", "silu"] = "silu"
 
+    def __post_init__(self) -> None:
+        start = parse_bottom_up(self.encoder)[0].resolution
+        if self.lr_size < 1 or start < self.lr_size:
+            raise ConfigError(f"the blocks start at {start}, below lr_size {self.lr_size}")
+        if self.width < 1 or self.bottleneck <= 0 or self.head_width <= 0 or self.groups < 0:
+            raise ConfigError(
+                "width, bottleneck and head_width must be positive, groups not negative"
+            )
+
     def groups_of(self, prior: HVAEConfig) -> int:
         """Number k of groups on this prior.
 
@@ -59,6 +68,10 @@ class LREncoderConfig:
             ConfigError: k is not between 1 and L, or the blocks leave out one of its resolutions.
         """
         resolutions = prior.group_resolutions
+        if prior.image_size % self.lr_size:
+            raise ConfigError(
+                f"lr_size {self.lr_size} does not divide the prior's image size {prior.image_size}"
+            )
         k = self.groups or sum(r <= self.lr_size for r in resolutions)
         if not 1 <= k <= len(resolutions):
             raise ConfigError(f"groups must be 1 to {len(resolutions)} on this prior, not {k}")

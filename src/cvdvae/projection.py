@@ -47,8 +47,7 @@ def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60)
     """
     x0, target = x.double(), y.double()
     multiplier = torch.zeros_like(target)
-    unit = degradation.A(degradation.A_adjoint(torch.ones_like(target[:1, :1])))
-    epsilon = STIFFNESS * float(unit.mean())
+    epsilon = STIFFNESS * _mean_eigenvalue(degradation, target)
 
     def primal(lam: Tensor) -> Tensor:
         return x0 + degradation.A_adjoint(lam)
@@ -61,8 +60,10 @@ def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60)
     for _ in range(max_steps):
         z = primal(multiplier)
         residual = target - degradation.A(z.clamp(0, 1)) - epsilon * multiplier
-        if float(residual.abs().max()) < TOLERANCE:
+        open_ = residual.abs().amax((2, 3), keepdim=True) >= TOLERANCE
+        if not bool(open_.any()):
             break
+        residual = residual * open_  # what is solved stays as it is, whatever its neighbours need
         free = ((z > 0) & (z < 1)).to(z)
 
         def newton_matrix(d: Tensor, free: Tensor = free) -> Tensor:
@@ -141,7 +142,8 @@ def round_consistently(
     target = (y.double() * 255).expand(len(x), -1, -1, -1)
     level = exact.round().clamp(0, 255)
     error = target - degradation.A(level)
-    weight = _squared_column_norms(degradation, exact, target)
+    # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
+    weight = _mean_eigenvalue(degradation, target) * target[0, 0].numel() / exact[0, 0].numel()
     block = 2 * max(1, x.shape[2] // y.shape[2])
     for step in range(steps):
         slope = degradation.A_adjoint(error)
@@ -157,15 +159,11 @@ def round_consistently(
     return level.to(torch.uint8)
 
 
-def _squared_column_norms(degradation: Degradation, x: Tensor, y: Tensor) -> Tensor:
-    """Estimate ``(HᵀH)_pp`` by the mean over pixels: ``tr(H Hᵀ) / n``, a number.
-
-    Which pixel is moved only has to be a good choice; every step is checked.
-    """
-    probe = torch.zeros_like(y[:1, :1])
+def _mean_eigenvalue(degradation: Degradation, y: Tensor) -> float:
+    """``tr(H Hᵀ) / m``, read off one row in the middle: ``‖Hᵀ e_i‖²``."""
+    probe = torch.zeros_like(y[:1])
     probe[..., y.shape[2] // 2, y.shape[3] // 2] = 1
-    trace = (degradation.A_adjoint(probe) ** 2).sum() * y[0, 0].numel()
-    return trace / x[0, 0].numel()
+    return float((degradation.A_adjoint(probe) ** 2).sum() / y.shape[1])
 
 
 def _best_of_every_block(gain: Tensor, block: int, shift: int) -> Tensor:

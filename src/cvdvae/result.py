@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from .degradation import BicubicDownscaling, upscale_bicubic
-from .files import write_text
+from .files import check_writable, write_text
 from .images import save_png, to_bytes, to_pil
 from .picture import heat_map, labelled_sheet, with_scale_bar
 from .sampling import Sampling
@@ -146,12 +146,16 @@ class SuperResolution:
     def save(self, folder: str | Path) -> None:
         """Write ``sample_00.png …``, ``mean.png``, ``std.png``, ``grid.png`` and ``result.json``.
 
-        Every file is written whole or not at all; `result.json` comes last.
+        Every file is written whole or not at all. Those of an earlier result are removed first, and
+        `result.json` comes last: where it stands, the result is complete.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         folder = Path(folder)
+        check_writable(folder)
+        for stale in (folder / "result.json", *folder.glob("sample_*.png")):
+            stale.unlink(missing_ok=True)
         for i, one in enumerate(self.pixels):
             save_png(folder / f"sample_{i:02d}.png", to_pil(one))
         save_png(folder / "mean.png", to_pil(self.mean))

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from .data.folder import centre_square
-from .degradation import BicubicDownscaling
+from .degradation import BicubicDownscaling, shrink_to_8_bits
 from .errors import InputError
 from .face import crop_face
 from .images import to_tensor
@@ -30,18 +29,23 @@ def simulate(
         float in [0, 1].
 
     Raises:
-        InputError: No face is found, or less is left than the model's own size.
+        InputError: No face is found, less is left than the model's own size, or the
+            whole photo has another shape.
     """
     height, width = degradation.hr_size
     if crop == "face":
         photo = crop_face(photo)
     elif crop == "centre":
         photo = centre_square(photo)
+    elif photo.width * height != photo.height * width:
+        raise InputError(
+            f"the photo has {photo.width}×{photo.height} pixels and would be squashed: "
+            f"cut it with --crop face or --crop centre"
+        )
     if photo.width < width or photo.height < height:
         raise InputError(
             f"the photo (or its face) has {photo.width}×{photo.height} pixels: "
             f"shrinking needs at least {width}×{height}"
         )
     truth = to_tensor(photo.resize((width, height), Image.Resampling.BICUBIC))
-    y = torch.round(degradation.A(truth[None].double()).clamp(0, 1) * 255)[0] / 255
-    return y.float(), truth
+    return shrink_to_8_bits(truth[None], degradation)[0], truth

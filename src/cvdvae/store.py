@@ -94,7 +94,7 @@ def read_record(folder: Path) -> PriorRecord | SuperResolutionRecord:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise ConfigError(f"cannot read {path} as YAML") from None
     kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in RECORDS:
+    if not isinstance(kind, str) or kind not in RECORDS:
         raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {kind}")
     record: PriorRecord | SuperResolutionRecord = from_dict(RECORDS[kind], data, str(path))
     return record
@@ -113,7 +113,14 @@ def save_model(
     """
     dtype = torch.float16 if half_precision else torch.float32
     state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
-    write_atomically(folder / WEIGHTS, lambda p: save_file(state, p))
+
+    def write(path: Path) -> None:
+        try:
+            save_file(state, path)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+
+    write_atomically(folder / WEIGHTS, write)
     write_text(folder / CONFIG, to_yaml(record))
 
 

@@ -59,8 +59,9 @@ class SuperResolver:
         try:
             self.prior.to(device)
             self.encoder.to(device)
-        except (RuntimeError, AssertionError):
-            raise InputError(f"there is no device '{device}' on this machine") from None
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot use the device '{device}': {reason}") from None
         return self
 
     def upscale(
@@ -75,7 +76,8 @@ class SuperResolver:
         """Draw high-resolution images behind one low-resolution image.
 
         Sample i depends on `seed` and i alone: asking for more of them, or drawing them in other
-        batches, gives the same ones first.
+        batches, gives the same ones first (up to the rounding of float32, which can move a pixel
+        by one level).
 
         Args:
             y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1], h = w = lr_size.
@@ -113,17 +115,18 @@ class SuperResolver:
         """
         started = time.perf_counter()
         y = self.check(y)
-        drawn: list[Tensor] = []
-        for batch in self.draw(y, sampling):
-            drawn.append(batch)
+        samples, pixels = [], []
+        for x in self.draw(y, sampling):
+            samples.append(x)
+            pixels.append(
+                round_consistently(x, y, self.degradation) if sampling.consistent else to_bytes(x)
+            )
             if on_progress is not None:
-                on_progress(len(batch))
-        x = torch.cat(drawn)
-        pixels = round_consistently(x, y, self.degradation) if sampling.consistent else to_bytes(x)
+                on_progress(len(x))
         return SuperResolution(
             y=y[0],
-            samples=x,
-            pixels=pixels,
+            samples=torch.cat(samples),
+            pixels=torch.cat(pixels),
             degradation=self.degradation,
             model=self.name,
             sampling=sampling,

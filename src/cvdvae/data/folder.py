@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
+from ..images import read_photo
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class DataConfig:
     crop: int = 0
     validation: int = 500
     flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.crop < 0 or self.validation < 0:
+            raise ConfigError("crop and validation must not be negative")
 
 
 def centre_square(image: Image.Image, side: int = 0) -> Image.Image:
@@ -71,11 +76,11 @@ def load_images(paths: list[Path], size: int, crop: int = 0) -> Tensor:
     """
     images = np.empty((len(paths), size, size, 3), np.uint8)
     for row, path in enumerate(track(paths, "reading images", transient=True)):
+        photo = read_photo(path)
         try:
-            with Image.open(path) as file:
-                square = centre_square(ImageOps.exif_transpose(file).convert("RGB"), crop)
-        except (UnidentifiedImageError, OSError, InputError) as error:
-            raise InputError(f"cannot use {path} for training: {error}") from None
+            square = centre_square(photo.image, crop)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         images[row] = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 

@@ -159,6 +159,16 @@ class HVAEConfig:
                 f"the encoder must start and the decoder end at resolution {top} "
                 f"(image_size / patch_size)"
             )
+        for block in top_down:
+            if self.inner_width_at(block.resolution) < 1:
+                raise ConfigError(
+                    f"the bottleneck leaves no channel at resolution {block.resolution}"
+                )
+            if block.source and self.width_at(block.source) < self.width_at(block.resolution):
+                raise ConfigError(
+                    f"resolution {block.resolution} is wider than {block.source}, "
+                    f"whose state it takes"
+                )
         missing = {b.resolution for b in top_down if b.latent} - encoder_resolutions(bottom_up)
         if missing:
             raise ConfigError(f"latent groups at {sorted(missing)}, where the encoder has no block")

@@ -72,6 +72,11 @@ class DiscretizedLogisticMixture:
         level = (v.clamp(-1, 1) + 1) * (self.last_level / 2)
         return (level * step + (step - 1) / 2) / 255
 
+    def _nearest_level(self, v: Tensor) -> Tensor:
+        """Round values to the levels ``v_j`` in [−1, 1]."""
+        half = self.last_level / 2
+        return torch.round((v.clamp(-1, 1) + 1) * half) / half - 1
+
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log-probability of an image, in nats.
 
@@ -120,7 +125,8 @@ class DiscretizedLogisticMixture:
         means, log_scales, coefficients = (t.gather(2, component).squeeze(2) for t in mixture[1:])
         u = noise.uniform(means)
         v = means + torch.exp(log_scales) * (torch.log(u) - torch.log1p(-u))
-        red = v[:, 0].clamp(-1, 1)
-        green = (v[:, 1] + coefficients[:, 0] * red).clamp(-1, 1)
+        # As in `log_prob`, colours depend on the levels of the preceding ones.
+        red = self._nearest_level(v[:, 0])
+        green = self._nearest_level(v[:, 1] + coefficients[:, 0] * red)
         blue = v[:, 2] + coefficients[:, 1] * red + coefficients[:, 2] * green
         return self.to_image(torch.stack([red, green, blue], dim=1))

@@ -82,15 +82,13 @@ class TopDown(nn.Module):
             groups: Stop after this many latent groups; all by default.
 
         Returns:
-            The last state, ``(N, width, r, r)``.
+            The last state, ``(N, width, r, r)``; unfinished where `groups` ends the pass.
         """
         states: dict[int, Tensor] = {}
         h: Tensor = torch.empty(0)
         group = 0
         for block in self.blocks:
             assert isinstance(block, TopDownBlock)
-            if group == groups:
-                break
             spec = block.spec
             h = states[spec.resolution] if spec.resolution in states else self._start(spec, batch)
             if spec.source is not None:
@@ -99,6 +97,8 @@ class TopDown(nn.Module):
             if spec.latent:
                 prior, residual = block.prior_of(h)
                 z = pick(group, h, prior)
+                if group + 1 == groups:
+                    break
                 h = h + residual + block.z_proj(z)
                 group += 1
             h = block.resnet(h)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..configs import load_yaml
+from ..data.folder import DataConfig
 from .config import EncoderTraining, OptimConfig, PriorTraining
 
 __all__ = ["EncoderTraining", "OptimConfig", "PriorTraining", "train_encoder", "train_prior"]
@@ -15,8 +16,7 @@ def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
     from .run import TrainingData, fit
 
     settings = load_yaml(PriorTraining, config)
-    if data is not None:
-        settings = replace(settings, data=replace(settings.data, folder=str(data)))
+    settings = replace(settings, data=_from_folder(settings.data, data))
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)
     fit(PriorModule(settings, out), images)
 
@@ -29,9 +29,12 @@ def train_encoder(
     from .run import TrainingData, fit
 
     settings = load_yaml(EncoderTraining, config)
-    if data is not None:
-        settings = replace(settings, data=replace(settings.data, folder=str(data)))
+    settings = replace(settings, data=_from_folder(settings.data, data))
     if prior is not None:
         settings = replace(settings, prior=prior)
     module = EncoderModule(settings, out)
     fit(module, TrainingData(settings.data, settings.optim, module.prior.config.image_size))
+
+
+def _from_folder(data: DataConfig, folder: Path | None) -> DataConfig:
+    return data if folder is None else replace(data, folder=str(folder))

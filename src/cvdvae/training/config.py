@@ -47,6 +47,16 @@ class OptimConfig:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip_norm", "skip_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("warmup", "decay", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"seed must be from 0 to 2^31 - 1, not {self.seed}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must be in [0, 1), not {self.betas}")
         if self.warmup + self.decay > self.steps:
             raise ConfigError("warmup and decay are longer than the run")
         if not 0 <= self.ema < 1:

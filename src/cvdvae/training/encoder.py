@@ -1,12 +1,15 @@
 """Training of the LR encoder on a frozen prior."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..degradation import BicubicDownscaling, upscale_bicubic
+from ..degradation import BicubicDownscaling, shrink_to_8_bits, upscale_bicubic
+from ..errors import WeightsError
 from ..hvae import HVAE, SeededNoise, bits_per_dim
 from ..images import save_tiles
 from ..lr_encoder import LREncoder, lr_encoder_kl
@@ -33,6 +36,7 @@ class EncoderModule(Training):
 
     def __init__(self, config: EncoderTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
+        prior_digest = digest(find(config.prior))
         prior = load_prior(config.prior)
         encoder = LREncoder(config.model, prior.config)
         if config.start_from:
@@ -40,26 +44,27 @@ class EncoderModule(Training):
         super().__init__(encoder, config.optim, folder)
         self.config = config
         self.prior: HVAE = prior
+        self.prior_digest = prior_digest
         size = prior.config.image_size
         lr_size = config.model.lr_size
         self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
 
-    def shrink(self, x: Tensor) -> Tensor:
-        """The low-resolution image as a file holds it: Hx, rounded to 8 bits, in [0, 1]."""
-        return torch.round(self.degradation.A(x.float()).clamp(0, 1) * 255) / 255
-
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         """The loss on a batch in [0, 1]."""
-        loss = lr_encoder_kl(self.prior, self.trained, x, self.shrink(x)).sum(1).mean()
+        loss = (
+            lr_encoder_kl(self.prior, self.trained, x, shrink_to_8_bits(x, self.degradation))
+            .sum(1)
+            .mean()
+        )
         loss = bits_per_dim(loss, x[0].numel())
         self.log("kl_bits_per_dim", loss, prog_bar=True)
         return loss
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
-        """The loss of the averaged weights, and the PSNR of 4 samples and their mean."""
+        """The loss of the averaged weights, with the same noise at every validation."""
         encoder = self.best
         assert isinstance(encoder, LREncoder)
-        y = self.shrink(x)
+        y = shrink_to_8_bits(x, self.degradation)
         kl = lr_encoder_kl(self.prior, encoder, x, y, SeededNoise(batch_idx, range(len(x))))
         bits = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("validation_kl_bits_per_dim", bits, prog_bar=True, sync_dist=True)
@@ -78,16 +83,22 @@ class EncoderModule(Training):
         path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
         save_tiles(path, torch.cat(rows), columns=len(x))
 
+    def identity(self) -> dict[str, Any]:
+        """The encoder's architecture, and which weights its prior has."""
+        return {"model": asdict(self.config.model), "prior_digest": self.prior_digest}
+
     def export(self, folder: Path) -> None:
         """Write the averaged encoder; a prior that is not a bundled one comes along."""
         source = find(self.config.prior)
+        if digest(source) != self.prior_digest:
+            raise WeightsError(f"the prior {source} has changed since this training began")
         bundled = self.config.prior in bundled_names()
         if not bundled:
             shutil.copytree(source, folder / PRIOR_SUBFOLDER, dirs_exist_ok=True)
         record = SuperResolutionRecord(
             kind="lr-encoder",
             prior=self.config.prior if bundled else PRIOR_SUBFOLDER,
-            prior_digest=digest(source),
+            prior_digest=self.prior_digest,
             model=self.config.model,
         )
         save_model(folder, record, self.best, self.config.half_precision)

@@ -1,4 +1,4 @@
-"""What training the prior, the LR encoder and the flow have in common, as a Lightning module."""
+"""What training the prior and the LR encoder have in common, as a Lightning module."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ..errors import ConfigError
 from .config import OptimConfig
 
 
@@ -24,7 +25,7 @@ class Training(L.LightningModule):
     def __init__(self, trained: nn.Module, optim: OptimConfig, folder: Path) -> None:
         super().__init__()
         self.trained, self.optim, self.folder = trained, optim, folder
-        self.averaged = AveragedModel(trained, avg_fn=_moving_average(optim.ema))
+        self.averaged = AveragedModel(trained, multi_avg_fn=_moving_average(optim.ema))
         self.averaged.requires_grad_(False)
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
@@ -38,6 +39,28 @@ class Training(L.LightningModule):
     def export(self, folder: Path) -> None:
         """Write the averaged weights as a model that `cvdvae.load` reads."""
         raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with this run to be continued by it."""
+        raise NotImplementedError
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the run's identity."""
+        checkpoint["identity"] = self.identity()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another model.
+
+        Raises:
+            ConfigError: The architecture or the prior is not that of the checkpoint.
+        """
+        theirs, ours = checkpoint.get("identity", self.identity()), self.identity()
+        different = [key for key in ours if theirs.get(key) != ours[key]]
+        if different:
+            raise ConfigError(
+                f"{self.folder} holds a checkpoint with another {' and '.join(different)}: "
+                f"choose another folder for this run, or remove the checkpoint"
+            )
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up, plateau and linear decay."""
@@ -76,14 +99,14 @@ class Training(L.LightningModule):
         self.averaged.update_parameters(self.trained)
 
 
-def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     """Exponential moving average whose memory grows with the steps taken, up to `decay`.
 
     The random start is forgotten in a few steps and not in a few thousand.
     """
 
-    def update(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+    def update(averages: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
         n = float(steps)
-        return torch.lerp(average, current, 1 - min(decay, (1 + n) / (10 + n)))
+        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + n) / (10 + n)))
 
     return update

@@ -1,6 +1,8 @@
 """Training of the prior on the evidence lower bound."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +56,10 @@ class PriorModule(Training):
         ]
         path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
         save_tiles(path, torch.cat(rows), columns=n)
+
+    def identity(self) -> dict[str, Any]:
+        """The architecture."""
+        return {"model": asdict(self.config.model)}
 
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..data.folder import DataConfig, MemoryImages, list_images, load_images
 from ..errors import InputError
-from ..files import write_atomically
+from ..files import TEMPORARY_PREFIX, write_atomically
 from .config import OptimConfig
 from .module import Training
 from .order import StepBatches
@@ -37,7 +37,10 @@ class AtomicCheckpoint(Callback):
             self._save(trainer, "plateau.ckpt")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
-        write_atomically(self.folder / name, trainer.save_checkpoint)
+        if trainer.is_global_zero:
+            write_atomically(self.folder / name, trainer.save_checkpoint)
+        else:
+            trainer.save_checkpoint(self.folder / name)  # takes part, writes nothing
 
 
 class ExportAtValidation(Callback):
@@ -110,6 +113,8 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
     optim, folder = module.optim, module.folder
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink()
     options: dict[str, Any] = {
         "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
         "max_steps": optim.steps,
