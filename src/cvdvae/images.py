@@ -72,10 +72,12 @@ def _refuse_unusable(path: Path, file: Image.Image) -> None:
 def _upright_rgb(file: Image.Image) -> Photo:
     notes = []
     image = ImageOps.exif_transpose(file)
-    if image.mode in ("I", "F") and not 255 < image.getextrema()[1] <= 65535:
-        raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.float64)
+        if image.mode in ("I", "F") and not 255 < values.max() <= 65535:
+            raise InputError(
+                f"values of kind '{image.mode}' have no known range: save 8 or 16 bits"
+            )
         image = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
         notes.append("16-bit values were reduced to 8 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
