@@ -155,6 +155,17 @@ def test_encoder_takes_the_groups_up_to_the_resolution_of_y() -> None:
         LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8, groups=5).groups_of(PRIOR)
 
 
+def test_heads_that_run_wild_stay_bounded(resolver: SuperResolver, y: torch.Tensor) -> None:
+    """Widths feed back through the states: unbounded, they overflow within a few groups."""
+    with torch.no_grad():
+        for head in resolver.encoder.heads:
+            assert isinstance(head.conv4.bias, torch.Tensor)
+            head.conv4.bias[PRIOR.z_channels :] = 1000.0
+    result = resolver.upscale(y, samples=2)
+    assert bool(torch.isfinite(result.samples).all())
+    assert result.round_trip_exact == [True, True]
+
+
 def test_training_loss_is_the_kl_and_its_gradient_reaches_the_encoder_alone(
     prior: HVAE, images: torch.Tensor
 ) -> None:

@@ -22,6 +22,10 @@ from .hvae.bottom_up import BottomUp
 from .hvae.config import encoder_resolutions, parse_bottom_up
 from .hvae.layers import Block
 
+MAX_WIDENING = 0.25
+"""Bound on how much wider than the prior a relative head may be, as a logarithm: knowing y hardly
+ever makes z less certain, and a head that says so is out of its depth."""
+
 
 @dataclass(frozen=True)
 class LREncoderConfig:
@@ -138,7 +142,10 @@ class LREncoder(nn.Module):
         statistics = DiagonalGaussian.from_channels(
             self.heads[group](torch.cat([h, activation], dim=1))
         )
-        return statistics.relative_to(prior) if self.config.relative else statistics
+        if not self.config.relative:
+            return statistics
+        narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
+        return narrower.relative_to(prior)
 
 
 def lr_encoder_kl(

@@ -8,6 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+MAX_LOG_STD = 4.0
+"""Bound on what a network may say: without it, one state off the beaten track gives a huge z, which
+gives a state still further off, until the numbers overflow."""
+
 
 class Noise(Protocol):
     """A source of random numbers in the shape, dtype and device of another tensor."""
@@ -82,8 +86,9 @@ class DiagonalGaussian(NamedTuple):
 
     @classmethod
     def from_channels(cls, statistics: Tensor) -> "DiagonalGaussian":
-        """Split ``(N, 2C, H, W)``: first the means, then the log standard deviations."""
-        return cls(*statistics.chunk(2, dim=1))
+        """Split ``(N, 2C, H, W)``: means, then log standard deviations, at most `MAX_LOG_STD`."""
+        mean, log_std = statistics.chunk(2, dim=1)
+        return cls(mean, log_std.clamp(max=MAX_LOG_STD))
 
     def relative_to(self, base: "DiagonalGaussian") -> "DiagonalGaussian":
         """Read self as differences to `base`: its mean is in standard deviations of `base`.
