@@ -131,7 +131,10 @@ class SuperResolution:
 
     def summary_row(self, samples: int) -> list[tuple[str, Image.Image]]:
         """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
-        tiles = [(f"input, ÷{self.scale}", self._enlarged_lr()), ("bicubic", to_pil(self.bicubic))]
+        tiles = [
+            (f"input, 1/{self.scale} size", self._enlarged_lr()),
+            ("bicubic", to_pil(self.bicubic)),
+        ]
         tiles += [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels[:samples])]
         tiles += [("mean", to_pil(self.mean)), ("where they differ", self._heat())]
         if self.truth is not None:
