@@ -153,3 +153,43 @@ def test_bad_images_and_temperatures_are_refused(prior: HVAE, images: torch.Tens
             prior.sample(1, temperature=temperature)
     with pytest.raises(InputError):
         prior.sample(0)
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 4 * 2**20])
+@pytest.mark.parametrize("changes", [{}, PLAIN, PUBLISHED_STYLE])
+def test_without_gradients_the_numbers_are_the_same(
+    changes: dict[str, object],
+    strip_bytes: int,
+    images: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Strips and sums in place, whatever the size of a strip, against the plain graph."""
+    monkeypatch.setattr("cvdvae.hvae.layers.STRIP_BYTES", strip_bytes)
+    model = variant(**changes)
+    with torch.enable_grad():
+        plain = model.elbo(images, SeededNoise(0, range(4)))
+    with torch.no_grad():
+        fast = model.elbo(images, SeededNoise(0, range(4)))
+    torch.testing.assert_close(fast.nats, plain.nats, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(fast.kl, plain.kl, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, PLAIN, PUBLISHED_STYLE])
+def test_drawing_changes_no_weight(changes: dict[str, object], images: torch.Tensor) -> None:
+    model = variant(**changes)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        for n in (1, 2):
+            model.sample(n, noise=SeededNoise(0, range(n)))
+            model.elbo(images[:n])
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_processes_that_share_a_batch_draw_what_one_would() -> None:
+    whole, shares = torch.empty(6, 2, 3, 3), []
+    torch.manual_seed(0)
+    together = GlobalNoise().normal(whole)
+    for rank in range(2):
+        torch.manual_seed(0)
+        shares.append(GlobalNoise(rank, 2).normal(whole[rank::2]))
+    assert torch.equal(torch.stack(shares, 1).flatten(0, 1), together)

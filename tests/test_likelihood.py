@@ -88,3 +88,37 @@ def test_levels_and_images_are_inverse(bits: int) -> None:
     eight_bit = torch.arange(256) / 255
     back = likelihood.to_image(2 * likelihood.levels(eight_bit) / (2**bits - 1) - 1)
     assert (back - eight_bit).abs().max() * 255 <= (2 ** (8 - bits) - 1) / 2 + 1e-4
+
+
+def test_floored_levels_have_the_masses_of_the_released_5_bit_model() -> None:
+    """Bins of 1/31 around ``8j / 127.5 − 1``; the first has a tail, the last has none."""
+    likelihood, p = DiscretizedLogisticMixture(5, "floored"), parameters(seed=2)
+    x = all_images(torch.arange(0, 256), torch.tensor([77]), torch.tensor([200]))
+    got = likelihood.log_prob(p.expand(len(x), -1, -1, -1), x)
+    logits, rest = p[0, :K, 0, 0], p[0, K:, 0, 0].view(3, 3, K)
+    means, scales, c = rest[:, 0], rest[:, 1].clamp(min=-7).exp(), torch.tanh(rest[:, 2])
+    v = (torch.floor(x[:, :, 0, 0] * 255 / 8) * 8 / 127.5 - 1).unsqueeze(2)
+    centre = torch.stack(
+        [
+            means[0].expand(len(x), K),
+            means[1] + c[0] * v[:, 0],
+            means[2] + c[1] * v[:, 0] + c[2] * v[:, 1],
+        ],
+        dim=1,
+    )
+    upper = torch.sigmoid((v + 1 / 31 - centre) / scales)
+    lower = torch.where(v < -0.999, 0.0, torch.sigmoid((v - 1 / 31 - centre) / scales))
+    expected = (torch.softmax(logits, 0) * (upper - lower).prod(1)).sum(1).log()
+    torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("levels", ["spread", "floored"])
+@pytest.mark.parametrize("bits", [3, 5, 8])
+def test_an_image_comes_back_from_its_levels(levels: str, bits: int) -> None:
+    likelihood = DiscretizedLogisticMixture(bits, levels)  # type: ignore[arg-type]
+    x = torch.arange(256).view(1, 1, 16, 16) / 255
+    level = likelihood.levels(x)
+    v = level * likelihood.spacing - 1
+    assert torch.equal(likelihood.levels(likelihood.to_image(v)), level)
+    assert float((likelihood.to_image(v) - x).abs().max()) <= (2 ** (8 - bits) / 2) / 255
+    torch.testing.assert_close(likelihood._nearest_level(v + 0.4 * likelihood.spacing), v)

@@ -219,3 +219,48 @@ def test_psnr() -> None:
     x = torch.zeros(3, 4, 4)
     assert psnr(x + 0.1, x) == pytest.approx(20)
     assert psnr(x, x) == math.inf
+
+
+def test_bf16_samples_are_near_those_of_fp32_and_still_exact(y: torch.Tensor) -> None:
+    model, rough = load("celeba64-x8"), load("celeba64-x8", dtype="bf16")
+    from cvdvae.demo import demo_photo
+    from cvdvae.simulation import simulate
+
+    face, _ = simulate(demo_photo(), model.degradation)
+    exact, near = (m.upscale(face, samples=2) for m in (model, rough))
+    assert rough.dtype == torch.bfloat16
+    assert not torch.equal(exact.samples, near.samples)
+    assert psnr(near.samples, exact.samples) > 40
+    assert all(near.round_trip_exact)
+
+
+def test_batches_are_sized_by_the_largest_state(
+    resolver: SuperResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = resolver.upscale(y, samples=5)
+    assert resolver.batch == 8
+    monkeypatch.setattr("cvdvae.superres.STATE_BYTES", 2 * 4 * resolver.prior.largest_state)
+    assert resolver.batch == 2
+    torch.testing.assert_close(
+        resolver.upscale(y, samples=5).samples, together.samples, atol=1e-4, rtol=0
+    )
+    monkeypatch.setattr("cvdvae.superres.STATE_BYTES", 1)
+    assert resolver.batch == 1
+
+
+def test_an_unknown_dtype_is_refused() -> None:
+    with pytest.raises(InputError, match="fp32, bf16"):
+        load("celeba64-x8", dtype="fp8")  # type: ignore[arg-type]
+
+
+def test_a_compiled_model_draws_the_same(y: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced by the compiler and run without its code generator, which is PyTorch's affair."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **kw: compile_(f, backend="aot_eager", **kw))
+    plain, compiled = tiny_resolver(), tiny_resolver().compile()
+    torch.testing.assert_close(
+        compiled.upscale(y, samples=2).samples,
+        plain.upscale(y, samples=2).samples,
+        atol=1e-4,
+        rtol=0,
+    )

@@ -9,6 +9,7 @@ the prior's, which sees the prior's top-down state (and so z_<l). The prior is f
 no gradient passes through the prior, and it runs without a graph.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import ConfigError
-from .hvae import HVAE, DiagonalGaussian, HVAEConfig, Noise
+from .hvae import HVAE, DiagonalGaussian, GlobalNoise, HVAEConfig, Noise
 from .hvae.bottom_up import BottomUp
 from .hvae.config import encoder_resolutions, parse_bottom_up
 from .hvae.layers import Block
@@ -121,31 +122,34 @@ class LREncoder(nn.Module):
 
     def activations(self, y: Tensor) -> dict[int, Tensor]:
         """Bottom-up activations by resolution, of y in [0, 1], ``(N, 3, lr_size, lr_size)``."""
-        h = (y - self.input_mean) / self.input_std
+        h = ((y - self.input_mean) / self.input_std).to(self.bottom_up.in_conv.weight.dtype)
         if self.start != self.config.lr_size:
             h = F.interpolate(h, (self.start, self.start), mode="bicubic")
         out: dict[int, Tensor] = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
         return out
 
     def posterior_of(
-        self, group: int, h: Tensor, prior: DiagonalGaussian, activations: dict[int, Tensor]
+        self,
+        group: int,
+        h: Tensor,
+        prior: Callable[[], DiagonalGaussian],
+        activations: dict[int, Tensor],
     ) -> DiagonalGaussian:
         """``q_ψ(z_l | z_<l, y)`` of one group.
 
         Args:
             group: Index l < k.
             h: The prior's top-down state, which holds z_<l.
-            prior: ``p(z_l | z_<l)``.
+            prior: Gives ``p(z_l | z_<l)``; called only by relative heads.
             activations: From `activations`; a batch of one is shared by all rows of `h`.
         """
-        activation = activations[self.resolutions[group]].expand(len(h), -1, -1, -1)
         statistics = DiagonalGaussian.from_channels(
-            self.heads[group](torch.cat([h, activation], dim=1))
+            self.heads[group](h, activations[self.resolutions[group]])
         )
         if not self.config.relative:
             return statistics
         narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
-        return narrower.relative_to(prior)
+        return narrower.relative_to(prior())
 
 
 def lr_encoder_kl(
@@ -163,13 +167,19 @@ def lr_encoder_kl(
     Returns:
         ``KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in nats, ``(N, k)``.
     """
+    noise = noise or GlobalNoise()
+    activations_of_y = encoder.activations(y)
     with torch.no_grad():
-        _, visited = prior.infer(x, noise, groups=encoder.groups)
-    activations = encoder.activations(y)
-    return torch.stack(
-        [
-            v.posterior.kl(encoder.posterior_of(group, v.h, v.prior, activations))
-            for group, v in enumerate(visited)
-        ],
-        dim=1,
-    )
+        activations_of_x = prior.activations(x)
+    terms: list[Tensor] = []
+
+    def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
+        posterior = prior.posterior_of(group, h, activations_of_x)
+        with torch.set_grad_enabled(wanted):
+            terms.append(posterior.kl(encoder.posterior_of(group, h, p, activations_of_y)))
+        return posterior.sample(noise)
+
+    wanted = torch.is_grad_enabled()
+    with torch.no_grad():
+        prior.top_down(pick, len(x), encoder.groups)
+    return torch.stack(terms, dim=1)

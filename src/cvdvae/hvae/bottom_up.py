@@ -43,7 +43,6 @@ class BottomUp(nn.Module):
                 widths[s.resolution],
                 s.resolution,
                 activation,
-                residual=True,
                 last_scale=math.sqrt(1 / len(specs)),
             )
             for s in specs
@@ -54,7 +53,8 @@ class BottomUp(nn.Module):
         h = self.in_conv(x)
         activations = {h.shape[2]: h}
         for spec, block in zip(self.specs, self.blocks, strict=True):
-            h = block(h)
+            assert isinstance(block, Block)
+            h = block.residual(h, keep=spec.down > 1)  # which leaves the activation before it
             if spec.down > 1:
                 h = F.avg_pool2d(h, spec.down)
             h = _fit_channels(h, self.widths[spec.resolution // spec.down])

@@ -116,6 +116,7 @@ class HVAEConfig:
         z_channels: Channels of every latent group.
         mixtures: Components of the discretized mixture of logistics.
         bits: Bits per channel that the likelihood models, 1 to 8.
+        levels: Where the levels of fewer than 8 bits lie, see `DiscretizedLogisticMixture`.
         patch_size: Side of the square patches that are folded into channels (space to depth) before
             the first layer and unfolded after the last.
         bias_max_resolution: The top-down states up to this resolution start from a learned bias,
@@ -134,6 +135,7 @@ class HVAEConfig:
     z_channels: int = 16
     mixtures: int = 10
     bits: int = 8
+    levels: Literal["spread", "floored"] = "spread"
     patch_size: int = 1
     bias_max_resolution: int = 64
     activation: Literal["gelu", "silu"] = "gelu"

@@ -24,15 +24,31 @@ class Noise(Protocol):
 
 
 class GlobalNoise:
-    """PyTorch's global generator: for training, where nobody asks which sample drew what."""
+    """PyTorch's global generator: for training, where nobody asks which sample drew what.
+
+    Args:
+        rank: This process of those that share a batch: it holds the rows ``rank, rank + world_size,
+            …`` of it, and takes the same rows of the noise.
+        world_size: Number of such processes; with the same seed they draw what one would.
+    """
+
+    def __init__(self, rank: int = 0, world_size: int = 1) -> None:
+        self.rank, self.world_size = rank, world_size
 
     def normal(self, like: Tensor) -> Tensor:
         """Draw from N(0, 1)."""
-        return torch.randn_like(like)
+        return self._own(torch.randn(self._shape(like), dtype=like.dtype, device=like.device))
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draw from U(1e-5, 1 - 1e-5)."""
-        return torch.rand_like(like).mul_(1 - 2e-5).add_(1e-5)
+        values = torch.rand(self._shape(like), dtype=like.dtype, device=like.device)
+        return self._own(values).mul_(1 - 2e-5).add_(1e-5)
+
+    def _shape(self, like: Tensor) -> tuple[int, ...]:
+        return (self.world_size * len(like), *like.shape[1:])
+
+    def _own(self, values: Tensor) -> Tensor:
+        return values[self.rank :: self.world_size]
 
 
 class SeededNoise:
@@ -86,8 +102,11 @@ class DiagonalGaussian(NamedTuple):
 
     @classmethod
     def from_channels(cls, statistics: Tensor) -> "DiagonalGaussian":
-        """Split ``(N, 2C, H, W)``: means, then log standard deviations, at most `MAX_LOG_STD`."""
-        mean, log_std = statistics.chunk(2, dim=1)
+        """Split ``(N, 2C, H, W)``: means, then log standard deviations, at most `MAX_LOG_STD`.
+
+        In float32 whatever the network computes in: a KL is a small difference of large terms.
+        """
+        mean, log_std = statistics.float().chunk(2, dim=1)
         return cls(mean, log_std.clamp(max=MAX_LOG_STD))
 
     def relative_to(self, base: "DiagonalGaussian") -> "DiagonalGaussian":

@@ -5,9 +5,13 @@ one of 2^bits levels, ``v_j = −1 + 2j / (2^bits − 1)``; level j has the mass
 ``h = 1 / (2^bits − 1)``, and the first and last level also have the tails (Salimans et al. 2017,
 PixelCNN++). Colours are not independent: within a component the mean of green depends linearly on
 red, that of blue on red and green.
+
+The released 5-bit model has its levels at ``v_j = −1 + 16j / 255`` instead, with ``h = 1/31``, and
+gives no tail to the last, so that the masses do not quite sum to one (openai/vdvae,
+vae_helpers.py).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +38,7 @@ class Mixture(NamedTuple):
     @classmethod
     def from_channels(cls, parameters: Tensor) -> "Mixture":
         """Read ``(N, 10 K, H, W)``: K logits, then K means, K scales, K coefficients per colour."""
+        parameters = parameters.float()
         n, channels, height, width = parameters.shape
         k = channels // 10
         per_colour = parameters[:, k:].reshape(n, 3, 3, k, height, width)
@@ -55,27 +60,31 @@ class DiscretizedLogisticMixture:
     Args:
         bits: Bits per colour that are modelled. The images keep 8: level j of fewer bits stands for
             the 8-bit values ``j · 2^(8−bits) …`` and is shown as their middle.
+        levels: ``spread`` over [−1, 1], or ``floored`` 8-bit values as in the released 5-bit model.
     """
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, levels: Literal["spread", "floored"] = "spread") -> None:
         self.bits = bits
         self.last_level: int = 2**bits - 1
+        self.step: int = 2 ** (8 - bits)
+        self.spacing: float = 2 / self.last_level if levels == "spread" else 2 * self.step / 255
+        self.has_last_tail = levels == "spread" or bits == 8
 
     def levels(self, x: Tensor) -> Tensor:
         """Level of every value of an image in [0, 1]: whole numbers 0 … 2^bits − 1 as float."""
         eight_bit = torch.round(x * 255).clamp(0, 255)
-        return torch.floor(eight_bit / 2 ** (8 - self.bits))
+        levels: Tensor = torch.floor(eight_bit / self.step)
+        return levels
 
     def to_image(self, v: Tensor) -> Tensor:
         """Values in [−1, 1] to an image in [0, 1], the inverse of `levels` up to rounding."""
-        step = float(2 ** (8 - self.bits))
-        level = (v.clamp(-1, 1) + 1) * (self.last_level / 2)
-        return (level * step + (step - 1) / 2) / 255
+        level = (v.clamp(-1, 1) + 1) / self.spacing
+        return ((level * self.step + (self.step - 1) / 2) / 255).clamp(max=1)
 
     def _nearest_level(self, v: Tensor) -> Tensor:
         """Round values to the levels ``v_j`` in [−1, 1]."""
-        half = self.last_level / 2
-        return torch.round((v.clamp(-1, 1) + 1) * half) / half - 1
+        level = torch.round((v + 1) / self.spacing).clamp(0, self.last_level)
+        return level * self.spacing - 1
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log-probability of an image, in nats.
@@ -92,8 +101,8 @@ class DiscretizedLogisticMixture:
         """
         mixture = Mixture.from_channels(parameters)
         level = self.levels(x).unsqueeze(2)
-        v = level * (2 / self.last_level) - 1
-        is_first, is_last = level == 0, level == self.last_level
+        v = level * self.spacing - 1
+        is_first, is_last = level == 0, (level == self.last_level) & self.has_last_tail
         half_bin = 1 / self.last_level
         inverse_scale = torch.exp(-mixture.log_scales)
         centred = v - mixture.conditional_means(v)

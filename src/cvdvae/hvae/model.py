@@ -9,7 +9,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .bottom_up import BottomUp
-from .config import HVAEConfig, encoder_resolutions, parse_bottom_up
+from .config import HVAEConfig, encoder_resolutions, parse_bottom_up, parse_top_down
 from .gaussian import DiagonalGaussian, GlobalNoise, Noise
 from .likelihood import DiscretizedLogisticMixture
 from .top_down import TopDown
@@ -62,13 +62,11 @@ class Inferred(NamedTuple):
     """What the top-down pass meets in one latent group when z ~ q(z|x).
 
     Attributes:
-        h: The state that holds z_<l, ``(N, width, r, r)``.
         prior: ``p(z_l | z_<l)``.
         posterior: ``q(z_l | z_<l, x)``.
         z: The draw from the posterior.
     """
 
-    h: Tensor
     prior: DiagonalGaussian
     posterior: DiagonalGaussian
     z: Tensor
@@ -101,13 +99,19 @@ class HVAE(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, top_width, 1, 1))
         self.out_conv = nn.Conv2d(top_width, 10 * config.mixtures * config.patch_size**2, 1)
         nn.init.zeros_(self.out_conv.bias)  # type: ignore[arg-type]
-        self.likelihood = DiscretizedLogisticMixture(config.bits)
+        self.likelihood = DiscretizedLogisticMixture(config.bits, config.levels)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def groups(self) -> int:
         """Number of latent groups L."""
         return len(self.config.group_resolutions)
+
+    @property
+    def largest_state(self) -> int:
+        """Numbers in the largest top-down state of one image."""
+        specs = parse_top_down(self.config.decoder)
+        return max(self.config.width_at(s.resolution) * s.resolution**2 for s in specs)
 
     def check_images(self, x: Tensor) -> None:
         """Refuse what is not a batch of images of this model's size with values in [0, 1].
@@ -126,14 +130,19 @@ class HVAE(nn.Module):
 
     def activations(self, x: Tensor) -> dict[int, Tensor]:
         """Bottom-up activations of the images, by resolution."""
-        h = (x - self.config.input_mean) / self.config.input_std
+        h = ((x - self.config.input_mean) / self.config.input_std).to(self.gain.dtype)
         h = F.pixel_unshuffle(h, self.config.patch_size)
         out: dict[int, Tensor] = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
         return out
 
     def parameters_of_x(self, h: Tensor) -> Tensor:
-        """Parameters of p(x|z) from the last top-down state: ``(N, 10 · mixtures, H, W)``."""
-        return F.pixel_shuffle(self.out_conv(h * self.gain + self.bias), self.config.patch_size)
+        """Parameters of p(x|z) from the last top-down state: ``(N, 10 · mixtures, H, W)``.
+
+        ``W (gain · h + bias) + b``, with the gain and the bias folded into the convolution.
+        """
+        weight = self.out_conv.weight * self.gain
+        bias = F.conv2d(self.bias, self.out_conv.weight, self.out_conv.bias)
+        return F.pixel_shuffle(F.conv2d(h, weight, bias.flatten()), self.config.patch_size)
 
     def infer(
         self,
@@ -154,17 +163,23 @@ class HVAE(nn.Module):
             The last top-down state, and what was met in every group.
         """
         noise = noise or GlobalNoise()
-        blocks, activations = self.top_down.latent_blocks, self.activations(x)
+        activations = self.activations(x)
         visited: list[Inferred] = []
 
-        def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
-            block = blocks[group]
-            posterior = block.posterior_of(h, activations[block.spec.resolution])
+        def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
+            posterior = self.posterior_of(group, h, activations)
             z = posterior.sample(noise, temperature)
-            visited.append(Inferred(h, prior, posterior, z))
+            visited.append(Inferred(prior(), posterior, z))
             return z
 
         return self.top_down(pick, len(x), groups), visited
+
+    def posterior_of(
+        self, group: int, h: Tensor, activations: dict[int, Tensor]
+    ) -> DiagonalGaussian:
+        """``q(z_l | z_<l, x)`` of group l, from the state and the `activations` of x."""
+        block = self.top_down.latent_blocks[group]
+        return block.posterior_of(h, activations[block.spec.resolution])
 
     def elbo(self, x: Tensor, noise: Noise | None = None) -> ELBO:
         """The evidence lower bound of images in [0, 1] with one draw z ~ q(z|x)."""
@@ -216,9 +231,9 @@ class HVAE(nn.Module):
             raise InputError("say how many images to draw: at least one")
         drawn: list[Tensor] = []
 
-        def pick(group: int, h: Tensor, prior: DiagonalGaussian) -> Tensor:
+        def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
             given = group < len(latents)
-            drawn.append(latents[group] if given else prior.sample(noise, temperatures[group]))
+            drawn.append(latents[group] if given else prior().sample(noise, temperatures[group]))
             return drawn[-1]
 
         return self.parameters_of_x(self.top_down(pick, n)), drawn

@@ -6,6 +6,7 @@ one pass, and it asks a function, the `Picker`, for every z_l.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +14,19 @@ from torch import Tensor, nn
 
 from .config import HVAEConfig, TopDownSpec, parse_top_down
 from .gaussian import DiagonalGaussian
-from .layers import Block
+from .layers import Block, add_pointwise
 
-Picker = Callable[[int, Tensor, DiagonalGaussian], Tensor]
-"""``(l, h, p) -> z_l``: the group's index, the state that holds z_<l, and ``p(z_l | z_<l)``."""
+Picker = Callable[[int, Tensor, Callable[[], DiagonalGaussian]], Tensor]
+"""``(l, h, p) -> z_l``: the group's index, the state that holds z_<l, and a function that computes
+``p(z_l | z_<l)``. Without gradients the state is overwritten once z_l is there: copy what you keep.
+"""
 
 
 class TopDownBlock(nn.Module):
     """One block of the top-down pass (Child 2021, figure 3).
 
-    With a latent group: ``μ_p, log σ_p, r = prior(h)``, ``h ← resnet(h + r + W z)``.
-    Without: ``h ← resnet(h)``.
+    With a latent group: ``μ_p, log σ_p, r = prior(h)``, ``h ← h + r + W z``, ``h ← h + resnet(h)``.
+    Without: ``h ← h + resnet(h)``.
     """
 
     def __init__(self, config: HVAEConfig, spec: TopDownSpec, n_blocks: int) -> None:
@@ -40,16 +43,26 @@ class TopDownBlock(nn.Module):
             self.z_proj = nn.Conv2d(self.z_channels, self.width, 1)
             nn.init.zeros_(self.z_proj.bias)  # type: ignore[arg-type]
             self.z_proj.weight.data.mul_(scale)
-        self.resnet = Block(self.width, inner, self.width, *rest, residual=True, last_scale=scale)
-
-    def prior_of(self, h: Tensor) -> tuple[DiagonalGaussian, Tensor]:
-        """``p(z_l | z_<l)`` and the prior's contribution r to the state."""
-        statistics, residual = self.prior(h).split([2 * self.z_channels, self.width], dim=1)
-        return DiagonalGaussian.from_channels(statistics), residual
+        self.resnet = Block(self.width, inner, self.width, *rest, last_scale=scale)
 
     def posterior_of(self, h: Tensor, activation: Tensor) -> DiagonalGaussian:
         """``q(z_l | z_<l, x)`` from the state and the bottom-up activation at this resolution."""
-        return DiagonalGaussian.from_channels(self.posterior(torch.cat([h, activation], dim=1)))
+        return DiagonalGaussian.from_channels(self.posterior(h, activation))
+
+    def prior_of(self, inner: Tensor) -> DiagonalGaussian:
+        """``p(z_l | z_<l)``, from what the prior's first three convolutions make of the state."""
+        n, last = 2 * self.z_channels, self.prior.conv4
+        assert last.bias is not None
+        return DiagonalGaussian.from_channels(F.conv2d(inner, last.weight[:n], last.bias[:n]))
+
+    def add_latent(self, h: Tensor, inner: Tensor, z: Tensor) -> Tensor:
+        """``h + r + W z`` as one convolution; without gradients h itself becomes the sum."""
+        n, last = 2 * self.z_channels, self.prior.conv4
+        assert last.bias is not None
+        assert self.z_proj.bias is not None
+        weight = torch.cat([last.weight[n:], self.z_proj.weight], dim=1)
+        both = torch.cat([inner, z.to(inner.dtype)], dim=1)
+        return add_pointwise(h, both, weight, last.bias[n:] + self.z_proj.bias)
 
 
 class TopDown(nn.Module):
@@ -89,27 +102,32 @@ class TopDown(nn.Module):
         group = 0
         for block in self.blocks:
             assert isinstance(block, TopDownBlock)
-            spec = block.spec
-            h = states[spec.resolution] if spec.resolution in states else self._start(spec, batch)
-            if spec.source is not None:
-                coarse = states[spec.source][:, : block.width]
-                h = h + F.interpolate(coarse, scale_factor=spec.resolution // spec.source)
-            if spec.latent:
-                prior, residual = block.prior_of(h)
-                z = pick(group, h, prior)
-                if group + 1 == groups:
-                    break
-                h = h + residual + block.z_proj(z)
+            h = self._state(states, block, batch)
+            if block.spec.latent:
+                inner = block.prior.inner(h)
+                z = pick(group, h, partial(block.prior_of, inner))
                 group += 1
-            h = block.resnet(h)
-            states[spec.resolution] = h
+                if group == groups:
+                    break
+                h = block.add_latent(h, inner, z)
+            h = block.resnet.residual(h)
+            states[block.spec.resolution] = h
         return h
 
-    def _start(self, spec: TopDownSpec, batch: int) -> Tensor:
-        r, width = spec.resolution, self.config.width_at(spec.resolution)
+    def _state(self, states: dict[int, Tensor], block: TopDownBlock, batch: int) -> Tensor:
+        """The state that a block begins with."""
+        r, source = block.spec.resolution, block.spec.source
+        coarse = None
+        if source is not None:
+            coarse = F.interpolate(states[source][:, : block.width], scale_factor=r // source)
+        if r in states:
+            return states[r] if coarse is None else states[r] + coarse
         if str(r) in self.biases:
             start: Tensor = self.biases[str(r)].expand(batch, -1, -1, -1)
+        elif coarse is not None:
+            return coarse
         else:
-            reference = next(self.parameters())
-            start = reference.new_zeros(1, 1, 1, 1).expand(batch, width, r, r)
-        return start.contiguous(memory_format=torch.channels_last)
+            start = next(self.parameters()).new_zeros(1, 1, 1, 1).expand(batch, block.width, r, r)
+        # A state is written to, so it must not be the bias itself.
+        start = start.clone(memory_format=torch.channels_last)
+        return start if coarse is None else start + coarse
