@@ -35,9 +35,11 @@ def images() -> torch.Tensor:
 def model_folder(tmp_path: Path, resolver: SuperResolver) -> Path:
     """A folder with a tiny LR encoder and its own prior."""
     folder = tmp_path / "tiny-x4"
-    save_model(folder / "prior", PriorRecord("prior", resolver.prior.config), resolver.prior)
+    save_model(
+        folder / "prior", PriorRecord("prior", resolver.prior.config), resolver.prior.state_dict()
+    )
     record = SuperResolutionRecord(
         "lr-encoder", "prior", digest(folder / "prior"), resolver.encoder.config
     )
-    save_model(folder, record, resolver.encoder)
+    save_model(folder, record, resolver.encoder.state_dict())
     return folder

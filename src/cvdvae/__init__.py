@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import CVDVAEError
+    from .released import import_checkpoint
     from .result import SuperResolution
     from .simulation import simulate
-    from .store import bundled_names, load_prior
+    from .store import bundled_names, load_prior, push_to_hub
     from .superres import SuperResolver, load
 
 __version__ = "0.1.0"
@@ -23,8 +24,10 @@ __all__ = [
     "SuperResolution",
     "SuperResolver",
     "bundled_names",
+    "import_checkpoint",
     "load",
     "load_prior",
+    "push_to_hub",
     "simulate",
 ]
 
@@ -33,8 +36,10 @@ _HOMES = {
     "SuperResolution": ".result",
     "SuperResolver": ".superres",
     "bundled_names": ".store",
+    "import_checkpoint": ".released",
     "load": ".superres",
     "load_prior": ".store",
+    "push_to_hub": ".store",
     "simulate": ".simulation",
 }
 

@@ -5,6 +5,7 @@ the prior it was trained on and the digest of its weights, since it works on no 
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,11 +15,12 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from .configs import from_dict, to_yaml
 from .errors import ConfigError, WeightsError
 from .files import write_atomically, write_text
+from .hub import download, is_hub_id, upload
 from .hvae import HVAE, HVAEConfig
 from .lr_encoder import LREncoder, LREncoderConfig
 
@@ -67,7 +69,7 @@ def bundled_names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """Folder of a model, from a bundled name or a path.
+    """Folder of a model, from a bundled name, a path, or a Hub id ``user/repository``.
 
     Raises:
         WeightsError: There is no such model; the message lists those that exist.
@@ -76,6 +78,8 @@ def find(name: str) -> Path:
         return zoo() / name
     if (Path(name) / CONFIG).is_file():
         return Path(name)
+    if is_hub_id(name) and not Path(name).exists():
+        return download(name)
     raise WeightsError(
         f"unknown model '{name}': expected a folder with {CONFIG} or one of "
         f"{', '.join(bundled_names()) or 'the bundled models (none is installed)'}"
@@ -103,7 +107,7 @@ def read_record(folder: Path) -> PriorRecord | SuperResolutionRecord:
 def save_model(
     folder: Path,
     record: PriorRecord | SuperResolutionRecord,
-    model: nn.Module,
+    weights: Mapping[str, Tensor],
     half_precision: bool = False,
 ) -> None:
     """Write the weights, in 16 bits if asked, and then the configuration that rebuilds them.
@@ -112,7 +116,7 @@ def save_model(
         OutputError: The folder cannot be written.
     """
     dtype = torch.float16 if half_precision else torch.float32
-    state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in model.state_dict().items()}
+    state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in weights.items()}
 
     def write(path: Path) -> None:
         try:
@@ -152,8 +156,8 @@ def load_encoder(name: str) -> tuple[HVAE, LREncoder]:
     record = read_record(folder)
     if not isinstance(record, SuperResolutionRecord):
         raise WeightsError(
-            f"'{name}' is a {record.kind}, which alone cannot super-resolve: "
-            f"name an LR encoder on it"
+            f"'{name}' is a {record.kind}, which alone cannot super-resolve: name an LR encoder "
+            f"on it, or take it as a prior (cvdvae.load_prior)"
         )
     own = folder / PRIOR_SUBFOLDER
     prior_folder = own if record.prior == PRIOR_SUBFOLDER else find(record.prior)
@@ -166,6 +170,29 @@ def load_encoder(name: str) -> tuple[HVAE, LREncoder]:
     encoder = LREncoder(record.model, prior.config)
     load_weights(folder, encoder)
     return prior, encoder.eval().requires_grad_(False)
+
+
+def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> str:
+    """Send a model folder to the Hugging Face Hub, as the user that ``hf auth login`` logged in.
+
+    Args:
+        folder: A folder with `config.yaml` and `model.safetensors`.
+        repository: ``user/repository``; it is made where it does not exist.
+        private: Make it visible to you alone.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ConfigError: The folder is not a model.
+        WeightsError: It has no weights.
+        OutputError: huggingface_hub is not installed, or the Hub refuses.
+    """
+    folder = Path(folder)
+    read_record(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise WeightsError(f"{folder} holds no {WEIGHTS}")
+    return upload(folder, repository, private)
 
 
 def digest(folder: Path) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..degradation import BicubicDownscaling, shrink_to_8_bits, upscale_bicubic
 from ..errors import WeightsError
-from ..hvae import HVAE, SeededNoise, bits_per_dim
+from ..hvae import HVAE, bits_per_dim
 from ..images import save_tiles
 from ..lr_encoder import LREncoder, lr_encoder_kl
 from ..sampling import Sampling
@@ -27,6 +27,9 @@ from ..store import (
 from ..superres import SuperResolver
 from .config import EncoderTraining
 from .module import Training
+
+PRIOR = "prior."
+"""Beginning of the names of the prior's weights in the module."""
 
 
 class EncoderModule(Training):
@@ -45,19 +48,17 @@ class EncoderModule(Training):
         self.config = config
         self.prior: HVAE = prior
         self.prior_digest = prior_digest
+        self.kl = self.compiled(lr_encoder_kl)
         size = prior.config.image_size
         lr_size = config.model.lr_size
         self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         """The loss on a batch in [0, 1]."""
-        loss = (
-            lr_encoder_kl(self.prior, self.trained, x, shrink_to_8_bits(x, self.degradation))
-            .sum(1)
-            .mean()
-        )
-        loss = bits_per_dim(loss, x[0].numel())
-        self.log("kl_bits_per_dim", loss, prog_bar=True)
+        y = shrink_to_8_bits(x, self.degradation)
+        kl = self.kl(self.prior, self.trained, x, y, self.training_noise())
+        loss = bits_per_dim(kl.sum(1).mean(), x[0].numel())
+        self.log("kl_bits_per_dim", loss, prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
@@ -65,7 +66,7 @@ class EncoderModule(Training):
         encoder = self.best
         assert isinstance(encoder, LREncoder)
         y = shrink_to_8_bits(x, self.degradation)
-        kl = lr_encoder_kl(self.prior, encoder, x, y, SeededNoise(batch_idx, range(len(x))))
+        kl = lr_encoder_kl(self.prior, encoder, x, y, self.validation_noise(x, batch_idx))
         bits = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("validation_kl_bits_per_dim", bits, prog_bar=True, sync_dist=True)
         if batch_idx == 0 and self.global_rank == 0:
@@ -82,6 +83,17 @@ class EncoderModule(Training):
         rows = [lr, upscale_bicubic(y, size).cpu(), *samples, x.cpu()]
         path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
         save_tiles(path, torch.cat(rows), columns=len(x))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out the prior, which does not change and may be large."""
+        super().on_save_checkpoint(checkpoint)
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(PRIOR)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put back the prior, whose digest is checked before."""
+        super().on_load_checkpoint(checkpoint)
+        checkpoint["state_dict"] |= {PRIOR + k: v for k, v in self.prior.state_dict().items()}
 
     def identity(self) -> dict[str, Any]:
         """The encoder's architecture, and which weights its prior has."""
@@ -101,4 +113,4 @@ class EncoderModule(Training):
             prior_digest=self.prior_digest,
             model=self.config.model,
         )
-        save_model(folder, record, self.best, self.config.half_precision)
+        save_model(folder, record, self.best.state_dict(), self.config.half_precision)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import lightning as L
 import torch
@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import ConfigError
+from ..hvae import GlobalNoise, SeededNoise
 from .config import OptimConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+VALIDATION_BATCH = 50
 
 
 class Training(L.LightningModule):
@@ -79,9 +84,21 @@ class Training(L.LightningModule):
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
         """Seed all noise from the step, so that a resumed run repeats the uninterrupted one."""
-        torch.manual_seed(
-            (self.optim.seed << 32) + self.global_step * self.trainer.world_size + self.global_rank
-        )
+        torch.manual_seed((self.optim.seed << 32) + self.global_step)
+
+    def training_noise(self) -> GlobalNoise:
+        """This process's rows of the noise for the whole batch."""
+        return GlobalNoise(self.global_rank, self.trainer.world_size)
+
+    def validation_noise(self, x: Tensor, batch_idx: int) -> SeededNoise:
+        """Noise that belongs to the images, the same at every validation."""
+        first, step = batch_idx * VALIDATION_BATCH, self.trainer.world_size
+        rows = range(first, first + len(x))
+        return SeededNoise(0, [row * step + self.global_rank for row in rows])
+
+    def compiled(self, function: F) -> F:
+        """The function, compiled if the settings say so."""
+        return cast(F, torch.compile(function)) if self.optim.compile else function
 
     def configure_gradient_clipping(self, *_args: Any, **_kwargs: Any) -> None:
         """Clip to `clip_norm`; drop a gradient that is not finite or beyond `skip_norm`."""

@@ -26,19 +26,20 @@ class PriorModule(Training):
             load_weights(find(config.start_from), model)
         super().__init__(model, config.optim, folder)
         self.config = config
+        self.elbo = self.compiled(model.elbo)
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         """Negative ELBO of a batch in [0, 1], in bits/dim."""
-        elbo = self.trained.elbo(x)
+        elbo = self.elbo(x, self.training_noise())
         loss = elbo.bits_per_dim.mean()
-        self.log("bits_per_dim", loss, prog_bar=True)
-        self.log("kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean())
+        self.log("bits_per_dim", loss, prog_bar=True, sync_dist=True)
+        self.log("kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean(), sync_dist=True)
         return loss
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         """Negative ELBO of the averaged weights, with the same noise at every validation."""
         assert isinstance(self.best, HVAE)
-        elbo = self.best.elbo(x, SeededNoise(batch_idx, range(len(x))))
+        elbo = self.best.elbo(x, self.validation_noise(x, batch_idx))
         self.log("validation_bits_per_dim", elbo.bits_per_dim.mean(), prog_bar=True, sync_dist=True)
         self.log("validation_kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean(), sync_dist=True)
         if batch_idx == 0 and self.global_rank == 0:
@@ -64,4 +65,4 @@ class PriorModule(Training):
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""
         record = PriorRecord("prior", self.config.model)
-        save_model(folder, record, self.best, self.config.half_precision)
+        save_model(folder, record, self.best.state_dict(), self.config.half_precision)

@@ -1,7 +1,9 @@
 """One training run: data, Lightning trainer, checkpoints, export."""
 
+import os
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,13 @@ import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, get_worker_info
 
-from ..data.folder import DataConfig, MemoryImages, list_images, load_images
-from ..errors import InputError
+from ..data.folder import DataConfig
+from ..data.images import Images, open_images
 from ..files import TEMPORARY_PREFIX, write_atomically
 from .config import OptimConfig
-from .module import Training
+from .module import VALIDATION_BATCH, Training
 from .order import StepBatches
 
 CHECKPOINT = "last.ckpt"
@@ -54,21 +56,12 @@ class ExportAtValidation(Callback):
 
 
 class TrainingData(L.LightningDataModule):
-    """Training batches from the run's step onwards, and the validation images."""
+    """Training batches from the run's step onwards, and this process's validation images."""
 
     def __init__(self, data: DataConfig, optim: OptimConfig, image_size: int) -> None:
         super().__init__()
-        paths = list_images(Path(data.folder))
-        if len(paths) <= data.validation:
-            raise InputError(
-                f"{data.folder} holds {len(paths)} images, of which {data.validation} "
-                "would validate: none is left to train on"
-            )
-        images = load_images(paths, image_size, data.crop)
-        split = len(images) - data.validation
-        self.training = MemoryImages(images[:split])
-        self.validation = MemoryImages(images[split:])
-        self.flip, self.optim = data.flip, optim
+        self.training, self.validation = open_images(data, image_size)
+        self.data, self.optim = data, optim
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches that continue at the trainer's step."""
@@ -78,25 +71,36 @@ class TrainingData(L.LightningDataModule):
             self.optim.batch_size,
             self.optim.seed,
             self.trainer.global_step,
-            self.flip,
+            self.data.flip,
             self.trainer.global_rank,
             self.trainer.world_size,
         )
-        return DataLoader(_Keyed(self.training, batches), batch_size=None)
+        return DataLoader(
+            _Keyed(self.training, batches), batch_size=None, num_workers=self.data.workers
+        )
 
     def val_dataloader(self) -> DataLoader[Tensor]:
-        """All validation images in order."""
-        return DataLoader(self.validation, batch_size=50)
+        """Every so-manieth validation image in order, as many as there are processes."""
+        assert self.trainer is not None
+        rows = range(self.trainer.global_rank, len(self.validation), self.trainer.world_size)
+        return DataLoader(
+            Subset(self.validation, rows),
+            batch_size=VALIDATION_BATCH,
+            num_workers=self.data.workers,
+        )
 
 
 class _Keyed(torch.utils.data.IterableDataset[Tensor]):
     """Batches of a data set in the order that a batch sampler gives, without an end."""
 
-    def __init__(self, images: MemoryImages, batches: StepBatches) -> None:
+    def __init__(self, images: Images, batches: StepBatches) -> None:
         self.images, self.batches = images, batches
 
     def __iter__(self) -> Iterator[Tensor]:
-        for keys in self.batches:
+        worker = get_worker_info()
+        # The loader takes one batch from each worker in turn, so this keeps the order.
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for keys in islice(self.batches, first, None, step):
             yield torch.stack([self.images[k] for k in keys])
 
 
@@ -108,13 +112,22 @@ def has_fast_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def processes() -> dict[str, Any]:
+    """Options of the trainer for the processes that torchrun has started; one without it."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return {"devices": 1}
+    return {"devices": local, "num_nodes": world // local, "strategy": "ddp"}
+
+
 def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
     """Train from the run folder's checkpoint if there is one, to the last step."""
     optim, folder = module.optim, module.folder
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)
     options: dict[str, Any] = {
         "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
         "max_steps": optim.steps,
@@ -127,7 +140,7 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
         "callbacks": [RichProgressBar(), AtomicCheckpoint(folder, optim), ExportAtValidation()],
     }
-    trainer = L.Trainer(**(options | trainer_options))
+    trainer = L.Trainer(**(options | processes() | trainer_options))
     trainer.fit(
         module, data, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True
     )

@@ -1,0 +1,70 @@
+"""Model folders on the Hugging Face Hub: ``pip install cvdvae[hub]``."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from .errors import OutputError, WeightsError
+
+FILES = ["**/config.yaml", "config.yaml", "**/*.safetensors", "*.safetensors", "README.md"]
+"""What a model folder is made of; nothing else is fetched or sent."""
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form ``user/repository``."""
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not name.startswith(".")
+
+
+def download(name: str) -> Path:
+    """Fetch a model from the Hub, or find it in the cache.
+
+    Raises:
+        WeightsError: huggingface_hub is not installed, there is no such model, or the Hub cannot
+            be reached.
+    """
+    if not _installed():
+        raise WeightsError(
+            f"'{name}' is no folder here; to take it from the Hub: pip install 'cvdvae[hub]'"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES))
+    except LocalEntryNotFoundError:
+        raise WeightsError(f"'{name}' is not in the cache, and the Hub cannot be reached") from None
+    except HfHubHTTPError as error:
+        raise WeightsError(f"the Hub has no model '{name}' for you ({_first(error)})") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot fetch '{name}' from the Hub: {_first(error)}") from None
+
+
+def upload(folder: Path, repository: str, private: bool) -> str:
+    """Send a model folder to the Hub and return the address of the commit.
+
+    Raises:
+        OutputError: huggingface_hub is not installed, or the Hub refuses.
+    """
+    if not is_hub_id(repository):
+        raise OutputError(f"'{repository}' is not of the form user/repository")
+    if not _installed():
+        raise OutputError("sending to the Hub needs huggingface_hub: pip install 'cvdvae[hub]'")
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        api.create_repo(repository, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository, folder_path=str(folder), allow_patterns=FILES
+        )
+    except (OSError, ValueError) as error:  # the library's own errors are among them
+        raise OutputError(f"the Hub did not take '{repository}': {_first(error)}") from None
+    return str(commit.commit_url)
+
+
+def _installed() -> bool:
+    return find_spec("huggingface_hub") is not None
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

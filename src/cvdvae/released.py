@@ -1,0 +1,256 @@
+"""Checkpoints of other repositories as model folders of ours. Nothing else imports this room.
+
+========================  =====================================================================
+openai/vdvae              ``*-model-ema.th``: the state dict of a VD-VAE
+jprost76/srvdvae          ``*.ckpt``: a Lightning checkpoint; its ``cvae.*`` is a VD-VAE with an
+                          LR encoder (``encoder_y``, ``dec_blocks.*.enc_y``)
+========================  =====================================================================
+
+They are read with ``weights_only=True``: a pickle that holds code is refused and does not run.
+"""
+
+import pickle
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import ConfigError, OutputError, WeightsError
+from .files import check_writable
+from .hvae import HVAE, HVAEConfig
+from .hvae.config import parse_bottom_up
+from .hvae.presets import PRESETS
+from .lr_encoder import LREncoder, LREncoderConfig
+from .store import (
+    CONFIG,
+    PRIOR_SUBFOLDER,
+    PriorRecord,
+    SuperResolutionRecord,
+    digest,
+    save_model,
+)
+
+LISTED = 20
+"""How many names of wrong tensors a message holds at most."""
+
+
+def import_checkpoint(checkpoint: Path, preset: str, out: Path) -> str:
+    """Convert a released checkpoint to a model folder.
+
+    Args:
+        checkpoint: The file: a prior of openai/vdvae, or an LR encoder of jprost76/srvdvae.
+        preset: Size of the prior, one of `PRESETS`.
+        out: Folder to make; it is made whole or not at all.
+
+    Returns:
+        What the folder now holds: ``prior`` or ``lr-encoder``.
+
+    Raises:
+        ConfigError: There is no such preset.
+        WeightsError: The file is damaged, holds code, or has other tensors than the preset.
+        OutputError: The folder exists already or cannot be written.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
+    if (out / CONFIG).exists():
+        raise OutputError(f"{out} already holds a model: choose another folder")
+    loaded = read_checkpoint(checkpoint)
+    check_writable(out)
+    with tempfile.TemporaryDirectory(prefix=".importing-", dir=out) as temporary:
+        folder = Path(temporary)
+        if "state_dict" in loaded:
+            kind = _convert_encoder(checkpoint, loaded, preset, folder)
+        else:
+            kind = _convert_prior(checkpoint, loaded, preset, folder)
+        # The configuration last: a folder without it is no model.
+        for item in sorted(folder.iterdir(), key=lambda p: p.name == CONFIG):
+            shutil.move(item, out / item.name)
+    return kind
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a PyTorch file without running what it holds.
+
+    Raises:
+        WeightsError: It is missing, damaged, holds other things than tensors and plain values, or
+            is not a dictionary.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no checkpoint {path}")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it holds the Python object {named[1]}" if named else "it is no plain checkpoint"
+        raise WeightsError(f"{path} was not loaded: {what}, and could run code") from None
+    except MemoryError:
+        raise WeightsError(f"{path} does not fit into memory") from None
+    except Exception:  # what a damaged file raises is as various as its damage
+        raise WeightsError(f"{path} is truncated, damaged, or not a PyTorch file") from None
+    if not isinstance(loaded, dict) or not loaded:
+        raise WeightsError(f"{path} holds no dictionary of tensors")
+    return loaded
+
+
+def _convert_prior(path: Path, loaded: dict[str, Any], preset: str, folder: Path) -> str:
+    config = PRESETS[preset]
+    weights = {name.removeprefix("module."): value for name, value in loaded.items()}
+    names = vdvae_names(config)
+    _check(path, preset, weights, names, _shapes(lambda: HVAE(config)))
+    save_model(folder, PriorRecord("prior", config), {o: weights[t] for o, t in names.items()})
+    return "prior"
+
+
+def _convert_encoder(path: Path, loaded: dict[str, Any], preset: str, folder: Path) -> str:
+    prior = PRESETS[preset]
+    weights = {
+        name.removeprefix("cvae."): value
+        for name, value in loaded["state_dict"].items()
+        if name.startswith("cvae.")
+    }
+    config = _encoder_config(path, loaded.get("hyper_parameters"), weights)
+    _check_normalization(path, preset, weights)
+    names = vdvae_names(prior)
+    names_y = srvdvae_names(config, prior)
+    shapes = _shapes(lambda: HVAE(prior))
+    shapes_y = _shapes(lambda: LREncoder(config, prior))
+    both = names | {f"y:{o}": t for o, t in names_y.items()}
+    _check(path, preset, weights, both, shapes | {f"y:{o}": s for o, s in shapes_y.items()})
+    inner = folder / PRIOR_SUBFOLDER
+    save_model(inner, PriorRecord("prior", prior), {o: weights[t] for o, t in names.items()})
+    record = SuperResolutionRecord("lr-encoder", PRIOR_SUBFOLDER, digest(inner), config)
+    save_model(folder, record, {o: weights[t] for o, t in names_y.items()})
+    return "lr-encoder"
+
+
+def vdvae_names(config: HVAEConfig) -> dict[str, str]:
+    """Our name of every tensor of a prior → its name in openai/vdvae."""
+    resolutions = [int(n.rsplit(".", 1)[1]) for n in _shapes(lambda: HVAE(config))
+                   if n.startswith("top_down.biases.")]  # fmt: skip
+    places = {str(r): i for i, r in enumerate(sorted(resolutions))}
+    patterns: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+        (r"bottom_up\.in_conv\.(\w+)", lambda m: f"encoder.in_conv.{m[1]}"),
+        (
+            r"bottom_up\.blocks\.(\d+)\.conv(\d)\.(\w+)",
+            lambda m: f"encoder.enc_blocks.{m[1]}.c{m[2]}.{m[3]}",
+        ),
+        (
+            r"top_down\.blocks\.(\d+)\.posterior\.conv(\d)\.(\w+)",
+            lambda m: f"decoder.dec_blocks.{m[1]}.enc.c{m[2]}.{m[3]}",
+        ),
+        (
+            r"top_down\.blocks\.(\d+)\.(prior|resnet)\.conv(\d)\.(\w+)",
+            lambda m: f"decoder.dec_blocks.{m[1]}.{m[2]}.c{m[3]}.{m[4]}",
+        ),
+        (
+            r"top_down\.blocks\.(\d+)\.z_proj\.(\w+)",
+            lambda m: f"decoder.dec_blocks.{m[1]}.z_proj.{m[2]}",
+        ),
+        (r"top_down\.biases\.(\d+)", lambda m: f"decoder.bias_xs.{places[m[1]]}"),
+        (r"(gain|bias)", lambda m: f"decoder.{m[1]}"),
+        (r"out_conv\.(\w+)", lambda m: f"decoder.out_net.out_conv.{m[1]}"),
+    ]
+    return {name: _translate(name, patterns) for name in _shapes(lambda: HVAE(config))}
+
+
+def srvdvae_names(config: LREncoderConfig, prior: HVAEConfig) -> dict[str, str]:
+    """Our name of every tensor of an LR encoder → its name in jprost76/srvdvae."""
+    patterns: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+        (r"bottom_up\.in_conv\.(\w+)", lambda m: f"encoder_y.in_conv.{m[1]}"),
+        (
+            r"bottom_up\.blocks\.(\d+)\.conv(\d)\.(\w+)",
+            lambda m: f"encoder_y.enc_blocks.{m[1]}.c{m[2]}.{m[3]}",
+        ),
+        (
+            r"heads\.(\d+)\.conv(\d)\.(\w+)",
+            lambda m: f"decoder.dec_blocks.{m[1]}.enc_y.c{m[2]}.{m[3]}",
+        ),
+    ]
+    return {name: _translate(name, patterns) for name in _shapes(lambda: LREncoder(config, prior))}
+
+
+def _translate(name: str, patterns: list[tuple[str, Callable[[re.Match[str]], str]]]) -> str:
+    for pattern, translation in patterns:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return translation(match)
+    raise AssertionError(f"{name} has no name in the published code")
+
+
+def _shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return {name: tuple(t.shape) for name, t in build().state_dict().items()}
+
+
+def _encoder_config(path: Path, settings: object, weights: Mapping[str, object]) -> LREncoderConfig:
+    """The architecture, from the settings that Lightning saved and the shapes of the weights."""
+    wanted = ("enc_blocks_y", "ky", "image_size_y")
+    if not isinstance(settings, dict) or any(key not in settings for key in wanted):
+        raise WeightsError(f"{path} lacks the settings {', '.join(wanted)} of its LR encoder")
+    blocks, groups, lr_size = (settings[key] for key in wanted)
+    if not (isinstance(blocks, str) and isinstance(groups, int) and isinstance(lr_size, int)):
+        raise WeightsError(f"{path}: the settings {', '.join(wanted)} are of another kind")
+    first = weights.get("encoder_y.in_conv.weight")
+    if not isinstance(first, Tensor):
+        raise WeightsError(f"{path} holds no LR encoder (encoder_y)")
+    widths: dict[int, int] = {}
+    for i, spec in enumerate(parse_bottom_up(blocks)):
+        conv = weights.get(f"encoder_y.enc_blocks.{i}.c1.weight")
+        if isinstance(conv, Tensor):
+            widths[spec.resolution] = conv.shape[1]
+    width = first.shape[0]
+    return LREncoderConfig(
+        lr_size=lr_size,
+        encoder=blocks,
+        width=width,
+        widths={r: w for r, w in widths.items() if w != width},
+        groups=groups,
+        bottleneck=0.25,
+        head_width=0.25,
+        relative=False,
+        activation="gelu",
+    )
+
+
+def _check_normalization(path: Path, preset: str, weights: dict[str, Tensor]) -> None:
+    """The buffers of ``(255 x + shift) · scale`` must say what the preset says; take them out."""
+    shift, scale = weights.pop("shift", None), weights.pop("scale", None)
+    if shift is None or scale is None:
+        raise WeightsError(f"{path} lacks the tensors cvae.shift and cvae.scale")
+    config = PRESETS[preset]
+    mean, std = -float(shift) / 255, 1 / (255 * float(scale))
+    if abs(mean - config.input_mean) > 1e-4 or abs(std - config.input_std) > 1e-4:
+        raise WeightsError(
+            f"{path} normalizes its input by {mean:.4f} and {std:.4f}, not by "
+            f"{config.input_mean:.4f} and {config.input_std:.4f} as the preset {preset} does"
+        )
+
+
+def _check(
+    path: Path,
+    preset: str,
+    weights: Mapping[str, object],
+    names: dict[str, str],
+    shapes: dict[str, tuple[int, ...]],
+) -> None:
+    """Refuse a file whose tensors are not exactly those of the model."""
+    expected = {theirs: shapes[ours] for ours, theirs in names.items()}
+    found = {k: tuple(v.shape) if isinstance(v, Tensor) else None for k, v in weights.items()}
+    faults = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "extra": sorted(found.keys() - expected.keys()),
+        "misshapen": sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k]),
+    }
+    said = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
+    if said:
+        raise WeightsError(f"{path} does not hold a model of preset {preset}: {said}")
+
+
+def _some(names: list[str]) -> str:
+    rest = f", … ({len(names)} in all)" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + rest

@@ -1,0 +1,93 @@
+"""The Hugging Face Hub, without a network: its own library reads a cache that is laid out here."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+import torch
+
+from cvdvae.errors import ConfigError, OutputError, WeightsError
+from cvdvae.store import find, push_to_hub
+from cvdvae.superres import load
+
+COMMIT = "0" * 40
+
+
+@pytest.fixture
+def cache(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache after somebody/tiny has been fetched once."""
+    repository = tmp_path / "hub" / "models--somebody--tiny"
+    shutil.copytree(model_folder, repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    original = huggingface_hub.snapshot_download
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda *a, **k: original(*a, cache_dir=tmp_path / "hub", local_files_only=True, **k),
+    )
+    return repository
+
+
+def test_a_hub_id_loads_like_a_folder(cache: Path, model_folder: Path) -> None:
+    y = torch.full((3, 4, 4), 0.5)
+    fetched, local = (load(n).upscale(y, samples=1) for n in ("somebody/tiny", str(model_folder)))
+    assert torch.equal(fetched.samples, local.samples)
+
+
+def test_what_is_not_in_the_cache_without_a_network_is_one_sentence(cache: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot be reached"):
+        find("somebody/else")
+
+
+def test_without_the_library_a_hub_id_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
+    monkeypatch.setattr("cvdvae.hub.find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"cvdvae\[hub\]"):
+        find("somebody/tiny")
+    with pytest.raises(OutputError, match=r"cvdvae\[hub\]"):
+        push_to_hub(model_folder, "somebody/tiny")
+
+
+def test_a_whole_model_folder_is_sent_and_nothing_else(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[str, object] = {}
+
+    class Api:
+        def create_repo(self, repository: str, private: bool, exist_ok: bool) -> None:
+            sent["repository"], sent["private"] = repository, private
+
+        def upload_folder(
+            self, repo_id: str, folder_path: str, allow_patterns: list[str]
+        ) -> SimpleNamespace:
+            from huggingface_hub.utils import filter_repo_objects
+
+            files = [str(p.relative_to(folder_path)) for p in Path(folder_path).rglob("*.*")]
+            sent["files"] = sorted(filter_repo_objects(files, allow_patterns=allow_patterns))
+            return SimpleNamespace(commit_url=f"https://huggingface.co/{repo_id}/commit/1")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    (model_folder / "secret.txt").write_text("not for the public")
+    assert push_to_hub(model_folder, "somebody/tiny", private=True).endswith("/commit/1")
+    assert sent["repository"] == "somebody/tiny"
+    assert sent["private"] is True
+    assert sent["files"] == [
+        "config.yaml",
+        "model.safetensors",
+        "prior/config.yaml",
+        "prior/model.safetensors",
+    ]
+
+
+def test_only_models_are_sent(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        push_to_hub(tmp_path, "somebody/tiny")
+    with pytest.raises(OutputError, match="user/repository"):
+        push_to_hub(model_folder, "tiny")
+    (model_folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
+        push_to_hub(model_folder, "somebody/tiny")

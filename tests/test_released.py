@@ -1,0 +1,248 @@
+"""Released checkpoints: what is imported, and what is refused without a trace."""
+
+import errno
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import cvdvae.store
+from cvdvae.errors import ConfigError, OutputError, WeightsError
+from cvdvae.hvae import HVAE, HVAEConfig
+from cvdvae.hvae.config import parse_top_down
+from cvdvae.hvae.presets import PRESETS
+from cvdvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.released import import_checkpoint, srvdvae_names, vdvae_names
+from cvdvae.store import load_prior
+from cvdvae.superres import load
+
+PRIOR = HVAEConfig(
+    image_size=16,
+    encoder="16x1,16d4,4x1,4d4,1x1",
+    decoder="1x1,4m1,4x2,16m4,16x1",
+    width=16,
+    widths={16: 8},
+    z_channels=3,
+    mixtures=2,
+    bits=5,
+    levels="floored",
+    bias_max_resolution=4,
+)
+BLOCKS_Y = "4x2,4d4,1x1"
+ENCODER = LREncoderConfig(
+    lr_size=4, encoder=BLOCKS_Y, width=16, groups=4, head_width=0.25, relative=False,
+    activation="gelu",
+)  # fmt: skip
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """A tiny prior as openai/vdvae would save it."""
+    monkeypatch.setitem(PRESETS, "tiny", PRIOR)
+    torch.manual_seed(0)
+    state = HVAE(PRIOR).state_dict()
+    return {t: torch.randn_like(state[o]) / 9 for o, t in vdvae_names(PRIOR).items()}
+
+
+@pytest.fixture
+def lightning(weights: dict[str, Tensor]) -> dict[str, object]:
+    """A tiny LR encoder as jprost76/srvdvae would save it."""
+    state = LREncoder(ENCODER, PRIOR).state_dict()
+    names = srvdvae_names(ENCODER, PRIOR)
+    both = weights | {t: torch.randn_like(state[o]) / 9 for o, t in names.items()}
+    both["shift"] = torch.tensor(-255 * PRIOR.input_mean).view(1, 1, 1)
+    both["scale"] = torch.tensor(1 / (255 * PRIOR.input_std)).view(1, 1, 1)
+    return {
+        "state_dict": {f"cvae.{name}": value for name, value in both.items()},
+        "hyper_parameters": {"enc_blocks_y": BLOCKS_Y, "ky": 4, "image_size_y": 4, "lr": 1e-4},
+        "epoch": 3,
+    }
+
+
+def save(checkpoint: object, path: Path) -> Path:
+    torch.save(checkpoint, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("preset", "groups", "millions"),
+    [
+        ("cifar10", 43, 39),
+        ("imagenet32", 78, 119),
+        ("imagenet64", 75, 125),
+        ("ffhq256", 66, 115),
+        ("ffhq1024", 70, 109),
+    ],
+)
+def test_presets_have_the_published_depths_and_sizes(
+    preset: str, groups: int, millions: int
+) -> None:
+    """Groups and millions of parameters, counted on the published classes."""
+    with torch.device("meta"):
+        model = HVAE(PRESETS[preset])
+    assert model.groups == groups
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6) == millions
+    biases = {int(r) for r in model.top_down.biases}
+    everywhere = {s.resolution for s in parse_top_down(PRESETS[preset].decoder)}
+    assert biases == {r for r in everywhere if r <= 64}
+
+
+def test_every_tensor_has_one_name_on_either_side() -> None:
+    names = vdvae_names(PRIOR)
+    assert len(set(names.values())) == len(names)
+    assert names["top_down.biases.4"] == "decoder.bias_xs.1"
+    assert names["top_down.blocks.1.posterior.conv3.bias"] == "decoder.dec_blocks.1.enc.c3.bias"
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_an_imported_prior_has_the_weights_of_the_file(
+    weights: dict[str, Tensor], tmp_path: Path, prefix: str
+) -> None:
+    file = save({prefix + name: value for name, value in weights.items()}, tmp_path / "a.th")
+    assert import_checkpoint(file, "tiny", tmp_path / "model") == "prior"
+    prior = load_prior(str(tmp_path / "model"))
+    assert prior.config == PRIOR
+    state = prior.state_dict()
+    assert all(torch.equal(state[o], weights[t]) for o, t in vdvae_names(PRIOR).items())
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "config.yaml",
+        "model.safetensors",
+    ]
+
+
+def test_an_imported_lr_encoder_super_resolves(
+    lightning: dict[str, object], tmp_path: Path
+) -> None:
+    file = save(lightning, tmp_path / "a.ckpt")
+    assert import_checkpoint(file, "tiny", tmp_path / "model") == "lr-encoder"
+    model = load(str(tmp_path / "model"))
+    assert model.encoder.config == ENCODER
+    result = model.upscale(torch.full((3, 4, 4), 128 / 255), samples=2)
+    assert all(result.round_trip_exact)
+
+
+class Malicious:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.trace}",)
+
+
+@pytest.mark.parametrize("by_torch", [True, False])
+def test_code_in_a_checkpoint_does_not_run(tmp_path: Path, by_torch: bool) -> None:
+    trace, file = tmp_path / "trace", tmp_path / "evil.th"
+    if by_torch:
+        torch.save({"a": Malicious(trace)}, file)
+    else:
+        file.write_bytes(pickle.dumps({"a": Malicious(trace)}))
+    with pytest.raises(WeightsError, match="could run code"):
+        import_checkpoint(file, "cifar10", tmp_path / "model")
+    assert not trace.exists()
+    assert not (tmp_path / "model").exists()
+
+
+def faults() -> list[tuple[str, str]]:
+    return [
+        ("missing", "missing: decoder.gain"),
+        ("extra", "extra: decoder.spare"),
+        ("misshapen", "misshapen: decoder.bias_xs.0"),
+        ("list", "no dictionary"),
+    ]
+
+
+@pytest.mark.parametrize(("fault", "words"), faults())
+def test_wrong_tensors_are_listed_by_name_and_nothing_is_written(
+    weights: dict[str, Tensor], tmp_path: Path, fault: str, words: str
+) -> None:
+    bad: object = dict(weights)
+    assert isinstance(bad, dict)
+    if fault == "missing":
+        del bad["decoder.gain"]
+    elif fault == "extra":
+        bad["decoder.spare"] = torch.zeros(1)
+    elif fault == "misshapen":
+        bad["decoder.bias_xs.0"] = torch.zeros(1, 7, 1, 1)
+    else:
+        bad = list(weights)
+    with pytest.raises(WeightsError, match=words):
+        import_checkpoint(save(bad, tmp_path / "a.th"), "tiny", tmp_path / "model")
+    assert not list((tmp_path / "model").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hyper_parameters": None}, "settings"),
+        ({"hyper_parameters": {"enc_blocks_y": BLOCKS_Y, "ky": "4", "image_size_y": 4}}, "kind"),
+        ({"state_dict": {}}, "no LR encoder"),
+    ],
+)
+def test_incomplete_lightning_checkpoints_are_refused(
+    lightning: dict[str, object], tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(WeightsError, match=words):
+        import_checkpoint(save(lightning | change, tmp_path / "a.ckpt"), "tiny", tmp_path / "model")
+    assert not list((tmp_path / "model").glob("*"))
+
+
+def test_another_normalization_is_refused(lightning: dict[str, object], tmp_path: Path) -> None:
+    state = lightning["state_dict"]
+    assert isinstance(state, dict)
+    state["cvae.shift"] += 10
+    with pytest.raises(WeightsError, match="normalizes"):
+        import_checkpoint(save(lightning, tmp_path / "a.ckpt"), "tiny", tmp_path / "model")
+
+
+def test_a_full_disk_leaves_nothing(
+    weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: dict[str, Tensor], path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cvdvae.store, "save_file", full)
+    with pytest.raises(OutputError, match="No space left"):
+        import_checkpoint(save(weights, tmp_path / "a.th"), "tiny", tmp_path / "model")
+    assert not list((tmp_path / "model").iterdir())
+
+
+def test_an_existing_model_is_not_overwritten(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="already holds a model"):
+        import_checkpoint(tmp_path / "a.th", "ffhq256", model_folder)
+
+
+def test_the_command_says_what_is_wrong_in_one_line(
+    weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    whole = save(weights, tmp_path / "whole.th")
+    (tmp_path / "half.th").write_bytes(whole.read_bytes()[:3000])
+    for file, preset, words in [
+        ("half.th", "ffhq256", "truncated"),
+        ("whole.th", "cifar10", "missing: decoder.bias_xs"),
+        ("whole.th", "ffhq512", "choose one of cifar10"),
+        ("none.th", "ffhq256", "no checkpoint"),
+    ]:
+        command = [sys.executable, "-m", "cvdvae.cli", "import", str(tmp_path / file)]
+        done = subprocess.run(
+            [*command, "--preset", preset, "--out", str(tmp_path / "model")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert not list((tmp_path / "model").glob("*"))
+
+
+def test_an_unknown_preset_lists_those_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cifar10, imagenet32, imagenet64, ffhq256, ffhq1024"):
+        import_checkpoint(tmp_path / "a.th", "ffhq", tmp_path / "model")
