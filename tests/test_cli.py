@@ -321,3 +321,19 @@ def test_models_are_listed(
     assert run("models", monkeypatch=monkeypatch) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in bundled_names())
+
+
+def test_bench_times_one_and_eight_samples(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", "--model", str(model_folder), monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr().out
+    for words in ("samples of one image", "images/s", "Peak of this machine", "Peak memory"):
+        assert words in printed
+
+
+def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", "--model", "celeba64", monkeypatch=monkeypatch) == 1
+    assert "load_prior" in capsys.readouterr().err

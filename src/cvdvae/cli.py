@@ -38,13 +38,21 @@ Temperature = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps …")]
+Dtype = Annotated[
+    Literal["fp32", "bf16"],
+    typer.Option("--dtype", help="bf16 is faster where the machine has it, and less exact."),
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="For long runs on a GPU: minutes before the first image.")
+]
+Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")]
 
 
 @app.command()
 def upscale(
     inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
-    model: Annotated[str, typer.Option(help="Bundled name or model folder.")] = "celeba64-x8",
+    model: Model = "celeba64-x8",
     samples: Samples = 8,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
@@ -56,6 +64,8 @@ def upscale(
         typer.Option(help="With --simulate: what to cut out; face unless given."),
     ] = None,
     device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    compile_: Compile = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
     from .batch import plan, run_one
@@ -68,7 +78,7 @@ def upscale(
     sampling = Sampling(samples, temperature, seed)
     jobs = plan(_expand(inputs), out_folder)
     check_writable(out_folder)
-    resolver = load(model, device)
+    resolver = load(model, device, dtype, compile_)
     failures = []
     with _progress() as progress:
         task = progress.add_task("", total=samples * len(jobs))
@@ -163,6 +173,68 @@ def models() -> None:
             row = (name, does, f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
         table.add_row(*row)
     out.print(table)
+
+
+@app.command("import")
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="A released .th file, or a .ckpt of srvdvae.")],
+    preset: Annotated[str, typer.Option(help="Size of the model: ffhq256, imagenet64 …")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the model to make.")],
+) -> None:
+    """Convert a released checkpoint to a model folder."""
+    from .released import import_checkpoint
+
+    kind = import_checkpoint(checkpoint, preset, out_folder)
+    out.print(f"{out_folder} holds the {kind}", markup=False, highlight=False)
+    if kind == "prior":
+        out.print(
+            f"Next: cvdvae train encoder --prior {out_folder} …, or in Python "
+            f'cvdvae.load_prior("{out_folder}")',
+            markup=False,
+            highlight=False,
+        )
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    repository: Annotated[str, typer.Argument(help="user/repository on the Hugging Face Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Visible to you alone.")] = False,
+) -> None:
+    """Send a model folder to the Hugging Face Hub."""
+    from .store import push_to_hub
+
+    out.print(push_to_hub(folder, repository, private), markup=False, highlight=False)
+
+
+@app.command()
+def bench(
+    model: Model = "celeba64-x8",
+    device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    compile_: Compile = False,
+) -> None:
+    """Time the drawing of one and of eight samples, beside what this machine can do."""
+    from .bench import bench as run
+    from .bench import peak, peak_memory
+    from .superres import load
+
+    resolver = load(model, device, dtype, compile_)
+    table = Table(title=f"{model}, {dtype} on {device}")
+    for title in ("samples of one image", "seconds", "images/s", "GFLOP/s", "of the peak"):
+        table.add_column(title, justify="right")
+    top = peak(resolver.device, resolver.dtype)
+    for row in run(resolver):
+        table.add_row(
+            str(row.samples),
+            f"{row.seconds:.3f}",
+            f"{row.images_per_second:.2f}",
+            f"{row.gflops_per_second:.0f}",
+            f"{row.gflops_per_second / top:.0%}",
+        )
+    out.print(table)
+    out.print(f"Peak of this machine's 3×3 convolutions: {top:.0f} GFLOP/s", highlight=False)
+    out.print(f"Peak memory: {peak_memory(resolver.device):.2f} GB", highlight=False)
 
 
 @train_app.command("prior")

@@ -1,0 +1,136 @@
+"""Our numbers against those of the published code, on the same random weights and noise.
+
+git clone https://github.com/openai/vdvae; git clone https://github.com/jprost76/srvdvae
+python benchmarks/equality.py --vdvae vdvae --srvdvae srvdvae
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from published import (
+    ListedNoise,
+    copy_encoder,
+    copy_prior,
+    hyperparameters,
+    load_module,
+    lr_hyperparameters,
+    randomize,
+)
+
+from cvdvae.configs import load_yaml
+from cvdvae.hvae import HVAE
+from cvdvae.hvae.presets import PRESETS
+from cvdvae.lr_encoder import LREncoder, lr_encoder_kl
+from cvdvae.training import EncoderTraining
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@torch.no_grad()
+def compare_prior(checkout: Path, preset: str) -> None:
+    """ELBO, reconstruction and sampling of one preset."""
+    config = PRESETS[preset]
+    vae = load_module(checkout, "vae")
+    theirs = vae.VAE(hyperparameters(preset, config)).eval()
+    randomize(theirs)
+    ours = HVAE(config).eval()
+    copy_prior(theirs, ours)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (theirs, ours)]
+    print(f"{preset:>11}  {ours.groups} groups, {counts[0]:,} and {counts[1]:,} parameters")
+    noise = ListedNoise(config, batch=1)
+    vae.draw_gaussian_diag_samples = noise.published
+    size = config.image_size
+    pixels = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(1))
+    x = pixels / 255
+    shown = ((x - config.input_mean) / config.input_std).permute(0, 2, 3, 1)
+    target = (pixels // 8 * 8 if config.bits == 5 else pixels) / 127.5 - 1
+    published = theirs(shown, target.permute(0, 2, 3, 1))
+    noise.restart()
+    elbo = ours.elbo(x, noise)
+    nats = elbo.dims * torch.stack([published["distortion"], published["rate"]])
+    ours_nats = torch.stack([-elbo.log_likelihood[0], elbo.kl.sum()])
+    # Sums over up to 3 million values: relative.
+    report(preset, "distortion and rate, relative", (ours_nats / nats - 1).abs().max())
+
+    noise.restart()
+    state, _ = theirs.decoder(theirs.encoder(shown))
+    logits = theirs.decoder.out_net(state).permute(0, 3, 1, 2)
+    noise.restart()
+    h, visited = ours.infer(x, noise)
+    report(preset, "reconstruction: logits", (ours.parameters_of_x(h) - logits).abs().max())
+
+    latents = [v.z for v in visited]
+    state = theirs.decoder.forward_manual_latents(1, latents)
+    logits = theirs.decoder.out_net(state).permute(0, 3, 1, 2)
+    report(preset, "given latents: logits", (ours.decode(latents)[0] - logits).abs().max())
+
+    noise.restart()
+    state = theirs.decoder.forward_uncond(1, t=0.7)
+    logits = theirs.decoder.out_net(state).permute(0, 3, 1, 2)
+    noise.restart()
+    drawn, _ = ours.decode([], batch=1, temperature=0.7, noise=noise)
+    report(preset, "sampling at 0.7: logits", (drawn - logits).abs().max())
+
+
+@torch.no_grad()
+def compare_encoder(checkout: Path, scale: int) -> None:
+    """Loss and super-resolution of one LR encoder on the ffhq256 prior."""
+    prior, preset = PRESETS["ffhq256"], "ffhq256"
+    config = load_yaml(EncoderTraining, CONFIGS / f"ffhq256-x{scale}.yaml").model
+    cvdvae = load_module(checkout, "cvdvae")
+    theirs = cvdvae.CVAE(hyperparameters(preset, prior, **lr_hyperparameters(config))).eval()
+    randomize(theirs)
+    ours, encoder = HVAE(prior).eval(), LREncoder(config, prior).eval()
+    copy_prior(theirs, ours)
+    copy_encoder(theirs, encoder, prior)
+    noise = ListedNoise(prior, batch=1)
+    cvdvae.draw_gaussian_diag_samples = noise.published
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(0, 256, (1, 3, 256, 256), generator=generator) / 255
+    y = torch.randint(0, 256, (1, 3, config.lr_size, config.lr_size), generator=generator) / 255
+    _, kls = theirs.forward_cond_training(255 * x, 255 * y)
+    noise.restart()
+    kl = lr_encoder_kl(ours, encoder, x, y, noise)[0]
+    nats = torch.stack(list(kls.values())).flatten() * x.numel()
+    sizes = torch.tensor([e.numel() / x.numel() for e in noise.epsilon[: len(nats)]])
+    report(f"×{scale}", "KL of every group, relative", (kl / (nats * sizes) - 1).abs().max())
+
+    noise.restart()
+    activations = theirs.encoder_y(theirs.normalize_input(255 * y))
+    state, _ = theirs.decoder.forward_cond_y(activations, False, 0.8)
+    logits = theirs.decoder.out_net(state).permute(0, 3, 1, 2)
+    noise.restart()
+    features = encoder.activations(y)
+
+    def pick(group, h, p):  # type: ignore[no-untyped-def]
+        if group >= encoder.groups:
+            return p().sample(noise, 0.8)
+        return encoder.posterior_of(group, h, p, features).sample(noise)
+
+    drawn = ours.parameters_of_x(ours.top_down(pick, 1))
+    report(f"×{scale}", "super-resolution at 0.8: logits", (drawn - logits).abs().max())
+
+
+def report(model: str, what: str, difference: torch.Tensor) -> None:
+    """One line; a difference beyond 1e-4 fails the run."""
+    print(f"{model:>11}  {what:<36} {float(difference):.1e}", flush=True)
+    if not float(difference) < 1e-4:
+        raise SystemExit(f"{model}, {what}: not equal")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vdvae", type=Path, help="checkout of openai/vdvae")
+    parser.add_argument("--srvdvae", type=Path, help="checkout of jprost76/srvdvae")
+    arguments = parser.parse_args()
+    if arguments.vdvae:
+        for preset in PRESETS:
+            compare_prior(arguments.vdvae, preset)
+    if arguments.srvdvae:
+        for scale in (4, 8, 16):
+            compare_encoder(arguments.srvdvae, scale)
+
+
+if __name__ == "__main__":
+    main()

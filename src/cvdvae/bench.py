@@ -1,0 +1,103 @@
+"""How fast a model draws, beside what this machine can do."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from .sampling import Sampling
+from .superres import SuperResolver
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One row of `bench`.
+
+    Attributes:
+        samples: Samples of one image.
+        seconds: For all of them: the median of the repetitions.
+        gflops: 10⁹ floating-point operations of the convolutions, a multiplication and an addition
+            counted as two.
+    """
+
+    samples: int
+    seconds: float
+    gflops: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Samples per second."""
+        return self.samples / self.seconds
+
+    @property
+    def gflops_per_second(self) -> float:
+        """What was achieved, to be held against `peak`."""
+        return self.gflops / self.seconds
+
+
+def bench(
+    model: SuperResolver, counts: tuple[int, ...] = (1, 8), repeats: int = 5
+) -> Iterator[Timing]:
+    """Time the drawing of samples of one image, projection included, once the model is warm."""
+    size = model.encoder.config.lr_size
+    y = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
+    for samples in counts:
+        sampling = Sampling(samples)
+
+        def draw(sampling: Sampling = sampling) -> None:
+            for _ in model.draw(y, sampling):
+                pass
+
+        with FlopCounterMode(display=False) as counter:
+            draw()
+        yield Timing(samples, median_seconds(draw, repeats), counter.get_total_flops() / 1e9)
+
+
+def peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Most GFLOP/s that PyTorch's 3×3 convolutions reach here, over a few sizes."""
+    best = 0.0
+    for channels, side in ((64, 128), (128, 64), (128, 128), (256, 64)):
+        x = torch.randn(1, channels, side, side, device=device, dtype=dtype)
+        w = torch.randn(channels, channels, 3, 3, device=device, dtype=dtype)
+        x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
+        with torch.no_grad():
+            seconds = fastest_seconds(partial(F.conv2d, x, w, padding=1), device)
+        best = max(best, 2 * 9 * channels**2 * side**2 / seconds / 1e9)
+    return best
+
+
+def fastest_seconds(call: Callable[[], object], device: torch.device, repeats: int = 20) -> float:
+    """The shortest time of one call."""
+    return min(_times(call, repeats, device))
+
+
+def median_seconds(call: Callable[[], object], repeats: int) -> float:
+    """The median time of one call whose result arrives on the CPU."""
+    times = sorted(_times(call, repeats, torch.device("cpu")))
+    return times[len(times) // 2]
+
+
+def _times(call: Callable[[], object], repeats: int, device: torch.device) -> list[float]:
+    times = []
+    for repeat in range(repeats + 1):
+        started = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if repeat:  # the first warms up
+            times.append(time.perf_counter() - started)
+    return times
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most gigabytes that this process has held: on the GPU if it computes there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
