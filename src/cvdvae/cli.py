@@ -237,6 +237,62 @@ def bench(
     out.print(f"Peak memory: {peak_memory(resolver.device):.2f} GB", highlight=False)
 
 
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Folder of high-resolution images.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables; continued.")],
+    scales: Annotated[list[int], typer.Option(help="Factors.")] = [4, 8, 16],  # noqa: B006
+    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = [0.1, 0.8],  # noqa: B006
+    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = ["bicubic", "cvdvae"],  # noqa: B006
+    models: Annotated[
+        str, typer.Option(help="Bundled names or folders, with {scale}.")
+    ] = "celeba64-x{scale}",
+    samples: Samples = 8,
+    seed: Seed = 0,
+    start: Annotated[int, typer.Option(help="First image; -500 is the 500th from the end.")] = 0,
+    images: Annotated[int | None, typer.Option(help="How many; all by default.")] = None,
+    crop: Annotated[
+        int, typer.Option(help="Side of the centred square to cut out; 0 takes the largest.")
+    ] = 0,
+    lpips: Annotated[
+        Path | None, typer.Option(help="Local AlexNet features (safetensors), for LPIPS.")
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Measure methods on a folder of images: quality, consistency, diversity, calibration."""
+    _need("torchmetrics", "evaluation", "eval")
+    from .evaluation.evaluate import Plan
+    from .evaluation.evaluate import evaluate as run
+    from .evaluation.measure import Judges
+    from .evaluation.method import contest
+    from .evaluation.table import as_rich, write_tables
+
+    plan = Plan(
+        str(data), tuple(scales), tuple(methods), models, tuple(temperatures), samples, seed,
+        start, images, crop,
+    )  # fmt: skip
+    judges = Judges.summon(lpips)
+    contests = [contest(scale, methods, models, device) for scale in scales]
+    with _progress() as progress:
+        task = progress.add_task("measuring", total=len(plan.paths()) * len(scales))
+
+        def advance(name: str) -> None:
+            progress.update(task, description=name, advance=1)
+
+        records, failures = run(plan, contests, judges, out_folder, advance)
+    if records:
+        write_tables(records, judges.missing, out_folder)
+        faces = len({image for _, image, _ in records})
+        out.print(as_rich(records, f"{faces} images, {samples} samples: mean ± standard error"))
+        out.print(f"The tables are in {out_folder}", markup=False, highlight=False)
+    for column, why in judges.missing.items():
+        _complain(f"{column} is not measured: {why}")
+    for failure in failures:
+        _complain(failure)
+    if failures:
+        raise typer.Exit(1)
+
+
 @train_app.command("prior")
 def train_prior(
     config: Annotated[Path, typer.Option(help="YAML file with model, data and optim.")],
@@ -246,7 +302,7 @@ def train_prior(
     ] = None,
 ) -> None:
     """Train a hierarchical VAE on a folder of images; resumes a run that was cut off."""
-    _need_lightning()
+    _need("lightning", "training", "train")
     from .training import train_prior as run
 
     run(config, out_folder, data)
@@ -263,7 +319,7 @@ def train_encoder(
     prior: Annotated[str | None, typer.Option(help="Prior, instead of the config's.")] = None,
 ) -> None:
     """Train an LR encoder on a frozen prior; resumes a run that was cut off."""
-    _need_lightning()
+    _need("lightning", "training", "train")
     from .training import train_encoder as run
 
     run(config, out_folder, data, prior)
@@ -283,11 +339,11 @@ def _complain(message: str) -> None:
     err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
 
 
-def _need_lightning() -> None:
+def _need(module: str, purpose: str, extra: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec("lightning") is None:
-        raise InputError("training needs Lightning: pip install 'cvdvae[train]'")
+    if find_spec(module) is None:
+        raise InputError(f"{purpose} needs {module}: pip install 'cvdvae[{extra}]'")
 
 
 def _progress() -> Progress:

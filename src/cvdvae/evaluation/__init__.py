@@ -1,0 +1,1 @@
+"""Tables, curves and calibration over a folder of images: `pip install cvdvae[eval]`."""

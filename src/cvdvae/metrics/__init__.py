@@ -1,0 +1,1 @@
+"""Measures of super-resolved images: `pip install cvdvae[eval]`."""

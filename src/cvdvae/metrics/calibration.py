@@ -1,0 +1,125 @@
+"""Whether the spread of the samples can be believed: the truth should look like one of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LEVELS = (0.5, 0.8, 0.9)
+"""Central intervals whose coverage is reported."""
+
+
+def crps(samples: Tensor, truth: Tensor) -> float:
+    """Continuous ranked probability score, mean over all values; lower is better.
+
+    ``E|X − t| − ½ E|X − X'|`` for every value, the second term over pairs of different samples, so
+    that the expectation does not depend on their number (Ferro 2014).
+
+    Args:
+        samples: ``(N, C, H, W)``, at least two.
+        truth: ``(C, H, W)``.
+    """
+    n = len(samples)
+    ordered = samples.double().sort(0).values
+    # Σ_{i<j} (x_(j) − x_(i)) = Σ_i (2i − n + 1) x_(i)
+    weights = 2 * torch.arange(n, dtype=torch.float64) - n + 1
+    spread = (weights.view(-1, 1, 1, 1) * ordered).sum(0) / (n * (n - 1) / 2)
+    return float(((samples.double() - truth.double()).abs().mean(0) - spread / 2).mean())
+
+
+def energy_score(samples: Tensor, truth: Tensor) -> float:
+    """Energy score of whole images, ``E‖X − t‖ − ½ E‖X − X'‖``; lower is better.
+
+    Norms are divided by the square root of the number of values, so that sizes compare; the second
+    term is over pairs of different samples (Gneiting & Raftery 2007).
+    """
+    flat, target = samples.double().flatten(1), truth.double().flatten()
+    root = flat.shape[1] ** 0.5
+    n = len(flat)
+    between = torch.cdist(flat, flat).sum() / (n * (n - 1))
+    return float(((flat - target).norm(dim=1).mean() - between / 2) / root)
+
+
+@dataclass
+class Ranks:
+    """Ranks of the true values among the samples, counted over images and colours at every pixel.
+
+    Were the truth one more draw from the same distribution, all ranks would be equally frequent.
+
+    Attributes:
+        counts: How often the truth had rank 0 … N (so many samples below it), ``(N + 1, H, W)``.
+    """
+
+    counts: Tensor
+
+    @classmethod
+    def empty(cls, samples: int, height: int, width: int) -> "Ranks":
+        """No image yet."""
+        return cls(torch.zeros(samples + 1, height, width, dtype=torch.float64))
+
+    def add(self, samples: Tensor, truth: Tensor) -> None:
+        """Count one image; a truth that equals samples shares its count among their ranks."""
+        below = (samples < truth).sum(0)
+        equal = (samples == truth).sum(0)
+        ranks = torch.arange(len(self.counts)).view(-1, 1, 1, 1)
+        within = (ranks >= below) & (ranks <= below + equal)
+        self.counts += (within / (equal + 1)).sum(1)
+
+    def histogram(self) -> Tensor:
+        """Frequency of every rank, ``(N + 1,)``; uniform if calibrated."""
+        total = self.counts.sum((1, 2))
+        return total / total.sum()
+
+    def reliability(self) -> tuple[Tensor, Tensor]:
+        """Nominal and observed coverage of the central intervals between order statistics."""
+        return _reliability(self.histogram())
+
+    def coverage(self, level: float) -> float:
+        """Observed coverage of the central interval of a nominal level."""
+        return _at(level, *self.reliability())
+
+    def coverage_map(self, level: float, cells: int) -> Tensor:
+        """Observed coverage in a grid of ``cells × cells`` regions."""
+        rows = self.counts.tensor_split(cells, dim=1)
+        grid = [[part.sum((1, 2)) for part in row.tensor_split(cells, dim=2)] for row in rows]
+        return torch.tensor([[_at(level, *_reliability(c / c.sum())) for c in r] for r in grid])
+
+
+def _reliability(histogram: Tensor) -> tuple[Tensor, Tensor]:
+    bins = len(histogram)
+    drop = torch.arange(bins // 2, -1, -1)  # ranks left out at either end
+    drop = drop[bins - 2 * drop > 0]
+    nominal = torch.tensor([float(bins - 2 * d) / bins for d in drop])
+    observed = torch.stack([histogram[d : bins - d].sum() for d in drop])
+    zero = torch.zeros(1)
+    return torch.cat([zero, nominal]), torch.cat([zero, observed.float()])
+
+
+def _at(level: float, nominal: Tensor, observed: Tensor) -> float:
+    """Linear interpolation."""
+    upper = int(torch.searchsorted(nominal, torch.tensor(level)).clamp(1, len(nominal) - 1))
+    low, high = float(nominal[upper - 1]), float(nominal[upper])
+    share = (level - low) / (high - low)
+    return float(observed[upper - 1] * (1 - share) + observed[upper] * share)
+
+
+def sparsification(std: Tensor, error: Tensor, steps: int = 20) -> tuple[Tensor, Tensor]:
+    """Error of what remains when the most uncertain pixels are left out, and the best possible.
+
+    Args:
+        std: Standard deviation of the samples, ``(H, W)``.
+        error: Squared error of their mean, ``(H, W)``.
+        steps: How many fractions 0, 1/steps, … are left out.
+
+    Returns:
+        Root mean squared error of the remaining pixels, leaving out by `std` and by `error`
+        itself, ``(steps,)`` each, relative to leaving out nothing.
+    """
+    error = error.flatten().double()
+    keep = [max(1, round(len(error) * (1 - i / steps))) for i in range(steps)]
+
+    def curve(by: Tensor) -> Tensor:
+        ordered = error[by.flatten().argsort()]
+        return torch.stack([ordered[:k].mean().sqrt() for k in keep]) / error.mean().sqrt()
+
+    return curve(std), curve(error)

@@ -1,0 +1,104 @@
+"""LPIPS and BRISQUE: distances and a quality that follow what people see."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import WeightsError
+
+FEATURES = {0: "slice1.0", 3: "slice2.3", 6: "slice3.6", 8: "slice4.8", 10: "slice5.10"}
+"""AlexNet's convolutions: their numbers in torchvision → their names in the package lpips."""
+
+
+class LPIPS:
+    """Learned perceptual distance on AlexNet features (Zhang et al. 2018, version 0.1).
+
+    Args:
+        features: A safetensors file with torchvision's ``features.{0,3,6,8,10}.{weight,bias}``; by
+            default torchvision's own weights, from its cache or its server.
+
+    Raises:
+        WeightsError: The weights are not there, or the file is not one of them.
+    """
+
+    def __init__(self, features: Path | None = None) -> None:
+        import lpips
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torchvision renames an argument
+                self.model = lpips.LPIPS(
+                    net="alex", spatial=True, pnet_rand=features is not None, verbose=False
+                )
+        except OSError as error:
+            raise WeightsError(
+                f"the AlexNet weights of LPIPS are not in torchvision's cache and cannot be "
+                f"fetched ({error}); a local file of them can be named"
+            ) from None
+        if features is not None:
+            self._load(features)
+        self.model.requires_grad_(False)
+
+    def _load(self, path: Path) -> None:
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"cannot read the AlexNet features {path}: {error}") from None
+        try:
+            named = {
+                f"{name}.{kind}": state[f"features.{i}.{kind}"]
+                for i, name in FEATURES.items()
+                for kind in ("weight", "bias")
+            }
+            self.model.net.load_state_dict(named)
+        except (KeyError, RuntimeError):
+            raise WeightsError(f"{path} does not hold AlexNet's five convolutions") from None
+
+    @torch.no_grad()
+    def maps(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance at every pixel, ``(N, H, W)``, of images in [0, 1], ``(N, 3, H, W)``."""
+        distances: Tensor = self.model(x.float(), y.float().expand_as(x), normalize=True)
+        return distances[:, 0]
+
+    @torch.no_grad()
+    def distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of whole images, ``(N,)``: the mean over each layer's own positions."""
+        self.model.spatial = False
+        try:
+            distances: Tensor = self.model(x.float(), y.float().expand_as(x), normalize=True)
+        finally:
+            self.model.spatial = True
+        return distances.flatten()
+
+
+class BRISQUE:
+    """Quality without a reference (Mittal et al. 2012), lower is better; from the package brisque.
+
+    Its own trained regressor comes with that package. For 64×64 images it is far outside of the
+    sizes that it was trained on: compare only like with like.
+    """
+
+    def __init__(self) -> None:
+        from brisque import BRISQUE as Package
+
+        class Flat(Package):  # type: ignore[misc]
+            """Features as plain numbers: the package mixes in arrays of one, which NumPy 2 ends."""
+
+            def calculate_brisque_features(self, *args: Any, **kwargs: Any) -> np.ndarray:
+                features = super().calculate_brisque_features(*args, **kwargs)
+                return np.array([float(np.ravel(f)[0]) for f in features], dtype=object)
+
+        self.package = Flat(url=False)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores of images as saved, uint8, ``(N, 3, H, W)``: ``(N,)``, float64."""
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            scores = [self.package.score(one.permute(1, 2, 0).numpy()) for one in x]
+        return torch.tensor(scores, dtype=torch.float64)

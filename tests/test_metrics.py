@@ -1,0 +1,178 @@
+"""Measures against other libraries, closed forms, and what they must be by definition."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.metrics
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from cvdvae.demo import demo_photo
+from cvdvae.errors import InputError, WeightsError
+from cvdvae.images import to_bytes, to_tensor
+from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
+from cvdvae.metrics.distortion import psnr, ssim
+from cvdvae.metrics.diversity import apd_lpips, apd_mse, ntire_diversity
+from cvdvae.metrics.perceptual import BRISQUE, FEATURES, LPIPS
+
+SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+
+
+def images(n: int, size: int = 32, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def photo() -> torch.Tensor:
+    """The bundled face, 3×96×96."""
+    return to_tensor(demo_photo().crop((160, 40, 352, 232)).resize((96, 96)))
+
+
+@pytest.fixture(scope="module")
+def lpips(tmp_path_factory: pytest.TempPathFactory) -> LPIPS:
+    """LPIPS with the real linear heads on random features: its algebra, without a download."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for i in FEATURES:
+        out, channels, kernel = SHAPES[i]
+        weight = torch.randn(out, channels, kernel, kernel, generator=generator)
+        state[f"features.{i}.weight"] = weight / (channels * kernel**2) ** 0.5
+        state[f"features.{i}.bias"] = torch.zeros(out)
+    path = tmp_path_factory.mktemp("alexnet") / "features.safetensors"
+    save_file(state, path)
+    return LPIPS(path)
+
+
+def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
+    truth = photo()
+    x = (truth + 0.1 * (images(1, 96)[0] - 0.5)).clamp(0, 1)
+    a, b = x.numpy(), truth.numpy()
+    expected = skimage.metrics.peak_signal_noise_ratio(b, a, data_range=1)
+    assert float(psnr(x[None], truth)) == pytest.approx(expected, abs=1e-4)
+    expected = skimage.metrics.structural_similarity(
+        b, a, channel_axis=0, gaussian_weights=True, use_sample_covariance=False, data_range=1
+    )
+    assert float(ssim(x[None], truth)) == pytest.approx(expected, abs=1e-5)
+    assert float(psnr(x[None], x)) == math.inf
+    assert float(ssim(x[None], x)) == pytest.approx(1)
+
+
+def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: LPIPS) -> None:
+    x, y = photo()[None], (photo()[None] + 0.2 * (images(1, 96) - 0.5)).clamp(0, 1)
+    d = lpips.distances(x, y)
+    assert float(d) > 1e-3
+    torch.testing.assert_close(d, lpips.distances(y, x))
+    assert float(lpips.distances(x, x)) == 0
+    assert lpips.maps(x, y).shape == (1, 96, 96)
+    assert float(lpips.maps(x, y).mean()) == pytest.approx(float(d), rel=0.2)
+
+
+def test_lpips_without_its_weights_says_so(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot read"):
+        LPIPS(tmp_path / "none.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="five convolutions"):
+        LPIPS(tmp_path / "other.safetensors")
+
+
+def test_brisque_prefers_a_photo_to_its_noisy_and_blurred_versions() -> None:
+    sharp = photo()[None]
+    noisy = (sharp + 0.3 * (images(1, 96) - 0.5)).clamp(0, 1)
+    blurred = torch.nn.functional.avg_pool2d(sharp, 5, stride=1, padding=2)
+    scores = BRISQUE()(to_bytes(torch.cat([sharp, noisy, blurred])))
+    assert float(scores[0]) < min(float(scores[1]), float(scores[2]))
+
+
+def test_average_pairwise_distance(lpips: LPIPS) -> None:
+    samples = torch.stack([torch.full((3, 32, 32), v) for v in (0.0, 0.5, 1.0)])
+    assert apd_mse(samples) == pytest.approx((0.25 + 1 + 0.25) / 3)
+    x = images(3)
+    mean = torch.cat([lpips.distances(x[[i]], x[[j]]) for i, j in ((0, 1), (0, 2), (1, 2))]).mean()
+    assert apd_lpips(x, lpips) == pytest.approx(float(mean), rel=1e-4)
+    with pytest.raises(InputError, match="at least two"):
+        apd_mse(samples[:1])
+
+
+def test_ntire_diversity_by_hand() -> None:
+    """G = 3 (the second map), B = (1 + 2) / 2."""
+    maps = torch.tensor([[[1.0, 6.0]], [[4.0, 2.0]]])
+    assert ntire_diversity(maps) == pytest.approx(100 * (3 - 1.5) / 3)
+    assert ntire_diversity(maps[[0, 0]]) == 0
+    with pytest.raises(InputError, match="at least two"):
+        ntire_diversity(maps[:1])
+
+
+def test_crps_of_a_normal_distribution() -> None:
+    """σ [z (2Φ(z) − 1) + 2φ(z) − 1/√π] with z = (t − μ)/σ (Gneiting & Raftery 2007, eq. 21)."""
+    generator = torch.Generator().manual_seed(0)
+    samples = 0.5 + 0.1 * torch.randn(400, 3, 16, 16, generator=generator)
+    for t in (0.5, 0.62):
+        z = (t - 0.5) / 0.1
+        phi = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        expected = 0.1 * (z * math.erf(z / math.sqrt(2)) + 2 * phi - 1 / math.sqrt(math.pi))
+        got = crps(samples, torch.full((3, 16, 16), t))
+        assert got == pytest.approx(expected, rel=0.01)
+
+
+def test_crps_and_energy_score_by_their_definitions() -> None:
+    samples, truth = images(4, 5).double(), images(1, 5, seed=1)[0].double()
+    between = [(samples[i] - samples[j]) for i in range(4) for j in range(4) if i != j]
+    first = (samples - truth).abs().mean()
+    expected = first - torch.stack(between).abs().mean() / 2
+    assert crps(samples, truth) == pytest.approx(float(expected))
+    norms = torch.stack([b.norm() for b in between]).mean()
+    expected = (samples - truth).flatten(1).norm(dim=1).mean() - norms / 2
+    assert energy_score(samples, truth) == pytest.approx(float(expected) / 75**0.5)
+
+
+def test_proper_scores_prefer_the_distribution_that_the_truth_comes_from() -> None:
+    generator = torch.Generator().manual_seed(1)
+    truth = torch.randn(3, 40, 40, generator=generator)
+    draws = torch.randn(64, 3, 40, 40, generator=generator)
+    for score in (crps, energy_score):
+        right = score(draws, truth)
+        assert all(right < score(draws * f, truth) for f in (0.3, 2.0))
+
+
+@given(st.integers(2, 12), st.integers(0, 5))
+def test_ranks_are_uniform_when_the_truth_is_one_more_draw(n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    ranks = Ranks.empty(n, 12, 12)
+    for _ in range(20):
+        draws = torch.rand(n + 1, 3, 12, 12, generator=generator)
+        ranks.add(draws[1:], draws[0])
+    assert float(ranks.histogram().sum()) == pytest.approx(1)
+    assert float((ranks.histogram() * (n + 1) - 1).abs().max()) < 0.15
+    for level in LEVELS:
+        assert ranks.coverage(level) == pytest.approx(level, abs=0.03)
+    assert ranks.coverage_map(0.5, 3).shape == (3, 3)
+
+
+def test_too_narrow_samples_cover_too_little_and_too_wide_ones_too_much() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(3, 30, 30, generator=generator)
+    draws = torch.randn(19, 3, 30, 30, generator=generator)
+    for factor, wide in ((0.3, False), (3.0, True)):
+        ranks = Ranks.empty(19, 30, 30)
+        ranks.add(factor * draws, truth)
+        assert all((ranks.coverage(level) > level) == wide for level in LEVELS)
+
+
+def test_a_truth_that_equals_samples_shares_its_count() -> None:
+    ranks = Ranks.empty(4, 2, 2)
+    ranks.add(torch.zeros(4, 3, 2, 2), torch.zeros(3, 2, 2))
+    torch.testing.assert_close(ranks.histogram(), torch.full((5,), 0.2, dtype=torch.float64))
+
+
+def test_no_order_sparsifies_better_than_the_error_itself() -> None:
+    rng = np.random.default_rng(0)
+    error = torch.from_numpy(rng.exponential(size=(20, 20)))
+    by_std, best = sparsification(torch.from_numpy(rng.random((20, 20))), error)
+    assert float(by_std[0]) == float(best[0]) == pytest.approx(1)
+    assert bool((best <= by_std + 1e-12).all())
+    assert bool((best.diff() <= 1e-12).all())
+    same, _ = sparsification(error.sqrt(), error)
+    torch.testing.assert_close(same, best)
