@@ -22,14 +22,18 @@ DATASETS = {"ffhq256": "ffhq_256", "ffhq1024": "ffhq_1024"}
 
 def load_module(checkout: Path, name: str) -> ModuleType:
     """Import `name.py` of a checkout, with the `vae_helpers` that lies beside it."""
+    ours = sys.modules.pop(name, None)
+    sys.modules.pop("vae_helpers", None)
     for module in ("vae_helpers", name):
-        sys.modules.pop(module, None)
         spec = importlib.util.spec_from_file_location(module, checkout / f"{module}.py")
         if spec is None or spec.loader is None or not (checkout / f"{module}.py").is_file():
             sys.exit(f"{checkout} holds no {module}.py: name a checkout of the published code")
         sys.modules[module] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[module])
-    return sys.modules[name]
+    theirs = sys.modules.pop(name)
+    if ours is not None:  # a checkout's cvdvae.py has the name of our package
+        sys.modules[name] = ours
+    return theirs
 
 
 def hyperparameters(preset: str, config: HVAEConfig, **more: Any) -> SimpleNamespace:

@@ -1,5 +1,6 @@
 """Training images from folders and from memory-mapped arrays."""
 
+import pickle
 from itertools import islice
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def test_the_split_is_that_of_the_released_models(array: Path, pixels: np.ndarra
 def test_the_array_stays_on_the_disk(array: Path) -> None:
     training, _ = open_images(DataConfig(str(array), validation=7), 8)
     assert isinstance(training.array, np.memmap)
+
+
+def test_a_reading_process_opens_the_file_for_itself(array: Path) -> None:
+    training, _ = open_images(DataConfig(str(array), validation=7), 8)
+    sent = pickle.dumps(training)
+    assert len(sent) < 1000
+    assert torch.equal(pickle.loads(sent)[2], training[2])
 
 
 def test_a_mirrored_key_gives_the_mirrored_image(array: Path) -> None:
@@ -109,6 +117,8 @@ def test_a_bad_array_is_one_sentence(
         open_images(DataConfig(str(array), validation=7), 8)
 
 
-def test_negative_settings_are_refused() -> None:
+def test_impossible_settings_are_refused(array: Path) -> None:
+    with pytest.raises(InputError, match="crop must be 0"):
+        open_images(DataConfig(str(array), crop=4, validation=2), 8)
     with pytest.raises(ConfigError, match="workers"):
         DataConfig("x", workers=-1)

@@ -83,6 +83,21 @@ def test_a_whole_model_folder_is_sent_and_nothing_else(
     ]
 
 
+def test_without_a_network_nothing_is_sent_and_one_sentence_said(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Transport(Exception):
+        """As the library's own: no OSError."""
+
+    class Api:
+        def create_repo(self, *_: object, **__: object) -> None:
+            raise Transport("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    with pytest.raises(OutputError, match="did not take 'somebody/tiny': no route to host"):
+        push_to_hub(model_folder, "somebody/tiny")
+
+
 def test_only_models_are_sent(model_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         push_to_hub(tmp_path, "somebody/tiny")

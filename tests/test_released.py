@@ -183,6 +183,8 @@ def test_wrong_tensors_are_listed_by_name_and_nothing_is_written(
         ({"hyper_parameters": None}, "settings"),
         ({"hyper_parameters": {"enc_blocks_y": BLOCKS_Y, "ky": "4", "image_size_y": 4}}, "kind"),
         ({"state_dict": {}}, "no LR encoder"),
+        ({"state_dict": ["a"]}, "no dictionary"),
+        ({"state_dict": {3: 4}}, "no text"),
     ],
 )
 def test_incomplete_lightning_checkpoints_are_refused(
@@ -211,11 +213,12 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(cvdvae.store, "save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         import_checkpoint(save(weights, tmp_path / "a.th"), "tiny", tmp_path / "model")
-    assert not list((tmp_path / "model").iterdir())
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".importing*"))
 
 
 def test_an_existing_model_is_not_overwritten(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="already holds a model"):
+    with pytest.raises(OutputError, match="already holds something"):
         import_checkpoint(tmp_path / "a.th", "ffhq256", model_folder)
 
 

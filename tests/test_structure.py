@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "cvdvae"
-ROOMS_ABOVE = {"cli", "demo", "batch", "training", "evaluation", "metrics", "app"}
+ROOMS_ABOVE = {"cli", "demo", "batch", "training", "metrics", "evaluation", "analysis", "app"}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -258,6 +258,8 @@ def test_a_compiled_model_draws_the_same(y: torch.Tensor, monkeypatch: pytest.Mo
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **kw: compile_(f, backend="aot_eager", **kw))
     plain, compiled = tiny_resolver(), tiny_resolver().compile()
+    block = compiled.prior.bottom_up.blocks[0]
+    assert "inner" in vars(block)  # the compiled function stands before the method
     torch.testing.assert_close(
         compiled.upscale(y, samples=2).samples,
         plain.upscale(y, samples=2).samples,

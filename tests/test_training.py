@@ -27,7 +27,9 @@ from cvdvae.tiny import ENCODER, PRIOR
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
 from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.module import Training
 from cvdvae.training.order import StepBatches
+from cvdvae.training.prior import PriorModule
 from cvdvae.training.run import TrainingData, fit
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -115,7 +117,6 @@ def test_training_an_encoder_leaves_the_prior_as_it_was(
 def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cvdvae.training.prior import PriorModule
 
     data = DataConfig(folder=str(photos), validation=2)
     settings = PriorTraining(PRIOR, data, OptimConfig(steps=3, **(OPTIM | {"decay": 0})))
@@ -133,7 +134,6 @@ def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(
 
 
 def test_a_checkpoint_of_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
-    from cvdvae.training.prior import PriorModule
 
     data, optim = DataConfig(folder=str(photos), validation=2), OptimConfig(steps=6, **OPTIM)
     checkpoint: dict[str, Any] = {}
@@ -242,21 +242,40 @@ def validation_losses(folder: Path) -> list[float]:
     return [float(v) for row in rows if (v := row.get("validation_bits_per_dim"))]
 
 
+@pytest.mark.parametrize("kind", ["prior", "encoder"])
 def test_the_loss_can_be_compiled(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, model_folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Traced in one graph, and the same gradients; the code generator is PyTorch's affair."""
-    from cvdvae.training.prior import PriorModule
-
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f: compile_(f, backend="aot_eager"))
+    monkeypatch.setattr(
+        torch, "compile", lambda f: compile_(f, backend="aot_eager", fullgraph=True)
+    )
     data = DataConfig(folder=str(photos), validation=2)
     ends = []
     for compiled in (False, True):
         optim = OptimConfig(steps=4, **(OPTIM | {"warmup": 0}), compile=compiled)
-        settings = PriorTraining(PRIOR, data, optim)
-        module = PriorModule(settings, tmp_path / str(compiled))
+        module: Training
+        if kind == "prior":
+            module = PriorModule(PriorTraining(PRIOR, data, optim), tmp_path / str(compiled))
+        else:
+            settings = EncoderTraining(ENCODER, str(model_folder / "prior"), data, optim)
+            module = EncoderModule(settings, tmp_path / str(compiled))
         fit(module, TrainingData(data, optim, 16), precision="32-true")
         ends.append(module.trained.state_dict())
     for name, value in ends[0].items():
         torch.testing.assert_close(ends[1][name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_processes_that_cannot_share_a_batch_are_refused(photos: Path, tmp_path: Path) -> None:
+    config = prior_config(photos, tmp_path / "prior.yaml", steps=12)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3",
+         "-m", "cvdvae.cli", "train", "prior", "--config", str(config), "--out", str(tmp_path)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "3 processes cannot share batches of 4" in done.stderr

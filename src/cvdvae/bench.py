@@ -1,10 +1,9 @@
 """How fast a model draws, beside what this machine can do."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,7 +21,7 @@ class Timing:
     Attributes:
         samples: Samples of one image.
         seconds: For all of them: the median of the repetitions.
-        gflops: 10⁹ floating-point operations of the convolutions, a multiplication and an addition
+        gflops: 10⁹ floating-point operations of the networks, a multiplication and an addition
             counted as two.
     """
 
@@ -55,7 +54,7 @@ def bench(
                 pass
 
         with FlopCounterMode(display=False) as counter:
-            draw()
+            draw(replace(sampling, consistent=False))
         yield Timing(samples, median_seconds(draw, repeats), counter.get_total_flops() / 1e9)
 
 
@@ -88,8 +87,8 @@ def _times(call: Callable[[], object], repeats: int, device: torch.device) -> li
     for repeat in range(repeats + 1):
         started = time.perf_counter()
         call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         if repeat:  # the first warms up
             times.append(time.perf_counter() - started)
     return times
@@ -99,5 +98,7 @@ def peak_memory(device: torch.device) -> float:
     """Most gigabytes that this process has held: on the GPU if it computes there."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

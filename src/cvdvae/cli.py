@@ -298,7 +298,7 @@ def train_prior(
     config: Annotated[Path, typer.Option(help="YAML file with model, data and optim.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     data: Annotated[
-        Path | None, typer.Option(help="Image folder, instead of the config's.")
+        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
     ] = None,
 ) -> None:
     """Train a hierarchical VAE on a folder of images; resumes a run that was cut off."""
@@ -314,7 +314,7 @@ def train_encoder(
     config: Annotated[Path, typer.Option(help="YAML file with model, prior, data and optim.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     data: Annotated[
-        Path | None, typer.Option(help="Image folder, instead of the config's.")
+        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
     ] = None,
     prior: Annotated[str | None, typer.Option(help="Prior, instead of the config's.")] = None,
 ) -> None:

@@ -11,7 +11,6 @@ They are read with ``weights_only=True``: a pickle that holds code is refused an
 
 import pickle
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,13 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ConfigError, OutputError, WeightsError
-from .files import check_writable
 from .hvae import HVAE, HVAEConfig
 from .hvae.config import parse_bottom_up
 from .hvae.presets import PRESETS
 from .lr_encoder import LREncoder, LREncoderConfig
 from .store import (
-    CONFIG,
     PRIOR_SUBFOLDER,
     PriorRecord,
     SuperResolutionRecord,
@@ -39,7 +36,7 @@ LISTED = 20
 """How many names of wrong tensors a message holds at most."""
 
 
-def import_checkpoint(checkpoint: Path, preset: str, out: Path) -> str:
+def import_checkpoint(checkpoint: str | Path, preset: str, out: str | Path) -> str:
     """Convert a released checkpoint to a model folder.
 
     Args:
@@ -57,19 +54,20 @@ def import_checkpoint(checkpoint: Path, preset: str, out: Path) -> str:
     """
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
-    if (out / CONFIG).exists():
-        raise OutputError(f"{out} already holds a model: choose another folder")
+    checkpoint, out = Path(checkpoint), Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OutputError(f"{out} already holds something: choose a new folder")
     loaded = read_checkpoint(checkpoint)
-    check_writable(out)
-    with tempfile.TemporaryDirectory(prefix=".importing-", dir=out) as temporary:
-        folder = Path(temporary)
-        if "state_dict" in loaded:
-            kind = _convert_encoder(checkpoint, loaded, preset, folder)
-        else:
-            kind = _convert_prior(checkpoint, loaded, preset, folder)
-        # The configuration last: a folder without it is no model.
-        for item in sorted(folder.iterdir(), key=lambda p: p.name == CONFIG):
-            shutil.move(item, out / item.name)
+    convert = _convert_encoder if "state_dict" in loaded else _convert_prior
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".importing-", dir=out.parent) as temporary:
+            folder = Path(temporary) / "model"
+            folder.mkdir()
+            kind = convert(checkpoint, loaded, preset, folder)
+            folder.replace(out)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
     return kind
 
 
@@ -92,9 +90,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} does not fit into memory") from None
     except Exception:  # what a damaged file raises is as various as its damage
         raise WeightsError(f"{path} is truncated, damaged, or not a PyTorch file") from None
-    if not isinstance(loaded, dict) or not loaded:
+    inner = loaded.get("state_dict", {}) if isinstance(loaded, dict) else None
+    if not loaded or not isinstance(inner, dict):
         raise WeightsError(f"{path} holds no dictionary of tensors")
-    return loaded
+    if not all(isinstance(name, str) for name in [*loaded, *inner]):
+        raise WeightsError(f"{path} holds a dictionary whose names are no text")
+    return loaded  # type: ignore[no-any-return]
 
 
 def _convert_prior(path: Path, loaded: dict[str, Any], preset: str, folder: Path) -> str:
@@ -196,12 +197,12 @@ def _encoder_config(path: Path, settings: object, weights: Mapping[str, object])
     if not (isinstance(blocks, str) and isinstance(groups, int) and isinstance(lr_size, int)):
         raise WeightsError(f"{path}: the settings {', '.join(wanted)} are of another kind")
     first = weights.get("encoder_y.in_conv.weight")
-    if not isinstance(first, Tensor):
+    if not isinstance(first, Tensor) or first.ndim != 4:
         raise WeightsError(f"{path} holds no LR encoder (encoder_y)")
     widths: dict[int, int] = {}
     for i, spec in enumerate(parse_bottom_up(blocks)):
         conv = weights.get(f"encoder_y.enc_blocks.{i}.c1.weight")
-        if isinstance(conv, Tensor):
+        if isinstance(conv, Tensor) and conv.ndim == 4:
             widths[spec.resolution] = conv.shape[1]
     width = first.shape[0]
     return LREncoderConfig(
@@ -217,11 +218,11 @@ def _encoder_config(path: Path, settings: object, weights: Mapping[str, object])
     )
 
 
-def _check_normalization(path: Path, preset: str, weights: dict[str, Tensor]) -> None:
+def _check_normalization(path: Path, preset: str, weights: dict[str, Any]) -> None:
     """The buffers of ``(255 x + shift) · scale`` must say what the preset says; take them out."""
     shift, scale = weights.pop("shift", None), weights.pop("scale", None)
-    if shift is None or scale is None:
-        raise WeightsError(f"{path} lacks the tensors cvae.shift and cvae.scale")
+    if not all(isinstance(t, Tensor) and t.numel() == 1 and bool(t) for t in (shift, scale)):
+        raise WeightsError(f"{path} lacks cvae.shift and cvae.scale, of one number each")
     config = PRESETS[preset]
     mean, std = -float(shift) / 255, 1 / (255 * float(scale))
     if abs(mean - config.input_mean) > 1e-4 or abs(std - config.input_std) > 1e-4:

@@ -1,7 +1,7 @@
 """The settings of a draw, checked once."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import InputError
 
@@ -35,3 +35,11 @@ class Sampling:
         for value in (self.temperature, self.encoder_temperature):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"a temperature must be a number from 0 upwards, not {value}")
+
+    def reseeded(self, seed: int) -> "Sampling":
+        """The same with another seed."""
+        return replace(self, seed=seed)
+
+    def at(self, temperature: float, encoder_temperature: float) -> "Sampling":
+        """The same at other temperatures."""
+        return replace(self, temperature=temperature, encoder_temperature=encoder_temperature)

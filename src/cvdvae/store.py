@@ -129,7 +129,7 @@ def save_model(
 
 
 def load_prior(name: str) -> HVAE:
-    """Load a prior by bundled name or folder, in evaluation mode and without gradients.
+    """Load a prior by bundled name, folder or Hub id, in evaluation mode and without gradients.
 
     Raises:
         WeightsError: Unknown, damaged, or not a prior.

@@ -32,7 +32,10 @@ BATCH = 8
 """Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
 
 STATE_BYTES = 64 * 2**20
-"""How large the widest top-down state of a batch may be; a single sample's always may."""
+"""How large the widest top-down state of a batch may be on a CPU; a single sample's always may."""
+
+STATES_IN_MEMORY = 16
+"""How many such states must fit into what a GPU has free."""
 
 
 VARIANTS = 128
@@ -64,20 +67,20 @@ class SuperResolver:
         """What the networks compute in."""
         return self.prior.gain.dtype
 
-    def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> "SuperResolver":
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "SuperResolver":
         """Move the weights, and convert them.
 
         Args:
             device: Where to compute.
-            dtype: What the networks compute in: float32 or bfloat16. Gaussians, the likelihood and
-                the projection stay in float32.
+            dtype: What the networks compute in: float32 or bfloat16; as before by default.
+                Gaussians, the likelihood and the projection stay in float32.
 
         Raises:
             InputError: There is no such device here.
         """
         try:
-            self.prior.to(device, dtype)
-            self.encoder.to(device, dtype)
+            self.prior.to(device, dtype or self.dtype)
+            self.encoder.to(device, dtype or self.dtype)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot use the device '{device}': {reason}") from None
@@ -97,8 +100,11 @@ class SuperResolver:
 
     @property
     def batch(self) -> int:
-        """How many samples are drawn together."""
-        return max(1, min(BATCH, STATE_BYTES // (self.prior.largest_state * self.dtype.itemsize)))
+        """How many samples are drawn together, by the size of a state and the memory at hand."""
+        room = STATE_BYTES
+        if self.device.type == "cuda":
+            room = torch.cuda.mem_get_info(self.device)[0] // STATES_IN_MEMORY
+        return max(1, min(BATCH, room // (self.prior.largest_state * self.dtype.itemsize)))
 
     def upscale(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,11 +51,20 @@ class MemoryImages(Images):
 
 
 class ArrayImages(Images):
-    """8-bit images of a NumPy array ``(N, H, W, 3)``, which may lie on the disk."""
+    """8-bit images of an ``.npy`` file ``(N, size, size, 3)``, which stays on the disk."""
 
-    def __init__(self, array: np.ndarray, rows: Sequence[int]) -> None:
+    def __init__(self, path: Path, size: int, rows: Sequence[int]) -> None:
         super().__init__(rows)
-        self.array = array
+        self.path, self.size = path, size
+        self.array = open_array(path, size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the array: a reading process opens the file for itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "array"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.array = open_array(self.path, self.size)
 
     def read(self, row: int) -> Tensor:
         """One image, copied from the array."""
@@ -89,9 +99,10 @@ def open_images(config: DataConfig, size: int) -> tuple[Images, Images]:
     """
     source = Path(config.folder)
     if source.suffix == ".npy":
-        array = open_array(source, size)
-        training, validation = split(len(array), config)
-        return ArrayImages(array, training), ArrayImages(array, validation)
+        if config.crop:
+            raise InputError(f"the images of {source} are taken whole: crop must be 0")
+        training, validation = split(len(open_array(source, size)), config)
+        return ArrayImages(source, size, training), ArrayImages(source, size, validation)
     paths = list_images(source)
     training, validation = split(len(paths), config)
     if len(paths) * 3 * size**2 > MEMORY:

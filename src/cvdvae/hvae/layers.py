@@ -105,5 +105,7 @@ def _strips(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def _rows(x: Tensor) -> int:
-    """Rows of a strip of x, and at least one."""
+    """Rows of a strip of x, and at least one; all of them on a GPU, which has no use for strips."""
+    if x.device.type != "cpu":
+        return x.shape[2]
     return max(1, STRIP_BYTES * x.shape[2] // (x.numel() * x.element_size()))

@@ -188,6 +188,7 @@ class HVAE(nn.Module):
         kl = torch.stack([v.posterior.kl(v.prior) for v in visited], dim=1)
         return ELBO(log_likelihood, kl, x[0].numel())
 
+    @torch.no_grad()
     def encode(
         self,
         x: Tensor,
@@ -238,6 +239,7 @@ class HVAE(nn.Module):
 
         return self.parameters_of_x(self.top_down(pick, n)), drawn
 
+    @torch.no_grad()
     def sample(
         self,
         batch: int = 1,
@@ -264,6 +266,7 @@ class HVAE(nn.Module):
             return self.likelihood.mean(parameters)
         return self.likelihood.sample(parameters, noise)
 
+    @torch.no_grad()
     def reconstruct(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         """Mean of p(x|z) for a draw z ~ q(z|x), as images in [0, 1]."""
         return self.sample(latents=self.encode(x, noise), mean=True)

@@ -96,7 +96,7 @@ class EncoderTraining:
 
     Attributes:
         model: The LR encoder's architecture.
-        prior: The frozen prior: a bundled name or a folder.
+        prior: The frozen prior: a bundled name, a folder, or a Hub id.
         data: The high-resolution images; they are shrunk on the fly.
         optim: The optimization.
         start_from: An LR encoder whose weights are the starting point; empty for fresh ones.

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from torch import Tensor
 
 from ..degradation import BicubicDownscaling, shrink_to_8_bits, upscale_bicubic
 from ..errors import WeightsError
+from ..files import write_atomically
 from ..hvae import HVAE, bits_per_dim
 from ..images import save_tiles
 from ..lr_encoder import LREncoder, lr_encoder_kl
 from ..sampling import Sampling
 from ..store import (
+    CONFIG,
     PRIOR_SUBFOLDER,
+    WEIGHTS,
     SuperResolutionRecord,
     bundled_names,
     digest,
@@ -39,15 +43,15 @@ class EncoderModule(Training):
 
     def __init__(self, config: EncoderTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
-        prior_digest = digest(find(config.prior))
-        prior = load_prior(config.prior)
+        source = find(config.prior)
+        prior = load_prior(str(source))
         encoder = LREncoder(config.model, prior.config)
         if config.start_from:
             load_weights(find(config.start_from), encoder)
         super().__init__(encoder, config.optim, folder)
         self.config = config
         self.prior: HVAE = prior
-        self.prior_digest = prior_digest
+        self.source, self.prior_digest = source, digest(source)
         self.kl = self.compiled(lr_encoder_kl)
         size = prior.config.image_size
         lr_size = config.model.lr_size
@@ -101,12 +105,13 @@ class EncoderModule(Training):
 
     def export(self, folder: Path) -> None:
         """Write the averaged encoder; a prior that is not a bundled one comes along."""
-        source = find(self.config.prior)
-        if digest(source) != self.prior_digest:
-            raise WeightsError(f"the prior {source} has changed since this training began")
+        if digest(self.source) != self.prior_digest:
+            raise WeightsError(f"the prior {self.source} has changed since this training began")
         bundled = self.config.prior in bundled_names()
-        if not bundled:
-            shutil.copytree(source, folder / PRIOR_SUBFOLDER, dirs_exist_ok=True)
+        own = folder / PRIOR_SUBFOLDER
+        if not bundled and not ((own / WEIGHTS).exists() and digest(own) == self.prior_digest):
+            for name in (WEIGHTS, CONFIG):
+                write_atomically(own / name, partial(shutil.copyfile, self.source / name))
         record = SuperResolutionRecord(
             kind="lr-encoder",
             prior=self.config.prior if bundled else PRIOR_SUBFOLDER,

@@ -15,7 +15,10 @@ from .config import OptimConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-VALIDATION_BATCH = 50
+
+def validation_batch(optim: OptimConfig, world_size: int) -> int:
+    """Images that a process validates at once: as many as it trains on."""
+    return max(1, optim.batch_size // world_size)
 
 
 class Training(L.LightningModule):
@@ -92,7 +95,8 @@ class Training(L.LightningModule):
 
     def validation_noise(self, x: Tensor, batch_idx: int) -> SeededNoise:
         """Noise that belongs to the images, the same at every validation."""
-        first, step = batch_idx * VALIDATION_BATCH, self.trainer.world_size
+        step = self.trainer.world_size
+        first = batch_idx * validation_batch(self.optim, step)
         rows = range(first, first + len(x))
         return SeededNoise(0, [row * step + self.global_rank for row in rows])
 

@@ -7,7 +7,7 @@ from torch.utils.data import Sampler
 
 
 class StepBatches(Sampler[list[int]]):
-    """Endless batches of keys for `MemoryImages`; the batch of a step depends on the seed only.
+    """Endless batches of keys for `Images`; the batch of a step depends on the seed only.
 
     Every epoch is a permutation of its own; images do not repeat within one.
 

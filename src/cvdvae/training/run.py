@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Subset, get_worker_info
 
 from ..data.folder import DataConfig
 from ..data.images import Images, open_images
+from ..errors import ConfigError, InputError
 from ..files import TEMPORARY_PREFIX, write_atomically
 from .config import OptimConfig
-from .module import VALIDATION_BATCH, Training
+from .module import Training, validation_batch
 from .order import StepBatches
 
 CHECKPOINT = "last.ckpt"
@@ -66,6 +67,13 @@ class TrainingData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches that continue at the trainer's step."""
         assert self.trainer is not None
+        world = self.trainer.world_size
+        if self.optim.batch_size % world or len(self.validation) < world:
+            raise ConfigError(
+                f"{world} processes cannot share batches of {self.optim.batch_size} and "
+                f"{len(self.validation)} validation images: the batch size must be a multiple of "
+                f"their number, and there must be an image for each"
+            )
         batches = StepBatches(
             len(self.training),
             self.optim.batch_size,
@@ -80,12 +88,13 @@ class TrainingData(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Tensor]:
-        """Every so-manieth validation image in order, as many as there are processes."""
+        """This process's share: images ``rank, rank + world_size, …`` in order."""
         assert self.trainer is not None
+        batch = validation_batch(self.optim, self.trainer.world_size)
         rows = range(self.trainer.global_rank, len(self.validation), self.trainer.world_size)
         return DataLoader(
             Subset(self.validation, rows),
-            batch_size=VALIDATION_BATCH,
+            batch_size=batch,
             num_workers=self.data.workers,
         )
 
@@ -141,9 +150,11 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         "callbacks": [RichProgressBar(), AtomicCheckpoint(folder, optim), ExportAtValidation()],
     }
     trainer = L.Trainer(**(options | processes() | trainer_options))
-    trainer.fit(
-        module, data, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True
-    )
+    resume = str(checkpoint) if checkpoint.exists() else None
+    try:
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except InputError as error:  # a reading process wraps its own message in a traceback
+        raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from None
     trainer.validate(module, data, verbose=False)
     if trainer.is_global_zero:
         module.export(folder / "model")
