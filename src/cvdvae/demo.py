@@ -12,7 +12,6 @@ from .files import check_writable
 from .images import save_png
 from .picture import labelled_sheet
 from .result import DISCLAIMER, SuperResolution
-from .sampling import Sampling
 from .simulation import simulate
 from .superres import load
 
@@ -41,19 +40,23 @@ def demo_photo() -> Image.Image:
 
 
 def run_demo(
-    out: Path, samples: int, temperature: float, seed: int, on_progress: Callable[[int], None]
+    out: Path,
+    samples: int,
+    temperature: float | None,
+    seed: int,
+    on_progress: Callable[[int], None],
 ) -> DemoReport:
     """Run the bundled models on the bundled photo.
 
     `on_progress` is called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does,
     and ``out/demo.png``.
     """
-    sampling = Sampling(samples, temperature, seed)
     check_writable(out)
     face, results = crop_face(demo_photo()), []
     for name in MODELS:
         model = load(name)
         y, truth = simulate(face, model.degradation, crop="none")
+        sampling = model.sampling(samples, temperature, seed)
         result = model.run(y, sampling, truth, on_progress)
         result.save(out / name)
         results.append(result)

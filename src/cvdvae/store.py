@@ -6,10 +6,10 @@ the prior it was trained on and the digest of its weights, since it works on no 
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 import yaml
@@ -39,6 +39,19 @@ class PriorRecord:
 
 
 @dataclass(frozen=True)
+class Recommended:
+    """Temperatures at which a model is best calibrated, as `cvdvae calibrate` finds them.
+
+    Attributes:
+        temperature: Of the prior's groups.
+        encoder_temperature: Of the LR encoder's groups.
+    """
+
+    temperature: float = 0.8
+    encoder_temperature: float = 1.0
+
+
+@dataclass(frozen=True)
 class SuperResolutionRecord:
     """`config.yaml` of an LR encoder.
 
@@ -47,12 +60,14 @@ class SuperResolutionRecord:
         prior: Name of a bundled prior, or ``prior`` for the one in the folder's own subfolder.
         prior_digest: SHA-256 of that prior's weights file.
         model: The encoder's architecture.
+        recommended: Temperatures for draws that name none.
     """
 
     kind: Literal["lr-encoder"]
     prior: str
     prior_digest: str
     model: LREncoderConfig
+    recommended: Recommended = field(default_factory=Recommended)
 
 
 RECORDS: dict[str, type[Any]] = {"prior": PriorRecord, "lr-encoder": SuperResolutionRecord}
@@ -144,7 +159,15 @@ def load_prior(name: str) -> HVAE:
     return model.eval().requires_grad_(False)
 
 
-def load_encoder(name: str) -> tuple[HVAE, LREncoder]:
+class Loaded(NamedTuple):
+    """An LR encoder, the prior that it belongs to, and the temperatures that suit them."""
+
+    prior: HVAE
+    encoder: LREncoder
+    recommended: Recommended
+
+
+def load_encoder(name: str) -> Loaded:
     """Load an LR encoder with its prior, in evaluation mode and without gradients.
 
     Raises:
@@ -169,7 +192,22 @@ def load_encoder(name: str) -> tuple[HVAE, LREncoder]:
         )
     encoder = LREncoder(record.model, prior.config)
     load_weights(folder, encoder)
-    return prior, encoder.eval().requires_grad_(False)
+    return Loaded(prior, encoder.eval().requires_grad_(False), record.recommended)
+
+
+def recommend(name: str, temperatures: Recommended) -> Path:
+    """Store the temperatures that suit an LR encoder with it, and return its configuration file.
+
+    Raises:
+        WeightsError: The model is unknown or no LR encoder.
+        OutputError: Its folder cannot be written.
+    """
+    path = find(name) / CONFIG
+    record = read_record(path.parent)
+    if not isinstance(record, SuperResolutionRecord):
+        raise WeightsError(f"'{name}' is a {record.kind}, not an LR encoder")
+    write_text(path, to_yaml(replace(record, recommended=temperatures)))
+    return path
 
 
 def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> str:

@@ -26,7 +26,7 @@ from .lr_encoder import LREncoder
 from .projection import project, round_consistently
 from .result import SuperResolution
 from .sampling import Sampling
-from .store import load_encoder
+from .store import Recommended, load_encoder
 
 BATCH = 8
 """Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
@@ -49,10 +49,18 @@ class SuperResolver:
         prior: The hierarchical VAE.
         encoder: The LR encoder trained on that prior.
         name: What results call the model.
+        recommended: Temperatures for draws that name none.
     """
 
-    def __init__(self, prior: HVAE, encoder: LREncoder, name: str) -> None:
+    def __init__(
+        self,
+        prior: HVAE,
+        encoder: LREncoder,
+        name: str,
+        recommended: Recommended = Recommended(),
+    ) -> None:
         self.prior, self.encoder, self.name = prior, encoder, name
+        self.recommended = recommended
         size, lr_size = prior.config.image_size, encoder.config.lr_size
         self.scale = size // lr_size
         self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
@@ -110,9 +118,9 @@ class SuperResolver:
         self,
         y: Tensor,
         samples: int = 8,
-        temperature: float = 0.8,
+        temperature: float | None = None,
         seed: int = 0,
-        encoder_temperature: float = 1.0,
+        encoder_temperature: float | None = None,
         consistent: bool = True,
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
@@ -124,9 +132,9 @@ class SuperResolver:
         Args:
             y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1], h = w = lr_size.
             samples: As in `Sampling`, like all that follow.
-            temperature: Of the prior's groups.
+            temperature: Of the prior's groups; the model's recommended one by default.
             seed: Of the samples.
-            encoder_temperature: Of the LR encoder's groups.
+            encoder_temperature: Of the LR encoder's groups; likewise.
             consistent: Whether to project.
 
         Raises:
@@ -137,8 +145,27 @@ class SuperResolver:
             >>> result = model.upscale(y, samples=8, seed=0)  # doctest: +SKIP
             >>> result.save("out/")                           # doctest: +SKIP
         """
-        sampling = Sampling(samples, temperature, seed, encoder_temperature, consistent)
+        sampling = self.sampling(samples, temperature, seed, encoder_temperature, consistent)
         return self.run(y, sampling)
+
+    def sampling(
+        self,
+        samples: int = 8,
+        temperature: float | None = None,
+        seed: int = 0,
+        encoder_temperature: float | None = None,
+        consistent: bool = True,
+    ) -> Sampling:
+        """Settings of a draw, with the recommended temperatures where none is named.
+
+        Raises:
+            InputError: A value out of its range.
+        """
+        if temperature is None:
+            temperature = self.recommended.temperature
+        if encoder_temperature is None:
+            encoder_temperature = self.recommended.encoder_temperature
+        return Sampling(samples, temperature, seed, encoder_temperature, consistent)
 
     def run(
         self,
@@ -252,6 +279,7 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
-    prior, encoder = load_encoder(name)
-    model = SuperResolver(prior, encoder, name).to(device, DTYPES[dtype])
+    loaded = load_encoder(name)
+    model = SuperResolver(loaded.prior, loaded.encoder, name, loaded.recommended)
+    model.to(device, DTYPES[dtype])
     return model.compile() if compile else model

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..degradation import BicubicDownscaling, upscale_bicubic
 from ..errors import InputError
-from ..sampling import Sampling
 from ..superres import SuperResolver, load
 
 
@@ -61,7 +60,7 @@ class Resolver:
 
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
-        sampling = Sampling(samples, temperature, seed, consistent=False)
+        sampling = self.model.sampling(samples, temperature, seed, consistent=False)
         return torch.cat(list(self.model.draw(y, sampling)))
 
 

@@ -1,51 +1,31 @@
-"""The command line: parse, call the public functions, write.
+"""Commands that use models: upscale, demo, models, import, push, bench."""
 
-Heavy modules are imported inside the commands, so that ``--help`` answers at once.
-"""
-
-import sys
 from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .errors import CVDVAEError, InputError
+from ..errors import CVDVAEError, InputError
+from .common import (
+    Compile,
+    Device,
+    Dtype,
+    Model,
+    Samples,
+    Seed,
+    Temperature,
+    complain,
+    out,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
-    from .result import SuperResolution
+    from ..result import SuperResolution
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Every plausible high-resolution image behind a low-resolution one.",
-)
-train_app = typer.Typer(no_args_is_help=True, help="Train a prior or an LR encoder.")
-app.add_typer(train_app, name="train")
-
-out, err = Console(), Console(stderr=True)
-
-
-Samples = Annotated[int, typer.Option("--samples", "-n", help="Samples of each image.")]
-Temperature = Annotated[
-    float, typer.Option("--temperature", "-t", help="Of the prior's groups: 0 tame, 1 wild.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps …")]
-Dtype = Annotated[
-    Literal["fp32", "bf16"],
-    typer.Option("--dtype", help="bf16 is faster where the machine has it, and less exact."),
-]
-Compile = Annotated[
-    bool, typer.Option("--compile", help="For long runs on a GPU: minutes before the first image.")
-]
-Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")]
+app = typer.Typer()
 
 
 @app.command()
@@ -54,7 +34,7 @@ def upscale(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     model: Model = "celeba64-x8",
     samples: Samples = 8,
-    temperature: Temperature = 0.8,
+    temperature: Temperature = None,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
@@ -68,19 +48,20 @@ def upscale(
     compile_: Compile = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
-    from .batch import plan, run_one
-    from .files import check_writable
-    from .sampling import Sampling
-    from .superres import load
+    from ..batch import plan, run_one
+    from ..files import check_writable
+    from ..sampling import Sampling
+    from ..superres import load
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    sampling = Sampling(samples, temperature, seed)
+    Sampling(samples, temperature or 0.0, seed)  # refused before anything is read
     jobs = plan(_expand(inputs), out_folder)
     check_writable(out_folder)
     resolver = load(model, device, dtype, compile_)
+    sampling = resolver.sampling(samples, temperature, seed)
     failures = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("", total=samples * len(jobs))
         for index, (path, folder) in enumerate(jobs):
             progress.update(task, description=path.name, completed=samples * index)
@@ -104,9 +85,9 @@ def upscale(
         )
     if failures:
         for failure in failures:
-            _complain(failure)
+            complain(failure)
         if len(jobs) > 1:
-            _complain(f"{len(failures)} of {len(jobs)} inputs failed, {done} done")
+            complain(f"{len(failures)} of {len(jobs)} inputs failed, {done} done")
         raise typer.Exit(1)
 
 
@@ -116,13 +97,13 @@ def demo(
         "cvdvae-demo"
     ),
     samples: Samples = 8,
-    temperature: Temperature = 0.8,
+    temperature: Temperature = None,
     seed: Seed = 0,
 ) -> None:
     """Shrink a bundled photo and show what could have been behind it."""
-    from .demo import run_demo
+    from ..demo import run_demo
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("drawing", total=3 * samples)
         report = run_demo(out_folder, samples, temperature, seed, partial(progress.advance, task))
     table = Table(title="One photo, shrunk: what could have been behind it?")
@@ -152,7 +133,7 @@ def demo(
 @app.command()
 def models() -> None:
     """List the bundled models."""
-    from .store import PriorRecord, bundled_names, find, read_record
+    from ..store import PriorRecord, bundled_names, find, read_record
 
     table = Table()
     for title in ("model", "does", "takes", "gives", "weights"):
@@ -182,7 +163,7 @@ def import_(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the model to make.")],
 ) -> None:
     """Convert a released checkpoint to a model folder."""
-    from .released import import_checkpoint
+    from ..released import import_checkpoint
 
     kind = import_checkpoint(checkpoint, preset, out_folder)
     out.print(f"{out_folder} holds the {kind}", markup=False, highlight=False)
@@ -202,7 +183,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Visible to you alone.")] = False,
 ) -> None:
     """Send a model folder to the Hugging Face Hub."""
-    from .store import push_to_hub
+    from ..store import push_to_hub
 
     out.print(push_to_hub(folder, repository, private), markup=False, highlight=False)
 
@@ -215,9 +196,9 @@ def bench(
     compile_: Compile = False,
 ) -> None:
     """Time the drawing of one and of eight samples, beside what this machine can do."""
-    from .bench import bench as run
-    from .bench import peak, peak_memory
-    from .superres import load
+    from ..bench import bench as run
+    from ..bench import peak, peak_memory
+    from ..superres import load
 
     resolver = load(model, device, dtype, compile_)
     table = Table(title=f"{model}, {dtype} on {device}")
@@ -237,129 +218,9 @@ def bench(
     out.print(f"Peak memory: {peak_memory(resolver.device):.2f} GB", highlight=False)
 
 
-@app.command()
-def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of high-resolution images.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the tables; continued.")],
-    scales: Annotated[list[int], typer.Option(help="Factors.")] = [4, 8, 16],  # noqa: B006
-    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = [0.1, 0.8],  # noqa: B006
-    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = ["bicubic", "cvdvae"],  # noqa: B006
-    models: Annotated[
-        str, typer.Option(help="Bundled names or folders, with {scale}.")
-    ] = "celeba64-x{scale}",
-    samples: Samples = 8,
-    seed: Seed = 0,
-    start: Annotated[int, typer.Option(help="First image; -500 is the 500th from the end.")] = 0,
-    images: Annotated[int | None, typer.Option(help="How many; all by default.")] = None,
-    crop: Annotated[
-        int, typer.Option(help="Side of the centred square to cut out; 0 takes the largest.")
-    ] = 0,
-    lpips: Annotated[
-        Path | None, typer.Option(help="Local AlexNet features (safetensors), for LPIPS.")
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Measure methods on a folder of images: quality, consistency, diversity, calibration."""
-    _need("torchmetrics", "evaluation", "eval")
-    from .evaluation.evaluate import Plan
-    from .evaluation.evaluate import evaluate as run
-    from .evaluation.measure import Judges
-    from .evaluation.method import contest
-    from .evaluation.table import as_rich, write_tables
-
-    plan = Plan(
-        str(data), tuple(scales), tuple(methods), models, tuple(temperatures), samples, seed,
-        start, images, crop,
-    )  # fmt: skip
-    judges = Judges.summon(lpips)
-    contests = [contest(scale, methods, models, device) for scale in scales]
-    with _progress() as progress:
-        task = progress.add_task("measuring", total=len(plan.paths()) * len(scales))
-
-        def advance(name: str) -> None:
-            progress.update(task, description=name, advance=1)
-
-        records, failures = run(plan, contests, judges, out_folder, advance)
-    if records:
-        write_tables(records, judges.missing, out_folder)
-        faces = len({image for _, image, _ in records})
-        out.print(as_rich(records, f"{faces} images, {samples} samples: mean ± standard error"))
-        out.print(f"The tables are in {out_folder}", markup=False, highlight=False)
-    for column, why in judges.missing.items():
-        _complain(f"{column} is not measured: {why}")
-    for failure in failures:
-        _complain(failure)
-    if failures:
-        raise typer.Exit(1)
-
-
-@train_app.command("prior")
-def train_prior(
-    config: Annotated[Path, typer.Option(help="YAML file with model, data and optim.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
-    ] = None,
-) -> None:
-    """Train a hierarchical VAE on a folder of images; resumes a run that was cut off."""
-    _need("lightning", "training", "train")
-    from .training import train_prior as run
-
-    run(config, out_folder, data)
-    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)
-
-
-@train_app.command("encoder")
-def train_encoder(
-    config: Annotated[Path, typer.Option(help="YAML file with model, prior, data and optim.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
-    ] = None,
-    prior: Annotated[str | None, typer.Option(help="Prior, instead of the config's.")] = None,
-) -> None:
-    """Train an LR encoder on a frozen prior; resumes a run that was cut off."""
-    _need("lightning", "training", "train")
-    from .training import train_encoder as run
-
-    run(config, out_folder, data, prior)
-    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)
-
-
-def main() -> None:
-    """Entry point of the `cvdvae` command: errors that a user can mend are one sentence."""
-    try:
-        app()
-    except (CVDVAEError, OSError) as error:
-        _complain(str(error))
-        sys.exit(1)
-
-
-def _complain(message: str) -> None:
-    err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
-
-
-def _need(module: str, purpose: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise InputError(f"{purpose} needs {module}: pip install 'cvdvae[{extra}]'")
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}"),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-    )
-
-
 def _expand(inputs: list[str]) -> list[Path]:
     """Files, folders and globs to files."""
-    from .data.folder import list_images
+    from ..data.folder import list_images
 
     paths: list[Path] = []
     for text in inputs:
@@ -391,7 +252,3 @@ def _one_line(path: Path, folder: Path, result: "SuperResolution") -> str:
         )
     )
     return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"
-
-
-if __name__ == "__main__":
-    main()

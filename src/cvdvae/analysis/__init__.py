@@ -1,0 +1,1 @@
+"""What a prior and its LR encoders know and do not know: `pip install cvdvae[eval]`."""

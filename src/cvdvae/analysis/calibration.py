@@ -1,0 +1,154 @@
+"""Whether the samples' spread can be believed, and the temperatures at which it can best."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
+from ..sampling import Sampling
+from ..superres import SuperResolver
+from .images import Pair
+
+REGIONS = 3
+"""Side of the grid of image regions whose coverage is reported."""
+
+TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+"""What `fit` tries for the groups of the prior and of the encoder."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the truth lies among the samples, over images.
+
+    Attributes:
+        sampling: How the samples were drawn.
+        images: Number of images.
+        crps: Continuous ranked probability score.
+        energy_score: Energy score of whole images.
+        coverage: Observed coverage of the central intervals of the nominal `LEVELS`.
+        coverage_by_region: The same in a grid of regions, one grid for each level.
+        rank_histogram: Frequency of every rank of the truth among the samples.
+        nominal: Nominal coverages of the reliability diagram.
+        observed: Observed ones.
+        sparsification: Error of the pixels that remain, leaving out those of the largest std.
+        oracle: The same, leaving out those of the largest error.
+    """
+
+    sampling: Sampling
+    images: int
+    crps: float
+    energy_score: float
+    coverage: dict[str, float]
+    coverage_by_region: dict[str, list[list[float]]]
+    rank_histogram: list[float]
+    nominal: list[float]
+    observed: list[float]
+    sparsification: list[float]
+    oracle: list[float]
+
+    @property
+    def miscalibration(self) -> float:
+        """Mean distance of the observed from the nominal coverage."""
+        return fmean(abs(o - n) for o, n in zip(self.observed, self.nominal, strict=True))
+
+    @property
+    def area_between(self) -> float:
+        """Mean distance of the sparsification curve from the best possible one."""
+        return fmean(a - b for a, b in zip(self.sparsification, self.oracle, strict=True))
+
+    def report(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return asdict(self) | {
+            "miscalibration": self.miscalibration,
+            "area_between": self.area_between,
+        }
+
+
+def calibration(
+    model: SuperResolver,
+    pairs: Iterable[Pair],
+    sampling: Sampling,
+    on_image: Callable[[], None] | None = None,
+) -> Calibration:
+    """Draw samples for every image and compare them with the truth.
+
+    Args:
+        model: The model.
+        pairs: True and low-resolution images; image i draws with ``seed + i``.
+        sampling: How to draw, at least two samples.
+        on_image: Called after every image.
+
+    Raises:
+        InputError: There is a single sample, or no image.
+    """
+    if sampling.samples < 2:
+        raise InputError("calibration needs at least two samples of each image")
+    height, width = model.degradation.hr_size
+    ranks = Ranks.empty(sampling.samples, height, width)
+    scores: list[tuple[float, float]] = []
+    curves: list[tuple[Tensor, Tensor]] = []
+    for number, (truth, y) in enumerate(pairs):
+        drawn = list(model.draw(y, sampling.reseeded(sampling.seed + number)))
+        samples = torch.cat(drawn)
+        ranks.add(samples, truth)
+        scores.append((crps(samples, truth), energy_score(samples, truth)))
+        error = (samples.mean(0) - truth).square().mean(0)
+        curves.append(sparsification(samples.var(0).mean(0), error))
+        if on_image is not None:
+            on_image()
+    if not scores:
+        raise InputError("there is no image to calibrate on")
+    nominal, observed = ranks.reliability()
+    by_std, best = (torch.stack(c).mean(0) for c in zip(*curves, strict=True))
+    return Calibration(
+        sampling=sampling,
+        images=len(scores),
+        crps=fmean(s[0] for s in scores),
+        energy_score=fmean(s[1] for s in scores),
+        coverage={f"{level:.0%}": ranks.coverage(level) for level in LEVELS},
+        coverage_by_region={
+            f"{level:.0%}": ranks.coverage_map(level, REGIONS).tolist() for level in LEVELS
+        },
+        rank_histogram=ranks.histogram().tolist(),
+        nominal=nominal.tolist(),
+        observed=observed.tolist(),
+        sparsification=by_std.tolist(),
+        oracle=best.tolist(),
+    )
+
+
+def fit(
+    model: SuperResolver,
+    pairs: list[Pair],
+    sampling: Sampling,
+    on_image: Callable[[], None] | None = None,
+) -> tuple[Sampling, list[Calibration]]:
+    """The temperatures with the lowest CRPS, a proper score: calibrated, and as sharp as can be.
+
+    First the encoder's temperature at the given one of the prior, then the prior's; each is
+    searched through `TEMPERATURES`.
+
+    Args:
+        model: The model.
+        pairs: Images to fit on, not those that will judge.
+        sampling: Samples and seed; the temperature of the prior to begin with.
+        on_image: Called after every image at every temperature.
+
+    Returns:
+        The best settings, and everything that was tried.
+    """
+    tried: list[Calibration] = []
+
+    def best_of(settings: list[Sampling]) -> Sampling:
+        fresh = [calibration(model, pairs, s, on_image) for s in settings]
+        tried.extend(fresh)
+        return min(fresh, key=lambda c: c.crps).sampling
+
+    chosen = best_of([sampling.at(sampling.temperature, t) for t in TEMPERATURES])
+    chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in TEMPERATURES])
+    return chosen, tried

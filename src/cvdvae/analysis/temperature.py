@@ -1,0 +1,68 @@
+"""What the temperature does: from one tame answer to many wild ones."""
+
+from collections.abc import Callable, Iterable
+from statistics import fmean
+
+import torch
+from PIL import Image
+
+from ..demo import demo_photo
+from ..evaluation.measure import Judges, Scores, finish, measure
+from ..images import to_pil
+from ..picture import labelled_sheet
+from ..result import DISCLAIMER
+from ..sampling import Sampling
+from ..simulation import simulate
+from ..superres import SuperResolver
+from .images import Pair
+
+TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def sweep(
+    model: SuperResolver,
+    pairs: Iterable[Pair],
+    judges: Judges,
+    samples: int = 4,
+    seed: int = 0,
+    temperatures: tuple[float, ...] = TEMPERATURES,
+    on_image: Callable[[], None] | None = None,
+) -> list[Scores]:
+    """All measures of projected samples at every temperature, mean over images.
+
+    The temperature is that of all groups, the encoder's too: at 0 there is a single answer.
+
+    Args:
+        model: The model.
+        pairs: True and low-resolution images.
+        judges: The measures with weights.
+        samples: Of each image, at least two.
+        seed: Image i draws with ``seed + i``.
+        temperatures: What to try.
+        on_image: Called after every image.
+    """
+    collected: list[list[Scores]] = [[] for _ in temperatures]
+    for number, (truth, y) in enumerate(pairs):
+        for scores, temperature in zip(collected, temperatures, strict=True):
+            settings = Sampling(samples, temperature, seed + number, temperature, False)
+            drawn = torch.cat(list(model.draw(y, settings)))
+            kept, pixels = finish(drawn, y, model.degradation, projected=True)
+            scores.append(measure(kept, pixels, y, truth, model.degradation, judges))
+        if on_image is not None:
+            on_image()
+    return [{key: _mean([s[key] for s in scores]) for key in scores[0]} for scores in collected]
+
+
+def picture(model: SuperResolver, seed: int = 0) -> Image.Image:
+    """Samples of the bundled photo at every temperature, in one row each."""
+    y, _ = simulate(demo_photo(), model.degradation)
+    rows = []
+    for temperature in TEMPERATURES:
+        result = model.run(y, Sampling(5, temperature, seed, temperature))
+        rows.append([(f"temperature {temperature:g}", to_pil(one)) for one in result.pixels])
+    return labelled_sheet(rows, DISCLAIMER)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,5 @@
+"""``python -m cvdvae.cli``, as torchrun needs it."""
+
+from . import main
+
+main()

@@ -1,0 +1,43 @@
+"""Commands that train: train prior, train encoder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import need, out
+
+train_app = typer.Typer(no_args_is_help=True, help="Train a prior or an LR encoder.")
+
+
+@train_app.command("prior")
+def train_prior(
+    config: Annotated[Path, typer.Option(help="YAML file with model, data and optim.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
+    ] = None,
+) -> None:
+    """Train a hierarchical VAE on a folder of images; resumes a run that was cut off."""
+    need("lightning", "training", "train")
+    from ..training import train_prior as run
+
+    run(config, out_folder, data)
+    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)
+
+
+@train_app.command("encoder")
+def train_encoder(
+    config: Annotated[Path, typer.Option(help="YAML file with model, prior, data and optim.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
+    ] = None,
+    prior: Annotated[str | None, typer.Option(help="Prior, instead of the config's.")] = None,
+) -> None:
+    """Train an LR encoder on a frozen prior; resumes a run that was cut off."""
+    need("lightning", "training", "train")
+    from ..training import train_encoder as run
+
+    run(config, out_folder, data, prior)
+    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)

@@ -1,0 +1,189 @@
+"""Analyses: what must hold exactly, and what holds when the model itself drew the truth."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvdvae.analysis.calibration import calibration, fit
+from cvdvae.analysis.images import Pair
+from cvdvae.analysis.latents import expected_distance, measured_distance, nested_samples, rates
+from cvdvae.cli import main
+from cvdvae.errors import InputError, WeightsError
+from cvdvae.hvae import HVAE, SeededNoise
+from cvdvae.lr_encoder import LREncoder
+from cvdvae.sampling import Sampling
+from cvdvae.store import Recommended, recommend
+from cvdvae.superres import SuperResolver, load
+from cvdvae.tiny import ENCODER
+
+
+@pytest.fixture
+def own_truths(resolver: SuperResolver) -> list[Pair]:
+    """Low-resolution images, and truths that the model itself has drawn, at temperatures of 1."""
+    generator = torch.Generator().manual_seed(0)
+    pairs = []
+    for i in range(40):
+        y = torch.randint(60, 196, (3, 4, 4), generator=generator).float() / 255
+        truth = torch.cat(list(resolver.draw(y, Sampling(1, 1.0, seed=1000 + i))))[0]
+        pairs.append(Pair(truth, y))
+    return pairs
+
+
+def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
+    resolver: SuperResolver, own_truths: list[Pair]
+) -> None:
+    right = calibration(resolver, own_truths, Sampling(9, 1.0))
+    narrow = calibration(resolver, own_truths, Sampling(9, 0.3, encoder_temperature=0.3))
+    assert right.miscalibration < 0.03
+    assert narrow.miscalibration > 0.2
+    assert right.crps < narrow.crps
+    assert right.energy_score < narrow.energy_score
+    assert right.coverage["80%"] == pytest.approx(0.8, abs=0.05)
+    assert narrow.coverage["80%"] < 0.6
+    assert 0 <= right.area_between < 1
+    assert json.loads(json.dumps(right.report()))["images"] == 40
+
+
+def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
+    resolver: SuperResolver, own_truths: list[Pair]
+) -> None:
+    best, tried = fit(resolver, own_truths, Sampling(8, 1.0))
+    assert abs(best.encoder_temperature - 1) <= 0.2 + 1e-9
+    assert abs(best.temperature - 1) <= 0.2 + 1e-9
+    assert len(tried) == 14
+    assert min(c.crps for c in tried) == next(c.crps for c in tried[7:] if c.sampling == best)
+
+
+def test_calibration_needs_two_samples_and_an_image(
+    resolver: SuperResolver, own_truths: list[Pair]
+) -> None:
+    with pytest.raises(InputError, match="at least two"):
+        calibration(resolver, own_truths, Sampling(1))
+    with pytest.raises(InputError, match="no image"):
+        calibration(resolver, [], Sampling(2))
+
+
+def test_recommended_temperatures_are_stored_and_used(model_folder: Path) -> None:
+    y = torch.full((3, 4, 4), 128 / 255)
+    before = load(str(model_folder)).upscale(y, samples=1)
+    assert (before.sampling.temperature, before.sampling.encoder_temperature) == (0.8, 1.0)
+    recommend(str(model_folder), Recommended(0.5, 0.7))
+    after = load(str(model_folder)).upscale(y, samples=1)
+    assert (after.sampling.temperature, after.sampling.encoder_temperature) == (0.5, 0.7)
+    assert load(str(model_folder)).upscale(y, 1, temperature=0.9).sampling.temperature == 0.9
+    with pytest.raises(WeightsError, match="not an LR encoder"):
+        recommend(str(model_folder / "prior"), Recommended())
+
+
+def test_samples_that_share_all_groups_are_equal_and_those_that_share_none_differ_most(
+    prior: HVAE,
+) -> None:
+    scales = [1, 4, 16]
+    distances = expected_distance(prior, scales, draws=64)
+    for row in distances:
+        assert len(row) == prior.groups + 1
+        assert row[-1] == 0
+        assert row[0] == max(row) > 0
+    noise = [SeededNoise(9, range(i, i + 64)) for i in (0, 64)]
+    with torch.no_grad():
+        one, other = (prior.sample(64, noise=n, mean=True) for n in noise)
+    apart = 255 * float((one - other).square().mean((1, 2, 3)).sqrt().mean())
+    assert distances[0][0] == pytest.approx(apart, rel=0.15)
+
+
+def test_measured_distance_of_samples_from_their_input(
+    resolver: SuperResolver, own_truths: list[Pair]
+) -> None:
+    got = measured_distance(resolver, own_truths[:2], samples=3, seed=5)
+    expected = []
+    for i, (_, y) in enumerate(own_truths[:2]):
+        settings = Sampling(3, 1.0, seed=5 + i, consistent=False)
+        x = torch.cat(list(resolver.draw(y, settings)))
+        expected.append((resolver.degradation.A(x) - y).square().mean((1, 2, 3)).sqrt().mean())
+    assert got == pytest.approx(255 * float(torch.stack(expected).mean()), rel=1e-5)
+
+
+def test_rates_add_up_and_an_encoder_that_is_the_prior_says_what_the_prior_says(
+    prior: HVAE, images: torch.Tensor
+) -> None:
+    """Fresh relative heads give q_ψ = p, so the conditional bound is the prior's own."""
+    fresh = SuperResolver(prior, LREncoder(ENCODER, prior.config).eval(), "fresh")
+    result = rates(prior, [fresh], list(images))
+    assert result.total == pytest.approx(result.distortion + sum(result.groups), rel=1e-5)
+    assert result.conditional["fresh"] == pytest.approx(result.total, rel=1e-5)
+    with torch.no_grad():
+        elbo = [prior.elbo(x[None], SeededNoise(0, [i])) for i, x in enumerate(images)]
+    mean = torch.cat([e.bits_per_dim for e in elbo]).mean()
+    assert result.total == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_nested_samples_end_at_the_image_itself(prior: HVAE) -> None:
+    nested = nested_samples(prior, samples=3)
+    assert nested.groups == [0, 1, 3, prior.groups]
+    torch.testing.assert_close(
+        nested.samples[-1], nested.reference.expand(3, -1, -1, -1), atol=1e-5, rtol=0
+    )
+    assert float(nested.std[-1].max()) < 1e-5
+    assert float(nested.std[0].mean()) > float(nested.std[-1].mean())
+    with pytest.raises(InputError, match="two samples"):
+        nested_samples(prior, samples=1)
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("calibration", ["calibration.png", "calibration.json"]),
+        ("consistency", ["consistency.png", "consistency.json"]),
+        ("rate", ["rate.png", "rate.json"]),
+        ("latents", ["latents.png"]),
+    ],
+)
+def test_the_commands_draw(
+    command: str,
+    files: list[str],
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    arguments = ["analyze", command, "--out", str(out)]
+    if command == "latents":
+        arguments += ["--prior", str(model_folder / "prior")]
+    else:
+        models = str(model_folder).replace("-x4", "-x{scale}")
+        arguments += ["--data", str(photos), "--models", models, "--scales", "4"]
+    monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    for name in files:
+        assert (out / name).stat().st_size > 100
+    for name in files:
+        if name.endswith("png"):
+            assert Image.open(out / name).width > 200
+
+
+def test_calibrate_stores_what_it_finds(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photos / "0.png")
+    monkeypatch.setattr(
+        sys, "argv",
+        ["cvdvae", "calibrate", "--model", str(model_folder), "--data", str(photos), "-n", "2",
+         "--save"],
+    )  # fmt: skip
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "recommended" in (model_folder / "config.yaml").read_text()
