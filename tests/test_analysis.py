@@ -14,6 +14,7 @@ from cvdvae.analysis.images import Pair
 from cvdvae.analysis.latents import expected_distance, measured_distance, nested_samples, rates
 from cvdvae.cli import main
 from cvdvae.errors import InputError, WeightsError
+from cvdvae.evaluation.measure import Judges
 from cvdvae.hvae import HVAE, SeededNoise
 from cvdvae.lr_encoder import LREncoder
 from cvdvae.sampling import Sampling
@@ -158,7 +159,7 @@ def test_the_commands_draw(
         Image.fromarray(pixels).save(photos / f"{i}.png")
     arguments = ["analyze", command, "--out", str(out)]
     if command == "latents":
-        arguments += ["--prior", str(model_folder / "prior")]
+        arguments += ["--model", str(model_folder)]
     else:
         models = str(model_folder).replace("-x4", "-x{scale}")
         arguments += ["--data", str(photos), "--models", models, "--scales", "4"]
@@ -170,6 +171,30 @@ def test_the_commands_draw(
     for name in files:
         if name.endswith("png"):
             assert Image.open(out / name).width > 200
+
+
+def test_the_report_is_one_page_with_everything_inside(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    (photos / "2.png").write_text("no image")
+    monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {"LPIPS": "why"}))
+    models = str(model_folder).replace("-x4", "-x{scale}")
+    arguments = ["report", "--data", str(photos), "--models", models, "--scales", "4", "-n", "2"]
+    monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, "--images", "2", "--out", str(out)])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    page = (out / "report.html").read_text()
+    for words in ("×4 cvdvae τ=0.8, projected", "LPIPS is not measured", "interval holds", "why",
+                  "identify nobody", "Expected consistency"):  # fmt: skip
+        assert words in page
+    assert page.count("data:image/png;base64,") == 6
+    assert "http" not in page.replace("<!doctype html>", "")
 
 
 def test_calibrate_stores_what_it_finds(

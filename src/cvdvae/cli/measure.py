@@ -1,9 +1,12 @@
 """Commands that measure: evaluate, analyze, calibrate, report."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from .common import (
     Device,
@@ -16,6 +19,10 @@ from .common import (
     out,
     progress_bar,
 )
+
+if TYPE_CHECKING:
+    from ..analysis.images import Selection
+    from ..analysis.study import Study
 
 app = typer.Typer()
 analyze_app = typer.Typer(
@@ -37,6 +44,7 @@ AlexNet = Annotated[
 Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
 Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
 SCALES, MODELS = [4, 8, 16], "celeba64-x{scale}"
+METHODS, TEMPERATURES = ["bicubic", "cvdvae"], [0.1, 0.8]
 
 
 @app.command()
@@ -44,8 +52,8 @@ def evaluate(
     data: Data,
     out_folder: Out,
     scales: Scales = SCALES,
-    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = [0.1, 0.8],  # noqa: B006
-    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = ["bicubic", "cvdvae"],  # noqa: B006
+    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
+    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = METHODS,
     models: Models = MODELS,
     samples: Samples = 8,
     seed: Seed = 0,
@@ -105,34 +113,20 @@ def analyze_calibration(
 ) -> None:
     """Reliability, ranks of the truth, and whether the std map predicts the error."""
     need("matplotlib", "analysis", "eval")
-    from rich.table import Table
-
-    from ..analysis.calibration import calibration
-    from ..analysis.figures import draw_calibration
     from ..analysis.images import Selection
-    from ..superres import load
+    from ..analysis.report import calibration_rows, verdict
 
     selection = Selection(data, start, images, crop)
-    results = {}
-    with progress_bar() as progress:
-        task = progress.add_task("drawing", total=selection.count_images() * len(scales))
-        for scale in scales:
-            model = load(models.format(scale=scale), device)
-            results[model.name] = calibration(
-                model,
-                selection.pairs(model.degradation),
-                model.sampling(samples, temperature, seed),
-                lambda: progress.advance(task),
-            )
-    _write_json(out_folder / "calibration.json", {n: c.report() for n, c in results.items()})
-    draw_calibration(results, out_folder / "calibration.png")
-    table = Table(title=f"{samples} samples each: how often the truth lies inside")
-    for title in ("", "50 %", "80 %", "90 %", "CRPS ×10³", "energy ×10³"):
-        table.add_column(title, justify="right" if title else "left")
-    for name, c in results.items():
-        cells = [f"{v:.0%}" for v in c.coverage.values()]
-        table.add_row(name, *cells, f"{c.crps * 1e3:.1f}", f"{c.energy_score * 1e3:.1f}")
+    with _study(
+        out_folder, selection, scales, models, seed, device, len(scales) * selection.count_images()
+    ) as study:
+        results = study.calibration(samples, temperature)
+    header, *lines = calibration_rows(results)
+    table = Table(*header, title=f"{samples} samples each")
+    for line in lines:
+        table.add_row(*line)
     out.print(table)
+    out.print(verdict(results), markup=False, highlight=False)
     _say_where(out_folder, "calibration")
 
 
@@ -149,9 +143,8 @@ def calibrate(
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
-    from rich.table import Table
-
-    from ..analysis.calibration import TEMPERATURES, fit
+    from ..analysis.calibration import TEMPERATURES as TRIED
+    from ..analysis.calibration import fit
     from ..analysis.images import Selection
     from ..store import Recommended, recommend
     from ..superres import load
@@ -160,7 +153,7 @@ def calibrate(
     selection = Selection(data, start, images, crop)
     pairs = list(selection.pairs(resolver.degradation))
     with progress_bar() as progress:
-        task = progress.add_task("drawing", total=2 * len(TEMPERATURES) * len(pairs))
+        task = progress.add_task("drawing", total=2 * len(TRIED) * len(pairs))
         start_at = resolver.sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(resolver, pairs, start_at, lambda: progress.advance(task))
     table = Table(title=f"{model} on {len(pairs)} images")
@@ -195,25 +188,14 @@ def analyze_temperature(
 ) -> None:
     """Realism, diversity and consistency from temperature 0 to 1, as curves and as a picture."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.figures import draw_temperature
     from ..analysis.images import Selection
-    from ..analysis.temperature import TEMPERATURES, picture, sweep
     from ..evaluation.measure import Judges
-    from ..images import save_png
-    from ..superres import load
 
-    judges, resolver = Judges.summon(lpips), load(model, device)
+    judges = Judges.summon(lpips)
     selection = Selection(data, start, images, crop)
-    with progress_bar() as progress:
-        task = progress.add_task("drawing", total=selection.count_images())
-        pairs = selection.pairs(resolver.degradation)
-        scores = sweep(
-            resolver, pairs, judges, samples, seed, on_image=lambda: progress.advance(task)
-        )
-    _write_json(out_folder / "temperature.json",
-                dict(zip(map(str, TEMPERATURES), scores, strict=True)))  # fmt: skip
-    draw_temperature(TEMPERATURES, scores, out_folder / "temperature.png")
-    save_png(out_folder / "temperature_samples.png", picture(resolver, seed))
+    total = selection.count_images()
+    with _study(out_folder, selection, [1], model, seed, device, total) as study:
+        study.temperature(judges, samples)
     for column, why in judges.missing.items():
         complain(f"{column} is not measured: {why}")
     _say_where(out_folder, "temperature")
@@ -234,48 +216,27 @@ def analyze_consistency(
 ) -> None:
     """Expected low-resolution distance of samples that share k groups, and the encoders' own."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.figures import draw_consistency
     from ..analysis.images import Selection
-    from ..analysis.latents import expected_distance, measured_distance
-    from ..superres import load
 
-    resolvers = [load(models.format(scale=scale), device) for scale in scales]
-    prior, factors = resolvers[0].prior, [1, *scales]
     selection = Selection(data, start, images, crop)
-    with progress_bar() as progress:
-        task = progress.add_task("drawing", total=prior.groups + 1 + len(resolvers))
-        advance = lambda: progress.advance(task)  # noqa: E731
-        distances = expected_distance(prior, factors, draws, seed, advance)
-        measured = {}
-        for r in resolvers:
-            ce = measured_distance(r, selection.pairs(r.degradation), seed=seed)
-            measured[r.scale] = (r.encoder.groups, ce)
-            advance()
-    _write_json(
-        out_folder / "consistency.json",
-        {
-            "U": {f"x{s}": row for s, row in zip(factors, distances, strict=True)},
-            "CE": {f"x{s}": {"k": k, "value": v} for s, (k, v) in measured.items()},
-        },
-    )
-    draw_consistency(distances, factors, measured, out_folder / "consistency.png")
+    with _study(out_folder, selection, scales, models, seed, device) as study:
+        study.consistency(draws)
     _say_where(out_folder, "consistency")
 
 
 @analyze_app.command("latents")
 def analyze_latents(
     out_folder: Out,
-    prior: Annotated[str, typer.Option(help="Bundled name, folder, or Hub id.")] = "celeba64",
+    model: Model = "celeba64-x8",
     samples: Samples = 4,
     seed: Seed = 0,
 ) -> None:
     """Keep the first k groups of a generated image and draw the rest, for growing k."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.figures import draw_nested
-    from ..analysis.latents import nested_samples
-    from ..store import load_prior
+    from ..analysis.images import Selection
 
-    draw_nested(nested_samples(load_prior(prior), samples, seed), out_folder / "latents.png")
+    with _study(out_folder, Selection(Path()), [1], model, seed, "cpu") as study:
+        study.latents(samples)
     _say_where(out_folder, "latents")
 
 
@@ -293,31 +254,81 @@ def analyze_rate(
 ) -> None:
     """Bits/dim of every group of the prior, and of the truth given its low-resolution image."""
     need("matplotlib", "analysis", "eval")
-    from dataclasses import asdict
-
-    from ..analysis.figures import draw_rates
     from ..analysis.images import Selection
-    from ..analysis.latents import rates
-    from ..superres import load
+    from ..analysis.report import rate_rows
 
-    resolvers = [load(models.format(scale=scale), device) for scale in scales]
-    prior = resolvers[0].prior
-    truths = Selection(data, start, images, crop).truths(prior.config.image_size)
-    result = rates(prior, resolvers, truths, seed)
-    _write_json(out_folder / "rate.json", asdict(result))
-    draw_rates(result, prior.config.group_resolutions, out_folder / "rate.png")
-    out.print(f"prior: {result.total:.3f} ± {result.total_error:.3f} bits/dim", highlight=False)
-    for name, value in result.conditional.items():
-        out.print(f"given y, {name}: {value:.3f} bits/dim", markup=False, highlight=False)
+    selection = Selection(data, start, images, crop)
+    with _study(out_folder, selection, scales, models, seed, device) as study:
+        result = study.rate()
+    table = Table(*rate_rows(result)[0])
+    for line in rate_rows(result)[1:]:
+        table.add_row(*line)
+    out.print(table)
     _say_where(out_folder, "rate")
 
 
-def _write_json(path: Path, content: object) -> None:
-    import json
+@app.command()
+def report(
+    data: Data,
+    out_folder: Out,
+    scales: Scales = SCALES,
+    models: Models = MODELS,
+    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = METHODS,
+    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
+    samples: Samples = 8,
+    seed: Seed = 0,
+    start: Start = 0,
+    images: Images = None,
+    crop: Crop = 0,
+    lpips: AlexNet = None,
+    device: Device = "cpu",
+) -> None:
+    """Everything that `evaluate` and `analyze` find, on one page: OUT/report.html."""
+    need("matplotlib", "the report", "eval")
+    from ..analysis.images import Selection
+    from ..analysis.report import write_page
+    from ..analysis.study import report_sections
+    from ..evaluation.evaluate import Plan
 
-    from ..files import write_text
+    plan = Plan(
+        str(data), tuple(scales), tuple(methods), models, tuple(temperatures), samples, seed,
+        start, images, crop,
+    )  # fmt: skip
+    selection = Selection(data, start, images, crop)
+    n = selection.count_images()
+    with _study(
+        out_folder, selection, scales, models, seed, device, n * (2 * len(scales) + 1)
+    ) as study:
+        sections, failures = report_sections(study, plan, lpips)
+    write_page(out_folder / "report.html", f"{models} on {n} images", sections)
+    for failure in failures:
+        complain(failure)
+    out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
+    if failures:
+        raise typer.Exit(1)
 
-    write_text(path, json.dumps(content, indent=2) + "\n")
+
+@contextmanager
+def _study(
+    out_folder: Path,
+    selection: "Selection",
+    scales: list[int],
+    models: str,
+    seed: int,
+    device: str,
+    total: int | None = None,
+) -> "Iterator[Study]":
+    """A study whose ticks move a progress bar."""
+    from ..analysis.study import Study
+    from ..files import check_writable
+
+    check_writable(out_folder)
+    with progress_bar() as progress:
+        task = progress.add_task("drawing", total=total)
+        yield Study(
+            out_folder, selection, tuple(scales), models, seed, device,
+            tick=lambda: progress.advance(task),
+        )  # fmt: skip
 
 
 def _say_where(folder: Path, name: str) -> None:

@@ -1,0 +1,133 @@
+"""One page with all tables, curves and pictures, that needs no other file."""
+
+import base64
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..evaluation.evaluate import Record
+from ..evaluation.table import as_rows
+from ..files import write_text
+from ..metrics.calibration import LEVELS
+from ..result import DISCLAIMER
+from .calibration import Calibration
+from .latents import Rates
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1e; max-width: 60rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; font-size: 12.5px; display: block; overflow-x: auto; }
+th, td { padding: 3px 8px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; } p.note { color: #55555f; font-size: 13.5px; }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph, and a table or pictures.
+
+    Attributes:
+        title: The heading.
+        text: What is shown, and how to read it.
+        rows: A table, its first row the header; may be empty.
+        pictures: PNG files that are put into the page.
+    """
+
+    title: str
+    text: str
+    rows: list[list[str]]
+    pictures: tuple[Path, ...] = ()
+
+
+def tables(records: list[Record]) -> list[Section]:
+    """Sections of `cvdvae evaluate`, one for each scale."""
+    sections = []
+    for scale in dict.fromkeys(row.scale for row, _, _ in records):
+        part = [record for record in records if record[0].scale == scale]
+        images = len({image for _, image, _ in part})
+        # Measures downwards: there are more of them than methods.
+        rows = [list(cells) for cells in zip(*as_rows(part), strict=True)]
+        text = f"Mean and standard error over {images} images. Projected: onto Hx = y in [0, 1]."
+        sections.append(Section(f"×{scale}", text, rows))
+    return sections
+
+
+def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
+    """The table of a calibration."""
+    header = ["", *(f"{level:.0%} interval holds" for level in LEVELS)]
+    header += ["CRPS ×10³", "energy ×10³", "sparsification, off the best"]
+    lines = [
+        [
+            f"{name}, τ = {c.sampling.temperature:g} / {c.sampling.encoder_temperature:g}",
+            *(f"{v:.0%}" for v in c.coverage.values()),
+            f"{c.crps * 1e3:.1f}",
+            f"{c.energy_score * 1e3:.1f}",
+            f"{c.area_between:.3f}",
+        ]
+        for name, c in results.items()
+    ]
+    return [header, *lines]
+
+
+def verdict(results: dict[str, Calibration]) -> str:
+    """What the coverage says, in words."""
+    sentences = []
+    for name, c in results.items():
+        nominal, observed = LEVELS[1], c.coverage[f"{LEVELS[1]:.0%}"]
+        if abs(observed - nominal) < 0.03:
+            judged = "are well calibrated"
+        elif observed < nominal:
+            judged = "are over-confident: the truth lies outside of them too often"
+        else:
+            judged = "are under-confident: they spread more than they need to"
+        sentences.append(
+            f"{name}: the central {nominal:.0%} of the samples hold the truth in {observed:.0%} "
+            f"of the pixels; they {judged}."
+        )
+    return " ".join(sentences)
+
+
+def rate_rows(rates: Rates) -> list[list[str]]:
+    """The table of rates."""
+    total = f"{rates.total:.3f} ± {rates.total_error:.3f}"
+    return [
+        ["", "bits/dim"],
+        ["prior, −log p(x)", total],
+        *([f"{name}, −log p(x|y)", f"{v:.3f}"] for name, v in rates.conditional.items()),
+    ]
+
+
+def write_page(path: Path, title: str, sections: list[Section]) -> None:
+    """Write the page, with its pictures inside.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="note">{html.escape(DISCLAIMER)}</p>']
+    for section in sections:
+        body.append(f"<h2>{html.escape(section.title)}</h2>")
+        body.append(f"<p>{html.escape(section.text)}</p>")
+        if section.rows:
+            body.append(_table(section.rows))
+        for picture in section.pictures:
+            data = base64.b64encode(picture.read_bytes()).decode()
+            body.append(f'<img alt="{picture.stem}" src="data:image/png;base64,{data}">')
+    write_text(
+        path,
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n",
+    )
+
+
+def _table(rows: list[list[str]]) -> str:
+    header, *lines = [[html.escape(cell) for cell in row] for row in rows]
+    head = "".join(f"<th>{cell}</th>" for cell in header)
+    rest = "\n".join(
+        "<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines
+    )
+    return f"<table>\n<tr>{head}</tr>\n{rest}\n</table>"

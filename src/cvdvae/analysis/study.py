@@ -1,0 +1,176 @@
+"""All analyses of a family of models on one selection of images, written to one folder."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..evaluation.evaluate import Plan, evaluate
+from ..evaluation.measure import Judges, Scores
+from ..evaluation.method import contest
+from ..evaluation.table import write_tables
+from ..files import write_text
+from ..images import save_png
+from ..superres import SuperResolver, load
+from .calibration import Calibration, calibration
+from .figures import (
+    draw_calibration,
+    draw_consistency,
+    draw_nested,
+    draw_rates,
+    draw_temperature,
+)
+from .images import Selection
+from .latents import Rates, expected_distance, measured_distance, nested_samples, rates
+from .report import Section, calibration_rows, rate_rows, tables, verdict
+from .temperature import TEMPERATURES, picture, sweep
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is analysed, and where the numbers (JSON) and figures (PNG) go.
+
+    Attributes:
+        out: Folder for the files.
+        selection: The images.
+        scales: Factors.
+        models: Name or folder of the models, with ``{scale}``.
+        seed: Of all draws.
+        device: Where to compute.
+        tick: Called now and then, for a progress bar.
+    """
+
+    out: Path
+    selection: Selection
+    scales: tuple[int, ...] = (4, 8, 16)
+    models: str = "celeba64-x{scale}"
+    seed: int = 0
+    device: str = "cpu"
+    tick: Callable[[], None] = lambda: None
+
+    @cached_property
+    def resolvers(self) -> list[SuperResolver]:
+        """The models, one for each scale."""
+        return [load(self.models.format(scale=scale), self.device) for scale in self.scales]
+
+    def calibration(
+        self, samples: int = 19, temperature: float | None = None
+    ) -> dict[str, Calibration]:
+        """Write ``calibration.json`` and ``calibration.png``; ticks for every image and scale."""
+        results = {
+            r.name: calibration(
+                r,
+                self.selection.pairs(r.degradation),
+                r.sampling(samples, temperature, self.seed),
+                self.tick,
+            )
+            for r in self.resolvers
+        }
+        self._json("calibration", {name: c.report() for name, c in results.items()})
+        draw_calibration(results, self.out / "calibration.png")
+        return results
+
+    def consistency(self, draws: int = 64) -> None:
+        """Write ``consistency.json`` and ``consistency.png``; ticks for every k and every scale."""
+        prior, factors = self.resolvers[0].prior, [1, *self.scales]
+        distances = expected_distance(prior, factors, draws, self.seed, self.tick)
+        measured = {}
+        for r in self.resolvers:
+            ce = measured_distance(r, self.selection.pairs(r.degradation), seed=self.seed)
+            measured[r.scale] = (r.encoder.groups, ce)
+            self.tick()
+        content = {
+            "U": {f"x{s}": row for s, row in zip(factors, distances, strict=True)},
+            "CE": {f"x{s}": {"k": k, "value": v} for s, (k, v) in measured.items()},
+        }
+        self._json("consistency", content)
+        draw_consistency(distances, factors, measured, self.out / "consistency.png")
+
+    def rate(self) -> Rates:
+        """Write ``rate.json`` and ``rate.png``."""
+        prior = self.resolvers[0].prior
+        truths = self.selection.truths(prior.config.image_size)
+        result = rates(prior, self.resolvers, truths, self.seed)
+        self._json("rate", asdict(result))
+        draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")
+        return result
+
+    def latents(self, samples: int = 4) -> None:
+        """Write ``latents.png``."""
+        nested = nested_samples(self.resolvers[0].prior, samples, self.seed)
+        draw_nested(nested, self.out / "latents.png")
+
+    def temperature(self, judges: Judges, samples: int = 4) -> list[Scores]:
+        """Write ``temperature.json``, ``temperature.png`` and ``temperature_samples.png``.
+
+        For the first scale's model; ticks for every image.
+        """
+        model = self.resolvers[0]
+        pairs = self.selection.pairs(model.degradation)
+        scores = sweep(model, pairs, judges, samples, self.seed, on_image=self.tick)
+        self._json("temperature", dict(zip(map(str, TEMPERATURES), scores, strict=True)))
+        draw_temperature(TEMPERATURES, scores, self.out / "temperature.png")
+        save_png(self.out / "temperature_samples.png", picture(model, self.seed))
+        return scores
+
+    def _json(self, name: str, content: object) -> None:
+        write_text(self.out / f"{name}.json", json.dumps(content, indent=2) + "\n")
+
+
+def report_sections(
+    study: Study, plan: Plan, alexnet: Path | None
+) -> tuple[list[Section], list[str]]:
+    """Everything, in the order of the page, and a sentence on every image that could not be used.
+
+    Ticks for every image: once at every scale for the tables, once at every scale for calibration,
+    and once for the temperatures.
+    """
+    judges = Judges.summon(alexnet)
+    contests = [contest(s, list(plan.methods), plan.models, study.device) for s in plan.scales]
+    records, failures = evaluate(plan, contests, judges, study.out, lambda _: study.tick())
+    write_tables(records, judges.missing, study.out)
+    calibrations = study.calibration()
+    study.temperature(judges)
+    study.consistency()
+    study.latents()
+    found = study.rate()
+    sections = tables(records)
+    sections += [
+        Section(f"{column} is not measured", f"{why}.", [])
+        for column, why in judges.missing.items()
+    ]
+    out = study.out
+    sections += [
+        Section(
+            "Can the uncertainty be believed?",
+            verdict(calibrations) + " Left: how often central intervals hold the truth; middle: "
+            "its rank among the samples; right: the error that remains when the pixels with the "
+            "largest standard deviation are left out.",
+            calibration_rows(calibrations),
+            (out / "calibration.png",),
+        ),
+        Section(
+            "Temperature",
+            f"Projected samples of {study.resolvers[0].name}, all groups at the same temperature; "
+            "the picture shows a photo in the public domain.",
+            [],
+            (out / "temperature.png", out / "temperature_samples.png"),
+        ),
+        Section(
+            "Expected consistency",
+            "How far apart two samples that share the first k groups are at low resolution "
+            "(lines), and how far the trained encoders' samples are from their input before "
+            "projection (stars, at their k).",
+            [],
+            (out / "consistency.png",),
+        ),
+        Section(
+            "What the groups carry",
+            "A generated image; samples that keep its first k groups; their standard deviation.",
+            [],
+            (out / "latents.png",),
+        ),
+        Section("Rates", "Upper bounds, of the truth.", rate_rows(found), (out / "rate.png",)),
+    ]
+    return sections, failures
