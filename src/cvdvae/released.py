@@ -4,6 +4,7 @@
 openai/vdvae              ``*-model-ema.th``: the state dict of a VD-VAE
 jprost76/srvdvae          ``*.ckpt``: a Lightning checkpoint; its ``cvae.*`` is a VD-VAE with an
                           LR encoder (``encoder_y``, ``dec_blocks.*.enc_y``)
+JingyunLiang/HCFlow       ``SR_*_HCFlow*.pth``: the state dict of an HCFlow
 ========================  =====================================================================
 
 They are read with ``weights_only=True``: a pickle that holds code is refused and does not run.
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ConfigError, OutputError, WeightsError
+from .hcflow import HCFlow, HCFlowConfig
 from .hvae import HVAE, HVAEConfig
 from .hvae.config import parse_bottom_up
 from .hvae.presets import PRESETS
@@ -31,6 +33,9 @@ from .store import (
     digest,
     save_model,
 )
+
+FLAG = ".initialized"
+"""End of the names of actnorm's flags."""
 
 LISTED = 20
 """How many names of wrong tensors a message holds at most."""
@@ -173,6 +178,67 @@ def srvdvae_names(config: LREncoderConfig, prior: HVAEConfig) -> dict[str, str]:
         ),
     ]
     return {name: _translate(name, patterns) for name in _shapes(lambda: LREncoder(config, prior))}
+
+
+def hcflow_names(config: HCFlowConfig) -> dict[str, str]:
+    """Our name of every tensor of a flow → its name in JingyunLiang/HCFlow.
+
+    Left out are the flags of actnorm, which the published weights do not hold.
+    """
+    step = {
+        "actnorm.shift": "actnorm.bias",
+        "actnorm.log_scale": "actnorm.logs",
+        "permutation.weight": "permute.weight",
+        "coupling.network.first.conv.weight": "affine.f.conv1.weight",
+        "coupling.network.first.actnorm.shift": "affine.f.conv1.actnorm.bias",
+        "coupling.network.first.actnorm.log_scale": "affine.f.conv1.actnorm.logs",
+        "coupling.network.second.conv.weight": "affine.f.conv2.weight",
+        "coupling.network.second.actnorm.shift": "affine.f.conv2.actnorm.bias",
+        "coupling.network.second.actnorm.log_scale": "affine.f.conv2.actnorm.logs",
+        "coupling.network.last.conv.weight": "affine.f.conv3.weight",
+        "coupling.network.last.conv.bias": "affine.f.conv3.bias",
+        "coupling.network.last.log_scale": "affine.f.conv3.logs",
+    }
+
+    def layer(level: str, k: str) -> int:
+        # A level is a squeeze, its steps, and a split.
+        return int(level) * (config.steps + 2) + 1 + int(k)
+
+    patterns: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+        (
+            r"levels\.(\d+)\.steps\.(\d+)\.(.+)",
+            lambda m: f"flow.layers.{layer(m[1], m[2])}.{step[m[3]]}",
+        ),
+        (
+            r"levels\.(\d+)\.detail\.steps\.(\d+)\.(.+)",
+            lambda m: f"flow.level{m[1]}_condFlow.additional_flow_steps.{m[2]}.{step[m[3]]}",
+        ),
+        (
+            r"levels\.(\d+)\.features\.trunk(\d)\.(\d+)\.blocks\.(\d)\.convs\.(\d)\.(\w+)",
+            lambda m: (
+                f"flow.level{m[1]}_condFlow.RRDB_trunk{m[2]}.{m[3]}."
+                f"RDB{int(m[4]) + 1}.conv{int(m[5]) + 1}.{m[6]}"
+            ),
+        ),
+        (
+            r"levels\.(\d+)\.features\.first\.(\w+)",
+            lambda m: f"flow.level{m[1]}_condFlow.conv_first.{m[2]}",
+        ),
+        (
+            r"levels\.(\d+)\.features\.last\.(\w+)",
+            lambda m: f"flow.level{m[1]}_condFlow.trunk_conv1.{m[2]}",
+        ),
+        (
+            r"levels\.(\d+)\.detail\.base\.conv\.(\w+)",
+            lambda m: f"flow.level{m[1]}_condFlow.f.{m[2]}",
+        ),
+        (
+            r"levels\.(\d+)\.detail\.base\.log_scale",
+            lambda m: f"flow.level{m[1]}_condFlow.f.logs",
+        ),
+    ]
+    names = (n for n in _shapes(lambda: HCFlow(config)) if not n.endswith(FLAG))
+    return {name: _translate(name, patterns) for name in names}
 
 
 def _translate(name: str, patterns: list[tuple[str, Callable[[re.Match[str]], str]]]) -> str:

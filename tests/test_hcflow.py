@@ -1,0 +1,219 @@
+"""The flow: inverses, log-determinants against autograd, densities in closed form."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from cvdvae.errors import ConfigError
+from cvdvae.hcflow import HCFlow, HCFlowConfig
+from cvdvae.hcflow.affine import ActNorm, Affine
+from cvdvae.hcflow.flow import Detail, Level, dequantize
+from cvdvae.hcflow.transforms import AffineCoupling, FlowStep, InvertibleConv1x1, Steps
+from cvdvae.hvae import GlobalNoise, SeededNoise
+
+SMALL = HCFlowConfig(
+    image_size=8, scale=4, steps=2, conditional_steps=2, hidden_channels=5, features=3, growth=2,
+    trunks=(1, 1),
+)  # fmt: skip
+
+
+def shaken(module: nn.Module, seed: int = 0, by: float = 0.2) -> nn.Module:
+    """Random weights in float64, of which none is zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(by * torch.randn(parameter.shape, generator=generator))
+    return module.eval().double()
+
+
+def log_det_by_autograd(f, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    jacobian = torch.autograd.functional.jacobian(lambda v: f(v)[0].flatten(), x)
+    return torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
+
+
+MAPS = {
+    "actnorm": (lambda: ActNorm(5), 5, 0),
+    "1x1": (lambda: InvertibleConv1x1(5), 5, 0),
+    "coupling": (lambda: AffineCoupling(5, 0, 4), 5, 0),
+    "conditional coupling": (lambda: AffineCoupling(5, 3, 4), 5, 3),
+    "step": (lambda: FlowStep(6, 0, 4), 6, 0),
+    "conditional step": (lambda: FlowStep(5, 2, 4), 5, 2),
+    "steps": (lambda: Steps(FlowStep(4, 2, 3) for _ in range(3)), 4, 2),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_every_map_is_undone_by_its_inverse_and_knows_its_volume(name: str) -> None:
+    build, channels, condition = MAPS[name]
+    torch.manual_seed(0)
+    module = shaken(build())
+    x = torch.randn(2, channels, 3, 3, dtype=torch.float64)
+    u = torch.randn(2, condition, 3, 3, dtype=torch.float64) if condition else None
+    z, log_det = module(x, u)
+    assert float((z - x).abs().max()) > 0.1
+    torch.testing.assert_close(module.inverse(z, u), x)  # type: ignore[operator]
+    for i in range(2):
+        one = None if u is None else u[i : i + 1]
+        expected = log_det_by_autograd(lambda v, one=one: module(v, one), x[i : i + 1])
+        torch.testing.assert_close(log_det[i], expected)
+
+
+@given(st.integers(0, 20))
+def test_affine_maps_invert(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    shift, log_scale, x = torch.randn(3, 2, 4, 3, 3, generator=generator, dtype=torch.float64)
+    affine = Affine(shift, log_scale)
+    torch.testing.assert_close(affine.inverse(affine.forward(x)[0]), x)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_whole_flow_is_invertible_and_knows_its_volume(scale: int) -> None:
+    config = HCFlowConfig(
+        image_size=8, scale=scale, steps=1, conditional_steps=1, hidden_channels=3, features=2,
+        growth=2, trunks=(1, 0),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    flow = shaken(HCFlow(config))
+    assert isinstance(flow, HCFlow)
+    x = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    z, _, details, log_det = flow.encode(x)
+    assert z.shape == (1, 3, 8 // scale, 8 // scale)
+    assert sum(d.numel() for d in details) + z.numel() == x.numel()
+    torch.testing.assert_close(flow.decode(z, details), x)
+
+    def everything(v: Tensor) -> tuple[Tensor]:
+        z, _, details, _ = flow.encode(v)
+        return (torch.cat([t.flatten() for t in [z, *details]]),)
+
+    torch.testing.assert_close(log_det[0], log_det_by_autograd(everything, x))
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.5])
+def test_forward_and_inverse_agree_in_float32(spread: float) -> None:
+    torch.manual_seed(0)
+    flow = HCFlow(SMALL).eval()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(spread * 0.2 * torch.randn_like(parameter))
+        x = torch.rand(3, 3, 16, 24)
+        z, _, details, _ = flow.encode(x)
+        assert float((flow.decode(z, details) - x).abs().max()) < 1e-4
+
+
+def test_sampling_is_the_inverse_of_the_density() -> None:
+    """Encoding a sample gives y back, and the base values of its details are the noise drawn."""
+    torch.manual_seed(0)
+    flow = shaken(HCFlow(SMALL), by=0.1)
+    assert isinstance(flow, HCFlow)
+    y = torch.rand(2, 3, 2, 2, dtype=torch.float64)
+    x = flow.sample(y, SeededNoise(3, range(2)), temperature=0.7)
+    z, kept, details, _ = flow.encode(x)
+    torch.testing.assert_close(z, y)
+    noise, features = SeededNoise(3, range(2)), list[Tensor]()
+    for level, part, a in zip(
+        reversed(flow.levels), reversed(kept), reversed(details), strict=True
+    ):
+        assert isinstance(level, Level)
+        u = level.features_of(part, features)
+        features.insert(0, u)
+        base = level.detail.gaussian(u)
+        got = (level.detail.steps(a, u)[0] - base.mean) / (0.7 * base.log_std.exp())
+        torch.testing.assert_close(got, noise.normal(got), atol=1e-5, rtol=1e-4)
+
+
+def test_at_temperature_zero_there_is_one_answer() -> None:
+    flow = shaken(HCFlow(SMALL)).float()
+    assert isinstance(flow, HCFlow)
+    y = torch.rand(1, 3, 2, 2).expand(2, -1, -1, -1)
+    a, b = flow.sample(y, GlobalNoise(), temperature=0)
+    torch.testing.assert_close(a, b)
+
+
+def test_log_prob_by_its_parts() -> None:
+    torch.manual_seed(0)
+    flow = shaken(HCFlow(SMALL))
+    assert isinstance(flow, HCFlow)
+    x, y = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.rand(2, 3, 2, 2, dtype=torch.float64)
+    z, kept, details, log_det = flow.encode(x)
+    sigma = math.exp(SMALL.lr_log_std)
+    total = log_det + torch.distributions.Normal(y, sigma).log_prob(z).flatten(1).sum(1)
+    coarse, fine = flow.levels[1], flow.levels[0]
+    assert isinstance(coarse, Level)
+    assert isinstance(fine, Level)
+    u1 = coarse.features(kept[1])
+    enlarged = u1.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    u0 = fine.features(torch.cat([kept[0], enlarged], 1))
+    for level, a, u in ((coarse, details[1], u1), (fine, details[0], u0)):
+        v, more = level.detail.steps(a, u)
+        out = level.detail.base(u)
+        normal = torch.distributions.Normal(out[:, 0::2].float(), out[:, 1::2].float().exp())
+        total = total + more + normal.log_prob(v).flatten(1).sum(1)
+    torch.testing.assert_close(flow.log_prob(x, y), total, rtol=1e-5, atol=1e-4)
+
+
+def test_the_density_of_a_detail_integrates_to_one() -> None:
+    """One channel, one pixel: the density over a fine grid."""
+    torch.manual_seed(0)
+    detail = shaken(Detail(2, 2, SMALL))
+    assert isinstance(detail, Detail)
+    grid = torch.linspace(-8, 8, 321, dtype=torch.float64)
+    a = torch.cartesian_prod(grid, grid).view(-1, 2, 1, 1)
+    u = torch.randn(1, 2, 1, 1, dtype=torch.float64).expand(len(a), -1, -1, -1)
+    area = (16 / 320) ** 2
+    assert float(detail.log_prob(a, u).exp().sum() * area) == pytest.approx(1, abs=0.01)
+
+
+def test_bits_per_dim_of_a_known_gaussian() -> None:
+    """Without steps the flow is N(y, σ²) on the kept channels and N(0, 1) on the others."""
+    config = HCFlowConfig(8, 2, steps=0, conditional_steps=0, features=2, growth=2, trunks=(0, 0))
+    flow = HCFlow(config).eval()
+    x = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0)) / 255
+    y = torch.rand(4, 3, 4, 4)
+    v = dequantize(x, SeededNoise(0, range(4)))
+    squeezed = torch.nn.functional.pixel_unshuffle(v, 2)
+    nats = -torch.distributions.Normal(y, math.exp(-6)).log_prob(squeezed[:, :3]).flatten(1).sum(1)
+    nats = nats - torch.distributions.Normal(0, 1).log_prob(squeezed[:, 3:]).flatten(1).sum(1)
+    expected = nats / (192 * math.log(2)) + math.log2(256)
+    torch.testing.assert_close(flow.bits_per_dim(x, y, SeededNoise(0, range(4))), expected)
+    assert float(v.min()) >= 0
+    assert float(v.max()) <= 1
+
+
+def test_actnorm_starts_from_the_first_batch_and_remembers_that_it_has() -> None:
+    x = 3 + 2 * torch.randn(16, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    actnorm = ActNorm(4)
+    z, _ = actnorm(x)
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(z.var((0, 2, 3), correction=0), torch.ones(4), atol=1e-4, rtol=0)
+    again = ActNorm(4)
+    again.load_state_dict(actnorm.state_dict())
+    torch.testing.assert_close(again(10 * x)[0], actnorm(10 * x)[0])
+    assert float(again(10 * x)[0].var()) > 10
+    fresh = ActNorm(4).eval()
+    assert torch.equal(fresh(x)[0], x)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    torch.manual_seed(0)
+    flow = shaken(HCFlow(SMALL)).float()
+    assert isinstance(flow, HCFlow)
+    flow.log_prob(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 2, 2)).sum().backward()
+    assert [n for n, p in flow.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scale": 3}, "power of two"),
+        ({"image_size": 10}, "does not divide"),
+        ({"features": 0}, "features must be at least 1"),
+        ({"steps": -1}, "must not be negative"),
+    ],
+)
+def test_impossible_flows_are_refused(changes: dict[str, int], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        HCFlowConfig(**({"image_size": 8, "scale": 4} | changes))
