@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from cvdvae.hvae import HVAE
 from cvdvae.store import PriorRecord, SuperResolutionRecord, digest, save_model
-from cvdvae.superres import SuperResolver
+from cvdvae.superres import HVAEResolver
 from cvdvae.tiny import tiny_prior, tiny_resolver
 
 torch.set_num_threads(2)
@@ -20,7 +20,7 @@ def prior() -> HVAE:
 
 
 @pytest.fixture
-def resolver() -> SuperResolver:
+def resolver() -> HVAEResolver:
     return tiny_resolver()
 
 
@@ -32,7 +32,7 @@ def images() -> torch.Tensor:
 
 
 @pytest.fixture
-def model_folder(tmp_path: Path, resolver: SuperResolver) -> Path:
+def model_folder(tmp_path: Path, resolver: HVAEResolver) -> Path:
     """A folder with a tiny LR encoder and its own prior."""
     folder = tmp_path / "tiny-x4"
     save_model(

@@ -19,12 +19,12 @@ from cvdvae.hvae import HVAE, SeededNoise
 from cvdvae.lr_encoder import LREncoder
 from cvdvae.sampling import Sampling
 from cvdvae.store import Recommended, recommend
-from cvdvae.superres import SuperResolver, load
+from cvdvae.superres import HVAEResolver, load
 from cvdvae.tiny import ENCODER
 
 
 @pytest.fixture
-def own_truths(resolver: SuperResolver) -> list[Pair]:
+def own_truths(resolver: HVAEResolver) -> list[Pair]:
     """Low-resolution images, and truths that the model itself has drawn, at temperatures of 1."""
     generator = torch.Generator().manual_seed(0)
     pairs = []
@@ -36,7 +36,7 @@ def own_truths(resolver: SuperResolver) -> list[Pair]:
 
 
 def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
-    resolver: SuperResolver, own_truths: list[Pair]
+    resolver: HVAEResolver, own_truths: list[Pair]
 ) -> None:
     right = calibration(resolver, own_truths, Sampling(9, 1.0))
     narrow = calibration(resolver, own_truths, Sampling(9, 0.3, encoder_temperature=0.3))
@@ -51,7 +51,7 @@ def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
 
 
 def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
-    resolver: SuperResolver, own_truths: list[Pair]
+    resolver: HVAEResolver, own_truths: list[Pair]
 ) -> None:
     best, tried = fit(resolver, own_truths, Sampling(8, 1.0))
     assert abs(best.encoder_temperature - 1) <= 0.2 + 1e-9
@@ -61,7 +61,7 @@ def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
 
 
 def test_calibration_needs_two_samples_and_an_image(
-    resolver: SuperResolver, own_truths: list[Pair]
+    resolver: HVAEResolver, own_truths: list[Pair]
 ) -> None:
     with pytest.raises(InputError, match="at least two"):
         calibration(resolver, own_truths, Sampling(1))
@@ -77,7 +77,7 @@ def test_recommended_temperatures_are_stored_and_used(model_folder: Path) -> Non
     after = load(str(model_folder)).upscale(y, samples=1)
     assert (after.sampling.temperature, after.sampling.encoder_temperature) == (0.5, 0.7)
     assert load(str(model_folder)).upscale(y, 1, temperature=0.9).sampling.temperature == 0.9
-    with pytest.raises(WeightsError, match="not an LR encoder"):
+    with pytest.raises(WeightsError, match="is a prior"):
         recommend(str(model_folder / "prior"), Recommended())
 
 
@@ -98,7 +98,7 @@ def test_samples_that_share_all_groups_are_equal_and_those_that_share_none_diffe
 
 
 def test_measured_distance_of_samples_from_their_input(
-    resolver: SuperResolver, own_truths: list[Pair]
+    resolver: HVAEResolver, own_truths: list[Pair]
 ) -> None:
     got = measured_distance(resolver, own_truths[:2], samples=3, seed=5)
     expected = []
@@ -113,7 +113,7 @@ def test_rates_add_up_and_an_encoder_that_is_the_prior_says_what_the_prior_says(
     prior: HVAE, images: torch.Tensor
 ) -> None:
     """Fresh relative heads give q_ψ = p, so the conditional bound is the prior's own."""
-    fresh = SuperResolver(prior, LREncoder(ENCODER, prior.config).eval(), "fresh")
+    fresh = HVAEResolver(prior, LREncoder(ENCODER, prior.config).eval(), "fresh")
     result = rates(prior, [fresh], list(images))
     assert result.total == pytest.approx(result.distortion + sum(result.groups), rel=1e-5)
     assert result.conditional["fresh"] == pytest.approx(result.total, rel=1e-5)

@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 
 from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hvae import HVAE, SeededNoise
 from cvdvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
 from cvdvae.result import psnr
 from cvdvae.sampling import Sampling
-from cvdvae.store import load_prior
-from cvdvae.superres import SuperResolver, load
+from cvdvae.store import FlowRecord, load_prior, save_model
+from cvdvae.superres import FlowResolver, HVAEResolver, load
 from cvdvae.tiny import ENCODER, PRIOR, tiny_resolver
 
 
@@ -24,7 +25,7 @@ def y() -> torch.Tensor:
 
 
 def test_same_seed_same_samples_whatever_the_batch(
-    resolver: SuperResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    resolver: HVAEResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ten = resolver.upscale(y, samples=10, seed=4)
     again = resolver.upscale(y, samples=10, seed=4)
@@ -41,7 +42,7 @@ def test_same_seed_same_samples_whatever_the_batch(
     assert float((other.samples - fewer.samples).abs().max()) > 0.01
 
 
-def test_all_temperatures_zero_leave_one_answer(resolver: SuperResolver, y: torch.Tensor) -> None:
+def test_all_temperatures_zero_leave_one_answer(resolver: HVAEResolver, y: torch.Tensor) -> None:
     result = resolver.upscale(y, samples=3, temperature=0, encoder_temperature=0)
     torch.testing.assert_close(result.samples[0], result.samples[2], atol=1e-5, rtol=0)
     assert float(result.std.max()) < 1e-4
@@ -59,7 +60,7 @@ def test_temperature_moves_only_the_groups_of_the_prior(y: torch.Tensor) -> None
 
 
 def test_every_sample_is_in_range_and_gives_the_input_back(
-    resolver: SuperResolver, y: torch.Tensor
+    resolver: HVAEResolver, y: torch.Tensor
 ) -> None:
     result = resolver.upscale(y, samples=5)
     assert float(result.samples.min()) >= 0
@@ -71,7 +72,7 @@ def test_every_sample_is_in_range_and_gives_the_input_back(
 
 
 def test_without_projection_a_result_says_that_it_is_not_exact(
-    resolver: SuperResolver, y: torch.Tensor
+    resolver: HVAEResolver, y: torch.Tensor
 ) -> None:
     result = resolver.upscale(y, samples=2, consistent=False)
     assert result.round_trip_exact == [False, False]
@@ -79,7 +80,7 @@ def test_without_projection_a_result_says_that_it_is_not_exact(
 
 
 def test_an_impossible_input_still_has_a_result_that_says_how_far_it_is(
-    resolver: SuperResolver,
+    resolver: HVAEResolver,
 ) -> None:
     row, column = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
     checkerboard = ((row + column) % 2).float().expand(3, 4, 4)
@@ -88,7 +89,7 @@ def test_an_impossible_input_still_has_a_result_that_says_how_far_it_is(
     assert all(10 < v < 255 for v in result.largest_lr_error)
 
 
-def test_mean_and_std_are_those_of_the_samples(resolver: SuperResolver, y: torch.Tensor) -> None:
+def test_mean_and_std_are_those_of_the_samples(resolver: HVAEResolver, y: torch.Tensor) -> None:
     result = resolver.upscale(y, samples=4)
     torch.testing.assert_close(result.mean, sum(result.samples) / 4)
     variance = ((result.samples - result.mean) ** 2).sum(0) / 3
@@ -97,7 +98,7 @@ def test_mean_and_std_are_those_of_the_samples(resolver: SuperResolver, y: torch
 
 
 def test_saved_files_hold_what_the_result_says(
-    resolver: SuperResolver, y: torch.Tensor, tmp_path: Path
+    resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path
 ) -> None:
     result = resolver.upscale(y, samples=3, seed=7, temperature=0.6)
     result.save(tmp_path / "new" / "folder")
@@ -126,7 +127,7 @@ def test_saved_files_hold_what_the_result_says(
         (torch.full((3, 4, 4), 1.5), r"\[0, 1\]"),
     ],
 )
-def test_bad_images_are_refused(resolver: SuperResolver, bad: torch.Tensor, words: str) -> None:
+def test_bad_images_are_refused(resolver: HVAEResolver, bad: torch.Tensor, words: str) -> None:
     with pytest.raises(InputError, match=words):
         resolver.upscale(bad)
 
@@ -155,7 +156,7 @@ def test_encoder_takes_the_groups_up_to_the_resolution_of_y() -> None:
         LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8, groups=5).groups_of(PRIOR)
 
 
-def test_heads_that_run_wild_stay_bounded(resolver: SuperResolver, y: torch.Tensor) -> None:
+def test_heads_that_run_wild_stay_bounded(resolver: HVAEResolver, y: torch.Tensor) -> None:
     """Widths feed back through the states: unbounded, they overflow within a few groups."""
     with torch.no_grad():
         for head in resolver.encoder.heads:
@@ -235,7 +236,7 @@ def test_bf16_samples_are_near_those_of_fp32_and_still_exact(y: torch.Tensor) ->
 
 
 def test_batches_are_sized_by_the_largest_state(
-    resolver: SuperResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    resolver: HVAEResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = resolver.upscale(y, samples=5)
     assert resolver.batch == 8
@@ -266,3 +267,46 @@ def test_a_compiled_model_draws_the_same(y: torch.Tensor, monkeypatch: pytest.Mo
         atol=1e-4,
         rtol=0,
     )
+
+
+@pytest.fixture
+def flow_folder(tmp_path: Path) -> Path:
+    """A folder with a tiny flow of random weights, ×4 to 16×16."""
+    config = HCFlowConfig(
+        image_size=16, scale=4, steps=1, conditional_steps=1, hidden_channels=4, features=3,
+        growth=2, trunks=(1, 0),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    flow = HCFlow(config)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        for level in flow.levels:
+            level.detail.base.conv.bias[1::2] -= 3  # details as small as a trained flow's
+    save_model(tmp_path / "flow", FlowRecord("hcflow", config), flow.state_dict())
+    return tmp_path / "flow"
+
+
+def test_a_flow_upscales_like_any_other_model(flow_folder: Path, y: torch.Tensor) -> None:
+    model = load(str(flow_folder))
+    assert isinstance(model, FlowResolver)
+    result = model.upscale(y, samples=10, temperature=0.7)
+    assert all(result.round_trip_exact)
+    assert not any(result.exploded)
+    again = model.upscale(y, samples=3, temperature=0.7)
+    torch.testing.assert_close(again.samples, result.samples[:3], atol=1e-4, rtol=0)
+    assert float(result.std.mean()) > 0
+    result.save(flow_folder / "out")
+    report = json.loads((flow_folder / "out" / "result.json").read_text())
+    assert report["exploded"] == [False] * 10
+
+
+def test_exploding_inverses_are_counted_and_said(flow_folder: Path, y: torch.Tensor) -> None:
+    model = load(str(flow_folder))
+    result = model.upscale(y, samples=4, temperature=1e6)
+    assert all(result.exploded)
+    assert bool(torch.isfinite(result.samples).all())
+    assert isinstance(model, FlowResolver)
+    with torch.no_grad():
+        model.flow.levels[0].detail.base.conv.bias[0] = float("nan")
+    assert model.upscale(y, samples=2, temperature=0.1).exploded == [True, True]

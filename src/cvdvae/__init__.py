@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from .result import SuperResolution
     from .simulation import simulate
     from .store import bundled_names, load_prior, push_to_hub
-    from .superres import SuperResolver, load
+    from .superres import FlowResolver, HVAEResolver, SuperResolver, load
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CVDVAEError",
+    "FlowResolver",
+    "HVAEResolver",
     "SuperResolution",
     "SuperResolver",
     "bundled_names",
@@ -33,6 +35,8 @@ __all__ = [
 
 _HOMES = {
     "CVDVAEError": ".errors",
+    "FlowResolver": ".superres",
+    "HVAEResolver": ".superres",
     "SuperResolution": ".result",
     "SuperResolver": ".superres",
     "bundled_names": ".store",

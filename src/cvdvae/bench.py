@@ -44,7 +44,7 @@ def bench(
     model: SuperResolver, counts: tuple[int, ...] = (1, 8), repeats: int = 5
 ) -> Iterator[Timing]:
     """Time the drawing of samples of one image, projection included, once the model is warm."""
-    size = model.encoder.config.lr_size
+    size = model.lr_size
     y = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
     for samples in counts:
         sampling = Sampling(samples)

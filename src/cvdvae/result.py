@@ -1,7 +1,7 @@
 """What comes out: the samples, what they agree on, and whether each gives the input back."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class SuperResolution:
         sampling: How the samples were drawn.
         seconds: Time it took.
         truth: The true image where it is known, float in [0, 1], ``(3, H, W)``.
+        exploded: Which samples came out of the model not finite or far outside of any image, as a
+            flow's do at high temperatures; they were cut to [0, 1], and are no answer.
     """
 
     y: Tensor
@@ -59,6 +61,7 @@ class SuperResolution:
     sampling: Sampling
     seconds: float
     truth: Tensor | None = None
+    exploded: list[bool] = field(default_factory=list)
 
     @property
     def scale(self) -> int:
@@ -124,6 +127,7 @@ class SuperResolution:
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,
+            "exploded": self.exploded,
             "seconds": round(self.seconds, 3),
             "truth": None if truth is None else asdict(truth),
             "note": DISCLAIMER,

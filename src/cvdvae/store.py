@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from .configs import from_dict, to_yaml
 from .errors import ConfigError, WeightsError
 from .files import write_atomically, write_text
+from .hcflow import HCFlow, HCFlowConfig
 from .hub import download, is_hub_id, upload
 from .hvae import HVAE, HVAEConfig
 from .lr_encoder import LREncoder, LREncoderConfig
@@ -70,7 +71,28 @@ class SuperResolutionRecord:
     recommended: Recommended = field(default_factory=Recommended)
 
 
-RECORDS: dict[str, type[Any]] = {"prior": PriorRecord, "lr-encoder": SuperResolutionRecord}
+@dataclass(frozen=True)
+class FlowRecord:
+    """`config.yaml` of an HCFlow.
+
+    Attributes:
+        kind: Always ``hcflow``.
+        model: The architecture.
+        recommended: Its temperature for draws that name none.
+    """
+
+    kind: Literal["hcflow"]
+    model: HCFlowConfig
+    recommended: Recommended = field(default_factory=Recommended)
+
+
+Record = PriorRecord | SuperResolutionRecord | FlowRecord
+
+RECORDS: dict[str, type[Any]] = {
+    "prior": PriorRecord,
+    "lr-encoder": SuperResolutionRecord,
+    "hcflow": FlowRecord,
+}
 
 
 def zoo() -> Path:
@@ -101,7 +123,7 @@ def find(name: str) -> Path:
     )
 
 
-def read_record(folder: Path) -> PriorRecord | SuperResolutionRecord:
+def read_record(folder: Path) -> Record:
     """Read `config.yaml`.
 
     Raises:
@@ -115,13 +137,13 @@ def read_record(folder: Path) -> PriorRecord | SuperResolutionRecord:
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in RECORDS:
         raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {kind}")
-    record: PriorRecord | SuperResolutionRecord = from_dict(RECORDS[kind], data, str(path))
+    record: Record = from_dict(RECORDS[kind], data, str(path))
     return record
 
 
 def save_model(
     folder: Path,
-    record: PriorRecord | SuperResolutionRecord,
+    record: Record,
     weights: Mapping[str, Tensor],
     half_precision: bool = False,
 ) -> None:
@@ -131,7 +153,11 @@ def save_model(
         OutputError: The folder cannot be written.
     """
     dtype = torch.float16 if half_precision else torch.float32
-    state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in weights.items()}
+    state = {
+        name: value.detach().cpu().to(dtype if value.is_floating_point() else value.dtype)
+        for name, value in weights.items()
+    }
+    state = {name: value.contiguous() for name, value in state.items()}
 
     def write(path: Path) -> None:
         try:
@@ -195,17 +221,33 @@ def load_encoder(name: str) -> Loaded:
     return Loaded(prior, encoder.eval().requires_grad_(False), record.recommended)
 
 
-def recommend(name: str, temperatures: Recommended) -> Path:
-    """Store the temperatures that suit an LR encoder with it, and return its configuration file.
+def load_flow(name: str) -> tuple[HCFlow, Recommended]:
+    """Load a flow by bundled name, folder or Hub id, in evaluation mode and without gradients.
 
     Raises:
-        WeightsError: The model is unknown or no LR encoder.
+        WeightsError: Unknown, damaged, or not a flow.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, FlowRecord):
+        raise WeightsError(f"'{name}' is not a flow but a {record.kind}")
+    flow = HCFlow(record.model)
+    load_weights(folder, flow)
+    return flow.eval().requires_grad_(False), record.recommended
+
+
+def recommend(name: str, temperatures: Recommended) -> Path:
+    """Store the temperatures that suit a model with it, and return its configuration file.
+
+    Raises:
+        WeightsError: The model is unknown, or a prior.
         OutputError: Its folder cannot be written.
     """
     path = find(name) / CONFIG
     record = read_record(path.parent)
-    if not isinstance(record, SuperResolutionRecord):
-        raise WeightsError(f"'{name}' is a {record.kind}, not an LR encoder")
+    if isinstance(record, PriorRecord):
+        raise WeightsError(f"'{name}' is a prior: temperatures belong to an LR encoder on it")
     write_text(path, to_yaml(replace(record, recommended=temperatures)))
     return path
 

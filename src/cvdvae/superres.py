@@ -7,18 +7,21 @@
     x    = E[x | z]             the mean of the likelihood
     x    ← the nearest image in [0, 1] with Hx = y
 
-(Prost, Houdard, Almansa & Papadakis 2022).
+(Prost, Houdard, Almansa & Papadakis 2022). A conditional flow, x ~ p(x|y), takes the place of the
+first three lines in `FlowResolver`.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .degradation import BicubicDownscaling
 from .errors import InputError
+from .hcflow import HCFlow
 from .hvae import HVAE, DiagonalGaussian, SeededNoise
 from .hvae.layers import Block
 from .images import to_bytes
@@ -26,7 +29,7 @@ from .lr_encoder import LREncoder
 from .projection import project, round_consistently
 from .result import SuperResolution
 from .sampling import Sampling
-from .store import Recommended, load_encoder
+from .store import FlowRecord, Recommended, find, load_encoder, load_flow, read_record
 
 BATCH = 8
 """Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
@@ -42,38 +45,51 @@ VARIANTS = 128
 """How many shapes of blocks a large model may have, each of which is compiled by itself."""
 
 
-class SuperResolver:
-    """A prior and an LR encoder on it, ready to draw.
+EXPLODED = 1.5
+"""How far from 0.5 no value of an image in [0, 1] can be by mere overshooting."""
+
+Drawer = Callable[[SeededNoise, int], Tensor]
+"""``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
+
+
+class SuperResolver(ABC):
+    """A model at one scale, ready to draw.
 
     Args:
-        prior: The hierarchical VAE.
-        encoder: The LR encoder trained on that prior.
         name: What results call the model.
+        image_size: Side of the high-resolution images.
+        lr_size: Side of the low-resolution images.
         recommended: Temperatures for draws that name none.
     """
 
-    def __init__(
-        self,
-        prior: HVAE,
-        encoder: LREncoder,
-        name: str,
-        recommended: Recommended = Recommended(),
-    ) -> None:
-        self.prior, self.encoder, self.name = prior, encoder, name
-        self.recommended = recommended
-        size, lr_size = prior.config.image_size, encoder.config.lr_size
-        self.scale = size // lr_size
-        self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
+    def __init__(self, name: str, image_size: int, lr_size: int, recommended: Recommended) -> None:
+        self.name, self.lr_size, self.recommended = name, lr_size, recommended
+        self.scale = image_size // lr_size
+        self.degradation = BicubicDownscaling((image_size, image_size), (lr_size, lr_size))
+
+    @property
+    @abstractmethod
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What is moved and converted."""
+
+    @property
+    @abstractmethod
+    def largest_state(self) -> int:
+        """Numbers in the largest activation that a sample keeps."""
+
+    @abstractmethod
+    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+        """Encode y, ``(1, 3, h, w)`` on `device`, once for all its samples."""
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.prior.gain.device
+        return next(self.networks[0].parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
-        return self.prior.gain.dtype
+        return next(self.networks[0].parameters()).dtype
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "SuperResolver":
         """Move the weights, and convert them.
@@ -87,23 +103,11 @@ class SuperResolver:
             InputError: There is no such device here.
         """
         try:
-            self.prior.to(device, dtype or self.dtype)
-            self.encoder.to(device, dtype or self.dtype)
+            for network in self.networks:
+                network.to(device, dtype or self.dtype)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot use the device '{device}': {reason}") from None
-        return self
-
-    def compile(self) -> "SuperResolver":
-        """Compile the blocks with `torch.compile`: minutes at the first draw, for long runs on a
-        GPU. On a CPU it needs a C++ compiler and gains nothing over the strips of `hvae.layers`.
-        """
-        dynamo = torch._dynamo.config
-        dynamo.recompile_limit = max(dynamo.recompile_limit, VARIANTS)
-        for network in (self.prior, self.encoder):
-            for block in network.modules():
-                if isinstance(block, Block):
-                    block.inner = torch.compile(block.inner, dynamic=False)  # type: ignore[method-assign]
         return self
 
     @property
@@ -112,7 +116,7 @@ class SuperResolver:
         room = STATE_BYTES
         if self.device.type == "cuda":
             room = torch.cuda.mem_get_info(self.device)[0] // STATES_IN_MEMORY
-        return max(1, min(BATCH, room // (self.prior.largest_state * self.dtype.itemsize)))
+        return max(1, min(BATCH, room // (self.largest_state * self.dtype.itemsize)))
 
     def upscale(
         self,
@@ -184,12 +188,13 @@ class SuperResolver:
         """
         started = time.perf_counter()
         y = self.check(y)
-        samples, pixels = [], []
-        for x in self.draw(y, sampling):
+        samples, pixels, exploded = [], [], list[bool]()
+        for x, bad in self._draw(y, sampling):
             samples.append(x)
             pixels.append(
                 round_consistently(x, y, self.degradation) if sampling.consistent else to_bytes(x)
             )
+            exploded += bad.tolist()
             if on_progress is not None:
                 on_progress(len(x))
         return SuperResolution(
@@ -201,33 +206,26 @@ class SuperResolver:
             sampling=sampling,
             seconds=time.perf_counter() - started,
             truth=truth,
+            exploded=exploded,
         )
 
-    @torch.no_grad()
     def draw(self, y: Tensor, sampling: Sampling) -> Iterator[Tensor]:
         """Yield the samples batch by batch: ``(n, 3, H, W)`` in [0, 1], on the CPU."""
+        return (x for x, _ in self._draw(y, sampling))
+
+    @torch.no_grad()
+    def _draw(self, y: Tensor, sampling: Sampling) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples, and which of them exploded: not finite, or far outside of any image."""
         y = self.check(y)
-        activations = self.encoder.activations(y.to(self.device))
+        draw = self.drawer(y.to(self.device), sampling)
         for first in range(0, sampling.samples, self.batch):
             indices = range(first, min(first + self.batch, sampling.samples))
-            noise = SeededNoise(sampling.seed, indices)
-
-            def pick(
-                group: int,
-                h: Tensor,
-                prior: Callable[[], DiagonalGaussian],
-                noise: SeededNoise = noise,
-            ) -> Tensor:
-                if group >= self.encoder.groups:
-                    return prior().sample(noise, sampling.temperature)
-                posterior = self.encoder.posterior_of(group, h, prior, activations)
-                return posterior.sample(noise, sampling.encoder_temperature)
-
-            h = self.prior.top_down(pick, len(indices))
-            x = self.prior.likelihood.mean(self.prior.parameters_of_x(h)).cpu()
+            x = draw(SeededNoise(sampling.seed, indices), len(indices)).float().cpu()
+            exploded = ~((x - 0.5).abs() <= EXPLODED).all(3).all(2).all(1)
+            x = torch.nan_to_num(x, nan=0.5).clamp(0, 1)
             if sampling.consistent:
                 x = project(x, y.expand(len(x), -1, -1, -1), self.degradation)
-            yield x
+            yield x, exploded
 
     def check(self, y: Tensor) -> Tensor:
         """Return y as ``(1, 3, h, w)``, or refuse it.
@@ -235,7 +233,7 @@ class SuperResolver:
         Raises:
             InputError: Another shape or size, not float, a NaN, or a value outside [0, 1].
         """
-        size = self.encoder.config.lr_size
+        size = self.lr_size
         if y.ndim == 3:
             y = y[None]
         if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, 3):
@@ -254,6 +252,98 @@ class SuperResolver:
         return y.float().cpu()
 
 
+class HVAEResolver(SuperResolver):
+    """A prior and an LR encoder on it.
+
+    Args:
+        prior: The hierarchical VAE.
+        encoder: The LR encoder trained on that prior.
+        name: What results call the model.
+        recommended: Temperatures for draws that name none.
+    """
+
+    def __init__(
+        self,
+        prior: HVAE,
+        encoder: LREncoder,
+        name: str,
+        recommended: Recommended = Recommended(),
+    ) -> None:
+        super().__init__(name, prior.config.image_size, encoder.config.lr_size, recommended)
+        self.prior, self.encoder = prior, encoder
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The prior and the LR encoder."""
+        return self.prior, self.encoder
+
+    @property
+    def largest_state(self) -> int:
+        """That of the prior's top-down pass."""
+        return self.prior.largest_state
+
+    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+        """Run the LR encoder's bottom-up pass."""
+        activations = self.encoder.activations(y)
+
+        def draw(noise: SeededNoise, n: int) -> Tensor:
+            def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
+                if group >= self.encoder.groups:
+                    return prior().sample(noise, sampling.temperature)
+                posterior = self.encoder.posterior_of(group, h, prior, activations)
+                return posterior.sample(noise, sampling.encoder_temperature)
+
+            h = self.prior.top_down(pick, n)
+            return self.prior.likelihood.mean(self.prior.parameters_of_x(h))
+
+        return draw
+
+    def compile(self) -> "HVAEResolver":
+        """Compile the blocks with `torch.compile`: minutes at the first draw, for long runs on a
+        GPU. On a CPU it needs a C++ compiler and gains nothing over the strips of `hvae.layers`.
+        """
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, VARIANTS)
+        for network in self.networks:
+            for block in network.modules():
+                if isinstance(block, Block):
+                    block.inner = torch.compile(block.inner, dynamic=False)  # type: ignore[method-assign]
+        return self
+
+
+class FlowResolver(SuperResolver):
+    """A conditional flow; the temperature is that of all its details.
+
+    Args:
+        flow: The flow.
+        name: What results call the model.
+        recommended: Its temperature for draws that name none.
+    """
+
+    def __init__(self, flow: HCFlow, name: str, recommended: Recommended = Recommended()) -> None:
+        super().__init__(name, flow.config.image_size, flow.config.lr_size, recommended)
+        self.flow = flow
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The flow."""
+        return (self.flow,)
+
+    @property
+    def largest_state(self) -> int:
+        """That of the finest features: what a dense block of theirs holds at the end."""
+        config = self.flow.config
+        return (config.image_size // 2) ** 2 * (config.features + 4 * config.growth)
+
+    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+        """Nothing is shared: finer features depend on the details drawn before."""
+
+        def draw(noise: SeededNoise, n: int) -> Tensor:
+            return self.flow.sample(y.expand(n, -1, -1, -1), noise, sampling.temperature)
+
+        return draw
+
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -270,7 +360,7 @@ def load(
         device: Where to compute.
         dtype: What the networks compute in. bf16 is faster where the machine has it (AVX-512 with
             bf16, AMX, recent GPUs), and its samples differ slightly.
-        compile: As `SuperResolver.compile`.
+        compile: As `HVAEResolver.compile`; flows are not compiled.
 
     Raises:
         WeightsError: Unknown (the message lists the bundled ones), damaged, or of another kind.
@@ -279,7 +369,10 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
+    if isinstance(read_record(find(name)), FlowRecord):
+        flow, suits = load_flow(name)
+        return FlowResolver(flow, name, suits).to(device, DTYPES[dtype])
     loaded = load_encoder(name)
-    model = SuperResolver(loaded.prior, loaded.encoder, name, loaded.recommended)
+    model = HVAEResolver(loaded.prior, loaded.encoder, name, loaded.recommended)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model

@@ -7,7 +7,7 @@ from torch import nn
 
 from .hvae import HVAE, HVAEConfig
 from .lr_encoder import LREncoder, LREncoderConfig
-from .superres import SuperResolver
+from .superres import HVAEResolver
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -33,10 +33,10 @@ def tiny_prior(config: HVAEConfig = PRIOR, seed: int = 0) -> HVAE:
     return _shake(HVAE(config))
 
 
-def tiny_resolver(encoder: LREncoderConfig = ENCODER, seed: int = 0) -> SuperResolver:
+def tiny_resolver(encoder: LREncoderConfig = ENCODER, seed: int = 0) -> HVAEResolver:
     """A random prior of 16×16 pixels with a random LR encoder on it, ×4 by default."""
     prior = tiny_prior(seed=seed)
-    return SuperResolver(prior, _shake(LREncoder(encoder, prior.config)), "tiny")
+    return HVAEResolver(prior, _shake(LREncoder(encoder, prior.config)), "tiny")
 
 
 def _shake(model: M) -> M:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..hvae import HVAE, SeededNoise, bits_per_dim
 from ..lr_encoder import lr_encoder_kl
 from ..sampling import Sampling
-from ..superres import SuperResolver
+from ..superres import HVAEResolver, SuperResolver
 from .images import Pair
 
 
@@ -155,7 +155,7 @@ class Rates:
 
 @torch.no_grad()
 def rates(
-    prior: HVAE, models: Sequence[SuperResolver], images: Iterable[Tensor], seed: int = 0
+    prior: HVAE, models: Sequence[HVAEResolver], images: Iterable[Tensor], seed: int = 0
 ) -> Rates:
     """Bits/dim of the prior by group, and of every LR encoder given y.
 

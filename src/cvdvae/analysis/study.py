@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..errors import InputError
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges, Scores
 from ..evaluation.method import contest
 from ..evaluation.table import write_tables
 from ..files import write_text
 from ..images import save_png
-from ..superres import SuperResolver, load
+from ..superres import HVAEResolver, SuperResolver, load
 from .calibration import Calibration, calibration
 from .figures import (
     draw_calibration,
@@ -54,6 +55,18 @@ class Study:
         """The models, one for each scale."""
         return [load(self.models.format(scale=scale), self.device) for scale in self.scales]
 
+    @property
+    def encoders(self) -> list[HVAEResolver]:
+        """The models, all of which must be LR encoders on a prior.
+
+        Raises:
+            InputError: One is not.
+        """
+        for r in self.resolvers:
+            if not isinstance(r, HVAEResolver):
+                raise InputError(f"{r.name} has no latent groups: name LR encoders on a prior")
+        return [r for r in self.resolvers if isinstance(r, HVAEResolver)]
+
     def calibration(
         self, samples: int = 19, temperature: float | None = None
     ) -> dict[str, Calibration]:
@@ -73,10 +86,10 @@ class Study:
 
     def consistency(self, draws: int = 64) -> None:
         """Write ``consistency.json`` and ``consistency.png``; ticks for every k and every scale."""
-        prior, factors = self.resolvers[0].prior, [1, *self.scales]
+        prior, factors = self.encoders[0].prior, [1, *self.scales]
         distances = expected_distance(prior, factors, draws, self.seed, self.tick)
         measured = {}
-        for r in self.resolvers:
+        for r in self.encoders:
             ce = measured_distance(r, self.selection.pairs(r.degradation), seed=self.seed)
             measured[r.scale] = (r.encoder.groups, ce)
             self.tick()
@@ -89,16 +102,16 @@ class Study:
 
     def rate(self) -> Rates:
         """Write ``rate.json`` and ``rate.png``."""
-        prior = self.resolvers[0].prior
+        prior = self.encoders[0].prior
         truths = self.selection.truths(prior.config.image_size)
-        result = rates(prior, self.resolvers, truths, self.seed)
+        result = rates(prior, self.encoders, truths, self.seed)
         self._json("rate", asdict(result))
         draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")
         return result
 
     def latents(self, samples: int = 4) -> None:
         """Write ``latents.png``."""
-        nested = nested_samples(self.resolvers[0].prior, samples, self.seed)
+        nested = nested_samples(self.encoders[0].prior, samples, self.seed)
         draw_nested(nested, self.out / "latents.png")
 
     def temperature(self, judges: Judges, samples: int = 4) -> list[Scores]:

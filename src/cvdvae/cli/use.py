@@ -73,6 +73,9 @@ def upscale(
             except CVDVAEError as error:
                 failures.append(str(error))
                 continue
+            if any(result.exploded):
+                count = f"{sum(result.exploded)} of {samples} samples"
+                notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
             for note in notes:
                 progress.console.print(f"{path}: {note}", style="yellow", markup=False)
             progress.console.print(_one_line(path, folder, result), markup=False, highlight=False)
@@ -133,7 +136,7 @@ def demo(
 @app.command()
 def models() -> None:
     """List the bundled models."""
-    from ..store import PriorRecord, bundled_names, find, read_record
+    from ..store import FlowRecord, PriorRecord, bundled_names, find, read_record
 
     table = Table()
     for title in ("model", "does", "takes", "gives", "weights"):
@@ -145,6 +148,10 @@ def models() -> None:
         if isinstance(record, PriorRecord):
             size = f"{record.model.image_size}×{record.model.image_size}"
             row = (name, "prior", "–", size, f"{megabytes:.1f} MB")
+        elif isinstance(record, FlowRecord):
+            lr, hr = record.model.lr_size, record.model.image_size
+            gives = f"{hr}×{hr} (×{record.model.scale})"
+            row = (name, "super-resolution, a flow", f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
         else:
             lr = record.model.lr_size
             prior = read_record(find(record.prior))

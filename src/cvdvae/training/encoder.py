@@ -28,7 +28,7 @@ from ..store import (
     load_weights,
     save_model,
 )
-from ..superres import SuperResolver
+from ..superres import HVAEResolver
 from .config import EncoderTraining
 from .module import Training
 
@@ -79,7 +79,7 @@ class EncoderModule(Training):
     def _picture(self, x: Tensor, y: Tensor) -> None:
         """Low-resolution images, bicubic, four samples of each, and the truth."""
         assert isinstance(self.best, LREncoder)
-        model = SuperResolver(self.prior, self.best, "in training")
+        model = HVAEResolver(self.prior, self.best, "in training")
         four = Sampling(samples=4)
         samples = torch.stack([torch.cat(list(model.draw(one, four))) for one in y], dim=1)
         size = (x.shape[2], x.shape[3])
