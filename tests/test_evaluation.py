@@ -3,7 +3,6 @@
 import csv
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from cvdvae.degradation import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.evaluate import Plan, Row, evaluate, read_records
 from cvdvae.evaluation.measure import Judges
-from cvdvae.evaluation.method import Bicubic, Contest, Custom, contest
+from cvdvae.evaluation.method import Bicubic, Contest, Custom, Models, contest
+from cvdvae.evaluation.selection import Selection
 from cvdvae.evaluation.table import COLUMNS, figures, name_of, write_tables
 from cvdvae.metrics.perceptual import BRISQUE
-
-Run = Callable[..., int]
 
 
 @pytest.fixture
@@ -35,9 +33,18 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plan(photos: Path, model_folder: Path) -> Plan:
-    models = str(model_folder).replace("-x4", "-x{scale}")
-    return Plan(str(photos), scales=(4,), models=models, temperatures=(0.5,), samples=3)
+def plan(photos: Path) -> Plan:
+    return Plan(Selection(photos), temperatures=(0.5,), samples=3)
+
+
+@pytest.fixture
+def models(model_folder: Path) -> Models:
+    return Models(str(model_folder).replace("-x4", "-x{scale}"))
+
+
+@pytest.fixture
+def contests(models: Models) -> list[Contest]:
+    return [contest(4, ["bicubic", "cvdvae"], models)]
 
 
 @pytest.fixture
@@ -45,12 +52,10 @@ def judges() -> Judges:
     return Judges(None, BRISQUE(), {"LPIPS": "not in this test"})
 
 
-def contests(plan: Plan) -> list[Contest]:
-    return [contest(scale, list(plan.methods), plan.models) for scale in plan.scales]
-
-
-def test_rows_columns_and_the_guarantee(plan: Plan, judges: Judges, tmp_path: Path) -> None:
-    records, failures = evaluate(plan, contests(plan), judges, tmp_path / "out")
+def test_rows_columns_and_the_guarantee(
+    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+) -> None:
+    records, failures = evaluate(plan, contests, judges, tmp_path / "out")
     assert not failures
     table = figures(records)
     assert [name_of(row) for row in table] == [
@@ -67,9 +72,9 @@ def test_rows_columns_and_the_guarantee(plan: Plan, judges: Judges, tmp_path: Pa
 
 
 def test_tables_say_what_is_missing_and_agree_with_each_other(
-    plan: Plan, judges: Judges, tmp_path: Path
+    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
 ) -> None:
-    records, _ = evaluate(plan, contests(plan), judges, tmp_path)
+    records, _ = evaluate(plan, contests, judges, tmp_path)
     write_tables(records, judges.missing, tmp_path)
     markdown = (tmp_path / "table.md").read_text()
     assert "LPIPS: not measured, because not in this test" in markdown
@@ -86,42 +91,55 @@ def test_tables_say_what_is_missing_and_agree_with_each_other(
 
 
 def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
-    plan: Plan, judges: Judges, tmp_path: Path
+    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
 ) -> None:
-    whole, _ = evaluate(plan, contests(plan), judges, tmp_path / "whole")
-    evaluate(plan, contests(plan), judges, tmp_path / "cut")
+    whole, _ = evaluate(plan, contests, judges, tmp_path / "whole")
+    evaluate(plan, contests, judges, tmp_path / "cut")
     file = tmp_path / "cut" / "records.jsonl"
     file.write_text(file.read_text()[:-900])
-    assert len(list(read_records(file))) < len(whole)
+    assert len(read_records(file)) < len(whole)
     calls: list[str] = []
-    continued, _ = evaluate(plan, contests(plan), judges, tmp_path / "cut", calls.append)
+    continued, _ = evaluate(plan, contests, judges, tmp_path / "cut", calls.append)
     assert len(calls) == 3
-    key = lambda record: (record[1], name_of(record[0]))  # noqa: E731
-    assert sorted(continued, key=key) == sorted(whole, key=key)
+    assert continued == whole
+    assert list(continued) == list(whole)
 
 
 def test_more_images_or_scales_may_be_added_but_no_other_plan(
-    plan: Plan, judges: Judges, tmp_path: Path
+    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
 ) -> None:
-    first, _ = evaluate(replace(plan, images=1), contests(plan), judges, tmp_path)
-    more, _ = evaluate(plan, contests(plan), judges, tmp_path)
+    one = replace(plan, selection=replace(plan.selection, count=1))
+    first, _ = evaluate(one, contests, judges, tmp_path)
+    more, _ = evaluate(plan, contests, judges, tmp_path)
     assert len(more) == 3 * len(first)
-    assert more[: len(first)] == first
+    assert all(more[key] == scores for key, scores in first.items())
     with pytest.raises(ConfigError, match="another seed"):
-        evaluate(replace(plan, seed=1), contests(plan), judges, tmp_path)
+        evaluate(replace(plan, seed=1), contests, judges, tmp_path)
+    others = [replace(contests[0], fingerprint="other weights")]
+    with pytest.raises(ConfigError, match="another model at x4"):
+        evaluate(plan, others, judges, tmp_path)
+    lines = (tmp_path / "records.jsonl").read_text().splitlines()
+    (tmp_path / "records.jsonl").write_text("\n".join([lines[0], "{", *lines[1:]]) + "\n")
+    with pytest.raises(ConfigError, match="line 2 of"):
+        evaluate(plan, contests, judges, tmp_path)
 
 
 def test_an_unreadable_image_among_others_is_reported(
-    plan: Plan, judges: Judges, photos: Path, tmp_path: Path
+    plan: Plan, contests: list[Contest], judges: Judges, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "1.png").write_text("no image")
-    records, failures = evaluate(plan, contests(plan), judges, tmp_path / "out")
-    assert {image for _, image, _ in records} == {"0.png", "2.png"}
-    (sentence,) = failures
+    records, failures = evaluate(plan, contests, judges, tmp_path / "out")
+    assert {image for _, image in records} == {"0.png", "2.png"}
+    (sentence,) = failures.values()
     assert "1.png is not an image" in sentence
+    Image.new("RGB", (15, 40)).save(photos / "1.png")
+    _, failures = evaluate(plan, contests, judges, tmp_path / "again")
+    assert "an enlarged image is none" in failures["1.png"]
 
 
-def test_anybodys_function_can_be_measured(plan: Plan, judges: Judges, tmp_path: Path) -> None:
+def test_anybodys_function_can_be_measured(
+    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+) -> None:
     def grey(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
         return torch.full((samples, 3, 16, 16), 0.5)
 
@@ -137,37 +155,52 @@ def test_anybodys_function_can_be_measured(plan: Plan, judges: Judges, tmp_path:
     bad = Contest(4, H, (Custom("broken", broken),))
     records, failures = evaluate(plan, [bad], judges, tmp_path / "b")
     assert not records
-    assert "broken ×4: 3 samples hold NaN" in failures[0]
+    assert "broken ×4: 3 samples hold NaN" in failures["0.png"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"start": 10}, "no image from number 10"),
-        ({"samples": 0}, "at least 1"),
-        ({"temperatures": (-1.0,)}, "temperature"),
-        ({"methods": ()}, "at least one"),
-    ],
-)
-def test_bad_plans_are_one_sentence(plan: Plan, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        replace(plan, **changes).paths()  # type: ignore[arg-type]
+def test_bad_plans_are_one_sentence(plan: Plan, contests: list[Contest], models: Models) -> None:
+    with pytest.raises(InputError, match="no image from number 10"):
+        replace(plan.selection, start=10).paths()
+    for field, value, words in [
+        ("samples", 0, "at least 1"),
+        ("seed", -1, "not negative"),
+        ("temperatures", (-1.0,), "temperature"),
+        ("temperatures", (0.8, 0.8), "named twice"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            replace(plan, **{field: value})
+    for field, value in (("count", 0), ("crop", -5)):
+        with pytest.raises(InputError, match="at least 1, and crop not negative"):
+            replace(plan.selection, **{field: value})
+    for names in ([], ["bicubic", "bicubic"], ["magic"]):
+        with pytest.raises(InputError, match="choose from bicubic, cvdvae, hcflow"):
+            contest(4, names, models)
+    with pytest.raises(InputError, match="enlarges by 4, not by 8"):
+        contest(8, ["cvdvae"], Models(models.cvdvae.replace("{scale}", "4")))
 
 
 def test_the_command(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: Path,
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {"LPIPS": "why"}))
-    arguments = ["evaluate", "--data", plan.data, "--models", plan.models, "--samples", "2"]
-    out = ["--scales", "4", "--temperatures", "0.8", "--out", str(tmp_path / "out")]
+    arguments = ["evaluate", "--data", str(photos), "--models", models.cvdvae, "--samples", "1"]
+    out = ["--scales", "4", "--temperatures", "0.1", "0.8", "--methods", "bicubic", "cvdvae",
+           "--out", str(tmp_path / "out")]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, *out])
     with pytest.raises(SystemExit, match="0"):
         main()
     printed = capsys.readouterr()
-    assert "3 images, 2 samples" in printed.out
+    assert "×4: 3 images, 1 samples" in printed.out
     assert "LPIPS is not measured: why" in printed.err
-    assert (tmp_path / "out" / "table.csv").exists()
+    text = (tmp_path / "out" / "table.txt").read_text()
+    assert "cvdvae τ=0.8, projected" in text
+    assert "cvdvae τ=0.1" in text
+    assert "they need two samples" in text
     monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, *out, "--methods", "magic"])
     with pytest.raises(SystemExit):
         main()
-    assert "choose from bicubic, cvdvae" in capsys.readouterr().err
+    assert "choose from bicubic, cvdvae, hcflow" in capsys.readouterr().err

@@ -280,6 +280,14 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
+def fingerprint(name: str) -> str:
+    """Digests of a model's own weights and of those of the prior that it stands on."""
+    folder = find(name)
+    record = read_record(folder)
+    prior = record.prior_digest if isinstance(record, SuperResolutionRecord) else ""
+    return f"{digest(folder)[:16]}{prior[:16]}"
+
+
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Read a folder's weights into `model`, strictly: every name and shape must agree.
 

@@ -376,3 +376,21 @@ def load(
     model = HVAEResolver(loaded.prior, loaded.encoder, name, loaded.recommended)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
+
+
+def load_at_scale(models: str, scale: int, device: str | torch.device = "cpu") -> SuperResolver:
+    """Load the model of a family that enlarges by `scale`.
+
+    Args:
+        models: Name, folder or Hub id, with ``{scale}`` where it stands.
+        scale: The factor.
+        device: Where to compute.
+
+    Raises:
+        InputError: The model has another scale.
+        WeightsError: There is no such model.
+    """
+    model = load(models.replace("{scale}", str(scale)), device)
+    if model.scale != scale:
+        raise InputError(f"the model {model.name} enlarges by {model.scale}, not by {scale}")
+    return model

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..evaluation.selection import Pair
+from ..evaluation.table import Figure, figure
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
 from ..sampling import Sampling
 from ..superres import SuperResolver
-from .images import Pair
 
 REGIONS = 3
 """Side of the grid of image regions whose coverage is reported."""
@@ -30,7 +31,8 @@ class Calibration:
         images: Number of images.
         crps: Continuous ranked probability score.
         energy_score: Energy score of whole images.
-        coverage: Observed coverage of the central intervals of the nominal `LEVELS`.
+        coverage: Observed coverage of the central intervals of the nominal `LEVELS`; None where
+            there are too few samples for a level.
         coverage_by_region: The same in a grid of regions, one grid for each level.
         rank_histogram: Frequency of every rank of the truth among the samples.
         nominal: Nominal coverages of the reliability diagram.
@@ -41,10 +43,10 @@ class Calibration:
 
     sampling: Sampling
     images: int
-    crps: float
-    energy_score: float
-    coverage: dict[str, float]
-    coverage_by_region: dict[str, list[list[float]]]
+    crps: Figure
+    energy_score: Figure
+    coverage: dict[str, float | None]
+    coverage_by_region: dict[str, list[list[float | None]]]
     rank_histogram: list[float]
     nominal: list[float]
     observed: list[float]
@@ -53,8 +55,9 @@ class Calibration:
 
     @property
     def miscalibration(self) -> float:
-        """Mean distance of the observed from the nominal coverage."""
-        return fmean(abs(o - n) for o, n in zip(self.observed, self.nominal, strict=True))
+        """Mean distance of the observed from the nominal coverage, without that of nothing."""
+        pairs = zip(self.observed[1:], self.nominal[1:], strict=True)
+        return fmean(abs(o - n) for o, n in pairs)
 
     @property
     def area_between(self) -> float:
@@ -108,12 +111,10 @@ def calibration(
     return Calibration(
         sampling=sampling,
         images=len(scores),
-        crps=fmean(s[0] for s in scores),
-        energy_score=fmean(s[1] for s in scores),
+        crps=figure(s[0] for s in scores),
+        energy_score=figure(s[1] for s in scores),
         coverage={f"{level:.0%}": ranks.coverage(level) for level in LEVELS},
-        coverage_by_region={
-            f"{level:.0%}": ranks.coverage_map(level, REGIONS).tolist() for level in LEVELS
-        },
+        coverage_by_region={f"{level:.0%}": ranks.coverage_map(level, REGIONS) for level in LEVELS},
         rank_histogram=ranks.histogram().tolist(),
         nominal=nominal.tolist(),
         observed=observed.tolist(),
@@ -124,7 +125,7 @@ def calibration(
 
 def fit(
     model: SuperResolver,
-    pairs: list[Pair],
+    pairs: Callable[[], Iterable[Pair]],
     sampling: Sampling,
     on_image: Callable[[], None] | None = None,
 ) -> tuple[Sampling, list[Calibration]]:
@@ -135,7 +136,7 @@ def fit(
 
     Args:
         model: The model.
-        pairs: Images to fit on, not those that will judge.
+        pairs: Gives the images to fit on, not those that will judge.
         sampling: Samples and seed; the temperature of the prior to begin with.
         on_image: Called after every image at every temperature.
 
@@ -145,9 +146,9 @@ def fit(
     tried: list[Calibration] = []
 
     def best_of(settings: list[Sampling]) -> Sampling:
-        fresh = [calibration(model, pairs, s, on_image) for s in settings]
+        fresh = [calibration(model, pairs(), s, on_image) for s in settings]
         tried.extend(fresh)
-        return min(fresh, key=lambda c: c.crps).sampling
+        return min(fresh, key=lambda c: c.crps.mean or 0.0).sampling
 
     chosen = best_of([sampling.at(sampling.temperature, t) for t in TEMPERATURES])
     chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in TEMPERATURES])

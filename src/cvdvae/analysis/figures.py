@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..evaluation.measure import Scores
+from ..evaluation.table import Figure
 from ..files import write_atomically
 from ..images import to_bytes
 from .calibration import Calibration
@@ -52,7 +53,7 @@ def draw_calibration(results: Mapping[str, Calibration], path: Path) -> Path:
 def draw_consistency(
     distances: Sequence[Sequence[float]],
     scales: Sequence[int],
-    measured: Mapping[int, tuple[int, float]],
+    measured: Mapping[int, tuple[int, Figure]],
     path: Path,
 ) -> Path:
     """``U_k^s`` over k, with ``CE(k)`` of trained encoders: scale → (k, CE)."""
@@ -62,7 +63,7 @@ def draw_consistency(
         if scale in measured:
             k, value = measured[scale]
             axes.axvline(k, color=line.get_color(), lw=0.6, ls=":")
-            axes.plot([k], [value], marker="*", ms=11, color=line.get_color(),
+            axes.plot([k], [value.mean], marker="*", ms=11, color=line.get_color(),
                       label=f"measured CE, ×{scale}", ls="")  # fmt: skip
     _label(axes, "expected low-resolution distance", "groups k that are given",
            "grey levels of 255")  # fmt: skip
@@ -87,11 +88,12 @@ def draw_temperature(temperatures: Sequence[float], scores: Sequence[Scores], pa
 def draw_rates(rates: Rates, resolutions: Sequence[int], path: Path) -> Path:
     """Bits/dim of every group, and the totals."""
     figure, ((axes, totals),) = _figure(2)
-    axes.bar(range(len(rates.groups)), rates.groups)
+    axes.bar(range(len(rates.groups)), [g.mean for g in rates.groups])
     axes.set_xticks(range(len(resolutions)), [str(r) for r in resolutions], fontsize=6)
     _label(axes, "KL of every group", "resolution of the group", "bits/dim")
     names = ["prior", *rates.conditional]
-    totals.bar(names, [rates.total, *rates.conditional.values()])
+    shown = [rates.total, *rates.conditional.values()]
+    totals.bar(names, [f.mean for f in shown], yerr=[f.standard_error or 0 for f in shown])
     totals.tick_params(axis="x", labelsize=6)
     _label(totals, "−log p(x), and −log p(x | y)", "", "bits/dim, bound")
     return _save(figure, path)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -10,11 +9,15 @@ from torch import Tensor
 
 from ..degradation import BicubicDownscaling, shrink_to_8_bits
 from ..errors import InputError
+from ..evaluation.selection import Pair
+from ..evaluation.table import Figure, figure
 from ..hvae import HVAE, SeededNoise, bits_per_dim
 from ..lr_encoder import lr_encoder_kl
 from ..sampling import Sampling
 from ..superres import HVAEResolver, SuperResolver
-from .images import Pair
+
+TOGETHER = 8
+"""Draws from the prior at once."""
 
 
 @torch.no_grad()
@@ -36,46 +39,56 @@ def expected_distance(
         scales: Factors s; 1 compares the images themselves.
         draws: Number of pairs.
         seed: Of the draws.
-        on_group: Called after every k.
+        on_group: Called after every k of every `TOGETHER` draws.
 
     Returns:
         For every scale, the distance for k = 0 … L.
     """
     size = prior.config.image_size
     operators = [BicubicDownscaling.of_scale((size, size), s) for s in scales]
-    _, latents = prior.decode([], draws, noise=SeededNoise(seed, range(draws)))
-    distances: list[list[float]] = [[] for _ in scales]
-    for k in range(prior.groups + 1):
-        one, other = (
-            prior.sample(
-                draws,
-                latents[:k],
-                noise=SeededNoise(seed, range(first, first + draws)),
-                mean=True,
+    totals = torch.zeros(len(scales), prior.groups + 1)
+    for first in range(0, draws, TOGETHER):
+        rows = range(first, min(first + TOGETHER, draws))
+        _, latents = prior.decode([], len(rows), noise=SeededNoise(seed, rows))
+        for k in range(prior.groups + 1):
+            one, other = (
+                prior.sample(
+                    len(rows),
+                    latents[:k],
+                    noise=SeededNoise(seed, [part * draws + row for row in rows]),
+                    mean=True,
+                ).cpu()
+                for part in (1, 2)
             )
-            for first in (draws, 2 * draws)
-        )
-        for row, H in zip(distances, operators, strict=True):
-            row.append(float(_distance(H.A(one), H.A(other)).mean()))
-        if on_group is not None:
-            on_group()
+            for i, H in enumerate(operators):
+                totals[i, k] += _distance(H.A(one), H.A(other)).sum()
+            if on_group is not None:
+                on_group()
+    distances: list[list[float]] = (totals / draws).tolist()
     return distances
 
 
 @torch.no_grad()
 def measured_distance(
-    model: SuperResolver, pairs: Iterable[Pair], samples: int = 4, seed: int = 0
-) -> float:
+    model: SuperResolver,
+    pairs: Iterable[Pair],
+    samples: int = 4,
+    seed: int = 0,
+    on_image: Callable[[], None] | None = None,
+) -> Figure:
     """``CE(k) = E ‖Hx − y‖₂ / √m`` of a trained LR encoder in grey levels of 255, not projected.
 
-    At temperature 1 throughout. With a perfect encoder on a perfect prior it is ``U_k^s``.
+    At temperature 1 throughout, with the standard error over images. With a perfect encoder on a
+    perfect prior it is ``U_k^s``.
     """
     values = []
     for number, (_, y) in enumerate(pairs):
         settings = Sampling(samples, temperature=1.0, seed=seed + number, consistent=False)
         x = torch.cat(list(model.draw(y, settings)))
         values.append(float(_distance(model.degradation.A(x), y).mean()))
-    return fmean(values)
+        if on_image is not None:
+            on_image()
+    return figure(values)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
@@ -131,7 +144,8 @@ def nested_samples(prior: HVAE, samples: int = 4, seed: int = 0) -> Nested:
         )
         for k in groups
     ]
-    return Nested(groups, prior.sample(latents=latents, mean=True)[0], torch.stack(drawn))
+    reference = prior.sample(latents=latents, mean=True)[0]
+    return Nested(groups, reference.cpu(), torch.stack(drawn).cpu())
 
 
 @dataclass(frozen=True)
@@ -142,20 +156,22 @@ class Rates:
         distortion: ``−log p(x|z)``.
         groups: The KL of every group from the prior.
         total: Negative ELBO of the prior.
-        total_error: Its standard error.
         conditional: The bound on ``−log p_SR(x|y)`` for every LR encoder, by name.
     """
 
-    distortion: float
-    groups: list[float]
-    total: float
-    total_error: float
-    conditional: dict[str, float]
+    distortion: Figure
+    groups: list[Figure]
+    total: Figure
+    conditional: dict[str, Figure]
 
 
 @torch.no_grad()
 def rates(
-    prior: HVAE, models: Sequence[HVAEResolver], images: Iterable[Tensor], seed: int = 0
+    prior: HVAE,
+    models: Sequence[HVAEResolver],
+    images: Iterable[Tensor],
+    seed: int = 0,
+    on_image: Callable[[], None] | None = None,
 ) -> Rates:
     """Bits/dim of the prior by group, and of every LR encoder given y.
 
@@ -167,27 +183,27 @@ def rates(
         models: LR encoders on it.
         images: True images, ``(3, H, W)``, in [0, 1].
         seed: Of the draws z ~ q(z|x).
+        on_image: Called after every image.
     """
-    distortions, kls = [], []
+    distortions: list[float] = []
+    kls: list[list[float]] = []
     conditional: dict[str, list[float]] = {model.name: [] for model in models}
     for number, image in enumerate(images):
-        x = image[None]
+        x = image[None].to(prior.gain.device)
         elbo = prior.elbo(x, SeededNoise(seed, [number]))
-        distortions.append(bits_per_dim(-elbo.log_likelihood, elbo.dims))
-        kls.append(elbo.kl_bits_per_dim)
+        distortions.append(float(bits_per_dim(-elbo.log_likelihood, elbo.dims)))
+        kls.append(elbo.kl_bits_per_dim[0].tolist())
         for model in models:
             y = shrink_to_8_bits(x, model.degradation)
             given = lr_encoder_kl(prior, model.encoder, x, y, SeededNoise(seed, [number])).sum()
             rest = elbo.kl[0, model.encoder.groups :].sum()
             nats = given + rest - elbo.log_likelihood[0]
             conditional[model.name].append(float(bits_per_dim(nats, elbo.dims)))
-    distortion, kl = torch.cat(distortions), torch.cat(kls)
-    total = distortion + kl.sum(1)
-    error = float(total.std() / len(total) ** 0.5) if len(total) > 1 else float("nan")
+        if on_image is not None:
+            on_image()
     return Rates(
-        float(distortion.mean()),
-        kl.mean(0).tolist(),
-        float(total.mean()),
-        error,
-        {name: fmean(values) for name, values in conditional.items()},
+        figure(distortions),
+        [figure(group) for group in zip(*kls, strict=True)],
+        figure(d + sum(kl) for d, kl in zip(distortions, kls, strict=True)),
+        {name: figure(values) for name, values in conditional.items()},
     )

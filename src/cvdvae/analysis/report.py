@@ -5,8 +5,8 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluation.evaluate import Record
-from ..evaluation.table import as_rows
+from ..evaluation.evaluate import Records
+from ..evaluation.table import Column, by_scale, images_of
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..result import DISCLAIMER
@@ -22,6 +22,8 @@ th, td { padding: 3px 8px; text-align: right; border-bottom: 1px solid #ddd; whi
 th:first-child, td:first-child { text-align: left; }
 img { max-width: 100%; } p.note { color: #55555f; font-size: 13.5px; }
 """
+
+THOUSANDTHS, BITS = Column("", "", 1e3, 1), Column("", "", digits=3)
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,13 @@ class Section:
     pictures: tuple[Path, ...] = ()
 
 
-def tables(records: list[Record]) -> list[Section]:
+def tables(records: Records) -> list[Section]:
     """Sections of `cvdvae evaluate`, one for each scale."""
-    sections = []
-    for scale in dict.fromkeys(row.scale for row, _, _ in records):
-        part = [record for record in records if record[0].scale == scale]
-        images = len({image for _, image, _ in part})
-        # Measures downwards: there are more of them than methods.
-        rows = [list(cells) for cells in zip(*as_rows(part), strict=True)]
-        text = f"Mean and standard error over {images} images. Projected: onto Hx = y in [0, 1]."
-        sections.append(Section(f"×{scale}", text, rows))
-    return sections
+    text = (
+        f"Mean and standard error over {images_of(records)} images. Projected: onto Hx = y in "
+        "[0, 1]. The LR encoder's own temperature is 1."
+    )
+    return [Section(f"×{scale}", text, rows) for scale, rows in by_scale(records).items()]
 
 
 def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
@@ -61,9 +59,9 @@ def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
     lines = [
         [
             f"{name}, τ = {c.sampling.temperature:g} / {c.sampling.encoder_temperature:g}",
-            *(f"{v:.0%}" for v in c.coverage.values()),
-            f"{c.crps * 1e3:.1f}",
-            f"{c.energy_score * 1e3:.1f}",
+            *("–" if v is None else f"{v:.0%}" for v in c.coverage.values()),
+            c.crps.show(THOUSANDTHS),
+            c.energy_score.show(THOUSANDTHS),
             f"{c.area_between:.3f}",
         ]
         for name, c in results.items()
@@ -76,6 +74,8 @@ def verdict(results: dict[str, Calibration]) -> str:
     sentences = []
     for name, c in results.items():
         nominal, observed = LEVELS[1], c.coverage[f"{LEVELS[1]:.0%}"]
+        if observed is None:
+            continue
         if abs(observed - nominal) < 0.03:
             judged = "are well calibrated"
         elif observed < nominal:
@@ -91,11 +91,10 @@ def verdict(results: dict[str, Calibration]) -> str:
 
 def rate_rows(rates: Rates) -> list[list[str]]:
     """The table of rates."""
-    total = f"{rates.total:.3f} ± {rates.total_error:.3f}"
     return [
         ["", "bits/dim"],
-        ["prior, −log p(x)", total],
-        *([f"{name}, −log p(x|y)", f"{v:.3f}"] for name, v in rates.conditional.items()),
+        ["prior, −log p(x)", rates.total.show(BITS)],
+        *([f"{name}, −log p(x|y)", f.show(BITS)] for name, f in rates.conditional.items()),
     ]
 
 

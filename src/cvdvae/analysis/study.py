@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import torch
 
 from ..errors import InputError
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges, Scores
-from ..evaluation.method import contest
+from ..evaluation.method import Models, contest
+from ..evaluation.selection import Failures, Selection
 from ..evaluation.table import write_tables
 from ..files import write_text
 from ..images import save_png
-from ..superres import HVAEResolver, SuperResolver, load
+from ..superres import HVAEResolver, SuperResolver, load, load_at_scale
 from .calibration import Calibration, calibration
 from .figures import (
     draw_calibration,
@@ -22,7 +25,6 @@ from .figures import (
     draw_rates,
     draw_temperature,
 )
-from .images import Selection
 from .latents import Rates, expected_distance, measured_distance, nested_samples, rates
 from .report import Section, calibration_rows, rate_rows, tables, verdict
 from .temperature import TEMPERATURES, picture, sweep
@@ -39,7 +41,8 @@ class Study:
         models: Name or folder of the models, with ``{scale}``.
         seed: Of all draws.
         device: Where to compute.
-        tick: Called now and then, for a progress bar.
+        tick: Called after every image of every model, for a progress bar.
+        failures: A sentence on every image that could not be used, as they come up.
     """
 
     out: Path
@@ -49,23 +52,34 @@ class Study:
     seed: int = 0
     device: str = "cpu"
     tick: Callable[[], None] = lambda: None
+    failures: Failures = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"the seed must not be negative, but is {self.seed}")
 
     @cached_property
     def resolvers(self) -> list[SuperResolver]:
-        """The models, one for each scale."""
-        return [load(self.models.format(scale=scale), self.device) for scale in self.scales]
+        """The models, one for each scale; the one that `models` names where there is no scale."""
+        if not self.scales:
+            return [load(self.models, self.device)]
+        return [load_at_scale(self.models, scale, self.device) for scale in self.scales]
 
     @property
     def encoders(self) -> list[HVAEResolver]:
-        """The models, all of which must be LR encoders on a prior.
+        """The models, all of which must be LR encoders on the same prior.
 
         Raises:
             InputError: One is not.
         """
-        for r in self.resolvers:
-            if not isinstance(r, HVAEResolver):
-                raise InputError(f"{r.name} has no latent groups: name LR encoders on a prior")
-        return [r for r in self.resolvers if isinstance(r, HVAEResolver)]
+        encoders = [r for r in self.resolvers if isinstance(r, HVAEResolver)]
+        if len(encoders) < len(self.resolvers):
+            raise InputError(f"{self.models} has no latent groups: name LR encoders on a prior")
+        first = encoders[0].prior
+        for r in encoders:
+            if not torch.equal(r.prior.out_conv.weight, first.out_conv.weight):
+                raise InputError(f"{r.name} stands on another prior than {encoders[0].name}")
+        return encoders
 
     def calibration(
         self, samples: int = 19, temperature: float | None = None
@@ -74,7 +88,7 @@ class Study:
         results = {
             r.name: calibration(
                 r,
-                self.selection.pairs(r.degradation),
+                self.selection.pairs(r.degradation, self.failures),
                 r.sampling(samples, temperature, self.seed),
                 self.tick,
             )
@@ -90,12 +104,12 @@ class Study:
         distances = expected_distance(prior, factors, draws, self.seed, self.tick)
         measured = {}
         for r in self.encoders:
-            ce = measured_distance(r, self.selection.pairs(r.degradation), seed=self.seed)
+            pairs = self.selection.pairs(r.degradation, self.failures)
+            ce = measured_distance(r, pairs, seed=self.seed, on_image=self.tick)
             measured[r.scale] = (r.encoder.groups, ce)
-            self.tick()
         content = {
             "U": {f"x{s}": row for s, row in zip(factors, distances, strict=True)},
-            "CE": {f"x{s}": {"k": k, "value": v} for s, (k, v) in measured.items()},
+            "CE": {f"x{s}": {"k": k, **asdict(v)} for s, (k, v) in measured.items()},
         }
         self._json("consistency", content)
         draw_consistency(distances, factors, measured, self.out / "consistency.png")
@@ -103,8 +117,8 @@ class Study:
     def rate(self) -> Rates:
         """Write ``rate.json`` and ``rate.png``."""
         prior = self.encoders[0].prior
-        truths = self.selection.truths(prior.config.image_size)
-        result = rates(prior, self.encoders, truths, self.seed)
+        truths = self.selection.truths(prior.config.image_size, self.failures)
+        result = rates(prior, self.encoders, truths, self.seed, self.tick)
         self._json("rate", asdict(result))
         draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")
         return result
@@ -120,7 +134,7 @@ class Study:
         For the first scale's model; ticks for every image.
         """
         model = self.resolvers[0]
-        pairs = self.selection.pairs(model.degradation)
+        pairs = self.selection.pairs(model.degradation, self.failures)
         scores = sweep(model, pairs, judges, samples, self.seed, on_image=self.tick)
         self._json("temperature", dict(zip(map(str, TEMPERATURES), scores, strict=True)))
         draw_temperature(TEMPERATURES, scores, self.out / "temperature.png")
@@ -128,20 +142,19 @@ class Study:
         return scores
 
     def _json(self, name: str, content: object) -> None:
-        write_text(self.out / f"{name}.json", json.dumps(content, indent=2) + "\n")
+        write_text(self.out / f"{name}.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def report_sections(
-    study: Study, plan: Plan, alexnet: Path | None
-) -> tuple[list[Section], list[str]]:
-    """Everything, in the order of the page, and a sentence on every image that could not be used.
-
-    Ticks for every image: once at every scale for the tables, once at every scale for calibration,
-    and once for the temperatures.
-    """
+    study: Study, plan: Plan, methods: tuple[str, ...], alexnet: Path | None
+) -> list[Section]:
+    """Everything, in the order of the page; images that cannot be used go to `study.failures`."""
     judges = Judges.summon(alexnet)
-    contests = [contest(s, list(plan.methods), plan.models, study.device) for s in plan.scales]
+    contests = [
+        contest(scale, methods, Models(study.models), study.device) for scale in study.scales
+    ]
     records, failures = evaluate(plan, contests, judges, study.out, lambda _: study.tick())
+    study.failures.update(failures)
     write_tables(records, judges.missing, study.out)
     calibrations = study.calibration()
     study.temperature(judges)
@@ -184,6 +197,11 @@ def report_sections(
             [],
             (out / "latents.png",),
         ),
-        Section("Rates", "Upper bounds, of the truth.", rate_rows(found), (out / "rate.png",)),
+        Section(
+            "Rates",
+            f"Upper bounds of the truth, in {study.encoders[0].prior.config.bits}-bit images.",
+            rate_rows(found),
+            (out / "rate.png",),
+        ),
     ]
-    return sections, failures
+    return sections

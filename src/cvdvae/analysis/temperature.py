@@ -8,13 +8,13 @@ from PIL import Image
 
 from ..demo import demo_photo
 from ..evaluation.measure import Judges, Scores, finish, measure
+from ..evaluation.selection import Pair
 from ..images import to_pil
 from ..picture import labelled_sheet
 from ..result import DISCLAIMER
 from ..sampling import Sampling
 from ..simulation import simulate
 from ..superres import SuperResolver
-from .images import Pair
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -22,10 +22,32 @@ app.add_typer(train.train_app, name="train")
 app.add_typer(measure.app)
 
 
+REPEATED = ("--scales", "--temperatures", "--methods")
+"""Options that take several values in a row, as in ``--scales 4 8 16``."""
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """Name a repeated option before each of its values, as typer wants it.
+
+    Example:
+        >>> spread(["--scales", "4", "8", "--out", "x"])
+        ['--scales', '4', '--scales', '8', '--out', 'x']
+    """
+    result: list[str] = []
+    option = None
+    for i, argument in enumerate(arguments):
+        if argument.startswith("-") and not argument[1:2].isdigit():
+            option = argument if argument in REPEATED else None
+        elif option and arguments[i - 1] != option:
+            result.append(option)
+        result.append(argument)
+    return result
+
+
 def main() -> None:
     """Entry point of the `cvdvae` command: errors that a user can mend are one sentence."""
     try:
-        app()
+        app(spread(sys.argv[1:]))
     except (CVDVAEError, OSError) as error:
         complain(str(error))
         sys.exit(1)

@@ -21,8 +21,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..analysis.images import Selection
     from ..analysis.study import Study
+    from ..evaluation.selection import Selection
 
 app = typer.Typer()
 analyze_app = typer.Typer(
@@ -43,7 +43,7 @@ AlexNet = Annotated[
 ]
 Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
 Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
-SCALES, MODELS = [4, 8, 16], "celeba64-x{scale}"
+SCALES, MODELS, FLOWS = [4, 8, 16], "celeba64-x{scale}", "celeba64-hcflow-x{scale}"
 METHODS, TEMPERATURES = ["bicubic", "cvdvae"], [0.1, 0.8]
 
 
@@ -53,8 +53,9 @@ def evaluate(
     out_folder: Out,
     scales: Scales = SCALES,
     temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
-    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = METHODS,
+    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
     models: Models = MODELS,
+    flows: Annotated[str, typer.Option(help="The same for the method hcflow.")] = FLOWS,
     samples: Samples = 8,
     seed: Seed = 0,
     start: Start = 0,
@@ -68,17 +69,16 @@ def evaluate(
     from ..evaluation.evaluate import Plan
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
-    from ..evaluation.method import contest
-    from ..evaluation.table import as_rich, write_tables
+    from ..evaluation.method import Models, contest
+    from ..evaluation.selection import Selection
+    from ..evaluation.table import as_rich, by_scale, images_of, write_tables
 
-    plan = Plan(
-        str(data), tuple(scales), tuple(methods), models, tuple(temperatures), samples, seed,
-        start, images, crop,
-    )  # fmt: skip
+    plan = Plan(Selection(data, start, images, crop), tuple(temperatures), samples, seed)
     judges = Judges.summon(lpips)
-    contests = [contest(scale, methods, models, device) for scale in scales]
+    places = Models(models, flows)
+    contests = [contest(scale, methods, places, device) for scale in scales]
     with progress_bar() as progress:
-        task = progress.add_task("measuring", total=len(plan.paths()) * len(scales))
+        task = progress.add_task("measuring", total=len(plan.selection) * len(scales))
 
         def advance(name: str) -> None:
             progress.update(task, description=name, advance=1)
@@ -86,15 +86,13 @@ def evaluate(
         records, failures = run(plan, contests, judges, out_folder, advance)
     if records:
         write_tables(records, judges.missing, out_folder)
-        faces = len({image for _, image, _ in records})
-        out.print(as_rich(records, f"{faces} images, {samples} samples: mean ± standard error"))
+        for scale, rows in by_scale(records).items():
+            what = f"×{scale}: {images_of(records)} images, {samples} samples"
+            out.print(as_rich(rows, f"{what}, mean ± standard error"))
         out.print(f"The tables are in {out_folder}", markup=False, highlight=False)
     for column, why in judges.missing.items():
         complain(f"{column} is not measured: {why}")
-    for failure in failures:
-        complain(failure)
-    if failures:
-        raise typer.Exit(1)
+    _end(failures)
 
 
 @analyze_app.command("calibration")
@@ -113,12 +111,12 @@ def analyze_calibration(
 ) -> None:
     """Reliability, ranks of the truth, and whether the std map predicts the error."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.images import Selection
     from ..analysis.report import calibration_rows, verdict
+    from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
     with _study(
-        out_folder, selection, scales, models, seed, device, len(scales) * selection.count_images()
+        out_folder, selection, scales, models, seed, device, len(scales) * len(selection)
     ) as study:
         results = study.calibration(samples, temperature)
     header, *lines = calibration_rows(results)
@@ -145,25 +143,30 @@ def calibrate(
     """Find the temperatures with the best scores on validation images."""
     from ..analysis.calibration import TEMPERATURES as TRIED
     from ..analysis.calibration import fit
-    from ..analysis.images import Selection
+    from ..evaluation.selection import Selection
     from ..store import Recommended, recommend
     from ..superres import load
 
     resolver = load(model, device)
     selection = Selection(data, start, images, crop)
-    pairs = list(selection.pairs(resolver.degradation))
+    failures: dict[str, str] = {}
     with progress_bar() as progress:
-        task = progress.add_task("drawing", total=2 * len(TRIED) * len(pairs))
+        task = progress.add_task("drawing", total=2 * len(TRIED) * len(selection))
         start_at = resolver.sampling(samples, 0.8, seed, 1.0)
-        best, tried = fit(resolver, pairs, start_at, lambda: progress.advance(task))
-    table = Table(title=f"{model} on {len(pairs)} images")
+        best, tried = fit(
+            resolver,
+            lambda: selection.pairs(resolver.degradation, failures),
+            start_at,
+            lambda: progress.advance(task),
+        )
+    table = Table(title=f"{model} on {tried[0].images} images")
     for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
     for c in tried:
         table.add_row(
             f"{c.sampling.temperature:g}",
             f"{c.sampling.encoder_temperature:g}",
-            f"{c.crps * 1e3:.2f}",
+            f"{(c.crps.mean or 0) * 1e3:.2f}",
             f"{c.miscalibration:.1%}",
             style="bold" if c.sampling == best else None,
         )
@@ -171,6 +174,9 @@ def calibrate(
     if save:
         path = recommend(model, Recommended(best.temperature, best.encoder_temperature))
         out.print(f"Stored in {path}", markup=False, highlight=False)
+    if {best.temperature, best.encoder_temperature} & {TRIED[0], TRIED[-1]}:
+        out.print("The best value lies at the edge of what was tried.", highlight=False)
+    _end(failures)
 
 
 @analyze_app.command("temperature")
@@ -188,13 +194,12 @@ def analyze_temperature(
 ) -> None:
     """Realism, diversity and consistency from temperature 0 to 1, as curves and as a picture."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.images import Selection
     from ..evaluation.measure import Judges
+    from ..evaluation.selection import Selection
 
     judges = Judges.summon(lpips)
     selection = Selection(data, start, images, crop)
-    total = selection.count_images()
-    with _study(out_folder, selection, [1], model, seed, device, total) as study:
+    with _study(out_folder, selection, [], model, seed, device, len(selection)) as study:
         study.temperature(judges, samples)
     for column, why in judges.missing.items():
         complain(f"{column} is not measured: {why}")
@@ -216,7 +221,7 @@ def analyze_consistency(
 ) -> None:
     """Expected low-resolution distance of samples that share k groups, and the encoders' own."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.images import Selection
+    from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
     with _study(out_folder, selection, scales, models, seed, device) as study:
@@ -233,9 +238,9 @@ def analyze_latents(
 ) -> None:
     """Keep the first k groups of a generated image and draw the rest, for growing k."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.images import Selection
+    from ..evaluation.selection import Selection
 
-    with _study(out_folder, Selection(Path()), [1], model, seed, "cpu") as study:
+    with _study(out_folder, Selection(Path()), [], model, seed, "cpu") as study:
         study.latents(samples)
     _say_where(out_folder, "latents")
 
@@ -254,8 +259,8 @@ def analyze_rate(
 ) -> None:
     """Bits/dim of every group of the prior, and of the truth given its low-resolution image."""
     need("matplotlib", "analysis", "eval")
-    from ..analysis.images import Selection
     from ..analysis.report import rate_rows
+    from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
     with _study(out_folder, selection, scales, models, seed, device) as study:
@@ -273,7 +278,7 @@ def report(
     out_folder: Out,
     scales: Scales = SCALES,
     models: Models = MODELS,
-    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae.")] = METHODS,
+    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
     temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
     samples: Samples = 8,
     seed: Seed = 0,
@@ -285,27 +290,20 @@ def report(
 ) -> None:
     """Everything that `evaluate` and `analyze` find, on one page: OUT/report.html."""
     need("matplotlib", "the report", "eval")
-    from ..analysis.images import Selection
     from ..analysis.report import write_page
     from ..analysis.study import report_sections
     from ..evaluation.evaluate import Plan
+    from ..evaluation.selection import Selection
 
-    plan = Plan(
-        str(data), tuple(scales), tuple(methods), models, tuple(temperatures), samples, seed,
-        start, images, crop,
-    )  # fmt: skip
     selection = Selection(data, start, images, crop)
-    n = selection.count_images()
+    plan = Plan(selection, tuple(temperatures), samples, seed)
+    n = len(selection)
     with _study(
-        out_folder, selection, scales, models, seed, device, n * (2 * len(scales) + 1)
+        out_folder, selection, scales, models, seed, device, n * (3 * len(scales) + 2)
     ) as study:
-        sections, failures = report_sections(study, plan, lpips)
-    write_page(out_folder / "report.html", f"{models} on {n} images", sections)
-    for failure in failures:
-        complain(failure)
+        sections = report_sections(study, plan, tuple(methods), lpips)
+        write_page(out_folder / "report.html", f"{models} on {n} images", sections)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
-    if failures:
-        raise typer.Exit(1)
 
 
 @contextmanager
@@ -325,10 +323,21 @@ def _study(
     check_writable(out_folder)
     with progress_bar() as progress:
         task = progress.add_task("drawing", total=total)
-        yield Study(
+        study = Study(
             out_folder, selection, tuple(scales), models, seed, device,
             tick=lambda: progress.advance(task),
         )  # fmt: skip
+        yield study
+    for sentence in study.failures.values():
+        complain(sentence)
+
+
+def _end(failures: dict[str, str]) -> None:
+    """Say which images could not be used, and exit with 1 if there are any."""
+    for sentence in failures.values():
+        complain(sentence)
+    if failures:
+        raise typer.Exit(1)
 
 
 def _say_where(folder: Path, name: str) -> None:

@@ -1,6 +1,6 @@
 """What is compared: anything that turns a low-resolution image into samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ..degradation import BicubicDownscaling, upscale_bicubic
 from ..errors import InputError
-from ..superres import SuperResolver, load
+from ..sampling import Sampling
+from ..store import fingerprint
+from ..superres import SuperResolver, load_at_scale
 
 
 class Method(Protocol):
@@ -52,15 +54,15 @@ class Bicubic:
 
 @dataclass(frozen=True)
 class Resolver:
-    """A prior with an LR encoder."""
+    """A model of this package; an LR encoder's own temperature is 1, as published."""
 
     model: SuperResolver
-    name: str = "cvdvae"
+    name: str
     stochastic: bool = True
 
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
-        sampling = self.model.sampling(samples, temperature, seed, consistent=False)
+        sampling = Sampling(samples, temperature, seed, consistent=False)
         return torch.cat(list(self.model.draw(y, sampling)))
 
 
@@ -79,38 +81,69 @@ class Custom:
 
 @dataclass(frozen=True)
 class Contest:
-    """The methods that meet at one scale, and the degradation that they undo."""
+    """The methods that meet at one scale, and the degradation that they undo.
+
+    Attributes:
+        scale: The factor.
+        degradation: H.
+        methods: The methods.
+        fingerprint: Tells the models' weights from others, so that their results do not mix.
+    """
 
     scale: int
     degradation: BicubicDownscaling
     methods: tuple[Method, ...]
+    fingerprint: str = ""
 
 
-NAMES = ("bicubic", "cvdvae")
+NAMES = ("bicubic", "cvdvae", "hcflow")
 """The methods that come with the package."""
 
 
-def contest(scale: int, names: list[str], models: str, device: str = "cpu") -> Contest:
+@dataclass(frozen=True)
+class Models:
+    """Where the models are: names, folders or Hub ids, with ``{scale}`` where it stands.
+
+    Attributes:
+        cvdvae: LR encoders.
+        hcflow: Flows.
+    """
+
+    cvdvae: str = "celeba64-x{scale}"
+    hcflow: str = "celeba64-hcflow-x{scale}"
+
+
+def contest(scale: int, names: Sequence[str], models: Models, device: str = "cpu") -> Contest:
     """Load the named methods at one scale.
 
     Args:
         scale: The factor, such as 8.
         names: Of `NAMES`.
-        models: Name or folder of the models, with ``{scale}`` where it stands.
+        models: Where the models are; bicubic enlarges to the size of cvdvae's.
         device: Where to compute.
 
     Raises:
-        InputError: A name is unknown, or the model has another scale.
+        InputError: A name is unknown or named twice, or the model has another scale.
         WeightsError: There is no such model.
     """
     unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        raise InputError(f"unknown method '{unknown[0]}': choose from {', '.join(NAMES)}")
-    model = load(models.format(scale=scale), device)
-    if model.scale != scale:
-        raise InputError(f"the model {model.name} enlarges by {model.scale}, not by {scale}")
-    made: dict[str, Method] = {
-        "bicubic": Bicubic(model.degradation.hr_size),
-        "cvdvae": Resolver(model),
-    }
-    return Contest(scale, model.degradation, tuple(made[name] for name in names))
+    if unknown or not names or len(set(names)) < len(names):
+        wrong = f"unknown method '{unknown[0]}'" if unknown else "no method, or one twice"
+        raise InputError(f"{wrong}: choose from {', '.join(NAMES)}")
+    made: list[Method] = []
+    prints: list[str] = []
+    needed = {name: name for name in names if name != "bicubic"} or {"bicubic": "cvdvae"}
+    loaded = {}
+    for name, kind in needed.items():
+        pattern = getattr(models, kind)
+        loaded[name] = load_at_scale(pattern, scale, device)
+        prints.append(fingerprint(pattern.replace("{scale}", str(scale))))
+    degradation = next(iter(loaded.values())).degradation
+    for name in names:
+        if name == "bicubic":
+            made.append(Bicubic(degradation.hr_size))
+        elif loaded[name].degradation.hr_size != degradation.hr_size:
+            raise InputError(f"the models at ×{scale} give images of different sizes")
+        else:
+            made.append(Resolver(loaded[name], name))
+    return Contest(scale, degradation, tuple(made), " ".join(prints))

@@ -4,14 +4,17 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from rich.console import Console
 from rich.table import Table
 
 from ..files import write_text
-from .evaluate import Record, Row
+from .evaluate import Records, Row
+from .measure import Scores
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,24 @@ class Figure:
         return f"{mean} ± {self.standard_error * column.factor:.{column.digits}f}"
 
 
-def figures(records: list[Record]) -> dict[Row, dict[str, Figure]]:
-    """Mean and standard error over images, for every row in the order of the records."""
-    table: dict[Row, dict[str, Figure]] = {}
-    for row in dict.fromkeys(row for row, _, _ in records):
-        scores = [s for r, _, s in records if r == row]
-        table[row] = {c.key: _figure(c.key, [s.get(c.key) for s in scores]) for c in COLUMNS}
-    return table
-
-
-def _figure(key: str, values: list[float | None]) -> Figure:
+def figure(values: Iterable[float | None]) -> Figure:
+    """Mean and standard error of the values that are known."""
     known = [v for v in values if v is not None]
     if not known:
         return Figure(None, None)
-    if key == "lr_psnr_worst":
-        return Figure(min(known), None)
     error = stdev(known) / math.sqrt(len(known)) if len(known) > 1 else None
     return Figure(fmean(known), error)
+
+
+def figures(records: Records) -> dict[Row, dict[str, Figure]]:
+    """Mean and standard error over images, for every row in the order of the records."""
+    collected: dict[Row, list[Scores]] = {}
+    for (row, _), scores in records.items():
+        collected.setdefault(row, []).append(scores)
+    return {
+        row: {c.key: figure(s.get(c.key) for s in scores) for c in COLUMNS}
+        for row, scores in collected.items()
+    }
 
 
 def name_of(row: Row) -> str:
@@ -93,7 +97,7 @@ def name_of(row: Row) -> str:
     return f"×{row.scale} {row.method}{temperature}{', projected' if row.projected else ''}"
 
 
-def as_rows(records: list[Record]) -> list[list[str]]:
+def as_rows(records: Records) -> list[list[str]]:
     """Header and lines, with columns that hold nothing left out."""
     table = figures(records)
     shown = [c for c in COLUMNS if any(row[c.key].mean is not None for row in table.values())]
@@ -101,26 +105,50 @@ def as_rows(records: list[Record]) -> list[list[str]]:
     return [header, *([name_of(r), *(f[c.key].show(c) for c in shown)] for r, f in table.items())]
 
 
-def as_rich(records: list[Record], title: str) -> Table:
-    """For the terminal: measures downwards, since there are many."""
-    rows = as_rows(records)
+def by_scale(records: Records) -> dict[int, list[list[str]]]:
+    """For every scale a table with the measures downwards, since there are more of them."""
+    scales = dict.fromkeys(row.scale for row, _ in records)
+    parts = {s: {k: v for k, v in records.items() if k[0].scale == s} for s in scales}
+    return {
+        scale: [list(cells) for cells in zip(*as_rows(part), strict=True)]
+        for scale, part in parts.items()
+    }
+
+
+def images_of(records: Records) -> int:
+    """How many images they are about."""
+    return len({image for _, image in records})
+
+
+def as_rich(rows: list[list[str]], title: str) -> Table:
+    """One of those tables for the terminal."""
+    header, *lines = rows
     table = Table(title=title)
-    for line in rows:
-        table.add_column(line[0], justify="right" if line[0] else "left")
-    for cells in list(zip(*rows, strict=True))[1:]:
-        table.add_row(*cells)
+    for cell in header:
+        table.add_column(cell, justify="right" if cell else "left")
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
-def as_markdown(records: list[Record]) -> str:
+def as_text(records: Records) -> str:
+    """All of them as plain text."""
+    console = Console(file=io.StringIO(), width=160)
+    for scale, rows in by_scale(records).items():
+        console.print(as_rich(rows, f"×{scale}, {images_of(records)} images"))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def as_markdown(records: Records) -> str:
     """A table for a README."""
     header, *lines = as_rows(records)
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
 
 
-def write_tables(records: list[Record], missing: dict[str, str], out: Path) -> None:
-    """Write ``table.md``, ``table.csv`` and ``table.json``.
+def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
+    """Write ``table.txt``, ``table.md``, ``table.csv`` and ``table.json``.
 
     Raises:
         OutputError: `out` cannot be written.
@@ -128,6 +156,9 @@ def write_tables(records: list[Record], missing: dict[str, str], out: Path) -> N
     notes = "".join(
         f"\n{column}: not measured, because {why}.\n" for column, why in missing.items()
     )
+    if all(f["crps"].mean is None for f in figures(records).values()):
+        notes += "\nDiversity and proper scores: not measured, because they need two samples.\n"
+    write_text(out / "table.txt", as_text(records) + notes)
     write_text(out / "table.md", as_markdown(records) + notes)
     table = figures(records)
     text = io.StringIO()
@@ -139,9 +170,8 @@ def write_tables(records: list[Record], missing: dict[str, str], out: Path) -> N
         values = [v for k in keys for v in (cells[k].mean, cells[k].standard_error)]
         writer.writerow([*asdict(row).values(), *("" if v is None else v for v in values)])
     write_text(out / "table.csv", text.getvalue())
-    images = len({image for _, image, _ in records})
     content = {
-        "images": images,
+        "images": images_of(records),
         "missing": missing,
         "rows": [
             {**asdict(row), **{k: asdict(f) for k, f in cells.items()}}

@@ -74,30 +74,37 @@ class Ranks:
         """Nominal and observed coverage of the central intervals between order statistics."""
         return _reliability(self.histogram())
 
-    def coverage(self, level: float) -> float:
-        """Observed coverage of the central interval of a nominal level."""
+    def coverage(self, level: float) -> float | None:
+        """Observed coverage of the central interval of a nominal level, between those at hand.
+
+        None beyond the widest interval that N samples have, ``(N − 1) / (N + 1)``.
+        """
         return _at(level, *self.reliability())
 
-    def coverage_map(self, level: float, cells: int) -> Tensor:
+    def coverage_map(self, level: float, cells: int) -> list[list[float | None]]:
         """Observed coverage in a grid of ``cells × cells`` regions."""
         rows = self.counts.tensor_split(cells, dim=1)
         grid = [[part.sum((1, 2)) for part in row.tensor_split(cells, dim=2)] for row in rows]
-        return torch.tensor([[_at(level, *_reliability(c / c.sum())) for c in r] for r in grid])
+        return [[_at(level, *_reliability(c / c.sum())) for c in r] for r in grid]
 
 
 def _reliability(histogram: Tensor) -> tuple[Tensor, Tensor]:
+    """Nominal and observed coverage, leaving out d ranks at either end, d from many to 1.
+
+    Leaving out none holds the truth always, and says nothing.
+    """
     bins = len(histogram)
-    drop = torch.arange(bins // 2, -1, -1)  # ranks left out at either end
-    drop = drop[bins - 2 * drop > 0]
-    nominal = torch.tensor([float(bins - 2 * d) / bins for d in drop])
-    observed = torch.stack([histogram[d : bins - d].sum() for d in drop])
-    zero = torch.zeros(1)
-    return torch.cat([zero, nominal]), torch.cat([zero, observed.float()])
+    drop = [d for d in range(bins // 2, 0, -1) if bins > 2 * d]
+    nominal = [(bins - 2 * d) / bins for d in drop]
+    observed = [float(histogram[d : bins - d].sum()) for d in drop]
+    return torch.tensor([0.0, *nominal]), torch.tensor([0.0, *observed])
 
 
-def _at(level: float, nominal: Tensor, observed: Tensor) -> float:
-    """Linear interpolation."""
-    upper = int(torch.searchsorted(nominal, torch.tensor(level)).clamp(1, len(nominal) - 1))
+def _at(level: float, nominal: Tensor, observed: Tensor) -> float | None:
+    """Linear interpolation; None beyond the last point."""
+    if level > float(nominal[-1]) + 1e-6:
+        return None
+    upper = int(torch.searchsorted(nominal, torch.tensor(level - 1e-6)).clamp(1))
     low, high = float(nominal[upper - 1]), float(nominal[upper])
     share = (level - low) / (high - low)
     return float(observed[upper - 1] * (1 - share) + observed[upper] * share)
@@ -120,6 +127,7 @@ def sparsification(std: Tensor, error: Tensor, steps: int = 20) -> tuple[Tensor,
 
     def curve(by: Tensor) -> Tensor:
         ordered = error[by.flatten().argsort()]
-        return torch.stack([ordered[:k].mean().sqrt() for k in keep]) / error.mean().sqrt()
+        whole = error.mean().sqrt().clamp(min=1e-12)
+        return torch.stack([ordered[:k].mean().sqrt() for k in keep]) / whole
 
     return curve(std), curve(error)

@@ -6,6 +6,9 @@ from torch import Tensor
 from ..errors import InputError
 from .perceptual import LPIPS
 
+PAIRS = 32
+"""Pairs that are compared at once."""
+
 
 def pairs(samples: Tensor) -> tuple[Tensor, Tensor]:
     """Both members of every pair of samples, ``(N (N − 1) / 2, …)`` each.
@@ -28,7 +31,8 @@ def apd_mse(samples: Tensor) -> float:
 def apd_lpips(samples: Tensor, lpips: LPIPS) -> float:
     """Average pairwise distance: the mean LPIPS of two samples in [0, 1]."""
     one, other = pairs(samples)
-    return float(lpips.distances(one, other).mean())
+    parts = zip(one.split(PAIRS), other.split(PAIRS), strict=True)
+    return float(torch.cat([lpips.distances(a, b) for a, b in parts]).mean())
 
 
 def ntire_diversity(maps: Tensor) -> float:

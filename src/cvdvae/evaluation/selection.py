@@ -1,0 +1,96 @@
+"""The images that are measured: a part of a folder, with their low-resolution images."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from ..data.folder import centre_square, list_images
+from ..degradation import BicubicDownscaling, shrink_to_8_bits
+from ..errors import InputError
+from ..images import read_photo, to_tensor
+
+Failures = dict[str, str]
+"""A sentence on every image that could not be used, by its name."""
+
+
+class Pair(NamedTuple):
+    """A true image, ``(3, H, W)``, and its low-resolution image, ``(3, h, w)``, in [0, 1]."""
+
+    truth: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images of a folder, in the order of their names.
+
+    Attributes:
+        folder: The folder.
+        start: First image; negative counts from the end.
+        count: How many; all by default.
+        crop: Side of the centred square that is cut out first; 0 takes the largest.
+    """
+
+    folder: Path
+    start: int = 0
+    count: int | None = None
+    crop: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crop < 0 or (self.count is not None and self.count < 1):
+            raise InputError("the number of images must be at least 1, and crop not negative")
+
+    def paths(self) -> list[Path]:
+        """The files.
+
+        Raises:
+            InputError: There is none.
+        """
+        paths = list_images(self.folder)[self.start :][: self.count]
+        if not paths:
+            raise InputError(f"{self.folder} has no image from number {self.start} on")
+        return paths
+
+    def __len__(self) -> int:
+        return len(self.paths())
+
+    def truth(self, path: Path, size: int) -> Tensor:
+        """One image, cut and resized (antialiased bicubic), ``(3, size, size)``, in [0, 1].
+
+        Raises:
+            InputError: It cannot be read, or would have to be enlarged.
+        """
+        try:
+            square = centre_square(read_photo(path).image, self.crop)
+        except InputError as error:
+            raise InputError(
+                str(error) if str(path) in str(error) else f"{path}: {error}"
+            ) from None
+        if square.width < size:
+            raise InputError(
+                f"{path} leaves {square.width}×{square.width} pixels, and the truth needs "
+                f"{size}×{size}: an enlarged image is none"
+            )
+        return to_tensor(square.resize((size, size), Image.Resampling.BICUBIC))
+
+    def pair(self, path: Path, degradation: BicubicDownscaling) -> Pair:
+        """One image with its low-resolution image, rounded to 8 bits."""
+        truth = self.truth(path, degradation.hr_size[0])
+        return Pair(truth, shrink_to_8_bits(truth[None], degradation)[0])
+
+    def truths(self, size: int, failures: Failures) -> Iterator[Tensor]:
+        """All images that can be used; the others are put into `failures`."""
+        for path in self.paths():
+            try:
+                yield self.truth(path, size)
+            except InputError as error:
+                failures[path.name] = str(error)
+
+    def pairs(self, degradation: BicubicDownscaling, failures: Failures) -> Iterator[Pair]:
+        """All images that can be used, with their low-resolution images."""
+        for truth in self.truths(degradation.hr_size[0], failures):
+            yield Pair(truth, shrink_to_8_bits(truth[None], degradation)[0])
