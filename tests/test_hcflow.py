@@ -217,3 +217,13 @@ def test_every_parameter_gets_a_gradient() -> None:
 def test_impossible_flows_are_refused(changes: dict[str, int], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         HCFlowConfig(**({"image_size": 8, "scale": 4} | changes))
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_low_resolution_end_starts_as_the_mean_of_patches(scale: int, steps: int) -> None:
+    config = HCFlowConfig(8, scale, steps=steps, conditional_steps=1, features=2, growth=2,
+                          trunks=(0, 0))  # fmt: skip
+    x = torch.rand(2, 3, 8, 8)
+    z, _, _, _ = HCFlow(config).encode(x)
+    torch.testing.assert_close(z, torch.nn.functional.avg_pool2d(x, scale), atol=1e-5, rtol=0)

@@ -13,12 +13,14 @@ from torch import Tensor
 
 import cvdvae.store
 from cvdvae.errors import ConfigError, OutputError, WeightsError
+from cvdvae.hcflow import HCFlow, HCFlowConfig
+from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.lr_encoder import LREncoder, LREncoderConfig
-from cvdvae.released import import_checkpoint, srvdvae_names, vdvae_names
-from cvdvae.store import load_prior
+from cvdvae.released import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
+from cvdvae.store import load_flow, load_prior
 from cvdvae.superres import load
 
 PRIOR = HVAEConfig(
@@ -247,5 +249,37 @@ def test_the_command_says_what_is_wrong_in_one_line(
 
 
 def test_an_unknown_preset_lists_those_that_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cifar10, imagenet32, imagenet64, ffhq256, ffhq1024"):
+    with pytest.raises(ConfigError, match="ffhq1024, hcflow-celeba-x8, hcflow-general-x4"):
         import_checkpoint(tmp_path / "a.th", "ffhq", tmp_path / "model")
+
+
+def test_an_imported_flow_has_the_weights_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = HCFlowConfig(
+        16, 4, steps=1, conditional_steps=1, hidden_channels=4, features=3, growth=2, trunks=(1, 1)
+    )
+    monkeypatch.setitem(FLOW_PRESETS, "tiny", config)
+    torch.manual_seed(0)
+    state, names = HCFlow(config).state_dict(), hcflow_names(config)
+    assert len(set(names.values())) == len(names)
+    assert names["levels.1.steps.0.permutation.weight"] == "flow.layers.4.permute.weight"
+    weights = {t: torch.randn_like(state[o]) / 9 for o, t in names.items()}
+    file = save(weights, tmp_path / "a.pth")
+    assert import_checkpoint(file, "tiny", tmp_path / "model") == "hcflow"
+    flow, _ = load_flow(str(tmp_path / "model"))
+    assert all(torch.equal(flow.state_dict()[o], weights[t]) for o, t in names.items())
+    assert all(bool(v) for n, v in flow.state_dict().items() if n.endswith("initialized"))
+    del weights["flow.level0_condFlow.f.logs"]
+    with pytest.raises(WeightsError, match=r"missing: flow\.level0_condFlow\.f\.logs"):
+        import_checkpoint(save(weights, tmp_path / "a.pth"), "tiny", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("preset", "millions"), [("hcflow-celeba-x8", 27.018), ("hcflow-general-x4", 23.233)]
+)
+def test_flow_presets_have_the_published_sizes(preset: str, millions: float) -> None:
+    """Counted on the published classes."""
+    with torch.device("meta"):
+        flow = HCFlow(FLOW_PRESETS[preset])
+    assert sum(p.numel() for p in flow.parameters()) / 1e6 == pytest.approx(millions, abs=1e-3)

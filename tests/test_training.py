@@ -21,12 +21,15 @@ from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
 from cvdvae.errors import ConfigError, InputError
+from cvdvae.hcflow import HCFlowConfig
 from cvdvae.hvae import HVAE
 from cvdvae.store import load_prior
+from cvdvae.superres import load
 from cvdvae.tiny import ENCODER, PRIOR
-from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
 from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
 from cvdvae.training.order import StepBatches
 from cvdvae.training.prior import PriorModule
@@ -203,8 +206,10 @@ def test_bad_settings_are_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_shipped_configurations_are_valid(path: Path) -> None:
-    encoder = "-x" in path.stem
-    settings = load_yaml(EncoderTraining if encoder else PriorTraining, path)
+    kind: type[Any] = PriorTraining
+    if "-x" in path.stem:
+        kind = FlowTraining if "hcflow" in path.stem else EncoderTraining
+    settings = load_yaml(kind, path)
     assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")
 
 
@@ -279,3 +284,28 @@ def test_processes_that_cannot_share_a_batch_are_refused(photos: Path, tmp_path:
     )  # fmt: skip
     assert done.returncode != 0
     assert "3 processes cannot share batches of 4" in done.stderr
+
+
+FLOW = HCFlowConfig(
+    image_size=16, scale=4, steps=1, conditional_steps=1, hidden_channels=4, features=4, growth=2,
+    trunks=(1, 0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pixel_weight", [0.0, 10.0])
+def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: float) -> None:
+    data = DataConfig(folder=str(photos), crop=30, validation=2)
+    ends = []
+    for stop in ([60], [20, 60]):
+        folder = tmp_path / str(len(stop))
+        for steps in stop:
+            optim = OptimConfig(steps=steps, **(OPTIM | {"decay": 0}), learning_rate=3e-3)
+            module = FlowModule(FlowTraining(FLOW, data, optim, pixel_weight), folder)
+            fit(module, TrainingData(data, optim, 16), precision="32-true")
+        ends.append(load_file(folder / "model/model.safetensors"))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    with next((tmp_path / "1").glob("log/*/metrics.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    bits = [float(row["bits_per_dim"]) for row in rows if row.get("bits_per_dim")]
+    assert bits[-1] < bits[0] - 0.5
+    assert load(str(tmp_path / "1" / "model")).scale == 4

@@ -22,12 +22,14 @@ from torch import Tensor, nn
 
 from .errors import ConfigError, OutputError, WeightsError
 from .hcflow import HCFlow, HCFlowConfig
+from .hcflow.presets import PRESETS as FLOW_PRESETS
 from .hvae import HVAE, HVAEConfig
 from .hvae.config import parse_bottom_up
 from .hvae.presets import PRESETS
 from .lr_encoder import LREncoder, LREncoderConfig
 from .store import (
     PRIOR_SUBFOLDER,
+    FlowRecord,
     PriorRecord,
     SuperResolutionRecord,
     digest,
@@ -45,25 +47,29 @@ def import_checkpoint(checkpoint: str | Path, preset: str, out: str | Path) -> s
     """Convert a released checkpoint to a model folder.
 
     Args:
-        checkpoint: The file: a prior of openai/vdvae, or an LR encoder of jprost76/srvdvae.
-        preset: Size of the prior, one of `PRESETS`.
+        checkpoint: The file: a prior of openai/vdvae, an LR encoder of jprost76/srvdvae, or a flow
+            of JingyunLiang/HCFlow.
+        preset: Size of the prior or of the flow.
         out: Folder to make; it is made whole or not at all.
 
     Returns:
-        What the folder now holds: ``prior`` or ``lr-encoder``.
+        What the folder now holds: ``prior``, ``lr-encoder`` or ``hcflow``.
 
     Raises:
         ConfigError: There is no such preset.
         WeightsError: The file is damaged, holds code, or has other tensors than the preset.
         OutputError: The folder exists already or cannot be written.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
+    known = [*PRESETS, *FLOW_PRESETS]
+    if preset not in known:
+        raise ConfigError(f"unknown preset '{preset}': choose one of {', '.join(known)}")
     checkpoint, out = Path(checkpoint), Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} already holds something: choose a new folder")
     loaded = read_checkpoint(checkpoint)
     convert = _convert_encoder if "state_dict" in loaded else _convert_prior
+    if preset in FLOW_PRESETS:
+        convert = _convert_flow
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".importing-", dir=out.parent) as temporary:
@@ -132,6 +138,18 @@ def _convert_encoder(path: Path, loaded: dict[str, Any], preset: str, folder: Pa
     record = SuperResolutionRecord("lr-encoder", PRIOR_SUBFOLDER, digest(inner), config)
     save_model(folder, record, {o: weights[t] for o, t in names_y.items()})
     return "lr-encoder"
+
+
+def _convert_flow(path: Path, loaded: dict[str, Any], preset: str, folder: Path) -> str:
+    config = FLOW_PRESETS[preset]
+    weights = {name.removeprefix("module."): value for name, value in loaded.items()}
+    names, shapes = hcflow_names(config), _shapes(lambda: HCFlow(config))
+    _check(path, preset, weights, names, shapes)
+    flags = {name: torch.tensor(True) for name in shapes if name.endswith(FLAG)}
+    save_model(
+        folder, FlowRecord("hcflow", config), {o: weights[t] for o, t in names.items()} | flags
+    )
+    return "hcflow"
 
 
 def vdvae_names(config: HVAEConfig) -> dict[str, str]:

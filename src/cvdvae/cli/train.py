@@ -1,4 +1,4 @@
-"""Commands that train: train prior, train encoder."""
+"""Commands that train: train prior, train encoder, train flow."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from .common import need, out
 
-train_app = typer.Typer(no_args_is_help=True, help="Train a prior or an LR encoder.")
+train_app = typer.Typer(no_args_is_help=True, help="Train a prior, an LR encoder, or a flow.")
 
 
 @train_app.command("prior")
@@ -40,4 +40,20 @@ def train_encoder(
     from ..training import train_encoder as run
 
     run(config, out_folder, data, prior)
+    out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)
+
+
+@train_app.command("flow")
+def train_flow(
+    config: Annotated[Path, typer.Option(help="YAML file with model, data and optim.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder or .npy file, instead of the config's.")
+    ] = None,
+) -> None:
+    """Train an HCFlow; resumes a run that was cut off."""
+    need("lightning", "training", "train")
+    from ..training import train_flow as run
+
+    run(config, out_folder, data)
     out.print(f"The model is in {out_folder / 'model'}", markup=False, highlight=False)

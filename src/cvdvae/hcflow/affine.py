@@ -48,10 +48,10 @@ class ActNorm(nn.Module):
     @torch.no_grad()
     def start_from(self, x: Tensor) -> None:
         """Normalize what x holds."""
-        mean = x.mean((0, 2, 3), keepdim=True)
-        std = (x - mean).square().mean((0, 2, 3), keepdim=True).sqrt()
+        mean = _over_processes(x.mean((0, 2, 3), keepdim=True))
+        variance = _over_processes((x - mean).square().mean((0, 2, 3), keepdim=True))
         self.shift.copy_(-mean)
-        self.log_scale.copy_(-torch.log(std + 1e-6))
+        self.log_scale.copy_(-torch.log(variance.sqrt() + 1e-6))
         self.initialized.fill_(True)
 
     @property
@@ -68,3 +68,11 @@ class ActNorm(nn.Module):
     def inverse(self, z: Tensor, u: Tensor | None = None) -> Tensor:
         """Undo it."""
         return self.affine.inverse(z)
+
+
+def _over_processes(mean: Tensor) -> Tensor:
+    """The mean over all processes that share a batch, so that they start alike."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(mean)
+        mean = mean / torch.distributed.get_world_size()
+    return mean

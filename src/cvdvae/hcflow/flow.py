@@ -79,6 +79,25 @@ class Level(nn.Module):
             config.trunks,
         )
         self.detail = Detail(split, 2 * config.features, config)
+        self._start_as_haar()
+
+    @torch.no_grad()
+    def _start_as_haar(self) -> None:
+        """Let what goes on begin as the mean of every 2×2 patch, so that z_L begins near y.
+
+        Couplings start as identities and these actnorms too, so the 1×1 convolutions are all that
+        there is: the last one undoes the random rotations of the others and takes the averages.
+        """
+        turned: Tensor | None = None
+        steps = [step for step in self.steps if isinstance(step, FlowStep)]
+        for step in steps:
+            step.actnorm.initialized.fill_(True)
+            weight = step.permutation.weight
+            if step is steps[-1]:
+                weight.copy_(
+                    _haar(len(weight)) if turned is None else _haar(len(weight)) @ turned.T
+                )
+            turned = weight if turned is None else weight @ turned
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The part that goes on, the detail, and the log-determinant."""
@@ -92,7 +111,7 @@ class Level(nn.Module):
     def features_of(self, z: Tensor, coarser: list[Tensor]) -> Tensor:
         """Features of the part that goes on, and of all coarser levels, nearest first."""
         enlarged = [F.interpolate(u, z.shape[2:], mode="nearest") for u in coarser]
-        features: Tensor = self.features(torch.cat([z, *enlarged], dim=1))
+        features: Tensor = self.features(torch.cat([z, *(e.to(z) for e in enlarged)], dim=1))
         return features
 
 
@@ -185,6 +204,15 @@ class HCFlow(nn.Module):
             a = level.detail.sample(u, noise, temperature)
             z = level.inverse(z, a)
         return z
+
+
+def _haar(channels: int) -> Tensor:
+    """Squeezed channels, four neighbours for each, to their means and then their differences."""
+    signs = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
+    factors = torch.tensor([[0.25], [0.5], [0.5], [0.5]])
+    blocks: Tensor = torch.block_diag(*(factors * signs for _ in range(channels // 4)))
+    order = [4 * c + kind for kind in range(4) for c in range(channels // 4)]
+    return blocks[order]
 
 
 def dequantize(x: Tensor, noise: Noise) -> Tensor:

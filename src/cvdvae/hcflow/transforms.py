@@ -31,10 +31,11 @@ class InvertibleConv1x1(nn.Module):
         self.weight = nn.Parameter(rotation.contiguous())
 
     def forward(self, x: Tensor, u: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mix the channels."""
+        """Mix the channels, in full precision also where autocasting is on."""
         positions = x.shape[2] * x.shape[3]
         log_det = torch.linalg.slogdet(self.weight)[1] * positions
-        return F.conv2d(x, self.weight[:, :, None, None]), log_det.expand(len(x))
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x, self.weight[:, :, None, None]), log_det.expand(len(x))
 
     def inverse(self, z: Tensor, u: Tensor | None = None) -> Tensor:
         """Unmix them; the inverse of W is computed in float64."""
@@ -63,7 +64,7 @@ class AffineCoupling(nn.Module):
 
     def affine(self, a: Tensor, u: Tensor | None) -> Affine:
         """The map of b."""
-        out = self.network(a if u is None else torch.cat([a, u], dim=1))
+        out = self.network(a if u is None else torch.cat([a, u.to(a)], dim=1)).to(a)
         # Shift and scale of a channel lie side by side, as in the published weights.
         return Affine(out[:, 0::2], ATAN_SCALE * torch.atan(2 * out[:, 1::2]))
 

@@ -5,9 +5,17 @@ from pathlib import Path
 
 from ..configs import load_yaml
 from ..data.folder import DataConfig
-from .config import EncoderTraining, OptimConfig, PriorTraining
+from .config import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 
-__all__ = ["EncoderTraining", "OptimConfig", "PriorTraining", "train_encoder", "train_prior"]
+__all__ = [
+    "EncoderTraining",
+    "FlowTraining",
+    "OptimConfig",
+    "PriorTraining",
+    "train_encoder",
+    "train_flow",
+    "train_prior",
+]
 
 
 def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
@@ -34,6 +42,17 @@ def train_encoder(
         settings = replace(settings, prior=prior)
     module = EncoderModule(settings, out)
     fit(module, TrainingData(settings.data, settings.optim, module.prior.config.image_size))
+
+
+def train_flow(config: Path, out: Path, data: Path | None = None) -> None:
+    """Train an HCFlow as a YAML file says, resuming `out` if it holds a checkpoint."""
+    from .flow import FlowModule
+    from .run import TrainingData, fit
+
+    settings = load_yaml(FlowTraining, config)
+    settings = replace(settings, data=_from_folder(settings.data, data))
+    images = TrainingData(settings.data, settings.optim, settings.model.image_size)
+    fit(FlowModule(settings, out), images)
 
 
 def _from_folder(data: DataConfig, folder: Path | None) -> DataConfig:

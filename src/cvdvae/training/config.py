@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..data.folder import DataConfig
 from ..errors import ConfigError
+from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
 from ..lr_encoder import LREncoderConfig
 
@@ -88,6 +89,32 @@ class PriorTraining:
     optim: OptimConfig
     start_from: str = ""
     half_precision: bool = False
+
+
+@dataclass(frozen=True)
+class FlowTraining:
+    """`cvdvae train flow`.
+
+    Attributes:
+        model: The architecture.
+        data: The high-resolution images; they are shrunk on the fly.
+        optim: The optimization.
+        pixel_weight: Weight of the mean absolute error of the answer at temperature 0, beside the
+            bits/dim (HCFlow+ without its perceptual loss); 0 trains on the likelihood alone.
+        start_from: A flow whose weights are the starting point; empty for random ones.
+        half_precision: Store the exported weights in 16 bits.
+    """
+
+    model: HCFlowConfig
+    data: DataConfig
+    optim: OptimConfig
+    pixel_weight: float = 0.0
+    start_from: str = ""
+    half_precision: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.pixel_weight >= 0:
+            raise ConfigError(f"pixel_weight must not be negative, but is {self.pixel_weight}")
 
 
 @dataclass(frozen=True)
