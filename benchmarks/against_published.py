@@ -31,7 +31,7 @@ from cvdvae.hvae import HVAE
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.lr_encoder import LREncoder, lr_encoder_kl
 from cvdvae.sampling import Sampling
-from cvdvae.superres import DTYPES, SuperResolver
+from cvdvae.superres import DTYPES, HVAEResolver
 from cvdvae.training import EncoderTraining
 
 CONFIG = Path(__file__).parents[1] / "configs" / "ffhq256-x8.yaml"
@@ -79,9 +79,9 @@ class Ours:
         copy_prior(published.model, self.prior.float())
         copy_encoder(published.model, self.encoder.float(), self.prior.config)
 
-    def resolver(self, dtype: str) -> SuperResolver:
+    def resolver(self, dtype: str) -> HVAEResolver:
         """Ready to draw in a dtype; only one dtype at a time."""
-        return SuperResolver(self.prior, self.encoder, "ffhq256-x8").to("cpu", DTYPES[dtype])
+        return HVAEResolver(self.prior, self.encoder, "ffhq256-x8").to("cpu", DTYPES[dtype])
 
     def training_step(self, x: torch.Tensor, y: torch.Tensor, bf16: bool) -> None:
         """Loss and gradients of our training step."""
@@ -98,7 +98,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def draw(resolver: SuperResolver, y: torch.Tensor, samples: int) -> torch.Tensor:
+def draw(resolver: HVAEResolver, y: torch.Tensor, samples: int) -> torch.Tensor:
     """Samples without the projection, which the published sampling does not have either."""
     return torch.cat(list(resolver.draw(y, Sampling(samples, consistent=False))))
 

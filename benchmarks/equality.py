@@ -1,13 +1,18 @@
 """Our numbers against those of the published code, on the same random weights and noise.
 
 git clone https://github.com/openai/vdvae; git clone https://github.com/jprost76/srvdvae
-python benchmarks/equality.py --vdvae vdvae --srvdvae srvdvae
+git clone https://github.com/JingyunLiang/HCFlow
+pip install natsort tensorboardX  # which HCFlow imports
+python benchmarks/equality.py --vdvae vdvae --srvdvae srvdvae --hcflow HCFlow
 """
 
 import argparse
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
+import yaml
 from published import (
     ListedNoise,
     copy_encoder,
@@ -19,9 +24,12 @@ from published import (
 )
 
 from cvdvae.configs import load_yaml
-from cvdvae.hvae import HVAE
+from cvdvae.hcflow import HCFlow
+from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
+from cvdvae.hvae import HVAE, DiagonalGaussian
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.lr_encoder import LREncoder, lr_encoder_kl
+from cvdvae.released import FLAG, hcflow_names
 from cvdvae.training import EncoderTraining
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -37,7 +45,7 @@ def compare_prior(checkout: Path, preset: str) -> None:
     ours = HVAE(config).eval()
     copy_prior(theirs, ours)
     counts = [sum(p.numel() for p in model.parameters()) for model in (theirs, ours)]
-    print(f"{preset:>11}  {ours.groups} groups, {counts[0]:,} and {counts[1]:,} parameters")
+    print(f"{preset:>17}  {ours.groups} groups, {counts[0]:,} and {counts[1]:,} parameters")
     noise = ListedNoise(config, batch=1)
     vae.draw_gaussian_diag_samples = noise.published
     size = config.image_size
@@ -112,9 +120,52 @@ def compare_encoder(checkout: Path, scale: int) -> None:
     report(f"×{scale}", "super-resolution at 0.8: logits", (drawn - logits).abs().max())
 
 
+@torch.no_grad()
+def compare_flow(checkout: Path, preset: str, options: str) -> None:
+    """Encoding, likelihood and sampling of one flow."""
+    sys.path.insert(0, str(checkout / "codes"))
+    from models.modules.HCFlowNet_SR_arch import HCFlowNet_SR
+
+    text = (checkout / "codes" / "options" / "test" / options).read_text()
+    theirs = HCFlowNet_SR(yaml.safe_load(text)).eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in theirs.named_parameters():
+        if not name.endswith("permute.weight"):  # a rotation
+            spread = 0.004 if parameter.ndim == 4 and parameter.shape[1] > 1 else 0.02
+            parameter.add_(spread * torch.randn(parameter.shape, generator=generator))
+    config = FLOW_PRESETS[preset]
+    ours, state = HCFlow(config).eval(), theirs.state_dict()
+    weights = {o: state[t] for o, t in hcflow_names(config).items()}
+    flags = {n: torch.tensor(True) for n in ours.state_dict() if n.endswith(FLAG)}
+    ours.load_state_dict(weights | flags)
+    side = 8 * config.scale
+    y, x = (torch.rand(1, 3, s, s, generator=generator) for s in (8, side))
+
+    z, log_det = theirs.flow(hr=x, logdet=torch.zeros(1), reverse=False, training=False)
+    mine, _, _, _ = ours.encode(x)
+    report(preset, "encoding", (mine - z).abs().max())
+    # Around z itself, whose density the published log-determinant leaves out.
+    around = DiagonalGaussian(z, torch.full_like(z, config.lr_log_std)).log_prob(z)
+    report(
+        preset, "likelihood, relative", ((ours.log_prob(x, z) - around) / log_det - 1).abs().max()
+    )
+
+    epsilon: list[torch.Tensor] = []
+
+    def normal(mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+        epsilon.append(torch.randn(mean.shape, generator=generator))
+        return mean + std * epsilon[-1]
+
+    original, torch.normal = torch.normal, normal  # type: ignore[assignment]
+    drawn = theirs.flow(z=y, eps_std=0.8, reverse=True, training=False)
+    torch.normal = original
+    noise = SimpleNamespace(normal=lambda like, given=iter(epsilon): next(given))
+    report(preset, "sampling at 0.8", (ours.sample(y, noise, 0.8) - drawn).abs().max())
+
+
 def report(model: str, what: str, difference: torch.Tensor) -> None:
     """One line; a difference beyond 1e-4 fails the run."""
-    print(f"{model:>11}  {what:<36} {float(difference):.1e}", flush=True)
+    print(f"{model:>17}  {what:<36} {float(difference):.1e}", flush=True)
     if not float(difference) < 1e-4:
         raise SystemExit(f"{model}, {what}: not equal")
 
@@ -123,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vdvae", type=Path, help="checkout of openai/vdvae")
     parser.add_argument("--srvdvae", type=Path, help="checkout of jprost76/srvdvae")
+    parser.add_argument("--hcflow", type=Path, help="checkout of JingyunLiang/HCFlow")
     arguments = parser.parse_args()
     if arguments.vdvae:
         for preset in PRESETS:
@@ -130,6 +182,9 @@ def main() -> None:
     if arguments.srvdvae:
         for scale in (4, 8, 16):
             compare_encoder(arguments.srvdvae, scale)
+    if arguments.hcflow:
+        compare_flow(arguments.hcflow, "hcflow-celeba-x8", "test_SR_CelebA_8X_HCFlow.yml")
+        compare_flow(arguments.hcflow, "hcflow-general-x4", "test_SR_DF2K_4X_HCFlow.yml")
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from cvdvae.hvae import SeededNoise
 from cvdvae.result import psnr
 from cvdvae.sampling import Sampling
 from cvdvae.store import load_prior
-from cvdvae.superres import SuperResolver, load
+from cvdvae.superres import HVAEResolver, load
 
 
-def measure(model: SuperResolver, images: torch.Tensor, sampling: Sampling) -> dict[str, float]:
+def measure(model: HVAEResolver, images: torch.Tensor, sampling: Sampling) -> dict[str, float]:
     """Means over images, and the worst LR-PSNR of all samples."""
     rows, lr_psnr, exact = [], [], []
     for image in track(images, model.name, transient=True):
