@@ -197,7 +197,9 @@ def push(
 
 @app.command()
 def bench(
-    model: Model = "celeba64-x8",
+    models: Annotated[
+        list[str], typer.Option("--model", help="Bundled name, folder, or Hub id; may be repeated.")
+    ] = ["celeba64-x8"],  # noqa: B006
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     compile_: Compile = False,
@@ -207,22 +209,26 @@ def bench(
     from ..bench import peak, peak_memory
     from ..superres import load
 
-    resolver = load(model, device, dtype, compile_)
-    table = Table(title=f"{model}, {dtype} on {device}")
+    table = Table(title=f"{dtype} on {device}")
+    table.add_column("model")
     for title in ("samples of one image", "seconds", "images/s", "GFLOP/s", "of the peak"):
         table.add_column(title, justify="right")
-    top = peak(resolver.device, resolver.dtype)
-    for row in run(resolver):
-        table.add_row(
-            str(row.samples),
-            f"{row.seconds:.3f}",
-            f"{row.images_per_second:.2f}",
-            f"{row.gflops_per_second:.0f}",
-            f"{row.gflops_per_second / top:.0%}",
-        )
+    resolvers = [load(name, device, dtype, compile_) for name in models]
+    place = resolvers[0].device
+    top = peak(place, resolvers[0].dtype)
+    for resolver in resolvers:
+        for row in run(resolver):
+            table.add_row(
+                resolver.name,
+                str(row.samples),
+                f"{row.seconds:.3f}",
+                f"{row.images_per_second:.2f}",
+                f"{row.gflops_per_second:.0f}",
+                f"{row.gflops_per_second / top:.0%}",
+            )
     out.print(table)
     out.print(f"Peak of this machine's 3×3 convolutions: {top:.0f} GFLOP/s", highlight=False)
-    out.print(f"Peak memory: {peak_memory(resolver.device):.2f} GB", highlight=False)
+    out.print(f"Peak memory: {peak_memory(place):.2f} GB", highlight=False)
 
 
 def _expand(inputs: list[str]) -> list[Path]:
