@@ -328,7 +328,7 @@ def test_bench_times_one_and_eight_samples(
 ) -> None:
     assert run("bench", "--model", str(model_folder), monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
-    for words in ("samples of one image", "images/s", "Peak of this machine", "Peak memory"):
+    for words in ("Samples of one image", "images/s", "Peak of this machine", "Peak memory"):
         assert words in printed
 
 

@@ -152,10 +152,19 @@ def test_anybodys_function_can_be_measured(
     assert not failures
     row = Row(4, "grey", 0.5, False)
     assert figures(records)[row]["apd_mse"].mean == 0
+    assert figures(records)[row]["exploded"].mean == 0
+
+    def partly(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        x = grey(y, samples, temperature, seed)
+        x[0, 0, 0, 0] = torch.nan
+        return x
+
+    records, _ = evaluate(plan, [Contest(4, H, (Custom("grey", partly),))], judges, tmp_path / "c")
+    assert figures(records)[row]["exploded"].mean == pytest.approx(100 / 3)
     bad = Contest(4, H, (Custom("broken", broken),))
     records, failures = evaluate(plan, [bad], judges, tmp_path / "b")
     assert not records
-    assert "broken ×4: 3 samples hold NaN" in failures["0.png"]
+    assert "broken ×4: every sample holds NaN" in failures["0.png"]
 
 
 def test_bad_plans_are_one_sentence(plan: Plan, contests: list[Contest], models: Models) -> None:

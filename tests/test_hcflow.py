@@ -227,3 +227,11 @@ def test_the_low_resolution_end_starts_as_the_mean_of_patches(scale: int, steps:
     x = torch.rand(2, 3, 8, 8)
     z, _, _, _ = HCFlow(config).encode(x)
     torch.testing.assert_close(z, torch.nn.functional.avg_pool2d(x, scale), atol=1e-5, rtol=0)
+
+
+def test_autocasting_does_not_touch_the_mixing_of_channels() -> None:
+    module, x = InvertibleConv1x1(6), torch.randn(2, 6, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        z, _ = module(x)
+        torch.testing.assert_close(module.inverse(z), x)
+    assert z.dtype == torch.float32

@@ -30,7 +30,7 @@ def test_same_seed_same_samples_whatever_the_batch(
     ten = resolver.upscale(y, samples=10, seed=4)
     again = resolver.upscale(y, samples=10, seed=4)
     assert torch.equal(ten.pixels, again.pixels)
-    monkeypatch.setattr("cvdvae.superres.BATCH", 3)
+    monkeypatch.setattr("cvdvae.resolver.BATCH", 3)
     in_threes = resolver.upscale(y, samples=10, seed=4)
     torch.testing.assert_close(in_threes.samples, ten.samples, atol=1e-4, rtol=0)
     moved = (in_threes.pixels.int() - ten.pixels.int()).abs()
@@ -240,12 +240,12 @@ def test_batches_are_sized_by_the_largest_state(
 ) -> None:
     together = resolver.upscale(y, samples=5)
     assert resolver.batch == 8
-    monkeypatch.setattr("cvdvae.superres.STATE_BYTES", 2 * 4 * resolver.prior.largest_state)
+    monkeypatch.setattr("cvdvae.resolver.STATE_BYTES", 2 * 4 * resolver.prior.largest_state)
     assert resolver.batch == 2
     torch.testing.assert_close(
         resolver.upscale(y, samples=5).samples, together.samples, atol=1e-4, rtol=0
     )
-    monkeypatch.setattr("cvdvae.superres.STATE_BYTES", 1)
+    monkeypatch.setattr("cvdvae.resolver.STATE_BYTES", 1)
     assert resolver.batch == 1
 
 
@@ -280,9 +280,9 @@ def flow_folder(tmp_path: Path) -> Path:
     flow = HCFlow(config)
     with torch.no_grad():
         for parameter in flow.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.02 * torch.randn_like(parameter))
         for level in flow.levels:
-            level.detail.base.conv.bias[1::2] -= 3  # details as small as a trained flow's
+            level.detail.base.conv.bias[1::2] -= 4  # details as small as a trained flow's
     save_model(tmp_path / "flow", FlowRecord("hcflow", config), flow.state_dict())
     return tmp_path / "flow"
 
@@ -307,6 +307,39 @@ def test_exploding_inverses_are_counted_and_said(flow_folder: Path, y: torch.Ten
     assert all(result.exploded)
     assert bool(torch.isfinite(result.samples).all())
     assert isinstance(model, FlowResolver)
+    assert result.answers is result.samples  # where none is left
     with torch.no_grad():
         model.flow.levels[0].detail.base.conv.bias[0] = float("nan")
     assert model.upscale(y, samples=2, temperature=0.1).exploded == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "pixels", "exploded"),
+    [(1.99, 1, False), (2.01, 1, True), (1.24, 200, False), (1.26, 2, False), (1.26, 4, True)],
+)
+def test_what_counts_as_exploded(
+    flow_folder: Path,
+    y: torch.Tensor,
+    value: float,
+    pixels: int,
+    exploded: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = load(str(flow_folder))
+
+    def draw(noise: SeededNoise, n: int) -> torch.Tensor:
+        x = torch.full((n, 3, 16, 16), 0.5)
+        x[0].view(3, -1)[:, :pixels] = value  # of 256
+        return x
+
+    monkeypatch.setattr(model, "drawer", lambda y, sampling: draw)
+    result = model.upscale(y, samples=2, consistent=False)
+    assert result.exploded == [exploded, False]
+    assert len(result.answers) == 2 - exploded
+
+
+def test_a_flow_in_bf16_or_compiled_is_refused_in_one_sentence(flow_folder: Path) -> None:
+    with pytest.raises(InputError, match="computes in fp32"):
+        load(str(flow_folder), dtype="bf16")
+    with pytest.raises(InputError, match="cannot be compiled"):
+        load(str(flow_folder), compile=True)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CVDVAEError
     from .released import import_checkpoint
+    from .resolver import SuperResolver
     from .result import SuperResolution
     from .simulation import simulate
     from .store import bundled_names, load_prior, push_to_hub
-    from .superres import FlowResolver, HVAEResolver, SuperResolver, load
+    from .superres import FlowResolver, HVAEResolver, load
 
 __version__ = "0.1.0"
 
@@ -38,7 +39,7 @@ _HOMES = {
     "FlowResolver": ".superres",
     "HVAEResolver": ".superres",
     "SuperResolution": ".result",
-    "SuperResolver": ".superres",
+    "SuperResolver": ".resolver",
     "bundled_names": ".store",
     "import_checkpoint": ".released",
     "load": ".superres",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from .errors import InputError
 from .images import read_photo, to_tensor
+from .resolver import SuperResolver
 from .result import SuperResolution
 from .sampling import Sampling
 from .simulation import Crop, simulate
-from .superres import SuperResolver
 
 
 def plan(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:

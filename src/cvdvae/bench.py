@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from .resolver import SuperResolver
 from .sampling import Sampling
-from .superres import SuperResolver
 
 
 @dataclass(frozen=True)

@@ -69,16 +69,22 @@ class SuperResolution:
         return int(self.samples.shape[2] // self.y.shape[1])
 
     @property
+    def answers(self) -> Tensor:
+        """The samples without those that exploded; all of them where none is left."""
+        kept = [i for i, bad in enumerate(self.exploded) if not bad]
+        return self.samples[kept] if kept else self.samples
+
+    @property
     def mean(self) -> Tensor:
-        """Mean of the samples, ``(3, H, W)``: the answer with the least expected squared error."""
-        return self.samples.mean(0)
+        """Mean of the answers, ``(3, H, W)``, which has the least expected squared error."""
+        return self.answers.mean(0)
 
     @property
     def std(self) -> Tensor:
         """Where the samples disagree: standard deviation, root mean square over colours, (H, W)."""
-        if len(self.samples) == 1:
+        if len(self.answers) == 1:
             return torch.zeros_like(self.samples[0, 0])
-        return self.samples.var(0, correction=1).mean(0).sqrt()
+        return self.answers.var(0, correction=1).mean(0).sqrt()
 
     @cached_property
     def lr_error(self) -> Tensor:

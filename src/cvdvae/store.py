@@ -1,7 +1,8 @@
 """Models as folders: `config.yaml`, `model.safetensors`, and a model card `README.md`.
 
-A prior's folder holds a `PriorRecord`, that of an LR encoder a `SuperResolutionRecord` that names
-the prior it was trained on and the digest of its weights, since it works on no other.
+A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR encoder a
+`SuperResolutionRecord` that names the prior it was trained on and the digest of its weights, since
+it works on no other.
 """
 
 import hashlib

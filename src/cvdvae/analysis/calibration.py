@@ -12,8 +12,9 @@ from ..errors import InputError
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
+from ..resolver import SuperResolver
 from ..sampling import Sampling
-from ..superres import SuperResolver
+from ..superres import HVAEResolver
 
 REGIONS = 3
 """Side of the grid of image regions whose coverage is reported."""
@@ -132,7 +133,7 @@ def fit(
     """The temperatures with the lowest CRPS, a proper score: calibrated, and as sharp as can be.
 
     First the encoder's temperature at the given one of the prior, then the prior's; each is
-    searched through `TEMPERATURES`.
+    searched through `TEMPERATURES`. A flow has only the second.
 
     Args:
         model: The model.
@@ -150,6 +151,8 @@ def fit(
         tried.extend(fresh)
         return min(fresh, key=lambda c: c.crps.mean or 0.0).sampling
 
-    chosen = best_of([sampling.at(sampling.temperature, t) for t in TEMPERATURES])
+    chosen = sampling
+    if isinstance(model, HVAEResolver):
+        chosen = best_of([sampling.at(sampling.temperature, t) for t in TEMPERATURES])
     chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in TEMPERATURES])
     return chosen, tried

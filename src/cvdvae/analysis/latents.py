@@ -13,8 +13,9 @@ from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
 from ..hvae import HVAE, SeededNoise, bits_per_dim
 from ..lr_encoder import lr_encoder_kl
+from ..resolver import SuperResolver
 from ..sampling import Sampling
-from ..superres import HVAEResolver, SuperResolver
+from ..superres import HVAEResolver
 
 TOGETHER = 8
 """Draws from the prior at once."""

@@ -16,7 +16,8 @@ from ..evaluation.selection import Failures, Selection
 from ..evaluation.table import write_tables
 from ..files import write_text
 from ..images import save_png
-from ..superres import HVAEResolver, SuperResolver, load, load_at_scale
+from ..resolver import SuperResolver
+from ..superres import HVAEResolver, load, load_at_scale
 from .calibration import Calibration, calibration
 from .figures import (
     draw_calibration,

@@ -11,10 +11,10 @@ from ..evaluation.measure import Judges, Scores, finish, measure
 from ..evaluation.selection import Pair
 from ..images import to_pil
 from ..picture import labelled_sheet
+from ..resolver import SuperResolver
 from ..result import DISCLAIMER
 from ..sampling import Sampling
 from ..simulation import simulate
-from ..superres import SuperResolver
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -165,8 +165,8 @@ def models() -> None:
 
 @app.command("import")
 def import_(
-    checkpoint: Annotated[Path, typer.Argument(help="A released .th file, or a .ckpt of srvdvae.")],
-    preset: Annotated[str, typer.Option(help="Size of the model: ffhq256, imagenet64 …")],
+    checkpoint: Annotated[Path, typer.Argument(help="A released .th, .ckpt or .pth file.")],
+    preset: Annotated[str, typer.Option(help="Its size: ffhq256, imagenet64, hcflow-celeba-x8 …")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the model to make.")],
 ) -> None:
     """Convert a released checkpoint to a model folder."""
@@ -209,9 +209,9 @@ def bench(
     from ..bench import peak, peak_memory
     from ..superres import load
 
-    table = Table(title=f"{dtype} on {device}")
+    table = Table(title=f"Samples of one image, {dtype} on {device}")
     table.add_column("model")
-    for title in ("samples of one image", "seconds", "images/s", "GFLOP/s", "of the peak"):
+    for title in ("samples", "seconds", "images/s", "GFLOP/s", "of the peak"):
         table.add_column(title, justify="right")
     resolvers = [load(name, device, dtype, compile_) for name in models]
     place = resolvers[0].device

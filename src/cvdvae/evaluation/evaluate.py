@@ -167,7 +167,10 @@ def _one_image(
                 drawn = {row.temperature: samples}
             try:
                 kept, pixels = finish(drawn[row.temperature], y, contest.degradation, row.projected)
-                yield row, measure(kept, pixels, y, truth, contest.degradation, judges)
+                scores = measure(kept, pixels, y, truth, contest.degradation, judges)
+                lost = len(drawn[row.temperature]) - len(kept)
+                scores["exploded"] = 100 * lost / len(drawn[row.temperature])
+                yield row, scores
             except InputError as error:
                 raise InputError(f"{path}, {method.name} ×{contest.scale}: {error}") from None
 

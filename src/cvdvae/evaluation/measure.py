@@ -64,7 +64,16 @@ class Judges:
 def finish(
     samples: Tensor, y: Tensor, degradation: BicubicDownscaling, projected: bool
 ) -> tuple[Tensor, Tensor]:
-    """Samples, projected or not, as float in [0, 1] and as they would be saved, uint8."""
+    """Samples, projected or not, as float in [0, 1] and as they would be saved, uint8.
+
+    Those that hold NaN are left out.
+
+    Raises:
+        InputError: All of them do.
+    """
+    samples = samples[~samples.isnan().flatten(1).any(1)]
+    if not len(samples):
+        raise InputError("every sample holds NaN")
     if not projected:
         kept = samples.clamp(0, 1)
         return kept, to_bytes(kept)
@@ -91,11 +100,7 @@ def measure(
         degradation: H.
         judges: The measures with weights.
 
-    Raises:
-        InputError: A sample holds a NaN.
     """
-    if bool(samples.isnan().any()):
-        raise InputError(f"{int(samples.isnan().any(dim=(1, 2, 3)).sum())} samples hold NaN")
     saved = pixels.float() / 255
     many = len(samples) > 1
     scores: Scores = {

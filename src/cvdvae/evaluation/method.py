@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..degradation import BicubicDownscaling, upscale_bicubic
 from ..errors import InputError
+from ..resolver import SuperResolver
 from ..sampling import Sampling
 from ..store import fingerprint
-from ..superres import SuperResolver, load_at_scale
+from ..superres import load_at_scale
 
 
 class Method(Protocol):
@@ -35,7 +36,7 @@ class Method(Protocol):
             seed: The same seed gives the same samples.
 
         Returns:
-            Float in [0, 1], ``(samples, 3, H, W)``.
+            Float in [0, 1], ``(samples, 3, H, W)``; a sample that came to nothing holds NaN.
         """
 
 
@@ -63,7 +64,11 @@ class Resolver:
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
         sampling = Sampling(samples, temperature, seed, consistent=False)
-        return torch.cat(list(self.model.draw(y, sampling)))
+        parts = []
+        for x, exploded in self.model.draw_checked(y, sampling):
+            x[exploded] = torch.nan
+            parts.append(x)
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True)

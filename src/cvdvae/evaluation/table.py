@@ -46,6 +46,7 @@ COLUMNS = (
     Column("lr_psnr", "LR-PSNR, saved ↑", digits=1),
     Column("lr_psnr_worst", "worst ↑", digits=1),
     Column("exact", "exact, % ↑", digits=1),
+    Column("exploded", "exploded, % ↓", digits=1),
     Column("apd_mse", "APD MSE ×10⁴ ↑", 1e4, 1),
     Column("apd_lpips", "APD LPIPS ×10³ ↑", 1e3, 1, "LPIPS"),
     Column("ntire_diversity", "diversity, % ↑", digits=1, needs="LPIPS"),

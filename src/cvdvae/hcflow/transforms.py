@@ -6,7 +6,6 @@ used in both directions.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .affine import ActNorm, Affine
@@ -31,16 +30,24 @@ class InvertibleConv1x1(nn.Module):
         self.weight = nn.Parameter(rotation.contiguous())
 
     def forward(self, x: Tensor, u: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mix the channels, in full precision also where autocasting is on."""
+        """Mix the channels."""
         positions = x.shape[2] * x.shape[3]
         log_det = torch.linalg.slogdet(self.weight)[1] * positions
-        with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x, self.weight[:, :, None, None]), log_det.expand(len(x))
+        return _mix(x, self.weight), log_det.expand(len(x))
 
     def inverse(self, z: Tensor, u: Tensor | None = None) -> Tensor:
         """Unmix them; the inverse of W is computed in float64."""
-        weight = torch.linalg.inv(self.weight.double()).to(z)
-        return F.conv2d(z, weight[:, :, None, None])
+        return _mix(z, torch.linalg.inv(self.weight.cpu().double()).to(z))
+
+
+def _mix(x: Tensor, weight: Tensor) -> Tensor:
+    """``W x`` at every position, in full precision also where autocasting is on.
+
+    A matrix product and not a convolution: those are rounded to TF32 on a GPU.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        mixed: Tensor = torch.einsum("ij,njhw->nihw", weight, x)
+        return mixed
 
 
 class AffineCoupling(nn.Module):

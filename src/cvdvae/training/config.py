@@ -115,6 +115,8 @@ class FlowTraining:
     def __post_init__(self) -> None:
         if not self.pixel_weight >= 0:
             raise ConfigError(f"pixel_weight must not be negative, but is {self.pixel_weight}")
+        if self.optim.compile:
+            raise ConfigError("a flow cannot be compiled: take compile out of optim")
 
 
 @dataclass(frozen=True)
