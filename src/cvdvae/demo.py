@@ -42,7 +42,7 @@ def demo_photo() -> Image.Image:
 def run_demo(
     out: Path,
     samples: int,
-    temperature: float | None,
+    temperature: float,
     seed: int,
     on_progress: Callable[[int], None],
 ) -> DemoReport:

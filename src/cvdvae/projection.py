@@ -114,8 +114,8 @@ def _line_search(
     return start + step * direction
 
 
-ROUNDING_STEPS = 8
-"""Passes of `round_consistently`; each may move one pixel in every block."""
+ROUNDING_STEPS = 64
+"""Most passes of `round_consistently`; each may move one pixel in every block."""
 
 
 def round_consistently(
@@ -133,7 +133,8 @@ def round_consistently(
         x: Images in [0, 1], ``(N, C, H, W)``.
         y: Low-resolution images in [0, 1], ``(N or 1, C, h, w)``.
         degradation: H.
-        steps: Passes.
+        steps: Most passes; it ends sooner where two in a row, which differ in their blocks, helped
+            no image.
 
     Returns:
         uint8 images of the shape of `x`.
@@ -145,6 +146,7 @@ def round_consistently(
     # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
     weight = _mean_eigenvalue(degradation, target) * target[0, 0].numel() / exact[0, 0].numel()
     block = 2 * max(1, x.shape[2] // y.shape[2])
+    idle = 0
     for step in range(steps):
         slope = degradation.A_adjoint(error)
         move = torch.sign(slope)
@@ -156,6 +158,9 @@ def round_consistently(
         trial_error = target - degradation.A(trial)
         helped = _dot(trial_error, trial_error) < _dot(error, error)
         level, error = torch.where(helped, trial, level), torch.where(helped, trial_error, error)
+        idle = 0 if bool(helped.any()) else idle + 1
+        if idle == 2:
+            break
     return level.to(torch.uint8)
 
 

@@ -118,9 +118,10 @@ class SuperResolver(ABC):
         Args:
             y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1], h = w = lr_size.
             samples: As in `Sampling`, like all that follow.
-            temperature: Of the prior's groups; the model's recommended one by default.
+            temperature: Of the prior's groups.
             seed: Of the samples.
-            encoder_temperature: Of the LR encoder's groups; likewise.
+            encoder_temperature: Of the LR encoder's groups. Where neither is named, both are the
+                model's recommended ones.
             consistent: Whether to project.
 
         Raises:
@@ -142,16 +143,23 @@ class SuperResolver(ABC):
         encoder_temperature: float | None = None,
         consistent: bool = True,
     ) -> Sampling:
-        """Settings of a draw, with the recommended temperatures where none is named.
+        """Settings of a draw, with the recommended temperatures where neither is named.
+
+        Where one is, the other is the published one: 0.8 of the prior, 1 of the encoder.
 
         Raises:
             InputError: A value out of its range.
         """
-        if temperature is None:
-            temperature = self.recommended.temperature
-        if encoder_temperature is None:
-            encoder_temperature = self.recommended.encoder_temperature
-        return Sampling(samples, temperature, seed, encoder_temperature, consistent)
+        suits = self.recommended
+        if temperature is not None or encoder_temperature is not None:
+            suits = Recommended()
+        return Sampling(
+            samples,
+            suits.temperature if temperature is None else temperature,
+            seed,
+            suits.encoder_temperature if encoder_temperature is None else encoder_temperature,
+            consistent,
+        )
 
     def run(
         self,

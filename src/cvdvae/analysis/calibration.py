@@ -19,7 +19,7 @@ from ..superres import HVAEResolver
 REGIONS = 3
 """Side of the grid of image regions whose coverage is reported."""
 
-TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 """What `fit` tries for the groups of the prior and of the encoder."""
 
 

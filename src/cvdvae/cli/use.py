@@ -100,7 +100,9 @@ def demo(
         "cvdvae-demo"
     ),
     samples: Samples = 8,
-    temperature: Temperature = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", "-t", help="Of the prior's groups.")
+    ] = 0.8,
     seed: Seed = 0,
 ) -> None:
     """Shrink a bundled photo and show what could have been behind it."""
