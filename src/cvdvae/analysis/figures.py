@@ -54,17 +54,23 @@ def draw_consistency(
     distances: Sequence[Sequence[float]],
     scales: Sequence[int],
     measured: Mapping[int, tuple[int, Figure]],
+    natural: Mapping[int, int],
     path: Path,
 ) -> Path:
-    """``U_k^s`` over k, with ``CE(k)`` of trained encoders: scale → (k, CE)."""
+    """``U_k^s`` over k, with ``CE(k)`` of trained encoders: scale → (k, CE).
+
+    A ring marks the natural k of every scale: all groups up to the resolution of y.
+    """
     figure, ((axes,),) = _figure(1, size=5)
     for scale, row in zip(scales, distances, strict=True):
         (line,) = axes.plot(range(len(row)), row, marker=".", label=f"U, ×{scale}")
         if scale in measured:
             k, value = measured[scale]
-            axes.axvline(k, color=line.get_color(), lw=0.6, ls=":")
-            axes.plot([k], [value.mean], marker="*", ms=11, color=line.get_color(),
+            axes.plot([k], [value.mean], marker="*", ms=10, color=line.get_color(),
                       label=f"measured CE, ×{scale}", ls="")  # fmt: skip
+        if scale in natural:
+            k = natural[scale]
+            axes.plot([k], [row[k]], marker="o", ms=11, mfc="none", color=line.get_color(), ls="")
     _label(axes, "expected low-resolution distance", "groups k that are given",
            "grey levels of 255")  # fmt: skip
     axes.set_ylim(bottom=0)

@@ -113,7 +113,9 @@ class Study:
             "CE": {f"x{s}": {"k": k, **asdict(v)} for s, (k, v) in measured.items()},
         }
         self._json("consistency", content)
-        draw_consistency(distances, factors, measured, self.out / "consistency.png")
+        resolutions = prior.config.group_resolutions
+        natural = {r.scale: sum(at <= r.lr_size for at in resolutions) for r in self.encoders}
+        draw_consistency(distances, factors, measured, natural, self.out / "consistency.png")
 
     def rate(self) -> Rates:
         """Write ``rate.json`` and ``rate.png``."""
@@ -187,8 +189,9 @@ def report_sections(
         Section(
             "Expected consistency",
             "How far apart two samples that share the first k groups are at low resolution "
-            "(lines), and how far the trained encoders' samples are from their input before "
-            "projection (stars, at their k).",
+            "(lines; a ring where k takes all groups up to the resolution of y), and how far the "
+            "trained encoders' samples are from their input before projection (stars, at their k). "
+            "With a perfect encoder the star would lie on its line.",
             [],
             (out / "consistency.png",),
         ),
