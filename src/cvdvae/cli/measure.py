@@ -302,7 +302,8 @@ def report(
         out_folder, selection, scales, models, seed, device, n * (3 * len(scales) + 2)
     ) as study:
         sections = report_sections(study, plan, tuple(methods), lpips)
-        write_page(out_folder / "report.html", f"{models} on {n} images", sections)
+        names = ", ".join(r.name for r in study.resolvers)
+        write_page(out_folder / "report.html", f"{names} on {n} images", sections)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
 
 
