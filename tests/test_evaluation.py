@@ -101,8 +101,11 @@ def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
     calls: list[str] = []
     continued, _ = evaluate(plan, contests, judges, tmp_path / "cut", calls.append)
     assert len(calls) == 3
-    assert continued == whole
     assert list(continued) == list(whole)
+    for key, scores in whole.items():  # up to the order of sums in several threads
+        for name, value in scores.items():
+            again = continued[key][name]
+            assert again == (None if value is None else pytest.approx(value, rel=1e-4))
 
 
 def test_more_images_or_scales_may_be_added_but_no_other_plan(
