@@ -15,8 +15,11 @@ from PIL import Image
 from cvdvae.cli import main
 from cvdvae.demo import demo_photo
 from cvdvae.errors import InputError
+from cvdvae.evaluation.measure import Judges
 from cvdvae.images import read_photo
-from cvdvae.store import bundled_names
+from cvdvae.store import FlowRecord, bundled_names, save_model
+from cvdvae.superres import load
+from cvdvae.tiny import FLOW, tiny_flow
 
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -34,6 +37,27 @@ def lr_image(tmp_path: Path) -> Path:
     path = tmp_path / "small.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def flow_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "flow-x4"
+    save_model(folder, FlowRecord("hcflow", FLOW), tiny_flow().flow.state_dict())
+    return folder
+
+
+@pytest.fixture
+def flow_photos(flow_folder: Path, tmp_path: Path) -> Path:
+    """What the flow itself draws at a temperature of 0.3."""
+    folder, model = tmp_path / "photos", load(str(flow_folder))
+    folder.mkdir()
+    for i in range(6):
+        generator = torch.Generator().manual_seed(i)
+        y = torch.randint(60, 196, (3, 4, 4), generator=generator) / 255
+        result = model.upscale(y, samples=1, temperature=0.3, seed=1000 + i)
+        pixels = result.pixels[0].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
 
 
 def test_help_is_quick_because_heavy_modules_are_not_imported() -> None:
@@ -323,13 +347,71 @@ def test_models_are_listed(
     assert all(name in listed for name in bundled_names())
 
 
-def test_bench_times_one_and_eight_samples(
-    model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_bundled_flow_is_listed_as_one(
+    flow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("bench", "--model", str(model_folder), monkeypatch=monkeypatch) == 0
+    monkeypatch.setattr("cvdvae.store.zoo", lambda: flow_folder.parent)
+    assert run("models", monkeypatch=monkeypatch) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "flow-x4" in one]
+    for words in ("super-resolution, a flow", "4×4", "16×16 (×4)", " MB"):
+        assert words in line
+
+
+def test_both_methods_meet_in_one_table_that_names_the_winners(
+    model_folder: Path,
+    flow_folder: Path,
+    flow_photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On the flow's own images the flow wins."""
+    monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {}))
+    models, flows = (str(f).replace("-x4", "-x{scale}") for f in (model_folder, flow_folder))
+    arguments = ["evaluate", "--data", str(flow_photos), "--out", str(tmp_path / "out")]
+    arguments += ["--methods", "bicubic", "cvdvae", "hcflow", "--models", models, "--flows", flows]
+    arguments += ["--scales", "4", "--temperatures", "0.3", "-n", "2"]
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr().out
+    for words in ("×4 hcflow", "* The best of its measure at its scale", "won by hcflow: PSNR · "):
+        assert words in printed
+    markdown = (tmp_path / "out" / "table.md").read_text()
+    for row in ("×4 bicubic", "×4 cvdvae τ=0.3, projected", "×4 hcflow τ=0.3, projected"):
+        assert f"| {row} |" in markdown
+
+
+def test_a_flow_is_calibrated_and_then_draws_at_the_temperature_found(
+    flow_folder: Path,
+    flow_photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The one that its images were drawn at; it has no encoder with a temperature of its own."""
+    arguments = ["calibrate", "--model", str(flow_folder), "--data", str(flow_photos)]
+    assert run(*arguments, "-n", "8", "--save", monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr().out
+    assert "on 6 images" in printed
+    assert "at the edge" not in printed
+    y = torch.full((3, 4, 4), 128 / 255)
+    found = load(str(flow_folder)).upscale(y, samples=1).sampling
+    assert found.temperature in (0.2, 0.3, 0.4)
+    named = load(str(flow_folder)).upscale(y, samples=1, temperature=0.9).sampling
+    assert named.temperature == 0.9
+
+
+def test_bench_times_one_and_eight_samples_of_every_model(
+    model_folder: Path,
+    flow_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    arguments = ["--model", str(model_folder), "--model", str(flow_folder)]
+    assert run("bench", *arguments, monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
     for words in ("Samples of one image", "images/s", "Peak of this machine", "Peak memory"):
         assert words in printed
+    assert printed.count("flow-x4") == printed.count("tiny-x4") == 2
 
 
 def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(

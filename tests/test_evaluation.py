@@ -14,11 +14,21 @@ from PIL import Image
 from cvdvae.cli import main
 from cvdvae.degradation import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.evaluation.evaluate import Plan, Row, evaluate, read_records
+from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Bicubic, Contest, Custom, Models, contest
 from cvdvae.evaluation.selection import Selection
-from cvdvae.evaluation.table import COLUMNS, figures, name_of, write_tables
+from cvdvae.evaluation.table import (
+    COLUMNS,
+    LEGEND,
+    Column,
+    as_markdown,
+    best_rows,
+    figures,
+    name_of,
+    winners,
+    write_tables,
+)
 from cvdvae.metrics.perceptual import BRISQUE
 
 
@@ -216,3 +226,93 @@ def test_the_command(
     with pytest.raises(SystemExit):
         main()
     assert "choose from bicubic, cvdvae, hcflow" in capsys.readouterr().err
+
+
+IMAGES = 40
+LUCK = np.random.default_rng(0).normal(0, 1, (3, IMAGES))
+HARDNESS = np.random.default_rng(1).normal(22, 4, IMAGES)
+"""Images differ far more than methods do, as they really do."""
+
+
+def scored(key: str, scale: int = 8, **values: np.ndarray) -> Records:
+    """Records of one measure: an array over images for every method."""
+    return {
+        (Row(scale, method, None, False), f"{i}.png"): {key: float(v)}
+        for method, each in values.items()
+        for i, v in enumerate(each)
+    }
+
+
+def methods_of(rows: set[Row]) -> set[str]:
+    return {row.method for row in rows}
+
+
+@pytest.mark.parametrize(("ahead", "behind"), [("cvdvae", "hcflow"), ("hcflow", "cvdvae")])
+def test_the_best_is_marked_whichever_method_it_is_and_wherever_better_is(
+    ahead: str, behind: str
+) -> None:
+    """A lead of 0.5 on images that spread by 4: what counts is the difference on each image."""
+    pair = {ahead: HARDNESS + 0.5 + 0.1 * LUCK[0], behind: HARDNESS + 0.1 * LUCK[1]}
+    records = scored("psnr", **{name: pair[name] for name in ("cvdvae", "hcflow")})
+    assert methods_of(best_rows(records, Column("psnr", "PSNR ↑"))) == {ahead}
+    assert methods_of(best_rows(records, Column("psnr", "PSNR ↓"))) == {behind}
+    assert best_rows(records, Column("psnr", "neither good nor bad")) == set()
+    assert winners(records) == [f"×8, won by {ahead}: PSNR."]
+    header, _, *lines = as_markdown(records).splitlines()
+    assert header == "|  | PSNR ↑ |"
+    assert [line.split("|")[1].strip() for line in lines if "**" in line] == [f"×8 {ahead}"]
+
+
+def test_every_column_says_where_better_is() -> None:
+    lower = {c.key for c in COLUMNS if c.sign < 0}
+    assert lower == {"lpips", "brisque", "exploded", "crps", "energy_score"}
+    assert all(c.sign for c in COLUMNS)
+
+
+def test_what_cannot_be_told_from_the_best_is_marked_with_it() -> None:
+    column = Column("psnr", "PSNR ↑")
+    even = LUCK[1] - LUCK[1].mean()  # a difference of which nothing is left on average
+    error = even.std(ddof=1) / IMAGES**0.5
+    for lead, winning in ((1.9, {"a", "b"}), (2.1, {"a"})):
+        records = scored("psnr", a=HARDNESS + lead * error, b=HARDNESS + even, c=HARDNESS - 9)
+        assert methods_of(best_rows(records, column)) == winning
+    records = scored("psnr", a=HARDNESS, b=HARDNESS + even)
+    assert best_rows(records, column) == set()  # both: nobody wins
+    assert winners(records) == ["×8, won by none: PSNR."]
+    single = {key: scores for key, scores in records.items() if key[1] == "0.png"}
+    assert best_rows(single, column) == set()  # one image says nothing
+
+
+def test_rows_are_compared_on_the_images_that_both_have() -> None:
+    """An infinite LR-PSNR is left out of the mean: it must not decide by the images it leaves."""
+    records = scored("lr_psnr", a=HARDNESS + 1, b=HARDNESS, c=HARDNESS - 9)
+    for i in np.flatnonzero(HARDNESS > 22):
+        records[Row(8, "a", None, False), f"{i}.png"] = {"lr_psnr": None}
+    column = Column("lr_psnr", "LR-PSNR ↑")
+    assert figures(records)[Row(8, "b", None, False)]["lr_psnr"].mean == pytest.approx(
+        HARDNESS.mean()
+    )
+    assert methods_of(best_rows(records, column)) == {"a", "b"}
+
+
+def test_a_method_alone_wins_nothing() -> None:
+    records = scored("psnr", cvdvae=HARDNESS)
+    assert best_rows(records, COLUMNS[0]) == set()
+    assert winners(records) == []
+    assert "**" not in as_markdown(records)
+
+
+def test_scales_do_not_compete_and_every_table_says_what_its_marks_mean(tmp_path: Path) -> None:
+    at8 = scored("psnr", 8, bicubic=HARDNESS, cvdvae=HARDNESS + 1)
+    at4 = scored("psnr", 4, bicubic=HARDNESS + 9, hcflow=HARDNESS + 8)
+    write_tables(at8 | at4, {}, tmp_path)
+    text, markdown = ((tmp_path / f"table.{end}").read_text() for end in ("txt", "md"))
+    for written in (text, markdown):
+        assert LEGEND in written
+        assert "×8, won by cvdvae: PSNR." in written
+        assert "×4, won by bicubic: PSNR." in written
+    table = markdown.split("\n\n")[0]
+    assert [line.split("|")[1] for line in table.splitlines() if "**" in line] == [
+        " ×8 cvdvae ", " ×4 bicubic ",
+    ]  # fmt: skip
+    assert sum(line.count("* ") for line in text.splitlines() if "PSNR ↑" in line) == 2

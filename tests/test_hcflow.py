@@ -1,6 +1,7 @@
 """The flow: inverses, log-determinants against autograd, densities in closed form."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
 from cvdvae.errors import ConfigError
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.affine import ActNorm, Affine
 from cvdvae.hcflow.flow import Detail, Level, dequantize
 from cvdvae.hcflow.transforms import AffineCoupling, FlowStep, InvertibleConv1x1, Steps
 from cvdvae.hvae import GlobalNoise, SeededNoise
+from cvdvae.training import FlowTraining, OptimConfig
+from cvdvae.training.config import DataConfig
+from cvdvae.training.flow import FlowModule
 
 SMALL = HCFlowConfig(
     image_size=8, scale=4, steps=2, conditional_steps=2, hidden_channels=5, features=3, growth=2,
@@ -177,10 +182,18 @@ def test_bits_per_dim_of_a_known_gaussian() -> None:
     squeezed = torch.nn.functional.pixel_unshuffle(v, 2)
     nats = -torch.distributions.Normal(y, math.exp(-6)).log_prob(squeezed[:, :3]).flatten(1).sum(1)
     nats = nats - torch.distributions.Normal(0, 1).log_prob(squeezed[:, 3:]).flatten(1).sum(1)
-    expected = nats / (192 * math.log(2)) + math.log2(256)
+    expected = nats / (192 * math.log(2)) + math.log2(255)
     torch.testing.assert_close(flow.bits_per_dim(x, y, SeededNoise(0, range(4))), expected)
-    assert float(v.min()) >= 0
-    assert float(v.max()) <= 1
+
+
+def test_dequantizing_fills_every_grey_level_evenly_and_on_both_sides() -> None:
+    """So neighbours meet without a gap, and on average nothing is added."""
+    x = torch.tensor([0, 7, 8, 255]).view(4, 1, 1, 1).expand(-1, 3, 64, 64) / 255
+    levels = 255 * (dequantize(x, SeededNoise(0, range(4))) - x)
+    assert 0.49 < float(levels.max()) <= 0.5
+    assert -0.5 <= float(levels.min()) < -0.49
+    assert float(levels.mean()) == pytest.approx(0, abs=4 * (1 / 12 / levels.numel()) ** 0.5)
+    assert float(levels.var()) == pytest.approx(1 / 12, rel=0.02)
 
 
 def test_actnorm_starts_from_the_first_batch_and_remembers_that_it_has() -> None:
@@ -203,6 +216,39 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert isinstance(flow, HCFlow)
     flow.log_prob(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 2, 2)).sum().backward()
     assert [n for n, p in flow.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+
+
+def test_the_pixel_loss_reaches_every_parameter_and_lowers_the_error(tmp_path: Path) -> None:
+    """Beside the likelihood's in one step, times its weight."""
+    torch.manual_seed(0)
+    flow = shaken(HCFlow(SMALL), seed=1, by=0.05).float()  # where no inverse explodes
+    assert isinstance(flow, HCFlow)
+    x = torch.randint(0, 256, (8, 3, 8, 8), generator=torch.Generator().manual_seed(0)) / 255
+    y = shrink_to_8_bits(x, BicubicDownscaling((8, 8), (2, 2)))
+
+    def error() -> Tensor:
+        return (flow.sample(y, GlobalNoise(), temperature=0) - x).abs().mean()
+
+    losses = []
+    for weight in (0.0, 10.0):
+        config = FlowTraining(SMALL, DataConfig("unread"), OptimConfig(1, warmup=0), weight)
+        module = FlowModule(config, tmp_path)
+        module.trained = flow
+        module.training_noise = lambda: SeededNoise(0, range(8))  # type: ignore[method-assign]
+        module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        losses.append(float(module.training_step(x, 0).detach()))
+    before = float(error().detach())
+    assert losses[1] - losses[0] == pytest.approx(10 * before, rel=1e-3)
+
+    optimizer = torch.optim.Adam(flow.parameters(), lr=3e-3)
+    for step in range(10):
+        optimizer.zero_grad()
+        error().backward()
+        if step == 0:
+            grads = {n: p.grad for n, p in flow.named_parameters()}
+            assert [n for n, g in grads.items() if g is None or not bool(g.any())] == []
+        optimizer.step()
+    assert float(error().detach()) < 0.8 * before
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,45 @@ def test_an_imported_flow_has_the_weights_of_the_file(
         import_checkpoint(save(weights, tmp_path / "a.pth"), "tiny", tmp_path / "other")
 
 
+PUBLISHED = """
+levels.0.steps.0.actnorm.shift = flow.layers.1.actnorm.bias
+levels.0.steps.12.actnorm.log_scale = flow.layers.13.actnorm.logs
+levels.1.steps.0.permutation.weight = flow.layers.16.permute.weight
+levels.2.steps.12.coupling.network.last.conv.bias = flow.layers.43.affine.f.conv3.bias
+levels.0.features.first.weight = flow.level0_condFlow.conv_first.weight
+levels.1.features.trunk0.0.blocks.0.convs.0.bias = flow.level1_condFlow.RRDB_trunk0.0.RDB1.conv1.bias
+levels.1.features.trunk1.4.blocks.2.convs.4.weight = flow.level1_condFlow.RRDB_trunk1.4.RDB3.conv5.weight
+levels.1.features.last.bias = flow.level1_condFlow.trunk_conv1.bias
+levels.2.detail.base.conv.weight = flow.level2_condFlow.f.weight
+levels.2.detail.base.conv.bias = flow.level2_condFlow.f.bias
+levels.2.detail.base.log_scale = flow.level2_condFlow.f.logs
+levels.2.detail.steps.12.actnorm.shift = STEP.actnorm.bias
+levels.2.detail.steps.12.actnorm.log_scale = STEP.actnorm.logs
+levels.2.detail.steps.12.permutation.weight = STEP.permute.weight
+levels.2.detail.steps.12.coupling.network.first.conv.weight = STEP.affine.f.conv1.weight
+levels.2.detail.steps.12.coupling.network.first.actnorm.shift = STEP.affine.f.conv1.actnorm.bias
+levels.2.detail.steps.12.coupling.network.first.actnorm.log_scale = STEP.affine.f.conv1.actnorm.logs
+levels.2.detail.steps.12.coupling.network.second.conv.weight = STEP.affine.f.conv2.weight
+levels.2.detail.steps.12.coupling.network.second.actnorm.shift = STEP.affine.f.conv2.actnorm.bias
+levels.2.detail.steps.12.coupling.network.second.actnorm.log_scale = STEP.affine.f.conv2.actnorm.logs
+levels.2.detail.steps.12.coupling.network.last.conv.weight = STEP.affine.f.conv3.weight
+levels.2.detail.steps.12.coupling.network.last.conv.bias = STEP.affine.f.conv3.bias
+levels.2.detail.steps.12.coupling.network.last.log_scale = STEP.affine.f.conv3.logs
+"""  # noqa: E501
+"""Our names = those in the state dict of the published class at ×8, one or more of every kind."""
+
+
+def test_the_published_names_are_these() -> None:
+    step = "flow.level2_condFlow.additional_flow_steps.12"
+    literal = dict(
+        line.split(" = ") for line in PUBLISHED.replace("STEP", step).strip().splitlines()
+    )
+    names = hcflow_names(FLOW_PRESETS["hcflow-celeba-x8"])
+    assert literal.items() <= names.items()
+    assert len(names) == 1857
+    assert len(hcflow_names(FLOW_PRESETS["hcflow-general-x4"])) == 1478
+
+
 @pytest.mark.parametrize(
     ("preset", "millions"), [("hcflow-celeba-x8", 27.018), ("hcflow-general-x4", 23.233)]
 )

@@ -21,11 +21,10 @@ from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.hcflow import HCFlowConfig
 from cvdvae.hvae import HVAE
 from cvdvae.store import load_prior
 from cvdvae.superres import load
-from cvdvae.tiny import ENCODER, PRIOR
+from cvdvae.tiny import ENCODER, FLOW, PRIOR
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
 from cvdvae.training.encoder import EncoderModule
@@ -55,6 +54,12 @@ def prior_config(photos: Path, path: Path, steps: int) -> Path:
     return path
 
 
+def flow_config(photos: Path, path: Path, steps: int) -> Path:
+    data = DataConfig(folder=str(photos), crop=30, validation=2)
+    path.write_text(to_yaml(FlowTraining(FLOW, data, OptimConfig(steps=steps, **OPTIM), 10.0)))
+    return path
+
+
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "cvdvae.cli", "train", *arguments],
@@ -64,14 +69,16 @@ def start(*arguments: str) -> "subprocess.Popen[bytes]":
     )
 
 
+@pytest.mark.parametrize("kind", ["prior", "flow"])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, kind: str
 ) -> None:
     """Optimizer, average, data order, noise and schedule all continue."""
-    config = prior_config(photos, tmp_path / "prior.yaml", steps=300)
+    describe = prior_config if kind == "prior" else flow_config
+    config = describe(photos, tmp_path / "run.yaml", steps=150)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    first = start("prior", "--config", str(config), "--out", str(killed))
-    other = start("prior", "--config", str(config), "--out", str(whole))
+    first = start(kind, "--config", str(config), "--out", str(killed))
+    other = start(kind, "--config", str(config), "--out", str(whole))
     for _ in range(1200):
         if (killed / "last.ckpt").exists() or first.poll() is not None:
             break
@@ -79,8 +86,8 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     first.send_signal(signal.SIGKILL)
     first.wait()
     step = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
-    assert 0 < step < 300
-    second = start("prior", "--config", str(config), "--out", str(killed))
+    assert 0 < step < 150
+    second = start(kind, "--config", str(config), "--out", str(killed))
     output, _ = second.communicate(timeout=300)
     assert second.returncode == 0, output.decode()
     assert other.communicate(timeout=300) is not None
@@ -284,12 +291,6 @@ def test_processes_that_cannot_share_a_batch_are_refused(photos: Path, tmp_path:
     )  # fmt: skip
     assert done.returncode != 0
     assert "3 processes cannot share batches of 4" in done.stderr
-
-
-FLOW = HCFlowConfig(
-    image_size=16, scale=4, steps=1, conditional_steps=1, hidden_channels=4, features=4, growth=2,
-    trunks=(1, 0),
-)  # fmt: skip
 
 
 @pytest.mark.parametrize("pixel_weight", [0.0, 10.0])

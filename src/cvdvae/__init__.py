@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import CVDVAEError
+    from .recipe import read_recipe
     from .released import import_checkpoint
     from .resolver import SuperResolver
     from .result import SuperResolution
     from .simulation import simulate
     from .store import bundled_names, load_prior, push_to_hub
-    from .superres import FlowResolver, HVAEResolver, load
+    from .superres import FlowResolver, HVAEResolver, load, replay
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,8 @@ __all__ = [
     "load",
     "load_prior",
     "push_to_hub",
+    "read_recipe",
+    "replay",
     "simulate",
 ]
 
@@ -45,6 +48,8 @@ _HOMES = {
     "load": ".superres",
     "load_prior": ".store",
     "push_to_hub": ".store",
+    "read_recipe": ".recipe",
+    "replay": ".superres",
     "simulate": ".simulation",
 }
 

@@ -1,5 +1,7 @@
 """Find a face in a photo and cut the square that the bundled models were trained on."""
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
@@ -12,8 +14,43 @@ BOX_BELOW_CENTRE = 0.149
 SEARCH_SIDE = 480
 
 
+class Square(NamedTuple):
+    """A square of a photo, in pixels.
+
+    Attributes:
+        left: Columns left of it.
+        top: Rows above it.
+        side: Its side.
+    """
+
+    left: int
+    top: int
+    side: int
+
+    def cut(self, photo: Image.Image) -> Image.Image:
+        """The part of the photo in it."""
+        return photo.crop((self.left, self.top, self.left + self.side, self.top + self.side))
+
+
+def square_inside(photo: Image.Image, x: float, y: float, side: float) -> Square:
+    """The square of this centre and side, no larger than the photo and moved inside it."""
+    cut = max(1, min(round(side), photo.width, photo.height))
+    left = round(min(max(x - cut / 2, 0), photo.width - cut))
+    top = round(min(max(y - cut / 2, 0), photo.height - cut))
+    return Square(left, top, cut)
+
+
 def crop_face(photo: Image.Image) -> Image.Image:
     """The square around the largest face, at the photo's own resolution.
+
+    Raises:
+        InputError: No face is found.
+    """
+    return find_face(photo).cut(photo)
+
+
+def find_face(photo: Image.Image) -> Square:
+    """Frame the largest face as the bundled models know them.
 
     The frame is moved inside the photo where it would stick out.
 
@@ -43,7 +80,4 @@ def crop_face(photo: Image.Image) -> Image.Image:
     width = box["width"] / zoom
     centre_x = (box["c"] + box["width"] / 2) / zoom
     centre_y = (box["r"] + box["height"] / 2) / zoom - BOX_BELOW_CENTRE * width
-    cut = min(round(SIDE_PER_BOX * width), photo.width, photo.height)
-    left = round(min(max(centre_x - cut / 2, 0), photo.width - cut))
-    top = round(min(max(centre_y - cut / 2, 0), photo.height - cut))
-    return photo.crop((left, top, left + cut, top + cut))
+    return square_inside(photo, centre_x, centre_y, SIDE_PER_BOX * width)

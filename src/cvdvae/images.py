@@ -27,11 +27,15 @@ class Photo(NamedTuple):
     notes: list[str]
 
 
-def read_photo(path: Path) -> Photo:
+def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read a still image of any common kind as upright 8-bit RGB.
 
+    Args:
+        path: The file.
+        max_pixels: Most pixels that it may have; it is refused before it is decoded.
+
     Raises:
-        InputError: Missing, empty, truncated, not an image, an animation, or over 100 megapixels.
+        InputError: Missing, empty, truncated, not an image, an animation, or too large.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
@@ -41,14 +45,14 @@ def read_photo(path: Path) -> Photo:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as file:
-                _refuse_unusable(path, file)
+                _refuse_unusable(path, file, max_pixels)
                 file.load()
                 return _upright_rgb(file)
     except UnidentifiedImageError:
         raise InputError(f"{path} is not an image") from None
     except Image.DecompressionBombError:
         raise InputError(
-            f"{path} is over {MAX_PIXELS // 1_000_000} megapixels: shrink it first"
+            f"{path} is over {max_pixels // 1_000_000} megapixels: shrink it first"
         ) from None
     except InputError:
         raise
@@ -56,11 +60,11 @@ def read_photo(path: Path) -> Photo:
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
-def _refuse_unusable(path: Path, file: Image.Image) -> None:
-    if file.width * file.height > MAX_PIXELS:
+def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int) -> None:
+    if file.width * file.height > max_pixels:
         raise InputError(
             f"{path} has {file.width}×{file.height} pixels, over "
-            f"{MAX_PIXELS // 1_000_000} megapixels: shrink it first"
+            f"{max_pixels // 1_000_000} megapixels: shrink it first"
         )
     frames = getattr(file, "n_frames", 1)
     if frames > 1 and file.format != "MPO":  # a phone's photo, with a preview behind it

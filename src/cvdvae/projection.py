@@ -20,6 +20,7 @@ the pixels that are not clipped. Without clipping the first step is the affine p
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,29 @@ TOLERANCE = 1e-6
 """Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
 
 
-def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60) -> Tensor:
+@dataclass(frozen=True)
+class Within:
+    """H M, for the mask M of a region: what the pixels in the region add to the shadow."""
+
+    degradation: Degradation
+    region: Tensor
+
+    def A(self, x: Tensor) -> Tensor:
+        """``H M x``."""
+        return self.degradation.A(torch.where(self.region, x, 0))
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``M Hᵀ y``."""
+        return torch.where(self.region, self.degradation.A_adjoint(y), 0)
+
+
+def project(
+    x: Tensor,
+    y: Tensor,
+    degradation: Degradation,
+    max_steps: int = 60,
+    region: Tensor | None = None,
+) -> Tensor:
     """Project images onto ``{x : Hx = y} ∩ [0, 1]``, or as near to it as an image in range can be.
 
     Args:
@@ -41,6 +64,8 @@ def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60)
         y: Low-resolution images in [0, 1], ``(N, C, h, w)``.
         degradation: H.
         max_steps: Newton steps at most; a handful is usual.
+        region: Which pixels may move, bool, broadcasts to `x`; all of them by default. The problem
+            is the same one with H M in place of H, and y without what the others give.
 
     Returns:
         Images in [0, 1] of the shape and dtype of `x`.
@@ -48,9 +73,14 @@ def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60)
     x0, target = x.double(), y.double()
     multiplier = torch.zeros_like(target)
     epsilon = STIFFNESS * _mean_eigenvalue(degradation, target)
+    operator: Degradation | Within = degradation
+    if region is not None:
+        operator = Within(degradation, region)
+        x0 = torch.where(region, x0, 0)
+        target = target - degradation.A(torch.where(region, 0, x.double()))
 
     def primal(lam: Tensor) -> Tensor:
-        return x0 + degradation.A_adjoint(lam)
+        return x0 + operator.A_adjoint(lam)
 
     def dual(lam: Tensor) -> Tensor:
         z = primal(lam)
@@ -59,7 +89,7 @@ def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60)
 
     for _ in range(max_steps):
         z = primal(multiplier)
-        residual = target - degradation.A(z.clamp(0, 1)) - epsilon * multiplier
+        residual = target - operator.A(z.clamp(0, 1)) - epsilon * multiplier
         open_ = residual.abs().amax((2, 3), keepdim=True) >= TOLERANCE
         if not bool(open_.any()):
             break
@@ -67,11 +97,12 @@ def project(x: Tensor, y: Tensor, degradation: Degradation, max_steps: int = 60)
         free = ((z > 0) & (z < 1)).to(z)
 
         def newton_matrix(d: Tensor, free: Tensor = free) -> Tensor:
-            return degradation.A(free * degradation.A_adjoint(d)) + epsilon * d
+            return operator.A(free * operator.A_adjoint(d)) + epsilon * d
 
         direction = _conjugate_gradients(newton_matrix, residual)
         multiplier = _line_search(dual, multiplier, direction, slope=-_dot(residual, direction))
-    return primal(multiplier).clamp(0, 1).to(x.dtype)
+    projected = primal(multiplier).clamp(0, 1).to(x.dtype)
+    return projected if region is None else torch.where(region, projected, x)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -119,7 +150,11 @@ ROUNDING_STEPS = 64
 
 
 def round_consistently(
-    x: Tensor, y: Tensor, degradation: Degradation, steps: int = ROUNDING_STEPS
+    x: Tensor,
+    y: Tensor,
+    degradation: Degradation,
+    steps: int = ROUNDING_STEPS,
+    region: Tensor | None = None,
 ) -> Tensor:
     """Round images to 8 bits so that H of the rounded image stays as near to y as it can.
 
@@ -135,6 +170,7 @@ def round_consistently(
         degradation: H.
         steps: Most passes; it ends sooner where two in a row, which differ in their blocks, helped
             no image.
+        region: Which pixels may be moved, bool, broadcasts to `x`; all of them by default.
 
     Returns:
         uint8 images of the shape of `x`.
@@ -152,6 +188,8 @@ def round_consistently(
         move = torch.sign(slope)
         gain = 2 * slope.abs() - weight
         allowed = ((level + move - exact).abs() < 1) & (level + move >= 0) & (level + move <= 255)
+        if region is not None:
+            allowed = allowed & region
         gain = gain.masked_fill(~allowed, 0)
         chosen = _best_of_every_block(gain, block, shift=(step % 2) * block // 2)
         trial = level + move * chosen

@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from .images import to_bytes
 from .projection import project, round_consistently
 from .result import SuperResolution
 from .sampling import Sampling
+from .steps import Vary
 from .store import Recommended
 
 BATCH = 8
@@ -32,6 +34,18 @@ share of its values is further than `NEAR`, as in a saturated block."""
 
 Drawer = Callable[[SeededNoise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
+
+
+class Frame(NamedTuple):
+    """What stays of an earlier sample where only a region varies.
+
+    Attributes:
+        region: Where it varies, ``(1, 1, H, W)`` bool.
+        x: The sample as it is saved, ``(1, 3, H, W)`` in [0, 1].
+    """
+
+    region: Tensor
+    x: Tensor
 
 
 class SuperResolver(ABC):
@@ -176,47 +190,108 @@ class SuperResolver(ABC):
             truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
             on_progress: Called after every batch with the number of samples in it.
         """
+        drawn = 0
+        for result in self.stream(y, sampling, truth):
+            if on_progress is not None:
+                on_progress(len(result.samples) - drawn)
+            drawn = len(result.samples)
+        return result
+
+    def stream(
+        self, y: Tensor, sampling: Sampling, truth: Tensor | None = None
+    ) -> Iterator[SuperResolution]:
+        """As `run`, yielding the result after every batch: it grows, and the last one is complete.
+
+        Args:
+            y: The image, as for `upscale`.
+            sampling: How to draw.
+            truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
+        """
         started = time.perf_counter()
         y = self.check(y)
+        self.check_steps(sampling)
+        frame = self._frame(y, sampling)
         samples, pixels, exploded = [], [], list[bool]()
-        for x, bad in self.draw_checked(y, sampling):
+        for x, bad in self._draw(y, sampling, frame):
             samples.append(x)
             pixels.append(
-                round_consistently(x, y, self.degradation) if sampling.consistent else to_bytes(x)
+                round_consistently(x, y, self.degradation, region=frame and frame.region)
+                if sampling.consistent
+                else to_bytes(x)
             )
             exploded += bad.tolist()
-            if on_progress is not None:
-                on_progress(len(x))
-        return SuperResolution(
-            y=y[0],
-            samples=torch.cat(samples),
-            pixels=torch.cat(pixels),
-            degradation=self.degradation,
-            model=self.name,
-            sampling=sampling,
-            seconds=time.perf_counter() - started,
-            truth=truth,
-            exploded=exploded,
-        )
+            yield SuperResolution(
+                y=y[0],
+                samples=torch.cat(samples),
+                pixels=torch.cat(pixels),
+                degradation=self.degradation,
+                model=self.name,
+                sampling=sampling,
+                seconds=time.perf_counter() - started,
+                truth=truth,
+                exploded=list(exploded),
+            )
 
     def draw(self, y: Tensor, sampling: Sampling) -> Iterator[Tensor]:
         """Yield the samples batch by batch: ``(n, 3, H, W)`` in [0, 1], on the CPU."""
         return (x for x, _ in self.draw_checked(y, sampling))
 
-    @torch.no_grad()
     def draw_checked(self, y: Tensor, sampling: Sampling) -> Iterator[tuple[Tensor, Tensor]]:
         """As `draw`, with which samples exploded, ``(n,)``: not finite, or far from any image."""
         y = self.check(y)
+        self.check_steps(sampling)
+        return self._draw(y, sampling, self._frame(y, sampling))
+
+    def check_steps(self, sampling: Sampling) -> None:
+        """Refuse steps of steering that this model cannot take.
+
+        Raises:
+            InputError: There are some; only hierarchical models take any.
+        """
+        if sampling.steps:
+            raise InputError(
+                f"{self.name} cannot be steered: only a hierarchical VAE has latent groups to keep"
+            )
+
+    def noise(self, sampling: Sampling, indices: range) -> SeededNoise:
+        """The noise of some samples."""
+        return SeededNoise(sampling.seed, indices)
+
+    @torch.no_grad()
+    def _draw(
+        self, y: Tensor, sampling: Sampling, frame: Frame | None, only: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches; or that of the sample `only`, which is the same to the bit."""
         draw = self.drawer(y.to(self.device), sampling)
         for first in range(0, sampling.samples, self.batch):
             indices = range(first, min(first + self.batch, sampling.samples))
-            x = draw(SeededNoise(sampling.seed, indices), len(indices)).float().cpu()
+            if only is not None and only not in indices:
+                continue
+            x = draw(self.noise(sampling, indices), len(indices)).float().cpu()
             outside = ((x - 0.5).abs() - 0.5).flatten(1)
             exploded = ~(outside <= FAR).all(1) | ((outside > NEAR).float().mean(1) > MANY)
             x = torch.nan_to_num(x, nan=0.5).clamp(0, 1)
+            shadow, region = y, None
+            if frame is not None:
+                x = torch.where(frame.region, x, frame.x)
+                shadow, region = self.degradation.A(frame.x), frame.region
             if sampling.consistent:
-                x = project(x, y.expand(len(x), -1, -1, -1), self.degradation)
+                shadow = shadow.expand(len(x), -1, -1, -1)
+                x = project(x, shadow, self.degradation, region=region)
             yield x, exploded
+
+    def _frame(self, y: Tensor, sampling: Sampling) -> Frame | None:
+        """What stays where only a region varies: the sample that it belongs to, as it is saved."""
+        if not sampling.steps or not isinstance(step := sampling.steps[-1], Vary):
+            return None
+        before = sampling.before()
+        frame = self._frame(y, before)
+        ((x, _),) = self._draw(y, before, frame, only=step.sample)
+        x = x[step.sample % self.batch, None]
+        pixels = to_bytes(x)
+        if sampling.consistent:
+            pixels = round_consistently(x, y, self.degradation, region=frame and frame.region)
+        return Frame(step.mask[None, None], pixels.float() / 255)
 
     def check(self, y: Tensor) -> Tensor:
         """Return y as ``(1, 3, h, w)``, or refuse it.

@@ -14,6 +14,7 @@ from .degradation import BicubicDownscaling, upscale_bicubic
 from .files import check_writable, write_text
 from .images import save_png, to_bytes, to_pil
 from .picture import heat_map, labelled_sheet, with_scale_bar
+from .recipe import Recipe
 from .sampling import Sampling
 
 DISCLAIMER = (
@@ -123,13 +124,17 @@ class SuperResolution:
             psnr(self.mean, self.truth),
         )
 
+    @property
+    def recipe(self) -> Recipe:
+        """What brings this result back."""
+        return Recipe(self.model, self.y, self.sampling)
+
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
         truth = self.against_truth()
         return {
-            "model": self.model,
+            **self.recipe.to_dict(),
             "scale": self.scale,
-            **asdict(self.sampling),
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from .errors import InputError
+from .steps import MAX_STEPS, Step, samples_of
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Sampling:
         seed: Seed of the samples, not negative.
         encoder_temperature: Factor on the standard deviations of the encoder's groups z_<k.
         consistent: Project every sample onto ``{x : Hx = y} ∩ [0, 1]``.
+        steps: How to steer from the samples that the others give to those that are wanted.
 
     Raises:
         InputError: A value out of its range.
@@ -26,6 +28,7 @@ class Sampling:
     seed: int = 0
     encoder_temperature: float = 1.0
     consistent: bool = True
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -35,6 +38,14 @@ class Sampling:
         for value in (self.temperature, self.encoder_temperature):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"a temperature must be a number from 0 upwards, not {value}")
+        if len(self.steps) > MAX_STEPS:
+            raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
+        for step in self.steps:
+            if not all(0 <= sample < self.samples for sample in samples_of(step)):
+                raise InputError(
+                    f"a step starts from sample {max(samples_of(step))}, but there are only "
+                    f"samples 0 to {self.samples - 1}"
+                )
 
     def reseeded(self, seed: int) -> "Sampling":
         """The same with another seed."""
@@ -43,3 +54,11 @@ class Sampling:
     def at(self, temperature: float, encoder_temperature: float) -> "Sampling":
         """The same at other temperatures."""
         return replace(self, temperature=temperature, encoder_temperature=encoder_temperature)
+
+    def then(self, step: Step) -> "Sampling":
+        """The same, steered by one more step."""
+        return replace(self, steps=(*self.steps, step))
+
+    def before(self) -> "Sampling":
+        """The same without the last step."""
+        return replace(self, steps=self.steps[:-1])

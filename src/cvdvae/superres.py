@@ -12,6 +12,7 @@ first three lines in `FlowResolver`.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -22,8 +23,12 @@ from .hcflow import HCFlow
 from .hvae import HVAE, DiagonalGaussian, SeededNoise
 from .hvae.layers import Block
 from .lr_encoder import LREncoder
+from .recipe import Recipe, read_recipe
 from .resolver import Drawer, SuperResolver
+from .result import SuperResolution
 from .sampling import Sampling
+from .steering import noise_of
+from .steps import Others, Vary
 from .store import FlowRecord, Recommended, find, load_encoder, load_flow, read_record
 
 VARIANTS = 128
@@ -75,6 +80,27 @@ class HVAEResolver(SuperResolver):
             return self.prior.likelihood.mean(self.prior.parameters_of_x(h))
 
         return draw
+
+    def check_steps(self, sampling: Sampling) -> None:
+        """Refuse steps of steering that do not fit this model.
+
+        Raises:
+            InputError: More latent groups are to stay than there are, or a region has another size
+                than the images.
+        """
+        for step in sampling.steps:
+            if isinstance(step, Others) and not 0 <= step.groups <= self.prior.groups:
+                raise InputError(
+                    f"{self.name} has {self.prior.groups} latent groups: "
+                    f"{step.groups} of them cannot stay"
+                )
+            if isinstance(step, Vary) and step.mask.shape != self.degradation.hr_size:
+                (height, width), (side, _) = step.mask.shape, self.degradation.hr_size
+                raise InputError(f"the region has {width}×{height} pixels, not {side}×{side}")
+
+    def noise(self, sampling: Sampling, indices: range) -> SeededNoise:
+        """The noise of some samples, steered where the sampling says so."""
+        return noise_of(self.prior.config, sampling, indices)
 
     def compile(self) -> "HVAEResolver":
         """Compile the blocks with `torch.compile`: minutes at the first draw, for long runs on a
@@ -186,3 +212,22 @@ def load_at_scale(models: str, scale: int, device: str | torch.device = "cpu") -
     if model.scale != scale:
         raise InputError(f"the model {model.name} enlarges by {model.scale}, not by {scale}")
     return model
+
+
+def replay(recipe: str | Path | Recipe, device: str | torch.device = "cpu") -> SuperResolution:
+    """Draw a result again, from its `result.json`.
+
+    Args:
+        recipe: Path of the file, or what was read from it.
+        device: Where to compute.
+
+    Raises:
+        InputError: There is no such file, or it holds no recipe.
+        WeightsError: The model that it names is unknown here.
+
+    Example:
+        >>> cvdvae.replay("out/result.json").save("again/")  # doctest: +SKIP
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(Path(recipe))
+    return load(recipe.model, device).run(recipe.y, recipe.sampling)

@@ -5,9 +5,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from .hcflow import HCFlow, HCFlowConfig
+from .hcflow.flow import Level
 from .hvae import HVAE, HVAEConfig
 from .lr_encoder import LREncoder, LREncoderConfig
-from .superres import HVAEResolver
+from .superres import FlowResolver, HVAEResolver
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -25,6 +27,16 @@ PRIOR = HVAEConfig(
     bias_max_resolution=4,
 )
 ENCODER = LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8)
+FLOW = HCFlowConfig(
+    image_size=16,
+    scale=4,
+    steps=1,
+    conditional_steps=1,
+    hidden_channels=4,
+    features=3,
+    growth=2,
+    trunks=(1, 0),
+)
 
 
 def tiny_prior(config: HVAEConfig = PRIOR, seed: int = 0) -> HVAE:
@@ -39,8 +51,19 @@ def tiny_resolver(encoder: LREncoderConfig = ENCODER, seed: int = 0) -> HVAEReso
     return HVAEResolver(prior, _shake(LREncoder(encoder, prior.config)), "tiny")
 
 
-def _shake(model: M) -> M:
+def tiny_flow(seed: int = 0) -> FlowResolver:
+    """A random flow, ×4 to 16×16 pixels, whose details are as small as a trained one's."""
+    torch.manual_seed(seed)
+    flow = _shake(HCFlow(FLOW), by=0.02)
+    for level in flow.levels:
+        assert isinstance(level, Level)
+        assert level.detail.base.conv.bias is not None
+        level.detail.base.conv.bias[1::2] -= 3
+    return FlowResolver(flow, "tiny flow")
+
+
+def _shake(model: M, by: float = 0.1) -> M:
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(by * torch.randn_like(parameter))
     return model.eval().requires_grad_(False)

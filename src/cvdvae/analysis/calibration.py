@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ REGIONS = 3
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 """What `fit` tries for the groups of the prior and of the encoder."""
+
+FLOW_TEMPERATURES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+"""What it tries for a flow, whose samples can blow up well below 1."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,25 @@ def calibration(
     )
 
 
+class Grids(NamedTuple):
+    """Temperatures to try.
+
+    Attributes:
+        prior: Of the prior's groups, or of a flow.
+        encoder: Of the LR encoder's groups; empty where there is none.
+    """
+
+    prior: tuple[float, ...]
+    encoder: tuple[float, ...]
+
+
+def grids(model: SuperResolver) -> Grids:
+    """What `fit` tries for a model."""
+    if isinstance(model, HVAEResolver):
+        return Grids(TEMPERATURES, TEMPERATURES)
+    return Grids(FLOW_TEMPERATURES, ())
+
+
 def fit(
     model: SuperResolver,
     pairs: Callable[[], Iterable[Pair]],
@@ -132,8 +154,8 @@ def fit(
 ) -> tuple[Sampling, list[Calibration]]:
     """The temperatures with the lowest CRPS, a proper score: calibrated, and as sharp as can be.
 
-    First the encoder's temperature at the given one of the prior, then the prior's; each is
-    searched through `TEMPERATURES`. A flow has only the second.
+    First the encoder's temperature at the given one of the prior, then the prior's, each searched
+    through its grid of `grids`. A flow has only the second.
 
     Args:
         model: The model.
@@ -151,8 +173,8 @@ def fit(
         tried.extend(fresh)
         return min(fresh, key=lambda c: c.crps.mean or 0.0).sampling
 
-    chosen = sampling
-    if isinstance(model, HVAEResolver):
-        chosen = best_of([sampling.at(sampling.temperature, t) for t in TEMPERATURES])
-    chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in TEMPERATURES])
+    chosen, grid = sampling, grids(model)
+    if grid.encoder:
+        chosen = best_of([sampling.at(sampling.temperature, t) for t in grid.encoder])
+    chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in grid.prior])
     return chosen, tried

@@ -71,7 +71,15 @@ def evaluate(
     from ..evaluation.measure import Judges
     from ..evaluation.method import Models, contest
     from ..evaluation.selection import Selection
-    from ..evaluation.table import as_rich, by_scale, images_of, write_tables
+    from ..evaluation.table import (
+        LEGEND,
+        TERMINAL,
+        as_rich,
+        by_scale,
+        images_of,
+        winners,
+        write_tables,
+    )
 
     plan = Plan(Selection(data, start, images, crop), tuple(temperatures), samples, seed)
     judges = Judges.summon(lpips)
@@ -86,9 +94,11 @@ def evaluate(
         records, failures = run(plan, contests, judges, out_folder, advance)
     if records:
         write_tables(records, judges.missing, out_folder)
-        for scale, rows in by_scale(records).items():
+        for scale, rows in by_scale(records, TERMINAL).items():
             what = f"×{scale}: {images_of(records)} images, {samples} samples"
             out.print(as_rich(rows, f"{what}, mean ± standard error"))
+        for line in (f"* {LEGEND}", *winners(records)):
+            out.print(line, markup=False, highlight=False)
         out.print(f"The tables are in {out_folder}", markup=False, highlight=False)
     for column, why in judges.missing.items():
         complain(f"{column} is not measured: {why}")
@@ -141,17 +151,18 @@ def calibrate(
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
-    from ..analysis.calibration import TEMPERATURES as TRIED
-    from ..analysis.calibration import fit
+    from ..analysis.calibration import fit, grids
     from ..evaluation.selection import Selection
     from ..store import Recommended, recommend
     from ..superres import load
 
     resolver = load(model, device)
+    tried_at = grids(resolver)
     selection = Selection(data, start, images, crop)
     failures: dict[str, str] = {}
     with progress_bar() as progress:
-        task = progress.add_task("drawing", total=2 * len(TRIED) * len(selection))
+        total = sum(len(grid) for grid in tried_at) * len(selection)
+        task = progress.add_task("drawing", total=total)
         start_at = resolver.sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(
             resolver,
@@ -165,7 +176,7 @@ def calibrate(
     for c in tried:
         table.add_row(
             f"{c.sampling.temperature:g}",
-            f"{c.sampling.encoder_temperature:g}",
+            f"{c.sampling.encoder_temperature:g}" if tried_at.encoder else "–",
             f"{(c.crps.mean or 0) * 1e3:.2f}",
             f"{c.miscalibration:.1%}",
             style="bold" if c.sampling == best else None,
@@ -174,7 +185,8 @@ def calibrate(
     if save:
         path = recommend(model, Recommended(best.temperature, best.encoder_temperature))
         out.print(f"Stored in {path}", markup=False, highlight=False)
-    if {best.temperature, best.encoder_temperature} & {TRIED[0], TRIED[-1]}:
+    found = (best.temperature, best.encoder_temperature)
+    if any(t in (grid[0], grid[-1]) for t, grid in zip(found, tried_at, strict=True) if grid):
         out.print("The best value lies at the edge of what was tried.", highlight=False)
     _end(failures)
 

@@ -18,6 +18,7 @@ from .common import (
     Seed,
     Temperature,
     complain,
+    need,
     out,
     progress_bar,
 )
@@ -92,6 +93,50 @@ def upscale(
         if len(jobs) > 1:
             complain(f"{len(failures)} of {len(jobs)} inputs failed, {done} done")
         raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    device: Device = "cpu",
+) -> None:
+    """Draw a result again, with all its steps of steering."""
+    from ..files import check_writable
+    from ..superres import replay as run
+
+    check_writable(out_folder)
+    result = run(recipe, device)
+    result.save(out_folder)
+    out.print(_one_line(recipe, out_folder, result), markup=False, highlight=False)
+
+
+@app.command("app")
+def app_(
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the page.")] = 7860,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CVDVAE_AUTH",
+            show_envvar=True,
+            help="name:password that visitors must give; others on this machine can read it "
+            "here, so better set CVDVAE_AUTH.",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the bundled models: names, folders, Hub ids."),
+    ] = None,
+) -> None:
+    """Explore and steer the samples on a page in the browser."""
+    need("gradio", "the page", "app")
+    from ..app.server import parse_auth, serve
+
+    credentials = parse_auth(auth)
+    place = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    out.print(f"Open http://{place}:{port} (Ctrl+C ends it)", markup=False, highlight=False)
+    serve(host, port, credentials, model)
 
 
 @app.command()

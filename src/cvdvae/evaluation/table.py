@@ -35,6 +35,11 @@ class Column:
     digits: int = 2
     needs: str = ""
 
+    @property
+    def sign(self) -> int:
+        """1 where more is better, −1 where less is, as the title's arrow says; 0 without one."""
+        return {"↑": 1, "↓": -1}.get(self.title[-1:], 0)
+
 
 COLUMNS = (
     Column("psnr", "PSNR ↑"),
@@ -53,6 +58,20 @@ COLUMNS = (
     Column("crps", "CRPS ×10³ ↓", 1e3, 1),
     Column("energy_score", "energy ×10³ ↓", 1e3, 1),
 )
+
+
+TOLD_APART = 2.0
+"""How many standard errors of their difference lie between two rows that can be told apart."""
+
+TERMINAL, MARKDOWN = "[bold]* {}[/bold]", "**{}**"
+"""How a cell of `best_rows` is marked; without colours the star is left."""
+
+LEGEND = (
+    "The best of its measure at its scale, and whatever cannot be told from it: the mean "
+    f"difference on the same images is at most {TOLD_APART:g} of its standard errors. Where no row "
+    "falls behind, none is marked."
+)
+"""What the mark means."""
 
 
 @dataclass(frozen=True)
@@ -98,21 +117,85 @@ def name_of(row: Row) -> str:
     return f"×{row.scale} {row.method}{temperature}{', projected' if row.projected else ''}"
 
 
-def as_rows(records: Records) -> list[list[str]]:
-    """Header and lines, with columns that hold nothing left out."""
-    table = figures(records)
-    shown = [c for c in COLUMNS if any(row[c.key].mean is not None for row in table.values())]
-    header = ["", *(c.title for c in shown)]
-    return [header, *([name_of(r), *(f[c.key].show(c) for c in shown)] for r, f in table.items())]
+def shown_columns(records: Records) -> list[Column]:
+    """The measures that at least one row has."""
+    return [c for c in COLUMNS if any(s.get(c.key) is not None for s in records.values())]
 
 
-def by_scale(records: Records) -> dict[int, list[list[str]]]:
-    """For every scale a table with the measures downwards, since there are more of them."""
+def best_rows(records: Records, column: Column) -> set[Row]:
+    """Rows of one scale with the best mean of a measure, and those that cannot be told from it.
+
+    All rows see the same images, so two of them are compared by their differences image by image,
+    whose standard error is far below those of the two means: a hard image is hard for both. Empty
+    where no row falls behind the best, and where the measure has no better and worse.
+    """
+    signed: dict[Row, dict[str, float]] = {}
+    for (row, image), scores in records.items():
+        value = scores.get(column.key)
+        if value is not None:
+            signed.setdefault(row, {})[image] = column.sign * value
+    if not signed or not column.sign:
+        return set()
+    best = max(signed.values(), key=lambda values: fmean(values.values()))
+    close = {row for row, values in signed.items() if not _behind(values, best)}
+    return close if len(close) < len(signed) else set()
+
+
+def _behind(values: dict[str, float], best: dict[str, float]) -> bool:
+    """Whether the best is better on the images of both by more than chance explains."""
+    gap = figure(best[image] - values[image] for image in best if image in values)
+    if gap.mean is None or gap.standard_error is None:
+        return False
+    return gap.mean > TOLD_APART * gap.standard_error
+
+
+def split_by_scale(records: Records) -> dict[int, Records]:
+    """The rows that meet at each scale."""
     scales = dict.fromkeys(row.scale for row, _ in records)
-    parts = {s: {k: v for k, v in records.items() if k[0].scale == s} for s in scales}
+    return {s: {k: v for k, v in records.items() if k[0].scale == s} for s in scales}
+
+
+def winners(records: Records) -> list[str]:
+    """For every scale where methods meet, one line that says which of them win which measures."""
+    lines = []
+    for scale, part in split_by_scale(records).items():
+        won: dict[str, list[str]] = {}
+        for column in shown_columns(part):
+            best = best_rows(part, column)
+            methods = dict.fromkeys(row.method for row, _ in part if row in best)
+            who = f"won by {' and '.join(methods)}" if methods else "won by none"
+            won.setdefault(who, []).append(column.title.rstrip(" ↑↓"))
+        if len({row.method for row, _ in part}) > 1:
+            said = "; ".join(f"{who}: {' · '.join(titles)}" for who, titles in won.items())
+            lines.append(f"×{scale}, {said}.")
+    return lines
+
+
+def as_rows(records: Records, mark: str = "{}") -> list[list[str]]:
+    """Header and lines, with columns that hold nothing left out.
+
+    Args:
+        records: Of one scale or of several; the best are found at each.
+        mark: What becomes of the cells of `best_rows`, such as `MARKDOWN`.
+    """
+    table, shown = figures(records), shown_columns(records)
+    parts = split_by_scale(records).values()
+    best = {c.key: set[Row]().union(*(best_rows(part, c) for part in parts)) for c in shown}
+    lines = [
+        [
+            name_of(row),
+            *((mark if row in best[c.key] else "{}").format(cells[c.key].show(c)) for c in shown),
+        ]
+        for row, cells in table.items()
+    ]
+    return [["", *(c.title for c in shown)], *lines]
+
+
+def by_scale(records: Records, mark: str = "{}") -> dict[int, list[list[str]]]:
+    """For every scale a table with the measures downwards, since there are more of them."""
     return {
-        scale: [list(cells) for cells in zip(*as_rows(part), strict=True)]
-        for scale, part in parts.items()
+        scale: [list(cells) for cells in zip(*as_rows(part, mark), strict=True)]
+        for scale, part in split_by_scale(records).items()
     }
 
 
@@ -135,7 +218,7 @@ def as_rich(rows: list[list[str]], title: str) -> Table:
 def as_text(records: Records) -> str:
     """All of them as plain text."""
     console = Console(file=io.StringIO(), width=160)
-    for scale, rows in by_scale(records).items():
+    for scale, rows in by_scale(records, TERMINAL).items():
         console.print(as_rich(rows, f"×{scale}, {images_of(records)} images"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -143,7 +226,7 @@ def as_text(records: Records) -> str:
 
 def as_markdown(records: Records) -> str:
     """A table for a README."""
-    header, *lines = as_rows(records)
+    header, *lines = as_rows(records, MARKDOWN)
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
 
@@ -159,8 +242,9 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     )
     if all(f["crps"].mean is None for f in figures(records).values()):
         notes += "\nDiversity and proper scores: not measured, because they need two samples.\n"
-    write_text(out / "table.txt", as_text(records) + notes)
-    write_text(out / "table.md", as_markdown(records) + notes)
+    won = "".join(f"\n{line}\n" for line in winners(records))
+    write_text(out / "table.txt", f"{as_text(records)}\n* {LEGEND}\n{won}{notes}")
+    write_text(out / "table.md", f"{as_markdown(records)}\n**Bold**: {LEGEND}\n{won}{notes}")
     table = figures(records)
     text = io.StringIO()
     writer = csv.writer(text)

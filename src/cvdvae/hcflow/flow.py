@@ -176,7 +176,7 @@ class HCFlow(nn.Module):
     def bits_per_dim(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
         """Bits per colour value of 8-bit images by uniform dequantization (Theis et al. 2016).
 
-        ``−log₂ P(x|y) / D ≤ −E_u [ log₂ p(x + u/256 | y) ] / D + 8`` for x of D values.
+        ``−log₂ P(x|y) / D ≤ −E_u [ log₂ p(x + (u − ½) / 255 | y) ] / D + log₂ 255``, x of D values.
 
         Args:
             x: Images in [0, 1], ``(N, 3, H, W)``, of 8-bit values.
@@ -184,7 +184,7 @@ class HCFlow(nn.Module):
             noise: Source of u.
         """
         nats = -self.log_prob(dequantize(x, noise), y)
-        return nats / (x[0].numel() * math.log(2)) + 8
+        return nats / (x[0].numel() * math.log(2)) + math.log2(255)
 
     def sample(self, y: Tensor, noise: Noise, temperature: float = 1.0) -> Tensor:
         """Draw images, not yet kept inside [0, 1]: an exploding inverse is to be seen.
@@ -216,5 +216,5 @@ def _haar(channels: int) -> Tensor:
 
 
 def dequantize(x: Tensor, noise: Noise) -> Tensor:
-    """Spread every 8-bit value evenly over its grey level: ``x · 255/256 + u/256``, in [0, 1]."""
-    return (x * 255 + noise.uniform(x)) / 256
+    """Spread every 8-bit value evenly over its grey level, ``x + (u − ½) / 255``: unbiased."""
+    return x + (noise.uniform(x) - 0.5) / 255

@@ -118,10 +118,12 @@ class DiagonalGaussian(NamedTuple):
         return DiagonalGaussian(mean, base.log_std + self.log_std)
 
     def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
-        """``mean + temperature · std · ε``; at temperature 0 no noise is drawn."""
+        """``mean + temperature · std · ε``; ε is drawn at temperature 0 too, so that what comes
+        after it is the same at every temperature."""
+        epsilon = noise.normal(self.mean)
         if temperature == 0:
             return self.mean
-        return self.mean + temperature * self.log_std.exp() * noise.normal(self.mean)
+        return self.mean + temperature * self.log_std.exp() * epsilon
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of z in nats, summed over all but the batch: ``(N,)``."""

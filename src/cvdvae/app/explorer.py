@@ -1,0 +1,301 @@
+"""What the page does, without the page: an image in, galleries out, step by step.
+
+Nothing here remembers a visitor: what belongs to one is in a `Session`, which the page keeps for
+that browser tab alone and hands back with every click.
+"""
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+from torch import Tensor
+
+from ..errors import InputError
+from ..face import Square, find_face, square_inside
+from ..images import read_photo, to_tensor
+from ..recipe import Recipe
+from ..resolver import SuperResolver
+from ..result import SuperResolution
+from ..sampling import Sampling
+from ..simulation import simulate
+from ..steps import Others, Step
+from ..store import bundled_names
+from ..superres import FlowResolver, HVAEResolver, load
+
+Kind = Literal["photo", "low"]
+Method = Literal["hvae", "flow"]
+
+BUNDLED = ("celeba64-x{}", "celeba64-hcflow-x{}")
+SCALES = (4, 8, 16)
+MAX_SAMPLES = 32
+MAX_PHOTO_PIXELS = 60_000_000
+"""Enough for a telephone's photo, and so little that ten at once fit into memory."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """A square frame in shares of the photo: centre in those of its sides, side in those of the
+    shorter one. With a side of 0 the face is to be found.
+    """
+
+    x: float = 0.5
+    y: float = 0.5
+    side: float = 0.0
+
+    def __post_init__(self) -> None:
+        for value in (self.x, self.y, self.side):
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise InputError(f"a frame's centre and size must be 0 to 100 %, not {value:.0%}")
+
+    @classmethod
+    def of(cls, square: Square, photo: Image.Image) -> "Framing":
+        """The frame that gives this square."""
+        return cls(
+            (square.left + square.side / 2) / photo.width,
+            (square.top + square.side / 2) / photo.height,
+            square.side / min(photo.size),
+        )
+
+    def square(self, photo: Image.Image) -> Square:
+        """The frame in the pixels of a photo."""
+        side = self.side * min(photo.size)
+        return square_inside(photo, self.x * photo.width, self.y * photo.height, side)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model sees of an image.
+
+    Attributes:
+        y: The low-resolution image, ``(3, h, w)`` in [0, 1].
+        truth: What was shrunk, ``(3, H, W)`` in [0, 1]; None for a low-resolution image.
+        framing: The frame in the photo, as it was found or asked for.
+        framed: A small picture of the photo, and the frame in its pixels.
+        notes: What had to be changed or guessed, in plain words.
+    """
+
+    y: Tensor
+    truth: Tensor | None
+    framing: Framing
+    framed: tuple[Image.Image, Square] | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What belongs to one visitor.
+
+    Attributes:
+        seen: The image.
+        result: The gallery that is shown.
+        history: The settings of all galleries so far.
+        here: Which of them is shown.
+        chosen: Index of the chosen sample.
+    """
+
+    seen: Seen
+    result: SuperResolution
+    history: tuple[Sampling, ...]
+    here: int = 0
+    chosen: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """The settings of the gallery that is shown."""
+        return self.history[self.here]
+
+
+class Explorer:
+    """The models, ready to draw, one for each scale and method.
+
+    Args:
+        names: Models by name, folder or Hub id; the bundled ones by default.
+
+    Raises:
+        InputError: Two of them have the same scale and method.
+        WeightsError: One is unknown or damaged.
+    """
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        bundled = [pattern.format(scale) for pattern in BUNDLED for scale in SCALES]
+        self.models: dict[tuple[int, Method], SuperResolver] = {}
+        for name in names or [n for n in bundled if n in bundled_names()]:
+            model = load(name)
+            key = (model.scale, method_of(model))
+            if key in self.models:
+                raise InputError(
+                    f"{self.models[key].name} and {name} have the same scale and method: "
+                    f"start the app with one of them"
+                )
+            self.models[key] = model
+        # Drawing one after the other is as quick as together, and bounds what is in memory.
+        self._turn = threading.Lock()
+
+    @property
+    def scales(self) -> list[int]:
+        """The scales there are, smallest first."""
+        return sorted({scale for scale, _ in self.models})
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods there are, the main one first."""
+        return sorted({method for _, method in self.models}, reverse=True)
+
+    def model(self, scale: int, method: Method) -> SuperResolver:
+        """The model of a scale and method.
+
+        Raises:
+            InputError: There is none.
+        """
+        try:
+            return self.models[scale, method]
+        except KeyError:
+            raise InputError(f"there is no {method} model at ×{scale} here") from None
+
+    def named(self, name: str) -> SuperResolver:
+        """The model of this name.
+
+        Raises:
+            InputError: There is none.
+        """
+        for model in self.models.values():
+            if model.name == name:
+                return model
+        raise InputError(f"these settings are of the model {name}, which is not here")
+
+    def scale_of(self, width: int, height: int) -> int | None:
+        """The scale whose models take images of this size, if there is one."""
+        fitting = [s for (s, _), m in self.models.items() if m.lr_size == width == height]
+        return min(fitting, default=None)
+
+    def guess(self, path: Path) -> int | None:
+        """The scale of a low-resolution image file; None for a photo.
+
+        Raises:
+            InputError: The file cannot be used.
+        """
+        return self.scale_of(*read_photo(path, MAX_PHOTO_PIXELS).image.size)
+
+    def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> Seen:
+        """Read an image file, and make of it what a model takes.
+
+        Args:
+            path: The file.
+            kind: A photo to shrink, or a low-resolution image to take as it is.
+            model: The model.
+            framing: The frame in the photo.
+
+        Raises:
+            InputError: The file cannot be used; the message says what to do.
+        """
+        image, notes = read_photo(path, MAX_PHOTO_PIXELS)
+        if kind == "low":
+            y = to_tensor(image)
+            if tuple(y.shape[1:]) != model.degradation.lr_size:
+                sizes = sorted({m.lr_size for m in self.models.values()}, reverse=True)
+                takes = ", ".join(f"{s}×{s}" for s in sizes)
+                raise InputError(
+                    f"this image has {image.width}×{image.height} pixels, and ×{model.scale} takes "
+                    f"{model.lr_size}×{model.lr_size}: choose “Shrink my photo first”, or an image "
+                    f"of {takes} with the scale that fits"
+                )
+            return Seen(y, None, framing, None, tuple(notes))
+        square, note = self._frame(image, framing)
+        side = model.degradation.hr_size[0]
+        if square.side < side:
+            raise InputError(
+                f"the frame holds only {square.side}×{square.side} pixels, and shrinking starts "
+                f"from {side}×{side}: widen the frame, or take a larger photo"
+            )
+        y, truth = simulate(square.cut(image), model.degradation, crop="none")
+        framed = _thumbnail(image, square)
+        return Seen(y, truth, Framing.of(square, image), framed, (*notes, *note))
+
+    @staticmethod
+    def _frame(image: Image.Image, framing: Framing) -> tuple[Square, list[str]]:
+        if framing.side > 0:
+            return framing.square(image), []
+        try:
+            return find_face(image), []
+        except InputError:
+            middle = Framing(side=1.0).square(image)
+            return middle, ["no face was found: the middle is framed; move the frame to the face"]
+
+    def start(self, seen: Seen, model: SuperResolver, sampling: Sampling) -> Iterator[Session]:
+        """Draw the first gallery; it grows batch by batch."""
+        for result in self._draw(model, seen, sampling):
+            yield Session(seen, result, (sampling,))
+
+    def steer(self, session: Session, step: Step) -> Iterator[Session]:
+        """Go on from the gallery that is shown; what came after it is forgotten."""
+        model = self.named(session.result.model)
+        sampling = session.sampling.then(step)
+        history = (*session.history[: session.here + 1], sampling)
+        for result in self._draw(model, session.seen, sampling):
+            yield Session(session.seen, result, history, len(history) - 1)
+
+    def walk(self, session: Session, here: int) -> Iterator[Session]:
+        """Show another gallery of the history.
+
+        Raises:
+            InputError: There is none of this number.
+        """
+        if not 0 <= here < len(session.history):
+            raise InputError("there is no such step")
+        model = self.named(session.result.model)
+        for result in self._draw(model, session.seen, session.history[here]):
+            yield replace(session, result=result, here=here, chosen=0)
+
+    def reopen(self, recipe: Recipe) -> Iterator[Session]:
+        """Bring a gallery back, with the steps that led to it."""
+        if recipe.sampling.samples > MAX_SAMPLES:
+            raise InputError(f"these settings ask for more than {MAX_SAMPLES} samples at once")
+        model = self.named(recipe.model)
+        steps = recipe.sampling.steps
+        history = tuple(replace(recipe.sampling, steps=steps[:n]) for n in range(len(steps) + 1))
+        seen = Seen(recipe.y, None, Framing(), None, ())
+        for result in self._draw(model, seen, recipe.sampling):
+            yield Session(seen, result, history, len(steps))
+
+    def what_stays(self, session: Session, groups: int) -> Tensor:
+        """Mean of the others that share the first groups of the chosen sample, ``(3, H, W)``."""
+        model = self.named(session.result.model)
+        sampling = session.sampling.then(Others(session.chosen, groups, seed_after(session)))
+        return list(self._draw(model, session.seen, sampling))[-1].mean
+
+    def _draw(
+        self, model: SuperResolver, seen: Seen, sampling: Sampling
+    ) -> Iterator[SuperResolution]:
+        results = model.stream(seen.y, sampling, seen.truth)
+        while True:
+            with self._turn:
+                result = next(results, None)
+            if result is None:
+                return
+            yield result
+
+
+def method_of(model: SuperResolver) -> Method:
+    """Which of the two methods a model is."""
+    return "flow" if isinstance(model, FlowResolver) else "hvae"
+
+
+def groups_of(model: SuperResolver) -> list[int]:
+    """Resolutions of a model's latent groups, coarse to fine; none for a flow."""
+    return list(model.prior.config.group_resolutions) if isinstance(model, HVAEResolver) else []
+
+
+def seed_after(session: Session) -> int:
+    """Seed of the next step: another one at every depth."""
+    return session.sampling.seed + session.here + 1
+
+
+def _thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Image.Image, Square]:
+    zoom = min(1.0, side / max(image.size))
+    size = (max(1, round(image.width * zoom)), max(1, round(image.height * zoom)))
+    small = Square(*(round(v * zoom) for v in square))
+    return image.resize(size), small

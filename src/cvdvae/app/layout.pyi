@@ -1,0 +1,302 @@
+"""The page's parts: what is shown, and where. What happens on a click is in `events`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from . import words
+from .explorer import MAX_SAMPLES, Explorer
+
+CSS = Path(__file__).with_name("style.css")
+
+
+class FileImage(gr.Image):
+    """An image that arrives as a file, unopened: the program's own reader says what is wrong."""
+
+    is_template = True  # shown by Gradio's own code for images
+
+    def preprocess(self, payload):  # type: ignore[no-untyped-def]
+        """Path of the uploaded file, or None."""
+        if payload is None or payload.path is None:
+            return None
+        return str(payload.path)
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
+    from gradio.blocks import Block
+
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+@dataclass(frozen=True)
+class Input:
+    """The visitor's image, and what the model sees of it."""
+
+    photo: gr.Image
+    kind: gr.Radio
+    x: gr.Slider
+    y: gr.Slider
+    side: gr.Slider
+    framed: gr.Image
+    seen: gr.Image
+    doubts: gr.HTML
+
+@dataclass(frozen=True)
+class Settings:
+    """How to draw."""
+
+    scale: gr.Radio
+    method: gr.Radio
+    samples: gr.Slider
+    temperature: gr.Slider
+    encoder_temperature: gr.Slider
+    seed: gr.Number
+    dice: gr.Button
+    consistent: gr.Checkbox
+    draw: gr.Button
+    stop: gr.Button
+
+@dataclass(frozen=True)
+class Answers:
+    """The gallery, and what its samples agree on."""
+
+    status: gr.HTML
+    gallery: gr.Gallery
+    wipe: gr.ImageSlider
+    mean: gr.Image
+    heat: gr.Image
+    bar: gr.HTML
+    truth: gr.Image
+
+@dataclass(frozen=True)
+class Steering:
+    """From a sample to others."""
+
+    chosen: gr.HTML
+    groups: gr.Slider
+    stays: gr.HTML
+    shared: gr.Image
+    others: gr.Button
+    last: gr.Number
+    blend: gr.Button
+    region: gr.Radio
+    editor: gr.ImageEditor
+    vary: gr.Button
+    trail: gr.Radio
+    back: gr.Button
+
+@dataclass(frozen=True)
+class Take:
+    """What can be taken away."""
+
+    archive: gr.DownloadButton
+    settings: gr.DownloadButton
+    reopen: gr.UploadButton
+    link: gr.Textbox
+    python: gr.Code
+    command: gr.Code
+
+def input_part(examples: list[list[str]]) -> Input:
+    """The first column's upper half."""
+    gr.HTML("<h2>1 · Your image</h2>")
+    photo = FileImage(
+        label="Upload, paste, or use the camera",
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        image_mode=None,
+        format="png",
+        height=230,
+        buttons=[],
+        elem_id="photo",
+    )
+    gr.Examples(examples, [photo], label="Or try one of these", elem_id="examples")
+    kind = gr.Radio(
+        list(words.KINDS), value=next(iter(words.KINDS)), label="This is", elem_id="kind"
+    )
+    with gr.Row():
+        framed = gr.Image(label="The frame", interactive=False, height=180, buttons=[])
+        seen = gr.Image(
+            label="What the model sees", interactive=False, height=180, buttons=[], elem_id="seen"
+        )
+    with gr.Accordion("Move the frame", open=False):
+        x = gr.Slider(0, 100, 50, step=0.5, label="Left to right, %", elem_id="frame-x")
+        y = gr.Slider(0, 100, 50, step=0.5, label="Top to bottom, %", elem_id="frame-y")
+        side = gr.Slider(
+            0,
+            100,
+            0,
+            step=0.5,
+            label="Size, % of the shorter side (0: find the face)",
+            elem_id="frame-side",
+        )
+    doubts = gr.HTML(elem_id="doubts")
+    return Input(photo, kind, x, y, side, framed, seen, doubts)
+
+def settings_part(explorer: Explorer) -> Settings:
+    """The first column's lower half."""
+    scales = [f"×{scale}" for scale in explorer.scales]
+    middle = scales[len(scales) // 2]
+    methods = [name for name, method in words.METHODS.items() if method in explorer.methods]
+    suits = explorer.model(int(middle[1:]), explorer.methods[0]).recommended
+    with gr.Row():
+        scale = gr.Radio(scales, value=middle, label="Shrunk by", elem_id="scale", min_width=140)
+        method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
+    samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
+    temperature = gr.Slider(
+        0,
+        1.5,
+        suits.temperature,
+        step=0.05,
+        label="Temperature: tame to wild",
+        elem_id="temperature",
+    )
+    with gr.Accordion("More", open=False):
+        encoder_temperature = gr.Slider(
+            0,
+            1.5,
+            suits.encoder_temperature,
+            step=0.05,
+            label="Temperature of what is read from your image",
+            elem_id="encoder-temperature",
+        )
+        with gr.Row():
+            seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="seed")
+            dice = gr.Button("New seed", elem_id="dice")
+        consistent = gr.Checkbox(True, label="Give my image back exactly", elem_id="consistent")
+    with gr.Row():
+        draw = gr.Button("Show what could be behind it", variant="primary", elem_id="draw", scale=3)
+        stop = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False, min_width=80)
+    return Settings(
+        scale, method, samples, temperature, encoder_temperature, seed, dice, consistent, draw, stop
+    )
+
+def answers_part() -> Answers:
+    """The second column's upper half."""
+    gr.HTML("<h2>2 · What could be behind it</h2>")
+    status = gr.HTML(words.callout("plain", "", words.EMPTY), elem_id="status")
+    gallery = gr.Gallery(
+        label="Plausible, not true: choose one to compare and steer",
+        columns=4,
+        object_fit="contain",
+        allow_preview=False,
+        interactive=False,
+        format="png",
+        buttons=["fullscreen"],
+        height="auto",
+        elem_id="gallery",
+    )
+    with gr.Row():
+        wipe = gr.ImageSlider(
+            label="Your image | the chosen sample",
+            interactive=False,
+            buttons=[],
+            min_width=170,
+            elem_id="wipe",
+            format="png",
+        )
+        mean = gr.Image(
+            label="Mean: the safest single answer",
+            interactive=False,
+            buttons=[],
+            min_width=170,
+            elem_id="mean",
+            format="png",
+        )
+        with gr.Column(min_width=170):
+            heat = gr.Image(
+                label="Where they disagree",
+                interactive=False,
+                buttons=[],
+                elem_id="heat",
+                format="png",
+            )
+            bar = gr.HTML(elem_id="bar")
+        truth = gr.Image(
+            label="The photo itself",
+            interactive=False,
+            buttons=[],
+            min_width=170,
+            visible=False,
+            elem_id="truth",
+            format="png",
+        )
+    return Answers(status, gallery, wipe, mean, heat, bar, truth)
+
+def steering_part() -> Steering:
+    """The second column's lower half."""
+    gr.HTML("<h2>3 · Steer</h2>")
+    chosen = gr.HTML("Choose a sample above.", elem_id="chosen")
+    with gr.Tabs():
+        with gr.Tab("Others like this one"), gr.Row():
+            with gr.Column(scale=2):
+                groups = gr.Slider(
+                    0,
+                    1,
+                    0,
+                    step=1,
+                    label="Latent groups that stay: coarse to fine",
+                    elem_id="groups",
+                )
+                stays = gr.HTML(elem_id="stays")
+                others = gr.Button("Others like this one", elem_id="others")
+            shared = gr.Image(
+                label="What stays (mean of such others)",
+                interactive=False,
+                buttons=[],
+                height=190,
+                elem_id="shared",
+                format="png",
+            )
+        with gr.Tab("Blend"):
+            last = gr.Number(
+                1, precision=0, minimum=0, label="Walk from it to sample", elem_id="last"
+            )
+            blend = gr.Button("Blend the two", elem_id="blend")
+        with gr.Tab("Vary a region"):
+            region = gr.Radio(
+                list(words.REGIONS), value="What I paint", label="Vary only", elem_id="region"
+            )
+            editor = gr.ImageEditor(
+                label="Paint over what may change",
+                type="pil",
+                sources=(),
+                transforms=(),
+                layers=False,
+                brush=gr.Brush(default_size=48, colors=["#ff2d78"], color_mode="fixed"),
+                canvas_size=(512, 512),
+                fixed_canvas=True,
+                height=420,
+                buttons=[],
+                elem_id="editor",
+            )
+            vary = gr.Button("Vary only there", elem_id="vary")
+    with gr.Row():
+        trail = gr.Radio([], label="Steps so far", elem_id="trail", scale=4)
+        back = gr.Button("Back", elem_id="back", min_width=80)
+    return Steering(
+        chosen, groups, stays, shared, others, last, blend, region, editor, vary, trail, back
+    )
+
+def take_part() -> Take:
+    """The last part of the second column."""
+    gr.HTML("<h2>4 · Take it away</h2>")
+    with gr.Row():
+        archive = gr.DownloadButton("All samples (zip)", interactive=False, elem_id="archive")
+        settings = gr.DownloadButton(
+            "Settings (result.json)", interactive=False, elem_id="settings"
+        )
+        reopen = gr.UploadButton("Open settings", file_types=[".json"], elem_id="reopen")
+    link = gr.Textbox(
+        label="An address that brings this gallery back here (your small image is inside it)",
+        buttons=["copy"],
+        interactive=False,
+        lines=1,
+        max_lines=1,
+        elem_id="link",
+    )
+    with gr.Accordion("The same in Python and on the command line", open=False, elem_id="code"):
+        python = gr.Code(language="python", label="Python", interactive=False, elem_id="python")
+        command = gr.Code(language="shell", label="Command", interactive=False, elem_id="command")
+    return Take(archive, settings, reopen, link, python, command)

@@ -1,0 +1,145 @@
+"""The page: its parts, and which click calls which handler."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from ..demo import demo_photo
+from ..face import crop_face
+from ..images import to_pil
+from ..simulation import simulate
+from . import layout, words
+from .api import add_api
+from .events import Handlers, new_seed
+from .explorer import Explorer
+
+WAITING = 64
+"""Requests that may wait; the next is told to come back."""
+
+SESSION_SECONDS = 3600
+"""How long a visitor's images are kept after the last click."""
+
+DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
+
+
+def build(explorer: Explorer, pictures: Path) -> gr.Blocks:
+    """Lay out the page and connect it.
+
+    Args:
+        explorer: The models.
+        pictures: Folder in which the bundled examples are laid out as files.
+    """
+    with gr.Blocks(
+        title="CVD-VAE: every plausible image behind a small one",
+        analytics_enabled=False,
+        delete_cache=(600, SESSION_SECONDS),
+    ) as page:
+        session: gr.State = gr.State(None, time_to_live=SESSION_SECONDS)
+        gr.HTML(words.HEADING, elem_id="heading")
+        with gr.Tab("Explore"), gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                shown = layout.input_part(examples(explorer, pictures))
+                settings = layout.settings_part(explorer)
+            with gr.Column(scale=3, min_width=320):
+                answers = layout.answers_part()
+                steering = layout.steering_part()
+                take = layout.take_part()
+        with gr.Tab("What it means, and what not"):
+            gr.Markdown(words.MEANING.read_text(encoding="utf-8"), elem_id="meaning")
+        _wire(page, Handlers(explorer, session, (shown, settings, answers, steering, take)))
+        add_api(explorer)
+    page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
+    return page
+
+
+def _wire(page: gr.Blocks, on: Handlers) -> None:
+    shown, settings, answers, steering, take = (
+        on.input,
+        on.settings,
+        on.answers,
+        on.steering,
+        on.take,
+    )
+    which = [settings.scale, settings.method]
+    temperatures = [settings.temperature, settings.encoder_temperature]
+    image = [shown.photo, shown.kind, *which]
+    frame = [shown.x, shown.y, shown.side]
+    seen = [*frame, shown.framed, shown.seen, shown.doubts]
+
+    shown.photo.change(
+        on.arrive, image, [*seen, shown.kind, settings.scale, *temperatures], **LOOKING, **QUIET
+    )
+    for radio in (shown.kind, *which):
+        radio.input(on.look, [*image, *frame], seen, **LOOKING, **QUIET)
+    for radio in which:
+        radio.input(on.recommend, which, temperatures, queue=False, **QUIET)
+    for slider in frame:
+        slider.release(on.look, [*image, *frame], seen, **LOOKING, **QUIET)
+    settings.dice.click(new_seed, None, settings.seed, queue=False, **QUIET)
+
+    how = [settings.samples, *temperatures, settings.seed, settings.consistent]
+    finished = [
+        on.session, answers.status, answers.gallery, answers.wipe, answers.mean, answers.heat,
+        answers.bar, answers.truth, steering.trail, steering.groups, steering.chosen,
+        steering.editor,
+    ]  # fmt: skip
+    busy = [answers.status, settings.stop, *on.buttons]
+    taken = [take.archive, take.settings, take.link, take.python, take.command]
+    stays = [steering.stays, steering.shared]
+    drawing = []
+    for trigger, handler, inputs in (
+        (settings.draw.click, on.draw, [*image, *frame, *how]),
+        (steering.others.click, on.others, [on.session, steering.groups]),
+        (steering.blend.click, on.blend, [on.session, steering.last]),
+        (steering.vary.click, on.vary, [on.session, steering.region, steering.editor]),
+        (steering.trail.input, on.walk, [on.session, steering.trail]),
+        (steering.back.click, on.back, [on.session]),
+        (take.reopen.upload, on.reopen, [take.reopen]),
+    ):
+        begun = trigger(on.busy, None, busy, queue=False, **QUIET)
+        drawn = begun.then(
+            handler, inputs, finished, show_progress_on=answers.gallery, **DRAWING, **PRIVATE
+        )
+        ended = drawn.then(on.ready, None, busy, queue=False, **QUIET)
+        ended.then(on.what_stays, [on.session, steering.groups], stays, **DRAWING, **QUIET)
+        ended.then(on.pack, [on.session], taken, **LOOKING, **QUIET)
+        drawing.append(drawn)
+    settings.stop.click(on.stopped, None, busy, cancels=drawing, queue=False, **QUIET)
+    answers.gallery.select(
+        on.choose,
+        [on.session],
+        [on.session, answers.wipe, steering.chosen, steering.editor],
+        **LOOKING,
+        **QUIET,
+    ).then(on.what_stays, [on.session, steering.groups], stays, **DRAWING, **QUIET)
+    steering.groups.release(
+        on.what_stays, [on.session, steering.groups], stays, trigger_mode="always_last",
+        **DRAWING, **QUIET,
+    )  # fmt: skip
+    page.load(on.arrive_by_link, None, finished, **DRAWING, **PRIVATE).then(
+        on.pack, [on.session], taken, **LOOKING, **QUIET
+    )
+
+
+def examples(explorer: Explorer, folder: Path) -> list[list[str]]:
+    """Lay out the bundled examples as files: a photo, what is left of its face, and a cat."""
+    from skimage.data import chelsea
+
+    photo = demo_photo()
+    pictures = {"a photo": photo}
+    for scale in explorer.scales:
+        model = next(m for (s, _), m in explorer.models.items() if s == scale)
+        y, _ = simulate(crop_face(photo), model.degradation, crop="none")
+        pictures[f"{model.lr_size} by {model.lr_size} pixels"] = to_pil(y)
+    pictures["a cat"] = Image.fromarray(chelsea())
+    paths = []
+    for name, picture in pictures.items():
+        path = folder / f"{name}.png"
+        picture.save(path)
+        paths.append([str(path)])
+    return paths

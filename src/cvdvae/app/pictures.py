@@ -1,0 +1,59 @@
+"""Pictures of a session, at the size in which the page shows them."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..face import Square
+from ..images import to_pil
+from ..picture import heat_map
+from ..result import SuperResolution
+
+SIDE = 256
+EDITOR_SIDE = 512
+
+
+def smooth(image: Tensor, side: int = SIDE) -> Image.Image:
+    """An image ``(3, H, W)``, enlarged without steps."""
+    return to_pil(image).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def pixels(image: Tensor, side: int = SIDE) -> Image.Image:
+    """An image ``(3, h, w)``, enlarged so that its pixels can be seen."""
+    return to_pil(image).resize((side, side), Image.Resampling.NEAREST)
+
+
+def framed(photo: Image.Image, square: Square) -> Image.Image:
+    """A photo that is dark outside of the frame."""
+    dark = Image.eval(photo, lambda value: value // 3)
+    dark.paste(square.cut(photo), (square.left, square.top))
+    right, bottom = square.left + square.side - 1, square.top + square.side - 1
+    ImageDraw.Draw(dark).rectangle(
+        (square.left, square.top, right, bottom), outline="#ff2d78", width=3
+    )
+    return dark
+
+
+def disagreement(result: SuperResolution) -> tuple[Image.Image, float]:
+    """The map of where the samples disagree, and its largest value in levels of 255."""
+    largest = float(result.std.max())
+    heat = heat_map(result.std / max(largest, 1e-6))
+    return heat.resize((SIDE, SIDE), Image.Resampling.NEAREST), largest * 255
+
+
+def painted(layers: list[Image.Image], side: int) -> Tensor:
+    """Which pixels are covered by at least a quarter of paint, ``(side, side)`` bool."""
+    covered = torch.zeros(side, side)
+    for layer in layers:
+        alpha = layer.convert("RGBA").getchannel("A").resize((side, side), Image.Resampling.BOX)
+        covered = torch.maximum(covered, torch.from_numpy(np.array(alpha)).float() / 255)
+    return covered >= 0.25
+
+
+def rectangle(part: tuple[float, float, float, float], side: int) -> Tensor:
+    """The region between top, left, bottom and right, in shares of the side, as ``(side, side)``."""
+    top, left, bottom, right = (round(share * side) for share in part)
+    mask = torch.zeros(side, side, dtype=torch.bool)
+    mask[top:bottom, left:right] = True
+    return mask

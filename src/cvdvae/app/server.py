@@ -1,0 +1,135 @@
+"""The server: the page on this machine alone, and nothing from elsewhere."""
+
+import errno
+import os
+import secrets
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+MAX_FILE = "40mb"
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "style-src 'self' 'unsafe-inline'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "worker-src 'self' blob:",
+        "connect-src 'self' blob: data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+"""What the browser may load: Gradio's own files from this server, and nothing else."""
+
+
+def parse_auth(text: str | None) -> tuple[str, str] | None:
+    """``user:password`` as a pair.
+
+    Raises:
+        InputError: It is not of that form.
+    """
+    if text is None:
+        return None
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise InputError("--auth takes a name and a password with a colon between: name:password")
+    return user, password
+
+
+def make_app(
+    models: list[str] | None, folder: Path, auth: tuple[str, str] | None = None
+) -> "FastAPI":
+    """The web application.
+
+    Args:
+        models: As for `Explorer`.
+        folder: For the bundled examples and whatever the page keeps for its visitors.
+        auth: Name and password that visitors must give.
+    """
+    # Gradio reads these when it is imported.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "cache")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import gradio as gr
+    from fastapi import FastAPI, Request, Response
+
+    from .explorer import Explorer
+    from .layout import CSS
+    from .page import build
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next):  # type: ignore[no-untyped-def]
+        response: Response = await call_next(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+    mono = ["ui-monospace", "Menlo", "Consolas", "Liberation Mono", "monospace"]
+    theme = gr.themes.Soft(
+        primary_hue="indigo", neutral_hue="slate", font=fonts, font_mono=mono, radius_size="md"
+    )
+
+    def allowed(user: str, password: str) -> bool:
+        assert auth is not None
+        pairs = zip((user, password), auth, strict=True)
+        return all([secrets.compare_digest(a.encode(), b.encode()) for a, b in pairs])
+
+    return gr.mount_gradio_app(
+        app,
+        build(Explorer(models), folder),
+        path="/",
+        footer_links=["api"],
+        run_history=False,
+        auth=allowed if auth else None,
+        show_error=False,
+        max_file_size=MAX_FILE,
+        theme=theme,
+        css_paths=[CSS],
+    )
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    auth: tuple[str, str] | None = None,
+    models: list[str] | None = None,
+) -> None:
+    """Run the page until it is interrupted.
+
+    Raises:
+        InputError: The address cannot be used.
+        WeightsError: A model is unknown or damaged.
+    """
+    import uvicorn
+
+    with (
+        _listen(host, port) as listening,
+        tempfile.TemporaryDirectory(prefix="cvdvae-app-") as name,
+    ):
+        app = make_app(models, Path(name), auth)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address before the models are loaded, so that a taken one is said at once."""
+    try:
+        return socket.create_server((host, port))
+    except (OSError, OverflowError) as error:
+        taken = getattr(error, "errno", None) == errno.EADDRINUSE
+        reason = "another program has it" if taken else str(error)
+        raise InputError(f"cannot listen on {host}:{port}: {reason}; try another --port") from None

@@ -1,0 +1,129 @@
+"""What the page says, in plain words."""
+
+from html import escape
+from pathlib import Path
+
+from ..recipe import Recipe
+from ..result import SuperResolution
+from ..sampling import Sampling
+from ..steps import Blend, Others, Step, Vary
+
+HEADING = """
+<h1>What could be behind these few pixels?</h1>
+<p>Many sharp faces shrink to the same small image. Give one, or a photo to shrink, and see as many
+of them as you like. Each gives your image back exactly, so nothing in it can tell which one was
+real. <strong>Details are invented and identify nobody.</strong></p>
+"""
+
+EMPTY = "Your image comes first: choose an example, upload, paste, or use the camera."
+
+MEANING = Path(__file__).with_name("meaning.md")
+"""The page's explanation of what the samples mean, and what not."""
+
+COMMAND = "cvdvae replay result.json --out results"
+"""What draws a gallery again from its settings."""
+
+METHODS = {"Hierarchical VAE": "hvae", "Flow (HCFlow)": "flow"}
+KINDS = {"A photo: shrink it first": "photo", "A low-resolution image": "low"}
+
+REGIONS = {
+    "What I paint": None,
+    "Eyes": (0.38, 0.18, 0.56, 0.82),
+    "Nose": (0.5, 0.36, 0.7, 0.64),
+    "Mouth": (0.68, 0.28, 0.88, 0.72),
+    "Left half": (0.0, 0.0, 1.0, 0.5),
+    "Right half": (0.0, 0.5, 1.0, 1.0),
+}
+"""Top, left, bottom and right of the regions that can be named, for a face in the usual frame."""
+
+
+def agreement(result: SuperResolution) -> str:
+    """One line on how the samples agree with the input."""
+    n, exact = len(result.pixels), result.round_trip_exact
+    which = "Shrinking the one sample" if n == 1 else f"Shrinking any of these {n}"
+    if all(exact):
+        line = f"{which} by {result.scale} gives your image back exactly, in every pixel."
+    elif not result.sampling.consistent:
+        line = (
+            f"As drawn, not made to agree: shrunk by {result.scale} they are off by up to "
+            f"{max(result.largest_lr_error):.0f} of 255 levels."
+        )
+    else:
+        line = (
+            f"{sum(exact)} of {n} give your image back exactly; the others come as near as an "
+            f"image can, within {max(result.largest_lr_error):.1f} of 255 levels."
+        )
+    if any(result.exploded):
+        line += f" {sum(result.exploded)} exploded and are no answer: lower the temperature."
+    return line
+
+
+def describe(step: Step) -> str:
+    """A step of steering in a few words."""
+    if isinstance(step, Others):
+        return f"others like {step.sample}, {step.groups} groups stay"
+    if isinstance(step, Blend):
+        return f"from {step.first} to {step.last}"
+    assert isinstance(step, Vary)
+    share = float(step.mask.float().mean())
+    return f"{step.sample}, varied in {share:.0%} of it"
+
+
+def trail(history: tuple[Sampling, ...]) -> list[str]:
+    """The galleries so far, one short line each."""
+    first = f"1 · {history[0].samples} samples, seed {history[0].seed}"
+    later = [f"{i + 2} · {describe(s.steps[-1])}" for i, s in enumerate(history[1:])]
+    return [first, *later]
+
+
+def stays(groups: int, resolutions: list[int]) -> str:
+    """What keeping the first groups means."""
+    total = len(resolutions)
+    if groups == 0:
+        return f"<b>0 of {total} groups stay:</b> nothing but your image."
+    finest = resolutions[groups - 1]
+    what = {1: "overall light", 4: "pose and light", 8: "shape of head, hair and face"}
+    kept = next((text for side, text in what.items() if finest <= side), "the features")
+    if groups == total:
+        return f"<b>All {total} groups stay:</b> the sample itself."
+    if finest > 16:
+        kept = "all but the last texture"
+    return f"<b>{groups} of {total} groups stay</b> (up to {finest}×{finest}): {kept}."
+
+
+def python_of(recipe: Recipe) -> str:
+    """Python that draws the same again from `result.json`."""
+    s = recipe.sampling
+    lines = ["import cvdvae"]
+    if s.steps:
+        kinds = sorted({type(step).__name__ for step in s.steps})
+        lines.append(f"from cvdvae.steps import {', '.join(kinds)}")
+    lines += [
+        "",
+        'y = cvdvae.read_recipe("result.json").y  # your image, from the zip',
+        f'model = cvdvae.load("{recipe.model}")',
+        "sampling = model.sampling(",
+        f"    samples={s.samples}, temperature={s.temperature:g}, seed={s.seed},",
+        f"    encoder_temperature={s.encoder_temperature:g}, consistent={s.consistent},",
+        ")",
+    ]
+    lines += [f"sampling = sampling.then({_call(step)})" for step in s.steps]
+    return "\n".join([*lines, "result = model.run(y, sampling)", 'result.save("results")'])
+
+
+def _call(step: Step) -> str:
+    if isinstance(step, Others):
+        return f"Others(sample={step.sample}, groups={step.groups}, seed={step.seed})"
+    if isinstance(step, Blend):
+        return f"Blend(first={step.first}, last={step.last})"
+    return f'Vary(sample={step.sample}, region="{step.region}", seed={step.seed})'
+
+
+def callout(kind: str, title: str, text: str) -> str:
+    """A framed remark."""
+    return f'<div class="callout {kind}"><b>{escape(title)}</b> {escape(text)}</div>'
+
+
+def scale_bar(largest: float) -> str:
+    """The colours of the disagreement map, with the largest value that they stand for."""
+    return f'<div class="scale"><i></i><span>0</span><span>std {largest:.0f} of 255</span></div>'

@@ -1,0 +1,119 @@
+"""Recipes: the few hundred bytes that bring a result back.
+
+`result.json` holds one: the model's name, the input, the settings and the steps of steering. So
+does an address of the app.
+"""
+
+import base64
+import binascii
+import io
+import json
+import zlib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .configs import from_dict
+from .errors import InputError
+from .images import to_bytes, to_pil, to_tensor
+from .sampling import Sampling
+
+MAX_SIDE = 1024
+MAX_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a result follows from.
+
+    Attributes:
+        model: Name of the model.
+        y: The low-resolution image, float in [0, 1], ``(3, h, w)``.
+        sampling: How to draw, with the steps of steering.
+    """
+
+    model: str
+    y: Tensor
+    sampling: Sampling
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data; the input as a PNG in base64, or None where it has no 8-bit values."""
+        return {"model": self.model, "input": _png_of(self.y), **asdict(self.sampling)}
+
+    def to_text(self) -> str:
+        """As a short text for an address."""
+        packed = zlib.compress(json.dumps(self.to_dict()).encode(), 9)
+        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def recipe_from_dict(data: Any, where: str) -> Recipe:
+    """Read a recipe from plain data; what `result.json` says beside it is passed over.
+
+    Raises:
+        InputError: It is none; the message names `where` it was read.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("model"), str):
+        raise InputError(f"{where} is no result.json of this program")
+    if not isinstance(data.get("input"), str):
+        raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
+    names = {field.name for field in fields(Sampling)}
+    settings = {name: value for name, value in data.items() if name in names}
+    return Recipe(data["model"], _y_of(data["input"], where), from_dict(Sampling, settings, where))
+
+
+def recipe_from_text(text: str) -> Recipe:
+    """Read what `Recipe.to_text` has written.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    where = "the address"
+    try:
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        plain = zlib.decompressobj().decompress(packed, MAX_BYTES)
+        data = json.loads(plain)
+    except (ValueError, binascii.Error, zlib.error):
+        raise InputError("the address is damaged: copy it once more, to its end") from None
+    return recipe_from_dict(data, where)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a `result.json`.
+
+    Raises:
+        InputError: There is no such file, or it holds no recipe.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is too large to be a result.json of this program")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError:
+        raise InputError(f"{path} is no result.json of this program") from None
+    return recipe_from_dict(data, str(path))
+
+
+def _png_of(y: Tensor) -> str | None:
+    pixels = to_bytes(y)
+    if not torch.allclose(pixels.float() / 255, y.float(), atol=1e-6):
+        return None
+    stream = io.BytesIO()
+    to_pil(pixels).save(stream, "PNG", optimize=True)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _y_of(png: str, where: str) -> Tensor:
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                raise ValueError
+            return to_tensor(image.convert("RGB"))
+    except Exception:  # Pillow raises errors of many kinds on damaged files
+        raise InputError(f"{where} holds a damaged input") from None

@@ -1,0 +1,120 @@
+"""Steering: others like one sample, between two samples, in one region of a sample.
+
+Given y and the temperatures, a sample is a function of the noise of its latent groups::
+
+    z_l = μ_l(z_<l, y) + τ_l σ_l(z_<l, y) ε_l          ε_l ~ N(0, I)
+
+so to steer is to choose ε. Where ε_<g is that of another sample, z_<g is, too.
+
+- Others: ``ε_l`` of the sample for l < g, fresh for l ≥ g.
+- Blend: ``ε_l`` on the great circle between those of two samples (spherical interpolation, Shoemake
+  1985), which keeps the length that a normal draw has; a straight line would shorten it.
+- Vary: fresh ``ε_l`` where the region covers at least half of a cell of group l, else the sample's.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .hvae import HVAEConfig, SeededNoise
+from .sampling import Sampling
+from .steps import Blend, Others, Step, samples_of
+
+Rule = Callable[[int, Tensor], Tensor]
+"""``(l, fresh) -> ε_l`` of a batch, ``(n, C, r, r)``, from a fresh draw of the same shape."""
+
+
+class SteeredNoise(SeededNoise):
+    """Noise that a rule makes, group by group, of fresh noise and of earlier samples'.
+
+    Args:
+        seed: Of the fresh noise.
+        indices: Which samples the batch holds.
+        rule: What the ε of every group is.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int], rule: Rule) -> None:
+        super().__init__(seed, indices)
+        self.rule, self.group = rule, 0
+
+    def normal(self, like: Tensor) -> Tensor:
+        """The ε of the next group."""
+        epsilon = self.rule(self.group, super().normal(like))
+        self.group += 1
+        return epsilon.to(like)
+
+
+def noise_of(config: HVAEConfig, sampling: Sampling, indices: Sequence[int]) -> SeededNoise:
+    """The noise of samples.
+
+    Args:
+        config: The prior's architecture.
+        sampling: How they are drawn, with the steps of steering.
+        indices: Which of them.
+    """
+    return _Trail(config, sampling).noise(len(sampling.steps), indices)
+
+
+class _Trail:
+    """The noise after every number of steps; that of a sample is made once, however often named."""
+
+    def __init__(self, config: HVAEConfig, sampling: Sampling) -> None:
+        self.shapes = [(1, config.z_channels, r, r) for r in config.group_resolutions]
+        self.sampling = sampling
+        self.known: dict[tuple[int, int], list[Tensor]] = {}
+
+    def noise(self, steps: int, indices: Sequence[int]) -> SeededNoise:
+        """That of some samples."""
+        if steps == 0:
+            return SeededNoise(self.sampling.seed, indices)
+        step = self.sampling.steps[steps - 1]
+        parents = [self.epsilons(steps - 1, sample) for sample in samples_of(step)]
+        rule = _rule(step, parents, [i / max(1, self.sampling.samples - 1) for i in indices])
+        seed = self.sampling.seed if isinstance(step, Blend) else step.seed
+        return SteeredNoise(seed, indices, rule)
+
+    def epsilons(self, steps: int, sample: int) -> list[Tensor]:
+        """All ε_l of one sample."""
+        if (steps, sample) not in self.known:
+            noise = self.noise(steps, [sample])
+            self.known[steps, sample] = [noise.normal(torch.empty(s)) for s in self.shapes]
+        return self.known[steps, sample]
+
+
+def _rule(step: Step, parents: list[list[Tensor]], places: list[float]) -> Rule:
+    """The rule of a step from the ε of the samples that it names.
+
+    `places` are those of the batch between the first sample and the last.
+    """
+    if isinstance(step, Blend):
+        first, last = parents
+        return lambda group, fresh: torch.cat(
+            [slerp(first[group].to(fresh), last[group].to(fresh), place) for place in places]
+        )
+    (kept,) = parents
+    if isinstance(step, Others):
+        count = step.groups
+        return lambda group, fresh: (
+            kept[group].to(fresh).expand_as(fresh) if group < count else fresh
+        )
+    mask = step.mask.float()[None, None]
+    return lambda group, fresh: torch.where(
+        F.adaptive_avg_pool2d(mask, (fresh.shape[2], fresh.shape[3])).to(fresh.device) >= 0.5,
+        fresh,
+        kept[group].to(fresh),
+    )
+
+
+def slerp(a: Tensor, b: Tensor, place: float) -> Tensor:
+    """Spherical interpolation from a (place 0) to b (place 1), as two long vectors.
+
+    ``(sin((1 − t) ω) a + sin(t ω) b) / sin ω`` with the angle ω between them (Shoemake 1985); a
+    straight line where they are parallel.
+    """
+    cosine = (a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12)
+    angle = torch.acos(cosine.clamp(-1, 1))
+    if float(angle.sin()) < 1e-4:
+        return a + place * (b - a)
+    return (torch.sin((1 - place) * angle) * a + torch.sin(place * angle) * b) / angle.sin()

@@ -1,0 +1,335 @@
+"""The explorer without a browser: its handlers' logic, its server, its programming interface."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import cvdvae
+from cvdvae.app import words
+from cvdvae.app.explorer import Explorer, Framing, seed_after
+from cvdvae.app.pictures import painted, rectangle
+from cvdvae.app.server import parse_auth
+from cvdvae.demo import demo_photo
+from cvdvae.errors import InputError
+from cvdvae.recipe import recipe_from_dict, recipe_from_text
+from cvdvae.steps import Blend, Others, Vary, pack_region
+
+
+def last(iterator):  # type: ignore[no-untyped-def]
+    return list(iterator)[-1]
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Explorer:
+    return Explorer(["celeba64-x8"])
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    demo_photo().save(path)
+    return path
+
+
+def test_a_photo_is_framed_and_its_frame_gives_the_same_again(
+    explorer: Explorer, photo: Path
+) -> None:
+    model = explorer.model(8, "hvae")
+    seen = explorer.look(photo, "photo", model, Framing())
+    again = explorer.look(photo, "photo", model, seen.framing)
+    assert torch.equal(seen.y, again.y)
+    moved = explorer.look(photo, "photo", model, replace(seen.framing, x=0.1))
+    assert not torch.equal(seen.y, moved.y)
+
+
+def test_images_of_every_kind_are_taken(explorer: Explorer, tmp_path: Path) -> None:
+    model = explorer.model(8, "hvae")
+    photo = demo_photo()
+    clear = photo.convert("RGBA")
+    clear.putalpha(200)
+    kinds = {
+        "grey.png": photo.convert("L"),
+        "clear.png": clear,
+        "huge.jpg": photo.resize((6000, 6000)),
+    }
+    for name, picture in kinds.items():
+        picture.save(tmp_path / name)
+        assert explorer.look(tmp_path / name, "photo", model, Framing()).y.shape == (3, 8, 8)
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[274] = 3
+    photo.rotate(180).save(turned, exif=exif, quality=95)
+    upright = explorer.look(turned, "photo", model, Framing(0.5, 0.5, 1))
+    plain = tmp_path / "plain.png"
+    photo.save(plain)
+    straight = explorer.look(plain, "photo", model, Framing(0.5, 0.5, 1))
+    torch.testing.assert_close(upright.y, straight.y, atol=0.02, rtol=0)
+
+
+def test_a_picture_without_a_face_is_answered_with_a_note(
+    explorer: Explorer, tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 200), (90, 140, 60)).save(tmp_path / "grass.png")
+    seen = explorer.look(tmp_path / "grass.png", "photo", explorer.model(8, "hvae"), Framing())
+    assert any("no face was found" in note for note in seen.notes)
+    assert seen.framing.side == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "message"),
+    [
+        ((40, 40), "low", "takes 8×8"),
+        ((40, 40), "photo", "widen the frame"),
+        ((9000, 9000), "photo", "over 60 megapixels"),
+    ],
+)
+def test_what_cannot_be_used_is_said(
+    explorer: Explorer, tmp_path: Path, size: tuple[int, int], kind: str, message: str
+) -> None:
+    path = tmp_path / "picture.png"
+    Image.new("1", size).save(path)
+    with pytest.raises(InputError, match=message):
+        explorer.look(path, kind, explorer.model(8, "hvae"), Framing())  # type: ignore[arg-type]
+
+
+def test_steps_can_be_walked_back_and_reopened(explorer: Explorer, photo: Path) -> None:
+    model = explorer.model(8, "hvae")
+    seen = explorer.look(photo, "photo", model, Framing())
+    first = last(explorer.start(seen, model, model.sampling(4)))
+    second = last(explorer.steer(first, Others(2, 9, seed_after(first))))
+    mask = rectangle((0.6, 0.3, 0.8, 0.7), 64)
+    third = last(explorer.steer(second, Vary(1, pack_region(mask), seed_after(second))))
+    assert len(third.history) == 3
+    assert all(third.result.round_trip_exact)
+    back = last(explorer.walk(third, 1))
+    assert torch.equal(back.result.pixels, second.result.pixels)
+    assert back.history == third.history
+    elsewhere = last(explorer.steer(back, Blend(0, 3)))
+    assert len(elsewhere.history) == 3
+
+    address = recipe_from_text(third.result.recipe.to_text())
+    report = recipe_from_dict(json.loads(json.dumps(third.result.report())), "a file")
+    for recipe in (address, report):
+        reopened = last(explorer.reopen(recipe))
+        assert torch.equal(reopened.result.pixels, third.result.pixels)
+        assert reopened.history == third.history
+
+
+def test_the_code_that_is_shown_draws_the_same(
+    explorer: Explorer, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = explorer.model(8, "hvae")
+    seen = explorer.look(photo, "photo", model, Framing())
+    session = last(explorer.start(seen, model, model.sampling(3)))
+    session = last(explorer.steer(session, Others(2, 9, 1)))
+    session = last(explorer.steer(session, Blend(0, 2)))
+    session.result.save(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(words.python_of(session.result.recipe), {})
+    subprocess.run(
+        [sys.executable, "-m", "cvdvae.cli", *words.COMMAND.split()[1:-1], "command"], check=True
+    )
+    for folder in ("results", "command"):
+        for i, one in enumerate(session.result.pixels):
+            drawn = np.array(Image.open(tmp_path / folder / f"sample_{i:02d}.png"))
+            assert np.array_equal(drawn, one.permute(1, 2, 0).numpy())
+
+
+def test_recipes_that_are_none_are_refused(tmp_path: Path) -> None:
+    for text in ("", "x", "AAAA", "eJw"):
+        with pytest.raises(InputError, match="address is damaged|no result"):
+            recipe_from_text(text)
+    path = tmp_path / "result.json"
+    for content, message in (
+        ("hello", "no result.json"),
+        ("[]", "no result.json"),
+        ('{"model": "celeba64-x8"}', "does not hold the input"),
+        ('{"model": "celeba64-x8", "input": "!!"}', "damaged input"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=message):
+            cvdvae.read_recipe(path)
+
+
+def test_an_input_without_8_bit_values_cannot_be_stored(explorer: Explorer) -> None:
+    result = explorer.model(8, "hvae").upscale(torch.full((3, 8, 8), 0.3337), samples=1)
+    assert result.report()["input"] is None
+
+
+def test_paint_counts_from_a_quarter_of_a_pixel() -> None:
+    layer = Image.new("RGBA", (512, 512))
+    layer.paste((255, 45, 120, 255), (0, 0, 512, 11))
+    mask = painted([layer], 64)
+    assert bool(mask[:2].all())
+    assert not bool(mask[2:].any())
+
+
+def test_credentials_are_a_pair() -> None:
+    assert parse_auth(None) is None
+    assert parse_auth("anna:a:b") == ("anna", "a:b")
+    for text in ("anna", "anna:", ":x"):
+        with pytest.raises(InputError, match="name:password"):
+            parse_auth(text)
+
+
+# The server.
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served() as url:
+        yield url
+
+
+class served:
+    """The program's own page, as a user starts it."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(self.port), *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __enter__(self) -> str:
+        url = f"http://127.0.0.1:{self.port}"
+        for _ in range(600):
+            assert self.process.poll() is None, self.process.communicate()[0].decode()
+            try:
+                urllib.request.urlopen(f"{url}/robots.txt", timeout=1)
+            except urllib.error.HTTPError:
+                return url
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return url
+        raise AssertionError("the page did not come up")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=20)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
+    client = Client(address, verbose=False)
+    common = {"image": handle_file(photo), "scale": 8, "samples": 3, "api_name": "/upscale"}
+    files, archive, result = client.predict(**common)
+    assert len(files) == 3
+    assert result["round_trip_exact"] == [True, True, True]
+    with zipfile.ZipFile(archive) as packed:
+        assert {"result.json", "sample_00.png", "mean.png"} <= set(packed.namelist())
+        inside = Image.open(io.BytesIO(packed.read("sample_02.png")))
+    assert np.array_equal(np.array(inside), np.array(Image.open(files[2])))
+    step = {"kind": "others", "sample": 1, "groups": 18, "seed": 5}
+    steered, _, _ = client.predict(**common, steps=[step])
+    for path in steered:
+        difference = np.array(Image.open(path)).astype(int) - np.array(Image.open(files[1]))
+        assert np.abs(difference).max() <= 1
+
+
+def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Path) -> None:
+    client = Client(address, verbose=False)
+    text = tmp_path / "text.png"
+    text.write_text("I am no picture")
+    for changes, message in (
+        ({"image": handle_file(text)}, "is not an image"),
+        ({"image": None}, "an image is needed"),
+        ({"image": handle_file(photo), "samples": 1000}, "at most 32"),
+        ({"image": handle_file(photo), "kind": "low"}, "takes 8×8"),
+        ({"image": handle_file(photo), "steps": [{"kind": "fly"}]}, "steps"),
+        ({"image": handle_file(photo), "frame": {"x": 7}}, "0 to 100"),
+    ):
+        with pytest.raises(AppError, match=message):
+            client.predict(**({"scale": 8, "api_name": "/upscale"} | changes))
+
+
+def test_ten_at_once_get_their_own_answers(address: str, tmp_path: Path) -> None:
+    answers: dict[int, bool] = {}
+
+    def visit(number: int) -> None:
+        y = np.random.default_rng(number).integers(60, 200, (8, 8, 3), dtype=np.uint8)
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(y).save(path)
+        _, _, result = Client(address, verbose=False).predict(
+            image=handle_file(path), kind="low", scale=8, samples=4, api_name="/upscale"
+        )
+        given = recipe_from_dict(result, "the answer").y
+        answers[number] = bool(
+            (given * 255).round().permute(1, 2, 0).numpy().astype(np.uint8).tobytes() == y.tobytes()
+        )
+
+    threads = [threading.Thread(target=visit, args=(n,)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == dict.fromkeys(range(10), True)
+
+
+def test_it_listens_to_this_machine_alone_and_loads_nothing_from_elsewhere(address: str) -> None:
+    port = int(address.rsplit(":", 1)[1])
+    hexadecimal = f"{port:04X}"
+    sockets = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    listening = [line.split()[1] for line in sockets.splitlines() if line.split()[3] == "0A"]
+    assert [a for a in listening if a.endswith(f":{hexadecimal}")] == [f"0100007F:{hexadecimal}"]
+    with urllib.request.urlopen(address, timeout=20) as response:
+        policy, page = response.headers["Content-Security-Policy"], response.read().decode()
+    assert "default-src 'self'" in policy
+    assert not re.findall(r"(?:src|href)=\"https?://", page)
+    assert "http" not in policy
+
+
+def test_with_a_password_nobody_else_comes_in(photo: Path) -> None:
+    with served("--model", "celeba64-x16", CVDVAE_AUTH="anna:secret") as url:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{url}/config", timeout=20)
+        assert refused.value.code == 401
+        with pytest.raises(Exception, match=r"(?i)auth|login|credential"):
+            Client(url, auth=("anna", "wrong"), verbose=False)
+        client = Client(url, auth=("anna", "secret"), verbose=False)
+        _, _, result = client.predict(
+            image=handle_file(photo), scale=16, samples=1, api_name="/upscale"
+        )
+        assert result["model"] == "celeba64-x16"
+
+
+def test_an_address_that_is_taken_is_said_in_one_sentence(address: str) -> None:
+    port = address.rsplit(":", 1)[1]
+    run = subprocess.run(
+        [sys.executable, "-m", "cvdvae.cli", "app", "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    assert "another program has it" in run.stderr
+    assert "Traceback" not in run.stderr

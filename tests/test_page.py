@@ -1,0 +1,387 @@
+"""The page in a real browser, as a visitor uses it; its pictures are left in `.artefacts/page`."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from test_app import served
+
+PICTURES = Path(__file__).parents[1] / ".artefacts" / "page"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE = 30_000
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CVDVAE_NEEDS_BROWSER"),
+    reason="chromium is not installed (.ci/run installs it)",
+)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    """A browser window whose requests and complaints are watched."""
+
+    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
+        self.address = address
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        options = {"viewport": {"width": 1366, "height": 900}} | options
+        self.context: BrowserContext = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(message.text) if message.type == "error" else None
+            ),
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def __enter__(self) -> "Visitor":
+        self.open("/")
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.context.close()
+        if kind is None:
+            assert self.complaints == []
+            own = (self.address, "data:", "blob:")
+            assert [url for url in self.requests if not url.startswith(own)] == []
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.address + path)
+        expect(self.page.locator("#draw")).to_be_visible(timeout=PATIENCE)
+
+    def example(self, number: int) -> None:
+        """Choose a bundled example and wait until it is seen."""
+        self.page.locator("#examples .gallery-item").nth(number).click()
+        expect(self.page.locator("#seen img")).to_be_visible(timeout=PATIENCE)
+
+    def upload(self, path: Path) -> None:
+        self.page.locator("#photo input[type=file]").set_input_files(str(path))
+
+    def draw(self, button: str = "#draw") -> None:
+        """Press a button that draws, and wait for all samples and what follows from them."""
+        before = (
+            self.page.locator("#gallery img").first.get_attribute("src") if self.drawn() else ""
+        )
+        self.page.click(button)
+        self.wait_for_another(before)
+
+    def wait_for_another(self, before: str | None) -> None:
+        page = self.page
+        expect(page.locator("#gallery img").first).not_to_have_attribute(
+            "src", before or "", timeout=PATIENCE
+        )
+        expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+        expect(page.locator("#status")).not_to_contain_text("drawn …", timeout=PATIENCE)
+
+    def drawn(self) -> int:
+        return self.page.locator("#gallery img").count()
+
+    def status(self) -> str:
+        return self.page.locator("#status").inner_text()
+
+    def samples(self) -> list[bytes]:
+        """The pixels of the gallery's pictures."""
+        urls = [img.get_attribute("src") or "" for img in self.page.locator("#gallery img").all()]
+        bodies = [self.context.request.get(url).body() for url in urls]
+        return [Image.open(io.BytesIO(body)).convert("RGB").tobytes() for body in bodies]
+
+    def picture(self, name: str) -> None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_timeout(300)
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def test_see_the_answers(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        visitor.picture("1-empty")
+        visitor.example(0)
+        expect(visitor.page.locator("#framed img")).to_be_visible()
+        visitor.draw()
+        assert visitor.drawn() == 8
+        assert len(set(visitor.samples())) == 8
+        assert "gives your image back exactly, in every pixel" in visitor.status()
+        for part in ("#mean img", "#heat img", "#wipe img", "#truth img"):
+            expect(visitor.page.locator(part).first).to_be_visible()
+        expect(visitor.page.locator("#bar")).to_contain_text("of 255")
+        visitor.picture("2-answers")
+        handle = visitor.page.locator("#wipe .handle, #wipe [role=slider], #wipe .outer").first
+        box = handle.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        visitor.page.mouse.move(x, y)
+        visitor.page.mouse.down()
+        visitor.page.mouse.move(x - 40, y, steps=4)
+        visitor.page.mouse.up()
+        moved = handle.bounding_box()
+        assert moved is not None
+        assert moved["x"] < box["x"] - 20
+        visitor.page.get_by_role("tab", name="What it means, and what not").click()
+        expect(visitor.page.locator("#meaning")).to_contain_text("Nobody can be identified")
+        visitor.picture("3-meaning")
+
+
+def test_a_low_resolution_image_finds_its_own_scale(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        for number, scale in ((3, "×16"), (1, "×4"), (2, "×8")):
+            visitor.example(number)
+            chosen = visitor.page.locator("#scale label.selected, #scale label:has(input:checked)")
+            expect(chosen).to_contain_text(scale)
+            visitor.draw()
+            assert f"by {scale[1:]} gives your image back exactly" in visitor.status()
+        visitor.page.locator("#kind").get_by_text("A photo: shrink it first").click()
+        expect(visitor.page.locator("#doubts")).to_contain_text("widen the frame")
+
+
+def test_the_frame_can_be_moved(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        visitor.example(0)
+        visitor.page.get_by_role("button", name="Move the frame").click()
+        first = visitor.page.locator("#seen img").get_attribute("src")
+        slider = visitor.page.locator("#frame-side input[type=range]")
+        found = float(slider.input_value())
+        assert 5 < found < 40
+        slider.focus()
+        for _ in range(20):
+            slider.press("ArrowRight")
+        expect(visitor.page.locator("#seen img")).not_to_have_attribute("src", first or "")
+        assert float(slider.input_value()) > found
+
+
+def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> None:
+    with Visitor(browser, address) as visitor:
+        page = visitor.page
+        visitor.example(0)
+        visitor.draw()
+        first = visitor.samples()
+
+        page.locator("#gallery button.thumbnail-item").nth(4).focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#chosen")).to_contain_text("sample 4")
+        groups = page.locator("#groups input[type=range]")
+        groups.focus()
+        groups.press("ArrowRight")
+        expect(page.locator("#stays")).to_contain_text("10 of 18 groups stay")
+        visitor.draw("#others")
+        others = visitor.samples()
+        assert len(set(others)) == 8
+        assert not set(others) & set(first)
+        expect(page.locator("#trail label")).to_have_count(2)
+        visitor.picture("4-others")
+
+        page.get_by_role("tab", name="Blend").click()
+        page.locator("#last input").fill("3")
+        visitor.draw("#blend")
+        blend = visitor.samples()
+        assert near(blend[0], others[0])
+        assert near(blend[7], others[3])
+
+        page.get_by_role("tab", name="Vary a region").click()
+        canvas = page.locator("#editor canvas").first
+        expect(canvas).to_be_visible()
+        page.wait_for_timeout(500)
+        paint(page, canvas.bounding_box())
+        visitor.picture("5-painting")
+        visitor.draw("#vary")
+        varied = visitor.samples()
+        assert "gives your image back exactly" in visitor.status()
+        changed = np.stack([pixels(one) != pixels(blend[0]) for one in varied]).any((0, 3))
+        assert 0.005 < changed.mean() < 0.5
+        visitor.picture("6-varied")
+        page.locator("#region").get_by_text("Mouth").click()
+        visitor.draw("#vary")
+        mouth = np.stack([pixels(one) != pixels(varied[0]) for one in visitor.samples()])
+        assert not mouth[:, :40].any()
+        assert mouth[:, 44:56, 18:46].any()
+        expect(page.locator("#trail label")).to_have_count(5)
+
+        final = visitor.samples()
+        expect(page.locator("#link textarea, #link input")).to_have_value(re.compile(r"/\?r="))
+        with page.expect_download() as download:
+            page.click("#archive")
+        with zipfile.ZipFile(download.value.path()) as archive:
+            archive.extractall(tmp_path / "zip")
+        drawn = [Image.open(tmp_path / "zip" / f"sample_{i:02d}.png").tobytes() for i in range(8)]
+        assert drawn == final
+        with page.expect_download() as download:
+            page.click("#settings")
+        settings = tmp_path / "settings.json"
+        shutil.copy(download.value.path(), settings)
+        assert len(json.loads(settings.read_text())["steps"]) == 4
+        page.get_by_role("button", name="The same in Python").click()
+        expect(page.locator("#python")).to_contain_text("cvdvae.read_recipe")
+        expect(page.locator("#command")).to_contain_text("cvdvae replay")
+        link = page.locator("#link textarea, #link input").input_value()
+
+        before = page.locator("#gallery img").first.get_attribute("src")
+        page.locator("#trail label").nth(1).click()
+        visitor.wait_for_another(before)
+        assert visitor.samples() == others
+        visitor.draw("#back")
+        assert visitor.samples() == first
+
+        page.locator("#reopen input[type=file]").set_input_files(str(settings))
+        expect(page.locator("#trail label").nth(4).locator("input")).to_be_checked(timeout=PATIENCE)
+        expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+        assert visitor.samples() == final
+        visitor.open(link.removeprefix(address))
+        expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)
+        assert visitor.samples() == final
+
+    command = [sys.executable, "-m", "cvdvae.cli", "replay", str(settings), "--out", str(tmp_path)]
+    subprocess.run(command, check=True)
+    assert Image.open(tmp_path / "sample_05.png").tobytes() == final[5]
+
+
+def pixels(sample: bytes) -> np.ndarray[Any, Any]:
+    return np.frombuffer(sample, np.uint8).reshape(64, 64, 3)
+
+
+def near(a: bytes, b: bytes) -> bool:
+    return int(np.abs(pixels(a).astype(int) - pixels(b)).max()) <= 1
+
+
+def paint(page: Page, box: Any) -> None:
+    """A stroke across the middle."""
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 40, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y, steps=8)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+
+
+def test_the_flow_draws_and_cannot_be_steered(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        visitor.example(2)
+        visitor.page.locator("#method").get_by_text("Flow").click()
+        visitor.draw()
+        assert "gives your image back exactly" in visitor.status()
+        expect(visitor.page.locator("#chosen")).to_contain_text("no latent groups")
+        before = visitor.samples()
+        visitor.page.click("#others")
+        expect(visitor.page.locator("#status")).to_contain_text("cannot be steered")
+        assert visitor.samples() == before
+
+
+def test_doubt_stands_beside_the_answer(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        visitor.example(2)
+        visitor.page.wait_for_timeout(500)
+        assert "In doubt" not in visitor.page.locator("#doubts").inner_text()
+        visitor.example(4)
+        expect(visitor.page.locator("#doubts")).to_contain_text("In doubt")
+        visitor.draw()
+        assert visitor.drawn() == 8
+        visitor.picture("7-doubt")
+
+
+def test_bad_input_gets_a_sentence_and_the_page_goes_on(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    text, huge = tmp_path / "text.png", tmp_path / "huge.png"
+    text.write_text("I am no picture")
+    Image.new("1", (10_000, 10_000)).save(huge)
+    with Visitor(browser, address) as visitor:
+        page = visitor.page
+        page.click("#draw")
+        expect(page.locator("#status")).to_contain_text("No image yet")
+        page.click("#others")
+        expect(page.locator("#status")).to_contain_text("Nothing to steer yet")
+        visitor.upload(text)
+        expect(page.locator("#doubts")).to_contain_text("“text.png” is not an image")
+        page.click("#draw")
+        expect(page.locator("#status")).to_contain_text("is not an image")
+        visitor.picture("8-no-image")
+        page.locator("#photo").get_by_label("Remove Image").or_(
+            page.locator("#photo").get_by_label("Clear")
+        ).first.click()
+        visitor.upload(huge)
+        expect(page.locator("#doubts")).to_contain_text("over 60 megapixels: shrink it first")
+        visitor.example(2)
+        visitor.draw()
+        assert "gives your image back exactly" in visitor.status()
+        page.get_by_role("tab", name="Vary a region").click()
+        page.click("#vary")
+        expect(page.locator("#status")).to_contain_text("paint over what may change")
+
+
+def test_a_second_click_while_it_runs_is_told_to_wait(browser: Browser, address: str) -> None:
+    def slowly(route: Route) -> None:
+        time.sleep(1.5)
+        route.continue_()
+
+    with Visitor(browser, address) as visitor:
+        page = visitor.page
+        visitor.example(2)
+        page.wait_for_timeout(500)
+        page.route("**/queue/join*", slowly)
+        page.click("#draw")
+        expect(page.locator("#status")).to_contain_text("press Stop to end it")
+        expect(page.locator("#draw")).to_be_disabled()
+        expect(page.locator("#stop")).to_be_enabled()
+        page.unroute("**/queue/join*")
+        expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)
+        expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+
+
+def test_a_visitor_who_is_cut_off_disturbs_nobody(browser: Browser, address: str) -> None:
+    leaver = Visitor(browser, address)
+    with leaver:
+        leaver.example(0)
+        leaver.page.locator("#samples input[type=number]").fill("32")
+        leaver.page.click("#draw")
+    with Visitor(browser, address) as visitor:
+        assert visitor.drawn() == 0
+        assert not visitor.page.locator("#seen img").count()
+        visitor.example(2)
+        visitor.draw()
+        assert visitor.drawn() == 8
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(browser: Browser, address: str, scheme: str) -> None:
+    size = {"width": 390, "height": 844}
+    with Visitor(
+        browser, address, viewport=size, color_scheme=scheme, has_touch=True, is_mobile=True
+    ) as visitor:
+        visitor.example(2)
+        visitor.draw()
+        width = visitor.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390
+        visitor.picture(f"9-phone-{scheme}")
+
+
+def test_in_the_dark(browser: Browser, address: str) -> None:
+    with Visitor(browser, address, color_scheme="dark") as visitor:
+        visitor.example(0)
+        visitor.draw()
+        visitor.picture("9-dark")

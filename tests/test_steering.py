@@ -1,0 +1,168 @@
+"""Steering: what stays stays, what varies gives the input back."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from cvdvae.errors import InputError
+from cvdvae.hvae import SeededNoise
+from cvdvae.sampling import Sampling
+from cvdvae.steering import noise_of, slerp
+from cvdvae.steps import MAX_STEPS, Blend, Others, Step, Vary, pack_region, unpack_region
+from cvdvae.superres import HVAEResolver, load
+
+START = Sampling(samples=6, temperature=0.8, seed=3)
+
+
+@pytest.fixture
+def y() -> Tensor:
+    return torch.round(255 * (0.2 + 0.6 * torch.rand(3, 4, 4))) / 255
+
+
+def latents(resolver: HVAEResolver, y: Tensor, sampling: Sampling) -> list[Tensor]:
+    """z_0 … z_{L−1} of all samples, as the top-down pass picks them."""
+    drawn: list[Tensor] = []
+    top_down = resolver.prior.top_down.forward
+
+    def spy(pick, batch, groups=None):  # type: ignore[no-untyped-def]
+        def watched(group, h, prior):  # type: ignore[no-untyped-def]
+            drawn.append(pick(group, h, prior))
+            return drawn[-1]
+
+        return top_down(watched, batch, groups)
+
+    resolver.prior.top_down.forward = spy  # type: ignore[method-assign]
+    resolver.run(y, sampling)
+    resolver.prior.top_down.forward = top_down  # type: ignore[method-assign]
+    assert len(drawn) == resolver.prior.groups
+    return drawn
+
+
+@pytest.mark.parametrize("groups", [0, 2, 4])
+def test_others_share_the_first_groups_and_no_other(
+    resolver: HVAEResolver, y: Tensor, groups: int
+) -> None:
+    first = latents(resolver, y, START)
+    others = latents(resolver, y, START.then(Others(2, groups, seed=11)))
+    for group, (z, kept) in enumerate(zip(others, first, strict=True)):
+        if group < groups:
+            torch.testing.assert_close(z, kept[2:3].expand_as(z), atol=1e-5, rtol=1e-5)
+        else:
+            assert float(z.std(0).min()) > 0
+            assert not torch.allclose(z, kept[2:3].expand_as(z), atol=1e-3)
+
+
+def test_all_groups_kept_is_the_sample_itself(resolver: HVAEResolver, y: Tensor) -> None:
+    first = resolver.run(y, START)
+    again = resolver.run(y, START.then(Others(4, resolver.prior.groups, seed=11)))
+    torch.testing.assert_close(
+        again.samples, first.samples[4:5].expand_as(again.samples), atol=1e-5, rtol=0
+    )
+
+
+def test_no_group_kept_are_the_samples_of_that_seed(resolver: HVAEResolver, y: Tensor) -> None:
+    others = resolver.run(y, START.then(Others(1, 0, seed=11)))
+    fresh = resolver.run(y, replace(START, seed=11))
+    torch.testing.assert_close(others.samples, fresh.samples, atol=1e-6, rtol=0)
+
+
+def test_a_blend_begins_and_ends_with_its_samples(resolver: HVAEResolver, y: Tensor) -> None:
+    first = resolver.run(y, START)
+    blend = resolver.run(y, START.then(Blend(1, 4)))
+    torch.testing.assert_close(blend.samples[0], first.samples[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(blend.samples[-1], first.samples[4], atol=1e-5, rtol=0)
+    steps = (blend.samples[1:] - blend.samples[:-1]).flatten(1).norm(dim=1)
+    assert float(steps.max()) < 2.5 * float(steps.mean())
+
+
+@given(st.floats(0, 1), st.integers(0, 10))
+def test_slerp_keeps_the_length_and_moves_evenly(place: float, seed: int) -> None:
+    a, b = SeededNoise(seed, [0, 1]).normal(torch.empty(2, 50, dtype=torch.float64))
+    a, b = a / a.norm(), b / b.norm()
+    c = slerp(a, b, place)
+    assert float(c.norm()) == pytest.approx(1, abs=1e-6)
+    angle = torch.acos((a * b).sum())
+    assert float(torch.acos((a * c).sum().clamp(-1, 1))) == pytest.approx(
+        float(place * angle), abs=1e-6
+    )
+    torch.testing.assert_close(slerp(a, a, place), a)
+
+
+@pytest.mark.parametrize("rows", [slice(4, 9), slice(0, 2), slice(15, 16)])
+def test_a_region_varies_alone_and_gives_the_input_back(
+    resolver: HVAEResolver, y: Tensor, rows: slice
+) -> None:
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[rows, 3:12] = True
+    first = resolver.run(y, START)
+    step = Vary(5, pack_region(mask), seed=8)
+    varied = resolver.run(y, START.then(step))
+    outside = ~mask.expand(6, 3, -1, -1)
+    assert torch.equal(varied.pixels[outside], first.pixels[5].expand(6, -1, -1, -1)[outside])
+    assert float(varied.pixels[:, :, mask].float().std(0).mean()) > 0.3
+    assert all(first.round_trip_exact)
+    assert all(varied.round_trip_exact)
+    assert float(varied.samples.min()) >= 0
+    assert float(varied.samples.max()) <= 1
+
+
+def test_a_region_in_a_region_keeps_what_was_kept(resolver: HVAEResolver, y: Tensor) -> None:
+    left = torch.zeros(16, 16, dtype=torch.bool)
+    left[:, :8] = True
+    once = START.then(Vary(0, pack_region(left), seed=1))
+    twice = once.then(Vary(3, pack_region(~left), seed=2))
+    a, b = resolver.run(y, once), resolver.run(y, twice)
+    assert torch.equal(b.pixels[:, :, left], a.pixels[3:4, :, left].expand(6, -1, -1))
+    assert all(b.round_trip_exact)
+
+
+def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: Tensor) -> None:
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[2:9, 2:9] = True
+    for step in (Others(1, 2, 7), Vary(1, pack_region(mask), 7)):
+        few = resolver.run(y, replace(START, samples=3).then(step))
+        many = resolver.run(y, replace(START, samples=12).then(step))
+        torch.testing.assert_close(many.samples[:3], few.samples, atol=1e-5, rtol=0)
+
+
+def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:
+    """Each names two samples of the one before: without memory 2⁶⁴ would be drawn."""
+    steps: tuple[Step, ...] = tuple(Blend(0, 1) for _ in range(MAX_STEPS))
+    noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2])
+    assert noise.normal(torch.empty(1, 3, 1, 1)).shape == (1, 3, 1, 1)
+
+
+def test_steps_that_cannot_be_taken_are_refused(resolver: HVAEResolver, y: Tensor) -> None:
+    with pytest.raises(InputError, match="sample 6, but there are only samples 0 to 5"):
+        START.then(Others(6, 1, 0))
+    with pytest.raises(InputError, match="4 latent groups: 5 of them cannot stay"):
+        resolver.run(y, START.then(Others(0, 5, 0)))
+    region = pack_region(torch.ones(8, 8, dtype=torch.bool))
+    with pytest.raises(InputError, match="8×8 pixels, not 16×16"):
+        resolver.run(y, START.then(Vary(0, region, 0)).then(Others(0, 1, 0)))
+    with pytest.raises(InputError, match="paint over"):
+        pack_region(torch.zeros(8, 8, dtype=torch.bool))
+    with pytest.raises(InputError, match="more than 64"):
+        replace(START, steps=(Blend(0, 1),) * (MAX_STEPS + 1))
+    for text in ("", "8x8", "8x8:!!", "8x8:AAAA", "9999x9999:AAAA", region.replace("8x8", "9x9")):
+        with pytest.raises(InputError, match="region to vary is damaged"):
+            unpack_region(text)
+
+
+def test_vary_on_the_bundled_model_agrees_elsewhere() -> None:
+    """The mouth of a grey ramp at ×8: a region that covers no cell of the input alone."""
+    model = load("celeba64-x8")
+    y = torch.linspace(0.2, 0.7, 64).reshape(1, 8, 8).expand(3, -1, -1)
+    y = torch.round(255 * y) / 255
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[40:50, 22:43] = True
+    sampling = model.sampling(samples=4)
+    first = model.run(y, sampling)
+    varied = model.run(y, sampling.then(Vary(2, pack_region(mask), seed=1)))
+    assert torch.equal(varied.pixels[:, :, ~mask], first.pixels[2:3, :, ~mask].expand(4, -1, -1))
+    assert all(varied.round_trip_exact)
+    assert len({one.numpy().tobytes() for one in varied.pixels}) == 4
