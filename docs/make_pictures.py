@@ -3,14 +3,19 @@
     python docs/make_pictures.py
 
 `demo.png` is what `cvdvae demo` writes; `prior_samples.png` shows unconditional samples of the
-prior at temperatures 0.7, 0.85 and 1, two rows each. Nobody in it exists.
+prior at temperatures 0.7, 0.85 and 1, two rows each; `app.png` is the page of `cvdvae app`
+in a browser (Debian's chromium). Nobody in them exists, but for the astronaut.
 """
 
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
+from playwright.sync_api import Error, sync_playwright
 
 from cvdvae.demo import run_demo
 from cvdvae.hvae import SeededNoise
@@ -31,6 +36,28 @@ def main() -> None:
             for t in (0.7, 0.85, 1.0)
         ]
     save_tiles(HERE / "prior_samples.png", torch.cat(rows), columns=12)
+    photograph_page(HERE / "app.png")
+
+
+def photograph_page(path: Path, port: int = 7869) -> None:
+    command = [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(port)]
+    with subprocess.Popen(command) as server, sync_playwright() as playwright:
+        chromium = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        for _ in range(100):
+            try:
+                page.goto(f"http://127.0.0.1:{port}")
+                break
+            except Error:
+                time.sleep(0.3)
+        page.locator("#examples .gallery-item").first.click()
+        page.locator("#seen img").wait_for()
+        page.click("#draw")
+        page.locator("#mean img").wait_for()
+        page.wait_for_timeout(3000)
+        page.screenshot(path=path)
+        server.terminate()
 
 
 if __name__ == "__main__":

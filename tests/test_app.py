@@ -155,7 +155,7 @@ def test_the_code_that_is_shown_draws_the_same(
 
 def test_recipes_that_are_none_are_refused(tmp_path: Path) -> None:
     for text in ("", "x", "AAAA", "eJw"):
-        with pytest.raises(InputError, match="address is damaged|no result"):
+        with pytest.raises(InputError, match=r"address is damaged|no result"):
             recipe_from_text(text)
     path = tmp_path / "result.json"
     for content, message in (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..evaluation.evaluate import Records
-from ..evaluation.table import Column, by_scale, images_of
+from ..evaluation.table import LEGEND, Column, by_scale, images_of
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..result import DISCLAIMER
@@ -47,9 +47,9 @@ def tables(records: Records) -> list[Section]:
     """Sections of `cvdvae evaluate`, one for each scale."""
     text = (
         f"Mean and standard error over {images_of(records)} images. Projected: onto Hx = y in "
-        "[0, 1]. The LR encoder's own temperature is 1."
+        f"[0, 1]. The LR encoder's own temperature is 1. Starred: {LEGEND}"
     )
-    return [Section(f"×{scale}", text, rows) for scale, rows in by_scale(records).items()]
+    return [Section(f"×{scale}", text, rows) for scale, rows in by_scale(records, "* {}").items()]
 
 
 def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:

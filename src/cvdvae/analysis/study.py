@@ -40,6 +40,7 @@ class Study:
         selection: The images.
         scales: Factors.
         models: Name or folder of the models, with ``{scale}``.
+        flows: The same for the method hcflow, in the tables.
         seed: Of all draws.
         device: Where to compute.
         tick: Called after every image of every model, for a progress bar.
@@ -50,6 +51,7 @@ class Study:
     selection: Selection
     scales: tuple[int, ...] = (4, 8, 16)
     models: str = "celeba64-x{scale}"
+    flows: str = "celeba64-hcflow-x{scale}"
     seed: int = 0
     device: str = "cpu"
     tick: Callable[[], None] = lambda: None
@@ -154,7 +156,8 @@ def report_sections(
     """Everything, in the order of the page; images that cannot be used go to `study.failures`."""
     judges = Judges.summon(alexnet)
     contests = [
-        contest(scale, methods, Models(study.models), study.device) for scale in study.scales
+        contest(scale, methods, Models(study.models, study.flows), study.device)
+        for scale in study.scales
     ]
     records, failures = evaluate(plan, contests, judges, study.out, lambda _: study.tick())
     study.failures.update(failures)

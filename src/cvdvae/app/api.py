@@ -15,7 +15,7 @@ from ..sampling import Sampling
 from . import words
 from .events import zip_of
 from .explorer import MAX_SAMPLES, Explorer, Framing, Kind, Method
-from .layout import FileImage
+from .layout import file_image
 
 
 def add_api(explorer: Explorer) -> None:
@@ -64,7 +64,7 @@ def add_api(explorer: Explorer) -> None:
     button.click(
         upscale,
         [
-            FileImage(type="filepath", visible=False, label="image"),
+            file_image(visible=False, label="image"),
             gr.Radio(list(words.KINDS.values()), value="photo", visible=False, label="kind"),
             gr.Radio(explorer.scales, value=explorer.scales[0], visible=False, label="scale"),
             gr.Radio(explorer.methods, value=explorer.methods[0], visible=False, label="method"),

@@ -348,7 +348,7 @@ class Handlers:
         if session is None:
             return
         recipe = session.result.recipe
-        address = str(request.request.base_url).rstrip("/") if request else ""
+        address = str(request.base_url).rstrip("/")
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(session.result, Path(name))
             # The page copies the files while this waits, and then they go.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -11,16 +12,15 @@ from .explorer import MAX_SAMPLES, Explorer
 CSS = Path(__file__).with_name("style.css")
 
 
-class FileImage(gr.Image):
+def file_image(**options: Any) -> gr.Image:
     """An image that arrives as a file, unopened: the program's own reader says what is wrong."""
+    image = gr.Image(type="filepath", **options)
 
-    is_template = True  # shown by Gradio's own code for images
+    def path_of(payload: Any) -> str | None:
+        return None if payload is None or payload.path is None else str(payload.path)
 
-    def preprocess(self, payload):  # type: ignore[no-untyped-def]
-        """Path of the uploaded file, or None."""
-        if payload is None or payload.path is None:
-            return None
-        return str(payload.path)
+    image.preprocess = path_of  # type: ignore[method-assign]
+    return image
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _caption(text: str) -> None:
     gr.HTML(f'<p class="caption">{text}</p>', padding=False)
 
 
-def _picture(name: str, caption: str, **options: object) -> gr.Image:
+def _picture(name: str, caption: str, **options: Any) -> gr.Image:
     """A picture that is only shown, under its caption."""
     with gr.Column(min_width=140):
         _caption(caption)
@@ -121,10 +121,9 @@ def _picture(name: str, caption: str, **options: object) -> gr.Image:
 def input_part(examples: list[list[str]]) -> Input:
     """The first column's upper half."""
     gr.HTML("<h2>1 · Your image</h2>")
-    photo = FileImage(
+    photo = file_image(
         label="Upload, paste, or use the camera",
         sources=["upload", "clipboard", "webcam"],
-        type="filepath",
         image_mode=None,
         format="png",
         height=230,

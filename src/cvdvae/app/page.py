@@ -18,6 +18,9 @@ from .explorer import Explorer
 WAITING = 64
 """Requests that may wait; the next is told to come back."""
 
+SESSIONS = 200
+"""Visitors whose images are kept, at most 2 MB each as bundled; the oldest go first."""
+
 SESSION_SECONDS = 3600
 """How long a visitor's images are kept after the last click."""
 
@@ -27,12 +30,15 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
 
-def build(explorer: Explorer, pictures: Path) -> gr.Blocks:
+def build(explorer: Explorer, pictures: Path) -> Any:
     """Lay out the page and connect it.
 
     Args:
         explorer: The models.
         pictures: Folder in which the bundled examples are laid out as files.
+
+    Returns:
+        The `gradio.Blocks`.
     """
     with gr.Blocks(
         title="CVD-VAE: every plausible image behind a small one",
@@ -53,6 +59,7 @@ def build(explorer: Explorer, pictures: Path) -> gr.Blocks:
             gr.Markdown(words.MEANING.read_text(encoding="utf-8"), elem_id="meaning")
         _wire(page, Handlers(explorer, session, (shown, settings, answers, steering, take)))
         add_api(explorer)
+    page.state_session_capacity = SESSIONS
     page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
     return page
 

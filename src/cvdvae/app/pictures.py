@@ -52,7 +52,7 @@ def painted(layers: list[Image.Image], side: int) -> Tensor:
 
 
 def rectangle(part: tuple[float, float, float, float], side: int) -> Tensor:
-    """The region between top, left, bottom and right, in shares of the side, as ``(side, side)``."""
+    """The region between top, left, bottom and right, in shares of the side."""
     top, left, bottom, right = (round(share * side) for share in part)
     mask = torch.zeros(side, side, dtype=torch.bool)
     mask[top:bottom, left:right] = True

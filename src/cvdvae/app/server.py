@@ -85,10 +85,9 @@ def make_app(
 
     def allowed(user: str, password: str) -> bool:
         assert auth is not None
-        pairs = zip((user, password), auth, strict=True)
-        return all([secrets.compare_digest(a.encode(), b.encode()) for a, b in pairs])
+        return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
 
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         build(Explorer(models), folder),
         path="/",
@@ -100,6 +99,7 @@ def make_app(
         theme=theme,
         css_paths=[CSS],
     )
+    return app
 
 
 def serve(

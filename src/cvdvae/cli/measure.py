@@ -43,6 +43,7 @@ AlexNet = Annotated[
 ]
 Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
 Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
+Flows = Annotated[str, typer.Option("--flows", help="The same for the method hcflow.")]
 SCALES, MODELS, FLOWS = [4, 8, 16], "celeba64-x{scale}", "celeba64-hcflow-x{scale}"
 METHODS, TEMPERATURES = ["bicubic", "cvdvae"], [0.1, 0.8]
 
@@ -55,7 +56,7 @@ def evaluate(
     temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
     methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
     models: Models = MODELS,
-    flows: Annotated[str, typer.Option(help="The same for the method hcflow.")] = FLOWS,
+    flows: Flows = FLOWS,
     samples: Samples = 8,
     seed: Seed = 0,
     start: Start = 0,
@@ -291,6 +292,7 @@ def report(
     scales: Scales = SCALES,
     models: Models = MODELS,
     methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
+    flows: Flows = FLOWS,
     temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
     samples: Samples = 8,
     seed: Seed = 0,
@@ -311,7 +313,7 @@ def report(
     plan = Plan(selection, tuple(temperatures), samples, seed)
     n = len(selection)
     with _study(
-        out_folder, selection, scales, models, seed, device, n * (3 * len(scales) + 2)
+        out_folder, selection, scales, models, seed, device, n * (3 * len(scales) + 2), flows
     ) as study:
         sections = report_sections(study, plan, tuple(methods), lpips)
         names = ", ".join(r.name for r in study.resolvers)
@@ -328,6 +330,7 @@ def _study(
     seed: int,
     device: str,
     total: int | None = None,
+    flows: str = FLOWS,
 ) -> "Iterator[Study]":
     """A study whose ticks move a progress bar."""
     from ..analysis.study import Study
@@ -337,7 +340,7 @@ def _study(
     with progress_bar() as progress:
         task = progress.add_task("drawing", total=total)
         study = Study(
-            out_folder, selection, tuple(scales), models, seed, device,
+            out_folder, selection, tuple(scales), models, flows, seed, device,
             tick=lambda: progress.advance(task),
         )  # fmt: skip
         yield study
