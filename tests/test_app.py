@@ -240,8 +240,8 @@ def free_port() -> int:
 
 def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
     client = Client(address, verbose=False)
-    common = {"image": handle_file(photo), "scale": 8, "samples": 3, "api_name": "/upscale"}
-    files, archive, result = client.predict(**common)
+    common = {"image": handle_file(photo), "scale": 8, "api_name": "/upscale"}
+    files, archive, result = client.predict(**common, sampling={"samples": 3})
     assert len(files) == 3
     assert result["round_trip_exact"] == [True, True, True]
     with zipfile.ZipFile(archive) as packed:
@@ -249,7 +249,7 @@ def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
         inside = Image.open(io.BytesIO(packed.read("sample_02.png")))
     assert np.array_equal(np.array(inside), np.array(Image.open(files[2])))
     step = {"kind": "others", "sample": 1, "groups": 18, "seed": 5}
-    steered, _, _ = client.predict(**common, steps=[step])
+    steered, _, _ = client.predict(**common, sampling={"samples": 3, "steps": [step]})
     for path in steered:
         difference = np.array(Image.open(path)).astype(int) - np.array(Image.open(files[1]))
         assert np.abs(difference).max() <= 1
@@ -262,9 +262,10 @@ def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Pa
     for changes, message in (
         ({"image": handle_file(text)}, "is not an image"),
         ({"image": None}, "an image is needed"),
-        ({"image": handle_file(photo), "samples": 1000}, "at most 32"),
+        ({"image": handle_file(photo), "sampling": {"samples": 1000}}, "at most 32"),
         ({"image": handle_file(photo), "kind": "low"}, "takes 8×8"),
-        ({"image": handle_file(photo), "steps": [{"kind": "fly"}]}, "steps"),
+        ({"image": handle_file(photo), "sampling": {"steps": [{"kind": "fly"}]}}, "steps"),
+        ({"image": handle_file(photo), "sampling": {"temperatur": 1}}, "temperatur"),
         ({"image": handle_file(photo), "frame": {"x": 7}}, "0 to 100"),
     ):
         with pytest.raises(AppError, match=message):
@@ -279,7 +280,11 @@ def test_ten_at_once_get_their_own_answers(address: str, tmp_path: Path) -> None
         path = tmp_path / f"{number}.png"
         Image.fromarray(y).save(path)
         _, _, result = Client(address, verbose=False).predict(
-            image=handle_file(path), kind="low", scale=8, samples=4, api_name="/upscale"
+            image=handle_file(path),
+            kind="low",
+            scale=8,
+            sampling={"samples": 4},
+            api_name="/upscale",
         )
         given = recipe_from_dict(result, "the answer").y
         answers[number] = bool(
@@ -315,9 +320,7 @@ def test_with_a_password_nobody_else_comes_in(photo: Path) -> None:
         with pytest.raises(Exception, match=r"(?i)auth|login|credential"):
             Client(url, auth=("anna", "wrong"), verbose=False)
         client = Client(url, auth=("anna", "secret"), verbose=False)
-        _, _, result = client.predict(
-            image=handle_file(photo), scale=16, samples=1, api_name="/upscale"
-        )
+        _, _, result = client.predict(image=handle_file(photo), scale=16, api_name="/upscale")
         assert result["model"] == "celeba64-x16"
 
 

@@ -16,12 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 from test_app import served
 
 PICTURES = Path(__file__).parents[1] / ".artefacts" / "page"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE = 30_000
+PATIENCE = 10_000
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CVDVAE_NEEDS_BROWSER"),
@@ -88,19 +96,18 @@ class Visitor:
 
     def draw(self, button: str = "#draw") -> None:
         """Press a button that draws, and wait for all samples and what follows from them."""
-        before = (
-            self.page.locator("#gallery img").first.get_attribute("src") if self.drawn() else ""
-        )
+        before = self.link.input_value()
         self.page.click(button)
         self.wait_for_another(before)
 
-    def wait_for_another(self, before: str | None) -> None:
-        page = self.page
-        expect(page.locator("#gallery img").first).not_to_have_attribute(
-            "src", before or "", timeout=PATIENCE
-        )
-        expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
-        expect(page.locator("#status")).not_to_contain_text("drawn …", timeout=PATIENCE)
+    def wait_for_another(self, before: str) -> None:
+        """Wait for another gallery than that of this address: its address comes last."""
+        expect(self.link).not_to_have_value(before, timeout=PATIENCE)
+        expect(self.page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+
+    @property
+    def link(self) -> Locator:
+        return self.page.locator("#link textarea, #link input")
 
     def drawn(self) -> int:
         return self.page.locator("#gallery img").count()
@@ -144,7 +151,7 @@ def test_see_the_answers(browser: Browser, address: str) -> None:
         moved = handle.bounding_box()
         assert moved is not None
         assert moved["x"] < box["x"] - 20
-        visitor.page.get_by_role("tab", name="What it means, and what not").click()
+        visitor.page.get_by_role("tab", name="What it means").click()
         expect(visitor.page.locator("#meaning")).to_contain_text("Nobody can be identified")
         visitor.picture("3-meaning")
 
@@ -198,13 +205,13 @@ def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> 
         visitor.picture("4-others")
 
         page.get_by_role("tab", name="Blend").click()
-        page.locator("#last input").fill("3")
+        page.locator("#last label").nth(3).click()
         visitor.draw("#blend")
         blend = visitor.samples()
         assert near(blend[0], others[0])
         assert near(blend[7], others[3])
 
-        page.get_by_role("tab", name="Vary a region").click()
+        page.get_by_role("tab", name="Region").click()
         canvas = page.locator("#editor canvas").first
         expect(canvas).to_be_visible()
         page.wait_for_timeout(500)
@@ -224,7 +231,7 @@ def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> 
         expect(page.locator("#trail label")).to_have_count(5)
 
         final = visitor.samples()
-        expect(page.locator("#link textarea, #link input")).to_have_value(re.compile(r"/\?r="))
+        expect(visitor.link).to_have_value(re.compile(r"/\?r="))
         with page.expect_download() as download:
             page.click("#archive")
         with zipfile.ZipFile(download.value.path()) as archive:
@@ -239,18 +246,19 @@ def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> 
         page.get_by_role("button", name="The same in Python").click()
         expect(page.locator("#python")).to_contain_text("cvdvae.read_recipe")
         expect(page.locator("#command")).to_contain_text("cvdvae replay")
-        link = page.locator("#link textarea, #link input").input_value()
+        link = visitor.link.input_value()
 
-        before = page.locator("#gallery img").first.get_attribute("src")
         page.locator("#trail label").nth(1).click()
-        visitor.wait_for_another(before)
+        visitor.wait_for_another(link)
         assert visitor.samples() == others
         visitor.draw("#back")
         assert visitor.samples() == first
 
-        page.locator("#reopen input[type=file]").set_input_files(str(settings))
-        expect(page.locator("#trail label").nth(4).locator("input")).to_be_checked(timeout=PATIENCE)
-        expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+        before = visitor.link.input_value()
+        with page.expect_file_chooser() as chooser:
+            page.click("#reopen")
+        chooser.value.set_files(str(settings))
+        visitor.wait_for_another(before)
         assert visitor.samples() == final
         visitor.open(link.removeprefix(address))
         expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)
@@ -266,7 +274,7 @@ def pixels(sample: bytes) -> np.ndarray[Any, Any]:
 
 
 def near(a: bytes, b: bytes) -> bool:
-    return int(np.abs(pixels(a).astype(int) - pixels(b)).max()) <= 1
+    return int(np.abs(pixels(a).astype(int) - pixels(b)).max()) <= 3
 
 
 def paint(page: Page, box: Any) -> None:
@@ -329,7 +337,7 @@ def test_bad_input_gets_a_sentence_and_the_page_goes_on(
         visitor.example(2)
         visitor.draw()
         assert "gives your image back exactly" in visitor.status()
-        page.get_by_role("tab", name="Vary a region").click()
+        page.get_by_role("tab", name="Region").click()
         page.click("#vary")
         expect(page.locator("#status")).to_contain_text("paint over what may change")
 

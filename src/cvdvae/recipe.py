@@ -82,13 +82,14 @@ def recipe_from_text(text: str) -> Recipe:
     return recipe_from_dict(data, where)
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe from a `result.json`.
 
     Raises:
         InputError: There is no such file, or it holds no recipe.
         ConfigError: A setting that is unknown or of a wrong type.
     """
+    path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is too large to be a result.json of this program")

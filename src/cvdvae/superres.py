@@ -229,5 +229,5 @@ def replay(recipe: str | Path | Recipe, device: str | torch.device = "cpu") -> S
         >>> cvdvae.replay("out/result.json").save("again/")  # doctest: +SKIP
     """
     if not isinstance(recipe, Recipe):
-        recipe = read_recipe(Path(recipe))
+        recipe = read_recipe(recipe)
     return load(recipe.model, device).run(recipe.y, recipe.sampling)

@@ -1,9 +1,8 @@
 """The same for programs: one stateless call, `/upscale`, for `gradio_client`."""
 
-import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import gradio as gr
 
 from ..configs import from_dict
 from ..errors import CVDVAEError, InputError
+from ..resolver import SuperResolver
 from ..sampling import Sampling
 from . import words
 from .events import zip_of
@@ -26,32 +26,24 @@ def add_api(explorer: Explorer) -> None:
         kind: Kind,
         scale: int,
         method: Method,
-        samples: int,
-        temperature: float | None,
-        encoder_temperature: float | None,
-        seed: int,
-        consistent: bool,
-        frame: dict[str, float] | None,
-        steps: list[dict[str, Any]] | None,
+        sampling: dict[str, Any],
+        frame: dict[str, float],
     ) -> Iterator[tuple[list[str], str, dict[str, Any]]]:
         """Draw what could be behind an image.
 
-        `steps` steers, as in `result.json`; the files are the samples, and a zip of everything.
+        `sampling` has the settings and steps of `result.json`, `frame` x, y and side in shares of
+        the photo; what is left out is as recommended, or found. The files are the samples, and a
+        zip of everything.
         """
         try:
             if image is None:
                 raise InputError("an image is needed")
-            if samples > MAX_SAMPLES:
-                raise InputError(f"at most {MAX_SAMPLES} samples at once")
             model = explorer.model(scale, method)
-            sampling = model.sampling(
-                int(samples), temperature, int(seed), encoder_temperature, consistent
-            )
-            sampling = replace(sampling, steps=_steps(steps))
-            seen = explorer.look(Path(image), kind, model, Framing(**(frame or {})))
-            for session in explorer.start(seen, model, sampling):
+            settings = _settings(model, sampling)
+            seen = explorer.look(Path(image), kind, model, from_dict(Framing, frame or {}, "frame"))
+            for session in explorer.start(seen, model, settings):
                 result = session.result
-        except (CVDVAEError, TypeError) as error:
+        except CVDVAEError as error:
             raise gr.Error(
                 str(error).replace(str(image), "the image"), print_exception=False
             ) from None
@@ -68,13 +60,8 @@ def add_api(explorer: Explorer) -> None:
             gr.Radio(list(words.KINDS.values()), value="photo", visible=False, label="kind"),
             gr.Radio(explorer.scales, value=explorer.scales[0], visible=False, label="scale"),
             gr.Radio(explorer.methods, value=explorer.methods[0], visible=False, label="method"),
-            gr.Number(8, precision=0, visible=False, label="samples"),
-            gr.Number(None, visible=False, label="temperature"),
-            gr.Number(None, visible=False, label="encoder_temperature"),
-            gr.Number(0, precision=0, visible=False, label="seed"),
-            gr.Checkbox(True, visible=False, label="consistent"),
-            gr.JSON(None, visible=False, label="frame"),
-            gr.JSON(None, visible=False, label="steps"),
+            gr.JSON({}, visible=False, label="sampling"),
+            gr.JSON({}, visible=False, label="frame"),
         ],
         [
             gr.File(file_count="multiple", visible=False, label="samples"),
@@ -87,9 +74,11 @@ def add_api(explorer: Explorer) -> None:
     )
 
 
-def _steps(data: Any) -> Any:
-    """Steps of steering from plain data, checked as those of a file."""
-    if isinstance(data, str):
-        data = json.loads(data)
-    plain = {"samples": MAX_SAMPLES, "steps": data or []}
-    return from_dict(Sampling, plain, "steps").steps
+def _settings(model: SuperResolver, named: dict[str, Any]) -> Sampling:
+    """The settings of a draw: those that are named, and the model's own for the others."""
+    temperatures = {"temperature", "encoder_temperature"} & set(named)
+    own = Sampling() if temperatures else model.sampling()
+    settings = from_dict(Sampling, asdict(own) | named, "sampling")
+    if settings.samples > MAX_SAMPLES:
+        raise InputError(f"at most {MAX_SAMPLES} samples at once")
+    return settings

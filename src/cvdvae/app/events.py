@@ -23,6 +23,9 @@ from .layout import Answers, Input, Settings, Steering, Take
 
 Updates = dict[Any, Any]
 
+UNCHANGED: Updates = gr.skip()
+"""What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
+
 
 def explained(error: Exception, path: str | None = None) -> str:
     """An error as a remark on the page, which names a file as its owner does."""
@@ -60,7 +63,7 @@ class Handlers:
         else:
             kind, scale = _label(words.KINDS, "low"), f"×{guessed}"
             updates[self.settings.scale] = scale
-        updates |= self.recommend(scale, method)
+        updates |= self._recommended(scale, method)
         return updates | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
 
     def look(
@@ -68,7 +71,7 @@ class Handlers:
     ) -> Updates:
         """Show what the model sees of the image, and whether it is what it knows."""
         if path is None:
-            return {}
+            return UNCHANGED
         try:
             model = self._model(scale, method)
             seen = self._look(path, kind, model, x, y, side)
@@ -91,8 +94,19 @@ class Handlers:
                 updates[slider] = round(100 * share, 1)
         return updates
 
+    def move(
+        self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
+    ) -> Updates:
+        """The same while the frame is moved by hand, which nothing else should move then."""
+        updates = self.look(path, kind, scale, method, x, y, side)
+        moved = (self.input.x, self.input.y, self.input.side)
+        return {part: update for part, update in updates.items() if part not in moved}
+
     def recommend(self, scale: str, method: str) -> Updates:
         """The temperatures that suit a model."""
+        return self._recommended(scale, method) or UNCHANGED
+
+    def _recommended(self, scale: str, method: str) -> Updates:
         try:
             suits = self._model(scale, method).recommended
         except CVDVAEError:
@@ -175,7 +189,7 @@ class Handlers:
     def blend(
         self,
         session: Session | None,
-        last: float | None,
+        last: str | None,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """From the chosen sample to another."""
@@ -208,6 +222,7 @@ class Handlers:
     ) -> Iterator[Updates]:
         """Another gallery of those so far."""
         if session is None or line is None:
+            yield UNCHANGED
             return
         here = words.trail(session.history).index(line)
         yield from self._shown(lambda: self.explorer.walk(session, here), progress)
@@ -218,7 +233,9 @@ class Handlers:
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """The gallery before."""
-        if session is not None and session.here > 0:
+        if session is None or session.here == 0:
+            yield UNCHANGED
+        else:
             yield from self._shown(lambda: self.explorer.walk(session, session.here - 1), progress)
 
     def reopen(
@@ -227,15 +244,19 @@ class Handlers:
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """The gallery of a settings file."""
-        if path is not None:
+        if path is None:
+            yield UNCHANGED
+        else:
             yield from self._shown(
                 lambda: self.explorer.reopen(read_recipe(Path(path))), progress, path
             )
 
     def arrive_by_link(self, request: gr.Request) -> Iterator[Updates]:
         """The gallery of the page's own address, if it names one."""
-        text = dict(request.query_params).get("r") if request else None
-        if text:
+        text = request.query_params.get("r")
+        if text is None:
+            yield UNCHANGED
+        else:
             yield from self._shown(lambda: self.explorer.reopen(recipe_from_text(text)), None)
 
     def _steered(
@@ -300,6 +321,10 @@ class Handlers:
                 visible=result.truth is not None,
             ),
             self.steering.trail: gr.update(choices=lines, value=lines[session.here]),
+            self.steering.last: gr.update(
+                choices=[str(i) for i in range(len(result.pixels))],
+                value=str(len(result.pixels) - 1),
+            ),
             self.steering.groups: gr.update(
                 maximum=max(1, len(groups)), value=len(groups) // 2, interactive=bool(groups)
             ),
@@ -309,7 +334,7 @@ class Handlers:
     def choose(self, session: Session | None, event: gr.SelectData) -> Updates:
         """Another sample of the gallery."""
         if session is None or not 0 <= int(event.index) < len(session.result.pixels):
-            return {}
+            return UNCHANGED
         session = Session(
             session.seen, session.result, session.history, session.here, int(event.index)
         )
@@ -331,7 +356,7 @@ class Handlers:
     def what_stays(self, session: Session | None, groups: float) -> Updates:
         """What the first groups of the chosen sample decide."""
         if session is None:
-            return {}
+            return UNCHANGED
         resolutions = groups_of(self.explorer.named(session.result.model))
         if not resolutions:
             return {self.steering.stays: "", self.steering.shared: None}
@@ -346,6 +371,7 @@ class Handlers:
     def pack(self, session: Session | None, request: gr.Request) -> Iterator[Updates]:
         """Files, address and code of the gallery that is shown."""
         if session is None:
+            yield UNCHANGED
             return
         recipe = session.result.recipe
         address = str(request.base_url).rstrip("/")
@@ -377,6 +403,13 @@ class Handlers:
         return {self.settings.stop: gr.update(interactive=False)} | dict.fromkeys(
             self.buttons, gr.update(interactive=True)
         )
+
+    def failed(self) -> Updates:
+        """When something broke that nobody foresaw; the server's log has it."""
+        sorry = "Try again; if it comes back, reload the page."
+        return self.ready() | {
+            self.answers.status: words.callout("wrong", "Something went wrong.", sorry)
+        }
 
     def stopped(self) -> Updates:
         """When it was ended."""

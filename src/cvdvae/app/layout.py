@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from . import words
-from .explorer import MAX_SAMPLES, Explorer
+from .explorer import MAX_SAMPLES, Explorer, groups_of
 
 CSS = Path(__file__).with_name("style.css")
 
@@ -75,7 +75,7 @@ class Steering:
     stays: gr.HTML
     shared: gr.Image
     others: gr.Button
-    last: gr.Number
+    last: gr.Radio
     blend: gr.Button
     region: gr.Radio
     editor: gr.ImageEditor
@@ -237,30 +237,30 @@ def answers_part() -> Answers:
     return Answers(status, gallery, wipe, mean, heat, bar, truth)
 
 
-def steering_part() -> Steering:
+def steering_part(explorer: Explorer) -> Steering:
     """The second column's lower half."""
+    most = max(len(groups_of(model)) for model in explorer.models.values())
     gr.HTML("<h2>3 · Steer</h2>")
     chosen = gr.HTML("Choose a sample above.", elem_id="chosen")
     with gr.Tabs():
-        with gr.Tab("Others like this one"), gr.Row():
+        with gr.Tab("Others"), gr.Row():
             with gr.Column(scale=2):
                 groups = gr.Slider(
                     0,
-                    1,
-                    0,
+                    max(1, most),
+                    most // 2,
                     step=1,
                     label="Latent groups that stay: coarse to fine",
+                    interactive=True,
                     elem_id="groups",
                 )
                 stays = gr.HTML(elem_id="stays")
                 others = gr.Button("Others like this one", elem_id="others")
             shared = _picture("shared", "What stays: the mean of such others", height=190)
         with gr.Tab("Blend"):
-            last = gr.Number(
-                1, precision=0, minimum=0, label="Walk from it to sample", elem_id="last"
-            )
+            last = gr.Radio([], label="Walk from it to sample", elem_id="last")
             blend = gr.Button("Blend the two", elem_id="blend")
-        with gr.Tab("Vary a region"):
+        with gr.Tab("Region"):
             region = gr.Radio(
                 list(words.REGIONS), value="What I paint", label="Vary only", elem_id="region"
             )

@@ -26,6 +26,7 @@ SESSION_SECONDS = 3600
 
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
@@ -53,9 +54,9 @@ def build(explorer: Explorer, pictures: Path) -> Any:
                 settings = layout.settings_part(explorer)
             with gr.Column(scale=3, min_width=320):
                 answers = layout.answers_part()
-                steering = layout.steering_part()
+                steering = layout.steering_part(explorer)
                 take = layout.take_part()
-        with gr.Tab("What it means, and what not"):
+        with gr.Tab("What it means"):
             gr.Markdown(words.MEANING.read_text(encoding="utf-8"), elem_id="meaning")
         _wire(page, Handlers(explorer, session, (shown, settings, answers, steering, take)))
         add_api(explorer)
@@ -86,13 +87,13 @@ def _wire(page: gr.Blocks, on: Handlers) -> None:
     for radio in which:
         radio.input(on.recommend, which, temperatures, queue=False, **QUIET)
     for slider in frame:
-        slider.release(on.look, [*image, *frame], seen, **LOOKING, **QUIET)
+        slider.input(on.move, [*image, *frame], seen[3:], **LATEST, **LOOKING, **QUIET)
     settings.dice.click(new_seed, None, settings.seed, queue=False, **QUIET)
 
     how = [settings.samples, *temperatures, settings.seed, settings.consistent]
     finished = [
         on.session, answers.status, answers.gallery, answers.wipe, answers.mean, answers.heat,
-        answers.bar, answers.truth, steering.trail, steering.groups, steering.chosen,
+        answers.bar, answers.truth, steering.trail, steering.groups, steering.last, steering.chosen,
         steering.editor,
     ]  # fmt: skip
     busy = [answers.status, settings.stop, *on.buttons]
@@ -112,6 +113,7 @@ def _wire(page: gr.Blocks, on: Handlers) -> None:
         drawn = begun.then(
             handler, inputs, finished, show_progress_on=answers.gallery, **DRAWING, **PRIVATE
         )
+        drawn.failure(on.failed, None, busy, queue=False, **QUIET)
         ended = drawn.then(on.ready, None, busy, queue=False, **QUIET)
         ended.then(on.what_stays, [on.session, steering.groups], stays, **DRAWING, **QUIET)
         ended.then(on.pack, [on.session], taken, **LOOKING, **QUIET)
@@ -124,10 +126,9 @@ def _wire(page: gr.Blocks, on: Handlers) -> None:
         **LOOKING,
         **QUIET,
     ).then(on.what_stays, [on.session, steering.groups], stays, **DRAWING, **QUIET)
-    steering.groups.release(
-        on.what_stays, [on.session, steering.groups], stays, trigger_mode="always_last",
-        **DRAWING, **QUIET,
-    )  # fmt: skip
+    steering.groups.input(
+        on.what_stays, [on.session, steering.groups], stays, **LATEST, **DRAWING, **QUIET
+    )
     page.load(on.arrive_by_link, None, finished, **DRAWING, **PRIVATE).then(
         on.pack, [on.session], taken, **LOOKING, **QUIET
     )
