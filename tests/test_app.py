@@ -324,6 +324,14 @@ def test_with_a_password_nobody_else_comes_in(photo: Path) -> None:
         assert result["model"] == "celeba64-x16"
 
 
+def test_nothing_is_left_behind(photo: Path, tmp_path: Path) -> None:
+    with served("--model", "celeba64-x16", TMPDIR=str(tmp_path)) as url:
+        image = handle_file(photo)
+        Client(url, verbose=False).predict(image=image, scale=16, api_name="/upscale")
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_address_that_is_taken_is_said_in_one_sentence(address: str) -> None:
     port = address.rsplit(":", 1)[1]
     run = subprocess.run(

@@ -1,14 +1,20 @@
 """Many files in, one folder of results for each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from torch import Tensor
+
+from .doubt import examine
 from .errors import InputError
 from .images import read_photo, to_tensor
 from .resolver import SuperResolver
 from .result import SuperResolution
 from .sampling import Sampling
 from .simulation import Crop, simulate
+from .superres import HVAEResolver
 
 
 def plan(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -28,6 +34,38 @@ def plan(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:
     return [(path, out / stem) for stem, path in owners.items()]
 
 
+class Input(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        y: The low-resolution image, ``(3, h, w)`` in [0, 1].
+        truth: The image that it was made from, ``(3, H, W)``, where it was.
+        notes: What had to be changed to read the file.
+    """
+
+    y: Tensor
+    truth: Tensor | None
+    notes: list[str]
+
+
+def read_input(model: SuperResolver, path: Path, crop: Crop | None = None) -> Input:
+    """Read one file, as in `run_one`.
+
+    Raises:
+        InputError: The file cannot be used; the message names it.
+    """
+    try:
+        photo = read_photo(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        if crop is None:
+            return Input(model.check(to_tensor(photo.image))[0], None, photo.notes)
+        return Input(*simulate(photo.image, model.degradation, crop), photo.notes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def run_one(
     model: SuperResolver,
     path: Path,
@@ -35,7 +73,7 @@ def run_one(
     crop: Crop | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[SuperResolution, list[str]]:
-    """Super-resolve one file.
+    """Super-resolve one file, and examine it where the model knows what to expect.
 
     Args:
         model: The model.
@@ -50,15 +88,8 @@ def run_one(
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    try:
-        photo = read_photo(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        if crop is None:
-            y, truth = to_tensor(photo.image), None
-        else:
-            y, truth = simulate(photo.image, model.degradation, crop)
-        return model.run(y, sampling, truth, on_progress), photo.notes
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    y, truth, notes = read_input(model, path, crop)
+    result = model.run(y, sampling, truth, on_progress)
+    if isinstance(model, HVAEResolver) and model.expected is not None:
+        result = replace(result, doubts=examine(model, y).doubts)
+    return result, notes

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -20,6 +20,26 @@ from .sampling import Sampling
 DISCLAIMER = (
     "The samples are plausible, not true: details are invented by a model and identify nobody."
 )
+
+
+Reason = Literal[
+    "not a face", "turned", "shifted", "zoomed", "noisy", "jpeg", "too sharp", "too soft"
+]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why the input may be none that the model knows; see `cvdvae.doubt`.
+
+    Attributes:
+        reason: The reason in a word or two.
+        explanation: What the matter seems to be, one sentence.
+        advice: What to do, one sentence.
+    """
+
+    reason: Reason
+    explanation: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,7 @@ class SuperResolution:
         truth: The true image where it is known, float in [0, 1], ``(3, H, W)``.
         exploded: Which samples came out of the model not finite or far outside of any image, as a
             flow's do at high temperatures; they were cut to [0, 1], and are no answer.
+        doubts: Why the input may be none that the model knows; None where that was not examined.
     """
 
     y: Tensor
@@ -63,6 +84,7 @@ class SuperResolution:
     seconds: float
     truth: Tensor | None = None
     exploded: list[bool] = field(default_factory=list)
+    doubts: list[Doubt] | None = None
 
     @property
     def scale(self) -> int:
@@ -139,6 +161,7 @@ class SuperResolution:
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,
             "exploded": self.exploded,
+            "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
             "seconds": round(self.seconds, 3),
             "truth": None if truth is None else asdict(truth),
             "note": DISCLAIMER,

@@ -54,6 +54,25 @@ class Recommended:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What a model makes of proper low-resolution images, as `cvdvae calibrate-doubt` finds it.
+
+    Attributes:
+        images: How many it was fitted on.
+        misfit: Their median misfit, in grey levels of 255; see `cvdvae.doubt`.
+        gains: Median log-likelihood gain of every repair of theirs, in nats; a loss is negative.
+        typical: Median of every statistic.
+        limits: What a statistic must exceed to raise a doubt.
+    """
+
+    images: int
+    misfit: float
+    gains: dict[str, float]
+    typical: dict[str, float]
+    limits: dict[str, float]
+
+
+@dataclass(frozen=True)
 class SuperResolutionRecord:
     """`config.yaml` of an LR encoder.
 
@@ -63,6 +82,7 @@ class SuperResolutionRecord:
         prior_digest: SHA-256 of that prior's weights file.
         model: The encoder's architecture.
         recommended: Temperatures for draws that name none.
+        expected: What it makes of proper images; without it no input is examined.
     """
 
     kind: Literal["lr-encoder"]
@@ -70,6 +90,7 @@ class SuperResolutionRecord:
     prior_digest: str
     model: LREncoderConfig
     recommended: Recommended = field(default_factory=Recommended)
+    expected: Expected | None = None
 
 
 @dataclass(frozen=True)
@@ -187,11 +208,12 @@ def load_prior(name: str) -> HVAE:
 
 
 class Loaded(NamedTuple):
-    """An LR encoder, the prior that it belongs to, and the temperatures that suit them."""
+    """An LR encoder, the prior that it belongs to, and what was found to suit them."""
 
     prior: HVAE
     encoder: LREncoder
     recommended: Recommended
+    expected: Expected | None
 
 
 def load_encoder(name: str) -> Loaded:
@@ -219,7 +241,8 @@ def load_encoder(name: str) -> Loaded:
         )
     encoder = LREncoder(record.model, prior.config)
     load_weights(folder, encoder)
-    return Loaded(prior, encoder.eval().requires_grad_(False), record.recommended)
+    encoder.eval().requires_grad_(False)
+    return Loaded(prior, encoder, record.recommended, record.expected)
 
 
 def load_flow(name: str) -> tuple[HCFlow, Recommended]:
@@ -250,6 +273,21 @@ def recommend(name: str, temperatures: Recommended) -> Path:
     if isinstance(record, PriorRecord):
         raise WeightsError(f"'{name}' is a prior: temperatures belong to an LR encoder on it")
     write_text(path, to_yaml(replace(record, recommended=temperatures)))
+    return path
+
+
+def expect(name: str, expected: Expected) -> Path:
+    """Store with a model what it makes of proper images, and return its configuration file.
+
+    Raises:
+        WeightsError: The model is unknown, or not an LR encoder.
+        OutputError: Its folder cannot be written.
+    """
+    path = find(name) / CONFIG
+    record = read_record(path.parent)
+    if not isinstance(record, SuperResolutionRecord):
+        raise WeightsError(f"'{name}' is a {record.kind}: only an LR encoder can doubt its input")
+    write_text(path, to_yaml(replace(record, expected=expected)))
     return path
 
 

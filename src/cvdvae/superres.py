@@ -29,7 +29,7 @@ from .result import SuperResolution
 from .sampling import Sampling
 from .steering import noise_of
 from .steps import Others, Vary
-from .store import FlowRecord, Recommended, find, load_encoder, load_flow, read_record
+from .store import Expected, FlowRecord, Recommended, find, load_encoder, load_flow, read_record
 
 VARIANTS = 128
 """How many shapes of blocks a large model may have, each of which is compiled by itself."""
@@ -43,6 +43,7 @@ class HVAEResolver(SuperResolver):
         encoder: The LR encoder trained on that prior.
         name: What results call the model.
         recommended: Temperatures for draws that name none.
+        expected: What it makes of proper low-resolution images, for `cvdvae.doubt`.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class HVAEResolver(SuperResolver):
         encoder: LREncoder,
         name: str,
         recommended: Recommended = Recommended(),
+        expected: Expected | None = None,
     ) -> None:
         super().__init__(name, prior.config.image_size, encoder.config.lr_size, recommended)
-        self.prior, self.encoder = prior, encoder
+        self.prior, self.encoder, self.expected = prior, encoder, expected
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -190,8 +192,8 @@ def load(
             raise InputError(f"the flow {name} cannot be compiled")
         flow, suits = load_flow(name)
         return FlowResolver(flow, name, suits).to(device, DTYPES[dtype])
-    loaded = load_encoder(name)
-    model = HVAEResolver(loaded.prior, loaded.encoder, name, loaded.recommended)
+    prior, encoder, recommended, expected = load_encoder(name)
+    model = HVAEResolver(prior, encoder, name, recommended, expected)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 

@@ -13,8 +13,7 @@ from ..errors import CVDVAEError, InputError
 from ..resolver import SuperResolver
 from ..sampling import Sampling
 from . import words
-from .events import zip_of
-from .explorer import MAX_SAMPLES, Explorer, Framing, Kind, Method
+from .explorer import MAX_SAMPLES, Explorer, Framing, Kind, Method, zip_of
 from .layout import file_image
 
 

@@ -1,7 +1,6 @@
-"""What happens on the page: every handler takes what is shown and says what to show next."""
+"""What draws: every handler takes what is shown and says what to show next."""
 
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import randrange
@@ -9,30 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from ..doubt import examine
 from ..errors import CVDVAEError
 from ..images import to_pil
 from ..recipe import read_recipe, recipe_from_text
-from ..resolver import SuperResolver
-from ..result import SuperResolution
 from ..steps import Blend, Others, Step, Vary, pack_region
-from ..superres import HVAEResolver
 from . import pictures, words
-from .explorer import Explorer, Framing, Kind, Method, Seen, Session, groups_of, seed_after
-from .layout import Answers, Input, Settings, Steering, Take
-
-Updates = dict[Any, Any]
-
-UNCHANGED: Updates = gr.skip()
-"""What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
-
-
-def explained(error: Exception, path: str | None = None) -> str:
-    """An error as a remark on the page, which names a file as its owner does."""
-    text = str(error)
-    if path:
-        text = text.replace(path, f"“{Path(path).name}”")
-    return words.callout("wrong", "That did not work:", text[:1].upper() + text[1:] + ".")
+from .explorer import Explorer, Session, groups_of, seed_after, zip_of
+from .layout import Answers, Settings, Steering, Take
+from .looking import UNCHANGED, Looking, Updates
 
 
 class Handlers:
@@ -42,107 +25,11 @@ class Handlers:
         self,
         explorer: Explorer,
         session: gr.State,
-        parts: tuple[Input, Settings, Answers, Steering, Take],
+        looking: Looking,
+        parts: tuple[Settings, Answers, Steering, Take],
     ) -> None:
-        self.explorer, self.session = explorer, session
-        self.input, self.settings, self.answers, self.steering, self.take = parts
-
-    # The visitor's image.
-
-    def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
-        """A new image: guess what it is, frame the face, and show what the model sees."""
-        if path is None:
-            return self._nothing_seen("")
-        try:
-            guessed = self.explorer.guess(Path(path))
-        except CVDVAEError as error:
-            return self._nothing_seen(explained(error, path))
-        updates: Updates = {}
-        if guessed is None:
-            kind = _label(words.KINDS, "photo")
-        else:
-            kind, scale = _label(words.KINDS, "low"), f"×{guessed}"
-            updates[self.settings.scale] = scale
-        updates |= self._recommended(scale, method)
-        return updates | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
-
-    def look(
-        self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
-    ) -> Updates:
-        """Show what the model sees of the image, and whether it is what it knows."""
-        if path is None:
-            return UNCHANGED
-        try:
-            model = self._model(scale, method)
-            seen = self._look(path, kind, model, x, y, side)
-        except CVDVAEError as error:
-            return self._nothing_seen(explained(error, path))
-        updates: Updates = {
-            self.input.seen: pictures.pixels(seen.y),
-            self.input.doubts: self._doubts(seen, model),
-            self.input.framed: gr.update(value=None, visible=seen.framed is not None),
-        }
-        if seen.framed is not None:
-            updates[self.input.framed] = gr.update(
-                value=pictures.framed(*seen.framed), visible=True
-            )
-            for slider, share in zip(
-                (self.input.x, self.input.y, self.input.side),
-                (seen.framing.x, seen.framing.y, seen.framing.side),
-                strict=True,
-            ):
-                updates[slider] = round(100 * share, 1)
-        return updates
-
-    def move(
-        self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
-    ) -> Updates:
-        """The same while the frame is moved by hand, which nothing else should move then."""
-        updates = self.look(path, kind, scale, method, x, y, side)
-        moved = (self.input.x, self.input.y, self.input.side)
-        return {part: update for part, update in updates.items() if part not in moved}
-
-    def recommend(self, scale: str, method: str) -> Updates:
-        """The temperatures that suit a model."""
-        return self._recommended(scale, method) or UNCHANGED
-
-    def _recommended(self, scale: str, method: str) -> Updates:
-        try:
-            suits = self._model(scale, method).recommended
-        except CVDVAEError:
-            return {}
-        return {
-            self.settings.temperature: suits.temperature,
-            self.settings.encoder_temperature: suits.encoder_temperature,
-        }
-
-    def _look(
-        self, path: str, kind: str, model: SuperResolver, x: float, y: float, side: float
-    ) -> Seen:
-        framing = Framing(x / 100, y / 100, side / 100)
-        what: Kind = "low" if words.KINDS[kind] == "low" else "photo"
-        return self.explorer.look(Path(path), what, model, framing)
-
-    def _doubts(self, seen: Seen, model: SuperResolver) -> str:
-        lines = [
-            words.callout("plain", "", note[:1].upper() + note[1:] + ".") for note in seen.notes
-        ]
-        judge = self.explorer.models.get((model.scale, "hvae"))
-        if isinstance(judge, HVAEResolver):
-            lines += [
-                words.callout("doubt", "In doubt:", f"{doubt.explanation} {doubt.advice}")
-                for doubt in examine(judge, seen.y).doubts
-            ]
-        return "".join(lines)
-
-    def _nothing_seen(self, doubts: str) -> Updates:
-        return {self.input.seen: None, self.input.framed: None, self.input.doubts: doubts}
-
-    def _model(self, scale: str, method: str) -> SuperResolver:
-        which: Method = "flow" if words.METHODS[method] == "flow" else "hvae"
-        return self.explorer.model(int(scale.removeprefix("×")), which)
-
-    # Galleries.
+        self.explorer, self.session, self.looking = explorer, session, looking
+        self.settings, self.answers, self.steering, self.take = parts
 
     def draw(
         self,
@@ -166,11 +53,11 @@ class Handlers:
             return
 
         def sessions() -> Iterator[Session]:
-            model = self._model(scale, method)
+            model = self.looking.model(scale, method)
             sampling = model.sampling(
                 int(samples), temperature, int(seed or 0), encoder_temperature, consistent
             )
-            seen = self._look(path, kind, model, x, y, side)
+            seen = self.looking.seen(path, kind, model, x, y, side)
             return self.explorer.start(seen, model, sampling)
 
         yield from self._shown(sessions, progress, path)
@@ -286,7 +173,7 @@ class Handlers:
             if session is not None:
                 yield self._gallery(session) | self._finished(session)
         except CVDVAEError as error:
-            yield {self.answers.status: explained(error, path)}
+            yield {self.answers.status: words.explained(error, path)}
 
     def _gallery(self, session: Session) -> Updates:
         result = session.result
@@ -300,6 +187,7 @@ class Handlers:
                     (to_pil(one), f"{i}{' · exploded' if bad else ''}")
                     for i, (one, bad) in enumerate(zip(result.pixels, result.exploded, strict=True))
                 ],
+                selected_index=session.chosen,
             ),
         }
 
@@ -316,10 +204,8 @@ class Handlers:
             self.answers.mean: pictures.smooth(result.mean),
             self.answers.heat: heat,
             self.answers.bar: words.scale_bar(largest),
-            self.answers.truth: gr.update(
-                value=None if result.truth is None else pictures.smooth(result.truth),
-                visible=result.truth is not None,
-            ),
+            self.answers.truth: None if result.truth is None else pictures.smooth(result.truth),
+            self.answers.photo: gr.update(visible=result.truth is not None),
             self.steering.trail: gr.update(choices=lines, value=lines[session.here]),
             self.steering.last: gr.update(
                 choices=[str(i) for i in range(len(result.pixels))],
@@ -429,18 +315,3 @@ class Handlers:
 def new_seed() -> int:
     """A seed that is easy to read."""
     return randrange(100_000)
-
-
-def zip_of(result: SuperResolution, folder: Path) -> Path:
-    """Save a result in a folder, and pack it as ``cvdvae.zip`` beside its files."""
-    result.save(folder)
-    archive = folder / "cvdvae.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted(folder.iterdir()):
-            if path != archive:
-                packed.write(path, path.name)
-    return archive
-
-
-def _label(labels: dict[str, str], value: str) -> str:
-    return next(label for label, found in labels.items() if found == value)

@@ -6,6 +6,7 @@ that browser tab alone and hands back with every click.
 
 import math
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,12 +174,12 @@ class Explorer:
         return min(fitting, default=None)
 
     def guess(self, path: Path) -> int | None:
-        """The scale of a low-resolution image file; None for a photo.
-
-        Raises:
-            InputError: The file cannot be used.
-        """
-        return self.scale_of(*read_photo(path, MAX_PHOTO_PIXELS).image.size)
+        """The scale of a low-resolution image file; None for a photo, or what cannot be read."""
+        try:
+            with Image.open(path) as file:
+                return self.scale_of(*file.size)
+        except (OSError, Image.DecompressionBombError):
+            return None
 
     def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> Seen:
         """Read an image file, and make of it what a model takes.
@@ -292,6 +293,17 @@ def groups_of(model: SuperResolver) -> list[int]:
 def seed_after(session: Session) -> int:
     """Seed of the next step: another one at every depth."""
     return session.sampling.seed + session.here + 1
+
+
+def zip_of(result: SuperResolution, folder: Path) -> Path:
+    """Save a result in a folder, and pack it as ``cvdvae.zip`` beside its files."""
+    result.save(folder)
+    archive = folder / "cvdvae.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(folder.iterdir()):
+            if path != archive:
+                packed.write(path, path.name)
+    return archive
 
 
 def _thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Image.Image, Square]:

@@ -32,6 +32,7 @@ class Input:
     x: gr.Slider
     y: gr.Slider
     side: gr.Slider
+    frame: gr.Column
     framed: gr.Image
     seen: gr.Image
     doubts: gr.HTML
@@ -63,6 +64,7 @@ class Answers:
     mean: gr.Image
     heat: gr.Image
     bar: gr.HTML
+    photo: gr.Column
     truth: gr.Image
 
 
@@ -101,11 +103,13 @@ def _caption(text: str) -> None:
     gr.HTML(f'<p class="caption">{text}</p>', padding=False)
 
 
-def _picture(name: str, caption: str, **options: Any) -> gr.Image:
-    """A picture that is only shown, under its caption."""
-    with gr.Column(min_width=140):
+def _picture(
+    name: str, caption: str, visible: bool = True, **options: Any
+) -> tuple[gr.Column, gr.Image]:
+    """A picture that is only shown, under its caption, and the column that holds both."""
+    with gr.Column(min_width=140, elem_classes="figure", visible=visible) as column:
         _caption(caption)
-        return gr.Image(
+        image = gr.Image(
             show_label=False,
             label=caption,
             interactive=False,
@@ -116,6 +120,7 @@ def _picture(name: str, caption: str, **options: Any) -> gr.Image:
             elem_id=name,
             **options,
         )
+    return column, image
 
 
 def input_part(examples: list[list[str]]) -> Input:
@@ -135,8 +140,8 @@ def input_part(examples: list[list[str]]) -> Input:
         list(words.KINDS), value=next(iter(words.KINDS)), label="This is", elem_id="kind"
     )
     with gr.Row():
-        framed = _picture("framed", "The frame", height=170)
-        seen = _picture("seen", "What the model sees", height=170)
+        frame, framed = _picture("framed", "The frame", visible=False, height=170)
+        _, seen = _picture("seen", "What the model sees", height=170)
     with gr.Accordion("Move the frame", open=False):
         x = gr.Slider(0, 100, 50, step=0.5, label="Left to right, %", elem_id="frame-x")
         y = gr.Slider(0, 100, 50, step=0.5, label="Top to bottom, %", elem_id="frame-y")
@@ -149,7 +154,7 @@ def input_part(examples: list[list[str]]) -> Input:
             elem_id="frame-side",
         )
     doubts = gr.HTML(elem_id="doubts")
-    return Input(photo, kind, x, y, side, framed, seen, doubts)
+    return Input(photo, kind, x, y, side, frame, framed, seen, doubts)
 
 
 def settings_part(explorer: Explorer) -> Settings:
@@ -208,7 +213,7 @@ def answers_part() -> Answers:
         elem_id="gallery",
     )
     with gr.Row():
-        with gr.Column(min_width=140):
+        with gr.Column(min_width=140, elem_classes="figure"):
             _caption("Your image | the chosen sample")
             wipe = gr.ImageSlider(
                 show_label=False,
@@ -219,22 +224,12 @@ def answers_part() -> Answers:
                 container=False,
                 elem_id="wipe",
             )
-        mean = _picture("mean", "Mean: the safest answer")
-        with gr.Column(min_width=140):
-            _caption("Where they disagree")
-            heat = gr.Image(
-                show_label=False,
-                label="Where they disagree",
-                interactive=False,
-                buttons=[],
-                format="png",
-                container=False,
-                alt_text="Map of where the samples disagree",
-                elem_id="heat",
-            )
+        _, mean = _picture("mean", "Mean: the safest answer")
+        column, heat = _picture("heat", "Where they disagree")
+        with column:
             bar = gr.HTML(padding=False, elem_id="bar")
-        truth = _picture("truth", "The photo itself")
-    return Answers(status, gallery, wipe, mean, heat, bar, truth)
+        photo, truth = _picture("truth", "The photo itself", visible=False)
+    return Answers(status, gallery, wipe, mean, heat, bar, photo, truth)
 
 
 def steering_part(explorer: Explorer) -> Steering:
@@ -256,7 +251,7 @@ def steering_part(explorer: Explorer) -> Steering:
                 )
                 stays = gr.HTML(elem_id="stays")
                 others = gr.Button("Others like this one", elem_id="others")
-            shared = _picture("shared", "What stays: the mean of such others", height=190)
+            _, shared = _picture("shared", "What stays: the mean of such others", height=190)
         with gr.Tab("Blend"):
             last = gr.Radio([], label="Walk from it to sample", elem_id="last")
             blend = gr.Button("Blend the two", elem_id="blend")

@@ -14,6 +14,7 @@ from . import layout, words
 from .api import add_api
 from .events import Handlers, new_seed
 from .explorer import Explorer
+from .looking import Looking
 
 WAITING = 64
 """Requests that may wait; the next is told to come back."""
@@ -58,43 +59,42 @@ def build(explorer: Explorer, pictures: Path) -> Any:
                 take = layout.take_part()
         with gr.Tab("What it means"):
             gr.Markdown(words.MEANING.read_text(encoding="utf-8"), elem_id="meaning")
-        _wire(page, Handlers(explorer, session, (shown, settings, answers, steering, take)))
+        looking = Looking(explorer, shown, settings)
+        _wire_image(looking)
+        _wire(page, Handlers(explorer, session, looking, (settings, answers, steering, take)))
         add_api(explorer)
     page.state_session_capacity = SESSIONS
     page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
     return page
 
 
-def _wire(page: gr.Blocks, on: Handlers) -> None:
-    shown, settings, answers, steering, take = (
-        on.input,
-        on.settings,
-        on.answers,
-        on.steering,
-        on.take,
-    )
-    which = [settings.scale, settings.method]
-    temperatures = [settings.temperature, settings.encoder_temperature]
-    image = [shown.photo, shown.kind, *which]
-    frame = [shown.x, shown.y, shown.side]
-    seen = [*frame, shown.framed, shown.seen, shown.doubts]
-
-    shown.photo.change(
-        on.arrive, image, [*seen, shown.kind, settings.scale, *temperatures], **LOOKING, **QUIET
-    )
+def _wire_image(on: Looking) -> None:
+    shown, which = on.input, [on.settings.scale, on.settings.method]
+    temperatures = [on.settings.temperature, on.settings.encoder_temperature]
+    image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
+    seen = [shown.frame, shown.framed, shown.seen, shown.doubts]
+    guessed = [shown.kind, on.settings.scale, *temperatures]
+    shown.photo.change(on.arrive, image, [*frame, *seen, *guessed], **LOOKING, **QUIET)
     for radio in (shown.kind, *which):
-        radio.input(on.look, [*image, *frame], seen, **LOOKING, **QUIET)
+        radio.input(on.look, [*image, *frame], [*frame, *seen], **LOOKING, **QUIET)
     for radio in which:
         radio.input(on.recommend, which, temperatures, queue=False, **QUIET)
     for slider in frame:
-        slider.input(on.move, [*image, *frame], seen[3:], **LATEST, **LOOKING, **QUIET)
-    settings.dice.click(new_seed, None, settings.seed, queue=False, **QUIET)
+        slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
+    on.settings.dice.click(new_seed, None, on.settings.seed, queue=False, **QUIET)
 
+
+def _wire(page: gr.Blocks, on: Handlers) -> None:
+    settings, answers, steering, take = on.settings, on.answers, on.steering, on.take
+    shown = on.looking.input
+    image = [shown.photo, shown.kind, settings.scale, settings.method]
+    frame = [shown.x, shown.y, shown.side]
+    temperatures = [settings.temperature, settings.encoder_temperature]
     how = [settings.samples, *temperatures, settings.seed, settings.consistent]
     finished = [
         on.session, answers.status, answers.gallery, answers.wipe, answers.mean, answers.heat,
-        answers.bar, answers.truth, steering.trail, steering.groups, steering.last, steering.chosen,
-        steering.editor,
+        answers.bar, answers.photo, answers.truth, steering.trail, steering.groups, steering.last,
+        steering.chosen, steering.editor,
     ]  # fmt: skip
     busy = [answers.status, settings.stop, *on.buttons]
     taken = [take.archive, take.settings, take.link, take.python, take.command]

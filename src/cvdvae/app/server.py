@@ -3,8 +3,11 @@
 import errno
 import os
 import secrets
+import signal
 import socket
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 MAX_FILE = "40mb"
+PREFIX = "cvdvae-app-"
+"""Of the folder with what visitors bring and get; it goes when the server ends."""
+
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -116,13 +122,13 @@ def serve(
     """
     import uvicorn
 
-    with (
-        _listen(host, port) as listening,
-        tempfile.TemporaryDirectory(prefix="cvdvae-app-") as name,
-    ):
+    # uvicorn ends cleanly and then raises the signal again: that must not skip the tidying up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         app = make_app(models, Path(name), auth)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-        uvicorn.Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

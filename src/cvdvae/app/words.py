@@ -119,6 +119,14 @@ def _call(step: Step) -> str:
     return f'Vary(sample={step.sample}, region="{step.region}", seed={step.seed})'
 
 
+def explained(error: Exception, path: str | None = None) -> str:
+    """An error as a remark on the page, which names a file as its owner does."""
+    text = str(error)
+    if path:
+        text = text.replace(path, f"“{Path(path).name}”")
+    return callout("wrong", "That did not work:", text[:1].upper() + text[1:] + ".")
+
+
 def callout(kind: str, title: str, text: str) -> str:
     """A framed remark."""
     return f'<div class="callout {kind}"><b>{escape(title)}</b> {escape(text)}</div>'

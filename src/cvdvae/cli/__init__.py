@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import CVDVAEError
-from . import measure, train, use
+from . import examine, measure, train, use
 from .common import complain
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(use.app)
 app.add_typer(train.train_app, name="train")
 app.add_typer(measure.app)
+app.add_typer(examine.app)
 
 
 REPEATED = ("--scales", "--temperatures", "--methods")

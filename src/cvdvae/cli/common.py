@@ -1,6 +1,8 @@
 """What all commands share: options, consoles, progress bars."""
 
-from typing import Annotated, Literal
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -8,6 +10,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..result import Doubt
 
 out, err = Console(), Console(stderr=True)
 
@@ -35,6 +40,27 @@ Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder,
 def complain(message: str) -> None:
     """Say what is wrong, in one sentence."""
     err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def in_doubt(doubt: "Doubt") -> str:
+    """A doubt in one line."""
+    return f"in doubt: {doubt.explanation} {doubt.advice}"
+
+
+def expand(inputs: list[str]) -> list[Path]:
+    """Files, folders and globs to files."""
+    from ..data.folder import list_images
+
+    paths: list[Path] = []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            paths += list_images(path)
+        elif not path.exists() and has_magic(text):
+            paths += sorted(Path(m) for m in glob(text, recursive=True)) or [path]
+        else:
+            paths.append(path)
+    return paths
 
 
 def need(module: str, purpose: str, extra: str) -> None:

@@ -103,7 +103,7 @@ def evaluate(
         out.print(f"The tables are in {out_folder}", markup=False, highlight=False)
     for column, why in judges.missing.items():
         complain(f"{column} is not measured: {why}")
-    _end(failures)
+    end(failures)
 
 
 @analyze_app.command("calibration")
@@ -189,7 +189,7 @@ def calibrate(
     found = (best.temperature, best.encoder_temperature)
     if any(t in (grid[0], grid[-1]) for t, grid in zip(found, tried_at, strict=True) if grid):
         out.print("The best value lies at the edge of what was tried.", highlight=False)
-    _end(failures)
+    end(failures)
 
 
 @analyze_app.command("temperature")
@@ -348,7 +348,7 @@ def _study(
         complain(sentence)
 
 
-def _end(failures: dict[str, str]) -> None:
+def end(failures: dict[str, str]) -> None:
     """Say which images could not be used, and exit with 1 if there are any."""
     for sentence in failures.values():
         complain(sentence)

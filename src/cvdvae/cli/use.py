@@ -1,7 +1,6 @@
 """Commands that use models: upscale, demo, models, import, push, bench."""
 
 from functools import partial
-from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +17,8 @@ from .common import (
     Seed,
     Temperature,
     complain,
+    expand,
+    in_doubt,
     need,
     out,
     progress_bar,
@@ -57,7 +58,7 @@ def upscale(
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
     Sampling(samples, temperature or 0.0, seed)  # refused before anything is read
-    jobs = plan(_expand(inputs), out_folder)
+    jobs = plan(expand(inputs), out_folder)
     check_writable(out_folder)
     resolver = load(model, device, dtype, compile_)
     sampling = resolver.sampling(samples, temperature, seed)
@@ -77,6 +78,7 @@ def upscale(
             if any(result.exploded):
                 count = f"{sum(result.exploded)} of {samples} samples"
                 notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
+            notes = notes + [in_doubt(doubt) for doubt in result.doubts or []]
             for note in notes:
                 progress.console.print(f"{path}: {note}", style="yellow", markup=False)
             progress.console.print(_one_line(path, folder, result), markup=False, highlight=False)
@@ -276,22 +278,6 @@ def bench(
     out.print(table)
     out.print(f"Peak of this machine's 3×3 convolutions: {top:.0f} GFLOP/s", highlight=False)
     out.print(f"Peak memory: {peak_memory(place):.2f} GB", highlight=False)
-
-
-def _expand(inputs: list[str]) -> list[Path]:
-    """Files, folders and globs to files."""
-    from ..data.folder import list_images
-
-    paths: list[Path] = []
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            paths += list_images(path)
-        elif not path.exists() and has_magic(text):
-            paths += sorted(Path(m) for m in glob(text, recursive=True)) or [path]
-        else:
-            paths.append(path)
-    return paths
 
 
 def _one_line(path: Path, folder: Path, result: "SuperResolution") -> str:

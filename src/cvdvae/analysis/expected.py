@@ -1,0 +1,106 @@
+"""What a model makes of proper low-resolution images: the thresholds of `cvdvae.doubt`."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..doubt import Scores, excess_of, findings, score_repaired
+from ..errors import InputError
+from ..store import Expected
+from ..superres import HVAEResolver
+
+FALSE_DOUBTS = 0.02
+"""Share of proper images that all the statistics together may doubt."""
+
+LEAST = {"lattice": 5.0}
+"""Limits that no quantile may undercut. A log-likelihood ratio must be positive, and here it is the
+largest over as many qualities as e⁵ is about half of."""
+
+FEWEST = 20
+"""Images without which nothing is fitted."""
+
+
+class Judged(NamedTuple):
+    """An image with its scores."""
+
+    y: Tensor
+    scores: Scores
+
+
+def judge(
+    model: HVAEResolver, images: Iterable[Tensor], on_image: Callable[[], None] | None = None
+) -> list[Judged]:
+    """Score low-resolution images, ``(3, h, w)``, with all their repairs.
+
+    Args:
+        model: The model.
+        images: The images.
+        on_image: Called after every image.
+    """
+    judged = []
+    for y in images:
+        judged.append(Judged(y, score_repaired(model, y)))
+        if on_image is not None:
+            on_image()
+    return judged
+
+
+def fit_expected(judged: list[Judged]) -> Expected:
+    """Find what to expect of proper images, so that few of them are doubted.
+
+    All statistics have the same quantile as their limits, the lowest at which together they doubt
+    no more than `FALSE_DOUBTS`.
+
+    Args:
+        judged: Proper images; each may come with its mirror image, which is as proper.
+
+    Raises:
+        InputError: There are fewer than `FEWEST`.
+    """
+    if len(judged) < FEWEST:
+        raise InputError(f"thresholds need at least {FEWEST} images, not {len(judged)}")
+    misfit = float(torch.stack([j.scores.misfit[0] for j in judged]).median())
+    expected = Expected(len(judged), misfit, {}, {}, {})
+    gains = [findings(j.y, j.scores, expected).gains for j in judged]
+    expected = replace(expected, gains=_medians(gains))
+    rows = [findings(j.y, j.scores, expected).statistics for j in judged]
+    expected = replace(expected, typical=_medians(rows))
+    for spared in range(len(judged) // 10, -1, -1):
+        fitted = replace(expected, limits=_limits(rows, spared))
+        if _share(rows, fitted) <= FALSE_DOUBTS:
+            break
+    return fitted
+
+
+def doubted_share(judged: list[Judged], expected: Expected) -> float:
+    """Share of images with any statistic beyond its limit."""
+    return _share([findings(j.y, j.scores, expected).statistics for j in judged], expected)
+
+
+def _share(rows: list[dict[str, float]], expected: Expected) -> float:
+    doubted = [max(excess_of(row, expected).values()) > 1 for row in rows]
+    return sum(doubted) / len(doubted)
+
+
+def _limits(rows: list[dict[str, float]], spared: int) -> dict[str, float]:
+    """Of every statistic, the largest value but for `spared` others."""
+    return {
+        name: max(sorted(values, reverse=True)[spared], LEAST.get(name, -math.inf))
+        for name, values in _columns(rows).items()
+    }
+
+
+def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: median(values) for name, values in _columns(rows).items()}
+
+
+def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
+    """The values of every name, but for those that are missing in most rows."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: values for name, values in columns.items() if 2 * len(values) >= len(rows)}

@@ -1,0 +1,120 @@
+"""What happens to the visitor's image: it is looked at before anything is drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..doubt import examine
+from ..errors import CVDVAEError
+from ..resolver import SuperResolver
+from ..superres import HVAEResolver
+from . import pictures, words
+from .explorer import Explorer, Framing, Kind, Method, Seen
+from .layout import Input, Settings
+
+Updates = dict[Any, Any]
+
+UNCHANGED: Updates = gr.skip()
+"""What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
+
+
+class Looking:
+    """The handlers of the image and of the settings that decide what is seen of it."""
+
+    def __init__(self, explorer: Explorer, shown: Input, settings: Settings) -> None:
+        self.explorer, self.input, self.settings = explorer, shown, settings
+
+    def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
+        """A new image: guess what it is, frame the face, and show what the model sees."""
+        if path is None:
+            return self._nothing_seen("")
+        guessed = self.explorer.guess(Path(path))
+        updates: Updates = {}
+        if guessed is None:
+            kind = _label(words.KINDS, "photo")
+        else:
+            kind, scale = _label(words.KINDS, "low"), f"×{guessed}"
+            updates[self.settings.scale] = scale
+        updates |= self._recommended(scale, method)
+        return updates | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
+
+    def look(
+        self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
+    ) -> Updates:
+        """Show what the model sees of the image, and whether it is what it knows."""
+        if path is None:
+            return UNCHANGED
+        try:
+            model = self.model(scale, method)
+            seen = self.seen(path, kind, model, x, y, side)
+        except CVDVAEError as error:
+            return self._nothing_seen(words.explained(error, path))
+        updates: Updates = {
+            self.input.seen: pictures.pixels(seen.y),
+            self.input.doubts: self._doubts(seen, model),
+            self.input.frame: gr.update(visible=seen.framed is not None),
+        }
+        if seen.framed is not None:
+            updates[self.input.framed] = pictures.framed(*seen.framed)
+            for slider, share in zip(
+                (self.input.x, self.input.y, self.input.side),
+                (seen.framing.x, seen.framing.y, seen.framing.side),
+                strict=True,
+            ):
+                updates[slider] = round(100 * share, 1)
+        return updates
+
+    def move(
+        self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
+    ) -> Updates:
+        """The same while the frame is moved by hand, which nothing else should move then."""
+        updates = self.look(path, kind, scale, method, x, y, side)
+        moved = (self.input.x, self.input.y, self.input.side)
+        return {part: update for part, update in updates.items() if part not in moved}
+
+    def recommend(self, scale: str, method: str) -> Updates:
+        """The temperatures that suit a model."""
+        return self._recommended(scale, method) or UNCHANGED
+
+    def _recommended(self, scale: str, method: str) -> Updates:
+        try:
+            suits = self.model(scale, method).recommended
+        except CVDVAEError:
+            return {}
+        return {
+            self.settings.temperature: suits.temperature,
+            self.settings.encoder_temperature: suits.encoder_temperature,
+        }
+
+    def seen(
+        self, path: str, kind: str, model: SuperResolver, x: float, y: float, side: float
+    ) -> Seen:
+        """What a model sees of the image."""
+        framing = Framing(x / 100, y / 100, side / 100)
+        what: Kind = "low" if words.KINDS[kind] == "low" else "photo"
+        return self.explorer.look(Path(path), what, model, framing)
+
+    def _doubts(self, seen: Seen, model: SuperResolver) -> str:
+        lines = [
+            words.callout("plain", "", note[:1].upper() + note[1:] + ".") for note in seen.notes
+        ]
+        judge = self.explorer.models.get((model.scale, "hvae"))
+        if isinstance(judge, HVAEResolver):
+            lines += [
+                words.callout("doubt", "In doubt:", f"{doubt.explanation} {doubt.advice}")
+                for doubt in examine(judge, seen.y).doubts
+            ]
+        return "".join(lines)
+
+    def _nothing_seen(self, doubts: str) -> Updates:
+        return {self.input.seen: None, self.input.framed: None, self.input.doubts: doubts}
+
+    def model(self, scale: str, method: str) -> SuperResolver:
+        """The model that is chosen."""
+        which: Method = "flow" if words.METHODS[method] == "flow" else "hvae"
+        return self.explorer.model(int(scale.removeprefix("×")), which)
+
+
+def _label(labels: dict[str, str], value: str) -> str:
+    return next(label for label, found in labels.items() if found == value)

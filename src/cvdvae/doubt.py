@@ -1,0 +1,257 @@
+"""Whether a low-resolution image is one that the model knows, why not, and what to do.
+
+The model bounds how likely y itself is::
+
+    log p(y) ≥ E_q[ log p(y|z) ] − KL( q_ψ(z_<k|y) ‖ p(z_<k) )
+
+The second term is the *rate*, in nats: how far y moves the encoder from the prior. For the first,
+``p(y|z) = N(H E[x|z], σ²)``: it falls with the *misfit*, the root mean square of ``H E[x|z] − y``
+before any projection, in grey levels; σ is `WIDTH` times the misfit of proper images. Both are
+taken at the means, ``z_l = E[z_l | z_<l, y]``: that needs no seed, and tells more than a draw.
+
+A bound alone says little: what is in a picture moves it more than most defects do (Nalisnick et al.
+2019 found so for likelihoods of all kinds). The same picture before and after a repair is a fair
+comparison. So y is compared with itself turned, shifted, zoomed, smoothed and sharpened, and the
+gain of every repair with its gain on proper images:
+
+- A repair that gains far more than on proper images names the defect.
+- Proper images lose much by being turned or shifted. One that does not care is no face, or no
+  framing, that the model knows.
+
+How much is far more was fitted on validation images (`cvdvae.analysis.expected`).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import jpeg
+from .hvae import DiagonalGaussian
+from .repairs import repairs
+from .result import Doubt
+from .store import Expected
+from .superres import HVAEResolver
+
+WIDTH = 2.0
+"""Standard deviation of p(y|z), as a multiple of the misfit of proper images."""
+
+WORST = 1e6
+"""Cost of an image that throws the networks off so far that the numbers overflow, in nats."""
+
+COLOURED = 0.6
+"""Noise is independent in every colour, and false sharpness is not: where smoothing the colours
+alone gains this share of what smoothing gains, it is noise."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the model says of a low-resolution image.
+
+    Attributes:
+        rate: KL of the encoder from the prior, in nats.
+        misfit: Root mean square of ``H E[x|z] − y``, in grey levels of 255.
+        gains: What every repair adds to the bound on log p(y), in nats, by its name.
+        excess: Every statistic on a scale where 0 is typical of proper images and beyond 1 there
+            is doubt. Empty, like `gains`, where the model does not know what to expect.
+        doubts: The doubts, the strongest reason first; mostly none.
+    """
+
+    rate: float
+    misfit: float
+    gains: dict[str, float] = field(default_factory=dict)
+    excess: dict[str, float] = field(default_factory=dict)
+    doubts: list[Doubt] = field(default_factory=list)
+
+
+class Scores(NamedTuple):
+    """Rates in nats and misfits in grey levels of images, ``(N,)`` each, float64."""
+
+    rate: Tensor
+    misfit: Tensor
+
+    def cost(self, size: int, misfit: float) -> Tensor:
+        """The bound on −log p(y) without its constant, in nats, at most `WORST`.
+
+        Args:
+            size: Side of y.
+            misfit: That of proper images, in grey levels.
+        """
+        nats = self.rate + 3 * size**2 * (self.misfit / (WIDTH * misfit)).square() / 2
+        return torch.nan_to_num(nats, nan=WORST, posinf=WORST).clamp(max=WORST)
+
+
+@torch.no_grad()
+def score(model: HVAEResolver, y: Tensor) -> Scores:
+    """Rates and misfits of images ``(N, 3, h, w)`` in [0, 1]."""
+    rates, misfits = [], []
+    for part in y.split(model.batch):
+        rate, misfit = _score(model, part.to(model.device))
+        rates.append(rate.cpu())
+        misfits.append(misfit.cpu())
+    return Scores(torch.cat(rates), torch.cat(misfits))
+
+
+def _score(model: HVAEResolver, y: Tensor) -> Scores:
+    prior, encoder = model.prior, model.encoder
+    activations = encoder.activations(y)
+    terms: list[Tensor] = []
+
+    def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
+        base = p()
+        if group >= encoder.groups:
+            return base.mean
+        posterior = encoder.posterior_of(group, h, lambda: base, activations)
+        terms.append(posterior.kl(base).double())
+        return posterior.mean
+
+    h = prior.top_down(pick, len(y))
+    x = prior.likelihood.mean(prior.parameters_of_x(h))
+    off = (model.degradation.A(x) - y).double()
+    return Scores(torch.stack(terms).sum(0), 255 * off.square().mean((1, 2, 3)).sqrt())
+
+
+def score_repaired(model: HVAEResolver, y: Tensor) -> Scores:
+    """Scores of an image ``(3, h, w)`` and, behind it, of all its repairs."""
+    return score(
+        model,
+        torch.cat([y[None], *(r.apply(y[None]) for r in repairs(model.lr_size).values())]),
+    )
+
+
+class Findings(NamedTuple):
+    """What is measured of an image before anything is judged.
+
+    Attributes:
+        gains: As in `Examination`.
+        statistics: The larger, the more doubtful.
+    """
+
+    gains: dict[str, float]
+    statistics: dict[str, float]
+
+
+def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
+    """The statistics of an image.
+
+    - ``turned, shifted, zoomed, too sharp, too soft``: the largest gain of a repair of that family
+      beyond its expected one; noise is sharp, too;
+    - ``unframed``: the mean gain of turns and shifts;
+    - ``unlikely``: the bound on −log p(y);
+    - ``lattice, subsampled``: `cvdvae.jpeg`, where it can say anything.
+
+    Args:
+        y: The image, ``(3, h, w)``.
+        scores: Of `score_repaired`.
+        expected: What is expected of proper images; without gains, as when they are being found,
+            only the gains are right.
+    """
+    known = repairs(y.shape[1])
+    cost = scores.cost(y.shape[1], expected.misfit)
+    gains = dict(zip(known, (cost[0] - cost[1:]).tolist(), strict=True))
+    statistics: dict[str, float] = {}
+    for name, repair in known.items():
+        if name != "smooth colours":
+            beyond = gains[name] - expected.gains.get(name, 0.0)
+            statistics[repair.family] = max(statistics.get(repair.family, -math.inf), beyond)
+    framing = [gains[name] for name, r in known.items() if r.family in ("turned", "shifted")]
+    statistics["unframed"] = sum(framing) / len(framing)
+    statistics["unlikely"] = float(cost[0])
+    traces = {"lattice": jpeg.lattice(y), "subsampled": jpeg.subsampling(y)}
+    return Findings(gains, statistics | {k: v for k, v in traces.items() if v is not None})
+
+
+def examine(model: HVAEResolver, y: Tensor) -> Examination:
+    """Say whether an image is one that the model knows.
+
+    Args:
+        model: The model; without `HVAEResolver.expected` nothing is doubted.
+        y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1].
+
+    Raises:
+        InputError: y is no image that the model takes.
+
+    Example:
+        >>> model = cvdvae.load("celeba64-x8")      # doctest: +SKIP
+        >>> for doubt in examine(model, y).doubts:  # doctest: +SKIP
+        ...     print(doubt.explanation, doubt.advice)
+    """
+    y = model.check(y)[0]
+    expected = model.expected
+    if expected is None:
+        rate, misfit = score(model, y[None])
+        return Examination(float(rate), float(misfit))
+    scores = score_repaired(model, y)
+    found = findings(y, scores, expected)
+    excess = excess_of(found.statistics, expected)
+    doubted = {name for name, value in excess.items() if value > 1}
+    doubts = []
+    if doubted & {"lattice", "subsampled"}:
+        # Compression itself smooths and roughens.
+        doubted -= {"lattice", "subsampled", "too sharp", "too soft"}
+        doubts.append(_JPEG)
+    # Zooms also smooth, and every defect makes an image unlikely: these two tell the least.
+    telling = doubted - {"zoomed", "unlikely"} or doubted
+    if telling:
+        strongest = max(sorted(telling), key=excess.__getitem__)
+        if strongest == "too soft":
+            doubts.append(_SOFT)
+        elif strongest == "too sharp":
+            noise = found.gains["smooth colours"] >= COLOURED * found.gains["smooth"]
+            doubts.append(_NOISE if noise else _SHARP)
+        else:
+            families = ("zoomed",) if strongest == "zoomed" else ("turned", "shifted")
+            doubts.append(_framing(model, y, found.gains, expected, families))
+    return Examination(float(scores.rate[0]), float(scores.misfit[0]), found.gains, excess, doubts)
+
+
+def excess_of(statistics: dict[str, float], expected: Expected) -> dict[str, float]:
+    """Every statistic that was fitted, on the scale of `Examination.excess`."""
+    return {
+        name: (value - expected.typical[name])
+        / max(limit - expected.typical[name], torch.finfo().tiny)
+        for name, value in statistics.items()
+        if (limit := expected.limits.get(name)) is not None
+    }
+
+
+def _framing(
+    model: HVAEResolver,
+    y: Tensor,
+    gains: dict[str, float],
+    expected: Expected,
+    families: tuple[str, ...],
+) -> Doubt:
+    """Name the repair that gains most, if what it makes is framed as the model knows it."""
+    known = {k: r for k, r in repairs(model.lr_size).items() if r.family in families}
+    best = max(known, key=lambda name: gains[name] - expected.gains[name])
+    repaired = known[best].apply(y[None])[0]
+    again = findings(repaired, score_repaired(model, repaired), expected)
+    left = excess_of(again.statistics, expected)
+    cured = all(left.get(name, 0) <= 1 for name in ("turned", "shifted", "unframed"))
+    if gains[best] <= 0 or not cured:
+        return _UNKNOWN
+    return Doubt(known[best].family, known[best].complaint, known[best].advice)
+
+
+_ORIGINAL = "If there is a larger original, have that shrunk here (--simulate on the command line)."
+_JPEG = Doubt("jpeg", "It bears the traces of JPEG compression.", _ORIGINAL)
+_NOISE = Doubt("noisy", "It is noisier than the images that the model knows.", _ORIGINAL)
+_SHARP = Doubt(
+    "too sharp",
+    "It is harsher than the images that the model knows: its pixels were picked, not averaged.",
+    _ORIGINAL,
+)
+_SOFT = Doubt(
+    "too soft",
+    "It is softer than the images that the model knows: blurred, or shrunk by another filter.",
+    _ORIGINAL,
+)
+_UNKNOWN = Doubt(
+    "not a face",
+    "It does not look like a face, framed as the model knows them.",
+    "Cut a square around an upright face; in a photo it can be found for you (--simulate).",
+)
