@@ -140,17 +140,13 @@ def test_see_the_answers(browser: Browser, address: str) -> None:
             expect(visitor.page.locator(part).first).to_be_visible()
         expect(visitor.page.locator("#bar")).to_contain_text("of 255")
         visitor.picture("2-answers")
-        handle = visitor.page.locator("#wipe .handle, #wipe [role=slider], #wipe .outer").first
-        box = handle.bounding_box()
-        assert box is not None
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        visitor.page.mouse.move(x, y)
-        visitor.page.mouse.down()
-        visitor.page.mouse.move(x - 40, y, steps=4)
-        visitor.page.mouse.up()
-        moved = handle.bounding_box()
-        assert moved is not None
-        assert moved["x"] < box["x"] - 20
+        slider = visitor.page.get_by_label("Uncover your image or the sample")
+        slider.focus()
+        slider.press("Home")
+        uncovered = "getComputedStyle(document.querySelector('.wipe .over')).clipPath"
+        assert visitor.page.evaluate(uncovered) == "inset(0px 0px 0px 0%)"
+        slider.press("End")
+        assert visitor.page.evaluate(uncovered) == "inset(0px 0px 0px 100%)"
         visitor.page.get_by_role("tab", name="What it means").click()
         expect(visitor.page.locator("#meaning")).to_contain_text("Nobody can be identified")
         visitor.picture("3-meaning")

@@ -123,5 +123,5 @@ def _onto_half(size: int) -> Tensor:
         for pixel, neighbour in ((2 * i, i - 1), (2 * i + 1, i + 1)):
             enlarge[pixel, i] += 0.75
             enlarge[pixel, min(max(neighbour, 0), half - 1)] += 0.25
-    basis, _ = torch.linalg.qr(enlarge)
+    basis: Tensor = torch.linalg.qr(enlarge).Q
     return basis @ basis.T

@@ -21,6 +21,9 @@ LEAST = {"lattice": 5.0}
 """Limits that no quantile may undercut. A log-likelihood ratio must be positive, and here it is the
 largest over as many qualities as e⁵ is about half of."""
 
+TAIL = 0.1
+"""Share of the images that tell how a statistic's values fall off."""
+
 FEWEST = 20
 """Images without which nothing is fitted."""
 
@@ -53,8 +56,8 @@ def judge(
 def fit_expected(judged: list[Judged]) -> Expected:
     """Find what to expect of proper images, so that few of them are doubted.
 
-    All statistics have the same quantile as their limits, the lowest at which together they doubt
-    no more than `FALSE_DOUBTS`.
+    Every statistic exceeds its limit with the same probability, the largest at which together they
+    doubt no more than `FALSE_DOUBTS` of the images.
 
     Args:
         judged: Proper images; each may come with its mirror image, which is as proper.
@@ -70,11 +73,12 @@ def fit_expected(judged: list[Judged]) -> Expected:
     expected = replace(expected, gains=_medians(gains))
     rows = [findings(j.y, j.scores, expected).statistics for j in judged]
     expected = replace(expected, typical=_medians(rows))
-    for spared in range(len(judged) // 10, -1, -1):
-        fitted = replace(expected, limits=_limits(rows, spared))
+    risk = FALSE_DOUBTS
+    while True:
+        fitted = replace(expected, limits=_limits(rows, risk))
         if _share(rows, fitted) <= FALSE_DOUBTS:
-            break
-    return fitted
+            return fitted
+        risk *= 0.9
 
 
 def doubted_share(judged: list[Judged], expected: Expected) -> float:
@@ -87,12 +91,22 @@ def _share(rows: list[dict[str, float]], expected: Expected) -> float:
     return sum(doubted) / len(doubted)
 
 
-def _limits(rows: list[dict[str, float]], spared: int) -> dict[str, float]:
-    """Of every statistic, the largest value but for `spared` others."""
-    return {
-        name: max(sorted(values, reverse=True)[spared], LEAST.get(name, -math.inf))
-        for name, values in _columns(rows).items()
-    }
+def _limits(rows: list[dict[str, float]], risk: float) -> dict[str, float]:
+    """What every statistic exceeds with the probability `risk`, from the whole of its tail.
+
+    Beyond the quantile u of 1 − `TAIL`, values are taken as exponential (the simplest of the tails
+    of Pickands 1975): ``u + mean(value − u | value > u) · log(TAIL / risk)``. The largest few alone
+    would depend on the oddest image.
+    """
+    limits = {}
+    for name, values in _columns(rows).items():
+        column = torch.tensor(values, dtype=torch.float64)
+        start = column.quantile(1 - TAIL)
+        beyond = column[column > start] - start
+        reach = float(beyond.mean()) if len(beyond) else 0.0
+        limit = float(start) + reach * math.log(TAIL / risk)
+        limits[name] = max(limit, LEAST.get(name, -math.inf))
+    return limits
 
 
 def _medians(rows: list[dict[str, float]]) -> dict[str, float]:

@@ -234,7 +234,7 @@ class Handlers:
         if not steerable:
             text += " A flow has no latent groups: steer with the hierarchical VAE."
         return {
-            self.answers.wipe: (pictures.pixels(session.seen.y), pictures.smooth(sample)),
+            self.answers.wipe: pictures.wipe(session.seen.y, sample, session.chosen),
             self.steering.chosen: text,
             self.steering.editor: {"background": editor, "layers": [], "composite": None},
         }

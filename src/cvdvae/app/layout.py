@@ -60,7 +60,7 @@ class Answers:
 
     status: gr.HTML
     gallery: gr.Gallery
-    wipe: gr.ImageSlider
+    wipe: gr.HTML
     mean: gr.Image
     heat: gr.Image
     bar: gr.HTML
@@ -215,15 +215,7 @@ def answers_part() -> Answers:
     with gr.Row():
         with gr.Column(min_width=140, elem_classes="figure"):
             _caption("Your image | the chosen sample")
-            wipe = gr.ImageSlider(
-                show_label=False,
-                label="Your image and the chosen sample",
-                interactive=False,
-                buttons=[],
-                format="png",
-                container=False,
-                elem_id="wipe",
-            )
+            wipe = gr.HTML(padding=False, elem_id="wipe")
         _, mean = _picture("mean", "Mean: the safest answer")
         column, heat = _picture("heat", "Where they disagree")
         with column:

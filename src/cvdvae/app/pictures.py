@@ -1,5 +1,8 @@
 """Pictures of a session, at the size in which the page shows them."""
 
+import base64
+import io
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -33,6 +36,23 @@ def framed(photo: Image.Image, square: Square) -> Image.Image:
         (square.left, square.top, right, bottom), outline="#ff2d78", width=3
     )
     return dark
+
+
+def wipe(y: Tensor, sample: Tensor, number: int) -> str:
+    """The low-resolution image under a sample, with a slider that uncovers one or the other."""
+    return (
+        '<div class="wipe">'
+        f'<img src="{_inline(pixels(y))}" alt="Your image">'
+        f'<img class="over" src="{_inline(smooth(sample))}" alt="Sample {number}">'
+        '<input type="range" value="50" aria-label="Uncover your image or the sample" '
+        "oninput=\"this.parentElement.style.setProperty('--at', this.value + '%')\"></div>"
+    )
+
+
+def _inline(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def disagreement(result: SuperResolution) -> tuple[Image.Image, float]:
