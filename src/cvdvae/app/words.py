@@ -40,12 +40,12 @@ REGIONS = {
 def agreement(result: SuperResolution) -> str:
     """One line on how the samples agree with the input."""
     n, exact = len(result.pixels), result.round_trip_exact
-    which = "Shrinking the one sample" if n == 1 else f"Shrinking any of these {n}"
     if all(exact):
-        line = f"{which} by {result.scale} gives your image back exactly, in every pixel."
+        which = "it" if n == 1 else "any of these"
+        line = f"Shrinking {which} gives your image back exactly, in every pixel."
     elif not result.sampling.consistent:
         line = (
-            f"As drawn, not made to agree: shrunk by {result.scale} they are off by up to "
+            "As drawn, not made to agree: shrunk again, they are off by up to "
             f"{max(result.largest_lr_error):.0f} of 255 levels."
         )
     else:
