@@ -15,12 +15,13 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
+from ..doubt import examine
 from ..errors import InputError
 from ..face import Square, find_face, square_inside
 from ..images import read_photo, to_tensor
 from ..recipe import Recipe
 from ..resolver import SuperResolver
-from ..result import SuperResolution
+from ..result import Doubt, SuperResolution
 from ..sampling import Sampling
 from ..simulation import simulate
 from ..steps import Others, Step
@@ -77,6 +78,7 @@ class Seen:
         framing: The frame in the photo, as it was found or asked for.
         framed: A small picture of the photo, and the frame in its pixels.
         notes: What had to be changed or guessed, in plain words.
+        doubts: Why it may be none that the models know; None where none of them can tell.
     """
 
     y: Tensor
@@ -84,6 +86,7 @@ class Seen:
     framing: Framing
     framed: tuple[Image.Image, Square] | None
     notes: tuple[str, ...]
+    doubts: list[Doubt] | None
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,8 @@ class Explorer:
                     f"{model.lr_size}×{model.lr_size}: choose “Shrink my photo first”, or an image "
                     f"of {takes} with the scale that fits"
                 )
-            return Seen(y, None, framing, None, tuple(notes))
+            doubts = self._doubts(y, model.scale)
+            return Seen(y, None, framing, None, tuple(notes), doubts)
         square, note = self._frame(image, framing)
         side = model.degradation.hr_size[0]
         if square.side < side:
@@ -213,8 +217,14 @@ class Explorer:
                 f"from {side}×{side}: widen the frame, or take a larger photo"
             )
         y, truth = simulate(square.cut(image), model.degradation, crop="none")
-        framed = _thumbnail(image, square)
-        return Seen(y, truth, Framing.of(square, image), framed, (*notes, *note))
+        framed, doubts = _thumbnail(image, square), self._doubts(y, model.scale)
+        return Seen(y, truth, Framing.of(square, image), framed, (*notes, *note), doubts)
+
+    def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
+        judge = self.models.get((scale, "hvae"))
+        if not isinstance(judge, HVAEResolver) or judge.expected is None:
+            return None
+        return examine(judge, y).doubts
 
     @staticmethod
     def _frame(image: Image.Image, framing: Framing) -> tuple[Square, list[str]]:
@@ -258,7 +268,8 @@ class Explorer:
         model = self.named(recipe.model)
         steps = recipe.sampling.steps
         history = tuple(replace(recipe.sampling, steps=steps[:n]) for n in range(len(steps) + 1))
-        seen = Seen(recipe.y, None, Framing(), None, ())
+        y = model.check(recipe.y)[0]
+        seen = Seen(y, None, Framing(), None, (), self._doubts(y, model.scale))
         for result in self._draw(model, seen, recipe.sampling):
             yield Session(seen, result, history, len(steps))
 
@@ -277,7 +288,7 @@ class Explorer:
                 result = next(results, None)
             if result is None:
                 return
-            yield result
+            yield replace(result, doubts=seen.doubts)
 
 
 def method_of(model: SuperResolver) -> Method:

@@ -5,10 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..doubt import examine
 from ..errors import CVDVAEError
 from ..resolver import SuperResolver
-from ..superres import HVAEResolver
 from . import pictures, words
 from .explorer import Explorer, Framing, Kind, Method, Seen
 from .layout import Input, Settings
@@ -52,7 +50,7 @@ class Looking:
             return self._nothing_seen(words.explained(error, path))
         updates: Updates = {
             self.input.seen: pictures.pixels(seen.y),
-            self.input.doubts: self._doubts(seen, model),
+            self.input.doubts: words.remarks(seen),
             self.input.frame: gr.update(visible=seen.framed is not None),
         }
         if seen.framed is not None:
@@ -94,18 +92,6 @@ class Looking:
         framing = Framing(x / 100, y / 100, side / 100)
         what: Kind = "low" if words.KINDS[kind] == "low" else "photo"
         return self.explorer.look(Path(path), what, model, framing)
-
-    def _doubts(self, seen: Seen, model: SuperResolver) -> str:
-        lines = [
-            words.callout("plain", "", note[:1].upper() + note[1:] + ".") for note in seen.notes
-        ]
-        judge = self.explorer.models.get((model.scale, "hvae"))
-        if isinstance(judge, HVAEResolver):
-            lines += [
-                words.callout("doubt", "In doubt:", f"{doubt.explanation} {doubt.advice}")
-                for doubt in examine(judge, seen.y).doubts
-            ]
-        return "".join(lines)
 
     def _nothing_seen(self, doubts: str) -> Updates:
         return {self.input.seen: None, self.input.framed: None, self.input.doubts: doubts}

@@ -7,6 +7,7 @@ from ..recipe import Recipe
 from ..result import SuperResolution
 from ..sampling import Sampling
 from ..steps import Blend, Others, Step, Vary
+from .explorer import Seen
 
 HEADING = """
 <h1>What could be behind these few pixels?</h1>
@@ -130,6 +131,15 @@ def explained(error: Exception, path: str | None = None) -> str:
 def callout(kind: str, title: str, text: str) -> str:
     """A framed remark."""
     return f'<div class="callout {kind}"><b>{escape(title)}</b> {escape(text)}</div>'
+
+
+def remarks(seen: Seen) -> str:
+    """What was changed in the image, and whether it is one that the models know."""
+    notes = [callout("plain", "", note[:1].upper() + note[1:] + ".") for note in seen.notes]
+    doubts = [
+        callout("doubt", "In doubt:", f"{d.explanation} {d.advice}") for d in seen.doubts or []
+    ]
+    return "".join(notes + doubts)
 
 
 def scale_bar(largest: float) -> str:
