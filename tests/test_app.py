@@ -27,8 +27,10 @@ from cvdvae.app import words
 from cvdvae.app.explorer import Explorer, Framing, seed_after
 from cvdvae.app.pictures import painted, rectangle
 from cvdvae.app.server import parse_auth
+from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
 from cvdvae.demo import demo_photo
 from cvdvae.errors import InputError
+from cvdvae.images import to_pil, to_tensor
 from cvdvae.recipe import recipe_from_dict, recipe_from_text
 from cvdvae.steps import Blend, Others, Vary, pack_region
 
@@ -70,9 +72,13 @@ def test_images_of_every_kind_are_taken(explorer: Explorer, tmp_path: Path) -> N
         "clear.png": clear,
         "huge.jpg": photo.resize((6000, 6000)),
     }
+    notes = {"grey.png": "greyscale", "clear.png": "transparent", "huge.jpg": ""}
     for name, picture in kinds.items():
         picture.save(tmp_path / name)
-        assert explorer.look(tmp_path / name, "photo", model, Framing()).y.shape == (3, 8, 8)
+        seen = explorer.look(tmp_path / name, "photo", model, Framing())
+        assert seen.y.shape == (3, 8, 8)
+        assert notes[name] in "".join(seen.notes)
+        assert bool((seen.y[0] == seen.y[1]).all()) == (name == "grey.png")
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[274] = 3
@@ -115,6 +121,8 @@ def test_steps_can_be_walked_back_and_reopened(explorer: Explorer, photo: Path) 
     seen = explorer.look(photo, "photo", model, Framing())
     first = last(explorer.start(seen, model, model.sampling(4)))
     second = last(explorer.steer(first, Others(2, 9, seed_after(first))))
+    stayed = explorer.what_stays(first, 2, 9)
+    torch.testing.assert_close(stayed, second.result.mean, atol=1e-5, rtol=0)
     mask = rectangle((0.6, 0.3, 0.8, 0.7), 64)
     third = last(explorer.steer(second, Vary(1, pack_region(mask), seed_after(second))))
     assert len(third.history) == 3
@@ -267,6 +275,7 @@ def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Pa
         ({"image": handle_file(photo), "sampling": {"steps": [{"kind": "fly"}]}}, "steps"),
         ({"image": handle_file(photo), "sampling": {"temperatur": 1}}, "temperatur"),
         ({"image": handle_file(photo), "frame": {"x": 7}}, "0 to 100"),
+        ({"image": handle_file(photo), "sampling": [1]}, "by their names"),
     ):
         with pytest.raises(AppError, match=message):
             client.predict(**({"scale": 8, "api_name": "/upscale"} | changes))
@@ -276,20 +285,19 @@ def test_ten_at_once_get_their_own_answers(address: str, tmp_path: Path) -> None
     answers: dict[int, bool] = {}
 
     def visit(number: int) -> None:
-        y = np.random.default_rng(number).integers(60, 200, (8, 8, 3), dtype=np.uint8)
+        y = torch.randint(90, 170, (1, 3, 8, 8), generator=torch.Generator().manual_seed(number))
         path = tmp_path / f"{number}.png"
-        Image.fromarray(y).save(path)
-        _, _, result = Client(address, verbose=False).predict(
+        to_pil(y[0].to(torch.uint8)).save(path)
+        files, _, _ = Client(address, verbose=False).predict(
             image=handle_file(path),
             kind="low",
-            scale=8,
             sampling={"samples": 4},
             api_name="/upscale",
+            scale=8,
         )
-        given = recipe_from_dict(result, "the answer").y
-        answers[number] = bool(
-            (given * 255).round().permute(1, 2, 0).numpy().astype(np.uint8).tobytes() == y.tobytes()
-        )
+        drawn = torch.stack([to_tensor(Image.open(file)) for file in files])
+        shrunk = shrink_to_8_bits(drawn, BicubicDownscaling((64, 64), (8, 8)))
+        answers[number] = bool(((255 * shrunk).round() == y).all())
 
     threads = [threading.Thread(target=visit, args=(n,)) for n in range(10)]
     for thread in threads:
@@ -297,6 +305,15 @@ def test_ten_at_once_get_their_own_answers(address: str, tmp_path: Path) -> None
     for thread in threads:
         thread.join()
     assert answers == dict.fromkeys(range(10), True)
+
+
+def test_the_server_fetches_nothing(address: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{address}/gradio_api/file=https://example.org/", timeout=20)
+    assert refused.value.code == 403
+    elsewhere = {"path": "https://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError):
+        Client(address, verbose=False).predict(image=elsewhere, scale=8, api_name="/upscale")
 
 
 def test_it_listens_to_this_machine_alone_and_loads_nothing_from_elsewhere(address: str) -> None:

@@ -94,6 +94,10 @@ class Visitor:
     def upload(self, path: Path) -> None:
         self.page.locator("#photo input[type=file]").set_input_files(str(path))
 
+    def clear(self) -> None:
+        photo = self.page.locator("#photo")
+        photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
+
     def draw(self, button: str = "#draw") -> None:
         """Press a button that draws, and wait for all samples and what follows from them."""
         before = self.link.input_value()
@@ -257,8 +261,11 @@ def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> 
         visitor.wait_for_another(before)
         assert visitor.samples() == final
         visitor.open(link.removeprefix(address))
-        expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)
+        visitor.wait_for_another("")
         assert visitor.samples() == final
+        expect(page.locator("#seen img")).to_be_visible()
+        visitor.draw()
+        assert visitor.samples() == first
 
     command = [sys.executable, "-m", "cvdvae.cli", "replay", str(settings), "--out", str(tmp_path)]
     subprocess.run(command, check=True)
@@ -320,14 +327,16 @@ def test_bad_input_gets_a_sentence_and_the_page_goes_on(
         expect(page.locator("#status")).to_contain_text("No image yet")
         page.click("#others")
         expect(page.locator("#status")).to_contain_text("Nothing to steer yet")
+        page.click("#back")
+        expect(page.locator("#status")).to_contain_text("This is the first step")
+        visitor.example(0)
+        visitor.clear()
         visitor.upload(text)
         expect(page.locator("#doubts")).to_contain_text("“text.png” is not an image")
         page.click("#draw")
         expect(page.locator("#status")).to_contain_text("is not an image")
         visitor.picture("8-no-image")
-        page.locator("#photo").get_by_label("Remove Image").or_(
-            page.locator("#photo").get_by_label("Clear")
-        ).first.click()
+        visitor.clear()
         visitor.upload(huge)
         expect(page.locator("#doubts")).to_contain_text("over 60 megapixels: shrink it first")
         visitor.example(2)
@@ -357,12 +366,31 @@ def test_a_second_click_while_it_runs_is_told_to_wait(browser: Browser, address:
         expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
 
 
+def test_what_is_stopped_can_be_used(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        page = visitor.page
+        visitor.example(1)
+        page.locator("#method").get_by_text("Flow").click()
+        page.locator("#samples input[type=number]").fill("32")
+        page.locator("#samples input[type=number]").press("Tab")
+        page.click("#draw")
+        expect(page.locator("#status")).to_contain_text("of 32 are drawn", timeout=PATIENCE)
+        page.click("#stop")
+        expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+        assert "gives your image back exactly" in visitor.status()
+        drawn = visitor.drawn()
+        assert 1 <= drawn < 32
+        expect(page.locator("#trail")).to_contain_text(f"{drawn} samples")
+
+
 def test_a_visitor_who_is_cut_off_disturbs_nobody(browser: Browser, address: str) -> None:
     leaver = Visitor(browser, address)
     with leaver:
         leaver.example(0)
         leaver.page.locator("#samples input[type=number]").fill("32")
+        leaver.page.locator("#method").get_by_text("Flow").click()
         leaver.page.click("#draw")
+        expect(leaver.page.locator("#status")).to_contain_text("of 32 are drawn", timeout=PATIENCE)
     with Visitor(browser, address) as visitor:
         assert visitor.drawn() == 0
         assert not visitor.page.locator("#seen img").count()

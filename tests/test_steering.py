@@ -12,7 +12,16 @@ from cvdvae.errors import InputError
 from cvdvae.hvae import SeededNoise
 from cvdvae.sampling import Sampling
 from cvdvae.steering import noise_of, slerp
-from cvdvae.steps import MAX_STEPS, Blend, Others, Step, Vary, pack_region, unpack_region
+from cvdvae.steps import (
+    MAX_REGIONS,
+    MAX_STEPS,
+    Blend,
+    Others,
+    Step,
+    Vary,
+    pack_region,
+    unpack_region,
+)
 from cvdvae.superres import HVAEResolver, load
 
 START = Sampling(samples=6, temperature=0.8, seed=3)
@@ -38,8 +47,8 @@ def latents(resolver: HVAEResolver, y: Tensor, sampling: Sampling) -> list[Tenso
     resolver.prior.top_down.forward = spy  # type: ignore[method-assign]
     resolver.run(y, sampling)
     resolver.prior.top_down.forward = top_down  # type: ignore[method-assign]
-    assert len(drawn) == resolver.prior.groups
-    return drawn
+    # The sample around a region is drawn before the last batch.
+    return drawn[-resolver.prior.groups :]
 
 
 @pytest.mark.parametrize("groups", [0, 2, 4])
@@ -120,6 +129,28 @@ def test_a_region_in_a_region_keeps_what_was_kept(resolver: HVAEResolver, y: Ten
     assert all(b.round_trip_exact)
 
 
+def test_after_a_region_others_start_from_the_latent_groups(
+    resolver: HVAEResolver, y: Tensor
+) -> None:
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[:, :8] = True
+    varied = START.then(Vary(0, pack_region(mask), seed=1))
+    a = latents(resolver, y, varied)
+    others = varied.then(Others(3, resolver.prior.groups, seed=2))
+    for z, kept in zip(latents(resolver, y, others), a, strict=True):
+        torch.testing.assert_close(z, kept[3:4].expand_as(z), atol=1e-5, rtol=1e-5)
+    assert all(resolver.run(y, others).round_trip_exact)
+
+
+def test_a_parent_at_hand_saves_drawing_it_again(resolver: HVAEResolver, y: Tensor) -> None:
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[3:9, 2:9] = True
+    step = START.then(Vary(4, pack_region(mask), seed=1))
+    parent = resolver.run(y, START).pixels[4]
+    (given,) = resolver.stream(y, step, parent=parent)
+    assert torch.equal(given.pixels, resolver.run(y, step).pixels)
+
+
 def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: Tensor) -> None:
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[2:9, 2:9] = True
@@ -130,7 +161,7 @@ def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: 
 
 
 def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:
-    """Each names two samples of the one before: without memory 2⁶⁴ would be drawn."""
+    """Each names two samples of the one before: without memory 2³² would be drawn."""
     steps: tuple[Step, ...] = tuple(Blend(0, 1) for _ in range(MAX_STEPS))
     noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2])
     assert noise.normal(torch.empty(1, 3, 1, 1)).shape == (1, 3, 1, 1)
@@ -146,8 +177,12 @@ def test_steps_that_cannot_be_taken_are_refused(resolver: HVAEResolver, y: Tenso
         resolver.run(y, START.then(Vary(0, region, 0)).then(Others(0, 1, 0)))
     with pytest.raises(InputError, match="paint over"):
         pack_region(torch.zeros(8, 8, dtype=torch.bool))
-    with pytest.raises(InputError, match="more than 64"):
+    with pytest.raises(InputError, match="more than 32"):
         replace(START, steps=(Blend(0, 1),) * (MAX_STEPS + 1))
+    with pytest.raises(InputError, match="at most 8 regions"):
+        replace(START, steps=(Vary(0, region, 0),) * (MAX_REGIONS + 1))
+    with pytest.raises(InputError, match="must not be negative"):
+        START.then(Others(0, 1, -1))
     for text in ("", "8x8", "8x8:!!", "8x8:AAAA", "9999x9999:AAAA", region.replace("8x8", "9x9")):
         with pytest.raises(InputError, match="region to vary is damaged"):
             unpack_region(text)

@@ -27,7 +27,7 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
         return dacite.from_dict(
             cls, data, dacite.Config(strict=True, type_hooks={float: _number}, cast=[tuple])
         )
-    except (dacite.DaciteError, TypeError) as error:
+    except (dacite.DaciteError, TypeError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None

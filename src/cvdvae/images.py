@@ -13,6 +13,8 @@ from .errors import InputError
 from .files import write_atomically
 
 MAX_PIXELS = 100_000_000
+FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
+"""Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 
 
 class Photo(NamedTuple):
@@ -44,7 +46,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            Image.init()
+            with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as file:
                 _refuse_unusable(path, file, max_pixels)
                 file.load()
                 return _upright_rgb(file)

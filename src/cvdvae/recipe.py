@@ -21,6 +21,7 @@ from .configs import from_dict
 from .errors import InputError
 from .images import to_bytes, to_pil, to_tensor
 from .sampling import Sampling
+from .steps import MAX_STEPS
 
 MAX_SIDE = 1024
 MAX_BYTES = 4 * 2**20
@@ -63,7 +64,20 @@ def recipe_from_dict(data: Any, where: str) -> Recipe:
         raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
     names = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in data.items() if name in names}
-    return Recipe(data["model"], _y_of(data["input"], where), from_dict(Sampling, settings, where))
+    return Recipe(data["model"], _y_of(data["input"], where), sampling_from_dict(settings, where))
+
+
+def sampling_from_dict(settings: dict[str, Any], where: str) -> Sampling:
+    """Read the settings of a draw from plain data.
+
+    Raises:
+        InputError: A value out of its range, or too many steps.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    steps = settings.get("steps")
+    if isinstance(steps, (list, tuple)) and len(steps) > MAX_STEPS:  # before each is looked at
+        raise InputError(f"{len(steps)} steps of steering are more than {MAX_STEPS}")
+    return from_dict(Sampling, settings, where)
 
 
 def recipe_from_text(text: str) -> Recipe:
@@ -77,7 +91,7 @@ def recipe_from_text(text: str) -> Recipe:
         packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         plain = zlib.decompressobj().decompress(packed, MAX_BYTES)
         data = json.loads(plain)
-    except (ValueError, binascii.Error, zlib.error):
+    except (ValueError, RecursionError, binascii.Error, zlib.error):
         raise InputError("the address is damaged: copy it once more, to its end") from None
     return recipe_from_dict(data, where)
 
@@ -96,7 +110,7 @@ def read_recipe(path: str | Path) -> Recipe:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program") from None
     return recipe_from_dict(data, str(path))
 

@@ -198,7 +198,11 @@ class SuperResolver(ABC):
         return result
 
     def stream(
-        self, y: Tensor, sampling: Sampling, truth: Tensor | None = None
+        self,
+        y: Tensor,
+        sampling: Sampling,
+        truth: Tensor | None = None,
+        parent: Tensor | None = None,
     ) -> Iterator[SuperResolution]:
         """As `run`, yielding the result after every batch: it grows, and the last one is complete.
 
@@ -206,11 +210,13 @@ class SuperResolver(ABC):
             y: The image, as for `upscale`.
             sampling: How to draw.
             truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
+            parent: The pixels of the sample that the last step starts from, uint8 ``(3, H, W)``,
+                where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
         y = self.check(y)
         self.check_steps(sampling)
-        frame = self._frame(y, sampling)
+        frame = self._frame(y, sampling, parent)
         samples, pixels, exploded = [], [], list[bool]()
         for x, bad in self._draw(y, sampling, frame):
             samples.append(x)
@@ -261,10 +267,10 @@ class SuperResolver(ABC):
     def _draw(
         self, y: Tensor, sampling: Sampling, frame: Frame | None, only: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches; or that of the sample `only`, which is the same to the bit."""
-        draw = self.drawer(y.to(self.device), sampling)
-        for first in range(0, sampling.samples, self.batch):
-            indices = range(first, min(first + self.batch, sampling.samples))
+        """The batches; or the sample `only`, drawn in its batch, so that it is the same."""
+        draw, batch = self.drawer(y.to(self.device), sampling), self.batch
+        for first in range(0, sampling.samples, batch):
+            indices = range(first, min(first + batch, sampling.samples))
             if only is not None and only not in indices:
                 continue
             x = draw(self.noise(sampling, indices), len(indices)).float().cpu()
@@ -278,20 +284,23 @@ class SuperResolver(ABC):
             if sampling.consistent:
                 shadow = shadow.expand(len(x), -1, -1, -1)
                 x = project(x, shadow, self.degradation, region=region)
+            if only is not None:
+                x, exploded = x[only - first, None], exploded[only - first, None]
             yield x, exploded
 
-    def _frame(self, y: Tensor, sampling: Sampling) -> Frame | None:
+    def _frame(self, y: Tensor, sampling: Sampling, parent: Tensor | None = None) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""
         if not sampling.steps or not isinstance(step := sampling.steps[-1], Vary):
             return None
-        before = sampling.before()
-        frame = self._frame(y, before)
-        ((x, _),) = self._draw(y, before, frame, only=step.sample)
-        x = x[step.sample % self.batch, None]
-        pixels = to_bytes(x)
-        if sampling.consistent:
-            pixels = round_consistently(x, y, self.degradation, region=frame and frame.region)
-        return Frame(step.mask[None, None], pixels.float() / 255)
+        if parent is None:
+            before = sampling.before()
+            frame = self._frame(y, before)
+            ((x, _),) = self._draw(y, before, frame, only=step.sample)
+            parent = to_bytes(x)[0]
+            if sampling.consistent:
+                region = frame and frame.region
+                parent = round_consistently(x, y, self.degradation, region=region)[0]
+        return Frame(step.mask[None, None], parent[None].float() / 255)
 
     def check(self, y: Tensor) -> Tensor:
         """Return y as ``(1, 3, h, w)``, or refuse it.

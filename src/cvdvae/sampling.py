@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from .errors import InputError
-from .steps import MAX_STEPS, Step, samples_of
+from .steps import MAX_REGIONS, MAX_STEPS, Blend, Step, Vary, samples_of
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,16 @@ class Sampling:
                 raise InputError(f"a temperature must be a number from 0 upwards, not {value}")
         if len(self.steps) > MAX_STEPS:
             raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
+        if sum(isinstance(step, Vary) for step in self.steps) > MAX_REGIONS:
+            raise InputError(f"at most {MAX_REGIONS} regions can be varied one after the other")
         for step in self.steps:
             if not all(0 <= sample < self.samples for sample in samples_of(step)):
                 raise InputError(
                     f"a step starts from sample {max(samples_of(step))}, but there are only "
                     f"samples 0 to {self.samples - 1}"
                 )
+            if not isinstance(step, Blend) and step.seed < 0:
+                raise InputError(f"the seed of a step must not be negative, but is {step.seed}")
 
     def reseeded(self, seed: int) -> "Sampling":
         """The same with another seed."""

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from .errors import InputError
 
-MAX_STEPS = 64
+MAX_STEPS = 32
+MAX_REGIONS = 8
+"""How many steps may vary a region: for each, the sample that it starts from is drawn again."""
 MAX_REGION_SIDE = 4096
 
 

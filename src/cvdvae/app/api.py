@@ -10,6 +10,7 @@ import gradio as gr
 
 from ..configs import from_dict
 from ..errors import CVDVAEError, InputError
+from ..recipe import sampling_from_dict
 from ..resolver import SuperResolver
 from ..sampling import Sampling
 from . import words
@@ -75,9 +76,11 @@ def add_api(explorer: Explorer) -> None:
 
 def _settings(model: SuperResolver, named: dict[str, Any]) -> Sampling:
     """The settings of a draw: those that are named, and the model's own for the others."""
+    if not isinstance(named, dict):
+        raise InputError("sampling must hold settings by their names")
     temperatures = {"temperature", "encoder_temperature"} & set(named)
     own = Sampling() if temperatures else model.sampling()
-    settings = from_dict(Sampling, asdict(own) | named, "sampling")
+    settings = sampling_from_dict(asdict(own) | named, "sampling")
     if settings.samples > MAX_SAMPLES:
         raise InputError(f"at most {MAX_SAMPLES} samples at once")
     return settings

@@ -1,5 +1,6 @@
 """What draws: every handler takes what is shown and says what to show next."""
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from ..images import to_pil
 from ..recipe import read_recipe, recipe_from_text
 from ..steps import Blend, Others, Step, Vary, pack_region
 from . import pictures, words
-from .explorer import Explorer, Session, groups_of, seed_after, zip_of
+from .explorer import Explorer, Session, groups_of, method_of, seed_after, zip_of
 from .layout import Answers, Settings, Steering, Take
 from .looking import UNCHANGED, Looking, Updates
+
+logger = logging.getLogger(__name__)
 
 
 class Handlers:
@@ -25,10 +28,12 @@ class Handlers:
         self,
         explorer: Explorer,
         session: gr.State,
+        chosen: gr.State,
         looking: Looking,
         parts: tuple[Settings, Answers, Steering, Take],
     ) -> None:
-        self.explorer, self.session, self.looking = explorer, session, looking
+        self.explorer, self.looking = explorer, looking
+        self.session, self.chosen = session, chosen
         self.settings, self.answers, self.steering, self.take = parts
 
     def draw(
@@ -65,26 +70,29 @@ class Handlers:
     def others(
         self,
         session: Session | None,
+        chosen: int,
         groups: float,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """Others like the chosen sample."""
         yield from self._steered(
-            session, lambda s: Others(s.chosen, int(groups), seed_after(s)), progress
+            session, lambda s: Others(chosen, int(groups), seed_after(s)), progress
         )
 
     def blend(
         self,
         session: Session | None,
+        chosen: int,
         last: str | None,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """From the chosen sample to another."""
-        yield from self._steered(session, lambda s: Blend(s.chosen, int(last or 0)), progress)
+        yield from self._steered(session, lambda s: Blend(chosen, int(last or 0)), progress)
 
     def vary(
         self,
         session: Session | None,
+        chosen: int,
         region: str,
         painting: dict[str, Any] | None,
         progress: gr.Progress = gr.Progress(),
@@ -97,7 +105,7 @@ class Handlers:
                 mask = pictures.painted((painting or {}).get("layers") or [], size)
             else:
                 mask = pictures.rectangle(part, size)
-            return Vary(s.chosen, pack_region(mask), seed_after(s))
+            return Vary(chosen, pack_region(mask), seed_after(s))
 
         yield from self._steered(session, step, progress)
 
@@ -108,10 +116,11 @@ class Handlers:
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """Another gallery of those so far."""
-        if session is None or line is None:
+        lines = words.trail(session.history) if session else []
+        if session is None or line not in lines:
             yield UNCHANGED
             return
-        here = words.trail(session.history).index(line)
+        here = lines.index(line)
         yield from self._shown(lambda: self.explorer.walk(session, here), progress)
 
     def back(
@@ -121,7 +130,10 @@ class Handlers:
     ) -> Iterator[Updates]:
         """The gallery before."""
         if session is None or session.here == 0:
-            yield UNCHANGED
+            first = words.callout(
+                "plain", "", "This is the first step: there is nothing before it."
+            )
+            yield {self.answers.status: first}
         else:
             yield from self._shown(lambda: self.explorer.walk(session, session.here - 1), progress)
 
@@ -134,17 +146,51 @@ class Handlers:
         if path is None:
             yield UNCHANGED
         else:
-            yield from self._shown(
+            yield from self._restored(
                 lambda: self.explorer.reopen(read_recipe(Path(path))), progress, path
             )
 
-    def arrive_by_link(self, request: gr.Request) -> Iterator[Updates]:
-        """The gallery of the page's own address, if it names one."""
-        text = request.query_params.get("r")
-        if text is None:
+    def link_of(self, request: gr.Request) -> str | None:
+        """What the page's own address says of a gallery."""
+        link: str | None = request.query_params.get("r")
+        return link
+
+    def arrive_by_link(
+        self,
+        link: str | None,
+        progress: gr.Progress = gr.Progress(),
+    ) -> Iterator[Updates]:
+        """The gallery of the page's own address."""
+        if link is None:
             yield UNCHANGED
         else:
-            yield from self._shown(lambda: self.explorer.reopen(recipe_from_text(text)), None)
+            yield from self._restored(
+                lambda: self.explorer.reopen(recipe_from_text(link)), progress
+            )
+
+    def _restored(
+        self,
+        sessions: Callable[[], Iterator[Session]],
+        progress: gr.Progress,
+        path: str | None = None,
+    ) -> Iterator[Updates]:
+        """A gallery of elsewhere, with the image and the settings that it was drawn from."""
+        for updates in self._shown(sessions, progress, path):
+            session = updates.get(self.session)
+            if isinstance(session, Session):
+                model, s = self.explorer.named(session.result.model), session.sampling
+                settings = self.settings
+                updates |= {
+                    self.looking.input.photo: to_pil(session.seen.y),
+                    settings.scale: f"×{model.scale}",
+                    settings.method: words.label(words.METHODS, method_of(model)),
+                    settings.samples: s.samples,
+                    settings.temperature: s.temperature,
+                    settings.encoder_temperature: s.encoder_temperature,
+                    settings.seed: s.seed,
+                    settings.consistent: s.consistent,
+                }
+            yield updates
 
     def _steered(
         self, session: Session | None, step: Callable[[Session], Step], progress: gr.Progress
@@ -174,6 +220,9 @@ class Handlers:
                 yield self._gallery(session) | self._finished(session)
         except CVDVAEError as error:
             yield {self.answers.status: words.explained(error, path)}
+        except Exception:
+            logger.exception("a drawing failed")
+            yield {self.answers.status: words.FAILED}
 
     def _gallery(self, session: Session) -> Updates:
         result = session.result
@@ -187,20 +236,19 @@ class Handlers:
                     (to_pil(one), f"{i}{' · exploded' if bad else ''}")
                     for i, (one, bad) in enumerate(zip(result.pixels, result.exploded, strict=True))
                 ],
-                selected_index=session.chosen,
+                selected_index=0,
             ),
         }
 
     def _finished(self, session: Session) -> Updates:
         result = session.result
         heat, largest = pictures.disagreement(result)
-        exact = all(result.round_trip_exact)
+        good = "good" if all(result.round_trip_exact) else "doubt"
+        status = words.callout(good, "", words.agreement(result))
         lines = words.trail(session.history)
         groups = groups_of(self.explorer.named(result.model))
         return {
-            self.answers.status: words.callout(
-                "good" if exact else "doubt", "", words.agreement(result)
-            ),
+            self.answers.status: status + words.remarks(session.seen),
             self.answers.mean: pictures.smooth(result.mean),
             self.answers.heat: heat,
             self.answers.bar: words.scale_bar(largest),
@@ -214,32 +262,27 @@ class Handlers:
             self.steering.groups: gr.update(
                 maximum=max(1, len(groups)), value=len(groups) // 2, interactive=bool(groups)
             ),
-            **self._chosen(session),
+            self.chosen: 0,
+            **self._chosen(session, 0),
         }
 
     def choose(self, session: Session | None, event: gr.SelectData) -> Updates:
         """Another sample of the gallery."""
         if session is None or not 0 <= int(event.index) < len(session.result.pixels):
             return UNCHANGED
-        session = Session(
-            session.seen, session.result, session.history, session.here, int(event.index)
-        )
-        return {self.session: session} | self._chosen(session)
+        return {self.chosen: int(event.index)} | self._chosen(session, int(event.index))
 
-    def _chosen(self, session: Session) -> Updates:
-        sample = session.result.pixels[session.chosen]
+    def _chosen(self, session: Session, chosen: int) -> Updates:
+        sample = session.result.pixels[chosen]
         editor = pictures.smooth(sample, pictures.EDITOR_SIDE)
         steerable = bool(groups_of(self.explorer.named(session.result.model)))
-        text = f"Chosen: <b>sample {session.chosen}</b>."
-        if not steerable:
-            text += " A flow has no latent groups: steer with the hierarchical VAE."
         return {
-            self.answers.wipe: pictures.wipe(session.seen.y, sample, session.chosen),
-            self.steering.chosen: text,
+            self.answers.wipe: pictures.wipe(session.seen.y, sample, chosen),
+            self.steering.chosen: words.choice(chosen, session.sampling, steerable),
             self.steering.editor: {"background": editor, "layers": [], "composite": None},
         }
 
-    def what_stays(self, session: Session | None, groups: float) -> Updates:
+    def what_stays(self, session: Session | None, chosen: int, groups: float) -> Updates:
         """What the first groups of the chosen sample decide."""
         if session is None:
             return UNCHANGED
@@ -247,9 +290,13 @@ class Handlers:
         if not resolutions:
             return {self.steering.stays: "", self.steering.shared: None}
         kept = min(int(groups), len(resolutions))
+        try:
+            mean = self.explorer.what_stays(session, chosen, kept)
+        except CVDVAEError:  # there have been as many steps as there may be
+            return UNCHANGED
         return {
             self.steering.stays: words.stays(kept, resolutions),
-            self.steering.shared: pictures.smooth(self.explorer.what_stays(session, kept)),
+            self.steering.shared: pictures.smooth(mean),
         }
 
     # Taking away.
@@ -284,32 +331,23 @@ class Handlers:
             self.settings.stop: gr.update(interactive=True),
         } | dict.fromkeys(self.buttons, gr.update(interactive=False))
 
-    def ready(self) -> Updates:
-        """When they are."""
-        return {self.settings.stop: gr.update(interactive=False)} | dict.fromkeys(
+    def ready(self, session: Session | None, status: str | None) -> Updates:
+        """When they are drawn, or it was stopped: the status tells which."""
+        updates = {self.settings.stop: gr.update(interactive=False)} | dict.fromkeys(
             self.buttons, gr.update(interactive=True)
         )
-
-    def failed(self) -> Updates:
-        """When something broke that nobody foresaw; the server's log has it."""
-        sorry = "Try again; if it comes back, reload the page."
-        return self.ready() | {
-            self.answers.status: words.callout("wrong", "Something went wrong.", sorry)
-        }
-
-    def stopped(self) -> Updates:
-        """When it was ended."""
-        return self.ready() | {
-            self.answers.status: words.callout(
-                "plain", "Stopped.", "What was drawn until then is shown."
-            )
-        }
+        if words.BUSY not in (status or ""):
+            return updates
+        if session is None or len(session.result.pixels) == session.result.sampling.samples:
+            return updates | {self.answers.status: words.NOTHING}
+        session = self.explorer.cut(session)
+        return updates | self._gallery(session) | self._finished(session)
 
     @property
-    def buttons(self) -> list[gr.Button]:
-        """Those that draw."""
+    def buttons(self) -> list[Any]:
+        """What draws when it is pressed."""
         s = self.steering
-        return [self.settings.draw, s.others, s.blend, s.vary, s.back]
+        return [self.settings.draw, s.others, s.blend, s.vary, s.back, s.trail, self.take.reopen]
 
 
 def new_seed() -> int:

@@ -24,7 +24,7 @@ from ..resolver import SuperResolver
 from ..result import Doubt, SuperResolution
 from ..sampling import Sampling
 from ..simulation import simulate
-from ..steps import Others, Step
+from ..steps import Blend, Others, Step, samples_of
 from ..store import bundled_names
 from ..superres import FlowResolver, HVAEResolver, load
 
@@ -62,6 +62,10 @@ class Framing:
             square.side / min(photo.size),
         )
 
+    def rounded(self) -> "Framing":
+        """As the page's sliders show it."""
+        return Framing(round(self.x, 3), round(self.y, 3), round(self.side, 3))
+
     def square(self, photo: Image.Image) -> Square:
         """The frame in the pixels of a photo."""
         side = self.side * min(photo.size)
@@ -98,14 +102,12 @@ class Session:
         result: The gallery that is shown.
         history: The settings of all galleries so far.
         here: Which of them is shown.
-        chosen: Index of the chosen sample.
     """
 
     seen: Seen
     result: SuperResolution
     history: tuple[Sampling, ...]
     here: int = 0
-    chosen: int = 0
 
     @property
     def sampling(self) -> Sampling:
@@ -181,7 +183,7 @@ class Explorer:
         try:
             with Image.open(path) as file:
                 return self.scale_of(*file.size)
-        except (OSError, Image.DecompressionBombError):
+        except Exception:  # Pillow raises errors of many kinds; the reader says what is wrong
             return None
 
     def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> Seen:
@@ -204,12 +206,13 @@ class Explorer:
                 takes = ", ".join(f"{s}×{s}" for s in sizes)
                 raise InputError(
                     f"this image has {image.width}×{image.height} pixels, and ×{model.scale} takes "
-                    f"{model.lr_size}×{model.lr_size}: choose “Shrink my photo first”, or an image "
-                    f"of {takes} with the scale that fits"
+                    f"{model.lr_size}×{model.lr_size}: choose “A photo: shrink it first”, or an "
+                    f"image of {takes} with the scale that fits"
                 )
             doubts = self._doubts(y, model.scale)
             return Seen(y, None, framing, None, tuple(notes), doubts)
-        square, note = self._frame(image, framing)
+        framing, note = self._frame(image, framing)
+        square = framing.square(image)
         side = model.degradation.hr_size[0]
         if square.side < side:
             raise InputError(
@@ -218,7 +221,7 @@ class Explorer:
             )
         y, truth = simulate(square.cut(image), model.degradation, crop="none")
         framed, doubts = _thumbnail(image, square), self._doubts(y, model.scale)
-        return Seen(y, truth, Framing.of(square, image), framed, (*notes, *note), doubts)
+        return Seen(y, truth, framing, framed, (*notes, *note), doubts)
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
         judge = self.models.get((scale, "hvae"))
@@ -227,14 +230,15 @@ class Explorer:
         return examine(judge, y).doubts
 
     @staticmethod
-    def _frame(image: Image.Image, framing: Framing) -> tuple[Square, list[str]]:
+    def _frame(image: Image.Image, framing: Framing) -> tuple[Framing, list[str]]:
         if framing.side > 0:
-            return framing.square(image), []
+            return framing, []
         try:
-            return find_face(image), []
+            return Framing.of(find_face(image), image).rounded(), []
         except InputError:
-            middle = Framing(side=1.0).square(image)
-            return middle, ["no face was found: the middle is framed; move the frame to the face"]
+            return Framing(side=1.0), [
+                "no face was found: the middle is framed; move the frame to the face"
+            ]
 
     def start(self, seen: Seen, model: SuperResolver, sampling: Sampling) -> Iterator[Session]:
         """Draw the first gallery; it grows batch by batch."""
@@ -242,11 +246,18 @@ class Explorer:
             yield Session(seen, result, (sampling,))
 
     def steer(self, session: Session, step: Step) -> Iterator[Session]:
-        """Go on from the gallery that is shown; what came after it is forgotten."""
+        """Go on from the gallery that is shown; what came after it is forgotten.
+
+        Raises:
+            InputError: The step starts from a sample that is not there.
+        """
+        if max(samples_of(step)) >= len(session.result.pixels):
+            raise InputError("the samples that the step starts from were not drawn")
+        parent = session.result.pixels[samples_of(step)[0]]
         model = self.named(session.result.model)
         sampling = session.sampling.then(step)
         history = (*session.history[: session.here + 1], sampling)
-        for result in self._draw(model, session.seen, sampling):
+        for result in self._draw(model, session.seen, sampling, parent):
             yield Session(session.seen, result, history, len(history) - 1)
 
     def walk(self, session: Session, here: int) -> Iterator[Session]:
@@ -259,7 +270,20 @@ class Explorer:
             raise InputError("there is no such step")
         model = self.named(session.result.model)
         for result in self._draw(model, session.seen, session.history[here]):
-            yield replace(session, result=result, here=here, chosen=0)
+            yield replace(session, result=result, here=here)
+
+    @staticmethod
+    def cut(session: Session) -> Session:
+        """A session whose gallery was stopped, as if no more samples had been asked for."""
+        drawn = len(session.result.pixels)
+        try:
+            sampling = replace(session.sampling, samples=drawn)
+        except InputError:  # an earlier step starts from a sample beyond those
+            return session
+        if any(isinstance(step, Blend) for step in sampling.steps):
+            return session  # how far a blend goes depends on their number
+        history = (*session.history[: session.here], sampling, *session.history[session.here + 1 :])
+        return replace(session, result=replace(session.result, sampling=sampling), history=history)
 
     def reopen(self, recipe: Recipe) -> Iterator[Session]:
         """Bring a gallery back, with the steps that led to it."""
@@ -273,16 +297,20 @@ class Explorer:
         for result in self._draw(model, seen, recipe.sampling):
             yield Session(seen, result, history, len(steps))
 
-    def what_stays(self, session: Session, groups: int) -> Tensor:
-        """Mean of the others that share the first groups of the chosen sample, ``(3, H, W)``."""
+    def what_stays(self, session: Session, chosen: int, groups: int) -> Tensor:
+        """Mean of the first few others that share the first groups of a sample, ``(3, H, W)``."""
         model = self.named(session.result.model)
-        sampling = session.sampling.then(Others(session.chosen, groups, seed_after(session)))
-        return list(self._draw(model, session.seen, sampling))[-1].mean
+        sampling = session.sampling.then(Others(chosen, groups, seed_after(session)))
+        return next(self._draw(model, session.seen, sampling)).mean
 
     def _draw(
-        self, model: SuperResolver, seen: Seen, sampling: Sampling
+        self,
+        model: SuperResolver,
+        seen: Seen,
+        sampling: Sampling,
+        parent: Tensor | None = None,
     ) -> Iterator[SuperResolution]:
-        results = model.stream(seen.y, sampling, seen.truth)
+        results = model.stream(seen.y, sampling, seen.truth, parent)
         while True:
             with self._turn:
                 result = next(results, None)

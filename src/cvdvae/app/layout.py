@@ -13,7 +13,10 @@ CSS = Path(__file__).with_name("style.css")
 
 
 def file_image(**options: Any) -> gr.Image:
-    """An image that arrives as a file, unopened: the program's own reader says what is wrong."""
+    """An image that arrives as a file, unopened: the program's own reader says what is wrong.
+
+    It must get its values as they are and never in a `gr.update`, which would build it anew.
+    """
     image = gr.Image(type="filepath", **options)
 
     def path_of(payload: Any) -> str | None:
@@ -28,6 +31,7 @@ class Input:
     """The visitor's image, and what the model sees of it."""
 
     photo: gr.Image
+    examples: gr.Dataset
     kind: gr.Radio
     x: gr.Slider
     y: gr.Slider
@@ -123,7 +127,7 @@ def _picture(
     return column, image
 
 
-def input_part(examples: list[list[str]]) -> Input:
+def input_part(pictures: list[Path]) -> Input:
     """The first column's upper half."""
     gr.HTML("<h2>1 · Your image</h2>")
     photo = file_image(
@@ -135,7 +139,13 @@ def input_part(examples: list[list[str]]) -> Input:
         buttons=[],
         elem_id="photo",
     )
-    gr.Examples(examples, [photo], label="Or try one of these", elem_id="examples")
+    examples = gr.Dataset(
+        label="Or try one of these",
+        components=[gr.Image(visible=False)],
+        samples=[[str(path)] for path in pictures],
+        type="index",
+        elem_id="examples",
+    )
     kind = gr.Radio(
         list(words.KINDS), value=next(iter(words.KINDS)), label="This is", elem_id="kind"
     )
@@ -154,7 +164,7 @@ def input_part(examples: list[list[str]]) -> Input:
             elem_id="frame-side",
         )
     doubts = gr.HTML(elem_id="doubts")
-    return Input(photo, kind, x, y, side, frame, framed, seen, doubts)
+    return Input(photo, examples, kind, x, y, side, frame, framed, seen, doubts)
 
 
 def settings_part(explorer: Explorer) -> Settings:
@@ -162,7 +172,7 @@ def settings_part(explorer: Explorer) -> Settings:
     scales = [f"×{scale}" for scale in explorer.scales]
     middle = scales[len(scales) // 2]
     methods = [name for name, method in words.METHODS.items() if method in explorer.methods]
-    suits = explorer.model(int(middle[1:]), explorer.methods[0]).recommended
+    suits = next(m for (s, _), m in explorer.models.items() if s == int(middle[1:])).recommended
     scale = gr.Radio(scales, value=middle, label="Shrunk by", elem_id="scale")
     method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
     samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")

@@ -23,19 +23,25 @@ class Looking:
     def __init__(self, explorer: Explorer, shown: Input, settings: Settings) -> None:
         self.explorer, self.input, self.settings = explorer, shown, settings
 
+    def forget(self) -> Updates:
+        """Before a new image is looked at: the last one's frame is none of its, so wait."""
+        frame = {self.input.x: 50, self.input.y: 50, self.input.side: 0}
+        return frame | {self.settings.draw: gr.update(interactive=False)}
+
     def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
         """A new image: guess what it is, frame the face, and show what the model sees."""
+        go: Updates = {self.settings.draw: gr.update(interactive=True)}
         if path is None:
-            return self._nothing_seen("")
+            return go | self._nothing_seen("")
         guessed = self.explorer.guess(Path(path))
-        updates: Updates = {}
         if guessed is None:
-            kind = _label(words.KINDS, "photo")
+            kind = words.label(words.KINDS, "photo")
         else:
-            kind, scale = _label(words.KINDS, "low"), f"×{guessed}"
-            updates[self.settings.scale] = scale
-        updates |= self._recommended(scale, method)
-        return updates | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
+            kind = words.label(words.KINDS, "low")
+        if guessed is not None and scale != f"×{guessed}":
+            scale = f"×{guessed}"
+            go |= {self.settings.scale: scale} | self._recommended(scale, method)
+        return go | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
 
     def look(
         self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
@@ -60,7 +66,7 @@ class Looking:
                 (seen.framing.x, seen.framing.y, seen.framing.side),
                 strict=True,
             ):
-                updates[slider] = round(100 * share, 1)
+                updates[slider] = round(100 * share, 1)  # exact: see Framing.rounded
         return updates
 
     def move(
@@ -100,7 +106,3 @@ class Looking:
         """The model that is chosen."""
         which: Method = "flow" if words.METHODS[method] == "flow" else "hvae"
         return self.explorer.model(int(scale.removeprefix("×")), which)
-
-
-def _label(labels: dict[str, str], value: str) -> str:
-    return next(label for label, found in labels.items() if found == value)

@@ -27,7 +27,7 @@ SESSION_SECONDS = 3600
 
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
-LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}  # else it is dropped while one is pending
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
@@ -47,11 +47,13 @@ def build(explorer: Explorer, pictures: Path) -> Any:
         analytics_enabled=False,
         delete_cache=(600, SESSION_SECONDS),
     ) as page:
-        session: gr.State = gr.State(None, time_to_live=SESSION_SECONDS)
+        session = gr.State(None, time_to_live=SESSION_SECONDS)
+        chosen = gr.State(0)
         gr.HTML(words.HEADING, elem_id="heading")
         with gr.Tab("Explore"), gr.Row():
             with gr.Column(scale=2, min_width=320):
-                shown = layout.input_part(examples(explorer, pictures))
+                paths = examples(explorer, pictures)
+                shown = layout.input_part(paths)
                 settings = layout.settings_part(explorer)
             with gr.Column(scale=3, min_width=320):
                 answers = layout.answers_part()
@@ -60,25 +62,31 @@ def build(explorer: Explorer, pictures: Path) -> Any:
         with gr.Tab("What it means"):
             gr.Markdown(words.MEANING.read_text(encoding="utf-8"), elem_id="meaning")
         looking = Looking(explorer, shown, settings)
-        _wire_image(looking)
-        _wire(page, Handlers(explorer, session, looking, (settings, answers, steering, take)))
+        _wire_image(looking, paths)
+        _wire(
+            page, Handlers(explorer, session, chosen, looking, (settings, answers, steering, take))
+        )
         add_api(explorer)
     page.state_session_capacity = SESSIONS
     page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
     return page
 
 
-def _wire_image(on: Looking) -> None:
+def _wire_image(on: Looking, paths: list[Path]) -> None:
     shown, which = on.input, [on.settings.scale, on.settings.method]
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
     seen = [shown.frame, shown.framed, shown.seen, shown.doubts]
     guessed = [shown.kind, on.settings.scale, *temperatures]
-    shown.photo.change(on.arrive, image, [*frame, *seen, *guessed], **LOOKING, **QUIET)
+    draw = on.settings.draw
+    shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
+    shown.photo.change(on.forget, None, [*frame, draw], queue=False, **QUIET).then(
+        on.arrive, image, [*frame, *seen, *guessed, draw], **LATEST, **LOOKING, **QUIET
+    )
     for radio in (shown.kind, *which):
-        radio.input(on.look, [*image, *frame], [*frame, *seen], **LOOKING, **QUIET)
+        radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
     for radio in which:
-        radio.input(on.recommend, which, temperatures, queue=False, **QUIET)
+        radio.input(on.recommend, which, temperatures, queue=False, **LATEST, **QUIET)
     for slider in frame:
         slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
     on.settings.dice.click(new_seed, None, on.settings.seed, queue=False, **QUIET)
@@ -92,49 +100,53 @@ def _wire(page: gr.Blocks, on: Handlers) -> None:
     temperatures = [settings.temperature, settings.encoder_temperature]
     how = [settings.samples, *temperatures, settings.seed, settings.consistent]
     finished = [
-        on.session, answers.status, answers.gallery, answers.wipe, answers.mean, answers.heat,
-        answers.bar, answers.photo, answers.truth, steering.trail, steering.groups, steering.last,
-        steering.chosen, steering.editor,
+        on.session, on.chosen, answers.status, answers.gallery, answers.wipe, answers.mean,
+        answers.heat, answers.bar, answers.photo, answers.truth, steering.trail, steering.groups,
+        steering.last, steering.chosen, steering.editor,
     ]  # fmt: skip
+    restored = [*finished, shown.photo, settings.scale, settings.method, *how]
     busy = [answers.status, settings.stop, *on.buttons]
+    ready = list(dict.fromkeys([*busy, *finished]))
     taken = [take.archive, take.settings, take.link, take.python, take.command]
-    stays = [steering.stays, steering.shared]
+    sample, stays = [on.session, on.chosen], [steering.stays, steering.shared]
+    link = gr.State(None)
+    page.load(on.link_of, None, link, **QUIET)
     drawing = []
-    for trigger, handler, inputs in (
-        (settings.draw.click, on.draw, [*image, *frame, *how]),
-        (steering.others.click, on.others, [on.session, steering.groups]),
-        (steering.blend.click, on.blend, [on.session, steering.last]),
-        (steering.vary.click, on.vary, [on.session, steering.region, steering.editor]),
-        (steering.trail.input, on.walk, [on.session, steering.trail]),
-        (steering.back.click, on.back, [on.session]),
-        (take.reopen.upload, on.reopen, [take.reopen]),
+    for trigger, handler, inputs, outputs in (
+        (settings.draw.click, on.draw, [*image, *frame, *how], finished),
+        (steering.others.click, on.others, [*sample, steering.groups], finished),
+        (steering.blend.click, on.blend, [*sample, steering.last], finished),
+        (steering.vary.click, on.vary, [*sample, steering.region, steering.editor], finished),
+        (steering.trail.input, on.walk, [on.session, steering.trail], finished),
+        (steering.back.click, on.back, [on.session], finished),
+        (take.reopen.upload, on.reopen, [take.reopen], restored),
+        (link.change, on.arrive_by_link, [link], restored),
     ):
         begun = trigger(on.busy, None, busy, queue=False, **QUIET)
         drawn = begun.then(
-            handler, inputs, finished, show_progress_on=answers.gallery, **DRAWING, **PRIVATE
+            handler, inputs, outputs, show_progress_on=answers.gallery, **DRAWING, **PRIVATE
         )
-        drawn.failure(on.failed, None, busy, queue=False, **QUIET)
-        ended = drawn.then(on.ready, None, busy, queue=False, **QUIET)
-        ended.then(on.what_stays, [on.session, steering.groups], stays, **DRAWING, **QUIET)
-        ended.then(on.pack, [on.session], taken, **LOOKING, **QUIET)
+        ended = drawn.then(on.ready, [on.session, answers.status], ready, queue=False, **QUIET)
+        ended.then(on.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET)
+        ended.then(on.pack, [on.session], taken, **LATEST, **LOOKING, **QUIET)
         drawing.append(drawn)
-    settings.stop.click(on.stopped, None, busy, cancels=drawing, queue=False, **QUIET)
+    # What follows a drawing follows a stopped one, too: `ready` tells them apart.
+    settings.stop.click(None, cancels=drawing, **PRIVATE)
     answers.gallery.select(
         on.choose,
         [on.session],
-        [on.session, answers.wipe, steering.chosen, steering.editor],
-        **LOOKING,
+        [on.chosen, answers.wipe, steering.chosen, steering.editor],
+        trigger_mode="multiple",
+        concurrency_id="choose",
+        concurrency_limit=1,
         **QUIET,
-    ).then(on.what_stays, [on.session, steering.groups], stays, **DRAWING, **QUIET)
+    ).then(on.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET)
     steering.groups.input(
-        on.what_stays, [on.session, steering.groups], stays, **LATEST, **DRAWING, **QUIET
-    )
-    page.load(on.arrive_by_link, None, finished, **DRAWING, **PRIVATE).then(
-        on.pack, [on.session], taken, **LOOKING, **QUIET
+        on.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
     )
 
 
-def examples(explorer: Explorer, folder: Path) -> list[list[str]]:
+def examples(explorer: Explorer, folder: Path) -> list[Path]:
     """Lay out the bundled examples as files: a photo, what is left of its face, and a cat."""
     from skimage.data import chelsea
 
@@ -149,5 +161,5 @@ def examples(explorer: Explorer, folder: Path) -> list[list[str]]:
     for name, picture in pictures.items():
         path = folder / f"{name}.png"
         picture.save(path)
-        paths.append([str(path)])
+        paths.append(path)
     return paths

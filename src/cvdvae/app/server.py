@@ -65,7 +65,6 @@ def make_app(
     # Gradio reads these when it is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "cache")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import gradio as gr
     from fastapi import FastAPI, Request, Response
 
@@ -75,8 +74,16 @@ def make_app(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
+    async def refuse(url: str, cache_dir: str) -> str:
+        raise gr.Error("send the image itself, not an address", print_exception=False)
+
+    # Gradio would fetch what a visitor names: no request is to leave this machine.
+    gr.processing_utils.async_ssrf_protected_download = refuse
+
     @app.middleware("http")
     async def guard(request: Request, call_next):  # type: ignore[no-untyped-def]
+        if "/file=http" in request.url.path or "/proxy=" in request.url.path:
+            return Response("no file of this server", status_code=403)
         response: Response = await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -99,6 +106,7 @@ def make_app(
         path="/",
         footer_links=["api"],
         run_history=False,
+        enable_monitoring=False,
         auth=allowed if auth else None,
         show_error=False,
         max_file_size=MAX_FILE,
@@ -134,7 +142,8 @@ def serve(
 def _listen(host: str, port: int) -> socket.socket:
     """Take the address before the models are loaded, so that a taken one is said at once."""
     try:
-        return socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         taken = getattr(error, "errno", None) == errno.EADDRINUSE
         reason = "another program has it" if taken else str(error)

@@ -38,6 +38,24 @@ REGIONS = {
 """Top, left, bottom and right of the regions that can be named, for a face in the usual frame."""
 
 
+def label(labels: dict[str, str], value: str) -> str:
+    """The label of a value."""
+    return next(text for text, found in labels.items() if found == value)
+
+
+def choice(chosen: int, sampling: Sampling, steerable: bool) -> str:
+    """Which sample is chosen, and what is to be known before it is steered."""
+    text = f"Chosen: <b>sample {chosen}</b>."
+    if not steerable:
+        return f"{text} A flow has no latent groups: steer with the hierarchical VAE."
+    if any(isinstance(step, Vary) for step in sampling.steps):
+        text += (
+            " A region of it was set in. Others and blends start from its latent groups alone, so "
+            "that what was kept around the region may change a little."
+        )
+    return text
+
+
 def agreement(result: SuperResolution) -> str:
     """One line on how the samples agree with the input."""
     n, exact = len(result.pixels), result.round_trip_exact
@@ -145,3 +163,12 @@ def remarks(seen: Seen) -> str:
 def scale_bar(largest: float) -> str:
     """The colours of the disagreement map, with the largest value that they stand for."""
     return f'<div class="scale"><i></i><span>0</span><span>std {largest:.0f} of 255</span></div>'
+
+
+BUSY = "callout busy"
+"""Marks a status that says that samples are being drawn."""
+
+FAILED = callout("wrong", "Something went wrong.", "Try again; if it comes back, reload the page.")
+NOTHING = callout(
+    "plain", "Nothing was drawn.", "It was stopped, or could not be begun: try again."
+)
