@@ -237,7 +237,7 @@ def _framing(
     return Doubt(known[best].family, known[best].complaint, known[best].advice)
 
 
-_ORIGINAL = "If there is a larger original, have that shrunk here (--simulate on the command line)."
+_ORIGINAL = "If there is a larger original, have that shrunk here."
 _JPEG = Doubt("jpeg", "It bears the traces of JPEG compression.", _ORIGINAL)
 _NOISE = Doubt("noisy", "It is noisier than the images that the model knows.", _ORIGINAL)
 _SHARP = Doubt(
@@ -253,5 +253,5 @@ _SOFT = Doubt(
 _UNKNOWN = Doubt(
     "not a face",
     "It does not look like a face, framed as the model knows them.",
-    "Cut a square around an upright face; in a photo it can be found for you (--simulate).",
+    "Cut a square around an upright face, or have a photo framed and shrunk here.",
 )

@@ -44,7 +44,8 @@ def complain(message: str) -> None:
 
 def in_doubt(doubt: "Doubt") -> str:
     """A doubt in one line."""
-    return f"in doubt: {doubt.explanation} {doubt.advice}"
+    advice = doubt.advice.replace("shrunk here", "shrunk here (upscale --simulate)")
+    return f"in doubt: {doubt.explanation} {advice}"
 
 
 def expand(inputs: list[str]) -> list[Path]:
