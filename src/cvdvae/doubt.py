@@ -24,6 +24,7 @@ How much is far more was fitted on validation images (`cvdvae.analysis.expected`
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -45,6 +46,10 @@ WORST = 1e6
 COLOURED = 0.6
 """Noise is independent in every colour, and false sharpness is not: where smoothing the colours
 alone gains this share of what smoothing gains, it is noise."""
+
+
+FRAMING = ("turned", "shifted")
+"""Families of which a proper image loses by every repair."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,8 @@ def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
 
     - ``turned, shifted, zoomed, too sharp, too soft``: the largest gain of a repair of that family
       beyond its expected one; noise is sharp, too;
-    - ``unframed``: the mean gain of turns and shifts;
+    - ``unframed``: the mean gain of turns and shifts, beyond what is expected at that cost: where
+      little is to be seen in y, a proper image still loses;
     - ``unlikely``: the bound on −log p(y);
     - ``lattice, subsampled``: `cvdvae.jpeg`, where it can say anything.
 
@@ -157,8 +163,8 @@ def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
         if name != "smooth colours":
             beyond = gains[name] - expected.gains.get(name, 0.0)
             statistics[repair.family] = max(statistics.get(repair.family, -math.inf), beyond)
-    framing = [gains[name] for name, r in known.items() if r.family in ("turned", "shifted")]
-    statistics["unframed"] = sum(framing) / len(framing)
+    framing = [gains[name] for name, r in known.items() if r.family in FRAMING]
+    statistics["unframed"] = fmean(framing) - expected.slope * math.log(max(1.0, float(cost[0])))
     statistics["unlikely"] = float(cost[0])
     traces = {"lattice": jpeg.lattice(y), "subsampled": jpeg.subsampling(y)}
     return Findings(gains, statistics | {k: v for k, v in traces.items() if v is not None})

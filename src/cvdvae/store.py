@@ -61,6 +61,7 @@ class Expected:
         images: How many it was fitted on.
         misfit: Their median misfit, in grey levels of 255; see `cvdvae.doubt`.
         gains: Median log-likelihood gain of every repair of theirs, in nats; a loss is negative.
+        slope: What their mean gain by turns and shifts grows by when their cost grows e-fold.
         typical: Median of every statistic.
         limits: What a statistic must exceed to raise a doubt.
     """
@@ -68,6 +69,7 @@ class Expected:
     images: int
     misfit: float
     gains: dict[str, float]
+    slope: float
     typical: dict[str, float]
     limits: dict[str, float]
 

@@ -68,9 +68,14 @@ def fit_expected(judged: list[Judged]) -> Expected:
     if len(judged) < FEWEST:
         raise InputError(f"thresholds need at least {FEWEST} images, not {len(judged)}")
     misfit = float(torch.stack([j.scores.misfit[0] for j in judged]).median())
-    expected = Expected(len(judged), misfit, {}, {}, {})
-    gains = [findings(j.y, j.scores, expected).gains for j in judged]
-    expected = replace(expected, gains=_medians(gains))
+    expected = Expected(len(judged), misfit, {}, 0.0, {}, {})
+    found = [findings(j.y, j.scores, expected) for j in judged]
+    gains = _medians([f.gains for f in found])
+    slope = _slope(
+        [math.log(f.statistics["unlikely"]) for f in found],
+        [f.statistics["unframed"] for f in found],
+    )
+    expected = replace(expected, gains=gains, slope=slope)
     rows = [findings(j.y, j.scores, expected).statistics for j in judged]
     expected = replace(expected, typical=_medians(rows))
     risk = FALSE_DOUBTS
@@ -107,6 +112,15 @@ def _limits(rows: list[dict[str, float]], risk: float) -> dict[str, float]:
         limit = float(start) + reach * math.log(TAIL / risk)
         limits[name] = max(limit, LEAST.get(name, -math.inf))
     return limits
+
+
+def _slope(x: list[float], y: list[float]) -> float:
+    """Of the least-squares line, with the outermost hundredths of both drawn in."""
+    columns = torch.tensor([x, y], dtype=torch.float64)
+    ends = columns.quantile(torch.tensor([0.01, 0.99], dtype=torch.float64), dim=1)
+    covariance = torch.cov(columns.clamp(ends[0][:, None], ends[1][:, None]))
+    spread = float(covariance[0, 0])
+    return float(covariance[0, 1]) / spread if spread else 0.0
 
 
 def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
