@@ -56,7 +56,7 @@ def photograph_page(path: Path, port: int = 7869) -> None:
         page.click("#draw")
         page.locator("#mean img").wait_for()
         page.wait_for_timeout(3000)
-        page.screenshot(path=path)
+        page.screenshot(path=path, full_page=True)
         server.terminate()
 
 
