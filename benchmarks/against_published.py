@@ -28,10 +28,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from cvdvae.bench import peak, peak_memory
 from cvdvae.configs import load_yaml
 from cvdvae.hvae import HVAE
+from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
 from cvdvae.hvae.presets import PRESETS
-from cvdvae.lr_encoder import LREncoder, lr_encoder_kl
-from cvdvae.sampling import Sampling
-from cvdvae.superres import DTYPES, HVAEResolver
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import DTYPES
+from cvdvae.restoration.settings import Sampling
 from cvdvae.training import EncoderTraining
 
 CONFIG = Path(__file__).parents[1] / "configs" / "ffhq256-x8.yaml"
@@ -100,7 +101,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def draw(resolver: HVAEResolver, y: torch.Tensor, samples: int) -> torch.Tensor:
     """Samples without the projection, which the published sampling does not have either."""
-    return torch.cat(list(resolver.draw(y, Sampling(samples, consistent=False))))
+    return resolver.run(y, Sampling(samples, consistent=False)).samples
 
 
 def compare(checkout: Path, repeats: int) -> None:

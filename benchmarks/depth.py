@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 
-from cvdvae.data.folder import list_images, load_images
+from cvdvae.checkpoints.folder import load_prior
+from cvdvae.data.folder import load_images
 from cvdvae.files import write_text
-from cvdvae.hvae import HVAE, SeededNoise
-from cvdvae.images import save_tiles
-from cvdvae.store import load_prior
+from cvdvae.gaussian import SeededNoise
+from cvdvae.hvae import HVAE
+from cvdvae.imaging.io import list_images, save_tiles
 
 MODELS = ("plain", "ladder", "vdvae")
 

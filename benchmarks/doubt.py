@@ -25,11 +25,12 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from cvdvae.data.folder import list_images
-from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
-from cvdvae.doubt import examine
-from cvdvae.images import read_photo, to_pil, to_tensor
-from cvdvae.superres import HVAEResolver, load
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.imaging.io import list_images, read_photo, to_pil, to_tensor
+from cvdvae.input_check.examine import examine
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
 
 SIDE = 74
 BORDER = 60

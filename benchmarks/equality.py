@@ -23,13 +23,14 @@ from published import (
     randomize,
 )
 
+from cvdvae.checkpoints.published import FLAG, hcflow_names
 from cvdvae.configs import load_yaml
+from cvdvae.gaussian import DiagonalGaussian
 from cvdvae.hcflow import HCFlow
 from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
-from cvdvae.hvae import HVAE, DiagonalGaussian
+from cvdvae.hvae import HVAE
+from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
 from cvdvae.hvae.presets import PRESETS
-from cvdvae.lr_encoder import LREncoder, lr_encoder_kl
-from cvdvae.released import FLAG, hcflow_names
 from cvdvae.training import EncoderTraining
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from cvdvae.bench import peak_memory
+from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.configs import load_yaml
 from cvdvae.data.folder import DataConfig
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.presets import PRESETS
-from cvdvae.store import PriorRecord, save_model
 from cvdvae.training import EncoderTraining
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.run import TrainingData, fit, has_fast_bf16

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cvdvae.checkpoints.published import srvdvae_names, vdvae_names
 from cvdvae.hvae import HVAE, HVAEConfig
-from cvdvae.lr_encoder import LREncoder, LREncoderConfig
-from cvdvae.released import srvdvae_names, vdvae_names
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 
 DATASETS = {"ffhq256": "ffhq_256", "ffhq1024": "ffhq_1024"}
 

@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cvdvae.data.folder import list_images, load_images
-from cvdvae.degradation import shrink_to_8_bits
-from cvdvae.hvae import SeededNoise
-from cvdvae.result import psnr
-from cvdvae.sampling import Sampling
-from cvdvae.store import load_prior
-from cvdvae.superres import HVAEResolver, load
+from cvdvae.checkpoints.folder import load_prior
+from cvdvae.data.folder import load_images
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.gaussian import SeededNoise
+from cvdvae.imaging.io import list_images
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
+from cvdvae.restoration.result import psnr
+from cvdvae.restoration.settings import Sampling
 
 
 def measure(model: HVAEResolver, images: torch.Tensor, sampling: Sampling) -> dict[str, float]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from cvdvae.demo import demo_photo
-from cvdvae.sampling import Sampling
-from cvdvae.simulation import simulate
-from cvdvae.superres import load
+from cvdvae.domains.simulate import simulate
+from cvdvae.restoration.load import load
+from cvdvae.restoration.settings import Sampling
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Error, sync_playwright
 
+from cvdvae.checkpoints.folder import load_prior
 from cvdvae.demo import run_demo
-from cvdvae.hvae import SeededNoise
-from cvdvae.images import save_tiles
-from cvdvae.store import load_prior
+from cvdvae.gaussian import SeededNoise
+from cvdvae.imaging.io import save_tiles
 
 HERE = Path(__file__).parent
 

@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from tiny import tiny_prior, tiny_resolver
 
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.hvae import HVAE
-from cvdvae.store import PriorRecord, SuperResolutionRecord, digest, save_model
-from cvdvae.superres import HVAEResolver
-from cvdvae.tiny import tiny_prior, tiny_resolver
+from cvdvae.restoration.hvae import HVAEResolver
 
 torch.set_num_threads(2)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)

@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import ENCODER
 
 from cvdvae.analysis.calibration import calibration, fit
 from cvdvae.analysis.latents import expected_distance, measured_distance, nested_samples, rates
+from cvdvae.checkpoints.folder import read_record, recommend
+from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
 from cvdvae.cli import main
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.selection import Pair
-from cvdvae.hvae import HVAE, SeededNoise
-from cvdvae.lr_encoder import LREncoder
-from cvdvae.sampling import Sampling
-from cvdvae.store import Recommended, SuperResolutionRecord, read_record, recommend
-from cvdvae.superres import HVAEResolver, load
-from cvdvae.tiny import ENCODER
+from cvdvae.gaussian import SeededNoise
+from cvdvae.hvae import HVAE
+from cvdvae.hvae.lr_encoder import LREncoder
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
+from cvdvae.restoration.settings import Sampling
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def own_truths(resolver: HVAEResolver) -> list[Pair]:
     pairs = []
     for i in range(40):
         y = torch.randint(60, 196, (3, 4, 4), generator=generator).float() / 255
-        truth = torch.cat(list(resolver.draw(y, Sampling(1, 1.0, seed=1000 + i))))[0]
+        truth = resolver.run(y, Sampling(1, 1.0, seed=1000 + i)).samples[0]
         pairs.append(Pair(truth, y))
     return pairs
 
@@ -109,7 +112,7 @@ def test_measured_distance_of_samples_from_their_input(
     expected = []
     for i, (_, y) in enumerate(own_truths[:2]):
         settings = Sampling(3, 1.0, seed=5 + i, consistent=False)
-        x = torch.cat(list(resolver.draw(y, settings)))
+        x = resolver.run(y, settings).samples
         expected.append((resolver.degradation.A(x) - y).square().mean((1, 2, 3)).sqrt().mean())
     assert got.mean == pytest.approx(255 * float(torch.stack(expected).mean()), rel=1e-5)
 
@@ -166,7 +169,7 @@ def test_the_commands_draw(
         pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(photos / f"{i}.png")
     arguments = ["analyze", command, "--out", str(out)]
-    monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {}))
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
     if command in ("latents", "temperature"):
         arguments += ["--model", str(model_folder)]
     if command == "temperature":
@@ -194,7 +197,7 @@ def test_the_report_is_one_page_with_everything_inside(
         pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(photos / f"{i}.png")
     (photos / "2.png").write_text("no image")
-    monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {"LPIPS": "why"}))
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {"LPIPS": "why"}))
     models = str(model_folder).replace("-x4", "-x{scale}")
     arguments = ["report", "--data", str(photos), "--models", models, "--scales", "4", "-n", "2"]
     monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, "--out", str(out)])

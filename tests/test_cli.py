@@ -10,25 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
+from tiny import FLOW, tiny_flow
 
-from cvdvae.cli import main
+from cvdvae.checkpoints.folder import bundled_names, save_model
+from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.demo import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.evaluation.measure import Judges
-from cvdvae.images import read_photo
-from cvdvae.store import FlowRecord, bundled_names, save_model
-from cvdvae.superres import load
-from cvdvae.tiny import FLOW, tiny_flow
-
-
-def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+from cvdvae.imaging.io import read_photo
+from cvdvae.restoration.load import load
 
 
 @pytest.fixture
@@ -350,7 +342,7 @@ def test_models_are_listed(
 def test_a_bundled_flow_is_listed_as_one(
     flow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cvdvae.store.zoo", lambda: flow_folder.parent)
+    monkeypatch.setattr("cvdvae.checkpoints.folder.zoo", lambda: flow_folder.parent)
     assert run("models", monkeypatch=monkeypatch) == 0
     (line,) = [one for one in capsys.readouterr().out.splitlines() if "flow-x4" in one]
     for words in ("super-resolution, a flow", "4×4", "16×16 (×4)", " MB"):
@@ -366,7 +358,7 @@ def test_both_methods_meet_in_one_table_that_names_the_winners(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On the flow's own images the flow wins."""
-    monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {}))
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
     models, flows = (str(f).replace("-x4", "-x{scale}") for f in (model_folder, flow_folder))
     arguments = ["evaluate", "--data", str(flow_photos), "--out", str(tmp_path / "out")]
     arguments += ["--methods", "bicubic", "cvdvae", "hcflow", "--models", models, "--flows", flows]

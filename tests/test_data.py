@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 import cvdvae.data.images
 from cvdvae.data.folder import DataConfig
-from cvdvae.data.images import FileImages, MemoryImages, open_images
+from cvdvae.data.images import CropImages, FileImages, Key, MemoryImages, open_images
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.training.order import StepBatches
 from cvdvae.training.run import _Keyed
@@ -53,7 +53,7 @@ def test_a_reading_process_opens_the_file_for_itself(array: Path) -> None:
 
 def test_a_mirrored_key_gives_the_mirrored_image(array: Path) -> None:
     training, _ = open_images(DataConfig(str(array), validation=0), 8)
-    assert torch.equal(training[~3], training[3].flip(-1))
+    assert torch.equal(training[Key(3, mirrored=True)], training[3].flip(-1))
 
 
 def test_a_large_folder_is_read_file_by_file_with_the_same_images(
@@ -78,6 +78,45 @@ def test_workers_keep_the_order(array: Path) -> None:
         return list(islice(DataLoader(batches, batch_size=None, num_workers=workers), 7))
 
     assert all(torch.equal(a, b) for a, b in zip(first(0), first(2), strict=True))
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Six photographs of different sizes, whose pixels tell where they are from."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for i in range(6):
+        rows, columns = np.indices((20 + 4 * i, 16 + i))
+        image = np.stack([rows, columns, np.full_like(rows, i)], axis=2).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    return folder
+
+
+def test_random_crops_are_turned_squares_from_everywhere(photographs: Path) -> None:
+    config = DataConfig(str(photographs), random_crops=True, validation_every=3)
+    training, validation = open_images(config, 8)
+    assert isinstance(training, CropImages)
+    areas = {i: (20 + 4 * i) * (16 + i) // 64 for i in (1, 2, 4, 5)}
+    assert {i: list(training.rows).count(i) for i in set(training.rows)} == areas
+    assert set(validation.rows) == {0, 3}
+    keys = [key for batch in islice(StepBatches(len(training), 8, 0), 100) for key in batch]
+    crops = torch.stack([training[key] * 255 for key in keys]).round()
+    assert crops.shape == (800, 3, 8, 8)
+    for key, crop in zip(keys, crops, strict=True):
+        assert set(crop[2].unique().tolist()) == {training.rows[key.row]}
+    downwards, mirrored = (
+        crops[:, 0, 1, 0] > crops[:, 0, 0, 0],
+        crops[:, 1, 0, 1] < crops[:, 1, 0, 0],
+    )
+    for share in (downwards, mirrored):
+        assert 0.15 < float(share.float().mean()) < 0.6
+    assert float(crops[:, 0].max()) > 35  # the last rows of the largest photograph
+    assert torch.equal(validation[3], open_images(config, 8)[1][3])
+
+
+def test_a_photograph_that_holds_no_crop_is_named(photographs: Path) -> None:
+    with pytest.raises(InputError, match=r"0\.png has 16×20 pixels: no square of 18×18"):
+        open_images(DataConfig(str(photographs), random_crops=True, validation_every=3), 18)
 
 
 def spoil(path: Path, pixels: np.ndarray, fault: str) -> None:
@@ -105,7 +144,7 @@ def spoil(path: Path, pixels: np.ndarray, fault: str) -> None:
         ("objects", "no NumPy array of plain numbers"),
         ("truncated", "truncated"),
         ("text", "truncated, damaged"),
-        ("short", "7 images, of which 7 would validate"),
+        ("short", "too few images: 7 would validate"),
         ("missing", "there is no file"),
     ],
 )
@@ -122,3 +161,11 @@ def test_impossible_settings_are_refused(array: Path) -> None:
         open_images(DataConfig(str(array), crop=4, validation=2), 8)
     with pytest.raises(ConfigError, match="workers"):
         DataConfig("x", workers=-1)
+    with pytest.raises(ConfigError, match="at most 256"):
+        DataConfig("x", workers=100_000)
+    with pytest.raises(ConfigError, match="cannot go with random_crops"):
+        DataConfig("x", crop=4, random_crops=True)
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        DataConfig("x", validation_every=1)
+    with pytest.raises(ConfigError, match="split_seed"):
+        DataConfig("x", split_seed=2**40)

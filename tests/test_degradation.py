@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvdvae.degradation import BicubicDownscaling
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError
 
 sides = st.integers(17, 40)  # torch itself errs where the result is one pixel wide

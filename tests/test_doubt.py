@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -11,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
+from tiny import tiny_flow
 from torch import Tensor
 
 import cvdvae
-from cvdvae.analysis.expected import FALSE_DOUBTS, doubted_share, fit_expected, judge
-from cvdvae.cli import main
+from cvdvae.checkpoints.folder import expect, read_record, save_model
+from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended
 from cvdvae.demo import demo_photo
-from cvdvae.doubt import examine, score
+from cvdvae.domains.faces import crop_face
 from cvdvae.errors import InputError, WeightsError
-from cvdvae.face import crop_face
-from cvdvae.images import save_png, to_pil, to_tensor
-from cvdvae.jpeg import lattice, subsampling
-from cvdvae.repairs import filtered, repairs, shifted, smooth_colours, zoomed
-from cvdvae.sampling import Sampling
-from cvdvae.store import Expected, FlowRecord, Recommended, expect, read_record, save_model
-from cvdvae.superres import HVAEResolver, load
-from cvdvae.tiny import tiny_flow
+from cvdvae.imaging.io import save_png, to_pil, to_tensor
+from cvdvae.input_check.examine import examine, score
+from cvdvae.input_check.jpeg import lattice, subsampling
+from cvdvae.input_check.thresholds import FALSE_DOUBTS, doubted_share, fit_expected, judge
+from cvdvae.input_check.transforms import filtered, repairs, shifted, smooth_colours, zoomed
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
+from cvdvae.restoration.settings import Sampling
 
 FRAMING = {"turned", "shifted", "zoomed"}
 
@@ -188,7 +189,7 @@ def test_misfit_is_that_of_the_sample_without_noise(resolver: HVAEResolver) -> N
     _, misfit = score(resolver, y)
     for one, level in zip(y, misfit, strict=True):
         still = Sampling(1, temperature=0, encoder_temperature=0, consistent=False)
-        (x,) = resolver.draw(one, still)
+        x = resolver.run(one, still).samples
         off = (resolver.degradation.A(x) - one).double()
         assert float(level) == pytest.approx(255 * float(off.square().mean().sqrt()), rel=1e-4)
 
@@ -273,15 +274,6 @@ def test_fitted_thresholds_doubt_few_and_need_enough_images(resolver: HVAEResolv
     assert sum(shares) / len(shares) == doubted_share(judged, expected)
     with pytest.raises(InputError, match="at least 20 images, not 5"):
         fit_expected(judged[:5])
-
-
-def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def test_examine_says_in_words_what_is_wrong_and_does_the_others(

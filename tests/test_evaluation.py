@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from cvdvae.cli import main
-from cvdvae.degradation import BicubicDownscaling
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
 from cvdvae.evaluation.measure import Judges
@@ -208,7 +208,7 @@ def test_the_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(Judges, "summon", lambda path: Judges(None, None, {"LPIPS": "why"}))
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {"LPIPS": "why"}))
     arguments = ["evaluate", "--data", str(photos), "--models", models.cvdvae, "--samples", "1"]
     out = ["--scales", "4", "--temperatures", "0.1", "0.8", "--methods", "bicubic", "cvdvae",
            "--out", str(tmp_path / "out")]  # fmt: skip

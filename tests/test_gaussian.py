@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from cvdvae.hvae import DiagonalGaussian, SeededNoise
+from cvdvae.gaussian import DiagonalGaussian, SeededNoise
 
 SHAPE = (2, 3, 4, 4)
 

@@ -9,19 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits, upscale_bicubic
+from cvdvae.checkpoints.folder import zoo
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.demo import demo_photo
+from cvdvae.domains.faces import crop_face
+from cvdvae.domains.simulate import simulate
 from cvdvae.errors import ConfigError
-from cvdvae.face import crop_face
+from cvdvae.gaussian import GlobalNoise, SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.affine import ActNorm, Affine
 from cvdvae.hcflow.flow import Detail, Level, dequantize
 from cvdvae.hcflow.transforms import AffineCoupling, FlowStep, InvertibleConv1x1, Steps
-from cvdvae.hvae import GlobalNoise, SeededNoise
-from cvdvae.result import psnr
-from cvdvae.simulation import simulate
-from cvdvae.store import zoo
-from cvdvae.superres import FlowResolver, load
+from cvdvae.restoration.flow import FlowResolver
+from cvdvae.restoration.load import load
+from cvdvae.restoration.result import psnr
 from cvdvae.training import FlowTraining, OptimConfig
 from cvdvae.training.config import DataConfig
 from cvdvae.training.flow import FlowModule

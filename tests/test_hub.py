@@ -8,9 +8,9 @@ import huggingface_hub
 import pytest
 import torch
 
+from cvdvae.checkpoints.folder import find, push_to_hub
 from cvdvae.errors import ConfigError, OutputError, WeightsError
-from cvdvae.store import find, push_to_hub
-from cvdvae.superres import load
+from cvdvae.restoration.load import load
 
 COMMIT = "0" * 40
 
@@ -45,7 +45,7 @@ def test_what_is_not_in_the_cache_without_a_network_is_one_sentence(cache: Path)
 def test_without_the_library_a_hub_id_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, model_folder: Path
 ) -> None:
-    monkeypatch.setattr("cvdvae.hub.find_spec", lambda name: None)
+    monkeypatch.setattr("cvdvae.checkpoints.hub.find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"cvdvae\[hub\]"):
         find("somebody/tiny")
     with pytest.raises(OutputError, match=r"cvdvae\[hub\]"):

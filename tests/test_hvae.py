@@ -1,20 +1,28 @@
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
+from tiny import ENCODER, PRIOR, tiny_prior
 
+from cvdvae.checkpoints.legacy import upgrade_encoder, upgrade_prior
+from cvdvae.configs import from_dict
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.hvae import HVAE, DiagonalGaussian, GlobalNoise, HVAEConfig, SeededNoise
-from cvdvae.hvae.config import parse_top_down
-from cvdvae.tiny import PRIOR, tiny_prior
+from cvdvae.gaussian import DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.hvae import HVAE, HVAEConfig
+from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
+from cvdvae.hvae.likelihood import GaussianPixels
+from cvdvae.hvae.lr_encoder import LREncoderConfig
 
-PLAIN = {"decoder": "1x1,4u1,8u4,8r1"}
-LADDER = {"decoder": "1x1,4m1,8m4"}
+PLAIN = {"top_down": "16x1,4u16,2u4,2r1"}
+LADDER = {"top_down": "16x1,4m16,2m4"}
+CONVOLUTIONAL = {"biases": (), "likelihood": "gaussian", "bottom_up": "2x1,2d2,4x1,4d2,8x1",
+                 "top_down": "8x1,4m8,2m4,2r1"}  # fmt: skip
 PUBLISHED_STYLE = {
     "patch_size": 1,
-    "encoder": "16x1,16d4,4x1,4d4,1x1",
-    "decoder": "1x1,4m1,4x2,16m4,16x1",
-    "widths": {16: 4},
+    "bottom_up": "1x1,1d4,4x1,4d4,16x1",
+    "top_down": "16x1,4m16,4x2,1m4,1x1",
+    "widths": {1: 4},
     "bits": 8,
     "activation": "gelu",
 }
@@ -25,7 +33,7 @@ def variant(**changes: object) -> HVAE:
     return tiny_prior(HVAEConfig(**(fields | changes)))
 
 
-@pytest.mark.parametrize("changes", [{}, PLAIN, LADDER, PUBLISHED_STYLE])
+@pytest.mark.parametrize("changes", [{}, PLAIN, LADDER, PUBLISHED_STYLE, CONVOLUTIONAL])
 def test_elbo_is_the_mean_of_the_log_weights_and_below_the_importance_weighted_bound(
     changes: dict[str, object], images: torch.Tensor
 ) -> None:
@@ -56,9 +64,10 @@ def test_bits_per_dim_is_the_bound_over_dimensions(prior: HVAE, images: torch.Te
 def test_the_notation_reads_the_published_architecture() -> None:
     """VD-VAE for FFHQ-256: 66 groups, of which 21, 43 and 57 are no finer than y at ×16, ×8, ×4."""
     blocks = "1x2,4m1,4x3,8m4,8x4,16m8,16x9,32m16,32x21,64m32,64x13,128m64,128x7,256m128"
-    resolutions = [b.resolution for b in parse_top_down(blocks) if b.latent]
-    assert len(resolutions) == 66
-    assert [sum(r <= 256 // s for r in resolutions) for s in (16, 8, 4)] == [21, 43, 57]
+    top_down = parse_top_down(strides_of_resolutions(blocks, 256))
+    strides = [b.stride for b in top_down if b.latent]
+    assert len(strides) == 66
+    assert [sum(stride >= s for stride in strides) for s in (16, 8, 4)] == [21, 43, 57]
 
 
 def test_every_parameter_gets_a_gradient(images: torch.Tensor) -> None:
@@ -122,16 +131,21 @@ def test_untrained_prior_blocks_start_as_standard_normal(images: torch.Tensor) -
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"decoder": "1x1,4m1,8y4"}, "is not a block"),
-        ({"decoder": "1x1,8m4"}, "cannot take"),
-        ({"decoder": "1r1,8u1"}, "no latent group"),
-        ({"encoder": "8x1,8d2,8x1"}, "cannot follow"),
-        ({"encoder": "8x1,8d8,1x1"}, "has no block"),
-        ({"patch_size": 3}, "does not divide"),
+        ({"top_down": "16x1,4m16,2y4"}, "is not a block"),
+        ({"top_down": "16x1,2m4"}, "cannot take"),
+        ({"top_down": "16r1,2u16"}, "no latent group"),
+        ({"bottom_up": "2x1,2d2,2x1"}, "cannot follow"),
+        ({"bottom_up": "2x1,2d8,16x1"}, "has no block"),
+        ({"patch_size": 3}, "must start"),
+        ({"image_size": 24}, "does not divide"),
         ({"bits": 9}, "bits"),
         ({"width": 0}, "width"),
-        ({"widths": {8: 16}}, "is wider than"),
+        ({"widths": {2: 16}}, "is wider than"),
         ({"bottleneck": 0.01}, "no channel"),
+        ({"bottleneck": math.nan}, "bottleneck"),
+        ({"input_mean": math.nan}, "input_mean"),
+        ({"pixel_std": 0.0}, "pixel_std"),
+        ({"biases": (3,)}, "not all of which occur"),
     ],
 )
 def test_impossible_architectures_are_refused_by_name(
@@ -183,6 +197,56 @@ def test_drawing_changes_no_weight(changes: dict[str, object], images: torch.Ten
             model.sample(n, noise=SeededNoise(0, range(n)))
             model.elbo(images[:n])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_old_descriptions_in_resolutions_say_the_same_in_strides() -> None:
+    old = {"image_size": 16, "patch_size": 2, "width": 12, "widths": {8: 8}, "bits": 5,
+           "encoder": "8x1,8d2,4x1,4d4,1x1", "decoder": "1x1,4m1,4x1,8m4,8r1", "mixtures": 2,
+           "bias_max_resolution": 4, "activation": "silu", "z_channels": 3}  # fmt: skip
+    assert from_dict(HVAEConfig, upgrade_prior(old), "old") == PRIOR
+    assert upgrade_prior(asdict(PRIOR)) == asdict(PRIOR)
+    old = {"lr_size": 4, "encoder": "4x1,4d4,1x1", "width": 8}
+    assert from_dict(LREncoderConfig, upgrade_encoder(old, 16), "old") == ENCODER
+    assert upgrade_encoder(asdict(ENCODER), 16) == asdict(ENCODER)
+
+
+def test_a_convolutional_prior_takes_any_size_and_does_not_see_far() -> None:
+    """A shift by the coarsest stride shifts everything; what is far away changes nothing."""
+    model = variant(**CONVOLUTIONAL)
+    torch.manual_seed(0)
+    wide = torch.rand(1, 3, 16, 96)
+
+    def shown(x: torch.Tensor) -> torch.Tensor:
+        return model.sample(latents=model.encode(x, temperature=0), mean=True)
+
+    whole = shown(wide)
+    assert whole.shape == wide.shape
+    moved = shown(wide[..., 8:])
+    torch.testing.assert_close(moved[..., 40:], whole[..., 48:], atol=1e-5, rtol=0)
+    assert model.sample(1, size=(24, 40)).shape == (1, 3, 24, 40)
+    for size in ((20, 16), (8, 0)):
+        with pytest.raises(InputError, match="multiples of 8"):
+            model.sample(1, size=size)
+
+
+def test_a_prior_with_biases_says_that_it_is_bound_to_its_size(prior: HVAE) -> None:
+    with pytest.raises(InputError, match="bound to images of 16×16"):
+        prior.sample(1, size=(32, 32))
+
+
+def test_the_gaussian_is_nearly_the_mass_of_a_level() -> None:
+    """``∫ N(x; μ, s²)`` over a level, summed over colours and pixels, in nats."""
+    torch.manual_seed(0)
+    likelihood, mean = GaussianPixels(2.5), torch.rand(4, 3, 5, 5) - 0.5
+    x = torch.round((mean + 0.5) * 255 + 2.5 * torch.randn_like(mean)).clamp(0, 255) / 255
+    normal = torch.distributions.Normal((mean + 0.5).double() * 255, 2.5)
+    mass = normal.cdf(x.double() * 255 + 0.5) - normal.cdf(x.double() * 255 - 0.5)
+    torch.testing.assert_close(
+        likelihood.log_prob(mean, x).double(), mass.log().flatten(1).sum(1), atol=0.5, rtol=0
+    )
+    assert torch.equal(likelihood.mean(mean), mean + 0.5)
+    drawn = likelihood.sample(mean.expand(4, -1, -1, -1) * 0, SeededNoise(0, range(4)))
+    assert abs(float(drawn.std()) * 255 - 2.5) < 0.3
 
 
 def test_processes_that_share_a_batch_draw_what_one_would() -> None:

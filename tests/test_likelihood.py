@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from cvdvae.hvae import DiscretizedLogisticMixture, SeededNoise
+from cvdvae.gaussian import SeededNoise
+from cvdvae.hvae import DiscretizedLogisticMixture
 
 K = 3
 

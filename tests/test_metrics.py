@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from cvdvae.demo import demo_photo
 from cvdvae.errors import InputError, WeightsError
-from cvdvae.images import to_bytes, to_tensor
+from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
 from cvdvae.metrics.distortion import psnr, ssim
 from cvdvae.metrics.diversity import apd_lpips, apd_mse, ntire_diversity

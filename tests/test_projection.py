@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, lsq_linear, minimize
 
-from cvdvae.degradation import BicubicDownscaling
-from cvdvae.images import to_bytes
-from cvdvae.projection import project, round_consistently
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.projection import project, round_consistently
+from cvdvae.imaging.io import to_bytes
 
 seeds = st.integers(0, 10_000)
 

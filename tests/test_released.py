@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-import cvdvae.store
+import cvdvae.checkpoints.folder
+from cvdvae.checkpoints.folder import load_flow, load_prior
+from cvdvae.checkpoints.published import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
 from cvdvae.errors import ConfigError, OutputError, WeightsError
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.hvae.presets import PRESETS
-from cvdvae.lr_encoder import LREncoder, LREncoderConfig
-from cvdvae.released import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
-from cvdvae.store import load_flow, load_prior
-from cvdvae.superres import load
+from cvdvae.restoration.load import load
 
-PRIOR = HVAEConfig(
+PRIOR = HVAEConfig.of_resolutions(
     image_size=16,
     encoder="16x1,16d4,4x1,4d4,1x1",
     decoder="1x1,4m1,4x2,16m4,16x1",
@@ -36,8 +36,8 @@ PRIOR = HVAEConfig(
     bias_max_resolution=4,
 )
 BLOCKS_Y = "4x2,4d4,1x1"
-ENCODER = LREncoderConfig(
-    lr_size=4, encoder=BLOCKS_Y, width=16, groups=4, head_width=0.25, relative=False,
+ENCODER = LREncoderConfig.of_resolutions(
+    16, 4, BLOCKS_Y, width=16, groups=4, head_width=0.25, relative=False,
     activation="gelu",
 )  # fmt: skip
 
@@ -90,7 +90,8 @@ def test_presets_have_the_published_depths_and_sizes(
     assert model.groups == groups
     assert round(sum(p.numel() for p in model.parameters()) / 1e6) == millions
     biases = {int(r) for r in model.top_down.biases}
-    everywhere = {s.resolution for s in parse_top_down(PRESETS[preset].decoder)}
+    config = PRESETS[preset]
+    everywhere = {config.image_size // s.stride for s in parse_top_down(config.top_down)}
     assert biases == {r for r in everywhere if r <= 64}
 
 
@@ -212,7 +213,7 @@ def test_a_full_disk_leaves_nothing(
         path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cvdvae.store, "save_file", full)
+    monkeypatch.setattr(cvdvae.checkpoints.folder, "save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         import_checkpoint(save(weights, tmp_path / "a.th"), "tiny", tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cvdvae.errors import InputError
-from cvdvae.hvae import SeededNoise
-from cvdvae.sampling import Sampling
-from cvdvae.steering import noise_of, slerp
-from cvdvae.steps import (
+from cvdvae.gaussian import SeededNoise
+from cvdvae.restoration.edit_noise import noise_of, slerp
+from cvdvae.restoration.edits import (
     MAX_REGIONS,
     MAX_STEPS,
     Blend,
@@ -22,7 +21,9 @@ from cvdvae.steps import (
     pack_region,
     unpack_region,
 )
-from cvdvae.superres import HVAEResolver, load
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
+from cvdvae.restoration.settings import Sampling
 
 START = Sampling(samples=6, temperature=0.8, seed=3)
 
@@ -37,12 +38,12 @@ def latents(resolver: HVAEResolver, y: Tensor, sampling: Sampling) -> list[Tenso
     drawn: list[Tensor] = []
     top_down = resolver.prior.top_down.forward
 
-    def spy(pick, batch, groups=None):  # type: ignore[no-untyped-def]
+    def spy(pick, batch, groups=None, size=None):  # type: ignore[no-untyped-def]
         def watched(group, h, prior):  # type: ignore[no-untyped-def]
             drawn.append(pick(group, h, prior))
             return drawn[-1]
 
-        return top_down(watched, batch, groups)
+        return top_down(watched, batch, groups, size)
 
     resolver.prior.top_down.forward = spy  # type: ignore[method-assign]
     resolver.run(y, sampling)
@@ -163,7 +164,7 @@ def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: 
 def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:
     """Each names two samples of the one before: without memory 2³² would be drawn."""
     steps: tuple[Step, ...] = tuple(Blend(0, 1) for _ in range(MAX_STEPS))
-    noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2])
+    noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2], (16, 16))
     assert noise.normal(torch.empty(1, 3, 1, 1)).shape == (1, 3, 1, 1)
 
 

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import ENCODER, PRIOR, tiny_resolver
 
+from cvdvae.checkpoints.folder import load_prior, save_model
+from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.gaussian import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
-from cvdvae.hvae import HVAE, SeededNoise
-from cvdvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
-from cvdvae.result import psnr
-from cvdvae.sampling import Sampling
-from cvdvae.store import FlowRecord, load_prior, save_model
-from cvdvae.superres import FlowResolver, HVAEResolver, load
-from cvdvae.tiny import ENCODER, PRIOR, tiny_resolver
+from cvdvae.hvae import HVAE
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
+from cvdvae.restoration.flow import FlowResolver
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
+from cvdvae.restoration.result import psnr
+from cvdvae.restoration.settings import Sampling
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def test_same_seed_same_samples_whatever_the_batch(
     ten = resolver.upscale(y, samples=10, seed=4)
     again = resolver.upscale(y, samples=10, seed=4)
     assert torch.equal(ten.pixels, again.pixels)
-    monkeypatch.setattr("cvdvae.resolver.BATCH", 3)
+    monkeypatch.setattr("cvdvae.restoration.sampler.BATCH", 3)
     in_threes = resolver.upscale(y, samples=10, seed=4)
     torch.testing.assert_close(in_threes.samples, ten.samples, atol=1e-4, rtol=0)
     moved = (in_threes.pixels.int() - ten.pixels.int()).abs()
@@ -50,7 +54,7 @@ def test_all_temperatures_zero_leave_one_answer(resolver: HVAEResolver, y: torch
 
 def test_temperature_moves_only_the_groups_of_the_prior(y: torch.Tensor) -> None:
     """With k = L there is no group of the prior left, and τ has no effect."""
-    everything = LREncoderConfig(lr_size=4, encoder="8x1,8d2,4x1,4d4,1x1", width=8, groups=4)
+    everything = LREncoderConfig.of_resolutions(16, 4, "8x1,8d2,4x1,4d4,1x1", width=8, groups=4)
     resolver = tiny_resolver(everything)
     cold, hot = (resolver.upscale(y, 2, temperature=t).samples for t in (0.0, 1.0))
     assert torch.equal(cold, hot)
@@ -151,9 +155,9 @@ def test_encoder_takes_the_groups_up_to_the_resolution_of_y() -> None:
     assert PRIOR.group_resolutions == [1, 4, 4, 8]
     assert ENCODER.groups_of(PRIOR) == 3
     with pytest.raises(ConfigError, match="has no block"):
-        LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8, groups=4).groups_of(PRIOR)
+        LREncoderConfig.of_resolutions(16, 4, "4x1,4d4,1x1", width=8, groups=4).groups_of(PRIOR)
     with pytest.raises(ConfigError, match="1 to 4"):
-        LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8, groups=5).groups_of(PRIOR)
+        LREncoderConfig.of_resolutions(16, 4, "4x1,4d4,1x1", width=8, groups=5).groups_of(PRIOR)
 
 
 def test_heads_that_run_wild_stay_bounded(resolver: HVAEResolver, y: torch.Tensor) -> None:
@@ -225,7 +229,7 @@ def test_psnr() -> None:
 def test_bf16_samples_are_near_those_of_fp32_and_still_exact(y: torch.Tensor) -> None:
     model, rough = load("celeba64-x8"), load("celeba64-x8", dtype="bf16")
     from cvdvae.demo import demo_photo
-    from cvdvae.simulation import simulate
+    from cvdvae.domains.simulate import simulate
 
     face, _ = simulate(demo_photo(), model.degradation)
     exact, near = (m.upscale(face, samples=2) for m in (model, rough))
@@ -239,14 +243,16 @@ def test_batches_are_sized_by_the_largest_state(
     resolver: HVAEResolver, y: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = resolver.upscale(y, samples=5)
-    assert resolver.batch == 8
-    monkeypatch.setattr("cvdvae.resolver.STATE_BYTES", 2 * 4 * resolver.prior.largest_state)
-    assert resolver.batch == 2
+    assert resolver.batch(256) == 8
+    monkeypatch.setattr(
+        "cvdvae.restoration.sampler.STATE_BYTES", 2 * 4 * 256 * resolver.largest_state
+    )
+    assert resolver.batch(256) == 2
     torch.testing.assert_close(
         resolver.upscale(y, samples=5).samples, together.samples, atol=1e-4, rtol=0
     )
-    monkeypatch.setattr("cvdvae.resolver.STATE_BYTES", 1)
-    assert resolver.batch == 1
+    monkeypatch.setattr("cvdvae.restoration.sampler.STATE_BYTES", 1)
+    assert resolver.batch(256) == 1
 
 
 def test_an_unknown_dtype_is_refused() -> None:

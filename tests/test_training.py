@@ -16,15 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
+from tiny import ENCODER, FLOW, PRIOR
 
+from cvdvae.checkpoints.folder import load_prior
 from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
-from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.hvae import HVAE
-from cvdvae.store import load_prior
-from cvdvae.superres import load
-from cvdvae.tiny import ENCODER, FLOW, PRIOR
+from cvdvae.restoration.load import load
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
 from cvdvae.training.encoder import EncoderModule
@@ -172,8 +173,8 @@ def test_order_depends_on_the_step_alone(step: int, world: int) -> None:
 def test_every_image_is_seen_once_an_epoch_and_half_of_them_mirrored() -> None:
     batches = iter(StepBatches(1000, 10, seed=0))
     keys = [k for _ in range(100) for k in next(batches)]
-    assert sorted(k if k >= 0 else ~k for k in keys) == list(range(1000))
-    assert 400 < sum(k < 0 for k in keys) < 600
+    assert sorted(k.row for k in keys) == list(range(1000))
+    assert 400 < sum(k.mirrored for k in keys) < 600
 
 
 def test_schedule_rises_stays_and_falls() -> None:

@@ -10,14 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checkpoints.folder import bundled_names, load_prior, push_to_hub
+    from .checkpoints.published import import_checkpoint
+    from .domains.simulate import simulate
     from .errors import CVDVAEError
-    from .recipe import read_recipe
-    from .released import import_checkpoint
-    from .resolver import SuperResolver
-    from .result import SuperResolution
-    from .simulation import simulate
-    from .store import bundled_names, load_prior, push_to_hub
-    from .superres import FlowResolver, HVAEResolver, load, replay
+    from .restoration.flow import FlowResolver
+    from .restoration.hvae import HVAEResolver
+    from .restoration.load import load, replay
+    from .restoration.recipe import read_recipe
+    from .restoration.result import SuperResolution
+    from .restoration.sampler import SuperResolver
 
 __version__ = "0.1.0"
 
@@ -39,18 +41,18 @@ __all__ = [
 
 _HOMES = {
     "CVDVAEError": ".errors",
-    "FlowResolver": ".superres",
-    "HVAEResolver": ".superres",
-    "SuperResolution": ".result",
-    "SuperResolver": ".resolver",
-    "bundled_names": ".store",
-    "import_checkpoint": ".released",
-    "load": ".superres",
-    "load_prior": ".store",
-    "push_to_hub": ".store",
-    "read_recipe": ".recipe",
-    "replay": ".superres",
-    "simulate": ".simulation",
+    "FlowResolver": ".restoration.flow",
+    "HVAEResolver": ".restoration.hvae",
+    "SuperResolution": ".restoration.result",
+    "SuperResolver": ".restoration.sampler",
+    "bundled_names": ".checkpoints.folder",
+    "import_checkpoint": ".checkpoints.published",
+    "load": ".restoration.load",
+    "load_prior": ".checkpoints.folder",
+    "push_to_hub": ".checkpoints.folder",
+    "read_recipe": ".restoration.recipe",
+    "replay": ".restoration.load",
+    "simulate": ".domains.simulate",
 }
 
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from .resolver import SuperResolver
-from .sampling import Sampling
+from .restoration.sampler import SuperResolver
+from .restoration.settings import Sampling
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def bench(
         sampling = Sampling(samples)
 
         def draw(sampling: Sampling = sampling) -> None:
-            for _ in model.draw(y, sampling):
-                pass
+            model.run(y, sampling)
 
         with FlopCounterMode(display=False) as counter:
             draw(replace(sampling, consistent=False))

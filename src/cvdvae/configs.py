@@ -39,13 +39,21 @@ def load_yaml(cls: type[T], path: Path) -> T:
     Raises:
         ConfigError: The file is missing, is not YAML, or does not fit `cls`.
     """
+    return from_dict(cls, read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """Plain data of a YAML file.
+
+    Raises:
+        ConfigError: It is missing or no YAML.
+    """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path} is not a YAML file") from None
-    return from_dict(cls, data, str(path))
 
 
 def to_yaml(config: "DataclassInstance") -> str:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .face import crop_face
+from .domains.faces import crop_face
+from .domains.simulate import simulate
 from .files import check_writable
-from .images import save_png
-from .picture import labelled_sheet
-from .result import DISCLAIMER, SuperResolution
-from .simulation import simulate
-from .superres import load
+from .imaging.io import save_png
+from .imaging.sheets import labelled_sheet
+from .restoration.load import load
+from .restoration.result import DISCLAIMER, SuperResolution
 
 MODELS = ("celeba64-x4", "celeba64-x8", "celeba64-x16")
 

@@ -12,9 +12,10 @@ from ..errors import InputError
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
-from ..resolver import SuperResolver
-from ..sampling import Sampling
-from ..superres import HVAEResolver
+from ..restoration.finish import finish
+from ..restoration.hvae import HVAEResolver
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
 
 REGIONS = 3
 """Side of the grid of image regions whose coverage is reported."""
@@ -100,8 +101,10 @@ def calibration(
     scores: list[tuple[float, float]] = []
     curves: list[tuple[Tensor, Tensor]] = []
     for number, (truth, y) in enumerate(pairs):
-        drawn = list(model.draw(y, sampling.reseeded(sampling.seed + number)))
-        samples = torch.cat(drawn)
+        drawn = model.draw(y, sampling.reseeded(sampling.seed + number))
+        samples = finish(drawn, y[None], model.degradation, sampling.consistent).answers
+        if len(samples) < sampling.samples:
+            raise InputError(f"samples of {model.name} exploded: a lower temperature calibrates")
         ranks.add(samples, truth)
         scores.append((crps(samples, truth), energy_score(samples, truth)))
         error = (samples.mean(0) - truth).square().mean(0)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..evaluation.measure import Scores
 from ..evaluation.table import Figure
 from ..files import write_atomically
-from ..images import to_bytes
+from ..imaging.io import to_bytes
 from .calibration import Calibration
 from .latents import Nested, Rates
 

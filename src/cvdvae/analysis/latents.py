@@ -7,15 +7,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..degradation import BicubicDownscaling, shrink_to_8_bits
+from ..degradations.base import shrink_to_8_bits
+from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
-from ..hvae import HVAE, SeededNoise, bits_per_dim
-from ..lr_encoder import lr_encoder_kl
-from ..resolver import SuperResolver
-from ..sampling import Sampling
-from ..superres import HVAEResolver
+from ..gaussian import SeededNoise
+from ..hvae import HVAE, bits_per_dim
+from ..hvae.lr_encoder import lr_encoder_kl
+from ..restoration.finish import finish
+from ..restoration.hvae import HVAEResolver
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
 
 TOGETHER = 8
 """Draws from the prior at once."""
@@ -85,7 +88,7 @@ def measured_distance(
     values = []
     for number, (_, y) in enumerate(pairs):
         settings = Sampling(samples, temperature=1.0, seed=seed + number, consistent=False)
-        x = torch.cat(list(model.draw(y, settings)))
+        x = finish(model.draw(y, settings), y[None], model.degradation, consistent=False).answers
         values.append(float(_distance(model.degradation.A(x), y).mean()))
         if on_image is not None:
             on_image()

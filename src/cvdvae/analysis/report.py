@@ -9,7 +9,7 @@ from ..evaluation.evaluate import Records
 from ..evaluation.table import LEGEND, Column, by_scale, images_of
 from ..files import write_text
 from ..metrics.calibration import LEVELS
-from ..result import DISCLAIMER
+from ..restoration.result import DISCLAIMER
 from .calibration import Calibration
 from .latents import Rates
 

@@ -15,9 +15,10 @@ from ..evaluation.method import Models, contest
 from ..evaluation.selection import Failures, Selection
 from ..evaluation.table import write_tables
 from ..files import write_text
-from ..images import save_png
-from ..resolver import SuperResolver
-from ..superres import HVAEResolver, load, load_at_scale
+from ..imaging.io import save_png
+from ..restoration.hvae import HVAEResolver
+from ..restoration.load import load, load_at_scale
+from ..restoration.sampler import SuperResolver
 from .calibration import Calibration, calibration
 from .figures import (
     draw_calibration,
@@ -154,7 +155,7 @@ def report_sections(
     study: Study, plan: Plan, methods: tuple[str, ...], alexnet: Path | None
 ) -> list[Section]:
     """Everything, in the order of the page; images that cannot be used go to `study.failures`."""
-    judges = Judges.summon(alexnet)
+    judges = Judges.load(alexnet)
     contests = [
         contest(scale, methods, Models(study.models, study.flows), study.device)
         for scale in study.scales

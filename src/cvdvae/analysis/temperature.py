@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterable
 from statistics import fmean
 
-import torch
 from PIL import Image
 
 from ..demo import demo_photo
-from ..evaluation.measure import Judges, Scores, finish, measure
+from ..domains.simulate import simulate
+from ..evaluation.measure import Judges, Scores, measure
 from ..evaluation.selection import Pair
-from ..images import to_pil
-from ..picture import labelled_sheet
-from ..resolver import SuperResolver
-from ..result import DISCLAIMER
-from ..sampling import Sampling
-from ..simulation import simulate
+from ..imaging.io import to_pil
+from ..imaging.sheets import labelled_sheet
+from ..restoration.finish import finish
+from ..restoration.result import DISCLAIMER
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -45,9 +45,8 @@ def sweep(
     for number, (truth, y) in enumerate(pairs):
         for scores, temperature in zip(collected, temperatures, strict=True):
             settings = Sampling(samples, temperature, seed + number, temperature, False)
-            drawn = torch.cat(list(model.draw(y, settings)))
-            kept, pixels = finish(drawn, y, model.degradation, projected=True)
-            scores.append(measure(kept, pixels, y, truth, model.degradation, judges))
+            done = finish(model.draw(y, settings), y[None], model.degradation)
+            scores.append(measure(done, y, truth, model.degradation, judges))
         if on_image is not None:
             on_image()
     return [{key: _mean([s[key] for s in scores]) for key in scores[0]} for scores in collected]

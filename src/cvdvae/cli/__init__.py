@@ -7,8 +7,8 @@ import sys
 
 import typer
 
+from ..cli import examine, measure, train, use
 from ..errors import CVDVAEError
-from . import examine, measure, train, use
 from .common import complain
 
 app = typer.Typer(

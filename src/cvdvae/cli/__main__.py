@@ -1,5 +1,5 @@
 """``python -m cvdvae.cli``, as torchrun needs it."""
 
-from . import main
+from ..cli import main
 
 main()

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..result import Doubt
+    from ..restoration.result import Doubt
 
 out, err = Console(), Console(stderr=True)
 
@@ -50,7 +50,7 @@ def in_doubt(doubt: "Doubt") -> str:
 
 def expand(inputs: list[str]) -> list[Path]:
     """Files, folders and globs to files."""
-    from ..data.folder import list_images
+    from ..imaging.io import list_images
 
     paths: list[Path] = []
     for text in inputs:

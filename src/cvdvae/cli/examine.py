@@ -7,10 +7,10 @@ from rich.table import Table
 
 from ..errors import InputError
 from .common import Device, Model, expand, in_doubt, out, progress_bar
-from .measure import Crop, Data, Images, Start, end
+from .measure import Crop, Data, Images, Save, Start, end
 
 if TYPE_CHECKING:
-    from ..superres import HVAEResolver
+    from ..restoration.hvae import HVAEResolver
 
 app = typer.Typer()
 
@@ -22,8 +22,8 @@ def examine(
     device: Device = "cpu",
 ) -> None:
     """Say whether low-resolution images are such as the model knows, why not, and what to do."""
-    from ..batch import read_input
-    from ..doubt import examine as run
+    from ..batch.files import read_input
+    from ..input_check.examine import examine as run
 
     resolver = _load(model, device)
     if resolver.expected is None:
@@ -58,13 +58,13 @@ def calibrate_doubt(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    save: Annotated[bool, typer.Option("--save", help="Store the result with the model.")] = False,
+    save: Save = False,
     device: Device = "cpu",
 ) -> None:
     """Find what to expect of proper images: on one half of them, judged on the other."""
-    from ..analysis.expected import doubted_share, fit_expected, judge
+    from ..checkpoints.folder import expect
     from ..evaluation.selection import Selection
-    from ..store import expect
+    from ..input_check.thresholds import doubted_share, fit_expected, judge
 
     resolver = _load(model, device)
     selection = Selection(data, start, images, crop)
@@ -103,7 +103,8 @@ def _load(name: str, device: str) -> "HVAEResolver":
     Raises:
         InputError: It is a flow.
     """
-    from ..superres import HVAEResolver, load
+    from ..restoration.hvae import HVAEResolver
+    from ..restoration.load import load
 
     model = load(name, device)
     if not isinstance(model, HVAEResolver):

@@ -41,6 +41,7 @@ AlexNet = Annotated[
     Path | None,
     typer.Option("--lpips", help="Local AlexNet features (safetensors), for LPIPS."),
 ]
+Save = Annotated[bool, typer.Option("--save", help="Store the result with the model.")]
 Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
 Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
 Flows = Annotated[str, typer.Option("--flows", help="The same for the method hcflow.")]
@@ -83,7 +84,7 @@ def evaluate(
     )
 
     plan = Plan(Selection(data, start, images, crop), tuple(temperatures), samples, seed)
-    judges = Judges.summon(lpips)
+    judges = Judges.load(lpips)
     places = Models(models, flows)
     contests = [contest(scale, methods, places, device) for scale in scales]
     with progress_bar() as progress:
@@ -148,14 +149,15 @@ def calibrate(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    save: Annotated[bool, typer.Option("--save", help="Store the result with the model.")] = False,
+    save: Save = False,
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
     from ..analysis.calibration import fit, grids
+    from ..checkpoints.folder import recommend
+    from ..checkpoints.records import Recommended
     from ..evaluation.selection import Selection
-    from ..store import Recommended, recommend
-    from ..superres import load
+    from ..restoration.load import load
 
     resolver = load(model, device)
     tried_at = grids(resolver)
@@ -210,7 +212,7 @@ def analyze_temperature(
     from ..evaluation.measure import Judges
     from ..evaluation.selection import Selection
 
-    judges = Judges.summon(lpips)
+    judges = Judges.load(lpips)
     selection = Selection(data, start, images, crop)
     with _study(out_folder, selection, [], model, seed, device, len(selection)) as study:
         study.temperature(judges, samples)

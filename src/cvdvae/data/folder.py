@@ -10,9 +10,10 @@ from rich.progress import track
 from torch import Tensor
 
 from ..errors import ConfigError, InputError
-from ..images import read_photo
+from ..imaging.crop import centre_square
+from ..imaging.io import read_photo
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,11 @@ class DataConfig:
         folder: Folder of images, searched without its subfolders, in the order of the names; or an
             ``.npy`` file of images, ``(N, size, size, 3)``, uint8, which stays on the disk.
         crop: Side of the centred square that is cut out before resizing; 0 takes the largest.
+        random_crops: Cut a square of the model's size at a random place, without resizing, and turn
+            it by a random number of quarter turns. For photographs of any size, each of which
+            gives as many crops as its area holds.
         validation: How many images, from the end, are kept for validation.
+        validation_every: Keep every so many-th image instead, from the first.
         split_seed: Seed of a permutation that comes before that; the images' own order by default.
             5 gives the split of the released FFHQ-256 model.
         flip: Mirror half of the training images.
@@ -32,42 +37,25 @@ class DataConfig:
 
     folder: str
     crop: int = 0
+    random_crops: bool = False
     validation: int = 500
+    validation_every: int = 0
     split_seed: int | None = None
     flip: bool = True
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.crop, self.validation, self.split_seed or 0, self.workers) < 0:
-            raise ConfigError("crop, validation, split_seed and workers must not be negative")
-
-
-def centre_square(image: Image.Image, side: int = 0) -> Image.Image:
-    """The centred square of `side` pixels; 0 takes the largest.
-
-    Raises:
-        InputError: The image is smaller than `side`.
-    """
-    width, height = image.size
-    side = side or min(width, height)
-    if side > min(width, height):
-        raise InputError(f"an image of {width}×{height} pixels has no square of {side}×{side}")
-    left, top = (width - side) // 2, (height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder in the order of their names.
-
-    Raises:
-        InputError: The folder does not exist or holds no image.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
-    return paths
+        for name in ("crop", "validation", "validation_every", "split_seed", "workers"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if self.workers > MAX_WORKERS:
+            raise ConfigError(f"workers must be at most {MAX_WORKERS}, not {self.workers}")
+        if self.split_seed is not None and self.split_seed >= 2**32:
+            raise ConfigError(f"split_seed must be below 2^32, not {self.split_seed}")
+        if self.random_crops and self.crop:
+            raise ConfigError("crop cuts a centred square, so it cannot go with random_crops")
+        if self.validation_every == 1:
+            raise ConfigError("validation_every 1 leaves nothing to train on")
 
 
 def load_images(paths: list[Path], size: int, crop: int = 0, progress: bool = False) -> Tensor:

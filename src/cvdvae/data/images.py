@@ -2,22 +2,38 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from .folder import DataConfig, list_images, load_images
+from ..imaging.io import list_images, read_photo
+from .folder import DataConfig, load_images
 
 MEMORY = 2 * 2**30
 """Images of a folder that need more bytes than this are read when they are asked for."""
 
 
+class Key(NamedTuple):
+    """One training image: which row of the data set, and how it is varied.
+
+    Attributes:
+        row: Index into the rows of a data set.
+        mirrored: Left becomes right.
+        draw: A random number, from which a crop takes its place and its turns.
+    """
+
+    row: int
+    mirrored: bool = False
+    draw: int = 0
+
+
 class Images(Dataset[Tensor]):
-    """Some images of a source, given out as float in [0, 1]; key ``~i`` is image i mirrored.
+    """Some images of a source, given out as float in [0, 1].
 
     Args:
         rows: Which images of the source, in order.
@@ -29,13 +45,16 @@ class Images(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def read(self, row: int) -> Tensor:
-        """One image of the source, uint8, ``(3, H, W)``."""
+    def read(self, row: int, draw: int) -> Tensor:
+        """One image of the source, uint8, ``(3, H, W)``; `draw` decides where it is cut."""
         raise NotImplementedError
 
-    def __getitem__(self, key: int) -> Tensor:
-        image = self.read(self.rows[key if key >= 0 else ~key])
-        return (image if key >= 0 else image.flip(-1)).float() / 255
+    def __getitem__(self, key: Key | int) -> Tensor:
+        """The image of a key; a plain index is not varied, and its draw belongs to the index."""
+        if isinstance(key, int):
+            key = Key(key, draw=int(np.random.SeedSequence(key).generate_state(1)[0]))
+        image = self.read(self.rows[key.row], key.draw)
+        return (image.flip(-1) if key.mirrored else image).float() / 255
 
 
 class MemoryImages(Images):
@@ -45,7 +64,7 @@ class MemoryImages(Images):
         super().__init__(rows)
         self.images = images
 
-    def read(self, row: int) -> Tensor:
+    def read(self, row: int, draw: int) -> Tensor:
         """One image."""
         return self.images[row]
 
@@ -66,7 +85,7 @@ class ArrayImages(Images):
         self.__dict__.update(state)
         self.array = open_array(self.path, self.size)
 
-    def read(self, row: int) -> Tensor:
+    def read(self, row: int, draw: int) -> Tensor:
         """One image, copied from the array."""
         return torch.from_numpy(np.array(self.array[row])).permute(2, 0, 1)
 
@@ -78,13 +97,58 @@ class FileImages(Images):
         super().__init__(rows)
         self.paths, self.size, self.crop = paths, size, crop
 
-    def read(self, row: int) -> Tensor:
+    def read(self, row: int, draw: int) -> Tensor:
         """One image.
 
         Raises:
             InputError: The file is not a readable image, or is smaller than the crop.
         """
         return load_images([self.paths[row]], self.size, self.crop)[0]
+
+
+class CropImages(Images):
+    """Squares cut from photographs of any size, which stay in memory.
+
+    Args:
+        photos: uint8, each ``(3, H, W)``.
+        size: Side of the squares.
+        rows: Which photographs, once for every square that is to be cut in an epoch.
+    """
+
+    def __init__(self, photos: Sequence[Tensor], size: int, rows: Sequence[int]) -> None:
+        super().__init__(rows)
+        self.photos, self.size = photos, size
+
+    def read(self, row: int, draw: int) -> Tensor:
+        """A square at a random place, turned by a random number of quarter turns."""
+        photo, rng = self.photos[row], np.random.default_rng(draw)
+        top, left = (int(rng.integers(side - self.size + 1)) for side in photo.shape[1:])
+        square = photo[:, top : top + self.size, left : left + self.size]
+        return torch.rot90(square, int(rng.integers(4)), (1, 2))
+
+
+CROPS_TO_VALIDATE = 16
+"""How many squares of each photograph validate."""
+
+
+def open_crops(config: DataConfig, size: int, paths: list[Path]) -> tuple[Images, Images]:
+    """Squares of photographs: to train on, as many as their areas hold, and to validate.
+
+    Raises:
+        InputError: A file that is not a readable image, or is smaller than a square.
+    """
+    photos = []
+    for path in track(paths, "reading photographs", transient=True):
+        photo = torch.from_numpy(np.asarray(read_photo(path).image)).permute(2, 0, 1)
+        if min(photo.shape[1:]) < size:
+            height, width = photo.shape[1:]
+            raise InputError(f"{path} has {width}×{height} pixels: no square of {size}×{size}")
+        photos.append(photo)
+    training, validation = split(len(paths), config)
+    held = [max(1, photo.shape[1] * photo.shape[2] // size**2) for photo in photos]
+    every = [row for row in training for _ in range(held[row])]
+    fixed = [row for row in validation for _ in range(CROPS_TO_VALIDATE)]
+    return CropImages(photos, size, every), CropImages(photos, size, fixed)
 
 
 def open_images(config: DataConfig, size: int) -> tuple[Images, Images]:
@@ -99,11 +163,15 @@ def open_images(config: DataConfig, size: int) -> tuple[Images, Images]:
     """
     source = Path(config.folder)
     if source.suffix == ".npy":
-        if config.crop:
-            raise InputError(f"the images of {source} are taken whole: crop must be 0")
+        if config.crop or config.random_crops:
+            raise InputError(
+                f"the images of {source} are taken whole: crop must be 0 and random_crops false"
+            )
         training, validation = split(len(open_array(source, size)), config)
         return ArrayImages(source, size, training), ArrayImages(source, size, validation)
     paths = list_images(source)
+    if config.random_crops:
+        return open_crops(config, size, paths)
     training, validation = split(len(paths), config)
     if len(paths) * 3 * size**2 > MEMORY:
         return (
@@ -136,18 +204,29 @@ def open_array(path: Path, size: int) -> np.ndarray:
 
 
 def split(n: int, config: DataConfig) -> tuple[Sequence[int], Sequence[int]]:
-    """Rows to train on, and the last `validation` ones, in order or in a seeded permutation.
+    """Rows to train on, and those that validate: the last ones, or every so many-th.
+
+    The order is the images' own or a seeded permutation.
 
     Raises:
         InputError: No image would be left to train on.
     """
-    if n <= config.validation:
-        raise InputError(
-            f"{config.folder} holds {n} images, of which {config.validation} "
-            "would validate: none is left to train on"
-        )
     rows: Sequence[int] = range(n)
     if config.split_seed is not None:
         # NumPy's legacy generator, because the split of the released models was made with it.
         rows = np.random.RandomState(config.split_seed).permutation(n).tolist()
-    return rows[: n - config.validation], rows[n - config.validation :]
+    if config.validation_every:
+        validating = [row for i, row in enumerate(rows) if i % config.validation_every == 0]
+        training = [row for i, row in enumerate(rows) if i % config.validation_every]
+        return _with_some(training, len(validating), config), validating
+    left = max(0, n - config.validation)
+    return _with_some(rows[:left], config.validation, config), rows[left:]
+
+
+def _with_some(training: Sequence[int], kept: int, config: DataConfig) -> Sequence[int]:
+    if not training:
+        raise InputError(
+            f"{config.folder} holds too few images: {kept} would validate, "
+            f"and none is left to train on"
+        )
+    return training

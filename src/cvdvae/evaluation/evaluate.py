@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..errors import ConfigError, InputError
 from ..files import check_writable, write_text
-from .measure import Judges, Scores, finish, measure
+from ..restoration.finish import finish
+from .measure import Judges, Scores, measure
 from .method import Contest, Method
 from .selection import Failures, Selection
 
@@ -166,10 +167,9 @@ def _one_image(
                 samples = method.draw(y, plan.samples, row.temperature or 0.0, seed)
                 drawn = {row.temperature: samples}
             try:
-                kept, pixels = finish(drawn[row.temperature], y, contest.degradation, row.projected)
-                scores = measure(kept, pixels, y, truth, contest.degradation, judges)
-                lost = len(drawn[row.temperature]) - len(kept)
-                scores["exploded"] = 100 * lost / len(drawn[row.temperature])
+                done = finish(drawn[row.temperature], y[None], contest.degradation, row.projected)
+                scores = measure(done, y, truth, contest.degradation, judges)
+                scores["exploded"] = 100 * float(done.exploded.float().mean())
                 yield row, scores
             except InputError as error:
                 raise InputError(f"{path}, {method.name} ×{contest.scale}: {error}") from None

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..degradation import BicubicDownscaling
+from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError, WeightsError
-from ..images import to_bytes
+from ..imaging.io import to_bytes
 from ..metrics.calibration import crps, energy_score
 from ..metrics.distortion import psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from ..metrics.perceptual import BRISQUE, LPIPS
-from ..projection import project, round_consistently
+from ..restoration.finish import Finished
 
 Scores = dict[str, float | None]
 """Measures of one image by name; None where a measure does not apply or is infinite."""
@@ -35,7 +35,7 @@ class Judges:
     missing: dict[str, str]
 
     @classmethod
-    def summon(cls, alexnet: Path | None) -> "Judges":
+    def load(cls, alexnet: Path | None) -> "Judges":
         """Load what can be loaded.
 
         Args:
@@ -61,30 +61,8 @@ class Judges:
         return cls(lpips, brisque, missing)
 
 
-def finish(
-    samples: Tensor, y: Tensor, degradation: BicubicDownscaling, projected: bool
-) -> tuple[Tensor, Tensor]:
-    """Samples, projected or not, as float in [0, 1] and as they would be saved, uint8.
-
-    Those that hold NaN are left out.
-
-    Raises:
-        InputError: All of them do.
-    """
-    samples = samples[~samples.isnan().flatten(1).any(1)]
-    if not len(samples):
-        raise InputError("every sample holds NaN")
-    if not projected:
-        kept = samples.clamp(0, 1)
-        return kept, to_bytes(kept)
-    ys = y.expand(len(samples), -1, -1, -1)
-    consistent = project(samples, ys, degradation)
-    return consistent, round_consistently(consistent, y[None], degradation)
-
-
 def measure(
-    samples: Tensor,
-    pixels: Tensor,
+    finished: Finished,
     y: Tensor,
     truth: Tensor,
     degradation: BicubicDownscaling,
@@ -93,14 +71,18 @@ def measure(
     """Measure the samples of one image.
 
     Args:
-        samples: Float in [0, 1], ``(N, 3, H, W)``.
-        pixels: The same as saved, uint8.
+        finished: The samples; those that exploded are left out.
         y: The low-resolution image, ``(3, h, w)``, in [0, 1], of 8-bit values.
         truth: The true image, ``(3, H, W)``, in [0, 1].
         degradation: H.
         judges: The measures with weights.
 
+    Raises:
+        InputError: All samples exploded.
     """
+    samples, pixels = finished.answers, finished.pixels[~finished.exploded]
+    if not len(samples):
+        raise InputError("every sample exploded: no value is near an image's")
     saved = pixels.float() / 255
     many = len(samples) > 1
     scores: Scores = {

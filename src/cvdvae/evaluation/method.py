@@ -4,15 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from ..degradation import BicubicDownscaling, upscale_bicubic
+from ..checkpoints.folder import fingerprint
+from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..errors import InputError
-from ..resolver import SuperResolver
-from ..sampling import Sampling
-from ..store import fingerprint
-from ..superres import load_at_scale
+from ..restoration.load import load_at_scale
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
 
 
 class Method(Protocol):
@@ -64,11 +63,7 @@ class Resolver:
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
         sampling = Sampling(samples, temperature, seed, consistent=False)
-        parts = []
-        for x, exploded in self.model.draw_checked(y, sampling):
-            x[exploded] = torch.nan
-            parts.append(x)
-        return torch.cat(parts)
+        return self.model.draw(y, sampling)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from ..data.folder import centre_square, list_images
-from ..degradation import BicubicDownscaling, shrink_to_8_bits
+from ..degradations.base import shrink_to_8_bits
+from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError
-from ..images import read_photo, to_tensor
+from ..imaging.crop import centre_square
+from ..imaging.io import list_images, read_photo, to_tensor
 
 Failures = dict[str, str]
 """A sentence on every image that could not be used, by its name."""

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..hvae import DiagonalGaussian, Noise
+from ..gaussian import DiagonalGaussian, Noise
 from .config import HCFlowConfig
 from .networks import Features, ZeroConv
 from .transforms import FlowStep, Steps

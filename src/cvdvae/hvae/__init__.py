@@ -1,7 +1,7 @@
 """The prior: hierarchical VAEs from a plain VAE to VD-VAE."""
 
+from ..gaussian import DiagonalGaussian, GlobalNoise, Noise, SeededNoise
 from .config import HVAEConfig
-from .gaussian import DiagonalGaussian, GlobalNoise, Noise, SeededNoise
 from .likelihood import DiscretizedLogisticMixture
 from .model import ELBO, HVAE, bits_per_dim
 

@@ -1,4 +1,4 @@
-"""The deterministic bottom-up pass: an image to activations at every resolution."""
+"""The deterministic bottom-up pass: an image to activations at every stride."""
 
 import math
 
@@ -15,13 +15,15 @@ class BottomUp(nn.Module):
 
     Args:
         specs: The blocks in order.
-        widths: Channels at each resolution that occurs.
+        widths: Channels at each stride that occurs.
         in_channels: Channels of the input.
         bottleneck: Inner channels of a block, as a fraction of its width.
         activation: Name of the nonlinearity.
+        image_size: Side of the images that it is trained on.
 
     Shape:
-        ``(N, in_channels, R, R)`` to a dictionary from resolution r to ``(N, widths[r], r, r)``.
+        ``(N, in_channels, H/s, W/s)``, s the first stride, to a dictionary from every stride r to
+        ``(N, widths[r], H/r, W/r)``.
     """
 
     def __init__(
@@ -31,17 +33,18 @@ class BottomUp(nn.Module):
         in_channels: int,
         bottleneck: float,
         activation: str,
+        image_size: int,
     ) -> None:
         super().__init__()
         self.specs, self.widths = specs, widths
-        self.in_conv = nn.Conv2d(in_channels, widths[specs[0].resolution], 3, padding=1)
+        self.in_conv = nn.Conv2d(in_channels, widths[specs[0].stride], 3, padding=1)
         nn.init.zeros_(self.in_conv.bias)  # type: ignore[arg-type]
         self.blocks = nn.ModuleList(
             Block(
-                widths[s.resolution],
-                int(widths[s.resolution] * bottleneck),
-                widths[s.resolution],
-                s.resolution,
+                widths[s.stride],
+                int(widths[s.stride] * bottleneck),
+                widths[s.stride],
+                image_size // s.stride,
                 activation,
                 last_scale=math.sqrt(1 / len(specs)),
             )
@@ -49,21 +52,22 @@ class BottomUp(nn.Module):
         )
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """Return the last activation at every resolution."""
+        """Return the last activation at every stride."""
         h = self.in_conv(x)
-        activations = {h.shape[2]: h}
+        activations = {self.specs[0].stride: h}
         for spec, block in zip(self.specs, self.blocks, strict=True):
             assert isinstance(block, Block)
             h = block.residual(h, keep=spec.down > 1)  # which leaves the activation before it
             if spec.down > 1:
                 h = F.avg_pool2d(h, spec.down)
-            h = _fit_channels(h, self.widths[spec.resolution // spec.down])
-            activations[spec.resolution // spec.down] = h
+            after = spec.stride * spec.down
+            h = _fit_channels(h, self.widths[after])
+            activations[after] = h
         return activations
 
 
 def _fit_channels(h: Tensor, channels: int) -> Tensor:
-    """Append zero channels (or drop the last ones) where the width changes between resolutions."""
+    """Append zero channels (or drop the last ones) where the width changes between strides."""
     missing = channels - h.shape[1]
     if missing <= 0:
         return h[:, :channels]

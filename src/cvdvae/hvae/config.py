@@ -1,10 +1,11 @@
 """The architecture description of a hierarchical VAE, and its block notation.
 
-A network is written as a comma-separated list of tokens, as for VD-VAE (Child 2021); R, S and N are
-integers and resolutions are counted after `patch_size`:
+A network is written as a comma-separated list of tokens, as for VD-VAE (Child 2021), but in strides
+instead of resolutions, so that one description serves images of any size. R, S and N are integers;
+the state at stride R has one position for every R×R pixels of the image:
 
 =========  ==========================================================================
-bottom-up  ``RxN``  N residual blocks at resolution R
+bottom-up  ``RxN``  N residual blocks at stride R
            ``RdN``  one residual block at R, then average pooling by N
 top-down   ``RxN``  N blocks at R, each with a latent group
            ``RmS``  one block with a latent group that first adds the state at S, upsampled to R
@@ -12,28 +13,31 @@ top-down   ``RxN``  N blocks at R, each with a latent group
            ``RuS``  one block without a latent that first adds the state at S, upsampled to R
 =========  ==========================================================================
 
-So ``"1x1,4u1,4r1,8u4,8r1"`` is a plain VAE with one latent group, and ``"1x1,4m1,4x2,8m4,8x4"`` is
-a very deep one with eight.
+So, for images of 8×8 pixels, ``"8x1,2u8,2r1,1u2,1r1"`` is a plain VAE with one latent group, and
+``"8x1,2m8,2x2,1m2,1x4"`` is a very deep one with eight.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from ..errors import ConfigError
 
 
 class BottomUpSpec(NamedTuple):
-    """One residual block at `resolution`, followed by average pooling by `down`."""
+    """One residual block at `stride`, followed by average pooling by `down`."""
 
-    resolution: int
+    stride: int
     down: int
 
 
 class TopDownSpec(NamedTuple):
     """One top-down block: where it works, what it first adds, whether it holds a latent group."""
 
-    resolution: int
+    stride: int
     source: int | None
     latent: bool
 
@@ -42,24 +46,24 @@ def parse_bottom_up(text: str) -> list[BottomUpSpec]:
     """Read a bottom-up block list.
 
     Example:
-        >>> parse_bottom_up("4x1,4d2,2x1")
-        [BottomUpSpec(resolution=4, down=1), BottomUpSpec(resolution=4, down=2), \
-BottomUpSpec(resolution=2, down=1)]
+        >>> parse_bottom_up("2x1,2d2,4x1")
+        [BottomUpSpec(stride=2, down=1), BottomUpSpec(stride=2, down=2), \
+BottomUpSpec(stride=4, down=1)]
     """
     blocks: list[BottomUpSpec] = []
-    for resolution, kind, number in _tokens(text, "xd"):
+    for stride, kind, number in _tokens(text, "xd"):
         if kind == "x":
-            blocks += [BottomUpSpec(resolution, 1)] * number
+            blocks += [BottomUpSpec(stride, 1)] * number
         else:
-            blocks.append(BottomUpSpec(resolution, number))
-    current = blocks[0].resolution
+            blocks.append(BottomUpSpec(stride, number))
+    current = blocks[0].stride
     for block in blocks:
-        if block.resolution != current or current % block.down:
+        if block.stride != current:
             raise ConfigError(
-                f"bottom-up blocks '{text}': a block at {block.resolution} "
-                f"cannot follow resolution {current}"
+                f"bottom-up blocks '{text}': a block at stride {block.stride} "
+                f"cannot follow stride {current}"
             )
-        current //= block.down
+        current *= block.down
     return blocks
 
 
@@ -67,23 +71,22 @@ def parse_top_down(text: str) -> list[TopDownSpec]:
     """Read a top-down block list.
 
     Example:
-        >>> parse_top_down("1x1,4u1")
-        [TopDownSpec(resolution=1, source=None, latent=True), \
-TopDownSpec(resolution=4, source=1, latent=False)]
+        >>> parse_top_down("4x1,1u4")
+        [TopDownSpec(stride=4, source=None, latent=True), \
+TopDownSpec(stride=1, source=4, latent=False)]
     """
     blocks: list[TopDownSpec] = []
     seen: set[int] = set()
-    for resolution, kind, number in _tokens(text, "xmru"):
+    for stride, kind, number in _tokens(text, "xmru"):
         if kind in "xr":
-            blocks += [TopDownSpec(resolution, None, kind == "x")] * number
+            blocks += [TopDownSpec(stride, None, kind == "x")] * number
         else:
-            if number not in seen or resolution % number or resolution <= number:
+            if number not in seen or number % stride or number <= stride:
                 raise ConfigError(
-                    f"top-down blocks '{text}': resolution {resolution} cannot take "
-                    f"its state from {number}"
+                    f"top-down blocks '{text}': stride {stride} cannot take its state from {number}"
                 )
-            blocks.append(TopDownSpec(resolution, number, kind == "m"))
-        seen.add(resolution)
+            blocks.append(TopDownSpec(stride, number, kind == "m"))
+        seen.add(stride)
     if not any(block.latent for block in blocks):
         raise ConfigError(f"top-down blocks '{text}' hold no latent group")
     return blocks
@@ -102,42 +105,70 @@ def _tokens(text: str, kinds: str) -> list[tuple[int, str, int]]:
     return tokens
 
 
+def strides_of_resolutions(text: str, image_size: int) -> str:
+    """Rewrite a block list of the published notation, which counts resolutions, in strides.
+
+    Example:
+        >>> strides_of_resolutions("1x1,4m1,4x2", image_size=8)
+        '8x1,2m8,2x2'
+    """
+
+    def stride(resolution: str) -> int:
+        if int(resolution) < 1 or image_size % int(resolution):
+            raise ConfigError(f"resolution {resolution} does not divide {image_size} in '{text}'")
+        return image_size // int(resolution)
+
+    tokens = []
+    for token in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)([xdmru])(\d+)\s*", token)
+        if match is None:
+            raise ConfigError(f"'{token}' in '{text}' is not a block")
+        last = stride(match[3]) if match[2] in "mu" else match[3]
+        tokens.append(f"{stride(match[1])}{match[2]}{last}")
+    return ",".join(tokens)
+
+
 @dataclass(frozen=True)
 class HVAEConfig:
     """Everything that rebuilds an `HVAE` but its weights.
 
     Attributes:
-        image_size: Side of the (square) images, in pixels.
-        encoder: Bottom-up blocks, see the module's notation.
-        decoder: Top-down blocks, see the module's notation.
+        image_size: Side of the (square) images that it is trained on, in pixels.
+        bottom_up: Bottom-up blocks, see the module's notation.
+        top_down: Top-down blocks, see the module's notation.
         width: Channels of the hidden state.
-        widths: Channels at single resolutions, where they differ from `width`.
+        widths: Channels at single strides, where they differ from `width`.
         bottleneck: Inner channels of a block, as a fraction of its width.
         z_channels: Channels of every latent group.
-        mixtures: Components of the discretized mixture of logistics.
-        bits: Bits per channel that the likelihood models, 1 to 8.
+        likelihood: ``mixture`` of discretized logistics, or a ``gaussian`` of fixed width.
+        mixtures: Components of the mixture.
+        bits: Bits per channel that the mixture models, 1 to 8.
         levels: Where the levels of fewer than 8 bits lie, see `DiscretizedLogisticMixture`.
+        pixel_std: Standard deviation of the Gaussian, in grey levels of 255: what of a pixel may
+            be left to chance, and so what the latents must carry.
         patch_size: Side of the square patches that are folded into channels (space to depth) before
             the first layer and unfolded after the last.
-        bias_max_resolution: The top-down states up to this resolution start from a learned bias,
-            the others from zero.
+        biases: Strides at which the top-down state starts from a learned bias, one value for every
+            position, and not from zero: they bind the model to `image_size`.
         activation: Nonlinearity of the blocks.
         input_mean: Mean that is subtracted from the network's input, in [0, 1].
         input_std: Standard deviation that the input is then divided by.
     """
 
     image_size: int
-    encoder: str
-    decoder: str
+    bottom_up: str
+    top_down: str
     width: int
     widths: dict[int, int] = field(default_factory=dict)
     bottleneck: float = 0.25
     z_channels: int = 16
+    likelihood: Literal["mixture", "gaussian"] = "mixture"
     mixtures: int = 10
     bits: int = 8
     levels: Literal["spread", "floored"] = "spread"
+    pixel_std: float = 2.5
     patch_size: int = 1
-    bias_max_resolution: int = 64
+    biases: tuple[int, ...] = ()
     activation: Literal["gelu", "silu"] = "gelu"
     input_mean: float = 0.5
     input_std: float = 0.25
@@ -148,47 +179,96 @@ class HVAEConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 1 <= self.bits <= 8:
             raise ConfigError(f"bits must be 1 to 8, not {self.bits}")
-        if self.input_std <= 0 or self.bottleneck <= 0:
-            raise ConfigError("input_std and bottleneck must be positive")
-        if self.image_size % self.patch_size:
+        for name in ("input_std", "bottleneck", "pixel_std"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        if not math.isfinite(self.input_mean):
+            raise ConfigError(f"input_mean must be a number, not {self.input_mean}")
+        bottom_up, top_down = parse_bottom_up(self.bottom_up), parse_top_down(self.top_down)
+        if bottom_up[0].stride != self.patch_size or top_down[-1].stride != self.patch_size:
             raise ConfigError(
-                f"patch_size {self.patch_size} does not divide image_size {self.image_size}"
+                f"the bottom-up pass must start and the top-down pass end at stride "
+                f"{self.patch_size} (patch_size)"
             )
-        bottom_up, top_down = parse_bottom_up(self.encoder), parse_top_down(self.decoder)
-        top = self.image_size // self.patch_size
-        if bottom_up[0].resolution != top or top_down[-1].resolution != top:
-            raise ConfigError(
-                f"the encoder must start and the decoder end at resolution {top} "
-                f"(image_size / patch_size)"
-            )
+        odd = [s for s in sorted({b.stride for b in top_down}) if self.image_size % s]
+        if odd:
+            raise ConfigError(f"stride {odd[0]} does not divide image_size {self.image_size}")
         for block in top_down:
-            if self.inner_width_at(block.resolution) < 1:
+            if self.inner_width_at(block.stride) < 1:
+                raise ConfigError(f"the bottleneck leaves no channel at stride {block.stride}")
+            if block.source and self.width_at(block.source) < self.width_at(block.stride):
                 raise ConfigError(
-                    f"the bottleneck leaves no channel at resolution {block.resolution}"
+                    f"stride {block.stride} is wider than {block.source}, whose state it takes"
                 )
-            if block.source and self.width_at(block.source) < self.width_at(block.resolution):
-                raise ConfigError(
-                    f"resolution {block.resolution} is wider than {block.source}, "
-                    f"whose state it takes"
-                )
-        missing = {b.resolution for b in top_down if b.latent} - encoder_resolutions(bottom_up)
+        missing = {b.stride for b in top_down if b.latent} - bottom_up_strides(bottom_up)
         if missing:
-            raise ConfigError(f"latent groups at {sorted(missing)}, where the encoder has no block")
+            raise ConfigError(
+                f"latent groups at strides {sorted(missing)}, where the bottom-up pass has no block"
+            )
+        if set(self.biases) - {b.stride for b in top_down}:
+            raise ConfigError(f"biases at strides {list(self.biases)}, not all of which occur")
 
-    def width_at(self, resolution: int) -> int:
-        """Channels of the hidden state at `resolution`."""
-        return self.widths.get(resolution, self.width)
+    @classmethod
+    def of_resolutions(
+        cls,
+        image_size: int,
+        encoder: str,
+        decoder: str,
+        widths: Mapping[int, int] = MappingProxyType({}),
+        bias_max_resolution: int = 64,
+        **rest: Any,
+    ) -> "HVAEConfig":
+        """From the published notation, which counts resolutions after `patch_size`.
 
-    def inner_width_at(self, resolution: int) -> int:
-        """Inner channels of the blocks at `resolution`."""
-        return int(self.width_at(resolution) * self.bottleneck)
+        Args:
+            image_size: As the attribute.
+            encoder: Bottom-up blocks.
+            decoder: Top-down blocks.
+            widths: Channels at single resolutions.
+            bias_max_resolution: States up to this resolution start from a learned bias.
+            **rest: The other attributes.
+        """
+        top_down = strides_of_resolutions(decoder, image_size)
+        strides = {block.stride for block in parse_top_down(top_down)}
+        return cls(
+            image_size=image_size,
+            bottom_up=strides_of_resolutions(encoder, image_size),
+            top_down=top_down,
+            widths={image_size // r: w for r, w in widths.items()},
+            biases=tuple(sorted(s for s in strides if image_size // s <= bias_max_resolution)),
+            **rest,
+        )
+
+    def width_at(self, stride: int) -> int:
+        """Channels of the hidden state at `stride`."""
+        return self.widths.get(stride, self.width)
+
+    def inner_width_at(self, stride: int) -> int:
+        """Inner channels of the blocks at `stride`."""
+        return int(self.width_at(stride) * self.bottleneck)
+
+    @property
+    def group_strides(self) -> list[int]:
+        """Stride of every latent group z_0 … z_{L-1}, in order."""
+        return [block.stride for block in parse_top_down(self.top_down) if block.latent]
 
     @property
     def group_resolutions(self) -> list[int]:
-        """Resolution of every latent group z_0 … z_{L-1}, in order."""
-        return [block.resolution for block in parse_top_down(self.decoder) if block.latent]
+        """Side of every latent group of a training image, in order."""
+        return [self.image_size // stride for stride in self.group_strides]
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images may have any size that `multiple` divides: no learned biases."""
+        return not self.biases
+
+    @property
+    def multiple(self) -> int:
+        """What both sides of an image must be multiples of: the coarsest stride."""
+        strides = {block.stride for block in parse_top_down(self.top_down)}
+        return math.lcm(*strides, *bottom_up_strides(parse_bottom_up(self.bottom_up)))
 
 
-def encoder_resolutions(blocks: list[BottomUpSpec]) -> set[int]:
-    """Resolutions at which a bottom-up pass leaves an activation."""
-    return {b.resolution for b in blocks} | {b.resolution // b.down for b in blocks}
+def bottom_up_strides(blocks: list[BottomUpSpec]) -> set[int]:
+    """Strides at which a bottom-up pass leaves an activation."""
+    return {b.stride for b in blocks} | {b.stride * b.down for b in blocks}

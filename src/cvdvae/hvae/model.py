@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..gaussian import DiagonalGaussian, GlobalNoise, Noise
 from .bottom_up import BottomUp
-from .config import HVAEConfig, encoder_resolutions, parse_bottom_up, parse_top_down
-from .gaussian import DiagonalGaussian, GlobalNoise, Noise
-from .likelihood import DiscretizedLogisticMixture
+from .config import HVAEConfig, bottom_up_strides, parse_bottom_up, parse_top_down
+from .likelihood import likelihood_of
 from .top_down import TopDown
 
 
@@ -75,8 +75,9 @@ class Inferred(NamedTuple):
 class HVAE(nn.Module):
     """A hierarchical VAE of the very deep kind.
 
-    Images are float in [0, 1], ``(N, 3, image_size, image_size)``. Latents are a list of tensors
-    z_0 … z_{L-1}, each ``(N, z_channels, r_l, r_l)``.
+    Images are float in [0, 1], ``(N, 3, H, W)``: of the size of the training images or, for a model
+    without learned biases, of any size that the coarsest stride divides. Latents are a list of
+    tensors z_0 … z_{L-1}, each ``(N, z_channels, H/s_l, W/s_l)`` at the stride s_l of its group.
 
     Args:
         config: The architecture.
@@ -85,58 +86,75 @@ class HVAE(nn.Module):
     def __init__(self, config: HVAEConfig) -> None:
         super().__init__()
         self.config = config
-        specs = parse_bottom_up(config.encoder)
+        specs = parse_bottom_up(config.bottom_up)
         self.bottom_up = BottomUp(
             specs,
-            {r: config.width_at(r) for r in encoder_resolutions(specs)},
+            {s: config.width_at(s) for s in bottom_up_strides(specs)},
             3 * config.patch_size**2,
             config.bottleneck,
             config.activation,
+            config.image_size,
         )
         self.top_down = TopDown(config)
-        top_width = config.width_at(config.image_size // config.patch_size)
+        self.likelihood = likelihood_of(config)
+        top_width = config.width_at(config.patch_size)
         self.gain = nn.Parameter(torch.ones(1, top_width, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, top_width, 1, 1))
-        self.out_conv = nn.Conv2d(top_width, 10 * config.mixtures * config.patch_size**2, 1)
+        self.out_conv = nn.Conv2d(top_width, self.likelihood.channels * config.patch_size**2, 1)
         nn.init.zeros_(self.out_conv.bias)  # type: ignore[arg-type]
-        self.likelihood = DiscretizedLogisticMixture(config.bits, config.levels)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def groups(self) -> int:
         """Number of latent groups L."""
-        return len(self.config.group_resolutions)
+        return len(self.config.group_strides)
 
     @property
-    def largest_state(self) -> int:
-        """Numbers in the largest top-down state of one image."""
-        specs = parse_top_down(self.config.decoder)
-        return max(self.config.width_at(s.resolution) * s.resolution**2 for s in specs)
+    def largest_state(self) -> float:
+        """Numbers in the largest top-down state, for every pixel of an image."""
+        strides = {s.stride for s in parse_top_down(self.config.top_down)}
+        return max(self.config.width_at(s) / s**2 for s in strides)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a size of images that this model cannot take.
+
+        Raises:
+            InputError: Not a multiple of the coarsest stride, or a model that is bound to its size.
+        """
+        side, multiple = self.config.image_size, self.config.multiple
+        if not self.config.any_size and (height, width) != (side, side):
+            raise InputError(
+                f"this model is bound to images of {side}×{side} pixels by its learned biases, "
+                f"and cannot take {width}×{height}"
+            )
+        if min(height, width) < multiple or height % multiple or width % multiple:
+            raise InputError(
+                f"both sides of an image must be multiples of {multiple}, not {width}×{height}"
+            )
 
     def check_images(self, x: Tensor) -> None:
-        """Refuse what is not a batch of images of this model's size with values in [0, 1].
+        """Refuse what is not a batch of images of a size for this model with values in [0, 1].
 
         Raises:
             InputError: Wrong shape or dtype, a NaN, or a value outside [0, 1].
         """
-        size = self.config.image_size
-        if not torch.is_floating_point(x) or tuple(x.shape[1:]) != (3, size, size):
+        if not torch.is_floating_point(x) or x.ndim != 4 or x.shape[1] != 3:
             raise InputError(
-                f"expected float images of shape (N, 3, {size}, {size}), "
-                f"not {x.dtype} {tuple(x.shape)}"
+                f"expected float images of shape (N, 3, H, W), not {x.dtype} {tuple(x.shape)}"
             )
+        self.check_size(x.shape[2], x.shape[3])
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise InputError("image values must be in [0, 1], without NaN")
 
     def activations(self, x: Tensor) -> dict[int, Tensor]:
-        """Bottom-up activations of the images, by resolution."""
+        """Bottom-up activations of the images, by stride."""
         h = ((x - self.config.input_mean) / self.config.input_std).to(self.gain.dtype)
         h = F.pixel_unshuffle(h, self.config.patch_size)
         out: dict[int, Tensor] = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
         return out
 
     def parameters_of_x(self, h: Tensor) -> Tensor:
-        """Parameters of p(x|z) from the last top-down state: ``(N, 10 · mixtures, H, W)``.
+        """Parameters of p(x|z) from the last top-down state: ``(N, channels, H, W)``.
 
         ``W (gain · h + bias) + b``, with the gain and the bias folded into the convolution.
         """
@@ -154,7 +172,7 @@ class HVAE(nn.Module):
         """Draw z ~ q(z|x) group by group.
 
         Args:
-            x: Images in [0, 1], ``(N, 3, image_size, image_size)``.
+            x: Images in [0, 1], ``(N, 3, H, W)``.
             noise: Source of the draws; PyTorch's global generator by default.
             temperature: Factor on the posterior's standard deviations; 0 takes its means.
             groups: Only the first groups; all by default.
@@ -172,14 +190,14 @@ class HVAE(nn.Module):
             visited.append(Inferred(prior(), posterior, z))
             return z
 
-        return self.top_down(pick, len(x), groups), visited
+        return self.top_down(pick, len(x), groups, (x.shape[2], x.shape[3])), visited
 
     def posterior_of(
         self, group: int, h: Tensor, activations: dict[int, Tensor]
     ) -> DiagonalGaussian:
         """``q(z_l | z_<l, x)`` of group l, from the state and the `activations` of x."""
         block = self.top_down.latent_blocks[group]
-        return block.posterior_of(h, activations[block.spec.resolution])
+        return block.posterior_of(h, activations[block.spec.stride])
 
     def elbo(self, x: Tensor, noise: Noise | None = None) -> ELBO:
         """The evidence lower bound of images in [0, 1] with one draw z ~ q(z|x)."""
@@ -210,6 +228,7 @@ class HVAE(nn.Module):
         batch: int | None = None,
         temperature: float | Sequence[float] = 1.0,
         noise: Noise | None = None,
+        size: tuple[int, int] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Draw from ``p(z_≥k | z_<k)`` and return the parameters of p(x|z), with all the latents.
 
@@ -218,18 +237,26 @@ class HVAE(nn.Module):
             batch: Number of images; that of the latents where some are given.
             temperature: Factor on the prior's standard deviations, for all groups or per group.
             noise: Source of the draws; PyTorch's global generator by default.
+            size: Height and width of the images, where no latents are given; by default that of
+                the training images.
 
         Returns:
-            Parameters ``(N, 10 · mixtures, H, W)`` for `likelihood`, and the L latents.
+            Parameters ``(N, channels, H, W)`` for `likelihood`, and the L latents.
 
         Raises:
-            InputError: A negative temperature, or a number of them that is not L.
+            InputError: A negative temperature, a number of them that is not L, or a size that the
+                model cannot take.
         """
         noise = noise or GlobalNoise()
         temperatures = self._temperatures(temperature)
         n = len(latents[0]) if latents else batch
         if n is None or n < 1:
             raise InputError("say how many images to draw: at least one")
+        if latents:
+            stride = self.config.group_strides[0]
+            size = (latents[0].shape[2] * stride, latents[0].shape[3] * stride)
+        size = size or (self.config.image_size, self.config.image_size)
+        self.check_size(*size)
         drawn: list[Tensor] = []
 
         def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
@@ -237,7 +264,7 @@ class HVAE(nn.Module):
             drawn.append(latents[group] if given else prior().sample(noise, temperatures[group]))
             return drawn[-1]
 
-        return self.parameters_of_x(self.top_down(pick, n)), drawn
+        return self.parameters_of_x(self.top_down(pick, n, size=size)), drawn
 
     @torch.no_grad()
     def sample(
@@ -247,6 +274,7 @@ class HVAE(nn.Module):
         temperature: float | Sequence[float] = 1.0,
         noise: Noise | None = None,
         mean: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> Tensor:
         """Draw images from the prior, or from ``p(x | z_<k)`` for given first groups.
 
@@ -256,12 +284,13 @@ class HVAE(nn.Module):
             temperature: As for `decode`.
             noise: Source of the draws.
             mean: Return the mean of p(x|z) instead of a draw from it.
+            size: As for `decode`.
 
         Returns:
-            Images in [0, 1], ``(N, 3, image_size, image_size)``.
+            Images in [0, 1], ``(N, 3, H, W)``.
         """
         noise = noise or GlobalNoise()
-        parameters, _ = self.decode(latents, batch, temperature, noise)
+        parameters, _ = self.decode(latents, batch, temperature, noise, size)
         if mean:
             return self.likelihood.mean(parameters)
         return self.likelihood.sample(parameters, noise)

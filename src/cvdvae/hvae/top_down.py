@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..gaussian import DiagonalGaussian
 from .config import HVAEConfig, TopDownSpec, parse_top_down
-from .gaussian import DiagonalGaussian
 from .layers import Block, add_pointwise
 
 Picker = Callable[[int, Tensor, Callable[[], DiagonalGaussian]], Tensor]
@@ -32,8 +32,9 @@ class TopDownBlock(nn.Module):
     def __init__(self, config: HVAEConfig, spec: TopDownSpec, n_blocks: int) -> None:
         super().__init__()
         self.spec = spec
-        self.width, self.z_channels = config.width_at(spec.resolution), config.z_channels
-        inner, rest = config.inner_width_at(spec.resolution), (spec.resolution, config.activation)
+        self.width, self.z_channels = config.width_at(spec.stride), config.z_channels
+        inner = config.inner_width_at(spec.stride)
+        rest = (config.image_size // spec.stride, config.activation)
         scale = math.sqrt(1 / n_blocks)
         if spec.latent:
             self.posterior = Block(2 * self.width, inner, 2 * self.z_channels, *rest)
@@ -46,7 +47,7 @@ class TopDownBlock(nn.Module):
         self.resnet = Block(self.width, inner, self.width, *rest, last_scale=scale)
 
     def posterior_of(self, h: Tensor, activation: Tensor) -> DiagonalGaussian:
-        """``q(z_l | z_<l, x)`` from the state and the bottom-up activation at this resolution."""
+        """``q(z_l | z_<l, x)`` from the state and the bottom-up activation at this stride."""
         return DiagonalGaussian.from_channels(self.posterior(h, activation))
 
     def prior_of(self, inner: Tensor) -> DiagonalGaussian:
@@ -66,19 +67,17 @@ class TopDownBlock(nn.Module):
 
 
 class TopDown(nn.Module):
-    """All top-down blocks, from the coarsest resolution to the finest."""
+    """All top-down blocks, from the coarsest stride to the finest."""
 
     def __init__(self, config: HVAEConfig) -> None:
         super().__init__()
         self.config = config
-        specs = parse_top_down(config.decoder)
+        specs = parse_top_down(config.top_down)
         self.blocks = nn.ModuleList(TopDownBlock(config, s, len(specs)) for s in specs)
+        # A bias has a value for every position of a training image, and is named by its side.
+        sides = sorted((config.image_size // s, s) for s in config.biases)
         self.biases = nn.ParameterDict(
-            {
-                str(r): nn.Parameter(torch.zeros(1, config.width_at(r), r, r))
-                for r in sorted({s.resolution for s in specs})
-                if r <= config.bias_max_resolution
-            }
+            {str(r): nn.Parameter(torch.zeros(1, config.width_at(s), r, r)) for r, s in sides}
         )
 
     @property
@@ -86,23 +85,32 @@ class TopDown(nn.Module):
         """The blocks that hold z_0 … z_{L-1}."""
         return [b for b in self.blocks if isinstance(b, TopDownBlock) and b.spec.latent]
 
-    def forward(self, pick: Picker, batch: int, groups: int | None = None) -> Tensor:
+    def forward(
+        self,
+        pick: Picker,
+        batch: int,
+        groups: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
         """Run the blocks, taking every z_l from `pick`.
 
         Args:
-            pick: Gives z_l, ``(batch, z_channels, r, r)``.
+            pick: Gives z_l, ``(batch, z_channels, H/r, W/r)`` at stride r.
             batch: Number of images N.
             groups: Stop after this many latent groups; all by default.
+            size: Height and width of the images, multiples of the coarsest stride; by default the
+                size of the training images, which is the only one for a model with biases.
 
         Returns:
-            The last state, ``(N, width, r, r)``; unfinished where `groups` ends the pass.
+            The last state, ``(N, width, H/r, W/r)``; unfinished where `groups` ends the pass.
         """
+        size = size or (self.config.image_size, self.config.image_size)
         states: dict[int, Tensor] = {}
         h: Tensor = torch.empty(0)
         group = 0
         for block in self.blocks:
             assert isinstance(block, TopDownBlock)
-            h = self._state(states, block, batch)
+            h = self._state(states, block, batch, size)
             if block.spec.latent:
                 inner = block.prior.inner(h)
                 z = pick(group, h, partial(block.prior_of, inner))
@@ -111,23 +119,27 @@ class TopDown(nn.Module):
                     break
                 h = block.add_latent(h, inner, z)
             h = block.resnet.residual(h)
-            states[block.spec.resolution] = h
+            states[block.spec.stride] = h
         return h
 
-    def _state(self, states: dict[int, Tensor], block: TopDownBlock, batch: int) -> Tensor:
+    def _state(
+        self, states: dict[int, Tensor], block: TopDownBlock, batch: int, size: tuple[int, int]
+    ) -> Tensor:
         """The state that a block begins with."""
-        r, source = block.spec.resolution, block.spec.source
+        stride, source = block.spec.stride, block.spec.source
         coarse = None
         if source is not None:
-            coarse = F.interpolate(states[source][:, : block.width], scale_factor=r // source)
-        if r in states:
-            return states[r] if coarse is None else states[r] + coarse
-        if str(r) in self.biases:
-            start: Tensor = self.biases[str(r)].expand(batch, -1, -1, -1)
+            coarse = F.interpolate(states[source][:, : block.width], scale_factor=source // stride)
+        if stride in states:
+            return states[stride] if coarse is None else states[stride] + coarse
+        if stride in self.config.biases:
+            bias = self.biases[str(self.config.image_size // stride)]
+            start: Tensor = bias.expand(batch, -1, -1, -1)
         elif coarse is not None:
             return coarse
         else:
-            start = next(self.parameters()).new_zeros(1, 1, 1, 1).expand(batch, block.width, r, r)
+            shape = (batch, block.width, size[0] // stride, size[1] // stride)
+            start = next(self.parameters()).new_zeros(1, 1, 1, 1).expand(shape)
         # A state is written to, so it must not be the bias itself.
         start = start.clone(memory_format=torch.channels_last)
         return start if coarse is None else start + coarse

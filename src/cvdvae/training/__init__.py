@@ -1,10 +1,15 @@
 """Training with Lightning: `pip install cvdvae[train]`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-from ..configs import load_yaml
-from ..data.folder import DataConfig
+from ..checkpoints.folder import find, read_record
+from ..checkpoints.legacy import upgrade_encoder, upgrade_prior
+from ..checkpoints.records import PriorRecord
+from ..configs import from_dict, read_yaml
+from ..errors import ConfigError
 from .config import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 
 __all__ = [
@@ -17,14 +22,15 @@ __all__ = [
     "train_prior",
 ]
 
+S = TypeVar("S", PriorTraining, EncoderTraining, FlowTraining)
+
 
 def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
     """Train a prior as a YAML file says, resuming `out` if it holds a checkpoint."""
     from .prior import PriorModule
     from .run import TrainingData, fit
 
-    settings = load_yaml(PriorTraining, config)
-    settings = replace(settings, data=_from_folder(settings.data, data))
+    settings = _settings(PriorTraining, config, data, upgrade=upgrade_prior)
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)
     fit(PriorModule(settings, out), images)
 
@@ -36,12 +42,20 @@ def train_encoder(
     from .encoder import EncoderModule
     from .run import TrainingData, fit
 
-    settings = load_yaml(EncoderTraining, config)
-    settings = replace(settings, data=_from_folder(settings.data, data))
-    if prior is not None:
-        settings = replace(settings, prior=prior)
+    plain = read_yaml(config)
+    name = prior or (plain.get("prior") if isinstance(plain, dict) else None)
+
+    def upgrade(model: Any) -> Any:
+        if not isinstance(name, str) or not isinstance(model, dict) or "lr_size" not in model:
+            return model
+        record = read_record(find(name))
+        if not isinstance(record, PriorRecord):
+            raise ConfigError(f"'{name}' is not a prior but a {record.kind}")
+        return upgrade_encoder(model, record.model.image_size)
+
+    settings = _settings(EncoderTraining, config, data, prior=prior, upgrade=upgrade)
     module = EncoderModule(settings, out)
-    fit(module, TrainingData(settings.data, settings.optim, module.prior.config.image_size))
+    fit(module, TrainingData(settings.data, settings.optim, module.image_size))
 
 
 def train_flow(config: Path, out: Path, data: Path | None = None) -> None:
@@ -49,11 +63,25 @@ def train_flow(config: Path, out: Path, data: Path | None = None) -> None:
     from .flow import FlowModule
     from .run import TrainingData, fit
 
-    settings = load_yaml(FlowTraining, config)
-    settings = replace(settings, data=_from_folder(settings.data, data))
+    settings = _settings(FlowTraining, config, data)
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)
     fit(FlowModule(settings, out), images)
 
 
-def _from_folder(data: DataConfig, folder: Path | None) -> DataConfig:
-    return data if folder is None else replace(data, folder=str(folder))
+def _settings(
+    kind: type[S],
+    config: Path,
+    folder: Path | None,
+    prior: str | None = None,
+    upgrade: Callable[[Any], Any] = lambda model: model,
+) -> S:
+    """The settings of a file, with what the command line says in place of what it says."""
+    plain = read_yaml(config)
+    if isinstance(plain, dict) and "model" in plain:
+        plain = {**plain, "model": upgrade(plain["model"])}
+    if isinstance(plain, dict) and prior is not None:
+        plain = {**plain, "prior": prior}
+    settings = from_dict(kind, plain, str(config))
+    if folder is None:
+        return settings
+    return replace(settings, data=replace(settings.data, folder=str(folder)))

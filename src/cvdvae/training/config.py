@@ -6,7 +6,7 @@ from ..data.folder import DataConfig
 from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
-from ..lr_encoder import LREncoderConfig
+from ..hvae.lr_encoder import LREncoderConfig
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ class EncoderTraining:
         prior: The frozen prior: a bundled name, a folder, or a Hub id.
         data: The high-resolution images; they are shrunk on the fly.
         optim: The optimization.
+        image_size: Side of the images that it is trained on, for a prior that takes any size; 0
+            takes that of the prior.
         start_from: An LR encoder whose weights are the starting point; empty for fresh ones.
         half_precision: Store the exported weights in 16 bits.
     """
@@ -136,5 +138,6 @@ class EncoderTraining:
     prior: str
     data: DataConfig
     optim: OptimConfig
+    image_size: int = 0
     start_from: str = ""
     half_precision: bool = False

@@ -9,18 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..degradation import BicubicDownscaling, shrink_to_8_bits, upscale_bicubic
-from ..errors import WeightsError
-from ..files import write_atomically
-from ..hvae import HVAE, bits_per_dim
-from ..images import save_tiles
-from ..lr_encoder import LREncoder, lr_encoder_kl
-from ..sampling import Sampling
-from ..store import (
+from ..checkpoints.folder import (
     CONFIG,
     PRIOR_SUBFOLDER,
     WEIGHTS,
-    SuperResolutionRecord,
     bundled_names,
     digest,
     find,
@@ -28,7 +20,16 @@ from ..store import (
     load_weights,
     save_model,
 )
-from ..superres import HVAEResolver
+from ..checkpoints.records import SuperResolutionRecord
+from ..degradations.base import shrink_to_8_bits
+from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..errors import ConfigError, WeightsError
+from ..files import write_atomically
+from ..hvae import HVAE, bits_per_dim
+from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
+from ..imaging.io import save_tiles
+from ..restoration.hvae import HVAEResolver
+from ..restoration.settings import Sampling
 from .config import EncoderTraining
 from .module import Training
 
@@ -53,14 +54,22 @@ class EncoderModule(Training):
         self.prior: HVAE = prior
         self.source, self.prior_digest = source, digest(source)
         self.kl = self.compiled(lr_encoder_kl)
-        size = prior.config.image_size
-        lr_size = config.model.lr_size
-        self.degradation = BicubicDownscaling((size, size), (lr_size, lr_size))
+        size = self.image_size = config.image_size or prior.config.image_size
+        prior.check_size(size, size)
+        odd = [scale for scale in config.model.scales if size % scale]
+        if odd:
+            raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
+        self.degradations = {
+            scale: BicubicDownscaling((size, size), (size // scale, size // scale))
+            for scale in config.model.scales
+        }
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
-        """The loss on a batch in [0, 1]."""
-        y = shrink_to_8_bits(x, self.degradation)
-        kl = self.kl(self.prior, self.trained, x, y, self.training_noise())
+        """The loss on a batch in [0, 1], each at one of the scales in turn."""
+        scales = self.config.model.scales
+        scale = scales[self.global_step % len(scales)]
+        y = shrink_to_8_bits(x, self.degradations[scale])
+        kl = self.kl(self.prior, self.trained, x, y, self.training_noise(), scale)
         loss = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("kl_bits_per_dim", loss, prog_bar=True, sync_dist=True)
         return loss
@@ -69,23 +78,27 @@ class EncoderModule(Training):
         """The loss of the averaged weights, with the same noise at every validation."""
         encoder = self.best
         assert isinstance(encoder, LREncoder)
-        y = shrink_to_8_bits(x, self.degradation)
-        kl = lr_encoder_kl(self.prior, encoder, x, y, self.validation_noise(x, batch_idx))
-        bits = bits_per_dim(kl.sum(1).mean(), x[0].numel())
-        self.log("validation_kl_bits_per_dim", bits, prog_bar=True, sync_dist=True)
-        if batch_idx == 0 and self.global_rank == 0:
-            self._picture(x[:8], y[:8])
+        every = []
+        for scale, degradation in self.degradations.items():
+            y, noise = shrink_to_8_bits(x, degradation), self.validation_noise(x, batch_idx)
+            kl = lr_encoder_kl(self.prior, encoder, x, y, noise, scale)
+            every.append(bits_per_dim(kl.sum(1).mean(), x[0].numel()))
+            self.log(f"validation_kl_at_x{scale}", every[-1], sync_dist=True)
+            if batch_idx == 0 and self.global_rank == 0:
+                self._picture(x[:8], y[:8], scale)
+        mean = torch.stack(every).mean()
+        self.log("validation_kl_bits_per_dim", mean, prog_bar=True, sync_dist=True)
 
-    def _picture(self, x: Tensor, y: Tensor) -> None:
+    def _picture(self, x: Tensor, y: Tensor, scale: int) -> None:
         """Low-resolution images, bicubic, four samples of each, and the truth."""
         assert isinstance(self.best, LREncoder)
-        model = HVAEResolver(self.prior, self.best, "in training")
+        model = HVAEResolver(self.prior, self.best, "in training", scale)
         four = Sampling(samples=4)
-        samples = torch.stack([torch.cat(list(model.draw(one, four))) for one in y], dim=1)
+        samples = torch.stack([model.run(one, four).samples for one in y], dim=1)
         size = (x.shape[2], x.shape[3])
         lr = torch.nn.functional.interpolate(y, size).cpu()
         rows = [lr, upscale_bicubic(y, size).cpu(), *samples, x.cpu()]
-        path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
+        path = self.folder / "samples" / f"step_{self.global_step:07d}_x{scale}.png"
         save_tiles(path, torch.cat(rows), columns=len(x))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..degradation import BicubicDownscaling, shrink_to_8_bits, upscale_bicubic
+from ..checkpoints.folder import find, load_weights, save_model
+from ..checkpoints.records import FlowRecord
+from ..degradations.base import shrink_to_8_bits
+from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..gaussian import SeededNoise
 from ..hcflow import HCFlow
-from ..hvae import SeededNoise
-from ..images import save_tiles
-from ..store import FlowRecord, find, load_weights, save_model
+from ..imaging.io import save_tiles
 from .config import FlowTraining
 from .module import Training
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import ConfigError
-from ..hvae import GlobalNoise, SeededNoise
+from ..gaussian import GlobalNoise, SeededNoise
 from .config import OptimConfig
 
 F = TypeVar("F", bound=Callable[..., Any])

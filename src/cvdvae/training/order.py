@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+from ..data.images import Key
 
-class StepBatches(Sampler[list[int]]):
+
+class StepBatches(Sampler[list[Key]]):
     """Endless batches of keys for `Images`; the batch of a step depends on the seed only.
 
     Every epoch is a permutation of its own; images do not repeat within one.
@@ -14,7 +16,7 @@ class StepBatches(Sampler[list[int]]):
     Args:
         n_images: Number of training images.
         batch_size: Images in a batch, over all processes.
-        seed: Seed of the order and of the mirroring.
+        seed: Seed of the order, the mirroring and the draws.
         first_step: The step to begin at.
         flip: Mirror half of the images.
         rank: This process's share: rows ``rank, rank + world_size, …`` of every batch.
@@ -40,23 +42,22 @@ class StepBatches(Sampler[list[int]]):
         self.n_images, self.batch_size, self.seed = n_images, batch_size, seed
         self.first_step, self.flip, self.rank, self.world_size = first_step, flip, rank, world_size
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         position = self.first_step * self.batch_size
-        epoch, keys = -1, np.empty(0, np.int64)
+        epoch, keys = -1, list[Key]()
         while True:
             batch = []
             for place in range(position, position + self.batch_size):
                 if place // self.n_images != epoch:
                     epoch = place // self.n_images
                     keys = self._epoch(epoch)
-                batch.append(int(keys[place % self.n_images]))
+                batch.append(keys[place % self.n_images])
             position += self.batch_size
             yield batch[self.rank :: self.world_size]
 
-    def _epoch(self, epoch: int) -> np.ndarray:
+    def _epoch(self, epoch: int) -> list[Key]:
         rng = np.random.default_rng([self.seed, epoch])
-        keys = rng.permutation(self.n_images)
-        if self.flip:
-            mirrored = rng.random(self.n_images) < 0.5
-            keys = np.where(mirrored, ~keys, keys)
-        return keys
+        rows = rng.permutation(self.n_images)
+        mirrored = (rng.random(self.n_images) < 0.5) & self.flip
+        draws = rng.integers(2**62, size=self.n_images)
+        return [Key(*key) for key in zip(rows.tolist(), mirrored.tolist(), draws.tolist(), strict=True)]

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..hvae import HVAE, SeededNoise
-from ..images import save_tiles
-from ..store import PriorRecord, find, load_weights, save_model
+from ..checkpoints.folder import find, load_weights, save_model
+from ..checkpoints.records import PriorRecord
+from ..gaussian import SeededNoise
+from ..hvae import HVAE
+from ..imaging.io import save_tiles
 from .config import PriorTraining
 from .module import Training
 
@@ -41,7 +43,14 @@ class PriorModule(Training):
         assert isinstance(self.best, HVAE)
         elbo = self.best.elbo(x, self.validation_noise(x, batch_idx))
         self.log("validation_bits_per_dim", elbo.bits_per_dim.mean(), prog_bar=True, sync_dist=True)
-        self.log("validation_kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean(), sync_dist=True)
+        kl = elbo.kl_bits_per_dim.mean(0)
+        self.log("validation_kl_bits_per_dim", kl.sum(), sync_dist=True)
+        strides = torch.tensor(self.config.model.group_strides)
+        for stride in sorted(set(strides.tolist())):
+            self.log(f"kl_at_stride_{stride}", kl[(strides == stride).to(kl.device)].sum())
+        error = (self.best.reconstruct(x, self.validation_noise(x, batch_idx)) - x) ** 2
+        decibels = -10 * torch.log10(error.flatten(1).mean(1))
+        self.log("reconstruction_psnr", decibels.mean(), prog_bar=True, sync_dist=True)
         if batch_idx == 0 and self.global_rank == 0:
             self._picture(x[:8])
 

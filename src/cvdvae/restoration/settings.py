@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
-from .errors import InputError
-from .steps import MAX_REGIONS, MAX_STEPS, Blend, Step, Vary, samples_of
+from ..errors import InputError
+from .edits import MAX_REGIONS, MAX_STEPS, Blend, Step, Vary, samples_of
 
 
 @dataclass(frozen=True)

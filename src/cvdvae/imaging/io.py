@@ -1,5 +1,7 @@
 """Images between files, tensors and pictures to look at."""
 
+import base64
+import io
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +11,10 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .errors import InputError
-from .files import write_atomically
+from ..errors import InputError
+from ..files import write_atomically
 
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
@@ -27,6 +30,20 @@ class Photo(NamedTuple):
 
     image: Image.Image
     notes: list[str]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder in the order of their names.
+
+    Raises:
+        InputError: The folder does not exist or holds no image.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
+    return paths
 
 
 def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -113,6 +130,13 @@ def to_pil(x: Tensor) -> Image.Image:
     """One image ``(3, H, W)``, float in [0, 1] or uint8, as a Pillow image."""
     eight_bit = x if x.dtype == torch.uint8 else to_bytes(x)
     return Image.fromarray(eight_bit.permute(1, 2, 0).contiguous().numpy())
+
+
+def png_in_base64(image: Image.Image) -> str:
+    """An image as the text of a PNG file in base64."""
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def save_png(path: Path, image: Image.Image) -> None:

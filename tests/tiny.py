@@ -5,15 +5,16 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from .hcflow import HCFlow, HCFlowConfig
-from .hcflow.flow import Level
-from .hvae import HVAE, HVAEConfig
-from .lr_encoder import LREncoder, LREncoderConfig
-from .superres import FlowResolver, HVAEResolver
+from cvdvae.hcflow import HCFlow, HCFlowConfig
+from cvdvae.hcflow.flow import Level
+from cvdvae.hvae import HVAE, HVAEConfig
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.restoration.flow import FlowResolver
+from cvdvae.restoration.hvae import HVAEResolver
 
 M = TypeVar("M", bound=nn.Module)
 
-PRIOR = HVAEConfig(
+PRIOR = HVAEConfig.of_resolutions(
     image_size=16,
     patch_size=2,
     bits=5,
@@ -26,7 +27,7 @@ PRIOR = HVAEConfig(
     activation="silu",
     bias_max_resolution=4,
 )
-ENCODER = LREncoderConfig(lr_size=4, encoder="4x1,4d4,1x1", width=8)
+ENCODER = LREncoderConfig.of_resolutions(16, 4, "4x1,4d4,1x1", width=8)
 FLOW = HCFlowConfig(
     image_size=16,
     scale=4,

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .degradation import Degradation
+from .base import Degradation
 
 STIFFNESS = 1e-6
 """ε relative to the mean eigenvalue of ``H Hᵀ``."""

@@ -18,7 +18,7 @@ gain of every repair with its gain on proper images:
 - Proper images lose much by being turned or shifted. One that does not care is no face, or no
   framing, that the model knows.
 
-How much is far more was fitted on validation images (`cvdvae.analysis.expected`).
+How much is far more was fitted on validation images (`cvdvae.input_check.thresholds`).
 """
 
 import math
@@ -30,12 +30,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..checkpoints.records import Expected
+from ..gaussian import DiagonalGaussian
+from ..restoration.hvae import HVAEResolver
+from ..restoration.result import Doubt
 from . import jpeg
-from .hvae import DiagonalGaussian
-from .repairs import repairs
-from .result import Doubt
-from .store import Expected
-from .superres import HVAEResolver
+from .transforms import repairs
 
 WIDTH = 2.0
 """Standard deviation of p(y|z), as a multiple of the misfit of proper images."""
@@ -93,7 +93,7 @@ class Scores(NamedTuple):
 def score(model: HVAEResolver, y: Tensor) -> Scores:
     """Rates and misfits of images ``(N, 3, h, w)`` in [0, 1]."""
     rates, misfits = [], []
-    for part in y.split(model.batch):
+    for part in y.split(model.batch(model.degradation.hr_size[0] ** 2)):
         rate, misfit = _score(model, part.to(model.device))
         rates.append(rate.cpu())
         misfits.append(misfit.cpu())
@@ -147,7 +147,7 @@ def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
     - ``unframed``: the mean gain of turns and shifts, beyond what is expected at that cost: where
       little is to be seen in y, a proper image still loses;
     - ``unlikely``: the bound on −log p(y);
-    - ``lattice, subsampled``: `cvdvae.jpeg`, where it can say anything.
+    - ``lattice, subsampled``: `cvdvae.input_check.jpeg`, where it can say anything.
 
     Args:
         y: The image, ``(3, h, w)``.

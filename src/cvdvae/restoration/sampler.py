@@ -3,20 +3,18 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .degradation import BicubicDownscaling
-from .errors import InputError
-from .hvae import SeededNoise
-from .images import to_bytes
-from .projection import project, round_consistently
+from ..checkpoints.records import Recommended
+from ..degradations.bicubic import BicubicDownscaling
+from ..errors import InputError
+from ..gaussian import Noise, SeededNoise
+from .edits import Vary
+from .finish import Finished, Frame, finish
 from .result import SuperResolution
-from .sampling import Sampling
-from .steps import Vary
-from .store import Recommended
+from .settings import Sampling
 
 BATCH = 8
 """Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
@@ -28,24 +26,8 @@ STATES_IN_MEMORY = 16
 """How many such states must fit into what a GPU has free."""
 
 
-FAR, NEAR, MANY = 1.0, 0.25, 0.01
-"""A sample has exploded if a value is further than `FAR` outside of [0, 1], or if more than this
-share of its values is further than `NEAR`, as in a saturated block."""
-
-Drawer = Callable[[SeededNoise, int], Tensor]
+Drawer = Callable[[Noise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
-
-
-class Frame(NamedTuple):
-    """What stays of an earlier sample where only a region varies.
-
-    Attributes:
-        region: Where it varies, ``(1, 1, H, W)`` bool.
-        x: The sample as it is saved, ``(1, 3, H, W)`` in [0, 1].
-    """
-
-    region: Tensor
-    x: Tensor
 
 
 class SuperResolver(ABC):
@@ -53,15 +35,33 @@ class SuperResolver(ABC):
 
     Args:
         name: What results call the model.
-        image_size: Side of the high-resolution images.
-        lr_size: Side of the low-resolution images.
+        scale: Factor between the sides of the low- and the high-resolution images.
         recommended: Temperatures for draws that name none.
+        image_size: Side of the high-resolution images that it was trained on.
+        any_size: Whether it takes images of other sizes, too.
+
+    Attributes:
+        lr_size: Side of the low-resolution images that belong to `image_size`.
+        degradation: H at that size; see `degradation_of` for others.
     """
 
-    def __init__(self, name: str, image_size: int, lr_size: int, recommended: Recommended) -> None:
-        self.name, self.lr_size, self.recommended = name, lr_size, recommended
-        self.scale = image_size // lr_size
-        self.degradation = BicubicDownscaling((image_size, image_size), (lr_size, lr_size))
+    def __init__(
+        self,
+        name: str,
+        scale: int,
+        recommended: Recommended,
+        image_size: int,
+        any_size: bool = False,
+    ) -> None:
+        self.name, self.scale, self.recommended = name, scale, recommended
+        self.any_size = any_size
+        self.lr_size = image_size // scale
+        self.degradation = self.degradation_of((self.lr_size, self.lr_size))
+
+    def degradation_of(self, lr_size: tuple[int, int]) -> BicubicDownscaling:
+        """H from images `scale` times as large to low-resolution ones of this height and width."""
+        height, width = lr_size
+        return BicubicDownscaling((height * self.scale, width * self.scale), lr_size)
 
     @property
     @abstractmethod
@@ -70,8 +70,8 @@ class SuperResolver(ABC):
 
     @property
     @abstractmethod
-    def largest_state(self) -> int:
-        """Numbers in the largest activation that a sample keeps."""
+    def largest_state(self) -> float:
+        """Numbers in the largest activation that a sample keeps, for every pixel of it."""
 
     @abstractmethod
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
@@ -106,13 +106,12 @@ class SuperResolver(ABC):
             raise InputError(f"cannot use the device '{device}': {reason}") from None
         return self
 
-    @property
-    def batch(self) -> int:
-        """How many samples are drawn together, by the size of a state and the memory at hand."""
+    def batch(self, pixels: int) -> int:
+        """How many samples of so many pixels are drawn together, by the memory at hand."""
         room = STATE_BYTES
         if self.device.type == "cuda":
             room = torch.cuda.mem_get_info(self.device)[0] // STATES_IN_MEMORY
-        return max(1, min(BATCH, room // (self.largest_state * self.dtype.itemsize)))
+        return max(1, min(BATCH, int(room / (self.largest_state * pixels * self.dtype.itemsize))))
 
     def upscale(
         self,
@@ -130,7 +129,8 @@ class SuperResolver(ABC):
         by one level).
 
         Args:
-            y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1], h = w = lr_size.
+            y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1]; h = w = lr_size,
+                unless the model takes any size.
             samples: As in `Sampling`, like all that follow.
             temperature: Of the prior's groups.
             seed: Of the samples.
@@ -215,41 +215,33 @@ class SuperResolver(ABC):
         """
         started = time.perf_counter()
         y = self.check(y)
-        self.check_steps(sampling)
-        frame = self._frame(y, sampling, parent)
-        samples, pixels, exploded = [], [], list[bool]()
-        for x, bad in self._draw(y, sampling, frame):
-            samples.append(x)
-            pixels.append(
-                round_consistently(x, y, self.degradation, region=frame and frame.region)
-                if sampling.consistent
-                else to_bytes(x)
-            )
-            exploded += bad.tolist()
+        degradation = self.degradation_of((y.shape[2], y.shape[3]))
+        self.check_steps(sampling, degradation.hr_size)
+        frame = self._frame(y, degradation, sampling, parent)
+        batches = list[Finished]()
+        for x in self._draw(y, degradation, sampling):
+            batches.append(finish(x, y, degradation, sampling.consistent, frame))
             yield SuperResolution(
                 y=y[0],
-                samples=torch.cat(samples),
-                pixels=torch.cat(pixels),
-                degradation=self.degradation,
+                samples=torch.cat([batch.x for batch in batches]),
+                pixels=torch.cat([batch.pixels for batch in batches]),
+                degradation=degradation,
                 model=self.name,
                 sampling=sampling,
                 seconds=time.perf_counter() - started,
                 truth=truth,
-                exploded=list(exploded),
+                exploded=torch.cat([batch.exploded for batch in batches]).tolist(),
             )
 
-    def draw(self, y: Tensor, sampling: Sampling) -> Iterator[Tensor]:
-        """Yield the samples batch by batch: ``(n, 3, H, W)`` in [0, 1], on the CPU."""
-        return (x for x, _ in self.draw_checked(y, sampling))
-
-    def draw_checked(self, y: Tensor, sampling: Sampling) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `draw`, with which samples exploded, ``(n,)``: not finite, or far from any image."""
+    def draw(self, y: Tensor, sampling: Sampling) -> Tensor:
+        """What the network gives, before `finish`: ``(samples, 3, H, W)`` on the CPU."""
         y = self.check(y)
-        self.check_steps(sampling)
-        return self._draw(y, sampling, self._frame(y, sampling))
+        degradation = self.degradation_of((y.shape[2], y.shape[3]))
+        self.check_steps(sampling, degradation.hr_size)
+        return torch.cat([x.float().cpu() for x in self._draw(y, degradation, sampling)])
 
-    def check_steps(self, sampling: Sampling) -> None:
-        """Refuse steps of steering that this model cannot take.
+    def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
+        """Refuse steps of steering that this model cannot take at this size of images.
 
         Raises:
             InputError: There are some; only hierarchical models take any.
@@ -259,47 +251,43 @@ class SuperResolver(ABC):
                 f"{self.name} cannot be steered: only a hierarchical VAE has latent groups to keep"
             )
 
-    def noise(self, sampling: Sampling, indices: range) -> SeededNoise:
-        """The noise of some samples."""
+    def noise(self, sampling: Sampling, indices: range, size: tuple[int, int]) -> Noise:
+        """The noise of some samples of this height and width."""
         return SeededNoise(sampling.seed, indices)
 
     @torch.no_grad()
     def _draw(
-        self, y: Tensor, sampling: Sampling, frame: Frame | None, only: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self,
+        y: Tensor,
+        degradation: BicubicDownscaling,
+        sampling: Sampling,
+        only: int | None = None,
+    ) -> Iterator[Tensor]:
         """The batches; or the sample `only`, drawn in its batch, so that it is the same."""
-        draw, batch = self.drawer(y.to(self.device), sampling), self.batch
+        height, width = degradation.hr_size
+        draw, batch = self.drawer(y.to(self.device), sampling), self.batch(height * width)
         for first in range(0, sampling.samples, batch):
             indices = range(first, min(first + batch, sampling.samples))
             if only is not None and only not in indices:
                 continue
-            x = draw(self.noise(sampling, indices), len(indices)).float().cpu()
-            outside = ((x - 0.5).abs() - 0.5).flatten(1)
-            exploded = ~(outside <= FAR).all(1) | ((outside > NEAR).float().mean(1) > MANY)
-            x = torch.nan_to_num(x, nan=0.5).clamp(0, 1)
-            shadow, region = y, None
-            if frame is not None:
-                x = torch.where(frame.region, x, frame.x)
-                shadow, region = self.degradation.A(frame.x), frame.region
-            if sampling.consistent:
-                shadow = shadow.expand(len(x), -1, -1, -1)
-                x = project(x, shadow, self.degradation, region=region)
-            if only is not None:
-                x, exploded = x[only - first, None], exploded[only - first, None]
-            yield x, exploded
+            x = draw(self.noise(sampling, indices, degradation.hr_size), len(indices))
+            yield x if only is None else x[only - first, None]
 
-    def _frame(self, y: Tensor, sampling: Sampling, parent: Tensor | None = None) -> Frame | None:
+    def _frame(
+        self,
+        y: Tensor,
+        degradation: BicubicDownscaling,
+        sampling: Sampling,
+        parent: Tensor | None = None,
+    ) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""
         if not sampling.steps or not isinstance(step := sampling.steps[-1], Vary):
             return None
         if parent is None:
             before = sampling.before()
-            frame = self._frame(y, before)
-            ((x, _),) = self._draw(y, before, frame, only=step.sample)
-            parent = to_bytes(x)[0]
-            if sampling.consistent:
-                region = frame and frame.region
-                parent = round_consistently(x, y, self.degradation, region=region)[0]
+            frame = self._frame(y, degradation, before)
+            (x,) = self._draw(y, degradation, before, only=step.sample)
+            parent = finish(x, y, degradation, before.consistent, frame).pixels[0]
         return Frame(step.mask[None, None], parent[None].float() / 255)
 
     def check(self, y: Tensor) -> Tensor:
@@ -309,14 +297,14 @@ class SuperResolver(ABC):
             InputError: Another shape or size, not float, a NaN, or a value outside [0, 1].
         """
         size = self.lr_size
+        sides = "h, w" if self.any_size else f"{size}, {size}"
         if y.ndim == 3:
             y = y[None]
         if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, 3):
             raise InputError(
-                f"expected one float image of shape (3, {size}, {size}), "
-                f"not {y.dtype} {tuple(y.shape)}"
+                f"expected one float image of shape (3, {sides}), not {y.dtype} {tuple(y.shape)}"
             )
-        if tuple(y.shape[2:]) != (size, size):
+        if not self.any_size and tuple(y.shape[2:]) != (size, size):
             height, width = y.shape[2:]
             raise InputError(
                 f"{self.name} takes images of {size}×{size} pixels, not {width}×{height}: shrink "

@@ -1,7 +1,7 @@
 """Diagonal Gaussians and the noise they are sampled with."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -87,6 +87,86 @@ class SeededNoise:
         shape = like.shape[1:]
         rows = [torch.rand(shape, generator=g) for g in self.generators]
         return torch.stack(rows).mul_(1 - 2e-5).add_(1e-5).to(like)
+
+
+class Window(NamedTuple):
+    """A rectangle of an image, in pixels: a tile of it, or all of it.
+
+    Attributes:
+        top: Rows above it.
+        left: Columns left of it.
+        height: Its rows.
+        width: Its columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+CELL = 64
+"""Side of the cells of a field, in positions of its group."""
+
+
+class FieldNoise:
+    """Noise that belongs to places: a function of (seed, sample, group, position).
+
+    So a tile draws what the whole image would, and a sample does not depend on its batch. The field
+    of a group consists of cells of 64×64 positions; each is drawn by Philox (Salmon et al. 2011), a
+    generator whose stream is a function of a key, here of (seed, sample), and of a counter, here of
+    (group, row, column) of the cell. The groups are counted by the calls.
+
+    Args:
+        seed: Seed of the whole set of samples, not negative.
+        indices: Which samples of that set the batch holds.
+        window: The part of the image whose noise is asked for; its place and its size are multiples
+            of the stride of every group.
+
+    Example:
+        >>> whole = FieldNoise(0, [1], Window(0, 0, 80, 96)).normal(torch.empty(1, 2, 40, 48))
+        >>> tile = FieldNoise(0, [0, 1], Window(32, 16, 16, 64)).normal(torch.empty(2, 2, 8, 32))
+        >>> torch.equal(tile[1], whole[0, :, 16:24, 8:40])
+        True
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int], window: Window) -> None:
+        self.window, self.group = window, 0
+        self.keys = [
+            np.random.SeedSequence([seed, i]).generate_state(2, np.uint64) for i in indices
+        ]
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1) for the next group, ``(n, C, window / stride)``."""
+        return self._field(like, lambda rng, shape: rng.standard_normal(shape, np.float32))
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5), as a group of its own."""
+        values = self._field(like, lambda rng, shape: rng.random(shape, np.float32))
+        return values.mul_(1 - 2e-5).add_(1e-5)
+
+    def _field(self, like: Tensor, draw: Callable[..., np.ndarray]) -> Tensor:
+        _, channels, rows, columns = like.shape
+        top, left, height, width = self.window
+        stride = height // rows
+        if rows * stride != height or columns * stride != width or top % stride or left % stride:
+            raise ValueError(f"{self.window} has no {rows}×{columns} positions at one stride")
+        top, left = top // stride, left // stride
+        out = np.empty((len(self.keys), channels, rows, columns), np.float32)
+        for i in range(top // CELL, -(-(top + rows) // CELL)):
+            for j in range(left // CELL, -(-(left + columns) // CELL)):
+                y0, y1 = max(top, i * CELL), min(top + rows, (i + 1) * CELL)
+                x0, x1 = max(left, j * CELL), min(left + columns, (j + 1) * CELL)
+                for n, key in enumerate(self.keys):
+                    rng = np.random.Generator(
+                        np.random.Philox(key=key, counter=[0, self.group, i, j])
+                    )
+                    cell = draw(rng, (channels, CELL, CELL))
+                    out[n, :, y0 - top : y1 - top, x0 - left : x1 - left] = cell[
+                        :, y0 - i * CELL : y1 - i * CELL, x0 - j * CELL : x1 - j * CELL
+                    ]
+        self.group += 1
+        return torch.from_numpy(out).to(like)
 
 
 class DiagonalGaussian(NamedTuple):

@@ -5,11 +5,12 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-from .data.folder import centre_square
-from .degradation import BicubicDownscaling, shrink_to_8_bits
-from .errors import InputError
-from .face import crop_face
-from .images import to_tensor
+from ..degradations.base import shrink_to_8_bits
+from ..degradations.bicubic import BicubicDownscaling
+from ..errors import InputError
+from ..imaging.crop import centre_square
+from ..imaging.io import to_tensor
+from .faces import crop_face
 
 Crop = Literal["face", "centre", "none"]
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .degradation import BicubicDownscaling, upscale_bicubic
-from .files import check_writable, write_text
-from .images import save_png, to_bytes, to_pil
-from .picture import heat_map, labelled_sheet, with_scale_bar
+from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..files import check_writable, write_text
+from ..imaging.io import save_png, to_bytes, to_pil
+from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
 from .recipe import Recipe
-from .sampling import Sampling
+from .settings import Sampling
 
 DISCLAIMER = (
     "The samples are plausible, not true: details are invented by a model and identify nobody."
@@ -29,7 +29,7 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why the input may be none that the model knows; see `cvdvae.doubt`.
+    """Why the input may be none that the model knows; see `cvdvae.input_check.examine`.
 
     Attributes:
         reason: The reason in a word or two.

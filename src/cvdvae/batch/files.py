@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from .doubt import examine
-from .errors import InputError
-from .images import read_photo, to_tensor
-from .resolver import SuperResolver
-from .result import SuperResolution
-from .sampling import Sampling
-from .simulation import Crop, simulate
-from .superres import HVAEResolver
+from ..domains.simulate import Crop, simulate
+from ..errors import InputError
+from ..imaging.io import read_photo, to_tensor
+from ..input_check.examine import examine
+from ..restoration.hvae import HVAEResolver
+from ..restoration.result import SuperResolution
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
 
 
 def plan(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:

@@ -7,116 +7,38 @@ it works on no other.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .configs import from_dict, to_yaml
-from .errors import ConfigError, WeightsError
-from .files import write_atomically, write_text
-from .hcflow import HCFlow, HCFlowConfig
+from ..configs import from_dict, read_yaml, to_yaml
+from ..errors import ConfigError, WeightsError
+from ..files import write_atomically, write_text
+from ..hcflow import HCFlow
+from ..hvae import HVAE
+from ..hvae.lr_encoder import LREncoder
 from .hub import download, is_hub_id, upload
-from .hvae import HVAE, HVAEConfig
-from .lr_encoder import LREncoder, LREncoderConfig
+from .legacy import upgrade_encoder, upgrade_prior
+from .records import (
+    RECORDS,
+    Expected,
+    FlowRecord,
+    PriorRecord,
+    Recommended,
+    Record,
+    SuperResolutionRecord,
+)
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
 PRIOR_SUBFOLDER = "prior"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class PriorRecord:
-    """`config.yaml` of a prior."""
-
-    kind: Literal["prior"]
-    model: HVAEConfig
-
-
-@dataclass(frozen=True)
-class Recommended:
-    """Temperatures at which a model is best calibrated, as `cvdvae calibrate` finds them.
-
-    Attributes:
-        temperature: Of the prior's groups.
-        encoder_temperature: Of the LR encoder's groups.
-    """
-
-    temperature: float = 0.8
-    encoder_temperature: float = 1.0
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a model makes of proper low-resolution images, as `cvdvae calibrate-doubt` finds it.
-
-    Attributes:
-        images: How many it was fitted on.
-        misfit: Their median misfit, in grey levels of 255; see `cvdvae.doubt`.
-        gains: Median log-likelihood gain of every repair of theirs, in nats; a loss is negative.
-        slope: What their mean gain by turns and shifts grows by when their cost grows e-fold.
-        typical: Median of every statistic.
-        limits: What a statistic must exceed to raise a doubt.
-    """
-
-    images: int
-    misfit: float
-    gains: dict[str, float]
-    slope: float
-    typical: dict[str, float]
-    limits: dict[str, float]
-
-
-@dataclass(frozen=True)
-class SuperResolutionRecord:
-    """`config.yaml` of an LR encoder.
-
-    Attributes:
-        kind: Always ``lr-encoder``.
-        prior: Name of a bundled prior, or ``prior`` for the one in the folder's own subfolder.
-        prior_digest: SHA-256 of that prior's weights file.
-        model: The encoder's architecture.
-        recommended: Temperatures for draws that name none.
-        expected: What it makes of proper images; without it no input is examined.
-    """
-
-    kind: Literal["lr-encoder"]
-    prior: str
-    prior_digest: str
-    model: LREncoderConfig
-    recommended: Recommended = field(default_factory=Recommended)
-    expected: Expected | None = None
-
-
-@dataclass(frozen=True)
-class FlowRecord:
-    """`config.yaml` of an HCFlow.
-
-    Attributes:
-        kind: Always ``hcflow``.
-        model: The architecture.
-        recommended: Its temperature for draws that name none.
-    """
-
-    kind: Literal["hcflow"]
-    model: HCFlowConfig
-    recommended: Recommended = field(default_factory=Recommended)
-
-
-Record = PriorRecord | SuperResolutionRecord | FlowRecord
-
-RECORDS: dict[str, type[Any]] = {
-    "prior": PriorRecord,
-    "lr-encoder": SuperResolutionRecord,
-    "hcflow": FlowRecord,
-}
 
 
 def zoo() -> Path:
@@ -154,15 +76,34 @@ def read_record(folder: Path) -> Record:
         ConfigError: It is missing, damaged, or of no known kind.
     """
     path = folder / CONFIG
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise ConfigError(f"cannot read {path} as YAML") from None
+    data = read_yaml(path)
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in RECORDS:
         raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {kind}")
-    record: Record = from_dict(RECORDS[kind], data, str(path))
+    record: Record = from_dict(RECORDS[kind], _upgraded(data, folder), str(path))
     return record
+
+
+def _upgraded(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same in strides, where it was written in resolutions."""
+    model = data.get("model")
+    if data["kind"] == "prior":
+        return {**data, "model": upgrade_prior(model)}
+    if data["kind"] == "lr-encoder" and isinstance(model, dict) and "lr_size" in model:
+        prior = read_record(prior_folder(folder, str(data.get("prior"))))
+        if not isinstance(prior, PriorRecord):
+            raise ConfigError(f"{folder / CONFIG}: its prior is a {prior.kind}")
+        return {**data, "model": upgrade_encoder(model, prior.model.image_size)}
+    return data
+
+
+def prior_folder(folder: Path, prior: str) -> Path:
+    """Folder of the prior that an LR encoder's folder names.
+
+    Raises:
+        WeightsError: There is no such prior.
+    """
+    return folder / PRIOR_SUBFOLDER if prior == PRIOR_SUBFOLDER else find(prior)
 
 
 def save_model(
@@ -233,13 +174,12 @@ def load_encoder(name: str) -> Loaded:
             f"'{name}' is a {record.kind}, which alone cannot super-resolve: name an LR encoder "
             f"on it, or take it as a prior (cvdvae.load_prior)"
         )
-    own = folder / PRIOR_SUBFOLDER
-    prior_folder = own if record.prior == PRIOR_SUBFOLDER else find(record.prior)
-    prior = load_prior(str(prior_folder))
-    if digest(prior_folder) != record.prior_digest:
+    its_prior = prior_folder(folder, record.prior)
+    prior = load_prior(str(its_prior))
+    if digest(its_prior) != record.prior_digest:
         raise WeightsError(
             f"the LR encoder '{name}' was trained on other weights than those of "
-            f"the prior {prior_folder}"
+            f"the prior {its_prior}"
         )
     encoder = LREncoder(record.model, prior.config)
     load_weights(folder, encoder)

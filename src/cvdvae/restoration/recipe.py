@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .configs import from_dict
-from .errors import InputError
-from .images import to_bytes, to_pil, to_tensor
-from .sampling import Sampling
-from .steps import MAX_STEPS
+from ..configs import from_dict
+from ..errors import InputError
+from ..imaging.io import png_in_base64, to_bytes, to_pil, to_tensor
+from .edits import MAX_STEPS
+from .settings import Sampling
 
 MAX_SIDE = 1024
 MAX_BYTES = 4 * 2**20
@@ -119,9 +119,7 @@ def _png_of(y: Tensor) -> str | None:
     pixels = to_bytes(y)
     if not torch.allclose(pixels.float() / 255, y.float(), atol=1e-6):
         return None
-    stream = io.BytesIO()
-    to_pil(pixels).save(stream, "PNG", optimize=True)
-    return base64.b64encode(stream.getvalue()).decode()
+    return png_in_base64(to_pil(pixels))
 
 
 def _y_of(png: str, where: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a model makes of proper low-resolution images: the thresholds of `cvdvae.doubt`."""
+"""What a model makes of proper images: the thresholds of `cvdvae.input_check.examine`."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..doubt import Scores, excess_of, findings, score_repaired
+from ..checkpoints.records import Expected
 from ..errors import InputError
-from ..store import Expected
-from ..superres import HVAEResolver
+from ..restoration.hvae import HVAEResolver
+from .examine import Scores, excess_of, findings, score_repaired
 
 FALSE_DOUBTS = 0.02
 """Share of proper images that all the statistics together may doubt."""

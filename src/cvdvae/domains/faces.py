@@ -1,43 +1,16 @@
 """Find a face in a photo and cut the square that the bundled models were trained on."""
 
-from typing import NamedTuple
-
 import numpy as np
 from PIL import Image
 
-from .errors import InputError
+from ..errors import InputError
+from ..imaging.crop import Square, square_inside
 
 # Median over 115 validation photos of CelebA, between the square they are trained on and the box
 # that the cascade finds in them: the side in box widths, and how far the box's centre lies below.
 SIDE_PER_BOX = 1.41
 BOX_BELOW_CENTRE = 0.149
 SEARCH_SIDE = 480
-
-
-class Square(NamedTuple):
-    """A square of a photo, in pixels.
-
-    Attributes:
-        left: Columns left of it.
-        top: Rows above it.
-        side: Its side.
-    """
-
-    left: int
-    top: int
-    side: int
-
-    def cut(self, photo: Image.Image) -> Image.Image:
-        """The part of the photo in it."""
-        return photo.crop((self.left, self.top, self.left + self.side, self.top + self.side))
-
-
-def square_inside(photo: Image.Image, x: float, y: float, side: float) -> Square:
-    """The square of this centre and side, no larger than the photo and moved inside it."""
-    cut = max(1, min(round(side), photo.width, photo.height))
-    left = round(min(max(x - cut / 2, 0), photo.width - cut))
-    top = round(min(max(y - cut / 2, 0), photo.height - cut))
-    return Square(left, top, cut)
 
 
 def crop_face(photo: Image.Image) -> Image.Image:

@@ -5,28 +5,13 @@ per side. So is its pseudo-inverse, ``X = P_h Y P_wᵀ`` with ``P = Rᵀ (R Rᵀ
 the names of `deepinv.physics.LinearPhysics`.
 """
 
-from typing import Protocol
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import InputError
+from ..errors import InputError
 
 MAX_CONDITION = 1e6
-
-
-class Degradation(Protocol):
-    """A linear operator H on images, as in deepinv."""
-
-    def A(self, x: Tensor) -> Tensor:
-        """``H x``."""
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """``Hᵀ y``."""
-
-    def A_dagger(self, y: Tensor) -> Tensor:
-        """``H⁺ y``."""
 
 
 class BicubicDownscaling:
@@ -77,19 +62,6 @@ class BicubicDownscaling:
         """``H⁺ y``, the smallest x with Hx = y: ``(N, C, h, w)`` to ``(N, C, H, W)``."""
         _check(y, self.lr_size)
         return _sandwich(self.rows_inverse, y, self.columns_inverse)
-
-
-def shrink_to_8_bits(x: Tensor, degradation: Degradation) -> Tensor:
-    """The low-resolution image as a file holds it: Hx rounded to 8 bits, float32 in [0, 1].
-
-    It is computed in full precision also where autocasting is on: y must not depend on that.
-
-    Args:
-        x: Images in [0, 1], ``(N, C, H, W)``.
-        degradation: H.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        return torch.round(degradation.A(x.float()).clamp(0, 1) * 255) / 255
 
 
 def upscale_bicubic(y: Tensor, size: tuple[int, int]) -> Tensor:

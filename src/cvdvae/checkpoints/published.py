@@ -20,21 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import ConfigError, OutputError, WeightsError
-from .hcflow import HCFlow, HCFlowConfig
-from .hcflow.presets import PRESETS as FLOW_PRESETS
-from .hvae import HVAE, HVAEConfig
-from .hvae.config import parse_bottom_up
-from .hvae.presets import PRESETS
-from .lr_encoder import LREncoder, LREncoderConfig
-from .store import (
-    PRIOR_SUBFOLDER,
-    FlowRecord,
-    PriorRecord,
-    SuperResolutionRecord,
-    digest,
-    save_model,
-)
+from ..errors import ConfigError, OutputError, WeightsError
+from ..hcflow import HCFlow, HCFlowConfig
+from ..hcflow.presets import PRESETS as FLOW_PRESETS
+from ..hvae import HVAE, HVAEConfig
+from ..hvae.config import parse_bottom_up, strides_of_resolutions
+from ..hvae.lr_encoder import LREncoder, LREncoderConfig
+from ..hvae.presets import PRESETS
+from .folder import PRIOR_SUBFOLDER, digest, save_model
+from .records import FlowRecord, PriorRecord, SuperResolutionRecord
 
 FLAG = ".initialized"
 """End of the names of actnorm's flags."""
@@ -125,7 +119,7 @@ def _convert_encoder(path: Path, loaded: dict[str, Any], preset: str, folder: Pa
         for name, value in loaded["state_dict"].items()
         if name.startswith("cvae.")
     }
-    config = _encoder_config(path, loaded.get("hyper_parameters"), weights)
+    config = _encoder_config(path, prior, loaded.get("hyper_parameters"), weights)
     _check_normalization(path, preset, weights)
     names = vdvae_names(prior)
     names_y = srvdvae_names(config, prior)
@@ -272,7 +266,9 @@ def _shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
         return {name: tuple(t.shape) for name, t in build().state_dict().items()}
 
 
-def _encoder_config(path: Path, settings: object, weights: Mapping[str, object]) -> LREncoderConfig:
+def _encoder_config(
+    path: Path, prior: HVAEConfig, settings: object, weights: Mapping[str, object]
+) -> LREncoderConfig:
     """The architecture, from the settings that Lightning saved and the shapes of the weights."""
     wanted = ("enc_blocks_y", "ky", "image_size_y")
     if not isinstance(settings, dict) or any(key not in settings for key in wanted):
@@ -284,14 +280,16 @@ def _encoder_config(path: Path, settings: object, weights: Mapping[str, object])
     if not isinstance(first, Tensor) or first.ndim != 4:
         raise WeightsError(f"{path} holds no LR encoder (encoder_y)")
     widths: dict[int, int] = {}
-    for i, spec in enumerate(parse_bottom_up(blocks)):
+    strides = strides_of_resolutions(blocks, prior.image_size)
+    for i, spec in enumerate(parse_bottom_up(strides)):
         conv = weights.get(f"encoder_y.enc_blocks.{i}.c1.weight")
         if isinstance(conv, Tensor) and conv.ndim == 4:
-            widths[spec.resolution] = conv.shape[1]
+            widths[prior.image_size // spec.stride] = conv.shape[1]
     width = first.shape[0]
-    return LREncoderConfig(
-        lr_size=lr_size,
-        encoder=blocks,
+    return LREncoderConfig.of_resolutions(
+        prior.image_size,
+        lr_size,
+        blocks,
         width=width,
         widths={r: w for r, w in widths.items() if w != width},
         groups=groups,

@@ -18,62 +18,78 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .hvae import HVAEConfig, SeededNoise
-from .sampling import Sampling
-from .steps import Blend, Others, Step, samples_of
+from ..gaussian import FieldNoise, Noise, SeededNoise, Window
+from ..hvae import HVAEConfig
+from .edits import Blend, Others, Step, samples_of
+from .settings import Sampling
 
 Rule = Callable[[int, Tensor], Tensor]
 """``(l, fresh) -> ε_l`` of a batch, ``(n, C, r, r)``, from a fresh draw of the same shape."""
 
 
-class SteeredNoise(SeededNoise):
+class SteeredNoise:
     """Noise that a rule makes, group by group, of fresh noise and of earlier samples'.
 
     Args:
-        seed: Of the fresh noise.
-        indices: Which samples the batch holds.
+        fresh: The fresh noise.
         rule: What the ε of every group is.
     """
 
-    def __init__(self, seed: int, indices: Sequence[int], rule: Rule) -> None:
-        super().__init__(seed, indices)
-        self.rule, self.group = rule, 0
+    def __init__(self, fresh: Noise, rule: Rule) -> None:
+        self.fresh, self.rule, self.group = fresh, rule, 0
 
     def normal(self, like: Tensor) -> Tensor:
         """The ε of the next group."""
-        epsilon = self.rule(self.group, super().normal(like))
+        epsilon = self.rule(self.group, self.fresh.normal(like))
         self.group += 1
         return epsilon.to(like)
 
+    def uniform(self, like: Tensor) -> Tensor:
+        """Fresh: no rule is for these."""
+        return self.fresh.uniform(like)
 
-def noise_of(config: HVAEConfig, sampling: Sampling, indices: Sequence[int]) -> SeededNoise:
+
+def noise_of(
+    config: HVAEConfig, sampling: Sampling, indices: Sequence[int], size: tuple[int, int]
+) -> Noise:
     """The noise of samples.
 
     Args:
         config: The prior's architecture.
         sampling: How they are drawn, with the steps of steering.
         indices: Which of them.
+        size: Height and width of the images, as the prior makes them.
     """
-    return _Trail(config, sampling).noise(len(sampling.steps), indices)
+    return _Trail(config, sampling, size).noise(len(sampling.steps), indices)
 
 
 class _Trail:
     """The noise after every number of steps; that of a sample is made once, however often named."""
 
-    def __init__(self, config: HVAEConfig, sampling: Sampling) -> None:
-        self.shapes = [(1, config.z_channels, r, r) for r in config.group_resolutions]
+    def __init__(self, config: HVAEConfig, sampling: Sampling, size: tuple[int, int]) -> None:
+        height, width = size
+        self.size, self.any_size = size, config.any_size
+        self.shapes = [
+            (1, config.z_channels, height // s, width // s) for s in config.group_strides
+        ]
         self.sampling = sampling
         self.known: dict[tuple[int, int], list[Tensor]] = {}
 
-    def noise(self, steps: int, indices: Sequence[int]) -> SeededNoise:
+    def noise(self, steps: int, indices: Sequence[int]) -> Noise:
         """That of some samples."""
         if steps == 0:
-            return SeededNoise(self.sampling.seed, indices)
+            return self.fresh(self.sampling.seed, indices)
         step = self.sampling.steps[steps - 1]
         parents = [self.epsilons(steps - 1, sample) for sample in samples_of(step)]
         rule = _rule(step, parents, [i / max(1, self.sampling.samples - 1) for i in indices])
         seed = self.sampling.seed if isinstance(step, Blend) else step.seed
-        return SteeredNoise(seed, indices, rule)
+        return SteeredNoise(self.fresh(seed, indices), rule)
+
+    def fresh(self, seed: int, indices: Sequence[int]) -> Noise:
+        """Noise of its own: tied to places where images may have any size, and so be tiled."""
+        if self.any_size:
+            return FieldNoise(seed, indices, Window(0, 0, *self.size))
+        return SeededNoise(seed, indices)
 
     def epsilons(self, steps: int, sample: int) -> list[Tensor]:
         """All ε_l of one sample."""

@@ -4,7 +4,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import OutputError, WeightsError
+from ..errors import OutputError, WeightsError
 
 FILES = ["**/config.yaml", "config.yaml", "**/*.safetensors", "*.safetensors", "README.md"]
 """What a model folder is made of; nothing else is fetched or sent."""

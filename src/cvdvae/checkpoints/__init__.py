@@ -1,0 +1,1 @@
+"""Model folders: what they say, and how they are read and written."""

@@ -1,0 +1,100 @@
+"""What `config.yaml` of a model folder says, as frozen dataclasses.
+
+A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR encoder a
+`SuperResolutionRecord` that names the prior it was trained on and the digest of its weights, since
+it works on no other.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..hcflow import HCFlowConfig
+from ..hvae import HVAEConfig
+from ..hvae.lr_encoder import LREncoderConfig
+
+
+@dataclass(frozen=True)
+class PriorRecord:
+    """`config.yaml` of a prior."""
+
+    kind: Literal["prior"]
+    model: HVAEConfig
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Temperatures at which a model is best calibrated, as `cvdvae calibrate` finds them.
+
+    Attributes:
+        temperature: Of the prior's groups.
+        encoder_temperature: Of the LR encoder's groups.
+    """
+
+    temperature: float = 0.8
+    encoder_temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a model makes of proper low-resolution images, as `cvdvae calibrate-doubt` finds it.
+
+    Attributes:
+        images: How many it was fitted on.
+        misfit: Their median misfit, in grey levels of 255; see `cvdvae.input_check.examine`.
+        gains: Median log-likelihood gain of every repair of theirs, in nats; a loss is negative.
+        slope: What their mean gain by turns and shifts grows by when their cost grows e-fold.
+        typical: Median of every statistic.
+        limits: What a statistic must exceed to raise a doubt.
+    """
+
+    images: int
+    misfit: float
+    gains: dict[str, float]
+    slope: float
+    typical: dict[str, float]
+    limits: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SuperResolutionRecord:
+    """`config.yaml` of an LR encoder.
+
+    Attributes:
+        kind: Always ``lr-encoder``.
+        prior: Name of a bundled prior, or ``prior`` for the one in the folder's own subfolder.
+        prior_digest: SHA-256 of that prior's weights file.
+        model: The encoder's architecture.
+        recommended: Temperatures for draws that name none.
+        expected: What it makes of proper images; without it no input is examined.
+    """
+
+    kind: Literal["lr-encoder"]
+    prior: str
+    prior_digest: str
+    model: LREncoderConfig
+    recommended: Recommended = field(default_factory=Recommended)
+    expected: Expected | None = None
+
+
+@dataclass(frozen=True)
+class FlowRecord:
+    """`config.yaml` of an HCFlow.
+
+    Attributes:
+        kind: Always ``hcflow``.
+        model: The architecture.
+        recommended: Its temperature for draws that name none.
+    """
+
+    kind: Literal["hcflow"]
+    model: HCFlowConfig
+    recommended: Recommended = field(default_factory=Recommended)
+
+
+Record = PriorRecord | SuperResolutionRecord | FlowRecord
+
+RECORDS: dict[str, type[Any]] = {
+    "prior": PriorRecord,
+    "lr-encoder": SuperResolutionRecord,
+    "hcflow": FlowRecord,
+}

@@ -1,0 +1,1 @@
+"""Degradations H, and projection onto the images that H takes to y."""

@@ -1,0 +1,1 @@
+"""What images a model knows: framing, wording, examples."""

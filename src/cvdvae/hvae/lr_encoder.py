@@ -1,0 +1,261 @@
+"""The stochastic low-resolution encoder ``q_ψ(z_<k | y) = ∏_{l<k} q_ψ(z_l | z_<l, y)``.
+
+It has a bottom-up pass of its own over y, and in each of the first k latent groups a head beside
+the prior's, which sees the prior's top-down state (and so z_<l). The prior is frozen. Trained on::
+
+    E_{q(z|x)} Σ_{l<k} KL( q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y) )
+
+(Prost, Houdard, Almansa & Papadakis 2022, equation 11). The state always comes from z ~ q(z|x), so
+no gradient passes through the prior, and it runs without a graph.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import ConfigError, InputError
+from ..gaussian import DiagonalGaussian, GlobalNoise, Noise
+from ..hvae import HVAE, HVAEConfig
+from .bottom_up import BottomUp
+from .config import bottom_up_strides, parse_bottom_up, strides_of_resolutions
+from .layers import Block
+
+MAX_WIDENING = 0.25
+"""Bound on how much wider than the prior a relative head may be, as a logarithm: knowing y hardly
+ever makes z less certain, and a head that says so is out of its depth."""
+
+
+@dataclass(frozen=True)
+class LREncoderConfig:
+    """Everything that rebuilds an `LREncoder` on a given prior.
+
+    Attributes:
+        scales: The factors that it enlarges by. With more than one, the factor is an input of its
+            own, so that one encoder serves them all.
+        bottom_up: Bottom-up blocks over y, in the notation of `cvdvae.hvae.config`: strides count
+            pixels of the high-resolution image. y is first interpolated to what they start with.
+        width: Channels of the bottom-up pass.
+        widths: Channels at single strides, where they differ from `width`.
+        groups: Number k of latent groups that the encoder gives; 0 takes every group whose stride
+            is at least the scale.
+        patch_size: y is interpolated to this many times the resolution of the first blocks, and
+            square patches of this side are folded into channels.
+        bottleneck: Inner channels of a bottom-up block, as a fraction of its width.
+        head_width: Inner channels of a head, as a fraction of the prior's width there.
+        relative: The heads give the difference to the prior's mean and log standard deviation, and
+            start at zero: training begins at ``q_ψ = p``. Otherwise they give both directly.
+        activation: Nonlinearity of the blocks.
+    """
+
+    scales: tuple[int, ...]
+    bottom_up: str
+    width: int
+    widths: dict[int, int] = field(default_factory=dict)
+    groups: int = 0
+    patch_size: int = 1
+    bottleneck: float = 0.25
+    head_width: float = 0.5
+    relative: bool = True
+    activation: Literal["gelu", "silu"] = "silu"
+
+    def __post_init__(self) -> None:
+        start = parse_bottom_up(self.bottom_up)[0].stride
+        if not self.scales or min(self.scales) < 1 or len(set(self.scales)) < len(self.scales):
+            raise ConfigError(f"scales must be different whole numbers, not {list(self.scales)}")
+        for scale in self.scales:
+            if self.patch_size < 1 or scale * self.patch_size % start:
+                raise ConfigError(
+                    f"the blocks start at stride {start}, where images of scale {scale} "
+                    f"in patches of {self.patch_size} have no whole number of pixels"
+                )
+        for name in ("width", "bottleneck", "head_width"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.groups < 0:
+            raise ConfigError(f"groups must not be negative, but is {self.groups}")
+
+    @classmethod
+    def of_resolutions(
+        cls,
+        image_size: int,
+        lr_size: int,
+        encoder: str,
+        widths: Mapping[int, int] = MappingProxyType({}),
+        **rest: Any,
+    ) -> "LREncoderConfig":
+        """From the published notation, which counts resolutions.
+
+        Args:
+            image_size: Side of the prior's images.
+            lr_size: Side of the low-resolution images.
+            encoder: Bottom-up blocks.
+            widths: Channels at single resolutions.
+            **rest: The attributes.
+
+        Raises:
+            ConfigError: One of the sizes does not divide the other.
+        """
+        if lr_size < 1 or image_size % lr_size:
+            raise ConfigError(
+                f"lr_size {lr_size} does not divide the prior's image size {image_size}"
+            )
+        return cls(
+            scales=(image_size // lr_size,),
+            bottom_up=strides_of_resolutions(encoder, image_size),
+            widths={image_size // r: w for r, w in widths.items()},
+            **rest,
+        )
+
+    def groups_of(self, prior: HVAEConfig) -> int:
+        """Number k of groups on this prior.
+
+        Raises:
+            ConfigError: k is not between 1 and L, or the blocks leave out one of its strides.
+        """
+        strides = prior.group_strides
+        k = self.groups or sum(stride >= min(self.scales) for stride in strides)
+        if not 1 <= k <= len(strides):
+            raise ConfigError(f"groups must be 1 to {len(strides)} on this prior, not {k}")
+        missing = set(strides[:k]) - bottom_up_strides(parse_bottom_up(self.bottom_up))
+        if missing:
+            raise ConfigError(
+                f"the LR encoder has no block at strides {sorted(missing)}, where the prior "
+                f"has latent groups"
+            )
+        return k
+
+
+class LREncoder(nn.Module):
+    """``q_ψ(z_<k | y)`` on a given prior.
+
+    Args:
+        config: The architecture.
+        prior: The architecture of the prior.
+    """
+
+    def __init__(self, config: LREncoderConfig, prior: HVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.groups = config.groups_of(prior)
+        self.strides = prior.group_strides[: self.groups]
+        self.multiple, self.any_size = prior.multiple, prior.any_size
+        self.input_mean, self.input_std = prior.input_mean, prior.input_std
+        specs = parse_bottom_up(config.bottom_up)
+        self.start = specs[0].stride
+        widths = {s: config.widths.get(s, config.width) for s in bottom_up_strides(specs)}
+        channels = 3 * config.patch_size**2 + (len(config.scales) > 1)
+        self.bottom_up = BottomUp(
+            specs, widths, channels, config.bottleneck, config.activation, prior.image_size
+        )
+        self.heads = nn.ModuleList(
+            Block(
+                prior.width_at(s) + widths[s],
+                int(prior.width_at(s) * config.head_width),
+                2 * prior.z_channels,
+                prior.image_size // s,
+                config.activation,
+                last_scale=0 if config.relative else 1,
+            )
+            for s in self.strides
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def size_for(self, y: Tensor, scale: int) -> tuple[int, int]:
+        """Height and width of the images that the networks make of y: `scale` times its own, and
+        up to the next multiples of the prior's coarsest stride."""
+        height, width = (-(-side * scale // self.multiple) * self.multiple for side in y.shape[2:])
+        return height, width
+
+    def activations(self, y: Tensor, scale: int | None = None) -> dict[int, Tensor]:
+        """Bottom-up activations by stride.
+
+        Args:
+            y: Low-resolution images in [0, 1], ``(N, 3, h, w)``.
+            scale: The factor to enlarge by; needed where the encoder has several.
+
+        Raises:
+            InputError: The encoder does not enlarge by this factor.
+        """
+        scale = self.config.scales[0] if scale is None else scale
+        if scale not in self.config.scales:
+            raise InputError(f"this encoder enlarges by {self.config.scales}, not by {scale}")
+        h = ((y - self.input_mean) / self.input_std).to(self.bottom_up.in_conv.weight.dtype)
+        patch, size = self.config.patch_size, self.size_for(y, scale)
+        up = scale * patch // self.start
+        if up > 1:
+            h = F.interpolate(h, (up * y.shape[2], up * y.shape[3]), mode="bicubic")
+        below, right = (side * patch // self.start for side in size)
+        h = F.pad(h, (0, right - h.shape[3], 0, below - h.shape[2]), mode="replicate")
+        h = F.pixel_unshuffle(h, patch)
+        if len(self.config.scales) > 1:
+            h = torch.cat([h, torch.full_like(h[:, :1], math.log2(scale))], dim=1)
+        out: dict[int, Tensor] = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
+        return out
+
+    def posterior_of(
+        self,
+        group: int,
+        h: Tensor,
+        prior: Callable[[], DiagonalGaussian],
+        activations: dict[int, Tensor],
+    ) -> DiagonalGaussian:
+        """``q_ψ(z_l | z_<l, y)`` of one group.
+
+        Args:
+            group: Index l < k.
+            h: The prior's top-down state, which holds z_<l.
+            prior: Gives ``p(z_l | z_<l)``; called only by relative heads.
+            activations: From `activations`; a batch of one is shared by all rows of `h`.
+        """
+        statistics = DiagonalGaussian.from_channels(
+            self.heads[group](h, activations[self.strides[group]])
+        )
+        if not self.config.relative:
+            return statistics
+        narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
+        return narrower.relative_to(prior())
+
+
+def lr_encoder_kl(
+    prior: HVAE,
+    encoder: LREncoder,
+    x: Tensor,
+    y: Tensor,
+    noise: Noise | None = None,
+    scale: int | None = None,
+) -> Tensor:
+    """The training loss of the LR encoder, before averaging.
+
+    Args:
+        prior: The frozen prior; it runs without a graph.
+        encoder: The encoder that is trained.
+        x: High-resolution images in [0, 1].
+        y: Their low-resolution images in [0, 1].
+        noise: Source of the draw z ~ q(z|x).
+        scale: The factor between them; needed where the encoder has several.
+
+    Returns:
+        ``KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in nats, ``(N, k)``.
+    """
+    noise = noise or GlobalNoise()
+    activations_of_y = encoder.activations(y, scale)
+    with torch.no_grad():
+        activations_of_x = prior.activations(x)
+    terms: list[Tensor] = []
+
+    def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
+        posterior = prior.posterior_of(group, h, activations_of_x)
+        with torch.set_grad_enabled(wanted):
+            terms.append(posterior.kl(encoder.posterior_of(group, h, p, activations_of_y)))
+        return posterior.sample(noise)
+
+    wanted = torch.is_grad_enabled()
+    with torch.no_grad():
+        prior.top_down(pick, len(x), encoder.groups, (x.shape[2], x.shape[3]))
+    return torch.stack(terms, dim=1)

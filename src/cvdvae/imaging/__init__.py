@@ -1,0 +1,1 @@
+"""Images between files, tensors and pictures to look at."""

@@ -1,0 +1,47 @@
+"""Squares of photographs."""
+
+from typing import NamedTuple
+
+from PIL import Image
+
+from ..errors import InputError
+
+
+class Square(NamedTuple):
+    """A square of a photo, in pixels.
+
+    Attributes:
+        left: Columns left of it.
+        top: Rows above it.
+        side: Its side.
+    """
+
+    left: int
+    top: int
+    side: int
+
+    def cut(self, photo: Image.Image) -> Image.Image:
+        """The part of the photo in it."""
+        return photo.crop((self.left, self.top, self.left + self.side, self.top + self.side))
+
+
+def square_inside(photo: Image.Image, x: float, y: float, side: float) -> Square:
+    """The square of this centre and side, no larger than the photo and moved inside it."""
+    cut = max(1, min(round(side), photo.width, photo.height))
+    left = round(min(max(x - cut / 2, 0), photo.width - cut))
+    top = round(min(max(y - cut / 2, 0), photo.height - cut))
+    return Square(left, top, cut)
+
+
+def centre_square(image: Image.Image, side: int = 0) -> Image.Image:
+    """The centred square of `side` pixels; 0 takes the largest.
+
+    Raises:
+        InputError: The image is smaller than `side`.
+    """
+    width, height = image.size
+    side = side or min(width, height)
+    if side > min(width, height):
+        raise InputError(f"an image of {width}×{height} pixels has no square of {side}×{side}")
+    left, top = (width - side) // 2, (height - side) // 2
+    return image.crop((left, top, left + side, top + side))

@@ -1,0 +1,1 @@
+"""Whether an input is such as the model knows."""

@@ -1,0 +1,1 @@
+"""From a low-resolution image to the images behind it."""

@@ -1,0 +1,54 @@
+"""Super-resolution by a conditional flow, x ~ p(x|y)."""
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoints.records import Recommended
+from ..errors import InputError
+from ..gaussian import Noise
+from ..hcflow import HCFlow
+from .sampler import Drawer, SuperResolver
+from .settings import Sampling
+
+
+class FlowResolver(SuperResolver):
+    """A conditional flow; the temperature is that of all its details.
+
+    Args:
+        flow: The flow.
+        name: What results call the model.
+        recommended: Its temperature for draws that name none.
+    """
+
+    def __init__(self, flow: HCFlow, name: str, recommended: Recommended = Recommended()) -> None:
+        super().__init__(name, flow.config.scale, recommended, flow.config.image_size)
+        self.flow = flow
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The flow."""
+        return (self.flow,)
+
+    @property
+    def largest_state(self) -> float:
+        """That of the finest features: what a dense block of theirs holds at the end."""
+        return (self.flow.config.features + 4 * self.flow.config.growth) / 4
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "FlowResolver":
+        """Move the weights.
+
+        Raises:
+            InputError: There is no such device here, or the dtype is not float32.
+        """
+        if dtype not in (None, torch.float32):
+            raise InputError(f"the flow {self.name} computes in fp32: in bf16 no inverse is one")
+        super().to(device, dtype)
+        return self
+
+    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+        """Nothing is shared: finer features depend on the details drawn before."""
+
+        def draw(noise: Noise, n: int) -> Tensor:
+            return self.flow.sample(y.expand(n, -1, -1, -1), noise, sampling.temperature)
+
+        return draw

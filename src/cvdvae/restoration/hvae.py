@@ -1,0 +1,127 @@
+"""The main job: a low-resolution image in, samples of the high-resolution images behind it out.
+
+::
+
+    z_<k ~ q_ψ(z_<k | y)        the LR encoder, at its own temperature
+    z_≥k ~ p(z_≥k | z_<k)       the prior, its standard deviations times τ
+    x    = E[x | z]             the mean of the likelihood
+    x    ← the nearest image in [0, 1] with Hx = y
+
+(Prost, Houdard, Almansa & Papadakis 2022). A conditional flow, x ~ p(x|y), takes the place of the
+first three lines in `FlowResolver`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoints.records import Expected, Recommended
+from ..errors import InputError
+from ..gaussian import DiagonalGaussian, Noise
+from ..hvae import HVAE
+from ..hvae.layers import Block
+from ..hvae.lr_encoder import LREncoder
+from .edit_noise import noise_of
+from .edits import Others, Vary
+from .sampler import Drawer, SuperResolver
+from .settings import Sampling
+
+VARIANTS = 128
+"""How many shapes of blocks a large model may have, each of which is compiled by itself."""
+
+
+class HVAEResolver(SuperResolver):
+    """A prior and an LR encoder on it.
+
+    Args:
+        prior: The hierarchical VAE.
+        encoder: The LR encoder trained on that prior.
+        name: What results call the model.
+        scale: The factor to enlarge by, one of the encoder's; its first by default.
+        recommended: Temperatures for draws that name none.
+        expected: What it makes of proper low-resolution images, for `cvdvae.input_check`.
+
+    Raises:
+        InputError: The encoder does not enlarge by this factor.
+    """
+
+    def __init__(
+        self,
+        prior: HVAE,
+        encoder: LREncoder,
+        name: str,
+        scale: int | None = None,
+        recommended: Recommended = Recommended(),
+        expected: Expected | None = None,
+    ) -> None:
+        scales = encoder.config.scales
+        scale = scales[0] if scale is None else scale
+        if scale not in scales:
+            raise InputError(f"{name} enlarges by {', '.join(map(str, scales))}, not by {scale}")
+        config = prior.config
+        super().__init__(name, scale, recommended, config.image_size, config.any_size)
+        self.prior, self.encoder, self.expected = prior, encoder, expected
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The prior and the LR encoder."""
+        return self.prior, self.encoder
+
+    @property
+    def largest_state(self) -> float:
+        """That of the prior's top-down pass."""
+        return self.prior.largest_state
+
+    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+        """Run the LR encoder's bottom-up pass."""
+        activations = self.encoder.activations(y, self.scale)
+        size = self.encoder.size_for(y, self.scale)
+        height, width = (self.scale * side for side in y.shape[2:])
+
+        def draw(noise: Noise, n: int) -> Tensor:
+            def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
+                if group >= self.encoder.groups:
+                    return prior().sample(noise, sampling.temperature)
+                posterior = self.encoder.posterior_of(group, h, prior, activations)
+                return posterior.sample(noise, sampling.encoder_temperature)
+
+            h = self.prior.top_down(pick, n, size=size)
+            x = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
+            return x[..., :height, :width]
+
+        return draw
+
+    def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
+        """Refuse steps of steering that do not fit this model.
+
+        Raises:
+            InputError: More latent groups are to stay than there are, or a region has another size
+                than the images.
+        """
+        for step in sampling.steps:
+            if isinstance(step, Others) and not 0 <= step.groups <= self.prior.groups:
+                raise InputError(
+                    f"{self.name} has {self.prior.groups} latent groups: "
+                    f"{step.groups} of them cannot stay"
+                )
+            if isinstance(step, Vary) and tuple(step.mask.shape) != size:
+                height, width = step.mask.shape
+                raise InputError(f"the region has {width}×{height} pixels, not {size[1]}×{size[0]}")
+
+    def noise(self, sampling: Sampling, indices: range, size: tuple[int, int]) -> Noise:
+        """The noise of some samples, steered where the sampling says so."""
+        height, width = (-(-side // self.encoder.multiple) * self.encoder.multiple for side in size)
+        return noise_of(self.prior.config, sampling, indices, (height, width))
+
+    def compile(self) -> "HVAEResolver":
+        """Compile the blocks with `torch.compile`: minutes at the first draw, for long runs on a
+        GPU. On a CPU it needs a C++ compiler and gains nothing over the strips of `hvae.layers`.
+        """
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, VARIANTS)
+        for network in self.networks:
+            for block in network.modules():
+                if isinstance(block, Block):
+                    block.inner = torch.compile(block.inner, dynamic=False)  # type: ignore[method-assign]
+        return self
