@@ -2,12 +2,10 @@
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -18,21 +16,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 import cvdvae
 from cvdvae.app import words
-from cvdvae.app.explorer import Explorer, Framing, seed_after
+from cvdvae.app.explorer import Explorer, seed_after
+from cvdvae.app.framing import Framing
 from cvdvae.app.pictures import painted, rectangle
 from cvdvae.app.server import parse_auth
-from cvdvae.degradation import BicubicDownscaling, shrink_to_8_bits
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import demo_photo
 from cvdvae.errors import InputError
-from cvdvae.images import to_pil, to_tensor
-from cvdvae.recipe import recipe_from_dict, recipe_from_text
-from cvdvae.steps import Blend, Others, Vary, pack_region
+from cvdvae.imaging.io import to_pil, to_tensor
+from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
+from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
 
 
 def last(iterator):  # type: ignore[no-untyped-def]
@@ -205,45 +206,6 @@ def test_credentials_are_a_pair() -> None:
 def address() -> Iterator[str]:
     with served() as url:
         yield url
-
-
-class served:
-    """The program's own page, as a user starts it."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self.port = free_port()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(self.port), *arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def __enter__(self) -> str:
-        url = f"http://127.0.0.1:{self.port}"
-        for _ in range(600):
-            assert self.process.poll() is None, self.process.communicate()[0].decode()
-            try:
-                urllib.request.urlopen(f"{url}/robots.txt", timeout=1)
-            except urllib.error.HTTPError:
-                return url
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return url
-        raise AssertionError("the page did not come up")
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.communicate(timeout=20)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:

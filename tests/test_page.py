@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import served
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -25,7 +26,6 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
-from test_app import served
 
 PICTURES = Path(__file__).parents[1] / ".artefacts" / "page"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -277,7 +277,7 @@ def pixels(sample: bytes) -> np.ndarray[Any, Any]:
 
 
 def near(a: bytes, b: bytes) -> bool:
-    return int(np.abs(pixels(a).astype(int) - pixels(b)).max()) <= 3
+    return int(np.abs(pixels(a).astype(int) - pixels(b)).max()) <= 1
 
 
 def paint(page: Page, box: Any) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
+from ..app import words
 from ..configs import from_dict
 from ..errors import CVDVAEError, InputError
-from ..recipe import sampling_from_dict
-from ..resolver import SuperResolver
-from ..sampling import Sampling
-from . import words
-from .explorer import MAX_SAMPLES, Explorer, Framing, Kind, Method, zip_of
+from ..restoration.recipe import sampling_from_dict
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
+from .explorer import MAX_SAMPLES, Explorer, Kind, Method, zip_of
+from .framing import Framing
 from .layout import file_image
 
 

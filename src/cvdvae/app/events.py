@@ -4,16 +4,15 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 import gradio as gr
 
+from ..app import pictures, words
 from ..errors import CVDVAEError
-from ..images import to_pil
-from ..recipe import read_recipe, recipe_from_text
-from ..steps import Blend, Others, Step, Vary, pack_region
-from . import pictures, words
+from ..imaging.io import to_pil
+from ..restoration.edits import Blend, Others, Step, Vary, pack_region
+from ..restoration.recipe import read_recipe, recipe_from_text
 from .explorer import Explorer, Session, groups_of, method_of, seed_after, zip_of
 from .layout import Answers, Settings, Steering, Take
 from .looking import UNCHANGED, Looking, Updates
@@ -205,15 +204,14 @@ class Handlers:
     def _shown(
         self,
         sessions: Callable[[], Iterator[Session]],
-        progress: gr.Progress | None,
+        progress: gr.Progress,
         path: str | None = None,
     ) -> Iterator[Updates]:
         try:
             session = None
             for session in sessions():
                 done, wanted = len(session.result.pixels), session.sampling.samples
-                if progress is not None:
-                    progress(done / wanted, desc=f"{done} of {wanted}")
+                progress(done / wanted, desc=f"{done} of {wanted}")
                 if done < wanted:
                     yield self._gallery(session)
             if session is not None:
@@ -348,8 +346,3 @@ class Handlers:
         """What draws when it is pressed."""
         s = self.steering
         return [self.settings.draw, s.others, s.blend, s.vary, s.back, s.trail, self.take.reopen]
-
-
-def new_seed() -> int:
-    """A seed that is easy to read."""
-    return randrange(100_000)

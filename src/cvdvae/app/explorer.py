@@ -4,7 +4,6 @@ Nothing here remembers a visitor: what belongs to one is in a `Session`, which t
 that browser tab alone and hands back with every click.
 """
 
-import math
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -15,18 +14,23 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-from ..doubt import examine
+from ..checkpoints.folder import bundled_names
+from ..domains.faces import find_face
+from ..domains.simulate import simulate
 from ..errors import InputError
-from ..face import Square, find_face, square_inside
-from ..images import read_photo, to_tensor
-from ..recipe import Recipe
-from ..resolver import SuperResolver
-from ..result import Doubt, SuperResolution
-from ..sampling import Sampling
-from ..simulation import simulate
-from ..steps import Blend, Others, Step, samples_of
-from ..store import bundled_names
-from ..superres import FlowResolver, HVAEResolver, load
+from ..imaging.crop import Square
+from ..imaging.io import read_photo, to_tensor
+from ..input_check.examine import examine
+from ..restoration.edits import Blend, Others, Step, samples_of
+from ..restoration.flow import FlowResolver
+from ..restoration.hvae import HVAEResolver
+from ..restoration.load import load
+from ..restoration.recipe import Recipe
+from ..restoration.result import Doubt, SuperResolution
+from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
+from .framing import Framing
+from .pictures import thumbnail
 
 Kind = Literal["photo", "low"]
 Method = Literal["hvae", "flow"]
@@ -36,40 +40,8 @@ SCALES = (4, 8, 16)
 MAX_SAMPLES = 32
 MAX_PHOTO_PIXELS = 60_000_000
 """Enough for a telephone's photo, and so little that ten at once fit into memory."""
-
-
-@dataclass(frozen=True)
-class Framing:
-    """A square frame in shares of the photo: centre in those of its sides, side in those of the
-    shorter one. With a side of 0 the face is to be found.
-    """
-
-    x: float = 0.5
-    y: float = 0.5
-    side: float = 0.0
-
-    def __post_init__(self) -> None:
-        for value in (self.x, self.y, self.side):
-            if not (math.isfinite(value) and 0 <= value <= 1):
-                raise InputError(f"a frame's centre and size must be 0 to 100 %, not {value:.0%}")
-
-    @classmethod
-    def of(cls, square: Square, photo: Image.Image) -> "Framing":
-        """The frame that gives this square."""
-        return cls(
-            (square.left + square.side / 2) / photo.width,
-            (square.top + square.side / 2) / photo.height,
-            square.side / min(photo.size),
-        )
-
-    def rounded(self) -> "Framing":
-        """As the page's sliders show it."""
-        return Framing(round(self.x, 3), round(self.y, 3), round(self.side, 3))
-
-    def square(self, photo: Image.Image) -> Square:
-        """The frame in the pixels of a photo."""
-        side = self.side * min(photo.size)
-        return square_inside(photo, self.x * photo.width, self.y * photo.height, side)
+MAX_SEED = 2**64 - 1
+"""The page's JSON holds no larger number."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +134,10 @@ class Explorer:
         except KeyError:
             raise InputError(f"there is no {method} model at ×{scale} here") from None
 
+    def any_at(self, scale: int) -> SuperResolver:
+        """One of the models of a scale, the main one if it is there."""
+        return next(self.models[scale, m] for m in self.methods if (scale, m) in self.models)
+
     def named(self, name: str) -> SuperResolver:
         """The model of this name.
 
@@ -220,7 +196,7 @@ class Explorer:
                 f"from {side}×{side}: widen the frame, or take a larger photo"
             )
         y, truth = simulate(square.cut(image), model.degradation, crop="none")
-        framed, doubts = _thumbnail(image, square), self._doubts(y, model.scale)
+        framed, doubts = thumbnail(image, square), self._doubts(y, model.scale)
         return Seen(y, truth, framing, framed, (*notes, *note), doubts)
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
@@ -310,6 +286,9 @@ class Explorer:
         sampling: Sampling,
         parent: Tensor | None = None,
     ) -> Iterator[SuperResolution]:
+        seeds = [step.seed for step in sampling.steps if not isinstance(step, Blend)]
+        if max(sampling.seed, *seeds, 0) > MAX_SEED:
+            raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
         results = model.stream(seen.y, sampling, seen.truth, parent)
         while True:
             with self._turn:
@@ -343,10 +322,3 @@ def zip_of(result: SuperResolution, folder: Path) -> Path:
             if path != archive:
                 packed.write(path, path.name)
     return archive
-
-
-def _thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Image.Image, Square]:
-    zoom = min(1.0, side / max(image.size))
-    size = (max(1, round(image.width * zoom)), max(1, round(image.height * zoom)))
-    small = Square(*(round(v * zoom) for v in square))
-    return image.resize(size), small

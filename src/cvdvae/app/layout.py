@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from . import words
+from ..app import words
 from .explorer import MAX_SAMPLES, Explorer, groups_of
 
 CSS = Path(__file__).with_name("style.css")
@@ -127,6 +127,10 @@ def _picture(
     return column, image
 
 
+def _temperature(value: float, label: str, name: str) -> gr.Slider:
+    return gr.Slider(0, 1.5, value, step=0.05, label=label, elem_id=name)
+
+
 def input_part(pictures: list[Path]) -> Input:
     """The first column's upper half."""
     gr.HTML("<h2>1 · Your image</h2>")
@@ -172,26 +176,16 @@ def settings_part(explorer: Explorer) -> Settings:
     scales = [f"×{scale}" for scale in explorer.scales]
     middle = scales[len(scales) // 2]
     methods = [name for name, method in words.METHODS.items() if method in explorer.methods]
-    suits = next(m for (s, _), m in explorer.models.items() if s == int(middle[1:])).recommended
+    suits = explorer.any_at(int(middle[1:])).recommended
     scale = gr.Radio(scales, value=middle, label="Shrunk by", elem_id="scale")
     method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
     samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
-    temperature = gr.Slider(
-        0,
-        1.5,
-        suits.temperature,
-        step=0.05,
-        label="Temperature: tame to wild",
-        elem_id="temperature",
-    )
+    temperature = _temperature(suits.temperature, "Temperature: tame to wild", "temperature")
     with gr.Accordion("More", open=False):
-        encoder_temperature = gr.Slider(
-            0,
-            1.5,
+        encoder_temperature = _temperature(
             suits.encoder_temperature,
-            step=0.05,
-            label="Temperature of what is read from your image",
-            elem_id="encoder-temperature",
+            "Temperature of what is read from your image",
+            "encoder-temperature",
         )
         with gr.Row():
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="seed")

@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 
+from ..app import pictures, words
 from ..errors import CVDVAEError
-from ..resolver import SuperResolver
-from . import pictures, words
-from .explorer import Explorer, Framing, Kind, Method, Seen
+from ..restoration.sampler import SuperResolver
+from .explorer import Explorer, Kind, Method, Seen
+from .framing import Framing
 from .layout import Input, Settings
 
 Updates = dict[Any, Any]

@@ -1,20 +1,22 @@
 """The page: its parts, and which click calls which handler."""
 
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
+from ..app import layout, words
 from ..demo import demo_photo
-from ..face import crop_face
-from ..images import to_pil
-from ..simulation import simulate
-from . import layout, words
+from ..domains.faces import crop_face
+from ..domains.simulate import simulate
+from ..imaging.io import to_pil
 from .api import add_api
-from .events import Handlers, new_seed
+from .events import Handlers
 from .explorer import Explorer
 from .looking import Looking
+from .uploads import Page
 
 WAITING = 64
 """Requests that may wait; the next is told to come back."""
@@ -42,7 +44,7 @@ def build(explorer: Explorer, pictures: Path) -> Any:
     Returns:
         The `gradio.Blocks`.
     """
-    with gr.Blocks(
+    with Page(
         title="CVD-VAE: every plausible image behind a small one",
         analytics_enabled=False,
         delete_cache=(600, SESSION_SECONDS),
@@ -89,7 +91,7 @@ def _wire_image(on: Looking, paths: list[Path]) -> None:
         radio.input(on.recommend, which, temperatures, queue=False, **LATEST, **QUIET)
     for slider in frame:
         slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
-    on.settings.dice.click(new_seed, None, on.settings.seed, queue=False, **QUIET)
+    on.settings.dice.click(lambda: randrange(100_000), None, on.settings.seed, queue=False, **QUIET)
 
 
 def _wire(page: gr.Blocks, on: Handlers) -> None:
@@ -151,10 +153,10 @@ def examples(explorer: Explorer, folder: Path) -> list[Path]:
     from skimage.data import chelsea
 
     photo = demo_photo()
-    pictures = {"a photo": photo}
+    face, pictures = crop_face(photo), {"a photo": photo}
     for scale in explorer.scales:
-        model = next(m for (s, _), m in explorer.models.items() if s == scale)
-        y, _ = simulate(crop_face(photo), model.degradation, crop="none")
+        model = explorer.any_at(scale)
+        y, _ = simulate(face, model.degradation, crop="none")
         pictures[f"{model.lr_size} by {model.lr_size} pixels"] = to_pil(y)
     pictures["a cat"] = Image.fromarray(chelsea())
     paths = []

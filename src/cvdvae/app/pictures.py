@@ -1,17 +1,14 @@
 """Pictures of a session, at the size in which the page shows them."""
 
-import base64
-import io
-
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..face import Square
-from ..images import to_pil
-from ..picture import heat_map
-from ..result import SuperResolution
+from ..imaging.crop import Square
+from ..imaging.io import png_in_base64, to_pil
+from ..imaging.sheets import heat_map
+from ..restoration.result import SuperResolution
 
 SIDE = 256
 EDITOR_SIDE = 512
@@ -50,9 +47,7 @@ def wipe(y: Tensor, sample: Tensor, number: int) -> str:
 
 
 def _inline(image: Image.Image) -> str:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return f"data:image/png;base64,{png_in_base64(image)}"
 
 
 def disagreement(result: SuperResolution) -> tuple[Image.Image, float]:
@@ -77,3 +72,11 @@ def rectangle(part: tuple[float, float, float, float], side: int) -> Tensor:
     mask = torch.zeros(side, side, dtype=torch.bool)
     mask[top:bottom, left:right] = True
     return mask
+
+
+def thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Image.Image, Square]:
+    """A small picture of a photo, and a frame in its pixels."""
+    zoom = min(1.0, side / max(image.size))
+    size = (max(1, round(image.width * zoom)), max(1, round(image.height * zoom)))
+    small = Square(*(round(v * zoom) for v in square))
+    return image.resize(size), small

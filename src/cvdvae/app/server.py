@@ -7,35 +7,22 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .hosts import Hosts
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 MAX_FILE = "40mb"
+NO_HOST = "--host needs an address: 127.0.0.1 for this machine alone, 0.0.0.0 for others, too"
 PREFIX = "cvdvae-app-"
 """Of the folder with what visitors bring and get; it goes when the server ends."""
-
-POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "style-src 'self' 'unsafe-inline'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "worker-src 'self' blob:",
-        "connect-src 'self' blob: data:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "frame-ancestors 'self'",
-    )
-)
-"""What the browser may load: Gradio's own files from this server, and nothing else."""
 
 
 def parse_auth(text: str | None) -> tuple[str, str] | None:
@@ -53,26 +40,30 @@ def parse_auth(text: str | None) -> tuple[str, str] | None:
 
 
 def make_app(
-    models: list[str] | None, folder: Path, auth: tuple[str, str] | None = None
-) -> "FastAPI":
+    models: list[str] | None,
+    folder: Path,
+    auth: tuple[str, str] | None = None,
+    hosts: Hosts = Hosts("127.0.0.1"),
+) -> "ASGIApp":
     """The web application.
 
     Args:
         models: As for `Explorer`.
         folder: For the bundled examples and whatever the page keeps for its visitors.
         auth: Name and password that visitors must give.
+        hosts: By which names the server may be called.
     """
     # Gradio reads these when it is imported.
+    folder = folder.resolve()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "cache")
     import gradio as gr
-    from fastapi import FastAPI, Request, Response
+    from fastapi import FastAPI
 
     from .explorer import Explorer
-    from .layout import CSS
+    from .guard import Guard
     from .page import build
-
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    from .waiting import Waiting
 
     async def refuse(url: str, cache_dir: str) -> str:
         raise gr.Error("send the image itself, not an address", print_exception=False)
@@ -80,40 +71,52 @@ def make_app(
     # Gradio would fetch what a visitor names: no request is to leave this machine.
     gr.processing_utils.async_ssrf_protected_download = refuse
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next):  # type: ignore[no-untyped-def]
-        if "/file=http" in request.url.path or "/proxy=" in request.url.path:
-            return Response("no file of this server", status_code=403)
-        response: Response = await call_next(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
+    def allowed(user: str, password: str) -> bool:
+        assert auth is not None
+        return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    page = build(Explorer(models), folder)
+    _mount(app, page, allowed if auth else None)
+    return Guard(app, hosts, Waiting(page._queue))
+
+
+def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -> None:
+    """Put Gradio's application into another."""
+    import gradio as gr
+    from fastapi import Request
+    from fastapi.responses import PlainTextResponse
+    from gradio.route_utils import FnIndexInferError
+
+    from .layout import CSS
 
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
     mono = ["ui-monospace", "Menlo", "Consolas", "Liberation Mono", "monospace"]
     theme = gr.themes.Soft(
         primary_hue="indigo", neutral_hue="slate", font=fonts, font_mono=mono, radius_size="md"
     )
-
-    def allowed(user: str, password: str) -> bool:
-        assert auth is not None
-        return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
-
     gr.mount_gradio_app(
         app,
-        build(Explorer(models), folder),
+        page,
         path="/",
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
-        auth=allowed if auth else None,
+        auth=auth,
         show_error=False,
         max_file_size=MAX_FILE,
         theme=theme,
         css_paths=[CSS],
     )
-    return app
+    # Only `launch` sets these, and without them Gradio checks no path that a visitor names.
+    page.has_launched = page.is_running = True
+
+    async def unknown(request: Request, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("There is no such function here.", status_code=404)
+
+    inner: Any = app.routes[-1]
+    for kind in (KeyError, FnIndexInferError):  # a number or a name that is none of the page's
+        inner.app.add_exception_handler(kind, unknown)
 
 
 def serve(
@@ -121,8 +124,16 @@ def serve(
     port: int = 7860,
     auth: tuple[str, str] | None = None,
     models: list[str] | None = None,
+    names: tuple[str, ...] = (),
 ) -> None:
     """Run the page until it is interrupted.
+
+    Args:
+        host: The address or name to listen on.
+        port: The port to listen on.
+        auth: Name and password that visitors must give.
+        models: As for `Explorer`.
+        names: Further names that the server is reached by.
 
     Raises:
         InputError: The address cannot be used.
@@ -133,7 +144,7 @@ def serve(
     # uvicorn ends cleanly and then raises the signal again: that must not skip the tidying up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
-        app = make_app(models, Path(name), auth)
+        app = make_app(models, Path(name), auth, Hosts(host, names))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
@@ -141,6 +152,8 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     """Take the address before the models are loaded, so that a taken one is said at once."""
+    if not host.strip():
+        raise InputError(NO_HOST)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)

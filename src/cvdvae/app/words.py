@@ -3,10 +3,10 @@
 from html import escape
 from pathlib import Path
 
-from ..recipe import Recipe
-from ..result import SuperResolution
-from ..sampling import Sampling
-from ..steps import Blend, Others, Step, Vary
+from ..restoration.edits import Blend, Others, Step, Vary
+from ..restoration.recipe import Recipe
+from ..restoration.result import SuperResolution
+from ..restoration.settings import Sampling
 from .explorer import Seen
 
 HEADING = """
@@ -116,7 +116,7 @@ def python_of(recipe: Recipe) -> str:
     lines = ["import cvdvae"]
     if s.steps:
         kinds = sorted({type(step).__name__ for step in s.steps})
-        lines.append(f"from cvdvae.steps import {', '.join(kinds)}")
+        lines.append(f"from cvdvae.restoration.edits import {', '.join(kinds)}")
     lines += [
         "",
         'y = cvdvae.read_recipe("result.json").y  # your image, from the zip',

@@ -17,6 +17,7 @@ from .common import (
     Seed,
     Temperature,
     complain,
+    err,
     expand,
     in_doubt,
     need,
@@ -25,7 +26,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..result import SuperResolution
+    from ..restoration.result import SuperResolution
 
 app = typer.Typer()
 
@@ -50,10 +51,10 @@ def upscale(
     compile_: Compile = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
-    from ..batch import plan, run_one
+    from ..batch.files import plan, run_one
     from ..files import check_writable
-    from ..sampling import Sampling
-    from ..superres import load
+    from ..restoration.load import load
+    from ..restoration.settings import Sampling
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
@@ -105,7 +106,7 @@ def replay(
 ) -> None:
     """Draw a result again, with all its steps of steering."""
     from ..files import check_writable
-    from ..superres import replay as run
+    from ..restoration.load import replay as run
 
     check_writable(out_folder)
     result = run(recipe, device)
@@ -130,15 +131,33 @@ def app_(
         list[str] | None,
         typer.Option(help="Instead of the bundled models: names, folders, Hub ids."),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name in the page's address; may be repeated."),
+    ] = None,
 ) -> None:
     """Explore and steer the samples on a page in the browser."""
     need("gradio", "the page", "app")
-    from ..app.server import parse_auth, serve
+    from ..app.hosts import is_loopback
+    from ..app.server import NO_HOST, parse_auth, serve
 
+    if not host.strip():
+        complain(NO_HOST)
+        raise typer.Exit(2)
     credentials = parse_auth(auth)
-    place = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    if credentials is None and not is_loopback(host):
+        err.print(
+            "warning: everyone who can reach this machine can use the page: to let in only those "
+            "with a password, set CVDVAE_AUTH=name:password",
+            style="yellow",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
+    place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    place = f"[{place}]" if ":" in place else place
     out.print(f"Open http://{place}:{port} (Ctrl+C ends it)", markup=False, highlight=False)
-    serve(host, port, credentials, model)
+    serve(host, port, credentials, model, tuple(allow_host or ()))
 
 
 @app.command()
@@ -185,7 +204,8 @@ def demo(
 @app.command()
 def models() -> None:
     """List the bundled models."""
-    from ..store import FlowRecord, PriorRecord, bundled_names, find, read_record
+    from ..checkpoints.folder import bundled_names, find, read_record
+    from ..checkpoints.records import FlowRecord, PriorRecord
 
     table = Table()
     for title in ("model", "does", "takes", "gives", "weights"):
@@ -202,11 +222,12 @@ def models() -> None:
             gives = f"{hr}×{hr} (×{record.model.scale})"
             row = (name, "super-resolution, a flow", f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
         else:
-            lr = record.model.lr_size
+            scale = record.model.scales[0]
             prior = read_record(find(record.prior))
             assert isinstance(prior, PriorRecord)
             hr = prior.model.image_size
-            does, gives = f"super-resolution on {record.prior}", f"{hr}×{hr} (×{hr // lr})"
+            lr = hr // scale
+            does, gives = f"super-resolution on {record.prior}", f"{hr}×{hr} (×{scale})"
             row = (name, does, f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
         table.add_row(*row)
     out.print(table)
@@ -219,7 +240,7 @@ def import_(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the model to make.")],
 ) -> None:
     """Convert a released checkpoint to a model folder."""
-    from ..released import import_checkpoint
+    from ..checkpoints.published import import_checkpoint
 
     kind = import_checkpoint(checkpoint, preset, out_folder)
     out.print(f"{out_folder} holds the {kind}", markup=False, highlight=False)
@@ -239,7 +260,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Visible to you alone.")] = False,
 ) -> None:
     """Send a model folder to the Hugging Face Hub."""
-    from ..store import push_to_hub
+    from ..checkpoints.folder import push_to_hub
 
     out.print(push_to_hub(folder, repository, private), markup=False, highlight=False)
 
@@ -256,7 +277,7 @@ def bench(
     """Time the drawing of one and of eight samples, beside what this machine can do."""
     from ..bench import bench as run
     from ..bench import peak, peak_memory
-    from ..superres import load
+    from ..restoration.load import load
 
     table = Table(title=f"Samples of one image, {dtype} on {device}")
     table.add_column("model")

@@ -1,0 +1,475 @@
+"""What the page must refuse: foreign files, foreign sites, guessers, and places nobody waits in."""
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from command import served
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from starlette.requests import Request
+
+from cvdvae.app.explorer import Explorer
+from cvdvae.app.guard import Tries
+from cvdvae.app.hosts import Hosts, is_loopback
+from cvdvae.app.uploads import REFUSED, is_upload
+from cvdvae.app.waiting import Waiting
+from cvdvae.demo import demo_photo
+from cvdvae.errors import InputError
+from cvdvae.imaging.io import png_in_base64
+from cvdvae.restoration.recipe import recipe_from_text
+
+META = {"meta": {"_type": "gradio.FileData"}}
+FILES = {"image", "imageeditor", "uploadbutton"}
+FOLDER = "0" * 64
+WAITING = 40
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def address(temporary: Path) -> Iterator[str]:
+    with served("--model", "celeba64-x8", TMPDIR=str(temporary)) as url:
+        yield url
+
+
+def ask(
+    address: str, path: str, data: Any = None, **headers: str
+) -> tuple[int, http.client.HTTPMessage, str]:
+    """Status, headers and body of a request, whose headers are sent as they are."""
+    place = urllib.parse.urlsplit(address)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    given.setdefault("Content-Type", "application/json")
+    body = data if isinstance(data, (str, bytes)) or data is None else json.dumps(data)
+    connection.request("GET" if data is None else "POST", path, body, given)
+    response = connection.getresponse()
+    answer = response.status, response.headers, response.read().decode(errors="replace")
+    connection.close()
+    return answer
+
+
+def upload(
+    address: str, content: bytes, **headers: str
+) -> tuple[int, http.client.HTTPMessage, str]:
+    """What the server answers to a file."""
+    head = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    body = head.encode() + content + b"\r\n--x--\r\n"
+    kind = "multipart/form-data; boundary=x"
+    return ask(address, "/gradio_api/upload", body, Content_Type=kind, **headers)
+
+
+def join(address: str, session: str, function: int, data: list[Any]) -> int:
+    body = {"fn_index": function, "session_hash": session, "data": data}
+    return ask(address, "/gradio_api/queue/join", body)[0]
+
+
+def outcome(address: str, session: str, function: int, data: list[Any]) -> dict[str, Any]:
+    """What a handler answers, as its visitor gets it."""
+    assert join(address, session, function, data) == 200
+    url = f"{address}/gradio_api/queue/data?session_hash={session}"
+    with urllib.request.urlopen(url, timeout=60) as lines:
+        for line in lines:
+            if line.startswith(b"data: "):
+                message: dict[str, Any] = json.loads(line[6:])
+                if message["msg"] == "process_completed":
+                    return message
+    raise AssertionError("no answer")
+
+
+# Files.
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory, temporary: Path, address: str) -> list[str]:
+    """Files that are nobody's upload, elsewhere and in the upload cache itself."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    private = elsewhere / "private.png"
+    demo_photo().save(private)
+    shutil.copy(private, elsewhere / "private.json")
+    cache = next(temporary.glob("cvdvae-app-*")) / "cache"
+    (cache / FOLDER / "folder.png").mkdir(parents=True)
+    (cache / FOLDER / "link.png").symlink_to(private)
+    (cache / ("1" * 64)).symlink_to(elsewhere)
+    shutil.copy(private, cache / "loose.png")
+    os.mkfifo(elsewhere / "fifo.png")
+    os.mkfifo(cache / FOLDER / "fifo.png")
+    return [
+        str(private),
+        str(elsewhere / "missing.png"),
+        str(elsewhere),
+        str(elsewhere / "fifo.png"),
+        "/dev/zero",
+        "/etc/passwd",
+        "private.png",
+        "https://example.org/a.png",
+        f"file://{private}",
+        f"{private}\0",
+        str(cache / "loose.png"),
+        *(str(cache / FOLDER / name) for name in ("folder.png", "link.png", "fifo.png", "no.png")),
+        str(cache / FOLDER),
+        str(cache / ("1" * 64) / "private.png"),
+        f"{cache}/{FOLDER}/../loose.png",
+        f"{cache}/{FOLDER}/../../../../elsewhere0/private.png",
+        f"{cache}/{FOLDER}/..",
+    ]
+
+
+def handlers(address: str) -> list[tuple[str, int, list[Any], list[int]]]:
+    """All handlers that take a file: name, number, plausible inputs, and where the files go."""
+    config = json.loads(ask(address, "/config")[2])
+    parts = {part["id"]: part for part in config["components"]}
+    found = []
+    for one in config["dependencies"]:
+        inputs = [parts[i] for i in one["inputs"]]
+        places = [n for n, part in enumerate(inputs) if part["type"] in FILES]
+        if places:
+            values = [part["props"].get("value") for part in inputs]
+            found.append((one["api_name"], one["id"], values, places))
+    return found
+
+
+def handler(address: str, name: str) -> tuple[int, list[Any]]:
+    """Number and inputs of one handler."""
+    return next((number, values) for one, number, values, _ in handlers(address) if one == name)
+
+
+@pytest.mark.parametrize("meta", [{}, META], ids=["bare", "with meta"])
+def test_no_handler_reads_a_file_that_was_not_uploaded(
+    address: str, foreign: list[str], meta: dict[str, Any]
+) -> None:
+    known = handlers(address)
+    names = {name.split("_")[0] for name, *_ in known}
+    assert names >= {"arrive", "look", "move", "draw", "vary", "reopen", "upscale"}
+    for name, number, values, places in known:
+        for path in foreign:
+            file = {"path": path, "orig_name": "a.png", **meta}
+            editor = {"background": file, "layers": [file], "composite": None}
+            given = list(values)
+            for place in places:
+                given[place] = editor if name.startswith("vary") else file
+            answer = outcome(address, f"{number}", number, given)
+            assert not answer["success"], (name, path)
+            assert answer["output"]["error"] == REFUSED, (name, path)
+
+
+def test_a_file_may_hide_in_no_other_input(address: str, foreign: list[str]) -> None:
+    hidden = {"deep": [{"path": foreign[0]}]}
+    number, values = handler(address, "upscale")
+    answer = outcome(address, "hidden", number, [*values[:-1], hidden])
+    assert answer["output"]["error"] == REFUSED
+
+
+def test_what_was_uploaded_is_taken(address: str, tmp_path: Path) -> None:
+    demo_photo().save(tmp_path / "a photo.png")
+    image = handle_file(tmp_path / "a photo.png")
+    client = Client(address, verbose=False)
+    _, _, result = client.predict(
+        image=image, scale=8, sampling={"samples": 1}, api_name="/upscale"
+    )
+    assert result["round_trip_exact"] == [True]
+
+
+def test_the_examples_are_taken(address: str) -> None:
+    config = json.loads(ask(address, "/config")[2])
+    parts = {part["id"]: part["type"] for part in config["components"]}
+    chooses = next(
+        one["id"]
+        for one in config["dependencies"]
+        if [parts[i] for i in one["inputs"]] == ["dataset"]
+    )
+    number, values = handler(address, "arrive")
+    for example in range(3):
+        photo = outcome(address, "examples", chooses, [example])["output"]["data"][0]
+        for file in (photo, {"path": photo["path"]}):
+            answer = outcome(address, "examples", number, [file, *values[1:]])
+            assert answer["success"]
+
+
+def test_an_upload_is_a_regular_file_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    cache = tmp_path.resolve()
+    own = cache / ("a" * 64) / "face.png"
+    own.parent.mkdir()
+    own.write_bytes(b"x")
+    assert is_upload(str(own), cache)
+    assert not is_upload(str(own), cache / "other")
+    assert not is_upload(own, cache)
+    assert not is_upload(f"{cache}/./{own.parent.name}/face.png", cache)
+    short = cache / "abc" / "face.png"
+    short.parent.mkdir()
+    shutil.copy(own, short)
+    assert not is_upload(str(short), cache)
+
+
+# Other sites.
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "evil.example:7860"},
+        {"Host": "192.168.1.7"},
+        {"Host": "a b"},
+        {"X_Forwarded_Host": "evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://[::1"},
+    ],
+    ids=str,
+)
+def test_other_sites_are_refused(address: str, headers: dict[str, str]) -> None:
+    for data in (None, {}):
+        status, answered, text = ask(address, "/config", data, **headers)
+        assert status == 403
+        assert "Access-Control-Allow-Origin" not in answered
+        assert answered["Content-Security-Policy"]
+        assert text.endswith(".")
+        assert text.count(". ") == 0
+
+
+def test_the_servers_own_names_are_taken(address: str) -> None:
+    port = address.rsplit(":", 1)[1]
+    for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
+        assert ask(address, "/config", Host=name)[0] == 200
+        here = {"Host": f"{name}:{port}", "Origin": f"http://{name}:{port}"}
+        assert ask(address, "/config", **here)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+    ids=str,
+)
+def test_uploads_of_other_sites_are_refused(address: str, headers: dict[str, str]) -> None:
+    for more, wanted in (({}, 200), ({"Sec_Fetch_Site": "same-origin"}, 200), (headers, 403)):
+        assert upload(address, b"x", **more)[0] == wanted
+
+
+def test_names_depend_on_the_address_that_is_listened_on() -> None:
+    loopback, named = Hosts("127.0.0.1", ("Faces.example.org",)), Hosts("mybox")
+    everywhere, one = Hosts("0.0.0.0", ("faces.example.org",)), Hosts("192.168.1.7")
+    for hosts, known, unknown in (
+        (loopback, "faces.example.org localhost. [::1]:80", "192.168.1.7 example.org 0.0.0.0"),
+        (everywhere, "10.0.0.1:8080 [fe80::1] localhost faces.example.org", "mybox evil.example"),
+        (one, "192.168.1.7:80", "127.0.0.1 localhost"),
+        (named, "mybox MYBOX:7860", "localhost mybox.evil.example"),
+    ):
+        assert all(hosts.knows(name) for name in known.split())
+        assert not any(hosts.knows(name) for name in [*unknown.split(), ""])
+    assert loopback.trusts({"host": "127.0.0.1:7860", "origin": "https://faces.example.org"})
+    assert is_loopback("::1")
+    assert is_loopback("localhost")
+    assert not is_loopback("0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    "path", ["/file=https://a.b/", "/file/https://a.b/", "/proxy=https://a.b/"]
+)
+def test_every_refusal_carries_the_security_headers(address: str, path: str) -> None:
+    status, headers, _ = ask(address, f"/gradio_api{path}")
+    assert status == 403
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+# The command.
+
+
+def start(*arguments: str) -> tuple[int | None, str]:
+    command = [sys.executable, "-m", "cvdvae.cli", "app", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return run.returncode, run.stderr
+
+
+def test_an_empty_host_is_refused() -> None:
+    for host in ("", " "):
+        code, text = start("--host", host)
+        assert code == 2
+        assert text.splitlines() == [line for line in text.splitlines() if "--host needs" in line]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [
+        (("--host", "0.0.0.0"), True),
+        (("--host", "0.0.0.0", "--auth", "anna:secret"), False),
+        ((), False),
+    ],
+)
+def test_an_open_page_without_a_password_is_warned_of(
+    arguments: tuple[str, ...], warned: bool
+) -> None:
+    # It ends at once: the warning comes before the model is looked for.
+    _, text = start(*arguments, "--port", "8799", "--model", "/no/such/model")
+    assert text.count("warning: everyone who can reach this machine") == warned
+
+
+# Passwords, numbers, and the queue.
+
+
+def test_wrong_passwords_are_limited(tmp_path: Path) -> None:
+    form = "application/x-www-form-urlencoded"
+    with served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(tmp_path)) as url:
+        for path in ("/login", "/login/"):
+            right = ask(url, path, "username=anna&password=secret", Content_Type=form)
+            assert right[0] == 200
+        answers = [
+            ask(url, "/login", f"username=anna&password={n}", Content_Type=form) for n in range(11)
+        ]
+        assert [status for status, *_ in answers] == [400] * 10 + [429]
+        assert "Too many wrong passwords" in answers[-1][2]
+        assert answers[-1][1]["Content-Security-Policy"]
+        # Nor does the right one tell a guesser anything now.
+        assert ask(url, "/login", "username=anna&password=secret", Content_Type=form)[0] == 429
+
+
+def test_wrong_passwords_are_forgotten_after_a_while() -> None:
+    now = [0.0]
+    tries = Tries(most=2, seconds=60, clock=lambda: now[0])
+    assert [tries.begin("1.2.3.4") for _ in range(3)] == [True, True, False]
+    assert tries.begin("1.2.3.5")
+    tries.right("1.2.3.4")
+    assert tries.begin("1.2.3.4")
+    now[0] = 61
+    assert tries.begin("1.2.3.4")
+    assert [tries.begin(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("queue/join", {"fn_index": 9999, "session_hash": "a", "data": []}),
+        ("queue/join", {"fn_index": -1, "session_hash": "a", "data": []}),
+        ("queue/join", {"fn_index": "x", "session_hash": "a", "data": []}),
+        ("run/predict", {"fn_index": 9999, "data": []}),
+        ("run/nothing", {"data": []}),
+        ("call/nothing", {"data": []}),
+        ("call/v2/nothing", {}),
+        (
+            "component_server",
+            {"data": 1, "component_id": 99999, "fn_name": "x", "session_hash": "a"},
+        ),
+    ],
+)
+def test_what_is_not_there_is_the_visitors_error(address: str, path: str, body: Any) -> None:
+    status, headers, _ = ask(address, f"/gradio_api/{path}", body)
+    assert 400 <= status < 500
+    assert headers["Content-Security-Policy"]
+
+
+def link_with(seed: int, steps: list[Any]) -> str:
+    png = png_in_base64(demo_photo().resize((8, 8)))
+    recipe = {"model": "celeba64-x8", "input": png, "samples": 1, "seed": seed}
+    packed = zlib.compress(json.dumps(recipe | {"steps": steps}).encode())
+    return urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def test_a_seed_beyond_64_bits_is_refused_in_one_sentence(address: str, tmp_path: Path) -> None:
+    explorer = Explorer(["celeba64-x8"])
+    step = {"kind": "others", "sample": 0, "groups": 9, "seed": 2**64}
+    for link in (link_with(2**64, []), link_with(0, [step])):
+        with pytest.raises(InputError, match="a seed must be below 2⁶⁴"):
+            list(explorer.reopen(recipe_from_text(link)))
+    (session,) = list(explorer.reopen(recipe_from_text(link_with(2**64 - 1, []))))[-1:]
+    assert session.sampling.seed == 2**64 - 1
+    demo_photo().save(tmp_path / "a.png")
+    with pytest.raises(AppError, match="a seed must be below"):
+        Client(address, verbose=False).predict(
+            image=handle_file(tmp_path / "a.png"),
+            scale=8,
+            sampling={"seed": 2**64},
+            api_name="/upscale",
+        )
+
+
+class Queue:
+    """What `Waiting` uses of Gradio's queue."""
+
+    def __init__(self) -> None:
+        self.event_ids_to_events: dict[str, Any] = {}
+        self.pending_event_ids_session: dict[str, set[str]] = {"s": {"e"}}
+        self.cleaned: list[str] = []
+
+    async def push(self) -> tuple[bool, str, str]:
+        self.event_ids_to_events["e"] = SimpleNamespace(session_hash="s")
+        return True, "e", "success"
+
+    async def clean_events(self, event_id: str) -> None:
+        self.cleaned.append(event_id)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "cleaned"),
+    [
+        ("/gradio_api/queue/data", b"session_hash=s", []),
+        ("/gradio_api/call/upscale/e", b"", []),
+        ("/gradio_api/queue/data", b"session_hash=t", ["e"]),
+        ("/config", b"", ["e"]),
+    ],
+)
+def test_only_who_listens_keeps_a_place(path: str, query: bytes, cleaned: list[str]) -> None:
+    async def visit() -> list[str]:
+        queue = Queue()
+        waiting = Waiting(queue, grace=0.02)
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": query}
+        await queue.push()
+        with waiting.listens(Request({**scope, "headers": []})):
+            await asyncio.sleep(0.1)
+        return queue.cleaned
+
+    assert asyncio.run(visit()) == cleaned
+
+
+def waiting(address: str) -> int:
+    return int(json.loads(ask(address, "/gradio_api/queue/status")[2])["queue_size"])
+
+
+def test_abandoned_joins_give_up_their_places(address: str, tmp_path: Path) -> None:
+    demo_photo().save(tmp_path / "a.png")
+    path = json.loads(upload(address, (tmp_path / "a.png").read_bytes())[2])[0]
+    number, values = handler(address, "upscale")
+    given = [{"path": path, **META}, *values[1:4], {"samples": 32, "temperature": 0.8}, {}]
+    for session in range(WAITING):  # nobody ever listens
+        assert join(address, f"gone{session}", number, given) == 200
+    began = waiting(address)
+    assert settles(address, seconds=25)
+    assert began > WAITING // 2
+    for session in range(WAITING):  # they listen, and go
+        assert join(address, f"left{session}", number, given) == 200
+        url = f"{address}/gradio_api/queue/data?session_hash=left{session}"
+        urllib.request.urlopen(url, timeout=20).close()
+    assert settles(address, seconds=25)
+
+
+def settles(address: str, seconds: float) -> bool:
+    """Whether the queue is soon empty."""
+    until = time.monotonic() + seconds
+    while waiting(address) and time.monotonic() < until:
+        time.sleep(0.5)
+    return not waiting(address)
