@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from cvdvae.demo import demo_photo
+from cvdvae.domains.faces import demo_photo
 from cvdvae.domains.simulate import simulate
 from cvdvae.restoration.load import load
 from cvdvae.restoration.settings import Sampling

@@ -29,7 +29,7 @@ from cvdvae.app.pictures import painted, rectangle
 from cvdvae.app.server import parse_auth
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.demo import demo_photo
+from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil, to_tensor
 from cvdvae.restoration.edits import Blend, Others, Vary, pack_region

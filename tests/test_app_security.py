@@ -29,7 +29,7 @@ from cvdvae.app.guard import Tries
 from cvdvae.app.hosts import Hosts, is_loopback
 from cvdvae.app.uploads import REFUSED, is_upload
 from cvdvae.app.waiting import Waiting
-from cvdvae.demo import demo_photo
+from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import png_in_base64
 from cvdvae.restoration.recipe import recipe_from_text

@@ -16,7 +16,7 @@ from tiny import FLOW, tiny_flow
 
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
-from cvdvae.demo import demo_photo
+from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.imaging.io import read_photo

@@ -18,8 +18,7 @@ from torch import Tensor
 import cvdvae
 from cvdvae.checkpoints.folder import expect, read_record, save_model
 from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended
-from cvdvae.demo import demo_photo
-from cvdvae.domains.faces import crop_face
+from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import save_png, to_pil, to_tensor
 from cvdvae.input_check.examine import examine, score

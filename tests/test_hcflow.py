@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from cvdvae.checkpoints.folder import zoo
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
-from cvdvae.demo import demo_photo
-from cvdvae.domains.faces import crop_face
+from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate
 from cvdvae.errors import ConfigError
 from cvdvae.gaussian import GlobalNoise, SeededNoise

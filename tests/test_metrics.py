@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from cvdvae.demo import demo_photo
+from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification

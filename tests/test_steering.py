@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cvdvae.errors import InputError
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian import SeededNoise, Window
 from cvdvae.restoration.edit_noise import noise_of, slerp
 from cvdvae.restoration.edits import (
     MAX_REGIONS,
@@ -164,7 +164,7 @@ def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: 
 def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:
     """Each names two samples of the one before: without memory 2³² would be drawn."""
     steps: tuple[Step, ...] = tuple(Blend(0, 1) for _ in range(MAX_STEPS))
-    noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2], (16, 16))
+    noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2], Window(0, 0, 16, 16))
     assert noise.normal(torch.empty(1, 3, 1, 1)).shape == (1, 3, 1, 1)
 
 

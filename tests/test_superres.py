@@ -228,7 +228,7 @@ def test_psnr() -> None:
 
 def test_bf16_samples_are_near_those_of_fp32_and_still_exact(y: torch.Tensor) -> None:
     model, rough = load("celeba64-x8"), load("celeba64-x8", dtype="bf16")
-    from cvdvae.demo import demo_photo
+    from cvdvae.domains.faces import demo_photo
     from cvdvae.domains.simulate import simulate
 
     face, _ = simulate(demo_photo(), model.degradation)

@@ -68,3 +68,25 @@ def _shake(model: M, by: float = 0.1) -> M:
         for parameter in model.parameters():
             parameter.add_(by * torch.randn_like(parameter))
     return model.eval().requires_grad_(False)
+
+
+PHOTOS = HVAEConfig(
+    image_size=24,
+    patch_size=2,
+    likelihood="gaussian",
+    z_channels=3,
+    width=12,
+    widths={2: 8},
+    bottom_up="2x1,2d2,4x1,4d2,8x1",
+    top_down="8x1,4m8,2m4,2r1",
+    activation="silu",
+)
+SCALES = LREncoderConfig(
+    scales=(2, 3), bottom_up="2x1,2d2,4x1,4d2,8x1", patch_size=2, width=8, groups=3
+)
+
+
+def tiny_photos(scale: int) -> HVAEResolver:
+    """A random convolutional prior with a random LR encoder for ×2 and ×3."""
+    prior = tiny_prior(PHOTOS)
+    return HVAEResolver(prior, _shake(LREncoder(SCALES, prior.config)), "tiny photos", scale)

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from .domains.faces import crop_face
+from .domains.faces import crop_face, demo_photo
 from .domains.simulate import simulate
 from .files import check_writable
 from .imaging.io import save_png
@@ -30,13 +29,6 @@ class DemoReport(NamedTuple):
     rows: list[tuple[str, ...]]
     picture: Path
     all_exact: bool
-
-
-def demo_photo() -> Image.Image:
-    """The astronaut Eileen Collins (NASA, public domain), from scikit-image."""
-    from skimage.data import astronaut
-
-    return Image.fromarray(astronaut())
 
 
 def run_demo(

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from PIL import Image
 
-from ..demo import demo_photo
+from ..domains.faces import demo_photo
 from ..domains.simulate import simulate
 from ..evaluation.measure import Judges, Scores, measure
 from ..evaluation.selection import Pair

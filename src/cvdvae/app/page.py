@@ -8,8 +8,7 @@ import gradio as gr
 from PIL import Image
 
 from ..app import layout, words
-from ..demo import demo_photo
-from ..domains.faces import crop_face
+from ..domains.faces import crop_face, demo_photo
 from ..domains.simulate import simulate
 from ..imaging.io import to_pil
 from .api import add_api

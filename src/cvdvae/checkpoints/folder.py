@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..configs import from_dict, read_yaml, to_yaml
-from ..errors import ConfigError, WeightsError
+from ..errors import ConfigError, InputError, WeightsError
 from ..files import write_atomically, write_text
 from ..hcflow import HCFlow
 from ..hvae import HVAE
@@ -29,6 +29,7 @@ from .records import (
     RECORDS,
     Expected,
     FlowRecord,
+    OneScaleRecord,
     PriorRecord,
     Recommended,
     Record,
@@ -36,7 +37,7 @@ from .records import (
 )
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
-PRIOR_SUBFOLDER = "prior"
+PRIOR_SUBFOLDER, ENCODER_SUBFOLDER = "prior", "encoder"
 
 T = TypeVar("T")
 
@@ -155,20 +156,28 @@ class Loaded(NamedTuple):
 
     prior: HVAE
     encoder: LREncoder
+    scale: int
     recommended: Recommended
     expected: Expected | None
 
 
-def load_encoder(name: str) -> Loaded:
+def load_encoder(name: str, scale: int | None = None) -> Loaded:
     """Load an LR encoder with its prior, in evaluation mode and without gradients.
 
+    Args:
+        name: A bundled name, a folder, or a Hub id.
+        scale: Which of its scales; may be left out where it has one.
+
     Raises:
+        InputError: It does not enlarge by `scale`, or by several factors where none is named.
         WeightsError: Unknown, damaged, not an LR encoder, or its prior is not the one it was
             trained on.
         ConfigError: Its configuration does not describe one.
     """
     folder = find(name)
     record = read_record(folder)
+    if isinstance(record, OneScaleRecord):
+        return _one_scale(name, folder, record, scale)
     if not isinstance(record, SuperResolutionRecord):
         raise WeightsError(
             f"'{name}' is a {record.kind}, which alone cannot super-resolve: name an LR encoder "
@@ -184,7 +193,34 @@ def load_encoder(name: str) -> Loaded:
     encoder = LREncoder(record.model, prior.config)
     load_weights(folder, encoder)
     encoder.eval().requires_grad_(False)
-    return Loaded(prior, encoder, record.recommended, record.expected)
+    scales = record.model.scales
+    if scale is None and len(scales) > 1:
+        known = ", ".join(map(str, scales))
+        raise InputError(f"'{name}' enlarges by {known}: say which, with --scale or scale=")
+    scale = scales[0] if scale is None else scale
+    if scale not in scales:
+        raise InputError(f"'{name}' enlarges by {', '.join(map(str, scales))}, not by {scale}")
+    return Loaded(prior, encoder, scale, record.recommended, record.expected)
+
+
+def _one_scale(name: str, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
+    if scale not in (None, record.scale):
+        raise InputError(f"'{name}' enlarges by {record.scale}, not by {scale}")
+    source = encoder_folder(folder, record)
+    if digest(source) != record.encoder_digest:
+        raise WeightsError(f"'{name}' belongs to other weights than those of {source}")
+    loaded = load_encoder(str(source), record.scale)
+    return loaded._replace(recommended=record.recommended, expected=record.expected)
+
+
+def encoder_folder(folder: Path, record: OneScaleRecord) -> Path:
+    """Folder of the LR encoder that the folder of one of its scales names.
+
+    Raises:
+        WeightsError: There is no such encoder.
+    """
+    own = record.encoder == ENCODER_SUBFOLDER
+    return folder / ENCODER_SUBFOLDER if own else find(record.encoder)
 
 
 def load_flow(name: str) -> tuple[HCFlow, Recommended]:
@@ -227,7 +263,7 @@ def expect(name: str, expected: Expected) -> Path:
     """
     path = find(name) / CONFIG
     record = read_record(path.parent)
-    if not isinstance(record, SuperResolutionRecord):
+    if not isinstance(record, (SuperResolutionRecord, OneScaleRecord)):
         raise WeightsError(f"'{name}' is a {record.kind}: only an LR encoder can doubt its input")
     write_text(path, to_yaml(replace(record, expected=expected)))
     return path
@@ -265,6 +301,8 @@ def fingerprint(name: str) -> str:
     """Digests of a model's own weights and of those of the prior that it stands on."""
     folder = find(name)
     record = read_record(folder)
+    if isinstance(record, OneScaleRecord):
+        return fingerprint(str(encoder_folder(folder, record)))
     prior = record.prior_digest if isinstance(record, SuperResolutionRecord) else ""
     return f"{digest(folder)[:16]}{prior[:16]}"
 

@@ -77,6 +77,28 @@ class SuperResolutionRecord:
 
 
 @dataclass(frozen=True)
+class OneScaleRecord:
+    """`config.yaml` of one scale of an LR encoder that serves several.
+
+    Attributes:
+        kind: Always ``one-scale``.
+        encoder: Name of the bundled LR encoder, or ``encoder`` for the one in the folder's own
+            subfolder.
+        encoder_digest: SHA-256 of its weights file.
+        scale: Which of its scales.
+        recommended: Temperatures for draws that name none.
+        expected: What it makes of proper images; without it no input is examined.
+    """
+
+    kind: Literal["one-scale"]
+    encoder: str
+    encoder_digest: str
+    scale: int
+    recommended: Recommended = field(default_factory=Recommended)
+    expected: Expected | None = None
+
+
+@dataclass(frozen=True)
 class FlowRecord:
     """`config.yaml` of an HCFlow.
 
@@ -91,10 +113,11 @@ class FlowRecord:
     recommended: Recommended = field(default_factory=Recommended)
 
 
-Record = PriorRecord | SuperResolutionRecord | FlowRecord
+Record = PriorRecord | SuperResolutionRecord | OneScaleRecord | FlowRecord
 
 RECORDS: dict[str, type[Any]] = {
     "prior": PriorRecord,
     "lr-encoder": SuperResolutionRecord,
+    "one-scale": OneScaleRecord,
     "hcflow": FlowRecord,
 }

@@ -204,32 +204,15 @@ def demo(
 @app.command()
 def models() -> None:
     """List the bundled models."""
-    from ..checkpoints.folder import bundled_names, find, read_record
-    from ..checkpoints.records import FlowRecord, PriorRecord
+    from ..checkpoints.folder import bundled_names
+    from ..checkpoints.summary import summary
 
     table = Table()
     for title in ("model", "does", "takes", "gives", "weights"):
         table.add_column(title)
     for name in bundled_names():
-        folder = find(name)
-        record = read_record(folder)
-        megabytes = sum(p.stat().st_size for p in folder.glob("*.safetensors")) / 1e6
-        if isinstance(record, PriorRecord):
-            size = f"{record.model.image_size}×{record.model.image_size}"
-            row = (name, "prior", "–", size, f"{megabytes:.1f} MB")
-        elif isinstance(record, FlowRecord):
-            lr, hr = record.model.lr_size, record.model.image_size
-            gives = f"{hr}×{hr} (×{record.model.scale})"
-            row = (name, "super-resolution, a flow", f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
-        else:
-            scale = record.model.scales[0]
-            prior = read_record(find(record.prior))
-            assert isinstance(prior, PriorRecord)
-            hr = prior.model.image_size
-            lr = hr // scale
-            does, gives = f"super-resolution on {record.prior}", f"{hr}×{hr} (×{scale})"
-            row = (name, does, f"{lr}×{lr}", gives, f"{megabytes:.1f} MB")
-        table.add_row(*row)
+        *words, megabytes = summary(name)
+        table.add_row(name, *words, f"{megabytes:.1f} MB" if megabytes else "–")
     out.print(table)
 
 

@@ -5,6 +5,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..imaging.crop import Square, square_inside
+from .base import Domain, register
 
 # Median over 115 validation photos of CelebA, between the square they are trained on and the box
 # that the cascade finds in them: the side in box widths, and how far the box's centre lies below.
@@ -54,3 +55,13 @@ def find_face(photo: Image.Image) -> Square:
     centre_x = (box["c"] + box["width"] / 2) / zoom
     centre_y = (box["r"] + box["height"] / 2) / zoom - BOX_BELOW_CENTRE * width
     return square_inside(photo, centre_x, centre_y, SIDE_PER_BOX * width)
+
+
+def demo_photo() -> Image.Image:
+    """The astronaut Eileen Collins (NASA, public domain), from scikit-image."""
+    from skimage.data import astronaut
+
+    return Image.fromarray(astronaut())
+
+
+FACES = register(Domain("faces", "a face", "celeba64-x{scale}", (4, 8, 16), demo_photo, find_face))

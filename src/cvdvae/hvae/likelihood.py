@@ -1,7 +1,8 @@
 """The likelihoods p(x|z).
 
 **Discretized mixture of logistics**, that of the very deep VAE. A logistic of mean μ and scale s
-has the distribution function ``σ((v − μ)/s)``. A pixel value is one of 2^bits levels, ``v_j = −1 + 2j / (2^bits − 1)``; level j has the mass between ``v_j ± h``,
+has the distribution function ``σ((v − μ)/s)``. A pixel value is one of 2^bits levels,
+``v_j = −1 + 2j / (2^bits − 1)``; level j has the mass between ``v_j ± h``,
 ``h = 1 / (2^bits − 1)``, and the first and last level also have the tails (Salimans et al. 2017,
 PixelCNN++). Colours are not independent: within a component the mean of green depends linearly on
 red, that of blue on red and green.

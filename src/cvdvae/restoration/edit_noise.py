@@ -12,6 +12,7 @@ so to steer is to choose ε. Where ε_<g is that of another sample, z_<g is, too
 - Vary: fresh ``ε_l`` where the region covers at least half of a cell of group l, else the sample's.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -50,7 +51,7 @@ class SteeredNoise:
 
 
 def noise_of(
-    config: HVAEConfig, sampling: Sampling, indices: Sequence[int], size: tuple[int, int]
+    config: HVAEConfig, sampling: Sampling, indices: Sequence[int], window: Window
 ) -> Noise:
     """The noise of samples.
 
@@ -58,17 +59,17 @@ def noise_of(
         config: The prior's architecture.
         sampling: How they are drawn, with the steps of steering.
         indices: Which of them.
-        size: Height and width of the images, as the prior makes them.
+        window: The part of the images that is drawn, as the prior makes it.
     """
-    return _Trail(config, sampling, size).noise(len(sampling.steps), indices)
+    return _Trail(config, sampling, window).noise(len(sampling.steps), indices)
 
 
 class _Trail:
     """The noise after every number of steps; that of a sample is made once, however often named."""
 
-    def __init__(self, config: HVAEConfig, sampling: Sampling, size: tuple[int, int]) -> None:
-        height, width = size
-        self.size, self.any_size = size, config.any_size
+    def __init__(self, config: HVAEConfig, sampling: Sampling, window: Window) -> None:
+        height, width = window.height, window.width
+        self.window, self.any_size = window, config.any_size
         self.shapes = [
             (1, config.z_channels, height // s, width // s) for s in config.group_strides
         ]
@@ -81,14 +82,15 @@ class _Trail:
             return self.fresh(self.sampling.seed, indices)
         step = self.sampling.steps[steps - 1]
         parents = [self.epsilons(steps - 1, sample) for sample in samples_of(step)]
-        rule = _rule(step, parents, [i / max(1, self.sampling.samples - 1) for i in indices])
+        places = [i / max(1, self.sampling.samples - 1) for i in indices]
+        rule = _rule(step, parents, places, self.window if self.any_size else None)
         seed = self.sampling.seed if isinstance(step, Blend) else step.seed
         return SteeredNoise(self.fresh(seed, indices), rule)
 
     def fresh(self, seed: int, indices: Sequence[int]) -> Noise:
         """Noise of its own: tied to places where images may have any size, and so be tiled."""
         if self.any_size:
-            return FieldNoise(seed, indices, Window(0, 0, *self.size))
+            return FieldNoise(seed, indices, self.window)
         return SeededNoise(seed, indices)
 
     def epsilons(self, steps: int, sample: int) -> list[Tensor]:
@@ -99,15 +101,19 @@ class _Trail:
         return self.known[steps, sample]
 
 
-def _rule(step: Step, parents: list[list[Tensor]], places: list[float]) -> Rule:
+def _rule(
+    step: Step, parents: list[list[Tensor]], places: list[float], window: Window | None
+) -> Rule:
     """The rule of a step from the ε of the samples that it names.
 
-    `places` are those of the batch between the first sample and the last.
+    `places` are those of the batch between the first sample and the last. Where the image may be
+    larger than the `window` that is drawn, the rule must hold for every position by itself.
     """
+    angle = None if window is None else math.pi / 2
     if isinstance(step, Blend):
         first, last = parents
         return lambda group, fresh: torch.cat(
-            [slerp(first[group].to(fresh), last[group].to(fresh), place) for place in places]
+            [slerp(first[group].to(fresh), last[group].to(fresh), at, angle) for at in places]
         )
     (kept,) = parents
     if isinstance(step, Others):
@@ -116,6 +122,10 @@ def _rule(step: Step, parents: list[list[Tensor]], places: list[float]) -> Rule:
             kept[group].to(fresh).expand_as(fresh) if group < count else fresh
         )
     mask = step.mask.float()[None, None]
+    if window is not None:
+        mask = mask[:, :, window.top :, window.left :][:, :, : window.height, : window.width]
+        below, right = window.height - mask.shape[2], window.width - mask.shape[3]
+        mask = F.pad(mask, (0, right, 0, below), mode="replicate")
     return lambda group, fresh: torch.where(
         F.adaptive_avg_pool2d(mask, (fresh.shape[2], fresh.shape[3])).to(fresh.device) >= 0.5,
         fresh,
@@ -123,14 +133,17 @@ def _rule(step: Step, parents: list[list[Tensor]], places: list[float]) -> Rule:
     )
 
 
-def slerp(a: Tensor, b: Tensor, place: float) -> Tensor:
+def slerp(a: Tensor, b: Tensor, place: float, angle: float | None = None) -> Tensor:
     """Spherical interpolation from a (place 0) to b (place 1), as two long vectors.
 
     ``(sin((1 − t) ω) a + sin(t ω) b) / sin ω`` with the angle ω between them (Shoemake 1985); a
-    straight line where they are parallel.
+    straight line where they are parallel. With ``angle = π/2``, that of independent draws in many
+    dimensions, every element goes its own way and stays N(0, 1).
     """
+    if angle is not None:
+        return math.sin((1 - place) * angle) * a + math.sin(place * angle) * b
     cosine = (a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12)
-    angle = torch.acos(cosine.clamp(-1, 1))
-    if float(angle.sin()) < 1e-4:
+    between = torch.acos(cosine.clamp(-1, 1))
+    if float(between.sin()) < 1e-4:
         return a + place * (b - a)
-    return (torch.sin((1 - place) * angle) * a + torch.sin(place * angle) * b) / angle.sin()
+    return (torch.sin((1 - place) * between) * a + torch.sin(place * between) * b) / between.sin()

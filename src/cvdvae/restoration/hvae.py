@@ -11,6 +11,7 @@
 first three lines in `FlowResolver`.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, Noise
+from ..gaussian import DiagonalGaussian, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder
@@ -109,10 +110,17 @@ class HVAEResolver(SuperResolver):
                 height, width = step.mask.shape
                 raise InputError(f"the region has {width}×{height} pixels, not {size[1]}×{size[0]}")
 
-    def noise(self, sampling: Sampling, indices: range, size: tuple[int, int]) -> Noise:
-        """The noise of some samples, steered where the sampling says so."""
-        height, width = (-(-side // self.encoder.multiple) * self.encoder.multiple for side in size)
-        return noise_of(self.prior.config, sampling, indices, (height, width))
+    @property
+    def tile_step(self) -> int:
+        """Tiles begin where both a pixel of y and a position of the coarsest group begin."""
+        return math.lcm(self.scale, self.encoder.multiple)
+
+    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
+        """The noise of some samples in a window, steered where the sampling says so."""
+        multiple = self.encoder.multiple
+        height, width = (-(-side // multiple) * multiple for side in window[2:])
+        window = window._replace(height=height, width=width)
+        return noise_of(self.prior.config, sampling, indices, window)
 
     def compile(self) -> "HVAEResolver":
         """Compile the blocks with `torch.compile`: minutes at the first draw, for long runs on a

@@ -22,6 +22,7 @@ def load(
     device: str | torch.device = "cpu",
     dtype: Literal["fp32", "bf16"] = "fp32",
     compile: bool = False,
+    scale: int | None = None,
 ) -> SuperResolver:
     """Load a super-resolution model.
 
@@ -31,12 +32,13 @@ def load(
         dtype: What the networks compute in. bf16 is faster where the machine has it (AVX-512 with
             bf16, AMX, recent GPUs), and its samples differ slightly.
         compile: As `HVAEResolver.compile`.
+        scale: The factor to enlarge by; needed only where the model has several.
 
     Raises:
         WeightsError: Unknown (the message lists the bundled ones), damaged, or of another kind.
         ConfigError: Its configuration does not describe a model.
-        InputError: There is no such device, dtype is something else, or a flow is to be
-            compiled or to compute in bf16.
+        InputError: There is no such device, dtype is something else, the model does not enlarge by
+            `scale`, or a flow is to be compiled or to compute in bf16.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
@@ -44,9 +46,10 @@ def load(
         if compile:
             raise InputError(f"the flow {name} cannot be compiled")
         flow, suits = load_flow(name)
+        if scale not in (None, flow.config.scale):
+            raise InputError(f"'{name}' enlarges by {flow.config.scale}, not by {scale}")
         return FlowResolver(flow, name, suits).to(device, DTYPES[dtype])
-    prior, encoder, recommended, expected = load_encoder(name)
-    model = HVAEResolver(prior, encoder, name, None, recommended, expected)
+    model = HVAEResolver(name=name, **load_encoder(name, scale)._asdict())
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from ..checkpoints.records import Recommended
 from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError
-from ..gaussian import Noise, SeededNoise
+from ..gaussian import Noise, SeededNoise, Window
 from .edits import Vary
 from .finish import Finished, Frame, finish
 from .result import SuperResolution
 from .settings import Sampling
+from .tiles import tiles
 
 BATCH = 8
 """Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
@@ -251,8 +252,13 @@ class SuperResolver(ABC):
                 f"{self.name} cannot be steered: only a hierarchical VAE has latent groups to keep"
             )
 
-    def noise(self, sampling: Sampling, indices: range, size: tuple[int, int]) -> Noise:
-        """The noise of some samples of this height and width."""
+    @property
+    def tile_step(self) -> int:
+        """What the edges of tiles are multiples of, where images may have any size."""
+        return self.scale
+
+    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
+        """The noise of some samples in a window of them."""
         return SeededNoise(sampling.seed, indices)
 
     @torch.no_grad()
@@ -264,13 +270,19 @@ class SuperResolver(ABC):
         only: int | None = None,
     ) -> Iterator[Tensor]:
         """The batches; or the sample `only`, drawn in its batch, so that it is the same."""
-        height, width = degradation.hr_size
-        draw, batch = self.drawer(y.to(self.device), sampling), self.batch(height * width)
+        parts = list(tiles(degradation.hr_size, self.tile_step))
+        batch = self.batch(max(part.window.height * part.window.width for part in parts))
+        whole = self.drawer(y.to(self.device), sampling) if len(parts) == 1 else None
         for first in range(0, sampling.samples, batch):
             indices = range(first, min(first + batch, sampling.samples))
             if only is not None and only not in indices:
                 continue
-            x = draw(self.noise(sampling, indices, degradation.hr_size), len(indices))
+            x = torch.empty(len(indices), 3, *degradation.hr_size)
+            for part in parts:
+                draw = whole or self.drawer(part.of(y, self.scale).to(self.device), sampling)
+                drawn = draw(self.noise(sampling, indices, part.window), len(indices))
+                top, left, height, width = part.core
+                x[:, :, top : top + height, left : left + width] = drawn[:, :, *part.inside]
             yield x if only is None else x[only - first, None]
 
     def _frame(

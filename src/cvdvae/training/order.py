@@ -60,4 +60,6 @@ class StepBatches(Sampler[list[Key]]):
         rows = rng.permutation(self.n_images)
         mirrored = (rng.random(self.n_images) < 0.5) & self.flip
         draws = rng.integers(2**62, size=self.n_images)
-        return [Key(*key) for key in zip(rows.tolist(), mirrored.tolist(), draws.tolist(), strict=True)]
+        return [
+            Key(*key) for key in zip(rows.tolist(), mirrored.tolist(), draws.tolist(), strict=True)
+        ]

@@ -1,0 +1,77 @@
+"""A line about every model, for the list of what is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .folder import encoder_folder, find, prior_folder, read_record
+from .records import FlowRecord, OneScaleRecord, PriorRecord, SuperResolutionRecord
+
+
+class Summary(NamedTuple):
+    """What a model does, in words.
+
+    Attributes:
+        does: Its use.
+        takes: Size of its input, in pixels.
+        gives: Size of its output.
+        megabytes: Size of its own weights.
+    """
+
+    does: str
+    takes: str
+    gives: str
+    megabytes: float
+
+
+def summary(name: str) -> Summary:
+    """The line about a model.
+
+    Raises:
+        WeightsError: It is unknown.
+        ConfigError: Its configuration does not describe a model.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    megabytes = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
+    return Summary(*_WORDS[record.kind](folder, record), megabytes)
+
+
+def _prior(folder: Path, record: PriorRecord) -> tuple[str, str, str]:
+    return "prior", "–", "any size" if record.model.any_size else _square(record.model.image_size)
+
+
+def _flow(folder: Path, record: FlowRecord) -> tuple[str, str, str]:
+    lr, hr = record.model.lr_size, record.model.image_size
+    return "super-resolution, a flow", _square(lr), f"{_square(hr)} (×{record.model.scale})"
+
+
+def _encoder(folder: Path, record: SuperResolutionRecord) -> tuple[str, str, str]:
+    prior = read_record(prior_folder(folder, record.prior))
+    assert isinstance(prior, PriorRecord)
+    does, scales = f"super-resolution on {record.prior}", record.model.scales
+    times = ", ".join(f"×{scale}" for scale in scales)
+    if prior.model.any_size:
+        return does, "any size", times
+    hr = prior.model.image_size
+    return does, _square(hr // scales[0]), f"{_square(hr)} ({times})"
+
+
+def _one_scale(folder: Path, record: OneScaleRecord) -> tuple[str, str, str]:
+    source = encoder_folder(folder, record)
+    encoder = read_record(source)
+    assert isinstance(encoder, SuperResolutionRecord)
+    does, takes, _ = _encoder(source, encoder)
+    return does, takes, f"×{record.scale}"
+
+
+def _square(side: int) -> str:
+    return f"{side}×{side}"
+
+
+_WORDS: dict[str, Callable[[Path, Any], tuple[str, str, str]]] = {
+    "prior": _prior,
+    "hcflow": _flow,
+    "lr-encoder": _encoder,
+    "one-scale": _one_scale,
+}

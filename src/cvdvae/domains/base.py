@@ -1,0 +1,77 @@
+"""Domains: what images a family of models knows, and what to say of them.
+
+A new domain is one `Domain` and its row in `DOMAINS`; models name theirs in `config.yaml`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from ..errors import InputError
+from ..imaging.crop import Square
+
+
+class Framing(Protocol):
+    """Finds the part of a photograph that a domain's models know."""
+
+    def __call__(self, photo: Image.Image) -> Square:
+        """The square to cut out.
+
+        Raises:
+            InputError: There is none.
+        """
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What images some models know.
+
+    Attributes:
+        name: As `--domain` names it.
+        subject: What an image shows, for sentences: "a face".
+        models: Names of the bundled models, with ``{scale}`` where it stands.
+        scales: The factors that they enlarge by.
+        example: A picture of it that may be shown.
+        framing: Finds it in a photograph; None where the whole photograph is it.
+    """
+
+    name: str
+    subject: str
+    models: str
+    scales: tuple[int, ...]
+    example: Callable[[], Image.Image]
+    framing: Framing | None = None
+
+    def model_at(self, scale: int) -> str:
+        """Name of the bundled model that enlarges by `scale`.
+
+        Raises:
+            InputError: There is none.
+        """
+        if scale not in self.scales:
+            known = ", ".join(map(str, self.scales))
+            raise InputError(f"models of {self.name} enlarge by {known}, not by {scale}")
+        return self.models.replace("{scale}", str(scale))
+
+
+DOMAINS: dict[str, Domain] = {}
+"""Domains by name; `cvdvae.domains` fills it."""
+
+
+def register(domain: Domain) -> Domain:
+    """Make a domain known by its name."""
+    DOMAINS[domain.name] = domain
+    return domain
+
+
+def domain_of(name: str) -> Domain:
+    """The domain of this name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in DOMAINS:
+        raise InputError(f"unknown domain '{name}': choose one of {', '.join(sorted(DOMAINS))}")
+    return DOMAINS[name]

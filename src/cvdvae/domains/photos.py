@@ -1,0 +1,15 @@
+"""The domain of photographs of any subject and any size."""
+
+from PIL import Image
+
+from .base import Domain, register
+
+
+def coffee() -> Image.Image:
+    """A cup of coffee (Rachel Michetti, public domain), from scikit-image."""
+    from skimage.data import coffee as picture
+
+    return Image.fromarray(picture())
+
+
+PHOTOS = register(Domain("photos", "a photograph", "photos-x{scale}", (2, 3, 4), coffee))

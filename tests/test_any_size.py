@@ -1,0 +1,107 @@
+"""Images of any size: whole, in tiles, and what is saved of them."""
+
+import pytest
+import torch
+from tiny import tiny_photos
+
+from cvdvae.errors import InputError
+from cvdvae.gaussian import FieldNoise, Window
+from cvdvae.restoration import tiles as tiling
+from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.tiles import tiles
+
+
+@pytest.fixture
+def photos() -> HVAEResolver:
+    return tiny_photos(3)
+
+
+def image(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.round(255 * (0.2 + 0.6 * torch.rand(3, height, width, generator=generator))) / 255
+
+
+@pytest.mark.parametrize(("size", "core", "halo"), [((100, 37), 16, 8), ((16, 16), 64, 8)])
+def test_cores_cover_the_image_once(size: tuple[int, int], core: int, halo: int) -> None:
+    covered = torch.zeros(size, dtype=torch.int)
+    for tile in tiles(size, 4, core, halo):
+        top, left, height, width = tile.core
+        covered[top : top + height, left : left + width] += 1
+        window = tile.window
+        assert window.top % 4 == window.left % 4 == 0
+        assert all(s.start >= 0 for s in tile.inside)
+        assert window.top + window.height in (size[0], 4 * ((window.top + window.height) // 4))
+        for a, b, side in ((window[0], window[2], size[0]), (window[1], window[3], size[1])):
+            assert 0 <= a
+            assert a + b <= side
+    assert bool((covered == 1).all())
+
+
+def test_a_tile_draws_what_the_whole_draws() -> None:
+    """The noise of every group is a function of (seed, sample, group, position)."""
+    shapes = [(5, 4), (3, 2), (3, 2)]  # channels and stride of every group
+    whole = FieldNoise(3, [0, 7], Window(0, 0, 400, 400))
+    fields = [whole.normal(torch.empty(2, c, 400 // s, 400 // s)) for c, s in shapes]
+    part = FieldNoise(3, [7], Window(120, 60, 200, 320))
+    for (c, s), field in zip(shapes, fields, strict=True):
+        got = part.normal(torch.empty(1, c, 200 // s, 320 // s))
+        assert torch.equal(got[0], field[1, :, 120 // s : 320 // s, 60 // s : 380 // s])
+    flat = torch.cat([field.flatten() for field in fields])
+    assert abs(float(flat.mean())) < 0.02
+    assert abs(float(flat.std()) - 1) < 0.02
+    assert abs(float((fields[1] * fields[2]).mean())) < 0.02  # groups are independent
+    uniform = FieldNoise(3, [0], Window(0, 0, 64, 64)).uniform(torch.empty(1, 3, 64, 64))
+    assert 0 < float(uniform.min())
+    assert abs(float(uniform.mean()) - 0.5) < 0.02
+
+
+def test_a_window_between_positions_is_refused() -> None:
+    with pytest.raises(ValueError, match="no 3×3 positions"):
+        FieldNoise(0, [0], Window(0, 0, 8, 8)).normal(torch.empty(1, 1, 3, 3))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 20), (7, 5), (16, 11)])
+def test_any_size_gives_exactly_the_scale(photos: HVAEResolver, size: tuple[int, int]) -> None:
+    y = image(*size)
+    result = photos.upscale(y, samples=2)
+    assert result.pixels.shape == (2, 3, 3 * size[0], 3 * size[1])
+    assert all(result.round_trip_exact)
+
+
+def test_a_sample_depends_on_the_seed_and_its_number_alone(photos: HVAEResolver) -> None:
+    y = image(9, 12)
+    many, few = photos.upscale(y, samples=9, seed=4), photos.upscale(y, samples=2, seed=4)
+    torch.testing.assert_close(many.samples[:2], few.samples, atol=1e-5, rtol=0)
+    assert not torch.equal(many.samples[0], many.samples[1])
+
+
+STEPS = [
+    (),
+    (Others(0, 2, 5),),
+    (Blend(0, 1),),
+    (Vary(1, pack_region(torch.eye(96, 120) > 0), 3),),
+]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
+    photos: HVAEResolver, steps: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y = image(32, 40)
+    sampling = Sampling(samples=2, consistent=False, steps=steps)
+    whole = photos.run(y, sampling).samples
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 24)
+    monkeypatch.setattr(tiling, "HALO", 48)
+    tiled = photos.run(y, sampling).samples
+    assert len(list(tiles((96, 120), photos.tile_step))) > 4
+    assert float((whole - tiled).abs().max()) * 255 < 0.1
+    monkeypatch.setattr(tiling, "HALO", 0)
+    assert float((whole - photos.run(y, sampling).samples).abs().max()) * 255 > 0.1
+
+
+def test_another_factor_is_refused() -> None:
+    with pytest.raises(InputError, match="enlarges by 2, 3, not by 4"):
+        tiny_photos(4)
