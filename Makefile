@@ -1,13 +1,17 @@
-# `make demo` and `make test` set up everything they need, in .venv.
+# Every target sets up what it needs, in .venv.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test clean
 
-demo: $(VENV)/demo
+help:  ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/demo  ## draw what could be behind a photograph and behind a face: out/demo
 	$(VENV)/bin/cvdvae demo --out out/demo
 
-test: $(VENV)/test
+test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -23,5 +27,5 @@ $(VENV)/test: pyproject.toml
 	$(VENV)/bin/pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/demo
 
-clean:
+clean:  ## remove the environment and all that was drawn
 	rm -rf $(VENV) out

@@ -4,10 +4,14 @@ import pytest
 import torch
 from tiny import tiny_photos
 
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError
 from cvdvae.gaussian import FieldNoise, Window
+from cvdvae.imaging.io import to_bytes
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
+from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.tiles import tiles
@@ -105,3 +109,37 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
 def test_another_factor_is_refused() -> None:
     with pytest.raises(InputError, match="enlarges by 2, 3, not by 4"):
         tiny_photos(4)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_strips_meet_every_row_of_the_input(scale: int) -> None:
+    """Bit for bit, in no more than a level from what the whole would be."""
+    torch.manual_seed(scale)
+    coarse = torch.rand(1, 3, 9, 7)
+    truth = torch.nn.functional.interpolate(coarse, (60 * scale, 20 * scale), mode="bicubic")
+    degradation = BicubicDownscaling((60 * scale, 20 * scale), (60, 20))
+    y = shrink_to_8_bits(truth.clamp(0, 1), degradation)
+    x = (truth + 0.05 * torch.randn(2, *truth.shape[1:])).clamp(-0.2, 1.2)
+    whole = finish(x, y, degradation)
+    parts = list(
+        finish_in_strips(
+            lambda a, b: x[:, :, a:b], y, degradation, strip_pixels=18 * scale * 20 * scale
+        )
+    )
+    assert len(parts) == 3
+    pixels = torch.cat([part.pixels for part in parts], 2)
+    shrunk = degradation.A(pixels.double() / 255)
+    assert torch.equal(to_bytes(shrunk), to_bytes(y).expand(2, -1, -1, -1))
+    assert float((shrunk - y).abs().max()) * 255 < 0.1
+    apart = (pixels.float() - whole.pixels.float()).abs()
+    assert float(apart.mean()) < 0.3
+    assert float((torch.cat([p.x for p in parts], 2) - whole.x).abs().max()) * 255 < 3
+
+
+def test_unprojected_strips_are_the_whole() -> None:
+    x, y = torch.rand(1, 3, 80, 8), torch.rand(1, 3, 20, 2)
+    degradation = BicubicDownscaling((80, 8), (20, 2))
+    strips = finish_in_strips(lambda a, b: x[:, :, a:b], y, degradation, False, strip_pixels=320)
+    parts = [part.x for part in strips]
+    assert len(parts) == 2
+    assert torch.equal(torch.cat(parts, 2), x)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.color
 import skimage.metrics
 import torch
 from hypothesis import given
@@ -15,7 +16,7 @@ from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
-from cvdvae.metrics.distortion import psnr, ssim
+from cvdvae.metrics.distortion import luma, psnr, psnr_y, ssim, ssim_y
 from cvdvae.metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from cvdvae.metrics.perceptual import BRISQUE, FEATURES, LPIPS
 
@@ -58,6 +59,39 @@ def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
     assert float(ssim(x[None], truth)) == pytest.approx(expected, abs=1e-5)
     assert float(psnr(x[None], x)) == math.inf
     assert float(ssim(x[None], x)) == pytest.approx(1)
+
+
+def test_luma_is_that_of_matlab_and_of_scikit_image() -> None:
+    """MATLAB's documentation: black is 16, white 235; primaries by the standard's formula."""
+    colours = torch.tensor([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
+    y = luma(colours.T[:, None]) * 255
+    assert y.flatten().tolist() == pytest.approx([16, 235, 81.481, 144.553, 40.966])
+    x = photo()
+    expected = skimage.color.rgb2ycbcr(x.double().permute(1, 2, 0).numpy())[..., 0]
+    np.testing.assert_allclose(luma(x)[0].numpy() * 255, expected, atol=1e-4)
+    assert luma(x[None].expand(2, -1, -1, -1)).shape == (2, 1, 96, 96)
+
+
+@pytest.mark.parametrize("border", [0, 4])
+def test_psnr_and_ssim_of_luma_are_the_formula_and_scikit_image(border: int) -> None:
+    truth = photo()
+    noisy = (truth + 0.1 * (images(2, 96) - 0.5)).clamp(0, 1)
+    inner = slice(border, 96 - border)
+    r, g, b = (noisy[1] - truth).double()[:, inner, inner] * 255
+    difference = (65.481 * r + 128.553 * g + 24.966 * b) / 255
+    expected = 10 * math.log10(255**2 / float(difference.square().mean()))
+    got = psnr_y(noisy, truth, border)
+    assert got.shape == (2,)
+    assert float(got[1]) == pytest.approx(expected, abs=1e-6)
+    a, b = (
+        skimage.color.rgb2ycbcr(one.double().permute(1, 2, 0).numpy())[inner, inner, 0]
+        for one in (noisy[1], truth)
+    )
+    expected = skimage.metrics.structural_similarity(
+        b, a, gaussian_weights=True, use_sample_covariance=False, data_range=255
+    )
+    assert float(ssim_y(noisy, truth, border)[1]) == pytest.approx(expected, abs=1e-5)
+    assert float(psnr_y(truth[None], truth, border)) == math.inf
 
 
 def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: LPIPS) -> None:

@@ -1,13 +1,14 @@
 """What every degradation H offers, under the names of `deepinv.physics.LinearPhysics`."""
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
-class Degradation(Protocol):
-    """A linear operator H on images, as in deepinv."""
+class Products(Protocol):
+    """The products with a linear operator H on images; it treats every image of a batch alike."""
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``."""
@@ -15,8 +16,49 @@ class Degradation(Protocol):
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``."""
 
+
+class Degradation(Products, Protocol):
+    """A linear operator H on images, as in deepinv; `LinearOperator` says what more it may tell."""
+
     def A_dagger(self, y: Tensor) -> Tensor:
         """``H⁺ y``."""
+
+
+class LinearOperator(ABC):
+    """A degradation of ours: what the protocol asks for, and what follows from it.
+
+    Attributes:
+        mixes_colours: Whether a value of y depends on more than one colour of x. A foreign
+            operator that does not say is tried out.
+        colours_alike: Whether it does the same to every colour, however many there are.
+    """
+
+    mixes_colours: bool = False
+    colours_alike: bool = False
+
+    @abstractmethod
+    def A(self, x: Tensor) -> Tensor:
+        """``H x``."""
+
+    @abstractmethod
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``Hᵀ y``."""
+
+    @abstractmethod
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """``H⁺ y``."""
+
+    def A_vjp(self, x: Tensor, v: Tensor) -> Tensor:
+        """The gradient of ⟨v, Hx⟩ in x: ``Hᵀ v``, whatever x."""
+        return self.A_adjoint(v)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``H x``."""
+        return self.A(x)
+
+    def mean_eigenvalue(self) -> float | None:
+        """``tr(H Hᵀ) / m``, m the length of y; None where it has to be probed."""
+        return None
 
 
 def shrink_to_8_bits(x: Tensor, degradation: Degradation) -> Tensor:

@@ -1,20 +1,17 @@
-"""The degradation H: antialiased bicubic downscaling, as two small matrices.
-
-Bicubic downscaling is separable and linear, ``Y = R_h X R_wᵀ`` for every colour, with one matrix
-per side. So is its pseudo-inverse, ``X = P_h Y P_wᵀ`` with ``P = Rᵀ (R Rᵀ)⁻¹``. The methods have
-the names of `deepinv.physics.LinearPhysics`.
-"""
+"""The degradation H that the models are trained for, and the baseline that knows nothing of it."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
+from .downscaling import Downscaling
+from .resize import BandedMatrix
 
-MAX_CONDITION = 1e6
+FITS = 2**20
+"""Most pixels under the middle of y that are added up one by one."""
 
 
-class BicubicDownscaling:
+class BicubicDownscaling(Downscaling):
     """H of `torch.nn.functional.interpolate(mode="bicubic", antialias=True)`, borders included.
 
     Args:
@@ -32,36 +29,16 @@ class BicubicDownscaling:
     """
 
     def __init__(self, hr_size: tuple[int, int], lr_size: tuple[int, int]) -> None:
-        self.hr_size, self.lr_size = hr_size, lr_size
-        self.rows = _matrix(hr_size[0], lr_size[0])
-        self.columns = _matrix(hr_size[1], lr_size[1])
-        self.rows_inverse = _pseudo_inverse(self.rows)
-        self.columns_inverse = _pseudo_inverse(self.columns)
+        super().__init__(hr_size, lr_size)
 
-    @classmethod
-    def of_scale(cls, hr_size: tuple[int, int], scale: int) -> "BicubicDownscaling":
-        """H that divides both sides by `scale`, rounded down (but to no less than one pixel)."""
-        height, width = hr_size
-        return cls(hr_size, (max(1, height // scale), max(1, width // scale)))
-
-    def A(self, x: Tensor) -> Tensor:
-        """``H x``: ``(N, C, H, W)`` to ``(N, C, h, w)``.
-
-        Raises:
-            InputError: x has another size than `hr_size`.
-        """
-        _check(x, self.hr_size)
-        return _sandwich(self.rows, x, self.columns)
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """``Hᵀ y``: ``(N, C, h, w)`` to ``(N, C, H, W)``."""
-        _check(y, self.lr_size)
-        return _sandwich(self.rows.T, y, self.columns.T)
-
-    def A_dagger(self, y: Tensor) -> Tensor:
-        """``H⁺ y``, the smallest x with Hx = y: ``(N, C, h, w)`` to ``(N, C, H, W)``."""
-        _check(y, self.lr_size)
-        return _sandwich(self.rows_inverse, y, self.columns_inverse)
+    def mean_eigenvalue(self) -> float:
+        """``‖Hᵀ e‖²`` for e in the middle of y: what ``tr(H Hᵀ) / m`` is away from borders."""
+        row, column = _middle(self.rows), _middle(self.columns)
+        if len(row) * len(column) > FITS:
+            return float(row.square().sum() * column.square().sum())
+        # Added up like the pixels of an RGB image: the last bit goes into every projection, and so
+        # into the samples of the bundled models.
+        return float(torch.outer(row, column).expand(3, -1, -1).square().sum() / 3)
 
 
 def upscale_bicubic(y: Tensor, size: tuple[int, int]) -> Tensor:
@@ -69,33 +46,8 @@ def upscale_bicubic(y: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(y, size, mode="bicubic").clamp(0, 1)
 
 
-def _matrix(hr: int, lr: int) -> Tensor:
-    """The matrix of one side, ``(lr, hr)`` in float64: H applied to an identity."""
-    if min(hr, lr) < 1:
-        raise InputError(f"cannot shrink a side of {hr} pixels to {lr}")
-    identity = torch.eye(hr, dtype=torch.float64)[None, None]
-    shrunk: Tensor = F.interpolate(identity, (lr, hr), mode="bicubic", antialias=True)
-    return shrunk[0, 0]
-
-
-def _pseudo_inverse(matrix: Tensor) -> Tensor:
-    gram = matrix @ matrix.T
-    if float(torch.linalg.cond(gram)) > MAX_CONDITION:
-        lr, hr = matrix.shape
-        raise InputError(
-            f"shrinking {hr} pixels to {lr} cannot be inverted (H Hᵀ is singular): "
-            f"the low-resolution side must be smaller"
-        )
-    solution: Tensor = torch.linalg.solve(gram, matrix)
-    return solution.T.contiguous()
-
-
-def _sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    return left.to(x) @ x @ right.T.to(x)
-
-
-def _check(x: Tensor, size: tuple[int, int]) -> None:
-    if x.ndim != 4 or tuple(x.shape[2:]) != size:
-        raise InputError(
-            f"expected images of shape (N, C, {size[0]}, {size[1]}), not {tuple(x.shape)}"
-        )
+def _middle(matrix: BandedMatrix) -> Tensor:
+    """The middle row, as far as its block reaches."""
+    middle = matrix.shape[0] // 2
+    rows = slice(middle, middle + 1)
+    return matrix.window(rows, matrix.reach(rows))[0]

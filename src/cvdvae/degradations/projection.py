@@ -1,4 +1,4 @@
-"""The nearest image that is in range and consistent with y.
+"""The nearest image that is in range and consistent with y, in floating point and in 8 bits.
 
 Wanted is the projection of x_0 onto ``{x : Hx = y} ∩ [0, 1]ⁿ``. The set may be empty (bicubic has
 negative lobes, so a hard checkerboard is the shadow of no image in range); so the constraint gets a
@@ -7,31 +7,27 @@ stiff price instead::
     min_x  ½‖x − x_0‖² + 1/(2ε) ‖Hx − y‖²     with 0 ≤ x ≤ 1
 
 For small ε that is the projection where there is one, and otherwise the nearest among the images in
-range that violate Hx = y least. With one multiplier λ per low-resolution value, the solution is
-``x(λ) = clip(x_0 + Hᵀλ)`` where::
+range that violate Hx = y least.
 
-    F(λ) = H x(λ) + ελ − y = 0
-
-F is the gradient of the strongly convex ``φ(λ) = ½‖z‖² − ½‖z − clip z‖² − ⟨λ, y⟩ + ε/2 ‖λ‖²``,
-``z = x_0 + Hᵀλ``, and is piecewise linear: a semismooth Newton method with a line search on φ
-solves it in a few steps (Qi & Sun 1993), each by conjugate gradients on ``H D Hᵀ + εI``, D marking
-the pixels that are not clipped. Without clipping the first step is the affine projection
-``x_0 + H⁺(y − Hx_0)`` of CEM (Bahat & Michaeli 2020).
+`newton` solves it.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Degradation
+from ..errors import InputError
+from .base import Degradation, Products
+from .newton import Problem, solve
+from .spectrum import mean_eigenvalue, mixes_colours, squared_columns
 
 STIFFNESS = 1e-6
 """ε relative to the mean eigenvalue of ``H Hᵀ``."""
-TOLERANCE = 1e-6
-"""Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
+PART = 2**20
+"""Values that are worked on at once: what bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,11 @@ def project(
 ) -> Tensor:
     """Project images onto ``{x : Hx = y} ∩ [0, 1]``, or as near to it as an image in range can be.
 
+    `residual` tells how near that is.
+
     Args:
         x: Images to project, ``(N, C, H, W)``, any real values.
-        y: Low-resolution images in [0, 1], ``(N, C, h, w)``.
+        y: Low-resolution images in [0, 1], ``(N or 1, c, h, w)``.
         degradation: H.
         max_steps: Newton steps at most; a handful is usual.
         region: Which pixels may move, bool, broadcasts to `x`; all of them by default. The problem
@@ -69,80 +67,43 @@ def project(
 
     Returns:
         Images in [0, 1] of the shape and dtype of `x`.
+
+    Raises:
+        InputError: A value is not finite, x and y do not belong to H, or H takes no float64.
     """
-    x0, target = x.double(), y.double()
-    multiplier = torch.zeros_like(target)
-    epsilon = STIFFNESS * _mean_eigenvalue(degradation, target)
-    operator: Degradation | Within = degradation
-    if region is not None:
-        operator = Within(degradation, region)
-        x0 = torch.where(region, x0, 0)
-        target = target - degradation.A(torch.where(region, 0, x.double()))
-
-    def primal(lam: Tensor) -> Tensor:
-        return x0 + operator.A_adjoint(lam)
-
-    def dual(lam: Tensor) -> Tensor:
-        z = primal(lam)
-        value = 0.5 * _dot(z, z) - 0.5 * _dot(z - z.clamp(0, 1), z - z.clamp(0, 1))
-        return value - _dot(lam, target) + 0.5 * epsilon * _dot(lam, lam)
-
-    for _ in range(max_steps):
-        z = primal(multiplier)
-        residual = target - operator.A(z.clamp(0, 1)) - epsilon * multiplier
-        open_ = residual.abs().amax((2, 3), keepdim=True) >= TOLERANCE
-        if not bool(open_.any()):
-            break
-        residual = residual * open_  # what is solved stays as it is, whatever its neighbours need
-        free = ((z > 0) & (z < 1)).to(z)
-
-        def newton_matrix(d: Tensor, free: Tensor = free) -> Tensor:
-            return operator.A(free * operator.A_adjoint(d)) + epsilon * d
-
-        direction = _conjugate_gradients(newton_matrix, residual)
-        multiplier = _line_search(dual, multiplier, direction, slope=-_dot(residual, direction))
-    projected = primal(multiplier).clamp(0, 1).to(x.dtype)
-    return projected if region is None else torch.where(region, projected, x)
+    _check(x, y, degradation)
+    y = y.expand(len(x), -1, -1, -1)
+    mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
+    epsilon = STIFFNESS * mean_eigenvalue(degradation, y[:1].double())
+    region = None if region is None else region.expand_as(x)
+    result = torch.empty_like(x)
+    for part in _parts(x, degradation):
+        x0, target = x[part].double(), y[part].double()
+        operator: Products = degradation
+        where = None
+        if region is not None:
+            where = region[part]
+            operator = Within(degradation, where)
+            target = target - degradation.A(torch.where(where, 0, x0))
+            x0 = torch.where(where, x0, 0)
+        problem = Problem(operator, x0, target, epsilon, (1, 2, 3) if mixed else (2, 3))
+        projected = solve(problem, max_steps, where).to(x.dtype)
+        result[part] = projected if where is None else torch.where(where, projected, x[part])
+    return result
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of every image and colour, ``(N, C, 1, 1)``: they are independent problems."""
-    return (a * b).sum((2, 3), keepdim=True)
+def residual(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
+    """How far images are from consistent: the largest ``|Hx − y|`` of each, in 8-bit levels.
 
+    Args:
+        x: Images in [0, 1], ``(N, C, H, W)``.
+        y: Low-resolution images in [0, 1], ``(N or 1, c, h, w)``.
+        degradation: H.
 
-def _conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor], b: Tensor, steps: int = 100, tolerance: float = 1e-2
-) -> Tensor:
-    """Solve ``matrix(d) = b`` for all images and colours at once, from d = 0."""
-    d, residual = torch.zeros_like(b), b
-    direction, squared = residual, _dot(residual, residual)
-    goal = squared * tolerance**2
-    for _ in range(steps):
-        active = squared > goal
-        if not bool(active.any()):
-            break
-        image = matrix(direction)
-        step = torch.where(active, squared / _dot(direction, image).clamp(min=1e-300), 0)
-        d = d + step * direction
-        residual = residual - step * image
-        previous, squared = squared, _dot(residual, residual)
-        direction = residual + squared / previous.clamp(min=1e-300) * direction
-    return d
-
-
-def _line_search(
-    objective: Callable[[Tensor], Tensor], start: Tensor, direction: Tensor, slope: Tensor
-) -> Tensor:
-    """Halve the step of every image and colour until the objective falls enough (Armijo)."""
-    step = torch.ones_like(slope)
-    value = objective(start)
-    for _ in range(30):
-        trial = objective(start + step * direction)
-        enough = trial <= value + 1e-4 * step * slope + 1e-12 * value.abs()
-        if bool(enough.all()):
-            break
-        step = torch.where(enough, step, step / 2)
-    return start + step * direction
+    Returns:
+        ``(N,)``, float64.
+    """
+    return (degradation.A(x.double()) - y.double()).abs().flatten(1).amax(1) * 255
 
 
 ROUNDING_STEPS = 64
@@ -166,7 +127,7 @@ def round_consistently(
 
     Args:
         x: Images in [0, 1], ``(N, C, H, W)``.
-        y: Low-resolution images in [0, 1], ``(N or 1, C, h, w)``.
+        y: Low-resolution images in [0, 1], ``(N or 1, c, h, w)``.
         degradation: H.
         steps: Most passes; it ends sooner where two in a row, which differ in their blocks, helped
             no image.
@@ -174,13 +135,37 @@ def round_consistently(
 
     Returns:
         uint8 images of the shape of `x`.
+
+    Raises:
+        InputError: As in `project`.
     """
-    exact = x.double() * 255
-    target = (y.double() * 255).expand(len(x), -1, -1, -1)
+    _check(x, y, degradation)
+    mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
+    # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
+    weight = squared_columns(degradation, x[:1].double(), y[:1].double())
+    y = y.expand(len(x), -1, -1, -1)
+    region = None if region is None else region.expand_as(x)
+    result = torch.empty(x.shape, dtype=torch.uint8, device=x.device)
+    for part in _parts(x, degradation):
+        where = None if region is None else region[part]
+        result[part] = _round(x[part], y[part], degradation, steps, where, weight, mixed)
+    return result
+
+
+def _round(
+    x: Tensor,
+    y: Tensor,
+    degradation: Degradation,
+    steps: int,
+    region: Tensor | None,
+    weight: Tensor,
+    mixed: bool,
+) -> Tensor:
+    """Round some images and colours; `weight` is (HᵀH)_pp, `mixed` whether H mixes colours."""
+    dims = (1, 2, 3) if mixed else (2, 3)
+    exact, target = x.double() * 255, y.double() * 255
     level = exact.round().clamp(0, 255)
     error = target - degradation.A(level)
-    # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
-    weight = _mean_eigenvalue(degradation, target) * target[0, 0].numel() / exact[0, 0].numel()
     block = 2 * max(1, x.shape[2] // y.shape[2])
     idle = 0
     for step in range(steps):
@@ -191,10 +176,11 @@ def round_consistently(
         if region is not None:
             allowed = allowed & region
         gain = gain.masked_fill(~allowed, 0)
-        chosen = _best_of_every_block(gain, block, shift=(step % 2) * block // 2)
+        chosen = _best_of_every_block(gain, block, (step % 2) * block // 2, mixed)
         trial = level + move * chosen
         trial_error = target - degradation.A(trial)
-        helped = _dot(trial_error, trial_error) < _dot(error, error)
+        squared, trial_squared = (e.square().sum(dims, keepdim=True) for e in (error, trial_error))
+        helped = trial_squared < squared
         level, error = torch.where(helped, trial, level), torch.where(helped, trial_error, error)
         idle = 0 if bool(helped.any()) else idle + 1
         if idle == 2:
@@ -202,17 +188,52 @@ def round_consistently(
     return level.to(torch.uint8)
 
 
-def _mean_eigenvalue(degradation: Degradation, y: Tensor) -> float:
-    """``tr(H Hᵀ) / m``, read off one row in the middle: ``‖Hᵀ e_i‖²``."""
-    probe = torch.zeros_like(y[:1])
-    probe[..., y.shape[2] // 2, y.shape[3] // 2] = 1
-    return float((degradation.A_adjoint(probe) ** 2).sum() / y.shape[1])
+def _best_of_every_block(gain: Tensor, block: int, shift: int, mixed: bool) -> Tensor:
+    """1 at one pixel of every block, that of the largest positive gain, 0 elsewhere.
 
-
-def _best_of_every_block(gain: Tensor, block: int, shift: int) -> Tensor:
-    """1 at the largest positive gain of every block of pixels, 0 elsewhere."""
+    Where H mixes colours, in one of them.
+    """
     rolled = torch.roll(gain, (shift, shift), (2, 3))
-    best = F.max_pool2d(rolled, block, stride=block, ceil_mode=True)
-    height, width = gain.shape[2:]
-    best = best.repeat_interleave(block, 2).repeat_interleave(block, 3)[..., :height, :width]
-    return torch.roll(((rolled == best) & (rolled > 0)).to(gain), (-shift, -shift), (2, 3))
+    best, place = F.max_pool2d(rolled, block, stride=block, ceil_mode=True, return_indices=True)
+    taken = best > 0
+    if mixed:
+        colours = torch.arange(gain.shape[1], device=gain.device)[:, None, None]
+        taken &= colours == best.argmax(1, keepdim=True)
+    chosen = torch.zeros_like(rolled).flatten(2)
+    chosen.scatter_(2, place.flatten(2), taken.to(gain).flatten(2))
+    return torch.roll(chosen.view_as(rolled), (-shift, -shift), (2, 3))
+
+
+def _check(x: Tensor, y: Tensor, degradation: Degradation) -> None:
+    if x.ndim != 4 or y.ndim != 4 or len(y) not in (1, len(x)):
+        raise InputError(
+            f"images are (N, C, H, W), and as many or one of low resolution: "
+            f"not {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    if not (bool(x.isfinite().all()) and bool(y.isfinite().all())):
+        raise InputError("an image to project, or its y, has values that are not finite")
+    try:
+        shadow = degradation.A(x[:1].double()).shape
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"this degradation does not take these images in float64: {reason}"
+        ) from None
+    if shadow[1:] != y.shape[1:]:
+        raise InputError(
+            f"this degradation makes {tuple(shadow[1:])} of these images, not {tuple(y.shape[1:])}"
+        )
+
+
+def _parts(x: Tensor, degradation: Degradation) -> Iterator[tuple[slice, slice]]:
+    """Cut a batch into images, and those into colours where that is the same, of `PART` values."""
+    images, colours, height, width = x.shape
+    some = images
+    if getattr(degradation, "colours_alike", False) and colours * height * width > PART:
+        some, several = 1, max(1, PART // (height * width))
+    else:
+        some, several = max(1, PART // (colours * height * width)), colours
+    for i in range(0, images, some):
+        for c in range(0, colours, several):
+            # y may have fewer colours than x where they are not cut.
+            yield slice(i, i + some), slice(c, c + several) if several < colours else slice(None)

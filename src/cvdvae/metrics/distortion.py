@@ -6,6 +6,11 @@ from torch import Tensor
 BORDER = 5
 """Half of SSIM's window."""
 
+LUMA = (65.481, 128.553, 24.966)
+"""What R, G and B in [0, 1] add to Y, in 8-bit levels above `BLACK` (ITU-R BT.601)."""
+BLACK = 16.0
+"""Y of black; that of white is 235."""
+
 
 def psnr(x: Tensor, reference: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, ``−10 log₁₀ mean (x − r)²``; infinite where they agree.
@@ -37,3 +42,47 @@ def ssim(x: Tensor, reference: Tensor) -> Tensor:
     inside = full[..., BORDER:-BORDER, BORDER:-BORDER]
     values: Tensor = inside.reshape(len(x), -1).mean(1)
     return values
+
+
+def luma(x: Tensor) -> Tensor:
+    """Y of YCbCr (ITU-R BT.601, as MATLAB's ``rgb2ycbcr``), in levels over 255, not rounded.
+
+    Args:
+        x: Images in [0, 1], ``(..., 3, H, W)``.
+
+    Returns:
+        Values in [16/255, 235/255], ``(..., 1, H, W)``, float64.
+
+    Example:
+        >>> (luma(torch.tensor([0.0, 1.0]).expand(3, 1, 2)) * 255).round().tolist()
+        [[[16.0, 235.0]]]
+    """
+    weights = torch.tensor(LUMA, dtype=torch.float64, device=x.device).view(3, 1, 1)
+    return (BLACK + (weights * x.double()).sum(-3, keepdim=True)) / 255
+
+
+def psnr_y(x: Tensor, reference: Tensor, border: int) -> Tensor:
+    """PSNR of `luma` against a peak of 255 levels, as papers on super-resolution report it, `(N,)`.
+
+    Args:
+        x: Images in [0, 1], ``(N, 3, H, W)``, of 8-bit values for a figure that compares.
+        reference: One image ``(3, H, W)`` or as many as x.
+        border: Pixels that do not count on every side: the scale, by convention.
+    """
+    return psnr(_inner(luma(x), border), _inner(luma(reference), border))
+
+
+def ssim_y(x: Tensor, reference: Tensor, border: int) -> Tensor:
+    """`ssim` of `luma`, as papers on super-resolution report it, ``(N,)``.
+
+    Args:
+        x: Images in [0, 1], ``(N, 3, H, W)``, of more than ``10 + 2 border`` pixels a side.
+        reference: One image ``(3, H, W)`` or as many as x.
+        border: As for `psnr_y`.
+    """
+    return ssim(_inner(luma(x), border), _inner(luma(reference), border))
+
+
+def _inner(x: Tensor, border: int) -> Tensor:
+    height, width = x.shape[-2:]
+    return x[..., border : height - border, border : width - border]

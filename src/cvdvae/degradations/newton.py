@@ -1,0 +1,172 @@
+"""The projection onto the images in range that H takes to y, by Newton's method on its dual.
+
+`projection` says what is asked::
+
+    min_x  ½‖x − x_0‖² + 1/(2ε) ‖Hx − y‖²     with 0 ≤ x ≤ 1
+
+With one multiplier λ per low-resolution value, the solution is
+``x(λ) = clip(x_0 + Hᵀλ)`` where::
+
+    F(λ) = H x(λ) + ελ − y = 0
+
+F is the gradient of the strongly convex ``φ(λ) = ½‖z‖² − ½‖z − clip z‖² − ⟨λ, y⟩ + ε/2 ‖λ‖²``,
+``z = x_0 + Hᵀλ``, and is piecewise linear: a semismooth Newton method with a line search on φ
+solves it in a few steps (Qi & Sun 1993), each by conjugate gradients on ``H D Hᵀ + εI``, D marking
+the pixels that are not clipped. Without clipping the first step is the affine projection
+``x_0 + H⁺(y − Hx_0)`` of CEM (Bahat & Michaeli 2020).
+
+Where no image in range has Hx = y, λ grows with 1/ε and Newton's steps come to nothing. By weak
+duality there is none as soon as ``½‖x_0‖² − φ(λ)`` exceeds ½‖x − x_0‖² for every x in range; then
+accelerated gradient steps on x take over (`violate_least`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .base import Products
+from .infeasible import violate_least
+
+TOLERANCE = 1e-6
+"""Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
+SHORT, PATIENCE = 1 / 16, 2
+"""A problem is given up after so many steps that were cut to this share or less."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The problems of some images and colours, in float64; each has its own λ.
+
+    Attributes:
+        operator: H, or H M.
+        x0: ``(n, c, H, W)``.
+        y: ``(n, c, h, w)``.
+        epsilon: ε.
+        dims: What belongs to one problem: height and width, and colours where H mixes them.
+    """
+
+    operator: Products
+    x0: Tensor
+    y: Tensor
+    epsilon: float
+    dims: tuple[int, ...]
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """Inner product of every problem, ``(n, c or 1, 1, 1)``."""
+        return (a * b).sum(self.dims, keepdim=True)
+
+    def moved(self, multiplier: Tensor) -> Tensor:
+        """z."""
+        return self.x0 + self.operator.A_adjoint(multiplier)
+
+    def dual(self, multiplier: Tensor) -> Tensor:
+        """φ."""
+        z = self.moved(multiplier)
+        value = 0.5 * self.dot(z, z)
+        z -= z.clamp(0, 1)
+        value = value - 0.5 * self.dot(z, z)
+        value = value - self.dot(multiplier, self.y)
+        return value + 0.5 * self.epsilon * self.dot(multiplier, multiplier)
+
+    def price(self, x: Tensor, error: Tensor) -> Tensor:
+        """What is to be as small as possible, for images and their y − Hx."""
+        away = x - self.x0
+        return 0.5 * self.dot(away, away) + 0.5 / self.epsilon * self.dot(error, error)
+
+    def impossible_below(self, region: Tensor | None) -> Tensor:
+        """φ below this proves that no image in range has Hx = y."""
+        farthest = torch.maximum(self.x0, 1 - self.x0)
+        if region is not None:
+            farthest = torch.where(region, farthest, 0)
+        return 0.5 * self.dot(self.x0, self.x0) - 0.5 * self.dot(farthest, farthest)
+
+
+def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
+    """The nearest images in range, ``(n, c, H, W)``.
+
+    Args:
+        problem: What is asked.
+        max_steps: Newton steps at most.
+        region: Which pixels of them may move, bool, ``(n, c, H, W)``; all of them by default.
+    """
+    multiplier = torch.zeros_like(problem.y)
+    limit = problem.impossible_below(region)
+    best, lowest = problem.x0, torch.full_like(limit, torch.inf)
+    cuts, hopeless = torch.zeros_like(limit), torch.zeros_like(limit, dtype=torch.bool)
+    for step_number in range(max_steps + 1):
+        z = problem.moved(multiplier)
+        free = ((z > 0) & (z < 1)).to(z)
+        x = z.clamp_(0, 1)
+        missing = problem.y - problem.operator.A(x)
+        price = problem.price(x, missing)
+        best, lowest = torch.where(price < lowest, x, best), torch.minimum(price, lowest)
+        error = missing - problem.epsilon * multiplier
+        open_ = error.abs().amax(problem.dims, keepdim=True) >= TOLERANCE
+        if step_number == max_steps or not bool((open_ & ~hopeless).any()):
+            break
+        # What is solved stays as it is, whatever its neighbours need.
+        error = error * (open_ & ~hopeless)
+
+        def newton_matrix(d: Tensor, free: Tensor = free) -> Tensor:
+            moved = free * problem.operator.A_adjoint(d)
+            return problem.operator.A(moved) + problem.epsilon * d
+
+        direction = _conjugate_gradients(newton_matrix, error, problem.dot)
+        slope = -problem.dot(error, direction)
+        step, value = _line_search(problem.dual, multiplier, direction, slope)
+        multiplier = multiplier + step * direction
+        cuts = cuts + (step <= SHORT)
+        hopeless = hopeless | (value < limit) | (cuts >= PATIENCE)
+    if not bool(open_.any()):
+        return x
+    other = violate_least(
+        problem.operator, problem.x0, problem.y, problem.epsilon, problem.dims, best
+    )
+    price = problem.price(other, problem.y - problem.operator.A(other))
+    return torch.where(open_, torch.where(price < lowest, other, best), x)
+
+
+def _conjugate_gradients(
+    matrix: Callable[[Tensor], Tensor],
+    b: Tensor,
+    dot: Callable[[Tensor, Tensor], Tensor],
+    steps: int = 20,
+    tolerance: float = 1e-2,
+) -> Tensor:
+    """Solve ``matrix(d) = b`` for all problems at once, from d = 0."""
+    d, residual = torch.zeros_like(b), b
+    direction, squared = residual, dot(residual, residual)
+    goal = squared * tolerance**2
+    for _ in range(steps):
+        active = squared > goal
+        if not bool(active.any()):
+            break
+        image = matrix(direction)
+        step = torch.where(active, squared / dot(direction, image).clamp(min=1e-300), 0)
+        d = d + step * direction
+        residual = residual - step * image
+        previous, squared = squared, dot(residual, residual)
+        direction = residual + squared / previous.clamp(min=1e-300) * direction
+    return d
+
+
+def _line_search(
+    objective: Callable[[Tensor], Tensor], start: Tensor, direction: Tensor, slope: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Halve the step of every problem until the objective falls enough (Armijo).
+
+    Returns:
+        The steps, and the objective there.
+    """
+    step = torch.ones_like(slope)
+    value = objective(start)
+    trial = value
+    for _ in range(30):
+        trial = objective(start + step * direction)
+        enough = trial <= value + 1e-4 * step * slope + 1e-12 * value.abs()
+        if bool(enough.all()):
+            break
+        step = torch.where(enough, step, step / 2)
+    return step, trial

@@ -1,0 +1,54 @@
+"""H of a strip of rows: what some rows of y say of some rows of x."""
+
+from torch import Tensor
+
+from .base import LinearOperator
+from .downscaling import Downscaling
+
+
+class Strip(LinearOperator):
+    """Rows of a separable H, ``Y = R_h[i, j] X R_wᵀ``.
+
+    It takes a strip of x to the rows of y that see nothing but that strip. Projecting and rounding
+    by it, strip after strip, takes the memory of one strip.
+
+    Args:
+        degradation: H of the whole image.
+        lr_rows: Which rows of y.
+        hr_rows: Which rows of x; they hold all that `lr_rows` see.
+    """
+
+    colours_alike = True
+
+    def __init__(self, degradation: Downscaling, lr_rows: slice, hr_rows: slice) -> None:
+        self.rows = degradation.rows.window(lr_rows, hr_rows)
+        self.columns, self.columns_adjoint = degradation.columns, degradation.columns.transposed()
+
+    def A(self, x: Tensor) -> Tensor:
+        """``H x``: ``(N, C, rows of x, W)`` to ``(N, C, rows of y, w)``."""
+        return self.columns.along_width(self.rows.to(x) @ x)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``Hᵀ y``: ``(N, C, rows of y, w)`` to ``(N, C, rows of x, W)``."""
+        return self.columns_adjoint.along_width(self.rows.T.to(y) @ y)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """Not there: a strip is only projected onto.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("a strip has no pseudo-inverse of its own")
+
+    def mean_eigenvalue(self) -> float:
+        """``tr(H Hᵀ) / m``, the product of both sides'."""
+        across = sum(float(block.values.square().sum()) for block in self.columns.blocks)
+        down = float(self.rows.square().sum())
+        return down / self.rows.shape[0] * across / self.columns.shape[0]
+
+
+def sees(degradation: Downscaling, row: int) -> slice:
+    """Which rows of x a row of y sees."""
+    reached = degradation.rows.reach(slice(row, row + 1))
+    used = degradation.rows.window(slice(row, row + 1), reached)[0].nonzero().flatten()
+    return slice(reached.start + int(used[0]), reached.start + int(used[-1]) + 1)

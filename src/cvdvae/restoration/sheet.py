@@ -1,0 +1,96 @@
+"""Pictures that show a result: a grid of small images, a contact sheet of a large one, motion."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..files import write_atomically
+from ..imaging.io import to_pil
+from ..imaging.sheets import TILE, heat_map, labelled_sheet
+from .regions import most_uncertain
+
+if TYPE_CHECKING:
+    from .result import SuperResolution
+
+REGIONS, SHOWN = 6, 5
+"""How many regions a contact sheet has, and how many samples it shows of each."""
+FRAME_SECONDS = 0.4
+
+Tile = tuple[str, Image.Image]
+
+
+def summary_row(result: "SuperResolution", samples: int, disclaimer: str = "") -> list[Tile]:
+    """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
+    tiles = [
+        (f"input, 1/{result.scale} size", to_pil(enlarged(result))),
+        ("bicubic", to_pil(result.bicubic)),
+    ]
+    tiles += [(f"sample {i}", to_pil(one)) for i, one in enumerate(result.pixels[:samples])]
+    tiles += [("mean", to_pil(result.mean)), ("where they differ", heat(result.std, result.std))]
+    if result.truth is not None:
+        tiles.append(("the real photo", to_pil(result.truth)))
+    return tiles
+
+
+def sheet(result: "SuperResolution", footer: str) -> Image.Image:
+    """One picture of a result: all of it where it is small, else where its samples differ most."""
+    if max(result.std.shape) > TILE:
+        return contact_sheet(result, footer)
+    samples = [(f"sample {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
+    columns = 4 if len(samples) <= 8 else 8
+    rows = [samples[i : i + columns] for i in range(0, len(samples), columns)]
+    return labelled_sheet([summary_row(result, samples=0), *rows], footer)
+
+
+def contact_sheet(result: "SuperResolution", footer: str) -> Image.Image:
+    """The regions where the samples differ most, one a row, every pixel a pixel."""
+    std, lr, rows = result.std, enlarged(result), []
+    for region in most_uncertain(std, TILE, REGIONS):
+        top, left, _, _ = region.window
+        row = [
+            (f"input, row {top}, column {left}", to_pil(region.of(lr))),
+            ("bicubic", to_pil(region.of(result.bicubic))),
+        ]
+        shown = region.of(result.pixels[:SHOWN])
+        row += [(f"sample {i}", to_pil(one)) for i, one in enumerate(shown)]
+        row.append((f"they differ by {region.std * 255:.0f} levels", heat(region.of(std), std)))
+        if result.truth is not None:
+            row.append(("the real photo", to_pil(region.of(result.truth))))
+        rows.append(row)
+    return labelled_sheet(rows, footer)
+
+
+def enlarged(result: "SuperResolution") -> Tensor:
+    """The input with every pixel as large as it stands for, ``(3, H, W)``."""
+    scaled: Tensor = F.interpolate(result.y[None], scale_factor=result.scale)[0]
+    return scaled
+
+
+def heat(std: Tensor, whole: Tensor) -> Image.Image:
+    """A map of the standard deviation, on the scale of the `whole` image's."""
+    return heat_map(std / whole.max().clamp(min=1e-6))
+
+
+def save_animation(result: "SuperResolution", path: Path) -> None:
+    """The samples one after the other, as WebP or PNG: what moves is invented.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    frames = [to_pil(one) for one in result.pixels]
+
+    def write(temporary: Path) -> None:
+        frames[0].save(
+            temporary,
+            format="PNG" if path.suffix.lower() in (".png", ".apng") else "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=int(1000 * FRAME_SECONDS),
+            loop=0,
+            lossless=True,
+        )
+
+    write_atomically(path, write)
