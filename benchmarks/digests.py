@@ -10,8 +10,7 @@ import torch
 
 import cvdvae
 from cvdvae.checkpoints.folder import bundled_names
-from cvdvae.domains.faces import demo_photo
-from cvdvae.domains.faces import crop_face
+from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate
 from cvdvae.errors import WeightsError
 from cvdvae.gaussian import SeededNoise

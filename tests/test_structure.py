@@ -60,7 +60,10 @@ GRAPH = {module: imports_of(module) - {module} for module in MODULES if module}
 
 
 def test_the_graph_sees_every_way_to_import() -> None:
-    text = "from . import settings\nfrom .. import errors\nfrom ..hvae.model import HVAE\nimport cvdvae.files"
+    text = (
+        "from . import settings\nfrom .. import errors\n"
+        "from ..hvae.model import HVAE\nimport cvdvae.files"
+    )
     assert imports_in(text, ("restoration",)) == {
         "restoration.settings", "errors", "hvae.model", "files"
     }  # fmt: skip

@@ -15,7 +15,7 @@ from .edits import Vary
 from .finish import Finished, Frame, finish
 from .result import SuperResolution
 from .settings import Sampling
-from .tiles import tiles
+from .tiles import Tile, tiles
 
 BATCH = 8
 """Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
@@ -279,11 +279,30 @@ class SuperResolver(ABC):
                 continue
             x = torch.empty(len(indices), 3, *degradation.hr_size)
             for part in parts:
-                draw = whole or self.drawer(part.of(y, self.scale).to(self.device), sampling)
-                drawn = draw(self.noise(sampling, indices, part.window), len(indices))
                 top, left, height, width = part.core
-                x[:, :, top : top + height, left : left + width] = drawn[:, :, *part.inside]
+                drawn = self.draw_tile(y, sampling, indices, part, whole)
+                x[:, :, top : top + height, left : left + width] = drawn
             yield x if only is None else x[only - first, None]
+
+    def draw_tile(
+        self,
+        y: Tensor,
+        sampling: Sampling,
+        indices: range,
+        tile: Tile,
+        draw: Drawer | None = None,
+    ) -> Tensor:
+        """What the network gives in the core of a tile, ``(n, 3, height, width)``.
+
+        Args:
+            y: The whole low-resolution image, ``(1, 3, h, w)``.
+            sampling: How to draw.
+            indices: Which samples.
+            tile: Where.
+            draw: What `drawer` makes of the tile's part of y, where it is at hand.
+        """
+        draw = draw or self.drawer(tile.of(y, self.scale).to(self.device), sampling)
+        return draw(self.noise(sampling, indices, tile.window), len(indices))[:, :, *tile.inside]
 
     def _frame(
         self,
