@@ -188,8 +188,12 @@ def test_the_commands_draw(
 
 
 def test_the_report_is_one_page_with_everything_inside(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """One of the images cannot be read: the others are reported, and the exit code says so."""
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     rng = np.random.default_rng(0)
@@ -201,8 +205,9 @@ def test_the_report_is_one_page_with_everything_inside(
     models = str(model_folder).replace("-x4", "-x{scale}")
     arguments = ["report", "--data", str(photos), "--models", models, "--scales", "4", "-n", "2"]
     monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, "--out", str(out)])
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match="1"):
         main()
+    assert "2.png is not an image" in capsys.readouterr().err
     page = (out / "report.html").read_text()
     for words in ("×4 cvdvae τ=0.8, projected", "LPIPS is not measured", "interval holds", "why",
                   "identify nobody", "Expected consistency"):  # fmt: skip

@@ -177,7 +177,7 @@ def test_anybodys_function_can_be_measured(
     bad = Contest(4, H, (Custom("broken", broken),))
     records, failures = evaluate(plan, [bad], judges, tmp_path / "b")
     assert not records
-    assert "broken ×4: every sample holds NaN" in failures["0.png"]
+    assert "broken ×4: every sample exploded" in failures["0.png"]
 
 
 def test_bad_plans_are_one_sentence(plan: Plan, contests: list[Contest], models: Models) -> None:

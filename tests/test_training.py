@@ -1,4 +1,5 @@
 import csv
+import math
 import os
 import signal
 import subprocess
@@ -16,15 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
-from tiny import ENCODER, FLOW, PRIOR
+from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, tiny_prior
 
-from cvdvae.checkpoints.folder import load_prior
+from cvdvae.checkpoints.folder import load_prior, save_model
+from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.hvae import HVAE
+from cvdvae.hvae import ELBO, HVAE
+from cvdvae.hvae.lr_encoder import lr_encoder_kl
 from cvdvae.restoration.load import load
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
@@ -32,7 +35,7 @@ from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
 from cvdvae.training.order import StepBatches
-from cvdvae.training.prior import PriorModule
+from cvdvae.training.prior import PriorModule, objective
 from cvdvae.training.run import TrainingData, fit
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
@@ -175,6 +178,47 @@ def test_every_image_is_seen_once_an_epoch_and_half_of_them_mirrored() -> None:
     keys = [k for _ in range(100) for k in next(batches)]
     assert sorted(k.row for k in keys) == list(range(1000))
     assert 400 < sum(k.mirrored for k in keys) < 600
+
+
+@pytest.mark.parametrize("free", [0.0, 0.3])
+def test_free_bits_are_a_floor_under_the_kl_of_every_stride(free: float) -> None:
+    """``−log p(x|z) + Σ_s max(free, KL_s)``; a stride below its floor is not pressed further."""
+    kl = torch.tensor([[40.0, 5.0, 6.0], [44.0, 7.0, 8.0]], requires_grad=True)
+    elbo = ELBO(torch.tensor([-900.0, -1000.0]), kl, 100)
+    in_bits = kl.detach().mean(0) / (100 * math.log(2))  # 0.61 at stride 4, 0.19 at stride 2
+    loss = objective(elbo, [4, 2, 2], free)
+    kept = in_bits[0] + max(free, float(in_bits[1:].sum()))
+    assert float(loss) == pytest.approx(950 / (100 * math.log(2)) + float(kept), rel=1e-5)
+    loss.backward()
+    assert kl.grad is not None
+    assert bool((kl.grad[:, 0] > 0).all())
+    assert bool((kl.grad[:, 1:] > 0).all()) == (free == 0)
+
+
+def test_one_encoder_for_several_scales_trains_on_each_in_turn(tmp_path: Path) -> None:
+    prior = tiny_prior(PHOTOS)
+    save_model(tmp_path / "prior", PriorRecord("prior", PHOTOS), prior.state_dict())
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(4):
+        image = rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    data = DataConfig(str(folder), random_crops=True, validation_every=3)
+    optim = OptimConfig(steps=4, **OPTIM | {"warmup": 0, "decay": 0})
+    settings = EncoderTraining(SCALES, str(tmp_path / "prior"), data, optim, image_size=24)
+    module = EncoderModule(settings, tmp_path / "run")
+    seen = []
+    module.kl = lambda *arguments: seen.append(arguments[-1]) or lr_encoder_kl(*arguments)
+    fit(module, TrainingData(data, optim, module.image_size))
+    assert seen == [2, 3, 2, 3]
+    for scale in (2, 3):
+        model = load(str(tmp_path / "run" / "model"), scale=scale)
+        result = model.upscale(torch.full((3, 5, 7), 0.4), samples=1)
+        assert result.pixels.shape == (1, 3, 5 * scale, 7 * scale)
+    with pytest.raises(InputError, match="enlarges by 2, 3: say which"):
+        load(str(tmp_path / "run" / "model"))
+    with pytest.raises(ConfigError, match="cannot be shrunk by 3"):
+        EncoderModule(replace(settings, image_size=32), tmp_path / "run")
 
 
 def test_schedule_rises_stays_and_falls() -> None:

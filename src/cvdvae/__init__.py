@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .checkpoints.published import import_checkpoint
     from .domains.simulate import simulate
     from .errors import CVDVAEError
+    from .imaging.io import load_image
     from .restoration.flow import FlowResolver
     from .restoration.hvae import HVAEResolver
     from .restoration.load import load, replay
@@ -32,6 +33,7 @@ __all__ = [
     "bundled_names",
     "import_checkpoint",
     "load",
+    "load_image",
     "load_prior",
     "push_to_hub",
     "read_recipe",
@@ -48,6 +50,7 @@ _HOMES = {
     "bundled_names": ".checkpoints.folder",
     "import_checkpoint": ".checkpoints.published",
     "load": ".restoration.load",
+    "load_image": ".imaging.io",
     "load_prior": ".checkpoints.folder",
     "push_to_hub": ".checkpoints.folder",
     "read_recipe": ".restoration.recipe",

@@ -1,5 +1,6 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -8,11 +9,15 @@ import dacite
 import yaml
 
 from .errors import ConfigError
+from .files import read_bounded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+
+MAX_BYTES, MAX_VALUES, MAX_DEPTH, MAX_BITS = 2**20, 100_000, 32, 256
+"""Of a YAML file, of what it holds, and of a whole number in it."""
 
 
 def from_dict(cls: type[T], data: Any, where: str) -> T:
@@ -27,9 +32,7 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
         return dacite.from_dict(
             cls, data, dacite.Config(strict=True, type_hooks={float: _number}, cast=[tuple])
         )
-    except (dacite.DaciteError, TypeError, OverflowError) as error:
-        raise ConfigError(f"{where}: {error}") from None
-    except ConfigError as error:
+    except (dacite.DaciteError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
@@ -46,14 +49,41 @@ def read_yaml(path: Path) -> Any:
     """Plain data of a YAML file.
 
     Raises:
-        ConfigError: It is missing or no YAML.
+        ConfigError: It is missing or no YAML, or holds what no configuration does: NaN, a number of
+            hundreds of digits, lists in lists without an end.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(read_bounded(path, MAX_BYTES).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path} is not a YAML file") from None
+    _check_plain(data, str(path))
+    return data
+
+
+def _check_plain(data: Any, where: str) -> None:
+    """Refuse what would break the reading or the very sentence that refuses it."""
+    left: list[tuple[str, Any, int]] = [("it", data, 0)]
+    seen = 0
+    while left:
+        name, value, depth = left.pop()
+        seen += 1
+        if depth > MAX_DEPTH or seen > MAX_VALUES:
+            raise ConfigError(f"{where} is nested too deeply, or holds too much")
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise ConfigError(f"{where}: {name} is too large a number")
+        if isinstance(value, float) and math.isnan(value):
+            raise ConfigError(f"{where}: {name} must be a number, not NaN")
+        if isinstance(value, dict):
+            left += [("a name", key, depth + 1) for key in value]
+            left += [(_short(key), one, depth + 1) for key, one in value.items()]
+        elif isinstance(value, (list, tuple, set)):
+            left += [(name, one, depth + 1) for one in value]
+
+
+def _short(key: Any) -> str:
+    return key[:40] if isinstance(key, str) else "a value"
 
 
 def to_yaml(config: "DataclassInstance") -> str:
@@ -67,7 +97,11 @@ def _number(value: Any) -> Any:
         return value
     if isinstance(value, str):
         try:
-            return float(value)
+            value = float(value)
         except ValueError:
             return value
-    return float(value) if isinstance(value, int) else value
+    if isinstance(value, int):
+        return float(value)
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError("NaN is no number")
+    return value

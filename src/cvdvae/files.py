@@ -1,13 +1,27 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what killed writers leave of them."""
 
+import errno
 import os
+import re
+import secrets
+import shutil
+import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import OutputError
 
-TEMPORARY_PREFIX = ".writing-"
+try:
+    import fcntl
+except ImportError:  # Windows: there, nothing is swept
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY_PREFIX, IMPORTING_PREFIX = ".writing-", ".importing-"
+LEFTOVER = re.compile(r"\.(?:writing|importing)-(\d{1,10})-[0-9a-f]{8}(?:\..*)?")
+
+_swept: set[Path] = set()
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -21,21 +35,25 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         OutputError: The folder or the file cannot be written; nothing is left behind.
     """
     temporary: Path | None = None
+    handle = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            suffix=path.suffix, prefix=TEMPORARY_PREFIX, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+        sweep(path.parent)
+        temporary = path.with_name(f"{temporary_name(TEMPORARY_PREFIX)}{path.suffix}")
+        # The system applies the umask, which no thread can ask for without changing it for others.
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        mark_as_in_use(handle)
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
+        os.close(handle)
+        handle = -1
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
+        if handle >= 0:
+            os.close(handle)
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
@@ -45,10 +63,23 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: It cannot be read, is a device or a pipe, or holds more than `most` bytes.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would block
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with open(handle, "rb", closefd=False) as stream:
+            data = stream.read(most + 1)
+    finally:
+        os.close(handle)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has over {most // 2**20} MiB")
+    return data
 
 
 def check_writable(folder: Path) -> None:
@@ -63,3 +94,85 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+    sweep(folder)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards; what a killed process left of its own is removed first.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    sweep(parent)
+    folder = parent / temporary_name(IMPORTING_PREFIX)
+    folder.mkdir()
+    handle = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    try:
+        if handle is not None:
+            mark_as_in_use(handle)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def temporary_name(prefix: str) -> str:
+    """A new name that `sweep` knows by its prefix, with the number of this process."""
+    return f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def mark_as_in_use(handle: int) -> None:
+    """Keep `sweep` away from an open file or folder, for as long as it is open."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder, once for each folder.
+
+    A temporary file stays while its process lives, or while anybody has it locked: in a container
+    or on a shared disk the number of a process alone says little.
+    """
+    folder = folder.absolute()
+    if fcntl is None or folder in _swept:
+        return
+    _swept.add(folder)
+    with os.scandir(folder) as entries:
+        found = [(entry.path, LEFTOVER.fullmatch(entry.name)) for entry in entries]
+    for path, match in found:
+        if match is None or not _is_left_over(path, int(match[1])):
+            continue
+        if Path(path).is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            Path(path).unlink(missing_ok=True)
+
+
+def _is_left_over(path: str, pid: int) -> bool:
+    if pid != os.getpid() and is_running(pid):
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

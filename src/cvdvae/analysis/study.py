@@ -19,6 +19,7 @@ from ..imaging.io import save_png
 from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load, load_at_scale
 from ..restoration.sampler import SuperResolver
+from ..restoration.settings import check_samples
 from .calibration import Calibration, calibration
 from .figures import (
     draw_calibration,
@@ -103,7 +104,12 @@ class Study:
         return results
 
     def consistency(self, draws: int = 64) -> None:
-        """Write ``consistency.json`` and ``consistency.png``; ticks for every k and every scale."""
+        """Write ``consistency.json`` and ``consistency.png``; ticks for every k and every scale.
+
+        Raises:
+            InputError: The number of draws is below 1, or far too large.
+        """
+        check_samples(draws)
         prior, factors = self.encoders[0].prior, [1, *self.scales]
         distances = expected_distance(prior, factors, draws, self.seed, self.tick)
         measured = {}
@@ -131,6 +137,7 @@ class Study:
 
     def latents(self, samples: int = 4) -> None:
         """Write ``latents.png``."""
+        check_samples(samples)
         nested = nested_samples(self.encoders[0].prior, samples, self.seed)
         draw_nested(nested, self.out / "latents.png")
 

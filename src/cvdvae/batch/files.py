@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..domains.simulate import Crop, simulate
+from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
 from ..imaging.io import read_photo, to_tensor
 from ..input_check.examine import examine
@@ -18,17 +18,19 @@ from ..restoration.settings import Sampling
 
 
 def plan(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Pair every input with its output folder, ``out/<stem>``.
+    """Pair every input with its output folder, ``out/<stem>``; where the stem is nothing but dots,
+    which would be another folder, the whole name takes its place.
 
     Raises:
         InputError: Two inputs would share a folder.
     """
     owners: dict[str, Path] = {}
     for path in paths:
-        other = owners.setdefault(path.stem, path)
+        stem = path.stem if path.stem.strip(".") else path.name
+        other = owners.setdefault(stem, path)
         if other != path:
             raise InputError(
-                f"{other} and {path} would both be written to {out / path.stem}: "
+                f"{other} and {path} would both be written to {out / stem}: "
                 f"rename one, or run them with different --out"
             )
     return [(path, out / stem) for stem, path in owners.items()]
@@ -61,6 +63,8 @@ def read_input(model: SuperResolver, path: Path, crop: Crop | None = None) -> In
     try:
         if crop is None:
             return Input(model.check(to_tensor(photo.image))[0], None, photo.notes)
+        if model.any_size:
+            return Input(*simulate_at_scale(photo.image, model.scale, crop), photo.notes)
         return Input(*simulate(photo.image, model.degradation, crop), photo.notes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -5,17 +5,15 @@ A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR e
 it works on no other.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import Tensor
 
 from ..configs import from_dict, read_yaml, to_yaml
 from ..errors import ConfigError, InputError, WeightsError
@@ -23,6 +21,7 @@ from ..files import write_atomically, write_text
 from ..hcflow import HCFlow
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
+from .bounds import check_description
 from .hub import download, is_hub_id, upload
 from .legacy import upgrade_encoder, upgrade_prior
 from .records import (
@@ -35,11 +34,10 @@ from .records import (
     Record,
     SuperResolutionRecord,
 )
+from .weights import WEIGHTS, build, digest
 
-CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+CONFIG = "config.yaml"
 PRIOR_SUBFOLDER, ENCODER_SUBFOLDER = "prior", "encoder"
-
-T = TypeVar("T")
 
 
 def zoo() -> Path:
@@ -80,7 +78,12 @@ def read_record(folder: Path) -> Record:
     data = read_yaml(path)
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in RECORDS:
-        raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {kind}")
+        said = kind if isinstance(kind, str) else type(kind).__name__
+        raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {said[:40]}")
+    try:
+        check_description(data.get("model"))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     record: Record = from_dict(RECORDS[kind], _upgraded(data, folder), str(path))
     return record
 
@@ -125,13 +128,8 @@ def save_model(
     }
     state = {name: value.contiguous() for name, value in state.items()}
 
-    def write(path: Path) -> None:
-        try:
-            save_file(state, path)
-        except SafetensorError as error:
-            raise OSError(str(error)) from None
-
-    write_atomically(folder / WEIGHTS, write)
+    # As bytes: safetensors' own writing makes another file, that only its owner may read.
+    write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(state)))
     write_text(folder / CONFIG, to_yaml(record))
 
 
@@ -146,9 +144,7 @@ def load_prior(name: str) -> HVAE:
     record = read_record(folder)
     if not isinstance(record, PriorRecord):
         raise WeightsError(f"'{name}' is not a prior but a {record.kind}")
-    model = HVAE(record.model)
-    load_weights(folder, model)
-    return model.eval().requires_grad_(False)
+    return build(folder, lambda: HVAE(record.model))
 
 
 class Loaded(NamedTuple):
@@ -190,9 +186,7 @@ def load_encoder(name: str, scale: int | None = None) -> Loaded:
             f"the LR encoder '{name}' was trained on other weights than those of "
             f"the prior {its_prior}"
         )
-    encoder = LREncoder(record.model, prior.config)
-    load_weights(folder, encoder)
-    encoder.eval().requires_grad_(False)
+    encoder = build(folder, lambda: LREncoder(record.model, prior.config))
     scales = record.model.scales
     if scale is None and len(scales) > 1:
         known = ", ".join(map(str, scales))
@@ -234,9 +228,7 @@ def load_flow(name: str) -> tuple[HCFlow, Recommended]:
     record = read_record(folder)
     if not isinstance(record, FlowRecord):
         raise WeightsError(f"'{name}' is not a flow but a {record.kind}")
-    flow = HCFlow(record.model)
-    load_weights(folder, flow)
-    return flow.eval().requires_grad_(False), record.recommended
+    return build(folder, lambda: HCFlow(record.model)), record.recommended
 
 
 def recommend(name: str, temperatures: Recommended) -> Path:
@@ -292,40 +284,15 @@ def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> s
     return upload(folder, repository, private)
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of a folder's weights file."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-
-
 def fingerprint(name: str) -> str:
     """Digests of a model's own weights and of those of the prior that it stands on."""
-    folder = find(name)
+    return fingerprint_of(find(name))
+
+
+def fingerprint_of(folder: Path) -> str:
+    """The same of a model's folder."""
     record = read_record(folder)
     if isinstance(record, OneScaleRecord):
-        return fingerprint(str(encoder_folder(folder, record)))
+        return fingerprint_of(encoder_folder(folder, record))
     prior = record.prior_digest if isinstance(record, SuperResolutionRecord) else ""
     return f"{digest(folder)[:16]}{prior[:16]}"
-
-
-def load_weights(folder: Path, model: nn.Module) -> None:
-    """Read a folder's weights into `model`, strictly: every name and shape must agree.
-
-    Raises:
-        WeightsError: The file is missing, damaged, or holds other tensors than the model.
-    """
-    path = folder / WEIGHTS
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        reason = f"it is damaged or foreign ({error})" if path.exists() else "it does not exist"
-        raise WeightsError(f"cannot read the weights {path}: {reason}") from None
-    expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in state.items()}
-    wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
-    if wrong:
-        names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
-        raise WeightsError(
-            f"the weights {path} do not fit their configuration: {names} "
-            f"({len(wrong)} missing, extra or of another shape)"
-        )
-    model.load_state_dict(state)

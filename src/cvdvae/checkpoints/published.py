@@ -12,7 +12,6 @@ They are read with ``weights_only=True``: a pickle that holds code is refused an
 
 import pickle
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, OutputError, WeightsError
+from ..files import temporary_folder
 from ..hcflow import HCFlow, HCFlowConfig
 from ..hcflow.presets import PRESETS as FLOW_PRESETS
 from ..hvae import HVAE, HVAEConfig
 from ..hvae.config import parse_bottom_up, strides_of_resolutions
 from ..hvae.lr_encoder import LREncoder, LREncoderConfig
 from ..hvae.presets import PRESETS
-from .folder import PRIOR_SUBFOLDER, digest, save_model
+from .folder import PRIOR_SUBFOLDER, save_model
 from .records import FlowRecord, PriorRecord, SuperResolutionRecord
+from .weights import digest
 
 FLAG = ".initialized"
 """End of the names of actnorm's flags."""
@@ -66,8 +67,8 @@ def import_checkpoint(checkpoint: str | Path, preset: str, out: str | Path) -> s
         convert = _convert_flow
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".importing-", dir=out.parent) as temporary:
-            folder = Path(temporary) / "model"
+        with temporary_folder(out.parent) as temporary:
+            folder = temporary / "model"
             folder.mkdir()
             kind = convert(checkpoint, loaded, preset, folder)
             folder.replace(out)

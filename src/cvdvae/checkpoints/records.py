@@ -5,9 +5,11 @@ A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR e
 it works on no other.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
 from ..hvae.lr_encoder import LREncoderConfig
@@ -33,6 +35,10 @@ class Recommended:
     temperature: float = 0.8
     encoder_temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not all(0 <= t < math.inf for t in (self.temperature, self.encoder_temperature)):
+            raise ConfigError("a recommended temperature must be a number from 0 upwards")
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -53,6 +59,19 @@ class Expected:
     slope: float
     typical: dict[str, float]
     limits: dict[str, float]
+
+    def __post_init__(self) -> None:
+        numbers = [self.misfit, self.slope]
+        for values in (self.gains, self.typical, self.limits):
+            numbers += values.values()
+        if not all(map(math.isfinite, numbers)) or self.misfit <= 0:
+            raise ConfigError("what is expected of proper images must be numbers, misfit positive")
+        lacking = sorted(self.limits.keys() - self.typical.keys())
+        if lacking or (self.limits and not self.gains):
+            raise ConfigError(
+                f"expected lacks {f'the typical {lacking[0]}' if lacking else 'the gains'}: let "
+                f"cvdvae calibrate-doubt --save find it again"
+            )
 
 
 @dataclass(frozen=True)

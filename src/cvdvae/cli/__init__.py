@@ -1,27 +1,13 @@
 """The command line: parse, call the public functions, write.
 
-Heavy modules are imported inside the commands, so that ``--help`` answers at once.
+Heavy modules are imported inside the commands, so that ``--help`` answers at once; and the commands
+inside `main`, so that it can be interrupted from the first moment on.
 """
 
 import sys
+from contextlib import suppress
 
-import typer
-
-from ..cli import examine, measure, train, use
-from ..errors import CVDVAEError
-from .common import complain
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Every plausible high-resolution image behind a low-resolution one.",
-)
-app.add_typer(use.app)
-app.add_typer(train.train_app, name="train")
-app.add_typer(measure.app)
-app.add_typer(examine.app)
-
+from .signals import EndAtSignals
 
 REPEATED = ("--scales", "--temperatures", "--methods")
 """Options that take several values in a row, as in ``--scales 4 8 16``."""
@@ -46,9 +32,21 @@ def spread(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point of the `cvdvae` command: errors that a user can mend are one sentence."""
-    try:
-        app(spread(sys.argv[1:]))
-    except (CVDVAEError, OSError) as error:
-        complain(str(error))
-        sys.exit(1)
+    """Entry point of the `cvdvae` command: errors that a user can mend are one sentence.
+
+    It exits with 0 when all went well, 1 when something failed, 2 when the command line is wrong,
+    130 when it was interrupted (Ctrl+C) and 143 when it was told to end (SIGTERM).
+    """
+    with EndAtSignals():
+        from ..errors import CVDVAEError
+        from .common import complain
+        from .program import app
+
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError):  # a terminal may know no arrow
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        try:
+            app(spread(sys.argv[1:]))
+        except (CVDVAEError, OSError) as error:
+            complain(str(error))
+            sys.exit(1)

@@ -1,8 +1,12 @@
 """What all commands share: options, consoles, progress bars."""
 
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -35,6 +39,26 @@ Compile = Annotated[
     bool, typer.Option("--compile", help="For long runs on a GPU: minutes before the first image.")
 ]
 Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")]
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per image on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of high-resolution images.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the figures and numbers.")]
+Start = Annotated[int, typer.Option("--start", help="First image; -500 is the 500th from the end.")]
+Images = Annotated[int | None, typer.Option("--images", help="How many; all by default.")]
+Crop = Annotated[
+    int, typer.Option("--crop", help="Side of the centred square to cut out; 0 takes the largest.")
+]
+AlexNet = Annotated[
+    Path | None,
+    typer.Option("--lpips", help="Local AlexNet features (safetensors), for LPIPS."),
+]
+Save = Annotated[bool, typer.Option("--save", help="Store the result with the model.")]
+Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
+Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
+Flows = Annotated[str, typer.Option("--flows", help="The same for the method hcflow.")]
+SCALES, MODELS, FLOWS = [4, 8, 16], "celeba64-x{scale}", "celeba64-hcflow-x{scale}"
+METHODS, TEMPERATURES = ["bicubic", "cvdvae"], [0.1, 0.8]
 
 
 def complain(message: str) -> None:
@@ -76,7 +100,27 @@ def need(module: str, purpose: str, extra: str) -> None:
         raise InputError(f"{purpose} needs {module}: pip install 'cvdvae[{extra}]'")
 
 
-def progress_bar() -> Progress:
+def print_json(data: dict[str, Any]) -> None:
+    """One line of JSON, at once."""
+    print(json.dumps(data), flush=True)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop what other packages say, as torchvision does while it fetches weights."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
+
+
+def end(failures: dict[str, str]) -> None:
+    """Say which images could not be used, and exit with 1 if there are any."""
+    for sentence in failures.values():
+        complain(sentence)
+    if failures:
+        raise typer.Exit(1)
+
+
+def progress_bar(quiet: bool = False) -> Progress:
     """A bar with a count and the time to go, which vanishes when done."""
     return Progress(
         TextColumn("{task.description}"),
@@ -85,4 +129,6 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        redirect_stdout=False,  # or what a pipe waits for would be shown on the terminal
+        disable=quiet,
     )

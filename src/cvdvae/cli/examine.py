@@ -6,8 +6,20 @@ import typer
 from rich.table import Table
 
 from ..errors import InputError
-from .common import Device, Model, expand, in_doubt, out, progress_bar
-from .measure import Crop, Data, Images, Save, Start, end
+from .common import (
+    Crop,
+    Data,
+    Device,
+    Images,
+    Model,
+    Save,
+    Start,
+    end,
+    expand,
+    in_doubt,
+    out,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from ..restoration.hvae import HVAEResolver

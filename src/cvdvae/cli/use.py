@@ -1,117 +1,26 @@
-"""Commands that use models: upscale, demo, models, import, push, bench."""
+"""Commands around models: app, demo, models, import, push, bench."""
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from ..errors import CVDVAEError, InputError
 from .common import (
     Compile,
     Device,
     Dtype,
-    Model,
     Samples,
     Seed,
-    Temperature,
     complain,
     err,
-    expand,
-    in_doubt,
     need,
     out,
     progress_bar,
 )
 
-if TYPE_CHECKING:
-    from ..restoration.result import SuperResolution
-
 app = typer.Typer()
-
-
-@app.command()
-def upscale(
-    inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
-    model: Model = "celeba64-x8",
-    samples: Samples = 8,
-    temperature: Temperature = None,
-    seed: Seed = 0,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
-    ] = False,
-    crop: Annotated[
-        Literal["face", "centre", "none"] | None,
-        typer.Option(help="With --simulate: what to cut out; face unless given."),
-    ] = None,
-    device: Device = "cpu",
-    dtype: Dtype = "fp32",
-    compile_: Compile = False,
-) -> None:
-    """Draw high-resolution images behind low-resolution ones, and save them."""
-    from ..batch.files import plan, run_one
-    from ..files import check_writable
-    from ..restoration.load import load
-    from ..restoration.settings import Sampling
-
-    if crop and not simulate:
-        raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    Sampling(samples, temperature or 0.0, seed)  # refused before anything is read
-    jobs = plan(expand(inputs), out_folder)
-    check_writable(out_folder)
-    resolver = load(model, device, dtype, compile_)
-    sampling = resolver.sampling(samples, temperature, seed)
-    failures = []
-    with progress_bar() as progress:
-        task = progress.add_task("", total=samples * len(jobs))
-        for index, (path, folder) in enumerate(jobs):
-            progress.update(task, description=path.name, completed=samples * index)
-            try:
-                cut = (crop or "face") if simulate else None
-                advance = partial(progress.advance, task)
-                result, notes = run_one(resolver, path, sampling, cut, advance)
-                result.save(folder)
-            except CVDVAEError as error:
-                failures.append(str(error))
-                continue
-            if any(result.exploded):
-                count = f"{sum(result.exploded)} of {samples} samples"
-                notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
-            notes = notes + [in_doubt(doubt) for doubt in result.doubts or []]
-            for note in notes:
-                progress.console.print(f"{path}: {note}", style="yellow", markup=False)
-            progress.console.print(_one_line(path, folder, result), markup=False, highlight=False)
-    done = len(jobs) - len(failures)
-    if done:
-        out.print(
-            f"Details are invented and identify nobody. Look at {out_folder}/*/grid.png",
-            markup=False,
-            highlight=False,
-        )
-    if failures:
-        for failure in failures:
-            complain(failure)
-        if len(jobs) > 1:
-            complain(f"{len(failures)} of {len(jobs)} inputs failed, {done} done")
-        raise typer.Exit(1)
-
-
-@app.command()
-def replay(
-    recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
-    device: Device = "cpu",
-) -> None:
-    """Draw a result again, with all its steps of steering."""
-    from ..files import check_writable
-    from ..restoration.load import replay as run
-
-    check_writable(out_folder)
-    result = run(recipe, device)
-    result.save(out_folder)
-    out.print(_one_line(recipe, out_folder, result), markup=False, highlight=False)
 
 
 @app.command("app")
@@ -173,8 +82,9 @@ def demo(
 ) -> None:
     """Shrink a bundled photo and show what could have been behind it."""
     from ..demo import run_demo
+    from ..locks import sole_writer
 
-    with progress_bar() as progress:
+    with sole_writer(out_folder), progress_bar() as progress:
         task = progress.add_task("drawing", total=3 * samples)
         report = run_demo(out_folder, samples, temperature, seed, partial(progress.advance, task))
     table = Table(title="One photo, shrunk: what could have been behind it?")
@@ -282,23 +192,3 @@ def bench(
     out.print(table)
     out.print(f"Peak of this machine's 3×3 convolutions: {top:.0f} GFLOP/s", highlight=False)
     out.print(f"Peak memory: {peak_memory(place):.2f} GB", highlight=False)
-
-
-def _one_line(path: Path, folder: Path, result: "SuperResolution") -> str:
-    exact, worst = result.round_trip_exact, max(result.largest_lr_error)
-    agrees = (
-        "every sample gives the input back exactly"
-        if all(exact)
-        else f"{sum(exact)} of {len(exact)} samples give the input back exactly, "
-        f"the others are off by up to {worst:.1f} levels of 255"
-    )
-    truth = result.against_truth()
-    against = (
-        ""
-        if truth is None
-        else (
-            f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
-            f"{truth.bicubic_psnr:.2f} (bicubic)"
-        )
-    )
-    return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"

@@ -139,7 +139,7 @@ def open_crops(config: DataConfig, size: int, paths: list[Path]) -> tuple[Images
     """
     photos = []
     for path in track(paths, "reading photographs", transient=True):
-        photo = torch.from_numpy(np.asarray(read_photo(path).image)).permute(2, 0, 1)
+        photo = torch.from_numpy(np.array(read_photo(path).image)).permute(2, 0, 1)
         if min(photo.shape[1:]) < size:
             height, width = photo.shape[1:]
             raise InputError(f"{path} has {width}×{height} pixels: no square of {size}×{size}")

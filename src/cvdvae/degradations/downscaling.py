@@ -31,6 +31,7 @@ class Downscaling(LinearOperator):
             Hx = y.
 
     Example:
+        >>> import torch
         >>> H = Downscaling((64, 64), (8, 8), by="pillow-lanczos")
         >>> y = torch.rand(1, 3, 8, 8)
         >>> torch.allclose(H(H.A_dagger(y)), y, atol=1e-5)

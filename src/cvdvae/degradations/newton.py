@@ -31,7 +31,7 @@ from .infeasible import violate_least
 
 TOLERANCE = 1e-6
 """Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
-SHORT, PATIENCE = 1 / 16, 2
+SHORT, PATIENCE = 1 / 8, 2
 """A problem is given up after so many steps that were cut to this share or less."""
 
 
@@ -93,7 +93,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
     """
     multiplier = torch.zeros_like(problem.y)
     limit = problem.impossible_below(region)
-    best, lowest = problem.x0, torch.full_like(limit, torch.inf)
+    best, lowest = problem.x0.clamp(0, 1), torch.full_like(limit, torch.inf)
     cuts, hopeless = torch.zeros_like(limit), torch.zeros_like(limit, dtype=torch.bool)
     for step_number in range(max_steps + 1):
         z = problem.moved(multiplier)
@@ -121,11 +121,19 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
         hopeless = hopeless | (value < limit) | (cuts >= PATIENCE)
     if not bool(open_.any()):
         return x
-    other = violate_least(
-        problem.operator, problem.x0, problem.y, problem.epsilon, problem.dims, best
-    )
+    other = _least(problem, best, open_)
     price = problem.price(other, problem.y - problem.operator.A(other))
     return torch.where(open_, torch.where(price < lowest, other, best), x)
+
+
+def _least(problem: Problem, start: Tensor, open_: Tensor) -> Tensor:
+    """What violates Hx = y least, near to `start`; only the open problems where all are alike."""
+    if not getattr(problem.operator, "colours_alike", False):
+        return violate_least(problem.operator, start, problem.y, problem.dims)
+    chosen, result = open_[:, :, 0, 0], start.clone()
+    x, y = start[chosen][:, None], problem.y[chosen][:, None]
+    result[chosen] = violate_least(problem.operator, x, y, problem.dims)[:, 0]
+    return result
 
 
 def _conjugate_gradients(

@@ -33,6 +33,7 @@ class Domain:
         subject: What an image shows, for sentences: "a face".
         models: Names of the bundled models, with ``{scale}`` where it stands.
         scales: The factors that they enlarge by.
+        usual_scale: The one that is taken where none is named.
         example: A picture of it that may be shown.
         framing: Finds it in a photograph; None where the whole photograph is it.
     """
@@ -41,6 +42,7 @@ class Domain:
     subject: str
     models: str
     scales: tuple[int, ...]
+    usual_scale: int
     example: Callable[[], Image.Image]
     framing: Framing | None = None
 

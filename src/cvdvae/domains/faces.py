@@ -64,4 +64,6 @@ def demo_photo() -> Image.Image:
     return Image.fromarray(astronaut())
 
 
-FACES = register(Domain("faces", "a face", "celeba64-x{scale}", (4, 8, 16), demo_photo, find_face))
+FACES = register(
+    Domain("faces", "a face", "celeba64-x{scale}", (4, 8, 16), 8, demo_photo, find_face)
+)

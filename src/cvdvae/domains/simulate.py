@@ -15,6 +15,36 @@ from .faces import crop_face
 Crop = Literal["face", "centre", "none"]
 
 
+def simulate_at_scale(photo: Image.Image, scale: int, crop: Crop = "none") -> tuple[Tensor, Tensor]:
+    """Shrink a photo of any size, at its own resolution.
+
+    Args:
+        photo: RGB; the last rows and columns are left out where `scale` does not divide its sides.
+        scale: By what to shrink it.
+        crop: The square around the largest face, the largest centred square, or the whole photo.
+
+    Returns:
+        The low-resolution image ``(3, h, w)``, rounded to 8 bits, and the truth
+        ``(3, scale h, scale w)``, both float in [0, 1].
+
+    Raises:
+        InputError: No face is found, or no pixel would be left.
+    """
+    part = _cut(photo, crop)
+    height, width = part.height // scale, part.width // scale
+    if not height or not width:
+        raise InputError(f"{part.width}×{part.height} pixels cannot be shrunk by {scale}")
+    truth = to_tensor(part)[:, : height * scale, : width * scale]
+    degradation = BicubicDownscaling((height * scale, width * scale), (height, width))
+    return shrink_to_8_bits(truth[None], degradation)[0], truth
+
+
+def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
+    if crop == "face":
+        return crop_face(photo)
+    return centre_square(photo) if crop == "centre" else photo
+
+
 def simulate(
     photo: Image.Image, degradation: BicubicDownscaling, crop: Crop = "face"
 ) -> tuple[Tensor, Tensor]:
@@ -34,11 +64,8 @@ def simulate(
             whole photo has another shape.
     """
     height, width = degradation.hr_size
-    if crop == "face":
-        photo = crop_face(photo)
-    elif crop == "centre":
-        photo = centre_square(photo)
-    elif photo.width * height != photo.height * width:
+    photo = _cut(photo, crop)
+    if crop == "none" and photo.width * height != photo.height * width:
         raise InputError(
             f"the photo has {photo.width}×{photo.height} pixels and would be squashed: "
             f"cut it with --crop face or --crop centre"

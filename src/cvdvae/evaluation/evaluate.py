@@ -10,13 +10,17 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import ConfigError, InputError
-from ..files import check_writable, write_text
+from ..files import check_writable, read_bounded, write_text
+from ..locks import sole_writer
 from ..restoration.finish import finish
+from ..restoration.settings import check_samples
 from .measure import Judges, Scores, measure
 from .method import Contest, Method
 from .selection import Failures, Selection
 
 SETTINGS, RECORDS = "settings.json", "records.jsonl"
+MAX_SETTINGS, MAX_RECORDS = 2**20, 2**30
+"""Bytes that the two files may have."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.seed < 0:
-            raise InputError("samples must be at least 1, and the seed not negative")
+        check_samples(self.samples)
+        if self.seed < 0:
+            raise InputError(f"the seed must be 0 or more, not negative as {self.seed}")
         if not all(math.isfinite(t) and t >= 0 for t in self.temperatures):
             raise InputError("a temperature must be a number from 0 upwards")
         if len(set(self.temperatures)) < len(self.temperatures):
@@ -80,15 +85,35 @@ def evaluate(
     Raises:
         ConfigError: `out` holds the records of another plan or other models, or is damaged.
         InputError: There is no image, or a scale is named twice.
-        OutputError: `out` cannot be written.
+        OutputError: `out` cannot be written, or another process writes to it.
     """
     if len({c.scale for c in contests}) < len(contests):
         raise InputError("a scale is named twice")
     paths = plan.selection.paths()
     check_writable(out)
-    _settle(out / SETTINGS, plan, contests, judges)
-    held = read_records(out / RECORDS)
+    with sole_writer(out):
+        _settle(out / SETTINGS, plan, contests, judges)
+        held = read_records(out / RECORDS)
+        failures = _measure_missing(plan, contests, judges, out, paths, held, on_image)
     records: Records = {}
+    for contest in contests:
+        for row in (r for m in contest.methods for r in rows_of(contest.scale, m, plan)):
+            for path in paths:
+                if (row, path.name) in held:
+                    records[row, path.name] = held[row, path.name]
+    return records, failures
+
+
+def _measure_missing(
+    plan: Plan,
+    contests: list[Contest],
+    judges: Judges,
+    out: Path,
+    paths: list[Path],
+    held: Records,
+    on_image: Callable[[str], None] | None,
+) -> Failures:
+    """Measure what `held` lacks, into it and into the file; what failed is returned."""
     failures: Failures = {}
     with (out / RECORDS).open("a", encoding="utf-8") as stream:
         for contest in contests:
@@ -110,11 +135,7 @@ def evaluate(
                     stream.flush()
                 if on_image is not None:
                     on_image(path.name)
-            for row in rows:
-                for path in paths:
-                    if (row, path.name) in held:
-                        records[row, path.name] = held[row, path.name]
-    return records, failures
+    return failures
 
 
 def rows_of(scale: int, method: Method, plan: Plan) -> list[Row]:
@@ -136,7 +157,11 @@ def read_records(path: Path) -> Records:
     """
     if not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = read_bounded(path, MAX_RECORDS).decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"cannot read {path}: {reason}") from None
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         write_text(path, whole)
@@ -146,7 +171,7 @@ def read_records(path: Path) -> Records:
             record = json.loads(line)
             row = Row(*(record[k] for k in ("scale", "method", "temperature", "projected")))
             records[row, record["image"]] = dict(record["scores"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ConfigError(
                 f"line {number} of {path} is damaged: remove it, or choose another folder"
             ) from None
@@ -190,8 +215,8 @@ def _settle(path: Path, plan: Plan, contests: list[Contest], judges: Judges) -> 
     earlier: Any = {}
     if path.exists():
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            earlier = json.loads(read_bounded(path, MAX_SETTINGS))
+        except (OSError, ValueError, RecursionError):
             earlier = None
         if not isinstance(earlier, dict) or not isinstance(earlier.get("models"), dict):
             raise ConfigError(f"{path} is damaged: remove it, or choose another folder")

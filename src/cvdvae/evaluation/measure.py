@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError, WeightsError
-from ..imaging.io import to_bytes
+from ..imaging.io import eight_bit_values, to_bytes
 from ..metrics.calibration import crps, energy_score
 from ..metrics.distortion import psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
@@ -111,9 +111,10 @@ def _consistency(
 
     An infinite LR-PSNR (Hx is y without any error) is left out of the mean.
     """
-    in_float = psnr(degradation.A(samples.double()), y)
+    exact_y = eight_bit_values(y)
+    in_float = psnr(degradation.A(samples.double()), exact_y)
     shrunk = degradation.A(pixels.double() / 255)
-    as_saved = psnr(shrunk, y)
+    as_saved = psnr(shrunk, exact_y)
     exact = [torch.equal(to_bytes(one), to_bytes(y)) for one in shrunk]
     finite = as_saved[as_saved.isfinite()]
     return {

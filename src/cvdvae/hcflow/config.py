@@ -1,8 +1,12 @@
 """The architecture description of an HCFlow."""
 
+import math
 from dataclasses import dataclass
 
 from ..errors import ConfigError
+
+MAX_SCALE, MAX_STEPS = 64, 1000
+"""Largest scale, and most steps or dense blocks of a level."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,10 @@ class HCFlowConfig:
     lr_log_std: float = -6.0
 
     def __post_init__(self) -> None:
-        if self.scale < 2 or self.scale & (self.scale - 1):
-            raise ConfigError(f"scale must be a power of two from 2 upwards, not {self.scale}")
+        if not 2 <= self.scale <= MAX_SCALE or self.scale & (self.scale - 1):
+            raise ConfigError(
+                f"scale must be a power of two from 2 to {MAX_SCALE}, not {self.scale}"
+            )
         if self.image_size < 1 or self.image_size % self.scale:
             raise ConfigError(f"scale {self.scale} does not divide image_size {self.image_size}")
         for name in ("hidden_channels", "features", "growth"):
@@ -42,6 +48,10 @@ class HCFlowConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.steps < 0 or self.conditional_steps < 0 or min(self.trunks) < 0:
             raise ConfigError("steps, conditional_steps and trunks must not be negative")
+        if max(self.steps, self.conditional_steps, *self.trunks) > MAX_STEPS:
+            raise ConfigError(f"steps, conditional_steps and trunks must be at most {MAX_STEPS}")
+        if not math.isfinite(self.lr_log_std):
+            raise ConfigError(f"lr_log_std must be a number, not {self.lr_log_std}")
 
     @property
     def levels(self) -> int:

@@ -1,5 +1,7 @@
 """How much the samples of one image differ from each other."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,29 +12,35 @@ PAIRS = 32
 """Pairs that are compared at once."""
 
 
-def pairs(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """Both members of every pair of samples, ``(N (N − 1) / 2, …)`` each.
+def _at_least_two(samples: Tensor) -> None:
+    if len(samples) < 2:
+        raise InputError("the distance between samples needs at least two of them")
+
+
+def apd_mse(samples: Tensor) -> float:
+    """Average pairwise distance: the mean squared difference of two samples in [0, 1].
+
+    That is twice the variance over the samples (with N − 1), and needs no pairs.
 
     Raises:
         InputError: There is only one sample.
     """
-    if len(samples) < 2:
-        raise InputError("the distance between samples needs at least two of them")
-    i, j = torch.triu_indices(len(samples), len(samples), offset=1)
-    return samples[i], samples[j]
-
-
-def apd_mse(samples: Tensor) -> float:
-    """Average pairwise distance: the mean squared difference of two samples in [0, 1]."""
-    one, other = pairs(samples)
-    return float((one.double() - other.double()).square().mean())
+    _at_least_two(samples)
+    mean = sum(one.double() for one in samples) / len(samples)
+    squares = [float((one.double() - mean).square().mean()) for one in samples]
+    return 2 * math.fsum(squares) / (len(samples) - 1)
 
 
 def apd_lpips(samples: Tensor, lpips: LPIPS) -> float:
-    """Average pairwise distance: the mean LPIPS of two samples in [0, 1]."""
-    one, other = pairs(samples)
+    """Average pairwise distance: the mean LPIPS of two samples in [0, 1].
+
+    Raises:
+        InputError: There is only one sample.
+    """
+    _at_least_two(samples)
+    one, other = torch.triu_indices(len(samples), len(samples), offset=1)
     parts = zip(one.split(PAIRS), other.split(PAIRS), strict=True)
-    return float(torch.cat([lpips.distances(a, b) for a, b in parts]).mean())
+    return float(torch.cat([lpips.distances(samples[i], samples[j]) for i, j in parts]).mean())
 
 
 def ntire_diversity(maps: Tensor) -> float:

@@ -101,7 +101,7 @@ def cut(x: Tensor) -> tuple[Tensor, Tensor]:
 STRIP_PIXELS = 2**20
 """Images of more pixels than this are finished in strips of about so many."""
 OVERLAP = 8
-"""Rows of y by which strips overlap, at least: what is done at the end of one is done again."""
+"""Rows of y by which strips overlap."""
 
 
 def finish_in_strips(
@@ -113,63 +113,69 @@ def finish_in_strips(
 ) -> Iterator[Finished]:
     """As `finish`, strip after strip from the top, in the memory of one.
 
-    The pixels above a strip are final, and what they add to y is taken off; those below are
-    projected and rounded with it, but only kept with the next one. So every row of y is met.
+    The pixels above a strip are final, and what they add to y is taken off. Those below it, as far
+    as rows of y see across its end, are projected with it, and once more with the next one.
 
     Args:
-        rows: Gives rows a … b − 1 of what the network gives, ``(n, 3, b − a, W)``; asked for from
-            the top downwards, the last ones of a strip once more with the next.
+        rows: Gives rows a … b − 1 of what the network gives, ``(n, 3, b − a, W)``; each is asked
+            for once, from the top downwards.
         y: The low-resolution image in [0, 1], ``(1, 3, h, w)``.
         degradation: H.
         consistent: As for `finish`.
         strip_pixels: About how many pixels a strip has.
     """
     (height, width), scale = degradation.hr_size, degradation.hr_size[0] / degradation.lr_size[0]
-    wanted = max(1, (strip_pixels or STRIP_PIXELS) // width)
     overlap = math.ceil(OVERLAP * scale)
-    above = torch.empty(0)
-    top = 0
+    wanted = max(overlap, (strip_pixels or STRIP_PIXELS) // width)
+    above = below = torch.empty(len(y), 3, 0, width)
+    top = known = 0
     while top < height:
-        bottom = min(height, top + max(wanted, overlap))
-        if height - bottom < overlap:
-            bottom = height
+        bottom = top + wanted if height - top - wanted >= overlap else height
         end = min(height, bottom + overlap)
-        x, exploded = cut(rows(top, end))
+        x, exploded = cut(rows(known, end))
+        x = torch.cat([below.expand(len(x), -1, -1, -1), x], 2)
         if consistent:
-            finished = _finish_strip(above, x, y, degradation, top)
+            x, pixels = _meet(above.expand(len(x), -1, -1, -1), x, y, degradation, top)
         else:
-            finished = Finished(x, to_bytes(x), exploded)
-        kept = slice(0, bottom - top)
-        finished = Finished(finished.x[:, :, kept], finished.pixels[:, :, kept], exploded)
-        yield finished
-        above = torch.cat([above, finished.pixels], 2) if len(above) else finished.pixels
-        above = above[:, :, -4 * overlap :]
-        top = bottom
+            pixels = to_bytes(x)
+        kept = bottom - top
+        yield Finished(x[:, :, :kept], pixels[:, :, :kept], exploded)
+        above = torch.cat([above.expand(len(x), -1, -1, -1), pixels[:, :, :kept].float() / 255], 2)
+        above, below = above[:, :, -2 * overlap :], x[:, :, kept:]
+        top, known = bottom, end
 
 
-def _finish_strip(
+def _meet(
     above: Tensor, x: Tensor, y: Tensor, degradation: Downscaling, top: int
-) -> Finished:
-    """Project and round the rows from `top` on, below final pixels."""
-    (height, _), (lr_height, _) = degradation.hr_size, degradation.lr_size
+) -> tuple[Tensor, Tensor]:
+    """Project and round the rows of x, from `top` on, below the final rows `above`."""
     end = top + x.shape[2]
-    seen = [sees(degradation, row) for row in _near(top, end, degradation)]
-    first = next(i for i, rows in enumerate(seen) if rows.stop > top)
-    last = max(i for i, rows in enumerate(seen) if rows.stop <= end or end == height)
-    offset = _near(top, end, degradation).start
-    lr_rows = slice(offset + first, min(lr_height, offset + last + 1))
-    start = min(seen[first].start, top)
-    operator = Strip(degradation, lr_rows, slice(start, end))
-    final = above[:, :, above.shape[2] - (top - start) :].float() / 255 if top > start else None
-    whole = x if final is None else torch.cat([final, x], 2)
-    region = torch.ones(1, 1, whole.shape[2], 1, dtype=torch.bool)
+    seen = {row: sees(degradation, row) for row in _near(top, end, degradation)}
+    complete = [i for i, rows in seen.items() if rows.stop > top and rows.stop <= end]
+    # A row of y that sees mostly what is final cannot be met by the little that is free. It has
+    # been met with the strip above, and rounding keeps it.
+    free = [i for i in complete if _share(degradation, i, seen[i], top) >= 0.5]
+    start = min([top, *(seen[i].start for i in complete)])
+    whole = torch.cat([above[:, :, above.shape[2] - (top - start) :], x], 2)
+    region = torch.ones(1, 1, end - start, 1, dtype=torch.bool)
     region[:, :, : top - start] = False
-    part = y[:, :, lr_rows]
-    shadow = part.expand(len(x), -1, -1, -1)
-    whole = project(whole, shadow, operator, region=region)
-    pixels = round_consistently(whole, part, operator, region=region)
-    below = slice(top - start, None)
-    return Finished(whole[:, :, below], pixels[:, :, below], torch.zeros(len(x), dtype=torch.bool))
+    window = slice(start, end)
+    if free:
+        lr_rows = slice(free[0], free[-1] + 1)
+        shadow = y[:, :, lr_rows].expand(len(x), -1, -1, -1)
+        whole = project(whole, shadow, Strip(degradation, lr_rows, window), region=region)
+    if not complete:
+        return whole[:, :, top - start :], to_bytes(whole[:, :, top - start :])
+    lr_rows = slice(complete[0], complete[-1] + 1)
+    operator = Strip(degradation, lr_rows, window)
+    pixels = round_consistently(whole, y[:, :, lr_rows], operator, region=region)
+    return whole[:, :, top - start :], pixels[:, :, top - start :]
+
+
+def _share(degradation: Downscaling, row: int, seen: slice, top: int) -> float:
+    """How much of what a row of y sees lies from `top` on."""
+    weights = degradation.rows.window(slice(row, row + 1), seen)[0].abs()
+    return float(weights[max(0, top - seen.start) :].sum() / weights.sum())
 
 
 def _near(top: int, end: int, degradation: Downscaling) -> range:

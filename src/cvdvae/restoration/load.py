@@ -1,26 +1,29 @@
 """Models from their folders, and results from their recipes."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from ..checkpoints.folder import find, load_encoder, load_flow, read_record
+from ..checkpoints.folder import (
+    bundled_names,
+    find,
+    fingerprint_of,
+    load_encoder,
+    load_flow,
+    read_record,
+)
 from ..checkpoints.records import FlowRecord
 from ..errors import InputError
-from .flow import FlowResolver
-from .hvae import HVAEResolver
-from .recipe import Recipe, read_recipe
+from .recipe import Dtype, Recipe, read_recipe
 from .result import SuperResolution
 from .sampler import SuperResolver
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+from .signed import DTYPES, SignedFlow, SignedHVAE
 
 
 def load(
     name: str,
     device: str | torch.device = "cpu",
-    dtype: Literal["fp32", "bf16"] = "fp32",
+    dtype: Dtype = "fp32",
     compile: bool = False,
     scale: int | None = None,
 ) -> SuperResolver:
@@ -42,14 +45,21 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
-    if isinstance(read_record(find(name)), FlowRecord):
+    if _known(device).type == "meta":
+        raise InputError(f"cannot use the device '{device}': it computes nothing")
+    folder = find(name)
+    weights = fingerprint_of(folder)
+    if isinstance(read_record(folder), FlowRecord):
         if compile:
             raise InputError(f"the flow {name} cannot be compiled")
         flow, suits = load_flow(name)
         if scale not in (None, flow.config.scale):
             raise InputError(f"'{name}' enlarges by {flow.config.scale}, not by {scale}")
-        return FlowResolver(flow, name, suits).to(device, DTYPES[dtype])
-    model = HVAEResolver(name=name, **load_encoder(name, scale)._asdict())
+        flow_model = SignedFlow(flow, name, suits)
+        flow_model.weights = weights
+        return flow_model.to(device, DTYPES[dtype])
+    model = SignedHVAE(name=name, **load_encoder(name, scale)._asdict())
+    model.weights = weights
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 
@@ -72,15 +82,19 @@ def load_at_scale(models: str, scale: int, device: str | torch.device = "cpu") -
     return model
 
 
-def replay(recipe: str | Path | Recipe, device: str | torch.device = "cpu") -> SuperResolution:
+def replay(
+    recipe: str | Path | Recipe, device: str | torch.device = "cpu", trust: bool = False
+) -> SuperResolution:
     """Draw a result again, from its `result.json`.
 
     Args:
         recipe: Path of the file, or what was read from it.
         device: Where to compute.
+        trust: Load the model that it names also where that is a folder or on the Hub.
 
     Raises:
-        InputError: There is no such file, or it holds no recipe.
+        InputError: There is no such file, it holds no recipe, it names a model that is none of the
+            bundled ones, or that model has other weights by now.
         WeightsError: The model that it names is unknown here.
 
     Example:
@@ -88,4 +102,24 @@ def replay(recipe: str | Path | Recipe, device: str | torch.device = "cpu") -> S
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe)
-    return load(recipe.model, device).run(recipe.y, recipe.sampling)
+    name = recipe.model
+    if not trust and name not in bundled_names():
+        raise InputError(
+            f"this result names the model '{name[:200]}', which is none of the bundled ones: if "
+            f"you trust it, say so with --trust-model (in Python trust=True)"
+        )
+    if recipe.weights and recipe.weights != fingerprint_of(find(name)):
+        raise InputError(
+            f"the model '{name}' has other weights than when this result was drawn, so it cannot "
+            f"be drawn again"
+        )
+    model = load(name, device, recipe.dtype, scale=recipe.scale)
+    return model.run(recipe.y, recipe.sampling)
+
+
+def _known(device: str | torch.device) -> torch.device:
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot use the device '{device}': {reason}") from None

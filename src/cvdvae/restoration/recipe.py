@@ -8,10 +8,11 @@ import base64
 import binascii
 import io
 import json
+import re
 import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..configs import from_dict
 from ..errors import InputError
+from ..files import read_bounded
 from ..imaging.io import png_in_base64, to_bytes, to_pil, to_tensor
 from .edits import MAX_STEPS
 from .settings import Sampling
@@ -26,8 +28,11 @@ from .settings import Sampling
 MAX_SIDE = 1024
 MAX_BYTES = 4 * 2**20
 
+Dtype = Literal["fp32", "bf16"]
+"""What networks compute in."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """Everything that a result follows from.
 
@@ -35,15 +40,28 @@ class Recipe:
         model: Name of the model.
         y: The low-resolution image, float in [0, 1], ``(3, h, w)``.
         sampling: How to draw, with the steps of steering.
+        scale: The factor that was enlarged by; None in recipes that do not say it.
+        weights: Fingerprint of the model's weights; empty where it is not known.
+        dtype: What the networks computed in.
     """
 
     model: str
     y: Tensor
     sampling: Sampling
+    scale: int | None = None
+    weights: str = ""
+    dtype: Dtype = "fp32"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data; the input as a PNG in base64, or None where it has no 8-bit values."""
-        return {"model": self.model, "input": _png_of(self.y), **asdict(self.sampling)}
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "dtype": self.dtype,
+            "scale": self.scale,
+            "input": _png_of(self.y),
+            **asdict(self.sampling),
+        }
 
     def to_text(self) -> str:
         """As a short text for an address."""
@@ -64,7 +82,15 @@ def recipe_from_dict(data: Any, where: str) -> Recipe:
         raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
     names = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in data.items() if name in names}
-    return Recipe(data["model"], _y_of(data["input"], where), sampling_from_dict(settings, where))
+    weights, dtype, scale = data.get("weights", ""), data.get("dtype", "fp32"), data.get("scale")
+    if not isinstance(weights, str) or not re.fullmatch(r"[0-9a-f]{0,64}", weights):
+        raise InputError(f"{where} holds a damaged fingerprint of the weights")
+    if dtype not in get_args(Dtype):
+        raise InputError(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}")
+    if scale is not None and (not isinstance(scale, int) or not 1 <= scale <= MAX_SIDE):
+        raise InputError(f"{where}: scale must be a whole number from 1 to {MAX_SIDE}")
+    sampling = sampling_from_dict(settings, where)
+    return Recipe(data["model"], _y_of(data["input"], where), sampling, scale, weights, dtype)
 
 
 def sampling_from_dict(settings: dict[str, Any], where: str) -> Sampling:
@@ -105,9 +131,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is too large to be a result.json of this program")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_bounded(path, MAX_BYTES).decode("utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):

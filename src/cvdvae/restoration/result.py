@@ -1,6 +1,6 @@
 """What comes out: the samples, what they agree on, and whether each gives the input back."""
 
-import json
+import io
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
-from ..files import check_writable, write_text
-from ..imaging.io import save_png, to_bytes, to_pil
-from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
-from .recipe import Recipe
+from ..imaging.io import eight_bit_values, save_png, to_bytes, to_pil
+from ..imaging.sheets import heat_map, with_scale_bar
+from .recipe import Dtype, Recipe
+from .saving import saved_files
 from .settings import Sampling
+from .sheet import sheet, summary_row
 
 DISCLAIMER = (
     "The samples are plausible, not true: details are invented by a model and identify nobody."
@@ -57,9 +58,9 @@ class Truth:
     mean_psnr: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SuperResolution:
-    """Samples behind one low-resolution image.
+    """Samples behind one low-resolution image; two results are equal only if they are the same.
 
     Attributes:
         y: The input, float in [0, 1], ``(3, h, w)``.
@@ -73,6 +74,8 @@ class SuperResolution:
         exploded: Which samples came out of the model not finite or far outside of any image, as a
             flow's do at high temperatures; they were cut to [0, 1], and are no answer.
         doubts: Why the input may be none that the model knows; None where that was not examined.
+        weights: Fingerprint of the model's weights; empty for a model that came from no folder.
+        dtype: What the networks computed in.
     """
 
     y: Tensor
@@ -85,6 +88,8 @@ class SuperResolution:
     truth: Tensor | None = None
     exploded: list[bool] = field(default_factory=list)
     doubts: list[Doubt] | None = None
+    weights: str = ""
+    dtype: Dtype = "fp32"
 
     @property
     def scale(self) -> int:
@@ -112,7 +117,8 @@ class SuperResolution:
     @cached_property
     def lr_error(self) -> Tensor:
         """``H x − y`` of every sample as saved, ``(N, 3, h, w)``, float64 in units of [0, 1]."""
-        return self.degradation.A(self.pixels.double() / 255) - self.y.double()
+        shrunk = [self.degradation.A(one[None].double() / 255) for one in self.pixels]
+        return torch.cat(shrunk) - eight_bit_values(self.y)
 
     @property
     def lr_psnr(self) -> list[float]:
@@ -127,7 +133,7 @@ class SuperResolution:
     @property
     def round_trip_exact(self) -> list[bool]:
         """Whether shrinking the saved sample to 8 bits gives y's 8-bit values back, every pixel."""
-        shrunk = to_bytes(self.y.double() + self.lr_error)
+        shrunk = to_bytes(eight_bit_values(self.y) + self.lr_error)
         return [bool(torch.equal(one, to_bytes(self.y))) for one in shrunk]
 
     @property
@@ -149,14 +155,13 @@ class SuperResolution:
     @property
     def recipe(self) -> Recipe:
         """What brings this result back."""
-        return Recipe(self.model, self.y, self.sampling)
+        return Recipe(self.model, self.y, self.sampling, self.scale, self.weights, self.dtype)
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
         truth = self.against_truth()
         return {
             **self.recipe.to_dict(),
-            "scale": self.scale,
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,
@@ -164,49 +169,46 @@ class SuperResolution:
             "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
             "seconds": round(self.seconds, 3),
             "truth": None if truth is None else asdict(truth),
+            "files": self.files,
             "note": DISCLAIMER,
         }
 
     def summary_row(self, samples: int) -> list[tuple[str, Image.Image]]:
         """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
-        tiles = [
-            (f"input, 1/{self.scale} size", self._enlarged_lr()),
-            ("bicubic", to_pil(self.bicubic)),
-        ]
-        tiles += [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels[:samples])]
-        tiles += [("mean", to_pil(self.mean)), ("where they differ", self._heat())]
-        if self.truth is not None:
-            tiles.append(("the real photo", to_pil(self.truth)))
-        return tiles
+        return summary_row(self, samples)
 
     def grid(self) -> Image.Image:
-        """LR, bicubic, mean and std (and the truth) above all the samples, in one picture."""
-        samples = [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels)]
-        return labelled_sheet([self.summary_row(samples=0), *_rows(samples)], DISCLAIMER)
+        """All of a small result in one picture; of a large one, where its samples differ most."""
+        return sheet(self, DISCLAIMER)
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the pictures that `save` writes."""
+        samples = [f"sample_{i:02d}.png" for i in range(len(self.pixels))]
+        return [*samples, "mean.png", "std.png", "grid.png"]
+
+    def _repr_png_(self) -> bytes:
+        """The grid, for a notebook."""
+        stream = io.BytesIO()
+        self.grid().save(stream, "PNG")
+        return stream.getvalue()
 
     def save(self, folder: str | Path) -> None:
         """Write ``sample_00.png …``, ``mean.png``, ``std.png``, ``grid.png`` and ``result.json``.
 
         Every file is written whole or not at all. Those of an earlier result are removed first, and
-        `result.json` comes last: where it stands, the result is complete.
+        no others; `result.json` comes last: where it stands, the result is complete.
 
         Raises:
-            OutputError: The folder cannot be written.
+            OutputError: The folder cannot be written, or another process writes to it.
         """
         folder = Path(folder)
-        check_writable(folder)
-        for stale in (folder / "result.json", *folder.glob("sample_*.png")):
-            stale.unlink(missing_ok=True)
-        for i, one in enumerate(self.pixels):
-            save_png(folder / f"sample_{i:02d}.png", to_pil(one))
-        save_png(folder / "mean.png", to_pil(self.mean))
-        save_png(folder / "std.png", with_scale_bar(self._heat(), float(self.std.max()) * 255))
-        save_png(folder / "grid.png", self.grid())
-        write_text(folder / "result.json", json.dumps(self.report(), indent=2) + "\n")
-
-    def _enlarged_lr(self) -> Image.Image:
-        height, width = self.samples.shape[2:]
-        return to_pil(self.y).resize((width, height), Image.Resampling.NEAREST)
+        with saved_files(folder, self.files, self.report):
+            for i, one in enumerate(self.pixels):
+                save_png(folder / f"sample_{i:02d}.png", to_pil(one))
+            save_png(folder / "mean.png", to_pil(self.mean))
+            save_png(folder / "std.png", with_scale_bar(self._heat(), float(self.std.max()) * 255))
+            save_png(folder / "grid.png", self.grid())
 
     def _heat(self) -> Image.Image:
         return heat_map(self.std / self.std.max().clamp(min=1e-6))
@@ -216,8 +218,3 @@ def psnr(x: Tensor, reference: Tensor) -> float:
     """Peak signal-to-noise ratio of images in [0, 1], in dB."""
     mse = float(((x.double() - reference.double()) ** 2).mean())
     return float("inf") if mse == 0 else float(-10 * torch.log10(torch.tensor(mse)))
-
-
-def _rows(tiles: list[tuple[str, Image.Image]]) -> list[list[tuple[str, Image.Image]]]:
-    columns = 4 if len(tiles) <= 8 else 8
-    return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]

@@ -6,6 +6,20 @@ from dataclasses import dataclass, replace
 from ..errors import InputError
 from .edits import MAX_REGIONS, MAX_STEPS, Blend, Step, Vary, samples_of
 
+MAX_SAMPLES = 10_000
+
+
+def check_samples(samples: int) -> None:
+    """Refuse a number of samples that nobody can mean.
+
+    Raises:
+        InputError: It is below 1, or above `MAX_SAMPLES`.
+    """
+    if samples < 1:
+        raise InputError(f"the number of samples must be at least 1, not {samples}")
+    if samples > MAX_SAMPLES:
+        raise InputError(f"the number of samples must be at most {MAX_SAMPLES}, not {samples}")
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -31,8 +45,7 @@ class Sampling:
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise InputError(f"the number of samples must be at least 1, not {self.samples}")
+        check_samples(self.samples)
         if self.seed < 0:
             raise InputError(f"the seed must not be negative, but is {self.seed}")
         for value in (self.temperature, self.encoder_temperature):

@@ -22,7 +22,7 @@ FRAME_SECONDS = 0.4
 Tile = tuple[str, Image.Image]
 
 
-def summary_row(result: "SuperResolution", samples: int, disclaimer: str = "") -> list[Tile]:
+def summary_row(result: "SuperResolution", samples: int) -> list[Tile]:
     """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
     tiles = [
         (f"input, 1/{result.scale} size", to_pil(enlarged(result))),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..checkpoints.bounds import MAX_PARAMETERS, at_most, check_description
 from ..checkpoints.folder import find, read_record
 from ..checkpoints.legacy import upgrade_encoder, upgrade_prior
 from ..checkpoints.records import PriorRecord
@@ -32,7 +33,9 @@ def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
 
     settings = _settings(PriorTraining, config, data, upgrade=upgrade_prior)
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)
-    fit(PriorModule(settings, out), images)
+    with at_most(MAX_PARAMETERS, str(config)):
+        module = PriorModule(settings, out)
+    fit(module, images)
 
 
 def train_encoder(
@@ -54,7 +57,8 @@ def train_encoder(
         return upgrade_encoder(model, record.model.image_size)
 
     settings = _settings(EncoderTraining, config, data, prior=prior, upgrade=upgrade)
-    module = EncoderModule(settings, out)
+    with at_most(MAX_PARAMETERS, str(config)):
+        module = EncoderModule(settings, out)
     fit(module, TrainingData(settings.data, settings.optim, module.image_size))
 
 
@@ -65,7 +69,9 @@ def train_flow(config: Path, out: Path, data: Path | None = None) -> None:
 
     settings = _settings(FlowTraining, config, data)
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)
-    fit(FlowModule(settings, out), images)
+    with at_most(MAX_PARAMETERS, str(config)):
+        module = FlowModule(settings, out)
+    fit(module, images)
 
 
 def _settings(
@@ -78,6 +84,7 @@ def _settings(
     """The settings of a file, with what the command line says in place of what it says."""
     plain = read_yaml(config)
     if isinstance(plain, dict) and "model" in plain:
+        check_description(plain["model"])
         plain = {**plain, "model": upgrade(plain["model"])}
     if isinstance(plain, dict) and prior is not None:
         plain = {**plain, "prior": prior}

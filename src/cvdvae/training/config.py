@@ -1,5 +1,6 @@
 """Settings of a training run, as written in `configs/*.yaml`."""
 
+import math
 from dataclasses import dataclass
 
 from ..data.folder import DataConfig
@@ -7,6 +8,8 @@ from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
 from ..hvae.lr_encoder import LREncoderConfig
+
+MAX_STEPS, MAX_BATCH, MAX_SIZE = 10**9, 65_536, 4096
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class OptimConfig:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+            most = MAX_BATCH if name == "batch_size" else MAX_STEPS
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name} must be at most {most}, not {getattr(self, name)}")
+        for name in ("learning_rate", "weight_decay"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} must be a number, not {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm", "skip_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
@@ -80,6 +89,8 @@ class PriorTraining:
         model: The architecture.
         data: The images.
         optim: The optimization.
+        free_bits: Bits per dimension that the latent groups of every stride may hold at no cost
+            (Kingma et al. 2016): without some, finer groups take over what coarse ones should say.
         start_from: A model whose weights are the starting point; empty for random ones.
         half_precision: Store the exported weights in 16 bits.
     """
@@ -87,8 +98,13 @@ class PriorTraining:
     model: HVAEConfig
     data: DataConfig
     optim: OptimConfig
+    free_bits: float = 0.0
     start_from: str = ""
     half_precision: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.free_bits < math.inf:
+            raise ConfigError(f"free_bits must not be negative, but is {self.free_bits}")
 
 
 @dataclass(frozen=True)
@@ -113,8 +129,8 @@ class FlowTraining:
     half_precision: bool = False
 
     def __post_init__(self) -> None:
-        if not self.pixel_weight >= 0:
-            raise ConfigError(f"pixel_weight must not be negative, but is {self.pixel_weight}")
+        if not 0 <= self.pixel_weight < math.inf:
+            raise ConfigError(f"pixel_weight must be a number from 0, not {self.pixel_weight}")
         if self.optim.compile:
             raise ConfigError("a flow cannot be compiled: take compile out of optim")
 
@@ -141,3 +157,7 @@ class EncoderTraining:
     image_size: int = 0
     start_from: str = ""
     half_precision: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.image_size <= MAX_SIZE:
+            raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")

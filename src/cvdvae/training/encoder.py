@@ -12,15 +12,13 @@ from torch import Tensor
 from ..checkpoints.folder import (
     CONFIG,
     PRIOR_SUBFOLDER,
-    WEIGHTS,
     bundled_names,
-    digest,
     find,
     load_prior,
-    load_weights,
     save_model,
 )
 from ..checkpoints.records import SuperResolutionRecord
+from ..checkpoints.weights import WEIGHTS, digest, load_weights
 from ..degradations.base import shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..errors import ConfigError, WeightsError

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import find, load_weights, save_model
+from ..checkpoints.folder import find, save_model
 from ..checkpoints.records import FlowRecord
+from ..checkpoints.weights import load_weights
 from ..degradations.base import shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..gaussian import SeededNoise

@@ -7,13 +7,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import find, load_weights, save_model
+from ..checkpoints.folder import find, save_model
 from ..checkpoints.records import PriorRecord
+from ..checkpoints.weights import load_weights
 from ..gaussian import SeededNoise
-from ..hvae import HVAE
+from ..hvae import ELBO, HVAE
 from ..imaging.io import save_tiles
 from .config import PriorTraining
 from .module import Training
+
+
+def objective(elbo: ELBO, strides: list[int], free_bits: float) -> Tensor:
+    """What is minimized, in bits/dim: the negative bound, with `free_bits` at no cost.
+
+    ``−log p(x|z) + Σ_s max(free_bits, KL_s)`` with the mean over the batch of the KL of all groups
+    at stride s.
+    """
+    kl = elbo.kl_bits_per_dim.mean(0)
+    if not free_bits:
+        return elbo.bits_per_dim.mean()
+    distortion = elbo.bits_per_dim.mean() - kl.sum()
+    at = torch.tensor(strides, device=kl.device)
+    terms = [kl[at == stride].sum().clamp(min=free_bits) for stride in sorted(set(strides))]
+    return distortion + torch.stack(terms).sum()
 
 
 class PriorModule(Training):
@@ -33,8 +49,8 @@ class PriorModule(Training):
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         """Negative ELBO of a batch in [0, 1], in bits/dim."""
         elbo = self.elbo(x, self.training_noise())
-        loss = elbo.bits_per_dim.mean()
-        self.log("bits_per_dim", loss, prog_bar=True, sync_dist=True)
+        loss = objective(elbo, self.config.model.group_strides, self.config.free_bits)
+        self.log("bits_per_dim", elbo.bits_per_dim.mean(), prog_bar=True, sync_dist=True)
         self.log("kl_bits_per_dim", elbo.kl_bits_per_dim.sum(1).mean(), sync_dist=True)
         return loss
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from ..data.folder import DataConfig
 from ..data.images import Images, open_images
 from ..errors import ConfigError, InputError
 from ..files import TEMPORARY_PREFIX, write_atomically
+from ..locks import sole_writer
 from .config import OptimConfig
 from .module import Training, validation_batch
 from .order import StepBatches
+from .stopping import EndAtSignal, Stopped
 
 CHECKPOINT = "last.ckpt"
 
@@ -32,14 +35,16 @@ class AtomicCheckpoint(Callback):
         self.folder, self.optim = folder, optim
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Save every `checkpoint_every` steps, once per step."""
-        step = trainer.global_step
-        if step % self.optim.checkpoint_every == 0 or step == self.optim.steps:
-            self._save(trainer, CHECKPOINT)
-        if self.optim.decay and step == self.optim.steps - self.optim.decay:
-            self._save(trainer, "plateau.ckpt")
+        """Save every `checkpoint_every` steps, once per step, and before a validation."""
+        step, optim = trainer.global_step, self.optim
+        due = step % optim.checkpoint_every == 0 or step % optim.validate_every == 0
+        if due or step == optim.steps:
+            self.save(trainer)
+        if optim.decay and step == optim.steps - optim.decay:
+            self.save(trainer, "plateau.ckpt")
 
-    def _save(self, trainer: L.Trainer, name: str) -> None:
+    def save(self, trainer: L.Trainer, name: str = CHECKPOINT) -> None:
+        """Save; all processes must."""
         if trainer.is_global_zero:
             write_atomically(self.folder / name, trainer.save_checkpoint)
         else:
@@ -131,12 +136,28 @@ def processes() -> dict[str, Any]:
 
 
 def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
-    """Train from the run folder's checkpoint if there is one, to the last step."""
+    """Train from the run folder's checkpoint if there is one, to the last step.
+
+    SIGINT and SIGTERM end it after the step at hand, with a checkpoint to go on from.
+
+    Raises:
+        InputError: An image cannot be used.
+        OutputError: Another process trains in the folder.
+        KeyboardInterrupt: It was ended by SIGINT.
+        SystemExit: It was ended by SIGTERM; the code is 143.
+    """
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that share a folder
+    with sole_writer(module.folder) if first else nullcontext():
+        if first:
+            for leftover in module.folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink(missing_ok=True)
+        _fit(module, data, trainer_options)
+
+
+def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) -> None:
     optim, folder = module.optim, module.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / CHECKPOINT
-    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        leftover.unlink(missing_ok=True)
+    checkpoint, saving = folder / CHECKPOINT, AtomicCheckpoint(folder, optim)
+    ending = EndAtSignal(saving.save)
     options: dict[str, Any] = {
         "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
         "max_steps": optim.steps,
@@ -147,14 +168,21 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         "use_distributed_sampler": False,
         "enable_checkpointing": False,
         "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
-        "callbacks": [RichProgressBar(), AtomicCheckpoint(folder, optim), ExportAtValidation()],
+        "callbacks": [RichProgressBar(), saving, ending, ExportAtValidation()],
     }
     trainer = L.Trainer(**(options | processes() | trainer_options))
     resume = str(checkpoint) if checkpoint.exists() else None
     try:
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        with ending:
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+            trainer.validate(module, data, verbose=False)
     except InputError as error:  # a reading process wraps its own message in a traceback
         raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from None
-    trainer.validate(module, data, verbose=False)
+    except Stopped:
+        raise ending.reason from None
+    except RuntimeError:  # a signal to all processes ends those that read, too
+        if ending.received:
+            raise ending.reason from None
+        raise
     if trainer.is_global_zero:
         module.export(folder / "model")

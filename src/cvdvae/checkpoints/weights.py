@@ -1,0 +1,88 @@
+"""The weights file of a model folder."""
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from ..errors import WeightsError
+from .bounds import at_most
+
+WEIGHTS = "model.safetensors"
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of a folder's weights file.
+
+    Raises:
+        WeightsError: It is missing, or no regular file.
+    """
+    path = _file_in(folder)
+    found = path.stat()
+    return _digest(str(path), found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, inode: int, size: int, time: int) -> str:
+    """The digest of a file that is as it was: every writer here puts a new file in its place."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def build(folder: Path, make: Callable[[], M]) -> M:
+    """Build a model no larger than its weights file, and fill it: for evaluation, no gradients.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds other tensors than the model.
+        ConfigError: The model would be larger than it.
+    """
+    path = _file_in(folder)
+    with at_most(path.stat().st_size + 2**20, str(folder)):
+        model = make()
+    load_weights(folder, model)
+    return model.eval().requires_grad_(False)
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Read a folder's weights into `model`, strictly: every name and shape must agree.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds other tensors than the model.
+    """
+    path = _file_in(folder)
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"cannot read the weights {path}: it is damaged or foreign ({error})"
+        ) from None
+    expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in state.items()}
+    wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+    if wrong:
+        names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
+        raise WeightsError(
+            f"the weights {path} do not fit their configuration: {names} "
+            f"({len(wrong)} missing, extra or of another shape)"
+        )
+    broken = [k for k, v in state.items() if not bool(v.isfinite().all())]
+    if broken:
+        raise WeightsError(
+            f"the weights {path} hold what is no number (NaN or infinity), in {min(broken)}"
+        )
+    model.load_state_dict(state)
+
+
+def _file_in(folder: Path) -> Path:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        reason = "it is no regular file" if path.exists() else "it does not exist"
+        raise WeightsError(f"cannot read the weights {path}: {reason}")
+    return path

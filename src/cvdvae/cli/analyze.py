@@ -1,0 +1,201 @@
+"""Commands that analyse: analyze calibration, temperature, consistency, latents, rate."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from .common import (
+    FLOWS,
+    MODELS,
+    SCALES,
+    AlexNet,
+    Crop,
+    Data,
+    Device,
+    Images,
+    Model,
+    Models,
+    Out,
+    Samples,
+    Scales,
+    Seed,
+    Start,
+    Temperature,
+    complain,
+    end,
+    need,
+    out,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from ..analysis.study import Study
+    from ..evaluation.selection import Selection
+
+analyze_app = typer.Typer(
+    no_args_is_help=True, help="What a prior and its LR encoders know, as curves and pictures."
+)
+
+
+@analyze_app.command("calibration")
+def analyze_calibration(
+    data: Data,
+    out_folder: Out,
+    scales: Scales = SCALES,
+    models: Models = MODELS,
+    samples: Samples = 19,
+    temperature: Temperature = None,
+    seed: Seed = 0,
+    start: Start = 0,
+    images: Images = None,
+    crop: Crop = 0,
+    device: Device = "cpu",
+) -> None:
+    """Reliability, ranks of the truth, and whether the std map predicts the error."""
+    need("matplotlib", "analysis", "eval")
+    from ..analysis.report import calibration_rows, verdict
+    from ..evaluation.selection import Selection
+
+    selection = Selection(data, start, images, crop)
+    with open_study(
+        out_folder, selection, scales, models, seed, device, len(scales) * len(selection)
+    ) as study:
+        results = study.calibration(samples, temperature)
+    header, *lines = calibration_rows(results)
+    table = Table(*header, title=f"{samples} samples each")
+    for line in lines:
+        table.add_row(*line)
+    out.print(table)
+    out.print(verdict(results), markup=False, highlight=False)
+    _say_where(out_folder, "calibration")
+    end(study.failures)
+
+
+@analyze_app.command("temperature")
+def analyze_temperature(
+    data: Data,
+    out_folder: Out,
+    model: Model = "celeba64-x8",
+    samples: Samples = 4,
+    seed: Seed = 0,
+    start: Start = 0,
+    images: Images = None,
+    crop: Crop = 0,
+    lpips: AlexNet = None,
+    device: Device = "cpu",
+) -> None:
+    """Realism, diversity and consistency from temperature 0 to 1, as curves and as a picture."""
+    need("matplotlib", "analysis", "eval")
+    from ..evaluation.measure import Judges
+    from ..evaluation.selection import Selection
+
+    judges = Judges.load(lpips)
+    selection = Selection(data, start, images, crop)
+    with open_study(out_folder, selection, [], model, seed, device, len(selection)) as study:
+        study.temperature(judges, samples)
+    for column, why in judges.missing.items():
+        complain(f"{column} is not measured: {why}")
+    _say_where(out_folder, "temperature")
+    end(study.failures)
+
+
+@analyze_app.command("consistency")
+def analyze_consistency(
+    data: Data,
+    out_folder: Out,
+    scales: Scales = SCALES,
+    models: Models = MODELS,
+    draws: Annotated[int, typer.Option(help="Pairs of samples for every k.")] = 64,
+    seed: Seed = 0,
+    start: Start = 0,
+    images: Images = None,
+    crop: Crop = 0,
+    device: Device = "cpu",
+) -> None:
+    """Expected low-resolution distance of samples that share k groups, and the encoders' own."""
+    need("matplotlib", "analysis", "eval")
+    from ..evaluation.selection import Selection
+
+    selection = Selection(data, start, images, crop)
+    with open_study(out_folder, selection, scales, models, seed, device) as study:
+        study.consistency(draws)
+    _say_where(out_folder, "consistency")
+    end(study.failures)
+
+
+@analyze_app.command("latents")
+def analyze_latents(
+    out_folder: Out,
+    model: Model = "celeba64-x8",
+    samples: Samples = 4,
+    seed: Seed = 0,
+) -> None:
+    """Keep the first k groups of a generated image and draw the rest, for growing k."""
+    need("matplotlib", "analysis", "eval")
+    from ..evaluation.selection import Selection
+
+    with open_study(out_folder, Selection(Path()), [], model, seed, "cpu") as study:
+        study.latents(samples)
+    _say_where(out_folder, "latents")
+
+
+@analyze_app.command("rate")
+def analyze_rate(
+    data: Data,
+    out_folder: Out,
+    scales: Scales = SCALES,
+    models: Models = MODELS,
+    seed: Seed = 0,
+    start: Start = 0,
+    images: Images = None,
+    crop: Crop = 0,
+    device: Device = "cpu",
+) -> None:
+    """Bits/dim of every group of the prior, and of the truth given its low-resolution image."""
+    need("matplotlib", "analysis", "eval")
+    from ..analysis.report import rate_rows
+    from ..evaluation.selection import Selection
+
+    selection = Selection(data, start, images, crop)
+    with open_study(out_folder, selection, scales, models, seed, device) as study:
+        result = study.rate()
+    table = Table(*rate_rows(result)[0])
+    for line in rate_rows(result)[1:]:
+        table.add_row(*line)
+    out.print(table)
+    _say_where(out_folder, "rate")
+    end(study.failures)
+
+
+@contextmanager
+def open_study(
+    out_folder: Path,
+    selection: "Selection",
+    scales: list[int],
+    models: str,
+    seed: int,
+    device: str,
+    total: int | None = None,
+    flows: str = FLOWS,
+) -> "Iterator[Study]":
+    """A study whose ticks move a progress bar; its folder is locked meanwhile."""
+    from ..analysis.study import Study
+    from ..files import check_writable
+    from ..locks import sole_writer
+
+    check_writable(out_folder)
+    with sole_writer(out_folder), progress_bar() as progress:
+        task = progress.add_task("drawing", total=total)
+        study = Study(
+            out_folder, selection, tuple(scales), models, flows, seed, device,
+            tick=lambda: progress.advance(task),
+        )  # fmt: skip
+        yield study
+
+
+def _say_where(folder: Path, name: str) -> None:
+    out.print(f"Look at {folder / name}.png", markup=False, highlight=False)

@@ -1,0 +1,174 @@
+"""Commands that draw samples: upscale, replay."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.progress import Progress
+
+from ..errors import CVDVAEError, InputError
+from .common import (
+    Compile,
+    Device,
+    Dtype,
+    Json,
+    Quiet,
+    Samples,
+    Seed,
+    Temperature,
+    complain,
+    expand,
+    in_doubt,
+    out,
+    print_json,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from ..restoration.result import SuperResolution
+
+app = typer.Typer()
+
+
+@app.command()
+def upscale(
+    inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    scale: Annotated[
+        int | None, typer.Option(help="Factor: 2, 3 or 4 (photos), 4, 8 or 16 (faces).")
+    ] = None,
+    domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Instead: bundled name, model folder, or Hub id."),
+    ] = None,
+    samples: Samples = 8,
+    temperature: Temperature = None,
+    seed: Seed = 0,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
+    ] = False,
+    crop: Annotated[
+        Literal["face", "centre", "none"] | None,
+        typer.Option(help="With --simulate: what to cut out; with a face model the face."),
+    ] = None,
+    device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    compile_: Compile = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw high-resolution images behind low-resolution ones, and save them."""
+    from ..batch.files import plan, run_one
+    from ..domains import domain_of
+    from ..files import check_writable
+    from ..locks import sole_writer
+    from ..restoration.load import load
+    from ..restoration.settings import Sampling
+
+    if crop and not simulate:
+        raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
+    Sampling(samples, temperature or 0.0, seed)  # refused before anything is read
+    jobs = plan(expand(inputs), out_folder)
+    check_writable(out_folder)
+    failures = []
+    with sole_writer(out_folder), progress_bar(quiet) as progress:
+        name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
+        resolver = load(name, device, dtype, compile_, scale)
+        sampling = resolver.sampling(samples, temperature, seed)
+        task = progress.add_task("", total=samples * len(jobs))
+        for index, (path, folder) in enumerate(jobs):
+            progress.update(task, description=path.name, completed=samples * index)
+            try:
+                cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
+                advance = partial(progress.advance, task)
+                result, notes = run_one(resolver, path, sampling, cut, advance)
+                result.save(folder)
+            except CVDVAEError as error:
+                failures.append(str(error))
+                if json_:
+                    print_json({"input": str(path), "error": str(error)})
+                continue
+            _tell(path, folder, result, notes, json_, None if quiet else progress)
+    _end(failures, len(jobs), None if quiet or json_ else out_folder)
+
+
+def _tell(
+    path: Path,
+    folder: Path,
+    result: "SuperResolution",
+    notes: list[str],
+    as_json: bool,
+    progress: Progress | None,
+) -> None:
+    """Say what came of one input, with all that speaks against it."""
+    if any(result.exploded):
+        count = f"{sum(result.exploded)} of {len(result.exploded)} samples"
+        notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
+    if as_json:
+        kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
+        print_json(kept | {"input": str(path), "folder": str(folder), "notes": notes})
+    elif progress is not None:
+        for note in notes + [in_doubt(doubt) for doubt in result.doubts or []]:
+            progress.console.print(f"{path}: {note}", style="yellow", markup=False)
+        progress.console.print(_one_line(path, folder, result), markup=False, highlight=False)
+
+
+def _end(failures: list[str], jobs: int, out_folder: Path | None) -> None:
+    """Say where to look, and which inputs failed; exit with 1 if any did."""
+    done = jobs - len(failures)
+    if done and out_folder is not None:
+        out.print(
+            f"Details are invented and identify nobody. Look at {out_folder}/*/grid.png",
+            markup=False,
+            highlight=False,
+        )
+    for failure in failures:
+        complain(failure)
+    if failures and jobs > 1:
+        complain(f"{len(failures)} of {jobs} inputs failed, {done} done")
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    device: Device = "cpu",
+    trust_model: Annotated[
+        bool,
+        typer.Option("--trust-model", help="Load the model that it names, though not bundled."),
+    ] = False,
+) -> None:
+    """Draw a result again, with all its steps of steering."""
+    from ..files import check_writable
+    from ..locks import sole_writer
+    from ..restoration.load import replay as run
+
+    check_writable(out_folder)
+    with sole_writer(out_folder):
+        result = run(recipe, device, trust_model)
+        result.save(out_folder)
+    out.print(_one_line(recipe, out_folder, result), markup=False, highlight=False)
+
+
+def _one_line(path: Path, folder: Path, result: "SuperResolution") -> str:
+    exact, worst = result.round_trip_exact, max(result.largest_lr_error)
+    agrees = (
+        "every sample gives the input back exactly"
+        if all(exact)
+        else f"{sum(exact)} of {len(exact)} samples give the input back exactly, "
+        f"the others are off by up to {worst:.1f} levels of 255"
+    )
+    truth = result.against_truth()
+    against = (
+        ""
+        if truth is None
+        else (
+            f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
+            f"{truth.bicubic_psnr:.2f} (bicubic)"
+        )
+    )
+    return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"

@@ -1,0 +1,70 @@
+"""Ctrl+C and SIGTERM end the program with 130 and 143, at any moment."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+PATIENCE = 2.0
+"""Seconds after which an interrupt is raised again: somebody caught it and went on."""
+SHOW_CURSOR = "\x1b[?25h"
+
+
+class EndAtSignals:
+    """Within, both signals raise; afterwards the program exits with 128 + the signal's number.
+
+    An exception alone is not enough. Raised while a module is being imported, it is lost or leaves
+    half a module behind, so there the process ends at once; nothing has been written then but
+    temporary files, which the next start removes.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> "EndAtSignals":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self.before[number] = signal.signal(number, self._raise)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._alarm(0)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        if self.received:
+            raise SystemExit(128 + self.received) from None
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        if hasattr(signal, "SIGALRM") and number == signal.SIGALRM:
+            number = self.received
+        self.received = number
+        if _importing(frame):
+            if sys.stderr.isatty():
+                os.write(2, SHOW_CURSOR.encode())
+            os._exit(128 + number)
+        self._alarm(PATIENCE)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def _alarm(self, seconds: float) -> None:
+        if not hasattr(signal, "setitimer") or not self.received:
+            return
+        if seconds and signal.SIGALRM not in self.before:
+            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._raise)
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,63 @@
+"""The files of a result in its folder: those of an earlier one go, and no others."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..files import check_writable, read_bounded, write_text
+from ..locks import sole_writer
+
+RESULT, UNFINISHED = "result.json", ".unfinished.json"
+MAX_BYTES = 4 * 2**20
+OURS = re.compile(r"(?:sample_\d{2,}|mean|std|grid)\.png")
+
+
+@contextmanager
+def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> Iterator[None]:
+    """Write pictures within, and `result.json` behind them.
+
+    What is being written is noted first, so that also what a killed process left can be told from
+    files of other origin.
+
+    Args:
+        folder: The folder.
+        names: The pictures that will be written.
+        report: Gives what `result.json` will hold, with the `names` as ``files``.
+
+    Raises:
+        OutputError: The folder cannot be written, or another process writes to it.
+    """
+    check_writable(folder)
+    with sole_writer(folder):
+        for note in (RESULT, UNFINISHED):
+            for name in _names_in(folder / note):
+                (folder / name).unlink(missing_ok=True)
+        (folder / RESULT).unlink(missing_ok=True)
+        write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
+        try:
+            yield
+            write_text(folder / RESULT, json.dumps(report(), indent=2) + "\n")
+        except BaseException:
+            for name in names:
+                (folder / name).unlink(missing_ok=True)
+            raise
+        finally:
+            (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def _names_in(note: Path) -> list[str]:
+    """The pictures that a result lists; those of one without a list follow from its samples."""
+    try:
+        data = json.loads(read_bounded(note, MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return []
+    if not isinstance(data, dict):
+        return []
+    names, samples = data.get("files"), data.get("samples")
+    if names is None and isinstance(samples, int) and samples <= 10_000:
+        names = [f"sample_{i:02d}.png" for i in range(samples)]
+    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [name for name in known if OURS.fullmatch(name)]

@@ -1,0 +1,295 @@
+"""How runs end: interrupted, told to end, killed, and side by side."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from test_training import prior_config
+from tiny import tiny_resolver
+
+from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.records import PriorRecord
+from cvdvae.errors import OutputError
+from cvdvae.files import write_text
+from cvdvae.locks import LOCK, sole_writer
+
+ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
+    """A program whose signals are as in a terminal: in the background they may be ignored."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    for _ in range(600):
+        if there():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("it did not come to pass")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(12):
+        coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 32)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.png"
+    Image.new("RGB", (8, 8), (90, 120, 150)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("delay", [0.15, 0.4, 0.7, 1.0, 1.5, 2.5])
+def test_an_interrupt_ends_upscale_at_any_moment(delay: float, small: Path, tmp_path: Path) -> None:
+    """While Python starts, while PyTorch is imported, while it draws."""
+    arguments = ["upscale", str(small), "--out", str(tmp_path / "out"), "-n", "10000"]
+    process = start("-m", "cvdvae.cli", *arguments)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    # Before the first line of this program runs, Python ends by the signal itself: 130 to a shell.
+    assert process.returncode in (130, -signal.SIGINT), said
+    assert time.monotonic() - sent < 10
+
+
+LOOP = """
+import sys, time
+from cvdvae.cli.signals import EndAtSignals
+left = int(sys.argv[1])
+with EndAtSignals():
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(0.1)
+        except BaseException:
+            left -= 1
+            if left < 0:
+                raise
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), ENDS)
+@pytest.mark.parametrize("swallowed", [0, 1])
+def test_both_signals_end_a_command_even_if_somebody_swallows_them(
+    number: signal.Signals, code: int, swallowed: int
+) -> None:
+    process = start("-c", LOOP, str(swallowed))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == code
+
+
+@pytest.mark.parametrize(("number", "code"), ENDS)
+def test_commands_end_with_the_code_of_the_signal(
+    number: signal.Signals, code: int, small: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    process = start(
+        "-m", "cvdvae.cli", "upscale", str(small), "--out", str(out), "-n", "10000"
+    )  # fmt: skip
+    wait_for((out / LOCK).exists, process)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code, said
+    assert not [p for p in out.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(("number", "code"), ENDS)
+def test_a_training_saves_where_it_is_and_ends_with_the_code_of_the_signal(
+    number: signal.Signals, code: int, photos: Path, tmp_path: Path
+) -> None:
+    config = prior_config(photos, tmp_path / "run.yaml", steps=100_000)
+    text = config.read_text().replace("checkpoint_every: 5", "checkpoint_every: 1000000")
+    config.write_text(text.replace("validate_every: 1000", "validate_every: 1000000"))
+    out = tmp_path / "run"
+    arguments = ["train", "prior", "--config", str(config), "--out", str(out)]
+    process = start("-m", "cvdvae.cli", *arguments)
+    wait_for(lambda: bool(list(out.glob("log/*/metrics.csv"))), process)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert "Stopping after this step" in said
+    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] > 0
+    assert not (out / LOCK).exists()
+
+
+WRITER = """
+import pathlib, sys, time
+from cvdvae.files import temporary_folder, write_atomically
+folder = pathlib.Path(sys.argv[1])
+def write(path):
+    path.write_bytes(b"half")
+    with temporary_folder(folder) as inner:
+        (inner / "model").mkdir()
+        print("writing", flush=True)
+        time.sleep(60)
+write_atomically(folder / "file.bin", write)
+"""
+
+STARTER = """
+import pathlib, sys
+from cvdvae.files import check_writable
+check_writable(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_the_next_start_removes_what_a_killed_run_left_and_nothing_of_a_living_one(
+    tmp_path: Path,
+) -> None:
+    foreign = tmp_path / ".writing-notes.txt"
+    foreign.write_text("mine")
+    killed, alive = (start("-c", WRITER, str(tmp_path)) for _ in range(2))
+    for process in (killed, alive):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    left = {p.name for p in tmp_path.iterdir()} - {foreign.name}
+    assert len(left) == 4
+    assert start("-c", STARTER, str(tmp_path)).wait(30) == 0
+    left = {p.name for p in tmp_path.iterdir()} - {foreign.name}
+    assert {name.split("-")[1] for name in left} == {str(alive.pid)}
+    assert len(left) == 2
+    alive.kill()
+    alive.communicate()
+    assert start("-c", STARTER, str(tmp_path)).wait(30) == 0
+    assert [p.name for p in tmp_path.iterdir()] == [foreign.name]
+
+
+def test_a_result_that_was_cut_off_by_a_kill_does_not_mix_with_the_next(tmp_path: Path) -> None:
+    code = (
+        "import sys, os, torch\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from tiny import tiny_resolver\n"
+        "from PIL import Image\n"
+        "result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=4)\n"
+        "type(result).grid = lambda self: os.kill(os.getpid(), 9)\n"
+        f"result.save({str(tmp_path)!r})\n"
+    )
+    (tmp_path / "sample_of_my_thesis.png").write_bytes(b"mine")
+    process = start("-c", code)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "sample_03.png").exists()
+    result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=1)
+    result.save(tmp_path)
+    held = {p.name for p in tmp_path.iterdir()}
+    assert held == {*result.files, "result.json", "sample_of_my_thesis.png"}
+
+
+HOLDER = """
+import pathlib, sys, time
+from cvdvae.locks import sole_writer
+with sole_writer(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> "subprocess.Popen[str]":
+    """A process that writes to ``tmp_path/out``."""
+    process = start("-c", HOLDER, str(tmp_path / "out"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("command", ["upscale", "evaluate", "report", "train", "replay"])
+def test_the_second_writer_is_told_so_and_the_lock_of_a_dead_one_is_free(
+    command: str,
+    holder: "subprocess.Popen[str]",
+    photos: Path,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    models = str(model_folder).replace("-x4", "-x{scale}")
+    measured = ["--data", str(photos), "--models", models, "--scales", "4", "--crop", "16"]
+    recipe, tiny = tmp_path / "result.json", tmp_path / "tiny.png"
+    Image.new("RGB", (4, 4), (90, 120, 150)).save(tiny)
+    tiny_resolver().upscale(torch.full((3, 4, 4), 0.2), samples=1).save(tmp_path)
+    recipe.write_text(recipe.read_text().replace('"tiny"', json.dumps(str(model_folder))))
+    config = prior_config(photos, tmp_path / "run.yaml", steps=6)
+    arguments = {
+        "upscale": ["upscale", str(tiny), "-n", "1", "--model", str(model_folder)],
+        "evaluate": ["evaluate", *measured, "-n", "2"],
+        "report": ["report", *measured, "-n", "2"],
+        "train": ["train", "prior", "--config", str(config)],
+        "replay": ["replay", str(recipe), "--trust-model"],
+    }[command]
+    assert run(*arguments, "--out", str(out), monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert f"another run (process {holder.pid}) is writing to {out}" in said
+    assert not [p for p in out.iterdir() if p.name != LOCK]
+    holder.kill()
+    holder.communicate()
+    assert (out / LOCK).exists()
+    if command in ("upscale", "replay"):
+        assert run(*arguments, "--out", str(out), monkeypatch=monkeypatch) == 0
+    else:
+        with sole_writer(out):
+            assert (out / LOCK).read_text() == str(os.getpid())
+    assert not (out / LOCK).exists()
+
+
+def test_a_thread_may_lock_again_and_another_may_not(tmp_path: Path) -> None:
+    failed: list[str] = []
+
+    def other() -> None:
+        try:
+            with sole_writer(tmp_path):
+                pass
+        except OutputError as error:
+            failed.append(str(error))
+
+    with sole_writer(tmp_path):
+        with sole_writer(tmp_path):
+            write_text(tmp_path / "x", "x")
+        assert (tmp_path / LOCK).exists()
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(failed) == 1
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_the_folder_of_a_model_is_no_place_for_leftovers(tmp_path: Path) -> None:
+    prior = tiny_resolver().prior
+    save_model(tmp_path / "m", PriorRecord("prior", prior.config), prior.state_dict())
+    assert {p.name for p in (tmp_path / "m").iterdir()} == {"config.yaml", "model.safetensors"}
+    assert oct((tmp_path / "m" / "model.safetensors").stat().st_mode)[-3:] == "644"
