@@ -170,7 +170,7 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
         assert np.array_equal(one, pixels.permute(1, 2, 0).numpy())
         assert trip.exact
         assert trip.row == 50
-    assert [trip.lr_psnr for trip in result.round_trip] == pytest.approx(held.lr_psnr, abs=1e-6)
+    assert [trip.lr_psnr for trip in result.round_trip] == pytest.approx(held.lr_psnr, abs=1e-4)
     assert [t.largest for t in result.round_trip] == pytest.approx(held.largest_lr_error)
     mean = np.asarray(Image.open(tmp_path / "mean.png")).astype(float)
     assert np.abs(mean - np.mean(saved, 0)).max() <= 0.5

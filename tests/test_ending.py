@@ -21,7 +21,7 @@ from tiny import tiny_resolver
 from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.errors import OutputError
-from cvdvae.files import write_text
+from cvdvae.files import write_atomically, write_text
 from cvdvae.locks import LOCK, sole_writer
 
 ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -68,7 +68,16 @@ def small(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("delay", [0.15, 0.4, 0.7, 1.0, 1.5, 2.5])
 def test_an_interrupt_ends_upscale_at_any_moment(delay: float, small: Path, tmp_path: Path) -> None:
     """While Python starts, while PyTorch is imported, while it draws."""
-    arguments = ["upscale", str(small), "--out", str(tmp_path / "out"), "-n", "10000"]
+    arguments = [
+        "upscale",
+        str(small),
+        "--model",
+        "celeba64-x8",
+        "--out",
+        str(tmp_path / "out"),
+        "-n",
+        "10000",
+    ]
     process = start("-m", "cvdvae.cli", *arguments)
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
@@ -114,9 +123,8 @@ def test_commands_end_with_the_code_of_the_signal(
     number: signal.Signals, code: int, small: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    process = start(
-        "-m", "cvdvae.cli", "upscale", str(small), "--out", str(out), "-n", "10000"
-    )  # fmt: skip
+    arguments = ["upscale", str(small), "--model", "celeba64-x8", "--out", str(out)]
+    process = start("-m", "cvdvae.cli", *arguments, "-n", "10000")
     wait_for((out / LOCK).exists, process)
     time.sleep(0.5)
     process.send_signal(number)
@@ -288,8 +296,19 @@ def test_a_thread_may_lock_again_and_another_may_not(tmp_path: Path) -> None:
     assert not (tmp_path / LOCK).exists()
 
 
+def test_a_writer_may_put_another_file_there(tmp_path: Path) -> None:
+    """As safetensors does, with one that only its owner may read."""
+
+    def write(path: Path) -> None:
+        path.unlink()
+        path.touch(0o600)
+
+    write_atomically(tmp_path / "x", write)
+    (tmp_path / "y").touch(0o666)
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "y").stat().st_mode
+
+
 def test_the_folder_of_a_model_is_no_place_for_leftovers(tmp_path: Path) -> None:
     prior = tiny_resolver().prior
     save_model(tmp_path / "m", PriorRecord("prior", prior.config), prior.state_dict())
     assert {p.name for p in (tmp_path / "m").iterdir()} == {"config.yaml", "model.safetensors"}
-    assert oct((tmp_path / "m" / "model.safetensors").stat().st_mode)[-3:] == "644"

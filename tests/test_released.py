@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import cvdvae.checkpoints.folder
 from cvdvae.checkpoints.folder import load_flow, load_prior
 from cvdvae.checkpoints.published import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
 from cvdvae.errors import ConfigError, OutputError, WeightsError
@@ -209,13 +208,15 @@ def test_another_normalization_is_refused(lightning: dict[str, object], tmp_path
 def test_a_full_disk_leaves_nothing(
     weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(state: dict[str, Tensor], path: Path) -> None:
-        path.write_bytes(b"half of it")
+    def full(path: Path, _: bytes) -> None:
+        with path.open("wb") as stream:
+            stream.write(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cvdvae.checkpoints.folder, "save_file", full)
+    checkpoint = save(weights, tmp_path / "a.th")
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left"):
-        import_checkpoint(save(weights, tmp_path / "a.th"), "tiny", tmp_path / "model")
+        import_checkpoint(checkpoint, "tiny", tmp_path / "model")
     assert not (tmp_path / "model").exists()
     assert not list(tmp_path.glob(".importing*"))
 

@@ -259,7 +259,7 @@ def test_bad_settings_are_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     kind: type[Any] = PriorTraining
-    if "-x" in path.stem:
+    if "-x" in path.stem or "-sr" in path.stem:
         kind = FlowTraining if "hcflow" in path.stem else EncoderTraining
     settings = load_yaml(kind, path)
     assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")

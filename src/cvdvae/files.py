@@ -44,6 +44,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         mark_as_in_use(handle)
         write(temporary)
+        temporary.chmod(stat.S_IMODE(os.fstat(handle).st_mode))  # some put another file there
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.close(handle)

@@ -181,13 +181,15 @@ class DiagonalGaussian(NamedTuple):
     log_std: Tensor
 
     @classmethod
-    def from_channels(cls, statistics: Tensor) -> "DiagonalGaussian":
-        """Split ``(N, 2C, H, W)``: means, then log standard deviations, at most `MAX_LOG_STD`.
+    def from_channels(
+        cls, statistics: Tensor, max_log_std: float = MAX_LOG_STD
+    ) -> "DiagonalGaussian":
+        """Split ``(N, 2C, H, W)``: means, then log standard deviations, at most `max_log_std`.
 
         In float32 whatever the network computes in: a KL is a small difference of large terms.
         """
         mean, log_std = statistics.float().chunk(2, dim=1)
-        return cls(mean, log_std.clamp(max=MAX_LOG_STD))
+        return cls(mean, log_std.clamp(max=max_log_std))
 
     def relative_to(self, base: "DiagonalGaussian") -> "DiagonalGaussian":
         """Read self as differences to `base`: its mean is in standard deviations of `base`.

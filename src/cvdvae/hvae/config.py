@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from ..errors import ConfigError
+from ..gaussian import MAX_LOG_STD
 
 
 class BottomUpSpec(NamedTuple):
@@ -140,6 +141,9 @@ class HVAEConfig:
         widths: Channels at single strides, where they differ from `width`.
         bottleneck: Inner channels of a block, as a fraction of its width.
         z_channels: Channels of every latent group.
+        max_log_std: Bound on the logarithm of the standard deviations of the latents. A z far off
+            the beaten track makes a state for which the next group knows nothing, and may give a z
+            still further off, until an image is noise.
         likelihood: ``mixture`` of discretized logistics, or a ``gaussian`` of fixed width.
         mixtures: Components of the mixture.
         bits: Bits per channel that the mixture models, 1 to 8.
@@ -162,6 +166,7 @@ class HVAEConfig:
     widths: dict[int, int] = field(default_factory=dict)
     bottleneck: float = 0.25
     z_channels: int = 16
+    max_log_std: float = MAX_LOG_STD
     likelihood: Literal["mixture", "gaussian"] = "mixture"
     mixtures: int = 10
     bits: int = 8
@@ -179,6 +184,8 @@ class HVAEConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 1 <= self.bits <= 8:
             raise ConfigError(f"bits must be 1 to 8, not {self.bits}")
+        if not -MAX_LOG_STD <= self.max_log_std <= MAX_LOG_STD:
+            raise ConfigError(f"max_log_std must be at most {MAX_LOG_STD}, not {self.max_log_std}")
         for name in ("input_std", "bottleneck", "pixel_std"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")

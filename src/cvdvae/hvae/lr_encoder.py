@@ -146,6 +146,7 @@ class LREncoder(nn.Module):
         self.strides = prior.group_strides[: self.groups]
         self.multiple, self.any_size = prior.multiple, prior.any_size
         self.input_mean, self.input_std = prior.input_mean, prior.input_std
+        self.max_log_std = prior.max_log_std
         specs = parse_bottom_up(config.bottom_up)
         self.start = specs[0].stride
         widths = {s: config.widths.get(s, config.width) for s in bottom_up_strides(specs)}
@@ -214,12 +215,15 @@ class LREncoder(nn.Module):
             activations: From `activations`; a batch of one is shared by all rows of `h`.
         """
         statistics = DiagonalGaussian.from_channels(
-            self.heads[group](h, activations[self.strides[group]])
+            self.heads[group](h, activations[self.strides[group]]), self.max_log_std
         )
         if not self.config.relative:
             return statistics
         narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
-        return narrower.relative_to(prior())
+        posterior = narrower.relative_to(prior())
+        return posterior._replace(
+            log_std=posterior.log_std.clamp(max=self.max_log_std + MAX_WIDENING)
+        )
 
 
 def lr_encoder_kl(

@@ -33,6 +33,7 @@ class TopDownBlock(nn.Module):
         super().__init__()
         self.spec = spec
         self.width, self.z_channels = config.width_at(spec.stride), config.z_channels
+        self.max_log_std = config.max_log_std
         inner = config.inner_width_at(spec.stride)
         rest = (config.image_size // spec.stride, config.activation)
         scale = math.sqrt(1 / n_blocks)
@@ -48,13 +49,14 @@ class TopDownBlock(nn.Module):
 
     def posterior_of(self, h: Tensor, activation: Tensor) -> DiagonalGaussian:
         """``q(z_l | z_<l, x)`` from the state and the bottom-up activation at this stride."""
-        return DiagonalGaussian.from_channels(self.posterior(h, activation))
+        return DiagonalGaussian.from_channels(self.posterior(h, activation), self.max_log_std)
 
     def prior_of(self, inner: Tensor) -> DiagonalGaussian:
         """``p(z_l | z_<l)``, from what the prior's first three convolutions make of the state."""
         n, last = 2 * self.z_channels, self.prior.conv4
         assert last.bias is not None
-        return DiagonalGaussian.from_channels(F.conv2d(inner, last.weight[:n], last.bias[:n]))
+        statistics = F.conv2d(inner, last.weight[:n], last.bias[:n])
+        return DiagonalGaussian.from_channels(statistics, self.max_log_std)
 
     def add_latent(self, h: Tensor, inner: Tensor, z: Tensor) -> Tensor:
         """``h + r + W z`` as one convolution; without gradients h itself becomes the sum."""

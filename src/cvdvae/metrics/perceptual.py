@@ -46,6 +46,8 @@ class LPIPS:
         self.model.requires_grad_(False)
 
     def _load(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise WeightsError(f"cannot read the AlexNet features {path}: it is no regular file")
         try:
             state = load_file(path)
         except (OSError, SafetensorError) as error:
