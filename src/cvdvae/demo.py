@@ -1,4 +1,4 @@
-"""The demonstration: one photo shrunk by 4, 8 and 16, and what could have been behind it."""
+"""The demonstration: a photo and a face, shrunk, and what could have been behind them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .domains.faces import crop_face, demo_photo
-from .domains.simulate import simulate
+from .domains import FACES, PHOTOS
+from .domains.faces import crop_face
+from .domains.simulate import simulate, simulate_at_scale
 from .files import check_writable
 from .imaging.io import save_png
 from .imaging.sheets import labelled_sheet
 from .restoration.load import load
 from .restoration.result import DISCLAIMER, SuperResolution
+from .restoration.sheet import region_rows
 
-MODELS = ("celeba64-x4", "celeba64-x8", "celeba64-x16")
+PHOTO, FACE_MODELS = "photos-x4", ("celeba64-x4", "celeba64-x8", "celeba64-x16")
+REGIONS = 2
+"""How many regions of the photo the picture shows."""
 
 
 class DemoReport(NamedTuple):
@@ -38,23 +42,27 @@ def run_demo(
     seed: int,
     on_progress: Callable[[int], None],
 ) -> DemoReport:
-    """Run the bundled models on the bundled photo.
+    """Run the bundled models on a bundled photo at ×4, and on a bundled face at ×4, ×8 and ×16.
 
     `on_progress` is called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does,
     and ``out/demo.png``.
     """
     check_writable(out)
-    face, results = crop_face(demo_photo()), []
-    for name in MODELS:
+    model = load(PHOTO)
+    y, truth = simulate_at_scale(PHOTOS.example(), model.scale)
+    results = [model.run(y, model.sampling(samples, seed=seed), truth, on_progress)]
+    face = crop_face(FACES.example())
+    for name in FACE_MODELS:
         model = load(name)
         y, truth = simulate(face, model.degradation, crop="none")
         sampling = model.sampling(samples, temperature, seed)
-        result = model.run(y, sampling, truth, on_progress)
-        result.save(out / name)
-        results.append(result)
+        results.append(model.run(y, sampling, truth, on_progress))
+    for result in results:
+        result.save(out / result.model)
     picture = out / "demo.png"
-    sheet = [result.summary_row(samples=5) for result in results]
-    save_png(picture, labelled_sheet(sheet, DISCLAIMER))
+    rows = region_rows(results[0], REGIONS)
+    rows += [result.summary_row(samples=5) for result in results[1:]]
+    save_png(picture, labelled_sheet(rows, DISCLAIMER))
     all_exact = all(all(r.round_trip_exact) for r in results)
     return DemoReport([_row(r) for r in results], picture, all_exact)
 
@@ -62,11 +70,11 @@ def run_demo(
 def _row(result: SuperResolution) -> tuple[str, ...]:
     truth = result.against_truth()
     assert truth is not None
-    side = result.y.shape[1]
+    height, width = result.y.shape[1:]
     exact = result.round_trip_exact
     return (
-        f"×{result.scale}",
-        f"{side}×{side}",
+        f"{'photo' if result.model == PHOTO else 'face'} ×{result.scale}",
+        f"{width}×{height}",
         f"{truth.bicubic_psnr:.1f} dB",
         f"{np.mean(truth.sample_psnr):.1f} dB",
         f"{truth.mean_psnr:.1f} dB",

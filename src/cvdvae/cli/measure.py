@@ -60,6 +60,9 @@ def evaluate(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
+    random_crops: Annotated[
+        bool, typer.Option("--random-crops", help="Squares at random places, not resized.")
+    ] = False,
     lpips: AlexNet = None,
     device: Device = "cpu",
     json_: Json = False,
@@ -75,7 +78,8 @@ def evaluate(
     from ..evaluation.table import write_tables
     from ..locks import sole_writer
 
-    plan = Plan(Selection(data, start, images, crop), tuple(temperatures), samples, seed)
+    selection = Selection(data, start, images, crop, random_crops)
+    plan = Plan(selection, tuple(temperatures), samples, seed)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
     places = Models(models, flows)
@@ -143,7 +147,7 @@ def calibrate(
 
     resolver = load(model, device)
     tried_at = grids(resolver)
-    selection = Selection(data, start, images, crop)
+    selection = Selection(data, start, images, crop, resolver.any_size)
     failures: dict[str, str] = {}
     with progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)

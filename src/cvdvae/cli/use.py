@@ -80,14 +80,14 @@ def demo(
     ] = 0.8,
     seed: Seed = 0,
 ) -> None:
-    """Shrink a bundled photo and show what could have been behind it."""
+    """Shrink a bundled photo and a face, and show what could have been behind them."""
     from ..demo import run_demo
     from ..locks import sole_writer
 
     with sole_writer(out_folder), progress_bar() as progress:
-        task = progress.add_task("drawing", total=3 * samples)
+        task = progress.add_task("drawing", total=4 * samples)
         report = run_demo(out_folder, samples, temperature, seed, partial(progress.advance, task))
-    table = Table(title="One photo, shrunk: what could have been behind it?")
+    table = Table(title="Shrunk: what could have been behind it?")
     for title in (
         "",
         "pixels kept",

@@ -206,6 +206,7 @@ def _settle(path: Path, plan: Plan, contests: list[Contest], judges: Judges) -> 
         "folder": str(plan.selection.folder),
         "start": plan.selection.start,
         "crop": plan.selection.crop,
+        **({"random_crops": True} if plan.selection.random_crops else {}),
         "samples": plan.samples,
         "seed": plan.seed,
         "measures": ["LPIPS"] * (judges.lpips is not None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..degradations.base import shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError
-from ..imaging.crop import centre_square
+from ..imaging.crop import centre_square, random_square
 from ..imaging.io import list_images, read_photo, to_tensor
 
 Failures = dict[str, str]
@@ -34,12 +35,15 @@ class Selection:
         start: First image; negative counts from the end.
         count: How many; all by default.
         crop: Side of the centred square that is cut out first; 0 takes the largest.
+        random_crops: Cut the squares that are measured at random places, without resizing, for
+            models that take any size. The places belong to the names of the files.
     """
 
     folder: Path
     start: int = 0
     count: int | None = None
     crop: int = 0
+    random_crops: bool = False
 
     def __post_init__(self) -> None:
         if self.crop < 0 or (self.count is not None and self.count < 1):
@@ -60,13 +64,17 @@ class Selection:
         return len(self.paths())
 
     def truth(self, path: Path, size: int) -> Tensor:
-        """One image, cut and resized (antialiased bicubic), ``(3, size, size)``, in [0, 1].
+        """One image, cut (and resized, antialiased bicubic), ``(3, size, size)``, in [0, 1].
 
         Raises:
             InputError: It cannot be read, or would have to be enlarged.
         """
         try:
-            square = centre_square(read_photo(path).image, self.crop)
+            photo = read_photo(path).image
+            if self.random_crops:
+                seed = int.from_bytes(sha256(path.name.encode()).digest()[:8], "big")
+                photo = random_square(photo, size, seed).cut(photo)
+            square = centre_square(photo, 0 if self.random_crops else self.crop)
         except InputError as error:
             raise InputError(
                 str(error) if str(path) in str(error) else f"{path}: {error}"

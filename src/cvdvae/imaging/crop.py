@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from ..errors import InputError
@@ -31,6 +32,21 @@ def square_inside(photo: Image.Image, x: float, y: float, side: float) -> Square
     left = round(min(max(x - cut / 2, 0), photo.width - cut))
     top = round(min(max(y - cut / 2, 0), photo.height - cut))
     return Square(left, top, cut)
+
+
+def random_square(photo: Image.Image, side: int, seed: int) -> Square:
+    """A square of this side somewhere in the photo.
+
+    Raises:
+        InputError: The photo is smaller than `side`.
+    """
+    if side > min(photo.size):
+        raise InputError(
+            f"an image of {photo.width}×{photo.height} pixels has no square of {side}×{side}"
+        )
+    rng = np.random.default_rng(seed)
+    left, top = (int(rng.integers(length - side + 1)) for length in photo.size)
+    return Square(left, top, side)
 
 
 def centre_square(image: Image.Image, side: int = 0) -> Image.Image:

@@ -27,6 +27,9 @@ STATES_IN_MEMORY = 16
 """How many such states must fit into what a GPU has free."""
 
 
+MEASURED = 192
+"""Side of the squares on which models that take any size are measured and timed."""
+
 Drawer = Callable[[Noise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
 
@@ -42,7 +45,8 @@ class SuperResolver(ABC):
         any_size: Whether it takes images of other sizes, too.
 
     Attributes:
-        lr_size: Side of the low-resolution images that belong to `image_size`.
+        lr_size: Side of the low-resolution images that belong to `image_size`, or to `MEASURED`
+            where images may have any size.
         degradation: H at that size; see `degradation_of` for others.
     """
 
@@ -56,7 +60,7 @@ class SuperResolver(ABC):
     ) -> None:
         self.name, self.scale, self.recommended = name, scale, recommended
         self.any_size = any_size
-        self.lr_size = image_size // scale
+        self.lr_size = (MEASURED if any_size else image_size) // scale
         self.degradation = self.degradation_of((self.lr_size, self.lr_size))
 
     def degradation_of(self, lr_size: tuple[int, int]) -> BicubicDownscaling:

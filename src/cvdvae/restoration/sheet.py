@@ -1,7 +1,7 @@
 """Pictures that show a result: a grid of small images, a contact sheet of a large one, motion."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch.nn.functional as F
 from PIL import Image
@@ -12,9 +12,6 @@ from ..imaging.io import to_pil
 from ..imaging.sheets import TILE, heat_map, labelled_sheet
 from .regions import most_uncertain
 
-if TYPE_CHECKING:
-    from .result import SuperResolution
-
 REGIONS, SHOWN = 6, 5
 """How many regions a contact sheet has, and how many samples it shows of each."""
 FRAME_SECONDS = 0.4
@@ -22,7 +19,26 @@ FRAME_SECONDS = 0.4
 Tile = tuple[str, Image.Image]
 
 
-def summary_row(result: "SuperResolution", samples: int) -> list[Tile]:
+class Shown(Protocol):
+    """What is shown of a result; see `SuperResolution`, which has it all."""
+
+    @property
+    def y(self) -> Tensor: ...  # noqa: D102
+    @property
+    def pixels(self) -> Tensor: ...  # noqa: D102
+    @property
+    def scale(self) -> int: ...  # noqa: D102
+    @property
+    def mean(self) -> Tensor: ...  # noqa: D102
+    @property
+    def std(self) -> Tensor: ...  # noqa: D102
+    @property
+    def bicubic(self) -> Tensor: ...  # noqa: D102
+    @property
+    def truth(self) -> Tensor | None: ...  # noqa: D102
+
+
+def summary_row(result: Shown, samples: int) -> list[Tile]:
     """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
     tiles = [
         (f"input, 1/{result.scale} size", to_pil(enlarged(result))),
@@ -35,7 +51,7 @@ def summary_row(result: "SuperResolution", samples: int) -> list[Tile]:
     return tiles
 
 
-def sheet(result: "SuperResolution", footer: str) -> Image.Image:
+def sheet(result: Shown, footer: str) -> Image.Image:
     """One picture of a result: all of it where it is small, else where its samples differ most."""
     if max(result.std.shape) > TILE:
         return contact_sheet(result, footer)
@@ -45,10 +61,15 @@ def sheet(result: "SuperResolution", footer: str) -> Image.Image:
     return labelled_sheet([summary_row(result, samples=0), *rows], footer)
 
 
-def contact_sheet(result: "SuperResolution", footer: str) -> Image.Image:
+def contact_sheet(result: Shown, footer: str) -> Image.Image:
     """The regions where the samples differ most, one a row, every pixel a pixel."""
+    return labelled_sheet(region_rows(result, REGIONS), footer)
+
+
+def region_rows(result: Shown, count: int) -> list[list[Tile]]:
+    """Labelled tiles of the regions where the samples differ most, one region a row."""
     std, lr, rows = result.std, enlarged(result), []
-    for region in most_uncertain(std, TILE, REGIONS):
+    for region in most_uncertain(std, TILE, count):
         top, left, _, _ = region.window
         row = [
             (f"input, row {top}, column {left}", to_pil(region.of(lr))),
@@ -60,10 +81,10 @@ def contact_sheet(result: "SuperResolution", footer: str) -> Image.Image:
         if result.truth is not None:
             row.append(("the real photo", to_pil(region.of(result.truth))))
         rows.append(row)
-    return labelled_sheet(rows, footer)
+    return rows
 
 
-def enlarged(result: "SuperResolution") -> Tensor:
+def enlarged(result: Shown) -> Tensor:
     """The input with every pixel as large as it stands for, ``(3, H, W)``."""
     scaled: Tensor = F.interpolate(result.y[None], scale_factor=result.scale)[0]
     return scaled
@@ -74,7 +95,7 @@ def heat(std: Tensor, whole: Tensor) -> Image.Image:
     return heat_map(std / whole.max().clamp(min=1e-6))
 
 
-def save_animation(result: "SuperResolution", path: Path) -> None:
+def save_animation(result: Shown, path: Path) -> None:
     """The samples one after the other, as WebP or PNG: what moves is invented.
 
     Raises:

@@ -23,7 +23,7 @@ from ..locks import sole_writer
 from .config import OptimConfig
 from .module import Training, validation_batch
 from .order import StepBatches
-from .stopping import EndAtSignal, Stopped
+from .stopping import EndAtSignal, Stopped, outlive_signals
 
 CHECKPOINT = "last.ckpt"
 
@@ -89,7 +89,10 @@ class TrainingData(L.LightningDataModule):
             self.trainer.world_size,
         )
         return DataLoader(
-            _Keyed(self.training, batches), batch_size=None, num_workers=self.data.workers
+            _Keyed(self.training, batches),
+            batch_size=None,
+            num_workers=self.data.workers,
+            worker_init_fn=outlive_signals,
         )
 
     def val_dataloader(self) -> DataLoader[Tensor]:
@@ -101,6 +104,7 @@ class TrainingData(L.LightningDataModule):
             Subset(self.validation, rows),
             batch_size=batch,
             num_workers=self.data.workers,
+            worker_init_fn=outlive_signals,
         )
 
 

@@ -11,6 +11,16 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 WAITING = b"\nStopping after this step; once more stops at once.\n"
+GRACE = 60
+"""Seconds that a process that reads images lives on, though told to end with all the others."""
+
+
+def outlive_signals(worker: int) -> None:
+    """Have a process that reads images live on: the step at hand may still need it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGALRM"):  # not on Windows
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
 class Stopped(BaseException):
@@ -75,9 +85,7 @@ class EndAtSignal(Callback):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self.process:  # a process that reads images: its parent ends it
-            if number == signal.SIGTERM:
-                os._exit(128 + number)
+        if os.getpid() != self.process:  # one that reads images, and has just begun
             return
         if self.received:
             raise Stopped

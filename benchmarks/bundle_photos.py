@@ -1,0 +1,32 @@
+"""Put a trained LR encoder of several scales among the bundled models, with a name for every scale.
+
+    python benchmarks/bundle_photos.py runs/photos-sr/model
+
+`cvdvae calibrate --model photos-x4 --save …` then gives every scale its temperatures; those that a
+scale has already stay.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from cvdvae.checkpoints.folder import digest, read_record, zoo
+from cvdvae.checkpoints.records import OneScaleRecord, Recommended, SuperResolutionRecord
+from cvdvae.configs import to_yaml
+
+source, target = Path(sys.argv[1]), zoo() / "photos-sr"
+target.mkdir(exist_ok=True)
+for name in ("config.yaml", "model.safetensors"):
+    shutil.copyfile(source / name, target / name)
+record = read_record(target)
+assert isinstance(record, SuperResolutionRecord)
+for scale in record.model.scales:
+    folder = zoo() / f"photos-x{scale}"
+    recommended = Recommended()
+    if (folder / "config.yaml").exists():
+        earlier = read_record(folder)
+        assert isinstance(earlier, OneScaleRecord)
+        recommended = earlier.recommended
+    folder.mkdir(exist_ok=True)
+    one = OneScaleRecord("one-scale", "photos-sr", digest(target), scale, recommended)
+    (folder / "config.yaml").write_text(to_yaml(one))
