@@ -301,7 +301,8 @@ def test_upscale_shows_the_doubt_beside_the_result(
     for name, y in {"up": faces[8], "down": faces[8].flip((1, 2))}.items():
         path = tmp_path / f"{name}.png"
         save_png(path, to_pil(y))
-        arguments = ["upscale", str(path), "-n", "1", "--out", str(tmp_path / "out")]
+        arguments = ["upscale", str(path), "--domain", "faces", "-n", "1"]
+        arguments += ["--out", str(tmp_path / "out")]
         assert run(*arguments, monkeypatch=monkeypatch) == 0
         report = json.loads((tmp_path / "out" / name / "result.json").read_text())
         assert report["round_trip_exact"] == [True]
