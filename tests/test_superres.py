@@ -56,8 +56,13 @@ def test_temperature_moves_only_the_groups_of_the_prior(y: torch.Tensor) -> None
     """With k = L there is no group of the prior left, and τ has no effect."""
     everything = LREncoderConfig.of_resolutions(16, 4, "8x1,8d2,4x1,4d4,1x1", width=8, groups=4)
     resolver = tiny_resolver(everything)
-    cold, hot = (resolver.upscale(y, 2, temperature=t).samples for t in (0.0, 1.0))
+    cold, hot = (
+        resolver.upscale(y, 2, temperature=t, encoder_temperature=1.0).samples for t in (0.0, 1.0)
+    )
     assert torch.equal(cold, hot)
+    # Named alone it is the encoder's, too, or it would do nothing at all.
+    alone = resolver.sampling(temperature=0.4)
+    assert (alone.temperature, alone.encoder_temperature) == (0.4, 0.4)
     partly = tiny_resolver()
     cold, hot = (partly.upscale(y, 2, temperature=t).samples for t in (0.0, 1.0))
     assert not torch.equal(cold, hot)

@@ -11,7 +11,6 @@ from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..errors import InputError
 from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
 
 
 class Method(Protocol):
@@ -62,7 +61,7 @@ class Resolver:
 
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
-        sampling = Sampling(samples, temperature, seed, consistent=False)
+        sampling = self.model.sampling(samples, temperature, seed, consistent=False)
         return self.model.draw(y, sampling)
 
 

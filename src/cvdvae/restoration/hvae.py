@@ -74,6 +74,23 @@ class HVAEResolver(SuperResolver):
         """That of the prior's top-down pass."""
         return self.prior.largest_state
 
+    def sampling(
+        self,
+        samples: int = 8,
+        temperature: float | None = None,
+        seed: int = 0,
+        encoder_temperature: float | None = None,
+        consistent: bool = True,
+    ) -> Sampling:
+        """As in `SuperResolver`; where the encoder gives all groups, one temperature is both.
+
+        Raises:
+            InputError: A value out of its range.
+        """
+        if self.encoder.groups == self.prior.groups and encoder_temperature is None:
+            encoder_temperature = temperature
+        return super().sampling(samples, temperature, seed, encoder_temperature, consistent)
+
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""
         activations = self.encoder.activations(y, self.scale)
