@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.hvae import HVAE
 from cvdvae.restoration.hvae import HVAEResolver
 
-torch.set_num_threads(2)
+# Workers side by side, and the programs that they start, get one thread each: two programs whose
+# OpenMP threads wait for each other crawl.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
+torch.set_num_threads(THREADS)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
