@@ -257,3 +257,15 @@ def test_processes_that_share_a_batch_draw_what_one_would() -> None:
         torch.manual_seed(0)
         shares.append(GlobalNoise(rank, 2).normal(whole[rank::2]))
     assert torch.equal(torch.stack(shares, 1).flatten(0, 1), together)
+
+
+def test_no_latent_is_wider_than_the_bound(images: torch.Tensor) -> None:
+    """Prior and posterior alike, and a relative LR head by no more than it may widen the prior."""
+    model = variant(max_log_std=-1.0)
+    _, visited = model.infer(images, SeededNoise(0, range(4)))
+    for group in visited:
+        assert float(group.prior.log_std.max()) <= -1
+        assert float(group.posterior.log_std.max()) <= -1
+    assert max(float(g.prior.log_std.max()) for g in visited) == -1.0
+    with pytest.raises(ConfigError, match="max_log_std"):
+        variant(max_log_std=5.0)
