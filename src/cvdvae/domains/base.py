@@ -1,6 +1,6 @@
 """Domains: what images a family of models knows, and what to say of them.
 
-A new domain is one `Domain` and its row in `DOMAINS`; models name theirs in `config.yaml`.
+A new domain is one `Domain`, registered in `DOMAINS`.
 """
 
 from collections.abc import Callable
