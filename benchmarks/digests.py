@@ -14,6 +14,7 @@ from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate
 from cvdvae.errors import WeightsError
 from cvdvae.gaussian import SeededNoise
+from cvdvae.restoration.sampler import MEASURED
 
 torch.set_num_threads(1)
 for name in bundled_names():
@@ -24,6 +25,7 @@ for name in bundled_names():
         noise = SeededNoise(0, range(2))
         pixels = prior.sample(2, temperature=0.8, noise=noise, mean=True)
     else:
-        y, _ = simulate(crop_face(demo_photo()), model.degradation, crop="none")
+        face = crop_face(demo_photo()).resize((MEASURED, MEASURED))
+        y, _ = simulate(face, model.degradation, crop="none")
         pixels = torch.cat([x.samples for x in (model.upscale(y, 3), model.upscale(y, 2, 0.7, 5))])
     print(name, hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:32])

@@ -7,7 +7,8 @@ from ..checkpoints.records import Recommended
 from ..errors import InputError
 from ..gaussian import Noise
 from ..hcflow import HCFlow
-from .sampler import Drawer, SuperResolver
+from .drawing import Drawer
+from .sampler import SuperResolver
 from .settings import Sampling
 
 

@@ -23,9 +23,10 @@ from ..gaussian import DiagonalGaussian, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder
+from .drawing import Drawer
 from .edit_noise import noise_of
 from .edits import Others, Vary
-from .sampler import Drawer, SuperResolver
+from .sampler import SuperResolver
 from .settings import Sampling
 
 VARIANTS = 128

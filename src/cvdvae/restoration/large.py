@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from torch import Tensor
 from ..files import write_atomically
 from ..imaging.png import PNGWriter
 from ..imaging.sheets import heat_map
+from .drawing import Drawing
 from .finish import Finished, finish_in_strips
 from .round_trip import RoundTrip
 from .sampler import SuperResolver
 from .saving import saved_files
 from .settings import Sampling
-from .tiles import Tile, tiles
+from .workers import in_order
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -147,29 +147,28 @@ class Bands:
     """
 
     def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, index: int) -> None:
-        self.model, self.y, self.sampling, self.index = model, y, sampling, index
-        self.size = model.degradation_of((y.shape[2], y.shape[3])).hr_size
-        parts = tiles(self.size, model.tile_step)
-        self.waiting = [list(band) for _, band in groupby(parts, key=lambda tile: tile.core.top)]
-        self.top, self.held = 0, torch.empty(1, 3, 0, self.size[1])
+        drawing = Drawing(model, y, sampling)
+        (_, self.width), indices = drawing.degradation.hr_size, range(index, index + 1)
+        work = partial(drawing.tile, indices)
+        self.drawn = zip(drawing.tiles, in_order(work, drawing.tiles, drawing.workers), strict=True)
+        self.top, self.held = 0, torch.empty(1, 3, 0, self.width)
 
     def rows(self, first: int, end: int) -> Tensor:
         """Rows `first` … `end` − 1, ``(1, 3, rows, W)``; no earlier ones are asked for again."""
         self.held = self.held[:, :, max(0, first - self.top) :]
         self.top = max(self.top, first)
         while self.top + self.held.shape[2] < end:
-            self.held = torch.cat([self.held, self._band(self.waiting.pop(0))], 2)
+            self.held = torch.cat([self.held, self._band()], 2)
         return self.held[:, :, first - self.top : end - self.top]
 
-    @torch.no_grad()
-    def _band(self, band: list[Tile]) -> Tensor:
-        out = torch.empty(1, 3, band[0].core.height, self.size[1])
-        for tile in band:
-            drawn = self.model.draw_tile(
-                self.y, self.sampling, range(self.index, self.index + 1), tile
-            )
-            out[:, :, :, tile.core.left : tile.core.left + tile.core.width] = drawn
-        return out
+    def _band(self) -> Tensor:
+        """The next row of tiles."""
+        parts, width = list[Tensor](), 0
+        while width < self.width:
+            tile, drawn = next(self.drawn)
+            parts.append(drawn.float().cpu())
+            width += tile.core.width
+        return torch.cat(parts, 3)
 
 
 def _draw_sample(

@@ -11,27 +11,23 @@ from ..checkpoints.records import Recommended
 from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError
 from ..gaussian import Noise, SeededNoise, Window
-from .edits import Vary
-from .finish import Finished, Frame, finish
+from .drawing import Drawer, Drawing
+from .finish import Finished
 from .result import SuperResolution
 from .settings import Sampling
-from .tiles import Tile, tiles
 
-BATCH = 8
-"""Samples drawn together at most: larger batches fall out of a CPU's cache and gain nothing."""
+BATCH = 4
+"""Samples drawn together at most by a processor; larger batches gain nothing."""
 
-STATE_BYTES = 64 * 2**20
-"""How large the widest top-down state of a batch may be on a CPU; a single sample's always may."""
+PIXELS = BATCH * 64**2
+"""Pixels drawn together at most by a processor; a single sample may have any number."""
 
-STATES_IN_MEMORY = 16
-"""How many such states must fit into what a GPU has free."""
-
+GPU_BATCH, STATES_IN_MEMORY = 8, 16
+"""Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
+into what it has free."""
 
 MEASURED = 192
 """Side of the squares on which models that take any size are measured and timed."""
-
-Drawer = Callable[[Noise, int], Tensor]
-"""``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
 
 
 class SuperResolver(ABC):
@@ -112,11 +108,12 @@ class SuperResolver(ABC):
         return self
 
     def batch(self, pixels: int) -> int:
-        """How many samples of so many pixels are drawn together, by the memory at hand."""
-        room = STATE_BYTES
-        if self.device.type == "cuda":
-            room = torch.cuda.mem_get_info(self.device)[0] // STATES_IN_MEMORY
-        return max(1, min(BATCH, int(room / (self.largest_state * pixels * self.dtype.itemsize))))
+        """How many samples of so many pixels are drawn together."""
+        if self.device.type != "cuda":
+            return max(1, min(BATCH, PIXELS // pixels))
+        free = torch.cuda.mem_get_info(self.device)[0]
+        states = free / (self.largest_state * pixels * self.dtype.itemsize)
+        return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))
 
     def upscale(
         self,
@@ -129,9 +126,7 @@ class SuperResolver(ABC):
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
 
-        Sample i depends on `seed` and i alone: asking for more of them, or drawing them in other
-        batches, gives the same ones first (up to the rounding of float32, which can move a pixel
-        by one level).
+        Sample i depends on `seed` and i alone: asking for more of them gives the same ones first.
 
         Args:
             y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1]; h = w = lr_size,
@@ -219,18 +214,15 @@ class SuperResolver(ABC):
                 where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
-        y = self.check(y)
-        degradation = self.degradation_of((y.shape[2], y.shape[3]))
-        self.check_steps(sampling, degradation.hr_size)
-        frame = self._frame(y, degradation, sampling, parent)
+        drawing = Drawing(self, y, sampling)
         batches = list[Finished]()
-        for x in self._draw(y, degradation, sampling):
-            batches.append(finish(x, y, degradation, sampling.consistent, frame))
+        for batch in drawing.finished(parent):
+            batches.append(batch)
             yield SuperResolution(
-                y=y[0],
+                y=drawing.y[0],
                 samples=torch.cat([batch.x for batch in batches]),
                 pixels=torch.cat([batch.pixels for batch in batches]),
-                degradation=degradation,
+                degradation=drawing.degradation,
                 model=self.name,
                 sampling=sampling,
                 seconds=time.perf_counter() - started,
@@ -240,10 +232,7 @@ class SuperResolver(ABC):
 
     def draw(self, y: Tensor, sampling: Sampling) -> Tensor:
         """What the network gives, before `finish`: ``(samples, 3, H, W)`` on the CPU."""
-        y = self.check(y)
-        degradation = self.degradation_of((y.shape[2], y.shape[3]))
-        self.check_steps(sampling, degradation.hr_size)
-        return torch.cat([x.float().cpu() for x in self._draw(y, degradation, sampling)])
+        return torch.cat(list(Drawing(self, y, sampling).before_finish()))
 
     def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
         """Refuse steps of steering that this model cannot take at this size of images.
@@ -264,66 +253,6 @@ class SuperResolver(ABC):
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
         """The noise of some samples in a window of them."""
         return SeededNoise(sampling.seed, indices)
-
-    @torch.no_grad()
-    def _draw(
-        self,
-        y: Tensor,
-        degradation: BicubicDownscaling,
-        sampling: Sampling,
-        only: int | None = None,
-    ) -> Iterator[Tensor]:
-        """The batches; or the sample `only`, drawn in its batch, so that it is the same."""
-        parts = list(tiles(degradation.hr_size, self.tile_step))
-        batch = self.batch(max(part.window.height * part.window.width for part in parts))
-        whole = self.drawer(y.to(self.device), sampling) if len(parts) == 1 else None
-        for first in range(0, sampling.samples, batch):
-            indices = range(first, min(first + batch, sampling.samples))
-            if only is not None and only not in indices:
-                continue
-            x = torch.empty(len(indices), 3, *degradation.hr_size)
-            for part in parts:
-                top, left, height, width = part.core
-                drawn = self.draw_tile(y, sampling, indices, part, whole)
-                x[:, :, top : top + height, left : left + width] = drawn
-            yield x if only is None else x[only - first, None]
-
-    def draw_tile(
-        self,
-        y: Tensor,
-        sampling: Sampling,
-        indices: range,
-        tile: Tile,
-        draw: Drawer | None = None,
-    ) -> Tensor:
-        """What the network gives in the core of a tile, ``(n, 3, height, width)``.
-
-        Args:
-            y: The whole low-resolution image, ``(1, 3, h, w)``.
-            sampling: How to draw.
-            indices: Which samples.
-            tile: Where.
-            draw: What `drawer` makes of the tile's part of y, where it is at hand.
-        """
-        draw = draw or self.drawer(tile.of(y, self.scale).to(self.device), sampling)
-        return draw(self.noise(sampling, indices, tile.window), len(indices))[:, :, *tile.inside]
-
-    def _frame(
-        self,
-        y: Tensor,
-        degradation: BicubicDownscaling,
-        sampling: Sampling,
-        parent: Tensor | None = None,
-    ) -> Frame | None:
-        """What stays where only a region varies: the sample that it belongs to, as it is saved."""
-        if not sampling.steps or not isinstance(step := sampling.steps[-1], Vary):
-            return None
-        if parent is None:
-            before = sampling.before()
-            frame = self._frame(y, degradation, before)
-            (x,) = self._draw(y, degradation, before, only=step.sample)
-            parent = finish(x, y, degradation, before.consistent, frame).pixels[0]
-        return Frame(step.mask[None, None], parent[None].float() / 255)
 
     def check(self, y: Tensor) -> Tensor:
         """Return y as ``(1, 3, h, w)``, or refuse it.

@@ -1,0 +1,122 @@
+"""Drawing the samples of one image, batch after batch.
+
+A batch always has the same number of samples, even where fewer are asked for: sample i is then a
+function of y, the seed and i, to the bit.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..degradations.bicubic import BicubicDownscaling
+from ..gaussian import Noise, Window
+from .edits import Vary
+from .finish import Finished, Frame, finish
+from .settings import Sampling
+from .tiles import Tile, tiles
+from .workers import in_order, one_thread_each, usable_processors
+
+Drawer = Callable[[Noise, int], Tensor]
+"""``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
+
+
+class _Model(Protocol):
+    """What draws; `SuperResolver` documents it."""
+
+    scale: int
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def tile_step(self) -> int: ...
+    def check(self, y: Tensor) -> Tensor: ...
+    def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None: ...
+    def degradation_of(self, lr_size: tuple[int, int]) -> BicubicDownscaling: ...
+    def batch(self, pixels: int) -> int: ...
+    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer: ...
+    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise: ...
+
+
+class Drawing:
+    """An image, a model, and how to draw.
+
+    Args:
+        model: The model.
+        y: The low-resolution image, ``(3, h, w)`` or ``(1, 3, h, w)``, in [0, 1].
+        sampling: How to draw.
+
+    Attributes:
+        degradation: H.
+        tiles: What is drawn at once of the high-resolution images.
+        batch: How many samples are drawn together.
+
+    Raises:
+        InputError: An image or steps of steering that the model does not take.
+    """
+
+    def __init__(self, model: _Model, y: Tensor, sampling: Sampling) -> None:
+        self.model, self.y, self.sampling = model, model.check(y), sampling
+        self.degradation = model.degradation_of((self.y.shape[2], self.y.shape[3]))
+        model.check_steps(sampling, self.degradation.hr_size)
+        self.tiles = list(tiles(self.degradation.hr_size, model.tile_step))
+        self.batch = model.batch(max(t.window.height * t.window.width for t in self.tiles))
+        self.workers = usable_processors() if model.device.type == "cpu" else 1
+        self.whole = None
+        if len(self.tiles) == 1:
+            with torch.no_grad(), one_thread_each():
+                self.whole = model.drawer(self.y.to(model.device), sampling)
+
+    def finished(self, parent: Tensor | None = None) -> Iterator[Finished]:
+        """The batches as they leave the program; together they hold the samples asked for.
+
+        Args:
+            parent: The pixels of the sample that the last step starts from, uint8 ``(3, H, W)``,
+                where they are at hand; they are drawn again otherwise.
+        """
+        frame = self._frame(parent)
+        work = partial(self._finished, frame=frame)
+        return in_order(work, self._batches(), self.workers)
+
+    def before_finish(self) -> Iterator[Tensor]:
+        """The batches as the network gives them, ``(n, 3, H, W)`` float32 on the CPU."""
+        return in_order(self._network, self._batches(), self.workers)
+
+    def tile(self, indices: range, tile: Tile) -> Tensor:
+        """What the network gives in the core of a tile, ``(n, 3, height, width)``."""
+        draw = self.whole
+        if draw is None:
+            y = tile.of(self.y, self.model.scale).to(self.model.device)
+            draw = self.model.drawer(y, self.sampling)
+        noise = self.model.noise(self.sampling, indices, tile.window)
+        return draw(noise, len(indices))[:, :, *tile.inside]
+
+    def _batches(self) -> list[range]:
+        return [range(i, i + self.batch) for i in range(0, self.sampling.samples, self.batch)]
+
+    def _network(self, indices: range) -> Tensor:
+        """What the network gives of those samples that were asked for."""
+        asked = min(len(indices), self.sampling.samples - indices.start)
+        x = torch.empty(asked, 3, *self.degradation.hr_size)
+        for tile in self.tiles:
+            top, left, height, width = tile.core
+            x[:, :, top : top + height, left : left + width] = self.tile(indices, tile)[:asked]
+        return x
+
+    def _finished(self, indices: range, frame: Frame | None) -> Finished:
+        x = self._network(indices)
+        return finish(x, self.y, self.degradation, self.sampling.consistent, frame)
+
+    def _frame(self, parent: Tensor | None = None) -> Frame | None:
+        """What stays where only a region varies: the sample that it belongs to, as it is saved."""
+        if not self.sampling.steps or not isinstance(step := self.sampling.steps[-1], Vary):
+            return None
+        if parent is None:
+            before = Drawing(self.model, self.y, self.sampling.before())
+            first = step.sample - step.sample % before.batch
+            work = partial(before._finished, frame=before._frame())
+            (done,) = in_order(work, [range(first, first + before.batch)], 1)
+            parent = done.pixels[step.sample - first]
+        return Frame(step.mask[None, None], parent[None].float() / 255)

@@ -1,0 +1,113 @@
+"""Work side by side: every piece on one thread, as many pieces at a time as there are processors.
+
+PyTorch splits an operation among threads that wait for each other at its end. Where another
+program holds one of their processors, all of them wait for it, thousands of times in a draw; and
+sums in parts depend on the number of parts. A sample that is computed by one thread from beginning
+to end waits for nobody, and is the same to the bit wherever it is drawn on a processor.
+"""
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may use."""
+
+
+def usable_processors() -> int:
+    """How many processors this process may use: those it is bound to, and its container's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        bound = len(os.sched_getaffinity(0))
+    else:
+        bound = os.cpu_count() or 1
+    return max(1, math.ceil(min(bound, _quota(CGROUPS))))
+
+
+def _quota(root: Path) -> float:
+    """Processors that a control group allows, of version 2 or 1; infinity where it says nothing."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = ((root / "cpu" / name).read_text() for name in names)
+        allowed = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+    return allowed if allowed > 0 else math.inf
+
+
+class _Threads:
+    """How many threads PyTorch had before the first of those who want one each."""
+
+    lock = threading.Lock()
+    users = before = 0
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """PyTorch's operations use the thread that calls them, and no other, until the end of this.
+
+    The number of threads belongs to the process: it is put back when the last user has left.
+    """
+    with _Threads.lock:
+        if _Threads.users == 0:
+            _Threads.before = torch.get_num_threads()
+        _Threads.users += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _Threads.lock:
+            _Threads.users -= 1
+            if _Threads.users == 0:
+                torch.set_num_threads(_Threads.before)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AHEAD = 2
+"""Items begun or done for every worker that nobody has taken yet: what bounds the memory."""
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """``work(item)`` for every item, in the order of the items, on one thread each.
+
+    Args:
+        work: What to do; without gradients.
+        items: What to do it with.
+        workers: How many at a time; one works in the calling thread.
+
+    Yields:
+        The results. What `work` raises is raised here, and no further item is begun after it, nor
+        where the iterator is closed.
+    """
+
+    @torch.no_grad()
+    def alone(item: T) -> R:
+        return work(item)
+
+    with one_thread_each():
+        if workers == 1:
+            yield from map(alone, items)
+            return
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        waiting = deque[Future[R]]()
+        try:
+            for item in items:
+                waiting.append(pool.submit(alone, item))
+                if len(waiting) == AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,117 @@
+"""Pieces of work side by side, each on one thread."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvdvae.restoration import workers
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.workers import in_order, one_thread_each, usable_processors
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_results_come_in_the_order_of_the_items(count: int) -> None:
+    def work(i: int) -> int:
+        time.sleep(0.002 * (7 - i))
+        return i * i
+
+    assert list(in_order(work, range(8), count)) == [i * i for i in range(8)]
+    assert list(in_order(work, [], count)) == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_piece_has_one_thread_and_no_gradient(count: int) -> None:
+    before = torch.get_num_threads()
+    weight = torch.ones(2, requires_grad=True)
+
+    def work(_: int) -> tuple[int, bool]:
+        return torch.get_num_threads(), (weight * 2).requires_grad
+
+    torch.set_num_threads(3)
+    try:
+        assert list(in_order(work, range(4), count)) == [(1, False)] * 4
+        assert torch.get_num_threads() == 3
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_number_of_threads_comes_back_when_the_last_has_left() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with one_thread_each():
+            with one_thread_each():
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        with pytest.raises(KeyError), one_thread_each():
+            raise KeyError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_error_ends_the_work_and_nothing_more_is_begun(count: int) -> None:
+    begun: list[int] = []
+
+    def work(i: int) -> int:
+        begun.append(i)
+        if i == 1:
+            raise ValueError("piece 1")
+        time.sleep(0.01)
+        return i
+
+    with pytest.raises(ValueError, match="piece 1"):
+        list(in_order(work, range(100), count))
+    assert len(begun) < 10
+    assert threading.active_count() < 10
+
+
+def test_no_more_is_begun_than_may_wait() -> None:
+    begun: list[int] = []
+    results = in_order(lambda i: begun.append(i), range(100), 2)
+    next(results)
+    time.sleep(0.05)
+    assert len(begun) <= 1 + workers.AHEAD * 2
+    results.close()
+    assert len(begun) <= 1 + workers.AHEAD * 2
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({}, 64),
+        ({"cpu.max": "max 100000"}, 64),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "20000 100000"}, 1),
+        ({"cpu.max": "damaged"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
+    ],
+)
+def test_a_container_s_quota_bounds_the_processors(
+    files: dict[str, str], wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content + "\n")
+    monkeypatch.setattr(workers, "CGROUPS", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert usable_processors() == wanted
+
+
+def test_samples_do_not_depend_on_the_number_of_processors(
+    resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y = torch.full((3, 4, 4), 0.5)
+    drawn = []
+    for count in (1, 2, 5):
+        monkeypatch.setattr("cvdvae.restoration.drawing.usable_processors", lambda n=count: n)
+        drawn.append(resolver.upscale(y, samples=9).samples)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
