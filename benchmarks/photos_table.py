@@ -14,7 +14,8 @@ import torch
 from photo_scores import Scores
 from rich.console import Console
 
-from cvdvae.evaluation.table import Column, as_rich, figure
+from cvdvae.evaluation.measure import Column
+from cvdvae.evaluation.table import as_rich, figure
 from cvdvae.files import write_text
 
 COLUMNS = (

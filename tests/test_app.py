@@ -234,7 +234,7 @@ def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Pa
         ({"image": None}, "an image is needed"),
         ({"image": handle_file(photo), "sampling": {"samples": 1000}}, "at most 32"),
         ({"image": handle_file(photo), "kind": "low"}, "takes 8×8"),
-        ({"image": handle_file(photo), "sampling": {"steps": [{"kind": "fly"}]}}, "steps"),
+        ({"image": handle_file(photo), "sampling": {"steps": [{"kind": "fly"}]}}, "kind of a step"),
         ({"image": handle_file(photo), "sampling": {"temperatur": 1}}, "temperatur"),
         ({"image": handle_file(photo), "frame": {"x": 7}}, "0 to 100"),
         ({"image": handle_file(photo), "sampling": [1]}, "by their names"),

@@ -15,13 +15,11 @@ from cvdvae.cli import main
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
-from cvdvae.evaluation.measure import Judges
-from cvdvae.evaluation.method import Bicubic, Contest, Custom, Models, contest
+from cvdvae.evaluation.measure import Column, Judges, columns
+from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, comparison
 from cvdvae.evaluation.selection import Selection
 from cvdvae.evaluation.table import (
-    COLUMNS,
     LEGEND,
-    Column,
     as_markdown,
     best_rows,
     figures,
@@ -53,8 +51,8 @@ def models(model_folder: Path) -> Models:
 
 
 @pytest.fixture
-def contests(models: Models) -> list[Contest]:
-    return [contest(4, ["bicubic", "cvdvae"], models)]
+def comparisons(models: Models) -> list[Comparison]:
+    return [comparison(4, ["bicubic", "cvdvae"], models)]
 
 
 @pytest.fixture
@@ -63,9 +61,9 @@ def judges() -> Judges:
 
 
 def test_rows_columns_and_the_guarantee(
-    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
-    records, failures = evaluate(plan, contests, judges, tmp_path / "out")
+    records, failures = evaluate(plan, comparisons, judges, tmp_path / "out")
     assert not failures
     table = figures(records)
     assert [name_of(row) for row in table] == [
@@ -82,9 +80,9 @@ def test_rows_columns_and_the_guarantee(
 
 
 def test_tables_say_what_is_missing_and_agree_with_each_other(
-    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
-    records, _ = evaluate(plan, contests, judges, tmp_path)
+    records, _ = evaluate(plan, comparisons, judges, tmp_path)
     write_tables(records, judges.missing, tmp_path)
     markdown = (tmp_path / "table.md").read_text()
     assert "LPIPS: not measured, because not in this test" in markdown
@@ -95,21 +93,21 @@ def test_tables_say_what_is_missing_and_agree_with_each_other(
         rows = list(csv.DictReader(file))
     for line, row in zip(rows, content["rows"], strict=True):
         assert line["method"] == row["method"]
-        for column in COLUMNS:
+        for column in columns():
             value = row[column.key]["mean"]
             assert line[column.key] == ("" if value is None else str(value))
 
 
 def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
-    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
-    whole, _ = evaluate(plan, contests, judges, tmp_path / "whole")
-    evaluate(plan, contests, judges, tmp_path / "cut")
+    whole, _ = evaluate(plan, comparisons, judges, tmp_path / "whole")
+    evaluate(plan, comparisons, judges, tmp_path / "cut")
     file = tmp_path / "cut" / "records.jsonl"
     file.write_text(file.read_text()[:-900])
     assert len(read_records(file)) < len(whole)
     calls: list[str] = []
-    continued, _ = evaluate(plan, contests, judges, tmp_path / "cut", calls.append)
+    continued, _ = evaluate(plan, comparisons, judges, tmp_path / "cut", calls.append)
     assert len(calls) == 3
     assert list(continued) == list(whole)
     for key, scores in whole.items():  # up to the order of sums in several threads
@@ -119,39 +117,39 @@ def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
 
 
 def test_more_images_or_scales_may_be_added_but_no_other_plan(
-    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
     one = replace(plan, selection=replace(plan.selection, count=1))
-    first, _ = evaluate(one, contests, judges, tmp_path)
-    more, _ = evaluate(plan, contests, judges, tmp_path)
+    first, _ = evaluate(one, comparisons, judges, tmp_path)
+    more, _ = evaluate(plan, comparisons, judges, tmp_path)
     assert len(more) == 3 * len(first)
     assert all(more[key] == scores for key, scores in first.items())
     with pytest.raises(ConfigError, match="another seed"):
-        evaluate(replace(plan, seed=1), contests, judges, tmp_path)
-    others = [replace(contests[0], fingerprint="other weights")]
+        evaluate(replace(plan, seed=1), comparisons, judges, tmp_path)
+    others = [replace(comparisons[0], fingerprint="other weights")]
     with pytest.raises(ConfigError, match="another model at x4"):
         evaluate(plan, others, judges, tmp_path)
     lines = (tmp_path / "records.jsonl").read_text().splitlines()
     (tmp_path / "records.jsonl").write_text("\n".join([lines[0], "{", *lines[1:]]) + "\n")
     with pytest.raises(ConfigError, match="line 2 of"):
-        evaluate(plan, contests, judges, tmp_path)
+        evaluate(plan, comparisons, judges, tmp_path)
 
 
 def test_an_unreadable_image_among_others_is_reported(
-    plan: Plan, contests: list[Contest], judges: Judges, photos: Path, tmp_path: Path
+    plan: Plan, comparisons: list[Comparison], judges: Judges, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "1.png").write_text("no image")
-    records, failures = evaluate(plan, contests, judges, tmp_path / "out")
+    records, failures = evaluate(plan, comparisons, judges, tmp_path / "out")
     assert {image for _, image in records} == {"0.png", "2.png"}
     (sentence,) = failures.values()
     assert "1.png is not an image" in sentence
     Image.new("RGB", (15, 40)).save(photos / "1.png")
-    _, failures = evaluate(plan, contests, judges, tmp_path / "again")
+    _, failures = evaluate(plan, comparisons, judges, tmp_path / "again")
     assert "an enlarged image is none" in failures["1.png"]
 
 
 def test_anybodys_function_can_be_measured(
-    plan: Plan, contests: list[Contest], judges: Judges, tmp_path: Path
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
     def grey(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
         return torch.full((samples, 3, 16, 16), 0.5)
@@ -160,7 +158,7 @@ def test_anybodys_function_can_be_measured(
         return torch.full((samples, 3, 16, 16), float("nan"))
 
     H = BicubicDownscaling((16, 16), (4, 4))
-    ours = Contest(4, H, (Bicubic((16, 16)), Custom("grey", grey)))
+    ours = Comparison(4, H, (Bicubic((16, 16)), Custom("grey", grey)))
     records, failures = evaluate(plan, [ours], judges, tmp_path / "a")
     assert not failures
     row = Row(4, "grey", 0.5, False)
@@ -172,15 +170,19 @@ def test_anybodys_function_can_be_measured(
         x[0, 0, 0, 0] = torch.nan
         return x
 
-    records, _ = evaluate(plan, [Contest(4, H, (Custom("grey", partly),))], judges, tmp_path / "c")
+    records, _ = evaluate(
+        plan, [Comparison(4, H, (Custom("grey", partly),))], judges, tmp_path / "c"
+    )
     assert figures(records)[row]["exploded"].mean == pytest.approx(100 / 3)
-    bad = Contest(4, H, (Custom("broken", broken),))
+    bad = Comparison(4, H, (Custom("broken", broken),))
     records, failures = evaluate(plan, [bad], judges, tmp_path / "b")
     assert not records
     assert "broken ×4: every sample exploded" in failures["0.png"]
 
 
-def test_bad_plans_are_one_sentence(plan: Plan, contests: list[Contest], models: Models) -> None:
+def test_bad_plans_are_one_sentence(
+    plan: Plan, comparisons: list[Comparison], models: Models
+) -> None:
     with pytest.raises(InputError, match="no image from number 10"):
         replace(plan.selection, start=10).paths()
     for field, value, words in [
@@ -196,9 +198,9 @@ def test_bad_plans_are_one_sentence(plan: Plan, contests: list[Contest], models:
             replace(plan.selection, **{field: value})
     for names in ([], ["bicubic", "bicubic"], ["magic"]):
         with pytest.raises(InputError, match="choose from bicubic, cvdvae, hcflow"):
-            contest(4, names, models)
+            comparison(4, names, models)
     with pytest.raises(InputError, match="enlarges by 4, not by 8"):
-        contest(8, ["cvdvae"], Models(models.cvdvae.replace("{scale}", "4")))
+        comparison(8, ["cvdvae"], Models(models.cvdvae.replace("{scale}", "4")))
 
 
 def test_the_command(
@@ -264,9 +266,9 @@ def test_the_best_is_marked_whichever_method_it_is_and_wherever_better_is(
 
 
 def test_every_column_says_where_better_is() -> None:
-    lower = {c.key for c in COLUMNS if c.sign < 0}
+    lower = {c.key for c in columns() if c.sign < 0}
     assert lower == {"lpips", "brisque", "exploded", "crps", "energy_score"}
-    assert all(c.sign for c in COLUMNS)
+    assert all(c.sign for c in columns())
 
 
 def test_what_cannot_be_told_from_the_best_is_marked_with_it() -> None:
@@ -297,7 +299,7 @@ def test_rows_are_compared_on_the_images_that_both_have() -> None:
 
 def test_a_method_alone_wins_nothing() -> None:
     records = scored("psnr", cvdvae=HARDNESS)
-    assert best_rows(records, COLUMNS[0]) == set()
+    assert best_rows(records, columns()[0]) == set()
     assert winners(records) == []
     assert "**" not in as_markdown(records)
 

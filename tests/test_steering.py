@@ -10,15 +10,16 @@ from torch import Tensor
 
 from cvdvae.errors import InputError
 from cvdvae.gaussian import SeededNoise, Window
-from cvdvae.restoration.edit_noise import noise_of, slerp
+from cvdvae.restoration.edit_noise import noise_of
 from cvdvae.restoration.edits import (
     MAX_REGIONS,
     MAX_STEPS,
     Blend,
+    Edit,
     Others,
-    Step,
     Vary,
     pack_region,
+    slerp,
     unpack_region,
 )
 from cvdvae.restoration.hvae import HVAEResolver
@@ -169,7 +170,7 @@ def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: 
 
 def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:
     """Each names two samples of the one before: without memory 2³² would be drawn."""
-    steps: tuple[Step, ...] = tuple(Blend(0, 1) for _ in range(MAX_STEPS))
+    steps: tuple[Edit, ...] = tuple(Blend(0, 1) for _ in range(MAX_STEPS))
     noise = noise_of(resolver.prior.config, replace(START, steps=steps), [2], Window(0, 0, 16, 16))
     assert noise.normal(torch.empty(1, 3, 1, 1)).shape == (1, 3, 1, 1)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..evaluation.evaluate import Records
-from ..evaluation.table import LEGEND, Column, by_scale, images_of
+from ..evaluation.measure import Column
+from ..evaluation.table import LEGEND, by_scale, images_of
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER

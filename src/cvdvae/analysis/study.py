@@ -11,7 +11,7 @@ import torch
 from ..errors import InputError
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges, Scores
-from ..evaluation.method import Models, contest
+from ..evaluation.method import Models, comparison
 from ..evaluation.selection import Failures, Selection
 from ..evaluation.table import write_tables
 from ..files import write_text
@@ -163,11 +163,11 @@ def report_sections(
 ) -> list[Section]:
     """Everything, in the order of the page; images that cannot be used go to `study.failures`."""
     judges = Judges.load(alexnet)
-    contests = [
-        contest(scale, methods, Models(study.models, study.flows), study.device)
+    comparisons = [
+        comparison(scale, methods, Models(study.models, study.flows), study.device)
         for scale in study.scales
     ]
-    records, failures = evaluate(plan, contests, judges, study.out, lambda _: study.tick())
+    records, failures = evaluate(plan, comparisons, judges, study.out, lambda _: study.tick())
     study.failures.update(failures)
     write_tables(records, judges.missing, study.out)
     calibrations = study.calibration()

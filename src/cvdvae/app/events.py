@@ -11,7 +11,7 @@ import gradio as gr
 from ..app import pictures, words
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
-from ..restoration.edits import Blend, Others, Step, Vary, pack_region
+from ..restoration.edits import Blend, Edit, Others, Vary, pack_region
 from ..restoration.recipe import read_recipe, recipe_from_text
 from .explorer import Explorer, Session, groups_of, method_of, seed_after, zip_of
 from .layout import Answers, Settings, Steering, Take
@@ -98,7 +98,7 @@ class Handlers:
     ) -> Iterator[Updates]:
         """The chosen sample, varied in a region."""
 
-        def step(s: Session) -> Step:
+        def step(s: Session) -> Edit:
             size, part = s.result.samples.shape[2], words.REGIONS[region]
             if part is None:
                 mask = pictures.painted((painting or {}).get("layers") or [], size)
@@ -192,7 +192,7 @@ class Handlers:
             yield updates
 
     def _steered(
-        self, session: Session | None, step: Callable[[Session], Step], progress: gr.Progress
+        self, session: Session | None, step: Callable[[Session], Edit], progress: gr.Progress
     ) -> Iterator[Updates]:
         if session is None:
             yield {

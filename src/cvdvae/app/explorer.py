@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..imaging.crop import Square
 from ..imaging.io import read_photo, to_tensor
 from ..input_check.examine import examine
-from ..restoration.edits import Blend, Others, Step, samples_of
+from ..restoration.edits import Edit, Others
 from ..restoration.flow import FlowResolver
 from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load
@@ -221,15 +221,15 @@ class Explorer:
         for result in self._draw(model, seen, sampling):
             yield Session(seen, result, (sampling,))
 
-    def steer(self, session: Session, step: Step) -> Iterator[Session]:
+    def steer(self, session: Session, step: Edit) -> Iterator[Session]:
         """Go on from the gallery that is shown; what came after it is forgotten.
 
         Raises:
             InputError: The step starts from a sample that is not there.
         """
-        if max(samples_of(step)) >= len(session.result.pixels):
+        if max(step.samples) >= len(session.result.pixels):
             raise InputError("the samples that the step starts from were not drawn")
-        parent = session.result.pixels[samples_of(step)[0]]
+        parent = session.result.pixels[step.samples[0]]
         model = self.named(session.result.model)
         sampling = session.sampling.then(step)
         history = (*session.history[: session.here + 1], sampling)
@@ -256,7 +256,7 @@ class Explorer:
             sampling = replace(session.sampling, samples=drawn)
         except InputError:  # an earlier step starts from a sample beyond those
             return session
-        if any(isinstance(step, Blend) for step in sampling.steps):
+        if any(step.counts for step in sampling.steps):
             return session  # how far a blend goes depends on their number
         history = (*session.history[: session.here], sampling, *session.history[session.here + 1 :])
         return replace(session, result=replace(session.result, sampling=sampling), history=history)
@@ -286,7 +286,7 @@ class Explorer:
         sampling: Sampling,
         parent: Tensor | None = None,
     ) -> Iterator[SuperResolution]:
-        seeds = [step.seed for step in sampling.steps if not isinstance(step, Blend)]
+        seeds = [step.fresh_seed or 0 for step in sampling.steps]
         if max(sampling.seed, *seeds, 0) > MAX_SEED:
             raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
         results = model.stream(seen.y, sampling, seen.truth, parent)

@@ -3,7 +3,6 @@
 from html import escape
 from pathlib import Path
 
-from ..restoration.edits import Blend, Others, Step, Vary
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
 from ..restoration.settings import Sampling
@@ -48,7 +47,7 @@ def choice(chosen: int, sampling: Sampling, steerable: bool) -> str:
     text = f"Chosen: <b>sample {chosen}</b>."
     if not steerable:
         return f"{text} A flow has no latent groups: steer with the hierarchical VAE."
-    if any(isinstance(step, Vary) for step in sampling.steps):
+    if any(step.regional for step in sampling.steps):
         text += (
             " A region of it was set in. Others and blends start from its latent groups alone, so "
             "that what was kept around the region may change a little."
@@ -77,21 +76,10 @@ def agreement(result: SuperResolution) -> str:
     return line
 
 
-def describe(step: Step) -> str:
-    """A step of steering in a few words."""
-    if isinstance(step, Others):
-        return f"others like {step.sample}, {step.groups} groups stay"
-    if isinstance(step, Blend):
-        return f"from {step.first} to {step.last}"
-    assert isinstance(step, Vary)
-    share = float(step.mask.float().mean())
-    return f"{step.sample}, varied in {share:.0%} of it"
-
-
 def trail(history: tuple[Sampling, ...]) -> list[str]:
     """The galleries so far, one short line each."""
     first = f"1 · {history[0].samples} samples, seed {history[0].seed}"
-    later = [f"{i + 2} · {describe(s.steps[-1])}" for i, s in enumerate(history[1:])]
+    later = [f"{i + 2} · {s.steps[-1].describe()}" for i, s in enumerate(history[1:])]
     return [first, *later]
 
 
@@ -115,8 +103,8 @@ def python_of(recipe: Recipe) -> str:
     s = recipe.sampling
     lines = ["import cvdvae"]
     if s.steps:
-        kinds = sorted({type(step).__name__ for step in s.steps})
-        lines.append(f"from cvdvae.restoration.edits import {', '.join(kinds)}")
+        kinds = {type(step) for step in s.steps}
+        lines += sorted(f"from {kind.__module__} import {kind.__name__}" for kind in kinds)
     lines += [
         "",
         'y = cvdvae.read_recipe("result.json").y  # your image, from the zip',
@@ -126,16 +114,8 @@ def python_of(recipe: Recipe) -> str:
         f"    encoder_temperature={s.encoder_temperature:g}, consistent={s.consistent},",
         ")",
     ]
-    lines += [f"sampling = sampling.then({_call(step)})" for step in s.steps]
+    lines += [f"sampling = sampling.then({step})" for step in s.steps]
     return "\n".join([*lines, "result = model.run(y, sampling)", 'result.save("results")'])
-
-
-def _call(step: Step) -> str:
-    if isinstance(step, Others):
-        return f"Others(sample={step.sample}, groups={step.groups}, seed={step.seed})"
-    if isinstance(step, Blend):
-        return f"Blend(first={step.first}, last={step.last})"
-    return f'Vary(sample={step.sample}, region="{step.region}", seed={step.seed})'
 
 
 def explained(error: Exception, path: str | None = None) -> str:

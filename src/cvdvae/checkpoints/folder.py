@@ -175,10 +175,7 @@ def load_encoder(name: str, scale: int | None = None) -> Loaded:
     if isinstance(record, OneScaleRecord):
         return _one_scale(name, folder, record, scale)
     if not isinstance(record, SuperResolutionRecord):
-        raise WeightsError(
-            f"'{name}' is a {record.kind}, which alone cannot super-resolve: name an LR encoder "
-            f"on it, or take it as a prior (cvdvae.load_prior)"
-        )
+        raise WeightsError(f"'{name}' is not an LR encoder but a {record.kind}")
     its_prior = prior_folder(folder, record.prior)
     prior = load_prior(str(its_prior))
     if digest(its_prior) != record.prior_digest:
@@ -284,13 +281,8 @@ def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> s
     return upload(folder, repository, private)
 
 
-def fingerprint(name: str) -> str:
-    """Digests of a model's own weights and of those of the prior that it stands on."""
-    return fingerprint_of(find(name))
-
-
 def fingerprint_of(folder: Path) -> str:
-    """The same of a model's folder."""
+    """Digests of a model's own weights and of those of the prior that it stands on."""
     record = read_record(folder)
     if isinstance(record, OneScaleRecord):
         return fingerprint_of(encoder_folder(folder, record))

@@ -140,3 +140,4 @@ RECORDS: dict[str, type[Any]] = {
     "one-scale": OneScaleRecord,
     "hcflow": FlowRecord,
 }
+"""Records by their kind; see `cvdvae.restoration.load.KINDS` for what becomes of them."""

@@ -34,7 +34,7 @@ def summary(name: str) -> Summary:
     folder = find(name)
     record = read_record(folder)
     megabytes = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
-    return Summary(*_WORDS[record.kind](folder, record), megabytes)
+    return Summary(*_WORDS.get(record.kind, _other)(folder, record), megabytes)
 
 
 def _prior(folder: Path, record: PriorRecord) -> tuple[str, str, str]:
@@ -63,6 +63,10 @@ def _one_scale(folder: Path, record: OneScaleRecord) -> tuple[str, str, str]:
     assert isinstance(encoder, SuperResolutionRecord)
     does, takes, _ = _encoder(source, encoder)
     return does, takes, f"×{record.scale}"
+
+
+def _other(folder: Path, record: Any) -> tuple[str, str, str]:
+    return record.kind, "–", "–"
 
 
 def _square(side: int) -> str:

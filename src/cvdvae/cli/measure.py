@@ -73,7 +73,7 @@ def evaluate(
     from ..evaluation.evaluate import Plan
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
-    from ..evaluation.method import Models, contest
+    from ..evaluation.method import Models, comparison
     from ..evaluation.selection import Selection
     from ..evaluation.table import write_tables
     from ..locks import sole_writer
@@ -83,14 +83,14 @@ def evaluate(
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
     places = Models(models, flows)
-    contests = [contest(scale, methods, places, device) for scale in scales]
+    comparisons = [comparison(scale, methods, places, device) for scale in scales]
     with sole_writer(out_folder), progress_bar(quiet) as progress:
         task = progress.add_task("measuring", total=len(plan.selection) * len(scales))
 
         def advance(name: str) -> None:
             progress.update(task, description=name, advance=1)
 
-        records, failures = run(plan, contests, judges, out_folder, advance)
+        records, failures = run(plan, comparisons, judges, out_folder, advance)
         if records:
             write_tables(records, judges.missing, out_folder)
     if json_:

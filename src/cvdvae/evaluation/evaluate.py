@@ -15,7 +15,7 @@ from ..locks import sole_writer
 from ..restoration.finish import finish
 from ..restoration.settings import check_samples
 from .measure import Judges, Scores, measure
-from .method import Contest, Method
+from .method import Comparison, Method
 from .selection import Failures, Selection
 
 SETTINGS, RECORDS = "settings.json", "records.jsonl"
@@ -65,7 +65,7 @@ Records = dict[tuple[Row, str], Scores]
 
 def evaluate(
     plan: Plan,
-    contests: list[Contest],
+    comparisons: list[Comparison],
     judges: Judges,
     out: Path,
     on_image: Callable[[str], None] | None = None,
@@ -74,7 +74,7 @@ def evaluate(
 
     Args:
         plan: How to measure.
-        contests: The methods, one contest for every scale.
+        comparisons: The methods, one comparison for every scale.
         judges: The measures with weights.
         out: Folder for the records.
         on_image: Called after every image at every scale with its name.
@@ -87,17 +87,17 @@ def evaluate(
         InputError: There is no image, or a scale is named twice.
         OutputError: `out` cannot be written, or another process writes to it.
     """
-    if len({c.scale for c in contests}) < len(contests):
+    if len({c.scale for c in comparisons}) < len(comparisons):
         raise InputError("a scale is named twice")
     paths = plan.selection.paths()
     check_writable(out)
     with sole_writer(out):
-        _settle(out / SETTINGS, plan, contests, judges)
+        _settle(out / SETTINGS, plan, comparisons, judges)
         held = read_records(out / RECORDS)
-        failures = _measure_missing(plan, contests, judges, out, paths, held, on_image)
+        failures = _measure_missing(plan, comparisons, judges, out, paths, held, on_image)
     records: Records = {}
-    for contest in contests:
-        for row in (r for m in contest.methods for r in rows_of(contest.scale, m, plan)):
+    for comparison in comparisons:
+        for row in (r for m in comparison.methods for r in rows_of(comparison.scale, m, plan)):
             for path in paths:
                 if (row, path.name) in held:
                     records[row, path.name] = held[row, path.name]
@@ -106,7 +106,7 @@ def evaluate(
 
 def _measure_missing(
     plan: Plan,
-    contests: list[Contest],
+    comparisons: list[Comparison],
     judges: Judges,
     out: Path,
     paths: list[Path],
@@ -116,14 +116,14 @@ def _measure_missing(
     """Measure what `held` lacks, into it and into the file; what failed is returned."""
     failures: Failures = {}
     with (out / RECORDS).open("a", encoding="utf-8") as stream:
-        for contest in contests:
-            rows = [r for m in contest.methods for r in rows_of(contest.scale, m, plan)]
+        for comparison in comparisons:
+            rows = [r for m in comparison.methods for r in rows_of(comparison.scale, m, plan)]
             for number, path in enumerate(paths):
                 missing = [row for row in rows if (row, path.name) not in held]
                 if missing and path.name not in failures:
                     try:
                         fresh = dict(
-                            _one_image(plan, contest, judges, path, plan.seed + number, missing)
+                            _one_image(plan, comparison, judges, path, plan.seed + number, missing)
                         )
                     except InputError as error:
                         failures[path.name] = str(error)
@@ -179,28 +179,28 @@ def read_records(path: Path) -> Records:
 
 
 def _one_image(
-    plan: Plan, contest: Contest, judges: Judges, path: Path, seed: int, rows: list[Row]
+    plan: Plan, comparison: Comparison, judges: Judges, path: Path, seed: int, rows: list[Row]
 ) -> Iterator[tuple[Row, Scores]]:
     """Some rows on one image; samples are drawn once for the projected and the plain row."""
-    truth, y = plan.selection.pair(path, contest.degradation)
-    for method in contest.methods:
+    truth, y = plan.selection.pair(path, comparison.degradation)
+    for method in comparison.methods:
         drawn: dict[float | None, Tensor] = {}
-        for row in rows_of(contest.scale, method, plan):
+        for row in rows_of(comparison.scale, method, plan):
             if row not in rows:
                 continue
             if row.temperature not in drawn:
                 samples = method.draw(y, plan.samples, row.temperature or 0.0, seed)
                 drawn = {row.temperature: samples}
             try:
-                done = finish(drawn[row.temperature], y[None], contest.degradation, row.projected)
-                scores = measure(done, y, truth, contest.degradation, judges)
-                scores["exploded"] = 100 * float(done.exploded.float().mean())
-                yield row, scores
+                done = finish(
+                    drawn[row.temperature], y[None], comparison.degradation, row.projected
+                )
+                yield row, measure(done, y, truth, comparison.degradation, judges)
             except InputError as error:
-                raise InputError(f"{path}, {method.name} ×{contest.scale}: {error}") from None
+                raise InputError(f"{path}, {method.name} ×{comparison.scale}: {error}") from None
 
 
-def _settle(path: Path, plan: Plan, contests: list[Contest], judges: Judges) -> None:
+def _settle(path: Path, plan: Plan, comparisons: list[Comparison], judges: Judges) -> None:
     """Write the plan down, or refuse to mix two plans, or two models, in one folder."""
     held: dict[str, Any] = {
         "folder": str(plan.selection.folder),
@@ -211,7 +211,7 @@ def _settle(path: Path, plan: Plan, contests: list[Contest], judges: Judges) -> 
         "seed": plan.seed,
         "measures": ["LPIPS"] * (judges.lpips is not None)
         + ["BRISQUE"] * (judges.brisque is not None),
-        "models": {f"x{c.scale}": c.fingerprint for c in contests},
+        "models": {f"x{c.scale}": c.fingerprint for c in comparisons},
     }
     earlier: Any = {}
     if path.exists():

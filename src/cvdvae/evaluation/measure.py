@@ -1,7 +1,12 @@
-"""All measures of the samples of one image."""
+"""All measures of the samples of one image.
+
+A new one is a `Metric`, added to `METRICS`: `cvdvae evaluate` then has a column more.
+"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -61,17 +66,12 @@ class Judges:
         return cls(lpips, brisque, missing)
 
 
-def measure(
-    finished: Finished,
-    y: Tensor,
-    truth: Tensor,
-    degradation: BicubicDownscaling,
-    judges: Judges,
-) -> Scores:
-    """Measure the samples of one image.
+@dataclass
+class Seen:
+    """The samples of one image, and what measures need of them.
 
-    Args:
-        finished: The samples; those that exploded are left out.
+    Attributes:
+        finished: The samples; those that exploded are left out of what follows.
         y: The low-resolution image, ``(3, h, w)``, in [0, 1], of 8-bit values.
         truth: The true image, ``(3, H, W)``, in [0, 1].
         degradation: H.
@@ -80,51 +80,189 @@ def measure(
     Raises:
         InputError: All samples exploded.
     """
-    samples, pixels = finished.answers, finished.pixels[~finished.exploded]
-    if not len(samples):
-        raise InputError("every sample exploded: no value is near an image's")
-    saved = pixels.float() / 255
-    many = len(samples) > 1
-    scores: Scores = {
-        "psnr": float(psnr(saved, truth).mean()),
-        "ssim": float(ssim(saved, truth).mean()),
-        "psnr_of_mean": float(psnr(samples.mean(0)[None], truth)),
-        **_consistency(samples, pixels, y, degradation),
-        "apd_mse": apd_mse(samples) if many else None,
-        "crps": crps(samples, truth) if many else None,
-        "energy_score": energy_score(samples, truth) if many else None,
-    }
-    if judges.lpips is not None:
-        maps = judges.lpips.maps(saved, truth)
-        scores["lpips"] = float(judges.lpips.distances(saved, truth).mean())
-        scores["apd_lpips"] = apd_lpips(saved, judges.lpips) if many else None
-        scores["ntire_diversity"] = ntire_diversity(maps) if many else None
-    if judges.brisque is not None:
-        scores["brisque"] = float(judges.brisque(pixels).mean())
-    return {k: v if v is None or math.isfinite(v) else None for k, v in scores.items()}
+
+    finished: Finished
+    y: Tensor
+    truth: Tensor
+    degradation: BicubicDownscaling
+    judges: Judges
+
+    def __post_init__(self) -> None:
+        if bool(self.finished.exploded.all()):
+            raise InputError("every sample exploded: no value is near an image's")
+
+    @cached_property
+    def samples(self) -> Tensor:
+        """Float, ``(n, 3, H, W)`` in [0, 1]."""
+        return self.finished.answers
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """As saved, uint8."""
+        return self.finished.pixels[~self.finished.exploded]
+
+    @cached_property
+    def saved(self) -> Tensor:
+        """As saved, in [0, 1]."""
+        return self.pixels.float() / 255
+
+    @cached_property
+    def shrunk(self) -> Tensor:
+        """H of what is saved, float64 ``(n, 3, h, w)``."""
+        return self.degradation.A(self.pixels.double() / 255)
+
+    @cached_property
+    def lr_psnr(self) -> Tensor:
+        """LR-PSNR of every saved sample; infinite where Hx is y without any error."""
+        return psnr(self.shrunk, eight_bit_values(self.y))
+
+    @cached_property
+    def lpips_maps(self) -> Tensor:
+        """LPIPS at every pixel."""
+        assert self.judges.lpips is not None
+        return self.judges.lpips.maps(self.saved, self.truth)
 
 
-def _consistency(
-    samples: Tensor, pixels: Tensor, y: Tensor, degradation: BicubicDownscaling
-) -> Scores:
-    """LR-PSNR in float and as saved, mean and worst over samples, and the exact share.
+@dataclass(frozen=True)
+class Column:
+    """One measure in a table.
 
-    An infinite LR-PSNR (Hx is y without any error) is left out of the mean.
+    Attributes:
+        key: Its name in the records.
+        title: Its name in the table, with an arrow to where better is.
+        factor: What it is multiplied by before it is shown.
+        digits: After the point.
+        needs: Column of `Judges.missing` that explains why it may be empty.
     """
-    exact_y = eight_bit_values(y)
-    in_float = psnr(degradation.A(samples.double()), exact_y)
-    shrunk = degradation.A(pixels.double() / 255)
-    as_saved = psnr(shrunk, exact_y)
-    exact = [torch.equal(to_bytes(one), to_bytes(y)) for one in shrunk]
-    finite = as_saved[as_saved.isfinite()]
-    return {
-        "lr_psnr_float": _mean_of_finite(in_float),
-        "lr_psnr": _mean_of_finite(as_saved),
-        "lr_psnr_worst": float(finite.min()) if len(finite) else None,
-        "exact": 100 * sum(exact) / len(exact),
-    }
+
+    key: str
+    title: str
+    factor: float = 1.0
+    digits: int = 2
+    needs: str = ""
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, −1 where less is, as the title's arrow says; 0 without one."""
+        return {"↑": 1, "↓": -1}.get(self.title[-1:], 0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of the samples of one image.
+
+    Attributes:
+        column: What it is called, and how it is shown.
+        of: Its value; None, or not finite, where it does not apply.
+        samples: How many it needs at least.
+    """
+
+    column: Column
+    of: Callable[[Seen], float | None]
+    samples: int = 1
+
+
+METRICS: dict[str, Metric] = {}
+"""All measures by key, in the order of the table; a new one is `add`-ed."""
+
+
+def add(metric: Metric) -> Metric:
+    """Make a measure known by its key."""
+    METRICS[metric.column.key] = metric
+    return metric
+
+
+def columns() -> list[Column]:
+    """Those of all measures."""
+    return [metric.column for metric in METRICS.values()]
+
+
+def measure(
+    finished: Finished,
+    y: Tensor,
+    truth: Tensor,
+    degradation: BicubicDownscaling,
+    judges: Judges,
+) -> Scores:
+    """Measure the samples of one image by all of `METRICS`; the arguments are those of `Seen`.
+
+    Raises:
+        InputError: All samples exploded.
+    """
+    seen = Seen(finished, y, truth, degradation, judges)
+    scores: Scores = {}
+    for key, metric in METRICS.items():
+        needs = metric.column.needs.lower()
+        known = not needs or getattr(judges, needs) is not None
+        value = metric.of(seen) if known and len(seen.samples) >= metric.samples else None
+        scores[key] = value if value is not None and math.isfinite(value) else None
+    return scores
+
+
+def _lpips(seen: Seen) -> float:
+    assert seen.judges.lpips is not None
+    return float(seen.judges.lpips.distances(seen.saved, seen.truth).mean())
+
+
+def _apd_lpips(seen: Seen) -> float:
+    assert seen.judges.lpips is not None
+    return apd_lpips(seen.saved, seen.judges.lpips)
+
+
+def _brisque(seen: Seen) -> float:
+    assert seen.judges.brisque is not None
+    return float(seen.judges.brisque(seen.pixels).mean())
+
+
+def _lr_psnr_float(seen: Seen) -> float | None:
+    shrunk = seen.degradation.A(seen.samples.double())
+    return _mean_of_finite(psnr(shrunk, eight_bit_values(seen.y)))
+
+
+def _lr_psnr_worst(seen: Seen) -> float | None:
+    finite = seen.lr_psnr[seen.lr_psnr.isfinite()]
+    return float(finite.min()) if len(finite) else None
+
+
+def _exact(seen: Seen) -> float:
+    exact = [torch.equal(to_bytes(one), to_bytes(seen.y)) for one in seen.shrunk]
+    return 100 * sum(exact) / len(exact)
 
 
 def _mean_of_finite(values: Tensor) -> float | None:
     finite = values[values.isfinite()]
     return float(finite.mean()) if len(finite) else None
+
+
+for _metric in (
+    Metric(Column("psnr", "PSNR ↑"), lambda s: float(psnr(s.saved, s.truth).mean())),
+    Metric(
+        Column("psnr_of_mean", "PSNR of mean ↑"),
+        lambda s: float(psnr(s.samples.mean(0)[None], s.truth)),
+    ),
+    Metric(Column("ssim", "SSIM ↑", digits=3), lambda s: float(ssim(s.saved, s.truth).mean())),
+    Metric(Column("lpips", "LPIPS ↓", digits=3, needs="LPIPS"), _lpips),
+    Metric(Column("brisque", "BRISQUE ↓", needs="BRISQUE"), _brisque),
+    Metric(Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1), _lr_psnr_float),
+    Metric(Column("lr_psnr", "LR-PSNR, saved ↑", digits=1), lambda s: _mean_of_finite(s.lr_psnr)),
+    Metric(Column("lr_psnr_worst", "worst ↑", digits=1), _lr_psnr_worst),
+    Metric(Column("exact", "exact, % ↑", digits=1), _exact),
+    Metric(
+        Column("exploded", "exploded, % ↓", digits=1),
+        lambda s: 100 * float(s.finished.exploded.float().mean()),
+    ),
+    Metric(Column("apd_mse", "APD MSE ×10⁴ ↑", 1e4, 1), lambda s: apd_mse(s.samples), 2),
+    Metric(Column("apd_lpips", "APD LPIPS ×10³ ↑", 1e3, 1, "LPIPS"), _apd_lpips, 2),
+    Metric(
+        Column("ntire_diversity", "diversity, % ↑", digits=1, needs="LPIPS"),
+        lambda s: ntire_diversity(s.lpips_maps),
+        2,
+    ),
+    Metric(Column("crps", "CRPS ×10³ ↓", 1e3, 1), lambda s: crps(s.samples, s.truth), 2),
+    Metric(
+        Column("energy_score", "energy ×10³ ↓", 1e3, 1),
+        lambda s: energy_score(s.samples, s.truth),
+        2,
+    ),
+):
+    add(_metric)

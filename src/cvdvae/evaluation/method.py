@@ -6,7 +6,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..checkpoints.folder import fingerprint
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..errors import InputError
 from ..restoration.load import load_at_scale
@@ -79,7 +78,7 @@ class Custom:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """The methods that meet at one scale, and the degradation that they undo.
 
     Attributes:
@@ -95,10 +94,6 @@ class Contest:
     fingerprint: str = ""
 
 
-NAMES = ("bicubic", "cvdvae", "hcflow")
-"""The methods that come with the package."""
-
-
 @dataclass(frozen=True)
 class Models:
     """Where the models are: names, folders or Hub ids, with ``{scale}`` where it stands.
@@ -112,37 +107,58 @@ class Models:
     hcflow: str = "celeba64-hcflow-x{scale}"
 
 
-def contest(scale: int, names: Sequence[str], models: Models, device: str = "cpu") -> Contest:
+@dataclass(frozen=True)
+class Entry:
+    """How a method is made at one scale.
+
+    Attributes:
+        make: From its name, H, and its model, where it has one.
+        models: Where the models are that it draws with; None for a method without weights.
+    """
+
+    make: Callable[[str, BicubicDownscaling, SuperResolver | None], Method]
+    models: Callable[[Models], str] | None = None
+
+
+def _resolver(name: str, degradation: BicubicDownscaling, model: SuperResolver | None) -> Method:
+    assert model is not None
+    return Resolver(model, name)
+
+
+METHODS: dict[str, Entry] = {
+    "bicubic": Entry(lambda name, degradation, model: Bicubic(degradation.hr_size)),
+    "cvdvae": Entry(_resolver, lambda models: models.cvdvae),
+    "hcflow": Entry(_resolver, lambda models: models.hcflow),
+}
+"""The methods by name; a new one has a row here, and `cvdvae evaluate --methods` takes it."""
+
+
+def comparison(scale: int, names: Sequence[str], models: Models, device: str = "cpu") -> Comparison:
     """Load the named methods at one scale.
 
     Args:
         scale: The factor, such as 8.
-        names: Of `NAMES`.
-        models: Where the models are; bicubic enlarges to the size of cvdvae's.
+        names: Of `METHODS`.
+        models: Where the models are; methods without one enlarge to the size of cvdvae's.
         device: Where to compute.
 
     Raises:
         InputError: A name is unknown or named twice, or the model has another scale.
         WeightsError: There is no such model.
     """
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in METHODS]
     if unknown or not names or len(set(names)) < len(names):
         wrong = f"unknown method '{unknown[0]}'" if unknown else "no method, or one twice"
-        raise InputError(f"{wrong}: choose from {', '.join(NAMES)}")
-    made: list[Method] = []
-    prints: list[str] = []
-    needed = {name: name for name in names if name != "bicubic"} or {"bicubic": "cvdvae"}
-    loaded = {}
-    for name, kind in needed.items():
-        pattern = getattr(models, kind)
-        loaded[name] = load_at_scale(pattern, scale, device)
-        prints.append(fingerprint(pattern.replace("{scale}", str(scale))))
+        raise InputError(f"{wrong}: choose from {', '.join(METHODS)}")
+    where = {name: METHODS[name].models for name in names}
+    patterns = {name: of(models) for name, of in where.items() if of is not None}
+    patterns = patterns or {"": models.cvdvae}
+    loaded = {name: load_at_scale(at, scale, device) for name, at in patterns.items()}
+    sizes = {model.degradation.hr_size for model in loaded.values()}
+    if len(sizes) > 1:
+        raise InputError(f"the models at ×{scale} give images of different sizes")
     degradation = next(iter(loaded.values())).degradation
-    for name in names:
-        if name == "bicubic":
-            made.append(Bicubic(degradation.hr_size))
-        elif loaded[name].degradation.hr_size != degradation.hr_size:
-            raise InputError(f"the models at ×{scale} give images of different sizes")
-        else:
-            made.append(Resolver(loaded[name], name))
-    return Contest(scale, degradation, tuple(made), " ".join(prints))
+    made = tuple(METHODS[name].make(name, degradation, loaded.get(name)) for name in names)
+    return Comparison(
+        scale, degradation, made, " ".join(model.weights for model in loaded.values())
+    )

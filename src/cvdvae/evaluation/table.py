@@ -14,51 +14,7 @@ from rich.table import Table
 
 from ..files import write_text
 from .evaluate import Records, Row
-from .measure import Scores
-
-
-@dataclass(frozen=True)
-class Column:
-    """One measure in a table.
-
-    Attributes:
-        key: Its name in the records.
-        title: Its name in the table, with an arrow to where better is.
-        factor: What it is multiplied by before it is shown.
-        digits: After the point.
-        needs: Column of `Judges.missing` that explains why it may be empty.
-    """
-
-    key: str
-    title: str
-    factor: float = 1.0
-    digits: int = 2
-    needs: str = ""
-
-    @property
-    def sign(self) -> int:
-        """1 where more is better, −1 where less is, as the title's arrow says; 0 without one."""
-        return {"↑": 1, "↓": -1}.get(self.title[-1:], 0)
-
-
-COLUMNS = (
-    Column("psnr", "PSNR ↑"),
-    Column("psnr_of_mean", "PSNR of mean ↑"),
-    Column("ssim", "SSIM ↑", digits=3),
-    Column("lpips", "LPIPS ↓", digits=3, needs="LPIPS"),
-    Column("brisque", "BRISQUE ↓", needs="BRISQUE"),
-    Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1),
-    Column("lr_psnr", "LR-PSNR, saved ↑", digits=1),
-    Column("lr_psnr_worst", "worst ↑", digits=1),
-    Column("exact", "exact, % ↑", digits=1),
-    Column("exploded", "exploded, % ↓", digits=1),
-    Column("apd_mse", "APD MSE ×10⁴ ↑", 1e4, 1),
-    Column("apd_lpips", "APD LPIPS ×10³ ↑", 1e3, 1, "LPIPS"),
-    Column("ntire_diversity", "diversity, % ↑", digits=1, needs="LPIPS"),
-    Column("crps", "CRPS ×10³ ↓", 1e3, 1),
-    Column("energy_score", "energy ×10³ ↓", 1e3, 1),
-)
-
+from .measure import Column, Scores, columns
 
 TOLD_APART = 2.0
 """How many standard errors of their difference lie between two rows that can be told apart."""
@@ -106,7 +62,7 @@ def figures(records: Records) -> dict[Row, dict[str, Figure]]:
     for (row, _), scores in records.items():
         collected.setdefault(row, []).append(scores)
     return {
-        row: {c.key: figure(s.get(c.key) for s in scores) for c in COLUMNS}
+        row: {c.key: figure(s.get(c.key) for s in scores) for c in columns()}
         for row, scores in collected.items()
     }
 
@@ -119,7 +75,7 @@ def name_of(row: Row) -> str:
 
 def shown_columns(records: Records) -> list[Column]:
     """The measures that at least one row has."""
-    return [c for c in COLUMNS if any(s.get(c.key) is not None for s in records.values())]
+    return [c for c in columns() if any(s.get(c.key) is not None for s in records.values())]
 
 
 def best_rows(records: Records, column: Column) -> set[Row]:
@@ -248,7 +204,7 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     table = figures(records)
     text = io.StringIO()
     writer = csv.writer(text)
-    keys = [c.key for c in COLUMNS]
+    keys = [c.key for c in columns()]
     writer.writerow(["scale", "method", "temperature", "projected",
                      *(k + end for k in keys for end in ("", "_standard_error"))])  # fmt: skip
     for row, cells in table.items():

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..degradations.bicubic import BicubicDownscaling
 from ..gaussian import Noise, Window
-from .edits import Vary
 from .finish import Finished, Frame, finish
 from .settings import Sampling
 from .tiles import Tile, tiles
@@ -111,12 +110,13 @@ class Drawing:
 
     def _frame(self, parent: Tensor | None = None) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""
-        if not self.sampling.steps or not isinstance(step := self.sampling.steps[-1], Vary):
+        if not self.sampling.steps or (mask := self.sampling.steps[-1].mask) is None:
             return None
         if parent is None:
             before = Drawing(self.model, self.y, self.sampling.before())
-            first = step.sample - step.sample % before.batch
+            (sample,) = self.sampling.steps[-1].samples
+            first = sample - sample % before.batch
             work = partial(before._finished, frame=before._frame())
             (done,) = in_order(work, [range(first, first + before.batch)], 1)
-            parent = done.pixels[step.sample - first]
-        return Frame(step.mask[None, None], parent[None].float() / 255)
+            parent = done.pixels[sample - first]
+        return Frame(mask[None, None], parent[None].float() / 255)

@@ -1,27 +1,13 @@
-"""Steering: others like one sample, between two samples, in one region of a sample.
+"""The noise of samples after steps of steering."""
 
-Given y and the temperatures, a sample is a function of the noise of its latent groups::
-
-    z_l = μ_l(z_<l, y) + τ_l σ_l(z_<l, y) ε_l          ε_l ~ N(0, I)
-
-so to steer is to choose ε. Where ε_<g is that of another sample, z_<g is, too.
-
-- Others: ``ε_l`` of the sample for l < g, fresh for l ≥ g.
-- Blend: ``ε_l`` on the great circle between those of two samples (spherical interpolation, Shoemake
-  1985), which keeps the length that a normal draw has; a straight line would shorten it.
-- Vary: fresh ``ε_l`` where the region covers at least half of a cell of group l, else the sample's.
-"""
-
-import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..gaussian import FieldNoise, Noise, SeededNoise, Window
 from ..hvae import HVAEConfig
-from .edits import Blend, Others, Step, samples_of
+from .edits import Moment
 from .settings import Sampling
 
 Rule = Callable[[int, Tensor], Tensor]
@@ -81,10 +67,15 @@ class _Trail:
         if steps == 0:
             return self.fresh(self.sampling.seed, indices)
         step = self.sampling.steps[steps - 1]
-        parents = [self.epsilons(steps - 1, sample) for sample in samples_of(step)]
+        parents = [self.epsilons(steps - 1, sample) for sample in step.samples]
         places = [i / max(1, self.sampling.samples - 1) for i in indices]
-        rule = _rule(step, parents, places, self.window if self.any_size else None)
-        seed = self.sampling.seed if isinstance(step, Blend) else step.seed
+        window = self.window if self.any_size else None
+        seed = self.sampling.seed if step.fresh_seed is None else step.fresh_seed
+
+        def rule(group: int, fresh: Tensor) -> Tensor:
+            theirs = [epsilons[group].to(fresh) for epsilons in parents]
+            return step.epsilon(Moment(group, fresh, theirs, places, window))
+
         return SteeredNoise(self.fresh(seed, indices), rule)
 
     def fresh(self, seed: int, indices: Sequence[int]) -> Noise:
@@ -99,51 +90,3 @@ class _Trail:
             noise = self.noise(steps, [sample])
             self.known[steps, sample] = [noise.normal(torch.empty(s)) for s in self.shapes]
         return self.known[steps, sample]
-
-
-def _rule(
-    step: Step, parents: list[list[Tensor]], places: list[float], window: Window | None
-) -> Rule:
-    """The rule of a step from the ε of the samples that it names.
-
-    `places` are those of the batch between the first sample and the last. Where the image may be
-    larger than the `window` that is drawn, the rule must hold for every position by itself.
-    """
-    angle = None if window is None else math.pi / 2
-    if isinstance(step, Blend):
-        first, last = parents
-        return lambda group, fresh: torch.cat(
-            [slerp(first[group].to(fresh), last[group].to(fresh), at, angle) for at in places]
-        )
-    (kept,) = parents
-    if isinstance(step, Others):
-        count = step.groups
-        return lambda group, fresh: (
-            kept[group].to(fresh).expand_as(fresh) if group < count else fresh
-        )
-    mask = step.mask.float()[None, None]
-    if window is not None:
-        mask = mask[:, :, window.top :, window.left :][:, :, : window.height, : window.width]
-        below, right = window.height - mask.shape[2], window.width - mask.shape[3]
-        mask = F.pad(mask, (0, right, 0, below), mode="replicate")
-    return lambda group, fresh: torch.where(
-        F.adaptive_avg_pool2d(mask, (fresh.shape[2], fresh.shape[3])).to(fresh.device) >= 0.5,
-        fresh,
-        kept[group].to(fresh),
-    )
-
-
-def slerp(a: Tensor, b: Tensor, place: float, angle: float | None = None) -> Tensor:
-    """Spherical interpolation from a (place 0) to b (place 1), as two long vectors.
-
-    ``(sin((1 − t) ω) a + sin(t ω) b) / sin ω`` with the angle ω between them (Shoemake 1985); a
-    straight line where they are parallel. With ``angle = π/2``, that of independent draws in many
-    dimensions, every element goes its own way and stays N(0, 1).
-    """
-    if angle is not None:
-        return math.sin((1 - place) * angle) * a + math.sin(place * angle) * b
-    cosine = (a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12)
-    between = torch.acos(cosine.clamp(-1, 1))
-    if float(between.sin()) < 1e-4:
-        return a + place * (b - a)
-    return (torch.sin((1 - place) * between) * a + torch.sin(place * between) * b) / between.sin()

@@ -25,7 +25,6 @@ from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder
 from .drawing import Drawer
 from .edit_noise import noise_of
-from .edits import Others, Vary
 from .sampler import SuperResolver
 from .settings import Sampling
 
@@ -119,14 +118,7 @@ class HVAEResolver(SuperResolver):
                 than the images.
         """
         for step in sampling.steps:
-            if isinstance(step, Others) and not 0 <= step.groups <= self.prior.groups:
-                raise InputError(
-                    f"{self.name} has {self.prior.groups} latent groups: "
-                    f"{step.groups} of them cannot stay"
-                )
-            if isinstance(step, Vary) and tuple(step.mask.shape) != size:
-                height, width = step.mask.shape
-                raise InputError(f"the region has {width}×{height} pixels, not {size[1]}×{size[0]}")
+            step.check(self.prior.groups, size)
 
     @property
     def tile_step(self) -> int:

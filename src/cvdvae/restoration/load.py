@@ -1,5 +1,6 @@
 """Models from their folders, and results from their recipes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,12 +13,36 @@ from ..checkpoints.folder import (
     load_flow,
     read_record,
 )
-from ..checkpoints.records import FlowRecord
-from ..errors import InputError
+from ..errors import InputError, WeightsError
+from .flow import FlowResolver
+from .hvae import HVAEResolver
 from .recipe import Dtype, Recipe, read_recipe
 from .result import SuperResolution
-from .sampler import SuperResolver
-from .signed import DTYPES, SignedFlow, SignedHVAE
+from .sampler import DTYPES, SuperResolver
+
+
+def load_hvae(name: str, scale: int | None = None) -> HVAEResolver:
+    """An LR encoder with its prior, from a folder's name; as `load`."""
+    return HVAEResolver(name=name, **load_encoder(name, scale)._asdict())
+
+
+def load_hcflow(name: str, scale: int | None = None) -> FlowResolver:
+    """A flow, from a folder's name; as `load`."""
+    flow, suits = load_flow(name)
+    if scale not in (None, flow.config.scale):
+        raise InputError(f"'{name}' enlarges by {flow.config.scale}, not by {scale}")
+    return FlowResolver(flow, name, suits)
+
+
+Loader = Callable[[str, int | None], SuperResolver]
+
+KINDS: dict[str, Loader] = {
+    "lr-encoder": load_hvae,
+    "one-scale": load_hvae,
+    "hcflow": load_hcflow,
+}
+"""What can super-resolve, by the kind that a folder's `config.yaml` names: a new one has a row
+here, and its record one in `cvdvae.checkpoints.records.RECORDS`."""
 
 
 def load(
@@ -48,18 +73,14 @@ def load(
     if _known(device).type == "meta":
         raise InputError(f"cannot use the device '{device}': it computes nothing")
     folder = find(name)
-    weights = fingerprint_of(folder)
-    if isinstance(read_record(folder), FlowRecord):
-        if compile:
-            raise InputError(f"the flow {name} cannot be compiled")
-        flow, suits = load_flow(name)
-        if scale not in (None, flow.config.scale):
-            raise InputError(f"'{name}' enlarges by {flow.config.scale}, not by {scale}")
-        flow_model = SignedFlow(flow, name, suits)
-        flow_model.weights = weights
-        return flow_model.to(device, DTYPES[dtype])
-    model = SignedHVAE(name=name, **load_encoder(name, scale)._asdict())
-    model.weights = weights
+    kind = read_record(folder).kind
+    if kind not in KINDS:
+        raise WeightsError(
+            f"'{name}' is a {kind}, which alone cannot super-resolve: name an LR encoder on it, or "
+            f"take it as a prior (cvdvae.load_prior)"
+        )
+    model = KINDS[kind](name, scale)
+    model.weights = fingerprint_of(folder)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 

@@ -22,7 +22,7 @@ from ..configs import from_dict
 from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.io import png_in_base64, to_bytes, to_pil, to_tensor
-from .edits import MAX_STEPS
+from .edits import MAX_STEPS, edit_from_dict
 from .settings import Sampling
 
 MAX_SIDE = 1024
@@ -103,6 +103,8 @@ def sampling_from_dict(settings: dict[str, Any], where: str) -> Sampling:
     steps = settings.get("steps")
     if isinstance(steps, (list, tuple)) and len(steps) > MAX_STEPS:  # before each is looked at
         raise InputError(f"{len(steps)} steps of steering are more than {MAX_STEPS}")
+    if isinstance(steps, (list, tuple)):
+        settings = {**settings, "steps": tuple(edit_from_dict(step, where) for step in steps)}
     return from_dict(Sampling, settings, where)
 
 

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise, Window
 from .drawing import Drawer, Drawing
 from .finish import Finished
+from .recipe import Dtype
 from .result import SuperResolution
 from .settings import Sampling
 
@@ -25,6 +26,8 @@ PIXELS = BATCH * 64**2
 GPU_BATCH, STATES_IN_MEMORY = 8, 16
 """Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
 into what it has free."""
+
+DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 MEASURED = 192
 """Side of the squares on which models that take any size are measured and timed."""
@@ -44,7 +47,10 @@ class SuperResolver(ABC):
         lr_size: Side of the low-resolution images that belong to `image_size`, or to `MEASURED`
             where images may have any size.
         degradation: H at that size; see `degradation_of` for others.
+        weights: Fingerprint of its weights, where they came from a folder.
     """
+
+    weights = ""
 
     def __init__(
         self,
@@ -106,6 +112,14 @@ class SuperResolver(ABC):
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot use the device '{device}': {reason}") from None
         return self
+
+    def compile(self) -> "SuperResolver":
+        """Compile the network, where a kind of model can be.
+
+        Raises:
+            InputError: It cannot.
+        """
+        raise InputError(f"{self.name} cannot be compiled")
 
     def batch(self, pixels: int) -> int:
         """How many samples of so many pixels are drawn together."""
@@ -214,6 +228,7 @@ class SuperResolver(ABC):
                 where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
+        dtype = next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
         drawing = Drawing(self, y, sampling)
         batches = list[Finished]()
         for batch in drawing.finished(parent):
@@ -228,6 +243,8 @@ class SuperResolver(ABC):
                 seconds=time.perf_counter() - started,
                 truth=truth,
                 exploded=torch.cat([batch.exploded for batch in batches]).tolist(),
+                weights=self.weights,
+                dtype=dtype,
             )
 
     def draw(self, y: Tensor, sampling: Sampling) -> Tensor:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from .edits import MAX_REGIONS, MAX_STEPS, Blend, Step, Vary, samples_of
+from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
 MAX_SAMPLES = 10_000
 
@@ -42,7 +42,7 @@ class Sampling:
     seed: int = 0
     encoder_temperature: float = 1.0
     consistent: bool = True
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Edit, ...] = ()
 
     def __post_init__(self) -> None:
         check_samples(self.samples)
@@ -53,16 +53,18 @@ class Sampling:
                 raise InputError(f"a temperature must be a number from 0 upwards, not {value}")
         if len(self.steps) > MAX_STEPS:
             raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
-        if sum(isinstance(step, Vary) for step in self.steps) > MAX_REGIONS:
+        if sum(step.regional for step in self.steps) > MAX_REGIONS:
             raise InputError(f"at most {MAX_REGIONS} regions can be varied one after the other")
         for step in self.steps:
-            if not all(0 <= sample < self.samples for sample in samples_of(step)):
+            if not all(0 <= sample < self.samples for sample in step.samples):
                 raise InputError(
-                    f"a step starts from sample {max(samples_of(step))}, but there are only "
+                    f"a step starts from sample {max(step.samples)}, but there are only "
                     f"samples 0 to {self.samples - 1}"
                 )
-            if not isinstance(step, Blend) and step.seed < 0:
-                raise InputError(f"the seed of a step must not be negative, but is {step.seed}")
+            if (step.fresh_seed or 0) < 0:
+                raise InputError(
+                    f"the seed of a step must not be negative, but is {step.fresh_seed}"
+                )
 
     def reseeded(self, seed: int) -> "Sampling":
         """The same with another seed."""
@@ -72,7 +74,7 @@ class Sampling:
         """The same at other temperatures."""
         return replace(self, temperature=temperature, encoder_temperature=encoder_temperature)
 
-    def then(self, step: Step) -> "Sampling":
+    def then(self, step: Edit) -> "Sampling":
         """The same, steered by one more step."""
         return replace(self, steps=(*self.steps, step))
 
