@@ -174,7 +174,7 @@ class Explorer:
         Raises:
             InputError: The file cannot be used; the message says what to do.
         """
-        image, notes = read_photo(path, MAX_PHOTO_PIXELS)
+        image, notes, _ = read_photo(path, MAX_PHOTO_PIXELS)
         if kind == "low":
             y = to_tensor(image)
             if tuple(y.shape[1:]) != model.degradation.lr_size:

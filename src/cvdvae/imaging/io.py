@@ -3,6 +3,7 @@
 import base64
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,16 +24,44 @@ FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "J
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 
 
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What a file carries beside its colours, and hands on to the pictures made of them.
+
+    Attributes:
+        icc_profile: What its colours mean; sRGB where there is none.
+        alpha: How opaque every pixel is, 8-bit, upright.
+    """
+
+    icc_profile: bytes | None = None
+    alpha: Image.Image | None = None
+
+    def alpha_of(self, size: tuple[int, int]) -> Image.Image | None:
+        """The alpha of a picture of this width and height."""
+        return self.alpha and self.alpha.resize(size, Image.Resampling.BICUBIC)
+
+    def added_to(self, image: Image.Image) -> Image.Image:
+        """An RGB picture, with the alpha."""
+        alpha = self.alpha_of(image.size)
+        if alpha is None:
+            return image
+        image = image.copy()
+        image.putalpha(alpha)
+        return image
+
+
 class Photo(NamedTuple):
     """An image as read from a file.
 
     Attributes:
         image: The picture, 8-bit RGB, upright.
         notes: What had to be changed to get there, in plain words.
+        extras: What else the file carries.
     """
 
     image: Image.Image
     notes: list[str]
+    extras: Extras
 
 
 class Loaded(NamedTuple):
@@ -58,32 +87,40 @@ def load_image(path: str | Path) -> Loaded:
     """
     path = Path(path)
     try:
-        image, notes = read_photo(path)
+        photo = read_photo(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    return Loaded(to_tensor(image), notes)
+    return Loaded(to_tensor(photo.image), photo.notes)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder in the order of their names.
+def list_images(folder: Path, deep: bool = False) -> list[Path]:
+    """The image files of a folder in the order of their names, with `deep` also of its folders.
 
     Raises:
         InputError: The folder does not exist or holds no image.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    found = folder.rglob("*") if deep else folder.iterdir()
+    paths = sorted(p for p in found if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
     return paths
 
 
-def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_photo(
+    path: Path,
+    max_pixels: int = MAX_PIXELS,
+    keep_alpha: bool = False,
+    advice: str = "shrink it first",
+) -> Photo:
     """Read a still image of any common kind as upright 8-bit RGB.
 
     Args:
         path: The file.
         max_pixels: Most pixels that it may have; it is refused before it is decoded.
+        keep_alpha: Keep an alpha channel apart, instead of putting the colours on white.
+        advice: What to do with an image that has more.
 
     Raises:
         InputError: Missing, empty, truncated, not an image, an animation, or too large.
@@ -95,26 +132,24 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     try:
         Image.init()
         with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as file:
-            _refuse_unusable(path, file, max_pixels)
+            _refuse_unusable(path, file, max_pixels, advice)
             file.load()
-            return _upright_rgb(file)
+            return _upright_rgb(file, keep_alpha)
     except UnidentifiedImageError:
         raise InputError(f"{path} is not an image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(
-            f"{path} is over {max_pixels // 1_000_000} megapixels: shrink it first"
-        ) from None
+        raise InputError(f"{path} is over {max_pixels // 1_000_000} megapixels: {advice}") from None
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
-def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int) -> None:
+def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str) -> None:
     if file.width * file.height > max_pixels:
         raise InputError(
             f"{path} has {file.width}×{file.height} pixels, over "
-            f"{max_pixels // 1_000_000} megapixels: shrink it first"
+            f"{max_pixels // 1_000_000} megapixels: {advice}"
         )
     frames = getattr(file, "n_frames", 1)
     if frames > 1 and file.format != "MPO":  # a phone's photo, with a preview behind it
@@ -123,29 +158,40 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int) -> None:
         )
 
 
-def _upright_rgb(file: Image.Image) -> Photo:
-    notes = []
+def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
+    notes, alpha = list[str](), None
+    profile = file.info.get("icc_profile")
+    if profile and profile[16:20] != b"RGB ":  # the field of an ICC header with its colour space
+        profile = None
     image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64)
-        if image.mode in ("I", "F") and not 255 < values.max() <= 65535:
-            raise InputError(
-                f"values of kind '{image.mode}' have no known range: save 8 or 16 bits"
-            )
-        if values.min() < 0:
-            raise InputError("values below 0 are no image's: save 8 or 16 bits")
-        image = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
+        image = _in_8_bits(image)
         notes.append("16-bit values were reduced to 8 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            notes.append("transparent pixels were put on white")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        opaque = image.getchannel("A").getextrema() == (255, 255)
+        if keep_alpha and not opaque:
+            alpha = image.getchannel("A")
+            notes.append("the alpha channel is enlarged by bicubic interpolation")
+        else:
+            if not opaque:
+                notes.append("transparent pixels were put on white")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode in ("L", "1"):
         notes.append("a greyscale image was taken as colour")
     elif image.mode not in ("RGB", "P"):
         notes.append(f"{image.mode} colours were converted to RGB")
-    return Photo(image.convert("RGB"), notes)
+    return Photo(image.convert("RGB"), notes, Extras(profile, alpha))
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """A greyscale image of 16 bits, or of more that hold no more."""
+    values = np.asarray(image).astype(np.float64)
+    if image.mode in ("I", "F") and not 255 < values.max() <= 65535:
+        raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
+    if values.min() < 0:
+        raise InputError("values below 0 are no image's: save 8 or 16 bits")
+    return Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -181,9 +227,10 @@ def png_in_base64(image: Image.Image) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def save_png(path: Path, image: Image.Image) -> None:
-    """Write a PNG whole or not at all."""
-    write_atomically(path, lambda p: image.save(p, "PNG"))
+def save_png(path: Path, image: Image.Image, extras: Extras = Extras()) -> None:
+    """Write a PNG whole or not at all, with what the file carried that it was made from."""
+    dressed, profile = extras.added_to(image), extras.icc_profile
+    write_atomically(path, lambda p: dressed.save(p, "PNG", icc_profile=profile))
 
 
 def save_tiles(path: Path, images: Tensor, columns: int, zoom: int = 2) -> None:

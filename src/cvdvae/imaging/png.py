@@ -13,42 +13,56 @@ from typing import BinaryIO, Self
 import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-RGB, UP = 2, 2
+COLOUR_TYPES = {3: 2, 4: 6}
+"""RGB, and RGB with alpha."""
+UP = 2
 LEVEL = 4
 """Of zlib: twice as fast as its default, for files that are a few percent larger."""
 
 
 class PNGWriter:
-    """An 8-bit RGB image, from the top downwards.
+    """An 8-bit RGB or RGBA image, from the top downwards.
 
     Args:
         path: The file; use it within `cvdvae.files.write_atomically` to have it whole or not.
         width: Columns of the image.
         height: Rows of the image.
+        channels: 3, or 4 with alpha.
+        icc_profile: What its colours mean; sRGB without.
 
     Raises:
         OSError: The file cannot be written.
     """
 
-    def __init__(self, path: Path, width: int, height: int) -> None:
-        self.width, self.missing = width, height
+    def __init__(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        channels: int = 3,
+        icc_profile: bytes | None = None,
+    ) -> None:
+        self.width, self.missing, self.channels = width, height, channels
         self.stream: BinaryIO = path.open("wb")
         self.packer = zlib.compressobj(LEVEL)
-        self.above = np.zeros((1, width, 3), np.uint8)
+        self.above = np.zeros((1, width, channels), np.uint8)
         self.stream.write(SIGNATURE)
-        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, RGB, 0, 0, 0))
+        kind = COLOUR_TYPES[channels]
+        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
+        if icc_profile is not None:
+            self._chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc_profile))
 
     def write(self, rows: np.ndarray) -> None:
-        """Add rows, uint8, ``(n, width, 3)``.
+        """Add rows, uint8, ``(n, width, channels)``.
 
         Raises:
             ValueError: Another width, or more rows than the image has.
             OSError: The disk is full.
         """
-        if rows.shape[1:] != (self.width, 3) or len(rows) > self.missing:
+        if rows.shape[1:] != (self.width, self.channels) or len(rows) > self.missing:
             raise ValueError(f"{rows.shape} does not fit {self.missing} rows of {self.width}")
         before = np.concatenate([self.above, rows[:-1]])
-        filtered = np.empty((len(rows), 1 + 3 * self.width), np.uint8)
+        filtered = np.empty((len(rows), 1 + self.channels * self.width), np.uint8)
         filtered[:, 0] = UP
         filtered[:, 1:] = (rows - before).reshape(len(rows), -1)  # modulo 256, as the format says
         self.above, self.missing = rows[-1:].copy(), self.missing - len(rows)
