@@ -161,21 +161,28 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     monkeypatch.setattr(tiling, "CORE", 48)
     monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
     y, sampling, counted = image(50, 30), Sampling(3, seed=2), []
-    result = draw_to_folder(
-        photos, y, sampling, tmp_path, lambda r: {"files": r.files}, counted.append
-    )
-    held = photos.run(y, sampling)
+    truth = (y + 0.01).repeat_interleave(3, 1).repeat_interleave(3, 2)
+    result = draw_to_folder(photos, y, sampling, tmp_path, truth, on_pixels=counted.append)
+    held = photos.run(y, sampling, truth)
     saved = [np.asarray(Image.open(tmp_path / f"sample_{i:02d}.png")) for i in range(3)]
-    for one, pixels, trip in zip(saved, held.pixels, result.round_trip, strict=True):
+    for one, pixels, trip in zip(saved, held.pixels, result.round_trips, strict=True):
         assert np.array_equal(one, pixels.permute(1, 2, 0).numpy())
         assert trip.exact
         assert trip.row == 50
-    assert [trip.lr_psnr for trip in result.round_trip] == pytest.approx(held.lr_psnr, abs=1e-4)
-    assert [t.largest for t in result.round_trip] == pytest.approx(held.largest_lr_error)
+    assert [trip.lr_psnr for trip in result.round_trips] == pytest.approx(held.lr_psnr, abs=1e-4)
+    assert [t.largest for t in result.round_trips] == pytest.approx(held.largest_lr_error)
     mean = np.asarray(Image.open(tmp_path / "mean.png")).astype(float)
     assert np.abs(mean - np.mean(saved, 0)).max() <= 0.5
     assert Image.open(tmp_path / "std.png").size == (90, 150)
     assert sum(counted) == 3 * 150 * 90
+    theirs, ours = held.against_truth(), result.against_truth()
+    assert ours is not None
+    assert theirs is not None
+    assert ours.bicubic_psnr == pytest.approx(theirs.bicubic_psnr, abs=1e-3)
+    assert ours.sample_psnr == pytest.approx(theirs.sample_psnr, abs=1e-3)
+    assert ours.mean_psnr == pytest.approx(theirs.mean_psnr, abs=0.05)  # of rounded samples
+    same = {"weights", "dtype", "scale", "input", "samples", "seed", "round_trip_exact"}
+    assert {k: result.report()[k] for k in same} == {k: held.report()[k] for k in same}
     assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
 
 
@@ -187,5 +194,5 @@ def test_a_full_disk_half_way_leaves_nothing(
 
     monkeypatch.setattr(PNGWriter, "write", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        draw_to_folder(photos, image(8, 8), Sampling(2), tmp_path, lambda r: {})
+        draw_to_folder(photos, image(8, 8), Sampling(2), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -445,7 +445,7 @@ def test_an_image_is_read_as_models_take_it(tmp_path: Path, resolver: HVAEResolv
     Image.new("L", (4, 4), 51).save(tmp_path / "small.png")
     y, notes = cvdvae.load_image(str(tmp_path / "small.png"))
     assert torch.equal(y, torch.full((3, 4, 4), 51 / 255))
-    assert notes == ["a greyscale image was taken as colour"]
+    assert notes == ["a greyscale image: so are its samples"]
     assert resolver.upscale(y, samples=1).round_trip_exact == [True]
     with pytest.raises(InputError, match="does not exist"):
         cvdvae.load_image(tmp_path / "none.png")

@@ -104,6 +104,14 @@ class Window(NamedTuple):
     height: int
     width: int
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return (
+            slice(self.top, self.top + self.height),
+            slice(self.left, self.left + self.width),
+        )
+
 
 CELL = 64
 """Side of the cells of a field, in positions of its group."""

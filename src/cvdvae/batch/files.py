@@ -1,39 +1,87 @@
 """Many files in, one folder of results for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from glob import glob, has_magic
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
 from torch import Tensor
 
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
-from ..imaging.io import read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, Extras, list_images, read_photo, to_tensor
 from ..input_check.examine import examine
 from ..restoration.hvae import HVAEResolver
-from ..restoration.result import SuperResolution
+from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
+from ..restoration.load import load_for
+from ..restoration.result import Animation, Doubt, SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 
+HIGHER = "shrink it first, or raise the limit with --max-megapixels"
 
-def plan(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Pair every input with its output folder, ``out/<stem>``; where the stem is nothing but dots,
-    which would be another folder, the whole name takes its place.
+
+class Job(NamedTuple):
+    """A file, and where its results go.
+
+    Attributes:
+        path: The file.
+        folder: The folder.
+    """
+
+    path: Path
+    folder: Path
+
+
+def files_of(inputs: Iterable[str]) -> list[tuple[Path, Path]]:
+    """Files, folders and globs to files, each with the place that it has in its folder.
 
     Raises:
-        InputError: Two inputs would share a folder.
+        InputError: A folder holds no image.
     """
-    owners: dict[str, Path] = {}
-    for path in paths:
-        stem = path.stem if path.stem.strip(".") else path.name
-        other = owners.setdefault(stem, path)
+    found: list[tuple[Path, Path]] = []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            found += [(one, one.relative_to(path).parent) for one in list_images(path, deep=True)]
+        elif not path.exists() and has_magic(text):
+            matches = sorted(Path(m) for m in glob(text, recursive=True)) or [path]
+            found += [(one, Path()) for one in matches]
+        else:
+            found.append((path, Path()))
+    return found
+
+
+def plan(inputs: Iterable[str], out: Path) -> list[Job]:
+    """What `files_of` finds, each with its output folder.
+
+    That is ``out/<place>/<stem>``; where the stem is nothing but dots, which would be another
+    folder, the whole name takes its place.
+
+    Raises:
+        InputError: A folder holds no image, or two inputs would share an output folder.
+    """
+    jobs: dict[Path, Path] = {}
+    for path, place in files_of(inputs):
+        folder = out / place / (path.stem if path.stem.strip(".") else path.name)
+        other = jobs.setdefault(folder, path)
         if other != path:
             raise InputError(
-                f"{other} and {path} would both be written to {out / stem}: "
+                f"{other} and {path} would both be written to {folder}: "
                 f"rename one, or run them with different --out"
             )
-    return [(path, out / stem) for stem, path in owners.items()]
+    return [Job(path, folder) for folder, path in jobs.items()]
+
+
+def pixels_of(path: Path) -> int:
+    """How many pixels an image file says that it has; 0 where it is none."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except Exception:  # it is read again, and refused with the reason
+        return 0
 
 
 class Input(NamedTuple):
@@ -43,57 +91,96 @@ class Input(NamedTuple):
         y: The low-resolution image, ``(3, h, w)`` in [0, 1].
         truth: The image that it was made from, ``(3, H, W)``, where it was.
         notes: What had to be changed to read the file.
+        extras: What else the file carries.
     """
 
     y: Tensor
     truth: Tensor | None
     notes: list[str]
+    extras: Extras
 
 
-def read_input(model: SuperResolver, path: Path, crop: Crop | None = None) -> Input:
-    """Read one file, as in `run_one`.
+def read_input(
+    model: SuperResolver, path: Path, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
+) -> Input:
+    """Read one file.
+
+    Args:
+        model: The model that it is for.
+        path: An image file: low-resolution, or a photo to shrink.
+        crop: How to cut the photo before it is shrunk; None if it is a low-resolution image.
+        max_pixels: Most pixels that it may have.
 
     Raises:
         InputError: The file cannot be used; the message names it.
     """
     try:
-        photo = read_photo(path)
+        photo = read_photo(path, max_pixels, keep_alpha=crop is None, advice=HIGHER)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     try:
         if crop is None:
-            return Input(model.check(to_tensor(photo.image))[0], None, photo.notes)
-        if model.any_size:
-            return Input(*simulate_at_scale(photo.image, model.scale, crop), photo.notes)
-        return Input(*simulate(photo.image, model.degradation, crop), photo.notes)
+            y, truth = model.check(to_tensor(photo.image))[0], None
+        elif model.any_size:
+            y, truth = simulate_at_scale(photo.image, model.scale, crop)
+        else:
+            y, truth = simulate(photo.image, model.degradation, crop)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    return Input(y, truth, photo.notes, photo.extras)
 
 
-def run_one(
+Outcome = SuperResolution | LargeResult
+"""What came of an input: both tell the same of themselves."""
+
+
+def draw_into(
     model: SuperResolver,
-    path: Path,
+    given: Input,
     sampling: Sampling,
-    crop: Crop | None = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> tuple[SuperResolution, list[str]]:
-    """Super-resolve one file, and examine it where the model knows what to expect.
+    folder: Path,
+    animation: Animation | None = None,
+    on_pixels: Callable[[int], None] = lambda pixels: None,
+) -> Outcome:
+    """Super-resolve one input into a folder, in memory or, where it is large, through files.
 
     Args:
         model: The model.
-        path: An image file: low-resolution, or a photo to shrink.
+        given: The input; it is examined where the model knows what to expect.
         sampling: How to draw.
-        crop: How to cut the photo before it is shrunk; None if it is a low-resolution image.
-        on_progress: As in `SuperResolver.run`.
-
-    Returns:
-        The result, and notes on what had to be changed to read the file.
+        folder: Where the results go.
+        animation: As in `SuperResolution.save`.
+        on_pixels: Called with the number of pixels that are done since the last call.
 
     Raises:
-        InputError: The file cannot be used; the message names it.
+        InputError: A large image is to be steered or to move.
+        OutputError: The folder cannot be written; nothing is left behind.
     """
-    y, truth, notes = read_input(model, path, crop)
-    result = model.run(y, sampling, truth, on_progress)
+    doubts = _doubts(model, given.y)
+    pixels = given.y[0].numel() * model.scale**2
+    if pixels * sampling.samples > IN_MEMORY and model.any_size:
+        if animation is not None:
+            raise InputError(
+                f"{sampling.samples} samples of {pixels / 1e6:.0f} megapixels are too large to "
+                f"move: take a part of the image, fewer samples, or no --animation"
+            )
+        return draw_to_folder(
+            model, given.y, sampling, folder, given.truth, given.extras, doubts, on_pixels
+        )
+    result = model.run(given.y, sampling, given.truth, lambda n: on_pixels(n * pixels))
+    result = replace(result, doubts=doubts, extras=given.extras)
+    result.save(folder, animation)
+    return result
+
+
+def replay_into(recipe: Path, folder: Path, device: str = "cpu", trust: bool = False) -> Outcome:
+    """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`."""
+    model, found = load_for(recipe, device, trust)
+    return draw_into(model, Input(found.y, None, [], Extras()), found.sampling, folder)
+
+
+def _doubts(model: SuperResolver, y: Tensor) -> list[Doubt] | None:
+    """Why y may be no image that the model knows; None where it does not know what to expect."""
     if isinstance(model, HVAEResolver) and model.expected is not None:
-        result = replace(result, doubts=examine(model, y).doubts)
-    return result, notes
+        return examine(model, y).doubts
+    return None

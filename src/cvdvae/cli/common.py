@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,22 +71,6 @@ def in_doubt(doubt: "Doubt") -> str:
     return f"in doubt: {doubt.explanation} {advice}"
 
 
-def expand(inputs: list[str]) -> list[Path]:
-    """Files, folders and globs to files."""
-    from ..imaging.io import list_images
-
-    paths: list[Path] = []
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            paths += list_images(path)
-        elif not path.exists() and has_magic(text):
-            paths += sorted(Path(m) for m in glob(text, recursive=True)) or [path]
-        else:
-            paths.append(path)
-    return paths
-
-
 def need(module: str, purpose: str, extra: str) -> None:
     """Refuse to go on without a module of an extra.
 
@@ -120,12 +103,13 @@ def end(failures: dict[str, str]) -> None:
         raise typer.Exit(1)
 
 
-def progress_bar(quiet: bool = False) -> Progress:
-    """A bar with a count and the time to go, which vanishes when done."""
+def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
+    """A bar with a count or per cent, and the time to go; it vanishes when done."""
+    done = "{task.percentage:.0f} %" if percent else "{task.completed}"
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}"),
+        TextColumn(done),
         TimeRemainingColumn(),
         console=err,
         transient=True,

@@ -1,6 +1,7 @@
 """Commands that draw samples: upscale, replay."""
 
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,7 +19,6 @@ from .common import (
     Seed,
     Temperature,
     complain,
-    expand,
     in_doubt,
     out,
     print_json,
@@ -26,7 +26,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..restoration.result import SuperResolution
+    from ..batch.files import Job, Outcome
 
 app = typer.Typer()
 
@@ -53,6 +53,13 @@ def upscale(
         Literal["face", "centre", "none"] | None,
         typer.Option(help="With --simulate: what to cut out; with a face model the face."),
     ] = None,
+    animation: Annotated[
+        Literal["webp", "apng"] | None,
+        typer.Option(help="Also write the samples one after the other: what moves is invented."),
+    ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0, help="Larger inputs are refused before they are decoded.")
+    ] = 100,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     compile_: Compile = False,
@@ -60,7 +67,7 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
-    from ..batch.files import plan, run_one
+    from ..batch.files import draw_into, pixels_of, plan, read_input
     from ..domains import domain_of
     from ..files import check_writable
     from ..locks import sole_writer
@@ -70,34 +77,49 @@ def upscale(
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
     Sampling(samples, temperature or 0.0, seed)  # refused before anything is read
-    jobs = plan(expand(inputs), out_folder)
+    jobs = plan(inputs, out_folder)
     check_writable(out_folder)
     failures = []
-    with sole_writer(out_folder), progress_bar(quiet) as progress:
+    with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
         resolver = load(name, device, dtype, compile_, scale)
         sampling = resolver.sampling(samples, temperature, seed)
-        task = progress.add_task("", total=samples * len(jobs))
-        for index, (path, folder) in enumerate(jobs):
-            progress.update(task, description=path.name, completed=samples * index)
+        cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
+        steps = _Steps(progress, [pixels_of(job.path) for job in jobs])
+        for index, job in enumerate(jobs):
             try:
-                cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
-                advance = partial(progress.advance, task)
-                result, notes = run_one(resolver, path, sampling, cut, advance)
-                result.save(folder)
+                given = read_input(resolver, job.path, cut, int(max_megapixels * 1e6))
+                pixels = samples * given.y[0].numel() * resolver.scale**2
+                with steps.of(index, job.path.name, pixels) as advance:
+                    result = draw_into(resolver, given, sampling, job.folder, animation, advance)
             except CVDVAEError as error:
                 failures.append(str(error))
                 if json_:
-                    print_json({"input": str(path), "error": str(error)})
+                    print_json({"input": str(job.path), "error": str(error)})
                 continue
-            _tell(path, folder, result, notes, json_, None if quiet else progress)
+            _tell(job, result, given.notes, json_, None if quiet else progress)
     _end(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
+class _Steps:
+    """Progress over inputs of different sizes, each with a share of the bar by its pixels."""
+
+    def __init__(self, progress: Progress, sizes: list[int]) -> None:
+        self.progress, self.sizes = progress, sizes
+        self.task = progress.add_task("", total=max(1, sum(sizes)))
+
+    @contextmanager
+    def of(self, index: int, name: str, pixels: int) -> Iterator[Callable[[int], None]]:
+        """Give what is to be called with the pixels done, of all that one input comes to."""
+        before, size = sum(self.sizes[:index]), self.sizes[index]
+        self.progress.update(self.task, description=name, completed=before)
+        yield lambda done: self.progress.advance(self.task, done / pixels * size)
+        self.progress.update(self.task, completed=before + size)
+
+
 def _tell(
-    path: Path,
-    folder: Path,
-    result: "SuperResolution",
+    job: "Job",
+    result: "Outcome",
     notes: list[str],
     as_json: bool,
     progress: Progress | None,
@@ -108,11 +130,12 @@ def _tell(
         notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
     if as_json:
         kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
-        print_json(kept | {"input": str(path), "folder": str(folder), "notes": notes})
+        print_json(kept | {"input": str(job.path), "folder": str(job.folder), "notes": notes})
     elif progress is not None:
         for note in notes + [in_doubt(doubt) for doubt in result.doubts or []]:
-            progress.console.print(f"{path}: {note}", style="yellow", markup=False)
-        progress.console.print(_one_line(path, folder, result), markup=False, highlight=False)
+            progress.console.print(f"{job.path}: {note}", style="yellow", markup=False)
+        line = _one_line(job.path, job.folder, result)
+        progress.console.print(line, markup=False, highlight=False)
 
 
 def _end(failures: list[str], jobs: int, out_folder: Path | None) -> None:
@@ -120,7 +143,7 @@ def _end(failures: list[str], jobs: int, out_folder: Path | None) -> None:
     done = jobs - len(failures)
     if done and out_folder is not None:
         out.print(
-            f"Details are invented and identify nobody. Look at {out_folder}/*/grid.png",
+            f"Details are invented and identify nobody. Look at every grid.png in {out_folder}",
             markup=False,
             highlight=False,
         )
@@ -143,18 +166,17 @@ def replay(
     ] = False,
 ) -> None:
     """Draw a result again, with all its steps of steering."""
+    from ..batch.files import replay_into
     from ..files import check_writable
     from ..locks import sole_writer
-    from ..restoration.load import replay as run
 
     check_writable(out_folder)
     with sole_writer(out_folder):
-        result = run(recipe, device, trust_model)
-        result.save(out_folder)
+        result = replay_into(recipe, out_folder, device, trust_model)
     out.print(_one_line(recipe, out_folder, result), markup=False, highlight=False)
 
 
-def _one_line(path: Path, folder: Path, result: "SuperResolution") -> str:
+def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
     exact, worst = result.round_trip_exact, max(result.largest_lr_error)
     agrees = (
         "every sample gives the input back exactly"

@@ -15,7 +15,6 @@ from .common import (
     Save,
     Start,
     end,
-    expand,
     in_doubt,
     out,
     progress_bar,
@@ -34,7 +33,7 @@ def examine(
     device: Device = "cpu",
 ) -> None:
     """Say whether low-resolution images are such as the model knows, why not, and what to do."""
-    from ..batch.files import read_input
+    from ..batch.files import files_of, read_input
     from ..input_check.examine import examine as run
 
     resolver = _load(model, device)
@@ -43,9 +42,9 @@ def examine(
             f"{model} does not know what to expect: let cvdvae calibrate-doubt --save find it"
         )
     failures: dict[str, str] = {}
-    for path in expand(inputs):
+    for path, _ in files_of(inputs):
         try:
-            y, _, notes = read_input(resolver, path)
+            y, _, notes, _ = read_input(resolver, path)
         except InputError as error:
             failures[str(path)] = str(error)
             continue

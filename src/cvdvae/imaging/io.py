@@ -178,7 +178,7 @@ def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
                 notes.append("transparent pixels were put on white")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode in ("L", "1"):
-        notes.append("a greyscale image was taken as colour")
+        notes.append("a greyscale image: so are its samples")
     elif image.mode not in ("RGB", "P"):
         notes.append(f"{image.mode} colours were converted to RGB")
     return Photo(image.convert("RGB"), notes, Extras(profile, alpha))

@@ -51,6 +51,7 @@ class Drawing:
         degradation: H.
         tiles: What is drawn at once of the high-resolution images.
         batch: How many samples are drawn together.
+        grey: Whether y is: then the samples are.
 
     Raises:
         InputError: An image or steps of steering that the model does not take.
@@ -63,6 +64,7 @@ class Drawing:
         self.tiles = list(tiles(self.degradation.hr_size, model.tile_step))
         self.batch = model.batch(max(t.window.height * t.window.width for t in self.tiles))
         self.workers = usable_processors() if model.device.type == "cpu" else 1
+        self.grey = bool((self.y == self.y[:, :1]).all())
         self.whole = None
         if len(self.tiles) == 1:
             with torch.no_grad(), one_thread_each():
@@ -77,11 +79,17 @@ class Drawing:
         """
         frame = self._frame(parent)
         work = partial(self._finished, frame=frame)
-        return in_order(work, self._batches(), self.workers)
+        left = self.sampling.samples
+        for batch in in_order(work, self._batches(), self.workers):
+            yield Finished(*(part[:left] for part in batch))
+            left -= self.batch
 
     def before_finish(self) -> Iterator[Tensor]:
         """The batches as the network gives them, ``(n, 3, H, W)`` float32 on the CPU."""
-        return in_order(self._network, self._batches(), self.workers)
+        left = self.sampling.samples
+        for batch in in_order(self._network, self._batches(), self.workers):
+            yield batch[:left]
+            left -= self.batch
 
     def tile(self, indices: range, tile: Tile) -> Tensor:
         """What the network gives in the core of a tile, ``(n, 3, height, width)``."""
@@ -90,18 +98,23 @@ class Drawing:
             y = tile.of(self.y, self.model.scale).to(self.model.device)
             draw = self.model.drawer(y, self.sampling)
         noise = self.model.noise(self.sampling, indices, tile.window)
-        return draw(noise, len(indices))[:, :, *tile.inside]
+        x = draw(noise, len(indices))[:, :, *tile.inside]
+        return x.mean(1, keepdim=True).expand_as(x) if self.grey else x
+
+    def batch_of(self, index: int) -> range:
+        """The batch that a sample is drawn in."""
+        first = index - index % self.batch
+        return range(first, first + self.batch)
 
     def _batches(self) -> list[range]:
         return [range(i, i + self.batch) for i in range(0, self.sampling.samples, self.batch)]
 
     def _network(self, indices: range) -> Tensor:
-        """What the network gives of those samples that were asked for."""
-        asked = min(len(indices), self.sampling.samples - indices.start)
-        x = torch.empty(asked, 3, *self.degradation.hr_size)
+        """What the network gives of a batch."""
+        x = torch.empty(len(indices), 3, *self.degradation.hr_size)
         for tile in self.tiles:
             top, left, height, width = tile.core
-            x[:, :, top : top + height, left : left + width] = self.tile(indices, tile)[:asked]
+            x[:, :, top : top + height, left : left + width] = self.tile(indices, tile)
         return x
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
@@ -115,8 +128,8 @@ class Drawing:
         if parent is None:
             before = Drawing(self.model, self.y, self.sampling.before())
             (sample,) = self.sampling.steps[-1].samples
-            first = sample - sample % before.batch
+            batch = before.batch_of(sample)
             work = partial(before._finished, frame=before._frame())
-            (done,) = in_order(work, [range(first, first + before.batch)], 1)
-            parent = done.pixels[sample - first]
+            (done,) = in_order(work, [batch], 1)
+            parent = done.pixels[sample - batch.start]
         return Frame(mask[None, None], parent[None].float() / 255)

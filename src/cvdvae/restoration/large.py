@@ -4,90 +4,127 @@ One sample after the other. A band is a row of tiles; its rows are finished stri
 into the sample's PNG. For the mean and the standard deviation, sums over samples lie on the disk.
 """
 
-import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
 from ..files import write_atomically
-from ..imaging.png import PNGWriter
-from ..imaging.sheets import heat_map
+from ..gaussian import Window
+from ..imaging.io import Extras, save_png, to_pil, to_tensor
+from ..imaging.sheets import TILE, labelled_sheet
 from .drawing import Drawing
 from .finish import Finished, finish_in_strips
+from .recipe import BESIDE, MAX_SIDE, Recipe
+from .regions import Region, most_uncertain
+from .result import DISCLAIMER, Doubt, Truth
 from .round_trip import RoundTrip
 from .sampler import SuperResolver
 from .saving import saved_files
 from .settings import Sampling
+from .sheet import REGIONS, SHOWN, Part, lr_part, region_row
+from .sums import Dressed, Sums
 from .workers import in_order
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
-FULL_HEAT = 64
-"""Standard deviation, in levels, that the map of a large image shows as its brightest."""
+BLOCK = 8
+"""Side of the squares over which the standard deviation is averaged to find regions."""
 
 
 @dataclass
 class LargeResult:
-    """What is known of a result whose pixels lie in files.
+    """What is known of a result whose pixels lie in files; it tells what `SuperResolution` does.
 
     Attributes:
         folder: Where they lie.
-        files: Their names.
-        round_trip: Of every sample.
+        recipe: What brings it back.
+        truth: The true image where it is known, float in [0, 1], ``(3, H, W)``.
+        extras: What the input's file carried beside its colours.
+        round_trips: Of every sample.
         exploded: Which samples exploded somewhere.
+        errors: Sums of squared errors against the truth: of bicubic, the samples, and their mean.
+        doubts: Why the input may be none that the model knows; None where that was not examined.
+        seconds: Time it took.
     """
 
     folder: Path
-    files: list[str]
-    round_trip: list[RoundTrip]
-    exploded: list[bool]
+    recipe: Recipe
+    truth: Tensor | None = None
+    extras: Extras = field(default_factory=Extras)
+    round_trips: list[RoundTrip] = field(default_factory=list)
+    exploded: list[bool] = field(default_factory=list)
+    errors: dict[str, float] = field(default_factory=dict)
+    doubts: list[Doubt] | None = None
+    seconds: float = 0.0
 
+    @property
+    def samples(self) -> list[str]:
+        """Names of the samples."""
+        return [f"sample_{i:02d}.png" for i in range(self.recipe.sampling.samples)]
 
-class Sums:
-    """Sums over samples at every pixel, on the disk, row by row.
+    @property
+    def files(self) -> list[str]:
+        """Names of all pictures; `input.png` where `result.json` is not to hold it."""
+        inputs = [BESIDE] if max(self.recipe.y.shape) > MAX_SIDE else []
+        return [*self.samples, "mean.png", "std.png", "grid.png", *inputs]
 
-    Args:
-        folder: Where there is room.
-        height: Rows of the image.
-        width: Its columns.
-    """
+    @property
+    def lr_psnr(self) -> list[float]:
+        """LR-PSNR of every sample, in dB."""
+        return [trip.lr_psnr for trip in self.round_trips]
 
-    def __init__(self, folder: Path, height: int, width: int) -> None:
-        self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
-        self.height, self.width, self.count = height, width, 0
+    @property
+    def largest_lr_error(self) -> list[float]:
+        """Largest ``|Hx − y|`` of every sample, in 8-bit levels."""
+        return [trip.largest for trip in self.round_trips]
 
-    def add(self, top: int, pixels: np.ndarray, fresh: bool) -> None:
-        """Add rows of a sample, uint8, ``(rows, width, 3)``; `fresh` begins the sums."""
-        values = pixels.astype(np.float32)
-        sums = np.stack([values, values**2])
-        if not fresh:
-            sums += self.read(top, len(pixels))
-        for i, part in enumerate(sums):
-            self.stream.seek(self._at(i, top))
-            self.stream.write(part.tobytes())
+    @property
+    def round_trip_exact(self) -> list[bool]:
+        """Whether shrinking a sample to 8 bits gives y's values back, every pixel."""
+        return [trip.exact for trip in self.round_trips]
 
-    def read(self, top: int, rows: int) -> np.ndarray:
-        """Sums of values and of squares, ``(2, rows, width, 3)``."""
-        parts = []
-        for i in range(2):
-            self.stream.seek(self._at(i, top))
-            data = self.stream.read(rows * self.width * 12)
-            parts.append(np.frombuffer(data, np.float32).reshape(rows, self.width, 3))
-        return np.stack(parts)
+    def against_truth(self) -> Truth | None:
+        """PSNR of bicubic, of the samples and of their mean, where the truth is known."""
+        if self.truth is None:
+            return None
+        psnr = {
+            what: float(10 * np.log10(self.truth.numel() / squares)) if squares else float("inf")
+            for what, squares in self.errors.items()
+        }
+        return Truth(psnr["bicubic"], [psnr[name] for name in self.samples], psnr["mean.png"])
 
-    def _at(self, which: int, top: int) -> int:
-        return (which * self.height + top) * self.width * 12
+    def report(self) -> dict[str, Any]:
+        """What `result.json` holds; an infinite LR-PSNR is written as null."""
+        truth = self.against_truth()
+        return {
+            **self.recipe.to_dict(beside=BESIDE if BESIDE in self.files else None),
+            "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
+            "round_trip_exact": self.round_trip_exact,
+            "largest_lr_error": self.largest_lr_error,
+            "exploded": self.exploded,
+            "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
+            "seconds": round(self.seconds, 3),
+            "truth": None if truth is None else asdict(truth),
+            "files": self.files,
+            "note": DISCLAIMER,
+        }
 
-    def close(self) -> None:
-        """Give the room back."""
-        self.stream.close()
+    def compare(self, what: str, top: int, pixels: np.ndarray) -> None:
+        """Add up the error of some rows, ``(rows, width, 3)`` in levels, where there is a truth."""
+        if self.truth is not None:
+            true = self.truth[:, top : top + len(pixels)].permute(1, 2, 0).double().numpy()
+            squares = float(((pixels / 255.0 - true) ** 2).sum())
+            self.errors[what] = self.errors.get(what, 0.0) + squares
 
 
 def draw_to_folder(
@@ -95,7 +132,9 @@ def draw_to_folder(
     y: Tensor,
     sampling: Sampling,
     folder: Path,
-    report: Callable[[LargeResult], dict[str, Any]],
+    truth: Tensor | None = None,
+    extras: Extras = Extras(),
+    doubts: list[Doubt] | None = None,
     on_pixels: Callable[[int], None] = lambda pixels: None,
 ) -> LargeResult:
     """Draw an image of any size into a folder, as `SuperResolution.save` would lay it out.
@@ -104,27 +143,47 @@ def draw_to_folder(
         model: The model.
         y: The low-resolution image, ``(3, h, w)`` in [0, 1].
         sampling: How to draw, without steps of steering.
-        folder: Where the samples, `mean.png`, `std.png` and `result.json` go.
-        report: Gives what `result.json` holds.
+        folder: Where the pictures and `result.json` go.
+        truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
+        extras: What the input's file carried beside its colours.
+        doubts: For the report.
         on_pixels: Called with the number of pixels after every strip.
 
     Raises:
         InputError: Steps that a large image cannot take, or an image that the model cannot.
         OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
+    started = time.perf_counter()
     y = model.check(y)
-    names = [f"sample_{i:02d}.png" for i in range(sampling.samples)]
-    result = LargeResult(folder, [*names, "mean.png", "std.png"], [], [])
-    with saved_files(folder, result.files, lambda: report(result)), ExitStack() as stack:
-        height, width = model.degradation_of((y.shape[2], y.shape[3])).hr_size
+    recipe = Recipe(model.name, y[0], sampling, model.scale, model.weights, model.dtype_name)
+    result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
+    with saved_files(folder, result.files, result.report), ExitStack() as stack:
+        height, width = (model.scale * side for side in y.shape[2:])
         sums = Sums(folder, height, width)
         stack.callback(sums.close)
-        for i, name in enumerate(names):
-            draw = partial(_draw_sample, model, y, sampling, i, sums, result, on_pixels)
+        for i, name in enumerate(result.samples):
+            draw = partial(_draw_sample, model, i, sums, result, on_pixels)
             write_atomically(folder / name, draw)
-        write_atomically(folder / "mean.png", partial(_write, sums, sampling.samples, _mean))
-        write_atomically(folder / "std.png", partial(_write, sums, sampling.samples, _heat))
+        if BESIDE in result.files:
+            save_png(folder / BESIDE, to_pil(y[0]), extras)
+        write_atomically(folder / "mean.png", lambda path: sums.write_mean(path, extras))
+        write_atomically(folder / "std.png", sums.write_std)
+        save_png(folder / "grid.png", _contact_sheet(result, sums))
+        _compare_rest(result, sums)
+        result.seconds = time.perf_counter() - started
     return result
+
+
+def _compare_rest(result: LargeResult, sums: Sums) -> None:
+    """The errors of the mean, and of bicubic interpolation."""
+    if result.truth is None:
+        return
+    rows = max(1, 2**20 // sums.width)
+    for top in range(0, sums.height, rows):
+        part = Window(top, 0, min(rows, sums.height - top), sums.width)
+        result.compare("mean.png", top, sums.mean(top, part.height))
+        _, bicubic = lr_part(result.recipe.y, result.recipe.scale or 1, part)
+        result.compare("bicubic", top, 255 * bicubic.permute(1, 2, 0).numpy())
 
 
 def strips_of(
@@ -148,8 +207,9 @@ class Bands:
 
     def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, index: int) -> None:
         drawing = Drawing(model, y, sampling)
-        (_, self.width), indices = drawing.degradation.hr_size, range(index, index + 1)
-        work = partial(drawing.tile, indices)
+        _, self.width = drawing.degradation.hr_size
+        batch = drawing.batch_of(index)
+        self.within, work = index - batch.start, partial(drawing.tile, batch)
         self.drawn = zip(drawing.tiles, in_order(work, drawing.tiles, drawing.workers), strict=True)
         self.top, self.held = 0, torch.empty(1, 3, 0, self.width)
 
@@ -166,15 +226,13 @@ class Bands:
         parts, width = list[Tensor](), 0
         while width < self.width:
             tile, drawn = next(self.drawn)
-            parts.append(drawn.float().cpu())
+            parts.append(drawn[self.within, None].float().cpu())
             width += tile.core.width
         return torch.cat(parts, 3)
 
 
 def _draw_sample(
     model: SuperResolver,
-    y: Tensor,
-    sampling: Sampling,
     index: int,
     sums: Sums,
     result: LargeResult,
@@ -182,36 +240,47 @@ def _draw_sample(
     path: Path,
 ) -> None:
     """Write one sample, check it, and add it to the sums."""
+    y, sampling = result.recipe.y[None], result.recipe.sampling
     degradation = model.degradation_of((y.shape[2], y.shape[3]))
     trip, top, exploded = RoundTrip(y, degradation), 0, False
-    with PNGWriter(path, sums.width, sums.height) as writer:
+    with Dressed(path, (sums.width, sums.height), result.extras) as writer:
         for strip in strips_of(model, y, sampling, index):
             pixels = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
             writer.write(pixels)
-            sums.add(top, pixels, fresh=index == 0)
+            sums.add(top, pixels)
             trip.add(strip.pixels)
+            result.compare(result.samples[index], top, pixels)
             top, exploded = top + len(pixels), exploded or bool(strip.exploded.any())
             on_pixels(pixels.shape[0] * pixels.shape[1])
-    result.round_trip.append(trip)
+    sums.next_sample()
+    result.round_trips.append(trip)
     result.exploded.append(exploded)
 
 
-def _write(
-    sums: Sums, samples: int, show: Callable[[np.ndarray, int], np.ndarray], path: Path
-) -> None:
-    """Write a picture of the sums, strip by strip."""
-    rows = max(1, 2**20 // sums.width)
-    with PNGWriter(path, sums.width, sums.height) as writer:
-        for top in range(0, sums.height, rows):
-            writer.write(show(sums.read(top, min(rows, sums.height - top)), samples))
+def _contact_sheet(result: LargeResult, sums: Sums) -> Image.Image:
+    """The regions where the samples differ most, cut out of the files."""
+    coarse = sums.coarse_std(BLOCK) / 255
+    regions = [
+        Region(Window(*(BLOCK * length for length in found.window)), found.std)
+        for found in most_uncertain(coarse, TILE // BLOCK, REGIONS)
+    ]
+    windows = [region.window for region in regions]
+    shown = [_cut(result.folder / name, windows) for name in result.samples[:SHOWN]]
+    y, scale = result.recipe.y, result.recipe.scale or 1
+    rows = []
+    for i, region in enumerate(regions):
+        inside = region.window.slices
+        std = torch.from_numpy(sums.std(region.window.top, region.window.height))[:, inside[1]]
+        truth = None if result.truth is None else result.truth[:, *inside]
+        pixels = torch.stack([parts[i] for parts in shown])
+        part = Part(*lr_part(y, scale, region.window), pixels, std / 255, truth)
+        rows.append(region_row(part, region, float(coarse.max())))
+    return labelled_sheet(rows, DISCLAIMER)
 
 
-def _mean(sums: np.ndarray, samples: int) -> np.ndarray:
-    mean: np.ndarray = np.round(sums[0] / samples).astype(np.uint8)
-    return mean
-
-
-def _heat(sums: np.ndarray, samples: int) -> np.ndarray:
-    variance = np.maximum(sums[1] - sums[0] ** 2 / samples, 0) / max(1, samples - 1)
-    std = torch.from_numpy(np.sqrt(variance.mean(2)) / FULL_HEAT)
-    return np.asarray(heat_map(std))
+def _cut(path: Path, windows: list[Window]) -> list[Tensor]:
+    """Windows of a picture, float in [0, 1]."""
+    # Not by Image.open, which refuses large pictures: this one is our own.
+    with PngImageFile(path) as image:
+        boxes = [(w.left, w.top, w.left + w.width, w.top + w.height) for w in windows]
+        return [to_tensor(image.crop(box).convert("RGB")) for box in boxes]

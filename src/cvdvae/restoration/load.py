@@ -121,6 +121,14 @@ def replay(
     Example:
         >>> cvdvae.replay("out/result.json").save("again/")  # doctest: +SKIP
     """
+    model, recipe = load_for(recipe, device, trust)
+    return model.run(recipe.y, recipe.sampling)
+
+
+def load_for(
+    recipe: str | Path | Recipe, device: str | torch.device = "cpu", trust: bool = False
+) -> tuple[SuperResolver, Recipe]:
+    """The model of a recipe, and the recipe; as `replay`."""
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe)
     name = recipe.model
@@ -134,8 +142,7 @@ def replay(
             f"the model '{name}' has other weights than when this result was drawn, so it cannot "
             f"be drawn again"
         )
-    model = load(name, device, recipe.dtype, scale=recipe.scale)
-    return model.run(recipe.y, recipe.sampling)
+    return load(name, device, recipe.dtype, scale=recipe.scale), recipe
 
 
 def _known(device: str | torch.device) -> torch.device:

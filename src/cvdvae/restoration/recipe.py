@@ -26,7 +26,10 @@ from .edits import MAX_STEPS, edit_from_dict
 from .settings import Sampling
 
 MAX_SIDE = 1024
+"""Side of an input, in pixels, up to which a recipe holds it; a larger one lies beside it."""
 MAX_BYTES = 4 * 2**20
+BESIDE, MAX_BESIDE = "input.png", 2**30
+"""Name of the file with a large input, and how many bytes it may have."""
 
 Dtype = Literal["fp32", "bf16"]
 """What networks compute in."""
@@ -52,14 +55,18 @@ class Recipe:
     weights: str = ""
     dtype: Dtype = "fp32"
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data; the input as a PNG in base64, or None where it has no 8-bit values."""
+    def to_dict(self, beside: str | None = None) -> dict[str, Any]:
+        """As plain data; the input as a PNG in base64, or None where it has no 8-bit values.
+
+        Args:
+            beside: Name of the file beside it that holds the input instead.
+        """
         return {
             "model": self.model,
             "weights": self.weights,
             "dtype": self.dtype,
             "scale": self.scale,
-            "input": _png_of(self.y),
+            "input": beside or _png_of(self.y),
             **asdict(self.sampling),
         }
 
@@ -69,8 +76,13 @@ class Recipe:
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def recipe_from_dict(data: Any, where: str) -> Recipe:
+def recipe_from_dict(data: Any, where: str, folder: Path | None = None) -> Recipe:
     """Read a recipe from plain data; what `result.json` says beside it is passed over.
+
+    Args:
+        data: The data.
+        where: Their origin, for messages.
+        folder: Where a large input may lie.
 
     Raises:
         InputError: It is none; the message names `where` it was read.
@@ -90,7 +102,11 @@ def recipe_from_dict(data: Any, where: str) -> Recipe:
     if scale is not None and (not isinstance(scale, int) or not 1 <= scale <= MAX_SIDE):
         raise InputError(f"{where}: scale must be a whole number from 1 to {MAX_SIDE}")
     sampling = sampling_from_dict(settings, where)
-    return Recipe(data["model"], _y_of(data["input"], where), sampling, scale, weights, dtype)
+    if folder is not None and data["input"] == BESIDE:
+        y = _y_beside(folder / BESIDE, where)
+    else:
+        y = _y_of(data["input"], where)
+    return Recipe(data["model"], y, sampling, scale, weights, dtype)
 
 
 def sampling_from_dict(settings: dict[str, Any], where: str) -> Sampling:
@@ -138,7 +154,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program") from None
-    return recipe_from_dict(data, str(path))
+    return recipe_from_dict(data, str(path), path.parent)
 
 
 def _png_of(y: Tensor) -> str | None:
@@ -156,3 +172,12 @@ def _y_of(png: str, where: str) -> Tensor:
             return to_tensor(image.convert("RGB"))
     except Exception:  # Pillow raises errors of many kinds on damaged files
         raise InputError(f"{where} holds a damaged input") from None
+
+
+def _y_beside(path: Path, where: str) -> Tensor:
+    try:
+        content = io.BytesIO(read_bounded(path, MAX_BESIDE))
+        with Image.open(content, formats=["PNG"]) as image:
+            return to_tensor(image.convert("RGB"))
+    except Exception:  # Pillow raises errors of many kinds on damaged files
+        raise InputError(f"{where} says that {path} holds its input, but it does not") from None

@@ -11,17 +11,20 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
-from ..imaging.io import eight_bit_values, save_png, to_bytes, to_pil
+from ..imaging.io import Extras, eight_bit_values, save_png, to_bytes, to_pil
 from ..imaging.sheets import heat_map, with_scale_bar
 from .recipe import Dtype, Recipe
 from .saving import saved_files
 from .settings import Sampling
-from .sheet import sheet, summary_row
+from .sheet import save_animation, sheet, summary_row
 
 DISCLAIMER = (
     "The samples are plausible, not true: details are invented by a model and identify nobody."
 )
 
+
+Animation = Literal["webp", "apng"]
+"""Formats in which the samples follow each other."""
 
 Reason = Literal[
     "not a face", "turned", "shifted", "zoomed", "noisy", "jpeg", "too sharp", "too soft"
@@ -76,6 +79,7 @@ class SuperResolution:
         doubts: Why the input may be none that the model knows; None where that was not examined.
         weights: Fingerprint of the model's weights; empty for a model that came from no folder.
         dtype: What the networks computed in.
+        extras: What the input's file carried beside its colours; the saved pictures carry it, too.
     """
 
     y: Tensor
@@ -90,6 +94,7 @@ class SuperResolution:
     doubts: list[Doubt] | None = None
     weights: str = ""
     dtype: Dtype = "fp32"
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def scale(self) -> int:
@@ -193,20 +198,25 @@ class SuperResolution:
         self.grid().save(stream, "PNG")
         return stream.getvalue()
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, animation: Animation | None = None) -> None:
         """Write ``sample_00.png …``, ``mean.png``, ``std.png``, ``grid.png`` and ``result.json``.
 
-        Every file is written whole or not at all. Those of an earlier result are removed first, and
-        no others; `result.json` comes last: where it stands, the result is complete.
+        With `animation`, ``samples.webp`` or ``samples.apng``, too. Every file is written whole or
+        not at all. Those of an earlier result are removed first, and no others; `result.json` comes
+        last: where it stands, the result is complete.
 
         Raises:
             OutputError: The folder cannot be written, or another process writes to it.
         """
         folder = Path(folder)
-        with saved_files(folder, self.files, self.report):
+        moving = [] if animation is None else [f"samples.{animation}"]
+        names = [*self.files, *moving]
+        with saved_files(folder, names, lambda: self.report() | {"files": names}):
             for i, one in enumerate(self.pixels):
-                save_png(folder / f"sample_{i:02d}.png", to_pil(one))
-            save_png(folder / "mean.png", to_pil(self.mean))
+                save_png(folder / f"sample_{i:02d}.png", to_pil(one), self.extras)
+            save_png(folder / "mean.png", to_pil(self.mean), self.extras)
+            for name in moving:
+                save_animation(self, folder / name)
             save_png(folder / "std.png", with_scale_bar(self._heat(), float(self.std.max()) * 255))
             save_png(folder / "grid.png", self.grid())
 

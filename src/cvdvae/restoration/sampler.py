@@ -94,6 +94,11 @@ class SuperResolver(ABC):
         """What the networks compute in."""
         return next(self.networks[0].parameters()).dtype
 
+    @property
+    def dtype_name(self) -> Dtype:
+        """Its name in recipes."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "SuperResolver":
         """Move the weights, and convert them.
 
@@ -228,7 +233,6 @@ class SuperResolver(ABC):
                 where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
-        dtype = next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
         drawing = Drawing(self, y, sampling)
         batches = list[Finished]()
         for batch in drawing.finished(parent):
@@ -244,7 +248,7 @@ class SuperResolver(ABC):
                 truth=truth,
                 exploded=torch.cat([batch.exploded for batch in batches]).tolist(),
                 weights=self.weights,
-                dtype=dtype,
+                dtype=self.dtype_name,
             )
 
     def draw(self, y: Tensor, sampling: Sampling) -> Tensor:

@@ -12,7 +12,7 @@ from ..locks import sole_writer
 
 RESULT, UNFINISHED = "result.json", ".unfinished.json"
 MAX_BYTES = 4 * 2**20
-OURS = re.compile(r"(?:sample_\d{2,}|mean|std|grid)\.png")
+OURS = re.compile(r"(?:sample_\d{2,}|mean|std|grid|input)\.png|samples\.(?:webp|apng)")
 
 
 @contextmanager

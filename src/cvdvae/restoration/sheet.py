@@ -1,5 +1,6 @@
 """Pictures that show a result: a grid of small images, a contact sheet of a large one, motion."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -7,10 +8,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..degradations.bicubic import upscale_bicubic
 from ..files import write_atomically
+from ..gaussian import Window
 from ..imaging.io import to_pil
 from ..imaging.sheets import TILE, heat_map, labelled_sheet
-from .regions import most_uncertain
+from .regions import Region, most_uncertain
 
 REGIONS, SHOWN = 6, 5
 """How many regions a contact sheet has, and how many samples it shows of each."""
@@ -68,20 +71,75 @@ def contact_sheet(result: Shown, footer: str) -> Image.Image:
 
 def region_rows(result: Shown, count: int) -> list[list[Tile]]:
     """Labelled tiles of the regions where the samples differ most, one region a row."""
-    std, lr, rows = result.std, enlarged(result), []
-    for region in most_uncertain(std, TILE, count):
-        top, left, _, _ = region.window
-        row = [
-            (f"input, row {top}, column {left}", to_pil(region.of(lr))),
-            ("bicubic", to_pil(region.of(result.bicubic))),
-        ]
-        shown = region.of(result.pixels[:SHOWN])
-        row += [(f"sample {i}", to_pil(one)) for i, one in enumerate(shown)]
-        row.append((f"they differ by {region.std * 255:.0f} levels", heat(region.of(std), std)))
-        if result.truth is not None:
-            row.append(("the real photo", to_pil(region.of(result.truth))))
-        rows.append(row)
-    return rows
+    std = result.std
+    return [
+        region_row(Part.of(result, region.window), region, float(std.max()))
+        for region in most_uncertain(std, TILE, count)
+    ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is shown of a region of a result.
+
+    Attributes:
+        lr: The input, every pixel as large as it stands for, ``(3, h, w)`` in [0, 1].
+        bicubic: Bicubic interpolation of it.
+        pixels: The first samples, uint8 ``(n, 3, h, w)``.
+        std: Where they differ, ``(h, w)``.
+        truth: The true image, where it is known.
+    """
+
+    lr: Tensor
+    bicubic: Tensor
+    pixels: Tensor
+    std: Tensor
+    truth: Tensor | None
+
+    @classmethod
+    def of(cls, result: Shown, window: Window) -> "Part":
+        """A region of a result in memory."""
+        lr, bicubic = lr_part(result.y, result.scale, window)
+        inside = window.slices
+        truth = None if result.truth is None else result.truth[:, *inside]
+        pixels = result.pixels[:SHOWN, :, *inside]
+        return cls(lr, bicubic, pixels, result.std[inside], truth)
+
+
+def lr_part(y: Tensor, scale: int, window: Window) -> tuple[Tensor, Tensor]:
+    """The input and its bicubic interpolation in a window of the high-resolution image.
+
+    Args:
+        y: The whole input, ``(3, h, w)``.
+        scale: By what it is enlarged.
+        window: The window.
+    """
+    frame = 4  # bicubic interpolation sees two pixels on either side
+    top, left = (max(0, start // scale - frame) for start in window[:2])
+    bottom, right = (
+        (start + length) // scale + frame + 1
+        for start, length in zip(window[:2], window[2:], strict=True)
+    )
+    near = y[None, :, top:bottom, left:right]
+    height, width = (scale * side for side in near.shape[2:])
+    inside = Window(window.top - scale * top, window.left - scale * left, *window[2:]).slices
+    flat = F.interpolate(near, scale_factor=scale)[0]
+    return flat[:, *inside], upscale_bicubic(near, (height, width))[0][:, *inside]
+
+
+def region_row(part: Part, region: Region, largest: float) -> list[Tile]:
+    """Labelled tiles of a region; `largest` is the standard deviation that is shown brightest."""
+    top, left, _, _ = region.window
+    row = [
+        (f"input, row {top}, column {left}", to_pil(part.lr)),
+        ("bicubic", to_pil(part.bicubic)),
+    ]
+    row += [(f"sample {i}", to_pil(one)) for i, one in enumerate(part.pixels)]
+    differ = heat_map(part.std / max(largest, 1e-6))
+    row.append((f"they differ by {region.std * 255:.0f} levels", differ))
+    if part.truth is not None:
+        row.append(("the real photo", to_pil(part.truth)))
+    return row
 
 
 def enlarged(result: Shown) -> Tensor:
@@ -106,7 +164,7 @@ def save_animation(result: Shown, path: Path) -> None:
     def write(temporary: Path) -> None:
         frames[0].save(
             temporary,
-            format="PNG" if path.suffix.lower() in (".png", ".apng") else "WEBP",
+            format="PNG" if path.suffix == ".apng" else "WEBP",
             save_all=True,
             append_images=frames[1:],
             duration=int(1000 * FRAME_SECONDS),

@@ -1,0 +1,143 @@
+"""Sums over samples at every pixel of an image of any size, on the disk."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..imaging.io import Extras
+from ..imaging.png import PNGWriter
+from ..imaging.sheets import heat_map
+
+FULL_HEAT = 64
+"""Standard deviation, in levels, that the map of a large image shows as its brightest."""
+PIXELS = 2**20
+"""Pixels that are worked on at once."""
+
+
+class Sums:
+    """Sums of values and of squares, row by row: whole numbers, and exact up to 256 samples.
+
+    Args:
+        folder: Where there is room.
+        height: Rows of the image.
+        width: Its columns.
+    """
+
+    def __init__(self, folder: Path, height: int, width: int) -> None:
+        self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+        self.height, self.width, self.count = height, width, 0
+
+    def add(self, top: int, pixels: np.ndarray) -> None:
+        """Add rows of a sample, uint8, ``(rows, width, 3)``."""
+        values = pixels.astype(np.float32)
+        sums = np.stack([values, values**2])
+        if self.count:
+            sums += self.read(top, len(pixels))
+        for i, part in enumerate(sums):
+            self.stream.seek(self._at(i, top))
+            self.stream.write(part.tobytes())
+
+    def next_sample(self) -> None:
+        """All rows of a sample are in: the next ones are another's."""
+        self.count += 1
+
+    def read(self, top: int, rows: int) -> np.ndarray:
+        """Sums of values and of squares, ``(2, rows, width, 3)``."""
+        parts = []
+        for i in range(2):
+            self.stream.seek(self._at(i, top))
+            data = self.stream.read(rows * self.width * 12)
+            parts.append(np.frombuffer(data, np.float32).reshape(rows, self.width, 3))
+        return np.stack(parts)
+
+    def _at(self, which: int, top: int) -> int:
+        return (which * self.height + top) * self.width * 12
+
+    def close(self) -> None:
+        """Give the room back."""
+        self.stream.close()
+
+    def mean(self, top: int, rows: int) -> np.ndarray:
+        """Mean of the samples in levels, ``(rows, width, 3)``."""
+        mean: np.ndarray = self.read(top, rows)[0] / self.count
+        return mean
+
+    def std(self, top: int, rows: int) -> np.ndarray:
+        """Standard deviation in levels, root mean square over colours, ``(rows, width)``."""
+        sums = self.read(top, rows).astype(np.float64)
+        variance = np.maximum(sums[1] - sums[0] ** 2 / self.count, 0) / max(1, self.count - 1)
+        std: np.ndarray = np.sqrt(variance.mean(2))
+        return std
+
+    def coarse_std(self, block: int) -> Tensor:
+        """Mean of `std` over squares of `block` pixels, those at the ends cut, ``(h, w)``."""
+        width = self.width // block
+        lines = [
+            self.std(top, block)[:, : width * block].reshape(block, width, block).mean((0, 2))
+            for top in range(0, self.height - block + 1, block)
+        ]
+        return torch.from_numpy(np.stack(lines))
+
+    def write_mean(self, path: Path, extras: Extras) -> None:
+        """The mean as a picture."""
+
+        def mean(top: int, rows: int) -> np.ndarray:
+            return np.round(self.mean(top, rows)).astype(np.uint8)
+
+        write_rows(path, (self.width, self.height), mean, extras)
+
+    def write_std(self, path: Path) -> None:
+        """The standard deviation as a picture, `FULL_HEAT` its brightest."""
+
+        def heat(top: int, rows: int) -> np.ndarray:
+            return np.asarray(heat_map(torch.from_numpy(self.std(top, rows) / FULL_HEAT)))
+
+        write_rows(path, (self.width, self.height), heat)
+
+
+def write_rows(
+    path: Path,
+    size: tuple[int, int],
+    show: Callable[[int, int], np.ndarray],
+    extras: Extras = Extras(),
+) -> None:
+    """Write a PNG of this width and height, from a function that gives some of its rows.
+
+    Args:
+        path: The file.
+        size: Width and height.
+        show: ``(top, rows)`` to uint8 ``(rows, width, 3)``.
+        extras: What the file carries beside the colours.
+    """
+    rows = max(1, PIXELS // size[0])
+    with Dressed(path, size, extras) as writer:
+        for top in range(0, size[1], rows):
+            writer.write(show(top, min(rows, size[1] - top)))
+
+
+class Dressed(PNGWriter):
+    """A PNG whose alpha and profile are those of the file that it was made from.
+
+    Args:
+        path: The file.
+        size: Width and height.
+        extras: What it carries beside the colours.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], extras: Extras) -> None:
+        alpha = extras.alpha_of(size)
+        self.alpha = None if alpha is None else np.asarray(alpha)
+        self.top = 0
+        super().__init__(path, *size, 3 if alpha is None else 4, extras.icc_profile)
+
+    def write(self, rows: np.ndarray) -> None:
+        """Add rows of colours, uint8, ``(n, width, 3)``."""
+        if self.alpha is not None:
+            alpha = self.alpha[self.top : self.top + len(rows), :, None]
+            self.top += len(rows)
+            rows = np.concatenate([rows, alpha], 2)
+        super().write(rows)

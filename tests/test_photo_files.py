@@ -1,0 +1,171 @@
+"""Photographs as people have them, through the command: any size, kind, folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import run
+from PIL import Image, ImageCms
+from tiny import tiny_photos
+
+from cvdvae.batch.files import plan
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
+from cvdvae.errors import InputError
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A folder with a tiny model for photographs, ×3."""
+    resolver, folder = tiny_photos(3), tmp_path / "tiny-x3"
+    save_model(folder / "prior", PriorRecord("prior", resolver.prior.config),
+               resolver.prior.state_dict())  # fmt: skip
+    config = resolver.encoder.config
+    record = SuperResolutionRecord("lr-encoder", "prior", digest(folder / "prior"), config)
+    save_model(folder, record, resolver.encoder.state_dict())
+    return str(folder)
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """20×14 pixels, smooth."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(60, 190, (3, 4, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((20, 14), Image.Resampling.BILINEAR)
+
+
+def test_a_folder_keeps_its_folders(
+    model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "trip/a.png", "trip/day 2/b.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        photo.save(tmp_path / "in" / name)
+    (tmp_path / "in" / "trip" / "notes.txt").write_text("no picture")
+    arguments = ("upscale", str(tmp_path / "in"), "--model", model, "--scale", "3", "-n", "1")
+    assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    found = {str(p.parent.relative_to(tmp_path / "out"))
+             for p in (tmp_path / "out").rglob("result.json")}  # fmt: skip
+    assert found == {"a", "trip/a", "trip/day 2/b"}
+
+
+def test_files_of_one_name_in_one_folder_are_refused(photo: Image.Image, tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        photo.save(tmp_path / name)
+    with pytest.raises(InputError, match="would both be written"):
+        plan([str(tmp_path)], tmp_path / "out")
+
+
+def test_profile_and_alpha_are_handed_on_and_grey_stays_grey(
+    model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photo.save(folder / "profile.png", icc_profile=PROFILE)
+    clear = photo.copy()
+    clear.putalpha(Image.linear_gradient("L").resize(photo.size))
+    clear.save(folder / "alpha.png", icc_profile=PROFILE)
+    photo.convert("L").save(folder / "grey.png")
+    for large in (False, True):
+        if large:
+            monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", 1)
+        out = tmp_path / f"out {large}"
+        arguments = (
+            "upscale",
+            str(folder),
+            "--model",
+            model,
+            "--scale",
+            "3",
+            "-n",
+            "2",
+            "--out",
+            str(out),
+        )
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+        for name in ("profile", "alpha"):
+            for picture in ("sample_01.png", "mean.png"):
+                with Image.open(out / name / picture) as image:
+                    assert image.size == (60, 42)
+                    assert image.info["icc_profile"] == PROFILE
+                    assert image.mode == ("RGBA" if name == "alpha" else "RGB")
+        with Image.open(out / "alpha" / "sample_00.png") as image:
+            alpha = np.asarray(image.getchannel("A")).astype(int)
+        assert alpha[0].max() < 20 < 235 < alpha[-1].min()
+        grey = np.asarray(Image.open(out / "grey" / "sample_01.png"))
+        assert (grey == grey[..., :1]).all()
+        assert all(json.loads((out / "grey" / "result.json").read_text())["round_trip_exact"])
+
+
+def test_a_large_image_goes_through_files_and_can_be_drawn_again(
+    model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for what, value in (("sampler.BATCH", 1), ("finish.STRIP_PIXELS", 1000)):  # as of large ones
+        monkeypatch.setattr(f"cvdvae.restoration.{what}", value)
+    monkeypatch.setattr("cvdvae.restoration.recipe.MAX_SIDE", 16)
+    monkeypatch.setattr("cvdvae.restoration.large.MAX_SIDE", 16)
+    photo.save(tmp_path / "photo.png")
+    small, large, again = (tmp_path / name for name in ("small", "large", "again"))
+    arguments = (
+        "upscale",
+        str(tmp_path / "photo.png"),
+        "--model",
+        model,
+        "--scale",
+        "3",
+        "-n",
+        "2",
+    )
+    assert run(*arguments, "--out", str(small), monkeypatch=monkeypatch) == 0
+    monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", 1)
+    assert run(*arguments, "--out", str(large), monkeypatch=monkeypatch) == 0
+    recipe = large / "photo" / "result.json"
+    assert json.loads(recipe.read_text())["input"] == "input.png"
+    replay = ("replay", str(recipe), "--trust-model", "--out", str(again))
+    assert run(*replay, monkeypatch=monkeypatch) == 0
+    for name in ("sample_00.png", "sample_01.png"):
+        first = (large / "photo" / name).read_bytes()
+        assert (again / name).read_bytes() == first
+        held = np.asarray(Image.open(small / "photo" / name))
+        assert np.array_equal(np.asarray(Image.open(large / "photo" / name)), held)
+    assert Image.open(large / "photo" / "grid.png").width > 500
+    (large / "photo" / "input.png").unlink()
+    assert run(*replay, monkeypatch=monkeypatch) == 1
+
+
+def test_samples_follow_each_other(
+    model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo.save(tmp_path / "photo.png")
+    arguments = ["upscale", str(tmp_path / "photo.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "3", "--out", str(tmp_path / "out")]
+    for kind in ("webp", "apng"):
+        assert run(*arguments, "--animation", kind, monkeypatch=monkeypatch) == 0
+        names = {p.name for p in (tmp_path / "out" / "photo").iterdir()}
+        assert f"samples.{kind}" in names
+        assert len([n for n in names if n.startswith("samples.")]) == 1  # the earlier one is gone
+        with Image.open(tmp_path / "out" / "photo" / f"samples.{kind}") as moving:
+            assert moving.n_frames == 3
+            moving.seek(2)
+            third = np.asarray(moving.convert("RGB"))
+        saved = np.asarray(Image.open(tmp_path / "out" / "photo" / "sample_02.png"))
+        assert np.array_equal(third, saved)
+    monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", 1)
+    assert run(*arguments, "--animation", "webp", monkeypatch=monkeypatch) == 1
+
+
+def test_too_large_an_input_is_refused_with_the_way_out(
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photo.save(tmp_path / "photo.png")
+    arguments = ["upscale", str(tmp_path / "photo.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "1", "--out", str(tmp_path / "out"), "--max-megapixels"]
+    assert run(*arguments, "0.0002", monkeypatch=monkeypatch) == 1
+    assert "raise the limit with --max-megapixels" in " ".join(capsys.readouterr().err.split())
+    assert run(*arguments, "0.001", monkeypatch=monkeypatch) == 0
