@@ -5,14 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import run
 from PIL import Image, ImageCms
 from tiny import tiny_photos
 
+import cvdvae
 from cvdvae.batch.files import plan
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.downscaling import Downscaling
+from cvdvae.degradations.kernels import KERNELS
 from cvdvae.errors import InputError
+from cvdvae.imaging.io import to_tensor
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -169,3 +175,28 @@ def test_too_large_an_input_is_refused_with_the_way_out(
     assert run(*arguments, "0.0002", monkeypatch=monkeypatch) == 1
     assert "raise the limit with --max-megapixels" in " ".join(capsys.readouterr().err.split())
     assert run(*arguments, "0.001", monkeypatch=monkeypatch) == 0
+
+
+@pytest.mark.parametrize("by", [name for name in KERNELS if name != "pillow-bicubic"])
+def test_what_another_program_shrank_is_given_back_to_that_program(
+    by: str, model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo.resize((63, 45), Image.Resampling.BICUBIC).save(tmp_path / "photo.png")
+    arguments = ["upscale", str(tmp_path / "photo.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "2", "--out", str(tmp_path / "out"), "--simulate", "--shrunk-by", by]
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    recipe = cvdvae.read_recipe(tmp_path / "out" / "photo" / "result.json")
+    assert recipe.sampling.shrunk_by == by
+    H = Downscaling((45, 63), (15, 21), by)
+    truth = to_tensor(Image.open(tmp_path / "photo.png"))[None]
+    assert torch.equal(shrink_to_8_bits(truth, H)[0], recipe.y)
+    sample = to_tensor(Image.open(tmp_path / "out" / "photo" / "sample_01.png"))[None]
+    assert torch.equal(shrink_to_8_bits(sample.double(), H)[0].float(), recipe.y)
+
+
+def test_an_unknown_program_is_refused(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("upscale", "x.png", "--model", model, "--out", str(tmp_path), "--shrunk-by", "me")
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    assert "choose one of bicubic, pillow-bicubic" in " ".join(capsys.readouterr().err.split())

@@ -101,7 +101,11 @@ class Input(NamedTuple):
 
 
 def read_input(
-    model: SuperResolver, path: Path, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
+    model: SuperResolver,
+    path: Path,
+    crop: Crop | None = None,
+    max_pixels: int = MAX_PIXELS,
+    shrunk_by: str = "bicubic",
 ) -> Input:
     """Read one file.
 
@@ -110,6 +114,7 @@ def read_input(
         path: An image file: low-resolution, or a photo to shrink.
         crop: How to cut the photo before it is shrunk; None if it is a low-resolution image.
         max_pixels: Most pixels that it may have.
+        shrunk_by: By what a photo is shrunk.
 
     Raises:
         InputError: The file cannot be used; the message names it.
@@ -122,9 +127,10 @@ def read_input(
         if crop is None:
             y, truth = model.check(to_tensor(photo.image))[0], None
         elif model.any_size:
-            y, truth = simulate_at_scale(photo.image, model.scale, crop)
+            y, truth = simulate_at_scale(photo.image, model.scale, crop, shrunk_by)
         else:
-            y, truth = simulate(photo.image, model.degradation, crop)
+            lr_size = (model.lr_size, model.lr_size)
+            y, truth = simulate(photo.image, model.degradation_of(lr_size, shrunk_by), crop)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return Input(y, truth, photo.notes, photo.extras)

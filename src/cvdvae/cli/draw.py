@@ -53,6 +53,13 @@ def upscale(
         Literal["face", "centre", "none"] | None,
         typer.Option(help="With --simulate: what to cut out; with a face model the face."),
     ] = None,
+    shrunk_by: Annotated[
+        str,
+        typer.Option(
+            help="What made the inputs small: bicubic, pillow-lanczos, pillow-bilinear, box "
+            "(OpenCV's area), matlab, canvas (a browser), nearest."
+        ),
+    ] = "bicubic",
     animation: Annotated[
         Literal["webp", "apng"] | None,
         typer.Option(help="Also write the samples one after the other: what moves is invented."),
@@ -76,19 +83,21 @@ def upscale(
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    Sampling(samples, temperature or 0.0, seed)  # refused before anything is read
+    Sampling(
+        samples, temperature or 0.0, seed, shrunk_by=shrunk_by
+    )  # refused before anything is read
     jobs = plan(inputs, out_folder)
     check_writable(out_folder)
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
         resolver = load(name, device, dtype, compile_, scale)
-        sampling = resolver.sampling(samples, temperature, seed)
+        sampling = resolver.sampling(samples, temperature, seed, shrunk_by=shrunk_by)
         cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
         steps = _Steps(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):
             try:
-                given = read_input(resolver, job.path, cut, int(max_megapixels * 1e6))
+                given = read_input(resolver, job.path, cut, int(max_megapixels * 1e6), shrunk_by)
                 pixels = samples * given.y[0].numel() * resolver.scale**2
                 with steps.of(index, job.path.name, pixels) as advance:
                     result = draw_into(resolver, given, sampling, job.folder, animation, advance)

@@ -41,6 +41,17 @@ class BicubicDownscaling(Downscaling):
         return float(torch.outer(row, column).expand(3, -1, -1).square().sum() / 3)
 
 
+def downscaling(hr_size: tuple[int, int], lr_size: tuple[int, int], by: str) -> Downscaling:
+    """H of one of the programs in `kernels.KERNELS`; the models are trained for ``bicubic``.
+
+    Raises:
+        InputError: There is no such program, or ``H Hᵀ`` is singular.
+    """
+    if by == "bicubic":
+        return BicubicDownscaling(hr_size, lr_size)
+    return Downscaling(hr_size, lr_size, by)
+
+
 def upscale_bicubic(y: Tensor, size: tuple[int, int]) -> Tensor:
     """Plain bicubic interpolation of ``(N, C, h, w)`` in [0, 1], kept in [0, 1]: the baseline."""
     return F.interpolate(y, size, mode="bicubic").clamp(0, 1)

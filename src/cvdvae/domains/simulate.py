@@ -6,7 +6,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradations.base import shrink_to_8_bits
-from ..degradations.bicubic import BicubicDownscaling
+from ..degradations.bicubic import downscaling
+from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square
 from ..imaging.io import to_tensor
@@ -15,13 +16,16 @@ from .faces import crop_face
 Crop = Literal["face", "centre", "none"]
 
 
-def simulate_at_scale(photo: Image.Image, scale: int, crop: Crop = "none") -> tuple[Tensor, Tensor]:
+def simulate_at_scale(
+    photo: Image.Image, scale: int, crop: Crop = "none", shrunk_by: str = "bicubic"
+) -> tuple[Tensor, Tensor]:
     """Shrink a photo of any size, at its own resolution.
 
     Args:
         photo: RGB; the last rows and columns are left out where `scale` does not divide its sides.
         scale: By what to shrink it.
         crop: The square around the largest face, the largest centred square, or the whole photo.
+        shrunk_by: One of `cvdvae.degradations.kernels.KERNELS`.
 
     Returns:
         The low-resolution image ``(3, h, w)``, rounded to 8 bits, and the truth
@@ -35,7 +39,7 @@ def simulate_at_scale(photo: Image.Image, scale: int, crop: Crop = "none") -> tu
     if not height or not width:
         raise InputError(f"{part.width}×{part.height} pixels cannot be shrunk by {scale}")
     truth = to_tensor(part)[:, : height * scale, : width * scale]
-    degradation = BicubicDownscaling((height * scale, width * scale), (height, width))
+    degradation = downscaling((height * scale, width * scale), (height, width), shrunk_by)
     return shrink_to_8_bits(truth[None], degradation)[0], truth
 
 
@@ -46,7 +50,7 @@ def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
 
 
 def simulate(
-    photo: Image.Image, degradation: BicubicDownscaling, crop: Crop = "face"
+    photo: Image.Image, degradation: Downscaling, crop: Crop = "face"
 ) -> tuple[Tensor, Tensor]:
     """Shrink a photo to what the model takes.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..degradations.bicubic import BicubicDownscaling
+from ..degradations.downscaling import Downscaling
 from ..errors import InputError, WeightsError
 from ..imaging.io import eight_bit_values, to_bytes
 from ..metrics.calibration import crps, energy_score
@@ -84,7 +84,7 @@ class Seen:
     finished: Finished
     y: Tensor
     truth: Tensor
-    degradation: BicubicDownscaling
+    degradation: Downscaling
     judges: Judges
 
     def __post_init__(self) -> None:
@@ -181,7 +181,7 @@ def measure(
     finished: Finished,
     y: Tensor,
     truth: Tensor,
-    degradation: BicubicDownscaling,
+    degradation: Downscaling,
     judges: Judges,
 ) -> Scores:
     """Measure the samples of one image by all of `METRICS`; the arguments are those of `Seen`.

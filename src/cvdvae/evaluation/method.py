@@ -6,7 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..degradations.bicubic import upscale_bicubic
+from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
@@ -89,7 +90,7 @@ class Comparison:
     """
 
     scale: int
-    degradation: BicubicDownscaling
+    degradation: Downscaling
     methods: tuple[Method, ...]
     fingerprint: str = ""
 
@@ -116,11 +117,11 @@ class Entry:
         models: Where the models are that it draws with; None for a method without weights.
     """
 
-    make: Callable[[str, BicubicDownscaling, SuperResolver | None], Method]
+    make: Callable[[str, Downscaling, SuperResolver | None], Method]
     models: Callable[[Models], str] | None = None
 
 
-def _resolver(name: str, degradation: BicubicDownscaling, model: SuperResolver | None) -> Method:
+def _resolver(name: str, degradation: Downscaling, model: SuperResolver | None) -> Method:
     assert model is not None
     return Resolver(model, name)
 

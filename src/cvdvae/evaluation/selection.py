@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradations.base import shrink_to_8_bits
-from ..degradations.bicubic import BicubicDownscaling
+from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square, random_square
 from ..imaging.io import list_images, read_photo, to_tensor
@@ -86,7 +86,7 @@ class Selection:
             )
         return to_tensor(square.resize((size, size), Image.Resampling.BICUBIC))
 
-    def pair(self, path: Path, degradation: BicubicDownscaling) -> Pair:
+    def pair(self, path: Path, degradation: Downscaling) -> Pair:
         """One image with its low-resolution image, rounded to 8 bits."""
         truth = self.truth(path, degradation.hr_size[0])
         return Pair(truth, shrink_to_8_bits(truth[None], degradation)[0])
@@ -99,7 +99,7 @@ class Selection:
             except InputError as error:
                 failures[path.name] = str(error)
 
-    def pairs(self, degradation: BicubicDownscaling, failures: Failures) -> Iterator[Pair]:
+    def pairs(self, degradation: Downscaling, failures: Failures) -> Iterator[Pair]:
         """All images that can be used, with their low-resolution images."""
         for truth in self.truths(degradation.hr_size[0], failures):
             yield Pair(truth, shrink_to_8_bits(truth[None], degradation)[0])

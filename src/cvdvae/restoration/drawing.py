@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..degradations.bicubic import BicubicDownscaling
+from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from .finish import Finished, Frame, finish
 from .settings import Sampling
@@ -33,7 +33,7 @@ class _Model(Protocol):
     def tile_step(self) -> int: ...
     def check(self, y: Tensor) -> Tensor: ...
     def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None: ...
-    def degradation_of(self, lr_size: tuple[int, int]) -> BicubicDownscaling: ...
+    def degradation_of(self, lr_size: tuple[int, int], shrunk_by: str) -> Downscaling: ...
     def batch(self, pixels: int) -> int: ...
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer: ...
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise: ...
@@ -59,7 +59,9 @@ class Drawing:
 
     def __init__(self, model: _Model, y: Tensor, sampling: Sampling) -> None:
         self.model, self.y, self.sampling = model, model.check(y), sampling
-        self.degradation = model.degradation_of((self.y.shape[2], self.y.shape[3]))
+        self.degradation = model.degradation_of(
+            (self.y.shape[2], self.y.shape[3]), sampling.shrunk_by
+        )
         model.check_steps(sampling, self.degradation.hr_size)
         self.tiles = list(tiles(self.degradation.hr_size, model.tile_step))
         self.batch = model.batch(max(t.window.height * t.window.width for t in self.tiles))

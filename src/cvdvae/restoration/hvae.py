@@ -81,6 +81,7 @@ class HVAEResolver(SuperResolver):
         seed: int = 0,
         encoder_temperature: float | None = None,
         consistent: bool = True,
+        shrunk_by: str = "bicubic",
     ) -> Sampling:
         """As in `SuperResolver`; where the encoder gives all groups, one temperature is both.
 
@@ -89,7 +90,9 @@ class HVAEResolver(SuperResolver):
         """
         if self.encoder.groups == self.prior.groups and encoder_temperature is None:
             encoder_temperature = temperature
-        return super().sampling(samples, temperature, seed, encoder_temperature, consistent)
+        return super().sampling(
+            samples, temperature, seed, encoder_temperature, consistent, shrunk_by
+        )
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""

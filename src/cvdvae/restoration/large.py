@@ -190,7 +190,7 @@ def strips_of(
     model: SuperResolver, y: Tensor, sampling: Sampling, index: int
 ) -> Iterator[Finished]:
     """Strips of one sample, from the top."""
-    degradation = model.degradation_of((y.shape[2], y.shape[3]))
+    degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
     bands = Bands(model, y, sampling, index)
     return finish_in_strips(bands.rows, y, degradation, sampling.consistent)
 
@@ -241,7 +241,7 @@ def _draw_sample(
 ) -> None:
     """Write one sample, check it, and add it to the sums."""
     y, sampling = result.recipe.y[None], result.recipe.sampling
-    degradation = model.degradation_of((y.shape[2], y.shape[3]))
+    degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
     trip, top, exploded = RoundTrip(y, degradation), 0, False
     with Dressed(path, (sums.width, sums.height), result.extras) as writer:
         for strip in strips_of(model, y, sampling, index):

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..degradations.bicubic import upscale_bicubic
+from ..degradations.downscaling import Downscaling
 from ..imaging.io import Extras, eight_bit_values, save_png, to_bytes, to_pil
 from ..imaging.sheets import heat_map, with_scale_bar
 from .recipe import Dtype, Recipe
@@ -85,7 +86,7 @@ class SuperResolution:
     y: Tensor
     samples: Tensor
     pixels: Tensor
-    degradation: BicubicDownscaling
+    degradation: Downscaling
     model: str
     sampling: Sampling
     seconds: float

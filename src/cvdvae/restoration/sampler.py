@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
-from ..degradations.bicubic import BicubicDownscaling
+from ..degradations.bicubic import downscaling
+from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..gaussian import Noise, SeededNoise, Window
 from .drawing import Drawer, Drawing
@@ -65,10 +66,13 @@ class SuperResolver(ABC):
         self.lr_size = (MEASURED if any_size else image_size) // scale
         self.degradation = self.degradation_of((self.lr_size, self.lr_size))
 
-    def degradation_of(self, lr_size: tuple[int, int]) -> BicubicDownscaling:
-        """H from images `scale` times as large to low-resolution ones of this height and width."""
+    def degradation_of(self, lr_size: tuple[int, int], shrunk_by: str = "bicubic") -> Downscaling:
+        """H from images `scale` times as large to low-resolution ones of this height and width.
+
+        `shrunk_by` is one of `cvdvae.degradations.kernels.KERNELS`.
+        """
         height, width = lr_size
-        return BicubicDownscaling((height * self.scale, width * self.scale), lr_size)
+        return downscaling((height * self.scale, width * self.scale), lr_size, shrunk_by)
 
     @property
     @abstractmethod
@@ -142,6 +146,7 @@ class SuperResolver(ABC):
         seed: int = 0,
         encoder_temperature: float | None = None,
         consistent: bool = True,
+        shrunk_by: str = "bicubic",
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
 
@@ -156,6 +161,7 @@ class SuperResolver(ABC):
             encoder_temperature: Of the LR encoder's groups. Where neither is named, both are the
                 model's recommended ones.
             consistent: Whether to project.
+            shrunk_by: What y was shrunk by.
 
         Raises:
             InputError: An argument that is not as said; the message says what is wanted.
@@ -165,7 +171,9 @@ class SuperResolver(ABC):
             >>> result = model.upscale(y, samples=8, seed=0)  # doctest: +SKIP
             >>> result.save("out/")                           # doctest: +SKIP
         """
-        sampling = self.sampling(samples, temperature, seed, encoder_temperature, consistent)
+        sampling = self.sampling(
+            samples, temperature, seed, encoder_temperature, consistent, shrunk_by
+        )
         return self.run(y, sampling)
 
     def sampling(
@@ -175,6 +183,7 @@ class SuperResolver(ABC):
         seed: int = 0,
         encoder_temperature: float | None = None,
         consistent: bool = True,
+        shrunk_by: str = "bicubic",
     ) -> Sampling:
         """Settings of a draw, with the recommended temperatures where neither is named.
 
@@ -192,6 +201,7 @@ class SuperResolver(ABC):
             seed,
             suits.encoder_temperature if encoder_temperature is None else encoder_temperature,
             consistent,
+            shrunk_by=shrunk_by,
         )
 
     def run(

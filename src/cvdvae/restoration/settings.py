@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from ..degradations.kernels import KERNELS
 from ..errors import InputError
 from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
@@ -31,6 +32,7 @@ class Sampling:
         seed: Seed of the samples, not negative.
         encoder_temperature: Factor on the standard deviations of the encoder's groups z_<k.
         consistent: Project every sample onto ``{x : Hx = y} ∩ [0, 1]``.
+        shrunk_by: The program that made y, one of `cvdvae.degradations.kernels.KERNELS`: what H is.
         steps: How to steer from the samples that the others give to those that are wanted.
 
     Raises:
@@ -42,6 +44,7 @@ class Sampling:
     seed: int = 0
     encoder_temperature: float = 1.0
     consistent: bool = True
+    shrunk_by: str = "bicubic"
     steps: tuple[Edit, ...] = ()
 
     def __post_init__(self) -> None:
@@ -51,6 +54,10 @@ class Sampling:
         for value in (self.temperature, self.encoder_temperature):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"a temperature must be a number from 0 upwards, not {value}")
+        if self.shrunk_by not in KERNELS:
+            raise InputError(
+                f"unknown way to shrink '{self.shrunk_by[:40]}': choose one of {', '.join(KERNELS)}"
+            )
         if len(self.steps) > MAX_STEPS:
             raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
         if sum(step.regional for step in self.steps) > MAX_REGIONS:
