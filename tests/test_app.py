@@ -22,11 +22,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import cvdvae
-from cvdvae.app import words
 from cvdvae.app.explorer import Explorer, seed_after
 from cvdvae.app.framing import Framing
 from cvdvae.app.pictures import painted, rectangle
 from cvdvae.app.server import parse_auth
+from cvdvae.app.text import command_of, python_of
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
@@ -152,9 +152,17 @@ def test_the_code_that_is_shown_draws_the_same(
     session = last(explorer.steer(session, Blend(0, 2)))
     session.result.save(tmp_path)
     monkeypatch.chdir(tmp_path)
-    exec(words.python_of(session.result.recipe), {})
+    exec(python_of(session.result.recipe), {})
+    shown = command_of(session.result.recipe)
     subprocess.run(
-        [sys.executable, "-m", "cvdvae.cli", *words.COMMAND.split()[1:-1], "command"], check=True
+        [
+            sys.executable,
+            "-m",
+            "cvdvae.cli",
+            *shown.split()[1:-1],
+            "command",
+        ],
+        check=True,
     )
     for folder in ("results", "command"):
         for i, one in enumerate(session.result.pixels):

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import words
+from ..app import text
 from ..configs import from_dict
 from ..errors import CVDVAEError, InputError
 from ..restoration.recipe import sampling_from_dict
@@ -58,7 +58,7 @@ def add_api(explorer: Explorer) -> None:
         upscale,
         [
             file_image(visible=False, label="image"),
-            gr.Radio(list(words.KINDS.values()), value="photo", visible=False, label="kind"),
+            gr.Radio(list(text.KINDS.values()), value="photo", visible=False, label="kind"),
             gr.Radio(explorer.scales, value=explorer.scales[0], visible=False, label="scale"),
             gr.Radio(explorer.methods, value=explorer.methods[0], visible=False, label="method"),
             gr.JSON({}, visible=False, label="sampling"),

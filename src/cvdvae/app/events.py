@@ -8,14 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import pictures, words
+from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Others, Vary, pack_region
 from ..restoration.recipe import read_recipe, recipe_from_text
 from .explorer import Explorer, Session, groups_of, method_of, seed_after, zip_of
+from .inputs import UNCHANGED, Inputs, Updates
 from .layout import Answers, Settings, Steering, Take
-from .looking import UNCHANGED, Looking, Updates
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ class Handlers:
         explorer: Explorer,
         session: gr.State,
         chosen: gr.State,
-        looking: Looking,
+        inputs: Inputs,
         parts: tuple[Settings, Answers, Steering, Take],
     ) -> None:
-        self.explorer, self.looking = explorer, looking
+        self.explorer, self.inputs = explorer, inputs
         self.session, self.chosen = session, chosen
         self.settings, self.answers, self.steering, self.take = parts
 
@@ -53,15 +53,15 @@ class Handlers:
     ) -> Iterator[Updates]:
         """The first gallery of an image."""
         if path is None:
-            yield {self.answers.status: words.callout("wrong", "No image yet.", words.EMPTY)}
+            yield {self.answers.status: text.callout("wrong", "No image yet.", text.EMPTY)}
             return
 
         def sessions() -> Iterator[Session]:
-            model = self.looking.model(scale, method)
+            model = self.inputs.model(scale, method)
             sampling = model.sampling(
                 int(samples), temperature, int(seed or 0), encoder_temperature, consistent
             )
-            seen = self.looking.seen(path, kind, model, x, y, side)
+            seen = self.inputs.seen(path, kind, model, x, y, side)
             return self.explorer.start(seen, model, sampling)
 
         yield from self._shown(sessions, progress, path)
@@ -99,7 +99,7 @@ class Handlers:
         """The chosen sample, varied in a region."""
 
         def step(s: Session) -> Edit:
-            size, part = s.result.samples.shape[2], words.REGIONS[region]
+            size, part = s.result.samples.shape[2], text.REGIONS[region]
             if part is None:
                 mask = pictures.painted((painting or {}).get("layers") or [], size)
             else:
@@ -115,7 +115,7 @@ class Handlers:
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """Another gallery of those so far."""
-        lines = words.trail(session.history) if session else []
+        lines = text.trail(session.history) if session else []
         if session is None or line not in lines:
             yield UNCHANGED
             return
@@ -129,9 +129,7 @@ class Handlers:
     ) -> Iterator[Updates]:
         """The gallery before."""
         if session is None or session.here == 0:
-            first = words.callout(
-                "plain", "", "This is the first step: there is nothing before it."
-            )
+            first = text.callout("plain", "", "This is the first step: there is nothing before it.")
             yield {self.answers.status: first}
         else:
             yield from self._shown(lambda: self.explorer.walk(session, session.here - 1), progress)
@@ -149,18 +147,17 @@ class Handlers:
                 lambda: self.explorer.reopen(read_recipe(Path(path))), progress, path
             )
 
-    def link_of(self, request: gr.Request) -> str | None:
+    def link_of(self, request: gr.Request) -> str:
         """What the page's own address says of a gallery."""
-        link: str | None = request.query_params.get("r")
-        return link
+        return request.query_params.get("r") or ""
 
     def arrive_by_link(
         self,
-        link: str | None,
+        link: str,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """The gallery of the page's own address."""
-        if link is None:
+        if not link:
             yield UNCHANGED
         else:
             yield from self._restored(
@@ -180,9 +177,9 @@ class Handlers:
                 model, s = self.explorer.named(session.result.model), session.sampling
                 settings = self.settings
                 updates |= {
-                    self.looking.input.photo: to_pil(session.seen.y),
+                    self.inputs.input.photo: to_pil(session.seen.y),
                     settings.scale: f"×{model.scale}",
-                    settings.method: words.label(words.METHODS, method_of(model)),
+                    settings.method: text.label(text.METHODS, method_of(model)),
                     settings.samples: s.samples,
                     settings.temperature: s.temperature,
                     settings.encoder_temperature: s.encoder_temperature,
@@ -195,9 +192,7 @@ class Handlers:
         self, session: Session | None, step: Callable[[Session], Edit], progress: gr.Progress
     ) -> Iterator[Updates]:
         if session is None:
-            yield {
-                self.answers.status: words.callout("wrong", "Nothing to steer yet.", words.EMPTY)
-            }
+            yield {self.answers.status: text.callout("wrong", "Nothing to steer yet.", text.EMPTY)}
             return
         yield from self._shown(lambda: self.explorer.steer(session, step(session)), progress)
 
@@ -217,15 +212,15 @@ class Handlers:
             if session is not None:
                 yield self._gallery(session) | self._finished(session)
         except CVDVAEError as error:
-            yield {self.answers.status: words.explained(error, path)}
+            yield {self.answers.status: text.explained(error, path)}
         except Exception:
             logger.exception("a drawing failed")
-            yield {self.answers.status: words.FAILED}
+            yield {self.answers.status: text.FAILED}
 
     def _gallery(self, session: Session) -> Updates:
         result = session.result
         done, wanted = len(result.pixels), session.sampling.samples
-        status = words.callout("busy", f"{done} of {wanted}", "are drawn …")
+        status = text.callout("busy", f"{done} of {wanted}", "are drawn …")
         return {
             self.session: session,
             self.answers.status: status,
@@ -242,14 +237,14 @@ class Handlers:
         result = session.result
         heat, largest = pictures.disagreement(result)
         good = "good" if all(result.round_trip_exact) else "doubt"
-        status = words.callout(good, "", words.agreement(result))
-        lines = words.trail(session.history)
+        status = text.callout(good, "", text.agreement(result))
+        lines = text.trail(session.history)
         groups = groups_of(self.explorer.named(result.model))
         return {
-            self.answers.status: status + words.remarks(session.seen),
+            self.answers.status: status + text.remarks(session.seen),
             self.answers.mean: pictures.smooth(result.mean),
             self.answers.heat: heat,
-            self.answers.bar: words.scale_bar(largest),
+            self.answers.bar: text.scale_bar(largest),
             self.answers.truth: None if result.truth is None else pictures.smooth(result.truth),
             self.answers.photo: gr.update(visible=result.truth is not None),
             self.steering.trail: gr.update(choices=lines, value=lines[session.here]),
@@ -276,7 +271,7 @@ class Handlers:
         steerable = bool(groups_of(self.explorer.named(session.result.model)))
         return {
             self.answers.wipe: pictures.wipe(session.seen.y, sample, chosen),
-            self.steering.chosen: words.choice(chosen, session.sampling, steerable),
+            self.steering.chosen: text.choice(chosen, session.sampling, steerable),
             self.steering.editor: {"background": editor, "layers": [], "composite": None},
         }
 
@@ -293,7 +288,7 @@ class Handlers:
         except CVDVAEError:  # there have been as many steps as there may be
             return UNCHANGED
         return {
-            self.steering.stays: words.stays(kept, resolutions),
+            self.steering.stays: text.stays(kept, resolutions),
             self.steering.shared: pictures.smooth(mean),
         }
 
@@ -315,15 +310,15 @@ class Handlers:
                     value=str(archive.with_name("result.json")), interactive=True
                 ),
                 self.take.link: f"{address}/?r={recipe.to_text()}",
-                self.take.python: words.python_of(recipe),
-                self.take.command: words.COMMAND,
+                self.take.python: text.python_of(recipe),
+                self.take.command: text.command_of(recipe),
             }
 
     # Buttons.
 
     def busy(self) -> Updates:
         """While samples are drawn: no second click, but a way to stop."""
-        waiting = words.callout("busy", "Drawing …", "press Stop to end it.")
+        waiting = text.callout("busy", "Drawing …", "press Stop to end it.")
         return {
             self.answers.status: waiting,
             self.settings.stop: gr.update(interactive=True),
@@ -334,10 +329,10 @@ class Handlers:
         updates = {self.settings.stop: gr.update(interactive=False)} | dict.fromkeys(
             self.buttons, gr.update(interactive=True)
         )
-        if words.BUSY not in (status or ""):
+        if text.BUSY not in (status or ""):
             return updates
         if session is None or len(session.result.pixels) == session.result.sampling.samples:
-            return updates | {self.answers.status: words.NOTHING}
+            return updates | {self.answers.status: text.NOTHING}
         session = self.explorer.cut(session)
         return updates | self._gallery(session) | self._finished(session)
 

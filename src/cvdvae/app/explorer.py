@@ -6,7 +6,7 @@ that browser tab alone and hands back with every click.
 
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load
 from ..restoration.recipe import Recipe
 from ..restoration.result import Doubt, SuperResolution
-from ..restoration.sampler import SuperResolver
+from ..restoration.sampler import DTYPES, SuperResolver
 from ..restoration.settings import Sampling
 from .framing import Framing
 from .pictures import thumbnail
@@ -87,31 +87,41 @@ class Session:
         return self.history[self.here]
 
 
+def bundled() -> list[str]:
+    """Names of the bundled models of faces."""
+    names = [pattern.format(scale) for pattern in BUNDLED for scale in SCALES]
+    return [name for name in names if name in bundled_names()]
+
+
 class Explorer:
     """The models, ready to draw, one for each scale and method.
 
     Args:
-        names: Models by name, folder or Hub id; the bundled ones by default.
+        given: Models, loaded or by name, folder or Hub id; the bundled ones by default.
+        turn: Held while something is drawn: what draws at the same time waits.
 
     Raises:
         InputError: Two of them have the same scale and method.
         WeightsError: One is unknown or damaged.
     """
 
-    def __init__(self, names: list[str] | None = None) -> None:
-        bundled = [pattern.format(scale) for pattern in BUNDLED for scale in SCALES]
+    def __init__(
+        self,
+        given: Sequence[str | SuperResolver] | None = None,
+        turn: "threading.Lock | None" = None,
+    ) -> None:
         self.models: dict[tuple[int, Method], SuperResolver] = {}
-        for name in names or [n for n in bundled if n in bundled_names()]:
-            model = load(name)
+        for one in bundled() if given is None else given:
+            model = load(one) if isinstance(one, str) else one
             key = (model.scale, method_of(model))
             if key in self.models:
                 raise InputError(
-                    f"{self.models[key].name} and {name} have the same scale and method: "
+                    f"{self.models[key].name} and {model.name} have the same scale and method: "
                     f"start the app with one of them"
                 )
             self.models[key] = model
         # Drawing one after the other is as quick as together, and bounds what is in memory.
-        self._turn = threading.Lock()
+        self._turn = turn or threading.Lock()
 
     @property
     def scales(self) -> list[int]:
@@ -262,10 +272,24 @@ class Explorer:
         return replace(session, result=replace(session.result, sampling=sampling), history=history)
 
     def reopen(self, recipe: Recipe) -> Iterator[Session]:
-        """Bring a gallery back, with the steps that led to it."""
+        """Bring a gallery back, with the steps that led to it.
+
+        Raises:
+            InputError: Its model is not here, or has other weights; or it has too many samples.
+        """
         if recipe.sampling.samples > MAX_SAMPLES:
             raise InputError(f"these settings ask for more than {MAX_SAMPLES} samples at once")
         model = self.named(recipe.model)
+        if recipe.weights and recipe.weights != model.weights:
+            raise InputError(
+                f"the model '{model.name}' has other weights than when this result was drawn, so "
+                f"it cannot be drawn again"
+            )
+        if DTYPES[recipe.dtype] != model.dtype:
+            raise InputError(
+                f"this result was computed in {recipe.dtype}, as the page does not: cvdvae replay "
+                f"draws it again"
+            )
         steps = recipe.sampling.steps
         history = tuple(replace(recipe.sampling, steps=steps[:n]) for n in range(len(steps) + 1))
         y = model.check(recipe.y)[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import words
+from ..app import text
 from .explorer import MAX_SAMPLES, Explorer, groups_of
 
 CSS = Path(__file__).with_name("style.css")
@@ -150,9 +150,7 @@ def input_part(pictures: list[Path]) -> Input:
         type="index",
         elem_id="examples",
     )
-    kind = gr.Radio(
-        list(words.KINDS), value=next(iter(words.KINDS)), label="This is", elem_id="kind"
-    )
+    kind = gr.Radio(list(text.KINDS), value=next(iter(text.KINDS)), label="This is", elem_id="kind")
     with gr.Row():
         frame, framed = _picture("framed", "The frame", visible=False, height=170)
         _, seen = _picture("seen", "What the model sees", height=170)
@@ -175,7 +173,7 @@ def settings_part(explorer: Explorer) -> Settings:
     """The first column's lower half."""
     scales = [f"×{scale}" for scale in explorer.scales]
     middle = scales[len(scales) // 2]
-    methods = [name for name, method in words.METHODS.items() if method in explorer.methods]
+    methods = [name for name, method in text.METHODS.items() if method in explorer.methods]
     suits = explorer.any_at(int(middle[1:])).recommended
     scale = gr.Radio(scales, value=middle, label="Shrunk by", elem_id="scale")
     method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
@@ -202,7 +200,7 @@ def settings_part(explorer: Explorer) -> Settings:
 def answers_part() -> Answers:
     """The second column's upper half."""
     gr.HTML("<h2>2 · What could be behind it</h2>")
-    status = gr.HTML(words.callout("plain", "", words.EMPTY), elem_id="status")
+    status = gr.HTML(text.callout("plain", "", text.EMPTY), elem_id="status")
     _caption("Plausible, not true. Choose one to compare it with your image, and to steer.")
     gallery = gr.Gallery(
         label="Samples: plausible, not true",
@@ -253,7 +251,7 @@ def steering_part(explorer: Explorer) -> Steering:
             blend = gr.Button("Blend the two", elem_id="blend")
         with gr.Tab("Region"):
             region = gr.Radio(
-                list(words.REGIONS), value="What I paint", label="Vary only", elem_id="region"
+                list(text.REGIONS), value="What I paint", label="Vary only", elem_id="region"
             )
             editor = gr.ImageEditor(
                 label="Paint over what may change",

@@ -7,14 +7,17 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ..app import layout, words
+from ..app import layout, text
 from ..domains.faces import crop_face, demo_photo
 from ..domains.simulate import simulate
 from ..imaging.io import to_pil
 from .api import add_api
 from .events import Handlers
 from .explorer import Explorer
-from .looking import Looking
+from .inputs import Inputs
+from .photos import text as photo_text
+from .photos.explorer import Photos
+from .photos.page import photos_part
 from .uploads import Page
 
 WAITING = 64
@@ -33,11 +36,12 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
 
-def build(explorer: Explorer, pictures: Path) -> Any:
-    """Lay out the page and connect it.
+def build(explorer: Explorer, photos: Photos, pictures: Path) -> Any:
+    """Lay out the page and connect it: photographs first, then faces, where there are models.
 
     Args:
-        explorer: The models.
+        explorer: The models of faces.
+        photos: The models of photographs.
         pictures: Folder in which the bundled examples are laid out as files.
 
     Returns:
@@ -48,32 +52,51 @@ def build(explorer: Explorer, pictures: Path) -> Any:
         analytics_enabled=False,
         delete_cache=(600, SESSION_SECONDS),
     ) as page:
-        session = gr.State(None, time_to_live=SESSION_SECONDS)
-        chosen = gr.State(0)
-        gr.HTML(words.HEADING, elem_id="heading")
-        with gr.Tab("Explore"), gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                paths = examples(explorer, pictures)
-                shown = layout.input_part(paths)
-                settings = layout.settings_part(explorer)
-            with gr.Column(scale=3, min_width=320):
-                answers = layout.answers_part()
-                steering = layout.steering_part(explorer)
-                take = layout.take_part()
-        with gr.Tab("What it means"):
-            gr.Markdown(words.MEANING.read_text(encoding="utf-8"), elem_id="meaning")
-        looking = Looking(explorer, shown, settings)
-        _wire_image(looking, paths)
-        _wire(
-            page, Handlers(explorer, session, chosen, looking, (settings, answers, steering, take))
-        )
-        add_api(explorer)
+        gr.HTML(photo_text.HEADING if photos.models else text.HEADING, elem_id="heading")
+        with gr.Tabs(elem_id="domains") as tabs:
+            if photos.models:
+                with gr.Tab("Photographs", id="photos"):
+                    photos_part(photos, pictures, SESSION_SECONDS)
+            if explorer.models:
+                with gr.Tab("Faces, 64×64", id="faces"):
+                    _faces_part(page, tabs, explorer, pictures, alone=not photos.models)
+            with gr.Tab("What it means", id="meaning"):
+                for there, meaning in (
+                    (photos.models, photo_text.MEANING),
+                    (explorer.models, text.MEANING),
+                ):
+                    if there:
+                        gr.Markdown(meaning.read_text(encoding="utf-8"), elem_classes="meaning")
     page.state_session_capacity = SESSIONS
     page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
     return page
 
 
-def _wire_image(on: Looking, paths: list[Path]) -> None:
+def _faces_part(
+    page: gr.Blocks, tabs: gr.Tabs, explorer: Explorer, pictures: Path, alone: bool
+) -> None:
+    """Lay out what shows faces, and connect it."""
+    session = gr.State(None, time_to_live=SESSION_SECONDS)
+    chosen = gr.State(0)
+    if not alone:
+        gr.HTML(text.HEADING, elem_classes="about")
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            paths = examples(explorer, pictures)
+            shown = layout.input_part(paths)
+            settings = layout.settings_part(explorer)
+        with gr.Column(scale=3, min_width=320):
+            answers = layout.answers_part()
+            steering = layout.steering_part(explorer)
+            take = layout.take_part()
+    inputs = Inputs(explorer, shown, settings)
+    _wire_image(inputs, paths)
+    parts = (settings, answers, steering, take)
+    _wire(page, tabs, Handlers(explorer, session, chosen, inputs, parts))
+    add_api(explorer)
+
+
+def _wire_image(on: Inputs, paths: list[Path]) -> None:
     shown, which = on.input, [on.settings.scale, on.settings.method]
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
@@ -93,9 +116,9 @@ def _wire_image(on: Looking, paths: list[Path]) -> None:
     on.settings.dice.click(lambda: randrange(100_000), None, on.settings.seed, queue=False, **QUIET)
 
 
-def _wire(page: gr.Blocks, on: Handlers) -> None:
+def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
     settings, answers, steering, take = on.settings, on.answers, on.steering, on.take
-    shown = on.looking.input
+    shown = on.inputs.input
     image = [shown.photo, shown.kind, settings.scale, settings.method]
     frame = [shown.x, shown.y, shown.side]
     temperatures = [settings.temperature, settings.encoder_temperature]
@@ -110,8 +133,9 @@ def _wire(page: gr.Blocks, on: Handlers) -> None:
     ready = list(dict.fromkeys([*busy, *finished]))
     taken = [take.archive, take.settings, take.link, take.python, take.command]
     sample, stays = [on.session, on.chosen], [steering.stays, steering.shared]
-    link = gr.State(None)
+    link = gr.Textbox("", visible="hidden", label="the page's own address")
     page.load(on.link_of, None, link, **QUIET)
+    link.change(lambda: gr.update(selected="faces"), None, tabs, queue=False, **QUIET)
     drawing = []
     for trigger, handler, inputs, outputs in (
         (settings.draw.click, on.draw, [*image, *frame, *how], finished),

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,7 +49,7 @@ def make_app(
     """The web application.
 
     Args:
-        models: As for `Explorer`.
+        models: Names, folders or Hub ids; the bundled ones by default.
         folder: For the bundled examples and whatever the page keeps for its visitors.
         auth: Name and password that visitors must give.
         hosts: By which names the server may be called.
@@ -60,9 +61,12 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
-    from .explorer import Explorer
+    from ..domains import PHOTOS
+    from ..restoration.load import load
+    from .explorer import Explorer, bundled
     from .guard import Guard
     from .page import build
+    from .photos.explorer import Photos
     from .waiting import Waiting
 
     async def refuse(url: str, cache_dir: str) -> str:
@@ -76,7 +80,11 @@ def make_app(
         return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    page = build(Explorer(models), folder)
+    names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled()]
+    loaded, turn = [load(name) for name in names], threading.Lock()
+    faces = Explorer([model for model in loaded if not model.any_size], turn)
+    photos = Photos([model for model in loaded if model.any_size], turn)
+    page = build(faces, photos, folder)
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))
 
@@ -132,7 +140,7 @@ def serve(
         host: The address or name to listen on.
         port: The port to listen on.
         auth: Name and password that visitors must give.
-        models: As for `Explorer`.
+        models: As for `make_app`.
         names: Further names that the server is reached by.
 
     Raises:
@@ -142,7 +150,8 @@ def serve(
     import uvicorn
 
     # uvicorn ends cleanly and then raises the signal again: that must not skip the tidying up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         app = make_app(models, Path(name), auth, Hosts(host, names))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import pictures, words
+from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..restoration.sampler import SuperResolver
 from .explorer import Explorer, Kind, Method, Seen
@@ -18,7 +18,7 @@ UNCHANGED: Updates = gr.skip()
 """What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
 
 
-class Looking:
+class Inputs:
     """The handlers of the image and of the settings that decide what is seen of it."""
 
     def __init__(self, explorer: Explorer, shown: Input, settings: Settings) -> None:
@@ -35,10 +35,7 @@ class Looking:
         if path is None:
             return go | self._nothing_seen("")
         guessed = self.explorer.guess(Path(path))
-        if guessed is None:
-            kind = words.label(words.KINDS, "photo")
-        else:
-            kind = words.label(words.KINDS, "low")
+        kind = text.label(text.KINDS, "photo" if guessed is None else "low")
         if guessed is not None and scale != f"×{guessed}":
             scale = f"×{guessed}"
             go |= {self.settings.scale: scale} | self._recommended(scale, method)
@@ -54,10 +51,10 @@ class Looking:
             model = self.model(scale, method)
             seen = self.seen(path, kind, model, x, y, side)
         except CVDVAEError as error:
-            return self._nothing_seen(words.explained(error, path))
+            return self._nothing_seen(text.explained(error, path))
         updates: Updates = {
             self.input.seen: pictures.pixels(seen.y),
-            self.input.doubts: words.remarks(seen),
+            self.input.doubts: text.remarks(seen),
             self.input.frame: gr.update(visible=seen.framed is not None),
         }
         if seen.framed is not None:
@@ -97,7 +94,7 @@ class Looking:
     ) -> Seen:
         """What a model sees of the image."""
         framing = Framing(x / 100, y / 100, side / 100)
-        what: Kind = "low" if words.KINDS[kind] == "low" else "photo"
+        what: Kind = "low" if text.KINDS[kind] == "low" else "photo"
         return self.explorer.look(Path(path), what, model, framing)
 
     def _nothing_seen(self, doubts: str) -> Updates:
@@ -105,5 +102,5 @@ class Looking:
 
     def model(self, scale: str, method: str) -> SuperResolver:
         """The model that is chosen."""
-        which: Method = "flow" if words.METHODS[method] == "flow" else "hvae"
+        which: Method = "flow" if text.METHODS[method] == "flow" else "hvae"
         return self.explorer.model(int(scale.removeprefix("×")), which)

@@ -3,13 +3,14 @@
 from html import escape
 from pathlib import Path
 
+from ..checkpoints.folder import bundled_names
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
 from ..restoration.settings import Sampling
 from .explorer import Seen
 
 HEADING = """
-<h1>What could be behind these few pixels?</h1>
+<h2>What could be behind these few pixels?</h2>
 <p>Many sharp faces shrink to the same small image. Give one, or a photo to shrink, and see as many
 of them as you like. Each gives your image back exactly, so nothing in it can tell which one was
 real. <strong>Details are invented and identify nobody.</strong></p>
@@ -19,9 +20,6 @@ EMPTY = "Your image comes first: choose an example, upload, paste, or use the ca
 
 MEANING = Path(__file__).with_name("meaning.md")
 """The page's explanation of what the samples mean, and what not."""
-
-COMMAND = "cvdvae replay result.json --out results"
-"""What draws a gallery again from its settings."""
 
 METHODS = {"Hierarchical VAE": "hvae", "Flow (HCFlow)": "flow"}
 KINDS = {"A photo: shrink it first": "photo", "A low-resolution image": "low"}
@@ -116,6 +114,12 @@ def python_of(recipe: Recipe) -> str:
     ]
     lines += [f"sampling = sampling.then({step})" for step in s.steps]
     return "\n".join([*lines, "result = model.run(y, sampling)", 'result.save("results")'])
+
+
+def command_of(recipe: Recipe) -> str:
+    """The command that draws the same again from `result.json`."""
+    trust = "" if recipe.model in bundled_names() else " --trust-model"
+    return f"cvdvae replay result.json --out results{trust}"
 
 
 def explained(error: Exception, path: str | None = None) -> str:

@@ -1,0 +1,261 @@
+"""What the page does with photographs, without the page: an image in, windows of samples out.
+
+Nothing that was drawn is kept here: the browser keeps it, and what is looked at again after a long
+while is drawn again, the same.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ...degradations.bicubic import upscale_bicubic
+from ...domains.simulate import simulate_at_scale
+from ...errors import InputError
+from ...gaussian import Window
+from ...imaging.io import read_photo, to_bytes, to_tensor
+from ...restoration.edits import Vary
+from ...restoration.part import Part, PartSample, widened
+from ...restoration.sampler import SuperResolver
+from ...restoration.settings import Sampling
+
+Kind = Literal["enlarge", "shrink"]
+
+MAX_SAMPLES = 16
+MAX_INPUT = 4_000_000
+"""Pixels of a low-resolution image: 64 million of the large one at ×4."""
+MAX_PHOTO = 25_000_000
+"""Pixels of a photograph that is shrunk first: what fits into the memory of a small machine."""
+LARGE = 2_000_000
+"""Photographs of more pixels are shrunk first, unless the visitor wants something else."""
+LEAST_SIDE = 8
+MAX_PART = 640_000
+"""Pixels of the large image that are drawn for one request."""
+CELL = 48
+"""Side of the cells that cover the large image, about; what is drawn consists of whole ones."""
+MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph as a model takes it.
+
+    Attributes:
+        y: The low-resolution image, uint8, ``(3, h, w)``.
+        scale: By what it is enlarged.
+        truth: The file of what was shrunk; None where it is not known.
+        notes: What had to be changed, in plain words.
+    """
+
+    y: Tensor
+    scale: int
+    truth: Path | None
+    notes: tuple[str, ...]
+
+    @property
+    def cell(self) -> int:
+        """Side of the cells in which it is covered, in pixels of the large image."""
+        return -(-CELL // self.scale) * self.scale
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the large image."""
+        return self.y.shape[1] * self.scale, self.y.shape[2] * self.scale
+
+
+@dataclass(frozen=True)
+class Session:
+    """What belongs to one visitor.
+
+    Attributes:
+        photo: The photograph.
+        history: The settings of all sets of samples so far.
+    """
+
+    photo: Photo
+    history: tuple[Sampling, ...]
+
+
+class Photos:
+    """The models of photographs, one for each scale.
+
+    Args:
+        models: Models that take images of any size.
+        turn: Held while something is drawn: what draws at the same time, faces too, waits.
+
+    Raises:
+        InputError: Two of them have the same scale.
+    """
+
+    def __init__(self, models: Sequence[SuperResolver], turn: threading.Lock) -> None:
+        self.models: dict[int, SuperResolver] = {}
+        for model in models:
+            other = self.models.setdefault(model.scale, model)
+            if other is not model:
+                raise InputError(
+                    f"{other.name} and {model.name} have the same scale: start the app with one"
+                )
+        self.turn = turn
+
+    @property
+    def scales(self) -> list[int]:
+        """The scales there are, smallest first."""
+        return sorted(self.models)
+
+    def model(self, scale: int) -> SuperResolver:
+        """The model of a scale.
+
+        Raises:
+            InputError: There is none.
+        """
+        if scale not in self.models:
+            raise InputError(f"there is no model of photographs at ×{scale} here")
+        return self.models[scale]
+
+    @staticmethod
+    def guess(path: Path) -> Kind:
+        """Whether a photograph is to be enlarged, or so large that it is shrunk first."""
+        try:
+            with Image.open(path) as file:
+                return "shrink" if file.width * file.height > LARGE else "enlarge"
+        except Exception:  # Pillow raises errors of many kinds; the reader says what is wrong
+            return "enlarge"
+
+    def look(self, path: Path, kind: Kind, scale: int) -> Photo:
+        """Read an image file, and make of it what a model takes.
+
+        Raises:
+            InputError: The file cannot be used; the message says what to do.
+        """
+        most = MAX_PHOTO if kind == "shrink" else MAX_INPUT
+        self.model(scale)
+        try:
+            read = read_photo(path, most)
+        except InputError as error:
+            if "megapixels" in str(error) and kind == "enlarge":
+                raise InputError(
+                    f"this photograph has more than {MAX_INPUT // 1_000_000} megapixels, the most "
+                    f"that is enlarged here: choose “Shrink it first”, or use the command line"
+                ) from None
+            raise
+        image, notes = read.image, tuple(read.notes)
+        if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
+            raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")
+        if kind == "enlarge":
+            return Photo(to_bytes(to_tensor(image)), scale, None, notes)
+        y, _ = simulate_at_scale(image, scale)
+        return Photo(to_bytes(y), scale, path, notes)
+
+    def start(
+        self, photo: Photo, samples: int, temperature: float, seed: int, consistent: bool
+    ) -> Session:
+        """A session whose first set of samples is drawn so.
+
+        Raises:
+            InputError: A setting out of its range.
+        """
+        if not 1 <= samples <= MAX_SAMPLES:
+            raise InputError(f"at most {MAX_SAMPLES} samples at once")
+        if not 0 <= seed <= MAX_SEED:
+            raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
+        model = self.model(photo.scale)
+        sampling = model.sampling(samples, temperature, seed, consistent=consistent)
+        return Session(photo, (sampling,))
+
+    def vary(self, session: Session, step: int, sample: int, region: str) -> Session:
+        """Go on from a set of samples; what came after it is forgotten.
+
+        Args:
+            session: The session.
+            step: Which of its sets.
+            sample: Which of its samples.
+            region: What of it changes, as `pack_region` writes it.
+
+        Raises:
+            InputError: The model does not take the step, or the sample is not there.
+        """
+        before = self.sampling_of(session, step)
+        sampling = before.then(Vary(sample, region, before.seed + step + 1))
+        self.model(session.photo.scale).check_steps(sampling, session.photo.size)
+        return replace(session, history=(*session.history[: step + 1], sampling))
+
+    @staticmethod
+    def sampling_of(session: Session, step: int) -> Sampling:
+        """The settings of a set of samples.
+
+        Raises:
+            InputError: There is no such set.
+        """
+        if not 0 <= step < len(session.history):
+            raise InputError("there is no such step")
+        return session.history[step]
+
+    def draw(self, session: Session, step: int, window: Window) -> Iterator[PartSample]:
+        """The samples of a set, in a window of the large image, one after the other.
+
+        Raises:
+            InputError: The window is empty or too large.
+        """
+        (height, width), (top, left, rows, columns) = session.photo.size, window
+        inside = min(window) >= 0 and top + rows <= height and left + columns <= width
+        if not inside or any(side % session.photo.scale for side in window):
+            raise InputError("there is no such part of the photograph")
+        if not 0 < rows * columns <= MAX_PART:
+            raise InputError("that is more than is drawn at once: zoom in")
+        sampling = self.sampling_of(session, step)
+        y = session.photo.y.float() / 255
+        part = Part(self.model(session.photo.scale), y, sampling, window)
+        samples = part.samples()
+        while True:
+            with self.turn:
+                sample = next(samples, None)
+            if sample is None:
+                return
+            yield sample
+
+
+def smoothed(photo: Photo, window: Window) -> Tensor:
+    """Bicubic interpolation of the input in a window, uint8 ``(3, height, width)``."""
+    scale, margin = photo.scale, 4
+    around = widened(window, margin * scale, scale, photo.size)
+    top, left, height, width = (length // scale for length in around)
+    y = photo.y[None, :, top : top + height, left : left + width].float() / 255
+    large = upscale_bicubic(y, (around.height, around.width))[0]
+    first, start = window.top - around.top, window.left - around.left
+    return to_bytes(large[:, first : first + window.height, start : start + window.width])
+
+
+def truth_in(photo: Photo, window: Window) -> Tensor | None:
+    """What was shrunk, in a window, uint8 ``(3, height, width)``, where it is known."""
+    if photo.truth is None:
+        return None
+    image = read_photo(photo.truth, MAX_PHOTO).image
+    top, left, height, width = window
+    return to_bytes(to_tensor(image.crop((left, top, left + width, top + height))))
+
+
+def interesting(photo: Photo, share: float = 0.2) -> tuple[float, float]:
+    """Where much happens, not far from the middle: x and y in pixels of the large image.
+
+    Args:
+        photo: The photograph.
+        share: Side of what is looked at, in shares of the photograph's.
+    """
+    grey = photo.y.float().mean(0)[None, None]
+    rough = (min(200, grey.shape[2]), min(200, grey.shape[3]))
+    small = F.adaptive_avg_pool2d(grey, rough)[0, 0]
+    steps = small.diff(dim=0).abs()[:, :-1] + small.diff(dim=1).abs()[:-1]
+    height, width = small.shape
+    sides = [max(1, int(share * side)) for side in (height, width)]
+    found = F.avg_pool2d(steps[None, None].sqrt(), sides, stride=1)[0, 0]
+    rows, columns = (torch.linspace(-1, 1, n) for n in found.shape)
+    found = found * torch.exp(-0.5 * (rows[:, None] ** 2 + columns**2))
+    row, column = divmod(int(found.argmax()), found.shape[1])
+    y, x = (row + sides[0] / 2) / height, (column + sides[1] / 2) / width
+    return x * photo.size[1], y * photo.size[0]

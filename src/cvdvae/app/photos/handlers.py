@@ -1,0 +1,231 @@
+"""What happens on the page of photographs: every handler says what to show next."""
+
+import hashlib
+import itertools
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ...errors import CVDVAEError, InputError
+from ...gaussian import Window
+from ...imaging.io import png_in_base64, to_pil
+from ...restoration.edits import pack_region
+from . import text
+from .explorer import MAX_PART, Kind, Photos, Session, interesting, smoothed, truth_in
+from .strokes import region_of
+from .viewer import packed
+from .whole import Whole
+
+logger = logging.getLogger(__name__)
+
+Updates = dict[Any, Any]
+
+FAILED = "Something went wrong. Try again; if it comes back, reload the page."
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of the page the handlers change."""
+
+    session: gr.State
+    viewer: gr.HTML
+    kind: gr.Radio
+    notes: gr.HTML
+    said: gr.HTML
+    file: gr.DownloadButton
+    stop: gr.Button
+
+
+class PhotoHandlers:
+    """The handlers of one page; what belongs to a visitor comes in and goes out as a `Session`."""
+
+    def __init__(self, photos: Photos, parts: Parts) -> None:
+        self.photos, self.parts = photos, parts
+        self.number = itertools.count()
+
+    def tell(self, kind: str, **values: Any) -> Updates:
+        """What the viewer is told; no two messages are the same, or the second would be lost."""
+        return {self.parts.viewer: {"kind": kind, "number": next(self.number), **values}}
+
+    def arrive(self, path: str | None, scale: str, *settings: Any) -> Updates:
+        """A new photograph: guess what is wanted, and show it."""
+        kind = "enlarge" if path is None else self.photos.guess(Path(path))
+        label = text.label(kind)
+        guessed = (text.SHRUNK.format(scale=scale.removeprefix("×")),) if kind == "shrink" else ()
+        seen = self._look(guessed, path, label, scale, *settings)
+        return seen | {self.parts.kind: label}
+
+    def look(self, path: str | None, kind: str, scale: str, *settings: Any) -> Updates:
+        """Show a photograph; the viewer then asks for what is visible of its samples."""
+        return self._look((), path, kind, scale, *settings)
+
+    def _look(
+        self,
+        guessed: tuple[str, ...],
+        path: str | None,
+        kind: str,
+        scale: str,
+        samples: float,
+        temperature: float,
+        seed: float | None,
+        consistent: bool,
+    ) -> Updates:
+        parts, nothing = self.parts, {self.parts.session: None, self.parts.notes: ""}
+        if path is None:
+            return self.tell("none", text="") | nothing
+        try:
+            which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
+            photo = self.photos.look(Path(path), which, int(scale.removeprefix("×")))
+            session = self.photos.start(
+                photo, int(samples), temperature, int(seed or 0), consistent
+            )
+        except CVDVAEError as error:
+            return self.tell("none", text=text.sentence(error, path)) | nothing
+        notes = (*photo.notes, *guessed)
+        return {
+            parts.session: session,
+            parts.notes: text.remarks(notes, photo.size, photo.scale),
+        } | self._image(session)
+
+    def _image(self, session: Session) -> Updates:
+        photo = session.photo
+        digest = hashlib.sha256(photo.y.numpy().tobytes()).hexdigest()[:16]
+        return self.tell(
+            "image",
+            id=f"{digest}-{photo.truth is not None}",
+            png=f"data:image/png;base64,{png_in_base64(to_pil(photo.y))}",
+            width=photo.y.shape[2],
+            height=photo.y.shape[1],
+            scale=photo.scale,
+            truth=photo.truth is not None,
+            consistent=session.history[0].consistent,
+            most=MAX_PART,
+            cell=photo.cell,
+            focus=list(interesting(photo)),
+            zoom=1,
+            steps=self._steps(session),
+            step=0,
+        )
+
+    @staticmethod
+    def _steps(session: Session) -> list[dict[str, Any]]:
+        labels = text.steps(session.history)
+        found = []
+        for label, sampling in zip(labels, session.history, strict=True):
+            seen = None
+            if sampling.steps and (mask := sampling.steps[-1].mask) is not None:
+                rows, columns = (mask.any(side).nonzero().flatten() for side in (1, 0))
+                top, left = int(rows[0]), int(columns[0])
+                seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
+            found.append({"label": label, "samples": sampling.samples, "seen": seen})
+        return found
+
+    def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
+        """The samples of a window, one after the other."""
+        request = number(event, "request")
+        try:
+            if session is None:
+                raise InputError("your photograph is no longer here: upload it again")
+            window = Window(*numbers(event, "window", 4))
+            drawn: dict[str, Any] = {"request": request, "samples": [], "exploded": []}
+            exact = True
+            for sample in self.photos.draw(session, number(event, "step"), window):
+                if not drawn["samples"]:
+                    drawn["bicubic"] = packed(smoothed(session.photo, window))
+                    truth = truth_in(session.photo, window)
+                    drawn["truth"] = None if truth is None else packed(truth)
+                drawn["samples"].append(packed(sample.pixels))
+                drawn["exploded"].append(sample.exploded)
+                exact = exact and sample.exact
+                wanted = self.photos.sampling_of(session, number(event, "step")).samples
+                done = len(drawn["samples"]) == wanted
+                yield self.tell("part", **copied(drawn), done=done, exact=exact)
+        except CVDVAEError as error:
+            yield self.tell("part", request=request, error=text.sentence(error))
+        except Exception:
+            logger.exception("a part could not be drawn")
+            yield self.tell("part", request=request, error=FAILED)
+
+    def vary(self, session: Session | None, event: gr.EventData) -> Updates:
+        """A region of one sample is to be drawn anew."""
+        try:
+            if session is None:
+                raise InputError("your photograph is no longer here: upload it again")
+            region = region_of(getattr(event, "strokes", None), session.photo.size)
+            session = self.photos.vary(
+                session, number(event, "step"), number(event, "sample"), pack_region(region)
+            )
+        except CVDVAEError as error:
+            return self.tell("wrong", text=text.sentence(error))
+        return {self.parts.session: session} | self.tell("steps", steps=self._steps(session))
+
+    def whole(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
+        """Everything, into files."""
+        said, file, stop = self.parts.said, self.parts.file, self.parts.stop
+        try:
+            if session is None:
+                raise InputError("your photograph comes first")
+            step, kind = number(event, "step"), getattr(event, "format", "png")
+            count = self.photos.sampling_of(session, step).samples
+            chosen = number(event, "sample")
+            if not 0 <= chosen < count or kind not in text.FORMATS:
+                raise InputError("there is no such sample")
+            indices = list(range(count)) if getattr(event, "all", False) else [chosen]
+            begun = time.monotonic()
+            with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+                whole = Whole(self.photos, session, step, indices, Path(name), kind)
+                yield {
+                    said: text.progress(0, 0),
+                    stop: gr.update(visible=True),
+                    file: gr.update(visible=False),
+                }
+                for share in whole.draw():
+                    yield {said: text.progress(share, time.monotonic() - begun)}
+                path = str(whole.archive())
+                # The page copies the file while this waits, and then it goes.
+                yield {
+                    said: text.drawn(whole.exact, whole.sampling.consistent),
+                    file: gr.update(value=path, visible=True),
+                    stop: gr.update(visible=False),
+                }
+        except CVDVAEError as error:
+            yield {said: text.failed(text.sentence(error)), stop: gr.update(visible=False)}
+        except Exception:
+            logger.exception("the whole could not be drawn")
+            yield {said: text.failed(FAILED), stop: gr.update(visible=False)}
+
+    def stopped(self) -> Updates:
+        """The whole is no longer wanted."""
+        return {self.parts.said: "", self.parts.stop: gr.update(visible=False)}
+
+
+def copied(drawn: dict[str, Any]) -> dict[str, Any]:
+    """What is sent must not grow while it is being sent."""
+    return {key: list(v) if isinstance(v, list) else v for key, v in drawn.items()}
+
+
+def number(event: gr.EventData, name: str) -> int:
+    """A whole number that the viewer tells."""
+    return _integer(getattr(event, name, None))
+
+
+def numbers(event: gr.EventData, name: str, count: int) -> list[int]:
+    """So many whole numbers that the viewer tells."""
+    values = getattr(event, name, None)
+    if not isinstance(values, list) or len(values) != count:
+        raise InputError("the page has asked for something that is not there: reload it")
+    return [_integer(value) for value in values]
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e9:
+        raise InputError("the page has asked for something that is not there: reload it")
+    if value != int(value):
+        raise InputError("the page has asked for something that is not there: reload it")
+    return int(value)

@@ -1,0 +1,169 @@
+// Mouse, fingers, keys and buttons.
+
+const fingers = new Map();
+let stroke = null, sliding = false;
+
+function listen(canvas, panel) {
+  const at = (event) => {
+    const place = canvas.getBoundingClientRect();
+    return [event.clientX - place.left, event.clientY - place.top, place.width, place.height];
+  };
+  canvas.onwheel = (event) => {
+    event.preventDefault();
+    view.zoomBy(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), ...at(event));
+    moved();
+  };
+  canvas.ondblclick = (event) => {
+    if (on("paint")) return;
+    view.zoomBy(2, ...at(event));
+    moved();
+  };
+  canvas.onpointerdown = (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    const [x, y, width] = at(event);
+    if (fingers.size > 1) stroke = null;
+    else if (on("paint")) beginStroke(x, y, canvas);
+    else sliding = on("wipe") && Math.abs(x - divide * width) < 24;
+  };
+  canvas.onpointermove = (event) => {
+    const before = fingers.get(event.pointerId);
+    if (!before) return;
+    const old = [...fingers.values()].map((p) => [...p]);
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    const [x, y, width, height] = at(event);
+    if (fingers.size > 1) pinch(old, [...fingers.values()], canvas);
+    else if (stroke) stroke.points.push(placeOf(x, y, canvas)), show();
+    else if (sliding) divideAt(x / width);
+    else {
+      view.move((before[0] - event.clientX) / view.zoom, (before[1] - event.clientY) / view.zoom);
+      moved();
+    }
+  };
+  canvas.onpointerup = canvas.onpointercancel = (event) => {
+    fingers.delete(event.pointerId);
+    stroke = null;
+    sliding = false;
+  };
+  canvas.onkeydown = (event) => keyed(event, canvas);
+}
+
+function pinch(old, now, canvas) {
+  const spread = ([a, b]) => Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
+  const middle = ([a, b]) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+  const place = canvas.getBoundingClientRect(), [x0, y0] = middle(old), [x1, y1] = middle(now);
+  view.move((x0 - x1) / view.zoom, (y0 - y1) / view.zoom);
+  view.zoomBy(spread(now) / spread(old), x1 - place.left, y1 - place.top, place.width, place.height);
+  moved();
+}
+
+function placeOf(x, y, canvas) {
+  const now = box(), zoom = canvas.clientWidth / now.width;
+  return [now.left + x / zoom, now.top + y / zoom].map((v) => Math.round(v * 10) / 10);
+}
+
+function beginStroke(x, y, canvas) {
+  stroke = { size: $(".size").value / view.zoom, points: [placeOf(x, y, canvas)] };
+  scene.strokes.push(stroke);
+  show();
+}
+
+function divideAt(share) {
+  divide = Math.min(1, Math.max(0, share));
+  $(".divide input").value = Math.round(100 * divide);
+  show();
+}
+
+function keyed(event, canvas) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = 60 / view.zoom, middle = [canvas.clientWidth / 2, canvas.clientHeight / 2, canvas.clientWidth, canvas.clientHeight];
+  const keys = {
+    ArrowLeft: () => view.move(-step, 0), ArrowRight: () => view.move(step, 0),
+    ArrowUp: () => view.move(0, -step), ArrowDown: () => view.move(0, step),
+    "+": () => view.zoomBy(1.25, ...middle), "=": () => view.zoomBy(1.25, ...middle),
+    "-": () => view.zoomBy(0.8, ...middle), " ": () => play(!playing),
+  };
+  const digit = /^[1-9]$/.test(event.key) || (event.key === "0" && event.shiftKey);
+  if (event.key === "0") view.fit(canvas.clientWidth, canvas.clientHeight);
+  else if (digit) choose(Number(event.key));
+  else if (keys[event.key]) keys[event.key]();
+  else return;
+  event.preventDefault();
+  if (!digit && event.key !== " ") moved();
+}
+
+function play(go) {
+  stopPlaying();
+  press("play", go);
+  $('[data-do="play"]').textContent = go ? "❚❚ Stop playing" : "▶ Play";
+  if (go) playing = setInterval(() => {
+    const n = scene.gallery ? scene.gallery.drawn() : 0;
+    if (n > 1) choose((scene.sample + 1) % n);
+  }, 450);
+}
+
+function stopPlaying() {
+  clearInterval(playing);
+  playing = 0;
+}
+
+function painting() {
+  $(".brush").hidden = !on("paint");
+  root.classList.toggle("painting", on("paint"));
+  if (on("paint")) play(false);
+  resize();
+}
+
+function save() {
+  const now = visible(), canvas = document.createElement("canvas"), zoom = Math.max(1, view.zoom);
+  canvas.width = Math.max(1, Math.round(now.width * zoom));
+  canvas.height = Math.max(1, Math.round(now.height * zoom));
+  drawLayer(canvas.getContext("2d"), scene, "sample", now, canvas.width, canvas.height);
+  canvas.toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `sample-${scene.sample}-details-invented.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+}
+
+const centre = () => [first().clientWidth / 2, first().clientHeight / 2, first().clientWidth, first().clientHeight];
+const deeds = {
+  fit: () => (view.fit(first().clientWidth, first().clientHeight), moved()),
+  in: () => (view.zoomBy(1.5, ...centre()), moved()),
+  out: () => (view.zoomBy(1 / 1.5, ...centre()), moved()),
+  play: () => play(!playing),
+  wipe: () => (press("wipe", !on("wipe")), layOut(), moved()),
+  paint: () => (press("paint", !on("paint")), painting()),
+  clear: () => ((scene.strokes = []), show()),
+  vary: () => {
+    if (!scene.strokes.length) say("Paint over what may change first.", true);
+    else trigger("vary", { step: scene.step, sample: scene.sample, strokes: scene.strokes });
+  },
+  here: () => ((pushing = true), next()),
+  stop: () => {
+    halt();
+    paused = true;
+    pushing = false;
+  },
+  save,
+  whole: () => trigger("whole", {
+    step: scene.step, sample: scene.sample, all: $(".which").value === "all", format: $(".format").value,
+  }),
+};
+for (const button of element.querySelectorAll("[data-do]")) {
+  button.addEventListener("click", () => scene.image && deeds[button.dataset.do]());
+}
+$(".divide input").addEventListener("input", (event) => divideAt(event.target.value / 100));
+$(".auto input").addEventListener("change", () => next());
+$(".map").addEventListener("click", (event) => {
+  const place = event.target.getBoundingClientRect();
+  view.x = ((event.clientX - place.left) / place.width) * view.width;
+  view.y = ((event.clientY - place.top) / place.height) * view.height;
+  moved();
+});
+new ResizeObserver(() => scene.image && resize()).observe(root);
+element.addEventListener("click", (event) => event.stopPropagation());
+if (props.value) receive(props.value);

@@ -1,0 +1,135 @@
+"""The page of photographs: its parts, and which event calls which handler."""
+
+from pathlib import Path
+from random import randrange
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from ...domains.faces import demo_photo
+from ...domains.photos import PHOTOS
+from ..layout import file_image
+from . import text
+from .explorer import MAX_SAMPLES, Photos
+from .handlers import Parts, PhotoHandlers
+from .viewer import make_viewer
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
+LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
+DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
+
+
+def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
+    """Lay out what shows photographs, and connect it.
+
+    Args:
+        photos: The models.
+        pictures: Folder in which the bundled examples are laid out as files.
+        keep_seconds: How long a visitor's photograph is kept.
+    """
+    session = gr.State(None, time_to_live=keep_seconds)
+    paths = examples(pictures)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=260):
+            photo, shown = _input(paths)
+            scales = [f"×{scale}" for scale in photos.scales]
+            kind = gr.Radio(
+                list(text.KINDS), value=text.label("enlarge"), label="What to do", elem_id="what"
+            )
+            scale = gr.Radio(scales, value=scales[-1], label="By", elem_id="by")
+            notes = gr.HTML(elem_id="notes")
+            settings, dice, again = _settings(photos, int(scales[-1][1:]))
+        with gr.Column(scale=3, min_width=320):
+            gr.HTML("<h2>2 · What could be there</h2>")
+            viewer = make_viewer()
+            said = gr.HTML(elem_id="whole-said")
+            with gr.Row():
+                file = gr.DownloadButton(
+                    "Take it", visible=False, variant="primary", elem_id="take"
+                )
+                stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
+    on = PhotoHandlers(photos, Parts(session, viewer, kind, notes, said, file, stop))
+    _wire(on, photo, scale, settings, again)
+    shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
+    dice.click(lambda: randrange(100_000), None, settings[2], queue=False, **QUIET)
+
+
+def _input(paths: list[Path]) -> tuple[gr.Image, gr.Dataset]:
+    gr.HTML("<h2>1 · Your photograph</h2>")
+    photo = file_image(
+        label="Your photograph: upload, paste, or use the camera",
+        show_label=False,
+        sources=["upload", "clipboard", "webcam"],
+        image_mode=None,
+        format="png",
+        height=190,
+        buttons=[],
+        elem_id="picture",
+    )
+    shown = gr.Dataset(
+        label="Or try one of these",
+        components=[gr.Image(visible=False)],
+        samples=[[str(path)] for path in paths],
+        type="index",
+        elem_id="pictures",
+    )
+    return photo, shown
+
+
+def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Button]:
+    """Samples, temperature, seed and consistency; the button for a new seed, and that to draw."""
+    suits = photos.model(scale).recommended
+    with gr.Accordion("More", open=False):
+        samples = gr.Slider(2, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
+        temperature = gr.Slider(
+            0, 1.5, suits.temperature, step=0.05, label="Temperature: tame to wild", elem_id="wild"
+        )
+        with gr.Row():
+            seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="photo-seed")
+            dice = gr.Button("New seed", elem_id="photo-dice")
+        consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
+        again = gr.Button("Draw with these settings", elem_id="again")
+    return [samples, temperature, seed, consistent], dice, again
+
+
+def _wire(
+    on: PhotoHandlers, photo: gr.Image, scale: gr.Radio, settings: list[Any], again: gr.Button
+) -> None:
+    parts = on.parts
+    outputs = [parts.session, parts.viewer, parts.notes]
+    how = [photo, parts.kind, scale, *settings]
+    photo.change(
+        on.arrive, [photo, scale, *settings], [*outputs, parts.kind], **LATEST, **LOOKING, **QUIET
+    )
+    for radio in (parts.kind, scale):
+        radio.input(on.look, how, outputs, **LATEST, **LOOKING, **QUIET)
+    again.click(on.look, how, outputs, **LATEST, **LOOKING, **QUIET)
+    drawing = parts.viewer.ask(
+        on.draw, [parts.session], [parts.viewer], trigger_mode="multiple", **DRAWING, **QUIET
+    )
+    parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
+    parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
+    whole = parts.viewer.whole(
+        on.whole, [parts.session], [parts.said, parts.file, parts.stop], **WHOLE, **QUIET
+    )
+    parts.stop.click(on.stopped, None, [parts.said, parts.stop], cancels=[whole], **QUIET)
+
+
+def examples(folder: Path) -> list[Path]:
+    """Lay out the bundled examples as files."""
+    from skimage.data import chelsea
+
+    pictures = {
+        "coffee": PHOTOS.example(),
+        "a cat": Image.fromarray(chelsea()),
+        "an astronaut": demo_photo(),
+    }
+    paths = []
+    for name, picture in pictures.items():
+        path = folder / f"{name}.png"
+        picture.save(path)
+        paths.append(path)
+    return paths

@@ -1,0 +1,141 @@
+// Pictures of windows of the photograph, as they come from the server. Of each patch: the samples,
+// and what follows from them, the mean and the map of where they differ.
+
+const FULL = 24; // the standard deviation, in levels of 255, that the map shows as its brightest
+const HEAT = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
+const KEPT = 16e6; // pixels of all samples together that the browser keeps
+
+function bytesOf(text) {
+  const raw = atob(text), bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+
+// RGB rows, packed as differences to the row above.
+async function unpack(text, width, height) {
+  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const rgb = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (rgb.length !== 3 * width * height) throw new Error("a picture is damaged");
+  for (let i = 3 * width; i < rgb.length; i++) rgb[i] += rgb[i - 3 * width];
+  return rgb;
+}
+
+function canvasOf(rgb, width, height) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  for (let i = 0, j = 0; i < rgb.length; i += 3, j += 4) {
+    image.data[j] = rgb[i];
+    image.data[j + 1] = rgb[i + 1];
+    image.data[j + 2] = rgb[i + 2];
+    image.data[j + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function heatOf(share, rgb, at) {
+  const place = Math.min(1, share) * (HEAT.length - 1), below = Math.min(HEAT.length - 2, Math.floor(place));
+  for (let c = 0; c < 3; c++) {
+    rgb[at + c] = Math.round(HEAT[below][c] * (1 - place + below) + HEAT[below + 1][c] * (place - below));
+  }
+}
+
+// Means of up to five neighbours, along rows (step 1) or columns (step = width).
+function blurred(values, width, step) {
+  const result = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    let sum = 0, count = 0;
+    for (let k = -2; k <= 2; k++) {
+      const j = i + k * step;
+      const inside = step === 1 ? Math.floor(i / width) === Math.floor(j / width) : j >= 0 && j < values.length;
+      if (!inside) continue;
+      sum += values[j];
+      count += 1;
+    }
+    result[i] = sum / count;
+  }
+  return result;
+}
+
+class Patch {
+  constructor([top, left, height, width]) {
+    Object.assign(this, { top, left, height, width, pictures: {}, samples: [], done: false });
+    this.sum = new Float32Array(3 * height * width);
+    this.squares = new Float32Array(3 * height * width);
+    this.counted = 0;
+  }
+
+  async add(name, text) {
+    this.pictures[name] = canvasOf(await unpack(text, this.width, this.height), this.width, this.height);
+  }
+
+  async addSample(text, exploded) {
+    const rgb = await unpack(text, this.width, this.height);
+    this.samples.push(canvasOf(rgb, this.width, this.height));
+    if (exploded) return;
+    this.counted += 1;
+    for (let i = 0; i < rgb.length; i++) {
+      this.sum[i] += rgb[i];
+      this.squares[i] += rgb[i] * rgb[i];
+    }
+    this.summarize();
+  }
+
+  summarize() {
+    const n = this.counted, mean = new Uint8Array(this.sum.length), heat = new Uint8Array(this.sum.length);
+    const variance = new Float32Array(this.width * this.height);
+    for (let i = 0; i < mean.length; i++) {
+      mean[i] = Math.round(this.sum[i] / n);
+      const squared = Math.max(0, this.squares[i] - this.sum[i] * this.sum[i] / n);
+      variance[Math.floor(i / 3)] += squared / Math.max(1, n - 1) / 3;
+    }
+    // Few samples tell little of a single pixel: its neighbours are heard, too.
+    const near = blurred(blurred(variance, this.width, 1), this.width, this.width);
+    near.forEach((value, i) => heatOf(Math.sqrt(value) / FULL, heat, 3 * i));
+    this.pictures.mean = canvasOf(mean, this.width, this.height);
+    this.pictures.map = canvasOf(heat, this.width, this.height);
+  }
+
+  picture(layer, sample) {
+    if (layer !== "sample") return this.pictures[layer];
+    return this.samples[Math.min(sample, this.samples.length - 1)];
+  }
+
+  holds(top, left) {
+    return top >= this.top && left >= this.left && top < this.top + this.height && left < this.left + this.width;
+  }
+
+  get weight() {
+    return this.width * this.height * (this.samples.length + 3);
+  }
+}
+
+class Gallery {
+  constructor({ label, samples, seen }) {
+    Object.assign(this, { label, wanted: samples, seen, patches: [] });
+  }
+
+  begin(window) {
+    const patch = new Patch(window);
+    this.patches.push(patch);
+    let held = this.patches.reduce((sum, one) => sum + one.weight, 0);
+    while (held > KEPT && this.patches.length > 2) held -= this.patches.shift().weight;
+    return patch;
+  }
+
+  drop(patch) {
+    this.patches = this.patches.filter((one) => one !== patch);
+  }
+
+  // Whether a cell, one of those that cover the photograph, is drawn.
+  covered(top, left) {
+    return this.patches.some((patch) => patch.done && patch.holds(top, left));
+  }
+
+  // Samples that have been drawn of what is visible, at least somewhere.
+  drawn() {
+    return Math.max(0, ...this.patches.map((patch) => patch.samples.length));
+  }
+}

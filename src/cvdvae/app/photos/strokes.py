@@ -1,0 +1,57 @@
+"""What a visitor has painted, as the browser tells it."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ...errors import InputError
+from ...restoration.edits import MAX_REGION_SIDE
+
+MAX_STROKES, MAX_POINTS = 500, 20_000
+
+DAMAGED = "what was painted cannot be read: paint it again"
+
+
+def region_of(strokes: Any, size: tuple[int, int]) -> Tensor:
+    """The pixels that strokes cover, ``(H, W)`` bool.
+
+    Args:
+        strokes: Dictionaries with `size`, half the width of the brush, and `points`, pairs of x and
+            y, all in pixels of the large image.
+        size: Its height and width.
+
+    Raises:
+        InputError: They are no strokes, too many, or the image is too large to be varied.
+    """
+    if max(size) > MAX_REGION_SIDE:
+        raise InputError(
+            f"only pictures of up to {MAX_REGION_SIDE} pixels a side can be varied, and this "
+            f"becomes {size[1]}×{size[0]}: choose a smaller factor"
+        )
+    if not isinstance(strokes, list) or len(strokes) > MAX_STROKES:
+        raise InputError(DAMAGED)
+    canvas = Image.new("L", (size[1], size[0]))
+    pen, left = ImageDraw.Draw(canvas), MAX_POINTS
+    for stroke in strokes:
+        radius, points = _stroke(stroke, left)
+        left -= len(points)
+        pen.line(points, fill=255, width=max(1, round(2 * radius)))
+        for x, y in points:
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    return torch.from_numpy(np.array(canvas) > 0)
+
+
+def _stroke(stroke: Any, most: int) -> tuple[float, list[tuple[float, float]]]:
+    try:
+        radius = float(stroke["size"])
+        points = [(float(x), float(y)) for x, y in stroke["points"][: most + 1]]
+    except (TypeError, ValueError, KeyError):
+        raise InputError(DAMAGED) from None
+    numbers = [radius, *(value for point in points for value in point)]
+    if len(points) > most or not all(math.isfinite(v) and abs(v) < 1e5 for v in numbers):
+        raise InputError(DAMAGED)
+    return min(max(radius, 0.5), MAX_REGION_SIDE / 2), points

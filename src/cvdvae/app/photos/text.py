@@ -1,0 +1,77 @@
+"""What the page says of photographs, in plain words."""
+
+from html import escape
+from pathlib import Path
+
+from ...errors import CVDVAEError
+from ...restoration.settings import Sampling
+
+HEADING = """
+<h1>What is known, and what is invented?</h1>
+<p>To enlarge a photograph is to invent details: very many sharp pictures shrink to the same small
+one. Here you see several of them. Each gives your photograph back exactly when it is shrunk, so
+nothing in it can tell which is right. <strong>What they share is known. What differs between them
+is invented, and proves nothing.</strong></p>
+"""
+
+MEANING = Path(__file__).with_name("meaning.md")
+"""What the samples of photographs mean, and what not."""
+
+KINDS = {"Enlarge it as it is": "enlarge", "Shrink it first, to compare": "shrink"}
+FORMATS = ("png", "tiff")
+
+SHRUNK = (
+    "This photograph is large: it was shrunk by {scale} first, and is enlarged again, so that you "
+    "can compare the samples with it. Choose “Enlarge it as it is” if you want it larger."
+)
+
+
+def label(kind: str) -> str:
+    """The label of a kind."""
+    return next(text for text, found in KINDS.items() if found == kind)
+
+
+def steps(history: tuple[Sampling, ...]) -> list[str]:
+    """The sets of samples so far, a few words each."""
+    later = [f"{i} · {s.steps[-1].samples[0]} varied" for i, s in enumerate(history[1:], 2)]
+    return ["1 · first samples", *later]
+
+
+def sentence(error: CVDVAEError, path: str | None = None) -> str:
+    """An error as a sentence that names a file as its owner does."""
+    words = str(error)
+    if path:
+        words = words.replace(path, f"“{Path(path).name}”")
+    return words[:1].upper() + words[1:] + "."
+
+
+def remarks(notes: tuple[str, ...], size: tuple[int, int], scale: int) -> str:
+    """How large it is and becomes, and what was changed in it."""
+    height, width = size
+    lines = [f"{width // scale}×{height // scale} → {width}×{height} pixels (×{scale})", *notes]
+    return "".join(
+        f'<p class="caption">{escape(line[:1].upper() + line[1:])}</p>' for line in lines
+    )
+
+
+def progress(share: float, seconds: float) -> str:
+    """How far the drawing of the whole is."""
+    left = seconds * (1 - share) / share if share > 0.02 else 0
+    words = f"about {max(1, round(left / 60))} min left" if left else "this takes minutes"
+    return f'<div class="callout busy"><b>{share:.0%}</b> of the whole is drawn, {words}.</div>'
+
+
+def drawn(exact: list[bool], consistent: bool) -> str:
+    """What is to be said of files that can be taken."""
+    line = "as the model gives them"
+    if consistent:
+        line = f"{sum(exact)} of {len(exact)} give your photograph back exactly, in every pixel"
+    return (
+        f'<div class="callout good"><b>Ready:</b> {line}. Details are invented and prove nothing: '
+        "say so wherever you show them.</div>"
+    )
+
+
+def failed(text: str) -> str:
+    """What went wrong, framed."""
+    return f'<div class="callout wrong"><b>That did not work:</b> {escape(text)}</div>'

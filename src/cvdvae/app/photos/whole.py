@@ -1,0 +1,160 @@
+"""The whole photograph, drawn strip by strip into files that can be taken away."""
+
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...gaussian import Window
+from ...imaging.png import PNGWriter
+from ...restoration.large import strips_of
+from ...restoration.part import Part, widened
+from ...restoration.recipe import Recipe
+from ...restoration.result import DISCLAIMER
+from ...restoration.round_trip import RoundTrip
+from ...restoration.settings import Sampling
+from .explorer import Photos, Session
+
+BLOCK = 640
+"""Side of the blocks in which a varied region is drawn, in pixels."""
+ROWS = 512
+"""Rows that are checked at once."""
+
+
+@dataclass
+class Whole:
+    """Whole samples of a set, drawn into a folder.
+
+    Attributes:
+        photos: The models.
+        session: The visitor's photograph and settings.
+        step: Which set of samples.
+        indices: Which of its samples.
+        folder: Where the files go.
+        kind: ``png`` or ``tiff``.
+        files: What has been written.
+        exact: Which of them give the input back in every pixel.
+    """
+
+    photos: Photos
+    session: Session
+    step: int
+    indices: list[int]
+    folder: Path
+    kind: str = "png"
+    files: list[Path] = field(default_factory=list)
+    exact: list[bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.model = self.photos.model(self.session.photo.scale)
+        self.y = self.model.check(self.session.photo.y.float() / 255)
+        self.sampling = self.photos.sampling_of(self.session, self.step)
+
+    def draw(self) -> Iterator[float]:
+        """Draw them, saying after every strip which share is done."""
+        for done, index in enumerate(self.indices):
+            path = self.folder / f"sample_{index:02d}.png"
+            for share in self._draw(self.sampling, index, path):
+                yield (done + share) / len(self.indices)
+            self.exact.append(self._is_exact(path))
+            self.files.append(as_tiff(path) if self.kind == "tiff" else path)
+
+    def archive(self) -> Path:
+        """What to take: the one file, or a zip of several with `result.json`."""
+        if len(self.files) == 1:
+            return self.files[0].rename(
+                self.folder / f"{self.files[0].stem}_details_invented{self.files[0].suffix}"
+            )
+        path = self.folder / "cvdvae.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+            for file in self.files:
+                packed.write(file, file.name)
+            packed.writestr("result.json", json.dumps(self._report(), indent=2))
+        return path
+
+    def _report(self) -> dict[str, Any]:
+        model, photo = self.model, self.session.photo
+        recipe = Recipe(
+            model.name, photo.y.float() / 255, self.sampling, model.scale, model.weights
+        )
+        return {
+            **recipe.to_dict(),
+            "round_trip_exact": self.exact,
+            "files": [file.name for file in self.files],
+            "note": DISCLAIMER,
+        }
+
+    def _draw(self, sampling: Sampling, index: int, path: Path) -> Iterator[float]:
+        if sampling.steps:
+            yield from self._draw_varied(sampling, index, path)
+            return
+        height, width = self.session.photo.size
+        strips, top = strips_of(self.model, self.y, sampling, index), 0
+        with PNGWriter(path, width, height) as writer:
+            while top < height:
+                with self.photos.turn:
+                    strip = next(strips)
+                rows = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
+                writer.write(rows)
+                top += len(rows)
+                yield top / height
+                time.sleep(0.01)  # whoever waits for their turn gets it
+
+    def _draw_varied(self, sampling: Sampling, index: int, path: Path) -> Iterator[float]:
+        """The sample that the last step starts from, and in it the region that varies."""
+        (sample,), mask = sampling.steps[-1].samples, sampling.steps[-1].mask
+        parent = self.folder / f"{len(sampling.steps)}-from-{sample:02d}.png"
+        if not parent.exists():
+            for share in self._draw(sampling.before(), sample, parent):
+                yield 0.8 * share
+        pixels = np.array(Image.open(parent).convert("RGB"))
+        if mask is not None:
+            for core in blocks(mask):
+                part = Part(self.model, self.y, sampling, self._aligned(core))
+                with self.photos.turn:
+                    new = part.sample(index).pixels.permute(1, 2, 0).numpy()
+                top, left, height, width = part.core
+                rows, columns = slice(top, top + height), slice(left, left + width)
+                place = pixels[rows, columns]
+                place[mask[rows, columns].numpy()] = new[mask[rows, columns].numpy()]
+        Image.fromarray(pixels).save(path)
+        yield 1.0
+
+    def _aligned(self, core: Window) -> Window:
+        return widened(core, 0, self.model.scale, self.session.photo.size)
+
+    def _is_exact(self, path: Path) -> bool:
+        """Whether the file, shrunk again, is the input."""
+        height, width = self.session.photo.size
+        trip = RoundTrip(self.y, self.model.degradation_of((self.y.shape[2], self.y.shape[3])))
+        with Image.open(path) as file:
+            for top in range(0, height, ROWS):
+                rows = file.crop((0, top, width, min(height, top + ROWS))).convert("RGB")
+                trip.add(torch.from_numpy(np.array(rows)).permute(2, 0, 1)[None])
+        return trip.exact
+
+
+def blocks(mask: Tensor) -> Iterator[Window]:
+    """Windows that together hold all of a region, ``(H, W)`` bool."""
+    for top in range(0, mask.shape[0], BLOCK):
+        for left in range(0, mask.shape[1], BLOCK):
+            part = mask[top : top + BLOCK, left : left + BLOCK]
+            if bool(part.any()):
+                yield Window(top, left, *part.shape)
+
+
+def as_tiff(path: Path) -> Path:
+    """The same as a TIFF, in the place of a PNG."""
+    tiff = path.with_suffix(".tiff")
+    with Image.open(path) as image:
+        image.save(tiff, compression="tiff_adobe_deflate")
+    path.unlink()
+    return tiff

@@ -1,0 +1,162 @@
+"""A part of a large image, drawn alone: what is looked at need not wait for the rest.
+
+The noise belongs to places (`cvdvae.gaussian.FieldNoise`), a network sees no further than its
+receptive field, and what a pixel of x adds to y reaches no further than a few pixels of y. So there
+are three windows, each inside the next one: the core, which is kept; the core in a frame, which is
+finished against the y of that window; and that with a halo, on which the network is run. The core
+then is what the whole image has there, but for a level or two of 255 at some pixels: rounding that
+keeps Hx = y passes a difference on to its neighbours.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..gaussian import Window
+from ..imaging.io import to_bytes
+from .finish import OVERLAP, Finished, Frame, finish
+from .sampler import SuperResolver
+from .settings import Sampling
+from .tiles import Tile
+from .workers import in_order, one_thread_each, usable_processors
+
+HALO = 96
+"""What the network sees around the core, in pixels: in the core it then gives what it would give of
+the whole image, within a sixth of a level of 255."""
+
+
+class PartSample(NamedTuple):
+    """A sample in a window, as it leaves the program.
+
+    Attributes:
+        pixels: uint8, ``(3, height, width)``.
+        exploded: Whether it came out of the network far from any image.
+        exact: Whether it gives y's 8-bit values back, in every pixel of y in the window.
+    """
+
+    pixels: Tensor
+    exploded: bool
+    exact: bool
+
+
+class Part:
+    """A window of an image, a model, and how to draw.
+
+    Args:
+        model: A model that takes images of any size.
+        y: The whole low-resolution image, ``(3, h, w)`` or ``(1, 3, h, w)``, in [0, 1].
+        sampling: How to draw, with the steps of steering.
+        core: What is wanted, in pixels of the high-resolution image; its edges are multiples of the
+            model's scale.
+
+    Attributes:
+        framed: The core in its frame.
+        window: What the network is run on.
+        degradation: H of the framed core.
+
+    Raises:
+        InputError: An image or steps of steering that the model does not take.
+    """
+
+    def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, core: Window) -> None:
+        self.model, self.y, self.sampling, self.core = model, model.check(y), sampling, core
+        scale = model.scale
+        size = (self.y.shape[2] * scale, self.y.shape[3] * scale)
+        model.check_steps(sampling, size)
+        self.framed = widened(core, OVERLAP * scale, scale, size)
+        self.window = widened(core, HALO, model.tile_step, size)
+        self.degradation = model.degradation_of(
+            (self.framed.height // scale, self.framed.width // scale)
+        )
+
+    def samples(self) -> Iterator[PartSample]:
+        """The samples in their order, one after the other."""
+        draw = self._one()
+        workers = usable_processors() if self.model.device.type == "cpu" else 1
+        indices = range(self.sampling.samples)
+        return in_order(draw, indices, workers)
+
+    def sample(self, index: int) -> PartSample:
+        """One of the samples."""
+        return next(in_order(self._one(), [index], 1))
+
+    def _one(self) -> Callable[[int], PartSample]:
+        with torch.no_grad(), one_thread_each():
+            draw = self._framed_samples()
+        return lambda index: self._cut(draw(index))
+
+    def _framed_samples(self) -> Callable[[int], Finished]:
+        """Draws a sample in the framed core."""
+        draw = self.model.drawer(self._y_in(self.window).to(self.model.device), self.sampling)
+        y, frame = self._y_in(self.framed), None
+        if self.sampling.steps and (mask := self.sampling.steps[-1].mask) is not None:
+            top, left, height, width = self.framed
+            region = mask[None, None, top : top + height, left : left + width]
+            (sample,) = self.sampling.steps[-1].samples
+            before = Part(self.model, self.y, self.sampling.before(), self.core)
+            parent = before._framed_samples()(sample)
+            if not bool(region.any()):
+                return lambda index: parent
+            frame = Frame(region, parent.pixels.float() / 255)
+
+        def finished(index: int) -> Finished:
+            noise = self.model.noise(self.sampling, range(index, index + 1), self.window)
+            x = draw(noise, 1)[(..., *Tile(self.window, self.framed).inside)]
+            if frame is not None:
+                return self._finish_region(x, y, frame)
+            return finish(x, y, self.degradation, self.sampling.consistent)
+
+        return finished
+
+    def _finish_region(self, x: Tensor, y: Tensor, frame: Frame) -> Finished:
+        """What varies, finished in as much of the framed core as it needs: that is quicker."""
+        scale, whole = self.model.scale, self.framed._replace(top=0, left=0)
+        rows, columns = (frame.region[0, 0].any(side).nonzero().flatten() for side in (1, 0))
+        top, left = int(rows[0]), int(columns[0])
+        around = Window(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
+        near = widened(around, OVERLAP * scale, scale, (whole.height, whole.width))
+        inside = (..., *Tile(whole, near).inside)
+        degradation = self.model.degradation_of((near.height // scale, near.width // scale))
+        part = finish(
+            x[inside],
+            Tile(near, near).of(y, scale),
+            degradation,
+            self.sampling.consistent,
+            Frame(frame.region[inside], frame.x[inside]),
+        )
+        result, pixels = frame.x.clone(), to_bytes(frame.x)
+        result[inside], pixels[inside] = part.x, part.pixels
+        return Finished(result, pixels, part.exploded)
+
+    def _y_in(self, window: Window) -> Tensor:
+        return Tile(window, window).of(self.y, self.model.scale)
+
+    def _cut(self, framed: Finished) -> PartSample:
+        """The core of a sample that was drawn in its frame."""
+        scale = self.model.scale
+        framed_y, core_y = (
+            Window(*(side // scale for side in window)) for window in (self.framed, self.core)
+        )
+        shrunk = to_bytes(self.degradation.A(framed.pixels.double() / 255))
+        shrunk = shrunk[(..., *Tile(framed_y, core_y).inside)]
+        exact = torch.equal(shrunk, to_bytes(self._y_in(self.core)))
+        pixels = framed.pixels[(0, slice(None), *Tile(self.framed, self.core).inside)]
+        return PartSample(pixels, bool(framed.exploded[0]), exact)
+
+
+def widened(core: Window, by: int, step: int, size: tuple[int, int]) -> Window:
+    """A window with so much more on every side, up to multiples of a step or the image's edges.
+
+    Example:
+        >>> widened(Window(40, 0, 20, 20), by=10, step=16, size=(100, 40))
+        Window(top=16, left=0, height=64, width=32)
+    """
+    spans = []
+    for first, length, side in ((core.top, core.height, size[0]), (core.left, core.width, size[1])):
+        start = max(0, first - by) // step * step
+        end = min(side, -(-(first + length + by) // step) * step)
+        spans.append((start, end - start))
+    (top, height), (left, width) = spans
+    return Window(top, left, height, width)
