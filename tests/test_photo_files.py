@@ -200,3 +200,15 @@ def test_an_unknown_program_is_refused(
     arguments = ("upscale", "x.png", "--model", model, "--out", str(tmp_path), "--shrunk-by", "me")
     assert run(*arguments, monkeypatch=monkeypatch) == 1
     assert "choose one of bicubic, pillow-bicubic" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_tamer_preset_for_looking(
+    model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo.save(tmp_path / "photo.png")
+    arguments = ["upscale", str(tmp_path / "photo.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "2", "--out", str(tmp_path / "out"), "--look"]
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    sampling = cvdvae.read_recipe(tmp_path / "out" / "photo" / "result.json").sampling
+    assert sampling.temperature == sampling.encoder_temperature == 0.6
+    assert run(*arguments, "-t", "1", monkeypatch=monkeypatch) == 1

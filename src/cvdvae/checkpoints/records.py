@@ -30,13 +30,17 @@ class Recommended:
     Attributes:
         temperature: Of the prior's groups.
         encoder_temperature: Of the LR encoder's groups.
+        look: Of all groups, where pictures are wanted that please the eye: tamer, so that the
+            samples differ less than the truth may.
     """
 
     temperature: float = 0.8
     encoder_temperature: float = 1.0
+    look: float = 0.6
 
     def __post_init__(self) -> None:
-        if not all(0 <= t < math.inf for t in (self.temperature, self.encoder_temperature)):
+        temperatures = (self.temperature, self.encoder_temperature, self.look)
+        if not all(0 <= t < math.inf for t in temperatures):
             raise ConfigError("a recommended temperature must be a number from 0 upwards")
 
 

@@ -45,6 +45,12 @@ def upscale(
     ] = None,
     samples: Samples = 8,
     temperature: Temperature = None,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look", help="Tamer samples, to look at: they differ less than the truth may."
+        ),
+    ] = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
@@ -83,16 +89,19 @@ def upscale(
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    Sampling(
-        samples, temperature or 0.0, seed, shrunk_by=shrunk_by
-    )  # refused before anything is read
+    if look and temperature is not None:
+        raise InputError("--look is a temperature of its own: leave --temperature out")
+    Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
     jobs = plan(inputs, out_folder)
     check_writable(out_folder)
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
         resolver = load(name, device, dtype, compile_, scale)
-        sampling = resolver.sampling(samples, temperature, seed, shrunk_by=shrunk_by)
+        tame = resolver.recommended.look if look else None
+        sampling = resolver.sampling(
+            samples, tame if look else temperature, seed, tame, shrunk_by=shrunk_by
+        )
         cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
         steps = _Steps(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):

@@ -1,7 +1,7 @@
 """Commands that measure: evaluate, calibrate, report."""
 
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,7 +141,6 @@ def calibrate(
     """Find the temperatures with the best scores on validation images."""
     from ..analysis.calibration import fit, grids
     from ..checkpoints.folder import recommend
-    from ..checkpoints.records import Recommended
     from ..evaluation.selection import Selection
     from ..restoration.load import load
 
@@ -172,10 +171,11 @@ def calibrate(
         )
     out.print(table)
     if save:
-        path = recommend(model, Recommended(best.temperature, best.encoder_temperature))
+        found = {"temperature": best.temperature, "encoder_temperature": best.encoder_temperature}
+        path = recommend(model, replace(resolver.recommended, **found))
         out.print(f"Stored in {path}", markup=False, highlight=False)
-    found = (best.temperature, best.encoder_temperature)
-    if any(t in (grid[0], grid[-1]) for t, grid in zip(found, tried_at, strict=True) if grid):
+    chosen = (best.temperature, best.encoder_temperature)
+    if any(t in (grid[0], grid[-1]) for t, grid in zip(chosen, tried_at, strict=True) if grid):
         out.print("The best value lies at the edge of what was tried.", highlight=False)
     end(failures)
 
