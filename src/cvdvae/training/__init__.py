@@ -45,7 +45,7 @@ def train_encoder(
     from .encoder import EncoderModule
     from .run import TrainingData, fit
 
-    plain = read_yaml(config)
+    plain = read_yaml(config_path(config))
     name = prior or (plain.get("prior") if isinstance(plain, dict) else None)
 
     def upgrade(model: Any) -> Any:
@@ -74,6 +74,25 @@ def train_flow(config: Path, out: Path, data: Path | None = None) -> None:
     fit(module, images)
 
 
+def config_path(config: Path) -> Path:
+    """A configuration file, or one of those that come with the package, by its name.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    if config.exists():
+        return config
+    here = Path(__file__).parent
+    known: dict[str, Path] = {}
+    for folder in (here.parents[2] / "configs", here / "configs"):  # a checkout's, a wheel's
+        known |= {path.stem: path for path in folder.glob("*.yaml")}
+    if str(config) not in known:
+        raise ConfigError(
+            f"there is no file {config}; by name there are {', '.join(sorted(known))}"
+        )
+    return known[str(config)]
+
+
 def _settings(
     kind: type[S],
     config: Path,
@@ -82,6 +101,7 @@ def _settings(
     upgrade: Callable[[Any], Any] = lambda model: model,
 ) -> S:
     """The settings of a file, with what the command line says in place of what it says."""
+    config = config_path(config)
     plain = read_yaml(config)
     if isinstance(plain, dict) and "model" in plain:
         check_description(plain["model"])
