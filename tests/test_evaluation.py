@@ -318,3 +318,16 @@ def test_scales_do_not_compete_and_every_table_says_what_its_marks_mean(tmp_path
         " ×8 cvdvae ", " ×4 bicubic ",
     ]  # fmt: skip
     assert sum(line.count("* ") for line in text.splitlines() if "PSNR ↑" in line) == 2
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is run as it stands, on two photographs."""
+    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "faces").mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 255, (70, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "faces" / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    assert "×8 nearest" in (tmp_path / "results" / "table.md").read_text()

@@ -59,6 +59,10 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     """Import the public names at first use, so that ``cvdvae --help`` does not wait for PyTorch."""
     if name not in _HOMES:
