@@ -1,12 +1,13 @@
 """Images of any size: whole, in tiles, and what is saved of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import tiny_photos
+from tiny import tiny_flow, tiny_photos
 
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -18,6 +19,7 @@ from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
+from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.large import draw_to_folder
 from cvdvae.restoration.settings import Sampling
@@ -196,3 +198,18 @@ def test_a_full_disk_half_way_leaves_nothing(
     with pytest.raises(OutputError, match="No space left on device"):
         draw_to_folder(photos, image(8, 8), Sampling(2), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flow_takes_any_size_where_it_was_made_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    flow = tiny_flow().flow
+    flow.config = replace(flow.config, any_size=True)
+    model, y = FlowResolver(flow.eval(), "flow"), image(13, 22)
+    whole = model.upscale(y, samples=2, temperature=0.3)
+    assert whole.pixels.shape == (2, 3, 52, 88)
+    assert all(whole.round_trip_exact)
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 100)
+    monkeypatch.setattr(tiling, "CORE", 24)
+    monkeypatch.setattr(tiling, "HALO", 40)
+    tiled = model.upscale(y, samples=2, temperature=0.3)
+    assert int((tiled.pixels.int() - whole.pixels.int()).abs().max()) <= 1

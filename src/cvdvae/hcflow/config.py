@@ -14,8 +14,7 @@ class HCFlowConfig:
     """Everything that rebuilds an `HCFlow` but its weights.
 
     Attributes:
-        image_size: Side of the (square) high-resolution images it is used for, in pixels; the
-            network itself takes any multiple of `scale`.
+        image_size: Side of the (square) high-resolution images that it was trained on, in pixels.
         scale: Factor to the low-resolution image, a power of two: one level for each halving.
         steps: Unconditional flow steps of every level.
         conditional_steps: Conditional flow steps of every level, on the part that is split off.
@@ -24,6 +23,8 @@ class HCFlowConfig:
         growth: Growth of their dense blocks.
         trunks: Residual-in-residual dense blocks in the first and in the second half of each.
         lr_log_std: Natural logarithm of the standard deviation of what is left around y.
+        any_size: Whether it is used for images of any size; the network takes every multiple of
+            `scale`.
     """
 
     image_size: int
@@ -35,6 +36,7 @@ class HCFlowConfig:
     growth: int = 32
     trunks: tuple[int, int] = (5, 5)
     lr_log_std: float = -6.0
+    any_size: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.scale <= MAX_SCALE or self.scale & (self.scale - 1):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
 from ..errors import InputError
-from ..gaussian import Noise
+from ..gaussian import FieldNoise, Noise, Window
 from ..hcflow import HCFlow
 from .drawing import Drawer
 from .sampler import SuperResolver
@@ -22,7 +22,8 @@ class FlowResolver(SuperResolver):
     """
 
     def __init__(self, flow: HCFlow, name: str, recommended: Recommended = Recommended()) -> None:
-        super().__init__(name, flow.config.scale, recommended, flow.config.image_size)
+        config = flow.config
+        super().__init__(name, config.scale, recommended, config.image_size, config.any_size)
         self.flow = flow
 
     @property
@@ -45,6 +46,12 @@ class FlowResolver(SuperResolver):
             raise InputError(f"the flow {self.name} computes in fp32: in bf16 no inverse is one")
         super().to(device, dtype)
         return self
+
+    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
+        """Tied to places where images may have any size, and so be tiled."""
+        if self.any_size:
+            return FieldNoise(sampling.seed, indices, window)
+        return super().noise(sampling, indices, window)
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Nothing is shared: finer features depend on the details drawn before."""
