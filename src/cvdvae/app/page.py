@@ -58,15 +58,13 @@ def build(explorer: Explorer, photos: Photos, pictures: Path) -> Any:
                 with gr.Tab("Photographs", id="photos"):
                     photos_part(photos, pictures, SESSION_SECONDS)
             if explorer.models:
-                with gr.Tab("Faces, 64×64", id="faces"):
+                with gr.Tab("Faces", id="faces"):
                     _faces_part(page, tabs, explorer, pictures, alone=not photos.models)
             with gr.Tab("What it means", id="meaning"):
-                for there, meaning in (
-                    (photos.models, photo_text.MEANING),
-                    (explorer.models, text.MEANING),
-                ):
-                    if there:
-                        gr.Markdown(meaning.read_text(encoding="utf-8"), elem_classes="meaning")
+                if photos.models:
+                    gr.Markdown(photo_text.MEANING.read_text("utf-8"), elem_id="photo-meaning")
+                if explorer.models:
+                    gr.Markdown(text.MEANING.read_text("utf-8"), elem_id="meaning")
     page.state_session_capacity = SESSIONS
     page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
     return page

@@ -5,7 +5,7 @@ const LAYERS = {
   bicubic: ["Your photograph, smoothed", "nothing is added"],
   sample: ["Sample", "plausible, not true: details are invented"],
   mean: ["Mean of the samples", "what they share: the safest answer"],
-  map: ["Where the samples differ", ""],
+  map: ["Where the samples differ", "dark is known, bright is invented"],
   truth: ["The photograph before it was shrunk", "the model did not see it"],
 };
 const PAIR = { four: ["input", "sample", "mean", "map"], wipe: ["input", "sample"] };
@@ -31,8 +31,13 @@ function say(text, wrong = false) {
 
 function captioned(panel) {
   const [name, note] = LAYERS[panel.layer], n = scene.gallery ? scene.gallery.drawn() : 0;
-  panel.note.textContent = panel.layer === "sample" ? `${scene.sample} of 0–${Math.max(0, n - 1)}: details are invented` : note;
-  panel.note.title = note;
+  if (panel.layer === "sample") panel.note.textContent = `${scene.sample} of 0–${Math.max(0, n - 1)}: details are invented`;
+  const varied = Boolean(scene.gallery && scene.gallery.seen);
+  if (varied && panel.layer === "mean") panel.note.textContent = "of those that were varied";
+  else if (panel.layer !== "sample") panel.note.textContent = note;
+  panel.note.title = panel.note.textContent;
+  panel.heat.firstChild.textContent = varied ? "kept" : "known";
+  panel.heat.lastChild.textContent = varied ? "differs" : "invented";
   panel.heat.hidden = panel.layer !== "map";
   panel.note.hidden = panel.layer === "map";
   panel.canvas.setAttribute("aria-label", `${name}: ${note}. Arrow keys move, + and − zoom.`);
@@ -116,6 +121,8 @@ function paint() {
   overview(now);
   $(".zoom").textContent = `${Math.round(100 * view.zoom)} %`;
   $(".chosen").textContent = scene.sample;
+  $(".legend.whole").hidden = Boolean(scene.gallery.seen);
+  $(".legend.varied").hidden = !scene.gallery.seen;
 }
 
 function wipe(now) {
@@ -238,7 +245,7 @@ function moved() {
 
 function seconds(pixels) {
   const time = Math.max(1, Math.round(rate * pixels * scene.gallery.wanted));
-  return rate ? (time < 90 ? `about ${time} s` : `about ${Math.round(time / 60)} min`) : "";
+  return rate ? ` (about ${time < 90 ? `${time} s` : `${Math.round(time / 60)} min`})` : "";
 }
 
 function next() {
@@ -253,7 +260,7 @@ function next() {
   const automatic = $(".auto input").checked && height * width <= MOST && !paused;
   const asking = Boolean(wanted) && !automatic && !pushing;
   $('[data-do="here"]').hidden = !asking;
-  if (asking) say(`Not all that you see is drawn. ${paused ? "" : "Zoom in, or draw it"} ${seconds(height * width)}`.trim() + ".");
+  if (asking) say(`Not all that you see is drawn: zoom in, or draw it${seconds(height * width)}.`);
   else if (!wanted) finished();
   else ask(wanted);
 }
@@ -341,6 +348,7 @@ async function opened(image) {
   makeFilm();
   listSteps();
   resize();
+  if (!same && root.getBoundingClientRect().top > 0.6 * window.innerHeight) root.scrollIntoView({ behavior: "smooth" });
   moved();
 }
 
