@@ -1,6 +1,11 @@
 """Photographs as people have them, through the command: any size, kind, folder."""
 
+import io
 import json
+import re
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +217,65 @@ def test_a_tamer_preset_for_looking(
     sampling = cvdvae.read_recipe(tmp_path / "out" / "photo" / "result.json").sampling
     assert sampling.temperature == sampling.encoder_temperature == 0.6
     assert run(*arguments, "-t", "1", monkeypatch=monkeypatch) == 1
+
+
+def huge_png(path: Path) -> None:
+    """The beginning of 30,000×30,000 pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    chunks = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    chunks += struct.pack(">I", 9) + b"IDAT" + zlib.compress(b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+def cut_jpeg(path: Path) -> None:
+    """20 megapixels, of which the last third is missing."""
+    stream = io.BytesIO()
+    Image.linear_gradient("L").resize((5000, 4000)).convert("RGB").save(stream, "JPEG")
+    path.write_bytes(stream.getvalue()[: 2 * len(stream.getvalue()) // 3])
+
+
+def pages(path: Path) -> None:
+    """A TIFF of 200 pages."""
+    first, *others = [Image.new("RGB", (4, 4)) for _ in range(200)]
+    first.save(path, save_all=True, append_images=others)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "sentence"),
+    [
+        ("huge.png", huge_png, "over 100 megapixels: .*--max-megapixels"),
+        ("cut.jpg", cut_jpeg, "damaged or truncated"),
+        ("pages.tif", pages, "200 pictures"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_and_the_others_are_done(
+    name: str,
+    make: Callable[[Path], None],
+    sentence: str,
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / name)
+    photo.save(tmp_path / "in" / "good.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back at the end
+    arguments = ("upscale", str(tmp_path / "in"), "--model", model, "--scale", "2", "-n", "1")
+    assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 1
+    assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {"good"}
+    errors = " ".join(capsys.readouterr().err.split())
+    assert re.search(sentence, errors), errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5000, 1)])
+def test_the_smallest_and_the_narrowest(
+    size: tuple[int, int], model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.linear_gradient("L").rotate(90).resize(size).convert("RGB").save(tmp_path / "thin.png")
+    arguments = ("upscale", str(tmp_path / "thin.png"), "--model", model, "--scale", "2")
+    assert run(*arguments, "-n", "1", "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    with Image.open(tmp_path / "out" / "thin" / "sample_00.png") as image:
+        assert image.size == (2 * size[0], 2 * size[1])

@@ -83,6 +83,7 @@ def upscale(
     from ..batch.files import draw_into, pixels_of, plan, read_input
     from ..domains import domain_of
     from ..files import check_writable
+    from ..imaging.io import raise_pillows_limit
     from ..locks import sole_writer
     from ..restoration.load import load
     from ..restoration.settings import Sampling
@@ -92,6 +93,7 @@ def upscale(
     if look and temperature is not None:
         raise InputError("--look is a temperature of its own: leave --temperature out")
     Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
+    raise_pillows_limit(int(max_megapixels * 1e6))
     jobs = plan(inputs, out_folder)
     check_writable(out_folder)
     failures = []

@@ -108,6 +108,13 @@ def list_images(folder: Path, deep: bool = False) -> list[Path]:
     return paths
 
 
+def raise_pillows_limit(pixels: int) -> None:
+    """Let Pillow open images of so many pixels, in this whole process: for programs, whose user
+    has asked for it."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, pixels)
+
+
 def read_photo(
     path: Path,
     max_pixels: int = MAX_PIXELS,
