@@ -1,0 +1,281 @@
+"""The page of photographs in a real browser; its pictures are left in `.artefacts/page`."""
+
+import io
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import served
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from test_page import CHROMIUM, Visitor
+from test_page import pytestmark as pytestmark
+
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.domains.photos import coffee
+from cvdvae.imaging.io import to_bytes, to_tensor
+
+PATIENCE = 90_000
+"""Milliseconds; the tests share two processors with whatever else runs."""
+
+
+class Memory:
+    """The most memory that a process has had, in bytes."""
+
+    def __init__(self, process: int) -> None:
+        self.status = Path(f"/proc/{process}/status")
+
+    def peak(self) -> int:
+        found = re.search(r"VmHWM:\s+(\d+) kB", self.status.read_text())
+        assert found
+        return 1024 * int(found[1])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, Memory]]:
+    running = served(OMP_NUM_THREADS="1")
+    with running as url:
+        yield url, Memory(running.process.pid)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of 1,000×700 pixels."""
+    path = tmp_path_factory.mktemp("photo") / "coffee.png"
+    coffee().resize((1050, 700), Image.Resampling.LANCZOS).crop((25, 0, 1025, 700)).save(path)
+    return path
+
+
+class Looker(Visitor):
+    """A visitor of the page of photographs."""
+
+    def open(self, path: str) -> None:
+        self.page.set_default_timeout(PATIENCE)
+        self.page.goto(self.address + path)
+        expect(self.page.locator("#viewer .said")).to_be_visible(timeout=PATIENCE)
+
+    def give(self, photo: Path) -> None:
+        """Upload a photograph, and wait for the samples of what is visible."""
+        self.page.locator("#picture input[type=file]").set_input_files(str(photo))
+        self.page.wait_for_selector('.viewer[data-state="drawing"]')
+        self.wait()
+
+    def wait(self) -> None:
+        """Until nothing is drawn any more."""
+        self.page.wait_for_timeout(800)  # it waits for the view to rest
+        self.page.wait_for_selector('.viewer[data-state="ready"]')
+
+    def panel(self, number: int) -> Locator:
+        return self.page.locator(".panels canvas:visible").nth(number)
+
+    def windows(self) -> set[str | None]:
+        canvases = self.page.locator(".panels canvas:visible, .film canvas").all()
+        return {canvas.get_attribute("data-window") for canvas in canvases}
+
+    def seen(self, number: int) -> np.ndarray[Any, Any]:
+        """What a panel shows."""
+        url = self.panel(number).evaluate("canvas => canvas.toDataURL()")
+        return np.array(Image.open(io.BytesIO(b64decode(url.split(",")[1]))).convert("RGB"))
+
+    def said(self) -> str:
+        return self.page.locator("#viewer .said").inner_text()
+
+
+def drag(page: Page, panel: Locator, dx: int, dy: int) -> None:
+    box = panel.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=6)
+    page.mouse.up()
+
+
+def test_look_at_a_photograph(browser: Browser, server: tuple[str, Memory], photo: Path) -> None:
+    address, memory = server
+    with Looker(browser, address) as visitor:
+        page = visitor.page
+        visitor.picture("photo-0-empty")
+        visitor.give(photo)
+        expect(page.locator("#notes")).to_contain_text("1000×700 → 4000×2800")
+        expect(page.locator(".legend.whole")).to_contain_text("Invented: what differs")
+        assert page.locator(".film canvas").count() == 4
+        assert len(visitor.windows()) == 1
+        visitor.picture("photo-1-drawn")
+
+        # Panels show the same place, each in its way.
+        shown = [visitor.seen(i) for i in range(4)]
+        assert all(picture.shape == shown[0].shape for picture in shown)
+        assert near(shown[0], shown[1]) < 25 < near(shown[0], shown[3])
+        steps = [np.abs(np.diff(picture.astype(int), axis=1)).mean() for picture in shown[:3]]
+        assert steps[1] > steps[2]  # a sample has more detail than the mean
+
+        before = visitor.windows()
+        drag(page, visitor.panel(2), -90, 40)
+        visitor.wait()
+        assert len(visitor.windows()) == 1
+        assert visitor.windows() != before
+        box = visitor.panel(0).bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 50, box["y"] + 50)
+        page.mouse.wheel(0, -400)
+        expect(page.locator(".zoom")).not_to_have_text("100 %")
+        visitor.panel(0).focus()
+        page.keyboard.press("-")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(100)
+        assert len(visitor.windows()) == 1
+        visitor.wait()
+        assert memory.peak() < 3e9
+
+
+def near(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], photo: Path) -> None:
+    with Looker(browser, server[0]) as visitor:
+        page = visitor.page
+        visitor.give(photo)
+        first = visitor.seen(1)
+        page.locator(".film button").nth(2).click()
+        page.wait_for_timeout(100)
+        assert (visitor.seen(1) != first).any()
+        page.click('[data-do="play"]')
+        page.wait_for_timeout(1600)
+        expect(page.locator('[data-do="play"]')).to_have_attribute("aria-pressed", "true")
+        assert page.locator(".viewer").get_attribute("data-sample") != "2"
+        page.click('[data-do="play"]')
+        page.click('[data-do="wipe"]')
+        visitor.wait()
+        slider = page.get_by_label("Move the border of the wipe")
+        pictures = {}
+        for key in ("Home", "End"):
+            slider.press(key)
+            page.wait_for_timeout(100)
+            pictures[key] = visitor.seen(0)
+        assert (pictures["Home"] != pictures["End"]).any()
+        slider.press("ArrowLeft")
+        visitor.picture("photo-2-wipe")
+
+
+def test_vary_only_what_is_painted(
+    browser: Browser, server: tuple[str, Memory], photo: Path
+) -> None:
+    with Looker(browser, server[0]) as visitor:
+        page = visitor.page
+        visitor.give(photo)
+        page.click('[data-do="paint"]')
+        page.click('[data-do="vary"]')
+        expect(page.locator("#viewer .said")).to_contain_text("Paint over what may change first")
+        kept = visitor.seen(1)
+        drag(page, visitor.panel(1), 30, 10)
+        visitor.picture("photo-3-painted")
+        page.click('[data-do="vary"]')
+        expect(page.locator(".steps button")).to_have_count(2)
+        visitor.wait()
+        page.click('[data-do="play"]')
+        expect(page.locator(".legend.varied")).to_be_visible()
+        visitor.picture("photo-4-varied")
+        page.locator(".film button").nth(3).click()
+        page.wait_for_timeout(100)
+        changed = (visitor.seen(1) != kept).any(2)
+        assert 0.001 < changed.mean() < 0.4
+        assert not changed[:, : changed.shape[1] // 4].any()
+        page.locator(".steps button").first.click()
+        page.locator(".film button").first.click()
+        page.wait_for_timeout(200)
+        assert (visitor.seen(1) == kept).all()
+
+
+def test_download_what_gives_the_photograph_back(
+    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    coffee().resize((60, 42), Image.Resampling.LANCZOS).save(small)
+    y = to_tensor(Image.open(small))
+    with Looker(browser, server[0]) as visitor:
+        page = visitor.page
+        visitor.give(small)
+        with page.expect_download() as view:
+            page.click('[data-do="save"]')
+        assert view.value.suggested_filename == "sample-0-details-invented.png"
+        for form in ("tiff", "png"):
+            page.select_option("#viewer .format", form)
+            page.click('[data-do="whole"]')
+            expect(page.locator("#whole-said")).to_contain_text("Ready", timeout=PATIENCE)
+            with page.expect_download() as download:
+                page.click("#take")
+            assert download.value.suggested_filename == f"sample_00_details_invented.{form}"
+            with Image.open(download.value.path()) as file:
+                assert file.format == form.upper()
+                drawn = to_tensor(file.convert("RGB"))
+            assert drawn.shape == (3, 168, 240)
+            shrunk = shrink_to_8_bits(drawn[None], BicubicDownscaling((168, 240), (42, 60)))[0]
+            exact = bool((to_bytes(shrunk) == to_bytes(y)).all())
+            assert ("1 of 1" in page.locator("#whole-said").inner_text()) == exact
+            page.reload()
+            visitor.give(small)
+
+
+def test_a_large_photograph_is_shrunk_first_and_shown_beside(
+    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    coffee().resize((1800, 1200), Image.Resampling.LANCZOS).save(large, quality=95)
+    with Looker(browser, server[0]) as visitor:
+        page = visitor.page
+        visitor.give(large)
+        expect(page.locator("#notes")).to_contain_text("450×300 → 1800×1200")
+        expect(page.locator("#notes")).to_contain_text("it was shrunk by 4 first")
+        page.locator(".panels select").nth(2).select_option("truth")
+        page.wait_for_timeout(200)
+        assert near(visitor.seen(1), visitor.seen(2)) < 20
+        visitor.picture("photo-5-truth")
+
+
+def test_what_cannot_be_used_is_said_in_a_sentence(
+    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+) -> None:
+    text, tiny, huge = (tmp_path / name for name in ("text.png", "tiny.png", "huge.png"))
+    text.write_text("I am no picture")
+    Image.new("RGB", (5, 5)).save(tiny)
+    Image.new("1", (6000, 5000)).save(huge)
+    with Looker(browser, server[0]) as visitor:
+        for path, sentence in (
+            (text, "“text.png” is not an image."),
+            (tiny, "5×5 pixels are too few"),
+            (huge, "over 25 megapixels: shrink it first"),
+        ):
+            visitor.page.locator("#picture input[type=file]").set_input_files(str(path))
+            expect(visitor.page.locator("#viewer .said")).to_contain_text(sentence)
+            visitor.page.locator("#picture").get_by_label("Remove Image").or_(
+                visitor.page.locator("#picture").get_by_label("Clear")
+            ).first.click()
+            expect(visitor.page.locator("#viewer .said")).to_contain_text("comes first")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_photographs_on_a_phone(
+    browser: Browser, server: tuple[str, Memory], photo: Path, scheme: str
+) -> None:
+    size = {"width": 390, "height": 844}
+    with Looker(
+        browser, server[0], viewport=size, color_scheme=scheme, has_touch=True, is_mobile=True
+    ) as visitor:
+        visitor.give(photo)
+        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
+        visitor.picture(f"photo-6-phone-{scheme}")
