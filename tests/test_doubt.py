@@ -309,6 +309,9 @@ def test_upscale_shows_the_doubt_beside_the_result(
         assert [d["reason"] for d in report["doubts"]] == ["turned"] * (name == "down")
         noted = " ".join(capsys.readouterr().err.split())
         assert ("upside down" in noted) == (name == "down")
+    assert run(*arguments, "--no-check", monkeypatch=monkeypatch) == 0
+    assert json.loads((tmp_path / "out" / "down" / "result.json").read_text())["doubts"] is None
+    assert "upside down" not in capsys.readouterr().err
 
 
 def test_a_user_calibrates_a_model_and_examines_with_it(

@@ -1,5 +1,6 @@
 """Many files in, one folder of results for each."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from glob import glob, has_magic
@@ -146,23 +147,26 @@ def draw_into(
     sampling: Sampling,
     folder: Path,
     animation: Animation | None = None,
+    check: bool = True,
     on_pixels: Callable[[int], None] = lambda pixels: None,
 ) -> Outcome:
     """Super-resolve one input into a folder, in memory or, where it is large, through files.
 
     Args:
         model: The model.
-        given: The input; it is examined where the model knows what to expect.
+        given: The input.
         sampling: How to draw.
         folder: Where the results go.
         animation: As in `SuperResolution.save`.
+        check: Examine the input, where the model knows what to expect.
         on_pixels: Called with the number of pixels that are done since the last call.
 
     Raises:
         InputError: A large image is to be steered or to move.
         OutputError: The folder cannot be written; nothing is left behind.
     """
-    doubts = _doubts(model, given.y)
+    started = time.perf_counter()
+    doubts = _doubts(model, given.y) if check else None
     pixels = given.y[0].numel() * model.scale**2
     if pixels * sampling.samples > IN_MEMORY and model.any_size:
         if animation is not None:
@@ -174,7 +178,8 @@ def draw_into(
             model, given.y, sampling, folder, given.truth, given.extras, doubts, on_pixels
         )
     result = model.run(given.y, sampling, given.truth, lambda n: on_pixels(n * pixels))
-    result = replace(result, doubts=doubts, extras=given.extras)
+    seconds = time.perf_counter() - started
+    result = replace(result, doubts=doubts, extras=given.extras, seconds=seconds)
     result.save(folder, animation)
     return result
 

@@ -70,6 +70,9 @@ def upscale(
         Literal["webp", "apng"] | None,
         typer.Option(help="Also write the samples one after the other: what moves is invented."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option(help="Ask whether the input is such as the model knows.")
+    ] = True,
     max_megapixels: Annotated[
         float, typer.Option(min=0, help="Larger inputs are refused before they are decoded.")
     ] = 100,
@@ -111,7 +114,9 @@ def upscale(
                 given = read_input(resolver, job.path, cut, int(max_megapixels * 1e6), shrunk_by)
                 pixels = samples * given.y[0].numel() * resolver.scale**2
                 with steps.of(index, job.path.name, pixels) as advance:
-                    result = draw_into(resolver, given, sampling, job.folder, animation, advance)
+                    result = draw_into(
+                        resolver, given, sampling, job.folder, animation, check, advance
+                    )
             except CVDVAEError as error:
                 failures.append(str(error))
                 if json_:
