@@ -1,0 +1,232 @@
+"""What the page does with photographs, without the page; and parts of images drawn alone."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvdvae.app.photos.explorer import (
+    MAX_PART,
+    Photos,
+    Session,
+    interesting,
+    smoothed,
+    truth_in,
+)
+from cvdvae.app.photos.strokes import MAX_POINTS, region_of
+from cvdvae.app.photos.whole import Whole
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from cvdvae.domains.photos import coffee
+from cvdvae.errors import InputError
+from cvdvae.gaussian import Window
+from cvdvae.imaging.io import to_bytes, to_tensor
+from cvdvae.restoration.drawing import Drawing
+from cvdvae.restoration.edits import Vary, pack_region
+from cvdvae.restoration.load import load
+from cvdvae.restoration.part import Part
+from cvdvae.restoration.sampler import SuperResolver
+
+
+@pytest.fixture(scope="module")
+def photos() -> Photos:
+    return Photos([load("photos-x3"), load("photos-x4")], threading.Lock())
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    """A small picture with much in it, and no pixel at the ends of the range."""
+    small = coffee().resize((120, 80), Image.Resampling.LANCZOS)
+    return small.point(lambda value: 40 + value * 2 // 3)
+
+
+@pytest.fixture
+def path(picture: Image.Image, tmp_path: Path) -> Path:
+    picture.save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def started(photos: Photos, path: Path, scale: int = 4, samples: int = 2) -> Session:
+    photo = photos.look(path, "enlarge", scale)
+    return photos.start(photo, samples, 0.85, 0, True)
+
+
+# Parts.
+
+
+@pytest.mark.parametrize("scale", [3, 4])
+def test_a_part_is_what_the_whole_has_there(
+    photos: Photos, picture: Image.Image, scale: int
+) -> None:
+    model, y = photos.model(scale), to_tensor(picture)
+    sampling = model.sampling(2)
+    whole = torch.cat([batch.pixels for batch in Drawing(model, y, sampling).finished()])
+    core = Window(10 * scale, 40 * scale, 24 * scale, 36 * scale)
+    part = list(Part(model, y, sampling, core).samples())
+    assert all(sample.exact and not sample.exploded for sample in part)
+    for sample, there in zip(part, inside(whole, core), strict=True):
+        off = (sample.pixels.int() - there.int()).abs()
+        assert int(off.max()) <= 2
+        assert float((off > 0).float().mean()) < 0.1
+    alone = Part(model, y, sampling, core).sample(1)
+    assert torch.equal(alone.pixels, part[1].pixels)
+
+
+def inside(x: torch.Tensor, window: Window) -> torch.Tensor:
+    top, left, height, width = window
+    return x[..., top : top + height, left : left + width]
+
+
+def test_a_part_at_the_corner_gives_the_input_back(photos: Photos, picture: Image.Image) -> None:
+    model, y = photos.model(4), to_tensor(picture)
+    for core in (Window(0, 0, 48, 48), Window(320 - 32, 480 - 64, 32, 64)):
+        sample = Part(model, y, model.sampling(1), core).sample(0)
+        assert sample.exact
+        assert sample.pixels.shape == (3, core.height, core.width)
+
+
+def test_what_varies_in_a_part_stays_in_its_region(photos: Photos, picture: Image.Image) -> None:
+    model, y = photos.model(4), to_tensor(picture)
+    mask = torch.zeros(320, 480, dtype=torch.bool)
+    mask[100:140, 200:250] = True
+    first = model.sampling(2)
+    varied = first.then(Vary(1, pack_region(mask), seed=7))
+    core = Window(80, 160, 96, 144)
+    parent = Part(model, y, first, core).sample(1)
+    for sample in Part(model, y, varied, core).samples():
+        changed = (sample.pixels != parent.pixels).any(0)
+        assert not bool(changed[~inside(mask, core)].any())
+        assert float(changed[inside(mask, core)].float().mean()) > 0.5
+        assert sample.exact
+    elsewhere = Window(0, 0, 48, 48)
+    kept = Part(model, y, varied, elsewhere).sample(0)
+    assert torch.equal(kept.pixels, Part(model, y, first, elsewhere).sample(1).pixels)
+
+
+# The page without the page.
+
+
+def test_a_photograph_is_enlarged_or_shrunk_first(photos: Photos, path: Path) -> None:
+    photo = photos.look(path, "enlarge", 4)
+    assert photo.size == (320, 480)
+    assert truth_in(photo, Window(0, 0, 8, 8)) is None
+    shrunk = photos.look(path, "shrink", 4)
+    assert shrunk.size == (80, 120)
+    window = Window(8, 16, 40, 32)
+    truth = truth_in(shrunk, window)
+    assert truth is not None
+    assert torch.equal(truth, inside(to_bytes(to_tensor(Image.open(path))), window))
+    x, y = interesting(photo)
+    assert 0 < x < 480
+    assert 0 < y < 320
+
+
+def test_smoothing_a_window_is_smoothing_the_whole(photos: Photos, path: Path) -> None:
+    photo = photos.look(path, "enlarge", 4)
+    whole = to_bytes(upscale_bicubic(photo.y[None].float() / 255, photo.size)[0])
+    for window in (Window(48, 96, 48, 96), Window(0, 0, 48, 48), Window(272, 432, 48, 48)):
+        assert int((smoothed(photo, window).int() - inside(whole, window).int()).abs().max()) <= 1
+
+
+def test_large_ones_are_shrunk_unless_told_otherwise(photos: Photos, tmp_path: Path) -> None:
+    for size, kind in (((1000, 700), "enlarge"), ((2000, 1500), "shrink")):
+        Image.new("RGB", size).save(tmp_path / "a.png")
+        assert photos.guess(tmp_path / "a.png") == kind
+    Image.new("1", (3000, 2000)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="choose “Shrink it first”"):
+        photos.look(tmp_path / "a.png", "enlarge", 4)
+    Image.new("1", (20, 20)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="too few"):
+        photos.look(tmp_path / "a.png", "shrink", 4)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [(-4, 0, 8, 8), (0, 0, 8, 484), (0, 2, 8, 8), (0, 0, 0, 8), (0, 0, 4000, 8)],
+)
+def test_parts_that_are_none_are_refused(
+    photos: Photos, path: Path, window: tuple[int, int, int, int]
+) -> None:
+    session = started(photos, path)
+    with pytest.raises(InputError, match=r"no such part|zoom in"):
+        next(photos.draw(session, 0, Window(*window)))
+
+
+def test_too_large_a_part_is_refused(photos: Photos, tmp_path: Path) -> None:
+    Image.new("RGB", (400, 400)).save(tmp_path / "a.png")
+    session = started(photos, tmp_path / "a.png")
+    assert MAX_PART < 1600 * 1600
+    with pytest.raises(InputError, match="zoom in"):
+        next(photos.draw(session, 0, Window(0, 0, 1600, 1600)))
+    with pytest.raises(InputError, match="no such step"):
+        next(photos.draw(session, 1, Window(0, 0, 48, 48)))
+
+
+def test_strokes_become_a_region() -> None:
+    mask = region_of([{"size": 5, "points": [[20, 10], [60, 10]]}], (40, 100))
+    assert bool(mask[10, 16:64].all())
+    assert not bool(mask[20:].any())
+    dot = region_of([{"size": 3, "points": [[50, 20]]}], (40, 100))
+    assert 20 < int(dot.sum()) < 60
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    [
+        None,
+        "x",
+        [1],
+        [{"size": 1}],
+        [{"size": float("nan"), "points": [[1, 1]]}],
+        [{"size": 1, "points": [[1, float("inf")]]}],
+        [{"size": 1, "points": [[1, 1]] * (MAX_POINTS + 1)}],
+        [{"size": 1, "points": [[1, 2, 3]]}],
+        [{"size": 1, "points": []}] * 501,
+    ],
+)
+def test_strokes_that_are_none_are_refused(strokes: object) -> None:
+    with pytest.raises(InputError, match="paint it again"):
+        region_of(strokes, (40, 100))
+
+
+def test_a_region_of_too_large_a_picture_is_refused() -> None:
+    with pytest.raises(InputError, match="smaller factor"):
+        region_of([], (5000, 100))
+
+
+def test_the_whole_gives_the_photograph_back_also_where_it_was_varied(
+    photos: Photos, path: Path, tmp_path: Path
+) -> None:
+    session = started(photos, path)
+    mask = region_of([{"size": 12, "points": [[200, 100], [240, 120]]}], session.photo.size)
+    session = photos.vary(session, 0, 1, pack_region(mask))
+    first = drawn(photos, session, 0, tmp_path / "first")
+    varied = drawn(photos, session, 1, tmp_path / "varied")
+    degradation = BicubicDownscaling((320, 480), (80, 120))
+    for pixels in (*first, *varied):
+        shrunk = to_bytes(shrink_to_8_bits(pixels[None].float() / 255, degradation)[0])
+        assert int((shrunk.int() - session.photo.y.int()).abs().max()) <= 1
+    for pixels in varied:
+        changed = (pixels != first[1]).any(0)
+        assert not bool(changed[~mask].any())
+        assert bool(changed[mask].any())
+
+
+def drawn(photos: Photos, session: Session, step: int, folder: Path) -> list[torch.Tensor]:
+    folder.mkdir()
+    whole = Whole(photos, session, step, [0, 1], folder)
+    assert list(whole.draw())[-1] == 1
+    assert whole.archive().suffix == ".zip"
+    assert step == 1 or whole.exact == [True, True]
+    return [torch.from_numpy(np.array(Image.open(f))).permute(2, 0, 1) for f in whole.files]
+
+
+def test_models_of_the_same_scale_are_refused(photos: Photos) -> None:
+    model: SuperResolver = photos.model(4)
+    with pytest.raises(InputError, match="same scale"):
+        Photos([model, load("photos-x4")], threading.Lock())
+    with pytest.raises(InputError, match="no model of photographs at ×7"):
+        photos.model(7)
