@@ -50,7 +50,7 @@ def latents(resolver: HVAEResolver, y: Tensor, sampling: Sampling) -> list[Tenso
         return top_down(watched, batch, groups, size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvdvae.restoration.drawing.usable_processors", lambda: 1)  # one by one
+        patch.setattr("cvdvae.restoration.workers.usable_processors", lambda: 1)  # one by one
         patch.setattr(resolver.prior.top_down, "forward", spy)
         resolver.run(y, sampling)
     # The sample around a region is drawn before the last batches.

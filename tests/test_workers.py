@@ -111,7 +111,7 @@ def test_samples_do_not_depend_on_the_number_of_processors(
     y = torch.full((3, 4, 4), 0.5)
     drawn = []
     for count in (1, 2, 5):
-        monkeypatch.setattr("cvdvae.restoration.drawing.usable_processors", lambda n=count: n)
+        monkeypatch.setattr("cvdvae.restoration.workers.usable_processors", lambda n=count: n)
         drawn.append(resolver.upscale(y, samples=9).samples)
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])

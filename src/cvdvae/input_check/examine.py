@@ -24,6 +24,7 @@ How much is far more was fitted on validation images (`cvdvae.input_check.thresh
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from ..checkpoints.records import Expected
 from ..gaussian import DiagonalGaussian
 from ..restoration.hvae import HVAEResolver
 from ..restoration.result import Doubt
+from ..restoration.workers import in_order, workers_on
 from . import jpeg
 from .transforms import repairs
 
@@ -89,18 +91,16 @@ class Scores(NamedTuple):
         return torch.nan_to_num(nats, nan=WORST, posinf=WORST).clamp(max=WORST)
 
 
-@torch.no_grad()
 def score(model: HVAEResolver, y: Tensor) -> Scores:
     """Rates and misfits of images ``(N, 3, h, w)`` in [0, 1]."""
-    rates, misfits = [], []
-    for part in y.split(model.batch(model.degradation.hr_size[0] ** 2)):
-        rate, misfit = _score(model, part.to(model.device))
-        rates.append(rate.cpu())
-        misfits.append(misfit.cpu())
+    parts = y.split(model.batch(model.degradation.hr_size[0] ** 2))
+    scored = in_order(partial(_score, model), parts, workers_on(model.device))
+    rates, misfits = zip(*scored, strict=True)
     return Scores(torch.cat(rates), torch.cat(misfits))
 
 
 def _score(model: HVAEResolver, y: Tensor) -> Scores:
+    y = y.to(model.device)
     prior, encoder = model.prior, model.encoder
     activations = encoder.activations(y)
     terms: list[Tensor] = []
@@ -116,7 +116,8 @@ def _score(model: HVAEResolver, y: Tensor) -> Scores:
     h = prior.top_down(pick, len(y))
     x = prior.likelihood.mean(prior.parameters_of_x(h))
     off = (model.degradation.A(x) - y).double()
-    return Scores(torch.stack(terms).sum(0), 255 * off.square().mean((1, 2, 3)).sqrt())
+    misfit = 255 * off.square().mean((1, 2, 3)).sqrt()
+    return Scores(torch.stack(terms).sum(0).cpu(), misfit.cpu())
 
 
 def score_repaired(model: HVAEResolver, y: Tensor) -> Scores:

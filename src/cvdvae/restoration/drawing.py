@@ -16,7 +16,7 @@ from ..gaussian import Noise, Window
 from .finish import Finished, Frame, finish
 from .settings import Sampling
 from .tiles import Tile, tiles
-from .workers import in_order, one_thread_each, usable_processors
+from .workers import in_order, one_thread_each, workers_on
 
 Drawer = Callable[[Noise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
@@ -65,7 +65,7 @@ class Drawing:
         model.check_steps(sampling, self.degradation.hr_size)
         self.tiles = list(tiles(self.degradation.hr_size, model.tile_step))
         self.batch = model.batch(max(t.window.height * t.window.width for t in self.tiles))
-        self.workers = usable_processors() if model.device.type == "cpu" else 1
+        self.workers = workers_on(model.device)
         self.grey = bool((self.y == self.y[:, :1]).all())
         self.whole = None
         if len(self.tiles) == 1:

@@ -31,6 +31,11 @@ def usable_processors() -> int:
     return max(1, math.ceil(min(bound, _quota(CGROUPS))))
 
 
+def workers_on(device: torch.device) -> int:
+    """How many pieces of work a device takes at a time: on a GPU one, which fills it."""
+    return usable_processors() if device.type == "cpu" else 1
+
+
 def _quota(root: Path) -> float:
     """Processors that a control group allows, of version 2 or 1; infinity where it says nothing."""
     try:
