@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -170,6 +171,24 @@ def test_the_code_that_is_shown_draws_the_same(
             assert np.array_equal(drawn, one.permute(1, 2, 0).numpy()), (folder, i)
 
 
+def test_a_recipe_of_other_weights_or_another_dtype_is_refused(explorer: Explorer) -> None:
+    recipe = explorer.model(8, "hvae").upscale(torch.full((3, 8, 8), 0.2), samples=1).recipe
+    assert recipe.weights
+    for changed, message in (
+        (replace(recipe, weights="0" * 64), "has other weights than when"),
+        (replace(recipe, dtype="bf16"), "was computed in bf16"),
+    ):
+        with pytest.raises(InputError, match=message):
+            next(explorer.reopen(changed))
+    assert last(explorer.reopen(replace(recipe, weights=""))).result.model == "celeba64-x8"
+
+
+def test_the_command_for_a_model_that_is_not_bundled_trusts_it(explorer: Explorer) -> None:
+    recipe = explorer.model(8, "hvae").upscale(torch.full((3, 8, 8), 0.2), samples=1).recipe
+    assert "--trust-model" not in command_of(recipe)
+    assert "--trust-model" in command_of(replace(recipe, model="runs/my-x8/model"))
+
+
 def test_recipes_that_are_none_are_refused(tmp_path: Path) -> None:
     for text in ("", "x", "AAAA", "eJw"):
         with pytest.raises(InputError, match=r"address is damaged|no result"):
@@ -309,6 +328,18 @@ def test_with_a_password_nobody_else_comes_in(photo: Path) -> None:
         client = Client(url, auth=("anna", "secret"), verbose=False)
         _, _, result = client.predict(image=handle_file(photo), scale=16, api_name="/upscale")
         assert result["model"] == "celeba64-x16"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_it_ends_with_the_code_of_the_signal(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    running = served("--model", "celeba64-x16", TMPDIR=str(tmp_path))
+    with running:
+        running.process.send_signal(number)
+        running.process.wait(20)
+    assert running.process.returncode == code
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_behind(photo: Path, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(temporary: Path) -> Iterator[str]:
-    with served("--model", "celeba64-x8", TMPDIR=str(temporary)) as url:
+    models = ("--model", "celeba64-x8", "--model", "photos-x4")
+    with served(*models, TMPDIR=str(temporary)) as url:
         yield url
 
 
