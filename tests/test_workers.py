@@ -115,3 +115,11 @@ def test_samples_do_not_depend_on_the_number_of_processors(
         drawn.append(resolver.upscale(y, samples=9).samples)
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
+
+
+def test_a_draw_within_a_training_in_bf16_is_the_same(resolver: HVAEResolver) -> None:
+    y = torch.full((3, 4, 4), 0.5)
+    outside = resolver.upscale(y, samples=5)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = resolver.upscale(y, samples=5)
+    assert torch.equal(within.samples, outside.samples)

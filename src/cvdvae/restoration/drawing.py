@@ -69,7 +69,7 @@ class Drawing:
         self.grey = bool((self.y == self.y[:, :1]).all())
         self.whole = None
         if len(self.tiles) == 1:
-            with torch.no_grad(), one_thread_each():
+            with torch.no_grad(), one_thread_each(), self._own_precision():
                 self.whole = model.drawer(self.y.to(model.device), sampling)
 
     def finished(self, parent: Tensor | None = None) -> Iterator[Finished]:
@@ -95,13 +95,19 @@ class Drawing:
 
     def tile(self, indices: range, tile: Tile) -> Tensor:
         """What the network gives in the core of a tile, ``(n, 3, height, width)``."""
-        draw = self.whole
-        if draw is None:
-            y = tile.of(self.y, self.model.scale).to(self.model.device)
-            draw = self.model.drawer(y, self.sampling)
         noise = self.model.noise(self.sampling, indices, tile.window)
-        x = draw(noise, len(indices))[:, :, *tile.inside]
+        with self._own_precision():
+            draw = self.whole
+            if draw is None:
+                y = tile.of(self.y, self.model.scale).to(self.model.device)
+                draw = self.model.drawer(y, self.sampling)
+            x = draw(noise, len(indices))[:, :, *tile.inside]
         return x.mean(1, keepdim=True).expand_as(x) if self.grey else x
+
+    def _own_precision(self) -> torch.autocast:
+        """The model's dtype, whatever a training around this draw computes in: what is cast is a
+        matter of every thread, and samples must not depend on the thread."""
+        return torch.autocast(self.model.device.type, enabled=False)
 
     def batch_of(self, index: int) -> range:
         """The batch that a sample is drawn in."""
