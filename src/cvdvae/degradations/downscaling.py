@@ -84,11 +84,7 @@ class Downscaling(LinearOperator):
 
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``, the product of both sides'."""
-        rows, columns = (
-            sum(float(block.values.square().sum()) for block in matrix.blocks) / matrix.shape[0]
-            for matrix in (self.rows, self.columns)
-        )
-        return rows * columns
+        return self.rows.mean_square() * self.columns.mean_square()
 
 
 def _check(x: Tensor, size: tuple[int, int]) -> None:

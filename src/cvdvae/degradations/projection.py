@@ -9,7 +9,7 @@ stiff price instead::
 For small ε that is the projection where there is one, and otherwise the nearest among the images in
 range that violate Hx = y least.
 
-`newton` solves it.
+`newton` solves it for any H, and `local_newton` for a separable one, where something is clipped.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,18 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import Degradation, Products
+from .local_newton import solve_separable
 from .newton import Problem, solve
+from .rounding import Rounding
 from .spectrum import mean_eigenvalue, mixes_colours, squared_columns
+from .tiles import is_separable
 
 STIFFNESS = 1e-6
 """ε relative to the mean eigenvalue of ``H Hᵀ``."""
 PART = 2**20
 """Values that are worked on at once: what bounds the memory."""
+SMALL = 96**2
+"""Images of no more pixels are solved together, as a whole: they are hardly more than a tile."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def project(
     y = y.expand(len(x), -1, -1, -1)
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
     epsilon = STIFFNESS * mean_eigenvalue(degradation, y[:1].double())
+    # Along the edges of other regions results see so little of them that tiles converge slowly.
+    whole_rows = region is None or region.shape[-1] == 1
     region = None if region is None else region.expand_as(x)
     result = torch.empty_like(x)
     for part in _parts(x, degradation):
@@ -86,8 +93,14 @@ def project(
             operator = Within(degradation, where)
             target = target - degradation.A(torch.where(where, 0, x0))
             x0 = torch.where(where, x0, 0)
-        problem = Problem(operator, x0, target, epsilon, (1, 2, 3) if mixed else (2, 3))
-        projected = solve(problem, max_steps, where).to(x.dtype)
+        large = x.is_cpu and x0[0, 0].numel() > SMALL
+        if is_separable(degradation) and large and whole_rows:
+            projected = solve_separable(degradation, x0, target, epsilon, max_steps, where).to(
+                x.dtype
+            )
+        else:
+            problem = Problem(operator, x0, target, epsilon, (1, 2, 3) if mixed else (2, 3))
+            projected = solve(problem, max_steps, where).to(x.dtype)
         result[part] = projected if where is None else torch.where(where, projected, x[part])
     return result
 
@@ -123,14 +136,14 @@ def round_consistently(
     there, a value is moved by δ = ±1 level where that lowers ``‖e‖²``, e = y − Hx in levels: the
     change is ``−2δ (Hᵀe)_p + (HᵀH)_pp``. The best pixel of every block moves at once, and the step
     is kept by the images and colours that it helped. No value ends a level or more from where it
-    was.
+    was. `rounding` does so for a separable H.
 
     Args:
         x: Images in [0, 1], ``(N, C, H, W)``.
         y: Low-resolution images in [0, 1], ``(N or 1, c, h, w)``.
         degradation: H.
         steps: Most passes; it ends sooner where two in a row, which differ in their blocks, helped
-            no image.
+            no image, or hardly one.
         region: Which pixels may be moved, bool, broadcasts to `x`; all of them by default.
 
     Returns:
@@ -146,15 +159,25 @@ def round_consistently(
     y = y.expand(len(x), -1, -1, -1)
     region = None if region is None else region.expand_as(x)
     result = torch.empty(x.shape, dtype=torch.uint8, device=x.device)
+    rounding = None
+    if is_separable(degradation) and x.is_cpu:
+        rounding = Rounding(degradation, float(weight))
     for part in _parts(x, degradation):
         where = None if region is None else region[part]
-        result[part] = _round(x[part], y[part], degradation, steps, where, weight, mixed)
+        exact, target = x[part].double() * 255, y[part].double() * 255
+        level = exact.round().clamp(0, 255)
+        error = target - degradation.A(level)
+        if rounding is not None:
+            result[part] = rounding.run(exact, level, error, where, steps)
+        else:
+            result[part] = _round(exact, level, error, degradation, steps, where, weight, mixed)
     return result
 
 
 def _round(
-    x: Tensor,
-    y: Tensor,
+    exact: Tensor,
+    level: Tensor,
+    error: Tensor,
     degradation: Degradation,
     steps: int,
     region: Tensor | None,
@@ -163,10 +186,8 @@ def _round(
 ) -> Tensor:
     """Round some images and colours; `weight` is (HᵀH)_pp, `mixed` whether H mixes colours."""
     dims = (1, 2, 3) if mixed else (2, 3)
-    exact, target = x.double() * 255, y.double() * 255
-    level = exact.round().clamp(0, 255)
-    error = target - degradation.A(level)
-    block = 2 * max(1, x.shape[2] // y.shape[2])
+    target = error + degradation.A(level)
+    block = 2 * max(1, level.shape[2] // error.shape[2])
     idle = 0
     for step in range(steps):
         slope = degradation.A_adjoint(error)

@@ -27,6 +27,8 @@ MAX_CONDITION = 1e6
 CUT = 1e-12
 MARGIN = 32
 """How many results W has at first on either side of those that J meets."""
+NEAR = 12
+"""As many, where a few digits are enough."""
 
 
 class Block(NamedTuple):
@@ -70,6 +72,16 @@ class BandedMatrix:
                 dense[_within(down, rows), _within(across, columns)] = values
         return dense
 
+    def part(self, rows: slice, columns: slice) -> "BandedMatrix":
+        """Some rows, which reach nothing but these columns."""
+        blocks = []
+        for block in self.blocks:
+            down, across = _common(rows, block.rows), _common(columns, block.columns)
+            if _length(down):
+                values = block.values[_within(down, block.rows), _within(across, block.columns)]
+                blocks.append(Block(_within(down, rows), _within(across, columns), values))
+        return BandedMatrix((_length(rows), _length(columns)), tuple(blocks))
+
     def dense(self) -> Tensor:
         """All of it, ``(m, n)``."""
         return self.window(slice(0, self.shape[0]), slice(0, self.shape[1]))
@@ -78,6 +90,10 @@ class BandedMatrix:
         """The columns that these rows reach."""
         reached = [b.columns for b in self.blocks if _length(_common(rows, b.rows))]
         return slice(min(c.start for c in reached), max(c.stop for c in reached))
+
+    def mean_square(self) -> float:
+        """``‖R‖² / m``: the mean eigenvalue of ``R Rᵀ``."""
+        return sum(float(block.values.square().sum()) for block in self.blocks) / self.shape[0]
 
     def transposed(self) -> "BandedMatrix":
         """The transpose, in as many blocks."""
@@ -145,6 +161,17 @@ def pseudo_inverse(matrix: BandedMatrix) -> BandedMatrix:
     """
     blocks = [_inverse_block(matrix, block) for block in matrix.transposed().blocks]
     return BandedMatrix((matrix.shape[1], matrix.shape[0]), tuple(blocks))
+
+
+def gram_inverse(matrix: BandedMatrix) -> BandedMatrix:
+    """``(R Rᵀ)⁻¹``, ``(m, m)``, with an error of about 1e-5: where an iteration starts."""
+    lr, blocks = matrix.shape[0], []
+    for rows in _chunks(lr, max(1, lr // MARGIN)):
+        window = slice(max(0, rows.start - NEAR), min(lr, rows.stop + NEAR))
+        near = matrix.window(window, matrix.reach(window))
+        inverse = torch.linalg.inv(near @ near.T)
+        blocks.append(Block(rows, window, inverse[_within(rows, window)].contiguous()))
+    return BandedMatrix((lr, lr), tuple(blocks))
 
 
 def _inverse_block(matrix: BandedMatrix, block: Block) -> Block:

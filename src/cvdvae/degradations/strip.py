@@ -21,16 +21,18 @@ class Strip(LinearOperator):
     colours_alike = True
 
     def __init__(self, degradation: Downscaling, lr_rows: slice, hr_rows: slice) -> None:
-        self.rows = degradation.rows.window(lr_rows, hr_rows)
-        self.columns, self.columns_adjoint = degradation.columns, degradation.columns.transposed()
+        self.rows = degradation.rows.part(lr_rows, hr_rows)
+        self.columns = degradation.columns
+        self._adjoints = self.rows.transposed(), self.columns.transposed()
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, C, rows of x, W)`` to ``(N, C, rows of y, w)``."""
-        return self.columns.along_width(self.rows.to(x) @ x)
+        return self.columns.along_width(self.rows.along_height(x))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, C, rows of y, w)`` to ``(N, C, rows of x, W)``."""
-        return self.columns_adjoint.along_width(self.rows.T.to(y) @ y)
+        rows, columns = self._adjoints
+        return columns.along_width(rows.along_height(y))
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """Not there: a strip is only projected onto.
@@ -42,9 +44,7 @@ class Strip(LinearOperator):
 
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``, the product of both sides'."""
-        across = sum(float(block.values.square().sum()) for block in self.columns.blocks)
-        down = float(self.rows.square().sum())
-        return down / self.rows.shape[0] * across / self.columns.shape[0]
+        return self.rows.mean_square() * self.columns.mean_square()
 
 
 def sees(degradation: Downscaling, row: int) -> slice:

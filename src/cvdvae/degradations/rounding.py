@@ -1,0 +1,166 @@
+"""Rounding to 8 bits so that Hx stays near to y, for a separable H.
+
+A value that was rounded has one neighbour level less than a level away from where it was: sign s,
+up or down, and none other. Moving there changes ``‖e‖²`` by ``−2 s (Hᵀe)_p + (HᵀH)_pp``, so the
+best pixel of a block is where ``s Hᵀe`` is largest. Once moved, its way is back: s changes sign.
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .resize import BandedMatrix
+from .tiles import Separable
+
+ENOUGH, PATIENCE = 5e-4, 2
+"""Ends where so many passes in a row lowered ``‖e‖²`` by less than this share of (HᵀH)_pp for every
+result: by a hundredth of what is left where all of y can be met."""
+AT_ONCE = 2**17
+"""Pixels of a band of rows: it stays in the cache."""
+
+
+class Taps(NamedTuple):
+    """The column of a matrix at every pixel of a side: where it is not zero, and its values."""
+
+    results: Tensor
+    values: Tensor
+
+
+def taps(matrix: BandedMatrix) -> Taps:
+    """Of R ``(m, n)``: both are ``(n, k)``, k the most results that a pixel reaches."""
+    first, columns = [], []
+    for block in matrix.transposed().blocks:
+        for row in block.values:
+            used = row.nonzero().flatten()
+            start, end = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+            first.append(block.columns.start + start)
+            columns.append(row[start:end])
+    most = max(1, *(len(c) for c in columns))
+    values = torch.stack([F.pad(c, (0, most - len(c))) for c in columns])
+    results = torch.tensor(first)[:, None] + torch.arange(most)
+    return Taps(results.clamp(max=matrix.shape[0] - 1), values)
+
+
+class Band(NamedTuple):
+    """Some rows of x, and what they are to rows of y: ``R[lr, hr]ᵀ`` in float32."""
+
+    hr: slice
+    lr: slice
+    values: Tensor
+
+
+class Rounding:
+    """What rounding has to know of H.
+
+    Args:
+        degradation: H.
+        weight: (HᵀH)_pp.
+    """
+
+    def __init__(self, degradation: Separable, weight: float) -> None:
+        rows, columns = degradation.rows, degradation.columns
+        self.size, self.lr_size = (
+            (rows.shape[1], columns.shape[1]),
+            (rows.shape[0], columns.shape[0]),
+        )
+        self.block, self.weight = 2 * max(1, rows.shape[1] // rows.shape[0]), weight
+        self.down, self.across = taps(rows), taps(columns)
+        self.columns_adjoint = columns.transposed()
+        self.bands = [self._bands(rows.transposed(), s) for s in (0, self.block // 2)]
+
+    def _bands(self, adjoint: BandedMatrix, shift: int) -> list[Band]:
+        """Whole blocks of rows, from `shift` on."""
+        height, width = self.size
+        rows = self.block * max(1, AT_ONCE // (width * self.block))
+        bands = []
+        for top in range(min(shift, height - 1), height, rows):
+            hr = slice(top, min(height, top + rows))
+            lr = adjoint.reach(hr)
+            used = adjoint.window(hr, lr).any(0).nonzero().flatten()
+            if len(used):
+                lr = slice(lr.start + int(used[0]), lr.start + int(used[-1]) + 1)
+            bands.append(Band(hr, lr, adjoint.window(hr, lr).float()))
+        return bands
+
+    def run(
+        self, exact: Tensor, level: Tensor, error: Tensor, region: Tensor | None, steps: int
+    ) -> Tensor:
+        """Move levels by one while that helps.
+
+        Args:
+            exact: ``(n, c, H, W)`` in levels.
+            level: The whole numbers in 0 … 255 that are nearest, float64.
+            error: ``y − H level``, ``(n, c, h, w)`` float64 in levels.
+            region: Which pixels may be moved, bool, ``(n, c, H, W)``; all of them by default.
+            steps: Most passes.
+
+        Returns:
+            uint8, ``(n, c, H, W)``.
+        """
+        sign = torch.sign(exact.clamp(0, 255) - level).float()
+        if region is not None:
+            sign *= region
+        result = level.to(torch.uint8)
+        for i, c in product(range(len(level)), range(level.shape[1])):
+            self._move(result[i, c], sign[i, c], error[i, c], steps)
+        return result
+
+    def _move(self, level: Tensor, sign: Tensor, error: Tensor, steps: int) -> None:
+        """Move the levels of a colour, ``(H, W)``, in place."""
+        squared, idle, sparse = float(error.square().sum()), 0, False
+        for step in range(steps):
+            place = self._choice(sign, error, step % 2, step // 2 % 2 if sparse else None)
+            moved = sign.view(-1)[place]
+            trial = error - self._shadow(place, moved)
+            trial_squared = float(trial.square().sum())
+            helped = trial_squared < squared - ENOUGH * self.weight * error.numel()
+            if trial_squared < squared:
+                level.view(-1)[place] = (level.view(-1)[place] + moved).to(torch.uint8)
+                sign.view(-1)[place] = -moved
+                error, squared = trial, trial_squared
+            idle, sparse = (0, sparse) if helped else (idle + 1, True)
+            if idle == PATIENCE:
+                break
+
+    def _choice(self, sign: Tensor, error: Tensor, shifted: int, parity: int | None) -> Tensor:
+        """The best pixel of every block that has one, or of every other block, ``(k,)``."""
+        block, width = self.block, self.size[1]
+        left = min(shifted * (block // 2), width - 1)
+        across = self.columns_adjoint.along_width(error.float())
+        chosen = []
+        for band in self.bands[shifted]:
+            gain = (band.values @ across[band.lr]).mul_(sign[band.hr])[:, left:]
+            gain = _padded(gain, block)
+            tall = gain.view(-1, block, gain.shape[1])
+            best, column = tall.amax(1).view(len(tall), -1, block).max(2)
+            good = 2 * best > self.weight
+            if parity is not None:
+                rows = torch.arange(len(good)) + band.hr.start // block
+                good &= (rows[:, None] + torch.arange(good.shape[1])) % 2 == parity
+            down, over = good.nonzero(as_tuple=True)
+            column = over * block + column[down, over]
+            row = tall[down, :, column].argmax(1) + down * block
+            chosen.append((row + band.hr.start) * width + column + left)
+        return torch.cat(chosen)
+
+    def _shadow(self, place: Tensor, moved: Tensor) -> Tensor:
+        """H of an image that is zero but for some pixels."""
+        row, column = place // self.size[1], place % self.size[1]
+        down, across = self.down.values[row], self.across.values[column]
+        values = (moved.double()[:, None] * down)[:, :, None] * across[:, None]
+        results = self.down.results[row, :, None] * self.lr_size[1]
+        results = results + self.across.results[column, None]
+        shadow = torch.zeros(self.lr_size, dtype=torch.float64)
+        shadow.view(-1).index_add_(0, results.flatten(), values.flatten())
+        return shadow
+
+
+def _padded(gain: Tensor, block: int) -> Tensor:
+    """With zeros below and on the right, so that it has whole blocks."""
+    below, right = (-side % block for side in gain.shape)
+    if below or right:
+        return F.pad(gain, (0, right, 0, below))
+    return gain.contiguous()
