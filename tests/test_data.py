@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import cvdvae.data.images
+from cvdvae.configs import load_yaml
 from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import CropImages, FileImages, Key, MemoryImages, open_images
 from cvdvae.errors import ConfigError, InputError
@@ -169,3 +170,31 @@ def test_impossible_settings_are_refused(array: Path) -> None:
         DataConfig("x", validation_every=1)
     with pytest.raises(ConfigError, match="split_seed"):
         DataConfig("x", split_seed=2**40)
+
+
+def test_sources_are_joined_and_each_keeps_its_validation_apart(tmp_path: Path) -> None:
+    for name, count, grey in (("a", 5, 10), ("b", 4, 100), ("c", 3, 200)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            image = Image.new("RGB", (8, 8), (grey + i,) * 3)
+            image.save(tmp_path / name / f"{name}_{i}.png")
+            image.save(tmp_path / name / f"other_{i}.png")
+    more = tuple(
+        DataConfig(str(tmp_path / name), only=f"{name}_*", validation=1, repeat=repeat)
+        for name, repeat in (("b", 1), ("c", 2))
+    )
+    config = DataConfig(str(tmp_path / "a"), only="a_*", validation=2, more=more)
+    training, validation = open_images(config, 8)
+    seen = [round(float(training[Key(i)].mean()) * 255) for i in range(len(training))]
+    assert seen == [10, 11, 12, 100, 101, 102, 200, 201, 200, 201]
+    kept = [round(float(validation[Key(i)].mean()) * 255) for i in range(len(validation))]
+    assert kept == [13, 14]
+    with pytest.raises(ConfigError, match="repeat must be from 1"):
+        DataConfig("x", repeat=0)
+
+
+def test_a_configuration_names_further_sources(tmp_path: Path) -> None:
+    text = "folder: a\nmore:\n- {folder: b, only: 'b_*', repeat: 3}\n"
+    (tmp_path / "data.yaml").write_text(text)
+    config = load_yaml(DataConfig, tmp_path / "data.yaml")
+    assert config.more == (DataConfig("b", only="b_*", repeat=3),)

@@ -13,7 +13,7 @@ from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
 from ..imaging.io import read_photo
 
-MAX_WORKERS = 256
+MAX_WORKERS, MAX_REPEAT = 256, 1000
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class DataConfig:
         split_seed: Seed of a permutation that comes before that; the images' own order by default.
             5 gives the split of the released FFHQ-256 model.
         flip: Mirror half of the training images.
+        only: Take only files whose names match this pattern, such as ``aaf_*``.
+        repeat: How often every training image comes in an epoch: the weight of a source beside
+            others.
+        more: Further sources to train on, each cut in its own way; what they keep for validation is
+            left out, and the validation is that of the first.
         workers: Processes that read images ahead; 0 reads them in the training process.
     """
 
@@ -42,12 +47,17 @@ class DataConfig:
     validation_every: int = 0
     split_seed: int | None = None
     flip: bool = True
+    only: str = "*"
+    repeat: int = 1
+    more: tuple["DataConfig", ...] = ()
     workers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("crop", "validation", "validation_every", "split_seed", "workers"):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if not 1 <= self.repeat <= MAX_REPEAT:
+            raise ConfigError(f"repeat must be from 1 to {MAX_REPEAT}, not {self.repeat}")
         if self.workers > MAX_WORKERS:
             raise ConfigError(f"workers must be at most {MAX_WORKERS}, not {self.workers}")
         if self.split_seed is not None and self.split_seed >= 2**32:

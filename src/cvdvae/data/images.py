@@ -1,6 +1,7 @@
 """Training images by key: from memory, from a memory-mapped array, or from files."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,6 +128,25 @@ class CropImages(Images):
         return torch.rot90(square, int(rng.integers(4)), (1, 2))
 
 
+class JoinedImages(Images):
+    """The images of several sources, one source behind the other.
+
+    Args:
+        sources: The sources, and how often each of their images comes.
+    """
+
+    def __init__(self, sources: Sequence[tuple[Images, int]]) -> None:
+        self.sources = [images for images, repeat in sources for _ in range(repeat)]
+        self.starts = np.cumsum([0, *(len(images) for images in self.sources)])
+        super().__init__(range(int(self.starts[-1])))
+
+    def read(self, row: int, draw: int) -> Tensor:
+        """One image."""
+        which = int(np.searchsorted(self.starts, row, side="right")) - 1
+        images = self.sources[which]
+        return images.read(images.rows[row - int(self.starts[which])], draw)
+
+
 CROPS_TO_VALIDATE = 16
 """How many squares of each photograph validate."""
 
@@ -155,12 +175,20 @@ def open_images(config: DataConfig, size: int) -> tuple[Images, Images]:
     """The training and the validation images that a configuration names.
 
     Args:
-        config: A folder of images, or an ``.npy`` file of them.
+        config: Folders of images, or ``.npy`` files of them.
         size: Side of the images, in pixels.
 
     Raises:
         InputError: There is nothing to train on, or an image or the array is not as it should be.
     """
+    training, validation = _open_source(config, size)
+    others = [(_open_source(more, size)[0], more.repeat) for more in config.more]
+    if others or config.repeat > 1:
+        training = JoinedImages([(training, config.repeat), *others])
+    return training, validation
+
+
+def _open_source(config: DataConfig, size: int) -> tuple[Images, Images]:
     source = Path(config.folder)
     if source.suffix == ".npy":
         if config.crop or config.random_crops:
@@ -169,7 +197,7 @@ def open_images(config: DataConfig, size: int) -> tuple[Images, Images]:
             )
         training, validation = split(len(open_array(source, size)), config)
         return ArrayImages(source, size, training), ArrayImages(source, size, validation)
-    paths = list_images(source)
+    paths = [path for path in list_images(source) if fnmatch(path.name, config.only)]
     if config.random_crops:
         return open_crops(config, size, paths)
     training, validation = split(len(paths), config)

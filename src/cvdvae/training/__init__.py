@@ -111,4 +111,5 @@ def _settings(
     settings = from_dict(kind, plain, str(config))
     if folder is None:
         return settings
-    return replace(settings, data=replace(settings.data, folder=str(folder)))
+    data = replace(settings.data, folder=str(folder), only="*", repeat=1, more=())
+    return replace(settings, data=data)
