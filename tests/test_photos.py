@@ -27,7 +27,7 @@ from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Vary, pack_region
 from cvdvae.restoration.load import load
-from cvdvae.restoration.part import Part
+from cvdvae.restoration.part import PartDrawing
 from cvdvae.restoration.sampler import SuperResolver
 
 
@@ -65,13 +65,13 @@ def test_a_part_is_what_the_whole_has_there(
     sampling = model.sampling(2)
     whole = torch.cat([batch.pixels for batch in Drawing(model, y, sampling).finished()])
     core = Window(10 * scale, 40 * scale, 24 * scale, 36 * scale)
-    part = list(Part(model, y, sampling, core).samples())
+    part = list(PartDrawing(model, y, sampling, core).samples())
     assert all(sample.exact and not sample.exploded for sample in part)
     for sample, there in zip(part, inside(whole, core), strict=True):
         off = (sample.pixels.int() - there.int()).abs()
         assert int(off.max()) <= 2
         assert float((off > 0).float().mean()) < 0.1
-    alone = Part(model, y, sampling, core).sample(1)
+    alone = PartDrawing(model, y, sampling, core).sample(1)
     assert torch.equal(alone.pixels, part[1].pixels)
 
 
@@ -83,7 +83,7 @@ def inside(x: torch.Tensor, window: Window) -> torch.Tensor:
 def test_a_part_at_the_corner_gives_the_input_back(photos: Photos, picture: Image.Image) -> None:
     model, y = photos.model(4), to_tensor(picture)
     for core in (Window(0, 0, 48, 48), Window(320 - 32, 480 - 64, 32, 64)):
-        sample = Part(model, y, model.sampling(1), core).sample(0)
+        sample = PartDrawing(model, y, model.sampling(1), core).sample(0)
         assert sample.exact
         assert sample.pixels.shape == (3, core.height, core.width)
 
@@ -95,15 +95,15 @@ def test_what_varies_in_a_part_stays_in_its_region(photos: Photos, picture: Imag
     first = model.sampling(2)
     varied = first.then(Vary(1, pack_region(mask), seed=7))
     core = Window(80, 160, 96, 144)
-    parent = Part(model, y, first, core).sample(1)
-    for sample in Part(model, y, varied, core).samples():
+    parent = PartDrawing(model, y, first, core).sample(1)
+    for sample in PartDrawing(model, y, varied, core).samples():
         changed = (sample.pixels != parent.pixels).any(0)
         assert not bool(changed[~inside(mask, core)].any())
         assert float(changed[inside(mask, core)].float().mean()) > 0.5
         assert sample.exact
     elsewhere = Window(0, 0, 48, 48)
-    kept = Part(model, y, varied, elsewhere).sample(0)
-    assert torch.equal(kept.pixels, Part(model, y, first, elsewhere).sample(1).pixels)
+    kept = PartDrawing(model, y, varied, elsewhere).sample(0)
+    assert torch.equal(kept.pixels, PartDrawing(model, y, first, elsewhere).sample(1).pixels)
 
 
 # The page without the page.

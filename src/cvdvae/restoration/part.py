@@ -14,13 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..degradations.downscaling import Downscaling
 from ..gaussian import Window
 from ..imaging.io import to_bytes
 from .finish import OVERLAP, Finished, Frame, finish
 from .sampler import SuperResolver
 from .settings import Sampling
 from .tiles import Tile
-from .workers import in_order, one_thread_each, usable_processors
+from .workers import in_order, one_thread_each, workers_on
 
 HALO = 96
 """What the network sees around the core, in pixels: in the core it then gives what it would give of
@@ -41,7 +42,7 @@ class PartSample(NamedTuple):
     exact: bool
 
 
-class Part:
+class PartDrawing:
     """A window of an image, a model, and how to draw.
 
     Args:
@@ -54,7 +55,7 @@ class Part:
     Attributes:
         framed: The core in its frame.
         window: What the network is run on.
-        degradation: H of the framed core.
+        grey: Whether y is: then the samples are.
 
     Raises:
         InputError: An image or steps of steering that the model does not take.
@@ -67,16 +68,12 @@ class Part:
         model.check_steps(sampling, size)
         self.framed = widened(core, OVERLAP * scale, scale, size)
         self.window = widened(core, HALO, model.tile_step, size)
-        self.degradation = model.degradation_of(
-            (self.framed.height // scale, self.framed.width // scale)
-        )
+        self.grey = bool((self.y == self.y[:, :1]).all())
 
     def samples(self) -> Iterator[PartSample]:
         """The samples in their order, one after the other."""
         draw = self._one()
-        workers = usable_processors() if self.model.device.type == "cpu" else 1
-        indices = range(self.sampling.samples)
-        return in_order(draw, indices, workers)
+        return in_order(draw, range(self.sampling.samples), workers_on(self.model.device))
 
     def sample(self, index: int) -> PartSample:
         """One of the samples."""
@@ -95,7 +92,7 @@ class Part:
             top, left, height, width = self.framed
             region = mask[None, None, top : top + height, left : left + width]
             (sample,) = self.sampling.steps[-1].samples
-            before = Part(self.model, self.y, self.sampling.before(), self.core)
+            before = PartDrawing(self.model, self.y, self.sampling.before(), self.core)
             parent = before._framed_samples()(sample)
             if not bool(region.any()):
                 return lambda index: parent
@@ -104,9 +101,10 @@ class Part:
         def finished(index: int) -> Finished:
             noise = self.model.noise(self.sampling, range(index, index + 1), self.window)
             x = draw(noise, 1)[(..., *Tile(self.window, self.framed).inside)]
+            x = x.mean(1, keepdim=True).expand_as(x) if self.grey else x
             if frame is not None:
                 return self._finish_region(x, y, frame)
-            return finish(x, y, self.degradation, self.sampling.consistent)
+            return finish(x, y, self._degradation_in(self.framed), self.sampling.consistent)
 
         return finished
 
@@ -118,17 +116,21 @@ class Part:
         around = Window(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
         near = widened(around, OVERLAP * scale, scale, (whole.height, whole.width))
         inside = (..., *Tile(whole, near).inside)
-        degradation = self.model.degradation_of((near.height // scale, near.width // scale))
         part = finish(
             x[inside],
             Tile(near, near).of(y, scale),
-            degradation,
+            self._degradation_in(near),
             self.sampling.consistent,
             Frame(frame.region[inside], frame.x[inside]),
         )
         result, pixels = frame.x.clone(), to_bytes(frame.x)
         result[inside], pixels[inside] = part.x, part.pixels
         return Finished(result, pixels, part.exploded)
+
+    def _degradation_in(self, window: Window) -> Downscaling:
+        """H of a window as if it were all: what is off is off at its edges."""
+        size = (window.height // self.model.scale, window.width // self.model.scale)
+        return self.model.degradation_of(size, self.sampling.shrunk_by)
 
     def _y_in(self, window: Window) -> Tensor:
         return Tile(window, window).of(self.y, self.model.scale)
@@ -139,7 +141,7 @@ class Part:
         framed_y, core_y = (
             Window(*(side // scale for side in window)) for window in (self.framed, self.core)
         )
-        shrunk = to_bytes(self.degradation.A(framed.pixels.double() / 255))
+        shrunk = to_bytes(self._degradation_in(self.framed).A(framed.pixels.double() / 255))
         shrunk = shrunk[(..., *Tile(framed_y, core_y).inside)]
         exact = torch.equal(shrunk, to_bytes(self._y_in(self.core)))
         pixels = framed.pixels[(0, slice(None), *Tile(self.framed, self.core).inside)]

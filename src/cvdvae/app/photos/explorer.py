@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...gaussian import Window
 from ...imaging.io import read_photo, to_bytes, to_tensor
 from ...restoration.edits import Vary
-from ...restoration.part import Part, PartSample, widened
+from ...restoration.part import PartDrawing, PartSample, widened
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 
@@ -35,7 +35,7 @@ MAX_PHOTO = 25_000_000
 LARGE = 2_000_000
 """Photographs of more pixels are shrunk first, unless the visitor wants something else."""
 LEAST_SIDE = 8
-MAX_PART = 640_000
+MAX_PART = 400_000
 """Pixels of the large image that are drawn for one request."""
 CELL = 48
 """Side of the cells that cover the large image, about; what is drawn consists of whole ones."""
@@ -210,7 +210,7 @@ class Photos:
             raise InputError("that is more than is drawn at once: zoom in")
         sampling = self.sampling_of(session, step)
         y = session.photo.y.float() / 255
-        part = Part(self.model(session.photo.scale), y, sampling, window)
+        part = PartDrawing(self.model(session.photo.scale), y, sampling, window)
         samples = part.samples()
         while True:
             with self.turn:

@@ -5,6 +5,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...degradations.downscaling import Downscaling
 from ...gaussian import Window
+from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
-from ...restoration.large import strips_of
-from ...restoration.part import Part, widened
-from ...restoration.recipe import Recipe
+from ...restoration.drawing import Drawing
+from ...restoration.finish import finish_in_strips
+from ...restoration.large import Bands
+from ...restoration.part import HALO, PartDrawing, widened
+from ...restoration.recipe import BESIDE, MAX_SIDE, Recipe
 from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
+from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
+from ...restoration.tiles import tiles
+from ...restoration.workers import in_order
 from .explorer import Photos, Session
 
-BLOCK = 640
-"""Side of the blocks in which a varied region is drawn, in pixels."""
+BLOCK = 576
+"""Side of the blocks in which it is drawn, in pixels."""
 ROWS = 512
 """Rows that are checked at once."""
 
@@ -77,16 +85,20 @@ class Whole:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
             for file in self.files:
                 packed.write(file, file.name)
-            packed.writestr("result.json", json.dumps(self._report(), indent=2))
+            beside = BESIDE if max(self.y.shape) > MAX_SIDE else None
+            if beside:
+                save_png(self.folder / beside, to_pil(self.session.photo.y))
+                packed.write(self.folder / beside, beside)
+            packed.writestr("result.json", json.dumps(self._report(beside), indent=2))
         return path
 
-    def _report(self) -> dict[str, Any]:
+    def _report(self, beside: str | None) -> dict[str, Any]:
         model, photo = self.model, self.session.photo
         recipe = Recipe(
             model.name, photo.y.float() / 255, self.sampling, model.scale, model.weights
         )
         return {
-            **recipe.to_dict(),
+            **recipe.to_dict(beside),
             "round_trip_exact": self.exact,
             "files": [file.name for file in self.files],
             "note": DISCLAIMER,
@@ -97,7 +109,8 @@ class Whole:
             yield from self._draw_varied(sampling, index, path)
             return
         height, width = self.session.photo.size
-        strips, top = strips_of(self.model, self.y, sampling, index), 0
+        bands, top = SmallBands(self.model, self.y, sampling, index), 0
+        strips = finish_in_strips(bands.rows, self.y, self._degradation(), sampling.consistent)
         with PNGWriter(path, width, height) as writer:
             while top < height:
                 with self.photos.turn:
@@ -118,7 +131,7 @@ class Whole:
         pixels = np.array(Image.open(parent).convert("RGB"))
         if mask is not None:
             for core in blocks(mask):
-                part = Part(self.model, self.y, sampling, self._aligned(core))
+                part = PartDrawing(self.model, self.y, sampling, self._aligned(core))
                 with self.photos.turn:
                     new = part.sample(index).pixels.permute(1, 2, 0).numpy()
                 top, left, height, width = part.core
@@ -128,18 +141,41 @@ class Whole:
         Image.fromarray(pixels).save(path)
         yield 1.0
 
+    def _degradation(self) -> Downscaling:
+        size = (self.y.shape[2], self.y.shape[3])
+        return self.model.degradation_of(size, self.sampling.shrunk_by)
+
     def _aligned(self, core: Window) -> Window:
         return widened(core, 0, self.model.scale, self.session.photo.size)
 
     def _is_exact(self, path: Path) -> bool:
         """Whether the file, shrunk again, is the input."""
         height, width = self.session.photo.size
-        trip = RoundTrip(self.y, self.model.degradation_of((self.y.shape[2], self.y.shape[3])))
+        trip = RoundTrip(self.y, self._degradation())
         with Image.open(path) as file:
             for top in range(0, height, ROWS):
                 rows = file.crop((0, top, width, min(height, top + ROWS))).convert("RGB")
                 trip.add(torch.from_numpy(np.array(rows)).permute(2, 0, 1)[None])
         return trip.exact
+
+
+class SmallBands(Bands):
+    """Bands of tiles so small that somebody else can draw what they look at beside it.
+
+    Args:
+        model: The model.
+        y: The low-resolution image, ``(1, 3, h, w)``.
+        sampling: How to draw.
+        index: Which sample.
+    """
+
+    def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, index: int) -> None:
+        super().__init__(model, y, sampling, index)
+        drawing = Drawing(model, y, sampling)
+        if len(drawing.tiles) > 1:
+            cut = list(tiles(drawing.degradation.hr_size, model.tile_step, BLOCK, HALO))
+            work = partial(drawing.tile, drawing.batch_of(index))
+            self.drawn = zip(cut, in_order(work, cut, drawing.workers), strict=True)
 
 
 def blocks(mask: Tensor) -> Iterator[Window]:
