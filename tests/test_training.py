@@ -1,11 +1,12 @@
 import csv
+import importlib.util
 import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +358,16 @@ def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: f
     bits = [float(row["bits_per_dim"]) for row in rows if row.get("bits_per_dim")]
     assert bits[-1] < bits[0] - 0.5
     assert load(str(tmp_path / "1" / "model")).scale == 4
+
+
+def test_the_page_of_all_keys_is_up_to_date() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    spec = importlib.util.spec_from_file_location("page", docs / "make_configuration.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "run python docs/make_configuration.py"
+    for cls in module.SECTIONS.values():
+        missing = {f.name for f in fields(cls)} - set(module.attributes(cls))
+        assert not missing, f"{cls.__name__} does not say what {missing} means"
