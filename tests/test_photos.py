@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cvdvae.app.photos.album import Album
 from cvdvae.app.photos.explorer import (
     MAX_PART,
     Photos,
@@ -222,6 +223,19 @@ def drawn(photos: Photos, session: Session, step: int, folder: Path) -> list[tor
     assert whole.archive().suffix == ".zip"
     assert step == 1 or whole.exact == [True, True]
     return [torch.from_numpy(np.array(Image.open(f))).permute(2, 0, 1) for f in whole.files]
+
+
+def test_an_album_keeps_so_much_and_no_more() -> None:
+    album = Album(most=300)
+    images = [torch.full((3, 5, 8), value, dtype=torch.uint8) for value in range(4)]
+    names = [album.add(image) for image in images[:2]]
+    assert album.add(images[0]) == names[0]
+    names.append(album.add(images[2]))
+    assert torch.equal(album.image(names[0]), images[0])
+    with pytest.raises(InputError, match="upload it again"):
+        album.image(names[1])
+    large = album.add(torch.zeros(3, 20, 20, dtype=torch.uint8))
+    assert album.image(large).shape == (3, 20, 20)
 
 
 def test_models_of_the_same_scale_are_refused(photos: Photos) -> None:

@@ -24,7 +24,8 @@ WAITING = 64
 """Requests that may wait; the next is told to come back."""
 
 SESSIONS = 200
-"""Visitors whose images are kept, at most 2 MB each as bundled; the oldest go first."""
+"""Visitors whose images are kept, at most 2 MB each as bundled; the oldest go first. Photographs
+are in an album of their own, which is bounded."""
 
 SESSION_SECONDS = 3600
 """How long a visitor's images are kept after the last click."""

@@ -24,6 +24,7 @@ from ...restoration.edits import Vary
 from ...restoration.part import PartDrawing, PartSample, widened
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
+from .album import Album
 
 Kind = Literal["enlarge", "shrink"]
 
@@ -47,16 +48,29 @@ class Photo:
     """A photograph as a model takes it.
 
     Attributes:
-        y: The low-resolution image, uint8, ``(3, h, w)``.
+        album: Keeps the low-resolution image.
+        name: What it is called there.
+        lr_size: Its height and width.
         scale: By what it is enlarged.
         truth: The file of what was shrunk; None where it is not known.
         notes: What had to be changed, in plain words.
     """
 
-    y: Tensor
+    album: Album
+    name: str
+    lr_size: tuple[int, int]
     scale: int
     truth: Path | None
     notes: tuple[str, ...]
+
+    @property
+    def y(self) -> Tensor:
+        """The low-resolution image, uint8, ``(3, h, w)``.
+
+        Raises:
+            InputError: It is no longer kept.
+        """
+        return self.album.image(self.name)
 
     @property
     def cell(self) -> int:
@@ -66,7 +80,7 @@ class Photo:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the large image."""
-        return self.y.shape[1] * self.scale, self.y.shape[2] * self.scale
+        return self.lr_size[0] * self.scale, self.lr_size[1] * self.scale
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,7 @@ class Photos:
                 raise InputError(
                     f"{other.name} and {model.name} have the same scale: start the app with one"
                 )
-        self.turn = turn
+        self.turn, self.album = turn, Album()
 
     @property
     def scales(self) -> list[int]:
@@ -147,10 +161,16 @@ class Photos:
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")
-        if kind == "enlarge":
-            return Photo(to_bytes(to_tensor(image)), scale, None, notes)
-        y, _ = simulate_at_scale(image, scale)
-        return Photo(to_bytes(y), scale, path, notes)
+        y = to_tensor(image) if kind == "enlarge" else simulate_at_scale(image, scale)[0]
+        height, width = y.shape[1:]
+        if height * width > MAX_INPUT:
+            raise InputError(
+                f"shrunk by {scale} it still has more than {MAX_INPUT // 1_000_000} megapixels: "
+                f"choose a larger factor"
+            )
+        truth = path if kind == "shrink" else None
+        name = self.album.add(to_bytes(y))
+        return Photo(self.album, name, (height, width), scale, truth, notes)
 
     def start(
         self, photo: Photo, samples: int, temperature: float, seed: int, consistent: bool
@@ -240,22 +260,20 @@ def truth_in(photo: Photo, window: Window) -> Tensor | None:
     return to_bytes(to_tensor(image.crop((left, top, left + width, top + height))))
 
 
-def interesting(photo: Photo, share: float = 0.2) -> tuple[float, float]:
-    """Where much happens, not far from the middle: x and y in pixels of the large image.
+def interesting(photo: Photo, share: float = 0.12) -> tuple[float, float]:
+    """Where there is much detail, not far from the middle: x and y in pixels of the large image.
 
     Args:
         photo: The photograph.
         share: Side of what is looked at, in shares of the photograph's.
     """
     grey = photo.y.float().mean(0)[None, None]
-    rough = (min(200, grey.shape[2]), min(200, grey.shape[3]))
-    small = F.adaptive_avg_pool2d(grey, rough)[0, 0]
-    steps = small.diff(dim=0).abs()[:, :-1] + small.diff(dim=1).abs()[:-1]
-    height, width = small.shape
-    sides = [max(1, int(share * side)) for side in (height, width)]
-    found = F.avg_pool2d(steps[None, None].sqrt(), sides, stride=1)[0, 0]
-    rows, columns = (torch.linspace(-1, 1, n) for n in found.shape)
-    found = found * torch.exp(-0.5 * (rows[:, None] ** 2 + columns**2))
+    detail = (grey - F.avg_pool2d(grey, 3, stride=1, padding=1, count_include_pad=False)).abs()
+    height, width = grey.shape[2:]
+    sides = [max(1, round(share * side)) for side in (height, width)]
+    found = F.avg_pool2d(detail, sides, stride=[max(1, side // 4) for side in sides])[0, 0]
+    rows, columns = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in found.shape)
+    found = found * torch.exp(-1.5 * (rows[:, None] ** 2 + columns**2))
     row, column = divmod(int(found.argmax()), found.shape[1])
-    y, x = (row + sides[0] / 2) / height, (column + sides[1] / 2) / width
-    return x * photo.size[1], y * photo.size[0]
+    y, x = row * max(1, sides[0] // 4) + sides[0] / 2, column * max(1, sides[1] // 4) + sides[1] / 2
+    return x * photo.scale, y * photo.scale

@@ -1,6 +1,5 @@
 """What happens on the page of photographs: every handler says what to show next."""
 
-import hashlib
 import itertools
 import logging
 import tempfile
@@ -17,6 +16,7 @@ from ...gaussian import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
 from . import text
+from .album import GONE
 from .explorer import MAX_PART, Kind, Photos, Session, interesting, smoothed, truth_in
 from .strokes import region_of
 from .viewer import packed
@@ -95,13 +95,12 @@ class PhotoHandlers:
 
     def _image(self, session: Session) -> Updates:
         photo = session.photo
-        digest = hashlib.sha256(photo.y.numpy().tobytes()).hexdigest()[:16]
         return self.tell(
             "image",
-            id=f"{digest}-{photo.truth is not None}",
+            id=f"{photo.name}-{photo.truth is not None}",
             png=f"data:image/png;base64,{png_in_base64(to_pil(photo.y))}",
-            width=photo.y.shape[2],
-            height=photo.y.shape[1],
+            width=photo.lr_size[1],
+            height=photo.lr_size[0],
             scale=photo.scale,
             truth=photo.truth is not None,
             consistent=session.history[0].consistent,
@@ -131,7 +130,7 @@ class PhotoHandlers:
         request = number(event, "request")
         try:
             if session is None:
-                raise InputError("your photograph is no longer here: upload it again")
+                raise InputError(GONE)
             window = Window(*numbers(event, "window", 4))
             drawn: dict[str, Any] = {"request": request, "samples": [], "exploded": []}
             exact = True
@@ -156,7 +155,7 @@ class PhotoHandlers:
         """A region of one sample is to be drawn anew."""
         try:
             if session is None:
-                raise InputError("your photograph is no longer here: upload it again")
+                raise InputError(GONE)
             region = region_of(getattr(event, "strokes", None), session.photo.size)
             session = self.photos.vary(
                 session, number(event, "step"), number(event, "sample"), pack_region(region)

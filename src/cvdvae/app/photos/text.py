@@ -33,7 +33,7 @@ def label(kind: str) -> str:
 
 def steps(history: tuple[Sampling, ...]) -> list[str]:
     """The sets of samples so far, a few words each."""
-    later = [f"{i} · {s.steps[-1].samples[0]} varied" for i, s in enumerate(history[1:], 2)]
+    later = [f"{i} · sample {s.steps[-1].samples[0]} varied" for i, s in enumerate(history[1:], 2)]
     return ["1 · first samples", *later]
 
 

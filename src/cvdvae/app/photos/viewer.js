@@ -2,11 +2,11 @@
 
 const LAYERS = {
   input: ["Your photograph", "its pixels: all that is known"],
-  bicubic: ["Your photograph, smoothed", "nothing is added"],
+  bicubic: ["Smoothed (bicubic)", "nothing is added"],
   sample: ["Sample", "plausible, not true: details are invented"],
   mean: ["Mean of the samples", "what they share: the safest answer"],
-  map: ["Where the samples differ", "dark is known, bright is invented"],
-  truth: ["The photograph before it was shrunk", "the model did not see it"],
+  map: ["Where they differ", "dark is known, bright is invented"],
+  truth: ["The original", "before it was shrunk: unseen by the model"],
 };
 const PAIR = { four: ["input", "sample", "mean", "map"], wipe: ["input", "sample"] };
 const REST = 500; // milliseconds without a movement after which is drawn what is visible

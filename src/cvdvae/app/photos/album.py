@@ -1,0 +1,52 @@
+"""The low-resolution images of all visitors, in so much memory and no more."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+
+from torch import Tensor
+
+from ...errors import InputError
+
+MOST = 2**28
+"""Bytes that are kept: a hundred images of 1,000×700 pixels, or twenty of the largest."""
+
+GONE = "your photograph is no longer here: upload it again"
+
+
+class Album:
+    """Images by their digest; those that were not looked at for longest go first.
+
+    Args:
+        most: Bytes that are kept at most; the newest is kept whatever its size.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self.most, self._lock = most, threading.Lock()
+        self._images: OrderedDict[str, Tensor] = OrderedDict()
+
+    def add(self, image: Tensor) -> str:
+        """Keep an image, uint8, and return what it is called."""
+        shape = "×".join(map(str, image.shape))
+        name = hashlib.sha256(shape.encode() + image.contiguous().numpy().tobytes()).hexdigest()
+        with self._lock:
+            self._images[name] = image
+            self._images.move_to_end(name)
+            while len(self._images) > 1 and self._size() > self.most:
+                self._images.popitem(last=False)
+        return name
+
+    def image(self, name: str) -> Tensor:
+        """The image of this name.
+
+        Raises:
+            InputError: It had to make room for others.
+        """
+        with self._lock:
+            if name not in self._images:
+                raise InputError(GONE)
+            self._images.move_to_end(name)
+            return self._images[name]
+
+    def _size(self) -> int:
+        return sum(image.numel() for image in self._images.values())
