@@ -13,10 +13,16 @@ from .spectrum import largest_eigenvalue
 
 STEPS, LOOK = 100, 10
 ENOUGH = 1e-3
-"""Ends where `LOOK` steps lower no violation by more than this share."""
 
 
-def violate_least(degradation: Products, start: Tensor, y: Tensor, dims: tuple[int, ...]) -> Tensor:
+def violate_least(
+    degradation: Products,
+    start: Tensor,
+    y: Tensor,
+    dims: tuple[int, ...],
+    steps: int = STEPS,
+    enough: float = ENOUGH,
+) -> Tensor:
     """Images in range that are nearly as consistent as any, and near to `start`.
 
     Args:
@@ -24,16 +30,18 @@ def violate_least(degradation: Products, start: Tensor, y: Tensor, dims: tuple[i
         start: Images in range, ``(N, C, H, W)``.
         y: ``(N, c, h, w)``.
         dims: What belongs to one problem: height and width, and colours where H mixes them.
+        steps: Most steps.
+        enough: Ends where `LOOK` steps lower no violation by more than this share.
     """
     length = 1 / largest_eigenvalue(degradation, start)
     x = ahead = start
     time = torch.ones_like(start.sum(dims, keepdim=True))
     before = torch.full_like(time, torch.inf)
-    for step in range(STEPS):
+    for step in range(steps):
         error = degradation.A(ahead) - y
         if step % LOOK == 0:
             violation = error.square().sum(dims, keepdim=True)
-            if not bool((violation < (1 - ENOUGH) * before).any()):
+            if not bool((violation < (1 - enough) * before).any()):
                 break
             before = violation
         gradient = degradation.A_adjoint(error)

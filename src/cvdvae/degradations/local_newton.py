@@ -25,6 +25,8 @@ FASTER, PATIENCE = 0.8, 2
 HELD = 5.0
 """μ relative to |F| and the mean eigenvalue of ``H Hᵀ``."""
 CG_STEPS, CG_TOLERANCE = 20, 0.05
+LEAST_STEPS, ENOUGH = 200, 1e-3
+"""Of `violate_least`: twice as many as for a whole image, since a hard spot is left of one."""
 FEW, MORE_CG_STEPS = 0.2, 80
 """Steps of conjugate gradients where less than this share of the tiles is left."""
 
@@ -171,7 +173,9 @@ class Plane:
         window = InTiles(some, region)
         held = window.A(start[None])
         target = held + some.vector(self.error + self.epsilon * self.multiplier)
-        x = violate_least(window, start[None].float(), target.float(), (1, 2, 3))[0].double()
+        x = violate_least(
+            window, start[None].float(), target.float(), (1, 2, 3), LEAST_STEPS, ENOUGH
+        )[0].double()
         before, after = (
             float((a - self.x0[some.chosen]).square().sum() * self.epsilon)
             + float((window.A(a[None]) - target).square().sum())
