@@ -17,6 +17,15 @@ class View {
     this.y = this.height / 2;
   }
 
+  // Look at a place, as near to it as no border is crossed; a small image is made to fit.
+  goTo(x, y, zoom, width, height) {
+    this.fit(width, height);
+    this.zoom = Math.min(4, Math.max(zoom, this.zoom));
+    const within = (at, side, half) => (2 * half > side ? side / 2 : Math.min(side - half, Math.max(half, at)));
+    this.x = within(x, this.width, width / this.zoom / 2);
+    this.y = within(y, this.height, height / this.zoom / 2);
+  }
+
   move(dx, dy) {
     this.x = Math.min(this.width, Math.max(0, this.x + dx));
     this.y = Math.min(this.height, Math.max(0, this.y + dy));

@@ -8,7 +8,6 @@ const LAYERS = {
   map: ["Where they differ", "dark is known, bright is invented"],
   truth: ["The original", "before it was shrunk: unseen by the model"],
 };
-const PAIR = { four: ["input", "sample", "mean", "map"], wipe: ["input", "sample"] };
 const REST = 500; // milliseconds without a movement after which is drawn what is visible
 const MOST = 1.2e6; // pixels of the large image up to which it is drawn without being asked
 
@@ -66,7 +65,8 @@ function makePanel(layer) {
 
 function layOut() {
   const wiping = on("wipe"), box = $(".panels");
-  panels = (wiping ? PAIR.wipe : PAIR.four).map(makePanel);
+  const third = scene.image.truth ? "truth" : "mean";
+  panels = (wiping ? ["input", "sample"] : ["input", "sample", third, "map"]).map(makePanel);
   box.replaceChildren(...panels.map((panel) => panel.figure));
   box.classList.toggle("one", wiping);
   root.classList.toggle("wiping", wiping);
@@ -344,10 +344,10 @@ async function opened(image) {
   working(false);
   paused = pushing = false;
   if (!panels.length || !same) layOut();
-  if (!same) [view.x, view.y, view.zoom] = [...image.focus, image.zoom];
   makeFilm();
   listSteps();
   resize();
+  if (!same) view.goTo(...image.focus, image.zoom, first().clientWidth, first().clientHeight);
   if (!same && root.getBoundingClientRect().top > 0.6 * window.innerHeight) root.scrollIntoView({ behavior: "smooth" });
   moved();
 }
