@@ -18,6 +18,8 @@ from cvdvae.restoration.sampler import MEASURED
 
 torch.set_num_threads(1)
 for name in bundled_names():
+    if name == "photos-sr":  # it is loaded by its scales' names
+        continue
     try:
         model = cvdvae.load(name)
     except WeightsError:

@@ -29,7 +29,7 @@ from photo_scores import VERSION, Judges, Scores, cost, score
 from photos_table import Results, circumstances, write
 from rich.progress import track
 
-from cvdvae.checkpoints.folder import CONFIG, find, fingerprint
+from cvdvae.checkpoints.folder import CONFIG, find, fingerprint_of
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import CVDVAEError
@@ -73,7 +73,9 @@ def jobs(options: argparse.Namespace, method: str) -> Iterator[Job]:
         # The configuration has the recommended temperatures, which stand where none is named.
         config = digest(find(options.model) / CONFIG)
         taus = f"{options.temperature} {options.encoder_temperature}"
-        details = f"{fingerprint(options.model)} {config} {options.samples} samples, τ {taus}"
+        details = (
+            f"{fingerprint_of(find(options.model))} {config} {options.samples} samples, τ {taus}"
+        )
     names = options.only or [name for name in SETS if (options.sets / name).is_dir()]
     for name in names:
         for number, path in enumerate(list_images(options.sets / name)[: options.images]):

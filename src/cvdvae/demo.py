@@ -44,13 +44,14 @@ def run_demo(
 ) -> DemoReport:
     """Run the bundled models on a bundled photo at ×4, and on a bundled face at ×4, ×8 and ×16.
 
-    `on_progress` is called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does,
-    and ``out/demo.png``.
+    The photo is drawn at the temperature for looking, see `Recommended`. `on_progress` is called as
+    by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does, and ``out/demo.png``.
     """
     check_writable(out)
     model = load(PHOTO)
     y, truth = simulate_at_scale(PHOTOS.example(), model.scale)
-    results = [model.run(y, model.sampling(samples, seed=seed), truth, on_progress)]
+    sampling = model.sampling(samples, model.recommended.look, seed)
+    results = [model.run(y, sampling, truth, on_progress)]
     face = crop_face(FACES.example())
     for name in FACE_MODELS:
         model = load(name)
