@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_no_half_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def full(self: Image.Image, path: Path, *_: object) -> None:
+    def full(self: Image.Image, path: Path, *_: object, **options: object) -> None:
         Path(path).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -147,7 +147,7 @@ def test_saving_removes_only_what_an_earlier_result_wrote(
 def test_a_name_of_dots_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for name in ("...png", "..png", ".png", "..."):
-        ((_, folder),) = plan([tmp_path / name], out)
+        ((_, folder),) = plan([str(tmp_path / name)], out)
         assert folder.resolve().parent == out.resolve()
 
 

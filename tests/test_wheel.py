@@ -44,7 +44,7 @@ assert Path(cvdvae.__file__).is_relative_to({str(tmp_path / "site")!r}), cvdvae.
 from cvdvae.training import config_path
 assert config_path(Path("photos")).is_relative_to({str(tmp_path / "site")!r})
 import torch
-result = cvdvae.load("photos-x2").upscale(torch.full((3, 5, 7), 0.5), samples=1)
+result = cvdvae.load("photos-x2").upscale(torch.full((3, 5, 7), 102 / 255), samples=1)
 assert result.round_trip_exact == [True]
 from cvdvae.cli import main
 sys.argv = ["cvdvae", "models"]
