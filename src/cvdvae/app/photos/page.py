@@ -85,7 +85,14 @@ def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Butt
     with gr.Accordion("More", open=False):
         samples = gr.Slider(2, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
         temperature = gr.Slider(
-            0, 1.5, suits.temperature, step=0.05, label="Temperature: tame to wild", elem_id="wild"
+            0,
+            1.5,
+            suits.look,
+            step=0.05,
+            label="Temperature: tame to wild",
+            info=f"{suits.look:g} pleases the eye; at {suits.temperature:g} the spread is as large "
+            f"as the doubt",
+            elem_id="wild",
         )
         with gr.Row():
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="photo-seed")
