@@ -1,0 +1,172 @@
+"""JPEG as a linear operator: what its coefficients are before they are rounded.
+
+An image in [0, 1] becomes luma and chroma (JFIF), chroma is averaged over squares of `subsampling`
+pixels, every plane is cut into blocks of 8×8, and the orthonormal cosine transform of each is
+divided by the quantization steps q. A file holds these numbers rounded: ``y = Hx + n`` with every n
+between −½ and ½, nearly uniform, so of standard deviation ``ROUNDING = 1/√12``. The middle grey
+that JPEG subtracts first is added to y again, so that H is linear.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError
+from .base import LinearOperator
+from .damped import solve
+
+BLOCK, MIDDLE = 8, 128.0
+ROUNDING = 1 / math.sqrt(12)
+"""Standard deviation of a coefficient's rounding, in quantization steps."""
+DAGGER = 1e-6
+
+LUMA_CHROMA = (
+    (0.299, 0.587, 0.114),
+    (-0.168736, -0.331264, 0.5),
+    (0.5, -0.418688, -0.081312),
+)
+
+LUMA_STEPS = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+"""Quantization steps of luma at quality 50 (ITU-T T.81, annex K), which libjpeg scales."""
+
+CHROMA_STEPS = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *((99,) * 8,) * 4,
+)
+
+
+def steps_at(quality: int) -> tuple[Tensor, Tensor]:
+    """Quantization steps of luma and chroma as libjpeg scales them, each ``(8, 8)`` float64.
+
+    Raises:
+        InputError: A quality that is not from 1 to 100.
+    """
+    if not 1 <= quality <= 100:
+        raise InputError(f"a JPEG's quality is a whole number from 1 to 100, not {quality}")
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    tables = (torch.tensor(table, dtype=torch.float64) for table in (LUMA_STEPS, CHROMA_STEPS))
+    luma, chroma = (((table * scale + 50) / 100).floor().clamp(1, 255) for table in tables)
+    return luma, chroma
+
+
+class BlockDCT(LinearOperator):
+    """H from an RGB image to the coefficients of a JPEG file, in units of their quantization steps.
+
+    Args:
+        size: Height and width.
+        luma: Quantization steps of luma, ``(8, 8)``.
+        chroma: Quantization steps of chroma, ``(8, 8)``.
+        subsampling: Side of the squares over which chroma is averaged: 1 or 2.
+
+    Raises:
+        InputError: Steps that are not positive, or another subsampling.
+    """
+
+    mixes_colours = True
+
+    def __init__(
+        self, size: tuple[int, int], luma: Tensor, chroma: Tensor, subsampling: int = 2
+    ) -> None:
+        if luma.shape != (8, 8) or chroma.shape != (8, 8) or not bool((luma * chroma > 0).all()):
+            raise InputError("the quantization steps of a JPEG are two tables of 8×8, all positive")
+        if subsampling not in (1, 2):
+            raise InputError(f"the subsampling of chroma is 1 or 2, not {subsampling}")
+        self.size, self.subsampling = size, subsampling
+        self.steps = (luma.double(), chroma.double())
+        unit = BLOCK * subsampling
+        self.padded = tuple(-(-side // unit) * unit for side in size)
+        height, width = self.padded
+        planes = [(height, width)] + [(height // subsampling, width // subsampling)] * 2
+        self.planes = planes
+        k = torch.arange(BLOCK, dtype=torch.float64)
+        cosines = torch.cos(math.pi * k[:, None] * (k + 0.5) / BLOCK) * math.sqrt(2 / BLOCK)
+        cosines[0] /= math.sqrt(2)
+        self.cosines = cosines
+
+    @classmethod
+    def of_quality(
+        cls, size: tuple[int, int], quality: int, subsampling: int = 2
+    ) -> "BlockDCT":
+        """That of libjpeg's tables at a quality."""
+        return cls(size, *steps_at(quality), subsampling)
+
+    def A(self, x: Tensor) -> Tensor:
+        """``H x``: ``(N, 3, H, W)`` to ``(N, M)``, luma, then Cb, then Cr, block after block."""
+        if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.size):
+            raise InputError(f"expected (N, 3, {self.size[0]}, {self.size[1]}), not {tuple(x.shape)}")
+        planes = torch.einsum("ij,njhw->nihw", x.new_tensor(LUMA_CHROMA), 255 * x)
+        below, right = (p - s for p, s in zip(self.padded, self.size, strict=True))
+        planes = F.pad(planes, (0, right, 0, below), mode="replicate")
+        luma, chroma = planes[:, :1], F.avg_pool2d(planes[:, 1:], self.subsampling)
+        parts = [luma, chroma[:, :1], chroma[:, 1:]]
+        steps = (self.steps[0], self.steps[1], self.steps[1])
+        return torch.cat([self._blocks(p, q) for p, q in zip(parts, steps, strict=True)], 1)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``Hᵀ y``: ``(N, M)`` to ``(N, 3, H, W)``."""
+        steps = (self.steps[0], self.steps[1], self.steps[1])
+        parts = y.split([h * w for h, w in self.planes], 1)
+        planes = [
+            self._unblocked(part, q, size)
+            for part, q, size in zip(parts, steps, self.planes, strict=True)
+        ]
+        s = self.subsampling
+        chroma = torch.cat(planes[1:], 1).repeat_interleave(s, 2).repeat_interleave(s, 3) / s**2
+        whole = torch.cat([planes[0], chroma], 1)
+        for dim, side in ((2, self.size[0]), (3, self.size[1])):
+            beyond = whole.narrow(dim, side - 1, whole.shape[dim] - side + 1).sum(dim, keepdim=True)
+            whole = torch.cat([whole.narrow(dim, 0, side - 1), beyond], dim)
+        return 255 * torch.einsum("ij,nihw->njhw", whole.new_tensor(LUMA_CHROMA), whole)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
+        return self.A_adjoint(solve(self, y, DAGGER))
+
+    def gram_diagonal(self, like: Tensor) -> Tensor:
+        """The diagonal of ``H Hᵀ`` away from borders, ``(1, M)``."""
+        colours = torch.tensor(LUMA_CHROMA, dtype=torch.float64).square().sum(1) * 255**2
+        shares = (1.0, 1 / self.subsampling**2, 1 / self.subsampling**2)
+        parts = [
+            (colours[i] * shares[i] / q.square()).flatten().repeat(h * w // BLOCK**2)
+            for i, (q, (h, w)) in enumerate(
+                zip((self.steps[0], self.steps[1], self.steps[1]), self.planes, strict=True)
+            )
+        ]
+        return torch.cat(parts)[None].to(like)
+
+    def mean_eigenvalue(self) -> float:
+        """``tr(H Hᵀ) / m``, away from borders."""
+        return float(self.gram_diagonal(torch.zeros(1, dtype=torch.float64)).mean())
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """What a file of x holds: y of ``(N, 3, H, W)`` in [0, 1] with whole coefficients."""
+        grey = self.A(torch.full_like(x[:1], MIDDLE / 255))
+        return torch.round(self.A(x) - grey) + grey
+
+    def _blocks(self, plane: Tensor, steps: Tensor) -> Tensor:
+        """``(N, 1, h, w)`` to coefficients ``(N, h w)``."""
+        blocks = plane[:, 0].unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
+        c = self.cosines.to(plane)
+        return ((c @ blocks @ c.T) / steps.to(plane)).flatten(1)
+
+    def _unblocked(self, coefficients: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
+        """The adjoint of `_blocks`."""
+        height, width = size
+        c = self.cosines.to(coefficients)
+        blocks = coefficients.view(-1, height // BLOCK, width // BLOCK, BLOCK, BLOCK)
+        blocks = c.T @ (blocks / steps.to(coefficients)) @ c
+        return blocks.transpose(2, 3).reshape(-1, 1, height, width)

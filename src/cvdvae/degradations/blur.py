@@ -1,0 +1,236 @@
+"""Convolution with a kernel, and what is assumed beyond the border.
+
+``(Hx)_i = Σ_q k_q x_{i + c − q}`` for every colour, c the kernel's middle. The image is continued
+beyond its border, and the continued image convolved by FFT. Where the whole H is a multiplication
+in the Fourier domain (``circular``; ``reflect`` with a kernel that is its own mirror image, on the
+image continued by its mirror images), so are Hᵀ and the damped inverse.
+"""
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .base import LinearOperator
+from .damped import solve
+
+Boundary = Literal["reflect", "replicate", "circular", "zero", "valid"]
+"""Beyond the border: mirror images, the last pixel, the other side, nothing; ``valid`` keeps only
+what the image itself decides, so that y is smaller than x."""
+
+DAGGER = 1e-6
+"""Damping of the pseudo-inverse: frequencies that a kernel passes with less than 0.1 % are lost."""
+
+
+class Blur(LinearOperator):
+    """H of a blur by a known kernel.
+
+    Args:
+        size: Height and width of the image x.
+        kernel: ``(h, w)``, real numbers; scaled so that they add up to 1.
+        boundary: What is assumed beyond the border.
+
+    Raises:
+        InputError: A kernel that is not finite, adds up to nought, or is larger than the image.
+
+    Example:
+        >>> H = Blur((32, 32), gaussian(2.0))
+        >>> x = torch.rand(1, 3, 32, 32)
+        >>> torch.allclose(H.A(x).mean(), x.mean(), atol=1e-5)
+        True
+    """
+
+    colours_alike = True
+
+    def __init__(
+        self, size: tuple[int, int], kernel: Tensor, boundary: Boundary = "reflect"
+    ) -> None:
+        if boundary not in get_args(Boundary):
+            raise InputError(f"boundary must be one of {', '.join(get_args(Boundary))}")
+        kernel = checked(kernel, size)
+        self.size, self.kernel, self.boundary = size, kernel, boundary
+        symmetric = torch.equal(kernel, kernel.flip(0)) and torch.equal(kernel, kernel.flip(1))
+        odd = kernel.shape[0] % 2 == 1 and kernel.shape[1] % 2 == 1
+        self.mirrored = boundary == "reflect" and symmetric and odd
+        self.closed = boundary == "circular" or self.mirrored
+        middle = [side // 2 for side in kernel.shape]
+        if self.closed:
+            self.grid = (2 * size[0], 2 * size[1]) if self.mirrored else size
+            spread = torch.zeros(self.grid, dtype=torch.float64)
+            spread[: kernel.shape[0], : kernel.shape[1]] = kernel
+            self.transfer = torch.fft.rfft2(spread.roll([-m for m in middle], (0, 1)))
+            self.lr_size = size
+        else:
+            lengths = zip(size, kernel.shape, middle, strict=True)
+            self.sources = [_continued(n, k, c, boundary) for n, k, c in lengths]
+            self.grid = (len(self.sources[0]), len(self.sources[1]))
+            self.transfer = torch.fft.rfft2(kernel, self.grid)
+            height, width = (n - k + 1 for n, k in zip(self.grid, kernel.shape, strict=True))
+            self.lr_size = (height, width)
+
+    def A(self, x: Tensor) -> Tensor:
+        """``H x``: ``(N, C, H, W)`` to ``(N, C, h, w)``, smaller only where `valid`."""
+        _check(x, self.size)
+        if self.closed:
+            return self._filtered(x, self._transfer(x))
+        top, left = (side - 1 for side in self.kernel.shape)
+        return self._convolved(self._continue(x), self._transfer(x))[..., top:, left:]
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``Hᵀ y``: ``(N, C, h, w)`` to ``(N, C, H, W)``."""
+        _check(y, self.lr_size)
+        if self.closed:
+            return self._filtered(y, self._transfer(y).conj())
+        top, left = (side - 1 for side in self.kernel.shape)
+        y = torch.nn.functional.pad(y, (left, 0, top, 0))
+        return self._fold(self._convolved(y, self._transfer(y).conj()))
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """``H⁺ y`` as far as the kernel leaves anything: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
+        return self.A_adjoint(solve(self, y, DAGGER)) if not self.closed else self._dagger(y)
+
+    def mean_eigenvalue(self) -> float | None:
+        """``tr(H Hᵀ) / m``, where it is known in closed form."""
+        return float(self.kernel.square().sum()) if self.boundary == "circular" else None
+
+    def __getattr__(self, name: str) -> object:
+        """`solve`, for those whose damped inverse is known; others are iterated."""
+        if name == "solve" and self.__dict__.get("closed"):
+            return self._solve
+        raise AttributeError(name)
+
+    def _solve(self, y: Tensor, damping: float) -> Tensor:
+        return self._filtered(y, 1 / (self._transfer(y).abs() ** 2 + damping))
+
+    def _dagger(self, y: Tensor) -> Tensor:
+        transfer = self._transfer(y)
+        return self._filtered(y, transfer.conj() / (transfer.abs() ** 2 + DAGGER))
+
+    def _transfer(self, like: Tensor) -> Tensor:
+        complex_ = torch.complex128 if like.dtype == torch.float64 else torch.complex64
+        return self.transfer.to(like.device, complex_)
+
+    def _convolved(self, x: Tensor, transfer: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(x) * transfer, self.grid)
+
+    def _filtered(self, x: Tensor, transfer: Tensor) -> Tensor:
+        """Multiply in the Fourier domain of the image or of its mirror images."""
+        height, width = self.size
+        if self.mirrored:
+            x = torch.cat([x, x.flip(-2)], -2)
+            x = torch.cat([x, x.flip(-1)], -1)
+        return self._convolved(x, transfer)[..., :height, :width]
+
+    def _continue(self, x: Tensor) -> Tensor:
+        for dim, source in zip((-2, -1), self.sources, strict=True):
+            inside = source >= 0
+            x = x.index_select(dim, source.clamp(min=0).to(x.device))
+            shape = [1, 1, -1, 1] if dim == -2 else [1, 1, 1, -1]
+            x = x * inside.view(shape).to(x)
+        return x
+
+    def _fold(self, x: Tensor) -> Tensor:
+        """The adjoint of `_continue`: what lies beyond is added to where it came from."""
+        for dim, source, side in zip((-2, -1), self.sources, self.size, strict=True):
+            inside = (source >= 0).nonzero().flatten().to(x.device)
+            shape = list(x.shape)
+            shape[dim] = side
+            folded = x.new_zeros(shape)
+            x = folded.index_add(dim, source.to(x.device)[inside], x.index_select(dim, inside))
+        return x
+
+
+def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """A kernel in float64 whose numbers add up to 1.
+
+    Raises:
+        InputError: It is no matrix of finite numbers, adds up to nought, or is larger than the
+            image.
+    """
+    if kernel.ndim != 2 or not kernel.numel() or not bool(kernel.isfinite().all()):
+        raise InputError("a kernel is a matrix of finite numbers")
+    kernel = kernel.double()
+    total = float(kernel.sum())
+    if abs(total) < 1e-6 * float(kernel.abs().sum()) or total == 0:
+        raise InputError("the kernel's numbers add up to nought, so nothing would be left to see")
+    if kernel.shape[0] > size[0] or kernel.shape[1] > size[1]:
+        raise InputError(
+            f"the kernel of {kernel.shape[1]}×{kernel.shape[0]} is larger than the image of "
+            f"{size[1]}×{size[0]} pixels"
+        )
+    return kernel / total
+
+
+def _continued(n: int, kernel: int, middle: int, boundary: Boundary) -> Tensor:
+    """Which pixel stands at every place of a continued side; −1 for nothing."""
+    if boundary == "valid":
+        return torch.arange(n)
+    place = torch.arange(middle - kernel + 1, n + middle)
+    if boundary == "replicate":
+        return place.clamp(0, n - 1)
+    if boundary == "circular":
+        return place.remainder(n)
+    if boundary == "zero":
+        return torch.where((place >= 0) & (place < n), place, -1)
+    around = place.remainder(2 * n)
+    return torch.where(around < n, around, 2 * n - 1 - around)
+
+
+def gaussian(sigma: float) -> Tensor:
+    """A Gaussian kernel of standard deviation `sigma` pixels, cut at 4 of them.
+
+    Raises:
+        InputError: σ is not a positive number, or beyond 100.
+    """
+    if not 0 < sigma <= 100:
+        raise InputError(f"the sigma of a blur must be a number from 0 to 100 pixels, not {sigma}")
+    reach = max(1, math.ceil(4 * sigma))
+    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).double() / sigma) ** 2)
+    return torch.outer(line, line) / line.sum() ** 2
+
+
+def box(side: int) -> Tensor:
+    """A square kernel of equal numbers.
+
+    Raises:
+        InputError: A side below 1.
+    """
+    if side < 1:
+        raise InputError(f"the side of a box must be at least 1, not {side}")
+    return torch.full((side, side), 1 / side**2, dtype=torch.float64)
+
+
+def motion(length: float, angle: float = 0.0) -> Tensor:
+    """The kernel of a straight movement.
+
+    Args:
+        length: Pixels that it covers.
+        angle: Its direction in degrees, counterclockwise from the right.
+
+    Raises:
+        InputError: A length that is not from 1 to 400, or an angle that is no number.
+    """
+    if not 1 <= length <= 400 or not math.isfinite(angle):
+        raise InputError(f"a movement has a length from 1 to 400 and an angle, not {length}")
+    reach = math.ceil(length / 2)
+    kernel = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
+    along = torch.linspace(-0.5, 0.5, 8 * math.ceil(length) + 1, dtype=torch.float64)
+    along = along * (length - 1)
+    down = reach - along * math.sin(math.radians(angle))
+    right = reach + along * math.cos(math.radians(angle))
+    # Every point of the line is shared by the four pixels around it.
+    for rows in (down.floor(), down.floor() + 1):
+        for columns in (right.floor(), right.floor() + 1):
+            weight = (1 - (down - rows).abs()) * (1 - (right - columns).abs())
+            place = (rows.long().clamp(max=2 * reach), columns.long().clamp(max=2 * reach))
+            kernel.index_put_(place, weight, accumulate=True)
+    return kernel / kernel.sum()
+
+
+def _check(x: Tensor, size: tuple[int, int]) -> None:
+    if x.ndim != 4 or tuple(x.shape[2:]) != tuple(size):
+        raise InputError(
+            f"expected images of shape (N, C, {size[0]}, {size[1]}), not {tuple(x.shape)}"
+        )

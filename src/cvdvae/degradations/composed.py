@@ -1,0 +1,43 @@
+"""One degradation after the other."""
+
+from functools import reduce
+
+from torch import Tensor
+
+from .base import Degradation, LinearOperator
+from .damped import solve
+
+DAGGER = 1e-6
+
+
+class Composed(LinearOperator):
+    """``H = H_n … H_2 H_1``.
+
+    Args:
+        steps: H_1 … H_n, in the order in which they happened.
+
+    Example:
+        >>> import torch
+        >>> from cvdvae.degradations.bicubic import BicubicDownscaling
+        >>> from cvdvae.degradations.blur import Blur, gaussian
+        >>> H = Composed(Blur((16, 16), gaussian(1.0)), BicubicDownscaling((16, 16), (4, 4)))
+        >>> H.A(torch.rand(1, 3, 16, 16)).shape
+        torch.Size([1, 3, 4, 4])
+    """
+
+    def __init__(self, *steps: Degradation) -> None:
+        self.steps = steps
+        self.mixes_colours = any(getattr(step, "mixes_colours", True) for step in steps)
+        self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
+
+    def A(self, x: Tensor) -> Tensor:
+        """``H x``."""
+        return reduce(lambda v, step: step.A(v), self.steps, x)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``Hᵀ y = H_1ᵀ … H_nᵀ y``."""
+        return reduce(lambda v, step: step.A_adjoint(v), reversed(self.steps), y)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
+        return self.A_adjoint(solve(self, y, DAGGER))
