@@ -1,0 +1,203 @@
+"""Degradations as a person writes them, and as a result keeps them.
+
+As text, several joined by `` + `` in the order in which they happened::
+
+    blur:sigma=2,boundary=circular + downscale:scale=4,by=box + jpeg:quality=30
+
+As a YAML file, a list of mappings: ``- {kind: blur, sigma: 2}``. As plain data, for the JSON of a
+result, ``{"steps": [{"kind": "blur", "sigma": 2.0, "boundary": "circular"}]}``. The kinds stand in
+`degradation_kinds.KINDS`, and in docs/degradations.md.
+"""
+
+import re
+import types
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ..configs import from_dict, read_yaml
+from ..degradations.base import LinearOperator
+from ..degradations.composed import Composed
+from ..errors import ConfigError
+from .degradation_kinds import KINDS, PACKERS, Size, Step
+
+MAX_STEPS = 16
+NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What happened to an image.
+
+    Args:
+        steps: In the order in which they happened, at least one.
+
+    Raises:
+        ConfigError: They cannot follow each other.
+
+    Example:
+        >>> import torch
+        >>> seen = parse("blur:sigma=1.5 + downscale:scale=4")
+        >>> seen.hr_size((16, 20))
+        (64, 80)
+        >>> seen.operator((64, 80)).A(torch.rand(1, 3, 64, 80)).shape
+        torch.Size([1, 3, 16, 20])
+        >>> description_from_dict(seen.to_dict()) == seen
+        True
+    """
+
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.steps) <= MAX_STEPS:
+            raise ConfigError(f"a degradation has 1 to {MAX_STEPS} steps, not {len(self.steps)}")
+        left = None
+        for place, step in enumerate(self.steps):
+            name = NAMES[type(step)]
+            if not step.pictures and place < len(self.steps) - 1:
+                raise ConfigError(f"nothing can follow '{name}': let it come last")
+            if step.colours is None:
+                continue
+            if left not in (None, step.colours[0]):
+                raise ConfigError(f"'{name}' needs {step.colours[0]} colours, but {left} is left")
+            left = step.colours[1]
+
+    @property
+    def pictures(self) -> bool:
+        """Whether y is a picture; what a JPEG file holds is none."""
+        return self.steps[-1].pictures
+
+    def hr_size(self, y_size: Size) -> Size:
+        """Height and width of x for a y of this height and width.
+
+        Raises:
+            InputError: There is no such x.
+        """
+        size = y_size
+        for step in reversed(self.steps):
+            size = step.hr_size(size)
+        return size
+
+    def operator(self, hr_size: Size) -> LinearOperator:
+        """H for images of this height and width.
+
+        Raises:
+            InputError: A step does not fit: a mask of another size, a kernel larger than the image.
+        """
+        operators, size = [], hr_size
+        for step in self.steps:
+            operators.append(step.operator(size))
+            size = step.lr_size(size)
+        return operators[0] if len(operators) == 1 else Composed(*operators)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data from which `description_from_dict` makes the same again, without any file."""
+        return {"steps": [{"kind": NAMES[type(step)]} | _given(step) for step in self.steps]}
+
+    def __str__(self) -> str:
+        """The text that `parse` takes; of files their names, of a JPEG's own tables nothing."""
+        texts = []
+        for step in self.steps:
+            shown = {k: v for k, v in _given(step).items() if k not in ("packed", "luma", "chroma")}
+            settings = ",".join(f"{k}={v}".removesuffix(".0") for k, v in shown.items())
+            texts.append(f"{NAMES[type(step)]}:{settings}".rstrip(":"))
+        return " + ".join(texts)
+
+
+def parse(text: str | Path, read_files: bool = True) -> Description:
+    """A description from a person's words, or from the YAML file that they name.
+
+    Args:
+        text: As this module says, or a path that ends with `.yaml` or `.yml`. Files that a YAML
+            file names are looked for beside it.
+        read_files: Whether files may be named.
+
+    Raises:
+        ConfigError: An unknown kind or key, or a value that cannot be.
+        InputError: A file cannot be used.
+    """
+    text = str(text).strip()
+    if text.lower().endswith((".yaml", ".yml")) and re.search(r"(^|\s\+\s)\w+:", text) is None:
+        if not read_files:
+            raise ConfigError("a degradation's file cannot be read here: write its steps as text")
+        path = Path(text)
+        return _build(read_yaml(path), f"{text}: ", path.parent)
+    data = [_from_text(part) for part in re.split(r"\s\+\s", text)]
+    return _build(data, "", Path() if read_files else None)
+
+
+def description_from_dict(data: Any) -> Description:
+    """A description from what `Description.to_dict` gave; no file is read.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    return _build(data, "", None)
+
+
+def _from_text(text: str) -> dict[str, Any]:
+    """Plain data of one step."""
+    name, _, settings = text.strip().partition(":")
+    data: dict[str, Any] = {"kind": name.strip()}
+    # A comma parts two settings where a key follows: names of files may hold commas.
+    for setting in re.split(r",(?=\s*\w+\s*=)", settings) if settings.strip() else []:
+        key, sign, value = (part.strip() for part in setting.partition("="))
+        if not sign or not key or key in data:
+            raise ConfigError(
+                f"'{setting.strip()[:60]}' is no setting of '{name.strip()[:40]}': write key=value"
+            )
+        data[key] = _typed(name.strip(), key, value)
+    return data
+
+
+def _typed(kind: str, key: str, value: str) -> Any:
+    """A value as the kind wants it; text where it cannot be, which is then refused by name."""
+    hint = get_type_hints(KINDS[kind]).get(key, str) if kind in KINDS else str
+    wanted = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for number in (int, float):
+        if number in wanted:
+            try:
+                return number(value)
+            except ValueError:
+                continue
+    return value
+
+
+def _build(data: Any, where: str, folder: Path | None) -> Description:
+    """From plain data; files are read from `folder`, and refused without one."""
+    if isinstance(data, dict) and set(data) == {"steps"}:
+        data = data["steps"]
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        raise ConfigError(f"{where}a degradation is a list of steps, each a mapping with its kind")
+    return Description(tuple(_step(one, where, folder) for one in data))
+
+
+def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
+    settings = dict(data)
+    kind = settings.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError(
+            f"{where}there is no kind '{str(kind)[:40]}': take one of {', '.join(KINDS)}"
+        )
+    known = {field.name for field in fields(KINDS[kind])}
+    for key, value in settings.items():
+        if key not in known:
+            names = ", ".join(sorted(known - {"packed"})) or "no settings"
+            raise ConfigError(f"{where}'{kind}' has no '{str(key)[:40]}', but {names}")
+        choices = get_args(get_type_hints(KINDS[kind])[key])
+        if get_origin(get_type_hints(KINDS[kind])[key]) is Literal and value not in choices:
+            raise ConfigError(f"{where}the {key} of '{kind}' is one of {', '.join(choices)}")
+    if kind in PACKERS and "packed" not in settings:
+        file = settings.get("file")
+        if not isinstance(file, str) or not file:
+            raise ConfigError(f"{where}'{kind}' needs a file, as in {kind}:file=NAME")
+        if folder is None:
+            raise ConfigError(f"{where}the file of '{kind}' cannot be read here")
+        settings["packed"] = PACKERS[kind](folder / file)
+    return from_dict(KINDS[kind], settings, f"{where}{kind}")
+
+
+def _given(step: Step) -> dict[str, Any]:
+    """The settings of a step that are set, as plain data."""
+    plain = {key: value for key, value in asdict(step).items() if value is not None}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}

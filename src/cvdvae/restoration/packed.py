@@ -1,0 +1,86 @@
+"""Masks and kernels from files, and as text that a result can hold."""
+
+import base64
+import binascii
+import io
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import read_bounded
+from ..imaging.io import MAX_PIXELS, read_photo
+
+MAX_FILE, MAX_KERNEL = 2**24, 2**20
+"""Bytes of a kernel's file, and numbers in it."""
+FORM = re.compile(r"(\d{1,6})x(\d{1,6}):([A-Za-z0-9+/=]*)")
+
+
+def pack(matrix: Tensor) -> str:
+    """A bool or float64 matrix ``(h, w)`` as text: its size, and its bytes in base64 of zlib."""
+    data = zlib.compress(matrix.contiguous().numpy().tobytes(), 9)
+    return f"{matrix.shape[0]}x{matrix.shape[1]}:{base64.b64encode(data).decode()}"
+
+
+def unpack(text: str, dtype: torch.dtype) -> Tensor:
+    """The matrix that `pack` made, bool or float64.
+
+    Raises:
+        InputError: It is no such text.
+    """
+    form = FORM.fullmatch(text)
+    height, width = (int(form[1]), int(form[2])) if form else (0, 0)
+    most, size = (MAX_PIXELS, 1) if dtype == torch.bool else (MAX_KERNEL, 8)
+    if form is None or not 0 < height * width <= most:
+        raise InputError("this is no packed mask or kernel")
+    length = height * width * size
+    try:
+        raw = zlib.decompressobj().decompress(base64.b64decode(form[3], validate=True), length + 1)
+    except (zlib.error, binascii.Error):
+        raise InputError("a packed mask or kernel is damaged") from None
+    if len(raw) != length or (dtype == torch.bool and max(raw) > 1):
+        raise InputError("a packed mask or kernel is damaged")
+    return torch.frombuffer(bytearray(raw), dtype=dtype).view(height, width)
+
+
+def pack_mask(path: Path) -> str:
+    """A painted mask from an image file: True where it is white, or more than half of it.
+
+    Raises:
+        InputError: The file cannot be used.
+    """
+    return pack(_grey(path) >= 0.5)
+
+
+def pack_kernel(path: Path) -> str:
+    """A kernel from a `.npy` file, or from the grey levels of an image file.
+
+    Raises:
+        InputError: The file cannot be used, or is larger than any kernel.
+    """
+    if path.suffix.lower() != ".npy":
+        kernel = _grey(path)
+    else:
+        try:
+            values = np.load(io.BytesIO(read_bounded(path, MAX_FILE)), allow_pickle=False)
+            kernel = torch.from_numpy(np.asarray(values, dtype=np.float64))
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        except (ValueError, TypeError, EOFError, MemoryError, OverflowError):
+            raise InputError(f"{path} holds no matrix of numbers") from None
+    if kernel.ndim != 2 or not 0 < kernel.numel() <= MAX_KERNEL:
+        raise InputError(f"{path} holds no matrix of numbers, or one larger than any kernel")
+    return pack(kernel)
+
+
+def _grey(path: Path) -> Tensor:
+    """Grey levels of an image file in [0, 1], ``(h, w)`` float64; what is transparent is black."""
+    photo = read_photo(path, keep_alpha=True)
+    grey = np.asarray(photo.image.convert("L"), dtype=np.float64) / 255
+    if photo.extras.alpha is not None:
+        grey = grey * (np.asarray(photo.extras.alpha, dtype=np.float64) / 255)
+    return torch.from_numpy(grey)
