@@ -1,4 +1,4 @@
-"""The nearest image that is in range and consistent with y, in floating point and in 8 bits.
+"""The nearest image that is in range and consistent with y, in floating point and in levels.
 
 Wanted is the projection of x_0 onto ``{x : Hx = y} ∩ [0, 1]ⁿ``. The set may be empty (bicubic has
 negative lobes, so a hard checkerboard is the shadow of no image in range); so the constraint gets a
@@ -23,7 +23,7 @@ from ..errors import InputError
 from .base import Degradation, Products
 from .local_newton import solve_separable
 from .newton import Problem, solve
-from .rounding import Rounding
+from .rounding import Rounding, level_dtype
 from .spectrum import mean_eigenvalue, mixes_colours, squared_columns
 from .tiles import is_separable
 
@@ -129,8 +129,9 @@ def round_consistently(
     degradation: Degradation,
     steps: int = ROUNDING_STEPS,
     region: Tensor | None = None,
+    levels: int = 255,
 ) -> Tensor:
-    """Round images to 8 bits so that H of the rounded image stays as near to y as it can.
+    """Round images to whole levels so that H of the rounded image stays as near to y as it can.
 
     Rounding every value to its nearest level adds noise that H averages but does not cancel. From
     there, a value is moved by δ = ±1 level where that lowers ``‖e‖²``, e = y − Hx in levels: the
@@ -145,9 +146,10 @@ def round_consistently(
         steps: Most passes; it ends sooner where two in a row, which differ in their blocks, helped
             no image, or hardly one.
         region: Which pixels may be moved, bool, broadcasts to `x`; all of them by default.
+        levels: Steps between 0 and 1, below 2²⁴; 255 for 8 bits.
 
     Returns:
-        uint8 images of the shape of `x`.
+        Levels of the shape of `x`, uint8 for up to 255, else int32.
 
     Raises:
         InputError: As in `project`.
@@ -158,19 +160,21 @@ def round_consistently(
     weight = squared_columns(degradation, x[:1].double(), y[:1].double())
     y = y.expand(len(x), -1, -1, -1)
     region = None if region is None else region.expand_as(x)
-    result = torch.empty(x.shape, dtype=torch.uint8, device=x.device)
+    result = torch.empty(x.shape, dtype=level_dtype(levels), device=x.device)
     rounding = None
     if is_separable(degradation) and x.is_cpu:
         rounding = Rounding(degradation, float(weight))
     for part in _parts(x, degradation):
         where = None if region is None else region[part]
-        exact, target = x[part].double() * 255, y[part].double() * 255
-        level = exact.round().clamp(0, 255)
+        exact, target = x[part].double() * levels, y[part].double() * levels
+        level = exact.round().clamp(0, levels)
         error = target - degradation.A(level)
         if rounding is not None:
-            result[part] = rounding.run(exact, level, error, where, steps)
+            result[part] = rounding.run(exact, level, error, where, steps, levels)
         else:
-            result[part] = _round(exact, level, error, degradation, steps, where, weight, mixed)
+            result[part] = _round(
+                exact, level, error, degradation, steps, where, weight, mixed, levels
+            )
     return result
 
 
@@ -183,6 +187,7 @@ def _round(
     region: Tensor | None,
     weight: Tensor,
     mixed: bool,
+    levels: int,
 ) -> Tensor:
     """Round some images and colours; `weight` is (HᵀH)_pp, `mixed` whether H mixes colours."""
     dims = (1, 2, 3) if mixed else (2, 3)
@@ -193,7 +198,8 @@ def _round(
         slope = degradation.A_adjoint(error)
         move = torch.sign(slope)
         gain = 2 * slope.abs() - weight
-        allowed = ((level + move - exact).abs() < 1) & (level + move >= 0) & (level + move <= 255)
+        allowed = ((level + move - exact).abs() < 1) & (level + move >= 0)
+        allowed &= level + move <= levels
         if region is not None:
             allowed = allowed & region
         gain = gain.masked_fill(~allowed, 0)
@@ -206,7 +212,7 @@ def _round(
         idle = 0 if bool(helped.any()) else idle + 1
         if idle == 2:
             break
-    return level.to(torch.uint8)
+    return level.to(level_dtype(levels))
 
 
 def _best_of_every_block(gain: Tensor, block: int, shift: int, mixed: bool) -> Tensor:

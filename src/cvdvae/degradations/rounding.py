@@ -1,4 +1,4 @@
-"""Rounding to 8 bits so that Hx stays near to y, for a separable H.
+"""Rounding to whole levels so that Hx stays near to y, for a separable H.
 
 A value that was rounded has one neighbour level less than a level away from where it was: sign s,
 up or down, and none other. Moving there changes ``‖e‖²`` by ``−2 s (Hᵀe)_p + (HᵀH)_pp``, so the
@@ -20,6 +20,11 @@ ENOUGH, PATIENCE = 5e-4, 2
 result: by a hundredth of what is left where all of y can be met."""
 AT_ONCE = 2**17
 """Pixels of a band of rows: it stays in the cache."""
+
+
+def level_dtype(levels: int) -> torch.dtype:
+    """What levels 0 … `levels` are held in."""
+    return torch.uint8 if levels <= 255 else torch.int32
 
 
 class Taps(NamedTuple):
@@ -86,24 +91,31 @@ class Rounding:
         return bands
 
     def run(
-        self, exact: Tensor, level: Tensor, error: Tensor, region: Tensor | None, steps: int
+        self,
+        exact: Tensor,
+        level: Tensor,
+        error: Tensor,
+        region: Tensor | None,
+        steps: int,
+        levels: int = 255,
     ) -> Tensor:
         """Move levels by one while that helps.
 
         Args:
             exact: ``(n, c, H, W)`` in levels.
-            level: The whole numbers in 0 … 255 that are nearest, float64.
+            level: The whole numbers in 0 … `levels` that are nearest, float64.
             error: ``y − H level``, ``(n, c, h, w)`` float64 in levels.
             region: Which pixels may be moved, bool, ``(n, c, H, W)``; all of them by default.
             steps: Most passes.
+            levels: The largest level, below 2²⁴, so that float32 holds it.
 
         Returns:
-            uint8, ``(n, c, H, W)``.
+            ``(n, c, H, W)``, uint8 for up to 255 levels, else int32.
         """
-        sign = torch.sign(exact.clamp(0, 255) - level).float()
+        sign = torch.sign(exact.clamp(0, levels) - level).float()
         if region is not None:
             sign *= region
-        result = level.to(torch.uint8)
+        result = level.to(level_dtype(levels))
         for i, c in product(range(len(level)), range(level.shape[1])):
             self._move(result[i, c], sign[i, c], error[i, c], steps)
         return result
@@ -118,7 +130,7 @@ class Rounding:
             trial_squared = float(trial.square().sum())
             helped = trial_squared < squared - ENOUGH * self.weight * error.numel()
             if trial_squared < squared:
-                level.view(-1)[place] = (level.view(-1)[place] + moved).to(torch.uint8)
+                level.view(-1)[place] = (level.view(-1)[place] + moved).to(level.dtype)
                 sign.view(-1)[place] = -moved
                 error, squared = trial, trial_squared
             idle, sparse = (0, sparse) if helped else (idle + 1, True)

@@ -1,7 +1,8 @@
 """What happens to a sample after the network, written once.
 
 Cut to [0, 1], and marked where it exploded; put into its frame, where only a region varies; the
-nearest image with Hx = y; rounded to 8 bits so that H of what is saved stays as near to y.
+nearest image with Hx = y; rounded to the levels that y has, 255 for 8 bits, so that H of what is
+saved stays as near to y. Values that are not whole are not rounded.
 """
 
 import math
@@ -15,7 +16,7 @@ from ..degradations.base import Degradation
 from ..degradations.downscaling import Downscaling
 from ..degradations.projection import project, round_consistently
 from ..degradations.strip import Strip, sees
-from ..imaging.io import to_bytes
+from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 
 FAR, NEAR, MANY = 1.0, 0.25, 0.01
 """A sample has exploded if a value is further than `FAR` outside of [0, 1], or if more than this
@@ -39,7 +40,8 @@ class Finished(NamedTuple):
 
     Attributes:
         x: Float in [0, 1], ``(n, 3, H, W)``.
-        pixels: The same as they are saved, uint8.
+        pixels: The same as they are saved: whole levels, uint8 up to 255 of them, else int32;
+            float64 in [0, 1] where nothing is rounded.
         exploded: Which came out of the network not finite or far from any image, ``(n,)`` bool:
             they are kept in their places, but are no answer and count in no statistic.
     """
@@ -60,6 +62,7 @@ def finish(
     degradation: Degradation,
     consistent: bool = True,
     frame: Frame | None = None,
+    levels: int | None = EIGHT_BITS,
 ) -> Finished:
     """Finish the samples of one image.
 
@@ -69,19 +72,30 @@ def finish(
         degradation: H.
         consistent: Whether to project and to round consistently, or only to cut and round.
         frame: What stays, where only a region varies.
+        levels: Of y, and of what is saved; None for values that are not rounded.
     """
     if frame is None and isinstance(degradation, Downscaling) and x[0, 0].numel() > STRIP_PIXELS:
-        strips = finish_in_strips(lambda a, b: x[:, :, a:b], y, degradation, consistent)
+        strips = finish_in_strips(
+            lambda a, b: x[:, :, a:b], y, degradation, consistent, levels=levels
+        )
         return _joined(list(strips))
-    x, exploded = cut(x)
+    x, exploded = cut(x, levels)
     shadow, region = y, None
     if frame is not None:
         x = torch.where(frame.region, x, frame.x)
         shadow, region = degradation.A(frame.x), frame.region
     if not consistent:
-        return Finished(x, to_bytes(x), exploded)
+        return Finished(x, to_levels(x, levels), exploded)
     x = project(x, shadow.expand(len(x), -1, -1, -1), degradation, region=region)
-    return Finished(x, round_consistently(x, y, degradation, region=region), exploded)
+    return Finished(x, _rounded(x, y, degradation, region, levels), exploded)
+
+
+def _rounded(
+    x: Tensor, y: Tensor, degradation: Degradation, region: Tensor | None, levels: int | None
+) -> Tensor:
+    if levels is None:
+        return to_levels(x, None)
+    return round_consistently(x, y, degradation, region=region, levels=levels)
 
 
 def _joined(strips: list[Finished]) -> Finished:
@@ -90,12 +104,16 @@ def _joined(strips: list[Finished]) -> Finished:
     return Finished(x, pixels, exploded)
 
 
-def cut(x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the network gives, on the CPU and cut to [0, 1], and which samples exploded."""
+def cut(x: Tensor, levels: int | None = EIGHT_BITS) -> tuple[Tensor, Tensor]:
+    """What the network gives, on the CPU and cut to [0, 1], and which samples exploded.
+
+    It is float64 where it will not be rounded: float32 would round it.
+    """
     x = x.float().cpu()
     outside = ((x - 0.5).abs() - 0.5).flatten(1)
     exploded = ~(outside <= FAR).all(1) | ((outside > NEAR).float().mean(1) > MANY)
-    return torch.nan_to_num(x, nan=0.5).clamp(0, 1), exploded
+    x = torch.nan_to_num(x, nan=0.5).clamp(0, 1)
+    return x if levels is not None else x.double(), exploded
 
 
 STRIP_PIXELS = 2**20
@@ -110,6 +128,7 @@ def finish_in_strips(
     degradation: Downscaling,
     consistent: bool = True,
     strip_pixels: int | None = None,
+    levels: int | None = EIGHT_BITS,
 ) -> Iterator[Finished]:
     """As `finish`, strip after strip from the top, in the memory of one.
 
@@ -123,38 +142,46 @@ def finish_in_strips(
         degradation: H.
         consistent: As for `finish`.
         strip_pixels: About how many pixels a strip has.
+        levels: As for `finish`.
     """
     (height, width), scale = degradation.hr_size, degradation.hr_size[0] / degradation.lr_size[0]
     overlap = math.ceil(OVERLAP * scale)
     wanted = max(overlap, (strip_pixels or STRIP_PIXELS) // width)
-    above = below = torch.empty(len(y), 3, 0, width)
+    above = below = torch.empty(len(y), y.shape[1], 0, width)
     top = known = 0
     while top < height:
         bottom = top + wanted if height - top - wanted >= overlap else height
         end = min(height, bottom + overlap)
-        x, exploded = cut(rows(known, end))
+        x, exploded = cut(rows(known, end), levels)
         x = torch.cat([below.expand(len(x), -1, -1, -1), x], 2)
         if consistent:
-            x, pixels = _meet(above.expand(len(x), -1, -1, -1), x, y, degradation, top)
+            x, pixels = _meet(above.expand(len(x), -1, -1, -1), x, y, degradation, top, levels)
         else:
-            pixels = to_bytes(x)
+            pixels = to_levels(x, levels)
         kept = bottom - top
         yield Finished(x[:, :, :kept], pixels[:, :, :kept], exploded)
-        above = torch.cat([above.expand(len(x), -1, -1, -1), pixels[:, :, :kept].float() / 255], 2)
+        final = from_levels(pixels[:, :, :kept], levels).to(x.dtype)
+        above = torch.cat([above.expand(len(x), -1, -1, -1), final], 2)
         above, below = above[:, :, -2 * overlap :], x[:, :, kept:]
         top, known = bottom, end
 
 
 def _meet(
-    above: Tensor, x: Tensor, y: Tensor, degradation: Downscaling, top: int
+    above: Tensor,
+    x: Tensor,
+    y: Tensor,
+    degradation: Downscaling,
+    top: int,
+    levels: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Project and round the rows of x, from `top` on, below the final rows `above`."""
     end = top + x.shape[2]
     seen = {row: sees(degradation, row) for row in _near(top, end, degradation)}
     complete = [i for i, rows in seen.items() if rows.stop > top and rows.stop <= end]
     # A row of y that sees mostly what is final cannot be met by the little that is free. It has
-    # been met with the strip above, and rounding keeps it.
-    free = [i for i in complete if _share(degradation, i, seen[i], top) >= 0.5]
+    # been met with the strip above, and rounding keeps it; where nothing is rounded, only this can.
+    least = 0.5 if levels is not None else 0
+    free = [i for i in complete if _share(degradation, i, seen[i], top) >= least]
     start = min([top, *(seen[i].start for i in complete)])
     whole = torch.cat([above[:, :, above.shape[2] - (top - start) :], x], 2)
     region = torch.ones(1, 1, end - start, 1, dtype=torch.bool)
@@ -165,10 +192,10 @@ def _meet(
         shadow = y[:, :, lr_rows].expand(len(x), -1, -1, -1)
         whole = project(whole, shadow, Strip(degradation, lr_rows, window), region=region)
     if not complete:
-        return whole[:, :, top - start :], to_bytes(whole[:, :, top - start :])
+        return whole[:, :, top - start :], to_levels(whole[:, :, top - start :], levels)
     lr_rows = slice(complete[0], complete[-1] + 1)
     operator = Strip(degradation, lr_rows, window)
-    pixels = round_consistently(whole, y[:, :, lr_rows], operator, region=region)
+    pixels = _rounded(whole, y[:, :, lr_rows], operator, region, levels)
     return whole[:, :, top - start :], pixels[:, :, top - start :]
 
 

@@ -22,6 +22,7 @@ from ..files import write_atomically
 from ..gaussian import Window
 from ..imaging.io import Extras, save_png, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
+from ..imaging.values import EIGHT_BITS
 from .drawing import Drawing
 from .finish import Finished, finish_in_strips
 from .recipe import BESIDE, MAX_SIDE, Recipe
@@ -187,12 +188,16 @@ def _compare_rest(result: LargeResult, sums: Sums) -> None:
 
 
 def strips_of(
-    model: SuperResolver, y: Tensor, sampling: Sampling, index: int
+    model: SuperResolver,
+    y: Tensor,
+    sampling: Sampling,
+    index: int,
+    levels: int | None = EIGHT_BITS,
 ) -> Iterator[Finished]:
     """Strips of one sample, from the top."""
     degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
     bands = Bands(model, y, sampling, index)
-    return finish_in_strips(bands.rows, y, degradation, sampling.consistent)
+    return finish_in_strips(bands.rows, y, degradation, sampling.consistent, levels=levels)
 
 
 class Bands:

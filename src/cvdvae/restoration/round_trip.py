@@ -5,31 +5,40 @@ from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
 from ..degradations.strip import sees
-from ..imaging.io import eight_bit_values, to_bytes
+from ..imaging.values import EIGHT_BITS, exact_values, from_levels, to_levels
 
 
 class RoundTrip:
     """``Hx − y`` of one saved sample that comes from the top downwards.
 
     Args:
-        y: The low-resolution image in [0, 1], ``(1, 3, h, w)``.
+        y: The low-resolution image in [0, 1], ``(1, C, h, w)``.
         degradation: H.
+        levels: Of y and of the sample; None for values that are not rounded.
+        counted: Which pixels of y count, bool, ``(h, w)``; all of them by default.
 
     Attributes:
-        exact: Whether every row so far gives y's 8-bit values back.
-        largest: Largest ``|Hx − y|`` so far, in 8-bit levels.
+        exact: Whether every row so far gives y's levels back.
+        largest: Largest ``|Hx − y|`` so far, in levels; in units of [0, 1] where there are none.
         squares: Sum of ``(Hx − y)²`` so far, in units of [0, 1].
     """
 
-    def __init__(self, y: Tensor, degradation: Downscaling) -> None:
-        self.y, self.degradation = y, degradation
+    def __init__(
+        self,
+        y: Tensor,
+        degradation: Downscaling,
+        levels: int | None = EIGHT_BITS,
+        counted: Tensor | None = None,
+    ) -> None:
+        self.y, self.degradation, self.levels = y, degradation, levels
+        self.counted = torch.ones(y.shape[2:], dtype=torch.bool) if counted is None else counted
         self.exact, self.largest, self.squares = True, 0.0, 0.0
         self.row, self.top = 0, 0
-        self.seen = torch.empty(1, 3, 0, degradation.lr_size[1], dtype=torch.float64)
+        self.seen = torch.empty(1, y.shape[1], 0, degradation.lr_size[1], dtype=torch.float64)
 
     def add(self, pixels: Tensor) -> None:
-        """The next rows, uint8, ``(1, 3, rows, W)``."""
-        across = self.degradation.columns.along_width(pixels.double() / 255)
+        """The next rows, as `finish` gives their pixels, ``(1, C, rows, W)``."""
+        across = self.degradation.columns.along_width(from_levels(pixels, self.levels))
         self.seen = torch.cat([self.seen, across], 2)
         end = self.top + self.seen.shape[2]
         last = self.row
@@ -38,19 +47,24 @@ class RoundTrip:
         if last == self.row:
             return
         part = self.degradation.rows.window(slice(self.row, last), slice(self.top, end))
-        y = self.y[:, :, self.row : last]
-        error = part @ self.seen - eight_bit_values(y)
-        self.exact &= torch.equal(to_bytes(eight_bit_values(y) + error), to_bytes(y))
-        self.largest = max(self.largest, 255 * float(error.abs().max()))
-        self.squares += float(error.square().sum())
+        y = exact_values(self.y[:, :, self.row : last], self.levels)
+        self._compare(part @ self.seen, y, self.counted[self.row : last])
         self.row = last
         if last < self.degradation.lr_size[0]:
             start = sees(self.degradation, last).start
             self.seen, self.top = self.seen[:, :, start - self.top :], start
+
+    def _compare(self, shrunk: Tensor, y: Tensor, counted: Tensor) -> None:
+        given_back = to_levels(shrunk, self.levels) == to_levels(y, self.levels)
+        self.exact &= bool((given_back | ~counted).all())
+        error = (shrunk - y) * counted
+        self.largest = max(self.largest, (self.levels or 1) * float(error.abs().max()))
+        self.squares += float(error.square().sum())
 
     @property
     def lr_psnr(self) -> float:
         """LR-PSNR in dB; infinite without any error."""
         if not self.squares:
             return float("inf")
-        return float(-10 * torch.log10(torch.tensor(self.squares / self.y.numel())))
+        counted = self.y.shape[1] * int(self.counted.sum())
+        return float(-10 * torch.log10(torch.tensor(self.squares / counted)))
