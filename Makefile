@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo test docs clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,5 +27,14 @@ $(VENV)/test: pyproject.toml
 	$(VENV)/bin/pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/demo
 
-clean:  ## remove the environment and all that was drawn
-	rm -rf $(VENV) out
+docs: $(VENV)/docs  ## the site, offline and without a warning: docs/_build/html/index.html
+	OMP_NUM_THREADS=1 $(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html
+	$(VENV)/bin/python docs/check_site.py docs/_build/html
+
+$(VENV)/docs: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/demo
+
+clean:  ## remove the environment, the site and all that was drawn
+	rm -rf $(VENV) out docs/_build docs/generated docs/auto_examples
