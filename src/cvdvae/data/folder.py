@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import read_photo
+from ..imaging.io import in_channels, read_photo
 
 MAX_WORKERS, MAX_REPEAT = 256, 1000
 
@@ -22,7 +22,7 @@ class DataConfig:
 
     Attributes:
         folder: Folder of images, searched without its subfolders, in the order of the names; or an
-            ``.npy`` file of images, ``(N, size, size, 3)``, uint8, which stays on the disk.
+            ``.npy`` file of images, ``(N, size, size, channels)``, uint8, which stays on the disk.
         crop: Side of the centred square that is cut out before resizing; 0 takes the largest.
         random_crops: Cut a square of the model's size at a random place, without resizing, and turn
             it by a random number of quarter turns. For photographs of any size, each of which
@@ -68,22 +68,26 @@ class DataConfig:
             raise ConfigError("validation_every 1 leaves nothing to train on")
 
 
-def load_images(paths: list[Path], size: int, crop: int = 0, progress: bool = False) -> Tensor:
+def load_images(
+    paths: list[Path], size: int, crop: int = 0, progress: bool = False, channels: int = 3
+) -> Tensor:
     """Read, crop and resize (antialiased bicubic) images.
 
     Returns:
-        8-bit images, ``(N, 3, size, size)``, uint8.
+        8-bit images, ``(N, channels, size, size)``, uint8.
 
     Raises:
-        InputError: A file that is not a readable image, or is smaller than the crop.
+        InputError: A file that is not a readable image, is smaller than the crop, or cannot have so
+            many channels.
     """
-    images = np.empty((len(paths), size, size, 3), np.uint8)
+    images = np.empty((len(paths), size, size, channels), np.uint8)
     shown = track(paths, "reading images", transient=True) if progress else paths
     for row, path in enumerate(shown):
-        photo = read_photo(path)
+        image = in_channels(read_photo(path).image, channels)
         try:
-            square = centre_square(photo.image, crop)
+            square = centre_square(image, crop)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        images[row] = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+        small = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+        images[row] = small.reshape(size, size, channels)
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from ..imaging.io import list_images, read_photo
+from ..imaging.io import in_channels, list_images, read_photo, to_channels
 from .folder import DataConfig, load_images
 
 MEMORY = 2 * 2**30
@@ -47,7 +47,7 @@ class Images(Dataset[Tensor]):
         return len(self.rows)
 
     def read(self, row: int, draw: int) -> Tensor:
-        """One image of the source, uint8, ``(3, H, W)``; `draw` decides where it is cut."""
+        """One image of the source, uint8, ``(C, H, W)``; `draw` decides where it is cut."""
         raise NotImplementedError
 
     def __getitem__(self, key: Key | int) -> Tensor:
@@ -59,7 +59,7 @@ class Images(Dataset[Tensor]):
 
 
 class MemoryImages(Images):
-    """8-bit images in memory, ``(N, 3, H, W)``."""
+    """8-bit images in memory, ``(N, C, H, W)``."""
 
     def __init__(self, images: Tensor, rows: Sequence[int]) -> None:
         super().__init__(rows)
@@ -71,12 +71,12 @@ class MemoryImages(Images):
 
 
 class ArrayImages(Images):
-    """8-bit images of an ``.npy`` file ``(N, size, size, 3)``, which stays on the disk."""
+    """8-bit images of an ``.npy`` file ``(N, size, size, C)``, which stays on the disk."""
 
-    def __init__(self, path: Path, size: int, rows: Sequence[int]) -> None:
+    def __init__(self, path: Path, size: int, rows: Sequence[int], channels: int = 3) -> None:
         super().__init__(rows)
-        self.path, self.size = path, size
-        self.array = open_array(path, size)
+        self.path, self.size, self.channels = path, size, channels
+        self.array = open_array(path, size, channels)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the array: a reading process opens the file for itself."""
@@ -84,7 +84,7 @@ class ArrayImages(Images):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.array = open_array(self.path, self.size)
+        self.array = open_array(self.path, self.size, self.channels)
 
     def read(self, row: int, draw: int) -> Tensor:
         """One image, copied from the array."""
@@ -94,9 +94,11 @@ class ArrayImages(Images):
 class FileImages(Images):
     """Image files, read, cropped and resized when they are asked for."""
 
-    def __init__(self, paths: list[Path], size: int, crop: int, rows: Sequence[int]) -> None:
+    def __init__(
+        self, paths: list[Path], size: int, crop: int, rows: Sequence[int], channels: int = 3
+    ) -> None:
         super().__init__(rows)
-        self.paths, self.size, self.crop = paths, size, crop
+        self.paths, self.size, self.crop, self.channels = paths, size, crop, channels
 
     def read(self, row: int, draw: int) -> Tensor:
         """One image.
@@ -104,7 +106,7 @@ class FileImages(Images):
         Raises:
             InputError: The file is not a readable image, or is smaller than the crop.
         """
-        return load_images([self.paths[row]], self.size, self.crop)[0]
+        return load_images([self.paths[row]], self.size, self.crop, channels=self.channels)[0]
 
 
 class CropImages(Images):
@@ -151,7 +153,9 @@ CROPS_TO_VALIDATE = 16
 """How many squares of each photograph validate."""
 
 
-def open_crops(config: DataConfig, size: int, paths: list[Path]) -> tuple[Images, Images]:
+def open_crops(
+    config: DataConfig, size: int, paths: list[Path], channels: int
+) -> tuple[Images, Images]:
     """Squares of photographs: to train on, as many as their areas hold, and to validate.
 
     Raises:
@@ -159,7 +163,7 @@ def open_crops(config: DataConfig, size: int, paths: list[Path]) -> tuple[Images
     """
     photos = []
     for path in track(paths, "reading photographs", transient=True):
-        photo = torch.from_numpy(np.array(read_photo(path).image)).permute(2, 0, 1)
+        photo = to_channels(in_channels(read_photo(path).image, channels))
         if min(photo.shape[1:]) < size:
             height, width = photo.shape[1:]
             raise InputError(f"{path} has {width}×{height} pixels: no square of {size}×{size}")
@@ -171,47 +175,51 @@ def open_crops(config: DataConfig, size: int, paths: list[Path]) -> tuple[Images
     return CropImages(photos, size, every), CropImages(photos, size, fixed)
 
 
-def open_images(config: DataConfig, size: int) -> tuple[Images, Images]:
+def open_images(config: DataConfig, size: int, channels: int = 3) -> tuple[Images, Images]:
     """The training and the validation images that a configuration names.
 
     Args:
         config: Folders of images, or ``.npy`` files of them.
         size: Side of the images, in pixels.
+        channels: Their channels: image files are read as grey for 1 and as RGB for 3.
 
     Raises:
         InputError: There is nothing to train on, or an image or the array is not as it should be.
     """
-    training, validation = _open_source(config, size)
-    others = [(_open_source(more, size)[0], more.repeat) for more in config.more]
+    training, validation = _open_source(config, size, channels)
+    others = [(_open_source(more, size, channels)[0], more.repeat) for more in config.more]
     if others or config.repeat > 1:
         training = JoinedImages([(training, config.repeat), *others])
     return training, validation
 
 
-def _open_source(config: DataConfig, size: int) -> tuple[Images, Images]:
+def _open_source(config: DataConfig, size: int, channels: int) -> tuple[Images, Images]:
     source = Path(config.folder)
     if source.suffix == ".npy":
         if config.crop or config.random_crops:
             raise InputError(
                 f"the images of {source} are taken whole: crop must be 0 and random_crops false"
             )
-        training, validation = split(len(open_array(source, size)), config)
-        return ArrayImages(source, size, training), ArrayImages(source, size, validation)
+        training, validation = split(len(open_array(source, size, channels)), config)
+        return (
+            ArrayImages(source, size, training, channels),
+            ArrayImages(source, size, validation, channels),
+        )
     paths = [path for path in list_images(source) if fnmatch(path.name, config.only)]
     if config.random_crops:
-        return open_crops(config, size, paths)
+        return open_crops(config, size, paths, channels)
     training, validation = split(len(paths), config)
-    if len(paths) * 3 * size**2 > MEMORY:
+    if len(paths) * channels * size**2 > MEMORY:
         return (
-            FileImages(paths, size, config.crop, training),
-            FileImages(paths, size, config.crop, validation),
+            FileImages(paths, size, config.crop, training, channels),
+            FileImages(paths, size, config.crop, validation, channels),
         )
-    images = load_images(paths, size, config.crop, progress=True)
+    images = load_images(paths, size, config.crop, progress=True, channels=channels)
     return MemoryImages(images, training), MemoryImages(images, validation)
 
 
-def open_array(path: Path, size: int) -> np.ndarray:
-    """Map an ``.npy`` file of images ``(N, size, size, 3)``, uint8, into memory.
+def open_array(path: Path, size: int, channels: int = 3) -> np.ndarray:
+    """Map an ``.npy`` file of images ``(N, size, size, C)``, uint8, into memory.
 
     Raises:
         InputError: It is missing, damaged, holds objects, or has another shape or type.
@@ -226,8 +234,8 @@ def open_array(path: Path, size: int) -> np.ndarray:
         ) from None
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         raise InputError(f"{path} holds {getattr(array, 'dtype', 'several arrays')}, not uint8")
-    if array.ndim != 4 or array.shape[1:] != (size, size, 3):
-        raise InputError(f"{path} has the shape {array.shape}, not (N, {size}, {size}, 3)")
+    if array.ndim != 4 or array.shape[1:] != (size, size, channels):
+        raise InputError(f"{path} has the shape {array.shape}, not (N, {size}, {size}, {channels})")
     return array
 
 

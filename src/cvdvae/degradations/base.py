@@ -61,7 +61,12 @@ class LinearOperator(ABC):
         return None
 
 
-def shrink_to_8_bits(x: Tensor, degradation: Degradation) -> Tensor:
+def shrink_to_8_bits(
+    x: Tensor,
+    degradation: Degradation,
+    photons: float = 0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """The low-resolution image as a file holds it: Hx rounded to 8 bits, float32 in [0, 1].
 
     It is computed in full precision also where autocasting is on: y must not depend on that.
@@ -69,6 +74,12 @@ def shrink_to_8_bits(x: Tensor, degradation: Degradation) -> Tensor:
     Args:
         x: Images in [0, 1], ``(N, C, H, W)``.
         degradation: H.
+        photons: How many photons a value of 1 stands for: with P of them, Hx becomes
+            ``Poisson(P · Hx) / P`` before it is rounded. 0 for no noise.
+        generator: Source of that noise, on the device of x; PyTorch's global one by default.
     """
     with torch.autocast(x.device.type, enabled=False):
-        return torch.round(degradation.A(x.float()).clamp(0, 1) * 255) / 255
+        y = degradation.A(x.float()).clamp(0, 1)
+        if photons:
+            y = (torch.poisson(photons * y, generator) / photons).clamp(max=1)
+        return torch.round(y * 255) / 255

@@ -157,6 +157,7 @@ class HVAEConfig:
         activation: Nonlinearity of the blocks.
         input_mean: Mean that is subtracted from the network's input, in [0, 1].
         input_std: Standard deviation that the input is then divided by.
+        channels: Channels of the images: 3 for colour, 1 for grey, or any other number.
     """
 
     image_size: int
@@ -177,9 +178,10 @@ class HVAEConfig:
     activation: Literal["gelu", "silu"] = "gelu"
     input_mean: float = 0.5
     input_std: float = 0.25
+    channels: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "width", "z_channels", "mixtures", "patch_size"):
+        for name in ("image_size", "channels", "width", "z_channels", "mixtures", "patch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 1 <= self.bits <= 8:

@@ -48,6 +48,9 @@ class LREncoderConfig:
             square patches of this side are folded into channels.
         bottleneck: Inner channels of a bottom-up block, as a fraction of its width.
         head_width: Inner channels of a head, as a fraction of the prior's width there.
+        conditions: Channels of the input beside the colours of y; see
+            `cvdvae.restoration.evidence`, which makes them for an encoder that serves any
+            degradation.
         relative: The heads give the difference to the prior's mean and log standard deviation, and
             start at zero: training begins at ``q_ψ = p``. Otherwise they give both directly.
         activation: Nonlinearity of the blocks.
@@ -61,6 +64,7 @@ class LREncoderConfig:
     patch_size: int = 1
     bottleneck: float = 0.25
     head_width: float = 0.5
+    conditions: int = 0
     relative: bool = True
     activation: Literal["gelu", "silu"] = "silu"
 
@@ -77,8 +81,9 @@ class LREncoderConfig:
         for name in ("width", "bottleneck", "head_width"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.groups < 0:
-            raise ConfigError(f"groups must not be negative, but is {self.groups}")
+        for name in ("groups", "conditions"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
 
     @classmethod
     def of_resolutions(
@@ -150,7 +155,8 @@ class LREncoder(nn.Module):
         specs = parse_bottom_up(config.bottom_up)
         self.start = specs[0].stride
         widths = {s: config.widths.get(s, config.width) for s in bottom_up_strides(specs)}
-        channels = 3 * config.patch_size**2 + (len(config.scales) > 1)
+        channels = (prior.channels + config.conditions) * config.patch_size**2
+        channels += len(config.scales) > 1
         self.bottom_up = BottomUp(
             specs, widths, channels, config.bottleneck, config.activation, prior.image_size
         )
@@ -177,7 +183,8 @@ class LREncoder(nn.Module):
         """Bottom-up activations by stride.
 
         Args:
-            y: Low-resolution images in [0, 1], ``(N, 3, h, w)``.
+            y: Low-resolution images in [0, 1], ``(N, C, h, w)``, with the conditions behind the
+                colours.
             scale: The factor to enlarge by; needed where the encoder has several.
 
         Raises:

@@ -75,7 +75,7 @@ class Inferred(NamedTuple):
 class HVAE(nn.Module):
     """A hierarchical VAE of the very deep kind.
 
-    Images are float in [0, 1], ``(N, 3, H, W)``: of the size of the training images or, for a model
+    Images are float in [0, 1], ``(N, C, H, W)``: of the size of the training images or, for a model
     without learned biases, of any size that the coarsest stride divides. Latents are a list of
     tensors z_0 … z_{L-1}, each ``(N, z_channels, H/s_l, W/s_l)`` at the stride s_l of its group.
 
@@ -90,7 +90,7 @@ class HVAE(nn.Module):
         self.bottom_up = BottomUp(
             specs,
             {s: config.width_at(s) for s in bottom_up_strides(specs)},
-            3 * config.patch_size**2,
+            config.channels * config.patch_size**2,
             config.bottleneck,
             config.activation,
             config.image_size,
@@ -138,9 +138,11 @@ class HVAE(nn.Module):
         Raises:
             InputError: Wrong shape or dtype, a NaN, or a value outside [0, 1].
         """
-        if not torch.is_floating_point(x) or x.ndim != 4 or x.shape[1] != 3:
+        channels = self.config.channels
+        if not torch.is_floating_point(x) or x.ndim != 4 or x.shape[1] != channels:
             raise InputError(
-                f"expected float images of shape (N, 3, H, W), not {x.dtype} {tuple(x.shape)}"
+                f"expected float images of shape (N, {channels}, H, W), "
+                f"not {x.dtype} {tuple(x.shape)}"
             )
         self.check_size(x.shape[2], x.shape[3])
         if not bool(((x >= 0) & (x <= 1)).all()):
@@ -154,7 +156,7 @@ class HVAE(nn.Module):
         return out
 
     def parameters_of_x(self, h: Tensor) -> Tensor:
-        """Parameters of p(x|z) from the last top-down state: ``(N, channels, H, W)``.
+        """Parameters of p(x|z) from the last top-down state: ``(N, P, H, W)``.
 
         ``W (gain · h + bias) + b``, with the gain and the bias folded into the convolution.
         """
@@ -172,7 +174,7 @@ class HVAE(nn.Module):
         """Draw z ~ q(z|x) group by group.
 
         Args:
-            x: Images in [0, 1], ``(N, 3, H, W)``.
+            x: Images in [0, 1], ``(N, C, H, W)``.
             noise: Source of the draws; PyTorch's global generator by default.
             temperature: Factor on the posterior's standard deviations; 0 takes its means.
             groups: Only the first groups; all by default.
@@ -241,7 +243,7 @@ class HVAE(nn.Module):
                 the training images.
 
         Returns:
-            Parameters ``(N, channels, H, W)`` for `likelihood`, and the L latents.
+            Parameters ``(N, P, H, W)`` for `likelihood`, and the L latents.
 
         Raises:
             InputError: A negative temperature, a number of them that is not L, or a size that the
@@ -287,7 +289,7 @@ class HVAE(nn.Module):
             size: As for `decode`.
 
         Returns:
-            Images in [0, 1], ``(N, 3, H, W)``.
+            Images in [0, 1], ``(N, C, H, W)``.
         """
         noise = noise or GlobalNoise()
         parameters, _ = self.decode(latents, batch, temperature, noise, size)

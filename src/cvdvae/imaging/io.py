@@ -201,9 +201,27 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
 
 
+def in_channels(image: Image.Image, channels: int) -> Image.Image:
+    """A Pillow image as a model of so many channels takes it: grey for 1, RGB for 3.
+
+    Raises:
+        InputError: Another number.
+    """
+    modes = {1: "L", 3: "RGB"}
+    if channels not in modes:
+        raise InputError(f"image files hold 1 or 3 channels, not the model's {channels}")
+    return image.convert(modes[channels])
+
+
+def to_channels(image: Image.Image) -> Tensor:
+    """A Pillow image in grey or RGB as uint8, ``(C, H, W)`` with C = 1 or 3."""
+    values = torch.from_numpy(np.array(image))
+    return values[None] if values.ndim == 2 else values.permute(2, 0, 1)
+
+
 def to_tensor(image: Image.Image) -> Tensor:
-    """A Pillow RGB image as float in [0, 1], ``(3, H, W)``."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+    """A Pillow image in grey or RGB as float in [0, 1], ``(C, H, W)`` with C = 1 or 3."""
+    return to_channels(image).float() / 255
 
 
 def to_bytes(x: Tensor) -> Tensor:
@@ -222,8 +240,10 @@ def eight_bit_values(y: Tensor) -> Tensor:
 
 
 def to_pil(x: Tensor) -> Image.Image:
-    """One image ``(3, H, W)``, float in [0, 1] or uint8, as a Pillow image."""
+    """One image ``(C, H, W)``, C = 1 or 3, float in [0, 1] or uint8, as a Pillow image."""
     eight_bit = x if x.dtype == torch.uint8 else to_bytes(x)
+    if len(eight_bit) == 1:
+        return Image.fromarray(eight_bit[0].contiguous().numpy())
     return Image.fromarray(eight_bit.permute(1, 2, 0).contiguous().numpy())
 
 
@@ -241,7 +261,7 @@ def save_png(path: Path, image: Image.Image, extras: Extras = Extras()) -> None:
 
 
 def save_tiles(path: Path, images: Tensor, columns: int, zoom: int = 2) -> None:
-    """Write equally large images ``(N, 3, H, W)`` in [0, 1] as one PNG, row by row."""
+    """Write equally large images ``(N, C, H, W)`` in [0, 1], C = 1 or 3, as one PNG, row by row."""
     n, _, height, width = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (height + 1), columns * (width + 1), 3), 255, np.uint8)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
+from ..imaging.values import EIGHT_BITS, from_levels
 from .finish import Finished, Frame, finish
 from .settings import Sampling
 from .tiles import Tile, tiles
@@ -26,6 +27,7 @@ class _Model(Protocol):
     """What draws; `SuperResolver` documents it."""
 
     scale: int
+    channels: int
 
     @property
     def device(self) -> torch.device: ...
@@ -46,6 +48,7 @@ class Drawing:
         model: The model.
         y: The low-resolution image, ``(3, h, w)`` or ``(1, 3, h, w)``, in [0, 1].
         sampling: How to draw.
+        levels: As for `finish`.
 
     Attributes:
         degradation: H.
@@ -57,8 +60,15 @@ class Drawing:
         InputError: An image or steps of steering that the model does not take.
     """
 
-    def __init__(self, model: _Model, y: Tensor, sampling: Sampling) -> None:
+    def __init__(
+        self,
+        model: _Model,
+        y: Tensor,
+        sampling: Sampling,
+        levels: int | None = EIGHT_BITS,
+    ) -> None:
         self.model, self.y, self.sampling = model, model.check(y), sampling
+        self.levels = levels
         self.degradation = model.degradation_of(
             (self.y.shape[2], self.y.shape[3]), sampling.shrunk_by
         )
@@ -119,7 +129,7 @@ class Drawing:
 
     def _network(self, indices: range) -> Tensor:
         """What the network gives of a batch."""
-        x = torch.empty(len(indices), 3, *self.degradation.hr_size)
+        x = torch.empty(len(indices), self.model.channels, *self.degradation.hr_size)
         for tile in self.tiles:
             top, left, height, width = tile.core
             x[:, :, top : top + height, left : left + width] = self.tile(indices, tile)
@@ -127,17 +137,17 @@ class Drawing:
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
         x = self._network(indices)
-        return finish(x, self.y, self.degradation, self.sampling.consistent, frame)
+        return finish(x, self.y, self.degradation, self.sampling.consistent, frame, self.levels)
 
     def _frame(self, parent: Tensor | None = None) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""
         if not self.sampling.steps or (mask := self.sampling.steps[-1].mask) is None:
             return None
         if parent is None:
-            before = Drawing(self.model, self.y, self.sampling.before())
+            before = Drawing(self.model, self.y, self.sampling.before(), self.levels)
             (sample,) = self.sampling.steps[-1].samples
             batch = before.batch_of(sample)
             work = partial(before._finished, frame=before._frame())
             (done,) = in_order(work, [batch], 1)
             parent = done.pixels[sample - batch.start]
-        return Frame(mask[None, None], parent[None].float() / 255)
+        return Frame(mask[None, None], from_levels(parent[None], self.levels).float())

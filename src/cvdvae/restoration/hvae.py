@@ -61,7 +61,9 @@ class HVAEResolver(SuperResolver):
         if scale not in scales:
             raise InputError(f"{name} enlarges by {', '.join(map(str, scales))}, not by {scale}")
         config = prior.config
-        super().__init__(name, scale, recommended, config.image_size, config.any_size)
+        super().__init__(
+            name, scale, recommended, config.image_size, config.any_size, config.channels
+        )
         self.prior, self.encoder, self.expected = prior, encoder, expected
 
     @property

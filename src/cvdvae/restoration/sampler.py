@@ -60,9 +60,10 @@ class SuperResolver(ABC):
         recommended: Recommended,
         image_size: int,
         any_size: bool = False,
+        channels: int = 3,
     ) -> None:
         self.name, self.scale, self.recommended = name, scale, recommended
-        self.any_size = any_size
+        self.any_size, self.channels = any_size, channels
         self.lr_size = (MEASURED if any_size else image_size) // scale
         self.degradation = self.degradation_of((self.lr_size, self.lr_size))
 
@@ -291,13 +292,14 @@ class SuperResolver(ABC):
         Raises:
             InputError: Another shape or size, not float, a NaN, or a value outside [0, 1].
         """
-        size = self.lr_size
+        size, channels = self.lr_size, self.channels
         sides = "h, w" if self.any_size else f"{size}, {size}"
         if y.ndim == 3:
             y = y[None]
-        if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, 3):
+        if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, channels):
             raise InputError(
-                f"expected one float image of shape (3, {sides}), not {y.dtype} {tuple(y.shape)}"
+                f"expected one float image of shape ({channels}, {sides}), "
+                f"not {y.dtype} {tuple(y.shape)}"
             )
         if not self.any_size and tuple(y.shape[2:]) != (size, size):
             height, width = y.shape[2:]

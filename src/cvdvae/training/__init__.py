@@ -32,7 +32,8 @@ def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
     from .run import TrainingData, fit
 
     settings = _settings(PriorTraining, config, data, upgrade=upgrade_prior)
-    images = TrainingData(settings.data, settings.optim, settings.model.image_size)
+    model = settings.model
+    images = TrainingData(settings.data, settings.optim, model.image_size, model.channels)
     with at_most(MAX_PARAMETERS, str(config)):
         module = PriorModule(settings, out)
     fit(module, images)
@@ -59,7 +60,8 @@ def train_encoder(
     settings = _settings(EncoderTraining, config, data, prior=prior, upgrade=upgrade)
     with at_most(MAX_PARAMETERS, str(config)):
         module = EncoderModule(settings, out)
-    fit(module, TrainingData(settings.data, settings.optim, module.image_size))
+    channels = module.prior.config.channels
+    fit(module, TrainingData(settings.data, settings.optim, module.image_size, channels))
 
 
 def train_flow(config: Path, out: Path, data: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from ..data.folder import DataConfig
 from ..errors import ConfigError
@@ -146,6 +147,12 @@ class EncoderTraining:
         optim: The optimization.
         image_size: Side of the images that it is trained on, for a prior that takes any size; 0
             takes that of the prior.
+        photons: How many photons a value of 1 stands for: the low-resolution images get their
+            Poisson noise, as a camera's of faint light; 0 for none. The samples of such an encoder
+            should not be made consistent, since y is not Hx.
+        degradations: What the images have been through: ``shrinking`` by the model's scales, or
+            ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
+            among it; the model's scales are then [1].
         start_from: An LR encoder whose weights are the starting point; empty for fresh ones.
         half_precision: Store the exported weights in 16 bits.
     """
@@ -155,9 +162,13 @@ class EncoderTraining:
     data: DataConfig
     optim: OptimConfig
     image_size: int = 0
+    photons: float = 0.0
+    degradations: Literal["shrinking", "any"] = "shrinking"
     start_from: str = ""
     half_precision: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.photons < math.inf:
+            raise ConfigError(f"photons must be a number from 0, not {self.photons}")
         if not 0 <= self.image_size <= MAX_SIZE:
             raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")

@@ -64,9 +64,11 @@ class ExportAtValidation(Callback):
 class TrainingData(L.LightningDataModule):
     """Training batches from the run's step onwards, and this process's validation images."""
 
-    def __init__(self, data: DataConfig, optim: OptimConfig, image_size: int) -> None:
+    def __init__(
+        self, data: DataConfig, optim: OptimConfig, image_size: int, channels: int = 3
+    ) -> None:
         super().__init__()
-        self.training, self.validation = open_images(data, image_size)
+        self.training, self.validation = open_images(data, image_size, channels)
         self.data, self.optim = data, optim
 
     def train_dataloader(self) -> DataLoader[Tensor]:
