@@ -1,0 +1,255 @@
+"""Sampling p(z|y) ∝ p(z) p(y|z) by moves that leave it invariant, whatever the proposal.
+
+In the whitened latents ε of `cvdvae.restoration.whitened` the posterior is ``N(ε; 0, I) w(ε)``. A
+move is the Langevin form of preconditioned Crank–Nicolson (pCNL; Cotter, Roberts, Stuart & White
+2013), with g = ∇ log w and ρ = √(8δ) / (2 + δ)::
+
+    ε' = √(1 − ρ²) ε + 2δ/(2 + δ) g(ε) + ρ ξ,    ξ ~ N(0, I)
+
+accepted with probability min(1, exp(a(ε, ε') − a(ε', ε)))::
+
+    a(ε, ε') = −log w(ε) − ½⟨ε' − ε, g⟩ − δ/4 ⟨ε + ε', g⟩ + δ/4 ‖g‖²,    g = g(ε)
+
+With g = 0 the rest is plain pCN, accepted with min(1, w'/w). While a chain moves for the first half
+of its moves, its δ is led to an acceptance of 0.574, the best for Langevin moves (Roberts &
+Rosenthal 1998). A δ that follows the chain breaks the invariance; so that half is a way to a
+starting point, and does not count in what is said of the chain. Afterwards δ stays as it is.
+
+With a temperature τ the prior is p_τ(z), whose standard deviations are τ times those of p(z) in
+every group: what is sampled is then the posterior under that prior, an exact one of another model.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussian import Noise
+from .mixing import effective_sample_size, split_r_hat
+from .posterior import Measurement
+from .whitened import Decoder, Proposal, State, Whitened, chosen
+from .workers import in_order, workers_on
+
+ACCEPTANCE = 0.574
+FIRST_STEP, LONGEST_STEP = 0.01, 2.0
+"""δ of the first move, and that at which nothing is left of ε but its gradient."""
+GAIN, DECAY = 2.0, 0.6
+"""log δ changes by ``GAIN · i^−DECAY`` times what the acceptance of move i lacks."""
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How to move.
+
+    Attributes:
+        moves: How many, at least 1; δ is adapted in the first half.
+        temperature: τ, positive; 1 is the posterior of the model itself.
+        widening: Factor on the standard deviations of the proposal: one that is too narrow is left
+            far more slowly than one that is too wide.
+        batch: Chains that are decoded together. A chain is the same to the bit whatever their
+            number, as long as this one stays.
+        adapt: How many of the moves adapt δ; half of them by default.
+        step: δ of the first move.
+    """
+
+    moves: int = 40
+    temperature: float = 1.0
+    widening: float = 1.1
+    batch: int = 4
+    adapt: int | None = None
+    step: float = FIRST_STEP
+
+    def __post_init__(self) -> None:
+        if self.moves < 1 or self.batch < 1 or not 0 <= self.adapting <= self.moves:
+            raise InputError(f"the number of moves must be at least 1, not {self.moves}")
+        for name in ("temperature", "widening"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(
+                    f"with moves the {name} must be positive, not {getattr(self, name)}"
+                )
+        if not 0 < self.step <= LONGEST_STEP:
+            raise InputError(f"the step of a move must be in (0, {LONGEST_STEP}], not {self.step}")
+
+    @property
+    def adapting(self) -> int:
+        """How many of the moves adapt δ."""
+        return self.moves // 2 if self.adapt is None else self.adapt
+
+
+class PosteriorSamples(NamedTuple):
+    """The last state of every chain, and what its chains went through.
+
+    Attributes:
+        latents: z_0 … z_{L-1}, ``(n, C, h, w)`` each.
+        means: μ(z), ``(n, 3, H, W)``.
+        log_w: Before the first and after every move, float64 ``(n, moves + 1)``, in nats.
+        accepted: Which moves were, ``(n, moves)`` bool.
+        step: δ of every chain after its adaptation, ``(n,)``.
+        adapting: How many moves adapted it: the statistics leave them out.
+    """
+
+    latents: list[Tensor]
+    means: Tensor
+    log_w: Tensor
+    accepted: Tensor
+    step: Tensor
+    adapting: int
+
+    @property
+    def acceptance(self) -> Tensor:
+        """Share of the counted moves that were accepted, ``(n,)``."""
+        return self.accepted[:, self.adapting :].double().mean(1)
+
+    @property
+    def rho(self) -> Tensor:
+        """ρ of every chain, ``(n,)``: how much of ε a move renews."""
+        return (8 * self.step).sqrt() / (2 + self.step)
+
+    @property
+    def r_hat(self) -> float:
+        """Split-R̂ of log w in the counted moves; NaN where they are fewer than 4."""
+        return split_r_hat(self._counted)
+
+    @property
+    def effective(self) -> float:
+        """Effective sample size of log w in the counted moves of all chains."""
+        return effective_sample_size(self._counted)
+
+    @property
+    def _counted(self) -> Tensor:
+        return self.log_w[:, self.adapting + 1 :]
+
+
+def sample_posterior(
+    decoder: Decoder,
+    proposal: Proposal,
+    measurement: Measurement,
+    moves: Moves,
+    samples: int,
+    noise_of: Callable[[range], Noise],
+) -> PosteriorSamples:
+    """Draw z ~ p(z|y), one sample from each of as many chains.
+
+    Every chain begins with a draw of the proposal before it is widened. The chains of a batch move
+    on one thread, and as many batches at a time as there are processors.
+
+    Args:
+        decoder: The prior with its likelihood.
+        proposal: Where the chains begin.
+        measurement: What is known of x.
+        moves: How to move.
+        samples: Number of chains n.
+        noise_of: The noise of a batch, from the indices of its chains: ``partial(SeededNoise,
+            seed)``. The numbers of a move follow those of the one before.
+    """
+    if samples < 1:
+        raise InputError(f"the number of samples must be at least 1, not {samples}")
+    target = Whitened(decoder, proposal, measurement, moves.temperature, moves.widening)
+    batches = [range(i, i + moves.batch) for i in range(0, samples, moves.batch)]
+
+    def work(indices: range) -> _Ended:
+        with torch.autocast(measurement.y.device.type, enabled=False):
+            return _run(target, moves, len(indices), noise_of(indices))
+
+    ended = list(in_order(work, batches, workers_on(measurement.y.device)))
+    latents = [
+        torch.cat(parts)[:samples] for parts in zip(*(e.latents for e in ended), strict=True)
+    ]
+    means, log_w, accepted, step = (
+        torch.cat(parts)[:samples] for parts in zip(*(part[1:] for part in ended), strict=True)
+    )
+    return PosteriorSamples(latents, means, log_w, accepted, step, moves.adapting)
+
+
+class _Ended(NamedTuple):
+    """`PosteriorSamples` of one batch."""
+
+    latents: list[Tensor]
+    means: Tensor
+    log_w: Tensor
+    accepted: Tensor
+    step: Tensor
+
+
+def _run(target: Whitened, moves: Moves, count: int, noise: Noise) -> _Ended:
+    """Begin some chains, and move."""
+    state = target.at(target.first(noise, count))
+    log_step = torch.full((count,), math.log(moves.step), dtype=torch.float64)
+    log_w, accepted = [state.log_w], []
+    for i in range(moves.moves):
+        state, taken, log_ratio = move(target, state, log_step.exp(), noise)
+        if i < moves.adapting:
+            missing = log_ratio.clamp(max=0).exp().nan_to_num(0).cpu() - ACCEPTANCE
+            log_step += GAIN * (i + 1) ** -DECAY * missing
+            log_step.clamp_(max=math.log(LONGEST_STEP))
+        log_w.append(state.log_w)
+        accepted.append(taken)
+    ended = (state.latents, state.mean, torch.stack(log_w, 1), torch.stack(accepted, 1))
+    return _Ended(*ended, log_step.exp())
+
+
+class Moved(NamedTuple):
+    """Chains after a move.
+
+    Attributes:
+        state: Where they are.
+        taken: Which of them accepted, ``(n,)`` bool.
+        log_ratio: ``a(ε, ε') − a(ε', ε)``, float64 ``(n,)``.
+    """
+
+    state: State
+    taken: Tensor
+    log_ratio: Tensor
+
+
+def move(target: Whitened, state: State, step: Tensor, noise: Noise) -> Moved:
+    """One move of every chain; it leaves p(z|y) invariant.
+
+    Args:
+        target: What decodes.
+        state: Where the chains are.
+        step: δ of each, ``(n,)``.
+        noise: Source of ξ and of what is accepted.
+    """
+    proposed = target.at(_stepped(state, step, noise))
+    log_ratio = _log_ratio(state, proposed, step)
+    taken = _log_uniform(state.log_w, noise) < log_ratio
+    return Moved(chosen(taken, proposed, state), taken, log_ratio)
+
+
+def _stepped(state: State, step: Tensor, noise: Noise) -> list[Tensor]:
+    """ε' of the next move."""
+    moved = []
+    for white, gradient in zip(state.whites, state.gradients, strict=True):
+        d = step.to(white).view(-1, *[1] * (white.ndim - 1))
+        pushed = (2 - d) * white + 2 * d * gradient + (8 * d).sqrt() * noise.normal(white)
+        moved.append(pushed / (2 + d))
+    return moved
+
+
+def _log_ratio(old: State, new: State, step: Tensor) -> Tensor:
+    """``a(ε, ε') − a(ε', ε)``, float64 ``(n,)``; −∞ or NaN for a state that is none."""
+    step = step.to(old.log_w)
+    return _potential(old, new, step) - _potential(new, old, step)
+
+
+def _potential(at: State, to: State, step: Tensor) -> Tensor:
+    """``a(ε, ε')``."""
+    total = -at.log_w
+    for here, there, gradient in zip(at.whites, to.whites, at.gradients, strict=True):
+        # One sum: (ε' − ε)/2 + δ/4 (ε + ε' − g), which multiplies g.
+        d = step.to(here).view(-1, *[1] * (here.ndim - 1))
+        factor = (there - here) / 2 + d / 4 * (here + there - gradient)
+        total = total - (factor * gradient).double().flatten(1).sum(1)
+    return total
+
+
+def _log_uniform(like: Tensor, noise: Noise) -> Tensor:
+    """log U for every chain: `Noise.uniform` stays away from 0, and acceptance must not."""
+    normal = noise.normal(torch.empty(len(like), 1, 1, 1, device=like.device))
+    log_u: Tensor = torch.special.log_ndtr(normal.double())
+    return log_u.flatten()

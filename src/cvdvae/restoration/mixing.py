@@ -1,0 +1,67 @@
+"""Have the chains mixed? Split-R̂ and effective sample size of a scalar.
+
+Gelman et al. 2013 (Bayesian Data Analysis, 11.4 and 11.5), with Geyer's initial monotone sequence
+(1992). Both halves of a chain count as chains of their own, so that one that drifts is seen.
+"""
+
+import torch
+from torch import Tensor
+
+FEWEST = 4
+"""Values of a chain below which nothing can be said."""
+
+
+def split_r_hat(values: Tensor) -> float:
+    """``√(V / W)``: what is expected of the spread of all chains, over that within one of them.
+
+    1 where they have mixed; above 1.01 they have not, or are too short to tell.
+
+    Args:
+        values: One row a chain, ``(chains, draws)``.
+
+    Returns:
+        NaN for fewer than 4 draws.
+    """
+    if values.shape[1] < FEWEST:
+        return float("nan")
+    within, total = _variances(_halves(values))
+    return float((total / within).sqrt())
+
+
+def effective_sample_size(values: Tensor) -> float:
+    """How many independent draws would tell as much of the mean: ``m n / τ`` of m chains of n.
+
+    ``τ = −1 + 2 Σ_t (ρ_2t + ρ_2t+1)``, as long as the sums of two neighbours are positive, and none
+    larger than the one before.
+
+    Args:
+        values: One row a chain, ``(chains, draws)``.
+
+    Returns:
+        NaN for fewer than 4 draws, or where all values are equal.
+    """
+    if values.shape[1] < FEWEST:
+        return float("nan")
+    halves = _halves(values)
+    count, draws = halves.shape
+    within, total = _variances(halves)
+    centred = halves - halves.mean(1, keepdim=True)
+    spectrum = torch.fft.rfft(centred, 2 * draws)
+    covariance = torch.fft.irfft(spectrum.abs().square(), 2 * draws)[:, :draws].mean(0) / draws
+    correlation = 1 - (within - covariance * draws / (draws - 1)) / total
+    pairs = correlation[: draws - draws % 2].view(-1, 2).sum(1)
+    positive = int((pairs > 0).long().cumprod(0).sum())
+    tau = -1 + 2 * pairs[:positive].cummin(0).values.sum() if positive else torch.nan
+    return float(count * draws / tau)
+
+
+def _halves(values: Tensor) -> Tensor:
+    half = values.shape[1] // 2
+    return torch.cat([values[:, :half], values[:, -half:]]).double()
+
+
+def _variances(chains: Tensor) -> tuple[Tensor, Tensor]:
+    """W, the variance within a chain, and V = (n − 1)/n W + B/n, that of all."""
+    draws = chains.shape[1]
+    within = chains.var(1).mean()
+    return within, within * (draws - 1) / draws + chains.mean(1).var()

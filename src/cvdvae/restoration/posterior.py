@@ -1,0 +1,110 @@
+"""The two exact pieces of posterior sampling under y = Hx + σn, with p(x|z) ≈ N(μ(z), s²I).
+
+The conditional draw (Matheron's rule; Journel & Huijbregts 1978, Doucet 2010)::
+
+    u = μ(z) + s ζ
+    x = u + Hᵀ (H Hᵀ + σ²/s² I)⁻¹ (y + σ n' − H u)        ζ, n' ~ N(0, I)
+
+is a draw from p(x|z, y). ζ = n' = 0 gives its mean, and with σ = 0 the projection onto {Hx = y}.
+
+The likelihood of the latents, with x integrated out::
+
+    log p(y|z) = log N(y; H μ(z), s² H Hᵀ + σ² I) = −½ rᵀ W r + constant
+    r = y − H μ(z),    W = (H Hᵀ + σ²/s² I)⁻¹ / s²,    ∂/∂μ = Hᵀ W r
+
+The determinant does not depend on z. `cvdvae.restoration.chains` samples z from p(z|y).
+"""
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..degradations.base import Degradation
+from ..degradations.damped import solve
+from ..errors import InputError
+from ..gaussian import Noise
+
+
+class Fit(NamedTuple):
+    """How well some μ explain y.
+
+    Attributes:
+        log_likelihood: ``−½ rᵀ W r`` in nats, float64 ``(n,)``.
+        gradient: ``Hᵀ W r``, its gradient in μ, ``(n, C, H, W)``.
+    """
+
+    log_likelihood: Tensor
+    gradient: Tensor
+
+
+class Measurement:
+    """What is known of an image x: y = Hx + σn, and how far x may be from μ(z).
+
+    Args:
+        y: What was measured, ``(1, c, h, w)``.
+        degradation: H.
+        pixel_std: s, in units of an image in [0, 1], positive.
+        sigma: σ, in the units of y, not negative; 0 says that y is exact.
+
+    Raises:
+        InputError: s is not positive, σ is negative, or one of them is not finite.
+    """
+
+    def __init__(self, y: Tensor, degradation: Degradation, pixel_std: float, sigma: float) -> None:
+        if not 0 < pixel_std < math.inf:
+            raise InputError(f"the width s of p(x|z) must be positive, not {pixel_std}")
+        if not 0 <= sigma < math.inf:
+            raise InputError(f"the noise σ must be a number from 0 upwards, not {sigma}")
+        self.y, self.degradation = y, degradation
+        self.pixel_std, self.sigma = pixel_std, sigma
+        self.damping = (sigma / pixel_std) ** 2
+
+    def fit(self, mean: Tensor) -> Fit:
+        """How well μ, ``(n, C, H, W)``, explains y; without a graph."""
+        mean = mean.detach()
+        residual = self.y - self.degradation.A(mean)
+        weighted = solve(self.degradation, residual, self.damping) / self.pixel_std**2
+        square = (residual.double() * weighted.double()).flatten(1).sum(1)
+        gradient = self.degradation.A_adjoint(weighted.to(mean))
+        return Fit(-0.5 * square, gradient)
+
+    def draw(self, mean: Tensor, noise: Noise | None = None) -> Tensor:
+        """Draw x ~ p(x|z, y), as `conditional_draw`."""
+        u, target = mean, self.y
+        if noise is not None:
+            u = mean + self.pixel_std * noise.normal(mean)
+            shadow = self.degradation.A(u)
+            if self.sigma:
+                target = target + self.sigma * noise.normal(shadow)
+        else:
+            shadow = self.degradation.A(u)
+        correction = solve(self.degradation, target - shadow, self.damping)
+        return u + self.degradation.A_adjoint(correction.to(u))
+
+
+def conditional_draw(
+    mean: Tensor,
+    y: Tensor,
+    degradation: Degradation,
+    pixel_std: float,
+    sigma: float,
+    noise: Noise | None = None,
+) -> Tensor:
+    """Draw x ~ p(x|z, y) for p(x|z) = N(μ, s²I) and y = Hx + σn, by Matheron's rule.
+
+    Args:
+        mean: μ(z), ``(n, C, H, W)``.
+        y: What was measured, ``(1, c, h, w)`` or one for every row.
+        degradation: H.
+        pixel_std: s, positive.
+        sigma: σ, not negative; with 0 every draw has Hx = y.
+        noise: Source of ζ and n'; without it the mean of p(x|z, y).
+
+    Returns:
+        Draws, ``(n, C, H, W)``. They may leave [0, 1], as the Gaussian does.
+
+    Raises:
+        InputError: As `Measurement`.
+    """
+    return Measurement(y, degradation, pixel_std, sigma).draw(mean, noise)
