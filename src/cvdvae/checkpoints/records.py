@@ -122,6 +122,32 @@ class OneScaleRecord:
 
 
 @dataclass(frozen=True)
+class RestorerRecord:
+    """`config.yaml` of an encoder that serves any degradation.
+
+    Attributes:
+        kind: Always ``restorer``.
+        prior: As in `SuperResolutionRecord`.
+        prior_digest: SHA-256 of that prior's weights file.
+        model: The encoder's architecture.
+        pixel_std: Standard deviation s of what the network's images miss of the true ones, in grey
+            levels of 255: how freely a conditional draw may leave them.
+        recommended: Temperatures for draws that name none.
+    """
+
+    kind: Literal["restorer"]
+    prior: str
+    prior_digest: str
+    model: LREncoderConfig
+    pixel_std: float = 10.0
+    recommended: Recommended = field(default_factory=Recommended)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.pixel_std <= 255:
+            raise ConfigError(f"pixel_std must be from 0 to 255, not {self.pixel_std}")
+
+
+@dataclass(frozen=True)
 class FlowRecord:
     """`config.yaml` of an HCFlow.
 
@@ -136,12 +162,13 @@ class FlowRecord:
     recommended: Recommended = field(default_factory=Recommended)
 
 
-Record = PriorRecord | SuperResolutionRecord | OneScaleRecord | FlowRecord
+Record = PriorRecord | SuperResolutionRecord | OneScaleRecord | RestorerRecord | FlowRecord
 
 RECORDS: dict[str, type[Any]] = {
     "prior": PriorRecord,
     "lr-encoder": SuperResolutionRecord,
     "one-scale": OneScaleRecord,
+    "restorer": RestorerRecord,
     "hcflow": FlowRecord,
 }
 """Records by their kind; see `cvdvae.restoration.load.KINDS` for what becomes of them."""

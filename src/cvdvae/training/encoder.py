@@ -1,6 +1,7 @@
-"""Training of the LR encoder on a frozen prior."""
+"""Training of an LR encoder, or of one for any degradation, on a frozen prior."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,19 +18,17 @@ from ..checkpoints.folder import (
     load_prior,
     save_model,
 )
-from ..checkpoints.records import SuperResolutionRecord
+from ..checkpoints.records import Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest, load_weights
-from ..degradations.base import shrink_to_8_bits
-from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
-from ..errors import ConfigError, WeightsError
+from ..errors import WeightsError
 from ..files import write_atomically
+from ..gaussian import DiagonalGaussian, Noise, SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
 from ..imaging.io import save_tiles
-from ..restoration.hvae import HVAEResolver
-from ..restoration.settings import Sampling
 from .config import EncoderTraining
 from .module import Training
+from .tasks import Case, task_of
 
 PRIOR = "prior."
 """Beginning of the names of the prior's weights in the module."""
@@ -54,20 +53,13 @@ class EncoderModule(Training):
         self.kl = self.compiled(lr_encoder_kl)
         size = self.image_size = config.image_size or prior.config.image_size
         prior.check_size(size, size)
-        odd = [scale for scale in config.model.scales if size % scale]
-        if odd:
-            raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
-        self.degradations = {
-            scale: BicubicDownscaling((size, size), (size // scale, size // scale))
-            for scale in config.model.scales
-        }
+        self.task = task_of(config, prior.config.channels, size)
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
-        """The loss on a batch in [0, 1], each at one of the scales in turn."""
-        scales = self.config.model.scales
-        scale = scales[self.global_step % len(scales)]
-        y = shrink_to_8_bits(x, self.degradations[scale])
-        kl = self.kl(self.prior, self.trained, x, y, self.training_noise(), scale)
+        """The loss on a batch in [0, 1]."""
+        case = self.task.training(x, self.global_step, self.global_rank)
+        noise = self.training_noise()
+        kl = self.kl(self.prior, self.trained, x, case.evidence, noise, case.scale)
         loss = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("kl_bits_per_dim", loss, prog_bar=True, sync_dist=True)
         return loss
@@ -77,27 +69,39 @@ class EncoderModule(Training):
         encoder = self.best
         assert isinstance(encoder, LREncoder)
         every = []
-        for scale, degradation in self.degradations.items():
-            y, noise = shrink_to_8_bits(x, degradation), self.validation_noise(x, batch_idx)
-            kl = lr_encoder_kl(self.prior, encoder, x, y, noise, scale)
+        for case in self.task.validation(x, batch_idx):
+            noise = self.validation_noise(x, batch_idx)
+            kl = lr_encoder_kl(self.prior, encoder, x, case.evidence, noise, case.scale)
             every.append(bits_per_dim(kl.sum(1).mean(), x[0].numel()))
-            self.log(f"validation_kl_at_x{scale}", every[-1], sync_dist=True)
-            if batch_idx == 0 and self.global_rank == 0:
-                self._picture(x[:8], y[:8], scale)
-        mean = torch.stack(every).mean()
-        self.log("validation_kl_bits_per_dim", mean, prog_bar=True, sync_dist=True)
+            self.log(f"validation_kl_at_{case.name}", every[-1], sync_dist=True)
+            if batch_idx < self.task.period and self.global_rank == 0:
+                self._picture(x[:8], case)
+        if every:
+            mean = torch.stack(every).mean()
+            self.log("validation_kl_bits_per_dim", mean, prog_bar=True, sync_dist=True)
 
-    def _picture(self, x: Tensor, y: Tensor, scale: int) -> None:
-        """Low-resolution images, bicubic, four samples of each, and the truth."""
+    def _picture(self, x: Tensor, case: Case) -> None:
+        """What is seen, four samples of each before they are made consistent, and the truth."""
         assert isinstance(self.best, LREncoder)
-        model = HVAEResolver(self.prior, self.best, "in training", scale)
-        four = Sampling(samples=4)
-        samples = torch.stack([model.run(one, four).samples for one in y], dim=1)
-        size = (x.shape[2], x.shape[3])
-        lr = torch.nn.functional.interpolate(y, size).cpu()
-        rows = [lr, upscale_bicubic(y, size).cpu(), *samples, x.cpu()]
-        path = self.folder / "samples" / f"step_{self.global_step:07d}_x{scale}.png"
-        save_tiles(path, torch.cat(rows), columns=len(x))
+        rows = [case.shown[: len(x)], *self._samples(self.best, case, len(x)), x]
+        path = self.folder / "samples" / f"step_{self.global_step:07d}_{case.name}.png"
+        save_tiles(path, torch.cat(rows).cpu(), columns=len(x))
+
+    def _samples(self, encoder: LREncoder, case: Case, n: int) -> Iterator[Tensor]:
+        """Four times n samples, ``(n, C, H, W)``."""
+        activations = encoder.activations(case.evidence[:n], case.scale)
+        for i in range(4):
+            noise = SeededNoise(0, range(i * n, (i + 1) * n))
+
+            def pick(
+                group: int, h: Tensor, prior: Callable[[], DiagonalGaussian], noise: Noise = noise
+            ) -> Tensor:
+                if group >= encoder.groups:
+                    return prior().sample(noise)
+                return encoder.posterior_of(group, h, prior, activations).sample(noise)
+
+            h = self.prior.top_down(pick, n, size=(case.shown.shape[2], case.shown.shape[3]))
+            yield self.prior.likelihood.mean(self.prior.parameters_of_x(h))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the prior, which does not change and may be large."""
@@ -123,10 +127,12 @@ class EncoderModule(Training):
         if not bundled and not ((own / WEIGHTS).exists() and digest(own) == self.prior_digest):
             for name in (WEIGHTS, CONFIG):
                 write_atomically(own / name, partial(shutil.copyfile, self.source / name))
-        record = SuperResolutionRecord(
-            kind="lr-encoder",
-            prior=self.config.prior if bundled else PRIOR_SUBFOLDER,
-            prior_digest=self.prior_digest,
-            model=self.config.model,
-        )
+        record: Record
+        prior = self.config.prior if bundled else PRIOR_SUBFOLDER
+        if self.config.degradations == "any":
+            record = RestorerRecord("restorer", prior, self.prior_digest, self.config.model)
+        else:
+            record = SuperResolutionRecord(
+                "lr-encoder", prior, self.prior_digest, self.config.model
+            )
         save_model(folder, record, self.best.state_dict(), self.config.half_precision)

@@ -1,0 +1,94 @@
+"""What an encoder that serves any degradation is told of y = Hx + σn, at the resolution of x.
+
+y may have any shape, so it is brought back to an image by Tikhonov's estimate, of which
+`cvdvae.degradations.damped` has the equation: once as if x were known to lie near to ½ (TAUS[0]),
+which is nearly free of amplified noise, and once as if it were not (TAUS[1]), which loses nothing
+that was seen. Both alone do not tell what was seen and what was filled in. With
+``R = Hᵀ (H Hᵀ + λ I)⁻¹ H``, which takes a true image to its estimate, three maps do:
+
+- ``(R 1)_p``: how much of a constant is known at a pixel, 0 in a hole, near 1 elsewhere;
+- ``E [v_p (R v)_p]`` for random signs v, averaged over the neighbourhood: the diagonal of R
+  (Hutchinson 1989), how much of all detail is known, 1/s² after shrinking by s;
+- the noise in units of a pixel: σ over the square root of what H leaves of white noise.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..degradations.base import Degradation
+from ..degradations.damped import estimate, solve
+from ..degradations.spectrum import mean_eigenvalue
+
+TAUS = (0.2, 1.0)
+"""Standard deviations of the images that the two estimates expect."""
+LEAST_DAMPING = 1e-4
+"""λ at least, relative to the mean eigenvalue of ``H Hᵀ``."""
+PROBES, NEIGHBOURHOOD = 4, 9
+STEPS, TOLERANCE = 30, 1e-3
+"""Where the damped inverse is iterated: a few digits are enough, and always the same steps."""
+NOISE_UNIT, MOST_NOISE = 0.1, 4.0
+BEYOND = 0.5
+"""How far beyond [0, 1] an estimate may reach."""
+
+
+def conditions(channels: int) -> int:
+    """How many channels `evidence` has beside the colours of the first estimate."""
+    return channels + 3
+
+
+def evidence(degradation: Degradation, y: Tensor, sigma: float) -> Tensor:
+    """The encoder's input.
+
+    Args:
+        degradation: H.
+        y: What is seen of some images, ``(N, …)``, float.
+        sigma: Standard deviation of the noise in every value of y, not negative.
+
+    Returns:
+        ``(N, 2 C + 3, H, W)``: two estimates of x, then the three maps.
+    """
+    least = LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])
+    firm, free = ((sigma / tau) ** 2 + least for tau in TAUS)
+    guesses = [
+        estimate(degradation, y, damping, STEPS, TOLERANCE).clamp(-BEYOND, 1 + BEYOND)
+        for damping in (firm, free)
+    ]
+    like = guesses[0][:1]
+    maps = torch.cat(
+        [
+            _recovered(degradation, torch.ones_like(like), firm).mean(1, keepdim=True),
+            _detail(degradation, like, firm),
+            torch.full_like(like[:, :1], _noise_of_a_pixel(degradation, like, sigma)),
+        ],
+        1,
+    )
+    return torch.cat([*guesses, maps.expand(len(y), -1, -1, -1)], 1)
+
+
+def _recovered(degradation: Degradation, x: Tensor, damping: float) -> Tensor:
+    """``R x``."""
+    return degradation.A_adjoint(solve(degradation, degradation.A(x), damping, STEPS, TOLERANCE))
+
+
+def _detail(degradation: Degradation, like: Tensor, damping: float) -> Tensor:
+    """The diagonal of R, averaged over colours and neighbours: ``(1, 1, H, W)``."""
+    signs = _signs(like, PROBES)
+    known = (signs * _recovered(degradation, signs, damping)).mean((0, 1))[None, None]
+    side = min(NEIGHBOURHOOD, *(2 * s - 1 for s in known.shape[2:]))
+    side -= 1 - side % 2
+    return F.avg_pool2d(known, side, 1, side // 2, count_include_pad=False)
+
+
+def _noise_of_a_pixel(degradation: Degradation, like: Tensor, sigma: float) -> float:
+    left = degradation.A(_signs(like, 1))
+    seen = left[left != 0]
+    power = float(seen.square().mean()) if seen.numel() else 1.0
+    return float(min(sigma / NOISE_UNIT / power**0.5, MOST_NOISE))
+
+
+def _signs(like: Tensor, n: int) -> Tensor:
+    """Random signs, always the same ones: ``(n, C, H, W)``."""
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (n, *like.shape[1:]), generator=generator) * 2 - 1
+    return signs.to(like)

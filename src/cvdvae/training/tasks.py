@@ -1,0 +1,140 @@
+"""What the images of an encoder's training have been through: shrunk, or anything."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ..degradations.base import shrink_to_8_bits
+from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..errors import ConfigError
+from ..restoration.evidence import conditions, evidence
+from .config import EncoderTraining
+from .degrade import DEGRADATIONS, degraded
+
+GROUPS = 4
+"""Degradations in a batch of a process: each for a part of its images."""
+
+
+class Case(NamedTuple):
+    """Images as the encoder gets them.
+
+    Attributes:
+        name: What happened to them.
+        evidence: The encoder's input.
+        scale: The factor that it enlarges by.
+        shown: The same for the eye, ``(N, C, H, W)`` in [0, 1].
+    """
+
+    name: str
+    evidence: Tensor
+    scale: int
+    shown: Tensor
+
+
+class Task(Protocol):
+    """How images are degraded for an encoder.
+
+    Attributes:
+        period: Validation batches after which all kinds of cases have come.
+    """
+
+    period: int
+
+    def training(self, x: Tensor, step: int, rank: int) -> Case:
+        """One case of a batch in [0, 1], ``(N, C, H, W)``; every process has its own rank."""
+
+    def validation(self, x: Tensor, batch: int) -> list[Case]:
+        """Cases of a batch, the same at every validation."""
+
+
+def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
+    """The task that a configuration names.
+
+    Args:
+        config: The configuration.
+        channels: Colours of the prior's images.
+        size: Side of the training images.
+
+    Raises:
+        ConfigError: Images of this size cannot be shrunk as asked, or the encoder's conditions are
+            not those of its task.
+    """
+    wanted = conditions(channels) if config.degradations == "any" else 0
+    if config.model.conditions != wanted:
+        raise ConfigError(
+            f"for degradations '{config.degradations}' the model's conditions must be {wanted}, "
+            f"not {config.model.conditions}"
+        )
+    if config.degradations == "any":
+        if config.model.scales != (1,):
+            raise ConfigError("an encoder for any degradation has scales [1]: it keeps the size")
+        return Anything()
+    odd = [scale for scale in config.model.scales if size % scale]
+    if odd:
+        raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
+    return Shrinking(size, config.model.scales, config.photons)
+
+
+class Shrinking:
+    """Bicubic downscaling, by every scale in turn, rounded to 8 bits.
+
+    Args:
+        size: Side of the images.
+        scales: The factors.
+        photons: As in `EncoderTraining`.
+    """
+
+    period = 1
+
+    def __init__(self, size: int, scales: tuple[int, ...], photons: float) -> None:
+        self.scales, self.photons = scales, photons
+        self.degradations = {
+            scale: BicubicDownscaling((size, size), (size // scale, size // scale))
+            for scale in scales
+        }
+
+    def training(self, x: Tensor, step: int, rank: int) -> Case:
+        """The scale is that of the step."""
+        return self._case(x, self.scales[step % len(self.scales)], None)
+
+    def validation(self, x: Tensor, batch: int) -> list[Case]:
+        """One case for every scale."""
+        return [
+            self._case(x, scale, torch.Generator(x.device).manual_seed(batch))
+            for scale in self.scales
+        ]
+
+    def _case(self, x: Tensor, scale: int, generator: torch.Generator | None) -> Case:
+        y = shrink_to_8_bits(x, self.degradations[scale], self.photons, generator)
+        size = (x.shape[2], x.shape[3])
+        return Case(f"x{scale}", y, scale, upscale_bicubic(y, size))
+
+
+class Anything:
+    """Random degradations of `degrade.DEGRADATIONS`, several in a batch."""
+
+    period = len(DEGRADATIONS)
+
+    def training(self, x: Tensor, step: int, rank: int) -> Case:
+        """Each part of the batch is degraded in its own way."""
+        with torch.autocast(x.device.type, enabled=False):
+            parts = [
+                self._evidence(part, (step, rank, i), None)
+                for i, part in enumerate(x.float().chunk(GROUPS))
+            ]
+        every = torch.cat(parts)
+        return Case("any", every, 1, every[:, : x.shape[1]].clamp(0, 1))
+
+    def validation(self, x: Tensor, batch: int) -> list[Case]:
+        """One kind after the other."""
+        kind = list(DEGRADATIONS)[batch % self.period]
+        if kind == "jpeg" and x.shape[1] != 3:
+            return []
+        with torch.autocast(x.device.type, enabled=False):
+            every = self._evidence(x.float(), (1, batch), kind)
+        return [Case(kind, every, 1, every[:, : x.shape[1]].clamp(0, 1))]
+
+    def _evidence(self, x: Tensor, seed: tuple[int, ...], kind: str | None) -> Tensor:
+        seen = degraded(x, seed, kind)
+        return evidence(seen.degradation, seen.y, seen.sigma)
