@@ -32,12 +32,15 @@ from .records import (
     PriorRecord,
     Recommended,
     Record,
+    RestorerRecord,
     SuperResolutionRecord,
 )
 from .weights import WEIGHTS, build, digest
 
 CONFIG = "config.yaml"
 PRIOR_SUBFOLDER, ENCODER_SUBFOLDER = "prior", "encoder"
+PRIOR_PIXEL_STD = 10.0
+"""Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
 
 
 def zoo() -> Path:
@@ -176,14 +179,7 @@ def load_encoder(name: str, scale: int | None = None) -> Loaded:
         return _one_scale(name, folder, record, scale)
     if not isinstance(record, SuperResolutionRecord):
         raise WeightsError(f"'{name}' is not an LR encoder but a {record.kind}")
-    its_prior = prior_folder(folder, record.prior)
-    prior = load_prior(str(its_prior))
-    if digest(its_prior) != record.prior_digest:
-        raise WeightsError(
-            f"the LR encoder '{name}' was trained on other weights than those of "
-            f"the prior {its_prior}"
-        )
-    encoder = build(folder, lambda: LREncoder(record.model, prior.config))
+    prior, encoder = _on_its_prior(name, folder, record)
     scales = record.model.scales
     if scale is None and len(scales) > 1:
         known = ", ".join(map(str, scales))
@@ -192,6 +188,47 @@ def load_encoder(name: str, scale: int | None = None) -> Loaded:
     if scale not in scales:
         raise InputError(f"'{name}' enlarges by {', '.join(map(str, scales))}, not by {scale}")
     return Loaded(prior, encoder, scale, record.recommended, record.expected)
+
+
+class Restoring(NamedTuple):
+    """A prior, an encoder for any degradation on it, and what was found to suit them."""
+
+    prior: HVAE
+    encoder: LREncoder | None
+    pixel_std: float
+    recommended: Recommended
+
+
+def load_restoring(name: str) -> Restoring:
+    """Load an encoder for any degradation with its prior, or a prior alone; as `load_encoder`.
+
+    Raises:
+        WeightsError: Unknown, damaged, of another kind, or its prior is not the one it was trained
+            on.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if isinstance(record, PriorRecord):
+        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended())
+    if not isinstance(record, RestorerRecord):
+        raise WeightsError(
+            f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"
+        )
+    prior, encoder = _on_its_prior(name, folder, record)
+    return Restoring(prior, encoder, record.pixel_std, record.recommended)
+
+
+def _on_its_prior(
+    name: str, folder: Path, record: SuperResolutionRecord | RestorerRecord
+) -> tuple[HVAE, LREncoder]:
+    its_prior = prior_folder(folder, record.prior)
+    prior = load_prior(str(its_prior))
+    if digest(its_prior) != record.prior_digest:
+        raise WeightsError(
+            f"the encoder '{name}' was trained on other weights than those of the prior {its_prior}"
+        )
+    return prior, build(folder, lambda: LREncoder(record.model, prior.config))
 
 
 def _one_scale(name: str, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
@@ -286,5 +323,5 @@ def fingerprint_of(folder: Path) -> str:
     record = read_record(folder)
     if isinstance(record, OneScaleRecord):
         return fingerprint_of(encoder_folder(folder, record))
-    prior = record.prior_digest if isinstance(record, SuperResolutionRecord) else ""
+    prior = getattr(record, "prior_digest", "")
     return f"{digest(folder)[:16]}{prior[:16]}"

@@ -31,10 +31,13 @@ class LinearOperator(ABC):
         mixes_colours: Whether a value of y depends on more than one colour of x. A foreign
             operator that does not say is tried out.
         colours_alike: Whether it does the same to every colour, however many there are.
+        exact: Whether there are images that give every y back: ``H Hᵀ`` is far from singular where
+            anything is measured. Otherwise the rounding of y in a file is noise, too.
     """
 
     mixes_colours: bool = False
     colours_alike: bool = False
+    exact: bool = True
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:

@@ -11,12 +11,14 @@ from ..checkpoints.folder import (
     fingerprint_of,
     load_encoder,
     load_flow,
+    load_restoring,
     read_record,
 )
 from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
-from .recipe import Dtype, Recipe, read_recipe
+from .recipe import Dtype, Origin, Recipe, read_recipe
+from .restorer import Restorer
 from .result import SuperResolution
 from .sampler import DTYPES, SuperResolver
 
@@ -131,18 +133,25 @@ def load_for(
     """The model of a recipe, and the recipe; as `replay`."""
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe)
-    name = recipe.model
+    return model_of(recipe.origin, device, trust), recipe
+
+
+def model_of(
+    origin: Origin, device: str | torch.device = "cpu", trust: bool = False
+) -> SuperResolver:
+    """The model that a result was drawn by; as `replay`."""
+    name = origin.model
     if not trust and name not in bundled_names():
         raise InputError(
             f"this result names the model '{name[:200]}', which is none of the bundled ones: if "
             f"you trust it, say so with --trust-model (in Python trust=True)"
         )
-    if recipe.weights and recipe.weights != fingerprint_of(find(name)):
+    if origin.weights and origin.weights != fingerprint_of(find(name)):
         raise InputError(
             f"the model '{name}' has other weights than when this result was drawn, so it cannot "
             f"be drawn again"
         )
-    return load(name, device, recipe.dtype, scale=recipe.scale), recipe
+    return load(name, device, origin.dtype, scale=origin.scale)
 
 
 def _known(device: str | torch.device) -> torch.device:
@@ -151,3 +160,27 @@ def _known(device: str | torch.device) -> torch.device:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot use the device '{device}': {reason}") from None
+
+
+def load_restorer(name: str, device: str | torch.device = "cpu", dtype: Dtype = "fp32") -> Restorer:
+    """Load a model that restores what any linear degradation has left.
+
+    Args:
+        name: A bundled name, a folder, or a Hub id: of an encoder for any degradation, or of a
+            prior, whose samples then need moves.
+        device: As for `load`.
+        dtype: As for `load`.
+
+    Raises:
+        WeightsError: Unknown, damaged, or of another kind.
+        ConfigError: Its configuration does not describe a model.
+        InputError: There is no such device, or dtype is something else.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
+    if _known(device).type == "meta":
+        raise InputError(f"cannot use the device '{device}': it computes nothing")
+    folder = find(name)
+    parts = load_restoring(name)._asdict()
+    model = Restorer(**parts, name=name, weights=fingerprint_of(folder))
+    return model.to(device, DTYPES[dtype])

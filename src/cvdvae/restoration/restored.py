@@ -1,0 +1,269 @@
+"""What comes out of a restoration: samples, what they agree on, and how well each explains y."""
+
+import base64
+import io
+import zlib
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..configs import from_dict
+from ..degradations.base import Degradation
+from ..errors import InputError
+from ..imaging.io import png_in_base64, save_png, to_bytes, to_pil, to_tensor
+from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
+from .answers import Answers
+from .described import description_from_dict
+from .recipe import Dtype
+from .restoring import Restoring, Seen, seen
+from .result import DISCLAIMER, Truth, psnr
+from .saving import saved_files
+
+BEYOND = 3.0
+"""A sample explains y while its χ² is within so many standard deviations of what noise gives."""
+MAX_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What the chains went through, after the moves that adapted their steps.
+
+    Attributes:
+        acceptance: Share of the moves that each chain accepted.
+        effective: Effective sample size of log w over all chains.
+        r_hat: Split-R̂ of log w; near 1 where the chains agree, NaN where they were too short.
+        log_w_gain: By how much log w rose from the first state to the last, mean over chains.
+    """
+
+    acceptance: list[float]
+    effective: float
+    r_hat: float
+    log_w_gain: float
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration(Answers):
+    """Samples behind what was seen; two results are equal only if they are the same.
+
+    Attributes:
+        y: What was seen, ``(…)``; a picture is ``(C, h, w)``.
+        shown: For the eye: y brought back to an image, ``(C, H, W)`` in [0, 1].
+        samples: The samples, float in [0, 1], ``(N, C, H, W)``.
+        pixels: The samples as they are saved, uint8.
+        exploded: As in `Answers`.
+        degradation: H.
+        description: H as plain data; None for an operator that cannot be described.
+        sigma: Standard deviation σ of the noise in y, in its units.
+        model: Name of the model.
+        restoring: How it was restored.
+        seconds: Time it took.
+        truth: The true image where it is known, float in [0, 1], ``(C, H, W)``.
+        diagnostics: Of the chains, where there were moves.
+        weights: Fingerprint of the model's weights; empty for a model that came from no folder.
+        dtype: What the networks computed in.
+    """
+
+    y: Tensor
+    shown: Tensor
+    samples: Tensor
+    pixels: Tensor
+    degradation: Degradation
+    description: dict[str, Any] | None
+    sigma: float
+    model: str
+    restoring: Restoring
+    seconds: float
+    exploded: list[bool] = field(default_factory=list)
+    truth: Tensor | None = None
+    diagnostics: Diagnostics | None = None
+    weights: str = ""
+    dtype: Dtype = "fp32"
+
+    @cached_property
+    def error(self) -> Tensor:
+        """``Hx − y`` of every sample as saved, ``(N, …)`` float32 in the units of y."""
+        every = [self.degradation.A(one[None].float() / 255) for one in self.pixels]
+        return torch.cat(every) - self.y
+
+    @cached_property
+    def measured(self) -> int:
+        """How many values of y were measured: a pixel in a hole was not."""
+        signs = torch.ones_like(self.samples[:1])
+        return int((self.degradation.A(signs) != 0).sum())
+
+    @property
+    def misfit(self) -> list[float]:
+        """Root mean square of ``(Hx − y) / σ`` over what was measured; of ``Hx − y`` where σ = 0.
+
+        A true image has 1 on average; the most likely one somewhat less.
+        """
+        square = self.error.double().square().flatten(1).sum(1) / max(1, self.measured)
+        return (square.sqrt() / (self.sigma or 1)).tolist()
+
+    @property
+    def explains(self) -> list[bool]:
+        """Whether each sample explains y within its noise, by a χ² test from above.
+
+        ``χ² ≤ m + BEYOND √(2m)`` for m measured values. Where σ = 0: whether H of the saved sample
+        has no value further than half a grey level from y.
+        """
+        if self.sigma == 0:
+            worst = self.error.abs().flatten(1).amax(1)
+            return [bool(one < 0.5 / 255) for one in worst]
+        most = 1 + BEYOND * (2 / max(1, self.measured)) ** 0.5
+        return [value**2 <= most for value in self.misfit]
+
+    def against_truth(self) -> Truth | None:
+        """PSNR of what is shown, of the samples and of their mean, where the truth is known."""
+        if self.truth is None:
+            return None
+        return Truth(
+            psnr(self.shown, self.truth),
+            [psnr(one.float() / 255, self.truth) for one in self.pixels],
+            psnr(self.mean, self.truth),
+        )
+
+    def report(self) -> dict[str, Any]:
+        """What `result.json` holds."""
+        truth = self.against_truth()
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "dtype": self.dtype,
+            "degradation": self.description,
+            "noise": self.sigma,
+            "size": list(self.samples.shape[2:]),
+            **asdict(self.restoring),
+            "input": packed(self.y),
+            "misfit": self.misfit,
+            "explains": self.explains,
+            "exploded": self.exploded,
+            "chains": None if self.diagnostics is None else asdict(self.diagnostics),
+            "seconds": round(self.seconds, 3),
+            "truth": None if truth is None else asdict(truth),
+            "files": self.files,
+            "note": DISCLAIMER,
+        }
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the pictures that `save` writes."""
+        samples = [f"sample_{i:02d}.png" for i in range(len(self.pixels))]
+        return [*samples, "mean.png", "std.png", "seen.png", "grid.png"]
+
+    def grid(self) -> Image.Image:
+        """All in one picture."""
+        first = [("seen", to_pil(self.shown)), ("mean", to_pil(self.mean))]
+        first += [("where they differ", self._heat())]
+        if self.truth is not None:
+            first.append(("the real image", to_pil(self.truth)))
+        tiles = [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels)]
+        columns = 4 if len(tiles) <= 8 else 8
+        rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+        return labelled_sheet([first, *rows], DISCLAIMER)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `files` and ``result.json``, as `SuperResolution.save`.
+
+        Raises:
+            OutputError: The folder cannot be written, or another process writes to it.
+        """
+        folder = Path(folder)
+        with saved_files(folder, self.files, self.report):
+            for i, one in enumerate(self.pixels):
+                save_png(folder / f"sample_{i:02d}.png", to_pil(one))
+            save_png(folder / "mean.png", to_pil(self.mean))
+            largest = float(self.std.max()) * 255
+            save_png(folder / "std.png", with_scale_bar(self._heat(), largest))
+            save_png(folder / "seen.png", to_pil(self.shown))
+            save_png(folder / "grid.png", self.grid())
+
+    def _repr_png_(self) -> bytes:
+        """The grid, for a notebook."""
+        stream = io.BytesIO()
+        self.grid().save(stream, "PNG")
+        return stream.getvalue()
+
+    def _heat(self) -> Image.Image:
+        return heat_map(self.std / self.std.max().clamp(min=1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class RestorationRecipe:
+    """Everything that a restoration follows from.
+
+    Attributes:
+        model: Name of the model.
+        seen: What was seen.
+        restoring: How to restore.
+        weights: Fingerprint of the model's weights.
+        dtype: What the networks computed in.
+    """
+
+    model: str
+    seen: Seen
+    restoring: Restoring
+    weights: str
+    dtype: Dtype
+
+
+def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe:
+    """Read what `Restoration.report` has written.
+
+    Raises:
+        InputError: It is damaged, or its degradation could not be described.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    if data.get("degradation") is None:
+        raise InputError(
+            f"{where} is of an operator that cannot be described, so it cannot be drawn again"
+        )
+    description = description_from_dict(data["degradation"])
+    y = unpacked(data.get("input"), where)[None]
+    names = Restoring.__dataclass_fields__
+    restoring = from_dict(Restoring, {k: v for k, v in data.items() if k in names}, where)
+    size, noise = data.get("size"), data.get("noise")
+    numbers = isinstance(size, list) and [s for s in size if type(s) is int]
+    if not numbers or len(numbers) != 2 or not isinstance(noise, (int, float)):
+        raise InputError(f"{where} is damaged: its size or its noise is missing")
+    operator = description.operator((numbers[0], numbers[1]))
+    told = seen(y, operator, noise, description)
+    model, weights, dtype = (data.get(name) for name in ("model", "weights", "dtype"))
+    if not isinstance(model, str) or not isinstance(weights, str) or dtype not in ("fp32", "bf16"):
+        raise InputError(f"{where} is damaged")
+    return RestorationRecipe(model, told, restoring, weights, dtype)
+
+
+def packed(y: Tensor) -> dict[str, str]:
+    """What was seen as text: a PNG where it has 8-bit values, else the numbers."""
+    picture = y.ndim == 3 and y.shape[0] == 3
+    if picture and torch.allclose(to_bytes(y).float() / 255, y, atol=1e-6):
+        return {"png": png_in_base64(to_pil(to_bytes(y)))}
+    stream = io.BytesIO()
+    np.save(stream, y.numpy(), allow_pickle=False)
+    return {"npy": base64.b64encode(zlib.compress(stream.getvalue(), 6)).decode()}
+
+
+def unpacked(data: Any, where: str) -> Tensor:
+    """What `packed` gave.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        if "png" in data:
+            with Image.open(io.BytesIO(base64.b64decode(data["png"])), formats=["PNG"]) as image:
+                return to_tensor(image.convert("RGB"))
+        plain = zlib.decompressobj().decompress(base64.b64decode(data["npy"]), MAX_BYTES)
+        y = torch.from_numpy(np.load(io.BytesIO(plain), allow_pickle=False))
+        if y.dtype != torch.float32 or y.ndim not in (1, 3) or not bool(y.isfinite().all()):
+            raise ValueError
+        return y
+    except Exception:  # Pillow and NumPy raise errors of many kinds on damaged data
+        raise InputError(f"{where} holds a damaged input") from None

@@ -1,0 +1,124 @@
+"""What was seen of an image, and how to restore it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..degradations.base import Degradation
+from ..degradations.block_dct import ROUNDING, BlockDCT
+from ..errors import InputError
+from .described import Description, parse
+from .settings import check_samples
+
+MAX_MOVES, MAX_NOISE = 10_000, 1.0
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """How to restore.
+
+    Attributes:
+        samples: How many.
+        temperature: Factor τ on the standard deviations of the encoder's groups, and of the
+            prior's where there are any. With moves it is that of the chains.
+        seed: Seed of the samples, not negative.
+        moves: How many moves of every chain correct what the encoder proposes.
+        grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
+            its mean is taken, which is smoother.
+
+    Raises:
+        InputError: A value out of its range.
+    """
+
+    samples: int = 8
+    temperature: float = 1.0
+    seed: int = 0
+    moves: int = 0
+    grain: bool = False
+
+    def __post_init__(self) -> None:
+        check_samples(self.samples)
+        if self.seed < 0:
+            raise InputError(f"the seed must not be negative, but is {self.seed}")
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError(f"a temperature must be a number from 0, not {self.temperature}")
+        if not 0 <= self.moves <= MAX_MOVES:
+            raise InputError(f"moves must be from 0 to {MAX_MOVES}, not {self.moves}")
+        if self.moves and not self.temperature:
+            raise InputError("chains cannot move at temperature 0: take another, or no moves")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was seen of an image, and what is known of how it came about.
+
+    Attributes:
+        y: ``(N=1, …)`` float; a picture is ``(1, C, h, w)`` in [0, 1] but for its noise.
+        degradation: H.
+        sigma: σ, in the units of y.
+        description: H as plain data, where it is known.
+    """
+
+    y: Tensor
+    degradation: Degradation
+    sigma: float
+    description: Description | None = None
+
+
+def seen(
+    y: Tensor,
+    degradation: str | Description | Degradation,
+    noise: float | None = None,
+    description: Description | None = None,
+) -> Seen:
+    """Check what was seen.
+
+    Args:
+        y: A picture ``(C, h, w)`` or ``(1, C, h, w)`` in [0, 1], or what an operator makes of one:
+            ``(1, M)`` coefficients of a JPEG file, from `cvdvae.restoration.estimates.read_jpeg`.
+        degradation: H, in words (see `described`), described, or an operator of ours or deepinv's.
+        noise: σ; by default `usual_noise`.
+        description: Of an operator, where there is one.
+
+    Raises:
+        InputError: y is not finite or does not belong to H, or σ is no number from 0 to 1.
+        ConfigError: The words describe nothing.
+    """
+    if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):
+        raise InputError(
+            f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
+        )
+    y = (y[None] if y.ndim == 3 else y).float().cpu()
+    if len(y) != 1:
+        raise InputError(f"expected one image, not {len(y)}")
+    if isinstance(degradation, str):
+        degradation = parse(degradation)
+    if isinstance(degradation, Description):
+        if y.ndim != 4:
+            raise InputError("the coefficients of a JPEG file need their own operator")
+        description = degradation
+        degradation = description.operator(description.hr_size((y.shape[2], y.shape[3])))
+        if isinstance(degradation, BlockDCT):
+            y = degradation.rounded(y)
+    sigma = usual_noise(degradation) if noise is None else float(noise)
+    if not 0 <= sigma <= MAX_NOISE:
+        raise InputError(f"the noise σ must be a number from 0 to {MAX_NOISE}, not {noise}")
+    try:
+        fits = degradation.A(degradation.A_adjoint(y)).shape == y.shape
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"y does not belong to this degradation: {reason}") from None
+    if not fits:
+        raise InputError("y does not belong to this degradation: it has another size")
+    return Seen(y, degradation, sigma, description)
+
+
+def usual_noise(degradation: Degradation) -> float:
+    """σ where none is named: 0 where H gives y back, else what is lost in rounding y.
+
+    That is a third of a quantization step in a JPEG file, and a third of a grey level in a picture.
+    """
+    if isinstance(degradation, BlockDCT):
+        return ROUNDING
+    return 0.0 if getattr(degradation, "exact", False) else ROUNDING / 255
