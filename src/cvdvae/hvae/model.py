@@ -101,7 +101,9 @@ class HVAE(nn.Module):
         self.gain = nn.Parameter(torch.ones(1, top_width, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, top_width, 1, 1))
         self.out_conv = nn.Conv2d(top_width, self.likelihood.channels * config.patch_size**2, 1)
-        nn.init.zeros_(self.out_conv.bias)  # type: ignore[arg-type]
+        # The images' mean, where that is what the network says of a pixel.
+        start = config.input_mean - 0.5 if config.likelihood == "gaussian" else 0.0
+        nn.init.constant_(self.out_conv.bias, start)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
