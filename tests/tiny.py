@@ -11,6 +11,7 @@ from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.restorer import Restorer
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -28,6 +29,9 @@ PRIOR = HVAEConfig.of_resolutions(
     bias_max_resolution=4,
 )
 ENCODER = LREncoderConfig.of_resolutions(16, 4, "4x1,4d4,1x1", width=8)
+RESTORING = LREncoderConfig(
+    scales=(1,), conditions=6, bottom_up="2x1,2d2,4x1,4d4,16x1", width=8, patch_size=2, groups=4
+)
 FLOW = HCFlowConfig(
     image_size=16,
     scale=4,
@@ -50,6 +54,12 @@ def tiny_resolver(encoder: LREncoderConfig = ENCODER, seed: int = 0) -> HVAEReso
     """A random prior of 16×16 pixels with a random LR encoder on it, ×4 by default."""
     prior = tiny_prior(seed=seed)
     return HVAEResolver(prior, _shake(LREncoder(encoder, prior.config)), "tiny")
+
+
+def tiny_restorer(seed: int = 0) -> Restorer:
+    """A random prior of 16×16 pixels with a random encoder for any degradation on it."""
+    prior = tiny_prior(seed=seed)
+    return Restorer(prior, _shake(LREncoder(RESTORING, prior.config)), "tiny")
 
 
 def tiny_flow(seed: int = 0) -> FlowResolver:

@@ -147,6 +147,15 @@ class Masked(Step):
 
 
 @dataclass(frozen=True)
+class OnlyNoise(Masked):
+    """Nothing but noise: every pixel is seen."""
+
+    def known(self, size: Size) -> Tensor:
+        """All of them."""
+        return torch.ones(size, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
 class MaskFromFile(Masked):
     """A painted mask, white where something is missing: `file`, and what it holds `packed`."""
 
@@ -338,6 +347,7 @@ KINDS: dict[str, type[Step]] = {
     "hole": Hole,
     "half": Half,
     "downscale": Shrunk,
+    "noise": OnlyNoise,
     "grey": Grey,
     "bayer": Mosaic,
     "jpeg": JPEG,

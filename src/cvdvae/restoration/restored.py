@@ -21,7 +21,7 @@ from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
 from .answers import Answers
 from .described import description_from_dict
 from .recipe import Dtype
-from .restoring import Restoring, Seen, seen
+from .restoring import Restoring, Seen, measured, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import saved_files
 
@@ -93,9 +93,8 @@ class Restoration(Answers):
 
     @cached_property
     def measured(self) -> int:
-        """How many values of y were measured: a pixel in a hole was not."""
-        signs = torch.ones_like(self.samples[:1])
-        return int((self.degradation.A(signs) != 0).sum())
+        """How many values of y say anything of x."""
+        return int(measured(self.degradation, self.y[None]).sum())
 
     @property
     def misfit(self) -> list[float]:

@@ -126,10 +126,31 @@ class Restorer:
             >>> model = cvdvae.load_restorer("celeba64-restore")             # doctest: +SKIP
             >>> model.restore(y, "hole:side=20", samples=8).save("out/")     # doctest: +SKIP
         """
+        how = self.restoring(samples, temperature, seed, moves, grain)
+        return self.run(seen(y, degradation, noise), how, truth)
+
+    def restoring(
+        self,
+        samples: int = 8,
+        temperature: float | None = None,
+        seed: int = 0,
+        moves: int = 0,
+        grain: bool = False,
+    ) -> Restoring:
+        """Settings, with the recommended temperature where none is named.
+
+        Raises:
+            InputError: A value out of its range.
+        """
         if temperature is None:
             temperature = 1.0 if moves else self.recommended.encoder_temperature
-        how = Restoring(samples, temperature, seed, moves, grain)
-        return self.run(seen(y, degradation, noise), how, truth)
+        return Restoring(samples, temperature, seed, moves, grain)
+
+    @property
+    def side(self) -> int | None:
+        """Side of the images that it is bound to; None where they may have any size."""
+        config = self.prior.config
+        return None if config.any_size else config.image_size
 
     @torch.no_grad()
     def run(self, what: Seen, how: Restoring, truth: Tensor | None = None) -> Restoration:

@@ -111,7 +111,15 @@ def seen(
         raise InputError(f"y does not belong to this degradation: {reason}") from None
     if not fits:
         raise InputError("y does not belong to this degradation: it has another size")
+    y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description)
+
+
+def measured(degradation: Degradation, y: Tensor) -> Tensor:
+    """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
+    like = degradation.A_adjoint(y)
+    signs = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    return degradation.A(signs) != 0
 
 
 def usual_noise(degradation: Degradation) -> float:

@@ -1,0 +1,187 @@
+"""Restoration: samples behind what any linear degradation has left."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import RESTORING, tiny_restorer
+
+from cvdvae.degradations.base import LinearOperator
+from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
+from cvdvae.errors import ConfigError, InputError
+from cvdvae.restoration.evidence import conditions, evidence
+from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
+from cvdvae.restoration.restoring import measured, seen, usual_noise
+
+SIDE = 16
+
+
+def picture(seed: int = 0, side: int = SIDE) -> torch.Tensor:
+    x = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
+    x = torch.nn.functional.interpolate(x, (side, side), mode="bicubic").clamp(0, 1)
+    return torch.round(x * 255) / 255
+
+
+def degraded(words: str, sigma: float = 0.0) -> torch.Tensor:
+    from cvdvae.restoration.described import parse
+
+    H = parse(words).operator((SIDE, SIDE))
+    y = H.A(picture())
+    return y + sigma * torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
+
+
+WAYS = ["hole:side=6", "random:keep=0.5,seed=1", "downscale:scale=4", "grey", "bayer:pattern=RGGB"]
+
+
+@pytest.mark.parametrize("words", WAYS)
+def test_samples_give_back_exactly_what_was_exactly_seen(words: str) -> None:
+    y = torch.round(degraded(words) * 255) / 255
+    result = tiny_restorer().restore(y, words, samples=3)
+    assert result.sigma == 0
+    if words != "grey":  # a rounded luminance may be that of no 8-bit colours
+        assert all(result.explains)
+    assert result.samples.shape == (3, 3, SIDE, SIDE)
+    assert result.samples.min() >= 0
+    assert result.samples.max() <= 1
+
+
+@pytest.mark.parametrize("words", ["blur:sigma=1.5", "downscale:scale=2", "hole:side=6", "noise"])
+def test_samples_explain_noise_no_worse_than_the_truth(words: str) -> None:
+    model = tiny_restorer()
+    result = model.restore(degraded(words, 0.05), words, samples=4, noise=0.05)
+    model.pixel_std = 200.0  # the network's image may be left freely, so y alone counts
+    free = model.restore(degraded(words, 0.05), words, samples=4, noise=0.05)
+    assert all(f <= r + 1e-3 for f, r in zip(free.misfit, result.misfit, strict=True))
+    assert max(free.misfit) < 1.15  # above 1 by what [0, 1] takes away
+
+
+def test_a_hole_is_filled_and_the_rest_stays() -> None:
+    y = degraded("hole:side=6")
+    result = tiny_restorer().restore(y, "hole:side=6", samples=4)
+    inside = result.std[5:11, 5:11]
+    assert inside.mean() > 0.01
+    known = torch.ones(SIDE, SIDE, dtype=torch.bool)
+    known[5:11, 5:11] = False
+    assert result.std[known].max() < 1e-6
+
+
+def test_a_sample_depends_on_the_seed_and_its_index_alone() -> None:
+    model, y = tiny_restorer(), degraded("blur:sigma=1", 0.02)
+    many = model.restore(y, "blur:sigma=1", samples=6, noise=0.02, seed=4)
+    few = model.restore(y, "blur:sigma=1", samples=2, noise=0.02, seed=4)
+    assert torch.equal(many.pixels[:2], few.pixels)
+    other = model.restore(y, "blur:sigma=1", samples=2, noise=0.02, seed=5)
+    assert not torch.equal(other.pixels, few.pixels)
+
+
+def test_grain_adds_what_the_network_leaves_to_chance() -> None:
+    model, y = tiny_restorer(), degraded("hole:side=10")
+    model.pixel_std = 20.0
+    smooth = model.restore(y, "hole:side=10", samples=24, noise=0.01, temperature=0.0)
+    grainy = model.restore(y, "hole:side=10", samples=24, noise=0.01, temperature=0.0, grain=True)
+    assert smooth.std.max() < 1e-6
+    inside = grainy.samples[:, :, 5:11, 5:11]
+    assert inside.std(0).mean() == pytest.approx(20 / 255, rel=0.2)
+
+
+def test_moves_bring_the_chains_nearer_to_what_was_seen() -> None:
+    model, y = tiny_restorer(), degraded("downscale:scale=2", 0.02)
+    result = model.restore(y, "downscale:scale=2", samples=4, noise=0.02, moves=30)
+    assert result.diagnostics is not None
+    assert result.diagnostics.log_w_gain > 0
+    assert len(result.diagnostics.acceptance) == 4
+    alone = type(model)(model.prior, None, "prior")
+    assert alone.restore(y, "downscale:scale=2", noise=0.02, moves=5).samples.shape[0] == 8
+    with pytest.raises(InputError, match="need moves"):
+        alone.restore(y, "downscale:scale=2")
+
+
+def test_a_result_is_drawn_again_from_its_file(tmp_path: Path) -> None:
+    import json
+
+    model, y = tiny_restorer(), degraded("blur:sigma=1", 0.03)
+    result = model.restore(y, "blur:sigma=1 + random:keep=0.6,seed=2", noise=0.03, samples=3)
+    result.save(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.png")} == set(result.files)
+    recipe = restoration_from_dict(json.loads((tmp_path / "result.json").read_text()), "there")
+    assert torch.equal(model.run(recipe.seen, recipe.restoring).pixels, result.pixels)
+
+
+def test_a_jpeg_is_explained_by_its_own_rounding() -> None:
+    x = picture()
+    result = tiny_restorer().restore(x, "jpeg:quality=40", samples=2)
+    assert isinstance(result.degradation, BlockDCT)
+    assert result.sigma == ROUNDING
+    assert (result.y[None] - result.degradation.A(x)).abs().max() <= 0.5 + 1e-3
+
+
+def test_the_usual_noise_is_nought_only_where_y_can_be_given_back() -> None:
+    from cvdvae.restoration.described import parse
+
+    for words in WAYS:
+        assert usual_noise(parse(words).operator((SIDE, SIDE))) == 0
+    assert usual_noise(parse("blur:sigma=1").operator((SIDE, SIDE))) == pytest.approx(
+        0.289 / 255, 1e-2
+    )
+
+
+def test_what_is_measured_is_what_a_mask_leaves() -> None:
+    told = seen(torch.ones(3, SIDE, SIDE), "hole:side=6")
+    assert measured(told.degradation, told.y).sum() == 3 * (SIDE**2 - 36)
+    assert told.y[0, :, 7, 7].abs().max() == 0  # what a picture shows in its hole says nothing
+
+
+def test_what_was_seen_survives_as_text() -> None:
+    for y in (picture()[0], picture()[0] + 0.001, torch.randn(100)):
+        assert torch.equal(unpacked(packed(y), "there"), y)
+    with pytest.raises(InputError, match="damaged"):
+        unpacked({"npy": "AAAA"}, "there")
+
+
+def test_evidence_says_what_is_known_where() -> None:
+    told = seen(picture()[0], "hole:side=6")
+    e = evidence(told.degradation, told.y, 0.0)
+    assert e.shape[1] == 3 + conditions(3) == 3 + RESTORING.conditions
+    constant, detail, noise = e[0, 6], e[0, 7], e[0, 8]
+    assert constant[7, 7] == 0
+    assert constant[0, 0] == pytest.approx(1, abs=1e-3)
+    assert detail[0, 0] > detail[7, 7]
+    assert noise.max() == 0
+    assert (e[0, :3, 0, 0] - picture()[0, :, 0, 0]).abs().max() < 1e-3
+    small = seen(degraded("downscale:scale=4")[0], "downscale:scale=4")
+    assert evidence(small.degradation, small.y, 0.0)[0, 7].mean() == pytest.approx(1 / 16, rel=0.3)
+    assert evidence(small.degradation, small.y, 0.1)[0, 8].max() > 1  # of a pixel, noise is more
+
+
+class Nothing(LinearOperator):
+    def A(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, :3]
+
+    A_adjoint = A_dagger = A
+
+
+@pytest.mark.parametrize(
+    ("y", "words", "noise", "message"),
+    [
+        (torch.rand(3, 16, 16), "blur:sigma=-1", None, "sigma"),
+        (torch.rand(3, 16, 16), "blur:strength=1", None, "has no 'strength'"),
+        (torch.rand(3, 16, 16), "spell:sigma=1", None, "no kind"),
+        (torch.rand(3, 16, 16), "noise", -0.1, "noise"),
+        (torch.rand(3, 16, 16), "noise", float("nan"), "noise"),
+        (torch.rand(3, 15, 16), "noise", 0.1, "16×16"),
+        (torch.rand(3, 16, 16) / 0, "noise", 0.1, "finite"),
+        (torch.rand(2, 3, 16, 16), "noise", 0.1, "one image"),
+        (torch.rand(1, 16, 16), "downscale:scale=4", None, "16×16"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    y: torch.Tensor, words: str, noise: float | None, message: str
+) -> None:
+    with pytest.raises((InputError, ConfigError), match=message) as caught:
+        tiny_restorer().restore(y, words, noise=noise)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_operator_that_makes_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="another size"):
+        seen(torch.rand(3, 16, 16), Nothing())
