@@ -59,6 +59,34 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a folder beside `path`, then move it into place.
+
+    Args:
+        path: The folder to make or replace.
+        write: Called with the path of a folder that does not exist, of the same name.
+
+    Raises:
+        OutputError: It cannot be written; nothing is left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(path.parent) as aside:
+            write(aside / path.name)
+            remove(path)
+            (aside / path.name).rename(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))

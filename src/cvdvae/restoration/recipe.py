@@ -35,6 +35,27 @@ Dtype = Literal["fp32", "bf16"]
 """What networks compute in."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a result follows from, beside its input; as in `Recipe`."""
+
+    model: str
+    sampling: Sampling
+    scale: int | None = None
+    weights: str = ""
+    dtype: Dtype = "fp32"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "dtype": self.dtype,
+            "scale": self.scale,
+            **asdict(self.sampling),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """Everything that a result follows from.
@@ -61,14 +82,12 @@ class Recipe:
         Args:
             beside: Name of the file beside it that holds the input instead.
         """
-        return {
-            "model": self.model,
-            "weights": self.weights,
-            "dtype": self.dtype,
-            "scale": self.scale,
-            "input": beside or _png_of(self.y),
-            **asdict(self.sampling),
-        }
+        return {"input": beside or _png_of(self.y), **self.origin.to_dict()}
+
+    @property
+    def origin(self) -> Origin:
+        """All but the input."""
+        return Origin(self.model, self.sampling, self.scale, self.weights, self.dtype)
 
     def to_text(self) -> str:
         """As a short text for an address."""
@@ -88,10 +107,29 @@ def recipe_from_dict(data: Any, where: str, folder: Path | None = None) -> Recip
         InputError: It is none; the message names `where` it was read.
         ConfigError: A setting that is unknown or of a wrong type.
     """
-    if not isinstance(data, dict) or not isinstance(data.get("model"), str):
-        raise InputError(f"{where} is no result.json of this program")
+    origin = origin_from_dict(data, where)
     if not isinstance(data.get("input"), str):
         raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
+    if "values" in data:
+        raise InputError(
+            f"{where} is of a file of arrays: draw it again with the command cvdvae replay"
+        )
+    if folder is not None and data["input"] == BESIDE:
+        y = _y_beside(folder / BESIDE, where)
+    else:
+        y = _y_of(data["input"], where)
+    return Recipe(origin.model, y, origin.sampling, origin.scale, origin.weights, origin.dtype)
+
+
+def origin_from_dict(data: Any, where: str) -> Origin:
+    """Read what a result follows from, beside its input, from plain data.
+
+    Raises:
+        InputError: It is none, or damaged; the message names `where` it was read.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("model"), str):
+        raise InputError(f"{where} is no result.json of this program")
     names = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in data.items() if name in names}
     weights, dtype, scale = data.get("weights", ""), data.get("dtype", "fp32"), data.get("scale")
@@ -101,12 +139,7 @@ def recipe_from_dict(data: Any, where: str, folder: Path | None = None) -> Recip
         raise InputError(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}")
     if scale is not None and (not isinstance(scale, int) or not 1 <= scale <= MAX_SIDE):
         raise InputError(f"{where}: scale must be a whole number from 1 to {MAX_SIDE}")
-    sampling = sampling_from_dict(settings, where)
-    if folder is not None and data["input"] == BESIDE:
-        y = _y_beside(folder / BESIDE, where)
-    else:
-        y = _y_of(data["input"], where)
-    return Recipe(data["model"], y, sampling, scale, weights, dtype)
+    return Origin(data["model"], sampling_from_dict(settings, where), scale, weights, dtype)
 
 
 def sampling_from_dict(settings: dict[str, Any], where: str) -> Sampling:

@@ -62,9 +62,13 @@ class RoundTrip:
         self.squares += float(error.square().sum())
 
     @property
+    def values(self) -> int:
+        """How many values of y count."""
+        return self.y.shape[1] * int(self.counted.sum())
+
+    @property
     def lr_psnr(self) -> float:
         """LR-PSNR in dB; infinite without any error."""
         if not self.squares:
             return float("inf")
-        counted = self.y.shape[1] * int(self.counted.sum())
-        return float(-10 * torch.log10(torch.tensor(self.squares / counted)))
+        return float(-10 * torch.log10(torch.tensor(self.squares / self.values)))

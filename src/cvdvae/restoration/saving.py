@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..files import check_writable, read_bounded, write_text
+from ..files import check_writable, read_bounded, remove, write_text
 from ..locks import sole_writer
 
 RESULT, UNFINISHED = "result.json", ".unfinished.json"
 MAX_BYTES = 4 * 2**20
-OURS = re.compile(r"(?:sample_\d{2,}|mean|std|grid|input)\.png|samples\.(?:webp|apng)")
+OURS = re.compile(
+    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input)(?:\.png|(?:\.ome)?\.tiff?|\.npy|\.zarr)"
+    r"|samples\.(?:webp|apng)",
+    re.IGNORECASE,
+)
 
 
 @contextmanager
@@ -34,7 +38,7 @@ def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> It
     with sole_writer(folder):
         for note in (RESULT, UNFINISHED):
             for name in _names_in(folder / note):
-                (folder / name).unlink(missing_ok=True)
+                remove(folder / name)
         (folder / RESULT).unlink(missing_ok=True)
         write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
         try:
@@ -42,7 +46,7 @@ def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> It
             write_text(folder / RESULT, json.dumps(report(), indent=2) + "\n")
         except BaseException:
             for name in names:
-                (folder / name).unlink(missing_ok=True)
+                remove(folder / name)
             raise
         finally:
             (folder / UNFINISHED).unlink(missing_ok=True)

@@ -1,0 +1,184 @@
+"""Arrays as files of science hold them: pages, channels, and values with a unit.
+
+Every format reads into `Array` and writes from it; `formats` lists them.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+
+MAX_PAGES = 100
+MAX_AXES = 5
+
+
+class Limits(NamedTuple):
+    """What a file may hold at most.
+
+    Attributes:
+        pixels: Of one plane.
+        pages: How many.
+    """
+
+    pixels: int
+    pages: int = MAX_PAGES
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axis of a file is which, and how it becomes pages of channels, and back.
+
+    Attributes:
+        axes: A letter for every axis: Y and X, S for the samples of a pixel, C for channels, and
+            any other for what counts pages.
+        shape: Their lengths.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+
+    @property
+    def channel(self) -> str:
+        """The axis of channels; empty where there is none."""
+        return next((axis for axis in "SC" if axis in self.axes), "")
+
+    @property
+    def counting(self) -> str:
+        """The axes that count pages."""
+        return "".join(axis for axis in self.axes if axis not in f"YX{self.channel}")
+
+    @property
+    def pages(self) -> int:
+        """How many there are."""
+        return prod(self._length(axis) for axis in self.counting)
+
+    @property
+    def channels(self) -> int:
+        """How many a page has."""
+        return self._length(self.channel) if self.channel else 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._length("Y"), self._length("X")
+
+    def _length(self, axis: str) -> int:
+        return self.shape[self.axes.index(axis)]
+
+    def to_planes(self, values: np.ndarray) -> np.ndarray:
+        """Values as they lie in the file, as ``(pages, channels, h, w)``."""
+        order = [self.axes.index(axis) for axis in f"{self.counting}{self.channel}YX"]
+        return values.transpose(order).reshape(self.pages, self.channels, *self.size)
+
+    def from_planes(self, planes: np.ndarray) -> np.ndarray:
+        """``(pages, channels, H, W)`` of any size as it lies in the file, a view if it can be."""
+        order = f"{self.counting}{self.channel}YX"
+        lengths = [self._length(axis) for axis in f"{self.counting}{self.channel}"]
+        whole = planes.reshape(*lengths, *planes.shape[2:])
+        return whole.transpose([order.index(axis) for axis in self.axes])
+
+    def turned(self) -> "Layout":
+        """With height and width exchanged."""
+        height, width = self.size
+        lengths = {"Y": width, "X": height}
+        shape = tuple(lengths.get(axis, n) for axis, n in zip(self.axes, self.shape, strict=True))
+        return Layout(self.axes, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """What a file holds.
+
+    Attributes:
+        values: In the file's own unit and kind of number, ``(pages, channels, h, w)``.
+        missing: Where there is none: NaN, infinite, or what the file says stands for no data.
+        layout: How they lie in the file.
+        carried: What else it carries, for what is made of it; its format knows what that is.
+        notes: What had to be changed to read it, in plain words.
+    """
+
+    values: np.ndarray
+    missing: np.ndarray
+    layout: Layout
+    carried: Any
+    notes: list[str]
+
+
+def guessed_axes(shape: tuple[int, ...]) -> str:
+    """Axes without names: the last two are Y and X, or those before a last one of 3.
+
+    Example:
+        >>> guessed_axes((20, 64, 64)), guessed_axes((64, 64, 3)), guessed_axes((3, 64, 64))
+        ('ZYX', 'YXS', 'CYX')
+    """
+    leading = len(shape) - 2
+    if leading and shape[-1] == 3:
+        return "QTZ"[4 - leading :] + "YXS"
+    if leading and shape[-3] == 3:
+        return "QTZ"[4 - leading :] + "CYX"
+    return "QTZ"[3 - leading :] + "YX"
+
+
+def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) -> None:
+    """Refuse what cannot be drawn, before its values are read.
+
+    Raises:
+        InputError: Values that are no intensities, no pixels, or too many.
+    """
+    if dtype.kind == "c":
+        raise InputError(
+            f"{path} holds complex numbers: save their magnitude, or real and imaginary part as "
+            f"two channels"
+        )
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise InputError(f"{path} holds values of kind {dtype}, which are no intensities")
+    height, width = layout.size
+    if 0 in layout.shape:
+        raise InputError(f"{path} holds no pixels: its shape is {layout.shape}")
+    if height * width > limits.pixels:
+        raise InputError(
+            f"{path} has {width}×{height} pixels, over {limits.pixels // 1_000_000} megapixels: "
+            f"cut it, or raise the limit with --max-megapixels"
+        )
+    if layout.pages > limits.pages:
+        raise InputError(
+            f"{path} has {layout.pages} pages, over {limits.pages}: save fewer, or raise the limit "
+            f"with --max-pages"
+        )
+
+
+def array_of(
+    path: Path,
+    values: np.ndarray,
+    layout: Layout,
+    nodata: list[float | None],
+    carried: Any = None,
+    notes: list[str] | None = None,
+) -> Array:
+    """An array as read.
+
+    Args:
+        path: Its file, for messages.
+        values: As they lie in the file.
+        layout: How they lie there.
+        nodata: What stands for no data, of every channel or one for all.
+        carried: As in `Array`.
+        notes: As in `Array`.
+
+    Raises:
+        InputError: Nothing but missing values.
+    """
+    planes = layout.to_planes(values)
+    planes = np.ascontiguousarray(planes, planes.dtype.newbyteorder("="))
+    missing = ~np.isfinite(planes)
+    for channel in range(layout.channels):
+        none = nodata[channel if len(nodata) > 1 else 0]
+        if none is not None:
+            missing[:, channel] |= planes[:, channel] == none
+    if missing.all():
+        raise InputError(f"{path} holds no value: every pixel is NaN or marked as no data")
+    return Array(planes, missing, layout, carried, notes or [])

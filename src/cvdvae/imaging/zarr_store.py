@@ -1,0 +1,205 @@
+"""Zarr: chunked arrays in a folder, alone or as an OME-NGFF image."""
+
+import warnings
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import write_folder_atomically
+from .arrays import MAX_AXES, Array, Layout, Limits, array_of, check_layout, guessed_axes
+
+warnings.filterwarnings("ignore", module=r"zarr\..*")  # what others cannot read yet, and the like
+
+MARKS = ("zarr.json", ".zarray", ".zgroup")
+NAMES = {
+    "Y": {"y", "lat", "latitude", "row", "rows", "northing"},
+    "X": {"x", "lon", "longitude", "column", "columns", "easting"},
+    "C": {"c", "channel", "channels", "band", "bands"},
+    "S": {"s", "rgb"},
+}
+PLANE = 512
+"""Side of the chunks that are written, in pixels."""
+
+
+class Carried(NamedTuple):
+    """What a store carries: its attributes, the names of its axes, and its version of the format.
+
+    Attributes:
+        attributes: Of the array.
+        names: Of its axes.
+        version: 2 or 3.
+        image: Attributes of the group around it, where that is an OME-NGFF image; else None.
+        place: Name of the array in the group.
+    """
+
+    attributes: dict[str, Any]
+    names: list[str] | None
+    version: int
+    image: dict[str, Any] | None
+    place: str
+
+
+class Zarr:
+    """A folder with an array, or with one image of several resolutions: the first is read."""
+
+    suffixes: tuple[str, ...] = (".zarr",)
+
+    def knows(self, path: Path) -> bool:
+        """Whether a folder is a store."""
+        if path.suffix.lower() in self.suffixes:
+            return True
+        return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
+
+    def read(self, path: Path, limits: Limits) -> Array:
+        """Read it.
+
+        Raises:
+            InputError: It is damaged, zarr is missing, or it holds what cannot be drawn.
+        """
+        if find_spec("zarr") is None:
+            raise InputError(f"{path} needs zarr: pip install 'cvdvae[zarr]'")
+        if not path.is_dir():
+            raise InputError(
+                f"{path} does not exist" if not path.exists() else f"{path} is no Zarr"
+            )
+        try:
+            found, carried = _open(path)
+        except InputError:
+            raise
+        except Exception as error:  # zarr raises errors of many kinds on damaged stores
+            raise InputError(f"{path} is no Zarr store, or damaged ({error})") from None
+        if not 2 <= found.ndim <= MAX_AXES:
+            raise InputError(
+                f"{path} is an array of {found.ndim} axes: an image has 2 to {MAX_AXES}, the last "
+                f"two its height and width"
+            )
+        layout = Layout(_axes_of(found.shape, carried.names), found.shape)
+        check_layout(path, layout, found.dtype, limits)
+        try:
+            values = np.asarray(found[...])
+        except Exception as error:
+            raise InputError(f"{path} is damaged ({error})") from None
+        none = carried.attributes.get("_FillValue", carried.attributes.get("missing_value"))
+        nodata = float(none) if isinstance(none, (int, float)) else None
+        return array_of(path, values, layout, [nodata], carried)
+
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+        """Write planes of any size, ``(pages, channels, H, W)``, laid out as an array's store.
+
+        Raises:
+            OutputError: It cannot be written; nothing is left behind.
+        """
+        write_folder_atomically(path, lambda p: _write(p, planes, array, scale))
+
+
+def _open(path: Path) -> tuple[Any, Carried]:
+    """The array of a store, and what it carries."""
+    import zarr
+
+    found: Any = zarr.open(str(path), mode="r")
+    image: dict[str, Any] | None = None
+    place = ""
+    if isinstance(found, zarr.Group):
+        image = dict(found.attrs)
+        multiscales = image.get("ome", image).get("multiscales")
+        if multiscales:
+            place = multiscales[0]["datasets"][0]["path"]
+        else:
+            arrays = sorted(name for name, _ in found.arrays())
+            if len(arrays) != 1:
+                listed = ", ".join(arrays[:8]) or "none"
+                raise InputError(
+                    f"{path} holds {len(arrays)} arrays ({listed}): name the folder of one"
+                )
+            image, place = None, arrays[0]
+        found = found[place]
+    attributes: dict[str, Any] = dict(found.attrs)
+    names: Any = getattr(found.metadata, "dimension_names", None) or attributes.get(
+        "_ARRAY_DIMENSIONS"
+    )
+    if image is not None:
+        axes = image.get("ome", image)["multiscales"][0].get("axes")
+        names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes or []] or names
+    known = [str(name) for name in names] if names and all(names) else None
+    return found, Carried(attributes, known, found.metadata.zarr_format, image, place)
+
+
+def _axes_of(shape: tuple[int, ...], names: list[str] | None) -> str:
+    """Letters of the axes, by their names where Y and X are among them."""
+    if names is None or len(names) != len(shape):
+        return guessed_axes(shape)
+    others = iter("TZQUV")
+    letters = [
+        next((letter for letter, known in NAMES.items() if name.lower() in known), None)
+        or next(others)
+        for name in names
+    ]
+    if letters.count("Y") != 1 or letters.count("X") != 1 or len(set(letters)) != len(letters):
+        return guessed_axes(shape)
+    return "".join(letters)
+
+
+def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+    import zarr
+
+    carried: Carried = array.carried
+    laid_out = array.layout.from_planes(planes)
+    lengths = {"Y": PLANE, "X": PLANE, array.layout.channel: array.layout.channels}
+    chunks = tuple(
+        min(n, lengths.get(axis, 1))
+        for axis, n in zip(array.layout.axes, laid_out.shape, strict=True)
+    )
+    options: dict[str, Any] = {"zarr_format": carried.version}
+    create: Any = zarr.create_array
+    if carried.image is None:
+        options["store"] = str(path)
+    else:
+        group = zarr.open_group(str(path), mode="w", **options)
+        group.attrs.update(_finer(carried.image, array.layout.axes, scale))
+        create, options["name"] = group.create_array, carried.place
+        del options["zarr_format"]
+    if carried.version == 3 and carried.names:
+        options["dimension_names"] = carried.names
+    made = create(shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, **options)
+    made.attrs.update(_of_kind(carried.attributes, planes.dtype, array.values.dtype))
+    starts = [range(0, n, c) for n, c in zip(laid_out.shape, chunks, strict=True)]
+    for corner in product(*starts):
+        part = tuple(slice(first, first + c) for first, c in zip(corner, chunks, strict=True))
+        made[part] = np.ascontiguousarray(laid_out[part])
+
+
+def _of_kind(attributes: dict[str, Any], dtype: np.dtype, before: np.dtype) -> dict[str, Any]:
+    """Attributes without what stands for no data, where numbers of another kind have NaN for it."""
+    if dtype == before:
+        return attributes
+    return {k: v for k, v in attributes.items() if k not in ("_FillValue", "missing_value")}
+
+
+def _finer(image: dict[str, Any], axes: str, scale: int) -> dict[str, Any]:
+    """Attributes of an OME-NGFF image of one resolution, whose pixels are smaller by `scale`."""
+    ome = image.get("ome", image)
+    multiscale = dict(ome["multiscales"][0])
+    first = dict(multiscale["datasets"][0])
+    first["coordinateTransformations"] = _finer_steps(
+        first.get("coordinateTransformations", []),
+        [scale if axis in "YX" else 1 for axis in axes],
+    )
+    multiscale["datasets"] = [first]
+    changed = {**ome, "multiscales": [multiscale]}
+    return {**image, "ome": changed} if "ome" in image else changed
+
+
+def _finer_steps(steps: list[dict[str, Any]], factors: list[int]) -> list[dict[str, Any]]:
+    """The scale, and the place of the first pixel's centre, which moves towards the edge."""
+    of = {step.get("type"): step.get(str(step.get("type"))) for step in steps}
+    sizes = of.get("scale") or [1.0] * len(factors)
+    places = of.get("translation") or [0.0] * len(factors)
+    if not len(sizes) == len(places) == len(factors):
+        return steps
+    finer = [size / f for size, f in zip(sizes, factors, strict=True)]
+    moved = [p - (s - t) / 2 for p, s, t in zip(places, sizes, finer, strict=True)]
+    return [{"type": "scale", "scale": finer}, {"type": "translation", "translation": moved}]

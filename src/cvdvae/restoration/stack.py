@@ -1,0 +1,162 @@
+"""Arrays of science as models take them: plane by plane, each mapped to [0, 1].
+
+A page whose channels are as many as the model's is drawn as one image; any other is drawn channel
+by channel, as grey. Missing values are filled from their nearest neighbours before, so that what is
+around them looks natural, and put back afterwards.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..imaging.arrays import Array, Limits
+from ..imaging.formats import Format, format_of
+from ..imaging.values import ValueRange, choose_range
+from .sampler import SuperResolver
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """A file of arrays, for a model.
+
+    Attributes:
+        path: The file.
+        form: Its format, which also writes what is made of it.
+        array: What it holds.
+        together: Whether the channels of a page are one image, or each is one of its own.
+        ranges: What 0 and 1 stand for: one for all, or one for each channel.
+        channels: How many the model takes.
+        notes: What is to be known of how it was read, in plain words.
+    """
+
+    path: Path
+    form: Format
+    array: Array
+    together: bool
+    ranges: list[ValueRange]
+    channels: int
+    notes: list[str]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all planes that are drawn."""
+        pages, _, height, width = self.array.values.shape
+        return len(self.groups) * int(pages * height * width)
+
+    @property
+    def groups(self) -> list[slice]:
+        """Channels that are drawn as one image."""
+        if self.together:
+            return [slice(None)]
+        return [slice(c, c + 1) for c in range(self.array.values.shape[1])]
+
+    def range_of(self, group: int) -> ValueRange:
+        """What 0 and 1 stand for in some channels."""
+        return self.ranges[group]
+
+    def unit(self, page: int, group: int) -> Tensor:
+        """A plane in [0, 1] without holes, float64, ``(1, channels of the file, h, w)``."""
+        part = page, self.groups[group]
+        filled = _filled(self.array.values[part], self.array.missing[part])
+        return torch.from_numpy(self.range_of(group).to_unit(filled))[None]
+
+    def y(self, page: int, group: int) -> Tensor:
+        """A plane as the model takes it, float32, ``(1, channels of the model, h, w)``."""
+        y = self.unit(page, group).float()
+        return y if self.together else y.expand(-1, self.channels, -1, -1)
+
+    def planes(self) -> Iterator[tuple[int, int]]:
+        """Every page, and every group in it."""
+        for page in range(len(self.array.values)):
+            for group in range(len(self.groups)):
+                yield page, group
+
+
+def read_stack(
+    model: SuperResolver,
+    path: Path,
+    limits: Limits,
+    how: str = AUTO,
+    ranges: list[ValueRange] | None = None,
+) -> Stack:
+    """Read a file of arrays.
+
+    Args:
+        model: The model that it is for.
+        path: The file; `format_of` knows it.
+        limits: What it may hold.
+        how: How its values are mapped to [0, 1], as for `choose_range`.
+        ranges: The mapping itself, where it is known.
+
+    Raises:
+        InputError: The file cannot be used; the message names it.
+    """
+    form = format_of(path)
+    if form is None:
+        raise InputError(f"{path} holds no array in a known format")
+    array = form.read(path, limits)
+    together = array.values.shape[1] == model.channels
+    stack = Stack(path, form, array, together, ranges or [], model.channels, array.notes)
+    if len(stack.ranges) != len(stack.groups):
+        if ranges:
+            raise InputError(f"{path} has another number of channels than its result")
+        try:
+            chosen = [choose_range(_known(array, group), how) for group in stack.groups]
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
+        stack = Stack(path, form, array, together, chosen, model.channels, notes)
+    if not model.any_size and array.layout.size != (model.lr_size, model.lr_size):
+        height, width = array.layout.size
+        raise InputError(
+            f"{path}: {model.name} takes images of {model.lr_size}×{model.lr_size} pixels, not "
+            f"{width}×{height}"
+        )
+    return stack
+
+
+def _known(array: Array, group: slice) -> np.ndarray:
+    """Values of some channels that are not missing."""
+    known: np.ndarray = array.values[:, group][~array.missing[:, group]]
+    if not known.size:
+        raise InputError("a channel holds no value: every pixel is NaN or marked as no data")
+    return known
+
+
+def _mapping(
+    array: Array, groups: list[slice], ranges: list[ValueRange], how: str
+) -> Iterator[str]:
+    """Said aloud: what becomes of the values, unless it is what everybody expects."""
+    listed = ", ".join(sorted({f"{one.low:g} to {one.high:g}" for one in ranges})[:4])
+    more = " …" if len({(one.low, one.high) for one in ranges}) > 4 else ""
+    if how != AUTO or array.values.dtype != np.uint8:
+        yield f"values from {listed}{more} are the model's 0 to 1 (--values chooses another range)"
+    cut = sum(r.outside(_known(array, g)) for g, r in zip(groups, ranges, strict=True))
+    if cut:
+        yield f"{cut} values lie outside and were cut to that range"
+    missing = int(array.missing.sum())
+    if missing:
+        yield f"{missing} missing values stay missing"
+
+
+def _filled(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Values ``(C, h, w)`` with those of the nearest neighbours in their holes."""
+    if not missing.any():
+        return values
+    from scipy.ndimage import distance_transform_edt
+
+    filled = values.copy()
+    for channel, holes in zip(filled, missing, strict=True):
+        if holes.all():
+            channel[...] = 0
+        elif holes.any():
+            nearest = distance_transform_edt(holes, return_distances=False, return_indices=True)
+            channel[...] = channel[tuple(nearest)]
+    return filled

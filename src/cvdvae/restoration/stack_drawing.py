@@ -1,0 +1,225 @@
+"""Samples of a file of arrays, drawn plane by plane into files of the same kind.
+
+Samples are held in a scratch file on the disk in the file's own kind of numbers, then written one
+after the other. Mean, standard deviation and interval are those of what is written.
+"""
+
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..degradations.downscaling import Downscaling
+from ..degradations.strip import sees
+from ..errors import OutputError
+from ..files import write_atomically, write_folder_atomically
+from ..imaging.io import save_png
+from ..imaging.values import ValueRange
+from .drawing import Drawing
+from .large import IN_MEMORY, strips_of
+from .result import Doubt
+from .round_trip import RoundTrip
+from .sampler import SuperResolver
+from .saving import saved_files
+from .settings import Sampling
+from .stack import Stack
+from .stack_result import LOWER, STATISTICS, UPPER, StackResult
+from .stack_sheet import stack_sheet
+
+AT_ONCE = 2**22
+"""Values of all samples together of which statistics are taken at once."""
+
+
+def draw_stack(
+    model: SuperResolver,
+    stack: Stack,
+    sampling: Sampling,
+    folder: Path,
+    doubts: list[Doubt] | None = None,
+    on_pixels: Callable[[int], None] = lambda pixels: None,
+) -> StackResult:
+    """Draw every plane of a file, and write samples, mean, std and interval as files of its kind.
+
+    Sample i of a plane depends on that plane, the seed and i alone: a page alone gives the same.
+
+    Args:
+        model: The model.
+        stack: The file.
+        sampling: How to draw, without steps of steering.
+        folder: Where the files and `result.json` go.
+        doubts: For the report.
+        on_pixels: Called with the number of pixels that are done since the last call.
+
+    Raises:
+        InputError: An image that the model does not take.
+        OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
+    """
+    started = time.perf_counter()
+    result = StackResult.of(folder, stack, model, sampling)
+    result.doubts = doubts
+    pages, channels, height, width = stack.array.values.shape
+    planes = pages, channels, height * model.scale, width * model.scale
+    with saved_files(folder, result.files, result.report):
+        with scratch(folder, (sampling.samples, *planes), _kind(stack)) as drawn:
+            for plane, (page, group) in enumerate(stack.planes()):
+                _draw_plane(model, sampling, result, Plane(page, group, plane), drawn, on_pixels)
+            for name, sample in zip(result.samples, drawn, strict=True):
+                stack.form.write(folder / name, sample, stack.array, model.scale)
+            kind = np.float64 if drawn.dtype == np.float64 else np.float32
+            with scratch(folder, (len(STATISTICS), *planes), np.dtype(kind)) as found:
+                for plane, (page, group) in enumerate(stack.planes()):
+                    _add_statistics(result, Plane(page, group, plane), drawn, found)
+                for name, part in zip(STATISTICS, found, strict=True):
+                    path = folder / f"{name}{result.suffix}"
+                    stack.form.write(path, part, stack.array, model.scale)
+            save_png(folder / "grid.png", stack_sheet(stack, drawn, model.scale))
+        _copy(stack.path, folder / result.input)
+        result.seconds = time.perf_counter() - started
+    return result
+
+
+class Plane(NamedTuple):
+    """A page, a group of its channels, and the number of both among all."""
+
+    page: int
+    group: int
+    number: int
+
+
+@contextmanager
+def scratch(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+    """An array on the disk, which is gone afterwards.
+
+    Raises:
+        OutputError: There is no room.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            if hasattr(os, "posix_fallocate"):  # or a full disk would end the process later
+                os.posix_fallocate(stream.fileno(), 0, size)
+            yield np.memmap(stream, dtype, "r+" if hasattr(os, "posix_fallocate") else "w+",
+                            shape=shape)  # fmt: skip
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _kind(stack: Stack) -> np.dtype:
+    """Numbers of the samples: the file's own, but that float16 has too few digits."""
+    dtype: np.dtype = stack.array.values.dtype
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def _draw_plane(
+    model: SuperResolver,
+    sampling: Sampling,
+    result: StackResult,
+    plane: Plane,
+    drawn: np.ndarray,
+    on_pixels: Callable[[int], None],
+) -> None:
+    """Draw the samples of a plane into `drawn`, and check them."""
+    stack, scale = result.stack, model.scale
+    values, channels = stack.range_of(plane.group), stack.groups[plane.group]
+    missing = stack.array.missing[plane.page, channels]
+    given = stack.array.values[plane.page, channels]
+    exact = stack.unit(plane.page, plane.group)
+    degradation = model.degradation_of((exact.shape[2], exact.shape[3]), sampling.shrunk_by)
+    counted = _counted(torch.from_numpy(missing.any(0)), degradation)
+    trips = [RoundTrip(exact, degradation, values.levels, counted) for _ in range(sampling.samples)]
+    y = stack.y(plane.page, plane.group)
+    for index, top, pixels, exploded in _strips(model, y, sampling, values):
+        part = pixels[: exact.shape[1]]
+        saved = values.to_values(part).astype(drawn.dtype)
+        trips[index].add(values.from_values(saved)[None])
+        rows = slice(top, top + saved.shape[1])
+        if missing.any():
+            _put_back(saved, missing, given, rows, scale)
+        drawn[index, plane.page, channels, rows] = saved
+        result.exploded_planes[index, plane.number] |= exploded
+        on_pixels(part[0].numel())
+    for trip, of_sample in zip(trips, result.round_trips, strict=True):
+        of_sample.append((trip, values))
+
+
+def _strips(
+    model: SuperResolver, y: Tensor, sampling: Sampling, values: ValueRange
+) -> Iterator[tuple[int, int, Tensor, bool]]:
+    """Index of a sample, first row, pixels as `finish` gives them, and whether it exploded."""
+    pixels = y[0].numel() * model.scale**2 * sampling.samples
+    if pixels > IN_MEMORY and model.any_size:
+        for index in range(sampling.samples):
+            top = 0
+            for strip in strips_of(model, y, sampling, index, values.levels):
+                yield index, top, strip.pixels[0], bool(strip.exploded.any())
+                top += strip.pixels.shape[2]
+        return
+    index = 0
+    for batch in Drawing(model, y, sampling, values.levels).finished():
+        for one, exploded in zip(batch.pixels, batch.exploded.tolist(), strict=True):
+            yield index, 0, one, exploded
+            index += 1
+
+
+def _put_back(
+    saved: np.ndarray, missing: np.ndarray, given: np.ndarray, rows: slice, scale: int
+) -> None:
+    """What was missing stands in all pixels that its pixel became, as it was given."""
+    lr = slice(rows.start // scale, -(-rows.stop // scale))
+    inside = slice(rows.start - lr.start * scale, rows.stop - lr.start * scale)
+
+    def enlarged(part: np.ndarray) -> np.ndarray:
+        return part[:, lr].repeat(scale, 1).repeat(scale, 2)[:, inside]
+
+    np.copyto(saved, enlarged(given).astype(saved.dtype), where=enlarged(missing))
+
+
+def _counted(missing: Tensor, degradation: Downscaling) -> Tensor:
+    """Pixels of y, ``(h, w)``, that see no hole."""
+    scale = degradation.hr_size[0] / degradation.lr_size[0]
+    middle = sees(degradation, degradation.lr_size[0] // 2)
+    reach = math.ceil((middle.stop - middle.start) / scale / 2)
+    near: Tensor = F.max_pool2d(missing[None, None].float(), 2 * reach + 1, 1, reach)[0, 0]
+    return near == 0
+
+
+def _add_statistics(
+    result: StackResult, plane: Plane, drawn: np.ndarray, found: np.ndarray
+) -> None:
+    """Mean, std, and ends of the central interval of a plane, over the samples that are answers."""
+    channels = result.stack.groups[plane.group]
+    good = np.flatnonzero(~result.exploded_planes[:, plane.number])
+    chosen = good if len(good) else np.arange(len(drawn))
+    samples = drawn[:, plane.page, channels]
+    missing = result.stack.array.missing[plane.page, channels]
+    rows = max(1, AT_ONCE // max(1, samples[:, :, 0].size))
+    for top in range(0, samples.shape[2], rows):
+        part = samples[chosen, :, top : top + rows].astype(np.float64)
+        std = part.std(0, ddof=1) if len(part) > 1 else np.zeros_like(part[0])
+        # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
+        ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
+        statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)
+        if missing.any():
+            height = statistics.shape[2]
+            for one in statistics:
+                nothing = np.full(missing.shape, np.nan, found.dtype)
+                _put_back(one, missing, nothing, slice(top, top + height), result.scale)
+        found[:, plane.page, channels, top : top + rows] = statistics
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The input, byte for byte, beside its result; it may be the very file that is drawn again."""
+    if source.is_dir():
+        write_folder_atomically(target, lambda path: shutil.copytree(source, path))
+    else:
+        write_atomically(target, lambda path: shutil.copyfile(source, path))

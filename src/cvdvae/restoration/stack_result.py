@@ -1,0 +1,187 @@
+"""What is known of a result that lies in files of arrays, and how it is drawn again."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import read_bounded
+from ..imaging.formats import suffix_of
+from ..imaging.values import ValueRange
+from .recipe import MAX_BYTES, Origin, origin_from_dict
+from .result import DISCLAIMER, Doubt, Truth
+from .round_trip import RoundTrip
+from .sampler import SuperResolver
+from .settings import Sampling
+from .stack import Stack
+
+INPUT = re.compile(r"input(\.ome)?\.\w{1,8}")
+LOWER, UPPER = 0.1, 0.9
+"""Ends of the central interval that is given, as shares of the samples."""
+STATISTICS = ("mean", "std", "lower", "upper")
+
+
+@dataclass
+class StackResult:
+    """A result whose samples lie in files of the input's kind; it tells what the others tell.
+
+    Attributes:
+        folder: Where they lie.
+        stack: What they were made of.
+        origin: What they follow from.
+        scale: By what they are larger.
+        round_trips: Of every sample, those of its planes.
+        exploded_planes: Which planes of which samples exploded, ``(samples, planes)``.
+        doubts: Why the input may be none that the model knows; None where that was not examined.
+        seconds: Time it took.
+    """
+
+    folder: Path
+    stack: Stack
+    origin: Origin
+    scale: int
+    round_trips: list[list[tuple[RoundTrip, ValueRange]]] = field(default_factory=list)
+    exploded_planes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    doubts: list[Doubt] | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls, folder: Path, stack: Stack, model: SuperResolver, sampling: Sampling
+    ) -> "StackResult":
+        """A result before anything is drawn."""
+        n, planes = sampling.samples, len(list(stack.planes()))
+        origin = Origin(model.name, sampling, model.scale, model.weights, model.dtype_name)
+        result = cls(folder, stack, origin, model.scale)
+        result.round_trips = [[] for _ in range(n)]
+        result.exploded_planes = np.zeros((n, planes), bool)
+        return result
+
+    @property
+    def suffix(self) -> str:
+        """How the names of its files end."""
+        return suffix_of(self.stack.path)
+
+    @property
+    def samples(self) -> list[str]:
+        """Names of the samples."""
+        return [f"sample_{i:02d}{self.suffix}" for i in range(self.origin.sampling.samples)]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of all files but `result.json`."""
+        statistics = [f"{name}{self.suffix}" for name in STATISTICS]
+        return [*self.samples, *statistics, self.input, "grid.png"]
+
+    @property
+    def input(self) -> str:
+        """Name of the input beside them."""
+        return f"input{self.suffix}"
+
+    @property
+    def exploded(self) -> list[bool]:
+        """Which samples exploded in any plane."""
+        return [bool(planes.any()) for planes in self.exploded_planes]
+
+    @property
+    def lr_psnr(self) -> list[float]:
+        """LR-PSNR of every sample, in dB of the range that stands for [0, 1]."""
+        result = []
+        for planes in self.round_trips:
+            values = sum(trip.values for trip, _ in planes)
+            squares = sum(trip.squares for trip, _ in planes)
+            result.append(float(10 * np.log10(values / squares)) if squares else float("inf"))
+        return result
+
+    @property
+    def largest_lr_error(self) -> list[float]:
+        """Largest ``|Hx − y|`` of every sample, in the input's unit."""
+        return [
+            max(trip.largest * (1 if r.levels else r.span) for trip, r in planes)
+            for planes in self.round_trips
+        ]
+
+    @property
+    def whole(self) -> bool:
+        """Whether values are whole numbers, so that a round trip can be exact."""
+        return all(one.levels is not None for one in self.stack.ranges)
+
+    @property
+    def round_trip_exact(self) -> list[bool]:
+        """Whether H gives every value of the input back, once it is rounded to whole numbers.
+
+        Of a sample whose values are not whole: never; `largest_lr_error` is what is left.
+        """
+        return [self.whole and all(trip.exact for trip, _ in planes) for planes in self.round_trips]
+
+    def against_truth(self) -> Truth | None:
+        """None: an array's file comes without its truth."""
+        return None
+
+    def report(self) -> dict[str, Any]:
+        """What `result.json` holds; an infinite LR-PSNR is written as null."""
+        array, n = self.stack.array, self.origin.sampling.samples
+        return {
+            **self.origin.to_dict(),
+            "input": self.input,
+            "values": {
+                "ranges": [asdict(one) for one in self.stack.ranges],
+                "dtype": str(array.values.dtype),
+                "axes": array.layout.axes,
+                "shape": list(array.layout.shape),
+                "missing": int(array.missing.sum()),
+            },
+            "interval": {"lower": LOWER, "upper": UPPER, "share": min(0.8, (n - 1) / (n + 1))},
+            "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
+            "round_trip_exact": self.round_trip_exact if self.whole else None,
+            "largest_lr_error": self.largest_lr_error,
+            "exploded": self.exploded,
+            "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
+            "seconds": round(self.seconds, 3),
+            "truth": None,
+            "files": self.files,
+            "note": DISCLAIMER,
+        }
+
+
+@dataclass(frozen=True)
+class StackRecipe:
+    """Everything that a result of an array's file follows from.
+
+    Attributes:
+        origin: All but the input.
+        path: The input beside it.
+        ranges: What 0 and 1 stand for.
+    """
+
+    origin: Origin
+    path: Path
+    ranges: list[ValueRange]
+
+
+def read_stack_recipe(path: Path) -> StackRecipe | None:
+    """Read the recipe in a `result.json`; None where it is of a picture, or none at all.
+
+    Raises:
+        InputError: It is damaged.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    try:
+        data = json.loads(read_bounded(path, MAX_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
+        return None
+    origin = origin_from_dict(data, str(path))
+    name, ranges = data.get("input"), data["values"].get("ranges")
+    if not isinstance(name, str) or not INPUT.fullmatch(name):
+        raise InputError(f"{path} does not say which file beside it holds the input")
+    try:
+        known = [ValueRange(one["low"], one["high"], one["levels"]) for one in ranges]
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise InputError(f"{path} does not say what its values are mapped to") from None
+    return StackRecipe(origin, path.parent / name, known)

@@ -1,0 +1,85 @@
+"""A picture to look at of samples that lie in arrays: of the middle page, its first image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..degradations.bicubic import upscale_bicubic
+from ..imaging.values import to_levels
+from .result import DISCLAIMER
+from .sheet import SHOWN, sheet
+from .stack import Stack
+
+SIDE = 1024
+"""Most pixels a side that are looked at of a sample."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What `sheet` shows, in [0, 1]; see `SuperResolution`."""
+
+    y: Tensor
+    pixels: Tensor
+    scale: int
+    truth: Tensor | None = None
+
+    @property
+    def mean(self) -> Tensor:
+        return self.pixels.float().mean(0) / 255
+
+    @property
+    def std(self) -> Tensor:
+        if len(self.pixels) == 1:
+            return torch.zeros_like(self.pixels[0, 0], dtype=torch.float32)
+        return (self.pixels.float() / 255).var(0, correction=1).mean(0).sqrt()
+
+    @property
+    def bicubic(self) -> Tensor:
+        height, width = self.pixels.shape[2:]
+        return upscale_bicubic(self.y[None], (height, width))[0]
+
+
+def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int) -> Image.Image:
+    """Samples, mean and std of one plane; of a large one, the part that varies most in itself.
+
+    Args:
+        stack: What they were made of.
+        drawn: The samples in the file's unit, ``(samples, pages, channels, H, W)``.
+        scale: By what they are larger.
+    """
+    page, channels = len(stack.array.values) // 2, stack.groups[0]
+    unit = stack.unit(page, 0)
+    most = max(1, SIDE // scale)
+    top, left = _busiest(unit, most)
+    y = unit[0, :, top : top + most, left : left + most].float()
+    inside = tuple(
+        slice(scale * a, scale * (a + n)) for a, n in ((top, y.shape[1]), (left, y.shape[2]))
+    )
+    shown = len(drawn) if max(y.shape[1:]) * scale <= SIDE // 2 else SHOWN
+    parts = np.asarray(drawn[:shown, page, channels][:, :, *inside])
+    values = stack.range_of(0)
+    units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)
+    pixels = to_levels(torch.from_numpy(units))
+    return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale), DISCLAIMER)
+
+
+def _in_colours(x: Tensor) -> Tensor:
+    """Three channels to look at: the first one in grey, unless they are three."""
+    if x.shape[-3] == 3:
+        return x
+    grey = x[..., :1, :, :]
+    return grey.expand(*grey.shape[:-3], 3, -1, -1)
+
+
+def _busiest(unit: Tensor, side: int) -> tuple[int, int]:
+    """Row and column from where a window has the largest variance; 0 along a side that fits."""
+    height, width = (min(side, length) for length in unit.shape[2:])
+    grey, step = unit.mean(1, keepdim=True), max(1, side // 4)
+    mean, square = (F.avg_pool2d(one, (height, width), step) for one in (grey, grey.square()))
+    place = int((square - mean.square()).argmax())
+    row, column = divmod(place, mean.shape[3])
+    return row * step, column * step
