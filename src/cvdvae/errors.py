@@ -1,5 +1,7 @@
 """The errors that a user can mend; their message is one sentence that says how."""
 
+from importlib.util import find_spec
+
 
 class CVDVAEError(Exception):
     """Base of all errors raised on purpose; the command line prints it and exits with 1."""
@@ -19,3 +21,13 @@ class WeightsError(CVDVAEError):
 
 class OutputError(CVDVAEError, OSError):
     """A result that cannot be written."""
+
+
+def need(module: str, purpose: str, extra: str) -> None:
+    """Refuse to go on without a module of an extra.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    if find_spec(module) is None:
+        raise InputError(f"{purpose} needs {module}: pip install 'cvdvae[{extra}]'")

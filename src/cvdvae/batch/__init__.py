@@ -1,1 +1,5 @@
 """Many images."""
+
+from .upscaler import Settings, Upscaler
+
+__all__ = ["Settings", "Upscaler"]

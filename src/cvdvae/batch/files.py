@@ -166,7 +166,7 @@ def draw_into(
         OutputError: The folder cannot be written; nothing is left behind.
     """
     started = time.perf_counter()
-    doubts = _doubts(model, given.y) if check else None
+    doubts = doubts_of(model, given.y) if check else None
     pixels = given.y[0].numel() * model.scale**2
     if pixels * sampling.samples > IN_MEMORY and model.any_size:
         if animation is not None:
@@ -190,7 +190,7 @@ def replay_into(recipe: Path, folder: Path, device: str = "cpu", trust: bool = F
     return draw_into(model, Input(found.y, None, [], Extras()), found.sampling, folder)
 
 
-def _doubts(model: SuperResolver, y: Tensor) -> list[Doubt] | None:
+def doubts_of(model: SuperResolver, y: Tensor) -> list[Doubt] | None:
     """Why y may be no image that the model knows; None where it does not know what to expect."""
     if isinstance(model, HVAEResolver) and model.expected is not None:
         return examine(model, y).doubts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from ..errors import need
 from .common import (
     FLOWS,
     MODELS,
@@ -27,7 +28,6 @@ from .common import (
     Temperature,
     complain,
     end,
-    need,
     out,
     progress_bar,
 )

@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import InputError
-
 if TYPE_CHECKING:
     from ..restoration.result import Doubt
 
@@ -69,18 +67,6 @@ def in_doubt(doubt: "Doubt") -> str:
     """A doubt in one line."""
     advice = doubt.advice.replace("shrunk here", "shrunk here (upscale --simulate)")
     return f"in doubt: {doubt.explanation} {advice}"
-
-
-def need(module: str, purpose: str, extra: str) -> None:
-    """Refuse to go on without a module of an extra.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise InputError(f"{purpose} needs {module}: pip install 'cvdvae[{extra}]'")
 
 
 def print_json(data: dict[str, Any]) -> None:

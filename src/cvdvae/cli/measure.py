@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from ..errors import need
 from .analyze import open_study
 from .common import (
     FLOWS,
@@ -33,7 +34,6 @@ from .common import (
     Start,
     complain,
     end,
-    need,
     out,
     print_json,
     progress_bar,

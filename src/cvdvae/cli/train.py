@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .common import need, out
+from ..errors import need
+from .common import out
 
 train_app = typer.Typer(no_args_is_help=True, help="Train a prior, an LR encoder, or a flow.")
 

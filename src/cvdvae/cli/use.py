@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ..errors import need
 from .common import (
     Compile,
     Device,
@@ -15,7 +16,6 @@ from .common import (
     Seed,
     complain,
     err,
-    need,
     out,
     progress_bar,
 )

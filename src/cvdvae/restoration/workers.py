@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +34,21 @@ def usable_processors() -> int:
 
 def workers_on(device: torch.device) -> int:
     """How many pieces of work a device takes at a time: on a GPU one, which fills it."""
-    return usable_processors() if device.type == "cpu" else 1
+    return usable_processors() if device.type == "cpu" and not _alone.get() else 1
+
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+@contextmanager
+def on_one_processor() -> Iterator[None]:
+    """One piece at a time within, in the calling thread: the others belong to other processes."""
+    before = _alone.set(True)
+    try:
+        with one_thread_each():
+            yield
+    finally:
+        _alone.reset(before)
 
 
 def _quota(root: Path) -> float:

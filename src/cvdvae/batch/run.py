@@ -1,0 +1,227 @@
+"""A run from a source to a target: what is done is left out, what fails is noted.
+
+The folder of a run holds ``batch.json``, what the results follow from, ``failures.jsonl``, and the
+results. One process writes to it at a time.
+"""
+
+import json
+import time
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import InputError, OutputError
+from ..files import check_writable, write_text
+from ..locks import sole_writer
+from ..restoration.load import load
+from ..restoration.workers import usable_processors
+from .local import Recipe, draw_locally
+from .rows import Batch, Row, in_batches, rows_of
+from .sources import Shard, Source
+from .targets import TARGETS, Failures, Form, Target
+from .upscaler import Settings
+
+NOTE, FAILURES = "batch.json", "failures.jsonl"
+BATCH = 4
+"""Rows that a process is given at a time."""
+
+Engine = Callable[["Work"], Generator[Batch]]
+"""Draws all rows of some work that are still to do, in any order."""
+
+
+class Work(NamedTuple):
+    """What an engine is to do.
+
+    Attributes:
+        shards: Where the rows are.
+        done: Keys of rows that need not be drawn.
+        recipe: What draws.
+        in_order: Whether rows should come about in the order of the source.
+        rows: How many the source has.
+    """
+
+    shards: list[Shard]
+    done: frozenset[str]
+    recipe: Recipe
+    in_order: bool
+    rows: int
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        rows: Rows of the source.
+        before: Of these, what earlier runs had done.
+        drawn: Drawn by this run.
+        failed: Failed in this run.
+        started: When it started, by `time.monotonic`.
+        reasons: Rows that failed, by reason.
+    """
+
+    rows: int
+    before: int
+    drawn: int = 0
+    failed: int = 0
+    started: float = field(default_factory=time.monotonic)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """Rows still to do."""
+        return max(0, self.rows - self.before - self.drawn - self.failed)
+
+    @property
+    def rate(self) -> float:
+        """Rows a second, of this run alone."""
+        return (self.drawn + self.failed) / max(1e-9, time.monotonic() - self.started)
+
+    @property
+    def to_go(self) -> float | None:
+        """Seconds to go at that rate; None before the first row."""
+        return self.left / self.rate if self.drawn + self.failed else None
+
+
+def run_batch(
+    source: Source,
+    out: Path,
+    model: str,
+    settings: Settings,
+    form: Form = "folder",
+    engine: Engine | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Draw all rows of a source into a target.
+
+    Args:
+        source: The source.
+        out: Folder of the run.
+        model: Name of the model.
+        settings: How to draw.
+        form: What the target is.
+        engine: What draws; processes on all processors by default.
+        on_progress: Called after every batch.
+
+    Returns:
+        How it went.
+
+    Raises:
+        OutputError: The folder cannot be written, another run writes to it, or it holds results
+            that were drawn otherwise. What was done is kept.
+        WeightsError: There is no such model.
+    """
+    with sole_writer(out):
+        check_writable(out)
+        target = TARGETS[form](out, source.rows)
+        done = target.done()
+        _note(out, model, settings, form, source.rows, bool(done))
+        progress = Progress(source.rows, len(done))
+        failures = Failures(out / FAILURES)
+        progress.reasons = failures.reasons
+        work = Work(
+            source.shards,
+            frozenset(done),
+            Recipe(model, settings, target.deliver),
+            form == "zarr",
+            source.rows,
+        )
+        try:
+            with closing((engine or local())(work)) as results:
+                for batch in results:
+                    for row in rows_of(batch):
+                        _take(row, target, failures, done, progress)
+                    on_progress(progress)
+        finally:
+            failures.close()
+            target.flush()
+    return progress
+
+
+def _take(
+    row: dict[str, Any], target: Target, failures: Failures, done: set[str], progress: Progress
+) -> None:
+    key, error = str(row["key"]), str(row["error"] or "")
+    if not error and key in done:
+        error = twice(key)
+    if not error:
+        try:
+            target.add(row)
+        except InputError as problem:
+            error = str(problem)
+    if error:
+        failures.add(key, error)
+        progress.failed += 1
+        return
+    done.add(key)
+    progress.drawn += 1
+
+
+def _note(out: Path, model: str, settings: Settings, form: Form, rows: int, begun: bool) -> None:
+    """Write down what the results follow from, or compare it with what is written.
+
+    Raises:
+        OutputError: The folder holds results that were drawn otherwise.
+    """
+    resolver = load(model, scale=settings.scale)
+    facts: dict[str, Any] = {
+        "model": model,
+        "weights": resolver.weights,
+        "scale": resolver.scale,
+        "to": form,
+        "independent": settings.independent,
+        "dtype": settings.dtype,
+        **asdict(settings.sampling(resolver)),
+        "rows": rows if form == "zarr" else None,
+    }
+    facts = json.loads(json.dumps(facts))
+    path = out / NOTE
+    try:
+        before = json.loads(path.read_text("utf-8")) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be read ({error})") from None
+    if before is None and begun:
+        raise OutputError(f"{out} holds results of another command: choose another folder")
+    if before is None:
+        write_text(path, json.dumps(facts, indent=2) + "\n")
+    elif before != facts:
+        old = before if isinstance(before, dict) else {}
+        names = [name for name in facts if facts[name] != old.get(name)]
+        raise OutputError(
+            f"{out} holds results that were drawn with another {', '.join(names)}: go on as it "
+            f"was begun, or choose another folder"
+        )
+
+
+def rows_to_do(shards: Iterable[Shard], done: Container[str]) -> Iterator[Row]:
+    """Rows whose keys are not done; of rows with the same key, the later ones cannot be drawn."""
+    seen = set[str]()
+    for row in (row for shard in shards for row in shard.rows()):
+        if row.key in seen:
+            yield row._replace(image=None, error=twice(row.key))
+        elif row.key not in done:
+            yield row
+        seen.add(row.key)
+
+
+def twice(key: str) -> str:
+    """Why a row cannot be written."""
+    return f"{key} is the key of another row, too"
+
+
+def local(processes: int | None = None) -> Engine:
+    """The engine of this machine.
+
+    Args:
+        processes: How many; one for every processor by default, and on a GPU one.
+    """
+
+    def draw(work: Work) -> Generator[Batch]:
+        on_cpu = work.recipe.settings.device == "cpu"
+        count = processes or (usable_processors() if on_cpu else 1)
+        batches = in_batches(rows_to_do(work.shards, work.done), BATCH)
+        yield from draw_locally(batches, work.recipe, count)
+
+    return draw

@@ -1,0 +1,292 @@
+"""Sources: folders and globs of image files, Parquet with image bytes, WebDataset tars, Zarr.
+
+A source is a list of shards. Finding them reads names and tables of contents, no image; every shard
+can be read by itself, in any process, row after row.
+"""
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from itertools import accumulate
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..errors import InputError, need
+from ..imaging.io import SUFFIXES
+from .files import plan
+from .rows import Row
+
+SHARD = 32
+"""Rows of a shard, where the source does not say how it is divided."""
+
+
+class Shard(Protocol):
+    """A part of a source that can be read by itself."""
+
+    def rows(self) -> Iterator[Row]:
+        """Its rows, read one after the other; one that cannot be read says why."""
+
+
+class Source(NamedTuple):
+    """Where rows come from.
+
+    Attributes:
+        shards: Its parts.
+        rows: How many rows they have together.
+    """
+
+    shards: list[Shard]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files: keys and paths, counted from `first`."""
+
+    first: int
+    files: tuple[tuple[str, str], ...]
+
+    def rows(self) -> Iterator[Row]:
+        """Paths: the worker opens them."""
+        for number, (key, path) in enumerate(self.files, self.first):
+            yield Row(number, key, path)
+
+
+@dataclass(frozen=True)
+class TarMembers:
+    """Members of a tar file: keys, and where their bytes lie."""
+
+    first: int
+    path: str
+    members: tuple[tuple[str, int, int], ...]
+
+    def rows(self) -> Iterator[Row]:
+        """The members' bytes."""
+        for number, (key, start, size) in enumerate(self.members, self.first):
+            try:
+                with Path(self.path).open("rb") as file:
+                    file.seek(start)
+                    data = file.read(size)
+            except OSError as error:
+                reason = f"{key} cannot be read from {self.path}: {error.strerror}"
+                yield Row(number, key, None, reason)
+                continue
+            whole = len(data) == size
+            reason = "" if whole else f"{key} is cut off: {self.path} is truncated"
+            yield Row(number, key, data if whole else None, reason)
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group of a Parquet file."""
+
+    first: int
+    path: str
+    group: int
+    size: int
+    images: str
+    keys: str | None
+
+    def rows(self) -> Iterator[Row]:
+        """Its rows, decoded a few at a time."""
+        import pyarrow.parquet as pq
+
+        columns = [self.images, *([self.keys] if self.keys else [])]
+        done = 0
+        try:
+            with pq.ParquetFile(self.path) as file:
+                some = file.iter_batches(SHARD, row_groups=[self.group], columns=columns)
+                for number, value in enumerate(
+                    (v for b in some for v in b.to_pylist()), self.first
+                ):
+                    key = str(value[self.keys]) if self.keys else self._key(number)
+                    yield self._row(number, key, value[self.images])
+                    done += 1
+        except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+            reason = f"a part of {self.path} is damaged ({str(error).splitlines()[0]})"
+            for number in range(self.first + done, self.first + self.size):
+                yield Row(number, self._key(number), None, reason)
+
+    def _key(self, number: int) -> str:
+        return f"{number:012d}"
+
+    @staticmethod
+    def _row(number: int, key: str, image: Any) -> Row:
+        if isinstance(image, dict):  # {"bytes": …, "path": …}, as data sets of the Hub hold them
+            image = image.get("bytes")
+        empty = not isinstance(image, bytes) or not image
+        return Row(number, key, None if empty else image, f"{key} holds no image" if empty else "")
+
+
+@dataclass(frozen=True)
+class ZarrRows:
+    """Rows of a Zarr array ``(n, h, w, C)`` or, with `channels_first`, ``(n, C, h, w)``."""
+
+    first: int
+    path: str
+    stop: int
+    channels_first: bool
+
+    def rows(self) -> Iterator[Row]:
+        """Arrays ``(h, w, C)``."""
+        import zarr
+
+        array = zarr.open_array(self.path, mode="r")
+        for number in range(self.first, self.stop):
+            key = f"{number:012d}"
+            try:
+                values = np.asarray(array[number])
+            except Exception as error:  # decoders raise errors of many kinds on damaged chunks
+                yield Row(number, key, None, f"a chunk of {self.path} is damaged ({error})")
+                continue
+            yield Row(number, key, values.transpose(1, 2, 0) if self.channels_first else values)
+
+
+def open_source(
+    text: str, image_column: str | None = None, key_column: str | None = None
+) -> Source:
+    """Find the shards of a source.
+
+    Args:
+        text: A folder or glob of images, a ``.parquet`` or ``.tar`` file, a folder or a glob of
+            them, or a ``.zarr`` array.
+        image_column: Column of a Parquet file with the bytes of image files; by default the first
+            that can hold them.
+        key_column: Column with the keys; by default ``key``, or else the rows are counted.
+
+    Raises:
+        InputError: There is nothing, or nothing that can be used; the message says why.
+    """
+    path = Path(text)
+    if path.suffix == ".zarr" or (path / "zarr.json").exists() or (path / ".zarray").exists():
+        return _zarr(path)
+    for suffix, find in ((".parquet", None), (".tar", _tar)):
+        if files := _files_with(path, text, suffix):
+            return find(files) if find else _parquet(files, image_column, key_column)
+    if text.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")):
+        raise InputError(f"{text} is compressed, so no row of it can be read by itself: unpack it")
+    return _folder(text)
+
+
+def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
+    if path.is_dir():
+        return sorted(path.glob(f"*{suffix}"))
+    if not path.exists() and has_magic(text):
+        return sorted(p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
+    if path.suffix == suffix and not path.is_file():
+        raise InputError(f"{path} does not exist")
+    return [path] if path.suffix == suffix else []
+
+
+def _folder(text: str) -> Source:
+    jobs = plan([text], Path())
+    pairs = [(job.folder.as_posix(), str(job.path)) for job in jobs]
+    if len(pairs) == 1 and not jobs[0].path.exists():
+        raise InputError(f"{text} does not exist")
+    shards: list[Shard] = [Files(i * SHARD, some) for i, some in enumerate(_in_shards(pairs))]
+    return Source(shards, len(pairs))
+
+
+def _in_shards(items: list[Any]) -> Iterator[tuple[Any, ...]]:
+    for i in range(0, len(items), SHARD):
+        yield tuple(items[i : i + SHARD])
+
+
+def _tar(files: list[Path]) -> Source:
+    shards: list[Shard] = []
+    rows = 0
+    for path in files:
+        try:
+            with tarfile.open(path, "r:") as tar:
+                found = [
+                    (_key_in_tar(one.name), one.offset_data, one.size)
+                    for one in tar
+                    if one.isfile() and PurePosixPath(one.name).suffix.lower() in SUFFIXES
+                ]
+        except (OSError, tarfile.TarError) as error:
+            raise InputError(f"{path} is no tar file, or a damaged one ({error})") from None
+        if not found:
+            raise InputError(f"{path} holds no image ({', '.join(sorted(SUFFIXES))})")
+        for some in _in_shards(found):
+            shards.append(TarMembers(rows, str(path), some))
+            rows += len(some)
+    return Source(shards, rows)
+
+
+def _key_in_tar(name: str) -> str:
+    """As in a WebDataset: all up to the first dot of the file's name."""
+    path = PurePosixPath(name)
+    return str(path.parent / path.name.split(".")[0])
+
+
+def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
+    need("pyarrow", "a Parquet source", "batch")
+    import pyarrow.parquet as pq
+
+    shards: list[Shard] = []
+    rows = 0
+    for path in files:
+        try:
+            with pq.ParquetFile(path) as file:
+                schema, metadata = file.schema_arrow, file.metadata
+                sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} is no Parquet file, or a damaged one ({reason})") from None
+        column = _image_column(path, schema, images)
+        key = keys or ("key" if "key" in schema.names else None)
+        if key is not None and key not in schema.names:
+            raise InputError(f"{path} has no column '{key}', only {', '.join(schema.names)}")
+        starts = accumulate(sizes[:-1], initial=rows)
+        for i, (start, size) in enumerate(zip(starts, sizes, strict=False)):
+            shards.append(RowGroup(start, str(path), i, size, column, key))
+        rows += sum(sizes)
+    return Source(shards, rows)
+
+
+def _image_column(path: Path, schema: Any, wanted: str | None) -> str:
+    import pyarrow as pa
+
+    def holds_bytes(kind: Any) -> bool:
+        if pa.types.is_struct(kind):
+            return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    found = [field.name for field in schema if holds_bytes(field.type)]
+    if wanted is None and found:
+        return str(found[0])
+    if wanted in found:
+        return str(wanted)
+    if wanted is None:
+        raise InputError(
+            f"{path} has no column with the bytes of image files: it has "
+            f"{', '.join(f'{field.name} ({field.type})' for field in schema)}"
+        )
+    raise InputError(f"{path} has no column '{wanted}' with the bytes of image files")
+
+
+def _zarr(path: Path) -> Source:
+    need("zarr", "a Zarr source", "batch")
+    import zarr
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    try:
+        array = zarr.open_array(path, mode="r")
+    except Exception as error:
+        raise InputError(f"{path} is no Zarr array ({str(error).splitlines()[0]})") from None
+    shape, kind = array.shape, array.dtype
+    if len(shape) != 4:
+        raise InputError(f"{path} has the shape {shape}: rows of images have 4 axes, (n, h, w, C)")
+    if kind != "uint8" and kind.kind != "f":
+        raise InputError(f"{path} holds {kind}: rows are uint8, or float in [0, 1]")
+    channels_first = shape[3] > 4 and shape[1] <= 4
+    step = max(1, SHARD // array.chunks[0]) * array.chunks[0]
+    shards: list[Shard] = [
+        ZarrRows(start, str(path), min(shape[0], start + step), channels_first)
+        for start in range(0, shape[0], step)
+    ]
+    return Source(shards, shape[0])

@@ -1,0 +1,323 @@
+"""Targets: folders of pictures, Parquet, Zarr.
+
+A target has two sides. What it delivers runs in the workers, and says which columns of a row come
+back; what it writes runs in the one process that holds the folder's lock. Every output is written
+aside and moved into place, so what is there is whole, and is the list of what is done.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError, OutputError, need
+from ..files import write_atomically
+from ..imaging.io import to_bytes, to_pil
+from ..restoration.sampler import SuperResolver
+from ..restoration.saving import RESULT
+from ..restoration.settings import Sampling
+from .files import Input, draw_into
+from .upscaler import Deliver, as_arrays, drawn, facts
+
+Form = Literal["folder", "parquet", "zarr"]
+
+PART_ROWS, PART_BYTES = 256, 64 * 2**20
+"""Rows and bytes after which a part of a Parquet target is written."""
+CHUNK = 16
+"""Rows of a chunk of a Zarr target; four chunks' worth is written together."""
+
+
+class Target(Protocol):
+    """Where rows go.
+
+    Attributes:
+        deliver: What workers do with a row.
+    """
+
+    deliver: Deliver
+
+    def done(self) -> set[str]:
+        """Keys of the rows that are there."""
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row that was drawn; it may be written later, with others.
+
+        Raises:
+            InputError: This target cannot hold the row.
+            OutputError: It cannot be written.
+        """
+
+    def flush(self) -> None:
+        """Write what was taken."""
+
+
+class _IntoFolder:
+    """Draws a row as ``cvdvae upscale`` does, into the folder named after its key."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(
+        self, model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+    ) -> dict[str, Any]:
+        """Nothing comes back: the worker has written the files."""
+        place = PurePosixPath(key)
+        if not key or place.is_absolute() or ".." in place.parts or place == PurePosixPath():
+            raise InputError(f"the key '{key[:80]}' cannot name a folder")
+        draw_into(model, given, sampling, self.root / place, check=check)
+        return {}
+
+
+class FolderTarget:
+    """A folder for every row, named after its key, as ``cvdvae upscale`` writes it.
+
+    Args:
+        root: Where these folders lie.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.deliver: Deliver = _IntoFolder(root)
+
+    def done(self) -> set[str]:
+        """Keys of the folders with a `result.json`, which is written last."""
+        found = self.root.rglob(RESULT)
+        return {path.parent.relative_to(self.root).as_posix() for path in found}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """The worker has written it."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def as_png(
+    model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+) -> dict[str, Any]:
+    """Columns as `cvdvae.batch.upscaler.as_arrays` has them, the pictures as bytes of PNG files;
+    that of ``std`` is grey with 16 bits, 65535 being 1."""
+    result = drawn(model, given, sampling, check)
+    std = (result.std * 65535).round().clamp(0, 65535).numpy().astype(np.uint16)
+    return facts(result) | {
+        "samples": [_png(to_pil(one)) for one in result.pixels],
+        "mean": _png(to_pil(to_bytes(result.mean))),
+        "std": _png(Image.fromarray(std)),
+    }
+
+
+def _png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+class ParquetTarget:
+    """Parquet files of some hundred rows each, ``part-000000.parquet`` and so on.
+
+    Args:
+        root: The folder with the parts.
+    """
+
+    deliver: Deliver = staticmethod(as_png)
+
+    def __init__(self, root: Path) -> None:
+        need("pyarrow", "a Parquet target", "batch")
+        self.root, self.rows, self.bytes = root, list[dict[str, Any]](), 0
+
+    def done(self) -> set[str]:
+        """The column ``key`` of all parts."""
+        import pyarrow.parquet as pq
+
+        keys = set[str]()
+        for path in self._parts():
+            try:
+                keys.update(pq.read_table(path, columns=["key"])["key"].to_pylist())
+            except (OSError, ValueError, KeyError) as error:
+                reason = str(error).splitlines()[0]
+                raise OutputError(f"{path} is no part of this program ({reason})") from None
+        return keys
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Hold it back until a part is full."""
+        self.rows.append(row)
+        self.bytes += sum(map(len, row["samples"]))
+        if len(self.rows) >= PART_ROWS or self.bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write a part."""
+        if not self.rows:
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        binary, flags = pa.binary(), pa.list_(pa.bool_())
+        kinds = {
+            "key": pa.string(), "number": pa.int64(), "seed": pa.int64(), "doubts": pa.string(),
+            "samples": pa.list_(binary), "mean": binary, "std": binary,
+            "round_trip_exact": flags, "exploded": flags,
+        }  # fmt: skip
+        rows = [{name: _plain(row[name]) for name in kinds} for row in self.rows]
+        table = pa.Table.from_pylist(rows, schema=pa.schema(list(kinds.items())))
+        parts = self._parts()
+        number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
+        part = self.root / f"part-{number:06d}.parquet"
+        # The pictures are compressed already.
+        write_atomically(part, lambda p: pq.write_table(table, p, compression="none"))
+        self.rows, self.bytes = [], 0
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.root.glob("part-??????.parquet"))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+class ZarrTarget:
+    """A Zarr group whose arrays have a row for every row of the source, in its order.
+
+    ``samples`` ``(rows, N, H, W, C)`` and ``mean`` ``(rows, H, W, C)`` are uint8, ``std``
+    ``(rows, H, W)`` is float32 in units of [0, 1]; ``key`` is written last, and empty where a row
+    is not there. All images have one size.
+
+    Args:
+        root: The group.
+        rows: How many rows the source has.
+    """
+
+    deliver: Deliver = staticmethod(as_arrays)
+    names = ("samples", "mean", "std", "seed", "round_trip_exact", "exploded", "doubts", "key")
+
+    def __init__(self, root: Path, rows: int) -> None:
+        need("zarr", "a Zarr target", "batch")
+        self.root, self.count, self.rows = root, rows, list[dict[str, Any]]()
+        self.group: Any = None
+
+    def done(self) -> set[str]:
+        """The array ``key``, where it is not empty."""
+        group = self._open()
+        keys = group["key"][:].tolist() if group is not None and "key" in group else []
+        return {key for key in keys if key}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Hold it back until some chunks' worth is there."""
+        shape = row["samples"].shape
+        expected = self._shape()
+        if expected is not None and shape != expected:
+            raise InputError(
+                f"{row['key']} has samples of {shape[2]}×{shape[1]} pixels, other rows of this "
+                f"Zarr of {expected[2]}×{expected[1]}: write images of several sizes to Parquet "
+                f"or to a folder"
+            )
+        self.rows.append(row)
+        if len(self.rows) >= 4 * CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken, the keys last."""
+        if not self.rows:
+            return
+        rows = sorted(self.rows, key=lambda row: int(row["number"]))
+        try:
+            group = self._open() if self.group is None else self.group
+            self.group = self._create(rows[0]) if group is None or "key" not in group else group
+            numbers = np.array([int(row["number"]) for row in rows])
+            for name in self.names:
+                values = [row[name] for row in rows]
+                kind = self.group[name].dtype
+                self.group[name].oindex[numbers] = np.array(values, dtype=kind)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.root}: {error.strerror or error}") from None
+        self.rows = []
+
+    def _shape(self) -> tuple[int, ...] | None:
+        """Of the samples of a row, where one is known."""
+        if self.rows:
+            return tuple(self.rows[0]["samples"].shape)
+        group = self._open() if self.group is None else self.group
+        return tuple(group["samples"].shape[1:]) if group is not None and "key" in group else None
+
+    def _open(self) -> Any:
+        import zarr
+
+        try:
+            return zarr.open_group(self.root, mode="r+") if self.root.exists() else None
+        except Exception as error:
+            raise OutputError(f"{self.root} is no Zarr group ({error})") from None
+
+    def _create(self, row: dict[str, Any]) -> Any:
+        import zarr
+
+        group = zarr.open_group(self.root, mode="a")
+        for name in self.names:
+            if name in group:  # a killed run got no further
+                continue
+            value = np.asarray(row[name])
+            group.create_array(
+                name,
+                shape=(self.count, *value.shape),
+                chunks=(min(CHUNK, self.count), *value.shape),
+                dtype=str if value.dtype.kind == "U" else value.dtype,
+            )
+        return group
+
+
+TARGETS: dict[Form, Callable[[Path, int], Target]] = {
+    "folder": lambda out, rows: FolderTarget(out),
+    "parquet": lambda out, rows: ParquetTarget(out / "rows.parquet"),
+    "zarr": lambda out, rows: ZarrTarget(out / "rows.zarr", rows),
+}
+"""What opens a target in the folder of a run, for a source of so many rows."""
+
+
+class Failures:
+    """``failures.jsonl``: a line for every row that could not be drawn in the last run.
+
+    Args:
+        path: The file; that of an earlier run is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.reasons: dict[str, int] = {}
+        try:
+            self.file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+    def add(self, key: str, error: str) -> None:
+        """Note a row, at once.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        reason = reason_of(error, key)
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        line = json.dumps({"key": key, "reason": reason, "error": error}, ensure_ascii=False)
+        try:
+            print(line, file=self.file, flush=True)
+        except OSError as problem:
+            raise OutputError(f"cannot write {self.file.name}: {problem.strerror}") from None
+
+    def close(self) -> None:
+        """No more will fail."""
+        self.file.close()
+
+
+def reason_of(error: str, key: str) -> str:
+    """An error without what belongs to its row: its name, and details in brackets.
+
+    Example:
+        >>> reason_of("a/b.png is damaged or truncated (image file is truncated)", "a/b")
+        'is damaged or truncated'
+        >>> reason_of("a/b.png: tiny takes images of 4×4 pixels, not 5×5: shrink it", "a/b")
+        'tiny takes images of 4×4 pixels, not 5×5'
+    """
+    name = re.escape(PurePosixPath(key).name)
+    rest = re.sub(rf"^\S*{name}[^\s:]*:?\s", "", error) if key else error
+    return re.sub(r"\s*\(.*\)$", "", rest).split(": ")[0]

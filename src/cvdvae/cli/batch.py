@@ -1,0 +1,162 @@
+"""The command for many images: batch."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.progress import Progress as Bar
+
+from ..errors import InputError
+from .common import Device, Dtype, Quiet, Samples, Seed, Temperature, complain, out, progress_bar
+
+if TYPE_CHECKING:
+    from ..batch.run import Engine, Progress
+
+app = typer.Typer()
+
+EVERY = 30.0
+"""Seconds between two lines of progress, where nobody looks at a bar."""
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(help="Folder or glob of images; Parquet with image bytes; tars; Zarr."),
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    to: Annotated[
+        Literal["folder", "parquet", "zarr"],
+        typer.Option("--to", help="Write a folder for every image, or tables, or arrays."),
+    ] = "folder",
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="This machine's processors, or a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, host:port; started here by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes or actors; one for every processor.")
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="With ray: what part of a GPU a worker takes.")
+    ] = 0.0,
+    scale: Annotated[int | None, typer.Option(help="Factor, as for upscale.")] = None,
+    domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Instead: bundled name, model folder, or Hub id."),
+    ] = None,
+    samples: Samples = 8,
+    temperature: Temperature = None,
+    seed: Seed = 0,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent",
+            help="Every image has noise of its own, from its key; else all have the seed's.",
+        ),
+    ] = False,
+    shrunk_by: Annotated[str, typer.Option(help="As for upscale.")] = "bicubic",
+    check: Annotated[
+        bool, typer.Option(help="Ask whether the input is such as the model knows.")
+    ] = True,
+    image_column: Annotated[
+        str | None, typer.Option(help="Of Parquet: the first with bytes by default.")
+    ] = None,
+    key_column: Annotated[
+        str | None, typer.Option(help="Of Parquet: 'key' by default, else rows are counted.")
+    ] = None,
+    device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    quiet: Quiet = False,
+) -> None:
+    """Draw many images, on all processors or a cluster; started again, it goes on."""
+    from ..batch.run import run_batch
+    from ..batch.sources import open_source
+    from ..batch.upscaler import Settings
+    from ..domains import domain_of
+
+    settings = Settings(
+        samples, temperature, seed, independent, shrunk_by, check, scale, device, dtype
+    )
+    name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
+    chosen = _engine(engine, address, workers, gpus)
+    with progress_bar(quiet, percent=True) as bar:
+        told = _Told(bar, quiet)
+        found = open_source(source, image_column, key_column)
+        progress = run_batch(found, out_folder, name, settings, to, chosen, told)
+    _end(progress, out_folder, quiet)
+
+
+def _engine(engine: str, address: str | None, workers: int | None, gpus: float) -> "Engine":
+    if engine == "local":
+        if address or gpus:
+            raise InputError("--address and --gpus go with --engine ray")
+        from ..batch.run import local
+
+        return local(workers)
+    from ..batch.on_ray import ray_engine
+
+    return ray_engine(address, workers, gpus)
+
+
+class _Told:
+    """Says how far a run is: on a terminal by a bar, elsewhere by a line now and then."""
+
+    def __init__(self, bar: Bar, quiet: bool) -> None:
+        self.bar, self.quiet, self.said = bar, quiet, time.monotonic()
+        self.task = bar.add_task("reading", total=None)
+
+    def __call__(self, progress: "Progress") -> None:
+        """Take note of a batch."""
+        line = _line(progress)
+        self.bar.update(
+            self.task,
+            description=line,
+            total=progress.rows,
+            completed=progress.rows - progress.left,
+        )
+        if self.quiet or self.bar.console.is_terminal or time.monotonic() - self.said < EVERY:
+            return
+        self.said = time.monotonic()
+        self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _line(progress: "Progress") -> str:
+    left = progress.to_go
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    to_go = "" if left is None else f", {_time(left)} to go at {progress.rate:.3g} a second"
+    return f"{progress.rows - progress.left} of {progress.rows} images{failed}{to_go}"
+
+
+def _time(seconds: float) -> str:
+    """A time, to two figures.
+
+    Example:
+        >>> _time(40), _time(400), _time(40_000)
+        ('40 s', '6.7 min', '11 h')
+    """
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _end(progress: "Progress", out_folder: Path, quiet: bool) -> None:
+    """Say what was done, and what failed and why; exit with 1 if anything did."""
+    if not quiet:
+        before = f", {progress.before} were there" if progress.before else ""
+        out.print(
+            f"{progress.drawn} images drawn{before}. Details are invented and identify nobody: "
+            f"{out_folder}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    for reason, count in sorted(progress.reasons.items(), key=lambda item: -item[1]):
+        complain(f"{count} × {reason}")
+    if progress.failed:
+        complain(f"{progress.failed} of {progress.rows} images failed: see failures.jsonl")
+        raise typer.Exit(1)

@@ -1,0 +1,342 @@
+"""Many images: every row once and whole, equal to `upscale`, whatever happens in between."""
+
+import errno
+import io
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import zarr
+from command import run
+from PIL import Image
+
+from cvdvae.batch import Settings, Upscaler
+from cvdvae.batch.files import Input
+from cvdvae.batch.local import Recipe, draw_locally
+from cvdvae.batch.rows import Row, in_batches, rows_of, to_batch
+from cvdvae.batch.run import Progress, local, run_batch
+from cvdvae.batch.sources import open_source
+from cvdvae.batch.targets import Form
+from cvdvae.errors import CVDVAEError, InputError, OutputError
+from cvdvae.locks import sole_writer
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.sampler import SuperResolver
+from cvdvae.restoration.settings import Sampling
+
+ROWS = 20
+SETTINGS = Settings(samples=2, seed=3)
+IN_PROCESS = local(1)
+
+
+def small(i: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(i).integers(60, 190, (4, 4, 3), dtype=np.uint8)
+
+
+def png(i: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(small(i)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def truth(model: SuperResolver, i: int, seed: int = SETTINGS.seed) -> np.ndarray[Any, Any]:
+    y = torch.from_numpy(small(i)).permute(2, 0, 1).float() / 255
+    pixels = model.upscale(y, SETTINGS.samples, seed=seed).pixels
+    return pixels.permute(0, 2, 3, 1).numpy()
+
+
+def as_folder(folder: Path) -> Path:
+    (folder / "in").mkdir(parents=True)
+    for i in range(ROWS):
+        (folder / "in" / f"{i:012d}.png").write_bytes(png(i))
+    return folder / "in"
+
+
+def as_parquet(folder: Path) -> Path:
+    table = pa.table({"note": ["…"] * ROWS, "png": [png(i) for i in range(ROWS)]})
+    pq.write_table(table, folder / "in.parquet", row_group_size=7)
+    return folder / "in.parquet"
+
+
+def as_tar(folder: Path) -> Path:
+    with tarfile.open(folder / "in.tar", "w") as tar:
+        for i in range(ROWS):
+            for suffix, data in (("json", b"{}"), ("png", png(i))):
+                member = tarfile.TarInfo(f"{i:012d}.{suffix}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    return folder / "in.tar"
+
+
+def as_zarr(folder: Path) -> Path:
+    array = zarr.create_array(folder / "in.zarr", shape=(ROWS, 4, 4, 3), chunks=(6, 4, 4, 3),
+                              dtype="uint8")  # fmt: skip
+    array[:] = np.stack([small(i) for i in range(ROWS)])
+    return folder / "in.zarr"
+
+
+def samples_in(out: Path, form: Form) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Keys and samples of all rows of a target."""
+    if form == "folder":
+        for result in sorted(out.rglob("result.json")):
+            files = sorted(result.parent.glob("sample_*.png"))
+            yield (
+                result.parent.relative_to(out).as_posix(),
+                np.stack([np.asarray(Image.open(path)) for path in files]),
+            )
+    elif form == "parquet":
+        for row in pq.read_table(out / "rows.parquet").to_pylist():
+            pictures = [np.asarray(Image.open(io.BytesIO(one))) for one in row["samples"]]
+            yield row["key"], np.stack(pictures)
+    else:
+        group = zarr.open_group(out / "rows.zarr", mode="r")
+        for i, key in enumerate(group["key"][:].tolist()):
+            if key:
+                yield key, group["samples"][i]
+
+
+def check_all(out: Path, form: Form, model: SuperResolver, rows: range = range(ROWS)) -> None:
+    """Every row is there once, and equals `upscale`."""
+    found = list(samples_in(out, form))
+    assert sorted(key for key, _ in found) == [f"{i:012d}" for i in rows]
+    for key, samples in found:
+        np.testing.assert_array_equal(samples, truth(model, int(key)))
+
+
+def failures(out: Path) -> list[dict[str, str]]:
+    lines = (out / "failures.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_sample_depends_on_image_and_seed_and_never_on_its_batch(
+    resolver: HVAEResolver,
+) -> None:
+    upscaler = Upscaler(resolver, SETTINGS)
+    order = [4, 0, 3, 1, 2]
+    together = upscaler(to_batch(Row(i, f"{i}", small(i)) for i in order))
+    assert together["samples"].shape == (5, 2, 16, 16, 3)
+    for i, samples in zip(order, together["samples"], strict=True):
+        np.testing.assert_array_equal(samples, truth(resolver, i))
+        (alone,) = upscaler(to_batch([Row(0, "another key", png(i))]))["samples"]
+        np.testing.assert_array_equal(samples, alone)
+
+
+def test_independent_rows_have_the_noise_of_the_seed_that_their_key_gives(
+    resolver: HVAEResolver,
+) -> None:
+    settings = Settings(samples=2, seed=3, independent=True)
+    batch = {"key": np.array(["a", "b"]), "image": np.stack([small(0), small(0)])}
+    a, b = rows_of(Upscaler(resolver, settings)(batch))
+    assert not np.array_equal(a["samples"], b["samples"])
+    np.testing.assert_array_equal(b["samples"], truth(resolver, 0, int(b["seed"])))
+    with pytest.raises(InputError, match="need a column 'key'"):
+        Upscaler(resolver, settings)({"image": batch["image"]})
+
+
+@pytest.mark.parametrize("source", [as_folder, as_parquet, as_tar, as_zarr])
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+def test_every_source_goes_to_every_target_and_nothing_is_done_twice(
+    source: Any, form: Form, tmp_path: Path, model_folder: Path, resolver: HVAEResolver
+) -> None:
+    if form != "parquet" and source is not as_tar:
+        pytest.skip("each source and each target once is enough")
+    out, found = tmp_path / "out", open_source(str(source(tmp_path)))
+    assert found.rows == ROWS
+    progress = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+    assert (progress.drawn, progress.failed, progress.left) == (ROWS, 0, 0)
+    check_all(out, form, resolver)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.p*")}
+    again = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+    assert (again.before, again.drawn, again.failed) == (ROWS, 0, 0)
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.p*")}
+    with pytest.raises(OutputError, match="drawn with another seed"):
+        run_batch(found, out, str(model_folder), Settings(samples=2), form, IN_PROCESS)
+
+
+def test_poisoned_rows_end_in_failures_and_are_tried_again(
+    tmp_path: Path,
+    model_folder: Path,
+    resolver: HVAEResolver,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, out = as_folder(tmp_path), tmp_path / "out"
+    stream = io.BytesIO()
+    Image.fromarray(small(0)).save(stream, "TIFF")
+    (folder / "cut.tif").write_bytes(stream.getvalue()[:-20])
+    (folder / "not.png").write_text("I am no picture")
+    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(folder / "large.png")
+    options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", "1"]
+    assert run("batch", str(folder), "--out", str(out), *options, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert "1 × is damaged or truncated" in said
+    assert "1 × is not an image" in said
+    assert "3 of 23 images failed" in said
+    assert "Traceback" not in said
+    assert {row["key"] for row in failures(out)} == {"cut", "not", "large"}
+    check_all(out, "folder", resolver)
+    for name in ("cut.tif", "not.png", "large.png"):
+        (folder / name).unlink()
+    assert run("batch", str(folder), "--out", str(out), *options, monkeypatch=monkeypatch) == 0
+    assert failures(out) == []
+
+
+def test_rows_with_the_same_key_are_written_once(tmp_path: Path, model_folder: Path) -> None:
+    table = pa.table({"key": ["a", "b", "a"], "png": [png(0), png(1), png(2)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    out, found = tmp_path / "out", open_source(str(tmp_path / "in.parquet"))
+    for _ in range(2):
+        run_batch(found, out, str(model_folder), SETTINGS, "parquet", IN_PROCESS)
+        assert [row["error"] for row in failures(out)] == ["a is the key of another row, too"]
+        assert pq.read_table(out / "rows.parquet")["key"].to_pylist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("key", ["../up", "/abs", "."])
+def test_a_key_cannot_lead_out_of_the_target(key: str, tmp_path: Path, model_folder: Path) -> None:
+    pq.write_table(pa.table({"key": [key], "png": [png(0)]}), tmp_path / "in.parquet")
+    found = open_source(str(tmp_path / "in.parquet"))
+    run_batch(found, tmp_path / "a" / "b", str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert "cannot name a folder" in failures(tmp_path / "a" / "b")[0]["error"]
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_sources_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "text.parquet")
+    (tmp_path / "cut.parquet").write_bytes(as_parquet(tmp_path).read_bytes()[:-9])
+    zarr.create_array(tmp_path / "flat.zarr", shape=(3, 4), dtype="uint8")
+    zarr.create_array(tmp_path / "odd.zarr", shape=(3, 4, 4, 3), dtype="int32")
+    (tmp_path / "cut.tar").write_bytes(as_tar(tmp_path).read_bytes()[:3000])
+    for name, message in {
+        "text.parquet": r"no column with the bytes of image files: it has text \(string\)",
+        "cut.parquet": "no Parquet file, or a damaged one",
+        "flat.zarr": "rows of images have 4 axes",
+        "odd.zarr": "holds int32",
+        "cut.tar": "no tar file, or a damaged one",
+        "none.tar": "does not exist",
+        "none.zarr": "does not exist",
+        "none.tar.gz": "is compressed",
+        "nothing": "does not exist",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            open_source(str(tmp_path / name))
+
+
+def test_a_second_writer_is_refused(tmp_path: Path, model_folder: Path) -> None:
+    found = open_source(str(as_tar(tmp_path)))
+    code = "import sys, time; from pathlib import Path; from cvdvae.locks import sole_writer\n" \
+           "with sole_writer(Path(sys.argv[1])): print(flush=True); time.sleep(60)"  # fmt: skip
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "out"], stdout=-1)
+    assert other.stdout is not None
+    other.stdout.readline()
+    try:
+        with pytest.raises(OutputError, match=rf"another run \(process {other.pid}\)"):
+            run_batch(found, tmp_path / "out", str(model_folder), SETTINGS, engine=IN_PROCESS)
+    finally:
+        other.kill()
+        other.communicate()
+    with sole_writer(tmp_path / "out"):
+        assert not list((tmp_path / "out").glob("*.json*"))
+
+
+def test_a_full_disk_ends_the_run_and_what_was_done_is_kept(
+    tmp_path: Path, model_folder: Path, resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, out = open_source(str(as_tar(tmp_path))), tmp_path / "out"
+    replace, replaced = Path.replace, list[Path]()
+
+    def full(path: Path, target: Path) -> Path:
+        replaced.append(path)
+        if len(replaced) > 40:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    done = len(list(samples_in(out, "folder")))
+    assert 0 < done < ROWS
+    again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert (again.before, again.drawn) == (done, ROWS - done)
+    check_all(out, "folder", resolver)
+
+
+def test_a_killed_job_goes_on_where_it_was(
+    tmp_path: Path, model_folder: Path, resolver: HVAEResolver
+) -> None:
+    source, out = as_folder(tmp_path), tmp_path / "out"
+    command = [sys.executable, "-m", "cvdvae.cli", "batch", source, "--out", out, "--model",
+               model_folder, "-n", "2", "--seed", "3", "--workers", "2", "-q"]  # fmt: skip
+    job = subprocess.Popen(command)
+    while not (done := list(out.rglob("result.json"))) and job.poll() is None:
+        time.sleep(0.01)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert 0 < len(done) < ROWS
+    time.sleep(1)  # its processes end when they notice
+    found = open_source(str(source))
+    again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert again.before + again.drawn == ROWS
+    check_all(out, "folder", resolver)
+
+
+def lethal(
+    model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+) -> dict[str, Any]:
+    """What comes back of a row whose key does not end the process."""
+    if key == "lethal":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"pid": os.getpid()}
+
+
+def test_processes_are_replaced_and_no_more_is_read_than_they_can_take(
+    model_folder: Path,
+) -> None:
+    read = 0
+
+    def endless() -> Iterator[Row]:
+        nonlocal read
+        for read in itertools.count(1):
+            yield Row(read, "lethal" if read == 10 else f"{read}", small(read))
+
+    recipe, seen, error = Recipe(str(model_folder), SETTINGS, lethal), list[str](), ""
+    results = draw_locally(in_batches(endless(), 4), recipe, 2)
+    for result in results:
+        seen += result["key"].tolist()
+        error = next((e for e in result["error"] if e), error)
+        assert read <= len(seen) + 2 * 4 + 4
+        if error and len(seen) > 100:
+            break
+    results.close()  # type: ignore[attr-defined]
+    assert error == "lethal ended its process (exit code -9)"
+    assert len(seen) == len({*seen})
+    assert {f"{i}" for i in range(1, 90)} - {"10"} < {*seen}
+
+
+def test_time_to_go_is_that_of_this_run_alone() -> None:
+    progress = Progress(rows=1000, before=900, drawn=40, failed=10, started=time.monotonic() - 10)
+    assert progress.left == 50
+    assert progress.to_go == pytest.approx(10, rel=0.1)
+    assert Progress(rows=10, before=5).to_go is None
+
+
+def test_an_address_without_a_cluster_is_refused(tmp_path: Path, model_folder: Path) -> None:
+    from cvdvae.batch.on_ray import ray_engine
+
+    found = open_source(str(as_tar(tmp_path)))
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "nowhere"):
+        engine = ray_engine(address)
+        with pytest.raises(CVDVAEError, match=r"no Ray cluster answers|host:port"):
+            run_batch(found, tmp_path / "out", str(model_folder), SETTINGS, engine=engine)
