@@ -1,4 +1,7 @@
-"""Diagonal Gaussians and the noise they are sampled with."""
+"""Diagonal Gaussians and the noise they are sampled with.
+
+Explained in docs/explanation/sampling.md.
+"""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,7 @@
-"""Whether the samples' spread can be believed, and the temperatures at which it can best."""
+"""Whether the samples' spread can be believed, and the temperatures at which it can best.
+
+Explained in docs/explanation/calibration.md.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass

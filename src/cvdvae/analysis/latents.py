@@ -1,4 +1,7 @@
-"""What the latent groups carry: rates, expected consistency, and pictures of p(x | z_<k)."""
+"""What the latent groups carry: rates, expected consistency, and pictures of p(x | z_<k).
+
+Explained in docs/explanation/lr_encoder.md.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

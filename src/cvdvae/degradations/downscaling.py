@@ -3,6 +3,8 @@
 Shrinking is separable and linear, ``Y = R_h X R_wᵀ`` for every colour. So is its pseudo-inverse,
 ``X = P_h Y P_wᵀ`` with ``P = Rᵀ (R Rᵀ)⁻¹``. The matrices are bands, so sides of 16,000 pixels take
 megabytes and not gigabytes.
+
+Explained in docs/explanation/projection.md.
 """
 
 from typing import Self

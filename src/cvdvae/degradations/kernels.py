@@ -7,6 +7,8 @@ antialiased kernel k is stretched by ``s = max(n/m, 1)`` and normalized over the
 
 Every row of `KERNELS` is one program. It gives the taps of some results: which pixels, and how
 much of each. A pixel may come twice (mirrored at the border): its weights are added.
+
+Explained in docs/explanation/projection.md.
 """
 
 from collections.abc import Callable

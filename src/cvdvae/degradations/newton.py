@@ -18,6 +18,8 @@ the pixels that are not clipped. Without clipping the first step is the affine p
 Where no image in range has Hx = y, λ grows with 1/ε and Newton's steps come to nothing. By weak
 duality there is none as soon as ``½‖x_0‖² − φ(λ)`` exceeds ½‖x − x_0‖² for every x in range; then
 accelerated gradient steps on x take over (`violate_least`).
+
+Explained in docs/explanation/projection.md.
 """
 
 from collections.abc import Callable

@@ -10,6 +10,8 @@ For small ε that is the projection where there is one, and otherwise the neares
 range that violate Hx = y least.
 
 `newton` solves it for any H, and `local_newton` for a separable one, where something is clipped.
+
+Explained in docs/explanation/projection.md.
 """
 
 from collections.abc import Iterator

@@ -9,6 +9,8 @@ band that is well conditioned decays exponentially away from the diagonal (Demko
     P[J, W] = R[W, J]ᵀ (R[W] R[W]ᵀ)⁻¹
 
 W grows until what it cuts off is smaller than `CUT`.
+
+Explained in docs/explanation/projection.md.
 """
 
 from functools import lru_cache

@@ -3,6 +3,8 @@
 A value that was rounded has one neighbour level less than a level away from where it was: sign s,
 up or down, and none other. Moving there changes ``‖e‖²`` by ``−2 s (Hᵀe)_p + (HᵀH)_pp``, so the
 best pixel of a block is where ``s Hᵀe`` is largest. Once moved, its way is back: s changes sign.
+
+Explained in docs/explanation/projection.md.
 """
 
 from itertools import product

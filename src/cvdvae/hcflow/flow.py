@@ -8,6 +8,8 @@
 A level squeezes space into channels, runs flow steps, and splits the channels: one part goes on,
 the other, a_l, holds the detail of that scale and is modelled by a conditional flow (Liang et al.
 2021, equations 4 to 8). To sample, start from z_L = y and add the details, from coarse to fine.
+
+Explained in docs/explanation/flow.md.
 """
 
 import math

@@ -3,6 +3,8 @@
 Every map has ``forward(x, u) → (f(x), log-determinant of shape (N,))`` and ``inverse(z, u)``, where
 u are features that condition it (None where there are none). What a map does is written once and
 used in both directions.
+
+Explained in docs/explanation/flow.md.
 """
 
 import torch

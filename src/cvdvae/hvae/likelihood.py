@@ -15,6 +15,8 @@ vae_helpers.py).
 **Gaussian of fixed width** s for every colour of every pixel, ``N(x; μ(z), s²)``. A mixture may
 explain texture as independent noise of the pixels, and then the latents need not hold it; with s
 bounded they must: what is further than about s from the mean costs more than it does in a latent.
+
+Explained in docs/explanation/prior.md.
 """
 
 import math

@@ -7,6 +7,8 @@ the prior's, which sees the prior's top-down state (and so z_<l). The prior is f
 
 (Prost, Houdard, Almansa & Papadakis 2022, equation 11). The state always comes from z ~ q(z|x), so
 no gradient passes through the prior, and it runs without a graph.
+
+Explained in docs/explanation/lr_encoder.md.
 """
 
 import math

@@ -6,6 +6,8 @@
     log p(x) ≥ E_q [ log p(x|z) ] − Σ_l E_q [ KL( q(z_l | z_<l, x) ‖ p(z_l | z_<l) ) ]
 
 (Kingma & Welling 2013 for one group, Sønderby et al. 2016 for a few, Child 2021 for many.)
+
+Explained in docs/explanation/prior.md.
 """
 
 import math

@@ -2,6 +2,8 @@
 
 Posterior, prior, given latents and the LR encoder differ only in where z_l comes from. So there is
 one pass, and it asks a function, the `Picker`, for every z_l.
+
+Explained in docs/explanation/prior.md.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Whether the spread of the samples can be believed: the truth should look like one of them."""
+"""Whether the spread of the samples can be believed: the truth should look like one of them.
+
+Explained in docs/explanation/calibration.md.
+"""
 
 from dataclasses import dataclass
 

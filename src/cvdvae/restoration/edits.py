@@ -9,6 +9,8 @@ Given y and the temperatures, a sample is a function of the noise of its latent 
 
 so to steer is to choose ε. Where ε_<g is that of another sample, z_<g is, too. A new edit is one
 `Edit`, registered in `EDITS`.
+
+Explained in docs/explanation/sampling.md.
 """
 
 import base64

@@ -3,6 +3,8 @@
 Cut to [0, 1], and marked where it exploded; put into its frame, where only a region varies; the
 nearest image with Hx = y; rounded to the levels that y has, 255 for 8 bits, so that H of what is
 saved stays as near to y. Values that are not whole are not rounded.
+
+Explained in docs/explanation/method.md.
 """
 
 import math

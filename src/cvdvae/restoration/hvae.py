@@ -9,6 +9,8 @@
 
 (Prost, Houdard, Almansa & Papadakis 2022). A conditional flow, x ~ p(x|y), takes the place of the
 first three lines in `FlowResolver`.
+
+Explained in docs/explanation/method.md.
 """
 
 import math
