@@ -1,11 +1,14 @@
 """Make the pictures of the documentation from the bundled weights.
 
-    python docs/make_pictures.py
+    python docs/make_pictures.py                     # all of them
+    python docs/make_pictures.py u_k.png coverage.png
 
 `demo.png` is what `cvdvae demo` writes; `prior_samples.png` shows unconditional samples of the
-prior at temperatures 0.7, 0.85 and 1, two rows each; `app.png` and `app_photos.png` are the
-two halves of the page of `cvdvae app` in a browser (Debian's chromium). Nobody in them exists, but
-for the astronaut.
+prior at temperatures 0.7, 0.85 and 1, two rows each; `flicker.webp` samples in turn;
+`temperature.png` samples at five temperatures; `u_k.png` how far samples differ at low resolution;
+`coverage.png` how often intervals hold the truth; `app.png` and `app_photos.png` are the two halves
+of the page of `cvdvae app` in a browser (Debian's chromium). Nobody in them exists, but for the
+astronaut.
 """
 
 import shutil
@@ -16,33 +19,94 @@ import time
 from pathlib import Path
 
 import torch
+from PIL import Image
 from playwright.sync_api import Error, sync_playwright
+from skimage.data import chelsea
 
+from cvdvae.analysis.calibration import calibration
+from cvdvae.analysis.figures import draw_calibration, draw_consistency
+from cvdvae.analysis.latents import expected_distance
+from cvdvae.analysis.temperature import picture as temperature_picture
 from cvdvae.checkpoints.folder import load_prior
+from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.demo import run_demo
 from cvdvae.domains.photos import coffee
+from cvdvae.domains.simulate import simulate_at_scale
+from cvdvae.evaluation.selection import Pair
 from cvdvae.gaussian import SeededNoise
-from cvdvae.imaging.io import save_tiles
+from cvdvae.imaging.io import save_png, save_tiles, to_pil, to_tensor
+from cvdvae.restoration.load import load
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
+    for name in sys.argv[1:] or PICTURES:
+        PICTURES[name](HERE / name)
+
+
+def demo(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = run_demo(Path(folder), samples=8, temperature=0.8, seed=0, on_progress=print)
-        shutil.copy(report.picture, HERE / "demo.png")
+        shutil.copy(report.picture, path)
+
+
+def prior_samples(path: Path) -> None:
     prior = load_prior("celeba64")
     with torch.no_grad():
         rows = [
             prior.sample(24, temperature=t, noise=SeededNoise(0, range(24)), mean=True)
             for t in (0.7, 0.85, 1.0)
         ]
-    save_tiles(HERE / "prior_samples.png", torch.cat(rows), columns=12)
-    photograph_page()
+    save_tiles(path, torch.cat(rows), columns=12)
 
 
-def photograph_page(port: int = 7869) -> None:
-    """Both halves of the page, each with something drawn."""
+def flicker(path: Path) -> None:
+    """A part of the cup as the model sees it, beside eight samples in turn."""
+    y, _ = simulate_at_scale(coffee().crop((180, 60, 340, 220)), 4)
+    model = load("photos-x4")
+    result = model.upscale(y, samples=8, temperature=model.recommended.look, seed=0)
+    frames = []
+    for pixels in result.pixels:
+        frame = Image.new("RGB", (648, 320), "white")
+        for left, image in ((0, to_pil(y)), (328, to_pil(pixels))):
+            frame.paste(image.resize((320, 320), Image.Resampling.NEAREST), (left, 0))
+        frames.append(frame)
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=500, loop=0, quality=80, method=6
+    )
+
+
+def temperature(path: Path) -> None:
+    save_png(path, temperature_picture(load("celeba64-x8")))
+
+
+def u_k(path: Path) -> None:
+    prior, scales = load_prior("celeba64"), (1, 4, 8, 16)
+    sides = prior.config.group_resolutions
+    natural = {s: sum(side <= prior.config.image_size // s for side in sides) for s in scales}
+    draw_consistency(expected_distance(prior, scales), scales, {}, natural, path)
+
+
+def coverage(path: Path) -> None:
+    """Of a square of the cup and one of the cat: to show how the plot is read."""
+    drawn = {}
+    for name in ("photos-x2", "photos-x4"):
+        model = load(name)
+        squares = (coffee().crop((150, 100, 342, 292)), cat().crop((120, 40, 312, 232)))
+        truths = [to_tensor(square) for square in squares]
+        pairs = [Pair(t, shrink_to_8_bits(t[None], model.degradation)[0]) for t in truths]
+        drawn[name] = calibration(model, pairs, model.sampling(samples=9, seed=0))
+    draw_calibration(drawn, path)
+
+
+def cat() -> Image.Image:
+    """Chelsea (Stéfan van der Walt, CC0), from scikit-image."""
+    return Image.fromarray(chelsea())
+
+
+def photograph_page(path: Path, port: int = 7869) -> None:
+    """Both halves of the page, each with something drawn: the photographs' and `path`."""
     command = [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(port)]
     with subprocess.Popen(command) as server, sync_playwright() as playwright:
         chromium = shutil.which("chromium")
@@ -69,8 +133,19 @@ def photograph_page(port: int = 7869) -> None:
         page.click("#draw")
         page.locator("#mean img").wait_for()
         page.wait_for_timeout(3000)
-        page.screenshot(path=HERE / "app.png", full_page=True)
+        page.screenshot(path=path, full_page=True)
         server.terminate()
+
+
+PICTURES = {
+    "demo.png": demo,
+    "prior_samples.png": prior_samples,
+    "flicker.webp": flicker,
+    "temperature.png": temperature,
+    "u_k.png": u_k,
+    "coverage.png": coverage,
+    "app.png": photograph_page,
+}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What this site needs beyond Sphinx: mathematics without scripts, and links into the code."""

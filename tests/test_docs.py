@@ -1,0 +1,150 @@
+"""The documentation without building it: what it links, names and commands is there."""
+
+import inspect
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+import yaml
+
+import cvdvae
+from cvdvae.cli.program import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+from _site.lines import LineError, find, targets  # noqa: E402
+
+UNBUILT = {"_build", "generated", "auto_examples"}
+PAGES = sorted(p for p in DOCS.rglob("*.md") if not UNBUILT & set(p.relative_to(DOCS).parts))
+EXPLANATIONS = [p for p in PAGES if p.parent.name == "explanation" and p.stem != "figures"]
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("page", EXPLANATIONS, ids=lambda p: p.stem)
+def test_equations_lead_to_the_lines_that_compute_them(page: Path) -> None:
+    named = targets(page)
+    assert named
+    for target in named:
+        find(target)
+
+
+def test_a_line_that_is_gone_is_noticed() -> None:
+    for target in ("hvae/model.py: no such line", "hvae/nothing.py: x", "hvae/model.py: return"):
+        with pytest.raises(LineError):
+            find(target)
+
+
+@pytest.mark.parametrize("page", EXPLANATIONS, ids=lambda p: p.stem)
+def test_the_code_leads_back_to_the_page(page: Path) -> None:
+    files = {find(target).path for target in targets(page)}
+    texts = [(ROOT / file).read_text(encoding="utf-8") for file in files]
+    assert any(f"docs/explanation/{page.name}" in text for text in texts)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOCS)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s#]+)", text):
+        if "://" in target or re.match(r"(\.\./)*(generated|auto_examples)/", target):
+            continue
+        assert (page.parent / target).exists(), target
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The `cvdvae` commands of a page, as the shell would split them."""
+    found = []
+    for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        if not re.match(r"    (  )?cvdvae \w", line) or "…" in line:
+            continue
+        words = shlex.split(line.strip().split(" | ")[0], comments=True)
+        found.append(words[1:])
+    return found
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda p: p.stem)
+def test_commands_name_options_that_there_are(page: Path) -> None:
+    program = typer.main.get_command(app)
+    for words in commands(page):
+        group, rest = program, words
+        while isinstance(group, click.Group) and rest and rest[0] in group.commands:
+            group, rest = group.commands[rest[0]], rest[1:]
+        assert not isinstance(group, click.Group) or rest[:1] == [] or rest[0].startswith("-"), (
+            words
+        )
+        known = {name for p in group.params for name in (*p.opts, *p.secondary_opts)}
+        for word in rest:
+            if re.match(r"--?[a-zA-Z]", word):
+                assert word.split("=")[0] in known | {"--help"}, (words, word)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_kept_without_outputs(path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    nbformat.validate(notebook)
+    assert not any(cell.get("outputs") for cell in notebook["cells"])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            compile("".join(cell["source"]), path.name, "exec")
+
+
+def test_there_are_examples_and_they_are_python() -> None:
+    examples = sorted((DOCS / "examples").glob("*.py"))
+    assert len(examples) >= 7
+    for path in examples:
+        tree = compile(path.read_text(encoding="utf-8"), path.name, "exec")
+        assert "====" in (tree.co_consts[0] or ""), f"{path.name} begins with its title"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")),
+                         ids=lambda p: p.stem)  # fmt: skip
+def test_workflows_are_what_github_takes(path: Path) -> None:
+    checker = pytest.importorskip("check_jsonschema.cli.main_command").main
+    from click.testing import CliRunner
+
+    arguments = ["--builtin-schema", "vendor.github-workflows", str(path)]
+    ended = CliRunner().invoke(checker, arguments)
+    assert ended.exit_code == 0, ended.output
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def functions(name: str) -> list[tuple[str, object]]:
+    """A public function, or the public methods of a public class."""
+    found = getattr(cvdvae, name)
+    if not inspect.isclass(found):
+        return [(name, found)]
+    own = vars(found).items()
+    return [(f"{name}.{n}", f) for n, f in own if inspect.isfunction(f) and not n.startswith("_")]
+
+
+@pytest.mark.parametrize("name", cvdvae.__all__)
+def test_public_names_say_what_they_are(name: str) -> None:
+    found = getattr(cvdvae, name)
+    assert inspect.getdoc(found), name
+    for where, function in functions(name):
+        text = inspect.getdoc(function) or ""
+        assert text, f"{where} has no docstring"
+        source = inspect.getsource(function)  # type: ignore[arg-type]
+        if re.search(r"^\s+raise \w*Error", source, re.MULTILINE):
+            assert "Raises:" in text, f"{where} does not say what it raises"
+        parameters = [p for p in inspect.signature(function).parameters if p != "self"]  # type: ignore[arg-type]
+        if len(parameters) > 2:
+            said = "Args:" in text or re.search(r"As in|As `|`\w+`", text)
+            assert said, f"{where} does not say what its arguments are"
+
+
+def test_examples_of_docstrings_run() -> None:
+    skipped, lines = 0, 0
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        lines += len(re.findall(r"^\s*>>> ", text, re.MULTILINE))
+        skipped += text.count("+SKIP")
+    assert skipped <= lines / 10, f"{skipped} of {lines} lines of examples are skipped"
