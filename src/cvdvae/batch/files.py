@@ -12,15 +12,24 @@ from torch import Tensor
 
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
+from ..imaging.arrays import MAX_PAGES, Limits
+from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import MAX_PIXELS, Extras, list_images, read_photo, to_tensor
+from ..imaging.io import SUFFIXES as PICTURES
 from ..input_check.examine import examine
 from ..restoration.hvae import HVAEResolver
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
-from ..restoration.load import load_for
+from ..restoration.load import load_for, model_of, restorer_for
+from ..restoration.restored import Restoration, read_restoration
 from ..restoration.result import Animation, Doubt, SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+from ..restoration.stack import AUTO, Stack, read_stack
+from ..restoration.stack_drawing import draw_stack
+from ..restoration.stack_result import StackResult, read_stack_recipe
 
+REPLAYED = Limits(2**30, 10_000)
+"""What an input may hold that has been drawn before."""
 HIGHER = "shrink it first, or raise the limit with --max-megapixels"
 
 
@@ -45,14 +54,22 @@ def files_of(inputs: Iterable[str]) -> list[tuple[Path, Path]]:
     found: list[tuple[Path, Path]] = []
     for text in inputs:
         path = Path(text)
-        if path.is_dir():
-            found += [(one, one.relative_to(path).parent) for one in list_images(path, deep=True)]
+        if path.is_dir() and format_of(path) is None:
+            found += [(one, one.relative_to(path).parent) for one in _files_in(path)]
         elif not path.exists() and has_magic(text):
             matches = sorted(Path(m) for m in glob(text, recursive=True)) or [path]
             found += [(one, Path()) for one in matches]
         else:
             found.append((path, Path()))
     return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Pictures and arrays of a folder and of its folders, but none within a store."""
+    known = {*PICTURES, *SUFFIXES}
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in known)
+    stores = {p for p in found if p.is_dir()}
+    return [p for p in found if stores.isdisjoint(p.parents)] or list_images(folder, deep=True)
 
 
 def plan(inputs: Iterable[str], out: Path) -> list[Job]:
@@ -77,12 +94,13 @@ def plan(inputs: Iterable[str], out: Path) -> list[Job]:
 
 
 def pixels_of(path: Path) -> int:
-    """How many pixels an image file says that it has; 0 where it is none."""
+    """About how many pixels a file has: what it says, or as many as its bytes let expect."""
     try:
         with Image.open(path) as image:
-            return image.width * image.height
+            return image.width * image.height * int(getattr(image, "n_frames", 1))
     except Exception:  # it is read again, and refused with the reason
-        return 0
+        files = path.rglob("*") if path.is_dir() else [path]
+        return sum(p.stat().st_size for p in files if p.is_file()) // 2
 
 
 class Input(NamedTuple):
@@ -99,6 +117,11 @@ class Input(NamedTuple):
     truth: Tensor | None
     notes: list[str]
     extras: Extras
+
+    @property
+    def pixels(self) -> int:
+        """How many the image has."""
+        return self.y[0].numel()
 
 
 def read_input(
@@ -137,13 +160,41 @@ def read_input(
     return Input(y, truth, photo.notes, photo.extras)
 
 
-Outcome = SuperResolution | LargeResult
-"""What came of an input: both tell the same of themselves."""
+def read_any(
+    model: SuperResolver,
+    path: Path,
+    crop: Crop | None = None,
+    limits: Limits = Limits(MAX_PIXELS, MAX_PAGES),
+    shrunk_by: str = "bicubic",
+    how: str | None = None,
+) -> Input | Stack:
+    """Read one file: a picture, or arrays.
+
+    Args:
+        model: The model that it is for.
+        path: The file.
+        crop: As for `read_input`: only pictures are shrunk.
+        limits: What it may hold.
+        shrunk_by: As for `read_input`.
+        how: How values of arrays are mapped to [0, 1], as for `read_stack`; by default as suits.
+
+    Raises:
+        InputError: The file cannot be used; the message names it.
+    """
+    if crop is None and format_of(path) is not None:
+        return read_stack(model, path, limits, how or AUTO)
+    if how is not None:
+        raise InputError(f"{path} is a picture in 8 bits: --values goes with arrays")
+    return read_input(model, path, crop, limits.pixels, shrunk_by)
+
+
+Outcome = SuperResolution | LargeResult | StackResult
+"""What came of an input: all tell the same of themselves."""
 
 
 def draw_into(
     model: SuperResolver,
-    given: Input,
+    given: Input | Stack,
     sampling: Sampling,
     folder: Path,
     animation: Animation | None = None,
@@ -165,6 +216,11 @@ def draw_into(
         InputError: A large image is to be steered or to move.
         OutputError: The folder cannot be written; nothing is left behind.
     """
+    if isinstance(given, Stack):
+        if animation is not None:
+            raise InputError(f"{given.path} holds arrays, which do not move: leave --animation out")
+        found = doubts_of(model, given.y(0, 0)[0]) if check else None
+        return draw_stack(model, given, sampling, folder, found, on_pixels)
     started = time.perf_counter()
     doubts = doubts_of(model, given.y) if check else None
     pixels = given.y[0].numel() * model.scale**2
@@ -184,8 +240,20 @@ def draw_into(
     return result
 
 
-def replay_into(recipe: Path, folder: Path, device: str = "cpu", trust: bool = False) -> Outcome:
+def replay_into(
+    recipe: Path, folder: Path, device: str = "cpu", trust: bool = False
+) -> Outcome | Restoration:
     """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`."""
+    stacked = read_stack_recipe(recipe)
+    if stacked is not None:
+        model = model_of(stacked.origin, device, trust)
+        given = read_stack(model, stacked.path, REPLAYED, ranges=stacked.ranges)
+        return draw_into(model, given, stacked.origin.sampling, folder)
+    told = read_restoration(recipe)
+    if told is not None:
+        result = restorer_for(told, device, trust).run(told.seen, told.restoring)
+        result.save(folder)
+        return result
     model, found = load_for(recipe, device, trust)
     return draw_into(model, Input(found.y, None, [], Extras()), found.sampling, folder)
 

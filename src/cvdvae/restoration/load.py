@@ -18,6 +18,7 @@ from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
 from .recipe import Dtype, Origin, Recipe, read_recipe
+from .restored import Restoration, RestorationRecipe, read_restoration
 from .restorer import Restorer
 from .result import SuperResolution
 from .sampler import DTYPES, SuperResolver
@@ -107,8 +108,8 @@ def load_at_scale(models: str, scale: int, device: str | torch.device = "cpu") -
 
 def replay(
     recipe: str | Path | Recipe, device: str | torch.device = "cpu", trust: bool = False
-) -> SuperResolution:
-    """Draw a result again, from its `result.json`.
+) -> SuperResolution | Restoration:
+    """Draw a result again, from its `result.json`: of `upscale` or of `restore`.
 
     Args:
         recipe: Path of the file, or what was read from it.
@@ -123,8 +124,19 @@ def replay(
     Example:
         >>> cvdvae.replay("out/result.json").save("again/")  # doctest: +SKIP
     """
+    told = None if isinstance(recipe, Recipe) else read_restoration(recipe)
+    if told is not None:
+        return restorer_for(told, device, trust).run(told.seen, told.restoring)
     model, recipe = load_for(recipe, device, trust)
     return model.run(recipe.y, recipe.sampling)
+
+
+def restorer_for(
+    told: RestorationRecipe, device: str | torch.device = "cpu", trust: bool = False
+) -> Restorer:
+    """The model of a restoration's recipe; as `replay`."""
+    _check_trust(told.model, told.weights, trust)
+    return load_restorer(told.model, device, told.dtype)
 
 
 def load_for(
@@ -140,18 +152,22 @@ def model_of(
     origin: Origin, device: str | torch.device = "cpu", trust: bool = False
 ) -> SuperResolver:
     """The model that a result was drawn by; as `replay`."""
-    name = origin.model
+    _check_trust(origin.model, origin.weights, trust)
+    return load(origin.model, device, origin.dtype, scale=origin.scale)
+
+
+def _check_trust(name: str, weights: str, trust: bool) -> None:
+    """Refuse to load a model that a file names, or that is another by now; as `replay`."""
     if not trust and name not in bundled_names():
         raise InputError(
             f"this result names the model '{name[:200]}', which is none of the bundled ones: if "
             f"you trust it, say so with --trust-model (in Python trust=True)"
         )
-    if origin.weights and origin.weights != fingerprint_of(find(name)):
+    if weights and weights != fingerprint_of(find(name)):
         raise InputError(
             f"the model '{name}' has other weights than when this result was drawn, so it cannot "
             f"be drawn again"
         )
-    return load(name, device, origin.dtype, scale=origin.scale)
 
 
 def _known(device: str | torch.device) -> torch.device:

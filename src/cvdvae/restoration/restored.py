@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import zlib
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from torch import Tensor
 from ..configs import from_dict
 from ..degradations.base import Degradation
 from ..errors import InputError
+from ..files import read_bounded
 from ..imaging.io import png_in_base64, save_png, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
 from .answers import Answers
@@ -210,6 +212,22 @@ class RestorationRecipe:
     restoring: Restoring
     weights: str
     dtype: Dtype
+
+
+def read_restoration(path: str | Path) -> RestorationRecipe | None:
+    """Read the recipe in a `result.json`; None where it is of no restoration, or none at all.
+
+    Raises:
+        InputError: It is damaged.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    try:
+        data = json.loads(read_bounded(Path(path), MAX_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or "degradation" not in data:
+        return None
+    return restoration_from_dict(data, str(path))
 
 
 def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe:

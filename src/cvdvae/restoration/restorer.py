@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
 from ..degradations.base import Degradation
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..gaussian import DiagonalGaussian, FieldNoise, Noise, SeededNoise, Window
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
@@ -34,9 +34,12 @@ from .recipe import Dtype
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen
 from .sampler import BATCH, DTYPES
+from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
 
+SWEEPS = 20
+"""Sweeps before the moves where there is no encoder."""
 LEAST_SIGMA = 0.5 / 255
 """What chains take for the noise of a y without any: half a grey level, the rounding of a file."""
 
@@ -47,7 +50,7 @@ class Restorer:
 
     Attributes:
         prior: The hierarchical VAE.
-        encoder: The encoder; without one every chain begins with a draw from the prior.
+        encoder: The encoder; without one every chain begins with sweeps, see `sweeps`.
         name: What results call the model.
         pixel_std: s, in grey levels of 255; see `RestorerRecord`.
         recommended: Temperatures for draws that name none.
@@ -191,7 +194,8 @@ class Restorer:
             multiple = self.prior.config.multiple
             size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
             self.prior.check_size(*size)
-            return Proposal(0, _nothing, size, (height, width))
+            measurement = self._measurement(what, chains=True)
+            return proposal_by_sweeps(self.prior, measurement, size, (height, width), SWEEPS)
         input_ = evidence(what.degradation, what.y, what.sigma).to(self.device)
         size = self.encoder.size_for(input_, 1)
         self._check_size(height, width, size)
@@ -264,10 +268,6 @@ class Restorer:
         mean = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
         height, width = proposal.crop
         return mean[..., :height, :width].float().cpu()
-
-
-def _nothing(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> DiagonalGaussian:
-    raise ConfigError("a prior alone proposes nothing")
 
 
 def _diagnostics(moved: PosteriorSamples) -> Diagnostics:
