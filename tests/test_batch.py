@@ -1,5 +1,6 @@
 """Many images: every row once and whole, equal to `upscale`, whatever happens in between."""
 
+import contextlib
 import errno
 import io
 import itertools
@@ -23,13 +24,14 @@ import zarr
 from command import run
 from PIL import Image
 
-from cvdvae.batch import Settings, Upscaler
+from cvdvae.batch import Settings, Upscaler, sources
 from cvdvae.batch.files import Input
 from cvdvae.batch.local import Recipe, draw_locally
 from cvdvae.batch.rows import Row, in_batches, rows_of, to_batch
-from cvdvae.batch.run import Progress, local, run_batch
+from cvdvae.batch.run import Progress, Work, local, run_batch
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import Form
+from cvdvae.batch.upscaler import as_arrays
 from cvdvae.errors import CVDVAEError, InputError, OutputError
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
@@ -282,7 +284,7 @@ def test_a_killed_job_goes_on_where_it_was(
     job = subprocess.Popen(command)
     while not (done := list(out.rglob("result.json"))) and job.poll() is None:
         time.sleep(0.01)
-    os.kill(job.pid, signal.SIGKILL)
+    job.kill()
     job.wait()
     assert 0 < len(done) < ROWS
     time.sleep(1)  # its processes end when they notice
@@ -292,37 +294,47 @@ def test_a_killed_job_goes_on_where_it_was(
     check_all(out, "folder", resolver)
 
 
-def lethal(
-    model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
-) -> dict[str, Any]:
-    """What comes back of a row whose key does not end the process."""
-    if key == "lethal":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"pid": os.getpid()}
+class Marked:
+    """Delivers as Parquet does, and leaves the number of its process; one key ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+    ) -> dict[str, Any]:
+        (self.folder / f"{os.getpid()}").touch()
+        if key == LETHAL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.02)
+        return as_arrays(model, given, sampling, check, key)
+
+
+LETHAL = f"{9:012d}"
 
 
 def test_processes_are_replaced_and_no_more_is_read_than_they_can_take(
-    model_folder: Path,
+    tmp_path: Path, model_folder: Path
 ) -> None:
     read = 0
 
     def endless() -> Iterator[Row]:
         nonlocal read
         for read in itertools.count(1):
-            yield Row(read, "lethal" if read == 10 else f"{read}", small(read))
+            yield Row(read, f"{read:012d}", small(read))
 
-    recipe, seen, error = Recipe(str(model_folder), SETTINGS, lethal), list[str](), ""
+    recipe, seen, error = Recipe(str(model_folder), SETTINGS, Marked(tmp_path)), list[str](), ""
     results = draw_locally(in_batches(endless(), 4), recipe, 2)
     for result in results:
         seen += result["key"].tolist()
         error = next((e for e in result["error"] if e), error)
-        assert read <= len(seen) + 2 * 4 + 4
-        if error and len(seen) > 100:
+        assert read <= len(seen) + 3 * 4
+        if error and len(seen) > 60:
             break
     results.close()  # type: ignore[attr-defined]
-    assert error == "lethal ended its process (exit code -9)"
+    assert error == f"{LETHAL} ended its process (exit code -9)"
     assert len(seen) == len({*seen})
-    assert {f"{i}" for i in range(1, 90)} - {"10"} < {*seen}
+    assert {f"{i:012d}" for i in range(1, 50)} < {*seen}
 
 
 def test_time_to_go_is_that_of_this_run_alone() -> None:
@@ -340,3 +352,29 @@ def test_an_address_without_a_cluster_is_refused(tmp_path: Path, model_folder: P
         engine = ray_engine(address)
         with pytest.raises(CVDVAEError, match=r"no Ray cluster answers|host:port"):
             run_batch(found, tmp_path / "out", str(model_folder), SETTINGS, engine=engine)
+
+
+def test_on_ray_a_killed_actor_loses_no_row_and_a_lethal_row_is_given_up(
+    tmp_path: Path, model_folder: Path, resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from cvdvae.batch.on_ray import ray_engine
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for `Marked`
+    monkeypatch.setattr(sources, "SHARD", 4)
+    found, marks = open_source(str(as_tar(tmp_path))), tmp_path / "marks"
+    marks.mkdir()
+    recipe = Recipe(str(model_folder), SETTINGS, Marked(marks))
+    done, results, killed = frozenset({f"{0:012d}"}), dict[str, dict[str, Any]](), 0
+    for batch in ray_engine(workers=2)(Work(found.shards, done, recipe, False, ROWS)):
+        for row in rows_of(batch):
+            assert row["key"] not in results
+            results[row["key"]] = row
+        if not killed:
+            killed = int(next(marks.iterdir()).name)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(killed, signal.SIGKILL)
+    assert sorted(results) == [f"{i:012d}" for i in range(1, ROWS)]
+    assert results.pop(LETHAL)["error"] == f"{LETHAL} ended the actors that drew it"
+    for key, row in results.items():
+        np.testing.assert_array_equal(row["samples"], truth(resolver, int(key)))

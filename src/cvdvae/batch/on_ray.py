@@ -26,6 +26,9 @@ BLOCK = 4 * 2**20
 READING, DRAWING = 0.05, 0.9
 """Share of a processor that a task or an actor books: so that there is room to read beside as many
 actors as there are processors."""
+RETRIES = 2
+"""How often rows are given to another actor before their block is lost: Ray's own endless retries
+would let a row that ends its actor hold up the run for ever."""
 PATIENCE = 5.0
 """Seconds after which an address that does not answer is given up."""
 
@@ -71,7 +74,7 @@ def _pass(
     context = DataContext.get_current().copy()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_errored_blocks = -1
-    context.target_max_block_size = BLOCK
+    context.target_max_block_size = BLOCK if size > 1 else 1  # one row: what is lost together
     context.execution_options.preserve_order = work.in_order
     with DataContext.current(context):
         shards = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in work.shards])
@@ -83,6 +86,8 @@ def _pass(
             compute=ActorPoolStrategy(size=actors),
             num_cpus=DRAWING,
             num_gpus=gpus or None,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
         )
         for block in drawn.iter_batches(batch_size=None, batch_format="numpy"):
             for packed in block["batch"]:
