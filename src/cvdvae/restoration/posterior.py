@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..degradations.base import Degradation
+from ..degradations.base import Products
 from ..degradations.damped import solve
 from ..errors import InputError
 from ..gaussian import Noise
@@ -51,7 +51,7 @@ class Measurement:
         InputError: s is not positive, σ is negative, or one of them is not finite.
     """
 
-    def __init__(self, y: Tensor, degradation: Degradation, pixel_std: float, sigma: float) -> None:
+    def __init__(self, y: Tensor, degradation: Products, pixel_std: float, sigma: float) -> None:
         if not 0 < pixel_std < math.inf:
             raise InputError(f"the width s of p(x|z) must be positive, not {pixel_std}")
         if not 0 <= sigma < math.inf:
@@ -86,7 +86,7 @@ class Measurement:
 def conditional_draw(
     mean: Tensor,
     y: Tensor,
-    degradation: Degradation,
+    degradation: Products,
     pixel_std: float,
     sigma: float,
     noise: Noise | None = None,

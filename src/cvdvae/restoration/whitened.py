@@ -45,12 +45,15 @@ class Proposal(NamedTuple):
             activations, or `HVAE.posterior_of`. It sees rows of one batch of chains.
         size: Height and width of the images that the network makes.
         crop: Height and width of the images x, which begin at its top left corner.
+        begin: ``(noise, n) -> [z_0, …, z_{L-1}]``, where the chains begin; with draws of the
+            proposal, before it is widened, where it is None.
     """
 
     groups: int
     posterior_of: Callable[[int, Tensor, PriorOf], DiagonalGaussian]
     size: tuple[int, int]
     crop: tuple[int, int]
+    begin: Callable[[Noise, int], list[Tensor]] | None = None
 
 
 class State(NamedTuple):
@@ -94,21 +97,37 @@ class Whitened:
         self.temperature, self.widening = temperature, widening
 
     def first(self, noise: Noise, count: int) -> list[Tensor]:
-        """ε of draws of the proposal before it is widened."""
+        """ε where the chains begin."""
+        if self.proposal.begin is not None:
+            return self.whites_of(self.proposal.begin(noise, count))
         whites: list[Tensor] = []
 
         def pick(group: int, h: Tensor, prior_of: PriorOf) -> Tensor:
-            prior = _widened(prior_of(), self.temperature)
-            if group >= self.proposal.groups:
-                whites.append(noise.normal(prior.mean))
-                return prior.mean + prior.log_std.exp() * whites[-1]
-            q = self.proposal.posterior_of(group, h, prior_of)
-            epsilon = noise.normal(q.mean)
-            whites.append(epsilon / self.widening)
-            return q.mean + q.log_std.exp() * epsilon
+            base = self._base(group, h, prior_of)
+            narrower = self.widening if group < self.proposal.groups else 1.0
+            whites.append(noise.normal(base.mean) / narrower)
+            return base.mean + base.log_std.exp() * whites[-1]
 
         self.decoder.top_down(pick, count, size=self.proposal.size)
         return whites
+
+    def whites_of(self, latents: list[Tensor]) -> list[Tensor]:
+        """ε of given latents z."""
+        whites: list[Tensor] = []
+
+        def pick(group: int, h: Tensor, prior_of: PriorOf) -> Tensor:
+            base = self._base(group, h, prior_of)
+            whites.append((latents[group] - base.mean) * torch.exp(-base.log_std))
+            return latents[group]
+
+        self.decoder.top_down(pick, len(latents[0]), size=self.proposal.size)
+        return whites
+
+    def _base(self, group: int, h: Tensor, prior_of: PriorOf) -> DiagonalGaussian:
+        """``N(m_l, S_l²)``."""
+        if group < self.proposal.groups:
+            return _widened(self.proposal.posterior_of(group, h, prior_of), self.widening)
+        return _widened(prior_of(), self.temperature)
 
     def at(self, whites: list[Tensor]) -> State:
         """Decode ε, with log w and its gradient."""
@@ -118,14 +137,11 @@ class Whitened:
 
         def pick(group: int, h: Tensor, prior_of: PriorOf) -> Tensor:
             p, white = prior_of(), leaves[group]
-            tempered = _widened(p, self.temperature)
+            base = self._base(group, h, lambda: p)
+            latents.append(base.mean + base.log_std.exp() * white)
             if group < self.proposal.groups:
-                q = self.proposal.posterior_of(group, h, lambda: p)
-                q = _widened(q, self.widening)
-                latents.append(q.mean + q.log_std.exp() * white)
-                ratios.append(_log_ratio_of_densities(latents[-1], white, tempered, q))
-            else:
-                latents.append(tempered.mean + tempered.log_std.exp() * white)
+                tempered = _widened(p, self.temperature)
+                ratios.append(_log_ratio_of_densities(latents[-1], white, tempered, base))
             return latents[-1]
 
         with torch.enable_grad():

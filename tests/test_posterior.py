@@ -1,0 +1,413 @@
+"""Posterior sampling: exact on models with a known posterior, repeatable on those in use."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pytest
+import scipy.stats
+import torch
+from tiny import tiny_resolver
+from torch import Tensor
+
+import cvdvae.restoration.chains as chains
+from cvdvae.degradations.base import LinearOperator
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.projection import project
+from cvdvae.errors import InputError
+from cvdvae.gaussian import DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.restoration.chains import Moves, PosteriorSamples, move, sample_posterior
+from cvdvae.restoration.mixing import effective_sample_size, split_r_hat
+from cvdvae.restoration.posterior import Measurement, conditional_draw
+from cvdvae.restoration.sweeps import proposal_by_sweeps
+from cvdvae.restoration.whitened import Proposal, Whitened
+from cvdvae.restoration.workers import one_thread_each
+
+SIDE, GIVEN, PIXEL_STD, SIGMA = 4, 2, 0.3, 0.2
+ENDS = (0, 3, 7, 10)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with one_thread_each(), torch.no_grad():
+        yield
+
+
+class Dense(LinearOperator):
+    """Any matrix, (m, 16), on images of one channel."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix
+
+    def A(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) @ self.matrix.T.to(x)).view(len(x), 1, 1, -1)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return (y.flatten(1) @ self.matrix.to(y)).view(len(y), 1, SIDE, SIDE)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        return (y.flatten(1) @ torch.linalg.pinv(self.matrix).T.to(y)).view(len(y), 1, SIDE, SIDE)
+
+
+def matrix_of(degradation: LinearOperator) -> Tensor:
+    pixels = torch.eye(SIDE**2, dtype=torch.float64).view(-1, 1, SIDE, SIDE)
+    return degradation.A(pixels).flatten(1).T
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def block(group: int) -> slice:
+    return slice(ENDS[group], ENDS[group + 1])
+
+
+@dataclass
+class Gaussian:
+    """N(mean, cov); the mean may have a row for every chain."""
+
+    mean: Tensor
+    cov: Tensor
+
+    def draw(self, count: int) -> Tensor:
+        return (
+            self.mean
+            + torch.randn(count, 10, dtype=torch.float64) @ torch.linalg.cholesky(self.cov).T
+        )
+
+
+class LinearModel:
+    """z_l ~ N(Σ_j<l W_lj z_j, 0.8²), μ(z) = B z: an HVAE whose posterior is known.
+
+    In the groups that the encoder gives the basis is the one in which the posterior of z_l given
+    z_<l has a diagonal covariance, so that a diagonal encoder can be right.
+    """
+
+    def __init__(self, degradation: LinearOperator) -> None:
+        self.degradation, self.H = degradation, matrix_of(degradation)
+        self.std = 0.8
+        self.weights = 0.5 * random(10, 10, seed=1)
+        for group in range(3):
+            self.weights[block(group), ENDS[group] :] = 0
+        self.decoder = 0.6 * random(SIDE**2, 10, seed=2)
+        for group in range(GIVEN):
+            basis = torch.linalg.eigh(self.conditional(group)[1]).eigenvectors
+            b = block(group)
+            self.weights[b] = basis.T @ self.weights[b]
+            self.weights[:, b] = self.weights[:, b] @ basis
+            self.decoder[:, b] = self.decoder[:, b] @ basis
+        self.likelihood = self
+
+    @property
+    def prior(self) -> Gaussian:
+        root = torch.linalg.inv(torch.eye(10, dtype=torch.float64) - self.weights)
+        return Gaussian(torch.zeros(10, dtype=torch.float64), self.std**2 * root @ root.T)
+
+    @property
+    def noise_of_y(self) -> Tensor:
+        """s² H Hᵀ + σ² I."""
+        return PIXEL_STD**2 * self.H @ self.H.T + SIGMA**2 * torch.eye(len(self.H))
+
+    def posterior(self, y: Tensor) -> Gaussian:
+        """p(z|y) for every row of y."""
+        A = self.H @ self.decoder
+        information = A.T @ torch.linalg.inv(self.noise_of_y)
+        cov = torch.linalg.inv(torch.linalg.inv(self.prior.cov) + information @ A)
+        return Gaussian(y.flatten(1) @ (cov @ information).T, cov)
+
+    def conditional(self, group: int) -> tuple[Tensor, Tensor]:
+        """(gain, C): z_l given z_<l and y is N(m_l + gain (z_<l − m_<l), C), m the mean of z|y."""
+        cov, past = self.posterior(self.H[:, :1].T).cov, slice(0, ENDS[group])
+        gain = cov[block(group), past] @ torch.linalg.inv(cov[past, past])
+        return gain, cov[block(group), block(group)] - gain @ cov[past, block(group)]
+
+    def top_down(self, pick: Callable, batch: int, size: tuple[int, int]) -> Tensor:
+        assert size == (SIDE, SIDE)
+        z = torch.zeros(batch, 0, dtype=torch.float64)
+        for group in range(3):
+            mean = z @ self.weights[block(group), : ENDS[group]].T
+            prior = DiagonalGaussian(
+                mean[..., None, None], torch.full_like(mean, math.log(self.std))[..., None, None]
+            )
+            z = torch.cat([z, pick(group, z, lambda prior=prior: prior)[..., 0, 0]], 1)
+        return z
+
+    def parameters_of_x(self, h: Tensor) -> Tensor:
+        return h @ self.decoder.T
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return parameters.view(-1, 1, SIDE, SIDE)
+
+    def measured(self, z: Tensor) -> Tensor:
+        """y ~ p(y|z), ``(n, 1, …)``."""
+        noise = torch.randn(len(z), len(self.H), dtype=torch.float64)
+        y = z @ (self.H @ self.decoder).T + noise @ torch.linalg.cholesky(self.noise_of_y).T
+        return y.view(-1, *self.degradation.A(torch.zeros(1, 1, SIDE, SIDE)).shape[1:])
+
+    def proposal(self, y: Tensor, shift: float = 0, factor: float = 1) -> Proposal:
+        """The right encoder; or one whose means are off by `shift` of its standard deviations,
+        which are wrong by `factor`."""
+        mean = self.posterior(y).mean
+
+        def posterior_of(group: int, h: Tensor, prior_of: Callable) -> DiagonalGaussian:
+            gain, cov = self.conditional(group)
+            std = cov.diagonal().sqrt()
+            centre = mean[:, block(group)] + (h - mean[:, : ENDS[group]]) @ gain.T + shift * std
+            log_std = torch.log(factor * std).expand(len(h), -1)
+            return DiagonalGaussian(centre[..., None, None], log_std[..., None, None])
+
+        return Proposal(GIVEN, posterior_of, (SIDE, SIDE), (SIDE, SIDE))
+
+
+DENSE = Dense(random(6, SIDE**2, seed=3) / 3)
+BICUBIC = BicubicDownscaling((SIDE, SIDE), (2, 2))
+MODEL = LinearModel(DENSE)
+WRONG = {"shift": 0.5, "factor": 0.75}
+
+
+def flat(latents: list[Tensor]) -> Tensor:
+    return torch.cat(latents, 1)[..., 0, 0]
+
+
+def deviations(draws: Tensor, truth: Gaussian) -> float:
+    """The largest difference of a mean or a covariance to the truth, in standard errors."""
+    centred = draws - truth.mean
+    variances = truth.cov.diagonal()
+    n = len(draws)
+    of_mean = centred.mean(0) / (variances / n).sqrt()
+    error = ((variances[:, None] * variances + truth.cov**2) / n).sqrt()
+    of_cov = (centred.T @ centred / n - truth.cov) / error
+    return float(torch.cat([of_mean.flatten(), of_cov.flatten()]).abs().max())
+
+
+def target(y: Tensor, **wrong: float) -> Whitened:
+    measurement = Measurement(y, MODEL.degradation, PIXEL_STD, SIGMA)
+    return Whitened(MODEL, MODEL.proposal(y, **wrong), measurement, 1.0, 1.1)
+
+
+def sampled(y: Tensor, count: int, moves: int, **wrong: float) -> PosteriorSamples:
+    torch.manual_seed(0)
+    t = target(y, **wrong)
+    how = Moves(moves, batch=count, step=0.3)
+    return sample_posterior(MODEL, t.proposal, t.measurement, how, count, lambda _: GlobalNoise())
+
+
+Y = MODEL.measured(random(1, 10, seed=4))
+CHAINS = 1500
+
+
+@pytest.mark.parametrize(
+    ("wrong", "moves"), [({}, 100), (WRONG, 250), ({"shift": -0.5, "factor": 1.5}, 100)]
+)
+def test_the_samples_have_the_mean_and_covariance_of_the_posterior(
+    wrong: dict[str, float], moves: int
+) -> None:
+    result = sampled(Y, CHAINS, moves, **wrong)
+    assert deviations(flat(result.latents), MODEL.posterior(Y)) < 4
+    assert 0.5 < float(result.acceptance.mean()) < 0.65
+    assert torch.allclose(result.means, MODEL.mean(MODEL.parameters_of_x(flat(result.latents))))
+
+
+def test_without_moves_even_the_right_encoder_is_biased() -> None:
+    for wrong in ({}, WRONG):
+        torch.manual_seed(0)
+        start = target(Y, **wrong)
+        latents = start.at(start.first(GlobalNoise(), CHAINS)).latents
+        assert deviations(flat(latents), MODEL.posterior(Y)) > 15
+
+
+def test_a_classifier_cannot_tell_samples_from_the_posterior_from_ours() -> None:
+    """Two-sample test (Lopez-Paz & Oquab 2017): accuracy on a held-out half near one half."""
+
+    def accuracy(draws: Tensor) -> float:
+        truth = MODEL.posterior(Y).draw(len(draws))
+        x = torch.cat([draws, truth])
+        x = (x - x.mean(0)) / x.std(0)
+        pairs = torch.triu_indices(10, 10)
+        x = torch.cat([torch.ones_like(x[:, :1]), x, x[:, pairs[0]] * x[:, pairs[1]]], 1)
+        label = torch.cat([torch.ones(len(draws)), -torch.ones(len(draws))]).double()
+        weights = torch.linalg.lstsq(x[::2], label[::2, None]).solution
+        return float(((x[1::2] @ weights)[:, 0] * label[1::2] > 0).double().mean())
+
+    start = target(Y)
+    ours = sampled(Y, CHAINS, 100)
+    assert abs(accuracy(flat(ours.latents)) - 0.5) < 3 * 0.5 / CHAINS**0.5
+    assert accuracy(flat(start.at(start.first(GlobalNoise(), CHAINS)).latents)) > 0.7
+
+
+def joint_after(rounds: int) -> float:
+    """How far moments of (z, y) are from the joint's, in standard errors, when y ~ p(y|z) and a
+    move of z|y take turns."""
+    torch.manual_seed(1)
+    z = MODEL.prior.draw(CHAINS)
+    step = torch.full((CHAINS,), 0.15, dtype=torch.float64)
+    for _ in range(rounds):
+        start = target(MODEL.measured(z), **WRONG)
+        state = start.at(start.whites_of([z[:, block(g), None, None] for g in range(3)]))
+        assert torch.allclose(flat(state.latents), z)
+        z = flat(move(start, state, step, GlobalNoise()).state.latents)
+    return deviations(z, MODEL.prior)
+
+
+def test_moves_leave_the_joint_distribution_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Geweke 2004, "Getting it right"."""
+    assert joint_after(30) < 4
+    monkeypatch.setattr(chains, "_log_uniform", lambda like, noise: torch.full_like(like, -1e9))
+    assert joint_after(30) > 8
+
+
+def test_ranks_of_the_truth_are_uniform() -> None:
+    """Simulation-based calibration (Talts et al. 2018), with a wrong encoder."""
+    truths, draws = 300, 7
+    torch.manual_seed(2)
+    z = MODEL.prior.draw(truths)
+    y = MODEL.measured(z).repeat_interleave(draws, 0)
+    samples = flat(sampled(y, truths * draws, 120, **WRONG).latents).view(truths, draws, 10)
+    ranks = (samples < z[:, None]).sum(1)
+    for ranks_of_one in ranks.T:
+        counts = torch.bincount(ranks_of_one, minlength=draws + 1)
+        assert scipy.stats.chisquare(counts).pvalue > 0.01
+
+
+@pytest.mark.parametrize("degradation", [DENSE, BICUBIC])
+@pytest.mark.parametrize("sigma", [0.0, 0.2])
+def test_conditional_draws_have_the_moments_of_dense_algebra(
+    degradation: LinearOperator, sigma: float
+) -> None:
+    H, s = matrix_of(degradation), 0.3
+    mean = random(1, 1, SIDE, SIDE, seed=5)
+    y = degradation.A(random(1, 1, SIDE, SIDE, seed=6))
+    noise = s**2 * H @ H.T + sigma**2 * torch.eye(len(H))
+    gain = s**2 * H.T @ torch.linalg.inv(noise)
+    expected = mean.flatten() + gain @ (y - degradation.A(mean)).flatten()
+    draw = partial(conditional_draw, y=y, degradation=degradation, pixel_std=s, sigma=sigma)
+    torch.manual_seed(0)
+    draws = draw(mean.expand(4000, -1, -1, -1), noise=GlobalNoise()).flatten(1)
+    cov = s**2 * torch.eye(SIDE**2) - s**2 * gain @ H
+    # Nothing varies along the rows of H where y is exact: the standard errors are zero there.
+    assert deviations(draws @ BASIS, Gaussian(expected @ BASIS, BASIS.T @ cov @ BASIS)) < 4
+    assert torch.allclose(draw(mean).flatten(), expected, atol=1e-4)
+    if sigma == 0:
+        assert torch.allclose(degradation.A(draws.view(-1, 1, SIDE, SIDE)), y, atol=1e-4)
+
+
+BASIS = torch.linalg.qr(random(SIDE**2, SIDE**2, seed=7)).Q
+"""Directions that no degradation fixes."""
+
+
+def test_the_mean_of_exact_measurements_is_the_projection() -> None:
+    mean, y = random(2, 1, SIDE, SIDE, seed=8).sigmoid(), torch.full((1, 1, 2, 2), 0.5).double()
+    projected = project(mean, y.expand(2, -1, -1, -1), BICUBIC)
+    drawn = conditional_draw(mean, y, BICUBIC, 0.1, 0.0)
+    inside = ((drawn >= 0) & (drawn <= 1)).all()
+    assert inside
+    assert torch.allclose(drawn, projected, atol=1e-4)
+
+
+def tiny_chains(samples: int, moves: Moves = Moves(6)) -> PosteriorSamples:
+    resolver = tiny_resolver()
+    y = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    posterior_of = partial(
+        resolver.encoder.posterior_of, activations=resolver.encoder.activations(y, 4)
+    )
+    proposal = Proposal(resolver.encoder.groups, posterior_of, (16, 16), (16, 16))
+    measurement = Measurement(y, resolver.degradation, 0.1, 0.01)
+    noise_of = partial(SeededNoise, 5)
+    return sample_posterior(resolver.prior, proposal, measurement, moves, samples, noise_of)
+
+
+def test_a_chain_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tiny_chains(6)
+    monkeypatch.setattr(chains, "workers_on", lambda device: 1)
+    one = tiny_chains(1)
+    for a, b in zip(one.latents, many.latents, strict=True):
+        assert torch.equal(a, b[:1])
+    assert torch.equal(one.means, many.means[:1])
+    assert torch.equal(one.log_w, many.log_w[:1])
+    assert many.accepted.any()
+    assert not torch.equal(many.means[0], many.means[1])
+
+
+def test_more_moves_explain_more() -> None:
+    result = tiny_chains(4, Moves(30, temperature=0.8))
+    assert bool((result.log_w[:, -1] > result.log_w[:, 0]).all())
+    assert result.log_w.shape == (4, 31)
+    assert result.acceptance.shape == result.rho.shape == (4,)
+
+
+def test_chains_without_an_encoder_begin_with_sweeps() -> None:
+    prior = tiny_resolver().prior
+    y = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(3))
+    measurement = Measurement(y, BicubicDownscaling((12, 12), (3, 3)), 0.1, 0.01)
+    proposal = proposal_by_sweeps(prior, measurement, (16, 16), (12, 12), 3)
+    start = Whitened(prior, proposal, measurement, 1.0, 1.1)
+    state = start.at(start.first(SeededNoise(0, range(2)), 2))
+    assert proposal.begin is not None
+    for z, begun in zip(state.latents, proposal.begin(SeededNoise(0, range(2)), 2), strict=True):
+        assert torch.allclose(z, begun, atol=1e-3)
+    assert state.mean.shape == (2, 3, 12, 12)
+    with pytest.raises(InputError):
+        proposal_by_sweeps(prior, measurement, (16, 16), (12, 12), 0)
+
+
+def test_the_gradient_is_that_of_log_w() -> None:
+    resolver = tiny_resolver()
+    y = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    activations = resolver.encoder.activations(y, 4)
+    proposal = Proposal(
+        resolver.encoder.groups,
+        partial(resolver.encoder.posterior_of, activations=activations),
+        (16, 16),
+        (16, 16),
+    )
+    measurement = Measurement(y, resolver.degradation, 0.1, 0.05)
+    start = Whitened(resolver.prior, proposal, measurement, 0.9, 1.1)
+    whites = start.first(SeededNoise(0, [0, 1]), 2)
+    state = start.at(whites)
+    way = [torch.randn_like(w) for w in whites]
+    h = 1e-3
+    ahead, behind = (
+        start.at([w + sign * h * d for w, d in zip(whites, way, strict=True)]).log_w
+        for sign in (1, -1)
+    )
+    slope = sum((g * d).flatten(1).sum(1) for g, d in zip(state.gradients, way, strict=True))
+    assert torch.allclose((ahead - behind) / (2 * h), slope.double(), rtol=0.01, atol=0.05)
+
+
+def test_diagnostics_of_chains_that_are_known() -> None:
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn(8, 2000, generator=generator, dtype=torch.float64)
+    assert effective_sample_size(white) == pytest.approx(16_000, rel=0.1)
+    assert split_r_hat(white) == pytest.approx(1, abs=2e-3)
+    slow = white.clone()
+    for i in range(1, 2000):
+        slow[:, i] = 0.8 * slow[:, i - 1] + 0.6 * white[:, i]
+    assert effective_sample_size(slow) == pytest.approx(16_000 / 9, rel=0.15)
+    drifting = white + torch.linspace(0, 4, 2000)
+    assert split_r_hat(drifting) > 1.3
+    assert split_r_hat(white + torch.arange(8.0)[:, None]) > 1.5
+    assert math.isnan(split_r_hat(white[:, :3]))
+    assert math.isnan(effective_sample_size(torch.zeros(2, 10)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"moves": 0},
+        {"temperature": 0.0},
+        {"widening": -1.0},
+        {"step": 3.0},
+        {"temperature": math.nan},
+    ],
+)
+def test_moves_that_mean_nothing_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        replace(Moves(), **values)
+
+
+@pytest.mark.parametrize(("s", "sigma"), [(0.0, 0.1), (0.1, -0.1), (0.1, math.nan)])
+def test_widths_that_mean_nothing_are_refused(s: float, sigma: float) -> None:
+    with pytest.raises(InputError):
+        Measurement(Y, DENSE, s, sigma)
