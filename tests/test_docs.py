@@ -7,7 +7,6 @@ import shlex
 import sys
 from pathlib import Path
 
-import click
 import pytest
 import typer
 import yaml
@@ -73,11 +72,9 @@ def test_commands_name_options_that_there_are(page: Path) -> None:
     program = typer.main.get_command(app)
     for words in commands(page):
         group, rest = program, words
-        while isinstance(group, click.Group) and rest and rest[0] in group.commands:
+        while rest and rest[0] in getattr(group, "commands", {}):
             group, rest = group.commands[rest[0]], rest[1:]
-        assert not isinstance(group, click.Group) or rest[:1] == [] or rest[0].startswith("-"), (
-            words
-        )
+        assert group is not program or rest[0].startswith("-"), words
         known = {name for p in group.params for name in (*p.opts, *p.secondary_opts)}
         for word in rest:
             if re.match(r"--?[a-zA-Z]", word):
@@ -107,11 +104,8 @@ def test_there_are_examples_and_they_are_python() -> None:
                          ids=lambda p: p.stem)  # fmt: skip
 def test_workflows_are_what_github_takes(path: Path) -> None:
     checker = pytest.importorskip("check_jsonschema.cli.main_command").main
-    from click.testing import CliRunner
-
     arguments = ["--builtin-schema", "vendor.github-workflows", str(path)]
-    ended = CliRunner().invoke(checker, arguments)
-    assert ended.exit_code == 0, ended.output
+    checker(arguments, standalone_mode=False)
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
 
