@@ -2,8 +2,11 @@
 
 Example:
     >>> import cvdvae
-    >>> model = cvdvae.load("celeba64-x8")                     # doctest: +SKIP
-    >>> result = model.upscale(y, samples=8, temperature=0.8)  # doctest: +SKIP
+    >>> import torch
+    >>> y = torch.full((3, 8, 8), 0.4)
+    >>> result = cvdvae.load("celeba64-x8").upscale(y, samples=2, temperature=0.8)
+    >>> tuple(result.samples.shape), result.round_trip_exact
+    ((2, 3, 64, 64), [True, True])
 """
 
 from importlib import import_module

@@ -83,7 +83,12 @@ def load_image(path: str | Path) -> Loaded:
         InputError: The file cannot be used; the message names it.
 
     Example:
-        >>> y, notes = cvdvae.load_image("small.png")  # doctest: +SKIP
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (4, 2)).save(f"{folder}/small.png")
+        ...     y, notes = load_image(f"{folder}/small.png")
+        >>> tuple(y.shape), notes
+        ((3, 2, 4), [])
     """
     path = Path(path)
     try:

@@ -182,9 +182,10 @@ def examine(model: HVAEResolver, y: Tensor) -> Examination:
         InputError: y is no image that the model takes.
 
     Example:
-        >>> model = cvdvae.load("celeba64-x8")      # doctest: +SKIP
-        >>> for doubt in examine(model, y).doubts:  # doctest: +SKIP
-        ...     print(doubt.explanation, doubt.advice)
+        >>> from cvdvae import load
+        >>> noise = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+        >>> examine(load("celeba64-x8"), noise).doubts[0].reason
+        'noisy'
     """
     y = model.check(y)[0]
     expected = model.expected

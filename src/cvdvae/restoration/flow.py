@@ -48,7 +48,7 @@ class FlowResolver(SuperResolver):
         return self
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
-        """Tied to places where images may have any size, and so be tiled."""
+        """As in `SuperResolver`, tied to places where images may have any size, and so be tiled."""
         if self.any_size:
             return FieldNoise(sampling.seed, indices, window)
         return super().noise(sampling, indices, window)

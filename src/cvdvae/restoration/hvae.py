@@ -133,7 +133,7 @@ class HVAEResolver(SuperResolver):
         return math.lcm(self.scale, self.encoder.multiple)
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
-        """The noise of some samples in a window, steered where the sampling says so."""
+        """As in `SuperResolver`, steered where the sampling says so."""
         multiple = self.encoder.multiple
         height, width = (-(-side // multiple) * multiple for side in window[2:])
         window = window._replace(height=height, width=width)

@@ -122,7 +122,13 @@ def replay(
         WeightsError: The model that it names is unknown here.
 
     Example:
-        >>> cvdvae.replay("out/result.json").save("again/")  # doctest: +SKIP
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = load("celeba64-x4").upscale(torch.full((3, 16, 16), 0.4), samples=1)
+        ...     result.save(folder)
+        ...     again = replay(f"{folder}/result.json")
+        >>> torch.equal(again.pixels, result.pixels)
+        True
     """
     told = None if isinstance(recipe, Recipe) else read_restoration(recipe)
     if told is not None:

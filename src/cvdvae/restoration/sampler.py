@@ -168,9 +168,11 @@ class SuperResolver(ABC):
             InputError: An argument that is not as said; the message says what is wanted.
 
         Example:
-            >>> model = cvdvae.load("celeba64-x8")            # doctest: +SKIP
-            >>> result = model.upscale(y, samples=8, seed=0)  # doctest: +SKIP
-            >>> result.save("out/")                           # doctest: +SKIP
+            >>> import cvdvae
+            >>> model = cvdvae.load("celeba64-x4")
+            >>> result = model.upscale(torch.full((3, 16, 16), 0.4), samples=2, seed=0)
+            >>> tuple(result.pixels.shape), result.round_trip_exact
+            ((2, 3, 64, 64), [True, True])
         """
         sampling = self.sampling(
             samples, temperature, seed, encoder_temperature, consistent, shrunk_by
@@ -186,7 +188,7 @@ class SuperResolver(ABC):
         consistent: bool = True,
         shrunk_by: str = "bicubic",
     ) -> Sampling:
-        """Settings of a draw, with the recommended temperatures where neither is named.
+        """Settings of a draw as of `upscale`, at the recommended temperatures where none is named.
 
         Where one is, the other is the published one: 0.8 of the prior, 1 of the encoder.
 
@@ -283,7 +285,7 @@ class SuperResolver(ABC):
         return self.scale
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
-        """The noise of some samples in a window of them."""
+        """The noise of the samples `indices` in a window of them."""
         return SeededNoise(sampling.seed, indices)
 
     def check(self, y: Tensor) -> Tensor:
