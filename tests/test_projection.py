@@ -246,26 +246,41 @@ def test_a_region_is_projected_and_the_rest_stays() -> None:
     assert float(residual(again, y, H).max()) < 0.01
 
 
+class Counted(LinearOperator):
+    """Counts how often an image is shrunk."""
+
+    def __init__(self, H: BicubicDownscaling) -> None:
+        self.H, self.count = H, 0
+
+    def A(self, x: Tensor) -> Tensor:
+        self.count += 1
+        return self.H.A(x)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return self.H.A_adjoint(y)
+
+    A_dagger = A_adjoint
+
+
+def test_a_few_products_find_the_nearest_point_and_two_see_that_it_is_found() -> None:
+    """It was 25: three or four steps of Newton's method."""
+    start, y, H = problem(7, 24, 20)
+    counted = Counted(H)
+    x = project(start.clamp(0, 1), y, counted)
+    assert counted.count <= 40
+    counted.count = 0
+    project(x, y, counted)
+    assert counted.count <= 2
+
+
 def test_noise_that_no_image_has_takes_no_more_than_an_effort() -> None:
     """Products with H, not seconds: it was 5,800 for white noise, and a residual of 237 levels."""
     H = BicubicDownscaling.of_scale((64, 64), 4)
-    count = 0
-
-    class Counted(LinearOperator):
-        def A(self, x: Tensor) -> Tensor:
-            nonlocal count
-            count += 1
-            return H.A(x)
-
-        def A_adjoint(self, y: Tensor) -> Tensor:
-            return H.A_adjoint(y)
-
-        A_dagger = A_adjoint
-
+    counted = Counted(H)
     generator = torch.Generator().manual_seed(0)
     y = torch.rand((1, 3, 16, 16), generator=generator, dtype=torch.float64)
-    x = project(torch.rand((3, 3, 64, 64), generator=generator), y, Counted())
-    assert count < 400
+    x = project(torch.rand((3, 3, 64, 64), generator=generator), y, counted)
+    assert counted.count < 400
     least = least_violation(H, y)
     violation = (H.A(x.double()) - y).square().sum((1, 2, 3))
     assert float(violation.max()) < 1.1 * least

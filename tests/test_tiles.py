@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.downscaling import Downscaling
-from cvdvae.degradations.local_newton import InTiles, widened
+from cvdvae.degradations.local_newton import InTiles, Plane, widened
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.degradations.resize import gram_inverse, side
 from cvdvae.degradations.rounding import taps
@@ -139,6 +139,26 @@ def test_in_tiles_it_is_the_nearest_point(
 
 
 @pytest.mark.usefixtures("in_tiles")
+def test_a_few_steps_find_the_nearest_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every colour it was three of Newton's, at full length, with two directions each."""
+    counts = {"step": 0, "_trial": 0, "newton": 0}
+    for owner, name in ((Plane, "step"), (Plane, "_trial"), (Some, "newton")):
+
+        def counted(*a: object, name: str = name, method=getattr(owner, name)) -> object:  # type: ignore[no-untyped-def]
+            counts[name] += 1
+            return method(*a)
+
+        monkeypatch.setattr(owner, name, counted)
+    start, y, H = problem((64, 96), (16, 24))
+    x = project(start, y, H)
+    assert counts["step"] <= 20
+    assert counts["_trial"] <= counts["step"] + 2
+    assert counts["newton"] <= 40
+    project(x, y, H)
+    assert counts["step"] <= 20
+
+
+@pytest.mark.usefixtures("in_tiles")
 def test_nothing_moves_where_nothing_is_missing() -> None:
     start, y, H = problem((64, 96), (16, 24))
     x = project(start, y, H)
@@ -206,6 +226,27 @@ def test_rounding_by_bands_moves_less_than_a_level_and_helps(
     )
     assert bool((ours < theirs / 3).all())
     assert torch.equal(round_consistently(x[1:], y[1:], H), pixels[1:].to(torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("hr_size", "lr_size", "worse"),
+    [((32, 40), (8, 10), 3), ((30, 28), (15, 14), 1.1), ((24, 20), (6, 5), 4)],
+)
+def test_rounding_comes_near_to_moving_the_best_pixel_until_none_helps(
+    hr_size: tuple[int, int], lr_size: tuple[int, int], worse: float
+) -> None:
+    start, y, H = problem(hr_size, lr_size)
+    x, y = project(start, y, H)[:1, :1], 255 * y[:1, :1].flatten()
+    ours = H.A(round_consistently(x, y.view(1, 1, *lr_size) / 255, H).double()).flatten() - y
+    matrix = torch.kron(H.rows.dense(), H.columns.dense())
+    exact = 255 * x.flatten()
+    level, weight = exact.round(), matrix.square().sum(0)
+    sign, error = torch.sign(exact - level), y - matrix @ level
+    while float((gain := 2 * sign * (matrix.T @ error) - weight).max()) > 1e-9:
+        best = int(gain.argmax())
+        error -= sign[best] * matrix[:, best]
+        sign[best] *= -1
+    assert float(ours.square().sum()) < worse * float(error.square().sum())
 
 
 def test_a_strip_and_an_image_are_separable_and_others_are_not() -> None:
