@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.folder import bundled_names
+from ..domains.base import domain_of_model
 from ..domains.faces import find_face
+from ..domains.fit import LARGEST, fit
 from ..domains.simulate import simulate
 from ..errors import InputError
 from ..imaging.crop import Square
@@ -159,18 +161,20 @@ class Explorer:
                 return model
         raise InputError(f"these settings are of the model {name}, which is not here")
 
-    def scale_of(self, width: int, height: int) -> int | None:
-        """The scale whose models take images of this size, if there is one."""
-        fitting = [s for (s, _), m in self.models.items() if m.lr_size == width == height]
-        return min(fitting, default=None)
-
     def guess(self, path: Path) -> int | None:
-        """The scale of a low-resolution image file; None for a photo, or what cannot be read."""
+        """The scale for a low-resolution image file; None for a photo, or what cannot be read.
+
+        What is smaller than the images that the models draw is no photo that could be shrunk.
+        """
         try:
             with Image.open(path) as file:
-                return self.scale_of(*file.size)
+                least, most = min(file.size), max(file.size)
         except Exception:  # Pillow raises errors of many kinds; the reader says what is wrong
             return None
+        models = self.models.values()
+        if most >= min(model.degradation.hr_size[0] for model in models):
+            return None
+        return min((model.scale for model in models if model.lr_size <= least), default=None)
 
     def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> Seen:
         """Read an image file, and make of it what a model takes.
@@ -186,15 +190,13 @@ class Explorer:
         """
         image, notes, _ = read_photo(path, MAX_PHOTO_PIXELS)
         if kind == "low":
-            y = to_tensor(image)
-            if tuple(y.shape[1:]) != model.degradation.lr_size:
-                sizes = sorted({m.lr_size for m in self.models.values()}, reverse=True)
-                takes = ", ".join(f"{s}×{s}" for s in sizes)
+            if max(image.size) > LARGEST:
                 raise InputError(
-                    f"this image has {image.width}×{image.height} pixels, and ×{model.scale} takes "
-                    f"{model.lr_size}×{model.lr_size}: choose “A photo: shrink it first”, or an "
-                    f"image of {takes} with the scale that fits"
+                    f"this image has {image.width}×{image.height} pixels, more than {LARGEST} a "
+                    f"side: choose “A photo to shrink”"
                 )
+            y, fitted = fit(to_tensor(image), model.lr_size, domain_of_model(model.name))
+            notes = [*notes, *fitted]
             doubts = self._doubts(y, model.scale)
             return Seen(y, None, framing, None, tuple(notes), doubts)
         framing, note = self._frame(image, framing)

@@ -38,7 +38,7 @@ class Inputs:
         kind = text.label(text.KINDS, "photo" if guessed is None else "low")
         if guessed is not None and scale != f"×{guessed}":
             scale = f"×{guessed}"
-            go |= {self.settings.scale: scale} | self._recommended(scale, method)
+            go |= {self.input.scale: scale} | self._recommended(scale, method)
         return go | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
 
     def look(
@@ -74,6 +74,33 @@ class Inputs:
         updates = self.look(path, kind, scale, method, x, y, side)
         moved = (self.input.x, self.input.y, self.input.side)
         return {part: update for part, update in updates.items() if part not in moved}
+
+    def centre(
+        self,
+        path: str | None,
+        kind: str,
+        scale: str,
+        method: str,
+        x: float,
+        y: float,
+        side: float,
+        event: gr.SelectData,
+    ) -> Updates:
+        """The frame goes where the visitor presses, in pixels of the small picture of the photo."""
+        if path is None:
+            return UNCHANGED
+        try:
+            seen = self.seen(path, kind, self.model(scale, method), x, y, side)
+        except CVDVAEError as error:
+            return self._nothing_seen(text.explained(error, path))
+        if seen.framed is None:
+            return UNCHANGED
+        width, height = seen.framed[0].size
+        x, y = (
+            min(100.0, max(0.0, 100 * float(at) / length))
+            for at, length in zip(event.index, (width, height), strict=True)
+        )
+        return self.look(path, kind, scale, method, x, y, 100 * seen.framing.side)
 
     def recommend(self, scale: str, method: str) -> Updates:
         """The temperatures that suit a model."""

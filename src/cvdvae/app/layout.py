@@ -8,8 +8,8 @@ import gradio as gr
 
 from ..app import text
 from .explorer import MAX_SAMPLES, Explorer, groups_of
-
-CSS = Path(__file__).with_name("style.css")
+from .painter import make_painter
+from .pictures import FULL_MAP
 
 
 def file_image(**options: Any) -> gr.Image:
@@ -33,6 +33,7 @@ class Input:
     photo: gr.Image
     examples: gr.Dataset
     kind: gr.Radio
+    scale: gr.Radio
     x: gr.Slider
     y: gr.Slider
     side: gr.Slider
@@ -44,9 +45,8 @@ class Input:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to draw."""
+    """How to draw; `said` is what went wrong."""
 
-    scale: gr.Radio
     method: gr.Radio
     samples: gr.Slider
     temperature: gr.Slider
@@ -56,25 +56,35 @@ class Settings:
     consistent: gr.Checkbox
     draw: gr.Button
     stop: gr.Button
+    said: gr.HTML
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture that is only shown, under its caption."""
+
+    column: gr.Column
+    caption: gr.HTML
+    image: gr.Image
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The gallery, and what its samples agree on."""
+    """The gallery, and what its samples agree on; `shown` says what they are."""
 
     status: gr.HTML
+    shown: gr.HTML
     gallery: gr.Gallery
     wipe: gr.HTML
-    mean: gr.Image
-    heat: gr.Image
+    mean: Figure
+    heat: Figure
     bar: gr.HTML
-    photo: gr.Column
-    truth: gr.Image
+    truth: Figure
 
 
 @dataclass(frozen=True)
 class Steering:
-    """From a sample to others."""
+    """From a sample to others; `said` is what went wrong."""
 
     chosen: gr.HTML
     groups: gr.Slider
@@ -84,35 +94,34 @@ class Steering:
     last: gr.Radio
     blend: gr.Button
     region: gr.Radio
-    editor: gr.ImageEditor
+    painter: gr.HTML
     vary: gr.Button
+    said: gr.HTML
     trail: gr.Radio
     back: gr.Button
 
 
 @dataclass(frozen=True)
 class Take:
-    """What can be taken away."""
+    """What can be taken away; `said` is what went wrong with a file that was opened."""
 
     archive: gr.DownloadButton
     settings: gr.DownloadButton
     reopen: gr.UploadButton
+    said: gr.HTML
     link: gr.Textbox
     python: gr.Code
     command: gr.Code
 
 
-def _caption(text: str) -> None:
+def _caption(words: str, name: str | None = None) -> gr.HTML:
     """A line above a picture: Gradio's own labels would cover a part of it."""
-    gr.HTML(f'<p class="caption">{text}</p>', padding=False)
+    return gr.HTML(text.caption(words), padding=False, elem_id=name)
 
 
-def _picture(
-    name: str, caption: str, visible: bool = True, **options: Any
-) -> tuple[gr.Column, gr.Image]:
-    """A picture that is only shown, under its caption, and the column that holds both."""
-    with gr.Column(min_width=140, elem_classes="figure", visible=visible) as column:
-        _caption(caption)
+def _figure(name: str, caption: str, visible: bool = True, **options: Any) -> Figure:
+    with gr.Column(min_width=110, elem_classes="figure", visible=visible) as column:
+        line = _caption(caption, f"{name}-caption")
         image = gr.Image(
             show_label=False,
             label=caption,
@@ -124,22 +133,23 @@ def _picture(
             elem_id=name,
             **options,
         )
-    return column, image
+    return Figure(column, line, image)
 
 
 def _temperature(value: float, label: str, name: str) -> gr.Slider:
     return gr.Slider(0, 1.5, value, step=0.05, label=label, elem_id=name)
 
 
-def input_part(pictures: list[Path]) -> Input:
+def input_part(pictures: list[Path], explorer: Explorer) -> Input:
     """The first column's upper half."""
     gr.HTML("<h2>1 · Your image</h2>")
     photo = file_image(
-        label="Upload, paste, or use the camera",
+        label="Your image: upload, paste, or use the camera",
+        show_label=False,
         sources=["upload", "clipboard", "webcam"],
         image_mode=None,
         format="png",
-        height=230,
+        height=150,
         buttons=[],
         elem_id="photo",
     )
@@ -150,36 +160,43 @@ def input_part(pictures: list[Path]) -> Input:
         type="index",
         elem_id="examples",
     )
-    kind = gr.Radio(list(text.KINDS), value=next(iter(text.KINDS)), label="This is", elem_id="kind")
-    with gr.Row():
-        frame, framed = _picture("framed", "The frame", visible=False, height=170)
-        _, seen = _picture("seen", "What the model sees", height=170)
-    with gr.Accordion("Move the frame", open=False):
-        x = gr.Slider(0, 100, 50, step=0.5, label="Left to right, %", elem_id="frame-x")
-        y = gr.Slider(0, 100, 50, step=0.5, label="Top to bottom, %", elem_id="frame-y")
-        side = gr.Slider(
-            0,
-            100,
-            0,
-            step=0.5,
-            label="Size, % of the shorter side (0: find the face)",
-            elem_id="frame-side",
-        )
-    doubts = gr.HTML(elem_id="doubts")
-    return Input(photo, examples, kind, x, y, side, frame, framed, seen, doubts)
-
-
-def settings_part(explorer: Explorer) -> Settings:
-    """The first column's lower half."""
+    kinds = list(text.KINDS)
+    kind = gr.Radio(kinds, value=kinds[0], label="It is", elem_id="kind", elem_classes="line")
     scales = [f"×{scale}" for scale in explorer.scales]
-    middle = scales[len(scales) // 2]
+    scale = gr.Radio(
+        scales,
+        value=scales[len(scales) // 2],
+        label="Shrunk by",
+        elem_id="scale",
+        elem_classes="line",
+    )
+    with gr.Row(elem_classes="pictures"):
+        frame = _figure("framed", "The frame: press where the face is", visible=False, height=120)
+        seen = _figure("seen", "What the model sees", height=120)
+    doubts = gr.HTML(elem_id="doubts")
+    x, y, side = (
+        gr.Slider(0, 100, value, step=0.5, label=label, elem_id=f"frame-{name}", render=False)
+        for name, value, label in (
+            ("x", 50, "Frame: left to right, %"),
+            ("y", 50, "Frame: top to bottom, %"),
+            ("side", 0, "Frame: size, % of the shorter side (0: find the face)"),
+        )
+    )
+    return Input(
+        photo, examples, kind, scale, x, y, side, frame.column, frame.image, seen.image, doubts
+    )
+
+
+def settings_part(explorer: Explorer, shown: Input) -> Settings:
+    """The first column's lower half, the sliders of the frame among it."""
     methods = [name for name, method in text.METHODS.items() if method in explorer.methods]
-    suits = explorer.any_at(int(middle[1:])).recommended
-    scale = gr.Radio(scales, value=middle, label="Shrunk by", elem_id="scale")
-    method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
-    samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
-    temperature = _temperature(suits.temperature, "Temperature: tame to wild", "temperature")
-    with gr.Accordion("More", open=False):
+    suits = explorer.any_at(explorer.scales[len(explorer.scales) // 2]).recommended
+    with gr.Accordion("More: frame and settings", open=False):
+        for slider in (shown.x, shown.y, shown.side):
+            slider.render()
+        method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
+        samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
+        temperature = _temperature(suits.temperature, "Temperature: tame to wild", "temperature")
         encoder_temperature = _temperature(
             suits.encoder_temperature,
             "Temperature of what is read from your image",
@@ -189,45 +206,53 @@ def settings_part(explorer: Explorer) -> Settings:
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="seed")
             dice = gr.Button("New seed", elem_id="dice")
         consistent = gr.Checkbox(True, label="Give my image back exactly", elem_id="consistent")
-    with gr.Row():
-        draw = gr.Button("Show what could be behind it", variant="primary", elem_id="draw", scale=3)
-        stop = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False, min_width=80)
+    with gr.Column(elem_id="go"):
+        said = gr.HTML(elem_id="draw-said")
+        with gr.Row():
+            draw = gr.Button("Show what could be behind it", variant="primary", elem_id="draw")
+            stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=70, scale=0)
     return Settings(
-        scale, method, samples, temperature, encoder_temperature, seed, dice, consistent, draw, stop
+        method, samples, temperature, encoder_temperature, seed, dice, consistent, draw, stop, said
     )
 
 
-def answers_part() -> Answers:
-    """The second column's upper half."""
+def answers_part(explorer: Explorer) -> tuple[Answers, Steering, Take]:
+    """The second column: the samples, below them what can be done with them, beside them what
+    follows from them."""
     gr.HTML("<h2>2 · What could be behind it</h2>")
     status = gr.HTML(text.callout("plain", "", text.EMPTY), elem_id="status")
-    _caption("Plausible, not true. Choose one to compare it with your image, and to steer.")
-    gallery = gr.Gallery(
-        label="Samples: plausible, not true",
-        show_label=False,
-        columns=4,
-        object_fit="contain",
-        allow_preview=False,
-        interactive=False,
-        format="png",
-        buttons=["fullscreen"],
-        height="auto",
-        elem_id="gallery",
-    )
-    with gr.Row():
-        with gr.Column(min_width=140, elem_classes="figure"):
-            _caption("Your image | the chosen sample")
-            wipe = gr.HTML(padding=False, elem_id="wipe")
-        _, mean = _picture("mean", "Mean: the safest answer")
-        column, heat = _picture("heat", "Where they disagree")
-        with column:
-            bar = gr.HTML(padding=False, elem_id="bar")
-        photo, truth = _picture("truth", "The photo itself", visible=False)
-    return Answers(status, gallery, wipe, mean, heat, bar, photo, truth)
+    with gr.Row(elem_id="answers"):
+        with gr.Column(scale=5, min_width=320, elem_classes="figure"):
+            shown = _caption(text.SAMPLES, "shown")
+            gallery = gr.Gallery(
+                label="Samples: plausible, not true",
+                show_label=False,
+                columns=4,
+                object_fit="contain",
+                allow_preview=False,
+                interactive=False,
+                format="png",
+                buttons=[],
+                height="auto",
+                elem_id="gallery",
+            )
+            with gr.Column(elem_id="steer"):
+                steering, take = steering_part(explorer), take_part()
+        with gr.Column(scale=3, min_width=280, elem_id="figures"):
+            with gr.Row(elem_classes="pictures"):
+                with gr.Column(min_width=110, elem_classes="figure"):
+                    _caption("Yours | the chosen sample")
+                    wipe = gr.HTML(padding=False, elem_id="wipe")
+                truth = _figure("truth", "The photo itself", visible=False)
+            with gr.Row(elem_classes="pictures"):
+                mean = _figure("mean", text.MEAN)
+                heat = _figure("heat", text.HEAT)
+            bar = gr.HTML(text.scale_bar(FULL_MAP), padding=False, elem_id="bar")
+    return Answers(status, shown, gallery, wipe, mean, heat, bar, truth), steering, take
 
 
 def steering_part(explorer: Explorer) -> Steering:
-    """The second column's lower half."""
+    """From the chosen sample to others."""
     most = max(len(groups_of(model)) for model in explorer.models.values())
     gr.HTML("<h2>3 · Steer</h2>")
     chosen = gr.HTML("Choose a sample above.", elem_id="chosen")
@@ -245,7 +270,7 @@ def steering_part(explorer: Explorer) -> Steering:
                 )
                 stays = gr.HTML(elem_id="stays")
                 others = gr.Button("Others like this one", elem_id="others")
-            _, shared = _picture("shared", "What stays: the mean of such others", height=190)
+            shared = _figure("shared", "What stays: the mean of such others", height=150)
         with gr.Tab("Blend"):
             last = gr.Radio([], label="Walk from it to sample", elem_id="last")
             blend = gr.Button("Blend the two", elem_id="blend")
@@ -253,30 +278,20 @@ def steering_part(explorer: Explorer) -> Steering:
             region = gr.Radio(
                 list(text.REGIONS), value="What I paint", label="Vary only", elem_id="region"
             )
-            editor = gr.ImageEditor(
-                label="Paint over what may change",
-                type="pil",
-                sources=(),
-                transforms=(),
-                layers=False,
-                brush=gr.Brush(default_size=48, colors=["#ff2d78"], color_mode="fixed"),
-                canvas_size=(512, 512),
-                fixed_canvas=True,
-                height=420,
-                buttons=[],
-                elem_id="editor",
-            )
+            painter = make_painter()
             vary = gr.Button("Vary only there", elem_id="vary")
+    said = gr.HTML(elem_id="steer-said")
     with gr.Row():
         trail = gr.Radio([], label="Steps so far", elem_id="trail", scale=4)
         back = gr.Button("Back", elem_id="back", min_width=80)
     return Steering(
-        chosen, groups, stays, shared, others, last, blend, region, editor, vary, trail, back
-    )
+        chosen, groups, stays, shared.image, others, last, blend, region, painter, vary, said,
+        trail, back,
+    )  # fmt: skip
 
 
 def take_part() -> Take:
-    """The last part of the second column."""
+    """What can be taken away."""
     gr.HTML("<h2>4 · Take it away</h2>")
     with gr.Row():
         archive = gr.DownloadButton("All samples (zip)", interactive=False, elem_id="archive")
@@ -284,8 +299,9 @@ def take_part() -> Take:
             "Settings (result.json)", interactive=False, elem_id="settings"
         )
         reopen = gr.UploadButton("Open settings", file_types=[".json"], elem_id="reopen")
+    said = gr.HTML(elem_id="take-said")
     link = gr.Textbox(
-        label="An address that brings this gallery back here (your small image is inside it)",
+        label="An address that brings this gallery back (your small image is in it)",
         buttons=["copy"],
         interactive=False,
         lines=1,
@@ -295,4 +311,4 @@ def take_part() -> Take:
     with gr.Accordion("The same in Python and on the command line", open=False, elem_id="code"):
         python = gr.Code(language="python", label="Python", interactive=False, elem_id="python")
         command = gr.Code(language="shell", label="Command", interactive=False, elem_id="command")
-    return Take(archive, settings, reopen, link, python, command)
+    return Take(archive, settings, reopen, said, link, python, command)

@@ -1,6 +1,5 @@
 """Pictures of a session, at the size in which the page shows them."""
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -9,9 +8,12 @@ from ..imaging.crop import Square
 from ..imaging.io import png_in_base64, to_pil
 from ..imaging.sheets import heat_map
 from ..restoration.result import SuperResolution
+from ..restoration.sums import FULL_HEAT
 
 SIDE = 256
-EDITOR_SIDE = 512
+PAINTER_SIDE = 512
+FULL_MAP = FULL_HEAT
+"""The standard deviation that every map shows as its brightest, in levels of 255."""
 
 
 def smooth(image: Tensor, side: int = SIDE) -> Image.Image:
@@ -39,31 +41,23 @@ def wipe(y: Tensor, sample: Tensor, number: int) -> str:
     """The low-resolution image under a sample, with a slider that uncovers one or the other."""
     return (
         '<div class="wipe">'
-        f'<img src="{_inline(pixels(y))}" alt="Your image">'
-        f'<img class="over" src="{_inline(smooth(sample))}" alt="Sample {number}">'
+        f'<img src="{inline(pixels(y))}" alt="Your image">'
+        f'<img class="over" src="{inline(smooth(sample))}" alt="Sample {number}">'
         '<input type="range" value="50" aria-label="Uncover your image or the sample" '
         "oninput=\"this.parentElement.style.setProperty('--at', this.value + '%')\"></div>"
     )
 
 
-def _inline(image: Image.Image) -> str:
+def inline(image: Image.Image) -> str:
+    """An image as an address that holds it."""
     return f"data:image/png;base64,{png_in_base64(image)}"
 
 
 def disagreement(result: SuperResolution) -> tuple[Image.Image, float]:
     """The map of where the samples disagree, and its largest value in levels of 255."""
-    largest = float(result.std.max())
-    heat = heat_map(result.std / max(largest, 1e-6))
-    return heat.resize((SIDE, SIDE), Image.Resampling.NEAREST), largest * 255
-
-
-def painted(layers: list[Image.Image], side: int) -> Tensor:
-    """Which pixels are covered by at least a quarter of paint, ``(side, side)`` bool."""
-    covered = torch.zeros(side, side)
-    for layer in layers:
-        alpha = layer.convert("RGBA").getchannel("A").resize((side, side), Image.Resampling.BOX)
-        covered = torch.maximum(covered, torch.from_numpy(np.array(alpha)).float() / 255)
-    return covered >= 0.25
+    levels = result.std * 255
+    heat = heat_map(levels / FULL_MAP)
+    return heat.resize((SIDE, SIDE), Image.Resampling.NEAREST), float(levels.max())
 
 
 def rectangle(part: tuple[float, float, float, float], side: int) -> Tensor:

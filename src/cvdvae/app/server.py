@@ -96,13 +96,8 @@ def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -
     from fastapi.responses import PlainTextResponse
     from gradio.route_utils import FnIndexInferError
 
-    from .layout import CSS
+    from .theme import CSS, SCRIPT, theme
 
-    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
-    mono = ["ui-monospace", "Menlo", "Consolas", "Liberation Mono", "monospace"]
-    theme = gr.themes.Soft(
-        primary_hue="indigo", neutral_hue="slate", font=fonts, font_mono=mono, radius_size="md"
-    )
     gr.mount_gradio_app(
         app,
         page,
@@ -113,8 +108,9 @@ def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -
         auth=auth,
         show_error=False,
         max_file_size=MAX_FILE,
-        theme=theme,
+        theme=theme(),
         css_paths=[CSS],
+        js=SCRIPT.read_text("utf-8"),
     )
     # Only `launch` sets these, and without them Gradio checks no path that a visitor names.
     page.has_launched = page.is_running = True

@@ -2,27 +2,31 @@
 
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from ..checkpoints.folder import bundled_names
+from ..restoration.edits import Blend, Others
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
 from ..restoration.settings import Sampling
 from .explorer import Seen
 
-HEADING = """
-<h2>What could be behind these few pixels?</h2>
-<p>Many sharp faces shrink to the same small image. Give one, or a photo to shrink, and see as many
-of them as you like. Each gives your image back exactly, so nothing in it can tell which one was
-real. <strong>Details are invented and identify nobody.</strong></p>
-"""
+ABOUT = (
+    "Many faces of 64×64 pixels shrink to the same small image, and nothing in it tells which was "
+    "real. <strong>Details are invented and identify nobody.</strong>"
+)
 
 EMPTY = "Your image comes first: choose an example, upload, paste, or use the camera."
+
+SAMPLES = "<b>Samples:</b> plausible, not true. Choose one to compare, and to steer."
+MEAN = "Mean: the safest answer"
+HEAT = "Where they disagree"
 
 MEANING = Path(__file__).with_name("meaning.md")
 """The page's explanation of what the samples mean, and what not."""
 
 METHODS = {"Hierarchical VAE": "hvae", "Flow (HCFlow)": "flow"}
-KINDS = {"A photo: shrink it first": "photo", "A low-resolution image": "low"}
+KINDS = {"A photo to shrink": "photo", "A small image": "low"}
 
 REGIONS = {
     "What I paint": None,
@@ -72,6 +76,46 @@ def agreement(result: SuperResolution) -> str:
     if any(result.exploded):
         line += f" {sum(result.exploded)} exploded and are no answer: lower the temperature."
     return line
+
+
+class Shown(NamedTuple):
+    """What a gallery is, in words.
+
+    Attributes:
+        samples: What its samples are, HTML.
+        mean: What their mean is.
+        heat: What the map of their standard deviation shows.
+    """
+
+    samples: str
+    mean: str
+    heat: str
+
+
+def shown(sampling: Sampling) -> Shown:
+    """What a gallery is: the answers to an image, or what a step of steering made of them."""
+    if not sampling.steps:
+        return Shown(SAMPLES, MEAN, HEAT)
+    step = sampling.steps[-1]
+    mean = "Mean of these, not the safest answer"
+    if isinstance(step, Others):
+        line = f"<b>Others like sample {step.sample}:</b> plausible, not true."
+        return Shown(line, mean, "Where these others differ")
+    if isinstance(step, Blend):
+        line = f"<b>A walk from sample {step.first} to {step.last}:</b> no independent answers."
+        return Shown(line, mean, "What changes on the walk")
+    if step.regional:
+        line = (
+            f"<b>Sample {step.samples[0]}, varied in a region:</b> the rest is kept, and as much "
+            "invented as before."
+        )
+        return Shown(line, mean, "Where these differ: dark is kept, not known")
+    return Shown(f"<b>{escape(step.describe())}</b>: plausible, not true.", mean, HEAT)
+
+
+def caption(words: str) -> str:
+    """A line above a picture; `words` may hold HTML."""
+    return f'<p class="caption">{words}</p>'
 
 
 def trail(history: tuple[Sampling, ...]) -> list[str]:
@@ -144,15 +188,23 @@ def remarks(seen: Seen) -> str:
     return "".join(notes + doubts)
 
 
-def scale_bar(largest: float) -> str:
-    """The colours of the disagreement map, with the largest value that they stand for."""
-    return f'<div class="scale"><i></i><span>0</span><span>std {largest:.0f} of 255</span></div>'
+def scale_bar(full: float, largest: float | None = None) -> str:
+    """The colours of the map, the same for every gallery, and the largest value of this one.
+
+    Args:
+        full: The standard deviation of the brightest, in levels of 255.
+        largest: That of the gallery, in levels of 255.
+    """
+    here = "" if largest is None else f"; here up to {largest:.0f}"
+    return (
+        f'<div class="scale"><i></i><span>0</span><span>{full} or more of 255</span></div>'
+        f'<p class="caption">Standard deviation in grey levels{here}</p>'
+    )
 
 
 BUSY = "callout busy"
 """Marks a status that says that samples are being drawn."""
 
 FAILED = callout("wrong", "Something went wrong.", "Try again; if it comes back, reload the page.")
-NOTHING = callout(
-    "plain", "Nothing was drawn.", "It was stopped, or could not be begun: try again."
-)
+NOTHING = callout("plain", "Nothing was drawn.", EMPTY)
+STILL = callout("plain", "Nothing new was drawn:", "what is shown here is from before.")

@@ -1,7 +1,7 @@
 """What images a model knows: framing, wording, examples."""
 
-from .base import DOMAINS, Domain, domain_of, register
+from .base import DOMAINS, Domain, domain_of, domain_of_model, register
 from .faces import FACES
 from .photos import PHOTOS
 
-__all__ = ["DOMAINS", "FACES", "PHOTOS", "Domain", "domain_of", "register"]
+__all__ = ["DOMAINS", "FACES", "PHOTOS", "Domain", "domain_of", "domain_of_model", "register"]

@@ -36,6 +36,7 @@ class Domain:
         usual_scale: The one that is taken where none is named.
         example: A picture of it that may be shown.
         framing: Finds it in a photograph; None where the whole photograph is it.
+        side: Side of what its models draw, in pixels; None where images may have any size.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Domain:
     usual_scale: int
     example: Callable[[], Image.Image]
     framing: Framing | None = None
+    side: int | None = None
+
+    @property
+    def inputs(self) -> dict[int, int]:
+        """Side of what the model of each scale takes, in pixels; none where it may have any."""
+        return {} if self.side is None else {scale: self.side // scale for scale in self.scales}
 
     def model_at(self, scale: int) -> str:
         """Name of the bundled model that enlarges by `scale`.
@@ -77,3 +84,11 @@ def domain_of(name: str) -> Domain:
     if name not in DOMAINS:
         raise InputError(f"unknown domain '{name}': choose one of {', '.join(sorted(DOMAINS))}")
     return DOMAINS[name]
+
+
+def domain_of_model(name: str) -> Domain | None:
+    """The domain that a bundled model belongs to; None for another model."""
+    for domain in DOMAINS.values():
+        if name in {domain.model_at(scale) for scale in domain.scales}:
+            return domain
+    return None

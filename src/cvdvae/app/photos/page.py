@@ -32,17 +32,15 @@ def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
     """
     session = gr.State(None, time_to_live=keep_seconds)
     paths = examples(pictures)
+    scales = [f"×{scale}" for scale in photos.scales]
     with gr.Row():
-        with gr.Column(scale=1, min_width=260):
+        with gr.Column(scale=1, min_width=280, elem_id="photo-input"):
             photo, shown = _input(paths)
-            scales = [f"×{scale}" for scale in photos.scales]
-            kind = gr.Radio(
-                list(text.KINDS), value=text.label("enlarge"), label="What to do", elem_id="what"
-            )
-            scale = gr.Radio(scales, value=scales[-1], label="By", elem_id="by")
-            notes = gr.HTML(elem_id="notes")
-            settings, dice, again = _settings(photos, int(scales[-1][1:]))
-        with gr.Column(scale=3, min_width=320):
+            with gr.Column(elem_id="photo-options"):
+                kind, scale = _what(scales)
+                notes = gr.HTML(elem_id="notes")
+                settings, dice, again = _settings(photos, int(scales[-1][1:]))
+        with gr.Column(scale=3, min_width=320, elem_id="photo-answer"):
             gr.HTML("<h2>2 · What could be there</h2>")
             viewer = make_viewer()
             said = gr.HTML(elem_id="whole-said")
@@ -65,7 +63,7 @@ def _input(paths: list[Path]) -> tuple[gr.Image, gr.Dataset]:
         sources=["upload", "clipboard", "webcam"],
         image_mode=None,
         format="png",
-        height=190,
+        height=150,
         buttons=[],
         elem_id="picture",
     )
@@ -77,6 +75,19 @@ def _input(paths: list[Path]) -> tuple[gr.Image, gr.Dataset]:
         elem_id="pictures",
     )
     return photo, shown
+
+
+def _what(scales: list[str]) -> tuple[gr.Radio, gr.Radio]:
+    """What to do with the photograph, and by which factor."""
+    kind = gr.Radio(
+        list(text.KINDS),
+        value=text.label("enlarge"),
+        label="What to do",
+        elem_id="what",
+        elem_classes="line",
+    )
+    scale = gr.Radio(scales, value=scales[-1], label="By", elem_id="by", elem_classes="line")
+    return kind, scale
 
 
 def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Button]:

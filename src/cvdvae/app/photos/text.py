@@ -6,14 +6,6 @@ from pathlib import Path
 from ...errors import CVDVAEError
 from ...restoration.settings import Sampling
 
-HEADING = """
-<h1>What is known, and what is invented?</h1>
-<p>To enlarge a photograph is to invent details: very many sharp pictures shrink to the same small
-one. Here you see several of them. Each gives your photograph back exactly when it is shrunk, so
-nothing in it can tell which is right. <strong>What they share is known. What differs between them
-is invented, and proves nothing.</strong></p>
-"""
-
 MEANING = Path(__file__).with_name("meaning.md")
 """What the samples of photographs mean, and what not."""
 

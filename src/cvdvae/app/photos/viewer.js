@@ -5,7 +5,7 @@ const LAYERS = {
   bicubic: ["Smoothed (bicubic)", "nothing is added"],
   sample: ["Sample", "plausible, not true: details are invented"],
   mean: ["Mean of the samples", "what they share: the safest answer"],
-  map: ["Where they differ", "dark is known, bright is invented"],
+  map: ["Where they differ", `standard deviation, bright from ${FULL} of 255 on`],
   truth: ["The original", "before it was shrunk: unseen by the model"],
 };
 const REST = 500; // milliseconds without a movement after which is drawn what is visible
@@ -35,8 +35,8 @@ function captioned(panel) {
   if (varied && panel.layer === "mean") panel.note.textContent = "of those that were varied";
   else if (panel.layer !== "sample") panel.note.textContent = note;
   panel.note.title = panel.note.textContent;
-  panel.heat.firstChild.textContent = varied ? "kept" : "known";
-  panel.heat.lastChild.textContent = varied ? "differs" : "invented";
+  panel.heat.firstChild.textContent = varied ? "kept 0" : "known 0";
+  panel.heat.lastChild.textContent = `${FULL}+ grey levels`;
   panel.heat.hidden = panel.layer !== "map";
   panel.note.hidden = panel.layer === "map";
   panel.canvas.setAttribute("aria-label", `${name}: ${note}. Arrow keys move, + and − zoom.`);
@@ -78,7 +78,7 @@ function layOut() {
 
 function resize() {
   const wiping = on("wipe"), wide = $(".panels").clientWidth || 600, one = wiping ? wide : (wide - 8) / 2;
-  const room = wiping ? window.innerHeight - 420 : (window.innerHeight - 500) / 2;
+  const room = wiping ? window.innerHeight - 380 : (window.innerHeight - 420) / 2;
   element.style.setProperty("--tall", `${Math.round(Math.min(one * 0.75, Math.max(180, room)))}px`);
   show();
 }

@@ -1,0 +1,151 @@
+"""The tab of faces: its parts, and which click calls which handler."""
+
+from pathlib import Path
+from random import randrange
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from ..app import layout, text
+from ..domains.faces import crop_face, demo_photo
+from ..domains.simulate import simulate
+from ..imaging.io import to_pil
+from .api import add_api
+from .events import Handlers
+from .explorer import Explorer
+from .inputs import Inputs
+from .showing import Parts
+
+DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}  # else it is dropped while one is pending
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
+
+
+def faces_part(
+    page: gr.Blocks, tabs: gr.Tabs, explorer: Explorer, pictures: Path, keep_seconds: float
+) -> None:
+    """Lay out what shows faces, and connect it.
+
+    Args:
+        page: The page.
+        tabs: Its tabs: one of its own addresses opens that of faces.
+        explorer: The models.
+        pictures: Folder in which the bundled examples are laid out as files.
+        keep_seconds: How long a visitor's images are kept after the last click.
+    """
+    session = gr.State(None, time_to_live=keep_seconds)
+    chosen, strokes = gr.State(0), gr.State([])
+    gr.HTML(f"<p>{text.ABOUT}</p>", elem_classes="about")
+    with gr.Row(elem_classes="sides"):
+        with gr.Column(scale=2, min_width=300):
+            paths = examples(explorer, pictures)
+            shown = layout.input_part(paths, explorer)
+            settings = layout.settings_part(explorer, shown)
+        with gr.Column(scale=5, min_width=320):
+            answers, steering, take = layout.answers_part(explorer)
+    inputs = Inputs(explorer, shown, settings)
+    _wire_image(inputs, paths)
+    parts = Parts(session, chosen, strokes, settings, answers, steering, take)
+    _wire(page, tabs, Handlers(explorer, inputs, parts))
+    add_api(explorer)
+
+
+def _wire_image(on: Inputs, paths: list[Path]) -> None:
+    shown, which = on.input, [on.input.scale, on.settings.method]
+    temperatures = [on.settings.temperature, on.settings.encoder_temperature]
+    image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
+    seen = [shown.frame, shown.framed, shown.seen, shown.doubts]
+    guessed = [shown.kind, shown.scale, *temperatures]
+    draw = on.settings.draw
+    shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
+    shown.photo.change(on.forget, None, [*frame, draw], queue=False, **QUIET).then(
+        on.arrive, image, [*frame, *seen, *guessed, draw], **LATEST, **LOOKING, **QUIET
+    )
+    for radio in (shown.kind, *which):
+        radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
+    for radio in which:
+        radio.input(on.recommend, which, temperatures, queue=False, **LATEST, **QUIET)
+    shown.framed.select(on.centre, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
+    for slider in frame:
+        slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
+    on.settings.dice.click(lambda: randrange(100_000), None, on.settings.seed, queue=False, **QUIET)
+
+
+def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
+    parts, shown = on.parts, on.inputs.input
+    settings, answers = parts.settings, parts.answers
+    steering, take = parts.steering, parts.take
+    image = [shown.photo, shown.kind, shown.scale, settings.method]
+    frame = [shown.x, shown.y, shown.side]
+    temperatures = [settings.temperature, settings.encoder_temperature]
+    how = [settings.samples, *temperatures, settings.seed, settings.consistent]
+    finished = parts.finished
+    restored = [*finished, shown.photo, shown.scale, settings.method, *how]
+    busy = [
+        answers.status, settings.stop, *parts.said, *parts.buttons, *parts.steers,
+        take.archive, take.settings,
+    ]  # fmt: skip
+    ready = list(dict.fromkeys([*busy, *finished]))
+    taken = [take.archive, take.settings, take.link, take.python, take.command]
+    sample, stays = [parts.session, parts.chosen], [steering.stays, steering.shared]
+    link = gr.Textbox("", visible="hidden", label="the page's own address")
+    page.load(on.link_of, None, link, **QUIET)
+    link.change(lambda: gr.update(selected="faces"), None, tabs, queue=False, **QUIET)
+    drawing = []
+    for trigger, handler, inputs, outputs in (
+        (settings.draw.click, on.draw, [*image, *frame, *how], finished),
+        (steering.others.click, on.others, [*sample, steering.groups], finished),
+        (steering.blend.click, on.blend, [*sample, steering.last], finished),
+        (steering.vary.click, on.vary, [*sample, steering.region, parts.strokes], finished),
+        (steering.trail.input, on.walk, [parts.session, steering.trail], finished),
+        (steering.back.click, on.back, [parts.session], finished),
+        (take.reopen.upload, on.reopen, [take.reopen], restored),
+        (link.change, on.arrive_by_link, [link], restored),
+    ):
+        begun = trigger(on.busy, None, busy, queue=False, **QUIET)
+        drawn = begun.then(
+            handler, inputs, outputs, show_progress_on=answers.gallery, **DRAWING, **PRIVATE
+        )
+        ended = drawn.then(on.ready, [parts.session, answers.status], ready, queue=False, **QUIET)
+        ended.then(
+            on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
+        )
+        ended.then(on.pack, [parts.session], taken, **LATEST, **LOOKING, **QUIET)
+        drawing.append(drawn)
+    # What follows a drawing follows a stopped one, too: `ready` tells them apart.
+    settings.stop.click(None, cancels=drawing, **PRIVATE)
+    answers.gallery.select(
+        on.choose,
+        [parts.session],
+        [parts.chosen, parts.strokes, answers.wipe, steering.chosen, steering.painter],
+        trigger_mode="multiple",
+        concurrency_id="choose",
+        concurrency_limit=1,
+        **QUIET,
+    ).then(on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET)
+    steering.painter.paint(on.painted, None, parts.strokes, queue=False, **QUIET)
+    steering.groups.input(
+        on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
+    )
+
+
+def examples(explorer: Explorer, folder: Path) -> list[Path]:
+    """Lay out the bundled examples as files: a photo, what is left of its face, and a cat."""
+    from skimage.data import chelsea
+
+    photo = demo_photo()
+    face, pictures = crop_face(photo), {"a photo": photo}
+    for scale in explorer.scales:
+        model = explorer.any_at(scale)
+        y, _ = simulate(face, model.degradation, crop="none")
+        pictures[f"{model.lr_size} by {model.lr_size} pixels"] = to_pil(y)
+    pictures["a cat"] = Image.fromarray(chelsea())
+    paths = []
+    for name, picture in pictures.items():
+        path = folder / f"{name}.png"
+        picture.save(path)
+        paths.append(path)
+    return paths

@@ -1,0 +1,66 @@
+// A sample, and what is painted over it. Strokes are in pixels of the sample.
+const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
+const size = element.querySelector("input");
+let picture = null, side = 64, strokes = [], stroke = null;
+
+function paint() {
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const layer = new OffscreenCanvas(canvas.width, canvas.height), pen = layer.getContext("2d");
+  pen.strokeStyle = "#ff2d78";
+  pen.lineCap = pen.lineJoin = "round";
+  const zoom = canvas.width / side;
+  for (const { size, points } of strokes) {
+    pen.lineWidth = 2 * size * zoom;
+    pen.beginPath();
+    points.forEach(([x, y], i) => pen[i ? "lineTo" : "moveTo"](x * zoom, y * zoom));
+    if (points.length === 1) pen.lineTo(points[0][0] * zoom + 0.01, points[0][1] * zoom);
+    pen.stroke();
+  }
+  context.globalAlpha = 0.5;
+  context.drawImage(layer, 0, 0);
+  context.globalAlpha = 1;
+}
+
+const tell = () => trigger("paint", { strokes });
+
+function placeOf(event) {
+  const place = canvas.getBoundingClientRect();
+  const x = ((event.clientX - place.left) / place.width) * side;
+  const y = ((event.clientY - place.top) / place.height) * side;
+  return [x, y].map((v) => Math.round(10 * v) / 10);
+}
+
+canvas.onpointerdown = (event) => {
+  canvas.setPointerCapture(event.pointerId);
+  stroke = { size: Number(size.value), points: [placeOf(event)] };
+  strokes.push(stroke);
+  paint();
+};
+canvas.onpointermove = (event) => {
+  if (!stroke) return;
+  stroke.points.push(placeOf(event));
+  paint();
+};
+canvas.onpointerup = canvas.onpointercancel = () => {
+  if (stroke) tell();
+  stroke = null;
+};
+element.querySelector("button").onclick = () => {
+  strokes = [];
+  paint();
+  tell();
+};
+
+async function show() {
+  if (!props.value || !props.value.picture) return;
+  const next = new Image();
+  next.src = props.value.picture;
+  await next.decode();
+  picture = next;
+  side = props.value.side;
+  strokes = [];
+  paint();
+}
+watch("value", show);
+show();

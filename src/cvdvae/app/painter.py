@@ -1,0 +1,23 @@
+"""Where a visitor paints over a part of a sample."""
+
+from pathlib import Path
+
+import gradio as gr
+
+HERE = Path(__file__).parent
+
+
+def make_painter() -> gr.HTML:
+    """The painter, empty.
+
+    Its value holds the `picture` to paint on, as a data address, and the `side` of the sample in
+    pixels; its event `paint` tells the strokes so far, as `photos.strokes.region_of` reads them.
+    """
+    return gr.HTML(
+        {},
+        html_template=(HERE / "painter.html").read_text(encoding="utf-8"),
+        css_template=(HERE / "painter.css").read_text(encoding="utf-8"),
+        js_on_load=(HERE / "painter.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="painter",
+    )
