@@ -14,7 +14,7 @@ from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.formats import SUFFIXES, format_of
-from ..imaging.io import MAX_PIXELS, Extras, list_images, read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, Extras, in_channels, list_images, read_photo, to_tensor
 from ..imaging.io import SUFFIXES as PICTURES
 from ..input_check.examine import examine
 from ..restoration.hvae import HVAEResolver
@@ -107,8 +107,8 @@ class Input(NamedTuple):
     """What a file holds.
 
     Attributes:
-        y: The low-resolution image, ``(3, h, w)`` in [0, 1].
-        truth: The image that it was made from, ``(3, H, W)``, where it was.
+        y: The low-resolution image, ``(C, h, w)`` in [0, 1].
+        truth: The image that it was made from, ``(C, H, W)``, where it was.
         notes: What had to be changed to read the file.
         extras: What else the file carries.
     """
@@ -147,14 +147,16 @@ def read_input(
         photo = read_photo(path, max_pixels, keep_alpha=crop is None, advice=HIGHER)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
     try:
+        image = in_channels(photo.image, model.channels)
         if crop is None:
-            y, truth = model.check(to_tensor(photo.image))[0], None
+            y, truth = model.check(to_tensor(image))[0], None
         elif model.any_size:
-            y, truth = simulate_at_scale(photo.image, model.scale, crop, shrunk_by)
+            y, truth = simulate_at_scale(image, model.scale, crop, shrunk_by, photons)
         else:
             lr_size = (model.lr_size, model.lr_size)
-            y, truth = simulate(photo.image, model.degradation_of(lr_size, shrunk_by), crop)
+            y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return Input(y, truth, photo.notes, photo.extras)

@@ -158,6 +158,7 @@ class Loaded(NamedTuple):
     scale: int
     recommended: Recommended
     expected: Expected | None
+    photons: float
 
 
 def load_encoder(name: str, scale: int | None = None) -> Loaded:
@@ -187,7 +188,8 @@ def load_encoder(name: str, scale: int | None = None) -> Loaded:
     scale = scales[0] if scale is None else scale
     if scale not in scales:
         raise InputError(f"'{name}' enlarges by {', '.join(map(str, scales))}, not by {scale}")
-    return Loaded(prior, encoder, scale, record.recommended, record.expected)
+    suits, expected = record.recommended, record.expected
+    return Loaded(prior, encoder, scale, suits, expected, record.photons)
 
 
 class Restoring(NamedTuple):

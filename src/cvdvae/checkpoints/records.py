@@ -89,6 +89,8 @@ class SuperResolutionRecord:
         model: The encoder's architecture.
         recommended: Temperatures for draws that name none.
         expected: What it makes of proper images; without it no input is examined.
+        photons: How many photons a value of 1 stands for in the low-resolution images that it was
+            trained on, whose noise its samples do not repeat; 0 where they have none.
     """
 
     kind: Literal["lr-encoder"]
@@ -97,6 +99,11 @@ class SuperResolutionRecord:
     model: LREncoderConfig
     recommended: Recommended = field(default_factory=Recommended)
     expected: Expected | None = None
+    photons: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.photons < math.inf:
+            raise ConfigError(f"photons must be a number from 0, not {self.photons}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -17,19 +18,25 @@ Crop = Literal["face", "centre", "none"]
 
 
 def simulate_at_scale(
-    photo: Image.Image, scale: int, crop: Crop = "none", shrunk_by: str = "bicubic"
+    photo: Image.Image,
+    scale: int,
+    crop: Crop = "none",
+    shrunk_by: str = "bicubic",
+    photons: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Shrink a photo of any size, at its own resolution.
 
     Args:
-        photo: RGB; the last rows and columns are left out where `scale` does not divide its sides.
+        photo: Grey or RGB; the last rows and columns are left out where `scale` does not divide
+            its sides.
         scale: By what to shrink it.
         crop: The square around the largest face, the largest centred square, or the whole photo.
         shrunk_by: One of `cvdvae.degradations.kernels.KERNELS`.
+        photons: As for `shrink_to_8_bits`; a photo gets the same noise every time.
 
     Returns:
-        The low-resolution image ``(3, h, w)``, rounded to 8 bits, and the truth
-        ``(3, scale h, scale w)``, both float in [0, 1].
+        The low-resolution image ``(C, h, w)``, rounded to 8 bits, and the truth
+        ``(C, scale h, scale w)``, both float in [0, 1].
 
     Raises:
         InputError: No face is found, or no pixel would be left.
@@ -40,7 +47,12 @@ def simulate_at_scale(
         raise InputError(f"{part.width}×{part.height} pixels cannot be shrunk by {scale}")
     truth = to_tensor(part)[:, : height * scale, : width * scale]
     degradation = downscaling((height * scale, width * scale), (height, width), shrunk_by)
-    return shrink_to_8_bits(truth[None], degradation)[0], truth
+    return _shrunk(truth, degradation, photons), truth
+
+
+def _shrunk(truth: Tensor, degradation: Downscaling, photons: float) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return shrink_to_8_bits(truth[None], degradation, photons, generator)[0]
 
 
 def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
@@ -50,17 +62,18 @@ def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
 
 
 def simulate(
-    photo: Image.Image, degradation: Downscaling, crop: Crop = "face"
+    photo: Image.Image, degradation: Downscaling, crop: Crop = "face", photons: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Shrink a photo to what the model takes.
 
     Args:
-        photo: RGB.
+        photo: Grey or RGB.
         degradation: H, whose `hr_size` the cropped photo is resized to (antialiased bicubic).
         crop: The square around the largest face, the largest centred square, or the whole photo.
+        photons: As for `simulate_at_scale`.
 
     Returns:
-        The low-resolution image ``(3, h, w)``, rounded to 8 bits, and the truth ``(3, H, W)``, both
+        The low-resolution image ``(C, h, w)``, rounded to 8 bits, and the truth ``(C, H, W)``, both
         float in [0, 1].
 
     Raises:
@@ -80,4 +93,4 @@ def simulate(
             f"shrinking needs at least {width}×{height}"
         )
     truth = to_tensor(photo.resize((width, height), Image.Resampling.BICUBIC))
-    return shrink_to_8_bits(truth[None], degradation)[0], truth
+    return _shrunk(truth, degradation, photons), truth

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_atomically
+from .png import SIGNATURE
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
@@ -22,6 +23,11 @@ MAX_PIXELS = 100_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
+ORIENTATION, SIZES = 0x0112, (0xA002, 0xA003)
+DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+REDUCED = "16-bit values were reduced to 8 bits (as TIFF they are kept)"
+DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
+"""EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +37,20 @@ class Extras:
     Attributes:
         icc_profile: What its colours mean; sRGB where there is none.
         alpha: How opaque every pixel is, 8-bit, upright.
+        exif: Camera, time, place and the like, without size and orientation: the picture is
+            upright, and those made of it are larger.
     """
 
     icc_profile: bytes | None = None
     alpha: Image.Image | None = None
+    exif: bytes | None = None
 
     def alpha_of(self, size: tuple[int, int]) -> Image.Image | None:
         """The alpha of a picture of this width and height."""
         return self.alpha and self.alpha.resize(size, Image.Resampling.BICUBIC)
 
     def added_to(self, image: Image.Image) -> Image.Image:
-        """An RGB picture, with the alpha."""
+        """A grey or RGB picture, with the alpha."""
         alpha = self.alpha_of(image.size)
         if alpha is None:
             return image
@@ -146,7 +155,10 @@ def read_photo(
         with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as file:
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
-            return _upright_rgb(file, keep_alpha)
+            photo = _upright_rgb(file, keep_alpha)
+            if file.mode not in DEEP and _is_deep_png(path):
+                photo.notes.append(REDUCED)
+            return photo
     except UnidentifiedImageError:
         raise InputError(f"{path} is not an image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -155,6 +167,13 @@ def read_photo(
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
         raise InputError(f"{path} is damaged or truncated ({error})") from None
+
+
+def _is_deep_png(path: Path) -> bool:
+    """Whether a PNG has 16 bits a value, of which Pillow reads 8 where it has colours."""
+    with path.open("rb") as stream:
+        head = stream.read(25)
+    return head.startswith(SIGNATURE) and head[24] == 16
 
 
 def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str) -> None:
@@ -176,9 +195,10 @@ def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
     if profile and profile[16:20] != b"RGB ":  # the field of an ICC header with its colour space
         profile = None
     image = ImageOps.exif_transpose(file)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    exif = _exif_of(image, file.format == "TIFF")
+    if image.mode in DEEP:
         image = _in_8_bits(image)
-        notes.append("16-bit values were reduced to 8 bits")
+        notes.append(REDUCED)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         opaque = image.getchannel("A").getextrema() == (255, 255)
@@ -193,7 +213,21 @@ def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
         notes.append("a greyscale image: so are its samples")
     elif image.mode not in ("RGB", "P"):
         notes.append(f"{image.mode} colours were converted to RGB")
-    return Photo(image.convert("RGB"), notes, Extras(profile, alpha))
+    return Photo(image.convert("RGB"), notes, Extras(profile, alpha, exif))
+
+
+def _exif_of(image: Image.Image, is_tiff: bool) -> bytes | None:
+    """EXIF of an upright image; of a TIFF, whose own tags lie among them, what describes it."""
+    try:
+        exif = image.getexif()
+        exif.pop(ORIENTATION, None)
+        for tag in SIZES:
+            exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
+        for tag in [tag for tag in exif if is_tiff and tag not in DESCRIBING]:
+            del exif[tag]
+        return exif.tobytes() if len(exif) else None
+    except Exception:  # Pillow raises errors of many kinds on damaged EXIF, which is no picture
+        return None
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
@@ -216,6 +250,11 @@ def in_channels(image: Image.Image, channels: int) -> Image.Image:
     if channels not in modes:
         raise InputError(f"image files hold 1 or 3 channels, not the model's {channels}")
     return image.convert(modes[channels])
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """A picture as it was saved here, without its alpha: grey stays grey, all else is RGB."""
+    return image.convert("L" if image.mode in ("L", "LA") else "RGB")
 
 
 def to_channels(image: Image.Image) -> Tensor:
@@ -261,8 +300,8 @@ def png_in_base64(image: Image.Image) -> str:
 
 def save_png(path: Path, image: Image.Image, extras: Extras = Extras()) -> None:
     """Write a PNG whole or not at all, with what the file carried that it was made from."""
-    dressed, profile = extras.added_to(image), extras.icc_profile
-    write_atomically(path, lambda p: dressed.save(p, "PNG", icc_profile=profile))
+    dressed, profile, exif = extras.added_to(image), extras.icc_profile, extras.exif
+    write_atomically(path, lambda p: dressed.save(p, "PNG", icc_profile=profile, exif=exif))
 
 
 def save_tiles(path: Path, images: Tensor, columns: int, zoom: int = 2) -> None:

@@ -13,22 +13,23 @@ from typing import BinaryIO, Self
 import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-COLOUR_TYPES = {3: 2, 4: 6}
-"""RGB, and RGB with alpha."""
+COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+"""Grey, grey with alpha, RGB, and RGB with alpha."""
 UP = 2
 LEVEL = 4
 """Of zlib: twice as fast as its default, for files that are a few percent larger."""
 
 
 class PNGWriter:
-    """An 8-bit RGB or RGBA image, from the top downwards.
+    """An 8-bit grey or RGB image, with or without alpha, from the top downwards.
 
     Args:
         path: The file; use it within `cvdvae.files.write_atomically` to have it whole or not.
         width: Columns of the image.
         height: Rows of the image.
-        channels: 3, or 4 with alpha.
+        channels: 1 or 3, one more with alpha.
         icc_profile: What its colours mean; sRGB without.
+        exif: EXIF, as cameras write it.
 
     Raises:
         OSError: The file cannot be written.
@@ -41,6 +42,7 @@ class PNGWriter:
         height: int,
         channels: int = 3,
         icc_profile: bytes | None = None,
+        exif: bytes | None = None,
     ) -> None:
         self.width, self.missing, self.channels = width, height, channels
         self.stream: BinaryIO = path.open("wb")
@@ -51,6 +53,8 @@ class PNGWriter:
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
         if icc_profile is not None:
             self._chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc_profile))
+        if exif is not None:
+            self._chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
 
     def write(self, rows: np.ndarray) -> None:
         """Add rows, uint8, ``(n, width, channels)``.

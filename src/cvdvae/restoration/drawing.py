@@ -17,10 +17,11 @@ from ..imaging.values import EIGHT_BITS, from_levels
 from .finish import Finished, Frame, finish
 from .settings import Sampling
 from .tiles import Tile, tiles
+from .tolerance import Tolerance
 from .workers import in_order, one_thread_each, workers_on
 
 Drawer = Callable[[Noise, int], Tensor]
-"""``(noise, n) -> x``: draw n samples, ``(n, 3, H, W)``, of the image that it was made for."""
+"""``(noise, n) -> x``: draw n samples, ``(n, C, H, W)``, of the image that it was made for."""
 
 
 class _Model(Protocol):
@@ -39,6 +40,7 @@ class _Model(Protocol):
     def batch(self, pixels: int) -> int: ...
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer: ...
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise: ...
+    def tolerance(self, y: Tensor) -> Tolerance | None: ...
 
 
 class Drawing:
@@ -46,12 +48,13 @@ class Drawing:
 
     Args:
         model: The model.
-        y: The low-resolution image, ``(3, h, w)`` or ``(1, 3, h, w)``, in [0, 1].
+        y: The low-resolution image, ``(C, h, w)`` or ``(1, C, h, w)``, in [0, 1].
         sampling: How to draw.
         levels: As for `finish`.
 
     Attributes:
         degradation: H.
+        tolerance: What the noise of y leaves open; None where it has none.
         tiles: What is drawn at once of the high-resolution images.
         batch: How many samples are drawn together.
         grey: Whether y is: then the samples are.
@@ -68,7 +71,7 @@ class Drawing:
         levels: int | None = EIGHT_BITS,
     ) -> None:
         self.model, self.y, self.sampling = model, model.check(y), sampling
-        self.levels = levels
+        self.levels, self.tolerance = levels, model.tolerance(self.y)
         self.degradation = model.degradation_of(
             (self.y.shape[2], self.y.shape[3]), sampling.shrunk_by
         )
@@ -86,7 +89,7 @@ class Drawing:
         """The batches as they leave the program; together they hold the samples asked for.
 
         Args:
-            parent: The pixels of the sample that the last step starts from, uint8 ``(3, H, W)``,
+            parent: The pixels of the sample that the last step starts from, uint8 ``(C, H, W)``,
                 where they are at hand; they are drawn again otherwise.
         """
         frame = self._frame(parent)
@@ -97,14 +100,14 @@ class Drawing:
             left -= self.batch
 
     def before_finish(self) -> Iterator[Tensor]:
-        """The batches as the network gives them, ``(n, 3, H, W)`` float32 on the CPU."""
+        """The batches as the network gives them, ``(n, C, H, W)`` float32 on the CPU."""
         left = self.sampling.samples
         for batch in in_order(self._network, self._batches(), self.workers):
             yield batch[:left]
             left -= self.batch
 
     def tile(self, indices: range, tile: Tile) -> Tensor:
-        """What the network gives in the core of a tile, ``(n, 3, height, width)``."""
+        """What the network gives in the core of a tile, ``(n, C, height, width)``."""
         noise = self.model.noise(self.sampling, indices, tile.window)
         with self._own_precision():
             draw = self.whole
@@ -137,7 +140,8 @@ class Drawing:
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
         x = self._network(indices)
-        return finish(x, self.y, self.degradation, self.sampling.consistent, frame, self.levels)
+        consistent = self.sampling.consistent
+        return finish(x, self.y, self.degradation, consistent, frame, self.levels, self.tolerance)
 
     def _frame(self, parent: Tensor | None = None) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""

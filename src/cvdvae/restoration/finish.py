@@ -2,7 +2,8 @@
 
 Cut to [0, 1], and marked where it exploded; put into its frame, where only a region varies; the
 nearest image with Hx = y; rounded to the levels that y has, 255 for 8 bits, so that H of what is
-saved stays as near to y. Values that are not whole are not rounded.
+saved stays as near to y. Values that are not whole are not rounded. Where y has noise, the sample
+explains it within that (`cvdvae.restoration.tolerance`), and is rounded value by value.
 
 Explained in docs/explanation/method.md.
 """
@@ -19,6 +20,7 @@ from ..degradations.downscaling import Downscaling
 from ..degradations.projection import project, round_consistently
 from ..degradations.strip import Strip, sees
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
+from .tolerance import Tolerance, explain
 
 FAR, NEAR, MANY = 1.0, 0.25, 0.01
 """A sample has exploded if a value is further than `FAR` outside of [0, 1], or if more than this
@@ -65,20 +67,22 @@ def finish(
     consistent: bool = True,
     frame: Frame | None = None,
     levels: int | None = EIGHT_BITS,
+    tolerance: Tolerance | None = None,
 ) -> Finished:
     """Finish the samples of one image.
 
     Args:
-        x: What the network gives, float, ``(n, 3, H, W)``, any values.
-        y: The low-resolution image in [0, 1], ``(1, 3, h, w)``.
+        x: What the network gives, float, ``(n, C, H, W)``, any values.
+        y: The low-resolution image in [0, 1], ``(1, C, h, w)``.
         degradation: H.
         consistent: Whether to project and to round consistently, or only to cut and round.
         frame: What stays, where only a region varies.
         levels: Of y, and of what is saved; None for values that are not rounded.
+        tolerance: What the noise of y leaves open; None where y is Hx, and rounded at most.
     """
     if frame is None and isinstance(degradation, Downscaling) and x[0, 0].numel() > STRIP_PIXELS:
         strips = finish_in_strips(
-            lambda a, b: x[:, :, a:b], y, degradation, consistent, levels=levels
+            lambda a, b: x[:, :, a:b], y, degradation, consistent, levels, tolerance
         )
         return _joined(list(strips))
     x, exploded = cut(x, levels)
@@ -87,6 +91,9 @@ def finish(
         x = torch.where(frame.region, x, frame.x)
         shadow, region = degradation.A(frame.x), frame.region
     if not consistent:
+        return Finished(x, to_levels(x, levels), exploded)
+    if tolerance is not None:
+        x = explain(x, y, degradation, tolerance, region)
         return Finished(x, to_levels(x, levels), exploded)
     x = project(x, shadow.expand(len(x), -1, -1, -1), degradation, region=region)
     return Finished(x, _rounded(x, y, degradation, region, levels), exploded)
@@ -129,22 +136,25 @@ def finish_in_strips(
     y: Tensor,
     degradation: Downscaling,
     consistent: bool = True,
-    strip_pixels: int | None = None,
     levels: int | None = EIGHT_BITS,
+    tolerance: Tolerance | None = None,
+    strip_pixels: int | None = None,
 ) -> Iterator[Finished]:
     """As `finish`, strip after strip from the top, in the memory of one.
 
     The pixels above a strip are final, and what they add to y is taken off. Those below it, as far
-    as rows of y see across its end, are projected with it, and once more with the next one.
+    as rows of y see across its end, are projected with it, and once more with the next one. Where y
+    has noise, nothing is final: a strip is explained with its neighbours on both sides.
 
     Args:
-        rows: Gives rows a … b − 1 of what the network gives, ``(n, 3, b − a, W)``; each is asked
+        rows: Gives rows a … b − 1 of what the network gives, ``(n, C, b − a, W)``; each is asked
             for once, from the top downwards.
-        y: The low-resolution image in [0, 1], ``(1, 3, h, w)``.
+        y: The low-resolution image in [0, 1], ``(1, C, h, w)``.
         degradation: H.
         consistent: As for `finish`.
-        strip_pixels: About how many pixels a strip has.
         levels: As for `finish`.
+        tolerance: As for `finish`.
+        strip_pixels: About how many pixels a strip has.
     """
     (height, width), scale = degradation.hr_size, degradation.hr_size[0] / degradation.lr_size[0]
     overlap = math.ceil(OVERLAP * scale)
@@ -156,16 +166,40 @@ def finish_in_strips(
         end = min(height, bottom + overlap)
         x, exploded = cut(rows(known, end), levels)
         x = torch.cat([below.expand(len(x), -1, -1, -1), x], 2)
-        if consistent:
-            x, pixels = _meet(above.expand(len(x), -1, -1, -1), x, y, degradation, top, levels)
+        above, given = above.expand(len(x), -1, -1, -1), x
+        if consistent and tolerance is not None:
+            x = _explained(above, x, y, degradation, top, tolerance)
+            pixels = to_levels(x, levels)
+        elif consistent:
+            x, pixels = _meet(above, x, y, degradation, top, levels)
         else:
             pixels = to_levels(x, levels)
         kept = bottom - top
         yield Finished(x[:, :, :kept], pixels[:, :, :kept], exploded)
-        final = from_levels(pixels[:, :, :kept], levels).to(x.dtype)
-        above = torch.cat([above.expand(len(x), -1, -1, -1), final], 2)
-        above, below = above[:, :, -2 * overlap :], x[:, :, kept:]
+        if tolerance is None:
+            final = from_levels(pixels[:, :, :kept], levels).to(x.dtype)
+            given = torch.cat([final, x[:, :, kept:]], 2)
+        above = torch.cat([above, given[:, :, :kept]], 2)[:, :, -2 * overlap :]
+        below = given[:, :, kept:]
         top, known = bottom, end
+
+
+def _explained(
+    above: Tensor,
+    x: Tensor,
+    y: Tensor,
+    degradation: Downscaling,
+    top: int,
+    tolerance: Tolerance,
+) -> Tensor:
+    """`explain` of the rows of x, from `top` on, with what the network gives above them."""
+    start, end = top - above.shape[2], top + x.shape[2]
+    seen = {row: sees(degradation, row) for row in _near(start, end, degradation)}
+    whole = [row for row, rows in seen.items() if rows.start >= start and rows.stop <= end]
+    lr_rows = slice(whole[0], whole[-1] + 1)
+    operator = Strip(degradation, lr_rows, slice(start, end))
+    explained = explain(torch.cat([above, x], 2), y[:, :, lr_rows], operator, tolerance)
+    return explained[:, :, above.shape[2] :]
 
 
 def _meet(
@@ -181,8 +215,8 @@ def _meet(
     seen = {row: sees(degradation, row) for row in _near(top, end, degradation)}
     complete = [i for i, rows in seen.items() if rows.stop > top and rows.stop <= end]
     # A row of y that sees mostly what is final cannot be met by the little that is free. It has
-    # been met with the strip above, and rounding keeps it; where nothing is rounded, only this can.
-    least = 0.5 if levels is not None else 0
+    # been met with the strip above, and rounding to 8 bits keeps it; finer levels do not.
+    least = 0.5 if levels is not None and levels <= EIGHT_BITS else 0.05
     free = [i for i in complete if _share(degradation, i, seen[i], top) >= least]
     start = min([top, *(seen[i].start for i in complete)])
     whole = torch.cat([above[:, :, above.shape[2] - (top - start) :], x], 2)

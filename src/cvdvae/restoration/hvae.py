@@ -19,16 +19,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.folder import PRIOR_PIXEL_STD
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
+from ..hvae.likelihood import GaussianPixels
 from ..hvae.lr_encoder import LREncoder
 from .drawing import Drawer
 from .edit_noise import noise_of
 from .sampler import SuperResolver
 from .settings import Sampling
+from .tolerance import PhotonNoise
 
 VARIANTS = 128
 """How many shapes of blocks a large model may have, each of which is compiled by itself."""
@@ -44,6 +47,8 @@ class HVAEResolver(SuperResolver):
         scale: The factor to enlarge by, one of the encoder's; its first by default.
         recommended: Temperatures for draws that name none.
         expected: What it makes of proper low-resolution images, for `cvdvae.input_check`.
+        photons: How many photons a value of 1 stands for in the low-resolution images that it was
+            trained on; 0 where they have no noise.
 
     Raises:
         InputError: The encoder does not enlarge by this factor.
@@ -57,15 +62,18 @@ class HVAEResolver(SuperResolver):
         scale: int | None = None,
         recommended: Recommended = Recommended(),
         expected: Expected | None = None,
+        photons: float = 0.0,
     ) -> None:
         scales = encoder.config.scales
         scale = scales[0] if scale is None else scale
         if scale not in scales:
             raise InputError(f"{name} enlarges by {', '.join(map(str, scales))}, not by {scale}")
         config = prior.config
-        super().__init__(
-            name, scale, recommended, config.image_size, config.any_size, config.channels
-        )
+        p = prior.likelihood
+        std = p.std if isinstance(p, GaussianPixels) else PRIOR_PIXEL_STD
+        noise = PhotonNoise(photons, std / 255) if photons else None
+        size = config.image_size
+        super().__init__(name, scale, recommended, size, config.any_size, config.channels, noise)
         self.prior, self.encoder, self.expected = prior, encoder, expected
 
     @property

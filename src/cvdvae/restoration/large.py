@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..files import write_atomically
 from ..gaussian import Window
-from ..imaging.io import Extras, save_png, to_pil, to_tensor
+from ..imaging.io import Extras, opaque, save_png, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from ..imaging.values import EIGHT_BITS
 from .drawing import Drawing
@@ -28,7 +28,7 @@ from .finish import Finished, finish_in_strips
 from .recipe import BESIDE, MAX_SIDE, Recipe
 from .regions import Region, most_uncertain
 from .result import DISCLAIMER, Doubt, Truth
-from .round_trip import RoundTrip
+from .round_trip import RoundTrip, misfit
 from .sampler import SuperResolver
 from .saving import saved_files
 from .settings import Sampling
@@ -49,7 +49,7 @@ class LargeResult:
     Attributes:
         folder: Where they lie.
         recipe: What brings it back.
-        truth: The true image where it is known, float in [0, 1], ``(3, H, W)``.
+        truth: The true image where it is known, float in [0, 1], ``(C, H, W)``.
         extras: What the input's file carried beside its colours.
         round_trips: Of every sample.
         exploded: Which samples exploded somewhere.
@@ -94,6 +94,17 @@ class LargeResult:
         """Whether shrinking a sample to 8 bits gives y's values back, every pixel."""
         return [trip.exact for trip in self.round_trips]
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise in y, in units of [0, 1]."""
+        return self.round_trips[0].sigma if self.round_trips else 0.0
+
+    @property
+    def misfit(self) -> list[float] | None:
+        """As in `SuperResolution`."""
+        every = [misfit([trip]) for trip in self.round_trips]
+        return [one for one in every if one is not None] or None
+
     def against_truth(self) -> Truth | None:
         """PSNR of bicubic, of the samples and of their mean, where the truth is known."""
         if self.truth is None:
@@ -112,6 +123,8 @@ class LargeResult:
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,
+            "noise": self.noise,
+            "misfit": self.misfit,
             "exploded": self.exploded,
             "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
             "seconds": round(self.seconds, 3),
@@ -121,7 +134,7 @@ class LargeResult:
         }
 
     def compare(self, what: str, top: int, pixels: np.ndarray) -> None:
-        """Add up the error of some rows, ``(rows, width, 3)`` in levels, where there is a truth."""
+        """Add up the error of some rows, ``(rows, width, C)`` in levels, where there is a truth."""
         if self.truth is not None:
             true = self.truth[:, top : top + len(pixels)].permute(1, 2, 0).double().numpy()
             squares = float(((pixels / 255.0 - true) ** 2).sum())
@@ -142,10 +155,10 @@ def draw_to_folder(
 
     Args:
         model: The model.
-        y: The low-resolution image, ``(3, h, w)`` in [0, 1].
+        y: The low-resolution image, ``(C, h, w)`` in [0, 1].
         sampling: How to draw, without steps of steering.
         folder: Where the pictures and `result.json` go.
-        truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
+        truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
         extras: What the input's file carried beside its colours.
         doubts: For the report.
         on_pixels: Called with the number of pixels after every strip.
@@ -160,7 +173,7 @@ def draw_to_folder(
     result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
         height, width = (model.scale * side for side in y.shape[2:])
-        sums = Sums(folder, height, width)
+        sums = Sums(folder, height, width, model.channels)
         stack.callback(sums.close)
         for i, name in enumerate(result.samples):
             draw = partial(_draw_sample, model, i, sums, result, on_pixels)
@@ -197,7 +210,8 @@ def strips_of(
     """Strips of one sample, from the top."""
     degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
     bands = Bands(model, y, sampling, index)
-    return finish_in_strips(bands.rows, y, degradation, sampling.consistent, levels=levels)
+    tolerance = model.tolerance(y)
+    return finish_in_strips(bands.rows, y, degradation, sampling.consistent, levels, tolerance)
 
 
 class Bands:
@@ -205,7 +219,7 @@ class Bands:
 
     Args:
         model: The model.
-        y: The low-resolution image, ``(1, 3, h, w)``.
+        y: The low-resolution image, ``(1, C, h, w)``.
         sampling: How to draw.
         index: Which sample.
     """
@@ -216,10 +230,10 @@ class Bands:
         batch = drawing.batch_of(index)
         self.within, work = index - batch.start, partial(drawing.tile, batch)
         self.drawn = zip(drawing.tiles, in_order(work, drawing.tiles, drawing.workers), strict=True)
-        self.top, self.held = 0, torch.empty(1, 3, 0, self.width)
+        self.top, self.held = 0, torch.empty(1, model.channels, 0, self.width)
 
     def rows(self, first: int, end: int) -> Tensor:
-        """Rows `first` … `end` − 1, ``(1, 3, rows, W)``; no earlier ones are asked for again."""
+        """Rows `first` … `end` − 1, ``(1, C, rows, W)``; no earlier ones are asked for again."""
         self.held = self.held[:, :, max(0, first - self.top) :]
         self.top = max(self.top, first)
         while self.top + self.held.shape[2] < end:
@@ -247,8 +261,10 @@ def _draw_sample(
     """Write one sample, check it, and add it to the sums."""
     y, sampling = result.recipe.y[None], result.recipe.sampling
     degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
-    trip, top, exploded = RoundTrip(y, degradation), 0, False
-    with Dressed(path, (sums.width, sums.height), result.extras) as writer:
+    tolerance = model.tolerance(y)
+    trip = RoundTrip(y, degradation, sigma=0.0 if tolerance is None else tolerance.sigma)
+    top, exploded, size = 0, False, (sums.width, sums.height)
+    with Dressed(path, size, sums.channels, result.extras) as writer:
         for strip in strips_of(model, y, sampling, index):
             pixels = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
             writer.write(pixels)
@@ -288,4 +304,4 @@ def _cut(path: Path, windows: list[Window]) -> list[Tensor]:
     # Not by Image.open, which refuses large pictures: this one is our own.
     with PngImageFile(path) as image:
         boxes = [(w.left, w.top, w.left + w.width, w.top + w.height) for w in windows]
-        return [to_tensor(image.crop(box).convert("RGB")) for box in boxes]
+        return [to_tensor(opaque(image.crop(box))) for box in boxes]

@@ -32,7 +32,7 @@ class PartSample(NamedTuple):
     """A sample in a window, as it leaves the program.
 
     Attributes:
-        pixels: uint8, ``(3, height, width)``.
+        pixels: uint8, ``(C, height, width)``.
         exploded: Whether it came out of the network far from any image.
         exact: Whether it gives y's 8-bit values back, in every pixel of y in the window.
     """
@@ -47,7 +47,7 @@ class PartDrawing:
 
     Args:
         model: A model that takes images of any size.
-        y: The whole low-resolution image, ``(3, h, w)`` or ``(1, 3, h, w)``, in [0, 1].
+        y: The whole low-resolution image, ``(C, h, w)`` or ``(1, C, h, w)``, in [0, 1].
         sampling: How to draw, with the steps of steering.
         core: What is wanted, in pixels of the high-resolution image; its edges are multiples of the
             model's scale.
@@ -68,6 +68,7 @@ class PartDrawing:
         model.check_steps(sampling, size)
         self.framed = widened(core, OVERLAP * scale, scale, size)
         self.window = widened(core, HALO, model.tile_step, size)
+        self.tolerance = model.tolerance(self.y)
         self.grey = bool((self.y == self.y[:, :1]).all())
 
     def samples(self) -> Iterator[PartSample]:
@@ -104,7 +105,8 @@ class PartDrawing:
             x = x.mean(1, keepdim=True).expand_as(x) if self.grey else x
             if frame is not None:
                 return self._finish_region(x, y, frame)
-            return finish(x, y, self._degradation_in(self.framed), self.sampling.consistent)
+            degradation, consistent = self._degradation_in(self.framed), self.sampling.consistent
+            return finish(x, y, degradation, consistent, tolerance=self.tolerance)
 
         return finished
 
@@ -122,6 +124,7 @@ class PartDrawing:
             self._degradation_in(near),
             self.sampling.consistent,
             Frame(frame.region[inside], frame.x[inside]),
+            tolerance=self.tolerance,
         )
         result, pixels = frame.x.clone(), to_bytes(frame.x)
         result[inside], pixels[inside] = part.x, part.pixels

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..degradations.base import Products
 from ..degradations.damped import solve
+from ..degradations.foreign import in_precision
 from ..errors import InputError
 from ..gaussian import Noise
 
@@ -56,7 +57,7 @@ class Measurement:
             raise InputError(f"the width s of p(x|z) must be positive, not {pixel_std}")
         if not 0 <= sigma < math.inf:
             raise InputError(f"the noise σ must be a number from 0 upwards, not {sigma}")
-        self.y, self.degradation = y, degradation
+        self.y, self.degradation = y, in_precision(degradation, y.dtype)
         self.pixel_std, self.sigma = pixel_std, sigma
         self.damping = (sigma / pixel_std) ** 2
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..configs import from_dict
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import png_in_base64, to_bytes, to_pil, to_tensor
+from ..imaging.io import opaque, png_in_base64, to_bytes, to_pil, to_tensor
 from .edits import MAX_STEPS, edit_from_dict
 from .settings import Sampling
 
@@ -62,7 +62,7 @@ class Recipe:
 
     Attributes:
         model: Name of the model.
-        y: The low-resolution image, float in [0, 1], ``(3, h, w)``.
+        y: The low-resolution image, float in [0, 1], ``(C, h, w)``.
         sampling: How to draw, with the steps of steering.
         scale: The factor that was enlarged by; None in recipes that do not say it.
         weights: Fingerprint of the model's weights; empty where it is not known.
@@ -202,7 +202,7 @@ def _y_of(png: str, where: str) -> Tensor:
         with Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"]) as image:
             if max(image.size) > MAX_SIDE:
                 raise ValueError
-            return to_tensor(image.convert("RGB"))
+            return to_tensor(opaque(image))
     except Exception:  # Pillow raises errors of many kinds on damaged files
         raise InputError(f"{where} holds a damaged input") from None
 
@@ -211,6 +211,6 @@ def _y_beside(path: Path, where: str) -> Tensor:
     try:
         content = io.BytesIO(read_bounded(path, MAX_BESIDE))
         with Image.open(content, formats=["PNG"]) as image:
-            return to_tensor(image.convert("RGB"))
+            return to_tensor(opaque(image))
     except Exception:  # Pillow raises errors of many kinds on damaged files
         raise InputError(f"{where} says that {path} holds its input, but it does not") from None

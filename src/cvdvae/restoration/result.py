@@ -67,20 +67,22 @@ class SuperResolution:
     """Samples behind one low-resolution image; two results are equal only if they are the same.
 
     Attributes:
-        y: The input, float in [0, 1], ``(3, h, w)``.
-        samples: The samples, float in [0, 1], ``(N, 3, H, W)``.
-        pixels: The samples as they are saved, uint8, ``(N, 3, H, W)``.
+        y: The input, float in [0, 1], ``(C, h, w)``.
+        samples: The samples, float in [0, 1], ``(N, C, H, W)``.
+        pixels: The samples as they are saved, uint8, ``(N, C, H, W)``.
         degradation: H.
         model: Name of the model.
         sampling: How the samples were drawn.
         seconds: Time it took.
-        truth: The true image where it is known, float in [0, 1], ``(3, H, W)``.
+        truth: The true image where it is known, float in [0, 1], ``(C, H, W)``.
         exploded: Which samples came out of the model not finite or far outside of any image, as a
             flow's do at high temperatures; they were cut to [0, 1], and are no answer.
         doubts: Why the input may be none that the model knows; None where that was not examined.
         weights: Fingerprint of the model's weights; empty for a model that came from no folder.
         dtype: What the networks computed in.
         extras: What the input's file carried beside its colours; the saved pictures carry it, too.
+        sigma: Standard deviation of the noise in y, in units of [0, 1], that the samples explain
+            and do not repeat; 0 where they give y back.
     """
 
     y: Tensor
@@ -96,6 +98,7 @@ class SuperResolution:
     weights: str = ""
     dtype: Dtype = "fp32"
     extras: Extras = field(default_factory=Extras)
+    sigma: float = 0.0
 
     @property
     def scale(self) -> int:
@@ -110,7 +113,7 @@ class SuperResolution:
 
     @property
     def mean(self) -> Tensor:
-        """Mean of the answers, ``(3, H, W)``, which has the least expected squared error."""
+        """Mean of the answers, ``(C, H, W)``, which has the least expected squared error."""
         return self.answers.mean(0)
 
     @property
@@ -122,7 +125,7 @@ class SuperResolution:
 
     @cached_property
     def lr_error(self) -> Tensor:
-        """``H x − y`` of every sample as saved, ``(N, 3, h, w)``, float64 in units of [0, 1]."""
+        """``H x − y`` of every sample as saved, ``(N, C, h, w)``, float64 in units of [0, 1]."""
         shrunk = [self.degradation.A(one[None].double() / 255) for one in self.pixels]
         return torch.cat(shrunk) - eight_bit_values(self.y)
 
@@ -143,8 +146,18 @@ class SuperResolution:
         return [bool(torch.equal(one, to_bytes(self.y))) for one in shrunk]
 
     @property
+    def misfit(self) -> list[float] | None:
+        """Root mean square of ``(Hx − y) / σ`` of every sample as saved; None where σ = 0.
+
+        The true image has 1 on average.
+        """
+        if not self.sigma:
+            return None
+        return (self.lr_error.square().mean((1, 2, 3)).sqrt() / self.sigma).tolist()
+
+    @property
     def bicubic(self) -> Tensor:
-        """Bicubic interpolation of y, ``(3, H, W)``."""
+        """Bicubic interpolation of y, ``(C, H, W)``."""
         height, width = self.samples.shape[2:]
         return upscale_bicubic(self.y[None], (height, width))[0]
 
@@ -171,6 +184,8 @@ class SuperResolution:
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,
+            "noise": self.sigma,
+            "misfit": self.misfit,
             "exploded": self.exploded,
             "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
             "seconds": round(self.seconds, 3),

@@ -16,6 +16,7 @@ class RoundTrip:
         degradation: H.
         levels: Of y and of the sample; None for values that are not rounded.
         counted: Which pixels of y count, bool, ``(h, w)``; all of them by default.
+        sigma: Standard deviation of the noise in y, in units of [0, 1].
 
     Attributes:
         exact: Whether every row so far gives y's levels back.
@@ -29,8 +30,9 @@ class RoundTrip:
         degradation: Downscaling,
         levels: int | None = EIGHT_BITS,
         counted: Tensor | None = None,
+        sigma: float = 0.0,
     ) -> None:
-        self.y, self.degradation, self.levels = y, degradation, levels
+        self.y, self.degradation, self.levels, self.sigma = y, degradation, levels, sigma
         self.counted = torch.ones(y.shape[2:], dtype=torch.bool) if counted is None else counted
         self.exact, self.largest, self.squares = True, 0.0, 0.0
         self.row, self.top = 0, 0
@@ -72,3 +74,15 @@ class RoundTrip:
         if not self.squares:
             return float("inf")
         return float(-10 * torch.log10(torch.tensor(self.squares / self.values)))
+
+
+def misfit(trips: list[RoundTrip]) -> float | None:
+    """Root mean square of ``(Hx − y) / σ`` over the planes of a sample; None where y has no noise.
+
+    The true image has 1 on average.
+    """
+    if not all(trip.sigma for trip in trips):
+        return None
+    values = sum(trip.values for trip in trips)
+    squares = sum(trip.squares / trip.sigma**2 for trip in trips)
+    return float((squares / max(1, values)) ** 0.5)

@@ -17,6 +17,7 @@ from .finish import Finished
 from .recipe import Dtype
 from .result import SuperResolution
 from .settings import Sampling
+from .tolerance import PhotonNoise, Tolerance
 
 BATCH = 4
 """Samples drawn together at most by a processor; larger batches gain nothing."""
@@ -43,6 +44,9 @@ class SuperResolver(ABC):
         recommended: Temperatures for draws that name none.
         image_size: Side of the high-resolution images that it was trained on.
         any_size: Whether it takes images of other sizes, too.
+        channels: How many channels its images have.
+        photon_noise: The noise of the low-resolution images that it knows; None where they have
+            none.
 
     Attributes:
         lr_size: Side of the low-resolution images that belong to `image_size`, or to `MEASURED`
@@ -61,9 +65,10 @@ class SuperResolver(ABC):
         image_size: int,
         any_size: bool = False,
         channels: int = 3,
+        photon_noise: PhotonNoise | None = None,
     ) -> None:
         self.name, self.scale, self.recommended = name, scale, recommended
-        self.any_size, self.channels = any_size, channels
+        self.any_size, self.channels, self.photon_noise = any_size, channels, photon_noise
         self.lr_size = (MEASURED if any_size else image_size) // scale
         self.degradation = self.degradation_of((self.lr_size, self.lr_size))
 
@@ -87,7 +92,7 @@ class SuperResolver(ABC):
 
     @abstractmethod
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
-        """Encode y, ``(1, 3, h, w)`` on `device`, once for all its samples."""
+        """Encode y, ``(1, C, h, w)`` on `device`, once for all its samples."""
 
     @property
     def device(self) -> torch.device:
@@ -154,14 +159,14 @@ class SuperResolver(ABC):
         Sample i depends on `seed` and i alone: asking for more of them gives the same ones first.
 
         Args:
-            y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1]; h = w = lr_size,
-                unless the model takes any size.
+            y: The image, ``(C, h, w)`` or ``(1, C, h, w)`` with C = `channels`, float in [0, 1];
+                h = w = lr_size, unless the model takes any size.
             samples: As in `Sampling`, like all that follow.
             temperature: Of the prior's groups.
             seed: Of the samples.
             encoder_temperature: Of the LR encoder's groups. Where neither is named, both are the
                 model's recommended ones.
-            consistent: Whether to project.
+            consistent: Whether to project; where y has noise, whether to explain it within that.
             shrunk_by: What y was shrunk by.
 
         Raises:
@@ -219,7 +224,7 @@ class SuperResolver(ABC):
         Args:
             y: The image, as for `upscale`.
             sampling: How to draw.
-            truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
+            truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
             on_progress: Called after every batch with the number of samples in it.
         """
         drawn = 0
@@ -241,8 +246,8 @@ class SuperResolver(ABC):
         Args:
             y: The image, as for `upscale`.
             sampling: How to draw.
-            truth: The true image, ``(3, H, W)`` in [0, 1], for the report.
-            parent: The pixels of the sample that the last step starts from, uint8 ``(3, H, W)``,
+            truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
+            parent: The pixels of the sample that the last step starts from, uint8 ``(C, H, W)``,
                 where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
@@ -255,6 +260,7 @@ class SuperResolver(ABC):
                 samples=torch.cat([batch.x for batch in batches]),
                 pixels=torch.cat([batch.pixels for batch in batches]),
                 degradation=drawing.degradation,
+                sigma=0.0 if drawing.tolerance is None else drawing.tolerance.sigma,
                 model=self.name,
                 sampling=sampling,
                 seconds=time.perf_counter() - started,
@@ -265,7 +271,7 @@ class SuperResolver(ABC):
             )
 
     def draw(self, y: Tensor, sampling: Sampling) -> Tensor:
-        """What the network gives, before `finish`: ``(samples, 3, H, W)`` on the CPU."""
+        """What the network gives, before `finish`: ``(samples, C, H, W)`` on the CPU."""
         return torch.cat(list(Drawing(self, y, sampling).before_finish()))
 
     def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
@@ -284,12 +290,16 @@ class SuperResolver(ABC):
         """What the edges of tiles are multiples of, where images may have any size."""
         return self.scale
 
+    def tolerance(self, y: Tensor) -> Tolerance | None:
+        """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
+        return None if self.photon_noise is None else self.photon_noise.tolerance(y)
+
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
         """The noise of the samples `indices` in a window of them."""
         return SeededNoise(sampling.seed, indices)
 
     def check(self, y: Tensor) -> Tensor:
-        """Return y as ``(1, 3, h, w)``, or refuse it.
+        """Return y as ``(1, C, h, w)``, or refuse it.
 
         Raises:
             InputError: Another shape or size, not float, a NaN, or a value outside [0, 1].

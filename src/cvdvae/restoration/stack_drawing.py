@@ -136,8 +136,13 @@ def _draw_plane(
     exact = stack.unit(plane.page, plane.group)
     degradation = model.degradation_of((exact.shape[2], exact.shape[3]), sampling.shrunk_by)
     counted = _counted(torch.from_numpy(missing.any(0)), degradation)
-    trips = [RoundTrip(exact, degradation, values.levels, counted) for _ in range(sampling.samples)]
     y = stack.y(plane.page, plane.group)
+    tolerance = model.tolerance(y)
+    sigma = 0.0 if tolerance is None else tolerance.sigma
+    trips = [
+        RoundTrip(exact, degradation, values.levels, counted, sigma)
+        for _ in range(sampling.samples)
+    ]
     for index, top, pixels, exploded in _strips(model, y, sampling, values):
         part = pixels[: exact.shape[1]]
         saved = values.to_values(part).astype(drawn.dtype)

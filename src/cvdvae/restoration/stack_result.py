@@ -14,7 +14,7 @@ from ..imaging.formats import suffix_of
 from ..imaging.values import ValueRange
 from .recipe import MAX_BYTES, Origin, origin_from_dict
 from .result import DISCLAIMER, Doubt, Truth
-from .round_trip import RoundTrip
+from .round_trip import RoundTrip, misfit
 from .sampler import SuperResolver
 from .settings import Sampling
 from .stack import Stack
@@ -118,6 +118,18 @@ class StackResult:
         """
         return [self.whole and all(trip.exact for trip, _ in planes) for planes in self.round_trips]
 
+    @property
+    def noise(self) -> list[float]:
+        """Standard deviation of the noise in every plane, in the input's unit; 0 without any."""
+        planes = self.round_trips[0] if self.round_trips else []
+        return [trip.sigma * values.span for trip, values in planes]
+
+    @property
+    def misfit(self) -> list[float] | None:
+        """Root mean square of ``(Hx − y) / σ`` of every sample; None where y has no noise."""
+        every = [misfit([trip for trip, _ in planes]) for planes in self.round_trips]
+        return [one for one in every if one is not None] or None
+
     def against_truth(self) -> Truth | None:
         """None: an array's file comes without its truth."""
         return None
@@ -139,6 +151,8 @@ class StackResult:
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact if self.whole else None,
             "largest_lr_error": self.largest_lr_error,
+            "noise": self.noise,
+            "misfit": self.misfit,
             "exploded": self.exploded,
             "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
             "seconds": round(self.seconds, 3),

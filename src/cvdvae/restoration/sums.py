@@ -25,14 +25,15 @@ class Sums:
         folder: Where there is room.
         height: Rows of the image.
         width: Its columns.
+        channels: Its channels, 1 or 3.
     """
 
-    def __init__(self, folder: Path, height: int, width: int) -> None:
+    def __init__(self, folder: Path, height: int, width: int, channels: int = 3) -> None:
         self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
-        self.height, self.width, self.count = height, width, 0
+        self.height, self.width, self.channels, self.count = height, width, channels, 0
 
     def add(self, top: int, pixels: np.ndarray) -> None:
-        """Add rows of a sample, uint8, ``(rows, width, 3)``."""
+        """Add rows of a sample, uint8, ``(rows, width, C)``."""
         values = pixels.astype(np.float32)
         sums = np.stack([values, values**2])
         if self.count:
@@ -46,23 +47,24 @@ class Sums:
         self.count += 1
 
     def read(self, top: int, rows: int) -> np.ndarray:
-        """Sums of values and of squares, ``(2, rows, width, 3)``."""
+        """Sums of values and of squares, ``(2, rows, width, C)``."""
         parts = []
         for i in range(2):
             self.stream.seek(self._at(i, top))
-            data = self.stream.read(rows * self.width * 12)
-            parts.append(np.frombuffer(data, np.float32).reshape(rows, self.width, 3))
+            data = self.stream.read(rows * self.width * self.channels * 4)
+            shape = (rows, self.width, self.channels)
+            parts.append(np.frombuffer(data, np.float32).reshape(shape))
         return np.stack(parts)
 
     def _at(self, which: int, top: int) -> int:
-        return (which * self.height + top) * self.width * 12
+        return (which * self.height + top) * self.width * self.channels * 4
 
     def close(self) -> None:
         """Give the room back."""
         self.stream.close()
 
     def mean(self, top: int, rows: int) -> np.ndarray:
-        """Mean of the samples in levels, ``(rows, width, 3)``."""
+        """Mean of the samples in levels, ``(rows, width, C)``."""
         mean: np.ndarray = self.read(top, rows)[0] / self.count
         return mean
 
@@ -88,7 +90,7 @@ class Sums:
         def mean(top: int, rows: int) -> np.ndarray:
             return np.round(self.mean(top, rows)).astype(np.uint8)
 
-        write_rows(path, (self.width, self.height), mean, extras)
+        write_rows(path, (self.width, self.height), mean, self.channels, extras)
 
     def write_std(self, path: Path) -> None:
         """The standard deviation as a picture, `FULL_HEAT` its brightest."""
@@ -103,6 +105,7 @@ def write_rows(
     path: Path,
     size: tuple[int, int],
     show: Callable[[int, int], np.ndarray],
+    channels: int = 3,
     extras: Extras = Extras(),
 ) -> None:
     """Write a PNG of this width and height, from a function that gives some of its rows.
@@ -110,32 +113,35 @@ def write_rows(
     Args:
         path: The file.
         size: Width and height.
-        show: ``(top, rows)`` to uint8 ``(rows, width, 3)``.
+        show: ``(top, rows)`` to uint8 ``(rows, width, channels)``.
+        channels: 1 or 3.
         extras: What the file carries beside the colours.
     """
     rows = max(1, PIXELS // size[0])
-    with Dressed(path, size, extras) as writer:
+    with Dressed(path, size, channels, extras) as writer:
         for top in range(0, size[1], rows):
             writer.write(show(top, min(rows, size[1] - top)))
 
 
 class Dressed(PNGWriter):
-    """A PNG whose alpha and profile are those of the file that it was made from.
+    """A PNG whose alpha, profile and EXIF are those of the file that it was made from.
 
     Args:
         path: The file.
         size: Width and height.
+        channels: 1 or 3.
         extras: What it carries beside the colours.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], extras: Extras) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], channels: int, extras: Extras) -> None:
         alpha = extras.alpha_of(size)
         self.alpha = None if alpha is None else np.asarray(alpha)
         self.top = 0
-        super().__init__(path, *size, 3 if alpha is None else 4, extras.icc_profile)
+        channels += alpha is not None
+        super().__init__(path, *size, channels, extras.icc_profile, extras.exif)
 
     def write(self, rows: np.ndarray) -> None:
-        """Add rows of colours, uint8, ``(n, width, 3)``."""
+        """Add rows of colours, uint8, ``(n, width, C)``."""
         if self.alpha is not None:
             alpha = self.alpha[self.top : self.top + len(rows), :, None]
             self.top += len(rows)

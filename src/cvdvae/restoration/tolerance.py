@@ -1,0 +1,86 @@
+"""What the noise of y leaves open: how far a sample may be from Hx = y, and how it gets there.
+
+A camera that catches P photons where an image is 1 sees ``y = Poisson(P · Hx) / P``, of variance
+``σ² = Hx / P``. A sample with Hx = y would carry that noise as if it were structure. With
+p(x|z) = N(μ(z), s²I) what z and y together say of x is instead ::
+
+    E[x | z, y] = μ + Hᵀ (H Hᵀ + σ²/s² I)⁻¹ (y − H μ)
+
+with the mean variance over y for σ²: the projection onto {Hx = y} where there is no noise, and μ
+where there is nothing but noise. `cvdvae.restoration.posterior` has the derivation.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..degradations.base import Degradation
+from ..degradations.projection import Within
+from .posterior import conditional_draw
+
+
+class Tolerance(NamedTuple):
+    """How far the samples of one image may be from Hx = y.
+
+    Attributes:
+        sigma: Standard deviation σ of the noise in y, in units of an image in [0, 1].
+        pixel_std: s, how far x may be from what the network gives, in the same units.
+    """
+
+    sigma: float
+    pixel_std: float
+
+    @property
+    def damping(self) -> float:
+        """``σ² / s²``."""
+        return (self.sigma / self.pixel_std) ** 2
+
+
+@dataclass(frozen=True)
+class PhotonNoise:
+    """The noise of a camera, and what a model leaves to chance.
+
+    Attributes:
+        photons: P, how many photons a value of 1 stands for, positive.
+        pixel_std: As in `Tolerance`.
+
+    Example:
+        >>> noise = PhotonNoise(photons=100, pixel_std=0.01)
+        >>> round(noise.tolerance(torch.full((1, 1, 8, 8), 0.25)).sigma, 3)
+        0.05
+    """
+
+    photons: float
+    pixel_std: float
+
+    def tolerance(self, y: Tensor) -> Tolerance:
+        """For one image in [0, 1], ``(1, C, h, w)``."""
+        return Tolerance((float(y.double().mean()) / self.photons) ** 0.5, self.pixel_std)
+
+
+def explain(
+    x: Tensor,
+    y: Tensor,
+    degradation: Degradation,
+    tolerance: Tolerance,
+    region: Tensor | None = None,
+) -> Tensor:
+    """``E[x | z, y]`` of the samples of one image, cut to [0, 1].
+
+    Args:
+        x: What the network gives, μ(z), ``(n, C, H, W)``.
+        y: The low-resolution image in [0, 1], ``(1, C, h, w)``.
+        degradation: H.
+        tolerance: σ and s.
+        region: Which pixels may move, bool, broadcasts to `x`; all of them by default.
+
+    Returns:
+        Images of the shape and dtype of `x`.
+    """
+    y, (sigma, std) = y.to(x.dtype), tolerance
+    if region is None:
+        return conditional_draw(x, y, degradation, std, sigma).clamp(0, 1)
+    missing = y - degradation.A(torch.where(region, 0, x))
+    return conditional_draw(x, missing, Within(degradation, region), std, sigma).clamp(0, 1)
