@@ -10,6 +10,8 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
+from ..domains.base import domain_of_model
+from ..domains.fit import fit
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
@@ -103,6 +105,15 @@ def pixels_of(path: Path) -> int:
         return sum(p.stat().st_size for p in files if p.is_file()) // 2
 
 
+def shorter_side(path: Path) -> int | None:
+    """The shorter side of a picture in pixels, as the file says; None for anything else."""
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except Exception:  # it is read again, and refused with the reason
+        return None
+
+
 class Input(NamedTuple):
     """What a file holds.
 
@@ -148,10 +159,14 @@ def read_input(
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
+    fitted: list[str] = []
     try:
         image = in_channels(photo.image, model.channels)
         if crop is None:
-            y, truth = model.check(to_tensor(image))[0], None
+            y, truth = to_tensor(image), None
+            if not model.any_size:
+                y, fitted = fit(y, model.lr_size, domain_of_model(model.name), shrunk_by)
+            y = model.check(y)[0]
         elif model.any_size:
             y, truth = simulate_at_scale(image, model.scale, crop, shrunk_by, photons)
         else:
@@ -159,7 +174,7 @@ def read_input(
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Input(y, truth, photo.notes, photo.extras)
+    return Input(y, truth, [*photo.notes, *fitted], photo.extras)
 
 
 def read_any(
