@@ -27,6 +27,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
+    from ..domains import Domain
 
 app = typer.Typer()
 
@@ -101,7 +102,7 @@ def upscale(
     check_writable(out_folder)
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
-        name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
+        name = model or _model_for(domain_of(domain), scale, jobs, simulate)
         resolver = load(name, device, dtype, compile_, scale)
         tame = resolver.recommended.look if look else None
         sampling = resolver.sampling(
@@ -124,6 +125,17 @@ def upscale(
                 continue
             _tell(job, result, given.notes, json_, None if quiet else progress)
     _end(failures, len(jobs), None if quiet or json_ else out_folder)
+
+
+def _model_for(domain: "Domain", scale: int | None, jobs: list["Job"], simulate: bool) -> str:
+    """The bundled model of a scale; where none is named, one that all small images suit."""
+    from ..batch.files import shorter_side
+    from ..domains.fit import scale_for
+
+    if scale is None and domain.side is not None and not simulate:
+        sides = [side for job in jobs if (side := shorter_side(job.path)) is not None]
+        scale = scale_for(min(sides), domain) if sides else None
+    return domain.model_at(scale or domain.usual_scale)
 
 
 class _Steps:
