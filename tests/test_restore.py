@@ -1,15 +1,22 @@
 """Restoration: samples behind what any linear degradation has left."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from command import run
 from tiny import RESTORING, tiny_restorer
 
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
-from cvdvae.errors import ConfigError, InputError
+from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.evidence import conditions, evidence
+from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restoring import measured, seen, usual_noise
 
@@ -97,8 +104,6 @@ def test_moves_bring_the_chains_nearer_to_what_was_seen() -> None:
 
 
 def test_a_result_is_drawn_again_from_its_file(tmp_path: Path) -> None:
-    import json
-
     model, y = tiny_restorer(), degraded("blur:sigma=1", 0.03)
     result = model.restore(y, "blur:sigma=1 + random:keep=0.6,seed=2", noise=0.03, samples=3)
     result.save(tmp_path)
@@ -185,3 +190,113 @@ def test_bad_input_is_one_sentence(
 def test_an_operator_that_makes_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="another size"):
         seen(torch.rand(3, 16, 16), Nothing())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder."""
+    model = tiny_restorer()
+    assert model.encoder is not None
+    prior = tmp_path / "model" / "prior"
+    save_model(prior, PriorRecord("prior", model.prior.config), model.prior.state_dict())
+    record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
+    save_model(tmp_path / "model", record, model.encoder.state_dict())
+    return tmp_path / "model"
+
+
+def written(path: Path, x: torch.Tensor, **options: object) -> Path:
+    image = to_pil(to_bytes(x[0]))
+    image.save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def results_of(folder: Path, out: Path, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    options = ["--model", str(folder), "--out", str(out), "-n", "2"]
+    assert run("restore", *arguments, *options, monkeypatch=monkeypatch) == 0
+    return json.loads(next(out.glob("*/result.json")).read_text())
+
+
+def test_the_command_restores_what_a_person_has(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def told_of(name: str, *arguments: str) -> dict[str, Any]:
+        return results_of(folder, tmp_path / name, *arguments, monkeypatch=monkeypatch)
+
+    file = written(tmp_path / "a.png", picture())
+    hole = torch.zeros(1, 3, SIDE, SIDE)
+    hole[..., 4:9, 4:9] = 1
+    mask = written(tmp_path / "hole.png", hole)
+    told = told_of("1", str(file), "--mask", str(mask))
+    assert told["explains"] == [True, True]
+    assert told["noise"] == 0
+    told = told_of("2", str(file), "--degradation", "blur:sigma=1", "--noise", "auto")
+    assert told["noise"] > 0
+    compressed = written(tmp_path / "b.jpg", picture(), quality=60)
+    told = told_of("3", str(compressed), "--jpeg", "auto")
+    assert told["noise"] == pytest.approx(ROUNDING)
+    assert "quality 60" in capsys.readouterr().out
+    grey = tmp_path / "grey.png"
+    to_pil(to_bytes(picture()[0])).convert("L").save(grey)
+    told = told_of("4", str(grey), "--degradation", "grey")
+    assert told["degradation"]["steps"][0]["kind"] == "grey"
+
+
+def test_the_command_degrades_an_intact_picture_and_compares(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "a.png", picture(side=40))
+    told = results_of(
+        folder, tmp_path / "1", str(file), "--simulate", "--crop", "centre", "--noise", "0.05",
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+    assert told["truth"] is not None
+    again = tmp_path / "again"
+    recipe = next((tmp_path / "1").glob("*/result.json"))
+    replayed = ["replay", str(recipe), "--out", str(again), "--trust-model"]
+    assert run(*replayed, monkeypatch=monkeypatch) == 0
+    for name in ("sample_00.png", "mean.png"):
+        assert (again / name).read_bytes() == (recipe.parent / name).read_bytes()
+    assert run(*replayed[:-1], monkeypatch=monkeypatch) == 1  # a model that is not bundled
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say what happened"),
+        (["--noise", "loud"], "--noise is a number"),
+        (["--noise", "-0.1"], "from 0 to 1"),
+        (["--jpeg", "auto", "--noise", "0.1"], "leave the others out"),
+        (["--jpeg", "auto"], "JPEG"),
+        (["--degradation", "blur:sigma=0"], "sigma"),
+        (["--degradation", "blur:sigma=1", "--moves", "5", "-t", "0"], "cannot move"),
+        (["--degradation", "steps.yaml"], "steps.yaml"),
+        (["--mask", "nothing.png"], "nothing.png"),
+        (["--degradation", "downscale:scale=4"], "16×16"),
+        (["--noise", "auto", "--simulate"], "nothing can be estimated"),
+    ],
+)
+def test_the_command_refuses_in_one_sentence(
+    folder: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = written(tmp_path / "a.png", picture())
+    options = ["--model", str(folder), "--out", str(tmp_path / "out"), *arguments]
+    assert run("restore", str(file), *options, monkeypatch=monkeypatch) == 1
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not list((tmp_path / "out").glob("*/*.png")) if (tmp_path / "out").exists() else True
+
+
+def test_a_model_is_named_for_what_it_is(folder: Path, tmp_path: Path) -> None:
+    assert load_restorer(str(folder)).encoder is not None
+    assert load_restorer(str(folder / "prior")).encoder is None
+    with pytest.raises(WeightsError, match="any degradation"):
+        load_restorer("celeba64-x8")
+    with pytest.raises(WeightsError, match="restorer"):
+        load(str(folder))

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from .imaging.io import load_image
     from .restoration.flow import FlowResolver
     from .restoration.hvae import HVAEResolver
-    from .restoration.load import load, replay
+    from .restoration.load import load, load_restorer, replay
     from .restoration.recipe import read_recipe
+    from .restoration.restored import Restoration
+    from .restoration.restorer import Restorer
     from .restoration.result import SuperResolution
     from .restoration.sampler import SuperResolver
 
@@ -31,6 +33,8 @@ __all__ = [
     "CVDVAEError",
     "FlowResolver",
     "HVAEResolver",
+    "Restoration",
+    "Restorer",
     "SuperResolution",
     "SuperResolver",
     "bundled_names",
@@ -38,6 +42,7 @@ __all__ = [
     "load",
     "load_image",
     "load_prior",
+    "load_restorer",
     "push_to_hub",
     "read_recipe",
     "replay",
@@ -48,6 +53,8 @@ _HOMES = {
     "CVDVAEError": ".errors",
     "FlowResolver": ".restoration.flow",
     "HVAEResolver": ".restoration.hvae",
+    "Restoration": ".restoration.restored",
+    "Restorer": ".restoration.restorer",
     "SuperResolution": ".restoration.result",
     "SuperResolver": ".restoration.sampler",
     "bundled_names": ".checkpoints.folder",
@@ -55,6 +62,7 @@ _HOMES = {
     "load": ".restoration.load",
     "load_image": ".imaging.io",
     "load_prior": ".checkpoints.folder",
+    "load_restorer": ".restoration.load",
     "push_to_hub": ".checkpoints.folder",
     "read_recipe": ".restoration.recipe",
     "replay": ".restoration.load",

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .folder import encoder_folder, find, prior_folder, read_record
-from .records import FlowRecord, OneScaleRecord, PriorRecord, SuperResolutionRecord
+from .records import (
+    FlowRecord,
+    OneScaleRecord,
+    PriorRecord,
+    RestorerRecord,
+    SuperResolutionRecord,
+)
 
 
 class Summary(NamedTuple):
@@ -65,6 +71,13 @@ def _one_scale(folder: Path, record: OneScaleRecord) -> tuple[str, str, str]:
     return does, takes, f"×{record.scale}"
 
 
+def _restorer(folder: Path, record: RestorerRecord) -> tuple[str, str, str]:
+    prior = read_record(prior_folder(folder, record.prior))
+    assert isinstance(prior, PriorRecord)
+    size = "any size" if prior.model.any_size else _square(prior.model.image_size)
+    return f"restoration on {record.prior}", "blur, holes, noise, JPEG …", size
+
+
 def _other(folder: Path, record: Any) -> tuple[str, str, str]:
     return record.kind, "–", "–"
 
@@ -78,4 +91,5 @@ _WORDS: dict[str, Callable[[Path, Any], tuple[str, str, str]]] = {
     "hcflow": _flow,
     "lr-encoder": _encoder,
     "one-scale": _one_scale,
+    "restorer": _restorer,
 }

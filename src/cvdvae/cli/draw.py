@@ -77,6 +77,16 @@ def upscale(
     max_megapixels: Annotated[
         float, typer.Option(min=0, help="Larger inputs are refused before they are decoded.")
     ] = 100,
+    max_pages: Annotated[
+        int, typer.Option(min=1, help="Files of arrays with more pages are refused.")
+    ] = 100,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="What the model's 0 and 1 stand for in arrays: dtype, percentiles, or LOW,HIGH; "
+            "by default as the data let expect, and said."
+        ),
+    ] = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     compile_: Compile = False,
@@ -84,9 +94,10 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
-    from ..batch.files import draw_into, pixels_of, plan, read_input
+    from ..batch.files import draw_into, pixels_of, plan, read_any
     from ..domains import domain_of
     from ..files import check_writable
+    from ..imaging.arrays import Limits
     from ..imaging.io import raise_pillows_limit
     from ..locks import sole_writer
     from ..restoration.load import load
@@ -97,7 +108,8 @@ def upscale(
     if look and temperature is not None:
         raise InputError("--look is a temperature of its own: leave --temperature out")
     Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
-    raise_pillows_limit(int(max_megapixels * 1e6))
+    limits = Limits(int(max_megapixels * 1e6), max_pages)
+    raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder)
     check_writable(out_folder)
     failures = []
@@ -112,8 +124,8 @@ def upscale(
         steps = _Steps(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):
             try:
-                given = read_input(resolver, job.path, cut, int(max_megapixels * 1e6), shrunk_by)
-                pixels = samples * given.y[0].numel() * resolver.scale**2
+                given = read_any(resolver, job.path, cut, limits, shrunk_by, values)
+                pixels = samples * given.pixels * resolver.scale**2
                 with steps.of(index, job.path.name, pixels) as advance:
                     result = draw_into(
                         resolver, given, sampling, job.folder, animation, check, advance
@@ -202,25 +214,26 @@ def replay(
         typer.Option("--trust-model", help="Load the model that it names, though not bundled."),
     ] = False,
 ) -> None:
-    """Draw a result again, with all its steps of steering."""
+    """Draw a result of upscale or restore again, with all its steps of steering."""
     from ..batch.files import replay_into
     from ..files import check_writable
     from ..locks import sole_writer
+    from ..restoration.restored import Restoration
 
     check_writable(out_folder)
     with sole_writer(out_folder):
         result = replay_into(recipe, out_folder, device, trust_model)
-    out.print(_one_line(recipe, out_folder, result), markup=False, highlight=False)
+    from .restore import one_line as of_restoration
+
+    if isinstance(result, Restoration):
+        line = of_restoration(recipe, out_folder, result)
+    else:
+        line = _one_line(recipe, out_folder, result)
+    out.print(line, markup=False, highlight=False)
 
 
 def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
-    exact, worst = result.round_trip_exact, max(result.largest_lr_error)
-    agrees = (
-        "every sample gives the input back exactly"
-        if all(exact)
-        else f"{sum(exact)} of {len(exact)} samples give the input back exactly, "
-        f"the others are off by up to {worst:.1f} levels of 255"
-    )
+    agrees = _agreement(result)
     truth = result.against_truth()
     against = (
         ""
@@ -231,3 +244,21 @@ def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
         )
     )
     return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"
+
+
+def _agreement(result: "Outcome") -> str:
+    """How well the samples give the input back."""
+    from ..restoration.stack_result import StackResult
+
+    exact, worst = result.round_trip_exact, max(result.largest_lr_error)
+    unit = " levels of 255"
+    if isinstance(result, StackResult):
+        unit = " in the input's unit"
+        if not result.whole:
+            return f"every sample gives the input back but for {worst:.2g}{unit}"
+    if all(exact):
+        return "every sample gives the input back exactly"
+    return (
+        f"{sum(exact)} of {len(exact)} samples give the input back exactly, "
+        f"the others are off by up to {worst:.1f}{unit}"
+    )

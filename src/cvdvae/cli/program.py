@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import batch, draw, examine, measure, train, use
+from . import batch, draw, examine, measure, restore, train, use
 from .analyze import analyze_app
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Every plausible high-resolution image behind a low-resolution one.",
 )
 app.add_typer(draw.app)
+app.add_typer(restore.app)
 app.add_typer(batch.app)
 app.add_typer(use.app)
 app.add_typer(train.train_app, name="train")

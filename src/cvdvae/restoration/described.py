@@ -67,6 +67,12 @@ class Description:
         """Whether y is a picture; what a JPEG file holds is none."""
         return self.steps[-1].pictures
 
+    @property
+    def colours_left(self) -> int | None:
+        """How many colours y has; None for as many as x."""
+        left = [step.colours[1] for step in self.steps if step.colours is not None]
+        return left[-1] if left else None
+
     def hr_size(self, y_size: Size) -> Size:
         """Height and width of x for a y of this height and width.
 

@@ -1,0 +1,141 @@
+"""The command that restores what any degradation has left."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..errors import CVDVAEError
+from .common import Device, Dtype, Json, Quiet, Samples, Seed, complain, out, print_json
+
+if TYPE_CHECKING:
+    from ..restoration.restored import Restoration
+
+app = typer.Typer()
+
+
+@app.command()
+def restore(
+    inputs: Annotated[list[str], typer.Argument(help="Images: files, folders or globs.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    degradation: Annotated[
+        str | None,
+        typer.Option(
+            help="What happened: blur:sigma=2, motion:length=9,angle=30, hole:side=20, "
+            "random:keep=0.5, downscale:scale=4, grey, bayer:pattern=RGGB …, several joined by "
+            "' + ', or a YAML file of such steps."
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A picture of the same size, white where pixels are missing."),
+    ] = None,
+    jpeg: Annotated[
+        str | None, typer.Option(help="auto: by the file's own tables; or a quality, 1 to 100.")
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(help="Standard deviation of the noise, of 1; auto estimates it."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")
+    ] = "celeba64-restore",
+    samples: Samples = 8,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", "-t", help="0 tame, 1 wild; the model's own by default."),
+    ] = None,
+    moves: Annotated[
+        int, typer.Option(min=0, help="Moves of each sample's chain, which correct the encoder.")
+    ] = 0,
+    grain: Annotated[
+        bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")
+    ] = False,
+    seed: Seed = 0,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
+    ] = False,
+    crop: Annotated[
+        Literal["face", "centre", "none"], typer.Option(help="With --simulate: what to cut out.")
+    ] = "face",
+    device: Device = "cpu",
+    dtype: Dtype = "fp32",
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw images behind blurred, noisy, compressed or incomplete ones, and save them."""
+    from ..batch.files import plan
+    from ..batch.restore import degrade, happened, read_seen
+    from ..files import check_writable
+    from ..locks import sole_writer
+    from ..restoration.load import load_restorer
+    from ..restoration.restoring import Restoring
+
+    what = happened(degradation, mask, jpeg, noise)
+    usual = 1.0 if temperature is None else temperature
+    how = Restoring(samples, usual, seed, moves, grain)  # refused before all else
+    jobs = plan(inputs, out_folder)
+    check_writable(out_folder)
+    restorer = load_restorer(model, device, dtype)
+    if temperature is None:
+        how = restorer.restoring(samples, None, seed, moves, grain)
+    failures = []
+    with sole_writer(out_folder):
+        for job in jobs:
+            try:
+                truth = None
+                if simulate:
+                    told, truth, notes = degrade(job.path, what, restorer.side, crop, seed)
+                else:
+                    told, notes = read_seen(job.path, what)
+                result = restorer.run(told, how, truth)
+                result.save(job.folder)
+            except CVDVAEError as error:
+                failures.append(f"{job.path}: {error}")
+                continue
+            _tell(job.path, job.folder, result, notes, json_, quiet)
+    for failure in failures:
+        complain(failure)
+    if failures:
+        raise typer.Exit(1)
+    if not (quiet or json_):
+        out.print(
+            f"Details are invented and identify nobody. Look at every grid.png in {out_folder}",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _tell(
+    path: Path, folder: Path, result: "Restoration", notes: list[str], as_json: bool, quiet: bool
+) -> None:
+    if as_json:
+        kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
+        print_json(kept | {"path": str(path), "folder": str(folder), "notes": notes})
+        return
+    if quiet:
+        return
+    for note in notes:
+        out.print(f"{path}: {note}", style="yellow", markup=False)
+    out.print(one_line(path, folder, result), markup=False, highlight=False)
+
+
+def one_line(path: Path, folder: Path, result: "Restoration") -> str:
+    """What came of an image."""
+    fits = sum(result.explains)
+    way = "exactly" if result.sigma == 0 else f"within its noise (σ = {result.sigma:.3g})"
+    line = (
+        f"{path} → {folder} in {result.seconds:.1f} s: {fits} of {len(result.explains)} samples "
+        f"explain the image {way}"
+    )
+    if result.diagnostics is not None:
+        chains = result.diagnostics
+        mean = sum(chains.acceptance) / len(chains.acceptance)
+        line += f"; chains accepted {mean:.0%}, R̂ {chains.r_hat:.2f}"
+    truth = result.against_truth()
+    if truth is not None:
+        line += (
+            f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
+            f"{truth.bicubic_psnr:.2f} (as seen)"
+        )
+    return line
