@@ -8,6 +8,7 @@ that JPEG subtracts first is added to y again, so that H is linear.
 """
 
 import math
+from functools import cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ BLOCK, MIDDLE = 8, 128.0
 ROUNDING = 1 / math.sqrt(12)
 """Standard deviation of a coefficient's rounding, in quantization steps."""
 DAGGER = 1e-6
+"""Damping of the pseudo-inverse."""
 
 LUMA_CHROMA = (
     (0.299, 0.587, 0.114),
@@ -77,6 +79,7 @@ class BlockDCT(LinearOperator):
     """
 
     mixes_colours = True
+    exact = False
 
     def __init__(
         self, size: tuple[int, int], luma: Tensor, chroma: Tensor, subsampling: int = 2
@@ -92,36 +95,32 @@ class BlockDCT(LinearOperator):
         height, width = self.padded
         planes = [(height, width)] + [(height // subsampling, width // subsampling)] * 2
         self.planes = planes
-        k = torch.arange(BLOCK, dtype=torch.float64)
-        cosines = torch.cos(math.pi * k[:, None] * (k + 0.5) / BLOCK) * math.sqrt(2 / BLOCK)
-        cosines[0] /= math.sqrt(2)
-        self.cosines = cosines
 
     @classmethod
-    def of_quality(
-        cls, size: tuple[int, int], quality: int, subsampling: int = 2
-    ) -> "BlockDCT":
+    def of_quality(cls, size: tuple[int, int], quality: int, subsampling: int = 2) -> "BlockDCT":
         """That of libjpeg's tables at a quality."""
         return cls(size, *steps_at(quality), subsampling)
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, 3, H, W)`` to ``(N, M)``, luma, then Cb, then Cr, block after block."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.size):
-            raise InputError(f"expected (N, 3, {self.size[0]}, {self.size[1]}), not {tuple(x.shape)}")
+            raise InputError(
+                f"expected (N, 3, {self.size[0]}, {self.size[1]}), not {tuple(x.shape)}"
+            )
         planes = torch.einsum("ij,njhw->nihw", x.new_tensor(LUMA_CHROMA), 255 * x)
         below, right = (p - s for p, s in zip(self.padded, self.size, strict=True))
         planes = F.pad(planes, (0, right, 0, below), mode="replicate")
         luma, chroma = planes[:, :1], F.avg_pool2d(planes[:, 1:], self.subsampling)
         parts = [luma, chroma[:, :1], chroma[:, 1:]]
         steps = (self.steps[0], self.steps[1], self.steps[1])
-        return torch.cat([self._blocks(p, q) for p, q in zip(parts, steps, strict=True)], 1)
+        return torch.cat([transformed(p[:, 0], q) for p, q in zip(parts, steps, strict=True)], 1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, M)`` to ``(N, 3, H, W)``."""
         steps = (self.steps[0], self.steps[1], self.steps[1])
         parts = y.split([h * w for h, w in self.planes], 1)
         planes = [
-            self._unblocked(part, q, size)
+            transformed_back(part, q, size)[:, None]
             for part, q, size in zip(parts, steps, self.planes, strict=True)
         ]
         s = self.subsampling
@@ -136,37 +135,84 @@ class BlockDCT(LinearOperator):
         """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
         return self.A_adjoint(solve(self, y, DAGGER))
 
-    def gram_diagonal(self, like: Tensor) -> Tensor:
-        """The diagonal of ``H Hᵀ`` away from borders, ``(1, M)``."""
+    def solve(self, y: Tensor, damping: float) -> Tensor | None:
+        """``(H Hᵀ + λ I)⁻¹ y`` of whole blocks without subsampling, else None: a coefficient then
+        depends on those of the two other planes at its place alone."""
+        if self.subsampling > 1 or self.padded != self.size:
+            return None
+        planes = y.view(len(y), 3, -1, BLOCK**2)
+        inverse = self._inverse(damping, y)
+        return torch.einsum("fij,njbf->nibf", inverse, planes).reshape_as(y)
+
+    def precondition(self, r: Tensor, damping: float) -> Tensor:
+        """``r / (diag(H Hᵀ) + λ)``."""
+        return r / (self._diagonal.to(r) + damping)
+
+    def _inverse(self, damping: float, like: Tensor) -> Tensor:
+        """That of the planes at each of a block's 64 places, ``(64, 3, 3)``."""
+        steps = torch.stack([self.steps[0], self.steps[1], self.steps[1]]).flatten(1).T
+        mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64)
+        gram = 255**2 * (mixing @ mixing.T) / (steps[:, :, None] * steps[:, None, :])
+        identity = torch.eye(3, dtype=torch.float64)
+        inverse: Tensor = torch.linalg.inv(gram + damping * identity)
+        return inverse.to(like)
+
+    @cached_property
+    def _diagonal(self) -> Tensor:
+        """The diagonal of ``H Hᵀ`` away from borders, ``(1, M)`` float64."""
         colours = torch.tensor(LUMA_CHROMA, dtype=torch.float64).square().sum(1) * 255**2
         shares = (1.0, 1 / self.subsampling**2, 1 / self.subsampling**2)
+        tables = (self.steps[0], self.steps[1], self.steps[1])
         parts = [
             (colours[i] * shares[i] / q.square()).flatten().repeat(h * w // BLOCK**2)
-            for i, (q, (h, w)) in enumerate(
-                zip((self.steps[0], self.steps[1], self.steps[1]), self.planes, strict=True)
-            )
+            for i, (q, (h, w)) in enumerate(zip(tables, self.planes, strict=True))
         ]
-        return torch.cat(parts)[None].to(like)
+        return torch.cat(parts)[None]
 
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``, away from borders."""
-        return float(self.gram_diagonal(torch.zeros(1, dtype=torch.float64)).mean())
+        return float(self._diagonal.mean())
 
     def rounded(self, x: Tensor) -> Tensor:
         """What a file of x holds: y of ``(N, 3, H, W)`` in [0, 1] with whole coefficients."""
         grey = self.A(torch.full_like(x[:1], MIDDLE / 255))
         return torch.round(self.A(x) - grey) + grey
 
-    def _blocks(self, plane: Tensor, steps: Tensor) -> Tensor:
-        """``(N, 1, h, w)`` to coefficients ``(N, h w)``."""
-        blocks = plane[:, 0].unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
-        c = self.cosines.to(plane)
-        return ((c @ blocks @ c.T) / steps.to(plane)).flatten(1)
 
-    def _unblocked(self, coefficients: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
-        """The adjoint of `_blocks`."""
-        height, width = size
-        c = self.cosines.to(coefficients)
-        blocks = coefficients.view(-1, height // BLOCK, width // BLOCK, BLOCK, BLOCK)
-        blocks = c.T @ (blocks / steps.to(coefficients)) @ c
-        return blocks.transpose(2, 3).reshape(-1, 1, height, width)
+def enlargement(side: int) -> Tensor:
+    """How libjpeg makes a side of chroma out of half as many values, ``(side, ⌈side/2⌉)``: ¾ of the
+    nearer, ¼ of the farther."""
+    half = (side + 1) // 2
+    matrix = torch.zeros(side, half, dtype=torch.float64)
+    pixel = torch.arange(side)
+    near = pixel // 2
+    far = (near + 2 * (pixel % 2) - 1).clamp(0, half - 1)
+    matrix[pixel, near] += 0.75
+    matrix[pixel, far] += 0.25
+    return matrix
+
+
+@lru_cache(maxsize=1)
+def cosines() -> Tensor:
+    """The orthonormal cosine transform of a block's side, ``(8, 8)`` float64."""
+    k = torch.arange(BLOCK, dtype=torch.float64)
+    matrix = torch.cos(math.pi * k[:, None] * (k + 0.5) / BLOCK) * math.sqrt(2 / BLOCK)
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def transformed(plane: Tensor, steps: Tensor) -> Tensor:
+    """The coefficients of a plane ``(N, h, w)`` of whole blocks in units of their steps, block
+    after block, ``(N, h w)``."""
+    blocks = plane.unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
+    c = cosines().to(plane)
+    return ((c @ blocks @ c.T) / steps.to(plane)).flatten(1)
+
+
+def transformed_back(coefficients: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
+    """The adjoint of `transformed`: with the inverse of the steps, its inverse."""
+    height, width = size
+    c = cosines().to(coefficients)
+    blocks = coefficients.view(-1, height // BLOCK, width // BLOCK, BLOCK, BLOCK)
+    blocks = c.T @ (blocks / steps.to(coefficients)) @ c
+    return blocks.transpose(2, 3).reshape(-1, height, width)

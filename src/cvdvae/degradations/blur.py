@@ -3,10 +3,17 @@
 ``(Hx)_i = Σ_q k_q x_{i + c − q}`` for every colour, c the kernel's middle. The image is continued
 beyond its border, and the continued image convolved by FFT. Where the whole H is a multiplication
 in the Fourier domain (``circular``; ``reflect`` with a kernel that is its own mirror image, on the
-image continued by its mirror images), so are Hᵀ and the damped inverse.
+image continued by its mirror images), so are Hᵀ and the damped inverse. A kernel that is a product
+of a column and a row has an H that is separable, whatever the border, and its damped inverse in
+closed form, too. For the others it is iterated, led by that of an image without a border.
+
+No blur but a slight one can be inverted: a frequency that the kernel does not pass is lost. So a
+projection onto {Hx = y} takes a y that is not exactly Hx for more than it is, and the nearest
+consistent image is noise; `estimate` and conditional draws, which know of σ, are what blurs need.
 """
 
 import math
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -15,6 +22,7 @@ from torch import Tensor
 from ..errors import InputError
 from .base import LinearOperator
 from .damped import solve
+from .separable import LONGEST, Spectrum
 
 Boundary = Literal["reflect", "replicate", "circular", "zero", "valid"]
 """Beyond the border: mirror images, the last pixel, the other side, nothing; ``valid`` keeps only
@@ -22,6 +30,8 @@ what the image itself decides, so that y is smaller than x."""
 
 DAGGER = 1e-6
 """Damping of the pseudo-inverse: frequencies that a kernel passes with less than 0.1 % are lost."""
+RANK = 1e-12
+"""Second singular value, relative to the first, of a kernel that is no product."""
 
 
 class Blur(LinearOperator):
@@ -43,6 +53,7 @@ class Blur(LinearOperator):
     """
 
     colours_alike = True
+    exact = False
 
     def __init__(
         self, size: tuple[int, int], kernel: Tensor, boundary: Boundary = "reflect"
@@ -58,9 +69,9 @@ class Blur(LinearOperator):
         middle = [side // 2 for side in kernel.shape]
         if self.closed:
             self.grid = (2 * size[0], 2 * size[1]) if self.mirrored else size
-            spread = torch.zeros(self.grid, dtype=torch.float64)
-            spread[: kernel.shape[0], : kernel.shape[1]] = kernel
-            self.transfer = torch.fft.rfft2(spread.roll([-m for m in middle], (0, 1)))
+            self.transfer = torch.fft.rfft2(
+                _around(kernel, self.grid).roll([-m for m in middle], (0, 1))
+            )
             self.lr_size = size
         else:
             lengths = zip(size, kernel.shape, middle, strict=True)
@@ -89,31 +100,51 @@ class Blur(LinearOperator):
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """``H⁺ y`` as far as the kernel leaves anything: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
-        return self.A_adjoint(solve(self, y, DAGGER)) if not self.closed else self._dagger(y)
+        return self.A_adjoint(solve(self, y, DAGGER))
 
     def mean_eigenvalue(self) -> float | None:
         """``tr(H Hᵀ) / m``, where it is known in closed form."""
         return float(self.kernel.square().sum()) if self.boundary == "circular" else None
 
-    def __getattr__(self, name: str) -> object:
-        """`solve`, for those whose damped inverse is known; others are iterated."""
-        if name == "solve" and self.__dict__.get("closed"):
-            return self._solve
-        raise AttributeError(name)
+    def solve(self, y: Tensor, damping: float) -> Tensor | None:
+        """``(H Hᵀ + λ I)⁻¹ y`` where it is known in closed form, else None."""
+        _check(y, self.lr_size)
+        if self.closed:
+            return self._filtered(y, 1 / (self._transfer(y).abs() ** 2 + damping))
+        return None if self._spectrum is None else self._spectrum.solve(y, damping)
 
-    def _solve(self, y: Tensor, damping: float) -> Tensor:
-        return self._filtered(y, 1 / (self._transfer(y).abs() ** 2 + damping))
+    def precondition(self, r: Tensor, damping: float) -> Tensor:
+        """``(H Hᵀ + λ I)⁻¹ r``, had the image no border and were r surrounded by nothing."""
+        grid = (2 * self.lr_size[0], 2 * self.lr_size[1])
+        whole = torch.fft.irfft2(torch.fft.rfft2(r, grid) / (self._power.to(r) + damping), grid)
+        result: Tensor = whole[..., : self.lr_size[0], : self.lr_size[1]]
+        return result
 
-    def _dagger(self, y: Tensor) -> Tensor:
-        transfer = self._transfer(y)
-        return self._filtered(y, transfer.conj() / (transfer.abs() ** 2 + DAGGER))
+    @cached_property
+    def _spectrum(self) -> Spectrum | None:
+        """Of a kernel that is a product of a column and a row."""
+        u, s, v = torch.linalg.svd(self.kernel, full_matrices=False)
+        if max(self.lr_size) > LONGEST or bool((s[1:] > RANK * s[0]).any()):
+            return None
+        lines = (u[:, 0] * s[0], v[0])
+        sides = zip(lines, self.sources, self.size, strict=True)
+        return Spectrum.of(*(_matrix(line, source, n) for line, source, n in sides))
+
+    @cached_property
+    def _power(self) -> Tensor:
+        """``|k̂|²`` on a grid of twice the sides of y."""
+        grid = (2 * self.lr_size[0], 2 * self.lr_size[1])
+        power: Tensor = torch.fft.rfft2(_around(self.kernel, grid)).abs() ** 2
+        return power
 
     def _transfer(self, like: Tensor) -> Tensor:
         complex_ = torch.complex128 if like.dtype == torch.float64 else torch.complex64
-        return self.transfer.to(like.device, complex_)
+        transfer: Tensor = self.transfer.to(like.device, complex_)
+        return transfer
 
     def _convolved(self, x: Tensor, transfer: Tensor) -> Tensor:
-        return torch.fft.irfft2(torch.fft.rfft2(x) * transfer, self.grid)
+        convolved: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * transfer, self.grid)
+        return convolved
 
     def _filtered(self, x: Tensor, transfer: Tensor) -> Tensor:
         """Multiply in the Fourier domain of the image or of its mirror images."""
@@ -140,6 +171,24 @@ class Blur(LinearOperator):
             folded = x.new_zeros(shape)
             x = folded.index_add(dim, source.to(x.device)[inside], x.index_select(dim, inside))
         return x
+
+
+def _around(kernel: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A kernel on a grid whose ends meet."""
+    places = (torch.arange(k) % n for k, n in zip(kernel.shape, grid, strict=True))
+    rows, columns = torch.meshgrid(*places, indexing="ij")
+    spread = torch.zeros(grid, dtype=kernel.dtype)
+    return spread.index_put_((rows, columns), kernel, accumulate=True)
+
+
+def _matrix(line: Tensor, source: Tensor, side: int) -> Tensor:
+    """H of one side, ``(h, H)``: a line of a kernel over a continued side."""
+    results, taps = len(source) - len(line) + 1, len(line)
+    place = source.unfold(0, taps, 1)
+    rows = torch.arange(results)[:, None].expand_as(place)
+    weights = line.flip(0).expand_as(place) * (place >= 0)
+    matrix = torch.zeros(results, side, dtype=line.dtype)
+    return matrix.index_put_((rows, place.clamp(min=0)), weights, accumulate=True)
 
 
 def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,6 +8,7 @@ from .base import Degradation, LinearOperator
 from .damped import solve
 
 DAGGER = 1e-6
+"""Damping of the pseudo-inverse."""
 
 
 class Composed(LinearOperator):
@@ -28,6 +29,7 @@ class Composed(LinearOperator):
     def __init__(self, *steps: Degradation) -> None:
         self.steps = steps
         self.mixes_colours = any(getattr(step, "mixes_colours", True) for step in steps)
+        self.exact = all(getattr(step, "exact", False) for step in steps)
         self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
 
     def A(self, x: Tensor) -> Tensor:
@@ -41,3 +43,9 @@ class Composed(LinearOperator):
     def A_dagger(self, y: Tensor) -> Tensor:
         """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
         return self.A_adjoint(solve(self, y, DAGGER))
+
+    def precondition(self, r: Tensor, damping: float) -> Tensor:
+        """That of the last step, whose values differ most in scale."""
+        near = getattr(self.steps[-1], "precondition", None)
+        nearer: Tensor = r if near is None else near(r, damping)
+        return nearer

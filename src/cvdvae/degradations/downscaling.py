@@ -7,6 +7,7 @@ megabytes and not gigabytes.
 Explained in docs/explanation/projection.md.
 """
 
+from functools import cached_property
 from typing import Self
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from .base import LinearOperator
 from .resize import side
+from .separable import LONGEST, Spectrum
 
 
 class Downscaling(LinearOperator):
@@ -83,6 +85,15 @@ class Downscaling(LinearOperator):
         """
         _check(y, self.lr_size)
         return self._columns_inverse.along_width(self._rows_inverse.along_height(y))
+
+    def solve(self, y: Tensor, damping: float) -> Tensor | None:
+        """``(H Hᵀ + λ I)⁻¹ y`` for sides of y up to `LONGEST`; None beyond, to be iterated."""
+        _check(y, self.lr_size)
+        return self._spectrum.solve(y, damping) if max(self.lr_size) <= LONGEST else None
+
+    @cached_property
+    def _spectrum(self) -> Spectrum:
+        return Spectrum.of(self.rows.dense(), self.columns.dense())
 
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``, the product of both sides'."""

@@ -71,6 +71,11 @@ class Colours(LinearOperator):
 
     Args:
         weights: How much of every colour, ``(C, H, W)`` or ``(C, 1, 1)``.
+
+    Example:
+        >>> x = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(-1, -1, 2, 2)
+        >>> bayer((2, 2), "RGGB").A(x)[0, 0].tolist()
+        [[1.0, 0.5], [0.5, 0.0]]
     """
 
     mixes_colours = True
@@ -79,11 +84,17 @@ class Colours(LinearOperator):
         self.weights = weights.double()
 
     def A(self, x: Tensor) -> Tensor:
-        """``H x``: ``(N, C, H, W)`` to ``(N, 1, H, W)``."""
+        """``H x``: ``(N, C, H, W)`` to ``(N, 1, H, W)``.
+
+        Raises:
+            InputError: x has another number of colours, or another size.
+        """
+        self._check(x, len(self.weights))
         return (x * self.weights.to(x)).sum(1, keepdim=True)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, 1, H, W)`` to ``(N, C, H, W)``."""
+        self._check(y, 1)
         return y * self.weights.to(y)
 
     def A_dagger(self, y: Tensor) -> Tensor:
@@ -97,6 +108,14 @@ class Colours(LinearOperator):
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``."""
         return float(self.weights.square().sum(0).mean())
+
+    def _check(self, x: Tensor, colours: int) -> None:
+        size = self.weights.shape[1:]
+        if x.ndim != 4 or x.shape[1] != colours or size not in ((1, 1), x.shape[2:]):
+            wanted = "(H, W)" if size == (1, 1) else tuple(size)
+            raise InputError(
+                f"expected images of {colours} colours and size {wanted}, not {tuple(x.shape)}"
+            )
 
 
 def luminance() -> Colours:

@@ -16,6 +16,7 @@ Explained in docs/explanation/projection.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import Degradation, Products
+from .foreign import in_precision
 from .local_newton import solve_separable
 from .newton import Problem, solve
 from .rounding import Rounding, level_dtype
@@ -78,6 +80,7 @@ def project(
     Raises:
         InputError: A value is not finite, x and y do not belong to H, or H takes no float64.
     """
+    degradation = in_precision(degradation, torch.float64)
     _check(x, y, degradation)
     y = y.expand(len(x), -1, -1, -1)
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
@@ -85,7 +88,7 @@ def project(
     # Along the edges of other regions results see so little of them that tiles converge slowly.
     whole_rows = region is None or region.shape[-1] == 1
     region = None if region is None else region.expand_as(x)
-    result = torch.empty_like(x)
+    result, sides = torch.empty_like(x), cast(object, degradation)
     for part in _parts(x, degradation):
         x0, target = x[part].double(), y[part].double()
         operator: Products = degradation
@@ -96,10 +99,8 @@ def project(
             target = target - degradation.A(torch.where(where, 0, x0))
             x0 = torch.where(where, x0, 0)
         large = x.is_cpu and x0[0, 0].numel() > SMALL
-        if is_separable(degradation) and large and whole_rows:
-            projected = solve_separable(degradation, x0, target, epsilon, max_steps, where).to(
-                x.dtype
-            )
+        if is_separable(sides) and large and whole_rows:
+            projected = solve_separable(sides, x0, target, epsilon, max_steps, where).to(x.dtype)
         else:
             problem = Problem(operator, x0, target, epsilon, (1, 2, 3) if mixed else (2, 3))
             projected = solve(problem, max_steps, where).to(x.dtype)
@@ -118,6 +119,7 @@ def residual(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
     Returns:
         ``(N,)``, float64.
     """
+    degradation = in_precision(degradation, torch.float64)
     return (degradation.A(x.double()) - y.double()).abs().flatten(1).amax(1) * 255
 
 
@@ -156,6 +158,7 @@ def round_consistently(
     Raises:
         InputError: As in `project`.
     """
+    degradation = in_precision(degradation, torch.float64)
     _check(x, y, degradation)
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
     # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
@@ -163,9 +166,9 @@ def round_consistently(
     y = y.expand(len(x), -1, -1, -1)
     region = None if region is None else region.expand_as(x)
     result = torch.empty(x.shape, dtype=level_dtype(levels), device=x.device)
-    rounding = None
-    if is_separable(degradation) and x.is_cpu:
-        rounding = Rounding(degradation, float(weight))
+    rounding, sides = None, cast(object, degradation)
+    if is_separable(sides) and x.is_cpu:
+        rounding = Rounding(sides, float(weight))
     for part in _parts(x, degradation):
         where = None if region is None else region[part]
         exact, target = x[part].double() * levels, y[part].double() * levels

@@ -8,19 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-BLOCK = 8
-
-LUMINANCE = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
-"""Quantization steps of luma at quality 50 (ITU-T T.81, annex K), which libjpeg scales."""
+from ..degradations.block_dct import BLOCK, LUMA_CHROMA, MIDDLE, enlargement, steps_at, transformed
 
 QUALITIES = range(10, 96)
 
@@ -50,11 +38,9 @@ def lattice(y: Tensor) -> float | None:
     height, width = y.shape[1:]
     if height % BLOCK or width % BLOCK:
         return None
-    luma = _luma_chroma(y)[0] - 128
-    blocks = luma.unfold(0, BLOCK, BLOCK).unfold(1, BLOCK, BLOCK).reshape(-1, BLOCK, BLOCK)
-    cosines = _cosines()
-    coefficients = cosines @ blocks @ cosines.T
-    steps = torch.stack([_steps(quality) for quality in QUALITIES])[:, None]
+    luma = _luma_chroma(y)[:1] - MIDDLE
+    coefficients = transformed(luma, torch.ones(BLOCK, BLOCK)).view(-1, BLOCK, BLOCK)
+    steps = torch.stack([steps_at(quality)[0] for quality in QUALITIES])[:, None]
     multiple = torch.round(coefficients / steps)
     offset = (coefficients - multiple * steps) / ROUNDING
     nats = torch.log(steps / ROUNDING) - 0.5 * math.log(2 * math.pi) - 0.5 * offset**2
@@ -89,39 +75,11 @@ def subsampling(y: Tensor) -> float | None:
 
 def _luma_chroma(y: Tensor) -> Tensor:
     """Y, Cb − 128 and Cr − 128 of JFIF, ``(3, h, w)`` in float64."""
-    matrix = torch.tensor(
-        [
-            [0.299, 0.587, 0.114],
-            [-0.168736, -0.331264, 0.5],
-            [0.5, -0.418688, -0.081312],
-        ],
-        dtype=torch.float64,
-    )
+    matrix = torch.tensor(LUMA_CHROMA, dtype=torch.float64)
     return torch.einsum("ij,jhw->ihw", matrix, 255 * y.double().cpu())
-
-
-def _cosines() -> Tensor:
-    """The orthonormal DCT of a block's side, ``(8, 8)``."""
-    k = torch.arange(BLOCK, dtype=torch.float64)
-    matrix = torch.cos(math.pi * k[:, None] * (k + 0.5) / BLOCK) * math.sqrt(2 / BLOCK)
-    matrix[0] /= math.sqrt(2)
-    return matrix
-
-
-def _steps(quality: int) -> Tensor:
-    """Quantization steps as libjpeg scales them, ``(8, 8)``."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    table = torch.tensor(LUMINANCE, dtype=torch.float64)
-    return ((table * scale + 50) / 100).floor().clamp(1, 255)
 
 
 def _onto_half(size: int) -> Tensor:
     """The projection of a side onto what libjpeg makes of half as many pixels."""
-    half = size // 2
-    enlarge = torch.zeros(size, half, dtype=torch.float64)
-    for i in range(half):
-        for pixel, neighbour in ((2 * i, i - 1), (2 * i + 1, i + 1)):
-            enlarge[pixel, i] += 0.75
-            enlarge[pixel, min(max(neighbour, 0), half - 1)] += 0.25
-    basis: Tensor = torch.linalg.qr(enlarge).Q
+    basis: Tensor = torch.linalg.qr(enlargement(size)).Q
     return basis @ basis.T

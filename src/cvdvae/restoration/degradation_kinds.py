@@ -4,11 +4,10 @@ A kind says which size an image has before and after it, and builds its operator
 it needs from a file is a part of its data, packed, so that a result can be made again without it.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -18,42 +17,13 @@ from ..degradations.bicubic import downscaling
 from ..degradations.block_dct import BlockDCT, steps_at
 from ..degradations.blur import Blur, Boundary, box, checked, gaussian, motion
 from ..degradations.kernels import KERNELS
-from ..degradations.mask import BAYER, Mask, bayer, luminance
+from ..degradations.mask import BAYER, bayer, luminance
 from ..errors import InputError
+from .mask_kinds import Half, Hole, MaskFromFile, OnlyNoise, RandomPixels
 from .packed import pack_kernel, pack_mask, unpack
+from .step import Size, Step
 
-Size = tuple[int, int]
-"""Height and width."""
 MAX_SCALE = 64
-
-
-@dataclass(frozen=True)
-class Step(ABC):
-    """One thing that happened to an image.
-
-    Attributes:
-        colours: How many colours it needs, and how many it leaves; None for any and as many.
-        pictures: Whether what it leaves is a picture.
-    """
-
-    colours: ClassVar[tuple[int, int] | None] = None
-    pictures: ClassVar[bool] = True
-
-    def lr_size(self, hr_size: Size) -> Size:
-        """The size of y for an x of this size."""
-        return hr_size
-
-    def hr_size(self, lr_size: Size) -> Size:
-        """The size of x for a y of this size."""
-        return lr_size
-
-    @abstractmethod
-    def operator(self, hr_size: Size) -> LinearOperator:
-        """H for images of this size.
-
-        Raises:
-            InputError: There is none.
-        """
 
 
 @dataclass(frozen=True)
@@ -131,125 +101,6 @@ class KernelFromFile(Convolution):
         """Its kernel."""
         kernel = unpack(self.packed, torch.float64)
         return checked(kernel, (kernel.shape[0], kernel.shape[1]))
-
-
-@dataclass(frozen=True)
-class Masked(Step):
-    """Pixels that are missing."""
-
-    @abstractmethod
-    def known(self, size: Size) -> Tensor:
-        """Which are seen, bool ``(H, W)``."""
-
-    def operator(self, hr_size: Size) -> LinearOperator:
-        """H of the mask."""
-        return Mask(self.known(hr_size))
-
-
-@dataclass(frozen=True)
-class OnlyNoise(Masked):
-    """Nothing but noise: every pixel is seen."""
-
-    def known(self, size: Size) -> Tensor:
-        """All of them."""
-        return torch.ones(size, dtype=torch.bool)
-
-
-@dataclass(frozen=True)
-class MaskFromFile(Masked):
-    """A painted mask, white where something is missing: `file`, and what it holds `packed`."""
-
-    file: str = ""
-    packed: str = ""
-
-    def __post_init__(self) -> None:
-        missing = unpack(self.packed, torch.bool)
-        if not bool(missing.any()):
-            raise InputError(f"the mask {self.file} hides nothing: paint white what is missing")
-        Mask(~missing)
-
-    def known(self, size: Size) -> Tensor:
-        """What was not painted."""
-        missing = unpack(self.packed, torch.bool)
-        if missing.shape != size:
-            raise InputError(
-                f"the mask {self.file} has {missing.shape[1]}×{missing.shape[0]} pixels, but the "
-                f"image has {size[1]}×{size[0]}"
-            )
-        return ~missing
-
-
-@dataclass(frozen=True)
-class RandomPixels(Masked):
-    """A share `keep` of all pixels is seen, chosen by `seed`."""
-
-    keep: float = 0.5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.keep <= 1:
-            raise InputError(f"the share of pixels to keep is above 0 and at most 1: {self.keep}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"a seed is a whole number from 0 to 2^63 − 1, not {self.seed}")
-
-    def known(self, size: Size) -> Tensor:
-        """The pixels with the smallest random numbers."""
-        generator = torch.Generator().manual_seed(self.seed)
-        order = torch.rand(size[0] * size[1], generator=generator, dtype=torch.float64).argsort()
-        known = torch.zeros(size[0] * size[1], dtype=torch.bool)
-        known[order[: max(1, round(self.keep * len(known)))]] = True
-        return known.view(size)
-
-
-@dataclass(frozen=True)
-class Hole(Masked):
-    """A rectangle is missing: at `top`, `left`, of `height`, `width`; or a square of a `side` in
-    the middle."""
-
-    top: int | None = None
-    left: int | None = None
-    height: int | None = None
-    width: int | None = None
-    side: int | None = None
-
-    def __post_init__(self) -> None:
-        placed = (self.top, self.left, self.height, self.width)
-        given = [value is not None for value in placed]
-        if not all(given) if self.side is None else any(given):
-            raise InputError("a hole has top, left, height and width, or a side alone")
-        extent = [v for v in (self.height, self.width, self.side) if v is not None]
-        if min(extent) < 1 or min(self.top or 0, self.left or 0) < 0:
-            raise InputError("a hole is at least one pixel high and wide, and within the image")
-
-    def known(self, size: Size) -> Tensor:
-        """All around it."""
-        if self.side is not None:
-            top, left = (size[0] - self.side) // 2, (size[1] - self.side) // 2
-            height = width = self.side
-        else:
-            top, left = self.top or 0, self.left or 0
-            height, width = self.height or 0, self.width or 0
-        if min(top, left) < 0 or top + height > size[0] or left + width > size[1]:
-            raise InputError(
-                f"a hole of {width}×{height} pixels is not within an image of {size[1]}×{size[0]}"
-            )
-        known = torch.ones(size, dtype=torch.bool)
-        known[top : top + height, left : left + width] = False
-        return known
-
-
-@dataclass(frozen=True)
-class Half(Masked):
-    """The half on one `side` is missing."""
-
-    side: Literal["left", "right", "top", "bottom"] = "left"
-
-    def known(self, size: Size) -> Tensor:
-        """The other half."""
-        row, column = torch.meshgrid(*(torch.arange(n) for n in size), indexing="ij")
-        place, length = (column, size[1]) if self.side in ("left", "right") else (row, size[0])
-        first = place < length // 2
-        return ~first if self.side in ("left", "top") else first
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ..configs import from_dict, read_yaml
 from ..degradations.base import LinearOperator
 from ..degradations.composed import Composed
 from ..errors import ConfigError
-from .degradation_kinds import KINDS, PACKERS, Size, Step
+from .degradation_kinds import KINDS, PACKERS
+from .step import Size, Step
 
 MAX_STEPS = 16
 NAMES = {kind: name for name, kind in KINDS.items()}

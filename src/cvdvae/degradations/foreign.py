@@ -1,0 +1,63 @@
+"""Operators of others, deepinv's `LinearPhysics` above all, where ours are expected.
+
+Theirs have their numbers in one precision, float32 unless they were told otherwise, and take
+nothing else; ours take what comes. The projection works in float64.
+"""
+
+import copy
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .base import Products
+
+Operator = TypeVar("Operator", bound=Products)
+
+TRIES, SLACK = 2.5, 1e-3
+"""What a trial image is multiplied by, and how far its y may then be from as many times the first.
+"""
+
+
+def in_precision(degradation: Operator, dtype: torch.dtype) -> Operator:
+    """The same operator with its numbers in `dtype`: a module that has others is copied.
+
+    Args:
+        degradation: H; only a `torch.nn.Module` is looked into.
+        dtype: float32 or float64.
+    """
+    if not isinstance(degradation, torch.nn.Module):
+        return degradation
+    numbers = [*degradation.parameters(), *degradation.buffers()]
+    if all(one.dtype == dtype for one in numbers if one.is_floating_point()):
+        return degradation
+    return cast(Operator, copy.deepcopy(degradation).to(dtype))
+
+
+def check_linear(degradation: object, y: Tensor) -> None:
+    """Make sure that an operator is linear, as far as one trial can tell.
+
+    Args:
+        degradation: H.
+        y: What it gives, ``(1, …)`` float32 or float64.
+
+    Raises:
+        InputError: It has no A or A_adjoint, or what it does is not linear.
+    """
+    if not all(callable(getattr(degradation, name, None)) for name in ("A", "A_adjoint")):
+        raise InputError(
+            f"{type(degradation).__name__} is no linear degradation: it lacks A or A_adjoint"
+        )
+    linear = cast(Products, degradation)
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+    try:
+        x = linear.A_adjoint(noise)
+        once, more = linear.A(x), linear.A(TRIES * x)
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or ["not implemented"])[0]
+        raise InputError(f"y does not belong to this degradation: {reason}") from None
+    if once.shape != y.shape:
+        raise InputError("y does not belong to this degradation: it has another size")
+    if float((more - TRIES * once).abs().max()) > SLACK * float(more.abs().max()):
+        raise InputError(f"{type(degradation).__name__} is not linear: no prior can be met with it")

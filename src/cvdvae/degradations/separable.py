@@ -1,0 +1,38 @@
+"""The damped inverse of a separable H by the eigenvectors of its two sides.
+
+For ``H x = R x Cᵀ`` with ``R Rᵀ = U diag(s) Uᵀ`` and ``C Cᵀ = V diag(t) Vᵀ``::
+
+    (H Hᵀ + λ I)⁻¹ y = U ( Uᵀ y V / (s tᵀ + λ) ) Vᵀ
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+LONGEST = 512
+"""Sides of y up to which this is done: a larger one takes seconds once, and iterating is quick."""
+
+
+class Spectrum(NamedTuple):
+    """Eigenvalues and eigenvectors of ``R Rᵀ`` and ``C Cᵀ``, float64.
+
+    Attributes:
+        values: s and t.
+        vectors: U and V, in columns.
+    """
+
+    values: tuple[Tensor, Tensor]
+    vectors: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, rows: Tensor, columns: Tensor) -> Self:
+        """That of R, ``(h, H)``, and C, ``(w, W)``."""
+        (s, u), (t, v) = (torch.linalg.eigh(side @ side.T) for side in (rows, columns))
+        return cls((s.clamp(min=0), t.clamp(min=0)), (u, v))
+
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """``(H Hᵀ + λ I)⁻¹ y``, ``(…, h, w)``."""
+        u, v = (side.to(y) for side in self.vectors)
+        values = torch.outer(*self.values) + damping
+        return u @ (u.T @ y @ v / values.to(y)) @ v.T

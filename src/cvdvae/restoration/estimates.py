@@ -1,0 +1,180 @@
+"""What happened to an image, estimated from the image itself or read from its file.
+
+A JPEG file holds whole numbers k, the coefficients of its blocks in units of the steps that stand
+in its header. A decoder turns them into pixels and rounds those. Back from the pixels: luma and
+chroma as they were decoded, before any conversion to RGB; chroma that was enlarged is taken back by
+the pseudo-inverse of the enlargement; then the cosine transform, and k the nearest whole numbers.
+A rounded pixel moves a coefficient by 0.3 grey levels: where its step is 3 or more, k is right.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, JpegImagePlugin
+from torch import Tensor
+
+from ..degradations.block_dct import (
+    MIDDLE,
+    BlockDCT,
+    enlargement,
+    steps_at,
+    transformed,
+    transformed_back,
+)
+from ..errors import InputError
+from ..imaging.io import MAX_PIXELS
+from .degradation_kinds import JPEG
+from .described import Description
+
+PASSES = 8
+"""How often what the pixels do not show, beyond the border and beyond black and white, is filled in
+anew from the coefficients."""
+SAMPLINGS = {0: 1, 2: 2}
+"""Pillow's numbers of 4:4:4 and 4:2:0: side of the squares over which chroma is averaged."""
+ORIENTATION = 0x0112
+
+
+def estimate_noise(y: Tensor) -> float:
+    """σ of white Gaussian noise in a picture, the median of its finest wavelets (Donoho 1994).
+
+    Texture counts as noise, and noise that was smoothed since does not.
+
+    Args:
+        y: ``(C, h, w)`` in [0, 1].
+
+    Raises:
+        InputError: PyWavelets is missing, or the picture is too small to tell.
+    """
+    if find_spec("pywt") is None:
+        raise InputError(
+            "to estimate noise takes PyWavelets: pip install 'cvdvae[restore]', or name the noise"
+        )
+    from skimage.restoration import estimate_sigma
+
+    if min(y.shape[1:]) < 8:
+        raise InputError(f"{y.shape[2]}×{y.shape[1]} pixels are too few to estimate noise from")
+    values = y.detach().double().cpu().numpy()
+    return float(estimate_sigma(values, channel_axis=0, average_sigmas=True))
+
+
+class JPEGFile(NamedTuple):
+    """What a JPEG file says of itself.
+
+    Attributes:
+        y: Its coefficients in units of their steps, as `BlockDCT.rounded` has them, ``(1, M)``
+            float32.
+        operator: H, from an image to y.
+        description: The same in words.
+        quality: The quality of libjpeg whose tables are nearest to the file's.
+        notes: What else there is to know, in plain words.
+    """
+
+    y: Tensor
+    operator: BlockDCT
+    description: Description
+    quality: int
+    notes: list[str]
+
+
+def read_jpeg(path: Path) -> JPEGFile:
+    """The coefficients of a JPEG file, recovered from its pixels, and its tables.
+
+    Raises:
+        InputError: The file cannot be read, is no JPEG in luma and chroma, or its chroma is
+            averaged over anything but one pixel (4:4:4) or squares of 2×2 (4:2:0).
+    """
+    try:
+        with Image.open(path, formats=["JPEG"]) as file:
+            if file.width * file.height > MAX_PIXELS:
+                raise InputError(f"{path} is over {MAX_PIXELS // 1_000_000} megapixels")
+            luma, chroma = _tables(path, file)
+            sampling = JpegImagePlugin.get_sampling(file)
+            turned = file.getexif().get(ORIENTATION, 1) != 1
+            file.draft("YCbCr", None)
+            file.load()
+            planes = np.array(file)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
+        raise InputError(f"{path} is no JPEG file that can be read ({error})") from None
+    if sampling not in SAMPLINGS:
+        raise InputError(f"{path}: its chroma is neither 4:4:4 nor 4:2:0: name what happened")
+    operator = BlockDCT((planes.shape[0], planes.shape[1]), luma, chroma, SAMPLINGS[sampling])
+    y = coefficients(torch.from_numpy(planes).permute(2, 0, 1).double(), operator)
+    quality, same = _quality(luma, chroma)
+    kind = JPEG(quality, operator.subsampling) if same else _own(luma, chroma, operator)
+    notes = ["its file says to turn it: the results are as it is stored"] if turned else []
+    return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)
+
+
+def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:
+    """y of decoded pixels: the coefficients that a decoder made them from.
+
+    Args:
+        planes: Luma, Cb and Cr as decoded, 0 to 255, chroma enlarged, ``(3, H, W)`` float64.
+        operator: H.
+
+    Returns:
+        ``(1, M)`` float64.
+    """
+    luma, chroma = planes[0], planes[1:]
+    if operator.subsampling == 2:
+        down, right = (torch.linalg.pinv(enlargement(side)) for side in luma.shape)
+        chroma = down @ chroma @ right.T
+    tables = (operator.steps[0], operator.steps[1], operator.steps[1])
+    parts = zip((luma, *chroma), tables, operator.planes, strict=True)
+    whole = torch.cat([_whole(*part) for part in parts], 1)
+    grey = torch.full((1, 3, *operator.size), MIDDLE / 255, dtype=torch.float64)
+    return whole + operator.A(grey)
+
+
+def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
+    """The whole coefficients behind a decoded plane ``(h, w)``, ``(1, M)``."""
+    height, width = plane.shape
+    beyond = (0, size[1] - width, 0, size[0] - height)
+    guess = F.pad(plane[None, None], beyond, mode="replicate")[0]
+    found = torch.round(transformed(guess - MIDDLE, steps))
+    for _ in range(PASSES):
+        guess = transformed_back(found, 1 / steps, size) + MIDDLE
+        seen = guess[0, :height, :width]
+        shown = torch.where(plane <= 0, seen.clamp(max=0), plane)
+        guess[0, :height, :width] = torch.where(plane >= 255, seen.clamp(min=255), shown)
+        before, found = found, torch.round(transformed(guess - MIDDLE, steps))
+        if torch.equal(before, found):
+            break
+    return found
+
+
+def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor]:
+    """The steps of luma and chroma, ``(8, 8)``."""
+    layers = getattr(file, "layer", [])
+    if file.mode != "RGB" or len(layers) != 3 or file.info.get("adobe_transform") == 0:
+        raise InputError(f"{path} has no luma and chroma (it is {file.mode}): name what happened")
+    found = getattr(file, "quantization", {})
+    luma, cb, cr = (torch.tensor(found[one[3]], dtype=torch.float64).view(8, 8) for one in layers)
+    if not torch.equal(cb, cr):
+        raise InputError(f"{path} has other tables for Cb than for Cr: name what happened")
+    return luma, cb
+
+
+def _quality(luma: Tensor, chroma: Tensor) -> tuple[int, bool]:
+    """The nearest quality of libjpeg, and whether its tables are the same."""
+
+    def apart(quality: int) -> float:
+        tables = zip(steps_at(quality), (luma, chroma), strict=True)
+        return sum(float((ours.log() - theirs.log()).abs().sum()) for ours, theirs in tables)
+
+    quality = min(range(1, 101), key=apart)
+    return quality, apart(quality) == 0
+
+
+def _own(luma: Tensor, chroma: Tensor, operator: BlockDCT) -> JPEG:
+    """The description of a file with its own tables."""
+    tables = [tuple(int(step) for step in table.flatten()) for table in (luma, chroma)]
+    return JPEG(None, operator.subsampling, tables[0], tables[1])
