@@ -64,7 +64,7 @@ class BandedMatrix:
 
     def window(self, rows: slice, columns: slice) -> Tensor:
         """Some rows and columns as a dense matrix."""
-        if len(self.blocks) == 1:
+        if len(self.blocks) == 1 and self.blocks[0].columns == slice(0, self.shape[1]):
             return self.blocks[0].values[rows, columns]
         dense = torch.zeros(_length(rows), _length(columns), dtype=torch.float64)
         for block in self.blocks:

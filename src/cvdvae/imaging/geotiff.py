@@ -109,7 +109,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
     bands, (_, count, height, width) = planes[0], planes.shape
     profile = {**carried.profile, "BIGTIFF": "IF_SAFER"}
     if "transform" in profile:
-        profile["transform"] = profile["transform"] @ Affine.scale(1 / scale)
+        profile["transform"] = profile["transform"] * Affine.scale(1 / scale)
     if planes.dtype != array.values.dtype and "nodata" in profile:
         profile["nodata"] = float("nan")
     if height * width > LARGE:

@@ -79,7 +79,8 @@ class TIFF:
             with _opened(path) as file:
                 return _is_array(file)
         except Exception:  # it is no TIFF, or damaged: whoever reads it says so
-            return path.read_bytes()[:2] in (b"II", b"MM")
+            with path.open("rb") as stream:
+                return stream.read(2) in (b"II", b"MM")
 
     def read(self, path: Path, limits: Limits) -> Array:
         """Read it.

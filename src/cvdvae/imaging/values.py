@@ -141,7 +141,7 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
     elif how == "auto":
         low, high = _widened(values)
     elif how == "percentiles":
-        low, high = (float(v) for v in np.percentile(values, PERCENTILES))
+        low, high = (float(v) for v in np.percentile(values, PERCENTILES, method="nearest"))
         _refuse_constant(low, high)
     else:
         low, high = _given(how)

@@ -20,7 +20,9 @@ OURS = re.compile(
 
 
 @contextmanager
-def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> Iterator[None]:
+def saved_files(
+    folder: Path, names: list[str], report: Callable[[], Any], given: Path | None = None
+) -> Iterator[None]:
     """Write pictures within, and `result.json` behind them.
 
     What is being written is noted first, so that also what a killed process left can be told from
@@ -30,6 +32,7 @@ def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> It
         folder: The folder.
         names: The pictures that will be written.
         report: Gives what `result.json` will hold, with the `names` as ``files``.
+        given: The input's file, which stays also where it is one of an earlier result.
 
     Raises:
         OutputError: The folder cannot be written, or another process writes to it.
@@ -38,7 +41,7 @@ def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> It
     with sole_writer(folder):
         for note in (RESULT, UNFINISHED):
             for name in _names_in(folder / note):
-                remove(folder / name)
+                _remove(folder / name, given)
         (folder / RESULT).unlink(missing_ok=True)
         write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
         try:
@@ -46,10 +49,15 @@ def saved_files(folder: Path, names: list[str], report: Callable[[], Any]) -> It
             write_text(folder / RESULT, json.dumps(report(), indent=2) + "\n")
         except BaseException:
             for name in names:
-                remove(folder / name)
+                _remove(folder / name, given)
             raise
         finally:
             (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def _remove(path: Path, given: Path | None) -> None:
+    if given is None or path.resolve() != given.resolve():
+        remove(path)
 
 
 def _names_in(note: Path) -> list[str]:

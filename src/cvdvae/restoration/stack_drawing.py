@@ -69,7 +69,7 @@ def draw_stack(
     result.doubts = doubts
     pages, channels, height, width = stack.array.values.shape
     planes = pages, channels, height * model.scale, width * model.scale
-    with saved_files(folder, result.files, result.report):
+    with saved_files(folder, result.files, result.report, stack.path):
         with scratch(folder, (sampling.samples, *planes), _kind(stack)) as drawn:
             for plane, (page, group) in enumerate(stack.planes()):
                 _draw_plane(model, sampling, result, Plane(page, group, plane), drawn, on_pixels)
@@ -223,7 +223,9 @@ def _add_statistics(
 
 
 def _copy(source: Path, target: Path) -> None:
-    """The input, byte for byte, beside its result; it may be the very file that is drawn again."""
+    """The input, byte for byte, beside its result, unless it is there: it is being drawn again."""
+    if source.resolve() == target.resolve():
+        return
     if source.is_dir():
         write_folder_atomically(target, lambda path: shutil.copytree(source, path))
     else:
