@@ -23,7 +23,6 @@ from .degradation_kinds import KINDS, PACKERS
 from .step import Size, Step
 
 MAX_STEPS = 16
-NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Description:
             raise ConfigError(f"a degradation has 1 to {MAX_STEPS} steps, not {len(self.steps)}")
         left = None
         for place, step in enumerate(self.steps):
-            name = NAMES[type(step)]
+            name = name_of(step)
             if not step.pictures and place < len(self.steps) - 1:
                 raise ConfigError(f"nothing can follow '{name}': let it come last")
             if step.colours is None:
@@ -99,7 +98,7 @@ class Description:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `description_from_dict` makes the same again, without any file."""
-        return {"steps": [{"kind": NAMES[type(step)]} | _given(step) for step in self.steps]}
+        return {"steps": [{"kind": name_of(step)} | _given(step) for step in self.steps]}
 
     def __str__(self) -> str:
         """The text that `parse` takes; of files their names, of a JPEG's own tables nothing."""
@@ -107,8 +106,13 @@ class Description:
         for step in self.steps:
             shown = {k: v for k, v in _given(step).items() if k not in ("packed", "luma", "chroma")}
             settings = ",".join(f"{k}={v}".removesuffix(".0") for k, v in shown.items())
-            texts.append(f"{NAMES[type(step)]}:{settings}".rstrip(":"))
+            texts.append(f"{name_of(step)}:{settings}".rstrip(":"))
         return " + ".join(texts)
+
+
+def name_of(step: Step) -> str:
+    """What its kind is called."""
+    return next(name for name, kind in KINDS.items() if kind is type(step))
 
 
 def parse(text: str | Path, read_files: bool = True) -> Description:
@@ -124,7 +128,7 @@ def parse(text: str | Path, read_files: bool = True) -> Description:
         InputError: A file cannot be used.
     """
     text = str(text).strip()
-    if text.lower().endswith((".yaml", ".yml")) and re.search(r"(^|\s\+\s)\w+:", text) is None:
+    if text.lower().endswith((".yaml", ".yml")) and re.search(r"(^|\s\+\s)\w\w+:", text) is None:
         if not read_files:
             raise ConfigError("a degradation's file cannot be read here: write its steps as text")
         path = Path(text)

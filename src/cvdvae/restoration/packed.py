@@ -38,11 +38,12 @@ def unpack(text: str, dtype: torch.dtype) -> Tensor:
     if form is None or not 0 < height * width <= most:
         raise InputError("this is no packed mask or kernel")
     length = height * width * size
+    inflater = zlib.decompressobj()
     try:
-        raw = zlib.decompressobj().decompress(base64.b64decode(form[3], validate=True), length + 1)
+        raw = inflater.decompress(base64.b64decode(form[3], validate=True), length + 1)
     except (zlib.error, binascii.Error):
         raise InputError("a packed mask or kernel is damaged") from None
-    if len(raw) != length or (dtype == torch.bool and max(raw) > 1):
+    if len(raw) != length or not inflater.eof or (dtype == torch.bool and max(raw) > 1):
         raise InputError("a packed mask or kernel is damaged")
     return torch.frombuffer(bytearray(raw), dtype=dtype).view(height, width)
 

@@ -1,0 +1,212 @@
+"""Degradations in words, in YAML, and as plain data."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cvdvae.degradations.mask import Mask
+from cvdvae.errors import CVDVAEError
+from cvdvae.restoration.degradation_kinds import KINDS
+from cvdvae.restoration.described import Description, description_from_dict, parse
+from cvdvae.restoration.packed import pack, unpack
+
+Y_SIZE = (16, 20)
+TEXTS = [
+    "noise",
+    "blur:sigma=0.8,boundary=valid",
+    "blur:sigma=1.23456789",
+    "box:side=3,boundary=zero",
+    "motion:length=5,angle=-30",
+    "kernel:file={folder}/k.npy,boundary=valid",
+    "kernel:file={folder}/a, b + c.png",
+    "mask:file={folder}/hole.png",
+    "random:keep=0.3,seed=7",
+    "hole:side=6",
+    "hole:top=0,left=2,height=16,width=3",
+    "half:side=top",
+    "downscale:scale=3,by=box",
+    "grey",
+    "bayer:pattern=GBRG",
+    "jpeg:quality=30,subsampling=1",
+    "blur:sigma=0.6 + downscale:scale=2 + jpeg:quality=80",
+    "random:keep=0.9 + grey",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    np.save(tmp_path / "k.npy", np.arange(15.0).reshape(3, 5))
+    painted = np.zeros(Y_SIZE, np.uint8)
+    painted[3:9, 4:11] = 255
+    Image.fromarray(painted).save(tmp_path / "hole.png")
+    Image.fromarray(painted[:9, :9]).save(tmp_path / "a, b + c.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_words_and_plain_data_say_the_same(text: str, folder: Path) -> None:
+    if " + c" in text:
+        what = description_from_yaml(folder, f"- {{kind: kernel, file: '{folder}/a, b + c.png'}}")
+    else:
+        what = parse(text.format(folder=folder))
+        assert parse(str(what)) == what
+    kept = json.loads(json.dumps(what.to_dict()))
+    for file in folder.iterdir():
+        file.unlink()
+    again = description_from_dict(kept)
+    assert again == what
+    size = what.hr_size(Y_SIZE)
+    x = torch.rand(1, 3, *size)
+    y = what.operator(size).A(x)
+    assert torch.equal(again.operator(size).A(x), y)
+    if what.pictures:
+        assert y.shape[2:] == Y_SIZE
+    else:
+        assert y.ndim == 2
+
+
+def description_from_yaml(folder: Path, text: str) -> Description:
+    path = folder / "steps.yaml"
+    path.write_text(text)
+    return parse(path)
+
+
+def test_a_yaml_file_says_it_too_and_its_files_lie_beside_it(folder: Path) -> None:
+    text = "- {kind: blur, sigma: 1}\n- {kind: mask, file: hole.png}\n"
+    what = description_from_yaml(folder, text)
+    said = parse(f"blur:sigma=1 + mask:file={folder}/hole.png")
+    x = torch.rand(1, 3, *Y_SIZE)
+    assert torch.equal(what.operator(Y_SIZE).A(x), said.operator(Y_SIZE).A(x))
+
+
+def test_white_is_missing_and_so_is_every_named_part(folder: Path) -> None:
+    def known(text: str) -> torch.Tensor:
+        operator = parse(text).operator(Y_SIZE)
+        assert isinstance(operator, Mask)
+        return operator.known
+
+    painted = known(f"mask:file={folder}/hole.png")
+    assert not painted[3:9, 4:11].any()
+    assert int((~painted).sum()) == 6 * 7
+    assert not known("half:side=left")[:, :10].any()
+    assert known("half:side=left")[:, 10:].all()
+    assert not known("half:side=bottom")[8:].any()
+    assert not known("hole:side=4")[6:10, 8:12].any()
+    assert int((~known("hole:side=4")).sum()) == 16
+    assert int(known("random:keep=0.25,seed=1").sum()) == 80
+    assert torch.equal(known("random:seed=1"), known("random:seed=1"))
+    assert not torch.equal(known("random:seed=1"), known("random:seed=2"))
+    assert known("noise").all()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blr:sigma=1", "no kind 'blr'"),
+        ("", "no kind"),
+        ("blur:sgma=2", "no 'sgma'"),
+        ("blur:sigma=-1", "sigma"),
+        ("blur:sigma=nan", "NaN"),
+        ("blur:sigma=much", "sigma"),
+        ("blur:sigma", "key=value"),
+        ("blur:sigma=1,sigma=2", "key=value"),
+        ("blur:boundary=soft", "one of reflect"),
+        ("box:side=2.5", "side"),
+        ("box:side=100000", "side"),
+        ("motion:length=0", "length"),
+        ("jpeg:quality=30 + grey", "come last"),
+        ("grey + blur:sigma=1 + bayer", "3 colours, but 1"),
+        ("jpeg", "quality"),
+        ("jpeg:quality=101", "quality"),
+        ("random:keep=0", "share"),
+        ("random:seed=-1", "seed"),
+        ("mask", "needs a file"),
+        ("mask:file=none.png", "does not exist"),
+        ("kernel:file=none.npy", "cannot read"),
+        ("hole", "top, left"),
+        ("hole:side=3,top=1", "top, left"),
+        ("hole:top=-1,left=0,height=1,width=1", "within"),
+        ("half:side=up", "one of left"),
+        ("downscale:scale=0", "scale"),
+        ("downscale:scale=2,by=magic", "no kernel"),
+        ("bayer:pattern=RGB", "no mosaic"),
+        ("none.yaml", "cannot read"),
+        (" + ".join(["grey"] * 17), "1 to 16"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(text: str, words: str) -> None:
+    with pytest.raises(CVDVAEError, match=re.escape(words)) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_fit_an_image_is_refused(folder: Path) -> None:
+    for text, words in [
+        (f"mask:file={folder}/hole.png", "has 20×16 pixels"),
+        ("blur:sigma=8", "larger than the image"),
+        ("hole:side=30", "not within"),
+        ("downscale:scale=64", "cannot shrink"),
+    ]:
+        with pytest.raises(CVDVAEError, match=re.escape(words)):
+            parse(text).operator((24, 24))
+
+
+def test_files_of_no_use_are_refused(folder: Path) -> None:
+    Image.new("L", (8, 8)).save(folder / "black.png")
+    Image.new("L", (8, 8), 255).save(folder / "white.png")
+    np.save(folder / "cube.npy", np.ones((2, 2, 2)))
+    np.save(folder / "objects.npy", np.array([{}]), allow_pickle=True)
+    (folder / "text.npy").write_text("no matrix")
+    for text, words in [
+        ("mask:file={}/black.png", "hides nothing"),
+        ("mask:file={}/white.png", "hides everything"),
+        ("kernel:file={}/black.png", "nought"),
+        ("kernel:file={}/cube.npy", "no matrix"),
+        ("kernel:file={}/objects.npy", "no matrix"),
+        ("kernel:file={}/text.npy", "no matrix"),
+    ]:
+        with pytest.raises(CVDVAEError, match=words):
+            parse(text.format(folder))
+
+
+def test_no_file_is_opened_for_plain_data_or_where_it_is_forbidden(folder: Path) -> None:
+    named = {"steps": [{"kind": "mask", "file": str(folder / "hole.png")}]}
+    with pytest.raises(CVDVAEError, match="cannot be read here"):
+        description_from_dict(named)
+    for text in (f"mask:file={folder}/hole.png", f"{folder}/steps.yaml"):
+        with pytest.raises(CVDVAEError, match="read here"):
+            parse(text, read_files=False)
+    for data in (None, [], {"steps": []}, {"steps": "blur"}, {"steps": [["blur"]]}, [{}], 3):
+        with pytest.raises(CVDVAEError):
+            description_from_dict(data)
+
+
+def test_what_is_packed_comes_back_and_damage_is_seen() -> None:
+    kernel = torch.randn(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(unpack(pack(kernel), torch.float64), kernel)
+    mask = kernel > 0
+    assert torch.equal(unpack(pack(mask), torch.bool), mask)
+    good = pack(mask)
+    for bad in ("", "3x7:", "3x7:!!", good[:-8], good.replace("3x7", "3x8"), "0x0:", f"9{good}"):
+        with pytest.raises(CVDVAEError, match="packed"):
+            unpack(bad, torch.bool)
+
+
+def test_the_new_one_of_the_documentation_works() -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "degradations.md").read_text()
+    code = docs.split("## A new one")[1].split("```python\n")[1].split("```")[0]
+    before = dict(KINDS)
+    try:
+        exec(code, {"__name__": "documentation"})
+        H = parse("vignette:strength=0.3 + grey").steps[0].operator((8, 9))
+    finally:
+        KINDS.clear()
+        KINDS.update(before)
+    x = torch.rand(1, 3, 8, 9)
+    torch.testing.assert_close(H.A_dagger(H.A(x)), x)
+    assert float(H.A(x)[0, 0, 0, 0]) == pytest.approx(0.7 * float(x[0, 0, 0, 0]))

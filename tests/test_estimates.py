@@ -1,0 +1,122 @@
+"""What a file or an image tells of what happened to it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cvdvae.degradations.block_dct import MIDDLE, steps_at
+from cvdvae.degradations.damped import estimate
+from cvdvae.errors import InputError
+from cvdvae.imaging.io import to_tensor
+from cvdvae.restoration.described import description_from_dict
+from cvdvae.restoration.estimates import JPEGFile, estimate_noise, read_jpeg
+
+jpeglib = pytest.importorskip("jpeglib")
+
+
+def picture(height: int = 96, width: int = 112) -> Image.Image:
+    """Edges, texture, colour; nothing near black or white."""
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:height, :width] / 24.0
+    waves = [
+        np.sin(2 * row + 3 * column * k) + np.sign(np.sin(row * k - column)) for k in (1, 2, 3)
+    ]
+    values = 128 + 25 * np.stack(waves, -1) + rng.normal(0, 4, (height, width, 3))
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def right(file: JPEGFile, path: Path) -> Tensor:
+    """Which of the coefficients of the image's own blocks are those of the file."""
+    truth = jpeglib.read_dct(str(path))
+    H = file.operator
+    grey = H.A(torch.full((1, 3, *H.size), MIDDLE / 255, dtype=torch.float64))
+    found = torch.round(file.y.double() - grey).split([h * w for h, w in H.planes], 1)
+    equal = []
+    for mine, theirs, (h, w) in zip(found, (truth.Y, truth.Cb, truth.Cr), H.planes, strict=True):
+        blocks = torch.from_numpy(np.asarray(theirs).astype(np.int64))
+        mine = mine.view(h // 8, w // 8, 8, 8)[: blocks.shape[0], : blocks.shape[1]]
+        equal.append((mine == blocks[: h // 8, : w // 8]).flatten())
+    return torch.cat(equal)
+
+
+@pytest.mark.parametrize(("quality", "subsampling"), [(30, 0), (75, 0), (30, 2), (75, 2), (90, 2)])
+def test_the_coefficients_of_a_file_come_back(
+    tmp_path: Path, quality: int, subsampling: int
+) -> None:
+    path = tmp_path / "picture.jpg"
+    picture().save(path, quality=quality, subsampling=subsampling)
+    file = read_jpeg(path)
+    assert file.quality == quality
+    assert file.operator.subsampling == (2 if subsampling else 1)
+    assert str(file.description) == f"jpeg:quality={quality},subsampling={subsampling or 1}"
+    assert bool(right(file, path).all())
+
+
+def test_all_but_a_few_come_back_where_blocks_are_cut_or_steps_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    for image, quality, share in [(picture(75, 101), 60, 0.97), (picture(), 98, 0.9)]:
+        image.save(path, quality=quality, subsampling=2)
+        assert float(right(read_jpeg(path), path).double().mean()) > share
+
+
+def test_what_explains_the_coefficients_is_the_decoded_picture(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    picture().save(path, quality=40, subsampling=0)
+    file = read_jpeg(path)
+    found = estimate(file.operator, file.y, 1e-4)[0].clamp(0, 1)
+    decoded = to_tensor(Image.open(path).convert("RGB"))
+    assert float((found - decoded).abs().mean()) < 0.6 / 255
+
+
+def test_own_tables_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "own.jpg"
+    tables = [[int(v) for v in (steps_at(50)[i] + i + 1).flatten()] for i in range(2)]
+    picture().save(path, qtables=tables, subsampling=0)
+    file = read_jpeg(path)
+    assert torch.equal(file.operator.steps[0], steps_at(50)[0] + 1)
+    assert torch.equal(file.operator.steps[1], steps_at(50)[1] + 2)
+    assert abs(file.quality - 50) < 3
+    again = description_from_dict(file.description.to_dict())
+    assert again == file.description
+    x = torch.rand(1, 3, *file.operator.size)
+    assert torch.equal(again.operator(file.operator.size).A(x), file.operator.A(x))
+    assert bool(right(file, path).all())
+
+
+def test_what_is_no_jpeg_of_ours_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    picture().save(tmp_path / "half.jpg", subsampling=1)
+    picture().convert("L").save(tmp_path / "grey.jpg")
+    picture().convert("CMYK").save(tmp_path / "ink.jpg")
+    picture().save(tmp_path / "other.png")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "half.jpg").read_bytes()[:300])
+    for name, words in [
+        ("half.jpg", "neither 4:4:4 nor 4:2:0"),
+        ("grey.jpg", "no luma and chroma"),
+        ("ink.jpg", "no luma and chroma"),
+        ("other.png", "no JPEG"),
+        ("cut.jpg", "no JPEG"),
+        ("none.jpg", "does not exist"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            read_jpeg(tmp_path / name)
+
+
+def test_a_turned_photo_is_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture().save(tmp_path / "turned.jpg", exif=exif)
+    assert read_jpeg(tmp_path / "turned.jpg").notes
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1])
+def test_noise_is_estimated(sigma: float) -> None:
+    row, column = torch.meshgrid(*(torch.linspace(0, 6, 128),) * 2, indexing="ij")
+    smooth = (0.5 + 0.3 * torch.sin(row) * torch.cos(column)).expand(3, -1, -1)
+    noise = torch.randn(3, 128, 128, generator=torch.Generator().manual_seed(0))
+    assert estimate_noise(smooth + sigma * noise) == pytest.approx(sigma, rel=0.05)
+    with pytest.raises(InputError, match="too few"):
+        estimate_noise(torch.rand(3, 4, 4))
