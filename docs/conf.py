@@ -35,8 +35,7 @@ exclude_patterns = [
     "auto_examples/*.ipynb",
     "**.ipynb_checkpoints",
 ]
-# Pages of features that are on their way are taken up by their names.
-suppress_warnings = ["toc.empty_glob", "config.cache"]
+suppress_warnings = ["config.cache"]  # the gallery's settings hold a pattern
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]

@@ -76,6 +76,18 @@ def write(app: Sphinx) -> None:
         (GENERATED / f"{name.lower()}.md").write_text(text, encoding="utf-8")
 
 
+def leave_out_what_is_not_there(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Take globs out of the index that nothing matches: Sphinx would warn of them."""
+    if docname == "index":
+        lines = source[0].splitlines()
+        source[0] = "\n".join(
+            line
+            for line in lines
+            if not line.endswith("*") or list((ROOT / "docs").glob(f"{line}.*"))
+        )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write, priority=1)
+    app.connect("source-read", leave_out_what_is_not_there)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

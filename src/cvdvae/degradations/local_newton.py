@@ -1,8 +1,8 @@
 """Newton's method of `newton` for a separable H, tile by tile: only where F(λ) is not yet zero.
 
 Results whose constraint is met keep their λ, and so do the pixels far from all others. Steps solve
-``(H D Hᵀ + εI + diag μ) d = −F`` with μ proportional to |F|: it holds λ back where nearly all is
-clipped and ``H D Hᵀ`` is singular, and vanishes with F (regularised Newton: Li, Fukushima, Qi &
+``(H D Hᵀ + εI + diag μ) d = −F`` with μ proportional to ``|F|``: it holds λ back where nearly all
+is clipped and ``H D Hᵀ`` is singular, and vanishes with F (regularised Newton: Li, Fukushima, Qi &
 Yamashita 2004). Directions are found in float32; F and φ are float64 throughout, so that what is
 accepted is as exact.
 """
@@ -23,7 +23,7 @@ AROUND = 2
 FASTER, PATIENCE = 0.8, 2
 """They come to nothing after so many in a row that left more than this share of ``‖F‖²``."""
 HELD = 5.0
-"""μ relative to |F| and the mean eigenvalue of ``H Hᵀ``."""
+"""μ relative to ``|F|`` and the mean eigenvalue of ``H Hᵀ``."""
 CG_STEPS, CG_TOLERANCE = 20, 0.05
 LEAST_STEPS, ENOUGH = 200, 1e-3
 """Of `violate_least`: twice as many as for a whole image, since a hard spot is left of one."""
