@@ -14,7 +14,8 @@ from ..errors import CVDVAEError, InputError
 from ..restoration.recipe import sampling_from_dict
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
-from .explorer import MAX_SAMPLES, Explorer, Kind, Method, zip_of
+from .archive import zip_of
+from .explorer import MAX_SAMPLES, Explorer, Kind, Method
 from .framing import Framing
 from .layout import file_image
 

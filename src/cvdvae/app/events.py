@@ -13,7 +13,8 @@ from ..errors import CVDVAEError
 from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Others, Vary, pack_region
 from ..restoration.recipe import read_recipe, recipe_from_text
-from .explorer import Explorer, Session, method_of, seed_after, zip_of
+from .archive import zip_of
+from .explorer import Explorer, Session, method_of, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
 from .photos.strokes import region_of
 from .showing import Parts, Showing

@@ -5,7 +5,6 @@ that browser tab alone and hands back with every click.
 """
 
 import threading
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -337,14 +336,3 @@ def groups_of(model: SuperResolver) -> list[int]:
 def seed_after(session: Session) -> int:
     """Seed of the next step: another one at every depth."""
     return session.sampling.seed + session.here + 1
-
-
-def zip_of(result: SuperResolution, folder: Path) -> Path:
-    """Save a result in a folder, and pack it as ``cvdvae.zip`` beside its files."""
-    result.save(folder)
-    archive = folder / "cvdvae.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted(folder.iterdir()):
-            if path != archive:
-                packed.write(path, path.name)
-    return archive

@@ -9,11 +9,14 @@ from typing import Any
 import gradio as gr
 
 from ..app import text
+from ..restoration.restorer import Restorer
 from .explorer import Explorer
 from .faces import faces_part
 from .photos import text as photo_text
 from .photos.explorer import Photos
 from .photos.page import photos_part
+from .restoring.page import MEANING as RESTORING
+from .restoring.page import restoring_part
 from .uploads import Page
 
 WAITING = 64
@@ -51,7 +54,12 @@ class Tab:
 
 
 def tabs_of(
-    page: gr.Blocks, tabs: gr.Tabs, explorer: Explorer, photos: Photos, pictures: Path
+    page: gr.Blocks,
+    tabs: gr.Tabs,
+    explorer: Explorer,
+    photos: Photos,
+    restorer: Restorer | None,
+    pictures: Path,
 ) -> list[Tab]:
     """The tabs for which there are models, in their order."""
     found = []
@@ -61,16 +69,22 @@ def tabs_of(
     if explorer.models:
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS)
         found.append(Tab("faces", "Faces", text.MEANING, part))
+    if restorer is not None:
+        part = partial(restoring_part, restorer, pictures, SESSION_SECONDS)
+        found.append(Tab("restore", "Restore a face", RESTORING, part))
     return found
 
 
-def build(explorer: Explorer, photos: Photos, pictures: Path) -> Any:
+def build(
+    explorer: Explorer, photos: Photos, pictures: Path, restorer: Restorer | None = None
+) -> Any:
     """Lay out the page and connect it: photographs first, then faces, where there are models.
 
     Args:
         explorer: The models of faces.
         photos: The models of photographs.
         pictures: Folder in which the bundled examples are laid out as files.
+        restorer: The model that restores faces.
 
     Returns:
         The `gradio.Blocks`.
@@ -82,7 +96,7 @@ def build(explorer: Explorer, photos: Photos, pictures: Path) -> Any:
     ) as page:
         gr.HTML(HEADING, elem_id="heading")
         with gr.Tabs(elem_id="domains") as tabs:
-            shown = tabs_of(page, tabs, explorer, photos, pictures)
+            shown = tabs_of(page, tabs, explorer, photos, restorer, pictures)
             for tab in shown:
                 with gr.Tab(tab.label, id=tab.name):
                     tab.lay_out()

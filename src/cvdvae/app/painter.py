@@ -7,7 +7,7 @@ import gradio as gr
 HERE = Path(__file__).parent
 
 
-def make_painter() -> gr.HTML:
+def make_painter(name: str = "painter") -> gr.HTML:
     """The painter, empty.
 
     Its value holds the `picture` to paint on, as a data address, and the `side` of the sample in
@@ -19,5 +19,6 @@ def make_painter() -> gr.HTML:
         css_template=(HERE / "painter.css").read_text(encoding="utf-8"),
         js_on_load=(HERE / "painter.js").read_text(encoding="utf-8"),
         apply_default_css=False,
-        elem_id="painter",
+        elem_id=name,
+        elem_classes="painter-part",
     )

@@ -61,12 +61,14 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
+    from ..checkpoints.folder import find, read_record
     from ..domains import PHOTOS
-    from ..restoration.load import load
+    from ..restoration.load import load, load_restorer
     from .explorer import Explorer, bundled
     from .guard import Guard
     from .page import build
     from .photos.explorer import Photos
+    from .restoring.damage import restoring
     from .waiting import Waiting
 
     async def refuse(url: str, cache_dir: str) -> str:
@@ -80,11 +82,13 @@ def make_app(
         return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled()]
-    loaded, turn = [load(name) for name in names], threading.Lock()
+    names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled(), *restoring()]
+    restorers = [name for name in names if read_record(find(name)).kind == "restorer"]
+    loaded, turn = [load(name) for name in names if name not in restorers], threading.Lock()
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
-    page = build(faces, photos, folder)
+    restorer = load_restorer(restorers[0]) if restorers else None
+    page = build(faces, photos, folder, restorer)
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))
 

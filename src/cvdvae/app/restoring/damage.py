@@ -1,0 +1,133 @@
+"""What a visitor says has happened to an image, and what is seen of it then."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...checkpoints.folder import bundled_names, find, read_record
+from ...degradations.block_dct import BlockDCT
+from ...degradations.mask import Mask
+from ...domains.faces import crop_face
+from ...errors import InputError
+from ...gaussian import SeededNoise
+from ...imaging.io import read_photo, to_bytes, to_tensor
+from ...restoration.described import Description, description_from_dict
+from ...restoration.estimates import read_jpeg
+from ...restoration.packed import pack
+from ...restoration.restoring import Seen, seen
+from ..photos.strokes import region_of
+
+MAX_PIXELS = 60_000_000
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A kind of damage.
+
+    Attributes:
+        label: What visitors read.
+        strength: What its slider says, its least and largest value, its step and where it begins;
+            None where there is nothing to say.
+    """
+
+    label: str
+    strength: tuple[str, float, float, float, float] | None
+
+
+DAMAGES: dict[str, Damage] = {
+    "hole": Damage("A hole: paint over it", None),
+    "pixels": Damage("Missing pixels", ("Missing, %", 5, 90, 5, 50)),
+    "blur": Damage("Blurred", ("Blur, pixels", 0.5, 4, 0.25, 2)),
+    "motion": Damage("Moved", ("Movement, pixels", 3, 20, 1, 9)),
+    "small": Damage("Shrunk", ("Shrunk by", 2, 8, 2, 4)),
+    "noise": Damage("Noisy", None),
+    "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30)),
+}
+"""By their names. All but JPEG may be noisy, too."""
+LABELS = {damage.label: kind for kind, damage in DAMAGES.items()}
+KINDS = {"Intact: damage it first": False, "Damaged already": True}
+"""What visitors read, and whether the image is damaged."""
+
+
+def restoring() -> list[str]:
+    """Names of the bundled models that restore."""
+    return [name for name in bundled_names() if read_record(find(name)).kind == "restorer"]
+
+
+def described(kind: str, strength: float, strokes: Any, side: int) -> Description:
+    """The degradation that a visitor means.
+
+    Args:
+        kind: One of `DAMAGES`.
+        strength: What the slider says.
+        strokes: What is painted over, as `region_of` reads it.
+        side: Side of the image.
+
+    Raises:
+        InputError: Nothing is painted, or everything.
+    """
+    steps: dict[str, dict[str, Any]] = {
+        "pixels": {"kind": "random", "keep": 1 - strength / 100, "seed": 0},
+        "blur": {"kind": "blur", "sigma": float(strength)},
+        "motion": {"kind": "motion", "length": float(strength), "angle": 30.0},
+        "small": {"kind": "downscale", "scale": int(strength)},
+        "noise": {"kind": "noise"},
+        "jpeg": {"kind": "jpeg", "quality": int(strength)},
+    }
+    if kind == "hole":
+        missing = region_of(strokes or [], (side, side))
+        if not bool(missing.any()):
+            raise InputError("paint over what is missing: the picture is at the left")
+        if bool(missing.all()):
+            raise InputError("everything is painted over: leave something to see")
+        steps["hole"] = {"kind": "mask", "packed": pack(missing)}
+    return description_from_dict({"steps": [steps[kind]]})
+
+
+def face_in(path: Path, side: int) -> tuple[Tensor, bool]:
+    """An image of the model's size, and whether the file was one already.
+
+    Args:
+        path: The file: an image of that size, or a photograph whose face is cut out.
+        side: The size.
+
+    Raises:
+        InputError: It cannot be read, or there is no face in it.
+    """
+    photo = read_photo(path, MAX_PIXELS).image
+    if photo.size == (side, side):
+        return to_tensor(photo), True
+    return to_tensor(crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)), False
+
+
+def damaged(x: Tensor, what: Description, noise: float, seed: int) -> Seen:
+    """An intact image ``(3, H, W)`` after the damage, as a file would hold it."""
+    operator = what.operator((x.shape[1], x.shape[2]))
+    if isinstance(operator, BlockDCT):
+        return seen(operator.rounded(x[None]), operator, description=what)
+    y = operator.A(x[None])
+    if noise:
+        y = y + noise * SeededNoise(seed, [0]).normal(y)
+    return seen(to_bytes(y.clamp(0, 1)).float() / 255, operator, noise or None, what)
+
+
+def as_it_is(x: Tensor, path: Path, what: Description, noise: float) -> Seen:
+    """A damaged image: what its file shows, or holds where it is a JPEG."""
+    operator = what.operator((x.shape[1], x.shape[2]))
+    if isinstance(operator, BlockDCT):
+        file = read_jpeg(path)
+        return seen(file.y, file.operator, description=file.description)
+    if tuple(operator.A(x[None]).shape) != (1, *x.shape):
+        raise InputError("an image that was shrunk belongs into the tab of faces or photographs")
+    return seen(x, operator, noise or None, what)
+
+
+def hidden(told: Seen, shown: Tensor) -> Tensor:
+    """What is seen, ``(3, H, W)``, with grey where nothing is."""
+    if isinstance(told.degradation, Mask):
+        return torch.where(told.degradation.known, shown, 0.5)
+    return shown

@@ -1,0 +1,151 @@
+"""The tab's parts, and which event calls which handler."""
+
+from pathlib import Path
+from random import randrange
+from typing import Any
+
+import gradio as gr
+
+from ...domains.faces import demo_photo
+from ...restoration.restorer import Restorer
+from ..layout import file_image
+from ..painter import make_painter
+from .damage import KINDS, LABELS
+from .handlers import Parts, RestoringHandlers
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
+LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
+DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+ABOUT = (
+    "Say what happened to a face, and see what could have been there. Every answer explains what "
+    "is seen within its noise; <strong>what they do not share is invented</strong>."
+)
+MEANING = Path(__file__).with_name("meaning.md")
+
+
+def restoring_part(restorer: Restorer, pictures: Path, keep_seconds: float) -> None:
+    """Lay out what restores, and connect it.
+
+    Args:
+        restorer: The model.
+        pictures: Folder in which the bundled example is laid out as a file.
+        keep_seconds: How long a visitor's image is kept.
+    """
+    face, strokes = gr.State(None, time_to_live=keep_seconds), gr.State([])
+    gr.HTML(f"<p>{ABOUT}</p>", elem_classes="about")
+    path = pictures / "a face to restore.png"
+    demo_photo().save(path)
+    with gr.Row(elem_classes="sides"):
+        with gr.Column(scale=2, min_width=300):
+            photo, example = _input(path)
+            damage, strength, noise = _damage()
+            painter = make_painter("restore-painter")
+            samples, temperature, seed, dice = _settings(restorer)
+            draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
+            said = gr.HTML(elem_id="restore-said", elem_classes="said")
+        with gr.Column(scale=5, min_width=320):
+            parts = _answers(Parts(face, strokes, photo[1], strength, painter, said))
+    on = RestoringHandlers(restorer, parts)
+    kind = parts.kind
+    example.click(lambda _: str(path), example, photo[0], queue=False, **QUIET)
+    photo[0].change(
+        on.arrive, [photo[0]], [face, strokes, painter, kind, said], **LATEST, **LOOKING, **QUIET
+    )
+    damage.input(on.chosen, [damage], [strength, painter], queue=False, **QUIET)
+    painter.paint(on.painted, None, strokes, queue=False, **QUIET)
+    dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
+    how = [photo[0], kind, damage, strength, noise, samples, temperature, seed, face, strokes]
+    draw.click(on.draw, how, [said, *parts.shown], **DRAWING, api_visibility="private")
+
+
+def _input(path: Path) -> tuple[tuple[gr.Image, gr.Radio], gr.Dataset]:
+    gr.HTML("<h2>1 · Your image</h2>")
+    photo = file_image(
+        label="Your image: upload, paste, or use the camera",
+        show_label=False,
+        sources=["upload", "clipboard", "webcam"],
+        image_mode=None,
+        format="png",
+        height=150,
+        buttons=[],
+        elem_id="restore-photo",
+    )
+    example = gr.Dataset(
+        label="Or try this one",
+        components=[gr.Image(visible=False)],
+        samples=[[str(path)]],
+        type="index",
+        elem_id="restore-example",
+    )
+    kind = gr.Radio(
+        list(KINDS),
+        value=next(iter(KINDS)),
+        label="It is",
+        elem_id="restore-kind",
+        elem_classes="line",
+    )
+    return (photo, kind), example
+
+
+def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider]:
+    gr.HTML("<h2>2 · What happened to it</h2>")
+    damage = gr.Dropdown(list(LABELS), value=next(iter(LABELS)), label="Damage", elem_id="damage")
+    with gr.Row():
+        strength = gr.Slider(
+            0, 100, 50, label="Strength", visible=False, min_width=140, elem_id="strength"
+        )
+        noise = gr.Slider(0, 0.2, 0, step=0.01, label="Noise, σ", min_width=140, elem_id="noise")
+    return damage, strength, noise
+
+
+def _settings(restorer: Restorer) -> tuple[gr.Slider, gr.Slider, gr.Number, gr.Button]:
+    with gr.Accordion("More", open=False):
+        samples = gr.Slider(2, 16, 8, step=1, label="How many", elem_id="restore-samples")
+        temperature = gr.Slider(
+            0,
+            1.5,
+            restorer.recommended.look,
+            step=0.05,
+            label="Temperature: tame to wild",
+            info=f"at {restorer.recommended.encoder_temperature:g} the spread is as large as the "
+            "doubt",
+            elem_id="restore-temperature",
+        )
+        with gr.Row():
+            seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="restore-seed")
+            dice = gr.Button("New seed", elem_id="restore-dice")
+    return samples, temperature, seed, dice
+
+
+def _answers(parts: Parts) -> Parts:
+    gr.HTML("<h2>3 · What could be there</h2>")
+    told = gr.HTML(elem_id="restore-told")
+    with gr.Row(elem_classes="pictures"):
+        pictures = [
+            gr.Image(
+                label=label,
+                interactive=False,
+                buttons=[],
+                format="png",
+                height=200,
+                alt_text=label,
+                elem_id=f"restore-{name}",
+            )
+            for name, label in (
+                ("seen", "What is seen"),
+                ("mean", "The mean of all: safest where they agree"),
+                ("heat", "Where they disagree"),
+                ("truth", "What was there"),
+            )
+        ]
+    gallery = gr.Gallery(
+        label="Answers: plausible, not true",
+        columns=4,
+        object_fit="contain",
+        height="auto",
+        buttons=[],
+        elem_id="restore-gallery",
+    )
+    file = gr.DownloadButton("Take everything", visible=False, elem_id="restore-take")
+    return parts.with_answers((told, *pictures, gallery, file))

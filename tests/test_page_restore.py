@@ -1,0 +1,103 @@
+"""The tab that restores, in a real browser, with a tiny model."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from command import served
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from test_page import CHROMIUM
+from test_page import pytestmark as pytestmark
+from tiny import RESTORING, tiny_restorer
+
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
+from cvdvae.imaging.io import to_bytes, to_pil
+
+PATIENCE = 90_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("restorer")
+    model = tiny_restorer()
+    assert model.encoder is not None
+    save_model(folder / "prior", PriorRecord("prior", model.prior.config), model.prior.state_dict())
+    record = RestorerRecord("restorer", "prior", digest(folder / "prior"), RESTORING)
+    save_model(folder, record, model.encoder.state_dict())
+    with served("--model", str(folder), OMP_NUM_THREADS="1") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    expect(page.locator("#restore")).to_be_visible(timeout=PATIENCE)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Path:
+    x = torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(0))
+    x = torch.nn.functional.interpolate(x[None], (16, 16), mode="bicubic")[0].clamp(0, 1)
+    to_pil(to_bytes(x)).save(tmp_path / "face.png")
+    return tmp_path / "face.png"
+
+
+def give(page: Page, face: Path) -> None:
+    page.locator("#restore-photo input[type=file]").set_input_files(face)
+    expect(page.locator("#restore-kind input:checked")).to_have_value("Damaged already")
+
+
+def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path) -> None:
+    page.locator("#restore").click()
+    expect(page.locator("#restore-said")).to_contain_text("Your image comes first")
+    give(page, face)
+    page.locator("#restore").click()
+    expect(page.locator("#restore-said")).to_contain_text("Paint over what is missing")
+    canvas = page.locator("#restore-painter canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    page.locator("#restore").click()
+    expect(page.locator("#restore-told")).to_contain_text("8 of 8 answers explain")
+    expect(page.locator("#restore-gallery img")).to_have_count(8)
+    with page.expect_download() as download:
+        page.locator("#restore-take").click()
+    archive = zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
+    report = json.loads(archive.read("result.json"))
+    assert report["degradation"]["steps"][0]["kind"] == "mask"
+    assert report["explains"] == [True] * 8
+    assert "sample_07.png" in archive.namelist()
+
+
+def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
+    give(page, face)
+    page.locator("#restore-kind label").first.click()
+    page.locator("#damage input").click()
+    page.get_by_role("option", name="Missing pixels").click()
+    expect(page.locator("#strength")).to_contain_text("Missing, %")
+    expect(page.locator("#restore-painter canvas")).not_to_be_visible()
+    page.locator("#restore").click()
+    expect(page.locator("#restore-told")).to_contain_text("answers explain what is seen")
+    expect(page.locator("#restore-truth img")).to_be_visible()
