@@ -35,7 +35,8 @@ exclude_patterns = [
     "auto_examples/*.ipynb",
     "**.ipynb_checkpoints",
 ]
-suppress_warnings = ["config.cache"]  # the gallery's settings hold a pattern
+# The gallery's settings hold a pattern; attributes of several classes have the same short name.
+suppress_warnings = ["config.cache", "ref.python"]
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
@@ -85,6 +86,5 @@ html_theme_options = {
     "sidebar_hide_name": False,
     "navigation_with_keys": True,
 }
-templates_path = ["_templates"]
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True

@@ -42,19 +42,24 @@ def modules(room: str) -> list[str]:
 
 def reference() -> str:
     """All public names, then the rooms."""
-    listing = ".. autosummary::\n   :toctree: api\n   :nosignatures:\n\n"
     names = "".join(f"   cvdvae.{name}\n" for name in cvdvae.__all__)
-    parts = [
+    rooms = "".join(f"   rooms/{room}\n" for room in ROOMS)
+    return (
         "Every public name\n=================\n\n"
         "What ``import cvdvae`` offers. Images are float in [0, 1], ``(N, C, H, W)`` or "
-        "``(C, H, W)``.\n\n" + listing + names,
+        "``(C, H, W)``.\n\n"
+        f".. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{names}\n\n"
         "The rooms\n---------\n\nWhat extensions build on; imports run one way, see "
-        "CONTRIBUTING.md.\n",
-    ]
-    for room, title in ROOMS.items():
-        listed = "".join(f"   {name}\n" for name in modules(room))
-        parts.append(f"{title}\n{'~' * len(title)}\n\n{listing}{listed}")
-    return "\n\n".join(parts)
+        f":doc:`contributing`.\n\n.. toctree::\n   :maxdepth: 1\n\n{rooms}"
+    )
+
+
+def room_page(room: str, title: str) -> str:
+    """The modules of a room, one after the other."""
+    parts = [f"{title}\n{'=' * len(title)}\n"]
+    for name in modules(room):
+        parts.append(f"{name}\n{'-' * len(name)}\n\n.. automodule:: {name}\n   :members:\n")
+    return "\n".join(parts)
 
 
 def card(path: Path) -> str:
@@ -68,7 +73,11 @@ def write(app: Sphinx) -> None:
     """Write them all, anew."""
     shutil.rmtree(GENERATED, ignore_errors=True)
     (GENERATED / "models").mkdir(parents=True)
+    (GENERATED / "rooms").mkdir()
     (GENERATED / "reference.rst").write_text(reference(), encoding="utf-8")
+    for room, title in ROOMS.items():
+        page = GENERATED / "rooms" / f"{room}.rst"
+        page.write_text(room_page(room, title), encoding="utf-8")
     for path in (ROOT / "src" / "cvdvae" / "zoo").glob("*/README.md"):
         (GENERATED / "models" / f"{path.parent.name}.md").write_text(card(path), encoding="utf-8")
     for name in ("CHANGELOG", "CONTRIBUTING"):
