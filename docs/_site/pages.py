@@ -56,10 +56,11 @@ def reference() -> str:
 
 def room_page(room: str, title: str) -> str:
     """The modules of a room, one after the other."""
-    parts = [f"{title}\n{'=' * len(title)}\n"]
-    for name in modules(room):
-        parts.append(f"{name}\n{'-' * len(name)}\n\n.. automodule:: {name}\n   :members:\n")
-    return "\n".join(parts)
+    described = (
+        f"{name}\n{'-' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
+        for name in modules(room)
+    )
+    return "\n".join([f"{title}\n{'=' * len(title)}\n", *described])
 
 
 def card(path: Path) -> str:
