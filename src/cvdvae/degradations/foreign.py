@@ -32,7 +32,15 @@ def in_precision(degradation: Operator, dtype: torch.dtype) -> Operator:
     numbers = [*degradation.parameters(), *degradation.buffers()]
     if all(one.dtype == dtype for one in numbers if one.is_floating_point()):
         return degradation
-    return cast(Operator, copy.deepcopy(degradation).to(dtype))
+    complex_ = torch.complex128 if dtype == torch.float64 else torch.complex64
+
+    def converted(one: Tensor) -> Tensor:
+        # `Module.to` would drop the imaginary part of complex numbers.
+        if one.is_complex():
+            return one.to(complex_)
+        return one.to(dtype) if one.is_floating_point() else one
+
+    return cast(Operator, copy.deepcopy(degradation)._apply(converted))
 
 
 def check_linear(degradation: object, y: Tensor) -> None:

@@ -1,0 +1,151 @@
+"""deepinv's physics where ours are expected, and ours in deepinv."""
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+from cvdvae.degradations.base import Degradation
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.blur import Blur, gaussian
+from cvdvae.degradations.damped import estimate, solve
+from cvdvae.degradations.foreign import check_linear, in_precision
+from cvdvae.degradations.mask import Mask, bayer, luminance
+from cvdvae.degradations.projection import project, residual, round_consistently
+from cvdvae.errors import InputError
+from cvdvae.restoration.posterior import conditional_draw
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    dinv = pytest.importorskip("deepinv")
+
+SIZE = (16, 16)
+IMAGE = (3, *SIZE)
+
+
+def theirs() -> dict[str, object]:
+    physics = dinv.physics
+    kernel = torch.tensor([[0.0, 0.1, 0.0], [0.1, 0.7, 0.0], [0.0, 0.05, 0.05]])[None, None]
+    mask = (torch.rand(1, *SIZE, generator=torch.Generator().manual_seed(1)) > 0.4).float()
+    return {
+        "Denoising": physics.Denoising(),
+        "Inpainting": physics.Inpainting(img_size=IMAGE, mask=mask),
+        "Demosaicing": physics.Demosaicing(img_size=IMAGE),
+        "Decolorize": physics.Decolorize(),
+        "Blur": physics.Blur(filter=kernel, padding="circular"),
+        "BlurFFT": physics.BlurFFT(img_size=IMAGE, filter=kernel),
+        "Downsampling": physics.Downsampling(img_size=IMAGE, factor=2, filter="bicubic"),
+        "SinglePixelCamera": physics.SinglePixelCamera(m=64, img_size=IMAGE),
+    }
+
+
+ours = {
+    "blur": Blur(SIZE, gaussian(1.0)),
+    "bicubic": BicubicDownscaling(SIZE, (8, 8)),
+    "mask": Mask(torch.rand(SIZE, generator=torch.Generator().manual_seed(2)) > 0.5),
+    "bayer": bayer(SIZE),
+    "luminance": luminance(),
+}
+EXACT = ("Denoising", "Inpainting", "Demosaicing", "Decolorize", "Downsampling")
+precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
+
+
+@pytest.fixture(scope="module")
+def physics() -> dict[str, object]:
+    return theirs()
+
+
+def truth(dtype: torch.dtype = torch.float32) -> Tensor:
+    coarse = torch.rand((1, 3, 5, 5), generator=torch.Generator().manual_seed(3), dtype=dtype)
+    return torch.nn.functional.interpolate(coarse, SIZE, mode="bicubic").clamp(0.05, 0.95)
+
+
+@precisions
+@pytest.mark.parametrize("name", theirs())
+def test_theirs_are_solved_and_estimated_with(
+    name: str, dtype: torch.dtype, physics: dict[str, Degradation]
+) -> None:
+    H = physics[name]
+    y = in_precision(H, dtype).A(truth(dtype))
+    found = solve(H, y, 0.01)
+    exact = in_precision(H, dtype)
+    again = exact.A(exact.A_adjoint(found)) + 0.01 * found
+    assert found.dtype == dtype
+    assert float((again - y).norm() / y.norm()) < 1e-3
+    x = estimate(H, y, 1e-3)
+    assert x.shape == truth().shape
+    assert float((exact.A(x) - y).norm() / y.norm()) < 0.05
+    drawn = conditional_draw(torch.full_like(x, 0.5), y, H, 0.2, 0.02)
+    assert float((exact.A(drawn) - y).norm() / y.norm()) < 0.1
+
+
+@precisions
+@pytest.mark.parametrize("name", EXACT)
+def test_theirs_are_projected_onto(
+    name: str, dtype: torch.dtype, physics: dict[str, Degradation]
+) -> None:
+    H = physics[name]
+    y = in_precision(H, dtype).A(truth(dtype))
+    start = truth(dtype) + 0.2 * torch.randn(
+        (1, *IMAGE), generator=torch.Generator().manual_seed(4), dtype=dtype
+    )
+    x = project(start, y, H)
+    assert x.dtype == dtype
+    assert 0 <= float(x.min()) <= float(x.max()) <= 1
+    assert float(residual(x, y, H).max()) < 0.01
+    pixels = round_consistently(x, y, H)
+    assert float((in_precision(H, torch.float64).A(pixels.double() / 255) - y).abs().max()) < 0.01
+
+
+def test_an_operator_that_has_the_precision_is_not_copied(physics: dict[str, Degradation]) -> None:
+    H = physics["Downsampling"]
+    assert in_precision(H, torch.float32) is H
+    assert in_precision(ours["blur"], torch.float64) is ours["blur"]
+    doubled = in_precision(H, torch.float64)
+    assert doubled is not H
+    assert H.A(truth()).dtype == torch.float32
+
+
+@precisions
+@pytest.mark.parametrize("name", ours)
+def test_ours_pass_their_adjointness_test(name: str, dtype: torch.dtype) -> None:
+    H = ours[name]
+    there = dinv.physics.LinearPhysics(A=H.A, A_adjoint=H.A_adjoint)
+    error = there.adjointness_test(u=truth(dtype))
+    assert abs(float(error)) < 1e-4
+    there_too = dinv.physics.LinearPhysics(A=H, A_adjoint=H.A_adjoint)
+    v = H.A(truth(dtype))
+    torch.testing.assert_close(there_too.A_vjp(truth(dtype), v), H.A_vjp(truth(dtype), v))
+
+
+@pytest.mark.parametrize("name", ["blur", "mask", "luminance"])
+def test_ours_work_in_their_data_fidelity_and_solvers(name: str) -> None:
+    H, x = ours[name], truth(torch.float64)
+    y = H.A(x)
+    fidelity = dinv.optim.data_fidelity.L2()
+    wrong = x + 0.1
+    gradient = fidelity.grad(wrong, y, H)
+    torch.testing.assert_close(gradient, H.A_adjoint(H.A(wrong) - y))
+    there = dinv.physics.LinearPhysics(A=H.A, A_adjoint=H.A_adjoint, max_iter=100, tol=1e-7)
+    # argmin ‖Hx − y‖² / 2 + ‖x − z‖² / (2 γ) is our estimate around z, with λ = 1/γ.
+    middle = torch.full_like(x, 0.5)
+    near = there.prox_l2(middle, y, gamma=100.0)
+    torch.testing.assert_close(near, estimate(H, y, 0.01), atol=2e-3, rtol=0)
+
+
+def test_what_is_not_linear_is_refused_in_a_sentence(physics: dict[str, Degradation]) -> None:
+    for name in ("Blur", "Decolorize"):
+        H = physics[name]
+        check_linear(H, H.A(truth()))
+    haze = dinv.physics.Physics(A=lambda x: x.square())
+    with pytest.raises(InputError, match="no linear degradation"):
+        check_linear(haze, truth())
+    bent = dinv.physics.LinearPhysics(A=lambda x: x.square(), A_adjoint=lambda y: y)
+    with pytest.raises(InputError, match="is not linear"):
+        check_linear(bent, truth())
+    with pytest.raises(InputError, match="y should be gray"):
+        check_linear(physics["Decolorize"], truth())
+    thinned = dinv.physics.LinearPhysics(A=lambda x: x[..., ::2], A_adjoint=lambda y: y)
+    with pytest.raises(InputError, match="another size"):
+        check_linear(thinned, truth())
