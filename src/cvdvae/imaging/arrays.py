@@ -99,6 +99,7 @@ class Array:
         layout: How they lie in the file.
         carried: What else it carries, for what is made of it; its format knows what that is.
         notes: What had to be changed to read it, in plain words.
+        nodata: What the file says stands for no data, of every channel or one for all.
     """
 
     values: np.ndarray
@@ -106,6 +107,11 @@ class Array:
     layout: Layout
     carried: Any
     notes: list[str]
+    nodata: list[float | None]
+
+    def nodata_of(self, channel: int) -> float | None:
+        """What stands for no data in a channel."""
+        return self.nodata[channel if len(self.nodata) > 1 else 0]
 
 
 def guessed_axes(shape: tuple[int, ...]) -> str:
@@ -181,4 +187,4 @@ def array_of(
             missing[:, channel] |= planes[:, channel] == none
     if missing.all():
         raise InputError(f"{path} holds no value: every pixel is NaN or marked as no data")
-    return Array(planes, missing, layout, carried, notes or [])
+    return Array(planes, missing, layout, carried, notes or [], nodata)

@@ -102,14 +102,14 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
 
 def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
     import rasterio
-    from affine import Affine
     from rasterio.windows import Window
 
     carried: Carried = array.carried
     bands, (_, count, height, width) = planes[0], planes.shape
     profile = {**carried.profile, "BIGTIFF": "IF_SAFER"}
     if "transform" in profile:
-        profile["transform"] = profile["transform"] * Affine.scale(1 / scale)
+        a, b, c, d, e, f, *_ = profile["transform"]
+        profile["transform"] = rasterio.Affine(a / scale, b / scale, c, d / scale, e / scale, f)
     if planes.dtype != array.values.dtype and "nodata" in profile:
         profile["nodata"] = float("nan")
     if height * width > LARGE:

@@ -116,6 +116,13 @@ class ValueRange:
             return torch.from_numpy(shifted / self.span)
         return torch.from_numpy(shifted).to(dtype_of(self.levels))
 
+    def without(self, value: float) -> "ValueRange":
+        """The same without a whole number at one of its ends, which stands for no data."""
+        if self.levels is None or value not in (self.low, self.high):
+            return self
+        low, high = self.low + (value == self.low), self.high - (value == self.high)
+        return ValueRange(low, high, self.levels - 1)
+
     def outside(self, values: np.ndarray) -> int:
         """How many of some values lie outside."""
         return int(((values < self.low) | (values > self.high)).sum())

@@ -108,7 +108,7 @@ def read_stack(
         if ranges:
             raise InputError(f"{path} has another number of channels than its result")
         try:
-            chosen = [choose_range(_known(array, group), how) for group in stack.groups]
+            chosen = [_range_of(array, group, how) for group in stack.groups]
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
@@ -120,6 +120,15 @@ def read_stack(
             f"{width}×{height}"
         )
     return stack
+
+
+def _range_of(array: Array, group: slice, how: str) -> ValueRange:
+    """Of some channels; what stands for no data is no value of a sample."""
+    found = choose_range(_known(array, group), how)
+    for channel in range(array.values.shape[1])[group]:
+        none = array.nodata_of(channel)
+        found = found if none is None else found.without(none)
+    return found
 
 
 def _known(array: Array, group: slice) -> np.ndarray:

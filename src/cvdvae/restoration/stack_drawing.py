@@ -146,6 +146,7 @@ def _draw_plane(
     for index, top, pixels, exploded in _strips(model, y, sampling, values):
         part = pixels[: exact.shape[1]]
         saved = values.to_values(part).astype(drawn.dtype)
+        _avoid(saved, [stack.array.nodata_of(c) for c in range(drawn.shape[2])[channels]])
         trips[index].add(values.from_values(saved)[None])
         rows = slice(top, top + saved.shape[1])
         if missing.any():
@@ -174,6 +175,14 @@ def _strips(
         for one, exploded in zip(batch.pixels, batch.exploded.tolist(), strict=True):
             yield index, 0, one, exploded
             index += 1
+
+
+def _avoid(saved: np.ndarray, nodata: list[float | None]) -> None:
+    """A value that was drawn is not what stands for no data: it moves to the one above."""
+    for channel, none in zip(saved, nodata, strict=True):
+        if none is not None and (drawn := channel == none).any():
+            whole, kind = channel.dtype.kind in "iu", channel.dtype.type
+            channel[drawn] = none + 1 if whole else np.nextafter(kind(none), kind(np.inf))
 
 
 def _put_back(
@@ -210,10 +219,11 @@ def _add_statistics(
     rows = max(1, AT_ONCE // max(1, samples[:, :, 0].size))
     for top in range(0, samples.shape[2], rows):
         part = samples[chosen, :, top : top + rows].astype(np.float64)
-        std = part.std(0, ddof=1) if len(part) > 1 else np.zeros_like(part[0])
-        # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
-        ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
-        statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)
+        with np.errstate(invalid="ignore"):  # in holes, which are put back
+            std = part.std(0, ddof=1) if len(part) > 1 else np.zeros_like(part[0])
+            # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
+            ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
+            statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)
         if missing.any():
             height = statistics.shape[2]
             for one in statistics:

@@ -1,0 +1,599 @@
+"""Files of arrays: read, drawn, and written with their values, units and metadata."""
+
+import json
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from command import run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from tiny import tiny_photos
+
+from cvdvae.batch.files import draw_into, plan, read_any
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
+from cvdvae.degradations.bicubic import downscaling
+from cvdvae.errors import InputError
+from cvdvae.imaging import tiff
+from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
+from cvdvae.imaging.formats import format_of
+from cvdvae.imaging.io import read_photo, save_png
+from cvdvae.imaging.png import PNGWriter
+from cvdvae.imaging.values import ValueRange, choose_range
+from cvdvae.restoration import stack_drawing
+from cvdvae.restoration.finish import finish, finish_in_strips
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.sampler import SuperResolver
+from cvdvae.restoration.stack import read_stack
+from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
+
+LIMITS = Limits(10**6)
+H = downscaling((24, 20), (12, 10), "bicubic")
+
+
+@pytest.fixture(scope="module")
+def model() -> SuperResolver:
+    return tiny_photos(2)
+
+
+@pytest.fixture
+def model_folder(model: SuperResolver, tmp_path: Path) -> str:
+    """The same in a folder."""
+    assert isinstance(model, HVAEResolver)
+    folder, prior, encoder = tmp_path / "tiny", model.prior, model.encoder
+    save_model(folder / "prior", PriorRecord("prior", prior.config), prior.state_dict())
+    prior_digest = digest(folder / "prior")
+    record = SuperResolutionRecord("lr-encoder", "prior", prior_digest, encoder.config)
+    save_model(folder, record, encoder.state_dict())
+    return str(folder)
+
+
+def smooth(*shape: int, seed: int = 0) -> np.ndarray:
+    """A field in [0.1, 0.9] with the last two axes its height and width."""
+    y, x = np.meshgrid(*(np.arange(n) for n in shape[-2:]), indexing="ij")
+    phases = np.random.default_rng(seed).uniform(0, 6, shape[:-2])[..., None, None]
+    return 0.5 + 0.4 * np.sin(0.5 * y + phases) * np.cos(0.4 * x)
+
+
+def draw(model: SuperResolver, path: Path, out: Path, n: int = 2, **how: Any) -> StackResult:
+    stack = read_any(model, path, limits=LIMITS, **how)
+    result = draw_into(model, stack, model.sampling(n), out)
+    assert isinstance(result, StackResult)
+    return result
+
+
+def shrunk(planes: np.ndarray) -> np.ndarray:
+    """H of planes, ``(…, H, W)``."""
+    height, width = planes.shape[-2:]
+    operator = downscaling((height, width), (height // 2, width // 2), "bicubic")
+    flat = torch.from_numpy(planes.astype(np.float64)).reshape(-1, 1, height, width)
+    return operator.A(flat).reshape(*planes.shape[:-2], height // 2, width // 2).numpy()
+
+
+@given(low=st.integers(-1000, 1000), levels=st.integers(1, 2**20), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_whole_values_go_to_the_unit_and_back(low: int, levels: int, seed: int) -> None:
+    values = np.random.default_rng(seed).integers(low, low + levels, 50, endpoint=True)
+    one = ValueRange(low, low + levels, levels)
+    pixels = torch.round(torch.from_numpy(one.to_unit(values)) * levels)
+    assert np.array_equal(one.to_values(pixels), values)
+    assert torch.equal(one.from_values(one.to_values(pixels)).double(), pixels)
+
+
+@pytest.mark.parametrize(
+    ("values", "how", "low", "high"),
+    [
+        (np.array([3, 200], np.uint8), "auto", 0, 255),
+        (np.array([3, 4000], np.uint16), "auto", 0, 4095),
+        (np.array([3, 4000], np.uint16), "dtype", 0, 65535),
+        (np.array([-16, 16], np.int16), "auto", -18, 18),
+        (np.array([-0.5, 0.5]), "auto", -0.5625, 0.5625),
+        (np.array([0.5, 1.5]), "auto", 0.4375, 1.5625),
+        (np.array([0.0, 0.5]), "dtype", 0, 1),
+        (np.array([7, 9], np.uint16), "5,4100", 5, 4100),
+        (np.arange(1001, dtype=np.uint16), "percentiles", 1, 999),
+    ],
+)
+def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high: float) -> None:
+    found = choose_range(values, how)
+    assert (found.low, found.high) == (low, high)
+    assert found.levels == (high - low if values.dtype.kind in "iu" else None)
+
+
+@pytest.mark.parametrize(
+    ("values", "how", "sentence"),
+    [
+        (np.full(4, 3.5), "auto", "all values are 3.5"),
+        (np.full(4, 7, np.int16), "auto", "all values are 7"),
+        (np.array([-1.0, 1]), "dtype", r"must lie in \[0, 1\]"),
+        (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels"),
+        (np.array([0.0, 1]), "5", "two numbers as in 0,4095"),
+        (np.array([0.0, 1]), "5,1", "smaller number first"),
+        (np.array([0.0, 1]), "nan,inf", "smaller number first"),
+        (np.array([0.0, 1]), "maximum", "two numbers as in 0,4095"),
+    ],
+)
+def test_what_has_no_range_is_refused(values: np.ndarray, how: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        choose_range(values, how)
+
+
+@pytest.mark.parametrize("axes", ["YX", "YXS", "SYX", "ZCYX", "CZYX", "TZCYX"])
+def test_planes_are_laid_out_as_they_were(axes: str) -> None:
+    shape = tuple({"Y": 5, "X": 4, "S": 3, "C": 3, "Z": 2, "T": 2}[axis] for axis in axes)
+    values = np.arange(np.prod(shape)).reshape(shape)
+    layout = Layout(axes, shape)
+    planes = layout.to_planes(values)
+    assert planes.shape == (layout.pages, layout.channels, 5, 4)
+    assert np.array_equal(layout.from_planes(planes), values)
+
+
+def test_axes_without_names() -> None:
+    shapes = {(4, 5): "YX", (3, 4, 5): "CYX", (4, 5, 3): "YXS", (7, 4, 5): "ZYX",
+              (2, 3, 4, 5): "ZCYX", (2, 7, 4, 5, 3): "TZYXS"}  # fmt: skip
+    for shape, axes in shapes.items():
+        assert len(axes) == len(shape)
+        assert guessed_axes(shape) == axes
+
+
+@pytest.mark.parametrize("levels", [255, 4095, 65535])
+@pytest.mark.parametrize("strips", [False, True])
+def test_any_number_of_levels_gives_y_back_in_them(levels: int, strips: bool) -> None:
+    operator = downscaling((64, 32), (32, 16), "bicubic")
+    truth = torch.from_numpy(smooth(1, 3, 64, 32))
+    y = torch.round(operator.A(truth) * levels) / levels
+    x = truth + 0.05 * torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    if strips:
+        parts = finish_in_strips(
+            lambda a, b: x[:, :, a:b], y.float(), operator, strip_pixels=16 * 32, levels=levels
+        )
+        pixels = torch.cat([part.pixels for part in parts], 2)
+    else:
+        pixels = finish(x, y.float(), operator, levels=levels).pixels
+    assert int(pixels.max()) <= levels
+    back = torch.round(operator.A(pixels.double()))
+    assert torch.equal(back, torch.round(y * levels).expand_as(back))
+
+
+@pytest.mark.parametrize("strips", [False, True])
+def test_values_that_are_not_whole_are_projected_and_not_rounded(strips: bool) -> None:
+    operator = downscaling((64, 32), (32, 16), "bicubic")
+    truth = torch.from_numpy(smooth(1, 3, 64, 32))
+    y = operator.A(truth).float()
+    x = truth + 0.05 * torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    parts = [finish(x, y, operator, levels=None)]
+    if strips:
+        rows = finish_in_strips(
+            lambda a, b: x[:, :, a:b], y, operator, strip_pixels=16 * 32, levels=None
+        )
+        parts = list(rows)
+    pixels = torch.cat([part.pixels for part in parts], 2)
+    assert pixels.dtype == torch.float64
+    assert float((operator.A(pixels) - y).abs().max()) < 1e-5
+
+
+def write_plain(path: Path, values: np.ndarray) -> None:
+    tifffile.imwrite(path, values, metadata=None, photometric="minisblack")
+
+
+def write_zarr(path: Path, values: np.ndarray) -> None:
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(str(path), data=values)
+
+
+def write_npy(path: Path, values: np.ndarray) -> None:
+    np.save(path, values)
+
+
+WRITERS = {".tif": write_plain, ".npy": write_npy, ".zarr": write_zarr}
+
+
+def load(path: Path) -> np.ndarray:
+    form = format_of(path)
+    assert form is not None
+    return form.read(path, LIMITS).values
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_samples_are_of_the_inputs_kind_and_give_it_back(
+    suffix: str, dtype: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    top = {"uint8": 255, "uint16": 4000, "int16": 900}.get(dtype, 40.0)
+    values = (smooth(2, 12, 10) * top - (200 if dtype == "int16" else 0)).astype(dtype)
+    path = tmp_path / f"stack{suffix}"
+    WRITERS[suffix](path, values)
+    result = draw(model, path, tmp_path / "out")
+    for name in result.samples:
+        sample = load(tmp_path / "out" / name)[:, 0]
+        assert sample.dtype == dtype
+        assert sample.shape == (2, 24, 20)
+        back = shrunk(sample)
+        if values.dtype.kind in "iu":
+            assert np.array_equal(np.round(back), values)
+            assert all(result.round_trip_exact)
+        else:
+            worst = float(np.abs(back - values).max())
+            assert worst < 1e-3
+            assert worst <= max(result.largest_lr_error) * 1.001
+    report = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert report["values"]["dtype"] == dtype
+    assert (report["round_trip_exact"] is None) == (values.dtype.kind == "f")
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"grid.png", *report["files"]}
+
+
+def test_statistics_are_those_of_the_samples_in_their_unit(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "t.npy", 273 + 20 * smooth(12, 10).astype(np.float32))
+    result = draw(model, tmp_path / "t.npy", tmp_path / "out", n=9)
+    samples = np.stack([np.load(tmp_path / "out" / name) for name in result.samples])
+    found = {k: np.load(tmp_path / "out" / f"{k}.npy") for k in ("mean", "std", "lower", "upper")}
+    assert np.allclose(found["mean"], samples.mean(0), atol=1e-4)
+    assert np.allclose(found["std"], samples.std(0, ddof=1), atol=1e-4)
+    # Of nine samples the smallest and the largest hold a tenth one with a probability of 8 / 10.
+    assert np.allclose(found["lower"], samples.min(0), atol=1e-4)
+    assert np.allclose(found["upper"], samples.max(0), atol=1e-4)
+    report = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert report["interval"] == {"lower": 0.1, "upper": 0.9, "share": 0.8}
+
+
+def test_holes_stay_holes_and_change_nothing_far_from_them(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    values = 10 * smooth(40, 32).astype(np.float32)
+    holed = values.copy()
+    holed[3:6, 4:7], holed[0, 0] = np.nan, -np.inf
+    np.save(tmp_path / "h.npy", holed)
+    result = draw(model, tmp_path / "h.npy", tmp_path / "out")
+    missing = ~np.isfinite(holed)
+    for name in ("sample_00", "sample_01", "mean", "std", "lower", "upper"):
+        given = np.load(tmp_path / "out" / f"{name}.npy")
+        assert np.array_equal(~np.isfinite(given), missing.repeat(2, 0).repeat(2, 1))
+    assert np.load(tmp_path / "out" / "sample_00.npy")[0, 0] == -np.inf
+    back = shrunk(np.nan_to_num(np.load(tmp_path / "out" / "sample_00.npy"), neginf=0))
+    assert np.abs(back - values)[9:].max() <= max(result.largest_lr_error) * 1.001 < 1e-3
+    assert any("missing values stay missing" in note for note in result.stack.notes)
+
+
+def test_no_sample_holds_what_stands_for_no_data() -> None:
+    one = ValueRange(0, 255, 255)
+    ends = [(one.without(v).low, one.without(v).high) for v in (0, 255, 7, -1)]
+    assert ends == [(1, 255), (0, 254), (0, 255), (0, 255)]
+    for dtype, above in ((np.uint16, 8), (np.float32, np.nextafter(np.float32(7), np.float32(8)))):
+        drawn = np.array([[[3, 7, 9]], [[3, 7, 9]]], dtype)
+        stack_drawing._avoid(drawn, [7, None])
+        assert drawn.tolist() == [[[3, above, 9]], [[3, 7, 9]]]
+
+
+def test_five_channels_are_drawn_one_by_one_each_in_its_range(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    scale = np.array([30, 300, 3000, 30_000, 200])[:, None, None]
+    values = (smooth(5, 12, 10) * scale).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "five.ome.tif", values, metadata={"axes": "CYX"})
+    result = draw(model, tmp_path / "five.ome.tif", tmp_path / "out")
+    assert [one.high for one in result.stack.ranges] == [255, 511, 4095, 32767, 255]
+    sample = load(tmp_path / "out" / "sample_01.ome.tif")
+    assert np.array_equal(np.round(shrunk(sample[0])), values)
+    tifffile.imwrite(tmp_path / "one.tif", values[2])
+    draw(model, tmp_path / "one.tif", tmp_path / "alone")
+    alone = load(tmp_path / "alone" / "sample_01.tif")[0, 0]
+    assert np.array_equal(sample[0, 2], alone), "a channel alone gives the same"
+
+
+def test_colours_are_drawn_together_as_the_picture_is(model: SuperResolver, tmp_path: Path) -> None:
+    values = np.moveaxis(smooth(3, 12, 10), 0, 2)
+    bytes_ = np.round(values * 255).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "rgb.tif", bytes_, photometric="rgb")
+    draw(model, tmp_path / "rgb.tif", tmp_path / "out")
+    drawn = tifffile.imread(tmp_path / "out" / "sample_00.tif")
+    y = torch.from_numpy(bytes_).permute(2, 0, 1).float() / 255
+    result = model.run(y, model.sampling(2))
+    assert np.array_equal(drawn, result.pixels[0].permute(1, 2, 0).numpy())
+
+
+def test_an_ome_tiff_keeps_axes_names_and_finer_sizes(model: SuperResolver, tmp_path: Path) -> None:
+    values = (smooth(2, 2, 12, 10) * 4000).astype(np.uint16)
+    metadata = {
+        "axes": "ZCYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.4,
+        "PhysicalSizeYUnit": "µm", "PhysicalSizeZ": 2.0, "Channel": {"Name": ["DAPI", "GFP"]},
+    }  # fmt: skip
+    tifffile.imwrite(tmp_path / "c.ome.tif", values, metadata=metadata)
+    draw(model, tmp_path / "c.ome.tif", tmp_path / "out")
+    for name in ("sample_00", "std"):
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.ome.tif") as file:
+            assert file.series[0].axes == "ZCYX"
+            pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+        assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeY"]) == (0.25, 0.2)
+        assert pixels["PhysicalSizeZ"] == 2
+        assert [channel["Name"] for channel in pixels["Channel"]] == ["DAPI", "GFP"]
+
+
+def test_an_imagej_stack_stays_one(model: SuperResolver, tmp_path: Path) -> None:
+    values = (smooth(3, 12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "j.tif", values, imagej=True, resolution=(4.0, 4.0),
+        metadata={"axes": "ZYX", "spacing": 1.5, "unit": "um"},
+    )  # fmt: skip
+    draw(model, tmp_path / "j.tif", tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
+        assert file.is_imagej
+        assert file.series[0].shape == (3, 24, 20)
+        assert file.imagej_metadata["spacing"] == 1.5
+        assert file.pages[0].tags["XResolution"].value == (8, 1)
+
+
+def test_a_tiff_is_turned_upright_and_keeps_profile_and_no_data(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (smooth(10, 12) * 60_000).astype(np.uint16)
+    values[0, 0] = 7
+    tifffile.imwrite(
+        tmp_path / "t.tif", values, metadata=None, iccprofile=b"profile", compression="zlib",
+        extratags=[(274, 3, 1, 6, True), (42113, 2, 0, "7", True), (271, 2, 0, "Leica", True)],
+    )  # fmt: skip
+    result = draw(model, tmp_path / "t.tif", tmp_path / "out")
+    assert result.stack.array.layout.size == (12, 10)
+    with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
+        tags = file.pages[0].tags
+        assert file.asarray()[0, -1] == 7
+        assert 274 not in tags
+        assert (tags[34675].value, tags[42113].value, tags[271].value) == (b"profile", "7", "Leica")
+        assert file.pages[0].compression.name == "ADOBE_DEFLATE"
+    with tifffile.TiffFile(tmp_path / "out" / "std.tif") as file:
+        assert file.pages[0].tags[42113].value == "nan"
+        assert np.isnan(file.asarray()[0, -1])
+    upright = np.rot90(values, 3)
+    back = shrunk(tifffile.imread(tmp_path / "out" / "sample_00.tif"))
+    assert np.array_equal(np.round(back)[6:], upright[6:])
+
+
+def test_a_geotiff_keeps_its_place(model: SuperResolver, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    transform = rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000)
+    values = (smooth(4, 12, 10) * 3000).astype(np.uint16)
+    values[:, 0, 0] = 0
+    with rasterio.open(
+        tmp_path / "g.tif", "w", driver="GTiff", height=12, width=10, count=4, dtype="uint16",
+        crs="EPSG:32632", transform=transform, nodata=0, compress="lzw",
+    ) as target:  # fmt: skip
+        target.write(values)
+        target.set_band_description(4, "NIR")
+        target.update_tags(MISSION="S2")
+    result = draw(model, tmp_path / "g.tif", tmp_path / "out")
+    for name in (*result.samples, "mean.tif", "std.tif"):
+        with rasterio.open(tmp_path / "out" / name) as found:
+            assert found.crs.to_epsg() == 32632
+            assert found.transform == rasterio.Affine(5, 0, 600_000, 0, -5, 5_700_000)
+            assert tuple(found.bounds) == (600_000, 5_699_880, 600_100, 5_700_000)
+            assert found.descriptions[3] == "NIR"
+            assert found.tags()["MISSION"] == "S2"
+            pixels = found.read()
+            empty = np.isnan(pixels) if pixels.dtype.kind == "f" else pixels == found.nodata
+        assert empty[:, :2, :2].all()
+        assert empty.sum() == 16
+    with rasterio.open(tmp_path / "out" / "sample_01.tif") as found:
+        assert np.array_equal(np.round(shrunk(found.read()))[:, 4:, 4:], values[:, 4:, 4:])
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_ome_zarr_keeps_its_axes_and_finer_sizes(
+    version: int, model: SuperResolver, tmp_path: Path
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(tmp_path / "i.zarr"), mode="w", zarr_format=version)
+    values = (smooth(2, 12, 10) * 4000).astype(np.uint16)
+    group.create_array("0", data=values)
+    steps = [{"type": "scale", "scale": [1.0, 0.5, 0.5]}]
+    multiscales = [{
+        "axes": [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} for n in "yx")],
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
+    }]  # fmt: skip
+    group.attrs.update(
+        {"ome": {"multiscales": multiscales}} if version == 3 else {"multiscales": multiscales}
+    )
+    result = draw(model, tmp_path / "i.zarr", tmp_path / "out")
+    assert len(result.stack.ranges) == 2, "channels, not pages"
+    made = zarr.open_group(str(tmp_path / "out" / "sample_00.zarr"), mode="r")
+    attributes = dict(made.attrs)
+    (one,) = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
+    assert one["coordinateTransformations"] == [
+        {"type": "scale", "scale": [1.0, 0.25, 0.25]},
+        {"type": "translation", "translation": [0.0, -0.125, -0.125]},
+    ]
+    assert np.array_equal(np.round(shrunk(made["0"][...])), values)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_result_can_be_drawn_again_from_its_folder(
+    suffix: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvdvae.batch import files
+
+    WRITERS[suffix](tmp_path / f"a{suffix}", (smooth(12, 10) * 900).astype(np.uint16))
+    draw(model, tmp_path / f"a{suffix}", tmp_path / "out", how="0,1000")
+    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    files.replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
+    for name in ("sample_00", "sample_01", "mean"):
+        first, second = (load(tmp_path / place / f"{name}{suffix}") for place in ("out", "again"))
+        assert np.array_equal(first, second)
+    files.replay_into(tmp_path / "out" / "result.json", tmp_path / "out")  # in place, too
+    assert (tmp_path / "out" / f"input{suffix}").exists()
+
+
+@pytest.mark.parametrize("name", ["../input.npy", "input.npy/../../x", "result.json", 3, None])
+def test_a_recipe_names_no_file_elsewhere(name: object, tmp_path: Path) -> None:
+    data = {"model": "photos-x2", "input": name, "values": {"ranges": []}}
+    (tmp_path / "result.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="which file beside it"):
+        read_stack_recipe(tmp_path / "result.json")
+
+
+def truncated(path: Path) -> None:
+    write_plain(path, (smooth(64, 64) * 60_000).astype(np.uint16))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def many_pages(path: Path) -> None:
+    write_plain(path, np.zeros((200, 4, 4), np.uint16))
+
+
+BAD: list[tuple[str, Callable[[Path], object], str]] = [
+    ("cut.tif", truncated, "is truncated: it has"),
+    ("head.tif", lambda p: p.write_bytes(b"II*\0\x08\0"), "damaged or truncated"),
+    ("pages.tif", many_pages, "200 pages, over 100: .*--max-pages"),
+    ("rank1.zarr", lambda p: write_zarr(p, np.zeros(7, np.uint16)), "1 axes"),
+    ("rank6.zarr", lambda p: write_zarr(p, np.zeros((1,) * 6, np.uint16)), "6 axes"),
+    ("empty.zarr", Path.mkdir, "no Zarr store"),
+    ("rank0.npy", lambda p: np.save(p, np.float32(1)), "0 axes"),
+    ("none.npy", lambda p: np.save(p, np.zeros((0, 4))), "no pixels"),
+    ("complex.npy", lambda p: np.save(p, np.ones((4, 4), complex)), "complex numbers"),
+    ("bool.npy", lambda p: np.save(p, np.ones((4, 4), bool)), "no intensities"),
+    ("object.npy", lambda p: np.save(p, np.array([[{}]]), allow_pickle=True), "damaged"),
+    ("text.npy", lambda p: p.write_text("no array"), "damaged"),
+    ("nan.npy", lambda p: np.save(p, np.full((4, 4), np.nan)), "holds no value"),
+    ("flat.npy", lambda p: np.save(p, np.full((4, 4), 2.5)), "all values are 2.5"),
+    ("large.npy", lambda p: np.save(p, np.zeros((2000, 1000), np.uint8)), "--max-megapixels"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "sentence"), BAD, ids=[name for name, _, _ in BAD])
+def test_bad_input_is_one_sentence(
+    name: str, make: Callable[[Path], object], sentence: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(InputError) as caught:
+        read_stack(model, path, LIMITS)
+    message = str(caught.value)
+    assert re.search(sentence, message), message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_negative_floats_have_no_dtype_range(model: SuperResolver, tmp_path: Path) -> None:
+    np.save(tmp_path / "n.npy", smooth(4, 4) - 1)
+    with pytest.raises(InputError, match=r"must lie in .* give --values LOW,HIGH"):
+        read_any(model, tmp_path / "n.npy", how="dtype")
+
+
+def test_values_go_with_arrays_alone(model: SuperResolver, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
+    with pytest.raises(InputError, match="--values goes with arrays"):
+        read_any(model, tmp_path / "p.png", how="dtype")
+
+
+def test_a_photograph_keeps_its_exif_but_for_orientation_and_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Canon"
+    exif.get_ifd(ExifTags.IFD.Exif).update({0xA002: 8, 0x9003: "2020:01:01 00:00:00"})
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
+    Image.new("RGB", (8, 4)).save(tmp_path / "p.jpg", exif=exif)
+    photo = read_photo(tmp_path / "p.jpg")
+    save_png(tmp_path / "whole.png", photo.image, photo.extras)
+    with PNGWriter(tmp_path / "rows.png", 4, 8, exif=photo.extras.exif) as writer:
+        writer.write(np.zeros((8, 4, 3), np.uint8))
+    for name in ("whole.png", "rows.png"):
+        with Image.open(tmp_path / name) as image:
+            assert image.size == (4, 8)
+            kept = image.getexif()
+            assert kept[0x010F] == "Canon"
+            assert 0x0112 not in kept
+            assert dict(kept.get_ifd(ExifTags.IFD.Exif)) == {0x9003: "2020:01:01 00:00:00"}
+            assert kept.get_ifd(ExifTags.IFD.GPSInfo) == {1: "N"}
+
+
+def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    assert "reduced to 8 bits" in str(read_photo(tmp_path / "deep.png").notes)
+
+
+def test_a_folder_holds_pictures_and_arrays_but_nothing_inside_a_store(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "s.zarr" / "c").mkdir(parents=True)
+    np.save(tmp_path / "deep" / "s.zarr" / "c" / "x.npy", np.zeros((4, 4)))
+    np.save(tmp_path / "a.npy", np.zeros((4, 4)))
+    found = {job.path.name for job in plan([str(tmp_path)], tmp_path / "out")}
+    assert found == {"a.npy", "s.zarr"}
+    store = str(tmp_path / "deep" / "s.zarr")
+    assert [job.path for job in plan([store], tmp_path / "out")] == [Path(store)]
+
+
+def test_cut_values_are_counted_aloud(model: SuperResolver, tmp_path: Path) -> None:
+    values = np.full((12, 10), 50, np.uint16)
+    values[0, :3] = 200
+    np.save(tmp_path / "c.npy", values)
+    stack = read_stack(model, tmp_path / "c.npy", LIMITS, "0,100")
+    assert any("3 values lie outside" in note for note in stack.notes)
+    assert any("values from 0 to 100" in note for note in stack.notes)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_what_does_not_fit_into_memory_is_drawn_in_strips_to_the_same(
+    dtype: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = (smooth(12, 10) * 4000).astype(dtype)
+    values[2, 3] = 4001
+    np.save(tmp_path / "a.npy", values)
+    first = draw(model, tmp_path / "a.npy", tmp_path / "whole")
+    monkeypatch.setattr(stack_drawing, "IN_MEMORY", 0)
+    second = draw(model, tmp_path / "a.npy", tmp_path / "strips")
+    assert first.round_trip_exact == second.round_trip_exact
+    for name in (*first.samples, "std.npy"):
+        one, other = (np.load(tmp_path / place / name) for place in ("whole", "strips"))
+        assert np.allclose(one, other, rtol=0, atol=1.01 if dtype == "uint16" else 1e-2)
+
+
+@pytest.mark.parametrize("axes", ["YXS", "SYX", "ZYX", "ZYXS"])
+def test_large_planes_are_written_in_tiles(
+    axes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiff, "LARGE", 0)
+    shape = tuple({"Y": 12, "X": 10, "S": 3, "Z": 2}[axis] for axis in axes)
+    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    planar = {"planarconfig": "separate" if axes == "SYX" else "contig"} if "S" in axes else {}
+    kind = "rgb" if "S" in axes else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=kind, metadata=None, **planar)
+    form = format_of(tmp_path / "a.tif")
+    assert form is not None
+    array = form.read(tmp_path / "a.tif", LIMITS)
+    planes = array.values.repeat(30, 2).repeat(30, 3)
+    form.write(tmp_path / "b.tif", planes, array, 30)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages[0].is_tiled
+    assert np.array_equal(form.read(tmp_path / "b.tif", LIMITS).values, planes)
+
+
+def test_the_commands_say_what_the_values_become_and_draw_again(
+    model_folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_plain(tmp_path / "a.tif", (smooth(2, 12, 10) * 4000).astype(np.uint16))
+    arguments = ("upscale", str(tmp_path / "a.tif"), "--scale", "2", "-n", "1")
+    arguments += ("--model", model_folder)
+    assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert "values from 0 to 4095 are the model's 0 to 1" in told
+    assert "every sample gives the input back exactly" in told
+    again = ("replay", str(tmp_path / "out" / "a" / "result.json"), "--out", str(tmp_path / "b"))
+    again += ("--trust-model",)
+    assert run(*again, monkeypatch=monkeypatch) == 0
+    first, second = (load(tmp_path / place / "sample_00.tif") for place in ("out/a", "b"))
+    assert np.array_equal(first, second)
