@@ -1,5 +1,6 @@
 """Tiny models with random weights, built in a moment: for tests and for trying out a pipeline."""
 
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -100,3 +101,17 @@ def tiny_photos(scale: int) -> HVAEResolver:
     """A random convolutional prior with a random LR encoder for ×2 and ×3."""
     prior = tiny_prior(PHOTOS)
     return HVAEResolver(prior, _shake(LREncoder(SCALES, prior.config)), "tiny photos", scale)
+
+
+NUCLEI = replace(PHOTOS, channels=1, pixel_std=1.0, input_mean=0.1, input_std=0.1)
+FAINT = LREncoderConfig(
+    scales=(4,), bottom_up="2x1,2d2,4x1,4d2,8x1", patch_size=2, width=8, groups=3
+)
+PHOTONS = 1000.0
+
+
+def tiny_nuclei() -> HVAEResolver:
+    """A random convolutional prior of one channel with a random LR encoder ×4 for faint light."""
+    prior = tiny_prior(NUCLEI)
+    encoder = _shake(LREncoder(FAINT, prior.config))
+    return HVAEResolver(prior, encoder, "tiny nuclei", photons=PHOTONS)

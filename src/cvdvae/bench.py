@@ -46,7 +46,8 @@ def bench(
     """Time the drawing of samples of one image, projection included, once the model is warm."""
     size = (model.lr_size, model.lr_size)
     # Smooth, as images are: noise is the shadow of no image in range, and hard to project onto.
-    corners = 0.25 + 0.5 * torch.rand(1, model.channels, 2, 2, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    corners = 0.25 + 0.5 * torch.rand(1, model.channels, 2, 2, generator=generator)
     y = F.interpolate(corners, size, mode="bilinear")[0]
     for samples in counts:
         sampling = Sampling(samples)

@@ -1,7 +1,7 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
 import math
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -89,6 +89,17 @@ def _short(key: Any) -> str:
 def to_yaml(config: "DataclassInstance") -> str:
     """Write a dataclass as YAML."""
     return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def defaults(config: "DataclassInstance") -> dict[str, Any]:
+    """What the keys of a configuration are where nothing is said; those without a default lack."""
+    found: dict[str, Any] = {}
+    for field in fields(config):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return found
 
 
 def _number(value: Any) -> Any:

@@ -105,7 +105,10 @@ def calibration(
     curves: list[tuple[Tensor, Tensor]] = []
     for number, (truth, y) in enumerate(pairs):
         drawn = model.draw(y, sampling.reseeded(sampling.seed + number))
-        samples = finish(drawn, y[None], model.degradation, sampling.consistent).answers
+        tolerance = model.tolerance(y[None])
+        samples = finish(
+            drawn, y[None], model.degradation, sampling.consistent, tolerance=tolerance
+        ).answers
         if len(samples) < sampling.samples:
             raise InputError(f"samples of {model.name} exploded: a lower temperature calibrates")
         ranks.add(samples, truth)

@@ -93,7 +93,7 @@ class Study:
         results = {
             r.name: calibration(
                 r,
-                self.selection.pairs(r.degradation, self.failures),
+                self.selection.as_seen_by(r).pairs(r.degradation, self.failures),
                 r.sampling(samples, temperature, self.seed),
                 self.tick,
             )
@@ -114,7 +114,7 @@ class Study:
         distances = expected_distance(prior, factors, draws, self.seed, self.tick)
         measured = {}
         for r in self.encoders:
-            pairs = self.selection.pairs(r.degradation, self.failures)
+            pairs = self.selection.as_seen_by(r).pairs(r.degradation, self.failures)
             ce = measured_distance(r, pairs, seed=self.seed, on_image=self.tick)
             measured[r.scale] = (r.encoder.groups, ce)
         content = {
@@ -129,7 +129,8 @@ class Study:
     def rate(self) -> Rates:
         """Write ``rate.json`` and ``rate.png``."""
         prior = self.encoders[0].prior
-        truths = self.selection.truths(prior.config.image_size, self.failures)
+        selection = self.selection.as_seen_by(self.encoders[0])
+        truths = selection.truths(prior.config.image_size, self.failures)
         result = rates(prior, self.encoders, truths, self.seed, self.tick)
         self._json("rate", asdict(result))
         draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")
@@ -147,7 +148,7 @@ class Study:
         For the first scale's model; ticks for every image.
         """
         model = self.resolvers[0]
-        pairs = self.selection.pairs(model.degradation, self.failures)
+        pairs = self.selection.as_seen_by(model).pairs(model.degradation, self.failures)
         scores = sweep(model, pairs, judges, samples, self.seed, on_image=self.tick)
         self._json("temperature", dict(zip(map(str, TEMPERATURES), scores, strict=True)))
         draw_temperature(TEMPERATURES, scores, self.out / "temperature.png")

@@ -45,7 +45,8 @@ def sweep(
     for number, (truth, y) in enumerate(pairs):
         for scores, temperature in zip(collected, temperatures, strict=True):
             settings = Sampling(samples, temperature, seed + number, temperature, False)
-            done = finish(model.draw(y, settings), y[None], model.degradation)
+            drawn, tolerance = model.draw(y, settings), model.tolerance(y[None])
+            done = finish(drawn, y[None], model.degradation, tolerance=tolerance)
             scores.append(measure(done, y, truth, model.degradation, judges))
         if on_image is not None:
             on_image()

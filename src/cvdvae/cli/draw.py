@@ -250,6 +250,9 @@ def _agreement(result: "Outcome") -> str:
     """How well the samples give the input back."""
     from ..restoration.stack_result import StackResult
 
+    if result.misfit is not None:
+        off = f"{min(result.misfit):.2f} to {max(result.misfit):.2f}"
+        return f"shrunk, samples are off by {off} standard deviations of the input's noise"
     exact, worst = result.round_trip_exact, max(result.largest_lr_error)
     unit = " levels of 255"
     if isinstance(result, StackResult):

@@ -146,7 +146,7 @@ def calibrate(
 
     resolver = load(model, device)
     tried_at = grids(resolver)
-    selection = Selection(data, start, images, crop, resolver.any_size)
+    selection = Selection(data, start, images, crop, resolver.any_size).as_seen_by(resolver)
     failures: dict[str, str] = {}
     with progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)

@@ -182,18 +182,21 @@ def _one_image(
     plan: Plan, comparison: Comparison, judges: Judges, path: Path, seed: int, rows: list[Row]
 ) -> Iterator[tuple[Row, Scores]]:
     """Some rows on one image; samples are drawn once for the projected and the plain row."""
-    truth, y = plan.selection.pair(path, comparison.degradation)
+    truth, y = plan.selection.as_seen_by(comparison).pair(path, comparison.degradation)
+    noise = comparison.photon_noise
+    tolerance = None if noise is None else noise.tolerance(y[None])
     for method in comparison.methods:
         drawn: dict[float | None, Tensor] = {}
         for row in rows_of(comparison.scale, method, plan):
             if row not in rows:
                 continue
             if row.temperature not in drawn:
-                samples = method.draw(y, plan.samples, row.temperature or 0.0, seed)
-                drawn = {row.temperature: samples}
+                fresh = method.draw(y, plan.samples, row.temperature or 0.0, seed)
+                drawn = {row.temperature: fresh}
+            samples = drawn[row.temperature]
             try:
                 done = finish(
-                    drawn[row.temperature], y[None], comparison.degradation, row.projected
+                    samples, y[None], comparison.degradation, row.projected, tolerance=tolerance
                 )
                 yield row, measure(done, y, truth, comparison.degradation, judges)
             except InputError as error:

@@ -72,8 +72,8 @@ class Seen:
 
     Attributes:
         finished: The samples; those that exploded are left out of what follows.
-        y: The low-resolution image, ``(3, h, w)``, in [0, 1], of 8-bit values.
-        truth: The true image, ``(3, H, W)``, in [0, 1].
+        y: The low-resolution image, ``(C, h, w)``, in [0, 1], of 8-bit values.
+        truth: The true image, ``(C, H, W)``, in [0, 1].
         degradation: H.
         judges: The measures with weights.
 
@@ -93,7 +93,7 @@ class Seen:
 
     @cached_property
     def samples(self) -> Tensor:
-        """Float, ``(n, 3, H, W)`` in [0, 1]."""
+        """Float, ``(n, C, H, W)`` in [0, 1]."""
         return self.finished.answers
 
     @cached_property
@@ -108,7 +108,7 @@ class Seen:
 
     @cached_property
     def shrunk(self) -> Tensor:
-        """H of what is saved, float64 ``(n, 3, h, w)``."""
+        """H of what is saved, float64 ``(n, C, h, w)``."""
         return self.degradation.A(self.pixels.double() / 255)
 
     @cached_property

@@ -11,6 +11,7 @@ from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
+from ..restoration.tolerance import PhotonNoise
 
 
 class Method(Protocol):
@@ -28,13 +29,13 @@ class Method(Protocol):
         """Samples behind y, before any projection.
 
         Args:
-            y: Float in [0, 1], ``(3, h, w)``.
+            y: Float in [0, 1], ``(C, h, w)``.
             samples: How many; a method that is not stochastic gives one.
             temperature: As the method understands it.
             seed: The same seed gives the same samples.
 
         Returns:
-            Float in [0, 1], ``(samples, 3, H, W)``; a sample that came to nothing holds NaN.
+            Float in [0, 1], ``(samples, C, H, W)``; a sample that came to nothing holds NaN.
         """
 
 
@@ -67,7 +68,7 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Custom:
-    """Anybody's function ``(y, samples, temperature, seed) -> (samples, 3, H, W)``."""
+    """Anybody's function ``(y, samples, temperature, seed) -> (samples, C, H, W)``."""
 
     name: str
     function: Callable[[Tensor, int, float, int], Tensor]
@@ -87,12 +88,16 @@ class Comparison:
         degradation: H.
         methods: The methods.
         fingerprint: Tells the models' weights from others, so that their results do not mix.
+        channels: Of the images.
+        photon_noise: The noise of y, which all methods get; None without.
     """
 
     scale: int
     degradation: Downscaling
     methods: tuple[Method, ...]
     fingerprint: str = ""
+    channels: int = 3
+    photon_noise: PhotonNoise | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ def comparison(scale: int, names: Sequence[str], models: Models, device: str = "
         device: Where to compute.
 
     Raises:
-        InputError: A name is unknown or named twice, or the model has another scale.
+        InputError: A name is unknown or named twice, or the model has another scale, or the models
+            know images of other sizes, channels or noise.
         WeightsError: There is no such model.
     """
     unknown = [name for name in names if name not in METHODS]
@@ -155,11 +161,10 @@ def comparison(scale: int, names: Sequence[str], models: Models, device: str = "
     patterns = {name: of(models) for name, of in where.items() if of is not None}
     patterns = patterns or {"": models.cvdvae}
     loaded = {name: load_at_scale(at, scale, device) for name, at in patterns.items()}
-    sizes = {model.degradation.hr_size for model in loaded.values()}
-    if len(sizes) > 1:
-        raise InputError(f"the models at ×{scale} give images of different sizes")
-    degradation = next(iter(loaded.values())).degradation
-    made = tuple(METHODS[name].make(name, degradation, loaded.get(name)) for name in names)
-    return Comparison(
-        scale, degradation, made, " ".join(model.weights for model in loaded.values())
-    )
+    every = list(loaded.values())
+    if len({(m.degradation.hr_size, m.channels, m.photon_noise) for m in every}) > 1:
+        raise InputError(f"the models at ×{scale} know images of different sizes or kinds")
+    first = every[0]
+    made = tuple(METHODS[name].make(name, first.degradation, loaded.get(name)) for name in names)
+    weights = " ".join(model.weights for model in every)
+    return Comparison(scale, first.degradation, made, weights, first.channels, first.photon_noise)

@@ -1,11 +1,12 @@
 """The images that are measured: a part of a folder, with their low-resolution images."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -13,17 +14,27 @@ from ..degradations.base import shrink_to_8_bits
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square, random_square
-from ..imaging.io import list_images, read_photo, to_tensor
+from ..imaging.io import in_channels, list_images, read_photo, to_tensor
+from ..restoration.tolerance import PhotonNoise
 
 Failures = dict[str, str]
 """A sentence on every image that could not be used, by its name."""
 
 
 class Pair(NamedTuple):
-    """A true image, ``(3, H, W)``, and its low-resolution image, ``(3, h, w)``, in [0, 1]."""
+    """A true image, ``(C, H, W)``, and its low-resolution image, ``(C, h, w)``, in [0, 1]."""
 
     truth: Tensor
     y: Tensor
+
+
+class Seeing(Protocol):
+    """What knows how its images look; see `SuperResolver`."""
+
+    @property
+    def channels(self) -> int: ...  # noqa: D102
+    @property
+    def photon_noise(self) -> PhotonNoise | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,8 @@ class Selection:
         crop: Side of the centred square that is cut out first; 0 takes the largest.
         random_crops: Cut the squares that are measured at random places, without resizing, for
             models that take any size. The places belong to the names of the files.
+        channels: Of the images, 1 or 3.
+        photons: As for `shrink_to_8_bits`; the noise belongs to the names of the files.
     """
 
     folder: Path
@@ -44,10 +57,17 @@ class Selection:
     count: int | None = None
     crop: int = 0
     random_crops: bool = False
+    channels: int = 3
+    photons: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop < 0 or (self.count is not None and self.count < 1):
             raise InputError("the number of images must be at least 1, and crop not negative")
+
+    def as_seen_by(self, model: Seeing) -> "Selection":
+        """The same images with the channels and the noise that a model knows."""
+        photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
+        return replace(self, channels=model.channels, photons=photons)
 
     def paths(self) -> list[Path]:
         """The files.
@@ -64,16 +84,15 @@ class Selection:
         return len(self.paths())
 
     def truth(self, path: Path, size: int) -> Tensor:
-        """One image, cut (and resized, antialiased bicubic), ``(3, size, size)``, in [0, 1].
+        """One image, cut (and resized, antialiased bicubic), ``(C, size, size)``, in [0, 1].
 
         Raises:
             InputError: It cannot be read, or would have to be enlarged.
         """
         try:
-            photo = read_photo(path).image
+            photo = in_channels(read_photo(path).image, self.channels)
             if self.random_crops:
-                seed = int.from_bytes(sha256(path.name.encode()).digest()[:8], "big")
-                photo = random_square(photo, size, seed).cut(photo)
+                photo = random_square(photo, size, _seed_of(path)).cut(photo)
             square = centre_square(photo, 0 if self.random_crops else self.crop)
         except InputError as error:
             raise InputError(
@@ -89,7 +108,9 @@ class Selection:
     def pair(self, path: Path, degradation: Downscaling) -> Pair:
         """One image with its low-resolution image, rounded to 8 bits."""
         truth = self.truth(path, degradation.hr_size[0])
-        return Pair(truth, shrink_to_8_bits(truth[None], degradation)[0])
+        generator = torch.Generator().manual_seed(_seed_of(path) >> 1)
+        y = shrink_to_8_bits(truth[None], degradation, self.photons, generator)
+        return Pair(truth, y[0])
 
     def truths(self, size: int, failures: Failures) -> Iterator[Tensor]:
         """All images that can be used; the others are put into `failures`."""
@@ -101,5 +122,13 @@ class Selection:
 
     def pairs(self, degradation: Downscaling, failures: Failures) -> Iterator[Pair]:
         """All images that can be used, with their low-resolution images."""
-        for truth in self.truths(degradation.hr_size[0], failures):
-            yield Pair(truth, shrink_to_8_bits(truth[None], degradation)[0])
+        for path in self.paths():
+            try:
+                yield self.pair(path, degradation)
+            except InputError as error:
+                failures[path.name] = str(error)
+
+
+def _seed_of(path: Path) -> int:
+    """A seed that belongs to the name of a file."""
+    return int.from_bytes(sha256(path.name.encode()).digest()[:8], "big")

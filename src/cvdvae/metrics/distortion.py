@@ -48,7 +48,7 @@ def luma(x: Tensor) -> Tensor:
     """Y of YCbCr (ITU-R BT.601, as MATLAB's ``rgb2ycbcr``), in levels over 255, not rounded.
 
     Args:
-        x: Images in [0, 1], ``(..., 3, H, W)``.
+        x: Images in [0, 1], ``(..., 3, H, W)``, or grey, ``(..., 1, H, W)``.
 
     Returns:
         Values in [16/255, 235/255], ``(..., 1, H, W)``, float64.
@@ -65,8 +65,8 @@ def psnr_y(x: Tensor, reference: Tensor, border: int) -> Tensor:
     """PSNR of `luma` against a peak of 255 levels, as papers on super-resolution report it, `(N,)`.
 
     Args:
-        x: Images in [0, 1], ``(N, 3, H, W)``, of 8-bit values for a figure that compares.
-        reference: One image ``(3, H, W)`` or as many as x.
+        x: Images in [0, 1], ``(N, 1 or 3, H, W)``, of 8-bit values for a figure that compares.
+        reference: One image ``(C, H, W)`` or as many as x.
         border: Pixels that do not count on every side: the scale, by convention.
     """
     return psnr(_inner(luma(x), border), _inner(luma(reference), border))
@@ -76,8 +76,8 @@ def ssim_y(x: Tensor, reference: Tensor, border: int) -> Tensor:
     """`ssim` of `luma`, as papers on super-resolution report it, ``(N,)``.
 
     Args:
-        x: Images in [0, 1], ``(N, 3, H, W)``, of more than ``10 + 2 border`` pixels a side.
-        reference: One image ``(3, H, W)`` or as many as x.
+        x: Images in [0, 1], ``(N, 1 or 3, H, W)``, of more than ``10 + 2 border`` pixels a side.
+        reference: One image ``(C, H, W)`` or as many as x.
         border: As for `psnr_y`.
     """
     return ssim(_inner(luma(x), border), _inner(luma(reference), border))

@@ -64,8 +64,8 @@ class LPIPS:
 
     @torch.no_grad()
     def maps(self, x: Tensor, y: Tensor) -> Tensor:
-        """Distance at every pixel, ``(N, H, W)``, of images in [0, 1], ``(N, 3, H, W)``."""
-        distances: Tensor = self.model(x.float(), y.float().expand_as(x), normalize=True)
+        """Distance at every pixel, ``(N, H, W)``, of images in [0, 1], ``(N, 1 or 3, H, W)``."""
+        distances: Tensor = self.model(*_in_colour(x, y), normalize=True)
         return distances[:, 0]
 
     @torch.no_grad()
@@ -73,10 +73,16 @@ class LPIPS:
         """Distance of whole images, ``(N,)``: the mean over each layer's own positions."""
         self.model.spatial = False
         try:
-            distances: Tensor = self.model(x.float(), y.float().expand_as(x), normalize=True)
+            distances: Tensor = self.model(*_in_colour(x, y), normalize=True)
         finally:
             self.model.spatial = True
         return distances.flatten()
+
+
+def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Images and their reference as the network takes them: grey is a colour, too."""
+    colour = x.float().expand(-1, 3, -1, -1)
+    return colour, y.float().expand_as(colour)
 
 
 class BRISQUE:
@@ -99,8 +105,9 @@ class BRISQUE:
         self.package = Flat(url=False)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Scores of images as saved, uint8, ``(N, 3, H, W)``: ``(N,)``, float64."""
+        """Scores of images as saved, uint8, ``(N, C, H, W)``, C = 1 or 3: ``(N,)``, float64."""
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            scores = [self.package.score(one.permute(1, 2, 0).numpy()) for one in x]
+            colour = x.expand(-1, 3, -1, -1)
+            scores = [self.package.score(one.permute(1, 2, 0).numpy()) for one in colour]
         return torch.tensor(scores, dtype=torch.float64)

@@ -115,8 +115,12 @@ class EncoderModule(Training):
         checkpoint["state_dict"] |= {PRIOR + k: v for k, v in self.prior.state_dict().items()}
 
     def identity(self) -> dict[str, Any]:
-        """The encoder's architecture, and which weights its prior has."""
-        return {"model": asdict(self.config.model), "prior_digest": self.prior_digest}
+        """The encoder's architecture, which weights its prior has, and what noise y has."""
+        return {
+            "model": asdict(self.config.model),
+            "prior_digest": self.prior_digest,
+            "photons": self.config.photons,
+        }
 
     def export(self, folder: Path) -> None:
         """Write the averaged encoder; a prior that is not a bundled one comes along."""
@@ -133,6 +137,10 @@ class EncoderModule(Training):
             record = RestorerRecord("restorer", prior, self.prior_digest, self.config.model)
         else:
             record = SuperResolutionRecord(
-                "lr-encoder", prior, self.prior_digest, self.config.model
+                "lr-encoder",
+                prior,
+                self.prior_digest,
+                self.config.model,
+                photons=self.config.photons,
             )
         save_model(folder, record, self.best.state_dict(), self.config.half_precision)

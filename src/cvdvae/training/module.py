@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ..configs import defaults
 from ..errors import ConfigError
 from ..gaussian import GlobalNoise, SeededNoise
 from .config import OptimConfig
@@ -62,8 +63,11 @@ class Training(L.LightningModule):
         Raises:
             ConfigError: The architecture or the prior is not that of the checkpoint.
         """
-        theirs, ours = checkpoint.get("identity", self.identity()), self.identity()
-        different = [key for key in ours if theirs.get(key) != ours[key]]
+        ours = self.identity()
+        theirs = ours | checkpoint.get("identity", {})
+        # It may be older than a key of the configuration, which then had what is the default now.
+        theirs["model"] = defaults(cast(Any, self.trained.config)) | theirs["model"]
+        different = [key for key in ours if theirs[key] != ours[key]]
         if different:
             raise ConfigError(
                 f"{self.folder} holds a checkpoint with another {' and '.join(different)}: "
