@@ -3,6 +3,7 @@
 import pkgutil
 import re
 import shutil
+from itertools import compress
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -11,7 +12,8 @@ import cvdvae
 
 from .lines import ROOT
 
-GENERATED = ROOT / "docs" / "generated"
+DOCS = ROOT / "docs"
+GENERATED = DOCS / "generated"
 ROOMS = {
     "degradations": "Degradations and the projection",
     "restoration": "From y to samples",
@@ -90,11 +92,8 @@ def leave_out_what_is_not_there(app: Sphinx, docname: str, source: list[str]) ->
     """Take globs out of the index that nothing matches: Sphinx would warn of them."""
     if docname == "index":
         lines = source[0].splitlines()
-        source[0] = "\n".join(
-            line
-            for line in lines
-            if not line.endswith("*") or list((ROOT / "docs").glob(f"{line}.*"))
-        )
+        there = [not re.fullmatch(r"[\w/]+\*", line) or any(DOCS.glob(line)) for line in lines]
+        source[0] = "\n".join(compress(lines, there))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
