@@ -38,8 +38,8 @@ from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
 
-SWEEPS = 20
-"""Sweeps before the moves where there is no encoder."""
+SWEEPS = 2
+"""Sweeps before the moves where there is no encoder; more of them drift away from images."""
 LEAST_SIGMA = 0.5 / 255
 """What chains take for the noise of a y without any: half a grey level, the rounding of a file."""
 

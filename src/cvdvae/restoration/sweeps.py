@@ -4,8 +4,8 @@ The prior comes with an encoder of its own, q(z|x) of whole images. Prost et al.
 alternate it with the image that explains y best, towards a maximum of the posterior. Drawn instead
 of maximized, every sweep is::
 
+    x ~ p(x|z, y)         the conditional draw; z comes from the prior at first
     z ~ q(z|x)            one encoding and one decoding
-    x ~ p(x|z, y)         the conditional draw
 
 Were q(z|x) the exact p(z|x), this would be Gibbs sampling of p(x, z|y). It is not, so the sweeps
 only say where chains begin, and their moves do the rest, with steps as wide as the prior.
@@ -15,15 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..degradations.damped import estimate
 from ..errors import InputError
 from ..gaussian import Noise
 from ..hvae import HVAE
 from .posterior import Measurement
 from .whitened import Proposal
-
-SPREAD = 0.25
-"""Standard deviation of the pixels around ½ for the image that the sweeps begin with."""
 
 
 def proposal_by_sweeps(
@@ -50,14 +46,12 @@ def proposal_by_sweeps(
 
     @torch.no_grad()
     def begin(noise: Noise, count: int) -> list[Tensor]:
-        damping = max(measurement.damping, 1e-6) * (measurement.pixel_std / SPREAD) ** 2
-        x = estimate(measurement.degradation, measurement.y, damping).expand(count, -1, -1, -1)
-        latents: list[Tensor] = []
+        parameters, latents = prior.decode([], count, noise=noise, size=size)
         for _ in range(sweeps):
-            h, met = prior.infer(_padded(x.clamp(0, 1), size), noise)
-            latents = [group.z for group in met]
-            mean = prior.likelihood.mean(prior.parameters_of_x(h))
-            x = measurement.draw(mean[..., : crop[0], : crop[1]], noise)
+            mean = prior.likelihood.mean(parameters)[..., : crop[0], : crop[1]]
+            x = measurement.draw(mean, noise).clamp(0, 1)
+            h, met = prior.infer(_padded(x, size), noise)
+            latents, parameters = [group.z for group in met], prior.parameters_of_x(h)
         return latents
 
     return Proposal(0, lambda group, h, prior_of: prior_of(), size, crop, begin)
