@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cvdvae.degradations.composed import as_jpeg
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import CVDVAEError
 from cvdvae.restoration.degradation_kinds import KINDS
@@ -172,6 +173,17 @@ def test_files_of_no_use_are_refused(folder: Path) -> None:
     ]:
         with pytest.raises(CVDVAEError, match=words):
             parse(text.format(folder))
+
+
+def test_a_jpeg_at_the_end_makes_whole_coefficients(folder: Path) -> None:
+    operator = parse("downscale:scale=2 + jpeg:quality=50").operator((32, 32))
+    x = torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    y = as_jpeg(operator, x)
+    assert y is not None
+    assert float((y - operator.A(x)).abs().max()) <= 0.5 + 1e-9
+    grey = operator.A(torch.full_like(x, 128 / 255))
+    torch.testing.assert_close(y - grey, (y - grey).round())
+    assert as_jpeg(parse("grey").operator((32, 32)), x) is None
 
 
 def test_no_file_is_opened_for_plain_data_or_where_it_is_forbidden(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.block_dct import BlockDCT
+from ..degradations.composed import as_jpeg
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
@@ -127,9 +127,8 @@ def degrade(
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     x = to_tensor(image)
     operator = what.description.operator((x.shape[1], x.shape[2]))
-    if isinstance(operator, BlockDCT):
-        y = operator.rounded(x[None])
-    else:
+    y = as_jpeg(operator, x[None])
+    if y is None:
         y = operator.A(x[None])
         if what.noise:
             y = y + what.noise * SeededNoise(seed, [0]).normal(y)

@@ -5,6 +5,7 @@ from functools import reduce
 from torch import Tensor
 
 from .base import Degradation, LinearOperator
+from .block_dct import BlockDCT
 from .damped import solve
 
 DAGGER = 1e-6
@@ -49,3 +50,19 @@ class Composed(LinearOperator):
         near = getattr(self.steps[-1], "precondition", None)
         nearer: Tensor = r if near is None else near(r, damping)
         return nearer
+
+
+def jpeg_at_end(degradation: Degradation) -> BlockDCT | None:
+    """The JPEG that comes last, where one does: y then are coefficients, and no picture."""
+    last = degradation.steps[-1] if isinstance(degradation, Composed) else degradation
+    return last if isinstance(last, BlockDCT) else None
+
+
+def as_jpeg(degradation: Degradation, x: Tensor) -> Tensor | None:
+    """The whole coefficients that a file holds of x, ``(N, 3, H, W)`` in [0, 1]; None where no JPEG
+    comes last."""
+    jpeg = jpeg_at_end(degradation)
+    if jpeg is None:
+        return None
+    before = degradation.steps[:-1] if isinstance(degradation, Composed) else ()
+    return jpeg.rounded(reduce(lambda v, step: step.A(v), before, x))

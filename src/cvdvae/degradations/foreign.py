@@ -57,7 +57,7 @@ def check_linear(degradation: object, y: Tensor) -> None:
         raise InputError(
             f"{type(degradation).__name__} is no linear degradation: it lacks A or A_adjoint"
         )
-    linear = cast(Products, degradation)
+    linear = in_precision(cast(Products, degradation), y.dtype)
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
     try:
         x = linear.A_adjoint(noise)

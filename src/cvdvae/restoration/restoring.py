@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation
-from ..degradations.block_dct import ROUNDING, BlockDCT
+from ..degradations.block_dct import ROUNDING
+from ..degradations.composed import jpeg_at_end
+from ..degradations.foreign import check_linear, in_precision
 from ..errors import InputError
 from .described import Description, parse
 from .settings import check_samples
@@ -82,7 +84,8 @@ def seen(
         description: Of an operator, where there is one.
 
     Raises:
-        InputError: y is not finite or does not belong to H, or σ is no number from 0 to 1.
+        InputError: y is not finite or does not belong to H, H is not linear, or σ is no number from
+            0 to 1.
         ConfigError: The words describe nothing.
     """
     if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):
@@ -99,18 +102,13 @@ def seen(
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
         degradation = description.operator(description.hr_size((y.shape[2], y.shape[3])))
-        if isinstance(degradation, BlockDCT):
-            y = degradation.rounded(y)
+        jpeg = jpeg_at_end(degradation)
+        y = y if jpeg is None else jpeg.rounded(y)
     sigma = usual_noise(degradation) if noise is None else float(noise)
     if not 0 <= sigma <= MAX_NOISE:
         raise InputError(f"the noise σ must be a number from 0 to {MAX_NOISE}, not {noise}")
-    try:
-        fits = degradation.A(degradation.A_adjoint(y)).shape == y.shape
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"y does not belong to this degradation: {reason}") from None
-    if not fits:
-        raise InputError("y does not belong to this degradation: it has another size")
+    check_linear(degradation, y)
+    degradation = in_precision(degradation, y.dtype)
     y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description)
 
@@ -127,6 +125,6 @@ def usual_noise(degradation: Degradation) -> float:
 
     That is a third of a quantization step in a JPEG file, and a third of a grey level in a picture.
     """
-    if isinstance(degradation, BlockDCT):
+    if jpeg_at_end(degradation) is not None:
         return ROUNDING
     return 0.0 if getattr(degradation, "exact", False) else ROUNDING / 255
