@@ -13,8 +13,9 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError, OutputError
 from cvdvae.gaussian import FieldNoise, Window
-from cvdvae.imaging.io import to_bytes
+from cvdvae.imaging.io import Extras, to_bytes
 from cvdvae.imaging.png import PNGWriter
+from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
@@ -22,7 +23,9 @@ from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.large import draw_to_folder
+from cvdvae.restoration.regions import most_uncertain
 from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.sums import Sums
 from cvdvae.restoration.tiles import tiles
 
 
@@ -186,6 +189,51 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     same = {"weights", "dtype", "scale", "input", "samples", "seed", "round_trip_exact"}
     assert {k: result.report()[k] for k in same} == {k: held.report()[k] for k in same}
     assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
+
+
+def test_sums_on_the_disk_are_those_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (3, 10, 7, 3), dtype=np.uint8)
+    total = Sums(tmp_path, 10, 7)
+    for i, sample in enumerate(samples):
+        for top in (0, 4, 8):
+            total.add(top, sample[top : top + 4])
+        total.next_sample()
+        if i == 0:
+            assert not total.std(0, 10).any()
+    std = np.sqrt(samples.var(0, ddof=1).mean(2))
+    np.testing.assert_allclose(total.mean(2, 5), samples.mean(0)[2:7], rtol=1e-6)
+    np.testing.assert_allclose(total.std(1, 9), std[1:], rtol=1e-6)
+    coarse = std[:9, :6].reshape(3, 3, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(total.coarse_std(3), coarse, rtol=1e-6)
+    assert total.coarse_std(5).shape == (2, 1)
+    monkeypatch.setattr("cvdvae.restoration.sums.PIXELS", 20)  # two rows at a time
+    total.write_mean(tmp_path / "mean.png", Extras())
+    total.write_std(tmp_path / "std.png")
+    mean = np.asarray(Image.open(tmp_path / "mean.png"))
+    assert np.array_equal(mean, np.round(total.mean(0, 10)).astype(np.uint8))
+    heat = np.asarray(heat_map(torch.from_numpy(total.std(0, 10) / 64)))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "std.png")), heat)
+    total.close()
+    with pytest.raises(ValueError, match="closed"):
+        total.read(0, 1)
+
+
+def test_regions_to_look_at_are_the_largest_means_that_do_not_overlap() -> None:
+    std = torch.zeros(64, 48)
+    std[8:24, 16:32] = 2
+    std[24:40, 16:32] = 1
+    std[48:64, 0:16] = 0.5
+    first, second, third = most_uncertain(std, side=16, count=3)
+    assert (first.window, first.std) == (Window(8, 16, 16, 16), 2)
+    assert (second.window, second.std) == (Window(24, 16, 16, 16), 1)
+    assert (third.window, third.std) == (Window(48, 0, 16, 16), 0.5)
+    assert torch.equal(first.of(std[None]), std[None, 8:24, 16:32])
+    assert len(most_uncertain(std, 16, 100)) < 13  # 64 · 48 / 16², when there is no room left
+    (whole,) = most_uncertain(std, side=100, count=5)
+    assert whole.window == Window(0, 0, 64, 48)
+    assert whole.std == pytest.approx(float(std.mean()))
 
 
 def test_a_full_disk_half_way_leaves_nothing(

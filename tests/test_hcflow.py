@@ -19,6 +19,7 @@ from cvdvae.gaussian import GlobalNoise, SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.affine import ActNorm, Affine
 from cvdvae.hcflow.flow import Detail, Level, dequantize
+from cvdvae.hcflow.networks import RRDB, DenseBlock, Features, NormalizedConv, ZeroConv
 from cvdvae.hcflow.transforms import AffineCoupling, FlowStep, InvertibleConv1x1, Steps
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.load import load
@@ -265,11 +266,82 @@ def test_the_pixel_loss_reaches_every_parameter_and_lowers_the_error(tmp_path: P
         ({"image_size": 10}, "does not divide"),
         ({"features": 0}, "features must be at least 1"),
         ({"steps": -1}, "must not be negative"),
+        ({"conditional_steps": -1}, "must not be negative"),
+        ({"trunks": (0, -1)}, "must not be negative"),
+        ({"scale": 1}, "power of two"),
+        ({"scale": 128, "image_size": 128}, "power of two from 2 to 64"),
+        ({"image_size": 0}, "does not divide"),
+        ({"hidden_channels": 0}, "hidden_channels must be at least 1"),
+        ({"growth": 0}, "growth must be at least 1"),
+        ({"steps": 1001}, "at most 1000"),
+        ({"trunks": (1001, 0)}, "at most 1000"),
+        ({"lr_log_std": math.inf}, "lr_log_std must be a number"),
     ],
 )
-def test_impossible_flows_are_refused(changes: dict[str, int], words: str) -> None:
+def test_impossible_flows_are_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        HCFlowConfig(**({"image_size": 8, "scale": 4} | changes))
+        HCFlowConfig(**({"image_size": 8, "scale": 4} | changes))  # type: ignore[arg-type]
+
+
+def test_limits_themselves_are_taken_and_the_rest_is_as_published() -> None:
+    least = HCFlowConfig(2, 2, 0, 0, hidden_channels=1, features=1, growth=1, trunks=(0, 0))
+    assert (least.levels, least.lr_size, least.channels_of(0)) == (1, 1, (3, 9))
+    most = HCFlowConfig(64, 64, 1000, 1000, trunks=(1000, 1000))
+    assert [most.channels_of(i) for i in (0, 1, 5)] == [(6, 6), (12, 12), (3, 381)]
+    published = HCFlowConfig(160, 8)
+    assert (published.steps, published.conditional_steps) == (13, 13)
+    assert (published.hidden_channels, published.features, published.growth) == (64, 64, 32)
+    assert (published.trunks, published.lr_log_std, published.any_size) == ((5, 5), -6, False)
+
+
+def test_dense_blocks_add_a_fifth_of_what_they_make() -> None:
+    x = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    block, rrdb, zero = (shaken(m) for m in (DenseBlock(4, 3), RRDB(4, 3), ZeroConv(4, 3)))
+    assert isinstance(block, DenseBlock)
+    assert isinstance(rrdb, RRDB)
+    assert isinstance(zero, ZeroConv)
+    parts = [x]
+    for conv in block.convs[:4]:
+        h = conv(torch.cat(parts, 1))
+        parts.append(torch.where(h > 0, h, h / 5))
+    torch.testing.assert_close(block(x), x + block.convs[4](torch.cat(parts, 1)) / 5)
+    assert len(rrdb.blocks) == 3
+    torch.testing.assert_close(rrdb(x), x + rrdb.blocks(x) / 5)
+    torch.testing.assert_close(zero(x), zero.conv(x) * zero.log_scale.exp() ** 3)
+    features = shaken(Features(4, 3, 2, (1, 2)))
+    assert isinstance(features, Features)
+    first = features.first(x)
+    middle = features.trunk0(first)
+    halves = torch.cat([middle, first + features.last(features.trunk1(middle))], 1)
+    torch.testing.assert_close(features(x), halves)
+    assert [len(trunk) for trunk in (features.trunk0, features.trunk1)] == [1, 2]
+
+
+def test_networks_start_small_and_couplings_as_the_identity() -> None:
+    torch.manual_seed(0)
+    convs = [*DenseBlock(32, 16).convs, NormalizedConv(32, 32, 3).conv]
+    for conv in convs:
+        _, _, height, width = conv.weight.shape
+        fans = (conv.weight.shape[0] + conv.weight.shape[1]) * height * width
+        assert float(conv.weight.detach().std()) == pytest.approx(0.1 * (2 / fans) ** 0.5, rel=0.1)
+        assert conv.bias is None or not bool(conv.bias.any())
+    x = torch.randn(2, 6, 4, 4)
+    coupling = AffineCoupling(6, 0, 8)
+    assert torch.equal(coupling(x)[0], x)
+    assert isinstance(coupling.network.last.conv.bias, Tensor)
+    with torch.no_grad():
+        for tau, log_scale in ((1e9, 0.159 * math.pi), (-1e9, -0.159 * math.pi), (0.01, 0.00636)):
+            coupling.network.last.conv.bias[1::2] = tau
+            got = coupling.affine(x[:, :3], None).log_scale
+            torch.testing.assert_close(got, torch.full_like(got, log_scale), rtol=1e-3, atol=0)
+
+
+def test_actnorm_survives_a_channel_without_variance() -> None:
+    actnorm = ActNorm(2)
+    z, _ = actnorm(torch.full((3, 2, 4, 4), 0.7))
+    assert float(z.abs().max()) < 1
+    expected = torch.full_like(actnorm.log_scale, 6 * math.log(10))
+    torch.testing.assert_close(actnorm.log_scale.detach(), expected, rtol=0.01, atol=0)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -8,11 +8,12 @@ from tiny import ENCODER, PRIOR, tiny_prior
 from cvdvae.checkpoints.legacy import upgrade_encoder, upgrade_prior
 from cvdvae.configs import from_dict
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.gaussian import DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.gaussian import MAX_LOG_STD, DiagonalGaussian, GlobalNoise, SeededNoise
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
 from cvdvae.hvae.likelihood import GaussianPixels
 from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.hvae.presets import PRESETS
 
 PLAIN = {"top_down": "16x1,4u16,2u4,2r1"}
 LADDER = {"top_down": "16x1,4m16,2m4"}
@@ -146,6 +147,19 @@ def test_untrained_prior_blocks_start_as_standard_normal(images: torch.Tensor) -
         ({"input_mean": math.nan}, "input_mean"),
         ({"pixel_std": 0.0}, "pixel_std"),
         ({"biases": (3,)}, "not all of which occur"),
+        ({"top_down": "16x1,4m16,2m4,4m2"}, "cannot take its state from 2"),
+        ({"top_down": "16x1,2m16,2m2"}, "cannot take its state from 2"),
+        ({"top_down": "16x1,4m16,0x1,2m4"}, "is not a block"),
+        ({"bottom_up": "2x1,2d2,4x0,4d4,16x1"}, "is not a block"),
+        ({"bits": 0}, "bits"),
+        ({"patch_size": 0}, "patch_size must be at least 1"),
+        ({"channels": 0}, "channels must be at least 1"),
+        ({"z_channels": 0}, "z_channels must be at least 1"),
+        ({"mixtures": 0}, "mixtures must be at least 1"),
+        ({"image_size": 0}, "image_size must be at least 1"),
+        ({"input_std": 0.0}, "input_std"),
+        ({"pixel_std": math.inf}, "pixel_std"),
+        ({"max_log_std": -5.0}, "max_log_std"),
     ],
 )
 def test_impossible_architectures_are_refused_by_name(
@@ -153,6 +167,45 @@ def test_impossible_architectures_are_refused_by_name(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         variant(**changes)
+
+
+def test_limits_themselves_are_taken() -> None:
+    for changes in ({"bits": 1}, {"bits": 8}, {"mixtures": 1}, {"z_channels": 1}, {"channels": 1}):
+        assert variant(**changes).sample(1, mean=True).shape[0] == 1
+    for bound in (MAX_LOG_STD, -MAX_LOG_STD):
+        assert variant(max_log_std=bound).config.max_log_std == bound
+    for text in ("3x1", "0x1", "8y1", "8m3"):
+        with pytest.raises(ConfigError):
+            strides_of_resolutions(text, 8)
+    assert strides_of_resolutions("8x2, 4d2 ,1u2", 8) == "1x2,2d2,8u4"
+
+
+def test_what_a_description_does_not_name_is_as_published() -> None:
+    """Child 2021: a quarter of the width within blocks, 16 channels a group, 10 logistics."""
+    config = HVAEConfig(8, "1x1,1d8,8x1", "8x1,1m8", 12)
+    assert (config.bottleneck, config.z_channels, config.mixtures) == (0.25, 16, 10)
+    assert (config.bits, config.levels, config.activation) == (8, "spread", "gelu")
+    assert (config.patch_size, config.biases, config.channels) == (1, (), 3)
+    assert (config.input_mean, config.input_std, config.pixel_std) == (0.5, 0.25, 2.5)
+    assert config.max_log_std == MAX_LOG_STD
+    published = HVAEConfig.of_resolutions(128, "128x1,128d2,64d64", "1x1,64m1,128m64", width=4)
+    assert published.biases == (2, 128)  # up to 64×64 positions
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("cifar10", 120.63838, 64.16736),
+        ("imagenet32", 116.2373, 69.37404),
+        ("imagenet64", 115.92961967, 69.37404),
+        ("ffhq256", 112.8666757481, 69.84780273),
+        ("ffhq1024", 0.4387 * 255, 0.2743 * 255),
+    ],
+)
+def test_presets_take_images_as_the_released_code_does(name: str, mean: float, std: float) -> None:
+    config = PRESETS[name]
+    assert (255 * config.input_mean, 255 * config.input_std) == pytest.approx((mean, std))
+    assert (config.bits, config.levels) == ((5, "floored") if name == "ffhq256" else (8, "spread"))
 
 
 def test_bad_images_and_temperatures_are_refused(prior: HVAE, images: torch.Tensor) -> None:
@@ -245,6 +298,9 @@ def test_the_gaussian_is_nearly_the_mass_of_a_level() -> None:
         likelihood.log_prob(mean, x).double(), mass.log().flatten(1).sum(1), atol=0.5, rtol=0
     )
     assert torch.equal(likelihood.mean(mean), mean + 0.5)
+    far = torch.tensor([-3.0, 3.0]).view(1, 2, 1, 1)
+    assert likelihood.mean(far).flatten().tolist() == [0, 1]
+    assert likelihood.sample(far, SeededNoise(0, [0])).flatten().tolist() == [0, 1]
     drawn = likelihood.sample(mean.expand(4, -1, -1, -1) * 0, SeededNoise(0, range(4)))
     assert abs(float(drawn.std()) * 255 - 2.5) < 0.3
 

@@ -43,6 +43,34 @@ def test_probabilities_of_all_256_greens_and_blues_sum_to_that_of_red(
     assert float(total) == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize(("colours", "bits"), [(1, 8), (2, 4), (4, 2)])
+def test_channels_that_are_not_three_are_independent_given_the_component(
+    colours: int, bits: int
+) -> None:
+    likelihood = DiscretizedLogisticMixture(bits, mixtures=K, colours=colours)
+    assert likelihood.channels == K * (1 + 2 * colours)
+    generator = torch.Generator().manual_seed(7)
+    p = torch.randn((1, likelihood.channels, 1, 1), generator=generator, dtype=torch.float64)
+    values = torch.arange(0, 256, 2 ** (8 - bits)).double() / 255
+    grid = torch.meshgrid(*[values] * colours, indexing="ij")
+    x = torch.stack([one.flatten() for one in grid], 1)[:, :, None, None]
+    mass = likelihood.log_prob(p.expand(len(x), -1, -1, -1), x).exp()
+    assert float(mass.sum()) == pytest.approx(1, abs=1e-6)
+    n = 20_000
+    drawn = likelihood.sample(p.float().expand(1, -1, n, 1), SeededNoise(0, [0]))
+    shown = likelihood.to_image(2 * likelihood.levels(x) / (2**bits - 1) - 1)
+    expected = (mass[:, None] * shown[:, :, 0, 0]).sum(0)
+    assert float((drawn.mean((0, 2, 3)) - expected).abs().max()) < 0.01
+    spread = (mass[:, None] * (shown[:, :, 0, 0] - expected) ** 2).sum(0).sqrt()
+    assert float((drawn.std((0, 2, 3)) - spread).abs().max()) < 0.01
+    if bits == 8:
+        p[:, K:].view(1, colours, 2, K)[:, :, 0] *= 0.3
+        p[:, K:].view(1, colours, 2, K)[:, :, 1] -= 4  # narrow, so that clipping plays no part
+        drawn = likelihood.sample(p.float().expand(1, -1, n, 1), SeededNoise(0, [0]))
+        off = drawn.mean((0, 2, 3)) - likelihood.mean(p)[0, :, 0, 0]
+        assert float(off.abs().max()) < 0.005
+
+
 def test_log_prob_is_finite_with_gradients_for_extreme_parameters() -> None:
     likelihood = DiscretizedLogisticMixture(8)
     for spread in (1e-3, 20.0):

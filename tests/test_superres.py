@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import ENCODER, PRIOR, tiny_resolver
+from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver
 
 from cvdvae.checkpoints.folder import load_prior, save_model
 from cvdvae.checkpoints.records import FlowRecord
@@ -16,11 +16,12 @@ from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
 from cvdvae.imaging.io import eight_bit_values
+from cvdvae.restoration.edits import MAX_STEPS, Others
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 from cvdvae.restoration.result import psnr
-from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.settings import MAX_SAMPLES, Sampling
 
 
 @pytest.fixture
@@ -156,6 +157,52 @@ def test_bad_images_are_refused(resolver: HVAEResolver, bad: torch.Tensor, words
 def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(InputError):
         Sampling(**bad)  # type: ignore[arg-type]
+
+
+def test_limits_of_settings_are_taken_and_beyond_them_nothing() -> None:
+    least = Sampling(1, 0.0, 0, 0.0)
+    assert (least.samples, least.temperature, least.encoder_temperature) == (1, 0, 0)
+    assert Sampling(MAX_SAMPLES).samples == 10_000
+    with pytest.raises(InputError, match="at most 10000"):
+        Sampling(MAX_SAMPLES + 1)
+    with pytest.raises(InputError, match="unknown way to shrink"):
+        Sampling(shrunk_by="scissors")
+    named = Sampling()
+    assert (named.samples, named.temperature, named.seed) == (8, 0.8, 0)
+    assert (named.encoder_temperature, named.consistent, named.steps) == (1.0, True, ())
+    assert named.reseeded(5) == Sampling(seed=5)
+    assert named.at(0.3, 0.4) == Sampling(temperature=0.3, encoder_temperature=0.4)
+    step = Others(7, 0, 0)
+    assert named.then(step).steps == (step,)
+    assert named.then(step).before() == named
+    assert len(Sampling(steps=(step,) * MAX_STEPS).steps) == MAX_STEPS
+
+
+def test_a_gpu_draws_as_many_as_fit_into_a_sixteenth_of_what_is_free(
+    resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The widest state of the tiny prior has 8 channels at stride 2: 2 numbers a pixel."""
+    assert resolver.largest_state == 2
+    assert tiny_flow().largest_state == (3 + 4 * 2) / 4
+    of_one = 2 * 256 * 4 * 16
+    monkeypatch.setattr(type(resolver), "device", torch.device("cuda"))
+    for free, samples in ((0, 1), (3.9, 3), (100, 8)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, f=free: (int(f * of_one), 0))
+        assert resolver.batch(256) == samples
+
+
+def test_progress_is_told_batch_by_batch(resolver: HVAEResolver, y: torch.Tensor) -> None:
+    counted: list[int] = []
+    result = resolver.run(y[None], Sampling(9), on_progress=counted.append)
+    assert counted == [4, 4, 1]
+    assert len(result.samples) == 9
+    assert torch.equal(result.samples, resolver.run(y.double(), Sampling(9)).samples)
+    assert 0 < result.seconds < 600
+    drawn = resolver.draw(y, Sampling(3, seed=2))
+    cut = resolver.run(y, Sampling(3, seed=2, consistent=False)).samples
+    torch.testing.assert_close(drawn.clamp(0, 1), cut, atol=1e-6, rtol=0)
+    edges = torch.tensor([0.0, 1.0]).expand(3, 4, 2).repeat(1, 1, 2)
+    assert resolver.check(edges).shape == (1, 3, 4, 4)
 
 
 def test_encoder_takes_the_groups_up_to_the_resolution_of_y() -> None:

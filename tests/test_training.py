@@ -2,12 +2,15 @@ import csv
 import importlib.util
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,15 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
-from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, tiny_prior
+from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, tiny_flow, tiny_prior
 
 from cvdvae.checkpoints.folder import load_prior, save_model
-from cvdvae.checkpoints.records import PriorRecord
+from cvdvae.checkpoints.records import FlowRecord, PriorRecord
 from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
+from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import ELBO, HVAE
 from cvdvae.hvae.lr_encoder import lr_encoder_kl
 from cvdvae.restoration.load import load
@@ -34,7 +38,7 @@ from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTra
 from cvdvae.training.config import DataConfig
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.flow import FlowModule
-from cvdvae.training.module import Training
+from cvdvae.training.module import Training, _moving_average, validation_batch
 from cvdvae.training.order import StepBatches
 from cvdvae.training.prior import PriorModule, objective
 from cvdvae.training.run import TrainingData, fit
@@ -255,6 +259,155 @@ def test_bad_settings_are_refused_by_name(tmp_path: Path) -> None:
         load_yaml(OptimConfig, tmp_path / "broken.yaml")
     with pytest.raises(ConfigError, match="cannot read"):
         load_yaml(OptimConfig, tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "taken"),
+    [
+        ("steps", (0, 10**9 + 1), (10**9,)),
+        ("batch_size", (0, 65_537), (1, 65_536)),
+        ("validate_every", (0, 10**9 + 1), (1, 10**9)),
+        ("checkpoint_every", (0, 10**9 + 1), (1, 10**9)),
+        ("learning_rate", (0.0, math.inf, math.nan), (1e-9,)),
+        ("weight_decay", (-1e-9, math.inf, math.nan), (0.0,)),
+        ("clip_norm", (0.0, math.nan), (1e-9, math.inf)),
+        ("skip_norm", (0.0, math.nan), (1e-9, math.inf)),
+        ("warmup", (-1, 991), (0, 990)),
+        ("decay", (-1, 991), (0, 990)),
+        ("seed", (-1, 2**31), (0, 2**31 - 1)),
+        ("betas", ((1.0, 0.9), (0.9, 1.0), (-1e-9, 0.9)), ((0.0, 0.0),)),
+        ("ema", (1.0, -1e-9), (0.0,)),
+    ],
+)
+def test_limits_of_an_optimization_are_taken_and_beyond_them_nothing(
+    name: str, bad: tuple[Any, ...], taken: tuple[Any, ...]
+) -> None:
+    good = OptimConfig(1000, warmup=10, decay=10)
+    for value in taken:
+        assert getattr(replace(good, **{name: value}), name) == value
+    for value in bad:
+        with pytest.raises(ConfigError, match=name):
+            replace(good, **{name: value})
+
+
+def test_what_a_configuration_does_not_name_is_as_documented() -> None:
+    optim, data = OptimConfig(1000), DataConfig("unread")
+    assert (optim.batch_size, optim.learning_rate, optim.warmup, optim.decay) == (16, 1e-3, 200, 0)
+    assert (optim.betas, optim.weight_decay) == ((0.9, 0.95), 0.01)
+    assert (optim.clip_norm, optim.skip_norm, optim.ema, optim.seed) == (1, 1000, 0.999, 0)
+    assert (optim.validate_every, optim.checkpoint_every, optim.compile) == (500, 100, False)
+    prior, flow = PriorTraining(PRIOR, data, optim), FlowTraining(FLOW, data, optim)
+    encoder = EncoderTraining(ENCODER, "prior", data, optim)
+    assert (prior.free_bits, flow.pixel_weight) == (0, 0)
+    assert (encoder.image_size, encoder.photons, encoder.degradations) == (0, 0, "shrinking")
+    for one in (prior, flow, encoder):
+        assert (one.start_from, one.half_precision) == ("", False)
+    assert replace(encoder, image_size=4096).image_size == 4096
+    for whole, changes in (
+        (prior, {"free_bits": -1.0}),
+        (prior, {"free_bits": math.inf}),
+        (flow, {"pixel_weight": -1.0}),
+        (flow, {"pixel_weight": math.inf}),
+        (flow, {"optim": replace(optim, compile=True)}),
+        (encoder, {"photons": -1.0}),
+        (encoder, {"photons": math.inf}),
+        (encoder, {"image_size": -1}),
+        (encoder, {"image_size": 4097}),
+    ):
+        with pytest.raises(
+            ConfigError, match="compile" if "optim" in changes else next(iter(changes))
+        ):
+            replace(whole, **changes)  # type: ignore[arg-type]
+    flat = OptimConfig(10, warmup=0)
+    assert [flat.rate_at(step) for step in (0, 5, 10, 11)] == [1, 1, 1, 1]
+    assert replace(flat, decay=4).rate_at(12) == 0
+
+
+def test_gradients_are_clipped_and_wild_ones_dropped_and_counted(tmp_path: Path) -> None:
+    optim = OptimConfig(1, warmup=0, clip_norm=2.0, skip_norm=50.0, learning_rate=0.25)
+    module = PriorModule(PriorTraining(PRIOR, DataConfig("unread"), optim), tmp_path)
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    parameters = list(module.trained.parameters())
+    for norm, left in ((1.0, 1.0), (10.0, 2.0), (49.9, 2.0), (50.1, 0.0), (math.nan, 0.0)):
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        first = parameters[0]
+        first.grad = torch.full_like(first, norm / first.numel() ** 0.5)
+        module.configure_gradient_clipping()
+        kept = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
+        assert kept**0.5 == pytest.approx(left, rel=1e-4)
+    assert int(module.skipped) == 2
+    optimizer = module.configure_optimizers()
+    (group,) = optimizer["optimizer"].param_groups
+    assert (group["initial_lr"], group["betas"], group["weight_decay"]) == (0.25, (0.9, 0.95), 0.01)
+    assert optimizer["lr_scheduler"]["interval"] == "step"
+    assert not any(p.requires_grad for p in module.best.parameters())
+
+
+def test_the_average_forgets_the_start_in_a_few_steps() -> None:
+    for steps, kept in ((0, 0.1), (8, 0.5), (89, 90 / 99), (10**6, 0.99)):
+        average = [torch.zeros(3)]
+        _moving_average(0.99)(average, [torch.ones(3)], steps)
+        assert average[0].tolist() == pytest.approx([1 - kept] * 3)
+
+
+def test_noise_belongs_to_the_step_in_training_and_to_the_image_in_validation(
+    tmp_path: Path,
+) -> None:
+    optim, like = OptimConfig(1, batch_size=9, warmup=0, seed=3), torch.empty(3, 2, 4, 4)
+    module = PriorModule(PriorTraining(PRIOR, DataConfig("unread"), optim), tmp_path)
+    module._trainer = SimpleNamespace(world_size=2, global_rank=1, global_step=7)
+    module.on_train_batch_start(like, 0)
+    assert torch.initial_seed() == 3 * 2**32 + 7
+    drawn = module.training_noise().normal(like)
+    module.on_train_batch_start(like, 0)
+    assert torch.equal(drawn, torch.randn(6, 2, 4, 4)[1::2])
+    # Four images at a time on each of two: of the third batch the ninth to eleventh of its own.
+    noise = module.validation_noise(like, 2).normal(like)
+    assert torch.equal(noise, SeededNoise(0, [17, 19, 21]).normal(like))
+    assert [validation_batch(optim, world) for world in (1, 2, 9, 20)] == [9, 4, 1, 1]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_training_starts_from_weights_and_leaves_them_in_the_precision_asked_for(
+    model_folder: Path, tmp_path: Path, half: bool
+) -> None:
+    data, optim = DataConfig("unread"), OptimConfig(1, warmup=0, seed=9)
+    flow = tiny_flow().flow
+    save_model(tmp_path / "flow", FlowRecord("hcflow", FLOW), flow.state_dict())
+    prior = str(model_folder / "prior")
+    module: Training
+    for source, module in (
+        (prior, PriorModule(PriorTraining(PRIOR, data, optim, 0, prior, half), tmp_path)),
+        (
+            str(tmp_path / "flow"),
+            FlowModule(FlowTraining(FLOW, data, optim, 0, str(tmp_path / "flow"), half), tmp_path),
+        ),
+        (
+            str(model_folder),
+            EncoderModule(
+                EncoderTraining(
+                    ENCODER, prior, data, optim, start_from=str(model_folder), half_precision=half
+                ),
+                tmp_path,
+            ),
+        ),
+    ):
+        ours, theirs = module.trained.state_dict(), load_file(f"{source}/model.safetensors")
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+        module.export(tmp_path / "out")
+        saved = load_file(tmp_path / "out" / "model.safetensors")
+        floats = {value.dtype for value in saved.values() if value.is_floating_point()}
+        assert floats == {torch.float16 if half else torch.float32}
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_nothing_is_mirrored_that_should_not_be_and_every_draw_is_another() -> None:
+    keys = [k for batch in islice(StepBatches(50, 5, seed=1, flip=False), 20) for k in batch]
+    assert not any(key.mirrored for key in keys)
+    assert len({key.draw for key in keys}) == 100
+    assert keys != [k for b in islice(StepBatches(50, 5, seed=2, flip=False), 20) for k in b]
+    assert [k.row for k in keys[:50]] != [k.row for k in keys[50:]]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=str)

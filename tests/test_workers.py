@@ -9,7 +9,13 @@ import torch
 
 from cvdvae.restoration import workers
 from cvdvae.restoration.hvae import HVAEResolver
-from cvdvae.restoration.workers import in_order, one_thread_each, usable_processors
+from cvdvae.restoration.workers import (
+    in_order,
+    on_one_processor,
+    one_thread_each,
+    usable_processors,
+    workers_on,
+)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -103,6 +109,22 @@ def test_a_container_s_quota_bounds_the_processors(
     monkeypatch.setattr(workers, "CGROUPS", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)), raising=False)
     assert usable_processors() == wanted
+
+
+def test_a_process_among_others_uses_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "usable_processors", lambda: 7)
+    cpu, before = torch.device("cpu"), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert workers_on(cpu) == 7
+        assert workers_on(torch.device("meta")) == 1
+        with on_one_processor():
+            assert (workers_on(cpu), torch.get_num_threads()) == (1, 1)
+        with pytest.raises(KeyError), on_one_processor():
+            raise KeyError
+        assert (workers_on(cpu), torch.get_num_threads()) == (7, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_samples_do_not_depend_on_the_number_of_processors(
