@@ -14,7 +14,7 @@ d-th largest sample with probability 1 − 2d / (N + 1), or more where counts ar
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -44,6 +44,8 @@ SMALLEST = 20
 """Pixels of the smallest region that counts as a nucleus."""
 VALIDATION_EVERY = 10
 LEVELS = (0.8, 0.9)
+TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""What is tried, by default."""
 AVERAGED = 16
 """Samples in the mean whose PSNR is reported."""
 ROWS, TILE, GAIN = 3, 80, 3.0
@@ -184,7 +186,7 @@ def _brighter(tile: Image.Image, gain: float) -> Image.Image:
 
 
 def measured(
-    model: SuperResolver, every: list[Case], samples: int, temperatures: list[float]
+    model: SuperResolver, every: list[Case], samples: int, temperatures: Sequence[float]
 ) -> dict[str, Any]:
     """Search on every second image, judge on the others."""
     fitted, judged = every[::2], every[1::2]
@@ -211,9 +213,9 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei-x4", help="bundled name or folder")
     parser.add_argument("--data", type=Path, required=True, help="folder of nuclei_data.py")
     parser.add_argument("--images", type=int, help="validation images; all by default")
-    parser.add_argument("--side", type=int, default=256, help="of the squares, in pixels")
+    parser.add_argument("--side", type=int, default=128, help="of the squares, in pixels")
     parser.add_argument("--samples", type=int, default=19)
-    parser.add_argument("--temperatures", type=float, nargs="*", default=[0.9, 1.0, 1.1, 1.2])
+    parser.add_argument("--temperatures", type=float, nargs="*", default=TEMPERATURES)
     parser.add_argument("--out", type=Path, help="JSON of all figures")
     parser.add_argument("--picture", type=Path, help="PNG to draw, instead of measuring")
     options = parser.parse_args()
