@@ -245,7 +245,7 @@ def pages(path: Path) -> None:
     [
         ("huge.png", huge_png, "over 100 megapixels: .*--max-megapixels"),
         ("cut.jpg", cut_jpeg, "damaged or truncated"),
-        ("pages.tif", pages, "200 pictures"),
+        ("pages.tif", pages, "200 pages, over 100: .*--max-pages"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_the_others_are_done(

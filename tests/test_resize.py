@@ -101,6 +101,17 @@ def test_a_matrix_without_inverse_is_refused() -> None:
         side(8, 4, "cubic")
 
 
+@pytest.mark.parametrize("rows", [slice(5, 25), slice(20, 90), slice(88, 96)])
+def test_a_part_of_a_matrix_is_what_the_whole_has_there(rows: slice) -> None:
+    """Also where it lies in one block that does not begin at the first column."""
+    whole = resize_matrix(192, 96, "bicubic")
+    columns = slice(max(0, 2 * rows.start - 6), min(192, 2 * rows.stop + 10))
+    part = whole.part(rows, columns)
+    assert torch.equal(part.dense(), whole.dense()[rows, columns])
+    assert torch.equal(part.transposed().dense(), part.dense().T)
+    assert torch.equal(part.window(slice(2, 6), slice(3, 20)), part.dense()[2:6, 3:20])
+
+
 def test_matrices_are_made_once() -> None:
     assert isinstance(side(64, 16, "box").matrix, BandedMatrix)
     assert side(64, 16, "box") is side(64, 16, "box")
