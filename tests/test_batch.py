@@ -37,6 +37,7 @@ from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.stack import Stack
 
 ROWS = 20
 SETTINGS = Settings(samples=2, seed=3)
@@ -179,17 +180,17 @@ def test_poisoned_rows_end_in_failures_and_are_tried_again(
     Image.fromarray(small(0)).save(stream, "TIFF")
     (folder / "cut.tif").write_bytes(stream.getvalue()[:-20])
     (folder / "not.png").write_text("I am no picture")
-    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(folder / "large.png")
+    (folder / "empty.png").touch()
     options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", "1"]
     assert run("batch", str(folder), "--out", str(out), *options, monkeypatch=monkeypatch) == 1
     said = capsys.readouterr().err
-    assert "1 × is damaged or truncated" in said
-    assert "1 × is not an image" in said
+    for reason in ("is truncated", "is not an image", "is empty"):
+        assert f"1 × {reason}" in said
     assert "3 of 23 images failed" in said
     assert "Traceback" not in said
-    assert {row["key"] for row in failures(out)} == {"cut", "not", "large"}
+    assert {row["key"] for row in failures(out)} == {"cut", "not", "empty"}
     check_all(out, "folder", resolver)
-    for name in ("cut.tif", "not.png", "large.png"):
+    for name in ("cut.tif", "not.png", "empty.png"):
         (folder / name).unlink()
     assert run("batch", str(folder), "--out", str(out), *options, monkeypatch=monkeypatch) == 0
     assert failures(out) == []
@@ -301,7 +302,7 @@ class Marked:
         self.folder = folder
 
     def __call__(
-        self, model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+        self, model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
     ) -> dict[str, Any]:
         (self.folder / f"{os.getpid()}").touch()
         if key == LETHAL:
@@ -358,15 +359,17 @@ def test_on_ray_a_killed_actor_loses_no_row_and_a_lethal_row_is_given_up(
     tmp_path: Path, model_folder: Path, resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    from cvdvae.batch.on_ray import ray_engine
+    from cvdvae.batch import on_ray
 
+    monkeypatch.setattr(on_ray, "RETRIES", 1)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for `Marked`
     monkeypatch.setattr(sources, "SHARD", 4)
     found, marks = open_source(str(as_tar(tmp_path))), tmp_path / "marks"
     marks.mkdir()
     recipe = Recipe(str(model_folder), SETTINGS, Marked(marks))
     done, results, killed = frozenset({f"{0:012d}"}), dict[str, dict[str, Any]](), 0
-    for batch in ray_engine(workers=2)(Work(found.shards, done, recipe, False, ROWS)):
+    engine = on_ray.ray_engine(workers=2)
+    for batch in engine(Work(found.shards, done, recipe, False, ROWS)):
         for row in rows_of(batch):
             assert row["key"] not in results
             results[row["key"]] = row

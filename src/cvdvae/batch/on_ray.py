@@ -78,7 +78,9 @@ def _pass(
     context.execution_options.preserve_order = work.in_order
     with DataContext.current(context):
         shards = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in work.shards])
-        rows = shards.flat_map(_read, fn_args=(ray.put(done) if done else None,), num_cpus=READING)
+        read: Any = _read
+        keys = ray.put(done) if done else None
+        rows = shards.flat_map(read, fn_args=(keys,), num_cpus=READING)
         drawn = rows.map_batches(
             _Actor,
             fn_constructor_args=(work.recipe,),
@@ -155,9 +157,9 @@ def _connected(address: str | None) -> Iterator[None]:
             logging_level=logging.ERROR,
             **({} if address else own),
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, too
         raise InputError(
-            f"no Ray cluster answers at {address or 'this machine'} "
+            f"Ray {f'at {address} does not answer' if address else 'does not start here'} "
             f"({(str(error).splitlines() or ['no reason given'])[0]})"
         ) from None
     try:

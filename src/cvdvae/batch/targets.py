@@ -21,6 +21,7 @@ from ..imaging.io import to_bytes, to_pil
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import RESULT
 from ..restoration.settings import Sampling
+from ..restoration.stack import Stack
 from .files import Input, draw_into
 from .upscaler import Deliver, as_arrays, drawn, facts
 
@@ -63,7 +64,7 @@ class _IntoFolder:
         self.root = root
 
     def __call__(
-        self, model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+        self, model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
     ) -> dict[str, Any]:
         """Nothing comes back: the worker has written the files."""
         place = PurePosixPath(key)
@@ -97,7 +98,7 @@ class FolderTarget:
 
 
 def as_png(
-    model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+    model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
 ) -> dict[str, Any]:
     """Columns as `cvdvae.batch.upscaler.as_arrays` has them, the pictures as bytes of PNG files;
     that of ``std`` is grey with 16 bits, 65535 being 1."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CVDVAEError, InputError, OutputError
+from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.io import MAX_PIXELS, Extras, to_bytes
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load
@@ -23,8 +24,9 @@ from ..restoration.recipe import Dtype
 from ..restoration.result import SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+from ..restoration.stack import Stack
 from ..restoration.workers import on_one_processor
-from .files import Input, doubts_of, read_input
+from .files import Input, doubts_of, read_any, read_input
 from .rows import IMAGES, Batch, column, rows_of
 
 
@@ -79,17 +81,21 @@ def seed_of(key: str, seed: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-Deliver = Callable[[SuperResolver, Input, Sampling, bool, str], dict[str, Any]]
+Deliver = Callable[[SuperResolver, Input | Stack, Sampling, bool, str], dict[str, Any]]
 """``(model, input, sampling, check, key) -> columns``: draws one row, and says what of it comes
 back. It is sent to other processes, so it must be a function or a small object of a module."""
 
 
-def drawn(model: SuperResolver, given: Input, sampling: Sampling, check: bool) -> SuperResolution:
-    """The samples of one input, in memory.
+def drawn(
+    model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool
+) -> SuperResolution:
+    """The samples of one picture, in memory.
 
     Raises:
-        InputError: They would not fit.
+        InputError: They would not fit, or it is no picture but a file of arrays.
     """
+    if isinstance(given, Stack):
+        raise InputError(f"{given.path} holds arrays in their own unit: write them to a folder")
     pixels = given.y[0].numel() * model.scale**2 * sampling.samples
     if pixels > IN_MEMORY and model.any_size:
         raise InputError(
@@ -101,7 +107,7 @@ def drawn(model: SuperResolver, given: Input, sampling: Sampling, check: bool) -
 
 
 def as_arrays(
-    model: SuperResolver, given: Input, sampling: Sampling, check: bool, key: str
+    model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
 ) -> dict[str, Any]:
     """Columns ``samples`` ``(N, H, W, C)`` and ``mean`` ``(H, W, C)``, uint8 as they are saved;
     ``std`` ``(H, W)``, float32 in units of [0, 1]; ``seed``; per sample ``round_trip_exact`` and
@@ -204,7 +210,7 @@ class Upscaler:
         except Exception as error:  # one row must not end a run of millions
             return told | {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
-    def read(self, row: dict[str, Any], key: str = "") -> Input:
+    def read(self, row: dict[str, Any], key: str = "") -> Input | Stack:
         """The image of a row.
 
         Raises:
@@ -213,7 +219,8 @@ class Upscaler:
         values = next(row[name] for name in IMAGES if row.get(name) is not None)
         limit, shrunk_by = self.settings.max_pixels, self.settings.shrunk_by
         if isinstance(values, str):
-            return read_input(self.model, Path(values), None, limit, shrunk_by)
+            limits = Limits(limit, MAX_PAGES)
+            return read_any(self.model, Path(values), None, limits, shrunk_by)
         if isinstance(values, bytes):
             with tempfile.NamedTemporaryFile() as file:
                 file.write(values)
