@@ -102,6 +102,15 @@ def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: L
     assert float(lpips.distances(x, x)) == 0
     assert lpips.maps(x, y).shape == (1, 96, 96)
     assert float(lpips.maps(x, y).mean()) == pytest.approx(float(d), rel=0.2)
+    # One reference for many, on the path from [0, 1] to what the features take; never trained.
+    with torch.enable_grad():
+        assert lpips.distances(torch.cat([x, y]), x[0]).tolist() == [
+            pytest.approx(0, abs=1e-9),
+            pytest.approx(float(d), rel=1e-3),
+        ]
+        assert not lpips.maps(torch.cat([x, y]), x[0]).requires_grad
+    torch.testing.assert_close(lpips.model(2 * x - 1, 2 * y - 1)[:, 0], lpips.maps(x, y))
+    assert not any(p.requires_grad for p in lpips.model.parameters())
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "alexnet_features.safetensors"
@@ -130,6 +139,8 @@ def test_lpips_with_its_weights_is_that_of_the_package() -> None:
 def test_lpips_without_its_weights_says_so(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot read"):
         LPIPS(tmp_path / "none.safetensors")
+    with pytest.raises(WeightsError, match="no regular file"):
+        LPIPS(tmp_path)
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="five convolutions"):
         LPIPS(tmp_path / "other.safetensors")
@@ -151,8 +162,13 @@ def test_average_pairwise_distance(lpips: LPIPS) -> None:
     x = images(3)
     mean = torch.cat([lpips.distances(x[[i]], x[[j]]) for i, j in ((0, 1), (0, 2), (1, 2))]).mean()
     assert apd_lpips(x, lpips) == pytest.approx(float(mean), rel=1e-4)
-    with pytest.raises(InputError, match="at least two"):
-        apd_mse(samples[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cvdvae.metrics.diversity.PAIRS", 2)
+        assert apd_lpips(x, lpips) == pytest.approx(float(mean), rel=1e-4)
+    assert apd_mse(x[:2]) == pytest.approx(float((x[0] - x[1]).square().mean()))
+    for distance in (apd_mse, lambda one: apd_lpips(one, lpips)):
+        with pytest.raises(InputError, match="at least two"):
+            distance(samples[:1])
 
 
 def test_ntire_diversity_by_hand() -> None:
@@ -245,5 +261,39 @@ def test_no_order_sparsifies_better_than_the_error_itself() -> None:
     assert float(by_std[0]) == float(best[0]) == pytest.approx(1)
     assert bool((best <= by_std + 1e-12).all())
     assert bool((best.diff() <= 1e-12).all())
+    assert len(best) == 20
     same, _ = sparsification(error.sqrt(), error)
     torch.testing.assert_close(same, best)
+
+
+def test_sparsification_by_hand() -> None:
+    std, error = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.tensor([[9.0, 4.0, 1.0, 0.0]])
+    by_std, best = sparsification(std, error, steps=4)
+    expected = [(mean / 3.5) ** 0.5 for mean in (14 / 4, 5 / 3, 1 / 2, 0)]
+    assert by_std.tolist() == best.tolist() == pytest.approx(expected)
+    assert sparsification(std, 1e-8 * error, 4)[0].tolist() == pytest.approx(expected)
+    wrong, _ = sparsification(-std, error, steps=4)
+    assert wrong.tolist() == pytest.approx([(m / 3.5) ** 0.5 for m in (3.5, 14 / 3, 6.5, 9)])
+    one, _ = sparsification(std[:, :1], error[:, :1], steps=3)  # a pixel is always left
+    assert one.tolist() == [1, 1, 1]
+    assert sparsification(std, 0 * error)[0].tolist() == [0] * 20
+
+
+def test_coverage_by_hand() -> None:
+    """Four samples have intervals of 1/5 and 3/5; between them it is interpolated."""
+    ranks = Ranks.empty(4, 2, 2)
+    ranks.counts[:, 0, 0] = torch.tensor([1.0, 2, 4, 2, 1])
+    nominal, observed = ranks.reliability()
+    assert nominal.tolist() == pytest.approx([0, 0.2, 0.6])
+    assert observed.tolist() == pytest.approx([0, 0.4, 0.8])
+    for level, covered in ((0, 0), (0.1, 0.2), (0.2, 0.4), (0.3, 0.5), (0.6, 0.8)):
+        assert ranks.coverage(level) == pytest.approx(covered, abs=1e-5)
+    assert ranks.coverage(0.6 + 1e-4) is None
+    ranks.counts[:, 0, 1] = torch.tensor([5.0, 0, 0, 0, 5])
+    ranks.counts[:, 1, :] = torch.tensor([0.0, 0, 1, 0, 0])[:, None]
+    assert ranks.coverage_map(0.6, 2) == [
+        [pytest.approx(0.8, abs=1e-5), pytest.approx(0, abs=1e-5)],
+        [pytest.approx(1, abs=1e-5), pytest.approx(1, abs=1e-5)],
+    ]
+    even = Ranks(torch.ones(4, 1, 1))  # of three samples: the middle half, and no wider one
+    assert even.reliability()[0].tolist() == [0, 0.5]
