@@ -156,6 +156,11 @@ def test_a_result_tells_the_noise_and_is_drawn_again(y: torch.Tensor, tmp_path: 
     assert torch.equal(model.run(recipe.y, recipe.sampling).pixels, result.pixels)
 
 
+def test_a_picture_is_read_for_it(photos: Path) -> None:
+    read, _ = cvdvae.load_image(photos / "0.png", tiny_nuclei().channels)
+    assert torch.equal(read, torch.from_numpy(cells(0)).float()[None] / 255)
+
+
 def test_a_part_is_the_whole_there(y: torch.Tensor) -> None:
     model, y = tiny_nuclei(), y.repeat(1, 2, 2)
     whole = model.upscale(y, samples=1)

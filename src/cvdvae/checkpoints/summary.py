@@ -58,7 +58,7 @@ def _encoder(folder: Path, record: SuperResolutionRecord) -> tuple[str, str, str
     does, scales = f"super-resolution on {record.prior}", record.model.scales
     times = ", ".join(f"×{scale}" for scale in scales)
     if prior.model.any_size:
-        return does, "any size", times
+        return does, "any size" if prior.model.channels != 1 else "any size, grey", times
     hr = prior.model.image_size
     return does, _square(hr // scales[0]), f"{_square(hr)} ({times})"
 

@@ -77,7 +77,7 @@ class Loaded(NamedTuple):
     """A low-resolution image as models take it.
 
     Attributes:
-        y: The image, float in [0, 1], ``(3, h, w)``.
+        y: The image, float in [0, 1], ``(C, h, w)``.
         notes: What had to be changed to read the file, in plain words.
     """
 
@@ -85,8 +85,12 @@ class Loaded(NamedTuple):
     notes: list[str]
 
 
-def load_image(path: str | Path) -> Loaded:
+def load_image(path: str | Path, channels: int = 3) -> Loaded:
     """Read an image file as models take it.
+
+    Args:
+        path: The file.
+        channels: Those of the model, 1 or 3.
 
     Raises:
         InputError: The file cannot be used; the message names it.
@@ -104,7 +108,7 @@ def load_image(path: str | Path) -> Loaded:
         photo = read_photo(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    return Loaded(to_tensor(photo.image), photo.notes)
+    return Loaded(to_tensor(in_channels(photo.image, channels)), photo.notes)
 
 
 def list_images(folder: Path, deep: bool = False) -> list[Path]:
