@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError
 from cvdvae.gaussian import SeededNoise, Window
 from cvdvae.restoration.edit_noise import noise_of
@@ -25,6 +26,7 @@ from cvdvae.restoration.edits import (
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.taper import set_in, taper
 
 START = Sampling(samples=6, temperature=0.8, seed=3)
 
@@ -209,3 +211,20 @@ def test_vary_on_the_bundled_model_agrees_elsewhere() -> None:
     assert torch.equal(varied.pixels[:, :, ~mask], first.pixels[2:3, :, ~mask].expand(4, -1, -1))
     assert all(varied.round_trip_exact)
     assert len({one.numpy().tobytes() for one in varied.pixels}) == 4
+
+
+def test_a_region_is_set_in_without_a_seam_and_without_changing_the_shadow() -> None:
+    degradation = BicubicDownscaling((64, 64), (8, 8))
+    generator = torch.Generator().manual_seed(0)
+    x, stays = torch.rand(2, 3, 64, 64, generator=generator), torch.full((1, 3, 64, 64), 0.5)
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[20:44, 30:] = True  # to the right it ends with the image, where nothing is to be joined
+    weights = taper(mask)
+    assert bool((weights[~mask] == 0).all())
+    assert weights[30, 29:34].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert float(weights[30, 63]) == 1
+    joined = set_in(x, stays, weights[None, None], degradation)
+    assert torch.equal(joined[..., ~mask], stays.expand(2, -1, -1, -1)[..., ~mask])
+    shadow = degradation.A(stays)
+    assert float((degradation.A(joined) - shadow).abs().max()) < 1e-3
+    assert float((joined - stays)[..., mask].std()) > 0.15

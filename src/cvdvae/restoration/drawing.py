@@ -16,6 +16,7 @@ from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
 from .finish import Finished, Frame, finish
 from .settings import Sampling
+from .taper import taper
 from .tiles import Tile, tiles
 from .tolerance import Tolerance
 from .workers import in_order, one_thread_each, workers_on
@@ -154,4 +155,5 @@ class Drawing:
             work = partial(before._finished, frame=before._frame())
             (done,) = in_order(work, [batch], 1)
             parent = done.pixels[sample - batch.start]
-        return Frame(mask[None, None], from_levels(parent[None], self.levels).float())
+        x, weights = from_levels(parent[None], self.levels).float(), taper(mask)
+        return Frame(mask[None, None], x, weights[None, None])

@@ -20,6 +20,7 @@ from ..degradations.downscaling import Downscaling
 from ..degradations.projection import project, round_consistently
 from ..degradations.strip import Strip, sees
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
+from .taper import set_in
 from .tolerance import Tolerance, explain
 
 FAR, NEAR, MANY = 1.0, 0.25, 0.01
@@ -33,10 +34,12 @@ class Frame(NamedTuple):
     Attributes:
         region: Where it varies, ``(1, 1, H, W)`` bool.
         x: The sample as it is saved, ``(1, 3, H, W)`` in [0, 1].
+        weights: How strongly: `taper` of the whole region, ``(1, 1, H, W)``.
     """
 
     region: Tensor
     x: Tensor
+    weights: Tensor
 
 
 class Finished(NamedTuple):
@@ -88,8 +91,9 @@ def finish(
     x, exploded = cut(x, levels)
     shadow, region = y, None
     if frame is not None:
-        x = torch.where(frame.region, x, frame.x)
         shadow, region = degradation.A(frame.x), frame.region
+        x = set_in(x, frame.x, frame.weights, degradation if consistent else None)
+        x = torch.where(region, x.clamp(0, 1), frame.x)
     if not consistent:
         return Finished(x, to_levels(x, levels), exploded)
     if tolerance is not None:

@@ -20,6 +20,7 @@ from ..imaging.io import to_bytes
 from .finish import OVERLAP, Finished, Frame, finish
 from .sampler import SuperResolver
 from .settings import Sampling
+from .taper import taper
 from .tiles import Tile
 from .workers import in_order, one_thread_each, workers_on
 
@@ -97,7 +98,8 @@ class PartDrawing:
             parent = before._framed_samples()(sample)
             if not bool(region.any()):
                 return lambda index: parent
-            frame = Frame(region, parent.pixels.float() / 255)
+            weights = taper(mask)[None, None, top : top + height, left : left + width]
+            frame = Frame(region, parent.pixels.float() / 255, weights)
 
         def finished(index: int) -> Finished:
             noise = self.model.noise(self.sampling, range(index, index + 1), self.window)
@@ -123,7 +125,7 @@ class PartDrawing:
             Tile(near, near).of(y, scale),
             self._degradation_in(near),
             self.sampling.consistent,
-            Frame(frame.region[inside], frame.x[inside]),
+            Frame(*(part[inside] for part in frame)),
             tolerance=self.tolerance,
         )
         result, pixels = frame.x.clone(), to_bytes(frame.x)
