@@ -35,7 +35,7 @@ from cvdvae.restoration.described import parse
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.restorer import Restorer
-from cvdvae.restoration.restoring import Restoring, Seen, seen
+from cvdvae.restoration.restoring import Restoring, Seen, degraded
 from cvdvae.restoration.result import psnr
 
 TASKS: dict[str, tuple[str, float | None]] = {
@@ -47,18 +47,6 @@ TASKS: dict[str, tuple[str, float | None]] = {
 }
 STRENGTHS = (0.01, 0.03, 0.06, 0.1, 0.2)
 Rival = Callable[[Seen, Tensor, float], Tensor]
-
-
-def what_was_seen(x: Tensor, words: str, noise: float | None, index: int) -> Seen:
-    """A face degraded as a task says, its noise a function of the index."""
-    description = parse(words)
-    operator = description.operator((x.shape[1], x.shape[2]))
-    if words.startswith("jpeg"):
-        return seen(operator.rounded(x[None]), operator, description=description)  # type: ignore[attr-defined]
-    y = operator.A(x[None])
-    if noise:
-        y = y + noise * SeededNoise(7, [index]).normal(y)
-    return seen(y, operator, noise, description)
 
 
 def array(x: Tensor) -> np.ndarray:
@@ -165,7 +153,7 @@ def run(
     strengths: dict[str, Scores] = {}
     for index, face in enumerate(track(images, task, transient=True)):
         truth = face.float() / 255
-        told = what_was_seen(truth, words, noise, index)
+        told = degraded(truth, parse(words), noise, index, in_8_bits=False)
         how = Restoring(options.samples, options.temperature, 0, 0, options.grain)
         result = model.run(told, how)
         scores.add("mean of samples", result.mean, truth, result.seconds)

@@ -6,9 +6,9 @@
 `demo.png` is what `cvdvae demo` writes; `prior_samples.png` shows unconditional samples of the
 prior at temperatures 0.7, 0.85 and 1, two rows each; `flicker.webp` samples in turn;
 `temperature.png` samples at five temperatures; `u_k.png` how far samples differ at low resolution;
-`coverage.png` how often intervals hold the truth; `app.png` and `app_photos.png` are the two halves
-of the page of `cvdvae app` in a browser (Debian's chromium). Nobody in them exists, but for the
-astronaut.
+`coverage.png` how often intervals hold the truth; `restore.png` a face after four kinds of damage;
+`app.png` and `app_photos.png` are the two halves of the page of `cvdvae app` in a browser (Debian's
+chromium). Nobody in them exists, but for the astronaut.
 """
 
 import shutil
@@ -30,12 +30,18 @@ from cvdvae.analysis.temperature import picture as temperature_picture
 from cvdvae.checkpoints.folder import load_prior
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.demo import run_demo
+from cvdvae.domains import FACES
+from cvdvae.domains.faces import crop_face
 from cvdvae.domains.photos import coffee
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.evaluation.selection import Pair
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import save_png, save_tiles, to_pil, to_tensor
-from cvdvae.restoration.load import load
+from cvdvae.imaging.sheets import heat_map, labelled_sheet
+from cvdvae.restoration.described import parse
+from cvdvae.restoration.load import load, load_restorer
+from cvdvae.restoration.restoring import degraded
+from cvdvae.restoration.result import DISCLAIMER
 
 HERE = Path(__file__).parent
 
@@ -100,6 +106,27 @@ def coverage(path: Path) -> None:
     draw_calibration(drawn, path)
 
 
+def restore(path: Path) -> None:
+    """One face after four kinds of damage: what is seen, four answers, mean, std, the truth."""
+    model = load_restorer("celeba64-restore")
+    x = to_tensor(crop_face(FACES.example()).resize((64, 64), Image.Resampling.BICUBIC))
+    told = (
+        ("hole:side=24", None),
+        ("random:keep=0.3,seed=0", None),
+        ("blur:sigma=2", 0.02),
+        ("jpeg:quality=20", None),
+    )
+    rows = []
+    for words, noise in told:
+        what = degraded(x, parse(words), noise)
+        result = model.run(what, model.restoring(4, model.recommended.look), x)
+        tiles = [(words, to_pil(result.shown))]
+        tiles += [(f"answer {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
+        tiles += [("mean", to_pil(result.mean)), ("they differ", heat_map(result.std * 255 / 64))]
+        rows.append([*tiles, ("the real face", to_pil(x))])
+    save_png(path, labelled_sheet(rows, DISCLAIMER))
+
+
 def cat() -> Image.Image:
     """Chelsea (Stéfan van der Walt, CC0), from scikit-image."""
     return Image.fromarray(chelsea())
@@ -138,6 +165,7 @@ def photograph_page(path: Path, port: int = 7869) -> None:
 
 
 PICTURES = {
+    "restore.png": restore,
     "demo.png": demo,
     "prior_samples.png": prior_samples,
     "flicker.webp": flicker,

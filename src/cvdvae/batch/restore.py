@@ -7,17 +7,15 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.composed import as_jpeg
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
 from ..errors import InputError
-from ..gaussian import SeededNoise
 from ..imaging.crop import centre_square
-from ..imaging.io import read_photo, to_bytes, to_tensor
+from ..imaging.io import read_photo, to_tensor
 from ..restoration.described import Description, parse
 from ..restoration.estimates import estimate_noise, read_jpeg
-from ..restoration.restoring import Seen, seen
+from ..restoration.restoring import Seen, degraded, seen
 
 
 @dataclass(frozen=True)
@@ -126,12 +124,5 @@ def degrade(
             )
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     x = to_tensor(image)
-    operator = what.description.operator((x.shape[1], x.shape[2]))
-    y = as_jpeg(operator, x[None])
-    if y is None:
-        y = operator.A(x[None])
-        if what.noise:
-            y = y + what.noise * SeededNoise(seed, [0]).normal(y)
-        y = to_bytes(y.clamp(0, 1)).float() / 255
-    told = seen(y, operator, what.noise, what.description)
+    told = degraded(x, what.description, what.noise, seed)
     return told, x, list(photo.notes)

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from ..degradations.base import Degradation
 from ..degradations.block_dct import ROUNDING
-from ..degradations.composed import jpeg_at_end
+from ..degradations.composed import as_jpeg, jpeg_at_end
 from ..degradations.foreign import check_linear, in_precision
 from ..errors import InputError
+from ..gaussian import SeededNoise
+from ..imaging.io import to_bytes
 from .described import Description, parse
 from .settings import check_samples
 
@@ -111,6 +113,37 @@ def seen(
     degradation = in_precision(degradation, y.dtype)
     y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description)
+
+
+def degraded(
+    x: Tensor,
+    description: Description,
+    noise: float | None = None,
+    seed: int = 0,
+    in_8_bits: bool = True,
+) -> Seen:
+    """What is seen of an intact image, as a file would hold it.
+
+    Args:
+        x: The image, ``(C, H, W)`` in [0, 1].
+        description: What happens to it.
+        noise: σ; see `usual_noise`.
+        seed: Of the noise.
+        in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits.
+
+    Raises:
+        InputError: The degradation does not fit the image.
+    """
+    operator = description.operator((x.shape[1], x.shape[2]))
+    file = as_jpeg(operator, x[None])
+    if file is not None:
+        return seen(file, operator, noise, description)
+    y = operator.A(x[None])
+    if noise:
+        y = y + noise * SeededNoise(seed, [0]).normal(y)
+    if in_8_bits:
+        y = to_bytes(y.clamp(0, 1)).float() / 255
+    return seen(y, operator, noise, description)
 
 
 def measured(degradation: Degradation, y: Tensor) -> Tensor:

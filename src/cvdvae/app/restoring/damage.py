@@ -13,8 +13,7 @@ from ...degradations.block_dct import BlockDCT
 from ...degradations.mask import Mask
 from ...domains.faces import crop_face
 from ...errors import InputError
-from ...gaussian import SeededNoise
-from ...imaging.io import read_photo, to_bytes, to_tensor
+from ...imaging.io import read_photo, to_tensor
 from ...restoration.described import Description, description_from_dict
 from ...restoration.estimates import read_jpeg
 from ...restoration.packed import pack
@@ -102,17 +101,6 @@ def face_in(path: Path, side: int) -> tuple[Tensor, bool]:
     if photo.size == (side, side):
         return to_tensor(photo), True
     return to_tensor(crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)), False
-
-
-def damaged(x: Tensor, what: Description, noise: float, seed: int) -> Seen:
-    """An intact image ``(3, H, W)`` after the damage, as a file would hold it."""
-    operator = what.operator((x.shape[1], x.shape[2]))
-    if isinstance(operator, BlockDCT):
-        return seen(operator.rounded(x[None]), operator, description=what)
-    y = operator.A(x[None])
-    if noise:
-        y = y + noise * SeededNoise(seed, [0]).normal(y)
-    return seen(to_bytes(y.clamp(0, 1)).float() / 255, operator, noise or None, what)
 
 
 def as_it_is(x: Tensor, path: Path, what: Description, noise: float) -> Seen:

@@ -15,9 +15,10 @@ from ...imaging.io import to_pil
 from ...imaging.sheets import heat_map
 from ...restoration.restored import Restoration
 from ...restoration.restorer import Restorer
+from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
-from .damage import DAMAGES, KINDS, LABELS, as_it_is, damaged, described, face_in, hidden
+from .damage import DAMAGES, KINDS, LABELS, as_it_is, described, face_in, hidden
 
 Updates = dict[Any, Any]
 FIRST = InputError("your image comes first")
@@ -114,7 +115,7 @@ class RestoringHandlers:
             if truth is None:
                 told = as_it_is(face, Path(path), what, noise)
             else:
-                told = damaged(face, what, noise, number)
+                told = degraded(face, what, noise or None, number)
             how = self.restorer.restoring(int(samples), temperature, number)
             result = self.restorer.run(told, how, truth)
         except CVDVAEError as error:
