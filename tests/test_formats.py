@@ -28,6 +28,7 @@ from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
 from cvdvae.imaging.formats import format_of
 from cvdvae.imaging.io import read_photo, save_png
 from cvdvae.imaging.png import PNGWriter
+from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
 from cvdvae.restoration import stack_drawing
 from cvdvae.restoration.finish import finish, finish_in_strips
@@ -263,6 +264,23 @@ def test_holes_stay_holes_and_change_nothing_far_from_them(
     back = shrunk(np.nan_to_num(np.load(tmp_path / "out" / "sample_00.npy"), neginf=0))
     assert np.abs(back - values)[9:].max() <= max(result.largest_lr_error) * 1.001 < 1e-3
     assert any("missing values stay missing" in note for note in result.stack.notes)
+
+
+def test_a_float_file_marks_no_data_in_statistics_as_it_does_itself(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    values = smooth(12, 10).astype(np.float32)
+    values[4, 4] = -9999
+    tifffile.imwrite(
+        tmp_path / "n.tif", values, metadata=None, extratags=[(42113, 2, 0, "-9999", True)]
+    )
+    result = draw(model, tmp_path / "n.tif", tmp_path / "out")
+    for name in ("sample_00", "std", "lower"):
+        found = TIFF().read(tmp_path / "out" / f"{name}.tif", LIMITS)
+        assert found.nodata == [-9999]
+        assert found.missing.sum() == 4
+        assert (found.values[found.missing] == -9999).all()
+    assert result.stack.ranges[0].low >= 0
 
 
 def test_no_sample_holds_what_stands_for_no_data() -> None:

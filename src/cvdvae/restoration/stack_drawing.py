@@ -225,9 +225,11 @@ def _add_statistics(
             ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
             statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)
         if missing.any():
+            # Whole numbers have no NaN, and float files may have a number of their own for it.
+            given = result.stack.array.values[plane.page, channels]
+            nothing = given if given.dtype == found.dtype else np.full(given.shape, np.nan)
             height = statistics.shape[2]
             for one in statistics:
-                nothing = np.full(missing.shape, np.nan, found.dtype)
                 _put_back(one, missing, nothing, slice(top, top + height), result.scale)
         found[:, plane.page, channels, top : top + rows] = statistics
 
