@@ -42,6 +42,9 @@ from cvdvae.restoration.sampler import SuperResolver
 
 SMALLEST = 20
 """Pixels of the smallest region that counts as a nucleus."""
+SEPARATION = 3.5
+"""By how many standard deviations of the dark part the bright one must be brighter: Gaussian noise
+has 2.6, the least of the 55 validation images 4.3."""
 VALIDATION_EVERY = 10
 LEVELS = (0.8, 0.9)
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -53,11 +56,18 @@ ROWS, TILE, GAIN = 3, 80, 3.0
 
 
 def count_nuclei(image: Tensor) -> int:
-    """Connected regions above Otsu's threshold in an image ``(1, H, W)``, without specks."""
+    """Connected regions above Otsu's threshold in an image ``(1, H, W)``, without specks.
+
+    None where the bright and the dark part are not two kinds, as in an image of noise alone.
+    """
     values = image[0].numpy()
     if values.min() == values.max():
         return 0
-    sizes = np.bincount(label(values > threshold_otsu(values)).ravel())[1:]
+    bright = values > threshold_otsu(values)
+    ground = values[~bright]
+    if values[bright].mean() - ground.mean() < SEPARATION * ground.std():
+        return 0
+    sizes = np.bincount(label(bright).ravel())[1:]
     return int((sizes >= SMALLEST).sum())
 
 
