@@ -27,7 +27,7 @@ from .lines import ROOT, LineError, find
 
 DOCS = ROOT / "docs"
 SCHEME = "source:"
-SHOWN = ("src/cvdvae/**/*.py", "benchmarks/*.py", "configs/**/*.yaml")
+SHOWN = ("src/cvdvae/**/*.py",)
 log = logging.getLogger(__name__)
 Page = tuple[str, dict[str, Any], str]
 
