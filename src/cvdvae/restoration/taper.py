@@ -43,7 +43,8 @@ def taper(region: Tensor) -> Tensor:
     if not bool(region.any()):
         return weights
     near = tuple(_span(region.any(side)) for side in (1, 0))
-    inside, layers = region[near][None].float(), []
+    inside = region[near][None].float()
+    layers: list[Tensor] = []
     while bool(inside.any()) and len(layers) < BAND:
         layers.append(inside)
         inside = -F.max_pool2d(-inside, 3, 1, 1)
