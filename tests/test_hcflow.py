@@ -336,6 +336,13 @@ def test_networks_start_small_and_couplings_as_the_identity() -> None:
             torch.testing.assert_close(got, torch.full_like(got, log_scale), rtol=1e-3, atol=0)
 
 
+def test_the_volume_of_a_mixing_counts_every_position() -> None:
+    module = shaken(InvertibleConv1x1(3))
+    _, log_det = module(torch.randn(2, 3, 2, 5, dtype=torch.float64))
+    expected = 10 * float(torch.linalg.slogdet(module.weight.detach())[1])
+    assert log_det.tolist() == pytest.approx([expected] * 2)
+
+
 def test_actnorm_survives_a_channel_without_variance() -> None:
     actnorm = ActNorm(2)
     z, _ = actnorm(torch.full((3, 2, 4, 4), 0.7))
