@@ -142,6 +142,13 @@ class Restorer:
     ) -> Restoring:
         """Settings, with the recommended temperature where none is named.
 
+        Args:
+            samples: As in `Restoring`, like all that follow.
+            temperature: The model's recommended one by default; with moves 1.
+            seed: Of the samples.
+            moves: Of every chain.
+            grain: Whether pixels are drawn.
+
         Raises:
             InputError: A value out of its range.
         """
@@ -157,7 +164,17 @@ class Restorer:
 
     @torch.no_grad()
     def run(self, what: Seen, how: Restoring, truth: Tensor | None = None) -> Restoration:
-        """As `restore`, with what was seen and the settings in one object each."""
+        """As `restore`, with what was seen and the settings in one object each.
+
+        Args:
+            what: What was seen.
+            how: How to restore.
+            truth: As for `restore`.
+
+        Raises:
+            InputError: The model does not take images of this size, or has no encoder and no moves
+                are asked for.
+        """
         started = time.perf_counter()
         if self.encoder is None and not how.moves:
             raise InputError(f"{self.name} has no encoder: its samples need moves, some hundreds")
