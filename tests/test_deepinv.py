@@ -1,6 +1,7 @@
 """deepinv's physics where ours are expected, and ours in deepinv."""
 
 import warnings
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -49,6 +50,15 @@ ours = {
 }
 EXACT = ("Denoising", "Inpainting", "Demosaicing", "Decolorize", "Downsampling")
 precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """What is small gains nothing from two, and loses much beside busy programs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

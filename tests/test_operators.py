@@ -1,0 +1,334 @@
+"""One exam for every degradation. A new one joins it by a row of `OPERATORS`."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from cvdvae.degradations.base import Degradation, LinearOperator
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.block_dct import BlockDCT
+from cvdvae.degradations.blur import Blur, Boundary, box, gaussian, motion
+from cvdvae.degradations.composed import Composed
+from cvdvae.degradations.damped import estimate, solve
+from cvdvae.degradations.downscaling import Downscaling
+from cvdvae.degradations.kernels import KERNELS
+from cvdvae.degradations.mask import Colours, Mask, bayer, luminance
+from cvdvae.degradations.projection import project, residual, round_consistently
+from cvdvae.errors import InputError
+from cvdvae.imaging.io import to_bytes
+
+SMALL, ODD, USUAL = (8, 9), (19, 13), (64, 64)
+"""Sizes of x: so small that H is a matrix, both sides odd, that of the bundled models."""
+DAGGER = 1e-6
+"""Damping of the pseudo-inverses that are not exact."""
+
+Size = tuple[int, int]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """What is small gains nothing from two, and loses much beside busy programs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def uneven(height: int = 4, width: int = 6) -> Tensor:
+    """No product, no mirror image of itself, even sides."""
+    return torch.rand((height, width), generator=torch.Generator().manual_seed(5)) + 0.1
+
+
+def mask(size: Size, *colours: int) -> Mask:
+    shape = (*colours, *size)
+    return Mask(torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4)
+
+
+def blurred(kernel: Tensor, boundary: Boundary) -> Callable[[Size], LinearOperator]:
+    return lambda size: Blur(size, kernel, boundary)
+
+
+def shrunk(by: str) -> Callable[[Size], LinearOperator]:
+    return lambda size: Downscaling.of_scale(size, 2, by=by)
+
+
+BLURS = {
+    f"{name}, {boundary}": blurred(kernel, boundary)
+    for boundary in ("reflect", "replicate", "circular", "zero", "valid")
+    for name, kernel in {
+        "gaussian": gaussian(0.7),
+        "motion": motion(4, 30),
+        "uneven": uneven(),
+    }.items()
+}
+EXACT: dict[str, Callable[[Size], LinearOperator]] = {
+    **{f"downscaling, {by}": shrunk(by) for by in KERNELS},
+    "bicubic": lambda size: BicubicDownscaling.of_scale(size, 2),
+    "mask": mask,
+    "mask of every colour": lambda size: mask(size, 3),
+    "luminance": lambda size: luminance(),
+    "bayer": lambda size: bayer(size, "GRBG"),
+}
+"""Those whose pseudo-inverse is exact."""
+DAMPED: dict[str, Callable[[Size], LinearOperator]] = {
+    **BLURS,
+    "box, zero": blurred(box(3), "zero"),
+    "jpeg": lambda size: BlockDCT.of_quality(size, 30, 1),
+    "jpeg, subsampled": lambda size: BlockDCT.of_quality(size, 30, 2),
+    "blur, bicubic": lambda size: Composed(
+        Blur(size, gaussian(0.7)), BicubicDownscaling.of_scale(size, 2)
+    ),
+    "bicubic, jpeg": lambda size: Composed(
+        BicubicDownscaling.of_scale(size, 2),
+        BlockDCT.of_quality((size[0] // 2, size[1] // 2), 50),
+    ),
+    "motion, mask, grey": lambda size: Composed(
+        Blur(size, motion(4, 70), "replicate"), mask(size), luminance()
+    ),
+}
+"""Those with a damped one, `DAGGER`, since they lose what no y tells."""
+OPERATORS = EXACT | DAMPED
+"""Every operator, for a size: the list that a new one joins, in one of its two halves."""
+BITWISE = {
+    name: EXACT[name]
+    for name in ("downscaling, box", "downscaling, nearest", "mask", "luminance", "bayer")
+}
+"""Those whose y comes back from whole levels bit for bit."""
+
+every = pytest.mark.parametrize("name", OPERATORS)
+
+
+def operator(name: str, size: Size) -> LinearOperator:
+    return OPERATORS[name](size)
+
+
+def matrix_of(H: Degradation, size: Size) -> Tensor:
+    """H as a matrix, (m, n)."""
+    basis = torch.eye(3 * size[0] * size[1], dtype=torch.float64).view(-1, 3, *size)
+    return H.A(basis).flatten(1).T
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    """Relative to what is expected."""
+    return float((found - expected).norm() / expected.norm())
+
+
+def relative_damping(H: Degradation, y: Tensor) -> float:
+    """A hundredth of how much Hᵀ makes of y."""
+    return 0.01 * float(H.A_adjoint(y).square().sum() / y.square().sum())
+
+
+def dense_solve(matrix: Tensor, y: Tensor, damping: float) -> Tensor:
+    gram = matrix @ matrix.T + damping * torch.eye(len(matrix), dtype=torch.float64)
+    return torch.linalg.solve(gram, y.flatten(1).T).T.view_as(y)
+
+
+@every
+def test_the_adjoint_is_one_and_is_the_gradient(name: str) -> None:
+    H = operator(name, ODD)
+    x = normal(2, 3, *ODD).requires_grad_()
+    y = H.A(x)
+    v = normal(*y.shape, seed=1)
+    torch.testing.assert_close((y * v).sum(), (x * H.A_adjoint(v)).sum())
+    (gradient,) = torch.autograd.grad((y * v).sum(), x)
+    torch.testing.assert_close(H.A_adjoint(v), gradient)
+    torch.testing.assert_close(H.A_vjp(x, v), gradient)
+
+
+@every
+def test_it_is_linear_and_treats_a_batch_image_by_image(name: str) -> None:
+    H = operator(name, ODD)
+    a, b = normal(3, 3, *ODD), normal(3, 3, *ODD, seed=1)
+    torch.testing.assert_close(H(2.5 * a - b), 2.5 * H.A(a) - H.A(b))
+    torch.testing.assert_close(H.A(a)[1:2], H.A(a[1:2]))
+    y = H.A(a)
+    torch.testing.assert_close(H.A_adjoint(y)[1:2], H.A_adjoint(y[1:2]))
+    damping = relative_damping(H, y)
+    together, alone = solve(H, y, damping)[1:2], solve(H, y[1:2], damping)
+    assert apart(together, alone) < 1e-4
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_pseudo_inverse_is_that_of_moore_and_penrose(name: str) -> None:
+    H = operator(name, SMALL)
+    x, other = normal(2, 3, *SMALL), normal(2, 3, *SMALL, seed=1)
+    y = H.A(x)
+    back = H.A_dagger(y)
+    torch.testing.assert_close(H.A(back), y)
+    torch.testing.assert_close(H.A_dagger(H.A(back)), back)
+    left, right = (back * other).sum(), (x * H.A_dagger(H.A(other))).sum()
+    torch.testing.assert_close(left, right)
+    v = normal(*y.shape, seed=2)
+    w = normal(*y.shape, seed=3)
+    torch.testing.assert_close((H.A(H.A_dagger(v)) * w).sum(), (v * H.A(H.A_dagger(w))).sum())
+
+
+@pytest.mark.parametrize("name", DAMPED)
+def test_the_pseudo_inverse_is_damped_where_frequencies_are_lost(name: str) -> None:
+    H = operator(name, SMALL)
+    y = H.A(normal(2, 3, *SMALL))
+    matrix = matrix_of(H, SMALL)
+    expected = (dense_solve(matrix, y, DAGGER).flatten(1) @ matrix).view(2, 3, *SMALL)
+    got = H.A_dagger(y)
+    assert apart(got, expected) < 1e-3
+    assert apart(H.A(got), y) < 1e-3
+
+
+@every
+def test_the_damped_inverse_is_that_of_dense_algebra(name: str) -> None:
+    H = operator(name, SMALL)
+    matrix = matrix_of(H, SMALL)
+    damping = 0.01 * float(matrix.square().sum()) / len(matrix)
+    y = H.A(normal(2, 3, *SMALL))
+    expected = dense_solve(matrix, y, damping)
+    found = solve(H, y, damping)
+    assert apart(found, expected) < 2e-3
+    assert apart(H.A_adjoint(found), H.A_adjoint(expected)) < 1e-4
+    middle = torch.full((1, 3, *SMALL), 0.5, dtype=torch.float64)
+    correction = dense_solve(matrix, y - H.A(middle), damping).flatten(1) @ matrix
+    x = estimate(H, y, damping)
+    torch.testing.assert_close(x, middle + correction.view_as(x), atol=1e-3, rtol=0)
+
+
+@every
+def test_precision_and_device_are_those_of_what_comes_in(name: str) -> None:
+    H = operator(name, ODD)
+    x = normal(2, 3, *ODD)
+    y = H.A(x)
+    damping = relative_damping(H, y)
+    for single, double in [
+        (H.A(x.float()), y),
+        (H.A_adjoint(y.float()), H.A_adjoint(y)),
+        (solve(H, y.float(), damping), solve(H, y, damping)),
+    ]:
+        assert single.dtype == torch.float32
+        assert double.dtype == torch.float64
+        assert apart(single.double(), double) < 1e-3
+    assert H.A(x.to("meta")).device.type == H.A_adjoint(y.to("meta")).device.type == "meta"
+
+
+@every
+def test_what_it_tells_of_itself_is_true(name: str) -> None:
+    H = operator(name, SMALL)
+    matrix = matrix_of(H, SMALL)
+    told = H.mean_eigenvalue()
+    seen = matrix[matrix.abs().sum(1) > 0]
+    if told is not None and not isinstance(H, BlockDCT):  # at its borders less is averaged
+        true = float(seen.square().sum()) / len(seen)
+        assert told == pytest.approx(true, rel=0.3 if isinstance(H, BicubicDownscaling) else 1e-6)
+    # Where colours are not mixed, a value of y hears of one colour alone.
+    heard = (matrix.view(len(matrix), 3, -1).abs().sum(2) > 1e-12).sum(1)
+    if not H.mixes_colours:
+        assert int(heard.max()) == 1
+    if H.colours_alike:
+        thirds = matrix.view(3, len(matrix) // 3, 3, -1)
+        torch.testing.assert_close(thirds[0, :, 0], thirds[2, :, 2])
+
+
+@every
+def test_fifty_steps_in_single_precision_are_enough_at_64_pixels(name: str) -> None:
+    H = operator(name, USUAL)
+    smooth = torch.nn.functional.interpolate(normal(2, 3, 9, 9), USUAL, mode="bicubic")
+    y = H.A((0.5 + 0.2 * smooth).clamp(0, 1).float())
+    noise = 0.02 if y.ndim == 4 else 0.3
+    y = y + noise * normal(*y.shape).float() * (y != 0)
+    missing = y - H.A(torch.full((2, 3, *USUAL), 0.5))
+    damping = noise**2 / 0.04
+    found = solve(H, missing, damping, steps=50)
+    again = H.A(H.A_adjoint(found)) + damping * found
+    assert apart(again, missing) < 1e-4
+
+
+@pytest.mark.parametrize("name", BITWISE)
+def test_y_comes_back_bit_for_bit(name: str) -> None:
+    size = (24, 32)
+    H = operator(name, size)
+    generator = torch.Generator().manual_seed(3)
+    truth = torch.rand((1, 3, *size), generator=generator, dtype=torch.float64)
+    y = to_bytes(H.A(truth)).double() / 255
+    start = truth + 0.3 * torch.randn((3, 3, *size), generator=generator, dtype=torch.float64)
+    x = project(start, y, H)
+    assert float(residual(x, y, H).max()) < 0.01
+    pixels = round_consistently(x, y, H)
+    assert torch.equal(to_bytes(H.A(pixels.double() / 255)), to_bytes(y).expand(3, -1, -1, -1))
+
+
+def test_projecting_onto_a_strong_blur_takes_noise_for_truth() -> None:
+    """Why the projection is not for blurs, and the estimate is."""
+    H = Blur(USUAL, gaussian(1.0))
+    truth = torch.nn.functional.interpolate(normal(1, 3, 9, 9), USUAL, mode="bicubic")
+    truth = (0.5 + 0.15 * truth).clamp(0, 1)
+    y = (H.A(truth) + 0.02 * normal(1, 3, *USUAL)).clamp(0, 1)
+    projected = project(truth, y, H, max_steps=10)
+    found = estimate(H, y, 0.02**2 / 0.04)
+    assert float((projected - truth).std()) > float((found - truth).std())
+
+
+def test_kernels_are_what_they_say() -> None:
+    for kernel in (gaussian(1.5), box(4), motion(7, 20)):
+        assert float(kernel.sum()) == pytest.approx(1)
+        assert bool((kernel >= 0).all())
+    rows = torch.arange(13) - 6.0
+    variance = (gaussian(1.5).sum(1) * rows.double().square()).sum()
+    assert float(variance) == pytest.approx(1.5**2, rel=0.01)
+    torch.testing.assert_close(motion(5, 90), motion(5, 0).T, atol=1e-6, rtol=0)
+    line = motion(5, 0)
+    assert int((line.sum(1) > 1e-9).sum()) == 1
+    up = motion(9, 45)
+    assert float(up[2, 6] + up[2, 7]) > 0  # right of the middle is above it
+    assert float(up[2, 2]) == 0
+
+
+@pytest.mark.parametrize("boundary", ["reflect", "replicate", "circular", "zero", "valid"])
+def test_a_blur_is_the_convolution_of_the_continued_image(boundary: Boundary) -> None:
+    import numpy as np
+    from scipy.signal import convolve2d
+
+    kernel, x = uneven(5, 3).double(), normal(1, 1, 11, 9)
+    kernel = kernel / kernel.sum()
+    modes = {"reflect": "symmetric", "replicate": "edge", "circular": "wrap", "zero": "constant"}
+    image = x[0, 0].numpy()
+    if boundary != "valid":
+        image = np.pad(image, ((2, 2), (1, 1)), modes[boundary])
+    expected = convolve2d(image, kernel.numpy(), "valid")
+    torch.testing.assert_close(Blur((11, 9), kernel, boundary).A(x)[0, 0], torch.tensor(expected))
+
+
+def test_what_cannot_be_is_refused_in_a_sentence() -> None:
+    for build, words in [
+        (lambda: Blur((8, 8), torch.zeros(3, 3)), "nought"),
+        (lambda: Blur((8, 8), torch.tensor([[1.0, -1.0]])), "nought"),
+        (lambda: Blur((8, 8), torch.full((3, 3), torch.nan)), "finite"),
+        (lambda: Blur((8, 8), box(9)), "larger than the image"),
+        (lambda: Blur((8, 8), box(3), "mirror"), "boundary must be"),
+        (lambda: gaussian(-1.0), "sigma"),
+        (lambda: gaussian(float("nan")), "sigma"),
+        (lambda: motion(0.5), "length"),
+        (lambda: box(0), "side of a box"),
+        (lambda: Mask(torch.zeros(4, 4, dtype=torch.bool)), "hides everything"),
+        (lambda: Mask(torch.ones(4, 4)), "bool"),
+        (lambda: bayer((4, 4), "RGB"), "no mosaic"),
+        (lambda: BlockDCT.of_quality((8, 8), 0), "quality"),
+        (lambda: BlockDCT((8, 8), torch.zeros(8, 8), torch.ones(8, 8)), "positive"),
+        (lambda: BlockDCT.of_quality((8, 8), 50, 4), "subsampling"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            build()
+
+
+@pytest.mark.parametrize("name", [*EXACT, "gaussian, reflect", "uneven, zero", "jpeg"])
+def test_an_image_of_another_size_is_refused(name: str) -> None:
+    H = operator(name, SMALL)
+    if isinstance(H, Colours) and H.weights.shape[1:] == (1, 1):
+        wrong = torch.rand(1, 1, 8, 9)
+    else:
+        wrong = torch.rand(1, 3, 9, 8)
+    with pytest.raises(InputError, match=r"expected|the mask is for"):
+        H.A(wrong)
