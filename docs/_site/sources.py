@@ -27,7 +27,7 @@ from .lines import ROOT, LineError, find
 
 DOCS = ROOT / "docs"
 SCHEME = "source:"
-SHOWN = ("src/cvdvae/**/*.py",)
+SHOWN = "src/cvdvae/**/*.py"
 log = logging.getLogger(__name__)
 Page = tuple[str, dict[str, Any], str]
 
@@ -95,7 +95,9 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 def show_sources(app: Sphinx) -> Iterator[Page]:
     """A page for every file of the code, and for all that is linked."""
     linked: set[str] = app.env.cvdvae_linked  # type: ignore[attr-defined]
-    paths = {p.relative_to(ROOT).as_posix() for pattern in SHOWN for p in ROOT.glob(pattern)}
+    folders = [f"{path}/**/*.{kind}" for path in linked for kind in ("py", "yaml")]
+    found = {p for pattern in (SHOWN, *folders) for p in ROOT.glob(pattern)}
+    paths = {p.relative_to(ROOT).as_posix() for p in found}
     for path in sorted(paths | linked):
         if (ROOT / path).is_dir():
             inside = sorted(
