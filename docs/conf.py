@@ -71,6 +71,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,  # its pages load scripts from elsewhere
     "min_reported_time": 0,
 }
 

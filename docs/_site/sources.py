@@ -135,7 +135,7 @@ def _code(app: Sphinx, path: str) -> str:
             f'<span id="L{number}" class="row"><a class="no" href="#L{number}">{number}</a>'
             f"{line}{arrow}</span>"
         )
-    body = "\n".join(lines)
+    body = "".join(lines)
     return f'<h1>{html.escape(path)}</h1><div class="highlight source"><pre>{body}</pre></div>'
 
 
