@@ -44,7 +44,8 @@ for ax, (title, image) in zip(axes.flat, shown.items(), strict=True):
 # %%
 # And theirs as our degradation: the projection takes any operator with ``A`` and ``A_adjoint``
 # that works in float64.
-blur = deepinv.physics.Blur(gaussian_blur(1.0), padding="circular").double()
+kernel = gaussian_blur(psf_size=(7, 7), sigma=1.0).reshape(7, 7)
+blur = deepinv.physics.Blur(kernel[None, None], padding="circular").double()
 x = truth[None].double()
 again = project(x, blur.A(x), blur)
 print("already consistent, so nothing moves:", float((again - x).abs().max()))
