@@ -31,8 +31,8 @@
       const picture = button.querySelector("img"), file = picture && picture.src.split("/").pop();
       set(button, "aria-label", `Example: ${file ? decodeURIComponent(file).replace(/\.\w+$/, "") : i + 1}`);
     });
-    // What a press on this picture does, sliders do, too.
-    all("#framed button").forEach((button) => set(button, "tabindex", "-1"));
+    // What a press on such a picture does, sliders do, too.
+    all(".figure button:has(.image-frame)").forEach((button) => set(button, "tabindex", "-1"));
     all('[aria-label="Empty value"]').forEach((node) => {
       node.removeAttribute("aria-label");
       set(node, "aria-hidden", "true");

@@ -35,8 +35,8 @@ function captioned(panel) {
   if (varied && panel.layer === "mean") panel.note.textContent = "of those that were varied";
   else if (panel.layer !== "sample") panel.note.textContent = note;
   panel.note.title = panel.note.textContent;
-  panel.heat.firstChild.textContent = varied ? "kept 0" : "known 0";
-  panel.heat.lastChild.textContent = `${FULL}+ grey levels`;
+  panel.heat.firstChild.textContent = varied ? "kept" : "known";
+  panel.heat.lastChild.textContent = `${FULL}+ of 255`;
   panel.heat.hidden = panel.layer !== "map";
   panel.note.hidden = panel.layer === "map";
   panel.canvas.setAttribute("aria-label", `${name}: ${note}. Arrow keys move, + and − zoom.`);
@@ -44,7 +44,7 @@ function captioned(panel) {
 
 function makePanel(layer) {
   const figure = document.createElement("figure");
-  figure.innerHTML = '<figcaption><select></select><span></span><div class="heat">known<i></i>invented</div></figcaption><canvas tabindex="0"></canvas>';
+  figure.innerHTML = '<figcaption><select></select><span></span><div class="heat"><em>known</em>0<i></i><b></b></div></figcaption><canvas tabindex="0"></canvas>';
   const panel = {
     figure, layer, canvas: figure.querySelector("canvas"), select: figure.querySelector("select"),
     note: figure.querySelector("span"), heat: figure.querySelector(".heat"),

@@ -1,0 +1,124 @@
+"""Walks of newcomers, command by command, on small data; clicks are in the tests of the page."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import PHOTOS, SCALES
+from typer.main import get_command
+
+import cvdvae
+from cvdvae.cli.program import app
+from cvdvae.configs import to_yaml
+from cvdvae.domains.faces import crop_face, demo_photo
+from cvdvae.domains.photos import coffee
+from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training.config import DataConfig
+
+OPTIM = OptimConfig(steps=4, batch_size=4, warmup=1, decay=2, validate_every=4, checkpoint_every=4)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def walk(monkeypatch: pytest.MonkeyPatch, *commands: str) -> None:
+    """Give commands as one types them; each must end well."""
+    for command in commands:
+        assert run(*command.split()[1:], monkeypatch=monkeypatch) == 0, command
+
+
+def test_a_person_with_a_photograph(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coffee().resize((30, 21)).save("my_photo.png")
+    walk(
+        monkeypatch,
+        "cvdvae upscale my_photo.png --scale 2 --samples 2 --no-check --out results",
+        "cvdvae replay results/my_photo/result.json --out again",
+    )
+    first, again = (
+        Image.open(here / folder / "sample_00.png").tobytes()
+        for folder in ("results/my_photo", "again")
+    )
+    assert first == again
+
+
+@pytest.mark.parametrize(("side", "scale"), [(16, 4), (9, 8), (17, 4), (63, 4), (5, 16)])
+def test_a_person_with_a_face_of_any_size(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    side: int,
+    scale: int,
+) -> None:
+    crop_face(demo_photo()).resize((side, side)).save("face.png")
+    walk(monkeypatch, "cvdvae upscale face.png --domain faces -n 1 --no-check --json --out results")
+    told = json.loads(capsys.readouterr().out)
+    assert told["model"] == f"celeba64-x{scale}"
+    taken = 64 // scale
+    said = f"from {side}×{side} to {taken}×{taken} pixels" in " ".join(told["notes"])
+    assert said == (side != taken)
+
+
+def test_a_face_that_is_too_small_is_told_which_model_takes_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side, model, sentence in (
+        (9, "celeba64-x4", "celeba64-x8 would take it, at 8×8"),
+        (3, "celeba64-x16", "no model of faces takes fewer than 4×4"),
+        (600, "celeba64-x4", "it is a photo"),
+    ):
+        Image.new("RGB", (side, side), (120, 90, 80)).save("face.png")
+        assert run("upscale", "face.png", "--model", model, "--out", "r", monkeypatch=monkeypatch)
+        assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_researcher(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = here / "faces"
+    faces.mkdir()
+    for i in range(3):
+        crop_face(demo_photo()).rotate(3 * i).resize((80, 80)).save(faces / f"{i}.png")
+    walk(
+        monkeypatch,
+        "cvdvae evaluate --data faces --scales 8 --samples 2 --temperatures 0.8 --out results",
+    )
+    assert (here / "results/table.md").exists()
+    model = cvdvae.load("celeba64-x8")
+    result = model.upscale(torch.full((3, 8, 8), 0.4), samples=2)
+    assert torch.equal(result.pixels, model.run(result.y, result.sampling).pixels)
+
+
+def test_a_folder_of_files(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """README, “Train it on your own images”, from images of any size to samples and a table."""
+    folder, rng = here / "images", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(14):
+        coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        size = (int(rng.integers(26, 60)), int(rng.integers(26, 60)))
+        Image.fromarray(coarse).resize(size).save(folder / f"{i:02d}.png")
+    data = DataConfig(folder="images", validation=2)
+    Path("my-prior.yaml").write_text(to_yaml(PriorTraining(PHOTOS, data, OPTIM)))
+    encoder = EncoderTraining(SCALES, "my-prior", data, OPTIM, image_size=24)
+    Path("my-encoder.yaml").write_text(to_yaml(encoder))
+    coffee().resize((14, 10)).save("small.png")
+    walk(
+        monkeypatch,
+        "cvdvae train prior --config my-prior.yaml --out runs/my-prior",
+        "cvdvae train encoder --config my-encoder.yaml --out runs/my --prior runs/my-prior/model",
+        "cvdvae upscale small.png --model runs/my/model --scale 2 -n 2 --out results",
+        "cvdvae upscale images --model runs/my/model --scale 2 -n 1 --simulate --out many",
+        "cvdvae models",
+    )
+    assert len(list((here / "many").glob("*/sample_00.png"))) == 14
+
+
+def test_every_command_explains_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in get_command(app).commands:  # type: ignore[attr-defined]
+        assert run(name, "--help", monkeypatch=monkeypatch) == 0
+        assert "Usage" in capsys.readouterr().out
