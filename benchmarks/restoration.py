@@ -26,7 +26,8 @@ from skimage import restoration
 from torch import Tensor
 
 from cvdvae.data.folder import load_images
-from cvdvae.degradations.bicubic import upscale_bicubic
+from cvdvae.degradations.blur import Blur
+from cvdvae.degradations.damped import estimate
 from cvdvae.degradations.mask import Mask
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import list_images
@@ -61,9 +62,14 @@ def image(x: np.ndarray) -> Tensor:
 
 def as_seen(told: Seen, shown: Tensor, strength: float) -> Tensor:
     """Nothing is done; what was shrunk is enlarged by bicubic interpolation."""
-    if told.y.ndim == 4 and told.y.shape[2:] != shown.shape[1:]:
-        return upscale_bicubic(told.y.clamp(0, 1), (shown.shape[1], shown.shape[2]))[0]
     return shown
+
+
+def begun(told: Seen, shown: Tensor) -> np.ndarray:
+    """Where filters without an operator begin: what is seen, a blur undone as Tikhonov does."""
+    if isinstance(told.degradation, Blur):
+        shown = estimate(told.degradation, told.y, (told.sigma / 0.2) ** 2)[0]
+    return array(shown.clamp(0, 1))
 
 
 def biharmonic(told: Seen, shown: Tensor, strength: float) -> Tensor:
@@ -75,13 +81,13 @@ def biharmonic(told: Seen, shown: Tensor, strength: float) -> Tensor:
 
 def total_variation(told: Seen, shown: Tensor, strength: float) -> Tensor:
     """Total variation of what is seen (scikit-image)."""
-    start = array(as_seen(told, shown, strength))
+    start = begun(told, shown)
     return image(restoration.denoise_tv_chambolle(start, weight=strength, channel_axis=-1))
 
 
 def wavelets(told: Seen, shown: Tensor, strength: float) -> Tensor:
     """Wavelet shrinkage of what is seen (scikit-image, BayesShrink)."""
-    start = array(as_seen(told, shown, strength))
+    start = begun(told, shown)
     return image(restoration.denoise_wavelet(start, sigma=strength, channel_axis=-1))
 
 

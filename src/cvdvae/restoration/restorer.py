@@ -32,7 +32,7 @@ from .finish import Finished, cut, finish
 from .posterior import Measurement
 from .recipe import Dtype
 from .restored import Diagnostics, Restoration
-from .restoring import Restoring, Seen, seen
+from .restoring import Restoring, Seen, seen, shown
 from .sampler import BATCH, DTYPES
 from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
@@ -185,10 +185,11 @@ class Restorer:
             batches = [range(i, i + BATCH) for i in range(0, how.samples, BATCH)]
             done = list(in_order(work, batches, workers_on(self.device)))
             input_ = evidence(what.degradation, what.y, what.sigma)
+        colours = self.prior.config.channels
         x, pixels, exploded = (torch.cat(parts)[: how.samples] for parts in zip(*done, strict=True))
         return Restoration(
             y=what.y[0],
-            shown=input_[0, : self.prior.config.channels].clamp(0, 1),
+            shown=shown(what, input_[0, colours : 2 * colours]),
             samples=x,
             pixels=pixels,
             exploded=exploded.tolist(),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation
+from ..degradations.bicubic import upscale_bicubic
 from ..degradations.block_dct import ROUNDING
 from ..degradations.composed import as_jpeg, jpeg_at_end
 from ..degradations.foreign import check_linear, in_precision
@@ -151,6 +152,24 @@ def measured(degradation: Degradation, y: Tensor) -> Tensor:
     like = degradation.A_adjoint(y)
     signs = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
     return degradation.A(signs) != 0
+
+
+def shown(what: Seen, estimate: Tensor) -> Tensor:
+    """What was seen, for the eye, ``(C, H, W)`` in [0, 1].
+
+    A picture y is shown at the size of x, grey where nothing was measured; what is no picture, such
+    as the coefficients of a JPEG file, as an estimate of x from it.
+
+    Args:
+        what: What was seen.
+        estimate: An estimate of x, ``(C, H, W)``, that loses nothing of y.
+    """
+    y, size = what.y, (estimate.shape[1], estimate.shape[2])
+    if y.ndim != 4 or y.shape[1] != estimate.shape[0]:
+        return estimate.clamp(0, 1)
+    if tuple(y.shape[2:]) != size:
+        return upscale_bicubic(y.clamp(0, 1), size)[0]
+    return torch.where(measured(what.degradation, y), y, 0.5)[0].clamp(0, 1)
 
 
 def usual_noise(degradation: Degradation) -> float:

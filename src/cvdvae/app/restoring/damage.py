@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...degradations.block_dct import BlockDCT
-from ...degradations.mask import Mask
 from ...domains.faces import crop_face
 from ...errors import InputError
 from ...imaging.io import read_photo, to_tensor
@@ -112,10 +110,3 @@ def as_it_is(x: Tensor, path: Path, what: Description, noise: float) -> Seen:
     if tuple(operator.A(x[None]).shape) != (1, *x.shape):
         raise InputError("an image that was shrunk belongs into the tab of faces or photographs")
     return seen(x, operator, noise or None, what)
-
-
-def hidden(told: Seen, shown: Tensor) -> Tensor:
-    """What is seen, ``(3, H, W)``, with grey where nothing is."""
-    if isinstance(told.degradation, Mask):
-        return torch.where(told.degradation.known, shown, 0.5)
-    return shown

@@ -18,7 +18,7 @@ from ...restoration.restorer import Restorer
 from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
-from .damage import DAMAGES, KINDS, LABELS, as_it_is, described, face_in, hidden
+from .damage import DAMAGES, KINDS, LABELS, as_it_is, described, face_in
 
 Updates = dict[Any, Any]
 FIRST = InputError("your image comes first")
@@ -124,10 +124,10 @@ class RestoringHandlers:
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
-            shown = self._shown(result, hidden(told, result.shown), archive)
+            shown = self._shown(result, archive)
             yield {self.parts.said: "", **shown}
 
-    def _shown(self, result: Restoration, seen: Tensor, archive: Path) -> Updates:
+    def _shown(self, result: Restoration, archive: Path) -> Updates:
         """What was seen, the answers, and what they agree on."""
         told, before, mean, heat, truth, gallery, file = self.parts.shown
         levels = result.std * 255
@@ -137,7 +137,7 @@ class RestoringHandlers:
         side = (pictures.SIDE, pictures.SIDE)
         return {
             told: f"<p>{words} They differ by up to {float(levels.max()):.0f} levels of 255.</p>",
-            before: pictures.pixels(seen),
+            before: pictures.pixels(result.shown),
             mean: pictures.smooth(result.mean),
             heat: heat_map(levels / pictures.FULL_MAP).resize(side, Image.Resampling.NEAREST),
             truth: gr.update(
