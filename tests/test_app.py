@@ -250,11 +250,13 @@ def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Pa
     client = Client(address, verbose=False)
     text = tmp_path / "text.png"
     text.write_text("I am no picture")
+    large = tmp_path / "large.png"
+    demo_photo().resize((600, 600)).save(large)
     for changes, message in (
         ({"image": handle_file(text)}, "is not an image"),
         ({"image": None}, "an image is needed"),
         ({"image": handle_file(photo), "sampling": {"samples": 1000}}, "at most 32"),
-        ({"image": handle_file(photo), "kind": "low"}, "takes 8×8"),
+        ({"image": handle_file(large), "kind": "low"}, "more than 512 a side"),
         ({"image": handle_file(photo), "sampling": {"steps": [{"kind": "fly"}]}}, "kind of a step"),
         ({"image": handle_file(photo), "sampling": {"temperatur": 1}}, "temperatur"),
         ({"image": handle_file(photo), "frame": {"x": 7}}, "0 to 100"),
