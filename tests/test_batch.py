@@ -346,6 +346,7 @@ def test_time_to_go_is_that_of_this_run_alone() -> None:
 
 
 def test_an_address_without_a_cluster_is_refused(tmp_path: Path, model_folder: Path) -> None:
+    pytest.importorskip("ray")
     from cvdvae.batch.on_ray import ray_engine
 
     found = open_source(str(as_tar(tmp_path)))

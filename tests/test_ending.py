@@ -131,7 +131,9 @@ def test_commands_end_with_the_code_of_the_signal(
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == code, said
-    assert not [p for p in out.rglob("*") if p.is_file()]
+    # A signal that comes while something is imported ends it at once: then the lock's file stays,
+    # which nobody holds, and the next run takes.
+    assert {p.name for p in out.rglob("*") if p.is_file()} <= {LOCK}
 
 
 @pytest.mark.parametrize(("number", "code"), ENDS)

@@ -2,6 +2,7 @@ import csv
 import importlib.util
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from safetensors.torch import load_file
 from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, tiny_flow, tiny_prior
 
 from cvdvae.checkpoints.folder import load_prior, save_model
+from cvdvae.checkpoints.precision import StoredBits
 from cvdvae.checkpoints.records import FlowRecord, PriorRecord
 from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
@@ -301,7 +303,7 @@ def test_what_a_configuration_does_not_name_is_as_documented() -> None:
     assert (prior.free_bits, flow.pixel_weight) == (0, 0)
     assert (encoder.image_size, encoder.photons, encoder.degradations) == (0, 0, "shrinking")
     for one in (prior, flow, encoder):
-        assert (one.start_from, one.half_precision) == ("", False)
+        assert (one.start_from, one.stored_bits) == ("", 32)
     assert replace(encoder, image_size=4096).image_size == 4096
     for whole, changes in (
         (prior, {"free_bits": -1.0}),
@@ -368,9 +370,9 @@ def test_noise_belongs_to_the_step_in_training_and_to_the_image_in_validation(
     assert [validation_batch(optim, world) for world in (1, 2, 9, 20)] == [9, 4, 1, 1]
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("bits", [8, 16, 32])
 def test_a_training_starts_from_weights_and_leaves_them_in_the_precision_asked_for(
-    model_folder: Path, tmp_path: Path, half: bool
+    model_folder: Path, tmp_path: Path, bits: StoredBits
 ) -> None:
     data, optim = DataConfig("unread"), OptimConfig(1, warmup=0, seed=9)
     flow = tiny_flow().flow
@@ -378,16 +380,16 @@ def test_a_training_starts_from_weights_and_leaves_them_in_the_precision_asked_f
     prior = str(model_folder / "prior")
     module: Training
     for source, module in (
-        (prior, PriorModule(PriorTraining(PRIOR, data, optim, 0, prior, half), tmp_path)),
+        (prior, PriorModule(PriorTraining(PRIOR, data, optim, 0, prior, bits), tmp_path)),
         (
             str(tmp_path / "flow"),
-            FlowModule(FlowTraining(FLOW, data, optim, 0, str(tmp_path / "flow"), half), tmp_path),
+            FlowModule(FlowTraining(FLOW, data, optim, 0, str(tmp_path / "flow"), bits), tmp_path),
         ),
         (
             str(model_folder),
             EncoderModule(
                 EncoderTraining(
-                    ENCODER, prior, data, optim, start_from=str(model_folder), half_precision=half
+                    ENCODER, prior, data, optim, start_from=str(model_folder), stored_bits=bits
                 ),
                 tmp_path,
             ),
@@ -397,8 +399,8 @@ def test_a_training_starts_from_weights_and_leaves_them_in_the_precision_asked_f
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
         module.export(tmp_path / "out")
         saved = load_file(tmp_path / "out" / "model.safetensors")
-        floats = {value.dtype for value in saved.values() if value.is_floating_point()}
-        assert floats == {torch.float16 if half else torch.float32}
+        kernels = {value.dtype for value in saved.values() if value.dim() == 4 and len(value) > 1}
+        assert kernels == {{8: torch.int8, 16: torch.float16, 32: torch.float32}[bits]}
         shutil.rmtree(tmp_path / "out")
 
 
@@ -413,7 +415,7 @@ def test_nothing_is_mirrored_that_should_not_be_and_every_draw_is_another() -> N
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     kind: type[Any] = PriorTraining
-    if "-x" in path.stem or "-sr" in path.stem:
+    if re.search("-(x|sr|restore)", path.stem):
         kind = FlowTraining if "hcflow" in path.stem else EncoderTraining
     settings = load_yaml(kind, path)
     assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")

@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from ..hvae.lr_encoder import LREncoder
 from .bounds import check_description
 from .hub import download, is_hub_id, upload
 from .legacy import upgrade_encoder, upgrade_prior
+from .precision import StoredBits, pack
 from .records import (
     RECORDS,
     Expected,
@@ -117,22 +117,16 @@ def save_model(
     folder: Path,
     record: Record,
     weights: Mapping[str, Tensor],
-    half_precision: bool = False,
+    bits: StoredBits = 32,
 ) -> None:
-    """Write the weights, in 16 bits if asked, and then the configuration that rebuilds them.
+    """Write the weights in so many bits, and then the configuration that rebuilds them.
 
     Raises:
         OutputError: The folder cannot be written.
     """
-    dtype = torch.float16 if half_precision else torch.float32
-    state = {
-        name: value.detach().cpu().to(dtype if value.is_floating_point() else value.dtype)
-        for name, value in weights.items()
-    }
-    state = {name: value.contiguous() for name, value in state.items()}
-
+    packed = pack(weights, bits)
     # As bytes: safetensors' own writing makes another file, that only its owner may read.
-    write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(state)))
+    write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(packed)))
     write_text(folder / CONFIG, to_yaml(record))
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import WeightsError
 from .bounds import at_most
+from .precision import unpack
 
 WEIGHTS = "model.safetensors"
 
@@ -58,19 +59,21 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     """
     path = _file_in(folder)
     try:
-        state = load_file(path)
+        state = unpack(load_file(path))
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read the weights {path}: it is damaged or foreign ({error})"
         ) from None
-    expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in state.items()}
+    expected, found = (
+        {k: (tuple(v.shape), v.is_floating_point()) for k, v in tensors.items()}
+        for tensors in (model.state_dict(), state)
+    )
     wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     if wrong:
         names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise WeightsError(
             f"the weights {path} do not fit their configuration: {names} "
-            f"({len(wrong)} missing, extra or of another shape)"
+            f"({len(wrong)} missing, extra, or of another shape or kind)"
         )
     broken = [k for k, v in state.items() if not bool(v.isfinite().all())]
     if broken:

@@ -118,7 +118,8 @@ def models() -> None:
     from ..checkpoints.summary import summary
 
     table = Table()
-    for title in ("model", "does", "takes", "gives", "weights"):
+    table.add_column("model", no_wrap=True)
+    for title in ("does", "takes", "gives", "weights"):
         table.add_column(title)
     for name in bundled_names():
         *words, megabytes = summary(name)

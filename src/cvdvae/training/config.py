@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ..checkpoints.precision import StoredBits
 from ..data.folder import DataConfig
 from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
@@ -92,8 +93,9 @@ class PriorTraining:
         optim: The optimization.
         free_bits: Bits per dimension that the latent groups of every stride may hold at no cost
             (Kingma et al. 2016): without some, finer groups take over what coarse ones should say.
-        start_from: A model whose weights are the starting point; empty for random ones.
-        half_precision: Store the exported weights in 16 bits.
+        start_from: A model whose weights are the starting point; it may have fewer blocks, see
+            `cvdvae.hvae.growing`. Empty for random ones.
+        stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 
     model: HVAEConfig
@@ -101,7 +103,7 @@ class PriorTraining:
     optim: OptimConfig
     free_bits: float = 0.0
     start_from: str = ""
-    half_precision: bool = False
+    stored_bits: StoredBits = 32
 
     def __post_init__(self) -> None:
         if not 0 <= self.free_bits < math.inf:
@@ -119,7 +121,7 @@ class FlowTraining:
         pixel_weight: Weight of the mean absolute error of the answer at temperature 0, beside the
             bits/dim (HCFlow+ without its perceptual loss); 0 trains on the likelihood alone.
         start_from: A flow whose weights are the starting point; empty for random ones.
-        half_precision: Store the exported weights in 16 bits.
+        stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 
     model: HCFlowConfig
@@ -127,7 +129,7 @@ class FlowTraining:
     optim: OptimConfig
     pixel_weight: float = 0.0
     start_from: str = ""
-    half_precision: bool = False
+    stored_bits: StoredBits = 32
 
     def __post_init__(self) -> None:
         if not 0 <= self.pixel_weight < math.inf:
@@ -153,8 +155,9 @@ class EncoderTraining:
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
-        start_from: An LR encoder whose weights are the starting point; empty for fresh ones.
-        half_precision: Store the exported weights in 16 bits.
+        start_from: An LR encoder whose weights are the starting point; it and its prior may have
+            fewer blocks, see `cvdvae.hvae.growing`. Empty for fresh ones.
+        stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 
     model: LREncoderConfig
@@ -165,7 +168,7 @@ class EncoderTraining:
     photons: float = 0.0
     degradations: Literal["shrinking", "any"] = "shrinking"
     start_from: str = ""
-    half_precision: bool = False
+    stored_bits: StoredBits = 32
 
     def __post_init__(self) -> None:
         if not 0 <= self.photons < math.inf:

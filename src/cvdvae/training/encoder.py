@@ -19,7 +19,7 @@ from ..checkpoints.folder import (
     save_model,
 )
 from ..checkpoints.records import Record, RestorerRecord, SuperResolutionRecord
-from ..checkpoints.weights import WEIGHTS, digest, load_weights
+from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import WeightsError
 from ..files import write_atomically
 from ..gaussian import DiagonalGaussian, Noise, SeededNoise
@@ -28,6 +28,7 @@ from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
 from ..imaging.io import save_tiles
 from .config import EncoderTraining
 from .module import Training
+from .start import start_encoder
 from .tasks import Case, task_of
 
 PRIOR = "prior."
@@ -45,7 +46,7 @@ class EncoderModule(Training):
         prior = load_prior(str(source))
         encoder = LREncoder(config.model, prior.config)
         if config.start_from:
-            load_weights(find(config.start_from), encoder)
+            start_encoder(encoder, prior, config.start_from)
         super().__init__(encoder, config.optim, folder)
         self.config = config
         self.prior: HVAE = prior
@@ -143,4 +144,4 @@ class EncoderModule(Training):
                 self.config.model,
                 photons=self.config.photons,
             )
-        save_model(folder, record, self.best.state_dict(), self.config.half_precision)
+        save_model(folder, record, self.best.state_dict(), self.config.stored_bits)

@@ -72,4 +72,4 @@ class FlowModule(Training):
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""
         record = FlowRecord("hcflow", self.config.model)
-        save_model(folder, record, self.best.state_dict(), self.config.half_precision)
+        save_model(folder, record, self.best.state_dict(), self.config.stored_bits)

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import find, save_model
+from ..checkpoints.folder import save_model
 from ..checkpoints.records import PriorRecord
-from ..checkpoints.weights import load_weights
 from ..gaussian import SeededNoise
 from ..hvae import ELBO, HVAE
 from ..imaging.io import save_tiles
 from .config import PriorTraining
 from .module import Training
+from .start import start_prior
 
 
 def objective(elbo: ELBO, strides: list[int], free_bits: float) -> Tensor:
@@ -41,7 +41,7 @@ class PriorModule(Training):
         torch.manual_seed(config.optim.seed)
         model = HVAE(config.model)
         if config.start_from:
-            load_weights(find(config.start_from), model)
+            start_prior(model, config.start_from)
         super().__init__(model, config.optim, folder)
         self.config = config
         self.elbo = self.compiled(model.elbo)
@@ -90,4 +90,4 @@ class PriorModule(Training):
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""
         record = PriorRecord("prior", self.config.model)
-        save_model(folder, record, self.best.state_dict(), self.config.half_precision)
+        save_model(folder, record, self.best.state_dict(), self.config.stored_bits)

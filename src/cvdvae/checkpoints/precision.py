@@ -1,0 +1,48 @@
+"""Weights in fewer bits than they were trained in.
+
+In 16 bits every number is a half. In 8 bits a kernel is ``W[o] = s[o] q[o]`` with whole numbers q
+from -127 to 127 and one step s for every output channel o, so that no number moves by more than
+``max |W[o]| / 254``; what is no kernel stays in 16 bits.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+StoredBits = Literal[8, 16, 32]
+STEP = ".step"
+"""End of the names of the steps."""
+LARGEST = 127
+
+
+def pack(weights: Mapping[str, Tensor], bits: StoredBits) -> dict[str, Tensor]:
+    """The weights as they are stored; what is no floating-point number stays as it is."""
+    packed: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        value = value.detach().cpu().contiguous()
+        if bits == 8 and _is_kernel(value):
+            step = value.abs().amax((1, 2, 3)).float() / LARGEST
+            whole = (value / step.clamp(min=torch.finfo().tiny)[:, None, None, None]).round()
+            packed[name], packed[name + STEP] = whole.to(torch.int8), step
+        elif value.is_floating_point():
+            packed[name] = value.to(torch.float32 if bits == 32 else torch.float16)
+        else:
+            packed[name] = value
+    return packed
+
+
+def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights by their names in the network, from what `pack` made of them."""
+    weights = dict(stored)
+    for name, whole in stored.items():
+        step = stored.get(name + STEP)
+        if whole.dtype == torch.int8 and step is not None and step.shape == whole.shape[:1]:
+            weights[name] = whole * weights.pop(name + STEP)[:, None, None, None]
+    return weights
+
+
+def _is_kernel(value: Tensor) -> bool:
+    """Whether a tensor holds a kernel for each of several channels, and not a state."""
+    return value.is_floating_point() and value.dim() == 4 and value.shape[0] > 1

@@ -1,0 +1,111 @@
+"""A deeper network that begins as the function that a trained one is.
+
+Its description must hold the trained one's blocks, stride by stride and in their order; the blocks
+that it has beside them start as the identity: the last convolution of a residual block is zero, a
+new latent group has ``r = 0``, ``W = 0`` and ``p(z_l | z_<l) = N(0, I)``, and a new head of an LR
+encoder says ``q_ψ = p``. (As function-preserving growth in Net2Net, Chen et al. 2016.) So hours of
+training are kept when a model gets more layers.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import nn
+
+from ..errors import ConfigError
+from .config import parse_bottom_up, parse_top_down
+from .layers import Block
+from .lr_encoder import LREncoder
+from .model import HVAE
+from .top_down import TopDownBlock
+
+
+def alignment(small: Sequence[Hashable], large: Sequence[Hashable]) -> list[int | None]:
+    """Which block of the small network each one of the large one continues; None for a new one.
+
+    Blocks are told apart by their descriptions alone, and those of one kind keep their order.
+
+    Raises:
+        ConfigError: The small network has more blocks of some description.
+
+    Example:
+        >>> alignment("aab", "aaabc")
+        [0, 1, None, 2, None]
+    """
+    left: dict[Hashable, list[int]] = {}
+    for index, block in enumerate(small):
+        left.setdefault(block, []).append(index)
+    found = [left[block].pop(0) if left.get(block) else None for block in large]
+    for block, indices in left.items():
+        if indices:
+            raise ConfigError(f"a network cannot grow by losing {len(indices)} block(s): {block}")
+    return found
+
+
+def grow_prior(large: HVAE, small: HVAE) -> None:
+    """Start a prior as a smaller one, in place; new latent groups do not show in the image.
+
+    Raises:
+        ConfigError: The smaller one is not contained in it.
+    """
+    ours, theirs = large.config, small.config
+    blocks = alignment(parse_bottom_up(theirs.bottom_up), parse_bottom_up(ours.bottom_up))
+    top_down = alignment(parse_top_down(theirs.top_down), parse_top_down(ours.top_down))
+    _grow(large, small, {"bottom_up.blocks": blocks, "top_down.blocks": top_down})
+
+
+def grow_encoder(large: LREncoder, small: LREncoder, large_prior: HVAE, small_prior: HVAE) -> None:
+    """Start an LR encoder as a smaller one on a smaller prior, in place.
+
+    Raises:
+        ConfigError: The smaller ones are not contained in the larger ones.
+    """
+    blocks = alignment(
+        parse_bottom_up(small.config.bottom_up), parse_bottom_up(large.config.bottom_up)
+    )
+    theirs, ours = (
+        [block for block in parse_top_down(prior.config.top_down) if block.latent][:groups]
+        for prior, groups in ((small_prior, small.groups), (large_prior, large.groups))
+    )
+    _grow(large, small, {"bottom_up.blocks": blocks, "heads": alignment(theirs, ours)})
+
+
+def _grow(large: nn.Module, small: nn.Module, lists: dict[str, list[int | None]]) -> None:
+    """Copy the weights of all that both have, and make new blocks the identity."""
+    names = {
+        f"{name}.{old}.": f"{name}.{new}."
+        for name, aligned in lists.items()
+        for new, old in enumerate(aligned)
+        if old is not None
+    }
+    state = {}
+    for name, value in small.state_dict().items():
+        of = next((old for old in names if name.startswith(old)), "")
+        state[names.get(of, "") + name.removeprefix(of)] = value
+    target = large.state_dict()
+    new = tuple(
+        f"{name}.{index}."
+        for name, aligned in lists.items()
+        for index, old in enumerate(aligned)
+        if old is None
+    )
+    wrong = [k for k, v in state.items() if k not in target or target[k].shape != v.shape]
+    wrong += [k for k in target if k not in state and not k.startswith(new)]
+    if wrong:
+        raise ConfigError(
+            f"a network grows by blocks alone, and {sorted(wrong)[0]} has another shape "
+            f"or is on one side only"
+        )
+    large.load_state_dict(state, strict=False)
+    for name in new:
+        _make_identity(large.get_submodule(name.removesuffix(".")))
+
+
+@torch.no_grad()
+def _make_identity(block: nn.Module) -> None:
+    if isinstance(block, TopDownBlock):
+        block.resnet.conv4.weight.zero_()
+        if block.spec.latent:
+            block.z_proj.weight.zero_()
+    elif isinstance(block, Block):
+        block.conv4.weight.zero_()

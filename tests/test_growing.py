@@ -1,0 +1,124 @@
+"""A network that has grown is, at first, the function that it was."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import ENCODER, PRIOR
+
+from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.records import PriorRecord
+from cvdvae.data.folder import DataConfig
+from cvdvae.errors import ConfigError
+from cvdvae.hvae import HVAE
+from cvdvae.hvae.growing import alignment
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.prior import PriorModule
+
+GROWN = replace(PRIOR, bottom_up="2x2,2d2,4x2,4d4,16x2", top_down="16x2,4m16,4x3,2m4,2x1,2r2")
+NEW_GROUPS = {1, 4, 5, 7}  # of 0 … 7: 16x2, 4m16, 4x3, 2m4, 2x1
+DATA, OPTIM = DataConfig("unread"), OptimConfig(1, warmup=0)
+
+
+@pytest.fixture
+def grown(model_folder: Path, tmp_path: Path) -> HVAE:
+    start = str(model_folder / "prior")
+    return PriorModule(PriorTraining(GROWN, DATA, OPTIM, start_from=start), tmp_path).trained
+
+
+def test_blocks_are_matched_by_kind_and_in_order() -> None:
+    assert alignment("aab", "aaabc") == [0, 1, None, 2, None]
+    assert alignment("", "ab") == [None, None]
+    with pytest.raises(ConfigError, match="losing 1 block"):
+        alignment("aab", "ab")
+
+
+def test_a_grown_prior_decodes_as_before_whatever_its_new_groups_say(
+    grown: HVAE, resolver: HVAEResolver
+) -> None:
+    small = resolver.prior
+    torch.manual_seed(1)
+    new = [torch.randn(2, 3, 16 // s, 16 // s) for s in GROWN.group_strides]
+    old = [z for group, z in enumerate(new) if group not in NEW_GROUPS]
+    assert [z.shape[2] for z in old] == PRIOR.group_resolutions
+    torch.testing.assert_close(grown.decode(new)[0], small.decode(old)[0])
+
+
+def test_a_grown_prior_infers_as_before(grown: HVAE, resolver: HVAEResolver) -> None:
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        ours = grown.infer(x, temperature=0)[1]
+        theirs = resolver.prior.infer(x, temperature=0)[1]
+    kept = [one for group, one in enumerate(ours) if group not in NEW_GROUPS]
+    for mine, its in zip(kept, theirs, strict=True):
+        torch.testing.assert_close(mine.posterior.mean, its.posterior.mean)
+        torch.testing.assert_close(mine.prior.log_std, its.prior.log_std)
+    for group in NEW_GROUPS:
+        assert not ours[group].prior.mean.any()
+        assert not ours[group].prior.log_std.any()
+
+
+def test_every_new_weight_learns(grown: HVAE) -> None:
+    """After two steps, since the first convolutions of a block wait for its last one."""
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    optimizer = torch.optim.SGD(grown.requires_grad_(True).parameters(), 1e-2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (
+            -grown.elbo(
+                x,
+            ).nats.mean()
+        ).backward()
+        optimizer.step()
+    still = [name for name, p in grown.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still
+
+
+def test_a_grown_encoder_says_what_it_said_and_nothing_of_new_groups(
+    model_folder: Path, tmp_path: Path, grown: HVAE, resolver: HVAEResolver
+) -> None:
+    save_model(tmp_path / "grown", PriorRecord("prior", GROWN), grown.state_dict())
+    config = replace(ENCODER, bottom_up="4x3,4d4,16x1", groups=6)
+    training = EncoderTraining(
+        config, str(tmp_path / "grown"), DATA, OPTIM, start_from=str(model_folder)
+    )
+    module = EncoderModule(training, tmp_path / "run")
+    large, small = module.trained.eval(), resolver.encoder
+    y = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        met = module.prior.infer(x, temperature=0)[1]
+        ours, theirs = large.activations(y), small.activations(y)
+        for stride, activation in theirs.items():
+            torch.testing.assert_close(ours[stride], activation)
+        old = 0
+        for group in range(large.groups):
+            stride = large.strides[group]
+            h = torch.randn(2, module.prior.config.width_at(stride), 16 // stride, 16 // stride)
+            mine = large.posterior_of(group, h, lambda g=group: met[g].prior, ours)
+            if group in NEW_GROUPS:
+                expected = met[group].prior
+            else:
+                expected = small.posterior_of(old, h, lambda g=group: met[g].prior, theirs)
+                old += 1
+            torch.testing.assert_close(mine.mean, expected.mean)
+            torch.testing.assert_close(mine.log_std, expected.log_std)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"top_down": "16x1,4m16,2m4,2r1"}, "losing 1 block"),
+        ({"top_down": "16x2,4m16,4x1,2m4,2r1", "width": 16}, "another shape"),
+    ],
+)
+def test_a_network_grows_by_blocks_alone(
+    model_folder: Path, tmp_path: Path, changed: dict[str, object], said: str
+) -> None:
+    config = replace(PRIOR, **changed)  # type: ignore[arg-type]
+    start = str(model_folder / "prior")
+    with pytest.raises(ConfigError, match=said):
+        PriorModule(PriorTraining(config, DATA, OPTIM, start_from=start), tmp_path)
