@@ -24,7 +24,7 @@ from cvdvae.domains import FACES
 from cvdvae.evaluation.selection import Selection
 from cvdvae.imaging.crop import centre_square
 from cvdvae.imaging.io import read_photo, to_tensor
-from cvdvae.restoration.edits import Vary, pack_region
+from cvdvae.restoration.edits import ResampleRegion, pack_region
 
 SIDE, CROP = 64, 74
 INSIDE = 3
@@ -76,7 +76,7 @@ def measure(name: str, files: list[Path], samples: int) -> None:
         sampling = model.sampling(samples=samples, seed=i)
         first = model.run(y, sampling)
         for region, mask in found.items():
-            edit = Vary(0, pack_region(mask), seed=1000 + i)
+            edit = ResampleRegion(0, pack_region(mask), seed=1000 + i)
             *_, varied = model.stream(y, sampling.then(edit), parent=first.pixels[0])
             inside = shrunk(mask, INSIDE)
             if first.round_trip_exact[0]:

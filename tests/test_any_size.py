@@ -18,7 +18,7 @@ from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
-from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
+from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
@@ -97,9 +97,9 @@ def test_a_sample_depends_on_the_seed_and_its_number_alone(photos: HVAEResolver)
 
 STEPS = [
     (),
-    (Others(0, 2, 5),),
+    (Resample(0, 2, 5),),
     (Blend(0, 1),),
-    (Vary(1, pack_region(torch.eye(96, 120) > 0), 3),),
+    (ResampleRegion(1, pack_region(torch.eye(96, 120) > 0), 3),),
 ]
 
 

@@ -33,7 +33,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil, to_tensor
-from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
+from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
 
 
@@ -124,11 +124,11 @@ def test_steps_can_be_walked_back_and_reopened(explorer: Explorer, photo: Path) 
     model = explorer.model(8, "hvae")
     seen = explorer.look(photo, "photo", model, Framing())
     first = last(explorer.start(seen, model, model.sampling(4)))
-    second = last(explorer.steer(first, Others(2, 9, seed_after(first))))
+    second = last(explorer.steer(first, Resample(2, 9, seed_after(first))))
     stayed = explorer.what_stays(first, 2, 9)
     torch.testing.assert_close(stayed, second.result.mean, atol=1e-5, rtol=0)
     mask = rectangle((0.6, 0.3, 0.8, 0.7), 64)
-    third = last(explorer.steer(second, Vary(1, pack_region(mask), seed_after(second))))
+    third = last(explorer.steer(second, ResampleRegion(1, pack_region(mask), seed_after(second))))
     assert len(third.history) == 3
     assert all(third.result.round_trip_exact)
     back = last(explorer.walk(third, 1))
@@ -151,7 +151,7 @@ def test_the_code_that_is_shown_draws_the_same(
     model = explorer.model(8, "hvae")
     seen = explorer.look(photo, "photo", model, Framing())
     session = last(explorer.start(seen, model, model.sampling(3)))
-    session = last(explorer.steer(session, Others(2, 9, 1)))
+    session = last(explorer.steer(session, Resample(2, 9, 1)))
     session = last(explorer.steer(session, Blend(0, 2)))
     session.result.save(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -26,7 +26,7 @@ from cvdvae.errors import InputError
 from cvdvae.gaussian import Window
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.restoration.drawing import Drawing
-from cvdvae.restoration.edits import Vary, pack_region
+from cvdvae.restoration.edits import ResampleRegion, pack_region
 from cvdvae.restoration.load import load
 from cvdvae.restoration.part import PartDrawing
 from cvdvae.restoration.sampler import SuperResolver
@@ -94,7 +94,7 @@ def test_what_varies_in_a_part_stays_in_its_region(photos: Photos, picture: Imag
     mask = torch.zeros(320, 480, dtype=torch.bool)
     mask[100:140, 200:250] = True
     first = model.sampling(2)
-    varied = first.then(Vary(1, pack_region(mask), seed=7))
+    varied = first.then(ResampleRegion(1, pack_region(mask), seed=7))
     core = Window(80, 160, 96, 144)
     parent = PartDrawing(model, y, first, core).sample(1)
     for sample in PartDrawing(model, y, varied, core).samples():

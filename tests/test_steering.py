@@ -17,8 +17,8 @@ from cvdvae.restoration.edits import (
     MAX_STEPS,
     Blend,
     Edit,
-    Others,
-    Vary,
+    Resample,
+    ResampleRegion,
     pack_region,
     slerp,
     unpack_region,
@@ -66,7 +66,7 @@ def test_others_share_the_first_groups_and_no_other(
     resolver: HVAEResolver, y: Tensor, groups: int
 ) -> None:
     first = latents(resolver, y, START)
-    others = latents(resolver, y, START.then(Others(2, groups, seed=11)))
+    others = latents(resolver, y, START.then(Resample(2, groups, seed=11)))
     for group, (z, kept) in enumerate(zip(others, first, strict=True)):
         if group < groups:
             torch.testing.assert_close(z, kept[2:3].expand_as(z), atol=1e-5, rtol=1e-5)
@@ -77,14 +77,14 @@ def test_others_share_the_first_groups_and_no_other(
 
 def test_all_groups_kept_is_the_sample_itself(resolver: HVAEResolver, y: Tensor) -> None:
     first = resolver.run(y, START)
-    again = resolver.run(y, START.then(Others(4, resolver.prior.groups, seed=11)))
+    again = resolver.run(y, START.then(Resample(4, resolver.prior.groups, seed=11)))
     torch.testing.assert_close(
         again.samples, first.samples[4:5].expand_as(again.samples), atol=1e-5, rtol=0
     )
 
 
 def test_no_group_kept_are_the_samples_of_that_seed(resolver: HVAEResolver, y: Tensor) -> None:
-    others = resolver.run(y, START.then(Others(1, 0, seed=11)))
+    others = resolver.run(y, START.then(Resample(1, 0, seed=11)))
     fresh = resolver.run(y, replace(START, seed=11))
     torch.testing.assert_close(others.samples, fresh.samples, atol=1e-6, rtol=0)
 
@@ -118,7 +118,7 @@ def test_a_region_varies_alone_and_gives_the_input_back(
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[rows, 3:12] = True
     first = resolver.run(y, START)
-    step = Vary(5, pack_region(mask), seed=8)
+    step = ResampleRegion(5, pack_region(mask), seed=8)
     varied = resolver.run(y, START.then(step))
     outside = ~mask.expand(6, 3, -1, -1)
     assert torch.equal(varied.pixels[outside], first.pixels[5].expand(6, -1, -1, -1)[outside])
@@ -132,8 +132,8 @@ def test_a_region_varies_alone_and_gives_the_input_back(
 def test_a_region_in_a_region_keeps_what_was_kept(resolver: HVAEResolver, y: Tensor) -> None:
     left = torch.zeros(16, 16, dtype=torch.bool)
     left[:, :8] = True
-    once = START.then(Vary(0, pack_region(left), seed=1))
-    twice = once.then(Vary(3, pack_region(~left), seed=2))
+    once = START.then(ResampleRegion(0, pack_region(left), seed=1))
+    twice = once.then(ResampleRegion(3, pack_region(~left), seed=2))
     a, b = resolver.run(y, once), resolver.run(y, twice)
     assert torch.equal(b.pixels[:, :, left], a.pixels[3:4, :, left].expand(6, -1, -1))
     assert all(b.round_trip_exact)
@@ -144,9 +144,9 @@ def test_after_a_region_others_start_from_the_latent_groups(
 ) -> None:
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[:, :8] = True
-    varied = START.then(Vary(0, pack_region(mask), seed=1))
+    varied = START.then(ResampleRegion(0, pack_region(mask), seed=1))
     a = latents(resolver, y, varied)
-    others = varied.then(Others(3, resolver.prior.groups, seed=2))
+    others = varied.then(Resample(3, resolver.prior.groups, seed=2))
     for z, kept in zip(latents(resolver, y, others), a, strict=True):
         torch.testing.assert_close(z, kept[3:4].expand_as(z), atol=1e-5, rtol=1e-5)
     assert all(resolver.run(y, others).round_trip_exact)
@@ -155,7 +155,7 @@ def test_after_a_region_others_start_from_the_latent_groups(
 def test_a_parent_at_hand_saves_drawing_it_again(resolver: HVAEResolver, y: Tensor) -> None:
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[3:9, 2:9] = True
-    step = START.then(Vary(4, pack_region(mask), seed=1))
+    step = START.then(ResampleRegion(4, pack_region(mask), seed=1))
     parent = resolver.run(y, START).pixels[4]
     *_, given = resolver.stream(y, step, parent=parent)
     assert torch.equal(given.pixels, resolver.run(y, step).pixels)
@@ -164,7 +164,7 @@ def test_a_parent_at_hand_saves_drawing_it_again(resolver: HVAEResolver, y: Tens
 def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: Tensor) -> None:
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[2:9, 2:9] = True
-    for step in (Others(1, 2, 7), Vary(1, pack_region(mask), 7)):
+    for step in (Resample(1, 2, 7), ResampleRegion(1, pack_region(mask), 7)):
         few = resolver.run(y, replace(START, samples=3).then(step))
         many = resolver.run(y, replace(START, samples=12).then(step))
         torch.testing.assert_close(many.samples[:3], few.samples, atol=1e-5, rtol=0)
@@ -179,20 +179,20 @@ def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:
 
 def test_steps_that_cannot_be_taken_are_refused(resolver: HVAEResolver, y: Tensor) -> None:
     with pytest.raises(InputError, match="sample 6, but there are only samples 0 to 5"):
-        START.then(Others(6, 1, 0))
+        START.then(Resample(6, 1, 0))
     with pytest.raises(InputError, match="4 latent groups: 5 of them cannot stay"):
-        resolver.run(y, START.then(Others(0, 5, 0)))
+        resolver.run(y, START.then(Resample(0, 5, 0)))
     region = pack_region(torch.ones(8, 8, dtype=torch.bool))
     with pytest.raises(InputError, match="8×8 pixels, not 16×16"):
-        resolver.run(y, START.then(Vary(0, region, 0)).then(Others(0, 1, 0)))
+        resolver.run(y, START.then(ResampleRegion(0, region, 0)).then(Resample(0, 1, 0)))
     with pytest.raises(InputError, match="paint over"):
         pack_region(torch.zeros(8, 8, dtype=torch.bool))
     with pytest.raises(InputError, match="more than 32"):
         replace(START, steps=(Blend(0, 1),) * (MAX_STEPS + 1))
     with pytest.raises(InputError, match="at most 8 regions"):
-        replace(START, steps=(Vary(0, region, 0),) * (MAX_REGIONS + 1))
+        replace(START, steps=(ResampleRegion(0, region, 0),) * (MAX_REGIONS + 1))
     with pytest.raises(InputError, match="must not be negative"):
-        START.then(Others(0, 1, -1))
+        START.then(Resample(0, 1, -1))
     for text in ("", "8x8", "8x8:!!", "8x8:AAAA", "9999x9999:AAAA", region.replace("8x8", "9x9")):
         with pytest.raises(InputError, match="region to vary is damaged"):
             unpack_region(text)
@@ -207,7 +207,7 @@ def test_vary_on_the_bundled_model_agrees_elsewhere() -> None:
     mask[40:50, 22:43] = True
     sampling = model.sampling(samples=4)
     first = model.run(y, sampling)
-    varied = model.run(y, sampling.then(Vary(2, pack_region(mask), seed=1)))
+    varied = model.run(y, sampling.then(ResampleRegion(2, pack_region(mask), seed=1)))
     assert torch.equal(varied.pixels[:, :, ~mask], first.pixels[2:3, :, ~mask].expand(4, -1, -1))
     assert all(varied.round_trip_exact)
     assert len({one.numpy().tobytes() for one in varied.pixels}) == 4

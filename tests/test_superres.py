@@ -16,7 +16,7 @@ from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
 from cvdvae.imaging.io import eight_bit_values
-from cvdvae.restoration.edits import MAX_STEPS, Others
+from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
@@ -172,7 +172,7 @@ def test_limits_of_settings_are_taken_and_beyond_them_nothing() -> None:
     assert (named.encoder_temperature, named.consistent, named.steps) == (1.0, True, ())
     assert named.reseeded(5) == Sampling(seed=5)
     assert named.at(0.3, 0.4) == Sampling(temperature=0.3, encoder_temperature=0.4)
-    step = Others(7, 0, 0)
+    step = Resample(7, 0, 0)
     assert named.then(step).steps == (step,)
     assert named.then(step).before() == named
     assert len(Sampling(steps=(step,) * MAX_STEPS).steps) == MAX_STEPS

@@ -13,7 +13,7 @@ import torch
 
 import cvdvae
 from cvdvae.domains.faces import demo_photo
-from cvdvae.restoration.edits import Blend, Others, Vary, pack_region
+from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 
 model = cvdvae.load("celeba64-x8")
 y, _ = cvdvae.simulate(demo_photo(), model.degradation)
@@ -26,9 +26,9 @@ lower_half = torch.zeros(64, 64, dtype=torch.bool)
 lower_half[40:] = True
 sets = {
     "the first set": start,
-    "others like 0: ten groups stay": start.then(Others(0, groups=10, seed=2)),
+    "others like 0: ten groups stay": start.then(Resample(0, groups=10, seed=2)),
     "from 0 to 5": start.then(Blend(0, 5)),
-    "0, varied below": start.then(Vary(0, pack_region(lower_half), seed=3)),
+    "0, varied below": start.then(ResampleRegion(0, pack_region(lower_half), seed=3)),
 }
 figure, axes = plt.subplots(len(sets), 6, figsize=(9, 6.6), layout="constrained")
 for row, (title, sampling) in zip(axes, sets.items(), strict=True):

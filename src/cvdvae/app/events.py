@@ -11,7 +11,7 @@ import gradio as gr
 from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
-from ..restoration.edits import Blend, Edit, Others, Vary, pack_region
+from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
 from ..restoration.recipe import read_recipe, recipe_from_text
 from .archive import zip_of
 from .explorer import Explorer, Session, method_of, seed_after
@@ -70,7 +70,7 @@ class Handlers:
     ) -> Iterator[Updates]:
         """Others like the chosen sample."""
         yield from self._steered(
-            session, lambda s: Others(chosen, int(groups), seed_after(s)), progress
+            session, lambda s: Resample(chosen, int(groups), seed_after(s)), progress
         )
 
     def blend(
@@ -99,7 +99,7 @@ class Handlers:
                 mask = region_of(strokes, (size, size))
             else:
                 mask = pictures.rectangle(part, size)
-            return Vary(chosen, pack_region(mask), seed_after(s))
+            return ResampleRegion(chosen, pack_region(mask), seed_after(s))
 
         yield from self._steered(session, step, progress)
 

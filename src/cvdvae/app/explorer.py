@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..imaging.crop import Square
 from ..imaging.io import read_photo, to_tensor
 from ..input_check.examine import examine
-from ..restoration.edits import Edit, Others
+from ..restoration.edits import Edit, Resample
 from ..restoration.flow import FlowResolver
 from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load
@@ -301,7 +301,7 @@ class Explorer:
     def what_stays(self, session: Session, chosen: int, groups: int) -> Tensor:
         """Mean of the first few others that share the first groups of a sample, ``(3, H, W)``."""
         model = self.named(session.result.model)
-        sampling = session.sampling.then(Others(chosen, groups, seed_after(session)))
+        sampling = session.sampling.then(Resample(chosen, groups, seed_after(session)))
         return next(self._draw(model, session.seen, sampling)).mean
 
     def _draw(

@@ -1,11 +1,12 @@
 """What the page says, in plain words."""
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..checkpoints.folder import bundled_names
-from ..restoration.edits import Blend, Others
+from ..restoration.edits import Blend, Edit, Resample, ResampleRegion
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
 from ..restoration.settings import Sampling
@@ -92,25 +93,45 @@ class Shown(NamedTuple):
     heat: str
 
 
+def _of_resampling(step: Resample) -> tuple[str, str]:
+    line = f"<b>Others like sample {step.sample}:</b> plausible, not true."
+    return line, "Where these others differ"
+
+
+def _of_blend(step: Blend) -> tuple[str, str]:
+    line = f"<b>A walk from sample {step.first} to {step.last}:</b> no independent answers."
+    return line, "What changes on the walk"
+
+
+def _of_region(step: Edit) -> tuple[str, str]:
+    line = (
+        f"<b>Sample {step.samples[0]}, varied in a region:</b> the rest is kept, and as much "
+        "invented as before."
+    )
+    return line, "Where these differ: dark is kept, not known"
+
+
+STEPS: dict[str, Callable[[Any], tuple[str, str]]] = {
+    Resample.kind: _of_resampling,
+    Blend.kind: _of_blend,
+    ResampleRegion.kind: _of_region,
+}
+"""What the samples of a step are, HTML, and what the map of their standard deviation shows, by the
+kind of the step; one without a row says so itself."""
+
+
 def shown(sampling: Sampling) -> Shown:
     """What a gallery is: the answers to an image, or what a step of steering made of them."""
     if not sampling.steps:
         return Shown(SAMPLES, MEAN, HEAT)
     step = sampling.steps[-1]
-    mean = "Mean of these, not the safest answer"
-    if isinstance(step, Others):
-        line = f"<b>Others like sample {step.sample}:</b> plausible, not true."
-        return Shown(line, mean, "Where these others differ")
-    if isinstance(step, Blend):
-        line = f"<b>A walk from sample {step.first} to {step.last}:</b> no independent answers."
-        return Shown(line, mean, "What changes on the walk")
-    if step.regional:
-        line = (
-            f"<b>Sample {step.samples[0]}, varied in a region:</b> the rest is kept, and as much "
-            "invented as before."
-        )
-        return Shown(line, mean, "Where these differ: dark is kept, not known")
-    return Shown(f"<b>{escape(step.describe())}</b>: plausible, not true.", mean, HEAT)
+    words = STEPS.get(step.kind, _of_region if step.regional else _of_any)
+    samples, heat = words(step)
+    return Shown(samples, "Mean of these, not the safest answer", heat)
+
+
+def _of_any(step: Edit) -> tuple[str, str]:
+    return f"<b>{escape(step.describe())}</b>: plausible, not true.", HEAT
 
 
 def caption(words: str) -> str:

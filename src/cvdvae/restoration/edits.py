@@ -127,7 +127,7 @@ def edit_from_dict(data: Any, where: str) -> Edit:
 
 @register
 @dataclass(frozen=True)
-class Others(Edit):
+class Resample(Edit):
     """Others like one sample: its first latent groups stay, the rest is drawn anew.
 
     ``ε_l`` of the sample for l < g, fresh for l ≥ g.
@@ -209,7 +209,7 @@ class Blend(Edit):
 
 @register
 @dataclass(frozen=True)
-class Vary(Edit):
+class ResampleRegion(Edit):
     """One sample, drawn anew in a region and unchanged elsewhere.
 
     Fresh ``ε_l`` where the region covers at least half of a cell of group l, else the sample's.

@@ -20,7 +20,7 @@ from ...domains.simulate import simulate_at_scale
 from ...errors import InputError
 from ...gaussian import Window
 from ...imaging.io import read_photo, to_bytes, to_tensor
-from ...restoration.edits import Vary
+from ...restoration.edits import ResampleRegion
 from ...restoration.part import PartDrawing, PartSample, widened
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
@@ -201,7 +201,7 @@ class Photos:
             InputError: The model does not take the step, or the sample is not there.
         """
         before = self.sampling_of(session, step)
-        sampling = before.then(Vary(sample, region, before.seed + step + 1))
+        sampling = before.then(ResampleRegion(sample, region, before.seed + step + 1))
         self.model(session.photo.scale).check_steps(sampling, session.photo.size)
         return replace(session, history=(*session.history[: step + 1], sampling))
 
