@@ -14,7 +14,7 @@ from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
 from ..restoration.recipe import read_recipe, recipe_from_text
 from .archive import zip_of
-from .explorer import Explorer, Session, method_of, seed_after
+from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
 from .photos.strokes import region_of
 from .showing import Parts, Showing
@@ -183,7 +183,7 @@ class Handlers:
                 updates |= {
                     self.inputs.input.photo: to_pil(session.seen.y),
                     self.inputs.input.scale: f"×{model.scale}",
-                    settings.method: text.label(text.METHODS, method_of(model)),
+                    settings.method: text.label(text.METHODS, model.method),
                     settings.samples: s.samples,
                     settings.temperature: s.temperature,
                     settings.encoder_temperature: s.encoder_temperature,

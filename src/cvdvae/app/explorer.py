@@ -23,8 +23,6 @@ from ..imaging.crop import Square
 from ..imaging.io import read_photo, to_tensor
 from ..input_check.examine import examine
 from ..restoration.edits import Edit, Resample
-from ..restoration.flow import FlowResolver
-from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load
 from ..restoration.recipe import Recipe
 from ..restoration.result import Doubt, SuperResolution
@@ -114,7 +112,7 @@ class Explorer:
         self.models: dict[tuple[int, Method], SuperResolver] = {}
         for one in bundled() if given is None else given:
             model = load(one) if isinstance(one, str) else one
-            key = (model.scale, method_of(model))
+            key = (model.scale, model.method)
             if key in self.models:
                 raise InputError(
                     f"{self.models[key].name} and {model.name} have the same scale and method: "
@@ -212,7 +210,7 @@ class Explorer:
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
         judge = self.models.get((scale, "hvae"))
-        if not isinstance(judge, HVAEResolver) or judge.expected is None:
+        if judge is None or judge.expected is None:
             return None
         return examine(judge, y).doubts
 
@@ -321,16 +319,6 @@ class Explorer:
             if result is None:
                 return
             yield replace(result, doubts=seen.doubts)
-
-
-def method_of(model: SuperResolver) -> Method:
-    """Which of the two methods a model is."""
-    return "flow" if isinstance(model, FlowResolver) else "hvae"
-
-
-def groups_of(model: SuperResolver) -> list[int]:
-    """Resolutions of a model's latent groups, coarse to fine; none for a flow."""
-    return list(model.prior.config.group_resolutions) if isinstance(model, HVAEResolver) else []
 
 
 def seed_after(session: Session) -> int:

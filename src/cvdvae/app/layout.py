@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ..app import text
-from .explorer import MAX_SAMPLES, Explorer, groups_of
+from .explorer import MAX_SAMPLES, Explorer
 from .painter import make_painter
 from .pictures import FULL_MAP
 
@@ -253,7 +253,7 @@ def answers_part(explorer: Explorer) -> tuple[Answers, Steering, Take]:
 
 def steering_part(explorer: Explorer) -> Steering:
     """From the chosen sample to others."""
-    most = max(len(groups_of(model)) for model in explorer.models.values())
+    most = max(len(model.group_resolutions) for model in explorer.models.values())
     gr.HTML("<h2>3 · Steer</h2>")
     chosen = gr.HTML("Choose a sample above.", elem_id="chosen")
     with gr.Tabs():

@@ -8,7 +8,7 @@ import gradio as gr
 from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
-from .explorer import Explorer, Session, groups_of
+from .explorer import Explorer, Session
 from .inputs import UNCHANGED, Updates
 from .layout import Answers, Figure, Settings, Steering, Take
 
@@ -65,7 +65,7 @@ class Showing:
 
     def steerable(self, session: Session) -> list[int]:
         """Resolutions of the latent groups of its model; none where it cannot be steered."""
-        return groups_of(self.explorer.named(session.result.model))
+        return self.explorer.named(session.result.model).group_resolutions
 
     def growing(self, session: Session) -> Updates:
         """The samples so far."""

@@ -19,7 +19,6 @@ from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import MAX_PIXELS, Extras, in_channels, list_images, read_photo, to_tensor
 from ..imaging.io import SUFFIXES as PICTURES
 from ..input_check.examine import examine
-from ..restoration.hvae import HVAEResolver
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
 from ..restoration.restored import Restoration, read_restoration
@@ -277,6 +276,4 @@ def replay_into(
 
 def doubts_of(model: SuperResolver, y: Tensor) -> list[Doubt] | None:
     """Why y may be no image that the model knows; None where it does not know what to expect."""
-    if isinstance(model, HVAEResolver) and model.expected is not None:
-        return examine(model, y).doubts
-    return None
+    return None if model.expected is None else examine(model, y).doubts

@@ -112,7 +112,7 @@ def _load(name: str, device: str) -> "HVAEResolver":
     """Load a model that can doubt.
 
     Raises:
-        InputError: It is a flow.
+        InputError: It has no prior.
     """
     from ..restoration.hvae import HVAEResolver
     from ..restoration.load import load

@@ -8,16 +8,14 @@ training are kept when a model gets more layers.
 """
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import ConfigError
 from .config import parse_bottom_up, parse_top_down
-from .layers import Block
 from .lr_encoder import LREncoder
 from .model import HVAE
-from .top_down import TopDownBlock
 
 
 def alignment(small: Sequence[Hashable], large: Sequence[Hashable]) -> list[int | None]:
@@ -98,14 +96,5 @@ def _grow(large: nn.Module, small: nn.Module, lists: dict[str, list[int | None]]
         )
     large.load_state_dict(state, strict=False)
     for name in new:
-        _make_identity(large.get_submodule(name.removesuffix(".")))
-
-
-@torch.no_grad()
-def _make_identity(block: nn.Module) -> None:
-    if isinstance(block, TopDownBlock):
-        block.resnet.conv4.weight.zero_()
-        if block.spec.latent:
-            block.z_proj.weight.zero_()
-    elif isinstance(block, Block):
-        block.conv4.weight.zero_()
+        block: Any = large.get_submodule(name.removesuffix("."))
+        block.make_identity()

@@ -37,9 +37,15 @@ class Likelihood(Protocol):
 
     Attributes:
         channels: How many numbers it says, the P of ``(N, P, H, W)``.
+        std: Its width in grey levels of 255, where all pixels have one; None where each has its
+            own.
     """
 
     channels: int
+
+    @property
+    def std(self) -> float | None:
+        """As above."""
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log-probability of 8-bit images in nats, ``(N,)``."""
@@ -150,6 +156,8 @@ class DiscretizedLogisticMixture:
         mixtures: Number of components K.
         colours: Channels C of the images.
     """
+
+    std = None
 
     def __init__(
         self,

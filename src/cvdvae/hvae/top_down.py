@@ -49,6 +49,13 @@ class TopDownBlock(nn.Module):
             self.z_proj.weight.data.mul_(scale)
         self.resnet = Block(self.width, inner, self.width, *rest, last_scale=scale)
 
+    @torch.no_grad()
+    def make_identity(self) -> None:
+        """Give the state back, whatever z is."""
+        self.resnet.make_identity()
+        if self.spec.latent:
+            self.z_proj.weight.zero_()
+
     def posterior_of(self, h: Tensor, activation: Tensor) -> DiagonalGaussian:
         """``q(z_l | z_<l, x)`` from the state and the bottom-up activation at this stride."""
         return DiagonalGaussian.from_channels(self.posterior(h, activation), self.max_log_std)

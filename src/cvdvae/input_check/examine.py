@@ -22,7 +22,6 @@ How much is far more was fitted on validation images (`cvdvae.input_check.thresh
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -32,9 +31,8 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.records import Expected
-from ..gaussian import DiagonalGaussian
-from ..restoration.hvae import HVAEResolver
 from ..restoration.result import Doubt
+from ..restoration.sampler import SuperResolver
 from ..restoration.workers import in_order, workers_on
 from . import jpeg
 from .transforms import repairs
@@ -91,7 +89,7 @@ class Scores(NamedTuple):
         return torch.nan_to_num(nats, nan=WORST, posinf=WORST).clamp(max=WORST)
 
 
-def score(model: HVAEResolver, y: Tensor) -> Scores:
+def score(model: SuperResolver, y: Tensor) -> Scores:
     """Rates and misfits of images ``(N, 3, h, w)`` in [0, 1]."""
     parts = y.split(model.batch(model.degradation.hr_size[0] ** 2))
     scored = in_order(partial(_score, model), parts, workers_on(model.device))
@@ -99,28 +97,13 @@ def score(model: HVAEResolver, y: Tensor) -> Scores:
     return Scores(torch.cat(rates), torch.cat(misfits))
 
 
-def _score(model: HVAEResolver, y: Tensor) -> Scores:
-    y = y.to(model.device)
-    prior, encoder = model.prior, model.encoder
-    activations = encoder.activations(y)
-    terms: list[Tensor] = []
-
-    def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
-        base = p()
-        if group >= encoder.groups:
-            return base.mean
-        posterior = encoder.posterior_of(group, h, lambda: base, activations)
-        terms.append(posterior.kl(base).double())
-        return posterior.mean
-
-    h = prior.top_down(pick, len(y))
-    x = prior.likelihood.mean(prior.parameters_of_x(h))
-    off = (model.degradation.A(x) - y).double()
+def _score(model: SuperResolver, y: Tensor) -> Scores:
+    rate, off = model.evidence(y)
     misfit = 255 * off.square().mean((1, 2, 3)).sqrt()
-    return Scores(torch.stack(terms).sum(0).cpu(), misfit.cpu())
+    return Scores(rate.cpu(), misfit.cpu())
 
 
-def score_repaired(model: HVAEResolver, y: Tensor) -> Scores:
+def score_repaired(model: SuperResolver, y: Tensor) -> Scores:
     """Scores of an image ``(3, h, w)`` and, behind it, of all its repairs."""
     return score(
         model,
@@ -171,11 +154,11 @@ def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
     return Findings(gains, statistics | {k: v for k, v in traces.items() if v is not None})
 
 
-def examine(model: HVAEResolver, y: Tensor) -> Examination:
+def examine(model: SuperResolver, y: Tensor) -> Examination:
     """Say whether an image is one that the model knows.
 
     Args:
-        model: The model; without `HVAEResolver.expected` nothing is doubted.
+        model: The model; without `SuperResolver.expected` nothing is doubted.
         y: The image, ``(3, h, w)`` or ``(1, 3, h, w)``, float in [0, 1].
 
     Raises:
@@ -227,7 +210,7 @@ def excess_of(statistics: dict[str, float], expected: Expected) -> dict[str, flo
 
 
 def _framing(
-    model: HVAEResolver,
+    model: SuperResolver,
     y: Tensor,
     gains: dict[str, float],
     expected: Expected,

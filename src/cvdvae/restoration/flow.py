@@ -21,6 +21,8 @@ class FlowResolver(SuperResolver):
         recommended: Its temperature for draws that name none.
     """
 
+    method = "flow"
+
     def __init__(self, flow: HCFlow, name: str, recommended: Recommended = Recommended()) -> None:
         config = flow.config
         super().__init__(name, config.scale, recommended, config.image_size, config.any_size)

@@ -25,7 +25,6 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
-from ..hvae.likelihood import GaussianPixels
 from ..hvae.lr_encoder import LREncoder
 from .drawing import Drawer
 from .edit_noise import noise_of
@@ -69,8 +68,7 @@ class HVAEResolver(SuperResolver):
         if scale not in scales:
             raise InputError(f"{name} enlarges by {', '.join(map(str, scales))}, not by {scale}")
         config = prior.config
-        p = prior.likelihood
-        std = p.std if isinstance(p, GaussianPixels) else PRIOR_PIXEL_STD
+        std = prior.likelihood.std or PRIOR_PIXEL_STD
         noise = PhotonNoise(photons, std / 255) if photons else None
         size = config.image_size
         super().__init__(name, scale, recommended, size, config.any_size, config.channels, noise)
@@ -105,6 +103,29 @@ class HVAEResolver(SuperResolver):
         return super().sampling(
             samples, temperature, seed, encoder_temperature, consistent, shrunk_by
         )
+
+    @property
+    def group_resolutions(self) -> list[int]:
+        """Those of the prior's groups."""
+        return list(self.prior.config.group_resolutions)
+
+    def evidence(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """From the means of all groups, in one pass."""
+        y = y.to(self.device)
+        activations = self.encoder.activations(y)
+        terms: list[Tensor] = []
+
+        def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
+            base = p()
+            if group >= self.encoder.groups:
+                return base.mean
+            posterior = self.encoder.posterior_of(group, h, lambda: base, activations)
+            terms.append(posterior.kl(base).double())
+            return posterior.mean
+
+        h = self.prior.top_down(pick, len(y))
+        x = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
+        return torch.stack(terms).sum(0), (self.degradation.A(x) - y).double()
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""

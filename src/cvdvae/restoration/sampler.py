@@ -1,23 +1,25 @@
 """What all super-resolution models have in common: checks, batches, seeds, projection."""
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.records import Recommended
+from ..checkpoints.records import Expected, Recommended
 from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..gaussian import Noise, SeededNoise, Window
+from .answering import Answering
 from .drawing import Drawer, Drawing
 from .finish import Finished
 from .recipe import Dtype
 from .result import SuperResolution
 from .settings import Sampling
-from .tolerance import PhotonNoise, Tolerance
+from .tolerance import PhotonNoise
 
 BATCH = 4
 """Samples drawn together at most by a processor; larger batches gain nothing."""
@@ -35,7 +37,7 @@ MEASURED = 192
 """Side of the squares on which models that take any size are measured and timed."""
 
 
-class SuperResolver(ABC):
+class SuperResolver(Answering):
     """A model at one scale, ready to draw.
 
     Args:
@@ -53,9 +55,14 @@ class SuperResolver(ABC):
             where images may have any size.
         degradation: H at that size; see `degradation_of` for others.
         weights: Fingerprint of its weights, where they came from a folder.
+        method: What it is beside others of its scale: hierarchical, or a flow.
+        expected: What it makes of proper low-resolution images; None where that is not known, and
+            then no input is examined.
     """
 
     weights = ""
+    method: ClassVar[Literal["hvae", "flow"]] = "hvae"
+    expected: Expected | None = None
 
     def __init__(
         self,
@@ -93,6 +100,22 @@ class SuperResolver(ABC):
     @abstractmethod
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Encode y, ``(1, C, h, w)`` on `device`, once for all its samples."""
+
+    @property
+    def group_resolutions(self) -> list[int]:
+        """Resolutions of its latent groups, coarse to fine; none where it has no groups."""
+        return []
+
+    def evidence(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """How likely images y, ``(N, C, h, w)`` in [0, 1], are; see `cvdvae.input_check.examine`.
+
+        Returns:
+            Rates in nats, ``(N,)``, and ``H E[x|z] − y``, ``(N, C, h, w)``, float64 on `device`.
+
+        Raises:
+            InputError: The model has no prior that could tell.
+        """
+        raise InputError(f"{self.name} has no prior to doubt with: name an LR encoder")
 
     @property
     def device(self) -> torch.device:
@@ -289,10 +312,6 @@ class SuperResolver(ABC):
     def tile_step(self) -> int:
         """What the edges of tiles are multiples of, where images may have any size."""
         return self.scale
-
-    def tolerance(self, y: Tensor) -> Tolerance | None:
-        """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
-        return None if self.photon_noise is None else self.photon_noise.tolerance(y)
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
         """The noise of the samples `indices` in a window of them."""
