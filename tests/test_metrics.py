@@ -19,6 +19,7 @@ from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsi
 from cvdvae.metrics.distortion import luma, psnr, psnr_y, ssim, ssim_y
 from cvdvae.metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from cvdvae.metrics.perceptual import BRISQUE, FEATURES, LPIPS
+from cvdvae.metrics.realism import FaceDetector, detected, kernel_distance
 
 SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 
@@ -297,3 +298,51 @@ def test_coverage_by_hand() -> None:
     ]
     even = Ranks(torch.ones(4, 1, 1))  # of three samples: the middle half, and no wider one
     assert even.reliability()[0].tolist() == [0, 0.5]
+
+
+def test_a_face_is_found_where_there_is_one() -> None:
+    face = photo()
+    upside_down, flat = face.flip(1), torch.full_like(face, 0.5)
+    scores = FaceDetector()(torch.stack([face, upside_down, flat]))
+    assert scores.dtype == torch.float64
+    assert scores[0] > 0.99 > scores[1]
+    assert scores[2] == 0
+
+
+def test_the_share_of_detected_faces_is_measured_against_real_ones() -> None:
+    real = torch.linspace(0.5, 1, 101, dtype=torch.float64)
+    share, _ = detected(real, real)
+    assert share == pytest.approx(0.99, abs=0.01)
+    assert detected(torch.zeros(10, dtype=torch.float64), real) == (0, 0)
+    mixed = torch.tensor([0.0, 1.0] * 50, dtype=torch.float64)
+    assert detected(mixed, real) == (0.5, pytest.approx(0.05))
+
+
+def test_the_kernel_distance_is_that_of_all_pairs_and_unbiased() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
+
+    def k(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a @ b / 4 + 1) ** 3)
+
+    pairs = [(i, j) for i in range(5) for j in range(5) if i != j]
+    terms = [k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i]) for i, j in pairs]
+    assert kernel_distance(x, y)[0] == pytest.approx(sum(terms) / len(terms))
+    estimates = torch.tensor(
+        [kernel_distance(*torch.randn(2, 30, 4, generator=generator)) for _ in range(200)]
+    )
+    mean, spread = estimates[:, 0].mean(), estimates[:, 0].std()
+    assert abs(mean) < 4 * spread / 200**0.5
+    apart, error = kernel_distance(x.repeat(20, 1) + 1, y.repeat(20, 1))
+    assert apart > 4 * error
+    with pytest.raises(InputError, match="as many in both"):
+        kernel_distance(x, y[:4])
+
+
+def test_features_are_alexnets_last_and_follow_no_position(lpips: LPIPS) -> None:
+    x = images(2)
+    features = lpips.features(x)
+    assert features.shape == (2, 256)
+    assert (features >= 0).all()
+    torch.testing.assert_close(lpips.features(x[:1, :1].expand(-1, 3, -1, -1)),
+                               lpips.features(x[:1, :1]))  # fmt: skip

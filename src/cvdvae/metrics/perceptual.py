@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -77,6 +78,19 @@ class LPIPS:
         finally:
             self.model.spatial = True
         return distances.flatten()
+
+    @torch.no_grad()
+    def features(self, x: Tensor, side: int = 224) -> Tensor:
+        """AlexNet's last activations, averaged over positions: ``(N, 256)``.
+
+        Args:
+            x: Images in [0, 1], ``(N, 1 or 3, H, W)``; they are resized to `side`.
+        """
+        colour, _ = _in_colour(x, x)
+        large = F.interpolate(colour, (side, side), mode="bicubic", antialias=True)
+        layers = self.model.net(self.model.scaling_layer(2 * large.clamp(0, 1) - 1))
+        last: Tensor = layers[-1]
+        return last.mean((2, 3))
 
 
 def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
