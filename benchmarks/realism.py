@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--lpips", type=Path)
     parser.add_argument("--scales", default="4,8,16")
-    parser.add_argument("--look", type=float, help="Another temperature than the preset.")
+    parser.add_argument("--look", type=float, nargs="+", help="Other temperatures than the preset.")
     parser.add_argument("--prior", default="celeba64")
     options = parser.parse_args()
     n = options.images
@@ -87,8 +87,9 @@ def main() -> None:
         ]
         row(f"{options.prior}, no input, τ {temperature}", torch.cat(drawn)[:n])
     for scale in map(int, options.scales.split(",")):
-        samples, smooth = one_sample_each(f"celeba64-x{scale}", truths, options.look)
-        row(f"×{scale} sample", samples, truths)
+        for look in options.look or [None]:
+            samples, smooth = one_sample_each(f"celeba64-x{scale}", truths, look)
+            row(f"×{scale} sample" + ("" if look is None else f", τ {look}"), samples, truths)
         flow, _ = one_sample_each(f"celeba64-hcflow-x{scale}", truths, None)
         row(f"×{scale} flow", flow, truths)
         row(f"×{scale} bicubic", smooth, truths)

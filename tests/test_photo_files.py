@@ -24,6 +24,7 @@ from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_tensor
+from cvdvae.imaging.sheets import TILE, with_scale_bar
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -279,3 +280,10 @@ def test_the_smallest_and_the_narrowest(
     assert run(*arguments, "-n", "1", "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
     with Image.open(tmp_path / "out" / "thin" / "sample_00.png") as image:
         assert image.size == (2 * size[0], 2 * size[1])
+
+
+@pytest.mark.parametrize("size", [(10_000, 2), (2, 10_000), (64, 64), (1, 1)])
+def test_a_map_is_enlarged_to_be_seen_and_not_beyond(size: tuple[int, int]) -> None:
+    picture = with_scale_bar(Image.new("RGB", size), 3.0)
+    assert picture.width <= max(size[0], 8 * TILE) + 90
+    assert TILE <= picture.height <= max(size[1], 2 * TILE)

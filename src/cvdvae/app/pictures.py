@@ -50,7 +50,7 @@ def wipe(y: Tensor, sample: Tensor, number: int) -> str:
 
 def inline(image: Image.Image) -> str:
     """An image as an address that holds it."""
-    return f"data:image/png;base64,{png_in_base64(image)}"
+    return f"data:image/png;base64,{png_in_base64(image, small=False)}"
 
 
 def disagreement(result: SuperResolution) -> tuple[Image.Image, float]:

@@ -295,10 +295,10 @@ def to_pil(x: Tensor) -> Image.Image:
     return Image.fromarray(eight_bit.permute(1, 2, 0).contiguous().numpy())
 
 
-def png_in_base64(image: Image.Image) -> str:
-    """An image as the text of a PNG file in base64."""
+def png_in_base64(image: Image.Image, small: bool = True) -> str:
+    """An image as the text of a PNG file in base64, made small or in a tenth of the time."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
+    image.save(stream, "PNG", optimize=small, compress_level=9 if small else 1)
     return base64.b64encode(stream.getvalue()).decode()
 
 

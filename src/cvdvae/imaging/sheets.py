@@ -26,10 +26,11 @@ def heat_map(values: Tensor) -> Image.Image:
 
 def with_scale_bar(heat: Image.Image, largest: float) -> Image.Image:
     """A heat map enlarged, beside a bar from 0 to `largest` levels of 255."""
-    zoom = max(1, 2 * TILE // heat.height)
-    width, height = heat.width * zoom, heat.height * zoom
+    zoom = max(1, min(2 * TILE // heat.height, 8 * TILE // heat.width))
+    enlarged = heat.resize((heat.width * zoom, heat.height * zoom), Image.Resampling.NEAREST)
+    width, height = enlarged.width, max(enlarged.height, TILE)  # the bar needs some room
     picture = Image.new("RGB", (width + 90, height), PAPER)
-    picture.paste(heat.resize((width, height), Image.Resampling.NEAREST), (0, 0))
+    picture.paste(enlarged, (0, 0))
     ramp = torch.linspace(1, 0, height - 40)[:, None].expand(-1, 16)
     picture.paste(heat_map(ramp), (width + 12, 20))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
