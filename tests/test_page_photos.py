@@ -59,6 +59,14 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of 120×84 pixels, drawn in a moment."""
+    path = tmp_path_factory.mktemp("small") / "coffee.png"
+    coffee().resize((120, 84), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
 class Looker(Visitor):
     """A visitor of the page of photographs."""
 
@@ -146,10 +154,10 @@ def near(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 
 
-def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], photo: Path) -> None:
+def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], small: Path) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
-        visitor.give(photo)
+        visitor.give(small)
         first = visitor.seen(1)
         page.locator(".film button").nth(2).click()
         page.wait_for_timeout(100)
@@ -173,11 +181,11 @@ def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], phot
 
 
 def test_vary_only_what_is_painted(
-    browser: Browser, server: tuple[str, Memory], photo: Path
+    browser: Browser, server: tuple[str, Memory], small: Path
 ) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
-        visitor.give(photo)
+        visitor.give(small)
         page.click('[data-do="paint"]')
         page.click('[data-do="vary"]')
         expect(page.locator("#viewer .said")).to_contain_text("Paint over what may change first")
