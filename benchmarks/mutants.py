@@ -2,7 +2,7 @@
 
     python benchmarks/mutants.py --rooms degradations metrics --sample 40 --seed 0
     python benchmarks/mutants.py --survivors            # those again, with the tests of today
-    python benchmarks/mutants.py --page docs/mutants.md # the table, nothing is run
+    python benchmarks/mutants.py --page runs/mutants.md # the table, nothing is run
 
 Every mutant changes one thing (`mutations.py`). It is killed if a test fails, or takes several
 times as long. `mutants.yaml` names the tests of every room; a mutant meets those that enter its
@@ -324,8 +324,7 @@ def page(records: dict[str, dict[str, Any]], plan: dict[str, Any]) -> str:
     text = [
         "# Which changes of the code the tests notice",
         "",
-        "Written by `python benchmarks/mutants.py --page docs/mutants.md`; what a mutant is stands",
-        "in `benchmarks/mutations.py`.",
+        "Written by `python benchmarks/mutants.py --page`; docs/mutants.md says how to read it.",
         "",
         "| room | mutants | killed | share |",
         "|---|---|---|---|",
