@@ -12,7 +12,7 @@ from cvdvae.degradations.block_dct import MIDDLE, steps_at
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_tensor
-from cvdvae.restoration.described import description_from_dict
+from cvdvae.restoration.described import description_from_dict, parse
 from cvdvae.restoration.estimates import JPEGFile, estimate_noise, read_jpeg
 
 jpeglib = pytest.importorskip("jpeglib")
@@ -36,14 +36,17 @@ def right(file: JPEGFile, path: Path) -> Tensor:
     grey = H.A(torch.full((1, 3, *H.size), MIDDLE / 255, dtype=torch.float64))
     found = torch.round(file.y.double() - grey).split([h * w for h, w in H.planes], 1)
     equal = []
-    for mine, theirs, (h, w) in zip(found, (truth.Y, truth.Cb, truth.Cr), H.planes, strict=True):
+    planes = (truth.Y, truth.Cb, truth.Cr)[: len(H.planes)]
+    for mine, theirs, (h, w) in zip(found, planes, H.planes, strict=True):
         blocks = torch.from_numpy(np.asarray(theirs).astype(np.int64))
         mine = mine.view(h // 8, w // 8, 8, 8)[: blocks.shape[0], : blocks.shape[1]]
         equal.append((mine == blocks[: h // 8, : w // 8]).flatten())
     return torch.cat(equal)
 
 
-@pytest.mark.parametrize(("quality", "subsampling"), [(30, 0), (75, 0), (30, 2), (75, 2), (90, 2)])
+@pytest.mark.parametrize(
+    ("quality", "subsampling"), [(30, 0), (75, 0), (30, 1), (75, 1), (30, 2), (75, 2), (90, 2)]
+)
 def test_the_coefficients_of_a_file_come_back(
     tmp_path: Path, quality: int, subsampling: int
 ) -> None:
@@ -51,9 +54,29 @@ def test_the_coefficients_of_a_file_come_back(
     picture().save(path, quality=quality, subsampling=subsampling)
     file = read_jpeg(path)
     assert file.quality == quality
-    assert file.operator.subsampling == (2 if subsampling else 1)
-    assert str(file.description) == f"jpeg:quality={quality},subsampling={subsampling or 1}"
+    assert file.operator.subsampling == ((1, 1), (1, 2), (2, 2))[subsampling]
+    words = (1, "4:2:2", 2)[subsampling]
+    assert str(file.description) == f"jpeg:quality={quality},subsampling={words}"
+    assert parse(str(file.description)) == file.description
     assert bool(right(file, path).all())
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_grey_file_tells_of_luma_alone(tmp_path: Path, own: bool) -> None:
+    path = tmp_path / "grey.jpg"
+    tables = [[int(v) + 1 for v in steps_at(50)[0].flatten()]]
+    options: dict[str, object] = {"qtables": tables} if own else {"quality": 60}
+    picture().convert("L").save(path, **options)  # type: ignore[arg-type]
+    file = read_jpeg(path)
+    assert file.operator.planes == [(96, 112)]
+    assert bool(right(file, path).all())
+    again = description_from_dict(file.description.to_dict())
+    assert again == file.description
+    x = to_tensor(picture())[None]
+    y = again.operator((96, 112)).A(x)
+    assert torch.equal(y, file.operator.A(x))
+    assert float((y - file.y).abs().max()) < 0.75  # half a step, and luma's rounding before it
+    assert any("grey" in note for note in file.notes)
 
 
 def test_all_but_a_few_come_back_where_blocks_are_cut_or_steps_are_fine(tmp_path: Path) -> None:
@@ -77,8 +100,8 @@ def test_own_tables_are_kept(tmp_path: Path) -> None:
     tables = [[int(v) for v in (steps_at(50)[i] + i + 1).flatten()] for i in range(2)]
     picture().save(path, qtables=tables, subsampling=0)
     file = read_jpeg(path)
-    assert torch.equal(file.operator.steps[0], steps_at(50)[0] + 1)
-    assert torch.equal(file.operator.steps[1], steps_at(50)[1] + 2)
+    assert torch.equal(file.operator.tables[0], steps_at(50)[0] + 1)
+    assert torch.equal(file.operator.tables[1], steps_at(50)[1] + 2)
     assert abs(file.quality - 50) < 3
     again = description_from_dict(file.description.to_dict())
     assert again == file.description
@@ -89,14 +112,13 @@ def test_own_tables_are_kept(tmp_path: Path) -> None:
 
 def test_what_is_no_jpeg_of_ours_is_refused_in_a_sentence(tmp_path: Path) -> None:
     picture().save(tmp_path / "half.jpg", subsampling=1)
-    picture().convert("L").save(tmp_path / "grey.jpg")
+    picture().save(tmp_path / "colours.jpg", keep_rgb=True)
     picture().convert("CMYK").save(tmp_path / "ink.jpg")
     picture().save(tmp_path / "other.png")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "half.jpg").read_bytes()[:300])
     for name, words in [
-        ("half.jpg", "neither 4:4:4 nor 4:2:0"),
-        ("grey.jpg", "no luma and chroma"),
-        ("ink.jpg", "no luma and chroma"),
+        ("colours.jpg", "no luma and chroma"),
+        ("ink.jpg", "in CMYK"),
         ("other.png", "no JPEG"),
         ("cut.jpg", "no JPEG"),
         ("none.jpg", "does not exist"),

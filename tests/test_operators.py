@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cvdvae.degradations.base import Degradation, LinearOperator
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.degradations.block_dct import BlockDCT
+from cvdvae.degradations.block_dct import BlockDCT, steps_at
 from cvdvae.degradations.blur import Blur, Boundary, box, gaussian, motion
 from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.damped import estimate, solve
@@ -82,6 +82,8 @@ DAMPED: dict[str, Callable[[Size], LinearOperator]] = {
     "box, zero": blurred(box(3), "zero"),
     "jpeg": lambda size: BlockDCT.of_quality(size, 30, 1),
     "jpeg, subsampled": lambda size: BlockDCT.of_quality(size, 30, 2),
+    "jpeg, columns subsampled": lambda size: BlockDCT.of_quality(size, 30, (1, 2)),
+    "jpeg, grey": lambda size: BlockDCT(size, steps_at(30)[0], None),
     "blur, bicubic": lambda size: Composed(
         Blur(size, gaussian(0.7)), BicubicDownscaling.of_scale(size, 2)
     ),

@@ -1,10 +1,11 @@
 """JPEG as a linear operator: what its coefficients are before they are rounded.
 
-An image in [0, 1] becomes luma and chroma (JFIF), chroma is averaged over squares of `subsampling`
-pixels, every plane is cut into blocks of 8×8, and the orthonormal cosine transform of each is
-divided by the quantization steps q. A file holds these numbers rounded: ``y = Hx + n`` with every n
-between −½ and ½, nearly uniform, so of standard deviation ``ROUNDING = 1/√12``. The middle grey
-that JPEG subtracts first is added to y again, so that H is linear.
+An image in [0, 1] becomes luma and chroma (JFIF), chroma is averaged over `subsampling` rows and
+columns, or left out where a file is grey, every plane is cut into blocks of 8×8, and the
+orthonormal cosine transform of each is divided by the quantization steps q. A file holds these
+numbers rounded: ``y = Hx + n`` with every n between −½ and ½, nearly uniform, so of standard
+deviation ``ROUNDING = 1/√12``. The middle grey that JPEG subtracts first is added to y again, so
+that H is linear.
 """
 
 import math
@@ -71,8 +72,13 @@ class BlockDCT(LinearOperator):
     Args:
         size: Height and width.
         luma: Quantization steps of luma, ``(8, 8)``.
-        chroma: Quantization steps of chroma, ``(8, 8)``.
-        subsampling: Side of the squares over which chroma is averaged: 1 or 2.
+        chroma: Quantization steps of chroma, ``(8, 8)``; None for a grey file, without any chroma.
+        subsampling: Over how many rows and columns chroma is averaged: 1 for 4:4:4, 2 for 4:2:0,
+            ``(1, 2)`` for 4:2:2.
+
+    Attributes:
+        planes: Height and width of each plane, of whole blocks.
+        tables: The steps of each.
 
     Raises:
         InputError: Steps that are not positive, or another subsampling.
@@ -82,54 +88,64 @@ class BlockDCT(LinearOperator):
     exact = False
 
     def __init__(
-        self, size: tuple[int, int], luma: Tensor, chroma: Tensor, subsampling: int = 2
+        self,
+        size: tuple[int, int],
+        luma: Tensor,
+        chroma: Tensor | None,
+        subsampling: int | tuple[int, int] = 2,
     ) -> None:
-        if luma.shape != (8, 8) or chroma.shape != (8, 8) or not bool((luma * chroma > 0).all()):
-            raise InputError("the quantization steps of a JPEG are two tables of 8×8, all positive")
-        if subsampling not in (1, 2):
-            raise InputError(f"the subsampling of chroma is 1 or 2, not {subsampling}")
-        self.size, self.subsampling = size, subsampling
-        self.steps = (luma.double(), chroma.double())
-        unit = BLOCK * subsampling
-        self.padded = tuple(-(-side // unit) * unit for side in size)
+        tables = [luma] if chroma is None else [luma, chroma, chroma]
+        if not all(q.shape == (8, 8) and bool((q > 0).all()) for q in tables):
+            raise InputError("the quantization steps of a JPEG are tables of 8×8, all positive")
+        pooled = (subsampling, subsampling) if isinstance(subsampling, int) else subsampling
+        if pooled not in ((1, 1), (2, 2), (1, 2)):
+            raise InputError(f"the subsampling of chroma is 1, 2 or (1, 2), not {subsampling}")
+        self.size, self.subsampling = size, pooled if chroma is not None else (1, 1)
+        self.tables = [q.double() for q in tables]
+        units = [BLOCK * s for s in self.subsampling]
+        self.padded = tuple(-(-side // unit) * unit for side, unit in zip(size, units, strict=True))
         height, width = self.padded
-        planes = [(height, width)] + [(height // subsampling, width // subsampling)] * 2
-        self.planes = planes
+        down, right = self.subsampling
+        self.planes = [(height, width), *[(height // down, width // right)] * (len(tables) - 1)]
 
     @classmethod
-    def of_quality(cls, size: tuple[int, int], quality: int, subsampling: int = 2) -> "BlockDCT":
+    def of_quality(
+        cls, size: tuple[int, int], quality: int, subsampling: int | tuple[int, int] = 2
+    ) -> "BlockDCT":
         """That of libjpeg's tables at a quality."""
         return cls(size, *steps_at(quality), subsampling)
 
     def A(self, x: Tensor) -> Tensor:
-        """``H x``: ``(N, 3, H, W)`` to ``(N, M)``, luma, then Cb, then Cr, block after block."""
+        """``H x``: ``(N, 3, H, W)`` to ``(N, M)``, luma, then Cb and Cr, block after block."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.size):
             raise InputError(
                 f"expected (N, 3, {self.size[0]}, {self.size[1]}), not {tuple(x.shape)}"
             )
-        planes = torch.einsum("ij,njhw->nihw", x.new_tensor(LUMA_CHROMA), 255 * x)
+        mixing = x.new_tensor(LUMA_CHROMA[: len(self.planes)])
+        planes = torch.einsum("ij,njhw->nihw", mixing, 255 * x)
         below, right = (p - s for p, s in zip(self.padded, self.size, strict=True))
         planes = F.pad(planes, (0, right, 0, below), mode="replicate")
-        luma, chroma = planes[:, :1], F.avg_pool2d(planes[:, 1:], self.subsampling)
-        parts = [luma, chroma[:, :1], chroma[:, 1:]]
-        steps = (self.steps[0], self.steps[1], self.steps[1])
-        return torch.cat([transformed(p[:, 0], q) for p, q in zip(parts, steps, strict=True)], 1)
+        parts = [planes[:, 0]]
+        if len(self.planes) > 1:
+            parts += F.avg_pool2d(planes[:, 1:], self.subsampling).unbind(1)
+        return torch.cat([transformed(p, q) for p, q in zip(parts, self.tables, strict=True)], 1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, M)`` to ``(N, 3, H, W)``."""
-        steps = (self.steps[0], self.steps[1], self.steps[1])
         parts = y.split([h * w for h, w in self.planes], 1)
-        planes = [
+        whole, *chroma = (
             transformed_back(part, q, size)[:, None]
-            for part, q, size in zip(parts, steps, self.planes, strict=True)
-        ]
-        s = self.subsampling
-        chroma = torch.cat(planes[1:], 1).repeat_interleave(s, 2).repeat_interleave(s, 3) / s**2
-        whole = torch.cat([planes[0], chroma], 1)
+            for part, q, size in zip(parts, self.tables, self.planes, strict=True)
+        )
+        down, right = self.subsampling
+        for plane in chroma:
+            wide = plane.repeat_interleave(down, 2).repeat_interleave(right, 3) / (down * right)
+            whole = torch.cat([whole, wide], 1)
         for dim, side in ((2, self.size[0]), (3, self.size[1])):
             beyond = whole.narrow(dim, side - 1, whole.shape[dim] - side + 1).sum(dim, keepdim=True)
             whole = torch.cat([whole.narrow(dim, 0, side - 1), beyond], dim)
-        return 255 * torch.einsum("ij,nihw->njhw", whole.new_tensor(LUMA_CHROMA), whole)
+        mixing = whole.new_tensor(LUMA_CHROMA[: len(self.planes)])
+        return 255 * torch.einsum("ij,nihw->njhw", mixing, whole)
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
@@ -138,9 +154,9 @@ class BlockDCT(LinearOperator):
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
         """``(H Hᵀ + λ I)⁻¹ y`` of whole blocks without subsampling, else None: a coefficient then
         depends on those of the two other planes at its place alone."""
-        if self.subsampling > 1 or self.padded != self.size:
+        if self.subsampling != (1, 1) or self.padded != self.size:
             return None
-        planes = y.view(len(y), 3, -1, BLOCK**2)
+        planes = y.view(len(y), len(self.planes), -1, BLOCK**2)
         inverse = self._inverse(damping, y)
         return torch.einsum("fij,njbf->nibf", inverse, planes).reshape_as(y)
 
@@ -149,11 +165,11 @@ class BlockDCT(LinearOperator):
         return r / (self._diagonal.to(r) + damping)
 
     def _inverse(self, damping: float, like: Tensor) -> Tensor:
-        """That of the planes at each of a block's 64 places, ``(64, 3, 3)``."""
-        steps = torch.stack([self.steps[0], self.steps[1], self.steps[1]]).flatten(1).T
-        mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64)
+        """That of the planes at each of a block's 64 places, ``(64, 3, 3)`` or ``(64, 1, 1)``."""
+        steps = torch.stack(self.tables).flatten(1).T
+        mixing = torch.tensor(LUMA_CHROMA[: len(self.planes)], dtype=torch.float64)
         gram = 255**2 * (mixing @ mixing.T) / (steps[:, :, None] * steps[:, None, :])
-        identity = torch.eye(3, dtype=torch.float64)
+        identity = torch.eye(len(self.planes), dtype=torch.float64)
         inverse: Tensor = torch.linalg.inv(gram + damping * identity)
         return inverse.to(like)
 
@@ -161,11 +177,10 @@ class BlockDCT(LinearOperator):
     def _diagonal(self) -> Tensor:
         """The diagonal of ``H Hᵀ`` away from borders, ``(1, M)`` float64."""
         colours = torch.tensor(LUMA_CHROMA, dtype=torch.float64).square().sum(1) * 255**2
-        shares = (1.0, 1 / self.subsampling**2, 1 / self.subsampling**2)
-        tables = (self.steps[0], self.steps[1], self.steps[1])
+        averaged = self.subsampling[0] * self.subsampling[1]
         parts = [
-            (colours[i] * shares[i] / q.square()).flatten().repeat(h * w // BLOCK**2)
-            for i, (q, (h, w)) in enumerate(zip(tables, self.planes, strict=True))
+            (colours[i] / (averaged if i else 1) / q.square()).flatten().repeat(h * w // BLOCK**2)
+            for i, (q, (h, w)) in enumerate(zip(self.tables, self.planes, strict=True))
         ]
         return torch.cat(parts)[None]
 

@@ -156,34 +156,55 @@ class Mosaic(Step):
         return bayer(hr_size, self.pattern)
 
 
+SUBSAMPLINGS: dict[int | str, tuple[int, int] | None] = {
+    1: (1, 1),
+    2: (2, 2),
+    "4:4:4": (1, 1),
+    "4:2:0": (2, 2),
+    "4:2:2": (1, 2),
+    "4:0:0": None,
+}
+"""Over how many rows and columns chroma is averaged; None for a grey file, which has none."""
+
+
 @dataclass(frozen=True)
 class JPEG(Step):
     """JPEG of a `quality`, or of a file's own tables `luma` and `chroma`, 64 steps each, row by
-    row; chroma averaged over squares of `subsampling` pixels."""
+    row; of chroma there is what `subsampling` leaves, one of `SUBSAMPLINGS`."""
 
     colours = (3, 3)
     pictures = False
     quality: int | None = None
-    subsampling: int = 2
+    subsampling: int | str = 2
     luma: tuple[int, ...] | None = None
     chroma: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.subsampling not in SUBSAMPLINGS:
+            known = ", ".join(map(str, SUBSAMPLINGS))
+            raise InputError(f"the subsampling of chroma is one of {known}: {self.subsampling}")
         own = (self.luma is not None) + (self.chroma is not None)
-        if own != (2 if self.quality is None else 0):
+        needed = 2 if SUBSAMPLINGS[self.subsampling] else 1
+        if own != (needed if self.quality is None else 0) or (own and self.luma is None):
             raise InputError("a JPEG has a quality, or its own tables luma and chroma")
         self.operator((8, 8))
 
     def operator(self, hr_size: Size) -> LinearOperator:
         """H of its coefficients."""
         if self.quality is not None:
-            return BlockDCT(hr_size, *steps_at(self.quality), self.subsampling)
-        luma, chroma = (
-            torch.tensor(t or (), dtype=torch.float64) for t in (self.luma, self.chroma)
-        )
-        if len(luma) != 64 or len(chroma) != 64:
-            raise InputError("a JPEG's own tables have 64 steps each")
-        return BlockDCT(hr_size, luma.view(8, 8), chroma.view(8, 8), self.subsampling)
+            luma, chroma = steps_at(self.quality)
+        else:
+            luma, chroma = (_table(self.luma), _table(self.chroma or self.luma))
+        averaged = SUBSAMPLINGS[self.subsampling]
+        if averaged is None:
+            return BlockDCT(hr_size, luma, None)
+        return BlockDCT(hr_size, luma, chroma, averaged)
+
+
+def _table(steps: tuple[int, ...] | None) -> Tensor:
+    if steps is None or len(steps) != 64:
+        raise InputError("a JPEG's own tables have 64 steps each")
+    return torch.tensor(steps, dtype=torch.float64).view(8, 8)
 
 
 Packer = Callable[[Path], str]

@@ -27,14 +27,15 @@ from ..degradations.block_dct import (
 )
 from ..errors import InputError
 from ..imaging.io import MAX_PIXELS
-from .degradation_kinds import JPEG
+from .degradation_kinds import JPEG, SUBSAMPLINGS
 from .described import Description
 
 PASSES = 8
 """How often what the pixels do not show, beyond the border and beyond black and white, is filled in
 anew from the coefficients."""
-SAMPLINGS = {0: 1, 2: 2}
-"""Pillow's numbers of 4:4:4 and 4:2:0: side of the squares over which chroma is averaged."""
+SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
+"""Pillow's numbers of what chroma is averaged over, in the words of `SUBSAMPLINGS`."""
+GREY = "4:0:0"
 ORIENTATION = 0x0112
 
 
@@ -84,32 +85,34 @@ def read_jpeg(path: Path) -> JPEGFile:
     """The coefficients of a JPEG file, recovered from its pixels, and its tables.
 
     Raises:
-        InputError: The file cannot be read, is no JPEG in luma and chroma, or its chroma is
-            averaged over anything but one pixel (4:4:4) or squares of 2×2 (4:2:0).
+        InputError: The file cannot be read, is no JPEG in grey or in luma and chroma, or its chroma
+            is averaged over anything but one pixel (4:4:4), two of a row (4:2:2), or squares of 2×2
+            (4:2:0).
     """
     try:
         with Image.open(path, formats=["JPEG"]) as file:
             if file.width * file.height > MAX_PIXELS:
                 raise InputError(f"{path} is over {MAX_PIXELS // 1_000_000} megapixels")
             luma, chroma = _tables(path, file)
-            sampling = JpegImagePlugin.get_sampling(file)
+            sampling = _sampling(path, file)
             turned = file.getexif().get(ORIENTATION, 1) != 1
-            file.draft("YCbCr", None)
+            file.draft("YCbCr" if file.mode == "RGB" else file.mode, None)
             file.load()
-            planes = np.array(file)
+            planes = np.atleast_3d(np.array(file))
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
         raise InputError(f"{path} is no JPEG file that can be read ({error})") from None
-    if sampling not in SAMPLINGS:
-        raise InputError(f"{path}: its chroma is neither 4:4:4 nor 4:2:0: name what happened")
-    operator = BlockDCT((planes.shape[0], planes.shape[1]), luma, chroma, SAMPLINGS[sampling])
+    averaged = SUBSAMPLINGS[sampling] or 1
+    operator = BlockDCT((planes.shape[0], planes.shape[1]), luma, chroma, averaged)
     y = coefficients(torch.from_numpy(planes).permute(2, 0, 1).double(), operator)
     quality, same = _quality(luma, chroma)
-    kind = JPEG(quality, operator.subsampling) if same else _own(luma, chroma, operator)
+    kind = JPEG(quality, sampling) if same else _own(luma, chroma, sampling)
     notes = ["its file says to turn it: the results are as it is stored"] if turned else []
+    if chroma is None:
+        notes.append("it is grey: colours are invented")
     return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)
 
 
@@ -117,18 +120,20 @@ def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:
     """y of decoded pixels: the coefficients that a decoder made them from.
 
     Args:
-        planes: Luma, Cb and Cr as decoded, 0 to 255, chroma enlarged, ``(3, H, W)`` float64.
+        planes: Luma, Cb and Cr as decoded, 0 to 255, chroma enlarged, ``(3, H, W)`` float64; of a
+            grey file luma alone.
         operator: H.
 
     Returns:
         ``(1, M)`` float64.
     """
     luma, chroma = planes[0], planes[1:]
-    if operator.subsampling == 2:
-        down, right = (torch.linalg.pinv(enlargement(side)) for side in luma.shape)
-        chroma = down @ chroma @ right.T
-    tables = (operator.steps[0], operator.steps[1], operator.steps[1])
-    parts = zip((luma, *chroma), tables, operator.planes, strict=True)
+    down, right = operator.subsampling
+    if down == 2:
+        chroma = torch.linalg.pinv(enlargement(luma.shape[0])) @ chroma
+    if right == 2:
+        chroma = chroma @ torch.linalg.pinv(enlargement(luma.shape[1])).T
+    parts = zip((luma, *chroma), operator.tables, operator.planes, strict=True)
     whole = torch.cat([_whole(*part) for part in parts], 1)
     grey = torch.full((1, 3, *operator.size), MIDDLE / 255, dtype=torch.float64)
     return whole + operator.A(grey)
@@ -151,30 +156,55 @@ def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
     return found
 
 
-def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor]:
-    """The steps of luma and chroma, ``(8, 8)``."""
+def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor | None]:
+    """The steps of luma and, but for a grey file, of chroma, ``(8, 8)``."""
     layers = getattr(file, "layer", [])
-    if file.mode != "RGB" or len(layers) != 3 or file.info.get("adobe_transform") == 0:
+    if file.mode == "CMYK":
+        raise InputError(
+            f"{path} is in CMYK, the inks of print, which are no linear function of an image's "
+            f"colours: convert it to RGB, and name what happened"
+        )
+    count = {"L": 1, "RGB": 3}.get(file.mode)
+    if len(layers) != count or file.info.get("adobe_transform", 1) == 0:
         raise InputError(f"{path} has no luma and chroma (it is {file.mode}): name what happened")
     found = getattr(file, "quantization", {})
-    luma, cb, cr = (torch.tensor(found[one[3]], dtype=torch.float64).view(8, 8) for one in layers)
-    if not torch.equal(cb, cr):
+    luma, *others = (torch.tensor(found[one[3]], dtype=torch.float64).view(8, 8) for one in layers)
+    if others and not torch.equal(*others):
         raise InputError(f"{path} has other tables for Cb than for Cr: name what happened")
-    return luma, cb
+    return luma, others[0] if others else None
 
 
-def _quality(luma: Tensor, chroma: Tensor) -> tuple[int, bool]:
+def _sampling(path: Path, file: Image.Image) -> int | str:
+    """What chroma is averaged over, in the words of `SUBSAMPLINGS`."""
+    if file.mode == "L":
+        return GREY
+    sampling = JpegImagePlugin.get_sampling(file)
+    if sampling not in SAMPLINGS:
+        raise InputError(
+            f"{path}: its chroma is neither 4:4:4 nor 4:2:2 nor 4:2:0: name what happened"
+        )
+    return SAMPLINGS[sampling]
+
+
+def _quality(luma: Tensor, chroma: Tensor | None) -> tuple[int, bool]:
     """The nearest quality of libjpeg, and whether its tables are the same."""
 
     def apart(quality: int) -> float:
         tables = zip(steps_at(quality), (luma, chroma), strict=True)
-        return sum(float((ours.log() - theirs.log()).abs().sum()) for ours, theirs in tables)
+        return sum(
+            float((ours.log() - theirs.log()).abs().sum())
+            for ours, theirs in tables
+            if theirs is not None
+        )
 
     quality = min(range(1, 101), key=apart)
     return quality, apart(quality) == 0
 
 
-def _own(luma: Tensor, chroma: Tensor, operator: BlockDCT) -> JPEG:
+def _own(luma: Tensor, chroma: Tensor | None, sampling: int | str) -> JPEG:
     """The description of a file with its own tables."""
-    tables = [tuple(int(step) for step in table.flatten()) for table in (luma, chroma)]
-    return JPEG(None, operator.subsampling, tables[0], tables[1])
+    own, other = (
+        None if table is None else tuple(int(step) for step in table.flatten())
+        for table in (luma, chroma)
+    )
+    return JPEG(None, sampling, own, other)

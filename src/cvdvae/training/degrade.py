@@ -12,6 +12,7 @@ from ..degradations.base import Degradation
 from ..degradations.bicubic import BicubicDownscaling
 from ..degradations.block_dct import ROUNDING, BlockDCT
 from ..degradations.blur import Blur, gaussian, motion
+from ..degradations.composed import as_jpeg
 from ..degradations.mask import Mask
 
 NOISELESS, LEAST_NOISE, MOST_NOISE = 0.3, 0.005, 0.1
@@ -111,8 +112,9 @@ def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Seen:
     kind = kind or drawn
     degradation = DEGRADATIONS[kind][0](rng, x.shape[-1])
     noiseless, where = rng.random() < NOISELESS, rng.random()
-    if isinstance(degradation, BlockDCT):
-        return Seen(degradation.rounded(x), degradation, ROUNDING)
+    file = as_jpeg(degradation, x)
+    if file is not None:
+        return Seen(file, degradation, ROUNDING)
     y = degradation.A(x)
     low, high = math.log(LEAST_NOISE), math.log(MOST_NOISE)
     sigma = math.exp(low + (high - low) * where)

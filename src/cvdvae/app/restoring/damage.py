@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...checkpoints.folder import bundled_names, find, read_record
-from ...degradations.block_dct import BlockDCT
+from ...degradations.composed import jpeg_at_end
 from ...domains.faces import crop_face
 from ...errors import InputError
 from ...imaging.io import read_photo, to_tensor
@@ -104,7 +104,7 @@ def face_in(path: Path, side: int) -> tuple[Tensor, bool]:
 def as_it_is(x: Tensor, path: Path, what: Description, noise: float) -> Seen:
     """A damaged image: what its file shows, or holds where it is a JPEG."""
     operator = what.operator((x.shape[1], x.shape[2]))
-    if isinstance(operator, BlockDCT):
+    if jpeg_at_end(operator) is not None:
         file = read_jpeg(path)
         return seen(file.y, file.operator, description=file.description)
     if tuple(operator.A(x[None]).shape) != (1, *x.shape):
