@@ -18,7 +18,8 @@ from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.evidence import conditions, evidence
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
-from cvdvae.restoration.restoring import measured, seen, usual_noise
+from cvdvae.restoration.restoring import seen, usual_noise
+from cvdvae.restoration.tolerance import measured
 
 SIDE = 16
 

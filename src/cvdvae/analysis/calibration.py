@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..evaluation.damaged import Damaged
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
+from ..evaluation.task import Subject
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
-from ..restoration.finish import finish
 from ..restoration.hvae import HVAEResolver
-from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 
 REGIONS = 3
@@ -81,7 +81,7 @@ class Calibration:
 
 
 def calibration(
-    model: SuperResolver,
+    model: Subject,
     pairs: Iterable[Pair],
     sampling: Sampling,
     on_image: Callable[[], None] | None = None,
@@ -90,7 +90,7 @@ def calibration(
 
     Args:
         model: The model.
-        pairs: True and low-resolution images; image i draws with ``seed + i``.
+        pairs: True images and what was seen of them; image i draws with ``seed + i``.
         sampling: How to draw, at least two samples.
         on_image: Called after every image.
 
@@ -99,16 +99,12 @@ def calibration(
     """
     if sampling.samples < 2:
         raise InputError("calibration needs at least two samples of each image")
-    height, width = model.degradation.hr_size
+    height, width = model.truth_size
     ranks = Ranks.empty(sampling.samples, height, width)
     scores: list[tuple[float, float]] = []
     curves: list[tuple[Tensor, Tensor]] = []
     for number, (truth, y) in enumerate(pairs):
-        drawn = model.draw(y, sampling.reseeded(sampling.seed + number))
-        tolerance = model.tolerance(y[None])
-        samples = finish(
-            drawn, y[None], model.degradation, sampling.consistent, tolerance=tolerance
-        ).answers
+        samples = model.answers(y, sampling.reseeded(sampling.seed + number)).answers
         if len(samples) < sampling.samples:
             raise InputError(f"samples of {model.name} exploded: a lower temperature calibrates")
         ranks.add(samples, truth)
@@ -140,23 +136,26 @@ class Grids(NamedTuple):
     """Temperatures to try.
 
     Attributes:
-        prior: Of the prior's groups, or of a flow.
-        encoder: Of the LR encoder's groups; empty where there is none.
+        prior: Of the prior's groups, or of a flow; empty for a restorer, which has one temperature
+            for all groups.
+        encoder: Of the encoder's groups; empty where there is none.
     """
 
     prior: tuple[float, ...]
     encoder: tuple[float, ...]
 
 
-def grids(model: SuperResolver) -> Grids:
+def grids(model: Subject) -> Grids:
     """What `fit` tries for a model."""
+    if isinstance(model, Damaged):
+        return Grids((), TEMPERATURES)
     if isinstance(model, HVAEResolver):
         return Grids(TEMPERATURES, TEMPERATURES)
     return Grids(FLOW_TEMPERATURES, ())
 
 
 def fit(
-    model: SuperResolver,
+    model: Subject,
     pairs: Callable[[], Iterable[Pair]],
     sampling: Sampling,
     on_image: Callable[[], None] | None = None,
@@ -164,7 +163,7 @@ def fit(
     """The temperatures with the lowest CRPS, a proper score: calibrated, and as sharp as can be.
 
     First the encoder's temperature at the given one of the prior, then the prior's, each searched
-    through its grid of `grids`. A flow has only the second.
+    through its grid of `grids`. A flow has only the second, a restorer only the first.
 
     Args:
         model: The model.
@@ -185,5 +184,6 @@ def fit(
     chosen, grid = sampling, grids(model)
     if grid.encoder:
         chosen = best_of([sampling.at(sampling.temperature, t) for t in grid.encoder])
-    chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in grid.prior])
+    if grid.prior:
+        chosen = best_of([sampling.at(t, chosen.encoder_temperature) for t in grid.prior])
     return chosen, tried

@@ -82,7 +82,7 @@ def draw_temperature(temperatures: Sequence[float], scores: Sequence[Scores], pa
     """Realism, diversity and consistency over the temperature."""
     wanted = [("psnr", "PSNR of a sample, dB"), ("lpips", "LPIPS"), ("brisque", "BRISQUE"),
               ("apd_mse", "APD, MSE"), ("apd_lpips", "APD, LPIPS"),
-              ("lr_psnr", "LR-PSNR as saved, dB")]  # fmt: skip
+              ("lr_psnr", "LR-PSNR as saved, dB"), ("misfit", "misfit")]  # fmt: skip
     shown = [(k, t) for k, t in wanted if any(s.get(k) is not None for s in scores)]
     figure, (row,) = _figure(len(shown), size=2.6)
     for axes, (key, title) in zip(row, shown, strict=True):

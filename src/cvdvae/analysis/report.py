@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..evaluation.evaluate import Records
 from ..evaluation.measure import Column
-from ..evaluation.table import LEGEND, by_scale, images_of
+from ..evaluation.table import LEGEND, by_task, images_of
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER
@@ -45,12 +45,12 @@ class Section:
 
 
 def tables(records: Records) -> list[Section]:
-    """Sections of `cvdvae evaluate`, one for each scale."""
+    """Sections of `cvdvae evaluate`, one for each scale or degradation."""
     text = (
         f"Mean and standard error over {images_of(records)} images. Projected: onto Hx = y in "
         f"[0, 1]. The LR encoder's own temperature is 1. Starred: {LEGEND}"
     )
-    return [Section(f"×{scale}", text, rows) for scale, rows in by_scale(records, "* {}").items()]
+    return [Section(task, text, rows) for task, rows in by_task(records, "* {}").items()]
 
 
 def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:

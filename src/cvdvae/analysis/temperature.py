@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable
 from statistics import fmean
 
 from PIL import Image
+from torch import Tensor
 
 from ..domains.faces import demo_photo
 from ..domains.simulate import simulate
 from ..evaluation.measure import Judges, Scores, measure
 from ..evaluation.selection import Pair
+from ..evaluation.task import Subject
 from ..imaging.io import to_pil
 from ..imaging.sheets import labelled_sheet
-from ..restoration.finish import finish
 from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
@@ -20,7 +21,7 @@ TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def sweep(
-    model: SuperResolver,
+    model: Subject,
     pairs: Iterable[Pair],
     judges: Judges,
     samples: int = 4,
@@ -34,7 +35,7 @@ def sweep(
 
     Args:
         model: The model.
-        pairs: True and low-resolution images.
+        pairs: True images and what was seen of them.
         judges: The measures with weights.
         samples: Of each image, at least two.
         seed: Image i draws with ``seed + i``.
@@ -44,10 +45,9 @@ def sweep(
     collected: list[list[Scores]] = [[] for _ in temperatures]
     for number, (truth, y) in enumerate(pairs):
         for scores, temperature in zip(collected, temperatures, strict=True):
-            settings = Sampling(samples, temperature, seed + number, temperature, False)
-            drawn, tolerance = model.draw(y, settings), model.tolerance(y[None])
-            done = finish(drawn, y[None], model.degradation, tolerance=tolerance)
-            scores.append(measure(done, y, truth, model.degradation, judges))
+            done = model.answers(y, Sampling(samples, temperature, seed + number, temperature))
+            sigma = model.noise_of(y)
+            scores.append(measure(done, y, truth, model.degradation, judges, sigma))
         if on_image is not None:
             on_image()
     return [{key: _mean([s[key] for s in scores]) for key in scores[0]} for scores in collected]
@@ -56,10 +56,24 @@ def sweep(
 def picture(model: SuperResolver, seed: int = 0) -> Image.Image:
     """Samples of the bundled photo at every temperature, in one row each."""
     y, _ = simulate(demo_photo(), model.degradation)
+    return picture_of(model, y, seed)
+
+
+def picture_of(
+    model: Subject, y: Tensor, seed: int = 0, temperatures: tuple[float, ...] = TEMPERATURES
+) -> Image.Image:
+    """Samples behind what was seen at every temperature, in one row each.
+
+    Args:
+        model: The model.
+        y: What was seen.
+        seed: Of the samples.
+        temperatures: What to try.
+    """
     rows = []
-    for temperature in TEMPERATURES:
-        result = model.run(y, Sampling(5, temperature, seed, temperature))
-        rows.append([(f"temperature {temperature:g}", to_pil(one)) for one in result.pixels])
+    for temperature in temperatures:
+        done = model.answers(y, Sampling(5, temperature, seed, temperature))
+        rows.append([(f"temperature {temperature:g}", to_pil(one)) for one in done.pixels])
     return labelled_sheet(rows, DISCLAIMER)
 
 

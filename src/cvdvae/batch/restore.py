@@ -7,6 +7,7 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
+from ..degradations.base import LinearOperator
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
@@ -14,7 +15,8 @@ from ..errors import InputError
 from ..imaging.crop import centre_square
 from ..imaging.io import read_photo, to_tensor
 from ..restoration.described import Description, parse
-from ..restoration.estimates import estimate_noise, read_jpeg
+from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
+from ..restoration.mask_kinds import OnlyNoise
 from ..restoration.restoring import Seen, degraded, seen
 
 
@@ -24,7 +26,7 @@ class Happened:
 
     Attributes:
         description: H in words.
-        jpeg: Whether the file itself tells instead, by a JPEG's own tables.
+        jpeg: Whether the file itself tells the rest, by a JPEG's own tables.
         noise: σ, ``auto`` to estimate it from the image, or None for the usual one.
     """
 
@@ -41,7 +43,7 @@ def happened(
     Args:
         degradation: As `cvdvae.restoration.described.parse` takes it.
         mask: A picture that is white where pixels are missing; it comes last.
-        jpeg: ``auto``, or a quality.
+        jpeg: ``auto``, or a quality; it comes after all else.
         noise: A number, or ``auto``.
 
     Raises:
@@ -54,11 +56,16 @@ def happened(
         parts.append(f"mask:file={mask}")
     if jpeg not in (None, "auto"):
         parts.append(f"jpeg:quality={jpeg}")
-    if jpeg == "auto" and (parts or noise):
-        raise InputError("with --jpeg auto the file alone says what happened: leave the others out")
+    if jpeg == "auto" and (mask is not None or noise):
+        raise InputError(
+            "with --jpeg auto the file itself says how it is noisy: leave the others out"
+        )
     if not parts and jpeg is None and sigma is None:
         raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
-    return Happened(parse(" + ".join(parts) or "noise"), jpeg == "auto", sigma)
+    description = parse(" + ".join(parts) or "noise")
+    if sigma is not None and not description.pictures:
+        raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")
+    return Happened(description, jpeg == "auto", sigma)
 
 
 def _noise(text: str | None) -> float | Literal["auto"] | None:
@@ -81,7 +88,9 @@ def read_seen(path: Path, what: Happened) -> tuple[Seen, list[str]]:
     """
     if what.jpeg:
         file = read_jpeg(path)
-        told = seen(file.y, file.operator, description=file.description)
+        before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
+        description = Description((*before, *file.description.steps))
+        told = seen(file.y, _behind(file, description), description=description)
         return told, [f"a JPEG of quality {file.quality}, by its own tables", *file.notes]
     photo = read_photo(path)
     y, notes = to_tensor(photo.image), list(photo.notes)
@@ -92,6 +101,11 @@ def read_seen(path: Path, what: Happened) -> tuple[Seen, list[str]]:
     if what.description.colours_left == 1:
         y = luminance().A(y[None])[0]
     return seen(y, what.description, sigma), notes
+
+
+def _behind(file: JPEGFile, description: Description) -> LinearOperator:
+    """H from the image that was there to what a file holds."""
+    return description.operator(description.hr_size(file.operator.size))
 
 
 def degrade(

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .consoles import err, out, progress_bar
 
 if TYPE_CHECKING:
     from ..restoration.result import Doubt
 
-out, err = Console(), Console(stderr=True)
+__all__ = ["err", "out", "progress_bar"]
 
 Samples = Annotated[int, typer.Option("--samples", "-n", help="Samples of each image.")]
 Temperature = Annotated[
@@ -54,6 +54,21 @@ Save = Annotated[bool, typer.Option("--save", help="Store the result with the mo
 Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
 Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
 Flows = Annotated[str, typer.Option("--flows", help="The same for the method hcflow.")]
+Degradations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--degradation",
+        help="Judge a model that restores: what happens to the images, as for `restore`; again for "
+        "another.",
+    ),
+]
+Noise = Annotated[
+    float | None,
+    typer.Option("--noise", help="With it, or alone: standard deviation of added noise, of 1."),
+]
+Grain = Annotated[
+    bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")
+]
 SCALES, MODELS, FLOWS = [4, 8, 16], "celeba64-x{scale}", "celeba64-hcflow-x{scale}"
 METHODS, TEMPERATURES = ["bicubic", "cvdvae"], [0.1, 0.8]
 
@@ -87,18 +102,3 @@ def end(failures: dict[str, str]) -> None:
         complain(sentence)
     if failures:
         raise typer.Exit(1)
-
-
-def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
-    """A bar with a count or per cent, and the time to go; it vanishes when done."""
-    done = "{task.percentage:.0f} %" if percent else "{task.completed}"
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(done),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        redirect_stdout=False,  # or what a pipe waits for would be shown on the terminal
-        disable=quiet,
-    )

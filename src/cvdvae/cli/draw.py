@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,10 +25,14 @@ from .common import (
     print_json,
     progress_bar,
 )
+from .restore import one_line as of_restoration
+from .restore import restore_all
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
     from ..domains import Domain
+    from ..domains.simulate import Crop
+    from ..restoration.recipe import Dtype as Precision
 
 app = typer.Typer()
 
@@ -67,6 +72,17 @@ def upscale(
             "(OpenCV's area), matlab, canvas (a browser), nearest."
         ),
     ] = "bicubic",
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="The inputs are noisy, by this standard deviation, of 1, or auto: samples explain "
+            "them within that, and do not repeat it. Of faces."
+        ),
+    ] = None,
+    jpeg: Annotated[
+        str | None,
+        typer.Option(help="The inputs are or were JPEG files: auto, or a quality. Of faces."),
+    ] = None,
     animation: Annotated[
         Literal["webp", "apng"] | None,
         typer.Option(help="Also write the samples one after the other: what moves is invented."),
@@ -112,9 +128,18 @@ def upscale(
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder)
     check_writable(out_folder)
+    name = model or _model_for(domain_of(domain), scale, jobs, simulate)
+    if noise is not None or jpeg is not None:
+        if look or animation or compile_ or values:
+            raise InputError(
+                "--look, --animation, --compile and --values do not go with --noise and --jpeg"
+            )
+        damage = _Damage(name, scale, shrunk_by, noise, jpeg)
+        cut = (crop or "face") if simulate else None
+        damage.undo(jobs, samples, temperature, seed, cut, out_folder, device, dtype, json_, quiet)
+        return
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
-        name = model or _model_for(domain_of(domain), scale, jobs, simulate)
         resolver = load(name, device, dtype, compile_, scale)
         tame = resolver.recommended.look if look else None
         sampling = resolver.sampling(
@@ -148,6 +173,47 @@ def _model_for(domain: "Domain", scale: int | None, jobs: list["Job"], simulate:
         sides = [side for job in jobs if (side := shorter_side(job.path)) is not None]
         scale = scale_for(min(sides), domain) if sides else None
     return domain.model_at(scale or domain.usual_scale)
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """What happened to small images beside their shrinking."""
+
+    model: str
+    scale: int | None
+    shrunk_by: str
+    noise: str | None
+    jpeg: str | None
+
+    def undo(
+        self,
+        jobs: list["Job"],
+        samples: int,
+        temperature: float | None,
+        seed: int,
+        crop: "Crop | None",
+        out_folder: Path,
+        device: str,
+        dtype: "Precision",
+        json_: bool,
+        quiet: bool,
+    ) -> None:
+        """Let a model that restores, on the same prior, undo all of it at once.
+
+        Raises:
+            InputError: There is none, or the options do not go together.
+        """
+        from ..batch.restore import happened
+        from ..restoration.beside import restorer_beside
+        from ..restoration.load import load_restorer
+
+        name, scale = restorer_beside(self.model, self.scale)
+        shrunk = f"downscale:scale={scale},by={self.shrunk_by}"
+        what = happened(shrunk, None, self.jpeg, self.noise)
+        restorer = load_restorer(name, device, dtype)
+        how = restorer.restoring(samples, temperature, seed)
+        note = f"not given back exactly but explained within its noise, by {name}"
+        restore_all(restorer, jobs, what, how, out_folder, crop, json_, quiet, note)
 
 
 class _Steps:
@@ -223,8 +289,6 @@ def replay(
     check_writable(out_folder)
     with sole_writer(out_folder):
         result = replay_into(recipe, out_folder, device, trust_model)
-    from .restore import one_line as of_restoration
-
     if isinstance(result, Restoration):
         line = of_restoration(recipe, out_folder, result)
     else:

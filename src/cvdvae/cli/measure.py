@@ -1,5 +1,6 @@
 """Commands that measure: evaluate, calibrate, report."""
 
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,12 +20,14 @@ from .common import (
     AlexNet,
     Crop,
     Data,
+    Degradations,
     Device,
     Flows,
+    Grain,
     Images,
     Json,
-    Model,
     Models,
+    Noise,
     Out,
     Quiet,
     Samples,
@@ -39,11 +42,23 @@ from .common import (
     progress_bar,
     silent,
 )
+from .damage import RESTORER, DamageOptions
 
 if TYPE_CHECKING:
+    from ..checkpoints.records import Recommended
     from ..evaluation.evaluate import Records
+    from ..evaluation.selection import Pair, Selection
+    from ..evaluation.task import Subject, Task
 
 app = typer.Typer()
+
+Temperatures = Annotated[
+    list[float] | None,
+    typer.Option(help="Of the methods: 0.1 and 0.8; with --degradation the model's own."),
+]
+RestoringModel = Annotated[
+    str | None, typer.Option("--model", help=f"With --degradation: {RESTORER}, a folder, a Hub id.")
+]
 
 
 @app.command()
@@ -51,10 +66,17 @@ def evaluate(
     data: Data,
     out_folder: Out,
     scales: Scales = SCALES,
-    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
+    temperatures: Temperatures = None,
     methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
     models: Models = MODELS,
     flows: Flows = FLOWS,
+    model: RestoringModel = None,
+    degradation: Degradations = None,
+    noise: Noise = None,
+    moves: Annotated[
+        int, typer.Option(min=0, help="With --degradation: moves of each sample's chain.")
+    ] = 0,
+    grain: Grain = False,
     samples: Samples = 8,
     seed: Seed = 0,
     start: Start = 0,
@@ -73,24 +95,27 @@ def evaluate(
     from ..evaluation.evaluate import Plan
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
-    from ..evaluation.method import Models, comparison
     from ..evaluation.selection import Selection
     from ..evaluation.table import write_tables
     from ..locks import sole_writer
 
     selection = Selection(data, start, images, crop, random_crops)
-    plan = Plan(selection, tuple(temperatures), samples, seed)
+    damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
+    damage.check_alone(scales, methods)
+    Plan(selection, tuple(temperatures or ()), samples, seed)  # refused before all else
+    tasks, usual = (
+        damage.tasks() if damage.wanted else _shrinking(scales, methods, models, flows, device)
+    )
+    plan = Plan(selection, tuple(temperatures or usual), samples, seed)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
-    places = Models(models, flows)
-    comparisons = [comparison(scale, methods, places, device) for scale in scales]
     with sole_writer(out_folder), progress_bar(quiet) as progress:
-        task = progress.add_task("measuring", total=len(plan.selection) * len(scales))
+        bar = progress.add_task("measuring", total=len(plan.selection) * len(tasks))
 
         def advance(name: str) -> None:
-            progress.update(task, description=name, advance=1)
+            progress.update(bar, description=name, advance=1)
 
-        records, failures = run(plan, comparisons, judges, out_folder, advance)
+        records, failures = run(plan, tasks, judges, out_folder, advance)
         if records:
             write_tables(records, judges.missing, out_folder)
     if json_:
@@ -103,12 +128,22 @@ def evaluate(
     end(failures)
 
 
+def _shrinking(
+    scales: list[int], methods: list[str], models: str, flows: str, device: str
+) -> "tuple[list[Task], list[float]]":
+    """The methods at every scale, and the usual temperatures."""
+    from ..evaluation.method import Models, comparison
+
+    places = Models(models, flows)
+    return [comparison(scale, methods, places, device) for scale in scales], TEMPERATURES
+
+
 def _print_tables(records: "Records", samples: int, out_folder: Path) -> None:
     """The tables and the winners, for a person."""
-    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_scale, images_of, winners
+    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, images_of, winners
 
-    for scale, rows in by_scale(records, TERMINAL).items():
-        what = f"×{scale}: {images_of(records)} images, {samples} samples"
+    for task, rows in by_task(records, TERMINAL).items():
+        what = f"{task}: {images_of(records)} images, {samples} samples"
         out.print(as_rich(rows, f"{what}, mean ± standard error"))
     for line in (f"* {LEGEND}", *winners(records)):
         out.print(line, markup=False, highlight=False)
@@ -129,7 +164,17 @@ def _print_records(records: "Records", failures: dict[str, str]) -> None:
 @app.command()
 def calibrate(
     data: Data,
-    model: Model = "celeba64-x8",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Bundled name, model folder, or Hub id.")
+    ] = None,
+    degradation: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a model that restores: what happens to the images, as for `restore`."
+        ),
+    ] = None,
+    noise: Noise = None,
+    grain: Grain = False,
     samples: Samples = 8,
     seed: Seed = 0,
     start: Start = 0,
@@ -142,28 +187,29 @@ def calibrate(
     from ..analysis.calibration import fit, grids
     from ..checkpoints.folder import recommend
     from ..evaluation.selection import Selection
-    from ..restoration.load import load
+    from ..restoration.settings import Sampling
 
-    resolver = load(model, device)
-    tried_at = grids(resolver)
-    selection = Selection(data, start, images, crop, resolver.any_size).as_seen_by(resolver)
+    selection = Selection(data, start, images, crop)
     failures: dict[str, str] = {}
+    words = [degradation] if degradation else []
+    damage = DamageOptions(model, words, noise, 0, grain, device)
+    subject, recommended, pairs = (
+        _restoring(damage, selection, failures)
+        if words or noise is not None
+        else _resolving(model or "celeba64-x8", selection, failures, device)
+    )
+    tried_at, model = grids(subject), subject.name
     with progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)
-        start_at = resolver.sampling(samples, 0.8, seed, 1.0)
-        best, tried = fit(
-            resolver,
-            lambda: selection.pairs(resolver.degradation, failures),
-            start_at,
-            lambda: progress.advance(task),
-        )
+        start_at = Sampling(samples, 0.8, seed, 1.0)
+        best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
     table = Table(title=f"{model} on {tried[0].images} images")
     for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
     for c in tried:
         table.add_row(
-            f"{c.sampling.temperature:g}",
+            f"{c.sampling.temperature:g}" if tried_at.prior else "–",
             f"{c.sampling.encoder_temperature:g}" if tried_at.encoder else "–",
             f"{(c.crps.mean or 0) * 1e3:.2f}",
             f"{c.miscalibration:.1%}",
@@ -171,13 +217,37 @@ def calibrate(
         )
     out.print(table)
     if save:
-        found = {"temperature": best.temperature, "encoder_temperature": best.encoder_temperature}
-        path = recommend(model, replace(resolver.recommended, **found))
+        found = {"encoder_temperature": best.encoder_temperature}
+        found["temperature"] = best.temperature if tried_at.prior else best.encoder_temperature
+        path = recommend(model, replace(recommended, **found))
         out.print(f"Stored in {path}", markup=False, highlight=False)
     chosen = (best.temperature, best.encoder_temperature)
     if any(t in (grid[0], grid[-1]) for t, grid in zip(chosen, tried_at, strict=True) if grid):
         out.print("The best value lies at the edge of what was tried.", highlight=False)
     end(failures)
+
+
+Pairs = Callable[[], "Iterable[Pair]"]
+
+
+def _resolving(
+    name: str, selection: "Selection", failures: dict[str, str], device: str
+) -> "tuple[Subject, Recommended, Pairs]":
+    """A super-resolver, its temperatures, and images with their low-resolution images."""
+    from ..restoration.load import load
+
+    resolver = load(name, device)
+    seen = replace(selection, random_crops=resolver.any_size).as_seen_by(resolver)
+    return resolver, resolver.recommended, lambda: seen.pairs(resolver.degradation, failures)
+
+
+def _restoring(
+    damage: DamageOptions, selection: "Selection", failures: dict[str, str]
+) -> "tuple[Subject, Recommended, Pairs]":
+    """A restorer, its temperatures, and images with what is left of them."""
+    (subject,) = damage.subjects()
+    chosen = replace(selection, random_crops=subject.restorer.side is None)
+    return subject, subject.restorer.recommended, lambda: subject.pairs(chosen, failures)
 
 
 @app.command()
@@ -188,7 +258,11 @@ def report(
     models: Models = MODELS,
     methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
     flows: Flows = FLOWS,
-    temperatures: Annotated[list[float], typer.Option(help="Of the methods.")] = TEMPERATURES,
+    model: RestoringModel = None,
+    degradation: Degradations = None,
+    noise: Noise = None,
+    grain: Grain = False,
+    temperatures: Temperatures = None,
     samples: Samples = 8,
     seed: Seed = 0,
     start: Start = 0,
@@ -200,18 +274,26 @@ def report(
     """Everything that `evaluate` and `analyze` find, on one page: OUT/report.html."""
     need("matplotlib", "the report", "eval")
     from ..analysis.report import write_page
+    from ..analysis.restoring import restoration_sections
     from ..analysis.study import report_sections
     from ..evaluation.evaluate import Plan
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
-    plan = Plan(selection, tuple(temperatures), samples, seed)
+    damage = DamageOptions(model, degradation or [], noise, 0, grain, device)
+    damage.check_alone(scales, methods)
+    subjects = damage.subjects() if damage.wanted else []
+    usual = damage.usual(subjects) if subjects else TEMPERATURES
+    plan = Plan(selection, tuple(temperatures or usual), samples, seed)
     n = len(selection)
-    with open_study(
-        out_folder, selection, scales, models, seed, device, n * (3 * len(scales) + 2), flows
-    ) as study:
-        sections = report_sections(study, plan, tuple(methods), lpips)
-        names = ", ".join(r.name for r in study.resolvers)
+    total = n * (2 * len(subjects) + 1) if subjects else n * (3 * len(scales) + 2)
+    with open_study(out_folder, selection, scales, models, seed, device, total, flows) as study:
+        if subjects:
+            sections = restoration_sections(study, plan, subjects, lpips)
+            names = subjects[0].name
+        else:
+            sections = report_sections(study, plan, tuple(methods), lpips)
+            names = ", ".join(r.name for r in study.resolvers)
         write_page(out_folder / "report.html", f"{names} on {n} images", sections)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
     end(study.failures)

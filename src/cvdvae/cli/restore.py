@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import CVDVAEError
-from .common import Device, Dtype, Json, Quiet, Samples, Seed, complain, out, print_json
+from .common import Device, Dtype, Grain, Json, Quiet, Samples, Seed, complain, out, print_json
 
 if TYPE_CHECKING:
+    from ..batch.files import Job
+    from ..batch.restore import Happened
+    from ..domains.simulate import Crop
     from ..restoration.restored import Restoration
+    from ..restoration.restorer import Restorer
+    from ..restoration.restoring import Restoring
 
 app = typer.Typer()
 
@@ -48,9 +53,7 @@ def restore(
     moves: Annotated[
         int, typer.Option(min=0, help="Moves of each sample's chain, which correct the encoder.")
     ] = 0,
-    grain: Annotated[
-        bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")
-    ] = False,
+    grain: Grain = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
@@ -65,9 +68,8 @@ def restore(
 ) -> None:
     """Draw images behind blurred, noisy, compressed or incomplete ones, and save them."""
     from ..batch.files import plan
-    from ..batch.restore import degrade, happened, read_seen
+    from ..batch.restore import happened
     from ..files import check_writable
-    from ..locks import sole_writer
     from ..restoration.load import load_restorer
     from ..restoration.restoring import Restoring
 
@@ -79,13 +81,44 @@ def restore(
     restorer = load_restorer(model, device, dtype)
     if temperature is None:
         how = restorer.restoring(samples, None, seed, moves, grain)
+    cut = crop if simulate else None
+    restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
+
+
+def restore_all(
+    restorer: "Restorer",
+    jobs: "list[Job]",
+    what: "Happened",
+    how: "Restoring",
+    out_folder: Path,
+    crop: "Crop | None",
+    json_: bool,
+    quiet: bool,
+    note: str = "",
+) -> None:
+    """Restore files, each into its folder, and say what came of it; exit with 1 if any failed.
+
+    Args:
+        restorer: The model.
+        jobs: The files.
+        what: What happened to them.
+        how: How to restore.
+        out_folder: Where their folders are.
+        crop: How to cut intact inputs that are degraded first; None for inputs as they are.
+        json_: Whether to speak in JSON.
+        quiet: Whether to speak of failures only.
+        note: Said of every one with noise.
+    """
+    from ..batch.restore import degrade, read_seen
+    from ..locks import sole_writer
+
     failures = []
     with sole_writer(out_folder):
         for job in jobs:
             try:
                 truth = None
-                if simulate:
-                    told, truth, notes = degrade(job.path, what, restorer.side, crop, seed)
+                if crop is not None:
+                    told, truth, notes = degrade(job.path, what, restorer.side, crop, how.seed)
                 else:
                     told, notes = read_seen(job.path, what)
                 result = restorer.run(told, how, truth)
@@ -93,6 +126,7 @@ def restore(
             except CVDVAEError as error:
                 failures.append(f"{job.path}: {error}")
                 continue
+            notes = [*notes, note] if note and result.sigma else notes
             _tell(job.path, job.folder, result, notes, json_, quiet)
     for failure in failures:
         complain(failure)

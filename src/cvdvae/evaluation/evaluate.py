@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from torch import Tensor
 from ..errors import ConfigError, InputError
 from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
-from ..restoration.finish import finish
 from ..restoration.settings import check_samples
 from .measure import Judges, Scores, measure
-from .method import Comparison, Method
 from .selection import Failures, Selection
+from .task import Method, Task, title_of
 
 SETTINGS, RECORDS = "settings.json", "records.jsonl"
 MAX_SETTINGS, MAX_RECORDS = 2**20, 2**30
@@ -51,12 +50,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a method at a scale and a temperature, projected or not."""
+    """One line of the table: a method at a scale and a temperature, projected or not.
+
+    `damage` says what happened to the images, where that was more than shrinking.
+    """
 
     scale: int
     method: str
     temperature: float | None
     projected: bool
+    damage: str = ""
+
+    @property
+    def task(self) -> str:
+        """What happened to the images, as tables say it."""
+        return title_of(self.scale, self.damage)
 
 
 Records = dict[tuple[Row, str], Scores]
@@ -65,7 +73,7 @@ Records = dict[tuple[Row, str], Scores]
 
 def evaluate(
     plan: Plan,
-    comparisons: list[Comparison],
+    tasks: Sequence[Task],
     judges: Judges,
     out: Path,
     on_image: Callable[[str], None] | None = None,
@@ -74,30 +82,30 @@ def evaluate(
 
     Args:
         plan: How to measure.
-        comparisons: The methods, one comparison for every scale.
+        tasks: The methods, and what they undo: one task for every scale or degradation.
         judges: The measures with weights.
         out: Folder for the records.
-        on_image: Called after every image at every scale with its name.
+        on_image: Called after every image of every task with its name.
 
     Returns:
         The records, and a sentence on every image that could not be used.
 
     Raises:
         ConfigError: `out` holds the records of another plan or other models, or is damaged.
-        InputError: There is no image, or a scale is named twice.
+        InputError: There is no image, or a scale or a degradation is named twice.
         OutputError: `out` cannot be written, or another process writes to it.
     """
-    if len({c.scale for c in comparisons}) < len(comparisons):
-        raise InputError("a scale is named twice")
+    if len({_key(task) for task in tasks}) < len(tasks):
+        raise InputError("a scale or a degradation is named twice")
     paths = plan.selection.paths()
     check_writable(out)
     with sole_writer(out):
-        _settle(out / SETTINGS, plan, comparisons, judges)
+        _settle(out / SETTINGS, plan, tasks, judges)
         held = read_records(out / RECORDS)
-        failures = _measure_missing(plan, comparisons, judges, out, paths, held, on_image)
+        failures = _measure_missing(plan, tasks, judges, out, paths, held, on_image)
     records: Records = {}
-    for comparison in comparisons:
-        for row in (r for m in comparison.methods for r in rows_of(comparison.scale, m, plan)):
+    for task in tasks:
+        for row in (row for method in task.methods for row in rows_of(task, method, plan)):
             for path in paths:
                 if (row, path.name) in held:
                     records[row, path.name] = held[row, path.name]
@@ -106,7 +114,7 @@ def evaluate(
 
 def _measure_missing(
     plan: Plan,
-    comparisons: list[Comparison],
+    tasks: Sequence[Task],
     judges: Judges,
     out: Path,
     paths: list[Path],
@@ -116,14 +124,14 @@ def _measure_missing(
     """Measure what `held` lacks, into it and into the file; what failed is returned."""
     failures: Failures = {}
     with (out / RECORDS).open("a", encoding="utf-8") as stream:
-        for comparison in comparisons:
-            rows = [r for m in comparison.methods for r in rows_of(comparison.scale, m, plan)]
+        for task in tasks:
+            rows = [row for method in task.methods for row in rows_of(task, method, plan)]
             for number, path in enumerate(paths):
                 missing = [row for row in rows if (row, path.name) not in held]
                 if missing and path.name not in failures:
                     try:
                         fresh = dict(
-                            _one_image(plan, comparison, judges, path, plan.seed + number, missing)
+                            _one_image(plan, task, judges, path, plan.seed + number, missing)
                         )
                     except InputError as error:
                         failures[path.name] = str(error)
@@ -138,14 +146,14 @@ def _measure_missing(
     return failures
 
 
-def rows_of(scale: int, method: Method, plan: Plan) -> list[Row]:
-    """The table's lines of one method at one scale."""
+def rows_of(task: Task, method: Method, plan: Plan) -> list[Row]:
+    """The table's lines of one method of a task."""
     if not method.stochastic:
-        return [Row(scale, method.name, None, False)]
+        return [Row(task.scale, method.name, None, False, task.damage)]
     return [
-        Row(scale, method.name, temperature, projected)
+        Row(task.scale, method.name, temperature, projected, task.damage)
         for temperature in plan.temperatures
-        for projected in (False, True)
+        for projected in task.projections
     ]
 
 
@@ -169,7 +177,10 @@ def read_records(path: Path) -> Records:
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             record = json.loads(line)
-            row = Row(*(record[k] for k in ("scale", "method", "temperature", "projected")))
+            scale, method, temperature, projected = (
+                record[key] for key in ("scale", "method", "temperature", "projected")
+            )
+            row = Row(scale, method, temperature, projected, record.get("damage", ""))
             records[row, record["image"]] = dict(record["scores"])
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ConfigError(
@@ -179,15 +190,13 @@ def read_records(path: Path) -> Records:
 
 
 def _one_image(
-    plan: Plan, comparison: Comparison, judges: Judges, path: Path, seed: int, rows: list[Row]
+    plan: Plan, task: Task, judges: Judges, path: Path, seed: int, rows: list[Row]
 ) -> Iterator[tuple[Row, Scores]]:
     """Some rows on one image; samples are drawn once for the projected and the plain row."""
-    truth, y = plan.selection.as_seen_by(comparison).pair(path, comparison.degradation)
-    noise = comparison.photon_noise
-    tolerance = None if noise is None else noise.tolerance(y[None])
-    for method in comparison.methods:
+    truth, y = task.pair(plan.selection, path)
+    for method in task.methods:
         drawn: dict[float | None, Tensor] = {}
-        for row in rows_of(comparison.scale, method, plan):
+        for row in rows_of(task, method, plan):
             if row not in rows:
                 continue
             if row.temperature not in drawn:
@@ -195,15 +204,17 @@ def _one_image(
                 drawn = {row.temperature: fresh}
             samples = drawn[row.temperature]
             try:
-                done = finish(
-                    samples, y[None], comparison.degradation, row.projected, tolerance=tolerance
-                )
-                yield row, measure(done, y, truth, comparison.degradation, judges)
+                done = task.finish(samples, y, row.projected)
+                yield row, measure(done, y, truth, task.degradation, judges, task.sigma(y))
             except InputError as error:
-                raise InputError(f"{path}, {method.name} ×{comparison.scale}: {error}") from None
+                raise InputError(f"{path}, {method.name} {row.task}: {error}") from None
 
 
-def _settle(path: Path, plan: Plan, comparisons: list[Comparison], judges: Judges) -> None:
+def _key(task: Task) -> str:
+    return task.damage or f"x{task.scale}"
+
+
+def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges) -> None:
     """Write the plan down, or refuse to mix two plans, or two models, in one folder."""
     held: dict[str, Any] = {
         "folder": str(plan.selection.folder),
@@ -214,7 +225,7 @@ def _settle(path: Path, plan: Plan, comparisons: list[Comparison], judges: Judge
         "seed": plan.seed,
         "measures": ["LPIPS"] * (judges.lpips is not None)
         + ["BRISQUE"] * (judges.brisque is not None),
-        "models": {f"x{c.scale}": c.fingerprint for c in comparisons},
+        "models": {_key(task): task.fingerprint for task in tasks},
     }
     earlier: Any = {}
     if path.exists():

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..degradations.downscaling import Downscaling
+from ..degradations.base import Degradation
 from ..errors import InputError, WeightsError
 from ..imaging.io import eight_bit_values, to_bytes
 from ..metrics.calibration import crps, energy_score
@@ -20,6 +20,7 @@ from ..metrics.distortion import psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from ..metrics.perceptual import BRISQUE, LPIPS
 from ..restoration.finish import Finished
+from ..restoration.tolerance import measured, misfit, within_noise
 
 Scores = dict[str, float | None]
 """Measures of one image by name; None where a measure does not apply or is infinite."""
@@ -72,10 +73,12 @@ class Seen:
 
     Attributes:
         finished: The samples; those that exploded are left out of what follows.
-        y: The low-resolution image, ``(C, h, w)``, in [0, 1], of 8-bit values.
+        y: What was seen: the low-resolution image, ``(C, h, w)`` in [0, 1], of 8-bit values, or
+            whatever H has left.
         truth: The true image, ``(C, H, W)``, in [0, 1].
         degradation: H.
         judges: The measures with weights.
+        sigma: σ of the noise in y, in its units; 0 where a sample should give y back.
 
     Raises:
         InputError: All samples exploded.
@@ -84,8 +87,9 @@ class Seen:
     finished: Finished
     y: Tensor
     truth: Tensor
-    degradation: Downscaling
+    degradation: Degradation
     judges: Judges
+    sigma: float = 0.0
 
     def __post_init__(self) -> None:
         if bool(self.finished.exploded.all()):
@@ -108,13 +112,23 @@ class Seen:
 
     @cached_property
     def shrunk(self) -> Tensor:
-        """H of what is saved, float64 ``(n, C, h, w)``."""
+        """H of what is saved, float64 ``(n, C, h, w)``, or as y has it."""
         return self.degradation.A(self.pixels.double() / 255)
 
     @cached_property
     def lr_psnr(self) -> Tensor:
         """LR-PSNR of every saved sample; infinite where Hx is y without any error."""
         return psnr(self.shrunk, eight_bit_values(self.y))
+
+    @cached_property
+    def measured(self) -> int:
+        """How many values of y say anything of x."""
+        return int(measured(self.degradation, self.y[None]).sum())
+
+    @cached_property
+    def misfit(self) -> Tensor:
+        """Of every saved sample; see `cvdvae.restoration.tolerance.misfit`."""
+        return misfit(self.shrunk - self.y, self.measured, self.sigma)
 
     @cached_property
     def lpips_maps(self) -> Tensor:
@@ -181,15 +195,16 @@ def measure(
     finished: Finished,
     y: Tensor,
     truth: Tensor,
-    degradation: Downscaling,
+    degradation: Degradation,
     judges: Judges,
+    sigma: float = 0.0,
 ) -> Scores:
     """Measure the samples of one image by all of `METRICS`; the arguments are those of `Seen`.
 
     Raises:
         InputError: All samples exploded.
     """
-    seen = Seen(finished, y, truth, degradation, judges)
+    seen = Seen(finished, y, truth, degradation, judges, sigma)
     scores: Scores = {}
     for key, metric in METRICS.items():
         needs = metric.column.needs.lower()
@@ -215,18 +230,38 @@ def _brisque(seen: Seen) -> float:
 
 
 def _lr_psnr_float(seen: Seen) -> float | None:
+    if seen.sigma:
+        return None
     shrunk = seen.degradation.A(seen.samples.double())
     return _mean_of_finite(psnr(shrunk, eight_bit_values(seen.y)))
 
 
+def _lr_psnr(seen: Seen) -> float | None:
+    return None if seen.sigma else _mean_of_finite(seen.lr_psnr)
+
+
 def _lr_psnr_worst(seen: Seen) -> float | None:
+    if seen.sigma:
+        return None
     finite = seen.lr_psnr[seen.lr_psnr.isfinite()]
     return float(finite.min()) if len(finite) else None
 
 
-def _exact(seen: Seen) -> float:
+def _exact(seen: Seen) -> float | None:
+    if seen.sigma:
+        return None
     exact = [torch.equal(to_bytes(one), to_bytes(seen.y)) for one in seen.shrunk]
     return 100 * sum(exact) / len(exact)
+
+
+def _misfit(seen: Seen) -> float | None:
+    return float(seen.misfit.mean()) if seen.sigma else None
+
+
+def _explained(seen: Seen) -> float | None:
+    if not seen.sigma:
+        return None
+    return 100 * float(within_noise(seen.misfit, seen.measured).float().mean())
 
 
 def _mean_of_finite(values: Tensor) -> float | None:
@@ -244,9 +279,11 @@ for _metric in (
     Metric(Column("lpips", "LPIPS ↓", digits=3, needs="LPIPS"), _lpips),
     Metric(Column("brisque", "BRISQUE ↓", needs="BRISQUE"), _brisque),
     Metric(Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1), _lr_psnr_float),
-    Metric(Column("lr_psnr", "LR-PSNR, saved ↑", digits=1), lambda s: _mean_of_finite(s.lr_psnr)),
+    Metric(Column("lr_psnr", "LR-PSNR, saved ↑", digits=1), _lr_psnr),
     Metric(Column("lr_psnr_worst", "worst ↑", digits=1), _lr_psnr_worst),
     Metric(Column("exact", "exact, % ↑", digits=1), _exact),
+    Metric(Column("misfit", "misfit, 1 is true"), _misfit),
+    Metric(Column("explained", "explain y, % ↑", digits=1), _explained),
     Metric(
         Column("exploded", "exploded, % ↓", digits=1),
         lambda s: 100 * float(s.finished.exploded.float().mean()),

@@ -1,42 +1,20 @@
 """What is compared: anything that turns a low-resolution image into samples."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
+from ..restoration.finish import Finished, finish
 from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
-from ..restoration.tolerance import PhotonNoise
-
-
-class Method(Protocol):
-    """A super-resolution method at one scale."""
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether it has a temperature and more than one answer."""
-
-    def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
-        """Samples behind y, before any projection.
-
-        Args:
-            y: Float in [0, 1], ``(C, h, w)``.
-            samples: How many; a method that is not stochastic gives one.
-            temperature: As the method understands it.
-            seed: The same seed gives the same samples.
-
-        Returns:
-            Float in [0, 1], ``(samples, C, H, W)``; a sample that came to nothing holds NaN.
-        """
+from ..restoration.tolerance import PhotonNoise, Tolerance
+from .selection import Pair, Selection
+from .task import Method
 
 
 @dataclass(frozen=True)
@@ -81,7 +59,7 @@ class Custom:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The methods that meet at one scale, and the degradation that they undo.
+    """The methods that meet at one scale, and the degradation that they undo; a `Task`.
 
     Attributes:
         scale: The factor.
@@ -98,6 +76,25 @@ class Comparison:
     fingerprint: str = ""
     channels: int = 3
     photon_noise: PhotonNoise | None = None
+    damage: str = field(default="", init=False)
+    projections: tuple[bool, ...] = field(default=(False, True), init=False)
+
+    def pair(self, selection: Selection, path: Path) -> Pair:
+        """One image with its low-resolution image."""
+        return selection.as_seen_by(self).pair(path, self.degradation)
+
+    def sigma(self, y: Tensor) -> float:
+        """σ of the noise in y; 0 without."""
+        tolerance = self._tolerance(y)
+        return 0.0 if tolerance is None else tolerance.sigma
+
+    def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
+        """Projected, or explained within the noise of y, or as they are."""
+        tolerance = self._tolerance(y)
+        return finish(x, y[None], self.degradation, projected, tolerance=tolerance)
+
+    def _tolerance(self, y: Tensor) -> Tolerance | None:
+        return None if self.photon_noise is None else self.photon_noise.tolerance(y[None])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The images that are measured: a part of a folder, with their low-resolution images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,8 +22,15 @@ Failures = dict[str, str]
 """A sentence on every image that could not be used, by its name."""
 
 
+Damage = Callable[[Tensor, int], Tensor]
+"""What is left of a true image, ``(C, H, W)`` in [0, 1], with the noise of a seed."""
+
+
 class Pair(NamedTuple):
-    """A true image, ``(C, H, W)``, and its low-resolution image, ``(C, h, w)``, in [0, 1]."""
+    """A true image, ``(C, H, W)`` in [0, 1], and what was seen of it.
+
+    That is its low-resolution image, ``(C, h, w)`` in [0, 1], or whatever a degradation has left.
+    """
 
     truth: Tensor
     y: Tensor
@@ -107,10 +115,12 @@ class Selection:
 
     def pair(self, path: Path, degradation: Downscaling) -> Pair:
         """One image with its low-resolution image, rounded to 8 bits."""
-        truth = self.truth(path, degradation.hr_size[0])
-        generator = torch.Generator().manual_seed(_seed_of(path) >> 1)
-        y = shrink_to_8_bits(truth[None], degradation, self.photons, generator)
-        return Pair(truth, y[0])
+        return self.damaged(path, degradation.hr_size[0], partial(self._shrunk, degradation))
+
+    def damaged(self, path: Path, size: int, damage: Damage) -> Pair:
+        """One image of this side with what is left of it; the noise belongs to the file's name."""
+        truth = self.truth(path, size)
+        return Pair(truth, damage(truth, _seed_of(path) >> 1))
 
     def truths(self, size: int, failures: Failures) -> Iterator[Tensor]:
         """All images that can be used; the others are put into `failures`."""
@@ -122,11 +132,20 @@ class Selection:
 
     def pairs(self, degradation: Downscaling, failures: Failures) -> Iterator[Pair]:
         """All images that can be used, with their low-resolution images."""
+        damage = partial(self._shrunk, degradation)
+        return self.all_damaged(degradation.hr_size[0], damage, failures)
+
+    def all_damaged(self, size: int, damage: Damage, failures: Failures) -> Iterator[Pair]:
+        """All images that can be used, each as `damaged`; the others are put into `failures`."""
         for path in self.paths():
             try:
-                yield self.pair(path, degradation)
+                yield self.damaged(path, size, damage)
             except InputError as error:
                 failures[path.name] = str(error)
+
+    def _shrunk(self, degradation: Downscaling, truth: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return shrink_to_8_bits(truth[None], degradation, self.photons, generator)[0]
 
 
 def _seed_of(path: Path) -> int:

@@ -23,7 +23,7 @@ TERMINAL, MARKDOWN = "[bold]* {}[/bold]", "**{}**"
 """How a cell of `best_rows` is marked; without colours the star is left."""
 
 LEGEND = (
-    "The best of its measure at its scale, and whatever cannot be told from it: the mean "
+    "The best of its measure in its table, and whatever cannot be told from it: the mean "
     f"difference on the same images is at most {TOLD_APART:g} of its standard errors. Where no row "
     "falls behind, none is marked."
 )
@@ -70,7 +70,8 @@ def figures(records: Records) -> dict[Row, dict[str, Figure]]:
 def name_of(row: Row) -> str:
     """A row's name: ``×8 cvdvae τ=0.8, projected``."""
     temperature = "" if row.temperature is None else f" τ={row.temperature:g}"
-    return f"×{row.scale} {row.method}{temperature}{', projected' if row.projected else ''}"
+    projected = ", projected" if row.projected else ""
+    return f"{row.task}{':' * bool(row.damage)} {row.method}{temperature}{projected}"
 
 
 def shown_columns(records: Records) -> list[Column]:
@@ -79,7 +80,7 @@ def shown_columns(records: Records) -> list[Column]:
 
 
 def best_rows(records: Records, column: Column) -> set[Row]:
-    """Rows of one scale with the best mean of a measure, and those that cannot be told from it.
+    """Rows of one task with the best mean of a measure, and those that cannot be told from it.
 
     All rows see the same images, so two of them are compared by their differences image by image,
     whose standard error is far below those of the two means: a hard image is hard for both. Empty
@@ -105,25 +106,25 @@ def _behind(values: dict[str, float], best: dict[str, float]) -> bool:
     return gap.mean > TOLD_APART * gap.standard_error
 
 
-def split_by_scale(records: Records) -> dict[int, Records]:
-    """The rows that meet at each scale."""
-    scales = dict.fromkeys(row.scale for row, _ in records)
-    return {s: {k: v for k, v in records.items() if k[0].scale == s} for s in scales}
+def split_by_task(records: Records) -> dict[str, Records]:
+    """The rows that meet at each scale, or at each degradation."""
+    tasks = dict.fromkeys(row.task for row, _ in records)
+    return {t: {k: v for k, v in records.items() if k[0].task == t} for t in tasks}
 
 
 def winners(records: Records) -> list[str]:
-    """For every scale where methods meet, one line that says which of them win which measures."""
+    """For every task where methods meet, one line that says which of them win which measures."""
     lines = []
-    for scale, part in split_by_scale(records).items():
+    for task, part in split_by_task(records).items():
         won: dict[str, list[str]] = {}
-        for column in shown_columns(part):
+        for column in [c for c in shown_columns(part) if c.sign]:
             best = best_rows(part, column)
             methods = dict.fromkeys(row.method for row, _ in part if row in best)
             who = f"won by {' and '.join(methods)}" if methods else "won by none"
             won.setdefault(who, []).append(column.title.rstrip(" ↑↓"))
         if len({row.method for row, _ in part}) > 1:
             said = "; ".join(f"{who}: {' · '.join(titles)}" for who, titles in won.items())
-            lines.append(f"×{scale}, {said}.")
+            lines.append(f"{task}, {said}.")
     return lines
 
 
@@ -131,11 +132,11 @@ def as_rows(records: Records, mark: str = "{}") -> list[list[str]]:
     """Header and lines, with columns that hold nothing left out.
 
     Args:
-        records: Of one scale or of several; the best are found at each.
+        records: Of one task or of several; the best are found in each.
         mark: What becomes of the cells of `best_rows`, such as `MARKDOWN`.
     """
     table, shown = figures(records), shown_columns(records)
-    parts = split_by_scale(records).values()
+    parts = split_by_task(records).values()
     best = {c.key: set[Row]().union(*(best_rows(part, c) for part in parts)) for c in shown}
     lines = [
         [
@@ -147,11 +148,11 @@ def as_rows(records: Records, mark: str = "{}") -> list[list[str]]:
     return [["", *(c.title for c in shown)], *lines]
 
 
-def by_scale(records: Records, mark: str = "{}") -> dict[int, list[list[str]]]:
-    """For every scale a table with the measures downwards, since there are more of them."""
+def by_task(records: Records, mark: str = "{}") -> dict[str, list[list[str]]]:
+    """For every task a table with the measures downwards, since there are more of them."""
     return {
-        scale: [list(cells) for cells in zip(*as_rows(part, mark), strict=True)]
-        for scale, part in split_by_scale(records).items()
+        task: [list(cells) for cells in zip(*as_rows(part, mark), strict=True)]
+        for task, part in split_by_task(records).items()
     }
 
 
@@ -174,8 +175,8 @@ def as_rich(rows: list[list[str]], title: str) -> Table:
 def as_text(records: Records) -> str:
     """All of them as plain text."""
     console = Console(file=io.StringIO(), width=160)
-    for scale, rows in by_scale(records, TERMINAL).items():
-        console.print(as_rich(rows, f"×{scale}, {images_of(records)} images"))
+    for task, rows in by_task(records, TERMINAL).items():
+        console.print(as_rich(rows, f"{task}, {images_of(records)} images"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -205,7 +206,7 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text)
     keys = [c.key for c in columns()]
-    writer.writerow(["scale", "method", "temperature", "projected",
+    writer.writerow(["scale", "method", "temperature", "projected", "damage",
                      *(k + end for k in keys for end in ("", "_standard_error"))])  # fmt: skip
     for row, cells in table.items():
         values = [v for k in keys for v in (cells[k].mean, cells[k].standard_error)]

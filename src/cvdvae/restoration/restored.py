@@ -23,12 +23,11 @@ from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
 from .answers import Answers
 from .described import description_from_dict
 from .recipe import Dtype
-from .restoring import Restoring, Seen, measured, seen
+from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import saved_files
+from .tolerance import measured, misfit, within_noise
 
-BEYOND = 3.0
-"""A sample explains y while its χ² is within so many standard deviations of what noise gives."""
 MAX_BYTES = 64 * 2**20
 
 
@@ -104,21 +103,20 @@ class Restoration(Answers):
 
         A true image has 1 on average; the most likely one somewhat less.
         """
-        square = self.error.double().square().flatten(1).sum(1) / max(1, self.measured)
-        return (square.sqrt() / (self.sigma or 1)).tolist()
+        return misfit(self.error, self.measured, self.sigma or 1).tolist()
 
     @property
     def explains(self) -> list[bool]:
-        """Whether each sample explains y within its noise, by a χ² test from above.
+        """Whether each sample explains y within its noise, by the χ² test of `within_noise`.
 
-        ``χ² ≤ m + BEYOND √(2m)`` for m measured values. Where σ = 0: whether H of the saved sample
-        has no value further than half a grey level from y.
+        Where σ = 0: whether H of the saved sample has no value further than half a grey level from
+        y.
         """
         if self.sigma == 0:
             worst = self.error.abs().flatten(1).amax(1)
             return [bool(one < 0.5 / 255) for one in worst]
-        most = 1 + BEYOND * (2 / max(1, self.measured)) ** 0.5
-        return [value**2 <= most for value in self.misfit]
+        off = misfit(self.error, self.measured, self.sigma)
+        return within_noise(off, self.measured).tolist()
 
     def against_truth(self) -> Truth | None:
         """PSNR of what is shown, of the samples and of their mean, where the truth is known."""

@@ -162,6 +162,15 @@ class Restorer:
         config = self.prior.config
         return None if config.any_size else config.image_size
 
+    def check_moves(self, moves: int) -> None:
+        """Refuse to draw without moves where there is no encoder.
+
+        Raises:
+            InputError: There is none, and no moves.
+        """
+        if self.encoder is None and not moves:
+            raise InputError(f"{self.name} has no encoder: its samples need moves, some hundreds")
+
     @torch.no_grad()
     def run(self, what: Seen, how: Restoring, truth: Tensor | None = None) -> Restoration:
         """As `restore`, with what was seen and the settings in one object each.
@@ -176,8 +185,7 @@ class Restorer:
                 are asked for.
         """
         started = time.perf_counter()
-        if self.encoder is None and not how.moves:
-            raise InputError(f"{self.name} has no encoder: its samples need moves, some hundreds")
+        self.check_moves(how.moves)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
             proposal = self._proposal(what)
             moved = self._moved(what, how, proposal) if how.moves else None

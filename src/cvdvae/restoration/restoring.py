@@ -15,6 +15,7 @@ from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
 from .described import Description, parse
 from .settings import check_samples
+from .tolerance import measured
 
 MAX_MOVES, MAX_NOISE = 10_000, 1.0
 
@@ -145,13 +146,6 @@ def degraded(
     if in_8_bits:
         y = to_bytes(y.clamp(0, 1)).float() / 255
     return seen(y, operator, noise, description)
-
-
-def measured(degradation: Degradation, y: Tensor) -> Tensor:
-    """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
-    like = degradation.A_adjoint(y)
-    signs = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
-    return degradation.A(signs) != 0
 
 
 def shown(what: Seen, estimate: Tensor) -> Tensor:

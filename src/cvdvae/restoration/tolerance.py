@@ -10,6 +10,7 @@ with the mean variance over y for σ²: the projection onto {Hx = y} where there
 where there is nothing but noise. `cvdvae.restoration.posterior` has the derivation.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ from torch import Tensor
 from ..degradations.base import Degradation
 from ..degradations.projection import Within
 from .posterior import conditional_draw
+
+BEYOND = 3.0
+"""A sample explains y while its χ² is within so many standard deviations of what noise gives."""
 
 
 class Tolerance(NamedTuple):
@@ -84,3 +88,34 @@ def explain(
         return conditional_draw(x, y, degradation, std, sigma).clamp(0, 1)
     missing = y - degradation.A(torch.where(region, 0, x))
     return conditional_draw(x, missing, Within(degradation, region), std, sigma).clamp(0, 1)
+
+
+def measured(degradation: Degradation, y: Tensor) -> Tensor:
+    """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
+    like = degradation.A_adjoint(y)
+    signs = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    return degradation.A(signs) != 0
+
+
+def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
+    """Root mean square of ``(Hx − y) / σ`` of every sample, float64 ``(n,)``.
+
+    A true image has 1 on average; the most likely one somewhat less.
+
+    Args:
+        error: ``Hx − y``, ``(n, …)``, nought where nothing was measured.
+        count: How many values of y say anything of x.
+        sigma: σ, positive.
+    """
+    return (error.double().square().flatten(1).sum(1) / max(1, count)).sqrt() / sigma
+
+
+def within_noise(misfit: Tensor, count: int) -> Tensor:
+    """Which samples explain y, by a χ² test from above: ``χ² ≤ m + BEYOND √(2m)``, bool ``(n,)``.
+
+    Args:
+        misfit: As `misfit` has it.
+        count: m, how many values of y say anything of x.
+    """
+    most = 1 + BEYOND * math.sqrt(2 / max(1, count))
+    return misfit.square() <= most

@@ -1,0 +1,102 @@
+"""The report on a model that restores: its tables, whether its spread can be believed, and what the
+temperature does."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ..domains.faces import crop_face, demo_photo
+from ..evaluation.damaged import Damaged, Restorations
+from ..evaluation.evaluate import Plan, evaluate
+from ..evaluation.measure import Judges
+from ..evaluation.table import write_tables
+from ..files import write_text
+from ..imaging.io import in_channels, save_png, to_tensor
+from ..restoration.settings import Sampling
+from .calibration import Calibration, calibration
+from .figures import draw_calibration, draw_temperature
+from .report import Section, calibration_rows, tables, verdict
+from .study import Study
+from .temperature import TEMPERATURES, picture_of, sweep
+
+SAMPLES, AT_EVERY_TEMPERATURE = 19, 4
+"""Samples of each image for the calibration, and for the curves over the temperature."""
+
+
+def restoration_sections(
+    study: Study, plan: Plan, subjects: list[Damaged], alexnet: Path | None
+) -> list[Section]:
+    """Everything, in the order of the page; images that cannot be used go to `study.failures`.
+
+    Args:
+        study: Where the files go, and the images.
+        plan: How the tables are measured.
+        subjects: One model on every degradation.
+        alexnet: As for `Judges.load`.
+    """
+    judges = Judges.load(alexnet)
+    tasks = [Restorations(subject) for subject in subjects]
+    records, failures = evaluate(plan, tasks, judges, study.out, lambda _: study.tick())
+    study.failures.update(failures)
+    write_tables(records, judges.missing, study.out)
+    calibrations = _calibrations(study, subjects, plan.temperatures[0])
+    _temperature(study, subjects[0], judges)
+    sections = tables(records)
+    sections += [
+        Section(f"{c} is not measured", f"{why}.", []) for c, why in judges.missing.items()
+    ]
+    return [
+        *sections,
+        Section(
+            "Can the uncertainty be believed?",
+            verdict(calibrations) + " Where a pixel is known exactly, its intervals hold it.",
+            calibration_rows(calibrations),
+            (study.out / "calibration.png",),
+        ),
+        Section(
+            "Temperature",
+            f"Samples of {subjects[0].name}, {subjects[0].title}, all groups at the same "
+            f"temperature; the picture shows a photo in the public domain.",
+            [],
+            (study.out / "temperature.png", study.out / "temperature_samples.png"),
+        ),
+    ]
+
+
+def _calibrations(
+    study: Study, subjects: list[Damaged], temperature: float
+) -> dict[str, Calibration]:
+    sampling = Sampling(SAMPLES, temperature, study.seed, temperature)
+    results = {
+        subject.title: calibration(
+            subject, subject.pairs(study.selection, study.failures), sampling, study.tick
+        )
+        for subject in subjects
+    }
+    content = {title: found.report() for title, found in results.items()}
+    write_text(study.out / "calibration.json", json.dumps(content, indent=2) + "\n")
+    draw_calibration(results, study.out / "calibration.png")
+    return results
+
+
+def _temperature(study: Study, subject: Damaged, judges: Judges) -> None:
+    """Curves and pictures; without moves, whose chains have a temperature of their own."""
+    alone = replace(subject, moves=0) if subject.restorer.encoder is not None else subject
+    tried = TEMPERATURES if not alone.moves else TEMPERATURES[1:]
+    pairs = alone.pairs(study.selection, study.failures)
+    scores = sweep(alone, pairs, judges, AT_EVERY_TEMPERATURE, study.seed, tried, study.tick)
+    content = dict(zip(map(str, tried), scores, strict=True))
+    write_text(study.out / "temperature.json", json.dumps(content, indent=2) + "\n")
+    draw_temperature(tried, scores, study.out / "temperature.png")
+    y = alone.damage(_example(alone), study.seed)
+    save_png(study.out / "temperature_samples.png", picture_of(alone, y, study.seed, tried))
+
+
+def _example(subject: Damaged) -> torch.Tensor:
+    """A face in the public domain, as the model takes it."""
+    height, width = subject.truth_size
+    face = crop_face(demo_photo()).resize((width, height), Image.Resampling.BICUBIC)
+    return to_tensor(in_channels(face, subject.channels))

@@ -1,0 +1,226 @@
+"""A restorer on trial: intact images, one thing that happens to them, and what it makes of them.
+
+`Damaged` is judged like a super-resolver (calibration, temperatures); in `Restorations` it meets
+other methods on the same images.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..degradations.base import LinearOperator
+from ..degradations.composed import jpeg_at_end
+from ..errors import InputError
+from ..restoration.described import Description, parse
+from ..restoration.evidence import evidence
+from ..restoration.finish import Finished, finish
+from ..restoration.load import load_restorer
+from ..restoration.restorer import Restorer
+from ..restoration.restoring import Restoring, Seen, degraded, shown, usual_noise
+from ..restoration.sampler import MEASURED
+from ..restoration.settings import Sampling
+from .selection import Failures, Pair, Selection
+from .task import Method
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A restorer, and what happens to the images that it is judged on.
+
+    Attributes:
+        restorer: The model.
+        description: What happens.
+        noise: σ of the noise that is added, of 1; None for none but the rounding to 8 bits.
+        moves: Of every sample's chain.
+        grain: Whether pixels are drawn.
+
+    Raises:
+        InputError: σ is no number from 0 to 1, or named of a JPEG, whose own rounding is its noise;
+            or the degradation does not fit the model's images.
+    """
+
+    restorer: Restorer
+    description: Description
+    noise: float | None = None
+    moves: int = 0
+    grain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise InputError(f"the noise σ must be a number from 0 to 1, not {self.noise}")
+        if self.noise is not None and jpeg_at_end(self.degradation) is not None:
+            raise InputError(
+                "a JPEG's noise is the rounding of its coefficients: leave the noise out"
+            )
+        self.degradation.A(torch.zeros(1, self.channels, *self.truth_size))
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.restorer.name
+
+    @property
+    def title(self) -> str:
+        """What happens, in words: ``blur:sigma=2,boundary=reflect, σ = 0.02``."""
+        return f"{self.description}{f', σ = {self.noise:g}' if self.noise else ''}"
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return self.restorer.prior.config.channels
+
+    @property
+    def truth_size(self) -> tuple[int, int]:
+        """Height and width of the true images."""
+        side = self.restorer.side or MEASURED
+        return side, side
+
+    @cached_property
+    def degradation(self) -> LinearOperator:
+        """H."""
+        return self.description.operator(self.truth_size)
+
+    def noise_of(self, y: Tensor) -> float:
+        """σ of the noise in y, in its units."""
+        return usual_noise(self.degradation) if self.noise is None else self.noise
+
+    def damage(self, truth: Tensor, seed: int) -> Tensor:
+        """What is seen of an image, as a file would hold it."""
+        return degraded(truth, self.description, self.noise, seed).y[0]
+
+    def seen(self, y: Tensor) -> Seen:
+        """The same with all that is known of it."""
+        return Seen(y[None], self.degradation, self.noise_of(y), self.description)
+
+    def pairs(self, selection: Selection, failures: Failures) -> Iterator[Pair]:
+        """All images with what is seen of them; see `Selection.all_damaged`."""
+        chosen = replace(selection, channels=self.channels)
+        return chosen.all_damaged(self.truth_size[0], self.damage, failures)
+
+    def answers(self, y: Tensor, sampling: Sampling) -> Finished:
+        """Samples; their temperature is that of the encoder, and of the prior's groups, too."""
+        how = Restoring(
+            sampling.samples, sampling.encoder_temperature, sampling.seed, self.moves, self.grain
+        )
+        result = self.restorer.run(self.seen(y), how)
+        return Finished(result.samples, result.pixels, torch.tensor(result.exploded))
+
+
+def damaged(
+    model: str,
+    degradations: Sequence[str],
+    noise: float | None = None,
+    moves: int = 0,
+    grain: bool = False,
+    device: str = "cpu",
+) -> list[Damaged]:
+    """Load a restorer once, to judge it on several degradations.
+
+    Args:
+        model: A bundled name, a folder, or a Hub id; as for `load_restorer`.
+        degradations: In words; nothing but noise where there is none.
+        noise: As for `Damaged`, like all that follow but `device`.
+        moves: Of every sample's chain.
+        grain: Whether pixels are drawn.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: The words describe nothing.
+        InputError: Nothing is to happen, or as `Damaged`, or the model needs moves.
+        WeightsError: There is no such model.
+    """
+    if not degradations and noise is None:
+        raise InputError("say what shall happen to the images: a degradation, noise, or both")
+    described = [parse(words) for words in degradations or ["noise"]]
+    restorer = load_restorer(model, device)
+    restorer.check_moves(moves)
+    return [Damaged(restorer, one, noise, moves, grain) for one in described]
+
+
+@dataclass(frozen=True)
+class AsSeen:
+    """Nothing is done: what was seen, brought to the size of the true image for the eye."""
+
+    subject: Damaged
+    name: str = "as seen"
+    stochastic: bool = False
+
+    def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
+        """The one answer."""
+        told, colours = self.subject.seen(y), self.subject.channels
+        found = evidence(told.degradation, told.y, told.sigma)
+        return shown(told, found[0, colours : 2 * colours])[None]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The restorer itself."""
+
+    subject: Damaged
+    name: str
+    stochastic: bool = True
+
+    def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
+        """Its samples."""
+        sampling = Sampling(samples, temperature, seed, temperature)
+        done = self.subject.answers(y, sampling)
+        return torch.where(done.exploded[:, None, None, None], torch.nan, done.x)
+
+
+@dataclass(frozen=True)
+class Restorations:
+    """What meets at one degradation; a `Task`.
+
+    Attributes:
+        subject: The restorer, and what happens.
+        methods: By default what was seen, and the restorer.
+    """
+
+    subject: Damaged
+    methods: tuple[Method, ...] = ()
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.methods:
+            usual = (AsSeen(self.subject), Restored(self.subject, self.subject.name))
+            object.__setattr__(self, "methods", usual)
+
+    @property
+    def damage(self) -> str:
+        """What happens, in words."""
+        return self.subject.title
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights and the settings."""
+        subject = self.subject
+        chains = f" {subject.moves} moves" if subject.moves else ""
+        return f"{subject.restorer.weights}{chains}{' grain' if subject.grain else ''}"
+
+    @property
+    def degradation(self) -> LinearOperator:
+        """H."""
+        return self.subject.degradation
+
+    @property
+    def projections(self) -> tuple[bool, ...]:
+        """Samples are projected where there is no noise, and explain y where there is."""
+        return (self.subject.noise_of(torch.empty(0)) == 0,)
+
+    def pair(self, selection: Selection, path: Path) -> Pair:
+        """One image, and what is seen of it."""
+        subject = self.subject
+        chosen = replace(selection, channels=subject.channels)
+        return chosen.damaged(path, subject.truth_size[0], subject.damage)
+
+    def sigma(self, y: Tensor) -> float:
+        """σ of the noise in y, in its units."""
+        return self.subject.noise_of(y)
+
+    def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
+        """Projected where that is said, else cut and rounded: a sample explains y already."""
+        return finish(x, y[None], self.degradation, projected)

@@ -1,0 +1,44 @@
+"""The model that restores on the prior of another."""
+
+from ..checkpoints.folder import bundled_names, encoder_folder, find, read_record
+from ..checkpoints.records import OneScaleRecord, RestorerRecord, SuperResolutionRecord
+from ..errors import InputError
+
+
+def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
+    """The bundled restorer on the prior of a super-resolver, and the factor of the latter.
+
+    Args:
+        name: A bundled name, a folder, or a Hub id.
+        scale: The factor to enlarge by; needed only where the model has several.
+
+    Raises:
+        InputError: There is none, or the model does not enlarge by `scale`.
+        WeightsError: There is no such model.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if isinstance(record, OneScaleRecord):
+        scale = record.scale if scale is None else scale
+        record = read_record(encoder_folder(folder, record))
+    restorers = {one: read_record(find(one)) for one in bundled_names()}
+    for one, found in restorers.items():
+        if (
+            isinstance(record, SuperResolutionRecord)
+            and isinstance(found, RestorerRecord)
+            and found.prior_digest == record.prior_digest
+        ):
+            return one, _one_of(record.model.scales, name, scale)
+    raise InputError(
+        f"noise and JPEG need a model that restores on the prior of '{name}', and there is none: "
+        f"the faces have one, --domain faces"
+    )
+
+
+def _one_of(scales: tuple[int, ...], name: str, scale: int | None) -> int:
+    """The scale that is named, or the only one."""
+    chosen = scales[0] if scale is None and len(scales) == 1 else scale
+    if chosen is None or chosen not in scales:
+        known = ", ".join(map(str, scales))
+        raise InputError(f"'{name}' enlarges by {known}, not by {chosen}: say which, with --scale")
+    return chosen

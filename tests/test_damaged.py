@@ -1,0 +1,230 @@
+"""A restorer is judged like a super-resolver: tables, calibration, the temperature it gets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import RESTORING, tiny_restorer
+
+from cvdvae.analysis.calibration import fit, grids
+from cvdvae.checkpoints.folder import digest, read_record, save_model
+from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
+from cvdvae.degradations.block_dct import ROUNDING
+from cvdvae.errors import InputError
+from cvdvae.evaluation.damaged import AsSeen, Damaged, Restorations, Restored
+from cvdvae.evaluation.evaluate import Plan, evaluate
+from cvdvae.evaluation.measure import Judges
+from cvdvae.evaluation.method import Custom
+from cvdvae.evaluation.selection import Pair, Selection
+from cvdvae.evaluation.table import figures, name_of
+from cvdvae.restoration.described import parse
+from cvdvae.restoration.load import load_restorer
+from cvdvae.restoration.settings import Sampling
+
+NOBODY = Judges(None, None, {})
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(3):
+        coarse = rng.integers(40, 216, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((20 + i, 20)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    model = tiny_restorer()
+    assert model.encoder is not None
+    prior = tmp_path / "model" / "prior"
+    save_model(prior, PriorRecord("prior", model.prior.config), model.prior.state_dict())
+    record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
+    save_model(tmp_path / "model", record, model.encoder.state_dict())
+    return tmp_path / "model"
+
+
+def damaged(words: str, noise: float | None = None) -> Damaged:
+    return Damaged(tiny_restorer(), parse(words), noise)
+
+
+def test_where_there_is_noise_the_misfit_stands_for_consistency(
+    photos: Path, tmp_path: Path
+) -> None:
+    tasks = [Restorations(damaged("downscale:scale=2", noise)) for noise in (None, 0.05)]
+    plan = Plan(Selection(photos), (0.8,), samples=3)
+    records, failures = evaluate(plan, tasks, NOBODY, tmp_path / "out")
+    assert not failures
+    table = figures(records)
+    assert [name_of(row) for row in table] == [
+        "downscale:scale=2,by=bicubic: as seen",
+        "downscale:scale=2,by=bicubic: tiny τ=0.8, projected",
+        "downscale:scale=2,by=bicubic, σ = 0.05: as seen",
+        "downscale:scale=2,by=bicubic, σ = 0.05: tiny τ=0.8",
+    ]
+    _, exact, seen, noisy = table.values()
+    assert exact["exact"].mean == 100
+    assert exact["misfit"].mean is exact["explained"].mean is None
+    assert noisy["exact"].mean is noisy["lr_psnr"].mean is noisy["lr_psnr_worst"].mean is None
+    assert noisy["misfit"].mean is not None
+    assert (noisy["explained"].mean or 0) <= 100
+    assert (noisy["apd_mse"].mean or 0) > 0
+    assert noisy["crps"].mean is not None
+    assert seen["crps"].mean is None
+    held = (tmp_path / "out" / "records.jsonl").read_text().splitlines()
+    assert json.loads(held[-1])["damage"] == "downscale:scale=2,by=bicubic, σ = 0.05"
+    again, _ = evaluate(plan, tasks, NOBODY, tmp_path / "out")
+    assert again == records
+
+
+def test_the_truth_has_a_misfit_of_one_and_grey_does_not_explain(
+    photos: Path, tmp_path: Path
+) -> None:
+    subject = damaged("random:keep=0.5,seed=1", 0.1)
+    truths = {
+        pair.y.double().sum().item(): pair.truth for pair in subject.pairs(Selection(photos), {})
+    }
+
+    def knowing(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        return truths[y.double().sum().item()].expand(samples, -1, -1, -1)
+
+    def grey(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        return torch.full((samples, 3, 16, 16), 0.5)
+
+    task = Restorations(subject, (Custom("truth", knowing), Custom("grey", grey)))
+    records, _ = evaluate(Plan(Selection(photos), (1.0,), 2), [task], NOBODY, tmp_path)
+    truth, wrong = figures(records).values()
+    assert truth["misfit"].mean == pytest.approx(1, abs=0.06)
+    assert truth["explained"].mean == 100
+    assert wrong["explained"].mean == 0
+    assert truth["psnr"].mean is None  # infinite
+
+
+def test_what_is_measured_is_what_restoring_gives(photos: Path) -> None:
+    for words, noise in (("hole:side=6", None), ("blur:sigma=1", 0.02), ("jpeg:quality=40", None)):
+        subject = damaged(words, noise)
+        pair = Restorations(subject).pair(Selection(photos), photos / "0.png")
+        found = subject.answers(pair.y, Sampling(2, seed=3, encoder_temperature=0.7))
+        told = subject.seen(pair.y)
+        result = subject.restorer.restore(
+            told.y if words.startswith("jpeg") else pair.y,
+            told.degradation,
+            samples=2,
+            noise=told.sigma,
+            temperature=0.7,
+            seed=3,
+        )
+        assert torch.equal(found.pixels, result.pixels)
+        assert subject.noise_of(pair.y) == (ROUNDING if words.startswith("jpeg") else noise or 0)
+        task = Restorations(subject)
+        drawn = Restored(subject, "tiny").draw(pair.y, 2, 0.7, 3)
+        assert torch.equal(task.finish(drawn, pair.y, task.projections[0]).pixels, found.pixels)
+        (seen,) = AsSeen(subject).draw(pair.y, 1, 0.0, 0)
+        torch.testing.assert_close(seen, result.shown)
+
+
+def test_the_temperature_that_the_truth_was_drawn_at_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cvdvae.analysis.calibration.TEMPERATURES", (0.3, 0.7, 1.0, 1.3))
+    subject = damaged("hole:side=12", 0.02)
+    pairs = []
+    generator = torch.Generator().manual_seed(0)
+    for i in range(12):
+        x = torch.rand(3, 4, 4, generator=generator).repeat_interleave(4, 1)
+        y = subject.damage(x.repeat_interleave(4, 2), i)
+        truth = subject.answers(y, Sampling(1, seed=1000 + i, encoder_temperature=1.0)).x[0]
+        pairs.append(Pair(truth, y))
+    start = Sampling(5, 1.0, 0, 1.0)
+    best, tried = fit(subject, lambda: pairs, start)
+    assert not grids(subject).prior
+    narrow, *others = tried
+    assert len(others) == 3
+    assert best.encoder_temperature in (0.7, 1.0, 1.3)
+    assert all((one.crps.mean or 0) < (narrow.crps.mean or 0) for one in others)
+
+
+def test_the_commands(
+    photos: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
+    given = ["--data", str(photos), "--model", str(model_folder), "-n", "2"]
+    happened = ["--degradation", "blur:sigma=1", "--noise", "0.02"]
+    out = tmp_path / "out"
+    evaluating = ["evaluate", *given, *happened, "--out", str(out)]
+    assert run(*evaluating, monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "blur:sigma=1,boundary=reflect, σ = 0.02: 3 images" in said
+    rows = json.loads((out / "table.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["as seen", str(model_folder)]
+    assert rows[1]["temperature"] == 1.0
+    assert rows[1]["misfit"]["mean"] is not None
+    monkeypatch.setattr("cvdvae.analysis.calibration.TEMPERATURES", (0.5, 0.9))
+    assert run("calibrate", *given, *happened, "--save", monkeypatch=monkeypatch) == 0
+    record = read_record(model_folder)
+    assert isinstance(record, RestorerRecord)
+    assert record.recommended.encoder_temperature in (0.5, 0.9)
+    used = load_restorer(str(model_folder)).restoring().temperature
+    assert used == record.recommended.encoder_temperature
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--degradation", "blur:sigma=1", "--scales", "4"], "go with shrinking"),
+        (["--degradation", "spell"], "no kind 'spell'"),
+        (["--degradation", "jpeg:quality=30", "--noise", "0.1"], "leave the noise out"),
+        (["--degradation", "hole:side=40"], "40"),
+        (["--noise", "7"], "from 0 to 1"),
+        (["--moves", "3"], "go with --degradation"),
+        (["--noise", "0.1", "--temperatures", "-1"], "temperature"),
+    ],
+)
+def test_bad_requests_are_one_sentence(
+    photos: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
+    given = ["--data", str(photos), "--model", str(model_folder), "--out", str(tmp_path / "out")]
+    assert run("evaluate", *given, *arguments, monkeypatch=monkeypatch) == 1
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_prior_alone_needs_moves() -> None:
+    model = tiny_restorer()
+    with pytest.raises(InputError, match="need moves"):
+        type(model)(model.prior, None, "prior").check_moves(0)
+
+
+def test_the_report_has_all_that_is_known_of_a_restorer(
+    photos: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
+    monkeypatch.setattr("cvdvae.analysis.restoring.SAMPLES", 3)
+    monkeypatch.setattr("cvdvae.analysis.restoring.crop_face", lambda photo: photo)
+    out = tmp_path / "out"
+    given = ["--data", str(photos), "--model", str(model_folder), "--out", str(out)]
+    happened = ["--degradation", "hole:side=6", "--degradation", "grey", "--noise", "0.1"]
+    size = ["--images", "2", "-n", "2"]
+    assert run("report", *given, *happened, *size, monkeypatch=monkeypatch) == 0
+    page = (out / "report.html").read_text()
+    for words in ("hole:side=6, σ = 0.1: as seen", "grey, σ = 0.1:", "interval holds", "misfit"):
+        assert words in page
+    assert page.count("data:image/png;base64,") == 3
+    assert set(json.loads((out / "calibration.json").read_text())) == {
+        "hole:side=6, σ = 0.1", "grey, σ = 0.1",
+    }  # fmt: skip

@@ -1,0 +1,113 @@
+"""Small images with noise, or from JPEG files: the restorer on the same prior enlarges them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from command import run
+from tiny import ENCODER, RESTORING, tiny_resolver, tiny_restorer
+
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
+from cvdvae.degradations.block_dct import ROUNDING
+from cvdvae.imaging.io import to_pil
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A prior with an LR encoder and a restorer on it, bundled."""
+    folder, small, any_ = tmp_path / "zoo", tiny_resolver(), tiny_restorer()
+    assert any_.encoder is not None
+    save_model(folder / "tiny", PriorRecord("prior", small.prior.config), small.prior.state_dict())
+    of = digest(folder / "tiny")
+    record = SuperResolutionRecord("lr-encoder", "tiny", of, ENCODER)
+    save_model(folder / "tiny-x4", record, small.encoder.state_dict())
+    restoring = RestorerRecord("restorer", "tiny", of, RESTORING)
+    save_model(folder / "tiny-restore", restoring, any_.encoder.state_dict())
+    monkeypatch.setattr("cvdvae.checkpoints.folder.zoo", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    pixels = torch.randint(90, 160, (3, 4, 4), generator=torch.Generator().manual_seed(0)).byte()
+    to_pil(pixels).save(tmp_path / "small.png")
+    to_pil(pixels).save(tmp_path / "small.jpg", quality=70)
+    return tmp_path / "small.png"
+
+
+def test_consistency_is_softened_to_the_noise_and_said_so(
+    zoo: Path,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def told_of(path: Path, *options: str) -> dict[str, object]:
+        out = tmp_path / "-".join(options).replace("/", "")
+        given = [str(path), "--model", "tiny-x4", "-n", "2", "--out", str(out), *options]
+        assert run("upscale", *given, monkeypatch=monkeypatch) == 0
+        told: dict[str, object] = json.loads(next(out.glob("*/result.json")).read_text())
+        return told
+
+    told = told_of(small, "--noise", "0.1")
+    assert told["model"] == "tiny-restore"
+    assert told["noise"] == 0.1
+    assert told["size"] == [16, 16]
+    assert len(told["explains"]) == 2  # type: ignore[arg-type]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "explained within its noise, by tiny-restore" in said
+    told = told_of(small, "--noise", "0")
+    assert told["explains"] == [True, True]
+    assert "within its noise" not in capsys.readouterr().out
+    told = told_of(small.with_suffix(".jpg"), "--jpeg", "auto", "--shrunk-by", "box")
+    assert told["noise"] == pytest.approx(ROUNDING)
+    steps = told["degradation"]["steps"]  # type: ignore[index]
+    assert [step["kind"] for step in steps] == ["downscale", "jpeg"]
+    assert steps[0]["by"] == "box"
+    assert steps[1]["quality"] == 70
+    assert "quality 70" in capsys.readouterr().out
+    (again,) = tmp_path.glob("*jpeg*/small/result.json")
+    replayed = ["replay", str(again), "--out", str(tmp_path / "again")]
+    assert run(*replayed, monkeypatch=monkeypatch) == 0
+    first, second = (folder / "sample_00.png" for folder in (again.parent, tmp_path / "again"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_intact_photos_are_shrunk_and_made_noisy_first(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_pil(torch.randint(0, 256, (3, 40, 50)).byte()).save(tmp_path / "photo.png")
+    options = ["--simulate", "--crop", "centre", "--jpeg", "40", "-n", "1"]
+    given = [str(tmp_path / "photo.png"), "--model", "tiny-x4", "--out", str(tmp_path / "out")]
+    assert run("upscale", *given, *options, monkeypatch=monkeypatch) == 0
+    told = json.loads((tmp_path / "out" / "photo" / "result.json").read_text())
+    assert told["truth"] is not None
+    assert told["degradation"]["steps"][1]["quality"] == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "tiny-restore", "--noise", "0.1"], "there is none"),
+        (["--model", "tiny-x4", "--scale", "8", "--noise", "0.1"], "enlarges by 4, not by 8"),
+        (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "30"], "leave --noise out"),
+        (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "auto"], "leave the others out"),
+        (["--model", "tiny-x4", "--noise", "loud"], "--noise is a number"),
+        (["--model", "tiny-x4", "--noise", "0.1", "--look"], "do not go with"),
+        (["--model", "tiny-x4", "--jpeg", "auto"], "no JPEG"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    zoo: Path,
+    small: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [str(small), "--out", str(tmp_path / "out"), *arguments]
+    assert run("upscale", *given, monkeypatch=monkeypatch) == 1
+    assert message in capsys.readouterr().err.replace("\n", " ")
