@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+from figures import note
 from PIL import Image
 from playwright.sync_api import Error, sync_playwright
 from skimage.data import chelsea
@@ -49,6 +50,9 @@ HERE = Path(__file__).parent
 def main() -> None:
     for name in sys.argv[1:] or PICTURES:
         PICTURES[name](HERE / name)
+        note(name)
+        if name == "app.png":
+            note("app_photos.png")
 
 
 def demo(path: Path) -> None:

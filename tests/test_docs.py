@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
+import figures  # noqa: E402
 from _site.lines import LineError, find, targets  # noqa: E402
 
 UNBUILT = {"_build", "generated", "auto_examples"}
@@ -100,14 +101,65 @@ def test_there_are_examples_and_they_are_python() -> None:
         assert "====" in (tree.co_consts[0] or ""), f"{path.name} begins with its title"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")),
-                         ids=lambda p: p.stem)  # fmt: skip
+def test_no_figure_is_of_other_weights_than_the_bundled_ones() -> None:
+    assert figures.committed() == set(figures.figures())
+    assert not figures.stale()
+
+
+def test_a_figure_of_other_weights_is_told_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = tmp_path / "figures.yaml"
+    noted.write_text(figures.NOTED.read_text())
+    monkeypatch.setattr(figures, "NOTED", noted)
+    monkeypatch.setattr(figures, "fingerprint_of", lambda folder: f"new weights of {folder.name}")
+    said = "docs/restore.png was made from another celeba64-restore: run"
+    assert f"{said} python docs/make_pictures.py restore.png" in figures.stale()
+    figures.note("restore.png")
+    assert not any(said in sentence for sentence in figures.stale())
+    assert len(figures.stale()) == len(figures.figures()) - 2  # depth.png is of no bundled model
+
+
+def test_commands_of_figures_name_programs_that_there_are() -> None:
+    for name, noted in figures.figures().items():
+        program, script = noted["command"].split()[:2]
+        assert program in ("python", "cvdvae"), name
+        assert program == "cvdvae" or (ROOT / script).is_file(), name
+        assert name in noted["command"] or name in ("app_photos.png", "depth.png"), name
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+GRANTED = {"pages", "id-token"}
+"""What a single job may write: the pages, and the identity by which PyPI and Pages know it."""
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
 def test_workflows_are_what_github_takes(path: Path) -> None:
     checker = pytest.importorskip("check_jsonschema.cli.main_command").main
     arguments = ["--builtin-schema", "vendor.github-workflows", str(path)]
     checker(arguments, standalone_mode=False)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+def test_workflows_pin_what_they_use_and_may_do_little(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 20, name
+        assert set(job.get("permissions", {})) <= GRANTED, name
+        needs = job.get("needs", [])
+        known = set(workflow["jobs"])
+        assert {needs} <= known if isinstance(needs, str) else set(needs) <= known, name
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.search(r"@(v\d+(\.\d+)*|release/v\d+|[0-9a-f]{40})$", step["uses"]), step
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, name
+                assert "permissions" not in job, f"{name} runs the project's code with rights"
+            # What a name of a branch or a tag says must reach the shell as a value, never as text.
+            assert "${{" not in step.get("run", ""), step
+            for target in re.findall(r"\bmake (\w+)", step.get("run", "")):
+                assert f"\n{target}: " in (ROOT / "Makefile").read_text(), target
 
 
 def functions(name: str) -> list[tuple[str, object]]:
