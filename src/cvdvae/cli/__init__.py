@@ -50,3 +50,8 @@ def main() -> None:
         except (CVDVAEError, OSError) as error:
             complain(str(error))
             sys.exit(1)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            complain("PyTorch is not installed here: pip install torch")
+            sys.exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from ..errors import need
 from .common import (
@@ -66,7 +66,8 @@ def analyze_calibration(
     ) as study:
         results = study.calibration(samples, temperature)
     header, *lines = calibration_rows(results)
-    table = Table(*header, title=f"{samples} samples each")
+    name = Column(header[0], no_wrap=True)  # cut short, the models would all be "celeba6…"
+    table = Table(name, *header[1:], title=f"{samples} samples each")
     for line in lines:
         table.add_row(*line)
     out.print(table)

@@ -1,0 +1,73 @@
+"""Where commands print: on a terminal, or into a pipe or a file, which is no terminal of 80 columns
+and cannot show a bar."""
+
+import os
+import time
+from typing import Any
+
+from rich.console import Console, ConsoleDimensions
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+WIDTH, SECONDS = 200, 10.0
+"""Columns of what is no terminal, and the time between two lines on how far the work is."""
+
+
+class WideConsole(Console):
+    """A console that breaks lines for a terminal alone."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """That of the terminal; `WIDTH` columns where there is none, or what COLUMNS says."""
+        size = super().size
+        if self.is_terminal or "COLUMNS" in os.environ:
+            return size
+        return ConsoleDimensions(WIDTH, size.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+
+out, err = WideConsole(), WideConsole(stderr=True)
+
+
+class Counted(Progress):
+    """A bar that vanishes when done; where none can be seen, a line every `SECONDS`."""
+
+    said = 0.0
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Go on, and say so where it is time."""
+        super().advance(task_id, advance)
+        self._say(task_id)
+
+    def update(self, task_id: TaskID, **fields: Any) -> None:
+        """Change what is shown, and say so where it is time."""
+        super().update(task_id, **fields)
+        self._say(task_id)
+
+    def _say(self, task_id: TaskID) -> None:
+        now = time.monotonic()
+        self.said = self.said or now
+        if self.disable or self.console.is_terminal or now - self.said < SECONDS:
+            return
+        self.said = now
+        task = next(task for task in self.tasks if task.id == task_id)
+        of = "" if task.total is None else f" of {task.total:.0f}"
+        done = f"{task.description}: {task.completed:.0f}{of}".lstrip(": ")
+        self.console.print(done, markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
+    """A bar with a count or per cent, and the time to go."""
+    done = "{task.percentage:.0f} %" if percent else "{task.completed}"
+    return Counted(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(done),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        redirect_stdout=False,  # or what a pipe waits for would be shown on the terminal
+        disable=quiet,
+    )
