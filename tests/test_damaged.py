@@ -163,7 +163,7 @@ def test_the_commands(
     evaluating = ["evaluate", *given, *happened, "--out", str(out)]
     assert run(*evaluating, monkeypatch=monkeypatch) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "blur:sigma=1,boundary=reflect, σ = 0.02: 3 images" in said
+    assert "blur:boundary=reflect,sigma=1, σ = 0.02: 3 images" in said
     rows = json.loads((out / "table.json").read_text())["rows"]
     assert [row["method"] for row in rows] == ["as seen", str(model_folder)]
     assert rows[1]["temperature"] == 1.0

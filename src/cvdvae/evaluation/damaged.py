@@ -65,7 +65,7 @@ class Damaged:
 
     @property
     def title(self) -> str:
-        """What happens, in words: ``blur:sigma=2,boundary=reflect, σ = 0.02``."""
+        """What happens, in words: ``blur:boundary=reflect,sigma=2, σ = 0.02``."""
         return f"{self.description}{f', σ = {self.noise:g}' if self.noise else ''}"
 
     @property
