@@ -16,7 +16,7 @@ from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-from tiny import tiny_photos
+from tiny import tiny_nuclei, tiny_photos
 
 from cvdvae.batch.files import draw_into, plan, read_any
 from cvdvae.checkpoints.folder import digest, save_model
@@ -34,7 +34,7 @@ from cvdvae.restoration import stack_drawing
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
-from cvdvae.restoration.stack import read_stack
+from cvdvae.restoration.stack import Stack, read_stack
 from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
 
 LIMITS = Limits(10**6)
@@ -615,3 +615,64 @@ def test_the_commands_say_what_the_values_become_and_draw_again(
     assert run(*again, monkeypatch=monkeypatch) == 0
     first, second = (load(tmp_path / place / "sample_00.tif") for place in ("out/a", "b"))
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_large_array_is_shrunk_first_and_said_to_be(
+    suffix: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvdvae.batch import files
+
+    large = (smooth(2, 25, 20) * 4000).astype(np.uint16)
+    WRITERS[suffix](tmp_path / f"a{suffix}", large)
+    given = read_any(model, tmp_path / f"a{suffix}", "none", LIMITS, how="0,4095")
+    assert given.notes[-1] == "shrunk by 2 to 10×12 pixels before anything was drawn"
+    result = draw_into(model, given, model.sampling(2), tmp_path / "out")
+    assert all(result.round_trip_exact)
+    y = load(tmp_path / "out" / f"input{suffix}")[:, 0]
+    assert y.dtype == np.uint16
+    assert np.array_equal(y, np.round(shrunk(large[:, :24])))
+    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    files.replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
+    name = f"sample_01{suffix}"
+    assert np.array_equal(load(tmp_path / "out" / name), load(tmp_path / "again" / name))
+
+
+def test_what_becomes_of_missing_values_is_missing(model: SuperResolver, tmp_path: Path) -> None:
+    large = smooth(24, 20).astype(np.float32)
+    large[5, 8] = np.nan
+    np.save(tmp_path / "a.npy", large)
+    given = read_any(model, tmp_path / "a.npy", "none", LIMITS)
+    assert isinstance(given, Stack)
+    assert np.argwhere(given.array.missing[0, 0]).tolist() == [[2, 4]]
+
+
+def test_arrays_are_shrunk_whole_and_need_pixels(model: SuperResolver, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", smooth(24, 20))
+    np.save(tmp_path / "b.npy", smooth(1, 20)[:1])
+    with pytest.raises(InputError, match="shrunk whole: say --crop none"):
+        read_any(model, tmp_path / "a.npy", "face", LIMITS)
+    with pytest.raises(InputError, match="20×1 pixels cannot be shrunk by 2"):
+        read_any(model, tmp_path / "b.npy", "none", LIMITS)
+
+
+def test_an_ome_tiff_that_is_shrunk_has_coarser_pixels(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    told = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.5}
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, (smooth(24, 20) * 4000).astype(np.uint16), metadata=told)
+    draw_into(model, read_any(model, path, "none", LIMITS), model.sampling(1), tmp_path / "out")
+    for name, size in (("input", "1.0"), ("sample_00", "0.5")):
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.ome.tif") as file:
+            assert f'PhysicalSizeX="{size}"' in (file.ome_metadata or "")
+
+
+def test_faint_light_is_shrunk_with_its_noise(tmp_path: Path) -> None:
+    model, large = tiny_nuclei(), smooth(96, 96).astype(np.float32)
+    np.save(tmp_path / "a.npy", large)
+    given = read_any(model, tmp_path / "a.npy", "none", LIMITS, how="0,1")
+    assert "with the noise of 1000 photons" in given.notes[-1]
+    clean = downscaling((96, 96), (24, 24), "bicubic").A(torch.from_numpy(large)[None, None])
+    off = np.load(given.path)[None, None] - clean.numpy() if isinstance(given, Stack) else clean
+    assert 0.7 < float(off.std()) / float(clean.div(1000).sqrt().mean()) < 1.4

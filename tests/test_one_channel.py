@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from command import run
+from command import free_port, run
 from PIL import Image
 from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei
 
@@ -241,3 +241,14 @@ def test_evaluation_and_calibration_see_its_noise(
     records, failures = evaluate(plan, [met], Judges(None, None, {}), tmp_path)
     assert not failures
     assert all(scores["ssim"] is not None for scores in records.values())
+
+
+def test_the_page_refuses_it_in_one_sentence(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gradio")
+    arguments = ("app", "--model", folder, "--port", str(free_port()))
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the page shows pictures in colour, and" in told
+    assert "has 1 channel: draw its samples with cvdvae upscale" in told

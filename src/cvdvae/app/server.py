@@ -85,6 +85,12 @@ def make_app(
     names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled(), *restoring()]
     restorers = [name for name in names if read_record(find(name)).kind == "restorer"]
     loaded, turn = [load(name) for name in names if name not in restorers], threading.Lock()
+    for model in loaded:
+        if model.channels != 3:
+            raise InputError(
+                f"the page shows pictures in colour, and {model.name} has {model.channels} "
+                f"channel{'s' * (model.channels > 1)}: draw its samples with cvdvae upscale"
+            )
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
     restorer = load_restorer(restorers[0]) if restorers else None

@@ -28,6 +28,7 @@ from ..restoration.settings import Sampling
 from ..restoration.stack import AUTO, Stack, read_stack
 from ..restoration.stack_drawing import draw_stack
 from ..restoration.stack_result import StackResult, read_stack_recipe
+from ..restoration.stack_shrinking import read_shrunk
 
 REPLAYED = Limits(2**30, 10_000)
 """What an input may hold that has been drawn before."""
@@ -189,7 +190,7 @@ def read_any(
     Args:
         model: The model that it is for.
         path: The file.
-        crop: As for `read_input`: only pictures are shrunk.
+        crop: As for `read_input`; arrays are shrunk whole.
         limits: What it may hold.
         shrunk_by: As for `read_input`.
         how: How values of arrays are mapped to [0, 1], as for `read_stack`; by default as suits.
@@ -197,8 +198,12 @@ def read_any(
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    if crop is None and format_of(path) is not None:
-        return read_stack(model, path, limits, how or AUTO)
+    if format_of(path) is not None:
+        if crop is None:
+            return read_stack(model, path, limits, how or AUTO)
+        if crop != "none":
+            raise InputError(f"{path} holds arrays, which are shrunk whole: say --crop none")
+        return read_shrunk(model, path, limits, how or AUTO, shrunk_by)
     if how is not None:
         raise InputError(f"{path} is a picture in 8 bits: --values goes with arrays")
     return read_input(model, path, crop, limits.pixels, shrunk_by)

@@ -33,10 +33,10 @@ class Format(Protocol):
         """
         ...
 
-    def write(self, path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         """Write planes, ``(pages, channels, H, W)``, with what the file of `array` carried.
 
-        `scale` is by how much they are larger than its own.
+        `scale` is by how much they are larger than its own; below 1 they are smaller.
 
         Raises:
             OutputError: It cannot be written; nothing is left behind.

@@ -60,7 +60,7 @@ class GeoTIFF:
         except Exception as error:  # rasterio raises errors of many kinds on damaged files
             raise InputError(f"{path} is damaged or truncated ({error})") from None
 
-    def write(self, path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         """Write planes of any size, ``(1, bands, H, W)``, over the same part of the Earth.
 
         Raises:
@@ -100,7 +100,7 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     return array_of(path, source.read(), layout, list(source.nodatavals), carried, notes)
 
 
-def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import rasterio
     from rasterio.windows import Window
 
@@ -138,7 +138,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
             target.write(bands[:, top : top + rows], window=Window(0, top, width, rows))
 
 
-def _finer(point: Any, scale: int) -> Any:
+def _finer(point: Any, scale: float) -> Any:
     """A ground control point, whose row and column count from the edge."""
     from rasterio.control import GroundControlPoint
 

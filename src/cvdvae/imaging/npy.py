@@ -39,7 +39,7 @@ class Npy:
         check_layout(path, layout, values.dtype, limits)
         return array_of(path, np.asarray(values), layout, [None])
 
-    def write(self, path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         """Write planes of any size, ``(pages, channels, H, W)``, laid out as an array's file.
 
         Raises:

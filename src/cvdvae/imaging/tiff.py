@@ -96,7 +96,7 @@ class TIFF:
         except Exception as error:  # tifffile raises errors of many kinds on damaged files
             raise InputError(f"{path} is damaged or truncated ({error})") from None
 
-    def write(self, path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         """Write planes of any size, ``(pages, channels, H, W)``, laid out as an array's file.
 
         Raises:
@@ -272,13 +272,13 @@ def _ome(xml: str) -> dict[str, Any]:
     return found
 
 
-def _finer(metadata: dict[str, Any], scale: int) -> dict[str, Any]:
+def _finer(metadata: dict[str, Any], scale: float) -> dict[str, Any]:
     """Pixels are smaller by `scale`."""
     sizes = ("PhysicalSizeX", "PhysicalSizeY")
     return {k: v / scale if k in sizes else v for k, v in metadata.items()}
 
 
-def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import tifffile
 
     carried: Carried = array.carried

@@ -87,7 +87,7 @@ class Zarr:
         nodata = float(none) if isinstance(none, (int, float)) else None
         return array_of(path, values, layout, [nodata], carried)
 
-    def write(self, path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         """Write planes of any size, ``(pages, channels, H, W)``, laid out as an array's store.
 
         Raises:
@@ -143,7 +143,7 @@ def _axes_of(shape: tuple[int, ...], names: list[str] | None) -> str:
     return "".join(letters)
 
 
-def _write(path: Path, planes: np.ndarray, array: Array, scale: int) -> None:
+def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import zarr
 
     carried: Carried = array.carried
@@ -179,7 +179,7 @@ def _of_kind(attributes: dict[str, Any], dtype: np.dtype, before: np.dtype) -> d
     return {k: v for k, v in attributes.items() if k not in ("_FillValue", "missing_value")}
 
 
-def _finer(image: dict[str, Any], axes: str, scale: int) -> dict[str, Any]:
+def _finer(image: dict[str, Any], axes: str, scale: float) -> dict[str, Any]:
     """Attributes of an OME-NGFF image of one resolution, whose pixels are smaller by `scale`."""
     ome = image.get("ome", image)
     multiscale = dict(ome["multiscales"][0])
@@ -193,7 +193,7 @@ def _finer(image: dict[str, Any], axes: str, scale: int) -> dict[str, Any]:
     return {**image, "ome": changed} if "ome" in image else changed
 
 
-def _finer_steps(steps: list[dict[str, Any]], factors: list[int]) -> list[dict[str, Any]]:
+def _finer_steps(steps: list[dict[str, Any]], factors: list[float]) -> list[dict[str, Any]]:
     """The scale, and the place of the first pixel's centre, which moves towards the edge."""
     of = {step.get("type"): step.get(str(step.get("type"))) for step in steps}
     sizes = of.get("scale") or [1.0] * len(factors)

@@ -6,8 +6,9 @@ around them looks natural, and put back afterwards.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Stack:
         ranges: What 0 and 1 stand for: one for all, or one for each channel.
         channels: How many the model takes.
         notes: What is to be known of how it was read, in plain words.
+        scratch: A temporary folder that it lies in, which goes with it.
     """
 
     path: Path
@@ -43,6 +45,16 @@ class Stack:
     ranges: list[ValueRange]
     channels: int
     notes: list[str]
+    scratch: Any = None
+
+    @property
+    def pages(self) -> int:
+        """How many there are."""
+        return len(self.array.values)
+
+    def kept(self, notes: list[str], scratch: Any) -> "Stack":
+        """The same with other notes, and with the folder that it holds on to."""
+        return replace(self, notes=notes, scratch=scratch)
 
     @property
     def pixels(self) -> int:
@@ -98,6 +110,24 @@ def read_stack(
     Raises:
         InputError: The file cannot be used; the message names it.
     """
+    stack = read_large(model, path, limits, how, ranges)
+    if not model.any_size and stack.array.layout.size != (model.lr_size, model.lr_size):
+        height, width = stack.array.layout.size
+        raise InputError(
+            f"{path}: {model.name} takes images of {model.lr_size}×{model.lr_size} pixels, not "
+            f"{width}×{height}"
+        )
+    return stack
+
+
+def read_large(
+    model: SuperResolver,
+    path: Path,
+    limits: Limits,
+    how: str = AUTO,
+    ranges: list[ValueRange] | None = None,
+) -> Stack:
+    """As `read_stack`, of any size: to be shrunk first."""
     form = format_of(path)
     if form is None:
         raise InputError(f"{path} holds no array in a known format")
@@ -113,12 +143,6 @@ def read_stack(
             raise InputError(f"{path}: {error}") from None
         notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
         stack = Stack(path, form, array, together, chosen, model.channels, notes)
-    if not model.any_size and array.layout.size != (model.lr_size, model.lr_size):
-        height, width = array.layout.size
-        raise InputError(
-            f"{path}: {model.name} takes images of {model.lr_size}×{model.lr_size} pixels, not "
-            f"{width}×{height}"
-        )
     return stack
 
 
