@@ -1,22 +1,30 @@
 """What many images cost, measured on this machine and simulated on larger ones.
 
-    python benchmarks/scale.py --out out/scale
-    python benchmarks/scale.py --images faces/ --model celeba64-x8 --ray --out out/scale
+    python benchmarks/scale.py --count 500 --out out/scale
+    python benchmarks/scale.py --count 2000 --ways parquet-2 ray-2 --rounds 1 --out out/ray
 
 Measured, in turns: the loop of ``cvdvae upscale``, ``cvdvae batch`` with one and with two processes
-into folders and into Parquet, and, with --ray, Ray with two actors. Then what the process that
-writes does for a row. From these, a simulation of one such process and many workers: how many
-workers it can serve, and what a million and a billion images cost. Times are walls; the
-processor seconds of all processes stand beside them, since on a busy machine walls say little.
+into folders and into Parquet, and Ray with two actors. Then what the process that writes does for a
+row. From these, a simulation of one such process and many workers: how many workers it can serve,
+and what a million and a billion images cost. Times are walls, and how long it took until the first
+rows were there; the processor seconds of all processes stand beside them, since on a busy machine
+walls say little. Those of Ray's own processes cannot be had: for Ray a core-second is one of the
+wall of each actor.
+
+After every run `scale.json` is written anew: what was measured is kept if the script is stopped. A
+way that fails, or of which a row fails, is said to and left out.
 """
 
 import argparse
 import heapq
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,10 +41,13 @@ from cvdvae.batch.sources import Source, open_source
 from cvdvae.batch.targets import Form, ParquetTarget, as_png
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate
+from cvdvae.errors import CVDVAEError
+from cvdvae.files import write_text
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.sampler import SuperResolver
 
 WORKERS = (1, 2, 8, 32, 128, 512, 2048, 8192)
+WAYS = ("loop", "folder-1", "folder-2", "parquet-2", "ray-2")
 ROWS = 20_000
 """Rows that are simulated."""
 
@@ -67,56 +78,94 @@ def make_faces(folder: Path, model: SuperResolver, count: int) -> None:
         to_pil(y).save(folder / f"{i:06d}.png")
 
 
-def loop(images: Path, out: Path, model: SuperResolver, settings: Settings) -> None:
+Way = Callable[[Path, Callable[[], None]], object]
+"""``(folder, first)``: draws all images into a folder, calling `first` when some are there."""
+
+
+def loop(images: Path, model: SuperResolver, settings: Settings) -> Way:
     """What ``cvdvae upscale`` does with a folder."""
-    for job in plan([str(images)], out):
-        given = read_input(model, job.path)
-        draw_into(model, given, settings.sampling(model), job.folder, check=settings.check)
+
+    def draw(out: Path, first: Callable[[], None]) -> None:
+        for job in plan([str(images)], out):
+            given = read_input(model, job.path)
+            draw_into(model, given, settings.sampling(model), job.folder, check=settings.check)
+            first()
+
+    return draw
+
+
+def batch(source: Source, model: SuperResolver, settings: Settings, form: Form, engine: str) -> Way:
+    """What ``cvdvae batch`` does, with an engine of so many workers, such as ``local-2``."""
+
+    def draw(out: Path, first: Callable[[], None]) -> None:
+        kind, workers = engine.split("-")
+        make: Callable[[int], Engine] = local
+        if kind == "ray":
+            from cvdvae.batch.on_ray import ray_engine
+
+            make = partial(ray_engine, None)
+        told = run_batch(
+            source, out, model.name, settings, form, make(int(workers)), lambda _: first()
+        )
+        if told.failed:
+            raise CVDVAEError(f"{told.failed} of {told.rows} rows failed: {told.reasons}")
+
+    return draw
 
 
 def measure(
-    images: Path, model: SuperResolver, settings: Settings, rounds: int, with_ray: bool
+    images: Path,
+    model: SuperResolver,
+    settings: Settings,
+    rounds: int,
+    names: list[str],
+    keep: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Medians over the rounds of what every way to draw a folder takes, by its name."""
+    """Medians over the rounds of what ways to draw a folder take, by their names."""
     source = open_source(str(images))
-
-    def batch(form: Form, engine: Engine) -> Callable[[Path], object]:
-        return lambda out: run_batch(source, out, model.name, settings, form, engine)
-
-    ways: dict[str, Callable[[Path], object]] = {
-        "loop of upscale": lambda out: loop(images, out, model, settings),
-        "local, 1 process": batch("folder", local(1)),
-        "local, 2 processes": batch("folder", local(2)),
-        "local, 2 processes, Parquet": batch("parquet", local(2)),
+    ways: dict[str, Way] = {
+        "loop": loop(images, model, settings),
+        "folder-1": batch(source, model, settings, "folder", "local-1"),
+        "folder-2": batch(source, model, settings, "folder", "local-2"),
+        "parquet-2": batch(source, model, settings, "parquet", "local-2"),
+        "ray-2": batch(source, model, settings, "parquet", "ray-2"),
     }
-    if with_ray:
-        from cvdvae.batch.on_ray import ray_engine
-
-        ways["Ray, 2 actors, Parquet"] = batch("parquet", ray_engine(workers=2))
-    times: dict[str, list[Timed]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, draw in ways.items():
-            with tempfile.TemporaryDirectory() as folder, Timed() as timed:
-                draw(Path(folder))
-            times[name].append(timed)
-    return {
-        name: {
-            "rows": source.rows,
-            "wall": median(t.wall for t in some),
-            "cpu": median(t.cpu for t in some),
-        }
-        for name, some in times.items()
-    }
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    measured: dict[str, Any] = {}
+    for number in range(rounds):
+        for name in names:
+            try:
+                times[name].append(time_of(ways[name], source.rows, 2 * (name == "ray-2")))
+            except (CVDVAEError, OSError) as error:
+                print(f"{name} fails, and is left out: {error}", file=sys.stderr, flush=True)
+                continue
+            one = {key: median(t[key] for t in times[name]) for key in times[name][0]}
+            measured[name] = {"rows": source.rows, "rounds": len(times[name]), **one}
+            print(f"round {number + 1}, {name}: {times[name][-1]['wall']:.1f} s", flush=True)
+            keep(measured)
+    return measured
 
 
-def measure_parts(source: Source, model: SuperResolver, settings: Settings) -> dict[str, float]:
-    """Processor seconds of a row: drawn by a worker; read, sent around and written by the first
-    process."""
+def time_of(draw: Way, rows: int, actors: int) -> dict[str, float]:
+    """Wall, start and processor seconds of a run; the last are wall times actors for Ray."""
+    started, ready = time.perf_counter(), list[float]()
+    with tempfile.TemporaryDirectory() as folder, Timed() as timed:
+        draw(Path(folder), lambda: ready.append(time.perf_counter() - started))
+    cpu = timed.cpu if not actors else timed.wall * actors
+    return {"wall": timed.wall, "cpu": cpu, "start": ready[0], "rate": rows / cpu}
+
+
+def measure_parts(
+    source: Source, rows: int, model: SuperResolver, settings: Settings
+) -> dict[str, float]:
+    """Processor seconds of a row, from the first few: drawn by a worker; read, sent around and
+    written by the first process."""
     import pyarrow.parquet  # noqa: F401, not to be counted as writing
 
     upscaler = Upscaler(model, settings, as_png)
     started = time.process_time()
-    batches = list(in_batches(rows_to_do(source.shards, ()), BATCH))
+    rows = min(rows, source.rows)
+    batches = list(in_batches(islice(rows_to_do(source.shards, ()), rows), BATCH))
     reading = time.process_time() - started
     started = time.process_time()
     results: list[Batch] = [upscaler(batch) for batch in batches]
@@ -131,10 +180,10 @@ def measure_parts(source: Source, model: SuperResolver, settings: Settings) -> d
         writing = time.process_time() - started
         written = sum(path.stat().st_size for path in Path(folder).iterdir())
     return {
-        "draw": drawing / source.rows,
-        "read": reading / source.rows,
-        "write": writing / source.rows,
-        "bytes": written / source.rows,
+        "draw": drawing / rows,
+        "read": reading / rows,
+        "write": writing / rows,
+        "bytes": written / rows,
     }
 
 
@@ -168,13 +217,25 @@ def table(*names: str) -> list[str]:
 
 def report(measured: dict[str, Any], parts: dict[str, float], price: float) -> str:
     """All of it as Markdown."""
-    lines = table("way", "images", "wall, s", "processor, s", "images per core-second", "speed-up")
-    reference = measured["loop of upscale"]
+    lines = table(
+        "way", "images", "wall, s", "first rows after, s", "core-seconds",
+        "images per core-second", "times the loop", "times the loop, by wall",
+    )  # fmt: skip
+    reference = measured.get("loop")
     for name, one in measured.items():
+        beside = ["–", "–"]
+        if reference is not None:
+            beside = [
+                f"{one['rate'] / reference['rate']:.2f}",
+                f"{reference['wall'] / one['wall']:.2f}",
+            ]
         lines.append(
-            f"| {name} | {one['rows']} | {one['wall']:.1f} | {one['cpu']:.1f} "
-            f"| {one['rows'] / one['cpu']:.2f} | {reference['wall'] / one['wall']:.2f} |"
+            f"| {name} | {one['rows']} | {one['wall']:.1f} | {one['start']:.1f} "
+            f"| {one['cpu']:.1f} | {one['rate']:.2f} | {' | '.join(beside)} |"
         )
+    if {"parquet-2", "ray-2"} <= measured.keys():
+        more = measured["ray-2"]["wall"] / measured["parquet-2"]["wall"] - 1
+        lines += ["", f"Ray takes {more:.1%} more time than the local engine, by wall."]
     serve = parts["read"] + parts["write"]
     told = {"drawn": "draw", "read": "read", "written": "write"}
     costs = ", ".join(f"{name} {parts[part] * 1e3:.3g} ms" for name, part in told.items())
@@ -197,14 +258,15 @@ def report(measured: dict[str, Any], parts: dict[str, float], price: float) -> s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="celeba64-x8")
     parser.add_argument("--images", type=Path, help="low-resolution; made from a face by default")
     parser.add_argument("--count", type=int, default=500, help="how many are made")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--no-check", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--parts", type=int, default=24, help="rows to measure the parts of")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-1])
     parser.add_argument("--price", type=float, default=0.04, help="of a core-hour, in dollars")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -215,11 +277,19 @@ def main() -> None:
     if images is None:
         images = options.out / "images"
         make_faces(images, model, options.count)
-    measured = measure(images, model, settings, options.rounds, options.ray)
-    parts = measure_parts(open_source(str(images)), model, settings)
+    facts = {"processors": os.cpu_count(), "load": os.getloadavg()[0], "model": model.name}
+    kept = {"machine": facts, "measured": {}, "parts": {}}
+
+    def keep(name: str, values: Any) -> None:
+        kept[name] = values
+        write_text(options.out / "scale.json", json.dumps(kept, indent=2) + "\n")
+
+    ways = partial(keep, "measured")
+    measured = measure(images, model, settings, options.rounds, options.ways, ways)
+    parts = measure_parts(open_source(str(images)), options.parts, model, settings)
+    keep("parts", parts)
     text = report(measured, parts, options.price)
-    (options.out / "scale.json").write_text(json.dumps({"measured": measured, "parts": parts}))
-    (options.out / "scale.md").write_text(text)
+    write_text(options.out / "scale.md", text)
     print(text)
 
 
