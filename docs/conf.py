@@ -1,11 +1,21 @@
 """The site: `make docs`."""
 
+import atexit
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "IPYTHONDIR" not in os.environ:
+    # The notebooks' kernels listen on this machine alone, and need not warn of it.
+    os.environ["IPYTHONDIR"] = ipython = tempfile.mkdtemp(prefix="cvdvae-docs-")
+    atexit.register(shutil.rmtree, ipython, ignore_errors=True)
+    profile = Path(ipython, "profile_default")
+    profile.mkdir()
+    (profile / "ipython_kernel_config.py").write_text('c.IPKernelApp.log_level = "ERROR"')
 sys.path.insert(0, str(Path(__file__).parent))
 
 from _site.sources import linkcode_resolve  # noqa: F401 - Sphinx asks for it

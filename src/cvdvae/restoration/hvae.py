@@ -124,8 +124,8 @@ class HVAEResolver(SuperResolver):
             return posterior.mean
 
         h = self.prior.top_down(pick, len(y))
-        x = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
-        return torch.stack(terms).sum(0), (self.degradation.A(x) - y).double()
+        still = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
+        return torch.stack(terms).sum(0), (self.degradation.A(still) - y).double()
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""
