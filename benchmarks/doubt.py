@@ -5,7 +5,8 @@
 Faces are the last of the folder, on which nothing was fitted (`cvdvae calibrate-doubt` fits on the
 first half of the last 500). Shifts and zooms are cut from the photo itself; where it ends, its
 border is repeated. What is no face are crops of photographs that come with scikit-image. Nothing
-but the low-resolution image is shown to the model.
+but the low-resolution image is shown to the model. "Let pass" is the share that an examination
+doubts and the glance that goes with every draw (`cvdvae.input_check.screen`) does not.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.imaging.io import list_images, read_photo, to_pil, to_tensor
 from cvdvae.input_check.examine import examine
+from cvdvae.input_check.screen import odd
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 
@@ -38,6 +40,7 @@ COLOURED = ("coffee.png", "rocket.jpg", "chelsea.png", "ihc.png", "motorcycle_le
 GREY = ("brick.png", "grass.png", "gravel.png", "coins.png")
 
 Cut = Callable[..., Tensor]
+FIGURES = ("images", "doubted", "right", "let pass")
 Kind = Callable[[Cut, BicubicDownscaling, int], Tensor]
 """``(cut, H, number) -> y``: cut gives the photo's square, moved and zoomed, ``(3, H, W)``."""
 
@@ -168,7 +171,8 @@ def no_faces(
 
 
 def measure(model: HVAEResolver, paths: list[Path], others: int) -> dict[str, dict[str, float]]:
-    """Of every kind, the share of every reason, of any doubt, and of the right reason."""
+    """Of every kind, the share of every reason, of any doubt, and of the right reason; and of what
+    is doubted at length and let pass at a glance."""
     H, size = model.degradation, model.degradation.hr_size[0]
     cuts = [cutter(path, size) for path in paths]
     # Many proper faces, since few are doubted; of each defect, only some.
@@ -192,6 +196,8 @@ def measure(model: HVAEResolver, paths: list[Path], others: int) -> dict[str, di
         n = len(found)
         rows[name] = {"images": n, "doubted": sum(map(bool, found)) / n}
         rows[name]["right"] = sum(bool(f & right) for f in found) / n
+        passed = [bool(f) and not odd(model, y) for f, y in zip(found, ys, strict=True)]
+        rows[name]["let pass"] = sum(passed) / n
         for reason in sorted(set().union(*found)):
             rows[name][reason] = sum(reason in f for f in found) / n
     return rows
@@ -214,15 +220,16 @@ def main() -> None:
         results[name] = measure(model, paths, options.images)
         seconds = (time.perf_counter() - started) / sum(r["images"] for r in results[name].values())
         table = Table(title=f"{name}: {seconds:.2f} s an image")
-        for title in ("", "images", "doubted", "right reason", "reasons"):
+        for title in ("", "images", "doubted", "right reason", "let pass", "reasons"):
             table.add_column(title, justify="left" if title in ("", "reasons") else "right")
         for kind, row in results[name].items():
-            reasons = {k: v for k, v in row.items() if k not in ("images", "doubted", "right")}
+            reasons = {k: v for k, v in row.items() if k not in FIGURES}
             said = ", ".join(
                 f"{k} {v:.0%}" for k, v in sorted(reasons.items(), key=lambda kv: -kv[1])
             )
             right = "–" if kind in ("proper face", "mirrored") else f"{row['right']:.0%}"
-            table.add_row(kind, f"{row['images']:.0f}", f"{row['doubted']:.1%}", right, said)
+            shares = (f"{row['doubted']:.1%}", right, f"{row['let pass']:.1%}")
+            table.add_row(kind, f"{row['images']:.0f}", *shares, said)
         Console(width=140).print(table)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))

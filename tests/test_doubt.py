@@ -17,12 +17,14 @@ from torch import Tensor
 
 import cvdvae
 from cvdvae.checkpoints.folder import expect, read_record, save_model
+from cvdvae.checkpoints.proper import read_proper, save_proper
 from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import save_png, to_pil, to_tensor
-from cvdvae.input_check.examine import examine, score
+from cvdvae.input_check.examine import examine, excess_of, score
 from cvdvae.input_check.jpeg import lattice, subsampling
+from cvdvae.input_check.screen import PASSES, costs, doubts_of, fit_proper, glimpse, odd
 from cvdvae.input_check.thresholds import FALSE_DOUBTS, doubted_share, fit_expected, judge
 from cvdvae.input_check.transforms import filtered, repairs, shifted, smooth_colours, zoomed
 from cvdvae.restoration.hvae import HVAEResolver
@@ -166,6 +168,88 @@ def test_a_verdict_depends_on_the_image_alone(
     torch.manual_seed(5)
     examine(models[8], faces[8])
     assert examine(models[8], y) == first
+
+
+@pytest.mark.parametrize("scale", [4, 8, 16])
+def test_nothing_that_is_doubted_passes_at_a_glance(
+    scale: int, photo: Image.Image, models: dict[int, HVAEResolver], faces: dict[int, Tensor]
+) -> None:
+    """Of what the other tests have examined; shifts by an eighth, told least well, are left out."""
+    model, y = models[scale], faces[scale]
+    noise = torch.rand(y.shape, generator=torch.Generator().manual_seed(0))
+    doubted = [y.flip((1, 2)), rounded(noise)]
+    if scale < 16:
+        picked = to_tensor(photo.resize((64, 64), Image.Resampling.BICUBIC))
+        doubted += [torch.rot90(y, 1, (1, 2)), torch.rot90(y, 3, (1, 2)), noisy(y, 12)]
+        doubted += [compressed(y, 60), picked[:, scale // 2 :: scale, scale // 2 :: scale]]
+    if scale == 4:
+        doubted.append(rounded(filtered(filtered(y[None], 0.25), 0.25)[0]))
+    assert all(odd(model, one) for one in doubted)
+    assert not odd(model, y)
+    assert not odd(model, y.flip(2))
+
+
+def test_what_is_odd_is_examined(models: dict[int, HVAEResolver], faces: dict[int, Tensor]) -> None:
+    y = faces[16].flip((1, 2))
+    assert doubts_of(models[16], y) == examine(models[16], y).doubts != []
+
+
+@pytest.mark.parametrize("scale", [4, 8, 16])
+def test_a_proper_face_costs_no_pass_of_the_networks(
+    scale: int,
+    models: dict[int, HVAEResolver],
+    faces: dict[int, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def called(y: Tensor) -> None:
+        raise AssertionError("the networks ran")
+
+    monkeypatch.setattr(models[scale], "evidence", called)
+    assert doubts_of(models[scale], faces[scale]) == []
+    monkeypatch.setattr(models[scale], "proper", None)  # an older folder: always at length
+    with pytest.raises(AssertionError, match="the networks ran"):
+        doubts_of(models[scale], faces[scale])
+
+
+def test_the_cost_at_a_glance_is_that_of_the_normal_distribution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(12, 12, generator=generator)
+    images = torch.randn(400, 12, generator=generator) @ mixing * 0.05 + 0.5
+    fitted, others = images[:300], images[300:].view(-1, 3, 2, 2)
+    proper = fit_proper(list(fitted.view(-1, 3, 2, 2)), list(others))
+    assert proper is not None
+    law = torch.distributions.MultivariateNormal(
+        fitted.mean(0).double(), torch.cov(fitted.T.double())
+    )
+    some = images[300:320]
+    told = proper.cost(some.view(-1, 3, 2, 2)) + law.log_prob(some.double())
+    assert float(told.std()) < 0.05  # equal but for the constant
+    found = [glimpse(y, costs(proper, y), proper.expected) for y in others]
+    excess = [max(excess_of(f.statistics, proper.expected).values()) for f in found]
+    odd_share = sum(one > 1 for one in excess) / len(excess)
+    assert 0.02 < odd_share <= PASSES / 7
+    large = [torch.rand(3, 20, 20, generator=generator)] * 30
+    assert fit_proper(large, large) is None
+
+
+def test_a_damaged_file_of_proper_images_is_refused(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ys = [torch.rand(3, 4, 4, generator=generator) for _ in range(40)]
+    proper = fit_proper(ys, ys)
+    assert proper is not None
+    path = save_proper(tmp_path, proper)
+    again = read_proper(tmp_path)
+    assert again is not None
+    assert again.expected == proper.expected
+    assert torch.equal(again.whitening, proper.whitening)
+    save_proper(tmp_path, replace(proper, mean=torch.full((3, 4, 4), torch.nan)))
+    with pytest.raises(WeightsError, match="no distribution"):
+        read_proper(tmp_path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match="damaged or foreign"):
+        read_proper(tmp_path)
+    path.unlink()
+    assert read_proper(tmp_path) is None
 
 
 def test_without_thresholds_nothing_is_doubted(models: dict[int, HVAEResolver]) -> None:
@@ -338,6 +422,7 @@ def test_a_user_calibrates_a_model_and_examines_with_it(
     assert load(str(model_folder)).expected is None  # type: ignore[attr-defined]
     assert run(*calibrate, "--save", monkeypatch=monkeypatch) == 0
     assert load(str(model_folder)).expected.images == 44  # type: ignore[attr-defined]
+    assert load(str(model_folder)).proper is not None
     assert run("examine", str(small), *model, monkeypatch=monkeypatch) == 0
 
 

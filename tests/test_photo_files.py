@@ -63,6 +63,17 @@ def test_a_folder_keeps_its_folders(
     assert found == {"a", "trip/a", "trip/day 2/b"}
 
 
+def test_a_glob_keeps_the_folders_behind_its_first_wildcard(
+    photo: Image.Image, tmp_path: Path
+) -> None:
+    for name in ("a/1.png", "b/1.png", "1.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        photo.save(tmp_path / "in" / name)
+    jobs = plan([str(tmp_path / "in" / "**" / "*.png")], tmp_path / "out")
+    assert {str(job.folder.relative_to(tmp_path / "out")) for job in jobs} == {"1", "a/1", "b/1"}
+    assert [job.folder for job in plan([f"{tmp_path}/in/a/*.png"], tmp_path)] == [tmp_path / "1"]
+
+
 def test_files_of_one_name_in_one_folder_are_refused(photo: Image.Image, tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         photo.save(tmp_path / name)

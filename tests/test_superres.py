@@ -137,6 +137,8 @@ def test_saved_files_hold_what_the_result_says(
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "expected one float image"),
         (torch.full((3, 4, 4), math.nan), "NaN"),
         (torch.full((3, 4, 4), 1.5), r"\[0, 1\]"),
+        (np.zeros((4, 4, 3)), "y is a ndarray, no tensor: cvdvae.load_image"),
+        (Path("small.png"), "Path, no tensor: cvdvae.load_image"),
     ],
 )
 def test_bad_images_are_refused(resolver: HVAEResolver, bad: torch.Tensor, words: str) -> None:

@@ -21,7 +21,7 @@ from ..domains.simulate import simulate
 from ..errors import InputError
 from ..imaging.crop import Square
 from ..imaging.io import read_photo, to_tensor
-from ..input_check.examine import examine
+from ..input_check.screen import doubts_of
 from ..restoration.edits import Edit, Resample
 from ..restoration.load import load
 from ..restoration.recipe import Recipe
@@ -210,9 +210,7 @@ class Explorer:
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
         judge = self.models.get((scale, "hvae"))
-        if judge is None or judge.expected is None:
-            return None
-        return examine(judge, y).doubts
+        return None if judge is None else doubts_of(judge, y)
 
     @staticmethod
     def _frame(image: Image.Image, framing: Framing) -> tuple[Framing, list[str]]:

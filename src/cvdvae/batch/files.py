@@ -18,11 +18,11 @@ from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import MAX_PIXELS, Extras, in_channels, list_images, read_photo, to_tensor
 from ..imaging.io import SUFFIXES as PICTURES
-from ..input_check.examine import examine
+from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
 from ..restoration.restored import Restoration, read_restoration
-from ..restoration.result import Animation, Doubt, SuperResolution
+from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from ..restoration.stack import AUTO, Stack, read_stack
@@ -48,7 +48,8 @@ class Job(NamedTuple):
 
 
 def files_of(inputs: Iterable[str]) -> list[tuple[Path, Path]]:
-    """Files, folders and globs to files, each with the place that it has in its folder.
+    """Files, folders and globs to files, each with the place that it has in its folder: of a glob,
+    in the folder that it names before its first wildcard.
 
     Raises:
         InputError: A folder holds no image.
@@ -60,7 +61,8 @@ def files_of(inputs: Iterable[str]) -> list[tuple[Path, Path]]:
             found += [(one, one.relative_to(path).parent) for one in _files_in(path)]
         elif not path.exists() and has_magic(text):
             matches = sorted(Path(m) for m in glob(text, recursive=True)) or [path]
-            found += [(one, Path()) for one in matches]
+            root = next(p for p in path.parents if not has_magic(str(p)))
+            found += [(one, one.relative_to(root).parent) for one in matches]
         else:
             found.append((path, Path()))
     return found
@@ -277,8 +279,3 @@ def replay_into(
         return result
     model, found = load_for(recipe, device, trust)
     return draw_into(model, Input(found.y, None, [], Extras()), found.sampling, folder)
-
-
-def doubts_of(model: SuperResolver, y: Tensor) -> list[Doubt] | None:
-    """Why y may be no image that the model knows; None where it does not know what to expect."""
-    return None if model.expected is None else examine(model, y).doubts

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..errors import CVDVAEError, InputError, OutputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.io import MAX_PIXELS, Extras, to_bytes
+from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load
 from ..restoration.recipe import Dtype
@@ -26,7 +27,7 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from ..restoration.stack import Stack
 from ..restoration.workers import on_one_processor
-from .files import Input, doubts_of, read_any, read_input
+from .files import Input, read_any, read_input
 from .rows import IMAGES, Batch, column, rows_of
 
 

@@ -74,7 +74,9 @@ def calibrate_doubt(
 ) -> None:
     """Find what to expect of proper images: on one half of them, judged on the other."""
     from ..checkpoints.folder import expect
+    from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
+    from ..input_check.screen import fit_proper
     from ..input_check.thresholds import doubted_share, fit_expected, judge
 
     resolver = _load(model, device)
@@ -91,6 +93,9 @@ def calibrate_doubt(
         )
         judged = judge(resolver, proper[half:], lambda: progress.advance(task))
     expected = fit_expected(fitted_on)
+    glance = fit_proper(
+        *(part + [y.flip(2) for y in part] for part in (proper[:half], proper[half:]))
+    )
     table = Table(title=f"{model}: {half} images and their mirror images")
     for title in ("statistic", "typical", "in doubt beyond"):
         table.add_column(title, justify="right" if title != "statistic" else "left")
@@ -104,6 +109,8 @@ def calibrate_doubt(
     )
     if save:
         path = expect(model, expected)
+        if glance is not None:
+            save_proper(path.parent, glance)
         out.print(f"Stored in {path}", markup=False, highlight=False)
     end(failures)
 

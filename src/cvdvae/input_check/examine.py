@@ -124,23 +124,33 @@ class Findings(NamedTuple):
 
 
 def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
-    """The statistics of an image.
+    """The statistics of an image: `of_repairs`, and `cvdvae.input_check.jpeg.traces`.
+
+    Args:
+        y: The image, ``(3, h, w)``.
+        scores: Of `score_repaired`.
+        expected: What is expected of proper images.
+    """
+    found = of_repairs(scores.cost(y.shape[1], expected.misfit), y.shape[1], expected)
+    return found._replace(statistics=found.statistics | jpeg.traces(y))
+
+
+def of_repairs(cost: Tensor, size: int, expected: Expected) -> Findings:
+    """What the repairs of an image tell.
 
     - ``turned, shifted, zoomed, too sharp, too soft``: the largest gain of a repair of that family
       beyond its expected one; noise is sharp, too;
     - ``unframed``: the mean gain of turns and shifts, beyond what is expected at that cost: where
       little is to be seen in y, a proper image still loses;
-    - ``unlikely``: the bound on −log p(y);
-    - ``lattice, subsampled``: `cvdvae.input_check.jpeg`, where it can say anything.
+    - ``unlikely``: the bound on −log p(y).
 
     Args:
-        y: The image, ``(3, h, w)``.
-        scores: Of `score_repaired`.
+        cost: Bounds on −log p of the image and of all its repairs, ``(1 + R,)``.
+        size: Side of the image.
         expected: What is expected of proper images; without gains, as when they are being found,
             only the gains are right.
     """
-    known = repairs(y.shape[1])
-    cost = scores.cost(y.shape[1], expected.misfit)
+    known = repairs(size)
     gains = dict(zip(known, (cost[0] - cost[1:]).tolist(), strict=True))
     statistics: dict[str, float] = {}
     for name, repair in known.items():
@@ -150,8 +160,7 @@ def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
     framing = [gains[name] for name, r in known.items() if r.family in FRAMING]
     statistics["unframed"] = fmean(framing) - expected.slope * math.log(max(1.0, float(cost[0])))
     statistics["unlikely"] = float(cost[0])
-    traces = {"lattice": jpeg.lattice(y), "subsampled": jpeg.subsampling(y)}
-    return Findings(gains, statistics | {k: v for k, v in traces.items() if v is not None})
+    return Findings(gains, statistics)
 
 
 def examine(model: SuperResolver, y: Tensor) -> Examination:

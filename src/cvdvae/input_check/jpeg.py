@@ -4,6 +4,7 @@ Both were looked for in the image as it is: once it has been resized or moved, t
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,6 +24,12 @@ LEAST_COLOUR = 1.5
 """Standard deviation of chroma, in grey levels, below which nothing is said about it."""
 
 
+def traces(y: Tensor) -> dict[str, float]:
+    """``lattice`` and ``subsampled`` of an image ``(3, h, w)``, where they can say anything."""
+    found = {"lattice": lattice(y), "subsampled": subsampling(y)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def lattice(y: Tensor) -> float | None:
     """How much likelier the luma coefficients are on JPEG's lattice than anywhere, in nats.
 
@@ -40,7 +47,7 @@ def lattice(y: Tensor) -> float | None:
         return None
     luma = _luma_chroma(y)[:1] - MIDDLE
     coefficients = transformed(luma, torch.ones(BLOCK, BLOCK)).view(-1, BLOCK, BLOCK)
-    steps = torch.stack([steps_at(quality)[0] for quality in QUALITIES])[:, None]
+    steps = _steps()
     multiple = torch.round(coefficients / steps)
     offset = (coefficients - multiple * steps) / ROUNDING
     nats = torch.log(steps / ROUNDING) - 0.5 * math.log(2 * math.pi) - 0.5 * offset**2
@@ -79,6 +86,13 @@ def _luma_chroma(y: Tensor) -> Tensor:
     return torch.einsum("ij,jhw->ihw", matrix, 255 * y.double().cpu())
 
 
+@lru_cache(maxsize=1)
+def _steps() -> Tensor:
+    """Those of luma at every quality, ``(Q, 1, 8, 8)``."""
+    return torch.stack([steps_at(quality)[0] for quality in QUALITIES])[:, None]
+
+
+@lru_cache(maxsize=16)
 def _onto_half(size: int) -> Tensor:
     """The projection of a side onto what libjpeg makes of half as many pixels."""
     basis: Tensor = torch.linalg.qr(enlargement(size)).Q

@@ -1,8 +1,9 @@
 """What a model makes of proper images: the thresholds of `cvdvae.input_check.examine`."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..checkpoints.records import Expected
 from ..errors import InputError
 from ..restoration.hvae import HVAEResolver
-from .examine import Scores, excess_of, findings, score_repaired
+from .examine import Findings, Scores, excess_of, findings, score_repaired
 
 FALSE_DOUBTS = 0.02
 """Share of proper images that all the statistics together may doubt."""
@@ -56,32 +57,47 @@ def judge(
 def fit_expected(judged: list[Judged]) -> Expected:
     """Find what to expect of proper images, so that few of them are doubted.
 
-    Every statistic exceeds its limit with the same probability, the largest at which together they
-    doubt no more than `FALSE_DOUBTS` of the images.
-
     Args:
         judged: Proper images; each may come with its mirror image, which is as proper.
 
     Raises:
         InputError: There are fewer than `FEWEST`.
     """
-    if len(judged) < FEWEST:
-        raise InputError(f"thresholds need at least {FEWEST} images, not {len(judged)}")
+    if not judged:
+        return fit([], 1.0, FALSE_DOUBTS)
     misfit = float(torch.stack([j.scores.misfit[0] for j in judged]).median())
-    expected = Expected(len(judged), misfit, {}, 0.0, {}, {})
-    found = [findings(j.y, j.scores, expected) for j in judged]
-    gains = _medians([f.gains for f in found])
+    return fit([partial(findings, j.y, j.scores) for j in judged], misfit, FALSE_DOUBTS)
+
+
+def fit(found: Sequence[Callable[[Expected], Findings]], misfit: float, share: float) -> Expected:
+    """Find what to expect of proper images, so that a share of them is beyond a limit.
+
+    Every statistic exceeds its limit with the same probability, the largest at which together they
+    doubt no more than `share` of the images.
+
+    Args:
+        found: What is found of every image where so much is expected.
+        misfit: Their median misfit, in grey levels.
+        share: That share.
+
+    Raises:
+        InputError: There are fewer than `FEWEST`.
+    """
+    if len(found) < FEWEST:
+        raise InputError(f"thresholds need at least {FEWEST} images, not {len(found)}")
+    expected = Expected(len(found), misfit, {}, 0.0, {}, {})
+    first = [of(expected) for of in found]
     slope = _slope(
-        [math.log(f.statistics["unlikely"]) for f in found],
-        [f.statistics["unframed"] for f in found],
+        [math.log(max(1.0, f.statistics["unlikely"])) for f in first],
+        [f.statistics["unframed"] for f in first],
     )
-    expected = replace(expected, gains=gains, slope=slope)
-    rows = [findings(j.y, j.scores, expected).statistics for j in judged]
+    expected = replace(expected, gains=_medians([f.gains for f in first]), slope=slope)
+    rows = [of(expected).statistics for of in found]
     expected = replace(expected, typical=_medians(rows))
-    risk = FALSE_DOUBTS
+    risk = share
     while True:
         fitted = replace(expected, limits=_limits(rows, risk))
-        if _share(rows, fitted) <= FALSE_DOUBTS:
+        if _share(rows, fitted) <= share:
             return fitted
         risk *= 0.9
 

@@ -134,7 +134,14 @@ def filtered(y: Tensor, weight: float) -> Tensor:
     return F.conv2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
 
 
+def luma_of(y: Tensor) -> Tensor:
+    """Luma of images ``(N, C, h, w)``, ``(N, 1, h, w)``; of other than colours, their mean."""
+    if y.shape[1] != len(LUMA):
+        return y.mean(1, keepdim=True)
+    return (y * torch.tensor(LUMA, device=y.device)[:, None, None]).sum(1, keepdim=True)
+
+
 def smooth_colours(y: Tensor) -> Tensor:
     """Smooth what remains without the luma."""
-    luma = (y * torch.tensor(LUMA, device=y.device)[:, None, None]).sum(1, keepdim=True)
+    luma = luma_of(y)
     return (luma + filtered(y - luma, COLOUR_SMOOTHING)).clamp(0, 1)

@@ -14,6 +14,7 @@ from ..checkpoints.folder import (
     load_restoring,
     read_record,
 )
+from ..checkpoints.proper import read_proper
 from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
@@ -84,6 +85,7 @@ def load(
         )
     model = KINDS[kind](name, scale)
     model.weights = fingerprint_of(folder)
+    model.proper = read_proper(folder)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 

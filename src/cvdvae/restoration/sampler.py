@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.proper import Proper
 from ..checkpoints.records import Expected, Recommended
 from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
@@ -58,11 +59,13 @@ class SuperResolver(Answering):
         method: What it is beside others of its scale: hierarchical, or a flow.
         expected: What it makes of proper low-resolution images; None where that is not known, and
             then no input is examined.
+        proper: What such images look like; without it every input is examined at length.
     """
 
     weights = ""
     method: ClassVar[Literal["hvae", "flow"]] = "hvae"
     expected: Expected | None = None
+    proper: Proper | None = None
 
     def __init__(
         self,
@@ -321,10 +324,14 @@ class SuperResolver(Answering):
         """Return y as ``(1, C, h, w)``, or refuse it.
 
         Raises:
-            InputError: Another shape or size, not float, a NaN, or a value outside [0, 1].
+            InputError: No tensor, another shape or size, not float, a NaN, or beyond [0, 1].
         """
         size, channels = self.lr_size, self.channels
         sides = "h, w" if self.any_size else f"{size}, {size}"
+        if not isinstance(y, Tensor):
+            raise InputError(
+                f"y is a {type(y).__name__}, no tensor: cvdvae.load_image reads a file"
+            )
         if y.ndim == 3:
             y = y[None]
         if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, channels):
