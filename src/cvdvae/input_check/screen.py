@@ -126,7 +126,8 @@ def fit_proper(images: Sequence[Tensor], others: Sequence[Tensor]) -> Proper | N
     if flat.shape[1] > LARGEST:
         return None
     values, axes = torch.linalg.eigh(torch.cov(flat.T))
-    whitening = (axes / values.clamp(min=FINEST).sqrt()).T
+    # Triangular, which is the same cost: half of it need not be stored.
+    whitening = torch.linalg.qr((axes / values.clamp(min=FINEST).sqrt()).T).R
     # As it will be read again.
     proper = Proper(flat.mean(0).view_as(images[0]).float(), whitening.half().float(), NOTHING)
     found = [partial(glimpse, y, costs(proper, y)) for y in others]
