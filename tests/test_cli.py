@@ -133,7 +133,7 @@ def test_a_bad_file_ends_in_one_sentence(
     errors = capsys.readouterr().err.strip()
     assert words in errors
     assert len(errors.splitlines()) == 1
-    assert list(out.iterdir()) == []
+    assert not out.exists() or not list(out.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_both_methods_meet_in_one_table_that_names_the_winners(
     arguments += ["--scales", "4", "--temperatures", "0.3", "-n", "2"]
     assert run(*arguments, monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
-    for words in ("×4 hcflow", "* The best of its measure at its scale", "won by hcflow: PSNR · "):
+    for words in ("×4 hcflow", "* The best of its measure in its table", "won by hcflow: PSNR · "):
         assert words in printed
     markdown = (tmp_path / "out" / "table.md").read_text()
     for row in ("×4 bicubic", "×4 cvdvae τ=0.3, projected", "×4 hcflow τ=0.3, projected"):

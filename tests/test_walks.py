@@ -76,6 +76,7 @@ def test_a_face_that_is_too_small_is_told_which_model_takes_it(
         Image.new("RGB", (side, side), (120, 90, 80)).save("face.png")
         assert run("upscale", "face.png", "--model", model, "--out", "r", monkeypatch=monkeypatch)
         assert sentence in " ".join(capsys.readouterr().err.split())
+        assert not Path("r").exists()
 
 
 def test_a_researcher(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 import base64
 import html
 from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 from ..evaluation.evaluate import Records
@@ -70,6 +72,10 @@ def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
     return [header, *lines]
 
 
+FEW = 30
+"""Images below which nothing is said of calibration."""
+
+
 def verdict(results: dict[str, Calibration]) -> str:
     """What the coverage says, in words."""
     sentences = []
@@ -77,7 +83,9 @@ def verdict(results: dict[str, Calibration]) -> str:
         nominal, observed = LEVELS[1], c.coverage[f"{LEVELS[1]:.0%}"]
         if observed is None:
             continue
-        if abs(observed - nominal) < 0.03:
+        if c.images < FEW:
+            judged = f"were measured on {c.images} images, too few to judge by"
+        elif abs(observed - nominal) < 0.03:
             judged = "are well calibrated"
         elif observed < nominal:
             judged = "are over-confident: the truth lies outside of them too often"
@@ -99,13 +107,21 @@ def rate_rows(rates: Rates) -> list[list[str]]:
     ]
 
 
-def write_page(path: Path, title: str, sections: list[Section]) -> None:
-    """Write the page, with its pictures inside.
+def write_page(path: Path, title: str, sections: list[Section], seed: int = 0) -> None:
+    """Write the page, with its pictures inside, and by what and when it was made.
+
+    Args:
+        path: The file.
+        title: The heading.
+        sections: What follows.
+        seed: Of all draws.
 
     Raises:
         OutputError: It cannot be written.
     """
-    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="note">{html.escape(DISCLAIMER)}</p>']
+    made = f"cvdvae {version('cvdvae')}, seed {seed}, {date.today().isoformat()}."
+    body = [f"<h1>{html.escape(title)}</h1>"]
+    body += [f'<p class="note">{html.escape(line)}</p>' for line in (DISCLAIMER, made)]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         body.append(f"<p>{html.escape(section.text)}</p>")

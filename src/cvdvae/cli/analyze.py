@@ -26,10 +26,10 @@ from .common import (
     Seed,
     Start,
     Temperature,
-    complain,
     end,
     out,
     progress_bar,
+    remark,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def analyze_temperature(
     with open_study(out_folder, selection, [], model, seed, device, len(selection)) as study:
         study.temperature(judges, samples)
     for column, why in judges.missing.items():
-        complain(f"{column} is not measured: {why}")
+        remark(f"{column} is not measured: {why}")
     _say_where(out_folder, "temperature")
     end(study.failures)
 

@@ -78,6 +78,11 @@ def complain(message: str) -> None:
     err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
 
 
+def remark(message: str) -> None:
+    """Say what is no error, in one sentence."""
+    err.print(f"[yellow]note:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
 def in_doubt(doubt: "Doubt") -> str:
     """A doubt in one line."""
     advice = doubt.advice.replace("shrunk here", "shrunk here (upscale --simulate)")

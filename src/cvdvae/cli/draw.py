@@ -127,7 +127,6 @@ def upscale(
     limits = Limits(int(max_megapixels * 1e6), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder)
-    check_writable(out_folder)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
     if noise is not None or jpeg is not None:
         if look or animation or compile_ or values:
@@ -140,6 +139,7 @@ def upscale(
         return
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
+        check_writable(out_folder)
         resolver = load(name, device, dtype, compile_, scale)
         tame = resolver.recommended.look if look else None
         sampling = resolver.sampling(
@@ -286,8 +286,8 @@ def replay(
     from ..locks import sole_writer
     from ..restoration.restored import Restoration
 
-    check_writable(out_folder)
     with sole_writer(out_folder):
+        check_writable(out_folder)
         result = replay_into(recipe, out_folder, device, trust_model)
     if isinstance(result, Restoration):
         line = of_restoration(recipe, out_folder, result)

@@ -35,11 +35,11 @@ from .common import (
     Scales,
     Seed,
     Start,
-    complain,
     end,
     out,
     print_json,
     progress_bar,
+    remark,
     silent,
 )
 from .damage import RESTORER, DamageOptions
@@ -124,7 +124,7 @@ def evaluate(
         _print_tables(records, samples, out_folder)
     if not quiet:
         for column, why in judges.missing.items():
-            complain(f"{column} is not measured: {why}")
+            remark(f"{column} is not measured: {why}")
     end(failures)
 
 
@@ -294,6 +294,6 @@ def report(
         else:
             sections = report_sections(study, plan, tuple(methods), lpips)
             names = ", ".join(r.name for r in study.resolvers)
-        write_page(out_folder / "report.html", f"{names} on {n} images", sections)
+        write_page(out_folder / "report.html", f"{names} on {n} images", sections, seed)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
     end(study.failures)

@@ -69,7 +69,6 @@ def restore(
     """Draw images behind blurred, noisy, compressed or incomplete ones, and save them."""
     from ..batch.files import plan
     from ..batch.restore import happened
-    from ..files import check_writable
     from ..restoration.load import load_restorer
     from ..restoration.restoring import Restoring
 
@@ -77,7 +76,6 @@ def restore(
     usual = 1.0 if temperature is None else temperature
     how = Restoring(samples, usual, seed, moves, grain)  # refused before all else
     jobs = plan(inputs, out_folder)
-    check_writable(out_folder)
     restorer = load_restorer(model, device, dtype)
     if temperature is None:
         how = restorer.restoring(samples, None, seed, moves, grain)
@@ -110,10 +108,12 @@ def restore_all(
         note: Said of every one with noise.
     """
     from ..batch.restore import degrade, read_seen
+    from ..files import check_writable
     from ..locks import sole_writer
 
     failures = []
     with sole_writer(out_folder):
+        check_writable(out_folder)
         for job in jobs:
             try:
                 truth = None

@@ -25,9 +25,9 @@ from ..files import write_atomically
 from ..gaussian import DiagonalGaussian, Noise, SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
-from ..imaging.io import save_tiles
 from .config import EncoderTraining
 from .module import Training
+from .pictures import save_rows
 from .start import start_encoder
 from .tasks import Case, task_of
 
@@ -84,9 +84,11 @@ class EncoderModule(Training):
     def _picture(self, x: Tensor, case: Case) -> None:
         """What is seen, four samples of each before they are made consistent, and the truth."""
         assert isinstance(self.best, LREncoder)
-        rows = [case.shown[: len(x)], *self._samples(self.best, case, len(x)), x]
+        drawn = self._samples(self.best, case, len(x))
+        answers = [(f"answer {i}", one) for i, one in enumerate(drawn)]
+        rows = [("seen", case.shown[: len(x)]), *answers, ("the truth", x)]
         path = self.folder / "samples" / f"step_{self.global_step:07d}_{case.name}.png"
-        save_tiles(path, torch.cat(rows).cpu(), columns=len(x))
+        save_rows(path, rows)
 
     def _samples(self, encoder: LREncoder, case: Case, n: int) -> Iterator[Tensor]:
         """Four times n samples, ``(n, C, H, W)``."""

@@ -14,9 +14,10 @@ from ..degradations.base import shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..gaussian import SeededNoise
 from ..hcflow import HCFlow
-from ..imaging.io import save_tiles
 from .config import FlowTraining
 from .module import Training
+from .pictures import save_rows
+from .start import say_start
 
 
 class FlowModule(Training):
@@ -29,6 +30,7 @@ class FlowModule(Training):
         flow = HCFlow(config.model)
         if config.start_from:
             load_weights(find(config.start_from), flow)
+            say_start(config.start_from)
         super().__init__(flow, config.optim, folder)
         self.config = config
         size, lr_size = config.model.image_size, config.model.lr_size
@@ -58,12 +60,16 @@ class FlowModule(Training):
     def _picture(self, flow: HCFlow, x: Tensor, y: Tensor) -> None:
         """Low-resolution images, bicubic, answers at temperatures 0, 0.5 and 0.8, and the truth."""
         size = (x.shape[2], x.shape[3])
-        rows = [torch.nn.functional.interpolate(y, size), upscale_bicubic(y, size)]
+        rows = [
+            ("seen", torch.nn.functional.interpolate(y, size)),
+            ("bicubic", upscale_bicubic(y, size)),
+        ]
         for temperature in (0.0, 0.5, 0.8):
             drawn = flow.sample(y, SeededNoise(0, range(len(y))), temperature)
-            rows.append(torch.nan_to_num(drawn.float(), nan=0.5).clamp(0, 1))
+            drawn = torch.nan_to_num(drawn.float(), nan=0.5).clamp(0, 1)
+            rows.append((f"answers at temperature {temperature:g}", drawn))
         path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
-        save_tiles(path, torch.cat([*rows, x]).cpu(), columns=len(x))
+        save_rows(path, [*rows, ("the truth", x)])
 
     def identity(self) -> dict[str, Any]:
         """The architecture."""

@@ -11,9 +11,9 @@ from ..checkpoints.folder import save_model
 from ..checkpoints.records import PriorRecord
 from ..gaussian import SeededNoise
 from ..hvae import ELBO, HVAE
-from ..imaging.io import save_tiles
 from .config import PriorTraining
 from .module import Training
+from .pictures import save_rows
 from .start import start_prior
 
 
@@ -74,14 +74,14 @@ class PriorModule(Training):
         """Images, their reconstructions, and samples at temperatures 0.7 and 1."""
         model = self.best
         assert isinstance(model, HVAE)
-        n = len(x)
-        rows = [x, model.reconstruct(x, SeededNoise(0, range(n)))]
-        rows += [
-            model.sample(n, temperature=t, noise=SeededNoise(0, range(n)), mean=True)
-            for t in (0.7, 1.0)
-        ]
+        noise = SeededNoise(0, range(len(x)))
+        rows = [("images", x), ("their reconstructions", model.reconstruct(x, noise))]
+        for t in (0.7, 1.0):
+            noise = SeededNoise(0, range(len(x)))
+            drawn = model.sample(len(x), temperature=t, noise=noise, mean=True)
+            rows.append((f"samples at temperature {t:g}", drawn))
         path = self.folder / "samples" / f"step_{self.global_step:07d}.png"
-        save_tiles(path, torch.cat(rows), columns=n)
+        save_rows(path, rows)
 
     def identity(self) -> dict[str, Any]:
         """The architecture."""

@@ -1,7 +1,9 @@
 """One training run: data, Lightning trainer, checkpoints, export."""
 
+import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
@@ -10,7 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, get_worker_info
@@ -23,9 +25,11 @@ from ..locks import sole_writer
 from .config import OptimConfig
 from .module import Training, validation_batch
 from .order import StepBatches
+from .progress import Lines, progress
 from .stopping import EndAtSignal, Stopped, outlive_signals
 
 CHECKPOINT = "last.ckpt"
+warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning and PyTorch
 
 
 class AtomicCheckpoint(Callback):
@@ -161,9 +165,11 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
 
 
 def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) -> None:
+    # Its remarks are on devices, loggers and defaults of its own; warnings stay.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optim, folder = module.optim, module.folder
     checkpoint, saving = folder / CHECKPOINT, AtomicCheckpoint(folder, optim)
-    ending = EndAtSignal(saving.save)
+    ending, shown = EndAtSignal(saving.save), progress()
     options: dict[str, Any] = {
         "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
         "max_steps": optim.steps,
@@ -174,8 +180,11 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
         "use_distributed_sampler": False,
         "enable_checkpointing": False,
         "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
-        "callbacks": [RichProgressBar(), saving, ending, ExportAtValidation()],
+        "enable_model_summary": False,
+        "callbacks": [shown, saving, ending, ExportAtValidation()],
     }
+    if isinstance(shown, Lines):
+        options["enable_progress_bar"] = False
     trainer = L.Trainer(**(options | processes() | trainer_options))
     resume = str(checkpoint) if checkpoint.exists() else None
     try:

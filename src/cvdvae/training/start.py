@@ -1,5 +1,7 @@
 """The weights that a training starts from: those of the same model, or of a smaller one."""
 
+import os
+
 from ..checkpoints.folder import find, load_encoder, load_prior, load_restoring, read_record
 from ..checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import load_weights
@@ -16,6 +18,7 @@ def start_prior(model: HVAE, name: str) -> None:
         ConfigError: It has blocks that the prior lacks.
     """
     folder = find(name)
+    say_start(name)
     record = read_record(folder)
     if isinstance(record, PriorRecord) and _blocks(record.model) != _blocks(model.config):
         grow_prior(model, load_prior(name))
@@ -31,6 +34,7 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
         ConfigError: It has blocks that the encoder or its prior lacks.
     """
     folder = find(name)
+    say_start(name)
     record = read_record(folder)
     small: tuple[HVAE, LREncoder | None]
     if isinstance(record, RestorerRecord):
@@ -47,6 +51,12 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
         load_weights(folder, model)
     else:
         grow_encoder(model, encoder, prior, its_prior)
+
+
+def say_start(name: str) -> None:
+    """A training that goes on from other weights says so, from its first process."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"starts from the weights of {name} (start_from)", flush=True)
 
 
 def _blocks(config: HVAEConfig) -> tuple[str, str]:
