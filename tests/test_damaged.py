@@ -10,7 +10,7 @@ from command import run
 from PIL import Image
 from tiny import RESTORING, tiny_restorer
 
-from cvdvae.analysis.calibration import fit, grids
+from cvdvae.analysis.calibration import fit
 from cvdvae.checkpoints.folder import digest, read_record, save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
 from cvdvae.degradations.block_dct import ROUNDING
@@ -23,7 +23,7 @@ from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import figures, name_of
 from cvdvae.restoration.described import parse
 from cvdvae.restoration.load import load_restorer
-from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.settings import Grids, Sampling
 
 NOBODY = Judges(None, None, {})
 
@@ -131,7 +131,7 @@ def test_what_is_measured_is_what_restoring_gives(photos: Path) -> None:
 def test_the_temperature_that_the_truth_was_drawn_at_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cvdvae.analysis.calibration.TEMPERATURES", (0.3, 0.7, 1.0, 1.3))
+    monkeypatch.setattr(Damaged, "grids", Grids((), (0.3, 0.7, 1.0, 1.3)))
     subject = damaged("hole:side=12", 0.02)
     pairs = []
     generator = torch.Generator().manual_seed(0)
@@ -142,7 +142,6 @@ def test_the_temperature_that_the_truth_was_drawn_at_is_found(
         pairs.append(Pair(truth, y))
     start = Sampling(5, 1.0, 0, 1.0)
     best, tried = fit(subject, lambda: pairs, start)
-    assert not grids(subject).prior
     narrow, *others = tried
     assert len(others) == 3
     assert best.encoder_temperature in (0.7, 1.0, 1.3)
@@ -168,7 +167,7 @@ def test_the_commands(
     assert [row["method"] for row in rows] == ["as seen", str(model_folder)]
     assert rows[1]["temperature"] == 1.0
     assert rows[1]["misfit"]["mean"] is not None
-    monkeypatch.setattr("cvdvae.analysis.calibration.TEMPERATURES", (0.5, 0.9))
+    monkeypatch.setattr(Damaged, "grids", Grids((), (0.5, 0.9)))
     assert run("calibrate", *given, *happened, "--save", monkeypatch=monkeypatch) == 0
     record = read_record(model_folder)
     assert isinstance(record, RestorerRecord)

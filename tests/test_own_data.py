@@ -17,6 +17,8 @@ from tiny import FAINT, NUCLEI
 from cvdvae.checkpoints.folder import read_record
 from cvdvae.checkpoints.records import SuperResolutionRecord
 from cvdvae.configs import from_dict
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.settings import Grids
 from cvdvae.training import EncoderTraining, PriorTraining
 
 PAGE = (Path(__file__).parents[1] / "docs" / "your-own-data.md").read_text()
@@ -56,7 +58,7 @@ def _plain(value: Any) -> Any:
 def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)  # tiny: it is slower
-    monkeypatch.setattr("cvdvae.analysis.calibration.TEMPERATURES", (0.8, 1.0))
+    monkeypatch.setattr(HVAEResolver, "grids", Grids((0.8, 1.0), (0.8, 1.0)))
     for folder, side, number in (("tiffs", 192, 2), ("measurements", 8, 1)):
         Path(folder).mkdir()
         for i in range(number):

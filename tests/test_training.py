@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from command import run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -65,12 +66,6 @@ def prior_config(photos: Path, path: Path, steps: int) -> Path:
     return path
 
 
-def flow_config(photos: Path, path: Path, steps: int) -> Path:
-    data = DataConfig(folder=str(photos), crop=30, validation=2)
-    path.write_text(to_yaml(FlowTraining(FLOW, data, OptimConfig(steps=steps, **OPTIM), 10.0)))
-    return path
-
-
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "cvdvae.cli", "train", *arguments],
@@ -80,16 +75,14 @@ def start(*arguments: str) -> "subprocess.Popen[bytes]":
     )
 
 
-@pytest.mark.parametrize("kind", ["prior", "flow"])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
-    photos: Path, tmp_path: Path, kind: str
+    photos: Path, tmp_path: Path
 ) -> None:
     """Optimizer, average, data order, noise and schedule all continue."""
-    describe = prior_config if kind == "prior" else flow_config
-    config = describe(photos, tmp_path / "run.yaml", steps=150)
+    config = prior_config(photos, tmp_path / "run.yaml", steps=150)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    first = start(kind, "--config", str(config), "--out", str(killed))
-    other = start(kind, "--config", str(config), "--out", str(whole))
+    first = start("prior", "--config", str(config), "--out", str(killed))
+    other = start("prior", "--config", str(config), "--out", str(whole))
     for _ in range(1200):
         if (killed / "last.ckpt").exists() or first.poll() is not None:
             break
@@ -98,7 +91,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     first.wait()
     step = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < step < 150
-    second = start(kind, "--config", str(config), "--out", str(killed))
+    second = start("prior", "--config", str(config), "--out", str(killed))
     output, _ = second.communicate(timeout=300)
     assert second.returncode == 0, output.decode()
     assert other.communicate(timeout=300) is not None
@@ -480,18 +473,20 @@ def test_the_loss_can_be_compiled(
         torch.testing.assert_close(ends[1][name], value, atol=1e-4, rtol=1e-3)
 
 
-def test_processes_that_cannot_share_a_batch_are_refused(photos: Path, tmp_path: Path) -> None:
-    config = prior_config(photos, tmp_path / "prior.yaml", steps=12)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3",
-         "-m", "cvdvae.cli", "train", "prior", "--config", str(config), "--out", str(tmp_path)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "3 processes cannot share batches of 4" in done.stderr
+def test_processes_that_cannot_share_a_batch_are_refused(photos: Path) -> None:
+    data = TrainingData(
+        DataConfig(folder=str(photos), validation=2), OptimConfig(steps=12, **OPTIM), 16
+    )
+    data.trainer = among(2)
+    assert len(next(iter(data.train_dataloader()))) == 2
+    data.trainer = among(3)
+    with pytest.raises(ConfigError, match="3 processes cannot share batches of 4"):
+        data.train_dataloader()
+
+
+def among(processes: int) -> Any:
+    """A trainer's place as the first of some processes."""
+    return SimpleNamespace(world_size=processes, global_step=0, global_rank=0)
 
 
 @pytest.mark.parametrize("pixel_weight", [0.0, 10.0])
@@ -513,6 +508,17 @@ def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: f
     bits = [float(row["bits_per_dim"]) for row in rows if row.get("bits_per_dim")]
     assert bits[-1] < bits[0] - 0.5
     assert load(str(tmp_path / "1" / "model")).scale == 4
+
+
+def test_the_command_trains_a_flow(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataConfig(folder=str(photos), crop=30, validation=2)
+    config, out = tmp_path / "flow.yaml", tmp_path / "run"
+    config.write_text(to_yaml(FlowTraining(FLOW, data, OptimConfig(steps=6, **OPTIM), 10.0)))
+    arguments = ["train", "flow", "--config", str(config), "--out", str(out)]
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert load(str(out / "model")).method == "flow"
 
 
 def test_the_page_of_all_keys_is_up_to_date() -> None:

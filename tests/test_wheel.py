@@ -1,6 +1,7 @@
 """What a user gets from the package index: the wheel alone, away from the checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -29,9 +30,21 @@ def test_its_metadata_are_complete(wheel: Path) -> None:
         metadata = archive.read(about).decode()
     assert "License-Expression: Apache-2.0 AND LicenseRef-Faces-NonCommercial" in metadata
     assert {"LICENSE", "LICENSE-FACES.txt"} <= {Path(n).name for n in names if "licenses" in n}
+    assert "Project-URL: Paper, https://arxiv.org/abs/2205.10347" in metadata
     assert "cvdvae/py.typed" in names
     assert wheel.stat().st_size < 45e6
     assert not [n for n in names if n.endswith((".jpg", ".ckpt", ".pt"))]
+
+
+def test_its_description_links_to_nothing_that_is_left_behind(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (about,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        description = archive.read(about).decode().split("\n\n", 1)[1]
+    assert description.startswith("# CVD-VAE")
+    assert "docs/evaluation.md has" in description  # the text of a link stays
+    links = re.findall(r"\]\(([^)]*)\)", description)
+    assert links
+    assert not [link for link in links if not link.startswith("https://")]
 
 
 def test_it_works_by_itself(wheel: Path, tmp_path: Path) -> None:

@@ -6,28 +6,20 @@ Explained in docs/explanation/calibration.md.
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..evaluation.damaged import Damaged
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
 from ..evaluation.task import Subject
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
-from ..restoration.hvae import HVAEResolver
 from ..restoration.settings import Sampling
 
 REGIONS = 3
 """Side of the grid of image regions whose coverage is reported."""
-
-TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
-"""What `fit` tries for the groups of the prior and of the encoder."""
-
-FLOW_TEMPERATURES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
-"""What it tries for a flow, whose samples can blow up well below 1."""
 
 
 @dataclass(frozen=True)
@@ -132,28 +124,6 @@ def calibration(
     )
 
 
-class Grids(NamedTuple):
-    """Temperatures to try.
-
-    Attributes:
-        prior: Of the prior's groups, or of a flow; empty for a restorer, which has one temperature
-            for all groups.
-        encoder: Of the encoder's groups; empty where there is none.
-    """
-
-    prior: tuple[float, ...]
-    encoder: tuple[float, ...]
-
-
-def grids(model: Subject) -> Grids:
-    """What `fit` tries for a model."""
-    if isinstance(model, Damaged):
-        return Grids((), TEMPERATURES)
-    if isinstance(model, HVAEResolver):
-        return Grids(TEMPERATURES, TEMPERATURES)
-    return Grids(FLOW_TEMPERATURES, ())
-
-
 def fit(
     model: Subject,
     pairs: Callable[[], Iterable[Pair]],
@@ -163,7 +133,7 @@ def fit(
     """The temperatures with the lowest CRPS, a proper score: calibrated, and as sharp as can be.
 
     First the encoder's temperature at the given one of the prior, then the prior's, each searched
-    through its grid of `grids`. A flow has only the second, a restorer only the first.
+    through the model's `grids`. A flow has only the second, a restorer only the first.
 
     Args:
         model: The model.
@@ -181,7 +151,7 @@ def fit(
         tried.extend(fresh)
         return min(fresh, key=lambda c: c.crps.mean or 0.0).sampling
 
-    chosen, grid = sampling, grids(model)
+    chosen, grid = sampling, model.grids
     if grid.encoder:
         chosen = best_of([sampling.at(sampling.temperature, t) for t in grid.encoder])
     if grid.prior:

@@ -184,7 +184,7 @@ def calibrate(
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
-    from ..analysis.calibration import fit, grids
+    from ..analysis.calibration import fit
     from ..checkpoints.folder import recommend
     from ..evaluation.selection import Selection
     from ..restoration.settings import Sampling
@@ -198,7 +198,7 @@ def calibrate(
         if words or noise is not None
         else _resolving(model or "celeba64-x8", selection, failures, device)
     )
-    tried_at, model = grids(subject), subject.name
+    tried_at, model = subject.grids, subject.name
     with progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)

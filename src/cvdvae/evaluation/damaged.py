@@ -22,7 +22,7 @@ from ..restoration.load import load_restorer
 from ..restoration.restorer import Restorer
 from ..restoration.restoring import Restoring, Seen, degraded, shown, usual_noise
 from ..restoration.sampler import MEASURED
-from ..restoration.settings import Sampling
+from ..restoration.settings import TEMPERATURES, Grids, Sampling
 from .selection import Failures, Pair, Selection
 from .task import Method
 
@@ -78,6 +78,11 @@ class Damaged:
         """Height and width of the true images."""
         side = self.restorer.side or MEASURED
         return side, side
+
+    @property
+    def grids(self) -> Grids:
+        """Temperatures that calibration tries; one serves all groups."""
+        return Grids((), TEMPERATURES)
 
     @cached_property
     def degradation(self) -> LinearOperator:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..degradations.base import Degradation
 from ..restoration.finish import Finished
-from ..restoration.settings import Sampling
+from ..restoration.settings import Grids, Sampling
 from .selection import Pair, Selection
 
 
@@ -95,6 +95,10 @@ class Subject(Protocol):
     @property
     def truth_size(self) -> tuple[int, int]:
         """Height and width of the true images."""
+
+    @property
+    def grids(self) -> Grids:
+        """Temperatures that calibration tries."""
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
         """Samples behind what was seen, as they would be saved."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
 from .finish import Finished, finish
-from .settings import Sampling
+from .settings import WIDE_TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise, Tolerance
 
 
@@ -34,6 +34,11 @@ class Answering(ABC):
     def truth_size(self) -> tuple[int, int]:
         """Height and width of the images that `degradation` shrinks."""
         return self.degradation.hr_size
+
+    @property
+    def grids(self) -> Grids:
+        """Temperatures that calibration tries."""
+        return Grids(WIDE_TEMPERATURES, ())
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
         """Samples behind y, ``(C, h, w)`` in [0, 1], as they would be saved."""

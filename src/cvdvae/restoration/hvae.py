@@ -29,7 +29,7 @@ from ..hvae.lr_encoder import LREncoder
 from .drawing import Drawer
 from .edit_noise import noise_of
 from .sampler import SuperResolver
-from .settings import Sampling
+from .settings import TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise
 
 VARIANTS = 128
@@ -103,6 +103,11 @@ class HVAEResolver(SuperResolver):
         return super().sampling(
             samples, temperature, seed, encoder_temperature, consistent, shrunk_by
         )
+
+    @property
+    def grids(self) -> Grids:
+        """Temperatures that calibration tries, for the prior and for the encoder."""
+        return Grids(TEMPERATURES, TEMPERATURES)
 
     @property
     def group_resolutions(self) -> list[int]:

@@ -2,12 +2,32 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..degradations.kernels import KERNELS
 from ..errors import InputError
 from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
 MAX_SAMPLES = 10_000
+
+TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+"""What calibration tries for the groups of a prior and of an encoder."""
+
+WIDE_TEMPERATURES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+"""What it tries for any other model: samples of a flow can blow up well below 1."""
+
+
+class Grids(NamedTuple):
+    """Temperatures that calibration tries for a model.
+
+    Attributes:
+        prior: Of the prior's groups, or of a flow; empty where one temperature serves all groups,
+            which is then the encoder's.
+        encoder: Of the encoder's groups; empty where there is none.
+    """
+
+    prior: tuple[float, ...]
+    encoder: tuple[float, ...]
 
 
 def check_samples(samples: int) -> None:
