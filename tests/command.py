@@ -1,6 +1,7 @@
 """The program as a user starts it: a command in this process, the page in one of its own."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import urllib.request
 import pytest
 
 from cvdvae.cli import main
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -27,6 +30,7 @@ class served:
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(self.port), *arguments],
             env={**os.environ, **environment},
@@ -35,17 +39,16 @@ class served:
         )
 
     def __enter__(self) -> str:
-        url = f"http://127.0.0.1:{self.port}"
         for _ in range(600):
             assert self.process.poll() is None, self.process.communicate()[0].decode()
             try:
-                urllib.request.urlopen(f"{url}/robots.txt", timeout=1)
+                urllib.request.urlopen(f"{self.url}/robots.txt", timeout=1)
             except urllib.error.HTTPError:
-                return url
+                return self.url
             except OSError:
                 time.sleep(0.1)
             else:
-                return url
+                return self.url
         raise AssertionError("the page did not come up")
 
     def __exit__(self, *_: object) -> None:

@@ -1,8 +1,11 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from command import CHROMIUM, served
 from hypothesis import settings
 from tiny import tiny_prior, tiny_resolver
 
@@ -11,6 +14,9 @@ from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.hvae import HVAE
 from cvdvae.restoration.hvae import HVAEResolver
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 # Workers side by side, and the programs that they start, get one thread each: two programs whose
 # OpenMP threads wait for each other crawl.
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
@@ -18,6 +24,31 @@ os.environ["OMP_NUM_THREADS"] = str(THREADS)
 torch.set_num_threads(THREADS)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def program() -> Iterator[served]:
+    """The page of the bundled models, which takes seconds to come up."""
+    running = served()
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def address(program: served) -> str:
+    """Where it is."""
+    return program.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium; not for the whole session, since its loop is in the way of others."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,12 +220,6 @@ def test_credentials_are_a_pair() -> None:
 
 
 # The server.
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served() as url:
-        yield url
 
 
 def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser, as a visitor uses it; its pictures are left in `.artefacts/page`."""
+"""The page in a real browser, as a visitor uses it."""
 
 import io
 import json
@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command import served
+from command import CHROMIUM
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -24,11 +23,10 @@ from playwright.sync_api import (
     Page,
     Route,
     expect,
-    sync_playwright,
 )
 
-PICTURES = Path(__file__).parents[1] / ".artefacts" / "page"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PICTURES = os.environ.get("CVDVAE_PICTURES")
+"""Folder for pictures of the page, to be looked at; none are taken where it is not named."""
 PATIENCE = 45_000
 """Milliseconds: where others hold the processors, a draw of a tenth of a second takes seconds."""
 
@@ -38,20 +36,6 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CVDVAE_NEEDS_BROWSER"),
     reason="chromium is not installed (.ci/run installs it)",
 )
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Visitor:
@@ -140,9 +124,9 @@ class Visitor:
         return [Image.open(io.BytesIO(body)).convert("RGB").tobytes() for body in bodies]
 
     def picture(self, name: str) -> None:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.wait_for_timeout(300)
-        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+        if PICTURES:
+            self.page.wait_for_timeout(300)
+            self.page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
 def test_see_the_answers(browser: Browser, address: str) -> None:

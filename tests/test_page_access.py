@@ -1,30 +1,13 @@
 """Who sees little, or has no mouse, or a small screen: the page in a real browser."""
 
-from collections.abc import Iterator
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from command import served
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from test_page import CHROMIUM, Visitor
+from playwright.sync_api import Browser, Page, expect
+from test_page import Visitor
 from test_page import pytestmark as pytestmark
 
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 MOST_TABS = 8
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def serious(page: Page) -> list[str]:

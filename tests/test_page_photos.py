@@ -1,9 +1,8 @@
-"""The page of photographs in a real browser; its pictures are left in `.artefacts/page`."""
+"""The page of photographs in a real browser."""
 
 import io
 import re
 from base64 import b64decode
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 from command import served
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from test_page import CHROMIUM, Visitor
+from playwright.sync_api import Browser, Locator, Page, expect
+from test_page import Visitor
 from test_page import pytestmark as pytestmark
 
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -37,18 +36,8 @@ class Memory:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, Memory]]:
-    running = served(OMP_NUM_THREADS="1")
-    with running as url:
-        yield url, Memory(running.process.pid)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+def server(program: served, address: str) -> tuple[str, Memory]:
+    return address, Memory(program.process.pid)
 
 
 @pytest.fixture(scope="module")

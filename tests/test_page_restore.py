@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from command import served
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from test_page import CHROMIUM
+from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
 from tiny import RESTORING, tiny_restorer
 
@@ -31,14 +30,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     save_model(folder, record, model.encoder.state_dict())
     with served("--model", str(folder), OMP_NUM_THREADS="1") as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from .upscaler import Upscaler
 
 BLOCK = 4 * 2**20
 """Bytes of rows that are handed around together at most."""
-READING, DRAWING = 0.05, 0.9
+READING, DRAWING = 0.1, 0.9
 """Share of a processor that a task or an actor books: so that there is room to read beside as many
 actors as there are processors."""
 RETRIES = 2
@@ -73,6 +73,7 @@ def _pass(
 
     context = DataContext.get_current().copy()
     context.enable_progress_bars = context.print_on_execution_start = False
+    context.issue_detectors_config.detectors = []  # advice on memory, every half minute
     context.max_errored_blocks = -1
     context.target_max_block_size = BLOCK if size > 1 else 1  # one row: what is lost together
     context.execution_options.preserve_order = work.in_order
