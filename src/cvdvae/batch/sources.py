@@ -19,8 +19,9 @@ from ..imaging.io import SUFFIXES
 from .files import plan
 from .rows import Row
 
-SHARD = 32
-"""Rows of a shard, where the source does not say how it is divided."""
+SHARD = 8
+"""Rows of a shard, where the source does not say how it is divided: few, so that no worker is left with many at the
+end."""
 
 
 class Shard(Protocol):
