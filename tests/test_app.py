@@ -28,10 +28,11 @@ from cvdvae.app.pictures import rectangle
 from cvdvae.app.server import parse_auth
 from cvdvae.app.text import command_of, python_of
 from cvdvae.degradations.base import shrink_to_8_bits
-from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling
 from cvdvae.domains.faces import demo_photo
+from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
-from cvdvae.imaging.io import to_pil, to_tensor
+from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
 
@@ -237,6 +238,24 @@ def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
     for path in steered:
         difference = np.array(Image.open(path)).astype(int) - np.array(Image.open(files[1]))
         assert np.abs(difference).max() <= 1
+
+
+def test_a_program_can_enlarge_a_photograph(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    coffee().resize((36, 26)).save(path)
+    client = Client(address, verbose=False)
+    wanted = {"samples": 2, "seed": 3, "temperature": 0.85, "shrunk_by": "box"}
+    common = {"image": handle_file(path), "scale": 2, "api_name": "/enlarge"}
+    files, result = client.predict(**common, sampling=wanted)
+    assert result["round_trip_exact"] == [True, True]
+    assert [Path(file).name for file in files] == ["sample_00.png", "sample_01.png", "result.json"]
+    assert json.loads(Path(files[2]).read_text())["encoder_temperature"] == 0.85
+    degradation = downscaling((52, 72), (26, 36), "box")
+    for file in files[:2]:
+        shrunk = degradation.A(to_tensor(Image.open(file))[None].double())
+        assert torch.equal(to_bytes(shrunk[0]), to_bytes(to_tensor(Image.open(path))))
+    with pytest.raises(AppError, match="at most 16 samples"):
+        client.predict(**common, sampling={"samples": 17})
 
 
 def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_no_handler_reads_a_file_that_was_not_uploaded(
 ) -> None:
     known = handlers(address)
     names = {name.split("_")[0] for name, *_ in known}
-    assert names >= {"arrive", "look", "move", "draw", "reopen", "upscale"}
+    assert names >= {"arrive", "look", "move", "draw", "reopen", "upscale", "enlarge"}
     for name, number, values, places in known:
         for path in foreign:
             file = {"path": path, "orig_name": "a.png", **meta}

@@ -8,11 +8,11 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import RESTORING, tiny_restorer
+from tiny import saved_restorer, tiny_restorer
 
 from cvdvae.analysis.calibration import fit
-from cvdvae.checkpoints.folder import digest, read_record, save_model
-from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
+from cvdvae.checkpoints.folder import read_record
+from cvdvae.checkpoints.records import RestorerRecord
 from cvdvae.degradations.block_dct import ROUNDING
 from cvdvae.errors import InputError
 from cvdvae.evaluation.damaged import AsSeen, Damaged, Restorations, Restored
@@ -40,13 +40,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
-    model = tiny_restorer()
-    assert model.encoder is not None
-    prior = tmp_path / "model" / "prior"
-    save_model(prior, PriorRecord("prior", model.prior.config), model.prior.state_dict())
-    record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
-    save_model(tmp_path / "model", record, model.encoder.state_dict())
-    return tmp_path / "model"
+    return saved_restorer(tmp_path / "model")
 
 
 def damaged(words: str, noise: float | None = None) -> Damaged:

@@ -11,10 +11,8 @@ import torch
 from command import served
 from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
-from tiny import RESTORING, tiny_restorer
+from tiny import saved_restorer
 
-from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
 from cvdvae.imaging.io import to_bytes, to_pil
 
 PATIENCE = 90_000
@@ -22,12 +20,7 @@ PATIENCE = 90_000
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("restorer")
-    model = tiny_restorer()
-    assert model.encoder is not None
-    save_model(folder / "prior", PriorRecord("prior", model.prior.config), model.prior.state_dict())
-    record = RestorerRecord("restorer", "prior", digest(folder / "prior"), RESTORING)
-    save_model(folder, record, model.encoder.state_dict())
+    folder = saved_restorer(tmp_path_factory.mktemp("restorer"))
     with served("--model", str(folder), OMP_NUM_THREADS="1") as url:
         yield url
 

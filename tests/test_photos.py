@@ -20,7 +20,7 @@ from cvdvae.app.photos.explorer import (
 from cvdvae.app.photos.strokes import MAX_POINTS, region_of
 from cvdvae.app.photos.whole import Whole
 from cvdvae.degradations.base import shrink_to_8_bits
-from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
 from cvdvae.gaussian import Window
@@ -123,6 +123,27 @@ def test_a_photograph_is_enlarged_or_shrunk_first(photos: Photos, path: Path) ->
     x, y = interesting(photo)
     assert 0 < x < 480
     assert 0 < y < 320
+
+
+@pytest.mark.parametrize("program", ["box", "pillow-lanczos", "matlab", "nearest", "canvas"])
+def test_what_another_program_shrank_is_given_back_through_it(
+    photos: Photos, path: Path, program: str
+) -> None:
+    shrunk = photos.look(path, "shrink", 4, program)
+    assert not torch.equal(shrunk.y, photos.look(path, "shrink", 4).y)
+    session = photos.start(shrunk, 1, 0.85, 0, True, program)
+    (sample,) = photos.draw(session, 0, Window(0, 0, *shrunk.size))
+    degradation = downscaling(shrunk.size, shrunk.lr_size, program)
+    assert torch.equal(to_bytes(degradation.A(sample.pixels[None] / 255)[0]), shrunk.y)
+    assert sample.exact
+
+
+def test_how_a_browser_shrinks_by_three_is_not_claimed_to_be_known(
+    photos: Photos, path: Path
+) -> None:
+    photo = photos.look(path, "enlarge", 3)
+    with pytest.raises(InputError, match="known approximately only"):
+        photos.start(photo, 1, 0.85, 0, True, "canvas")
 
 
 def test_smoothing_a_window_is_smoothing_the_whole(photos: Photos, path: Path) -> None:

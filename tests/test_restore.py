@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 import torch
 from command import run
-from tiny import RESTORING, tiny_restorer
+from tiny import RESTORING, saved_restorer, tiny_restorer
 
-from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
 from cvdvae.errors import ConfigError, InputError, WeightsError
@@ -196,13 +194,7 @@ def test_an_operator_that_makes_another_size_is_refused() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model folder."""
-    model = tiny_restorer()
-    assert model.encoder is not None
-    prior = tmp_path / "model" / "prior"
-    save_model(prior, PriorRecord("prior", model.prior.config), model.prior.state_dict())
-    record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
-    save_model(tmp_path / "model", record, model.encoder.state_dict())
-    return tmp_path / "model"
+    return saved_restorer(tmp_path / "model")
 
 
 def written(path: Path, x: torch.Tensor, **options: object) -> Path:

@@ -1,11 +1,14 @@
 """Tiny models with random weights, built in a moment: for tests and for trying out a pipeline."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE, HVAEConfig
@@ -61,6 +64,17 @@ def tiny_restorer(seed: int = 0) -> Restorer:
     """A random prior of 16×16 pixels with a random encoder for any degradation on it."""
     prior = tiny_prior(seed=seed)
     return Restorer(prior, _shake(LREncoder(RESTORING, prior.config)), "tiny")
+
+
+def saved_restorer(folder: Path) -> Path:
+    """That model in a folder, with its prior in it."""
+    model = tiny_restorer()
+    assert model.encoder is not None
+    prior = folder / "prior"
+    save_model(prior, PriorRecord("prior", model.prior.config), model.prior.state_dict())
+    record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
+    save_model(folder, record, model.encoder.state_dict())
+    return folder
 
 
 def tiny_flow(seed: int = 0) -> FlowResolver:

@@ -20,8 +20,8 @@ from .files import plan
 from .rows import Row
 
 SHARD = 8
-"""Rows of a shard, where the source does not say how it is divided: few, so that no worker is left with many at the
-end."""
+"""Rows of a shard, where the source does not say how it is divided; few, so that no worker has many
+left at the end."""
 
 
 class Shard(Protocol):

@@ -141,8 +141,14 @@ class Photos:
         except Exception:  # Pillow raises errors of many kinds; the reader says what is wrong
             return "enlarge"
 
-    def look(self, path: Path, kind: Kind, scale: int) -> Photo:
+    def look(self, path: Path, kind: Kind, scale: int, shrunk_by: str = "bicubic") -> Photo:
         """Read an image file, and make of it what a model takes.
+
+        Args:
+            path: The file.
+            kind: Whether it is enlarged as it is, or shrunk first.
+            scale: By what.
+            shrunk_by: One of `cvdvae.degradations.kernels.KERNELS`: what shrinks it.
 
         Raises:
             InputError: The file cannot be used; the message says what to do.
@@ -161,7 +167,9 @@ class Photos:
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")
-        y = to_tensor(image) if kind == "enlarge" else simulate_at_scale(image, scale)[0]
+        y = to_tensor(image)
+        if kind == "shrink":
+            y, _ = simulate_at_scale(image, scale, shrunk_by=shrunk_by)
         height, width = y.shape[1:]
         if height * width > MAX_INPUT:
             raise InputError(
@@ -173,20 +181,42 @@ class Photos:
         return Photo(self.album, name, (height, width), scale, truth, notes)
 
     def start(
-        self, photo: Photo, samples: int, temperature: float, seed: int, consistent: bool
+        self,
+        photo: Photo,
+        samples: int,
+        temperature: float,
+        seed: int,
+        consistent: bool,
+        shrunk_by: str = "bicubic",
     ) -> Session:
-        """A session whose first set of samples is drawn so.
+        """A session whose first set of samples is drawn so; `shrunk_by` is what H is.
 
         Raises:
             InputError: A setting out of its range.
         """
-        if not 1 <= samples <= MAX_SAMPLES:
-            raise InputError(f"at most {MAX_SAMPLES} samples at once")
-        if not 0 <= seed <= MAX_SEED:
-            raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
         model = self.model(photo.scale)
-        sampling = model.sampling(samples, temperature, seed, consistent=consistent)
+        sampling = model.sampling(
+            samples, temperature, seed, consistent=consistent, shrunk_by=shrunk_by
+        )
+        self.check(sampling, photo)
         return Session(photo, (sampling,))
+
+    def check(self, sampling: Sampling, photo: Photo) -> None:
+        """Refuse settings that are not drawn at here.
+
+        Raises:
+            InputError: A setting out of its range, or steps that the model does not take.
+        """
+        if sampling.samples > MAX_SAMPLES:
+            raise InputError(f"at most {MAX_SAMPLES} samples at once")
+        if sampling.seed > MAX_SEED:
+            raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
+        if sampling.shrunk_by == "canvas" and photo.scale & (photo.scale - 1):
+            raise InputError(
+                f"how a browser shrinks by {photo.scale} is known approximately only: choose "
+                f"another program, or another factor"
+            )
+        self.model(photo.scale).check_steps(sampling, photo.size)
 
     def vary(self, session: Session, step: int, sample: int, region: str) -> Session:
         """Go on from a set of samples; what came after it is forgotten.

@@ -75,15 +75,17 @@ class PhotoHandlers:
         temperature: float,
         seed: float | None,
         consistent: bool,
+        shrunk_by: str,
     ) -> Updates:
         parts, nothing = self.parts, {self.parts.session: None, self.parts.notes: ""}
         if path is None:
             return self.tell("none", text="") | nothing
         try:
             which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
-            photo = self.photos.look(Path(path), which, int(scale.removeprefix("×")))
+            by = int(scale.removeprefix("×"))
+            photo = self.photos.look(Path(path), which, by, shrunk_by)
             session = self.photos.start(
-                photo, int(samples), temperature, int(seed or 0), consistent
+                photo, int(samples), temperature, int(seed or 0), consistent, shrunk_by
             )
         except CVDVAEError as error:
             return self.tell("none", text=text.sentence(error, path)) | nothing

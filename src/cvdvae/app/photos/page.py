@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from ...degradations.kernels import KERNELS
 from ...domains.faces import demo_photo
 from ...domains.photos import PHOTOS
 from ..layout import file_image
 from . import text
+from .api import add_api
 from .explorer import MAX_SAMPLES, Photos
 from .handlers import Parts, PhotoHandlers
 from .viewer import make_viewer
@@ -51,6 +53,7 @@ def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
                 stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
     on = PhotoHandlers(photos, Parts(session, viewer, kind, notes, said, file, stop))
     _wire(on, photo, scale, settings, again)
+    add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
     dice.click(lambda: randrange(100_000), None, settings[2], queue=False, **QUIET)
 
@@ -91,7 +94,7 @@ def _what(scales: list[str]) -> tuple[gr.Radio, gr.Radio]:
 
 
 def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Button]:
-    """Samples, temperature, seed and consistency; the button for a new seed, and that to draw."""
+    """Samples, temperature, seed, consistency and H; buttons for a new seed, and to draw."""
     suits = photos.model(scale).recommended
     with gr.Accordion("More", open=False):
         samples = gr.Slider(2, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
@@ -109,8 +112,15 @@ def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Butt
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="photo-seed")
             dice = gr.Button("New seed", elem_id="photo-dice")
         consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
+        shrunk_by = gr.Dropdown(
+            [(text.program(name), name) for name in KERNELS if name != "pillow-bicubic"],
+            value="bicubic",
+            label="What made it small",
+            info="Shrunk so again, every sample gives your photograph back",
+            elem_id="shrunk-by",
+        )
         again = gr.Button("Draw with these settings", elem_id="again")
-    return [samples, temperature, seed, consistent], dice, again
+    return [samples, temperature, seed, consistent, shrunk_by], dice, again
 
 
 def _wire(

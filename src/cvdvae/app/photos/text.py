@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from ...degradations.kernels import KERNELS
 from ...errors import CVDVAEError
 from ...restoration.settings import Sampling
 
@@ -16,6 +17,11 @@ SHRUNK = (
     "This photograph is large: it was shrunk by {scale} first, and is enlarged again, so that you "
     "can compare the samples with it. Choose “Enlarge it as it is” if you want it larger."
 )
+
+
+def program(name: str) -> str:
+    """Whose way to shrink it is: ``Pillow's LANCZOS``."""
+    return ("not known, or " if name == "bicubic" else "") + KERNELS[name].program
 
 
 def label(kind: str) -> str:

@@ -83,17 +83,23 @@ class Whole:
             )
         path = self.folder / "cvdvae.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
-            for file in self.files:
+            for file in self.with_report():
                 packed.write(file, file.name)
-            beside = BESIDE if max(self.y.shape) > MAX_SIDE else None
-            if beside:
-                save_png(self.folder / beside, to_pil(self.session.photo.y))
-                packed.write(self.folder / beside, beside)
-            packed.writestr("result.json", json.dumps(self._report(beside), indent=2))
         return path
 
-    def _report(self, beside: str | None) -> dict[str, Any]:
+    def with_report(self) -> list[Path]:
+        """The samples, `result.json`, and the input beside it where that is too large for it."""
+        extra = [self.folder / BESIDE] if max(self.y.shape) > MAX_SIDE else []
+        for path in extra:
+            save_png(path, to_pil(self.session.photo.y))
+        result = self.folder / "result.json"
+        result.write_text(json.dumps(self.report(), indent=2), encoding="utf-8")
+        return [*self.files, *extra, result]
+
+    def report(self) -> dict[str, Any]:
+        """What `result.json` says."""
         model, photo = self.model, self.session.photo
+        beside = BESIDE if max(self.y.shape) > MAX_SIDE else None
         recipe = Recipe(
             model.name, photo.y.float() / 255, self.sampling, model.scale, model.weights
         )

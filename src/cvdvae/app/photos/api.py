@@ -1,0 +1,76 @@
+"""The same for programs: one stateless call, `/enlarge`, for `gradio_client`."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ...errors import CVDVAEError, InputError
+from ...restoration.recipe import sampling_from_dict
+from ..layout import file_image
+from . import text
+from .explorer import Kind, Photos, Session
+from .whole import Whole
+
+
+def add_api(photos: Photos) -> None:
+    """Offer `/enlarge` on the page that is being built."""
+
+    def enlarge(
+        image: str | None, kind: Kind, scale: int, sampling: dict[str, Any]
+    ) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        """Draw what could be behind a photograph of any size.
+
+        `sampling` has the settings of `result.json`; what is left out is as recommended. The files
+        are the samples and `result.json`.
+        """
+        with tempfile.TemporaryDirectory(prefix="cvdvae-") as folder:
+            try:
+                if image is None:
+                    raise InputError("a photograph is needed")
+                whole = Whole(
+                    photos, *_asked(photos, Path(image), kind, scale, sampling), Path(folder)
+                )
+                for _ in whole.draw():
+                    pass
+            except CVDVAEError as error:
+                raise gr.Error(
+                    str(error).replace(str(image), "the photograph"), print_exception=False
+                ) from None
+            yield [str(path) for path in whole.with_report()], whole.report()
+
+    button = gr.Button(visible=False)
+    button.click(
+        enlarge,
+        [
+            file_image(visible=False, label="image"),
+            gr.Radio(list(text.KINDS.values()), value="enlarge", visible=False, label="kind"),
+            gr.Radio(photos.scales, value=photos.scales[-1], visible=False, label="scale"),
+            gr.JSON({}, visible=False, label="sampling"),
+        ],
+        [
+            gr.File(file_count="multiple", visible=False, label="samples"),
+            gr.JSON(visible=False, label="result"),
+        ],
+        api_name="enlarge",
+        concurrency_id="whole",
+        concurrency_limit=1,
+    )
+
+
+def _asked(
+    photos: Photos, image: Path, kind: Kind, scale: int, named: Any
+) -> tuple[Session, int, list[int]]:
+    """The session, step and samples that settings ask for; those not named are the model's own."""
+    if not isinstance(named, dict):
+        raise InputError("sampling must hold settings by their names")
+    own = asdict(photos.model(scale).sampling(4))
+    temperature = named.get("temperature", own["temperature"])
+    both = {"temperature": temperature, "encoder_temperature": temperature}
+    sampling = sampling_from_dict(own | both | named, "sampling")
+    photo = photos.look(image, kind, scale, sampling.shrunk_by)
+    photos.check(sampling, photo)
+    return Session(photo, (sampling,)), 0, list(range(sampling.samples))
