@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,9 @@ def add_api(explorer: Explorer) -> None:
             if image is None:
                 raise InputError("an image is needed")
             model = explorer.model(scale, method)
-            settings = _settings(model, sampling)
+            settings = settings_for(model, sampling)
+            if settings.samples > MAX_SAMPLES:
+                raise InputError(f"at most {MAX_SAMPLES} samples at once")
             seen = explorer.look(Path(image), kind, model, from_dict(Framing, frame or {}, "frame"))
             for session in explorer.start(seen, model, settings):
                 result = session.result
@@ -76,13 +77,18 @@ def add_api(explorer: Explorer) -> None:
     )
 
 
-def _settings(model: SuperResolver, named: dict[str, Any]) -> Sampling:
-    """The settings of a draw: those that are named, and the model's own for the others."""
+def settings_for(model: SuperResolver, named: dict[str, Any]) -> Sampling:
+    """The settings of a draw: those that are named, and temperatures that suit the model.
+
+    Raises:
+        InputError: They are no settings by their names, or a value is out of its range.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
     if not isinstance(named, dict):
         raise InputError("sampling must hold settings by their names")
-    temperatures = {"temperature", "encoder_temperature"} & set(named)
-    own = Sampling() if temperatures else model.sampling()
-    settings = sampling_from_dict(asdict(own) | named, "sampling")
-    if settings.samples > MAX_SAMPLES:
-        raise InputError(f"at most {MAX_SAMPLES} samples at once")
-    return settings
+    asked = sampling_from_dict(named, "sampling")
+    own = model.sampling(
+        temperature=asked.temperature if "temperature" in named else None,
+        encoder_temperature=asked.encoder_temperature if "encoder_temperature" in named else None,
+    )
+    return asked.at(own.temperature, own.encoder_temperature)

@@ -2,14 +2,13 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ...errors import CVDVAEError, InputError
-from ...restoration.recipe import sampling_from_dict
+from ..api import settings_for
 from ..layout import file_image
 from . import text
 from .explorer import Kind, Photos, Session
@@ -65,12 +64,7 @@ def _asked(
     photos: Photos, image: Path, kind: Kind, scale: int, named: Any
 ) -> tuple[Session, int, list[int]]:
     """The session, step and samples that settings ask for; those not named are the model's own."""
-    if not isinstance(named, dict):
-        raise InputError("sampling must hold settings by their names")
-    own = asdict(photos.model(scale).sampling(4))
-    temperature = named.get("temperature", own["temperature"])
-    both = {"temperature": temperature, "encoder_temperature": temperature}
-    sampling = sampling_from_dict(own | both | named, "sampling")
+    sampling = settings_for(photos.model(scale), named)
     photo = photos.look(image, kind, scale, sampling.shrunk_by)
     photos.check(sampling, photo)
     return Session(photo, (sampling,)), 0, list(range(sampling.samples))
