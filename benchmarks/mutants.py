@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[1]
 PLAN = ROOT / "benchmarks" / "mutants.yaml"
 SECONDS = 8
 """Of tests that a mutant has to pass, of processor time: those beyond are left out."""
-EXAMPLES, PARAMETERS = 3, 3
+EXAMPLES, PARAMETERS = 3, 12
 """Of every hypothesis, where the tests have 40; and of every list of parameters, at most."""
 
 
