@@ -66,12 +66,18 @@ def tiny_restorer(seed: int = 0) -> Restorer:
     return Restorer(prior, _shake(LREncoder(RESTORING, prior.config)), "tiny")
 
 
+def saved_prior(folder: Path) -> Path:
+    """The tiny prior in a folder."""
+    prior = tiny_prior()
+    save_model(folder, PriorRecord("prior", prior.config), prior.state_dict())
+    return folder
+
+
 def saved_restorer(folder: Path) -> Path:
-    """That model in a folder, with its prior in it."""
+    """The tiny restorer in a folder, with its prior in it."""
     model = tiny_restorer()
     assert model.encoder is not None
-    prior = folder / "prior"
-    save_model(prior, PriorRecord("prior", model.prior.config), model.prior.state_dict())
+    prior = saved_prior(folder / "prior")
     record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
     save_model(folder, record, model.encoder.state_dict())
     return folder

@@ -1,0 +1,333 @@
+"""The parts of a training by themselves: what it logs, says and stops at, and what it degrades."""
+
+import math
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior
+from torch import Tensor
+
+import cvdvae.training.progress
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.block_dct import BlockDCT
+from cvdvae.degradations.mask import Mask
+from cvdvae.errors import ConfigError
+from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
+from cvdvae.training.config import DataConfig
+from cvdvae.training.degrade import DEGRADATIONS, LEAST_NOISE, MOST_NOISE, degraded
+from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.flow import FlowModule
+from cvdvae.training.module import Training
+from cvdvae.training.prior import PriorModule
+from cvdvae.training.progress import Lines
+from cvdvae.training.start import say_start
+from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
+from cvdvae.training.tasks import task_of
+
+DATA, OPTIM = DataConfig("nowhere"), OptimConfig(steps=10, batch_size=4, warmup=0)
+SIDE = 48
+
+
+def alone(module: Training, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Put a module where a single process would train it; what it logs comes into the result."""
+    place = SimpleNamespace(world_size=1, global_rank=0, global_step=3)
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(type(module), "trainer", place)
+    monkeypatch.setattr(type(module), "global_step", 3)
+    monkeypatch.setattr(type(module), "global_rank", 0)
+    monkeypatch.setattr(
+        type(module),
+        "log",
+        lambda self, name, value, **_: logged.update({name: torch.as_tensor(value).item()}),
+    )
+    return logged
+
+
+@pytest.fixture
+def faces() -> Tensor:
+    return torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_validation_of_the_prior_logs_its_bound_and_its_parts(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = PriorModule(PriorTraining(PRIOR, DATA, OPTIM), tmp_path)
+    logged = alone(module, monkeypatch)
+    with torch.no_grad():
+        module.validation_step(faces, 0)
+        elbo = module.trained.elbo(faces, module.validation_noise(faces, 0))
+        again = module.trained.reconstruct(faces, module.validation_noise(faces, 0))
+    assert logged["validation_bits_per_dim"] == pytest.approx(float(elbo.bits_per_dim.mean()))
+    error = (again - faces).double().square().flatten(1).mean(1)
+    wanted = float((-10 * error.log10()).mean())
+    assert logged["reconstruction_psnr"] == pytest.approx(wanted, rel=1e-5)
+    parts = [value for name, value in logged.items() if name.startswith("kl_at_stride_")]
+    assert len(parts) == 3
+    assert sum(parts) == pytest.approx(logged["validation_kl_bits_per_dim"], rel=1e-5)
+    assert (tmp_path / "samples" / "step_0000003.png").exists()
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.0])
+def test_the_error_at_temperature_0_counts_as_much_as_asked(
+    weight: float, faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = FlowModule(FlowTraining(FLOW, DATA, OPTIM, weight), tmp_path)
+    logged = alone(module, monkeypatch)
+    torch.manual_seed(0)
+    loss = float(module.training_step(faces, 0))
+    assert ("pixel_error" in logged) is (weight > 0)
+    error = logged.get("pixel_error", 0.0)
+    assert loss == pytest.approx(logged["bits_per_dim"] + weight * error)
+    if weight:
+        with torch.no_grad():
+            y = shrink_to_8_bits(faces, module.degradation)
+            torch.manual_seed(0)
+            sample = module.trained.sample(y, module.training_noise(), temperature=0)
+        assert error == pytest.approx(float((sample - faces).abs().mean()), rel=1e-4)
+
+
+def test_pictures_of_a_flow_hold_answers_and_the_truth(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an untrained flow says: not finite is grey, and the rest lies in [0, 1]."""
+    module = FlowModule(FlowTraining(FLOW, DATA, OPTIM), tmp_path)
+    alone(module, monkeypatch)
+    shown: list[tuple[str, Tensor]] = []
+    monkeypatch.setattr("cvdvae.training.flow.save_rows", lambda path, rows: shown.extend(rows))
+    wild = torch.full((4, 3, 16, 16), 3.0)
+    wild[0], wild[1] = math.nan, -3
+    monkeypatch.setattr(type(module.trained), "sample", lambda *_: wild)
+    module.validation_step(faces, 0)
+    answers = [images for label, images in shown if label.startswith("answers")]
+    assert len(answers) == 3
+    for images in answers:
+        assert [float(image.unique()) for image in images] == [0.5, 0, 1, 1]
+    assert torch.equal(shown[-1][1], faces)
+
+
+def test_the_encoder_logs_each_scale_and_their_mean(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    logged = alone(module, monkeypatch)
+    with torch.no_grad():
+        module.validation_step(faces, 0)
+    assert logged["validation_kl_at_x4"] == logged["validation_kl_bits_per_dim"] > 0
+    assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == [
+        "step_0000003_x4.png"
+    ]
+
+
+def test_pictures_of_shrunk_images_are_of_the_first_batch_alone(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    alone(module, monkeypatch)
+    with torch.no_grad():
+        module.validation_step(faces, 1)
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_an_encoder_for_any_degradation_keeps_the_size() -> None:
+    model = replace(RESTORING, scales=(1, 2))
+    with pytest.raises(ConfigError, match=r"has scales \[1\]"):
+        task_of(EncoderTraining(model, "x", DATA, OPTIM, degradations="any"), 3, 16)
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1.0, 1.5])
+def test_moments_that_never_forget_are_refused(beta: float) -> None:
+    for betas in ((beta, 0.9), (0.9, beta)):
+        with pytest.raises(ConfigError, match="betas"):
+            OptimConfig(steps=10, warmup=0, betas=betas)
+
+
+def test_one_process_says_what_a_training_starts_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rank, words in (("0", "starts from the weights of celeba64"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        say_start("celeba64")
+        said = capsys.readouterr().out
+        assert words in said
+        assert bool(said) is bool(words)
+
+
+def test_a_log_has_a_line_at_first_and_then_every_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(cvdvae.training.progress.time, "monotonic", lambda: now[0])
+    trainer: Any = SimpleNamespace(
+        is_global_zero=True,
+        global_step=5,
+        max_steps=100,
+        callback_metrics={
+            "loss": torch.tensor(1.25),
+            "many": torch.zeros(2),
+            "none": torch.zeros(0),
+        },
+    )
+    lines = Lines()
+    lines.on_train_start(trainer, Any)
+    said = []
+    for seconds in (10, 30, 59.5, 61, 100, 200):
+        now[0], trainer.global_step = 1000 + seconds, 5 + 2 * seconds
+        lines.on_train_batch_end(trainer)
+        said.append(capsys.readouterr().out)
+    assert [bool(line) for line in said] == [True, False, False, False, True, True]
+    assert said[0] == "step 25 of 100, 2 steps a second: loss 1.25\n"
+    lines.on_validation_end(trainer, Any)
+    assert capsys.readouterr().out == "step 405 of 100, 2 steps a second: loss 1.25\n"
+    trainer.is_global_zero = False
+    lines.on_validation_end(trainer, Any)
+    assert not capsys.readouterr().out
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Whatever is done with the two signals is undone."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def place(world_size: int, others_stop: bool = False) -> Any:
+    """A trainer with some processes, of which others may have been told to stop."""
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda one, all: one or others_stop)
+    return SimpleNamespace(world_size=world_size, strategy=strategy, state=TrainerFn.FITTING)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("start", ["on_train_start", "on_validation_start"])
+def test_a_signal_is_noted_though_others_take_the_handlers(start: str) -> None:
+    saved: list[object] = []
+    ending = EndAtSignal(saved.append)
+    with ending:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Lightning does when it begins
+        getattr(ending, start)(place(1), Any)
+        ending.on_train_batch_end(place(1))
+        ending.on_validation_batch_end(place(1))
+        assert not saved
+        signal.raise_signal(signal.SIGTERM)
+        ending.on_validation_batch_end(place(2))  # several go on to the next step
+        with pytest.raises(Stopped):
+            ending.on_validation_batch_end(place(1))
+        assert not saved  # the checkpoint was written before the validation
+        with pytest.raises(Stopped):
+            ending.on_train_batch_end(place(1))
+        assert len(saved) == 1
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+    assert isinstance(ending.reason, SystemExit)
+    assert ending.reason.code == 143
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_process_stops_where_another_was_told_to() -> None:
+    saved: list[object] = []
+    ending = EndAtSignal(saved.append)
+    with ending, pytest.raises(Stopped):
+        ending.on_train_batch_end(place(2, others_stop=True))
+    assert len(saved) == 1
+    assert isinstance(ending.reason, SystemExit)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_process_that_reads_outlives_the_signals_for_a_while() -> None:
+    outlive_signals(0)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.raise_signal(signal.SIGTERM)
+    assert 0 < signal.alarm(0) <= 60
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+def missing(seed: int, kind: str) -> Tensor:
+    """Where a mask lets nothing through, ``(48, 48)`` bool."""
+    seen = degraded(torch.ones(1, 3, SIDE, SIDE), (seed,), kind)
+    assert isinstance(seen.degradation, Mask)
+    return seen.degradation.A_adjoint(torch.ones_like(seen.y))[0, 0] == 0
+
+
+def box(gone: Tensor) -> tuple[int, int, int]:
+    """Height and width of what is missing, and how many pixels of that box are."""
+    rows, columns = gone.any(1).nonzero(), gone.any(0).nonzero()
+    height = int(rows[-1] - rows[0]) + 1
+    return height, int(columns[-1] - columns[0]) + 1, int(gone.sum())
+
+
+def test_holes_are_one_to_three_rectangles() -> None:
+    boxes = [box(missing(seed, "holes")) for seed in range(100)]
+    single = [(height, width) for height, width, area in boxes if area == height * width]
+    assert 0.45 < len(single) / len(boxes) < 0.75  # one in three of five, or some that cover others
+    for sides in zip(*single, strict=True):
+        assert min(sides) == SIDE // 12
+        assert 26 < max(sides) < 2 * SIDE // 3
+    assert all(area < SIDE**2 for *_, area in boxes)
+
+
+def test_half_is_missing_from_a_side() -> None:
+    found = set()
+    for seed in range(100):
+        gone = missing(seed, "half")
+        height, width, area = box(gone)
+        assert area == height * width
+        assert SIDE in (height, width)
+        assert SIDE // 8 <= min(height, width) <= SIDE // 2
+        found.add(min(height, width))
+        corners = [bool(gone[i, j]) for i, j in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
+        assert sum(corners) == 2
+    assert len(found) > 15
+
+
+def test_pixels_are_missing_here_and_there() -> None:
+    shares = [float(missing(seed, "pixels").float().mean()) for seed in range(100)]
+    assert 0.03 < min(shares) < 0.12
+    assert 0.6 < max(shares) < 0.73
+
+
+@pytest.mark.parametrize("kind", ["blur", "downscaling", "noise"])
+def test_the_noise_is_as_strong_as_it_says(kind: str) -> None:
+    x, sigmas = torch.full((2, 3, SIDE, SIDE), 0.5), []
+    for seed in range(60):
+        seen = degraded(x, (seed, 1), kind)
+        sigmas.append(seen.sigma)
+        noise = seen.y - seen.degradation.A(x)
+        assert float(noise.std()) == pytest.approx(seen.sigma, rel=0.2, abs=1e-7)
+    noisy = [sigma for sigma in sigmas if sigma]
+    assert LEAST_NOISE <= min(noisy) < 2 * LEAST_NOISE
+    assert MOST_NOISE / 2 < max(noisy) <= MOST_NOISE
+    share = 1 - len(noisy) / len(sigmas)
+    assert share == 0 if kind == "noise" else 0.15 < share < 0.45
+
+
+def test_every_kind_comes_as_often_as_it_should() -> None:
+    x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    drawn = [degraded(x, (seed,)) for seed in range(300)]
+    masks = sum(isinstance(seen.degradation, Mask) for seen in drawn) / len(drawn)
+    wanted = sum(DEGRADATIONS[kind][1] for kind in ("holes", "half", "pixels", "noise"))
+    assert masks == pytest.approx(wanted, abs=0.08)
+    scales = {
+        SIDE // seen.y.shape[-1]
+        for seen in drawn
+        if isinstance(seen.degradation, BicubicDownscaling)
+    }
+    assert scales == {2, 4, 8}
+    again = degraded(x, (7,))
+    assert torch.equal(again.y, drawn[7].y)
+
+
+def test_one_channel_is_never_a_jpeg() -> None:
+    x = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    for seed in range(60):
+        assert not isinstance(degraded(x, (seed,)).degradation, BlockDCT)
