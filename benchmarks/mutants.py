@@ -254,6 +254,8 @@ def in_fork(work: Callable[[], bool], seconds: float) -> bool:
         os.setpgid(0, 0)
         limit = int(time.process_time() + seconds) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        # A test's module may have asked for more threads, and a fork has none of its parent's.
+        sys.modules["torch"].set_num_threads(1)
         try:
             os._exit(0 if work() else 1)
         except BaseException as error:
