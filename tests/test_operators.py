@@ -13,9 +13,11 @@ from cvdvae.degradations.blur import Blur, Boundary, box, gaussian, motion
 from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.damped import estimate, solve
 from cvdvae.degradations.downscaling import Downscaling
+from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.degradations.mask import Colours, Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
+from cvdvae.degradations.spectrum import largest_eigenvalue
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
 
@@ -221,6 +223,12 @@ def test_what_it_tells_of_itself_is_true(name: str) -> None:
     H = operator(name, SMALL)
     matrix = matrix_of(H, SMALL)
     told = H.mean_eigenvalue()
+    assert (
+        told is not None
+        or isinstance(H, Composed)
+        or (isinstance(H, Blur) and H.boundary != "circular")
+    )
+    assert H.exact is (name in EXACT)
     seen = matrix[matrix.abs().sum(1) > 0]
     if told is not None and not isinstance(H, BlockDCT):  # at its borders less is averaged
         true = float(seen.square().sum()) / len(seen)
@@ -334,3 +342,30 @@ def test_an_image_of_another_size_is_refused(name: str) -> None:
         wrong = torch.rand(1, 3, 9, 8)
     with pytest.raises(InputError, match=r"expected|the mask is for"):
         H.A(wrong)
+
+
+def test_the_size_that_is_wanted_is_said() -> None:
+    for H, x, words in [
+        (luminance(), torch.rand(1, 1, 8, 9), r"3 colours and size \(H, W\), not \(1, 1, 8, 9\)"),
+        (bayer(SMALL, "GRBG"), torch.rand(1, 3, 9, 8), r"size \(8, 9\), not \(1, 3, 9, 8\)"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            H.A(x)
+
+
+def test_momentum_violates_less_than_plain_steps_do() -> None:
+    """Where no image in range gives y back, as noise behind a blur."""
+    H, y = Blur((24, 24), gaussian(1.5), "reflect"), normal(2, 3, 24, 24).clamp(0, 1)
+    start, length = torch.full_like(y, 0.5), 1 / largest_eigenvalue(H, y)
+
+    def violation(x: Tensor) -> Tensor:
+        return (H.A(x) - y).square().sum((1, 2, 3))
+
+    def momentum(steps: int) -> Tensor:
+        return violation(violate_least(H, start, y, (2, 3), steps, enough=0))
+
+    plain = start
+    for _ in range(50):
+        plain = (plain - length * H.A_adjoint(H.A(plain) - y)).clamp(0, 1)
+    least = momentum(1000)
+    assert bool((10 * (momentum(50) - least) < violation(plain) - least).all())

@@ -20,6 +20,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError
+from cvdvae.imaging.io import to_pil
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
 from cvdvae.training.degrade import DEGRADATIONS, LEAST_NOISE, MOST_NOISE, degraded
@@ -28,6 +29,7 @@ from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.progress import Lines
+from cvdvae.training.run import TrainingData, fit
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
 from cvdvae.training.tasks import task_of
@@ -75,6 +77,20 @@ def test_a_validation_of_the_prior_logs_its_bound_and_its_parts(
     assert (tmp_path / "samples" / "step_0000003.png").exists()
 
 
+def test_a_run_leaves_what_is_documented_and_nothing_else(faces: Tensor, tmp_path: Path) -> None:
+    images, run = tmp_path / "images", tmp_path / "run"
+    images.mkdir()
+    for i, face in enumerate(faces):
+        to_pil(face).save(images / f"{i}.png")
+    optim = replace(OPTIM, steps=2, batch_size=2)
+    config = PriorTraining(PRIOR, DataConfig(str(images), validation=2), optim)
+    fit(PriorModule(config, run), TrainingData(config.data, optim, 16))
+    left = {"model", "samples", "log", "last.ckpt", ".lock"}
+    assert {path.name for path in run.iterdir()} <= left
+    assert {path.name for path in (run / "log").glob("*/*")} <= {"metrics.csv", "hparams.yaml"}
+    assert {path.name for path in (run / "model").iterdir()} <= {"config.yaml", "model.safetensors"}
+
+
 @pytest.mark.parametrize("weight", [0.0, 10.0])
 def test_the_error_at_temperature_0_counts_as_much_as_asked(
     weight: float, faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,7 +98,7 @@ def test_the_error_at_temperature_0_counts_as_much_as_asked(
     module = FlowModule(FlowTraining(FLOW, DATA, OPTIM, weight), tmp_path)
     logged = alone(module, monkeypatch)
     torch.manual_seed(0)
-    loss = float(module.training_step(faces, 0))
+    loss = module.training_step(faces, 0).item()
     assert ("pixel_error" in logged) is (weight > 0)
     error = logged.get("pixel_error", 0.0)
     assert loss == pytest.approx(logged["bits_per_dim"] + weight * error)
