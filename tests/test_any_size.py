@@ -1,5 +1,6 @@
 """Images of any size: whole, in tiles, and what is saved of them."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,27 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
     assert float((whole - photos.run(y, sampling).samples).abs().max()) * 255 > 0.1
 
 
+@pytest.mark.parametrize(
+    ("core", "halo"), [(32, 8), (16, 40), (16, 0), (64, 16), (200, 8), (None, None)]
+)
+def test_cores_cover_an_image_once_and_windows_reach_beyond_them(
+    core: int | None, halo: int | None
+) -> None:
+    height, width, step = 93, 154, 16
+    covered = torch.zeros(height, width, dtype=torch.int)
+    for tile in tiles((height, width), step, core=core, halo=halo):
+        window, of = tile.window, tile.core
+        covered[of.top : of.top + of.height, of.left : of.left + of.width] += 1
+        for start, length, inner, inside, side in (
+            (window.top, window.height, of.top, of.height, height),
+            (window.left, window.width, of.left, of.width, width),
+        ):
+            assert start % step == 0
+            assert start == max(0, inner - step * math.ceil((halo or 0) / step)) or halo is None
+            assert inner + inside <= start + length <= side
+    assert bool((covered == 1).all())
+
+
 def test_another_factor_is_refused() -> None:
     with pytest.raises(InputError, match="enlarges by 2, 3, not by 4"):
         tiny_photos(4)
@@ -202,6 +224,9 @@ def test_sums_on_the_disk_are_those_in_memory(
         total.next_sample()
         if i == 0:
             assert not total.std(0, 10).any()
+        if i == 1:
+            two = np.sqrt(samples[:2].var(0, ddof=1).mean(2))
+            np.testing.assert_allclose(total.std(0, 10), two, rtol=1e-6)
     std = np.sqrt(samples.var(0, ddof=1).mean(2))
     np.testing.assert_allclose(total.mean(2, 5), samples.mean(0)[2:7], rtol=1e-6)
     np.testing.assert_allclose(total.std(1, 9), std[1:], rtol=1e-6)

@@ -11,7 +11,8 @@ from cvdvae.errors import ConfigError, InputError
 from cvdvae.gaussian import MAX_LOG_STD, DiagonalGaussian, GlobalNoise, SeededNoise
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
-from cvdvae.hvae.likelihood import GaussianPixels
+from cvdvae.hvae.layers import Block
+from cvdvae.hvae.likelihood import DiscretizedLogisticMixture, GaussianPixels
 from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.hvae.presets import PRESETS
 
@@ -325,3 +326,17 @@ def test_no_latent_is_wider_than_the_bound(images: torch.Tensor) -> None:
     assert max(float(g.prior.log_std.max()) for g in visited) == -1.0
     with pytest.raises(ConfigError, match="max_log_std"):
         variant(max_log_std=5.0)
+
+
+def test_what_is_not_said_is_as_published() -> None:
+    """Child 2021: ten logistics for colour images of 8 bits."""
+    config = HVAEConfig(32, "1x1,1d32,32x1", "32x1,1m32,1x1", 8)
+    assert (config.channels, config.mixtures, config.bits) == (3, 10, 8)
+    assert DiscretizedLogisticMixture(8).channels == 10 * 10
+
+
+@pytest.mark.parametrize(("resolution", "kernel"), [(1, 1), (2, 1), (3, 3), (4, 3)])
+def test_below_three_pixels_every_convolution_is_one_by_one(resolution: int, kernel: int) -> None:
+    block = Block(4, 2, 4, resolution, "gelu")
+    sizes = [conv.kernel_size for conv in (block.conv1, block.conv2, block.conv3, block.conv4)]
+    assert sizes == [(1, 1), (kernel, kernel), (kernel, kernel), (1, 1)]

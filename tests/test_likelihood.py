@@ -151,3 +151,14 @@ def test_an_image_comes_back_from_its_levels(levels: str, bits: int) -> None:
     assert torch.equal(likelihood.levels(likelihood.to_image(v)), level)
     assert float((likelihood.to_image(v) - x).abs().max()) <= (2 ** (8 - bits) / 2) / 255
     torch.testing.assert_close(likelihood._nearest_level(v + 0.4 * likelihood.spacing), v)
+
+
+def test_no_scale_is_below_exp_of_minus_seven() -> None:
+    """What is sharper than a grey level by far would only make gradients explode."""
+    sharp, least = parameters(), parameters()
+    sharp.view(-1)[2 * K : 3 * K], least.view(-1)[2 * K : 3 * K] = -50, -7
+    blunt = least.clone()
+    blunt.view(-1)[2 * K : 3 * K] = -6.9
+    likelihood, x = DiscretizedLogisticMixture(8, mixtures=K), torch.full((1, 3, 1, 1), 0.5)
+    assert torch.equal(likelihood.log_prob(sharp, x), likelihood.log_prob(least, x))
+    assert not torch.equal(likelihood.log_prob(blunt, x), likelihood.log_prob(least, x))

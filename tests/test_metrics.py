@@ -8,6 +8,7 @@ import pytest
 import skimage.color
 import skimage.metrics
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -337,12 +338,18 @@ def test_the_kernel_distance_is_that_of_all_pairs_and_unbiased() -> None:
     assert apart > 4 * error
     with pytest.raises(InputError, match="as many in both"):
         kernel_distance(x, y[:4])
+    assert math.isfinite(kernel_distance(x[:3], y[:3])[1])
+    with pytest.raises(InputError, match="at least 3"):
+        kernel_distance(x[:2], y[:2])
 
 
 def test_features_are_alexnets_last_and_follow_no_position(lpips: LPIPS) -> None:
     x = images(2)
     features = lpips.features(x)
     assert features.shape == (2, 256)
+    large = F.interpolate(x, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
+    *_, last = lpips.model.net(lpips.model.scaling_layer(2 * large - 1))
+    torch.testing.assert_close(features, last.mean((2, 3)))
     assert (features >= 0).all()
     torch.testing.assert_close(lpips.features(x[:1, :1].expand(-1, 3, -1, -1)),
                                lpips.features(x[:1, :1]))  # fmt: skip

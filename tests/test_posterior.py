@@ -337,19 +337,20 @@ def test_more_moves_explain_more() -> None:
     assert result.acceptance.shape == result.rho.shape == (4,)
 
 
-def test_chains_without_an_encoder_begin_with_sweeps() -> None:
-    prior = tiny_resolver().prior
-    y = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(3))
-    measurement = Measurement(y, BicubicDownscaling((12, 12), (3, 3)), 0.1, 0.01)
-    proposal = proposal_by_sweeps(prior, measurement, (16, 16), (12, 12), 3)
+@pytest.mark.parametrize("size", [(12, 12), (16, 12), (12, 16)])
+def test_chains_without_an_encoder_begin_with_sweeps(size: tuple[int, int]) -> None:
+    prior, seen = tiny_resolver().prior, (size[0] // 4, size[1] // 4)
+    y = torch.rand(1, 3, *seen, generator=torch.Generator().manual_seed(3))
+    measurement = Measurement(y, BicubicDownscaling(size, seen), 0.1, 0.01)
+    proposal = proposal_by_sweeps(prior, measurement, (16, 16), size, 3)
     start = Whitened(prior, proposal, measurement, 1.0, 1.1)
     state = start.at(start.first(SeededNoise(0, range(2)), 2))
     assert proposal.begin is not None
     for z, begun in zip(state.latents, proposal.begin(SeededNoise(0, range(2)), 2), strict=True):
         assert torch.allclose(z, begun, atol=1e-3)
-    assert state.mean.shape == (2, 3, 12, 12)
+    assert state.mean.shape == (2, 3, *size)
     with pytest.raises(InputError):
-        proposal_by_sweeps(prior, measurement, (16, 16), (12, 12), 0)
+        proposal_by_sweeps(prior, measurement, (16, 16), size, 0)
 
 
 def test_the_gradient_is_that_of_log_w() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from command import run
 from tiny import RESTORING, saved_restorer, tiny_restorer
 
@@ -155,6 +156,20 @@ def test_evidence_says_what_is_known_where() -> None:
     small = seen(degraded("downscale:scale=4")[0], "downscale:scale=4")
     assert evidence(small.degradation, small.y, 0.0)[0, 7].mean() == pytest.approx(1 / 16, rel=0.3)
     assert evidence(small.degradation, small.y, 0.1)[0, 8].max() > 1  # of a pixel, noise is more
+
+
+def test_estimates_and_detail_of_a_mask_are_those_of_their_equations() -> None:
+    """R is diagonal there: 1/(1 + λ) where a pixel is known, 0 where not."""
+    told, sigma = seen(picture()[0], "hole:side=6"), 0.05
+    known = (told.degradation.A_adjoint(torch.ones_like(told.y)) > 0).float()
+    e, x = evidence(told.degradation, told.y, sigma), told.degradation.A_adjoint(told.y)
+    damping = [(sigma / tau) ** 2 + 1e-4 * float(known.mean()) for tau in (0.2, 1.0)]
+    for i, of in enumerate(damping):
+        wanted = 0.5 + known * (x - 0.5) / (1 + of)
+        torch.testing.assert_close(e[:, 3 * i : 3 * i + 3], wanted, atol=2e-4, rtol=0)
+    around = F.avg_pool2d(known[:, :1], 9, 1, 4, count_include_pad=False) / (1 + damping[0])
+    torch.testing.assert_close(e[:, 7:8], around, atol=2e-4, rtol=0)
+    torch.testing.assert_close(e[:, 8], torch.full((1, 16, 16), sigma / 0.1))
 
 
 class Nothing(LinearOperator):

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver
 
 from cvdvae.checkpoints.folder import load_prior, save_model
-from cvdvae.checkpoints.records import FlowRecord
+from cvdvae.checkpoints.records import FlowRecord, Recommended
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
@@ -393,3 +393,17 @@ def test_a_flow_in_bf16_or_compiled_is_refused_in_one_sentence(flow_folder: Path
         load(str(flow_folder), dtype="bf16")
     with pytest.raises(InputError, match="cannot be compiled"):
         load(str(flow_folder), compile=True)
+
+
+def test_a_named_temperature_replaces_both_recommended_ones() -> None:
+    model = tiny_resolver()
+    model.recommended = Recommended(temperature=0.6, encoder_temperature=0.7)
+
+    def of(**named: float) -> tuple[float, float]:
+        sampling = model.sampling(**named)  # type: ignore[arg-type]
+        return sampling.temperature, sampling.encoder_temperature
+
+    assert of() == (0.6, 0.7)
+    assert of(temperature=0.9) == (0.9, 1.0)
+    assert of(encoder_temperature=0.9) == (0.8, 0.9)
+    assert of(temperature=0.5, encoder_temperature=0.4) == (0.5, 0.4)
