@@ -5,10 +5,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
 
 from cvdvae.cli import main
@@ -17,6 +19,7 @@ from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
 from cvdvae.evaluation.measure import Column, Judges, columns
 from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, comparison
+from cvdvae.evaluation.realism import likenesses, write_likenesses
 from cvdvae.evaluation.selection import Selection
 from cvdvae.evaluation.table import (
     LEGEND,
@@ -331,3 +334,115 @@ def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert "×8 nearest" in (tmp_path / "results" / "table.md").read_text()
+
+
+class ByColour:
+    """Stands for LPIPS: colours, and how much they vary, which tells enough here."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        colours = x.flatten(2)
+        return 4 * torch.cat([colours.mean(2), colours.std(2)], 1)
+
+    def maps(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (x - y).square().mean(1)
+
+    def distances(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.maps(x, y).mean((1, 2))
+
+
+class ByContrast:
+    """Stands for a detector: surest where there is most to see."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).std(1).double()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Plan:
+    folder, rng = tmp_path / "many", np.random.default_rng(1)
+    folder.mkdir()
+    for i in range(30):
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((16, 16)).save(folder / f"{i:02d}.png")
+    return Plan(Selection(folder), temperatures=(0.5,), samples=2)
+
+
+def test_what_is_real_looks_real_and_what_is_grey_does_not(many: Plan, tmp_path: Path) -> None:
+    H = BicubicDownscaling((16, 16), (4, 4))
+
+    def grey(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        return torch.full((samples, 3, 16, 16), 0.5)
+
+    def other(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        coarse = np.random.default_rng(seed + 100).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = np.asarray(Image.fromarray(coarse).resize((16, 16)))
+        return torch.from_numpy(image / 255).permute(2, 0, 1)[None].float()
+
+    task = Comparison(4, H, (Custom("grey", grey, False), Custom("other", other, False)))
+    names: list[str] = []
+    judge: Any = ByColour()
+    detector: Any = ByContrast()
+    true, plain, alike = likenesses(many, [task], judge, detector, {"03.png": "x"}, names.append)
+    assert len(names) == 29
+    assert [one.name for one in (true, plain, alike)] == [
+        "×4 true images, by halves", "×4 grey", "×4 other",
+    ]  # fmt: skip
+    for one in (true, plain, alike):
+        assert one.detected is not None
+        assert one.distance.mean is not None
+        assert one.distance.standard_error is not None
+    assert [one.detected.mean for one in (true, plain)] == [pytest.approx(96.6, abs=0.1), 0]
+    assert alike.detected.mean > 85
+    assert abs(alike.distance.mean) < 4 * alike.distance.standard_error
+    assert plain.distance.mean > 4 * plain.distance.standard_error
+    write_likenesses([true, plain, alike], tmp_path)
+    lines = (tmp_path / "realism.md").read_text().splitlines()
+    assert lines[0] == "|  | detected faces, % ↑ | kernel distance ×10³ ↓ |"
+    assert lines[3].startswith("| ×4 grey | 0.0 ± 0.0 | ")
+    written = json.loads((tmp_path / "realism.json").read_text())
+    assert [one["name"] for one in written] == [true.name, plain.name, alike.name]
+    (first, *_) = likenesses(many, [task], judge, None, {})
+    assert first.detected is None
+    assert first.cells()[1] == "–"
+
+
+def test_too_few_images_to_tell_are_refused(plan: Plan, comparisons: list[Comparison]) -> None:
+    judge: Any = ByColour()
+    with pytest.raises(InputError, match="at least 6 images, not 3"):
+        list(likenesses(plan, comparisons, judge, None, {}))
+
+
+def test_the_command_judges_realism_where_it_is_asked_to(
+    model_folder: Path,
+    many: Plan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["evaluate", "--data", str(many.selection.folder), "--scales", "4"]
+    arguments += ["--methods", "bicubic", "cvdvae", "--temperatures", "0.5", "-n", "1"]
+    arguments += ["--models", str(model_folder).replace("-x4", "-x{scale}"), "--images", "6"]
+    nobody = Judges(None, None, {"LPIPS": "it is not here"})
+    monkeypatch.setattr(Judges, "load", lambda path: nobody)
+    out = ["--out", str(tmp_path / "a"), "--realism"]
+    assert run(*arguments, *out, monkeypatch=monkeypatch) == 1
+    assert "realism needs the network of LPIPS: it is not here" in capsys.readouterr().err
+    assert not (tmp_path / "a" / "records.jsonl").exists()
+    judge: Any = ByColour()
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(judge, None, {}))
+    monkeypatch.setattr("cvdvae.metrics.realism.FaceDetector", refuse)
+    out = ["--out", str(tmp_path / "b"), "--realism"]
+    assert run(*arguments, *out, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert "×4 true images, by halves" in said.out
+    assert "Detected faces is not measured: no detector here" in said.err
+    assert run(*arguments, *out, "--json", monkeypatch=monkeypatch) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [line["realism"]["name"] for line in lines if "realism" in line]
+    assert names == [
+        "×4 true images, by halves", "×4 bicubic", "×4 cvdvae τ=0.5", "×4 cvdvae τ=0.5, projected",
+    ]  # fmt: skip
+
+
+def refuse() -> None:
+    raise InputError("no detector here")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ..errors import need
+from ..errors import InputError, need
 from .analyze import open_study
 from .common import (
     FLOWS,
@@ -46,7 +46,9 @@ from .damage import RESTORER, DamageOptions
 
 if TYPE_CHECKING:
     from ..checkpoints.records import Recommended
-    from ..evaluation.evaluate import Records
+    from ..evaluation.evaluate import Plan, Records
+    from ..evaluation.measure import Judges
+    from ..evaluation.realism import Likeness
     from ..evaluation.selection import Pair, Selection
     from ..evaluation.task import Subject, Task
 
@@ -85,6 +87,10 @@ def evaluate(
     random_crops: Annotated[
         bool, typer.Option("--random-crops", help="Squares at random places, not resized.")
     ] = False,
+    realism: Annotated[
+        bool,
+        typer.Option("--realism", help="Also whether samples look like the images of the folder."),
+    ] = False,
     lpips: AlexNet = None,
     device: Device = "cpu",
     json_: Json = False,
@@ -95,8 +101,9 @@ def evaluate(
     from ..evaluation.evaluate import Plan
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
+    from ..evaluation.realism import TITLES, Likeness, write_likenesses
     from ..evaluation.selection import Selection
-    from ..evaluation.table import write_tables
+    from ..evaluation.table import as_rich, write_tables
     from ..locks import sole_writer
 
     selection = Selection(data, start, images, crop, random_crops)
@@ -109,6 +116,9 @@ def evaluate(
     plan = Plan(selection, tuple(temperatures or usual), samples, seed)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
+    if realism and judges.lpips is None:  # said before an hour of measuring
+        raise InputError(f"realism needs the network of LPIPS: {judges.missing['LPIPS']}")
+    likenesses: list[Likeness] = []
     with sole_writer(out_folder), progress_bar(quiet) as progress:
         bar = progress.add_task("measuring", total=len(plan.selection) * len(tasks))
 
@@ -118,14 +128,43 @@ def evaluate(
         records, failures = run(plan, tasks, judges, out_folder, advance)
         if records:
             write_tables(records, judges.missing, out_folder)
+        if realism:
+            progress.reset(bar, total=len(plan.selection) * len(tasks))
+            likenesses = _judge_realism(plan, tasks, judges, failures, advance)
+            write_likenesses(likenesses, out_folder)
     if json_:
         _print_records(records, failures)
+        for one in likenesses:
+            print_json({"realism": asdict(one)})
     elif records and not quiet:
         _print_tables(records, samples, out_folder)
+        if realism:
+            title = f"{len(plan.selection) - len(failures)} images, one sample of each"
+            out.print(as_rich([list(TITLES), *(one.cells() for one in likenesses)], title))
     if not quiet:
         for column, why in judges.missing.items():
             remark(f"{column} is not measured: {why}")
     end(failures)
+
+
+def _judge_realism(
+    plan: "Plan",
+    tasks: "list[Task]",
+    judges: "Judges",
+    failures: dict[str, str],
+    advance: Callable[[str], None],
+) -> "list[Likeness]":
+    """Whether one sample of each image looks like a real one."""
+    from ..evaluation.realism import likenesses
+    from ..metrics.realism import FaceDetector
+
+    assert judges.lpips is not None
+    try:
+        detector = FaceDetector()
+    except InputError as error:
+        judges.missing["Detected faces"] = str(error)
+        detector = None
+    return list(likenesses(plan, tasks, judges.lpips, detector, failures, advance))
 
 
 def _shrinking(
