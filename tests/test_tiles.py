@@ -182,6 +182,36 @@ def test_only_some_rows_move_in_tiles() -> None:
     pixels = round_consistently(again, y, H, region=region)
     nearest = to_bytes(again)
     assert torch.equal(pixels[~region.expand_as(x)], nearest[~region.expand_as(x)])
+    missed = [(H.A(levels.double() / 255) - y).norm() for levels in (pixels, nearest)]
+    assert float(missed[0]) < 0.6 * float(missed[1])
+
+
+@pytest.mark.parametrize("some_rows", [False, True])
+def test_a_step_tells_how_much_the_dual_falls(some_rows: bool) -> None:
+    """``φ(λ) = ½‖z‖² − ½‖z − x‖² − λ·y + ½ε‖λ‖²`` with ``z = x_0 + Hᵀλ``, x = z kept in [0, 1]."""
+    start, y, H = problem((64, 96), (16, 24))
+    x0, seen, epsilon = start[0, 0].double(), y[0, 0].double(), 1e-3
+    region = torch.ones(64, 96, dtype=torch.bool)
+    region[:20] = not some_rows
+    generator = torch.Generator().manual_seed(0)
+    multiplier = torch.randn(16, 24, generator=generator, dtype=torch.float64)
+    rows, columns = H.rows.dense().double(), H.columns.dense().double()
+
+    def dual(multiplier: torch.Tensor) -> float:
+        z = x0 + region * (rows.T @ multiplier @ columns)
+        x = z.clamp(0, 1)
+        value = 0.5 * (z.square() - (z - x).square()).sum() - (multiplier * seen).sum()
+        return float(value + 0.5 * epsilon * multiplier.square().sum())
+
+    tiles = Tiles(cut(H.rows), cut(H.columns))
+    plane = Plane(tiles, multiplier, x0, seen, epsilon, 0.06, region if some_rows else None)
+    some = plane.focus(torch.ones(16, 24, dtype=torch.bool))
+    move = torch.randn(some.n + 1, generator=generator, dtype=torch.float64)
+    move[-1] = 0
+    _, _, change = plane._trial(some, move)
+    moved = multiplier.flatten().clone()
+    moved[some.index] += move[:-1]
+    assert change == pytest.approx(dual(moved.view(16, 24)) - dual(multiplier), rel=1e-6)
 
 
 @pytest.mark.usefixtures("in_tiles")
