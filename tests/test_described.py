@@ -222,3 +222,18 @@ def test_the_new_one_of_the_documentation_works() -> None:
     x = torch.rand(1, 3, 8, 9)
     torch.testing.assert_close(H.A_dagger(H.A(x)), x)
     assert float(H.A(x)[0, 0, 0, 0]) == pytest.approx(0.7 * float(x[0, 0, 0, 0]))
+
+
+def test_what_is_valid_is_smaller_by_the_kernel_on_each_side(folder: Path) -> None:
+    np.save(folder / "tall.npy", np.ones((5, 3)) / 15)
+    blur = parse(f"kernel:file={folder}/tall.npy,boundary=valid").steps[0]
+    assert blur.lr_size((24, 20)) == (20, 18)
+    assert blur.hr_size((20, 18)) == (24, 20)
+    assert tuple(parse(f"kernel:file={folder}/tall.npy,boundary=valid").operator((24, 20)).A(
+        torch.rand(1, 3, 24, 20)).shape[2:]) == (20, 18)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["grey", "bayer"])
+def test_one_value_of_three_colours_is_left(text: str) -> None:
+    assert parse(text).steps[0].colours == (3, 1)
+    assert parse(text).operator((4, 6)).A(torch.rand(1, 3, 4, 6)).shape == (1, 1, 4, 6)

@@ -127,6 +127,15 @@ def test_what_is_no_jpeg_of_ours_is_refused_in_a_sentence(tmp_path: Path) -> Non
             read_jpeg(tmp_path / name)
 
 
+def test_too_large_a_jpeg_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture().save(tmp_path / "large.jpg")
+    monkeypatch.setattr("cvdvae.restoration.estimates.MAX_PIXELS", 1000)
+    with pytest.raises(InputError, match="is over 0 megapixels"):
+        read_jpeg(tmp_path / "large.jpg")
+
+
 def test_a_turned_photo_is_told(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -676,3 +676,17 @@ def test_faint_light_is_shrunk_with_its_noise(tmp_path: Path) -> None:
     clean = downscaling((96, 96), (24, 24), "bicubic").A(torch.from_numpy(large)[None, None])
     off = np.load(given.path)[None, None] - clean.numpy() if isinstance(given, Stack) else clean
     assert 0.7 < float(off.std()) / float(clean.div(1000).sqrt().mean()) < 1.4
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 96)])
+def test_values_near_a_hole_do_not_count_whichever_way_an_image_lies(size: tuple[int, int]) -> None:
+    H = downscaling(size, (size[0] // 4, size[1] // 4), "bicubic")
+    turned = downscaling(size[::-1], (size[1] // 4, size[0] // 4), "bicubic")
+    missing = torch.zeros(H.lr_size, dtype=torch.bool)
+    missing[4, 5] = True
+    counted = stack_drawing._counted(missing, H)
+    assert torch.equal(stack_drawing._counted(missing.T.contiguous(), turned), counted.T)
+    x = torch.zeros(1, 1, *size, dtype=torch.float64)
+    x[..., 16:20, 20:24] = 1  # what is behind the hole
+    assert not bool(counted[H.A(x)[0, 0].abs() > 1e-9].any())
+    assert bool(counted[:, 0].all())

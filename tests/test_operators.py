@@ -369,3 +369,13 @@ def test_momentum_violates_less_than_plain_steps_do() -> None:
         plain = (plain - length * H.A_adjoint(H.A(plain) - y)).clamp(0, 1)
     least = momentum(1000)
     assert bool((10 * (momentum(50) - least) < violation(plain) - least).all())
+
+
+@pytest.mark.parametrize("pattern", ["RGGB", "BGGR", "GRBG", "GBRG"])
+def test_a_mosaic_sees_the_colours_that_its_name_spells(pattern: str) -> None:
+    x = normal(1, 3, *ODD)
+    seen = bayer(ODD, pattern).A(x)
+    for place, colour in enumerate(pattern):
+        row, column = divmod(place, 2)
+        wanted = x[:, "RGB".index(colour), row::2, column::2]
+        assert torch.equal(seen[:, 0, row::2, column::2], wanted)

@@ -412,3 +412,14 @@ def test_moves_that_mean_nothing_are_refused(values: dict[str, float]) -> None:
 def test_widths_that_mean_nothing_are_refused(s: float, sigma: float) -> None:
     with pytest.raises(InputError):
         Measurement(Y, DENSE, s, sigma)
+
+
+def test_what_is_counted_comes_after_the_adaptation() -> None:
+    """ρ and what a move keeps, ``√(1 − ρ²) = (2 − δ)/(2 + δ)``, are of one circle."""
+    step = torch.tensor([0.01, 0.5, 2.0])
+    log_w = torch.arange(11.0, dtype=torch.float64).repeat(3, 1)
+    accepted = torch.arange(10).repeat(3, 1) >= 7
+    found = PosteriorSamples([], torch.zeros(3, 3, 4, 4), log_w, accepted, step, 6)
+    assert found._counted.tolist() == [[7, 8, 9, 10]] * 3
+    assert found.acceptance.tolist() == [0.75] * 3
+    torch.testing.assert_close(found.rho**2 + ((2 - step) / (2 + step)) ** 2, torch.ones(3))

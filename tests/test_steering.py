@@ -1,6 +1,6 @@
 """Steering: what stays stays, what varies gives the input back."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.errors import InputError
+from cvdvae.errors import ConfigError, InputError
 from cvdvae.gaussian import SeededNoise, Window
 from cvdvae.restoration.edit_noise import noise_of
 from cvdvae.restoration.edits import (
@@ -19,6 +19,7 @@ from cvdvae.restoration.edits import (
     Edit,
     Resample,
     ResampleRegion,
+    edit_from_dict,
     pack_region,
     slerp,
     unpack_region,
@@ -228,3 +229,11 @@ def test_a_region_is_set_in_without_a_seam_and_without_changing_the_shadow() -> 
     shadow = degradation.A(stays)
     assert float((degradation.A(joined) - shadow).abs().max()) < 1e-3
     assert float((joined - stays)[..., mask].std()) > 0.15
+
+
+def test_every_edit_is_read_back_by_its_kind() -> None:
+    edits = (Resample(0, 2, 5), Blend(0, 1), ResampleRegion(0, pack_region(torch.eye(4) > 0), 3))
+    for one in edits:
+        assert edit_from_dict(asdict(one), "here") == one
+    with pytest.raises(ConfigError, match="must be one of"):
+        edit_from_dict({"kind": "none of them"}, "here")

@@ -20,6 +20,7 @@ from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
+from cvdvae.restoration.recipe import read_recipe
 from cvdvae.restoration.result import psnr
 from cvdvae.restoration.settings import MAX_SAMPLES, Sampling
 
@@ -407,3 +408,20 @@ def test_a_named_temperature_replaces_both_recommended_ones() -> None:
     assert of(temperature=0.9) == (0.9, 1.0)
     assert of(encoder_temperature=0.9) == (0.8, 0.9)
     assert of(temperature=0.5, encoder_temperature=0.4) == (0.5, 0.4)
+
+
+def test_a_flow_computes_in_fp32_alone() -> None:
+    flow = tiny_flow()
+    assert flow.to("cpu", torch.float32) is flow
+    assert flow.to("cpu") is flow
+    with pytest.raises(InputError, match="in bf16 no inverse is one"):
+        flow.to("cpu", torch.bfloat16)
+
+
+def test_a_recipe_is_read_from_a_path_or_its_text(tmp_path: Path) -> None:
+    model = tiny_resolver()
+    model.upscale(torch.full((3, 4, 4), 128 / 255), samples=1).save(tmp_path)
+    path = tmp_path / "result.json"
+    found = [read_recipe(where) for where in (path, str(path))]
+    assert found[0].model == found[1].model == "tiny"
+    assert torch.equal(found[0].y, found[1].y)
