@@ -4,6 +4,7 @@ import math
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import cvdvae.training.progress
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
+from cvdvae.degradations.blur import Blur
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError
 from cvdvae.imaging.io import to_pil
@@ -27,9 +29,10 @@ from cvdvae.training.degrade import DEGRADATIONS, LEAST_NOISE, MOST_NOISE, degra
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
+from cvdvae.training.order import StepBatches
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.progress import Lines
-from cvdvae.training.run import TrainingData, fit
+from cvdvae.training.run import TrainingData, fit, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
 from cvdvae.training.tasks import task_of
@@ -118,15 +121,18 @@ def test_pictures_of_a_flow_hold_answers_and_the_truth(
     alone(module, monkeypatch)
     shown: list[tuple[str, Tensor]] = []
     monkeypatch.setattr("cvdvae.training.flow.save_rows", lambda path, rows: shown.extend(rows))
-    wild = torch.full((4, 3, 16, 16), 3.0)
+    wild = torch.full((8, 3, 16, 16), 3.0)
     wild[0], wild[1] = math.nan, -3
     monkeypatch.setattr(type(module.trained), "sample", lambda *_: wild)
-    module.validation_step(faces, 0)
+    module.validation_step(faces.repeat(3, 1, 1, 1), 0)
+    assert all(len(images) == 8 for _, images in shown)
+    labels = [label for label, _ in shown]
+    temperatures = [f"answers at temperature {t}" for t in ("0", "0.5", "0.8")]
+    assert labels == ["seen", "bicubic", *temperatures, "the truth"]
     answers = [images for label, images in shown if label.startswith("answers")]
-    assert len(answers) == 3
     for images in answers:
-        assert [float(image.unique()) for image in images] == [0.5, 0, 1, 1]
-    assert torch.equal(shown[-1][1], faces)
+        assert [float(image.unique()) for image in images] == [0.5, 0, *[1] * 6]
+    assert torch.equal(shown[-1][1][:4], faces)
 
 
 def test_the_encoder_logs_each_scale_and_their_mean(
@@ -156,6 +162,8 @@ def test_pictures_of_shrunk_images_are_of_the_first_batch_alone(
 
 def test_an_encoder_for_any_degradation_keeps_the_size() -> None:
     model = replace(RESTORING, scales=(1, 2))
+    kept = task_of(EncoderTraining(RESTORING, "x", DATA, OPTIM, degradations="any"), 3, 16)
+    assert kept.period == len(DEGRADATIONS)
     with pytest.raises(ConfigError, match=r"has scales \[1\]"):
         task_of(EncoderTraining(model, "x", DATA, OPTIM, degradations="any"), 3, 16)
 
@@ -165,6 +173,32 @@ def test_moments_that_never_forget_are_refused(beta: float) -> None:
     for betas in ((beta, 0.9), (0.9, beta)):
         with pytest.raises(ConfigError, match="betas"):
             OptimConfig(steps=10, warmup=0, betas=betas)
+
+
+def test_what_is_not_asked_for_is_not_done() -> None:
+    config = PriorTraining(PRIOR, DATA, OPTIM)
+    assert (config.free_bits, config.start_from, config.stored_bits) == (0, "", 32)
+    assert FlowTraining(FLOW, DATA, OPTIM).stored_bits == 32
+    assert EncoderTraining(ENCODER, "x", DATA, OPTIM).stored_bits == 32
+
+
+def test_the_trainer_takes_the_processes_that_torchrun_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert processes() == {"devices": 1}
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert processes() == {"devices": 2, "num_nodes": 2, "strategy": "ddp"}
+
+
+def test_every_epoch_shows_every_image_once_and_half_of_them_mirrored() -> None:
+    keys = [key for batch in islice(StepBatches(50, 8, seed=3), 200) for key in batch]
+    for epoch in range(32):
+        shown = keys[50 * epoch : 50 * (epoch + 1)]
+        assert sorted(key.row for key in shown) == list(range(50))
+    assert 0.45 < sum(key.mirrored for key in keys) / len(keys) < 0.55
 
 
 def test_one_process_says_what_a_training_starts_from(
@@ -196,7 +230,7 @@ def test_a_log_has_a_line_at_first_and_then_every_minute(
     lines = Lines()
     lines.on_train_start(trainer, Any)
     said = []
-    for seconds in (10, 30, 59.5, 61, 100, 200):
+    for seconds in (10, 30, 59.5, 69.5, 70.5, 200):
         now[0], trainer.global_step = 1000 + seconds, 5 + 2 * seconds
         lines.on_train_batch_end(trainer)
         said.append(capsys.readouterr().out)
@@ -210,10 +244,10 @@ def test_a_log_has_a_line_at_first_and_then_every_minute(
 
 
 @pytest.fixture
-def handlers() -> Iterator[None]:
-    """Whatever is done with the two signals is undone."""
+def handlers() -> Iterator[dict[int, Any]]:
+    """Those of the two signals; whatever is done with them is undone."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
+    yield dict(before)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -224,9 +258,10 @@ def place(world_size: int, others_stop: bool = False) -> Any:
     return SimpleNamespace(world_size=world_size, strategy=strategy, state=TrainerFn.FITTING)
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("start", ["on_train_start", "on_validation_start"])
-def test_a_signal_is_noted_though_others_take_the_handlers(start: str) -> None:
+def test_a_signal_is_noted_though_others_take_the_handlers(
+    start: str, handlers: dict[int, Any]
+) -> None:
     saved: list[object] = []
     ending = EndAtSignal(saved.append)
     with ending:
@@ -247,6 +282,7 @@ def test_a_signal_is_noted_though_others_take_the_handlers(start: str) -> None:
             signal.raise_signal(signal.SIGTERM)
     assert isinstance(ending.reason, SystemExit)
     assert ending.reason.code == 143
+    assert [signal.getsignal(number) for number in handlers] == list(handlers.values())
 
 
 @pytest.mark.usefixtures("handlers")
@@ -331,8 +367,11 @@ def test_every_kind_comes_as_often_as_it_should() -> None:
     x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     drawn = [degraded(x, (seed,)) for seed in range(300)]
     masks = sum(isinstance(seen.degradation, Mask) for seen in drawn) / len(drawn)
-    wanted = sum(DEGRADATIONS[kind][1] for kind in ("holes", "half", "pixels", "noise"))
-    assert masks == pytest.approx(wanted, abs=0.08)
+    assert masks == pytest.approx(0.4, abs=0.08)  # holes, halves, pixels, and noise alone
+    jpegs = sum(isinstance(seen.degradation, BlockDCT) for seen in drawn) / len(drawn)
+    assert jpegs == pytest.approx(0.13, abs=0.06)
+    blurs = sum(isinstance(seen.degradation, Blur) for seen in drawn) / len(drawn)
+    assert blurs == pytest.approx(0.24, abs=0.08)
     scales = {
         SIDE // seen.y.shape[-1]
         for seen in drawn
