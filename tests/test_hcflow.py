@@ -1,6 +1,7 @@
 """The flow: inverses, log-determinants against autograd, densities in closed form."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,16 @@ def test_forward_and_inverse_agree_in_float32(spread: float) -> None:
         assert float((flow.decode(z, details) - x).abs().max()) < 1e-4
 
 
-def test_sampling_is_the_inverse_of_the_density() -> None:
+@pytest.mark.parametrize("scale", [4, 8])
+def test_sampling_is_the_inverse_of_the_density(scale: int) -> None:
     """Encoding a sample gives y back, and the base values of its details are the noise drawn."""
     torch.manual_seed(0)
-    flow = shaken(HCFlow(SMALL), by=0.1)
+    flow = shaken(HCFlow(replace(SMALL, scale=scale)), by=0.1)
     assert isinstance(flow, HCFlow)
-    y = torch.rand(2, 3, 2, 2, dtype=torch.float64)
+    y = torch.rand(2, 3, 8 // scale, 8 // scale, dtype=torch.float64)
     x = flow.sample(y, SeededNoise(3, range(2)), temperature=0.7)
+    as_it_is = flow.sample(y, SeededNoise(3, range(2)))
+    assert torch.equal(as_it_is, flow.sample(y, SeededNoise(3, range(2)), temperature=1.0))
     z, kept, details, _ = flow.encode(x)
     torch.testing.assert_close(z, y)
     noise, features = SeededNoise(3, range(2)), list[Tensor]()
