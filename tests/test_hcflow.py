@@ -122,7 +122,7 @@ def test_forward_and_inverse_agree_in_float32(spread: float) -> None:
 def test_sampling_is_the_inverse_of_the_density(scale: int) -> None:
     """Encoding a sample gives y back, and the base values of its details are the noise drawn."""
     torch.manual_seed(0)
-    flow = shaken(HCFlow(replace(SMALL, scale=scale)), by=0.1)
+    flow = shaken(HCFlow(replace(SMALL, scale=scale)), by=0.4 / scale)
     assert isinstance(flow, HCFlow)
     y = torch.rand(2, 3, 8 // scale, 8 // scale, dtype=torch.float64)
     x = flow.sample(y, SeededNoise(3, range(2)), temperature=0.7)
