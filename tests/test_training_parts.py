@@ -16,6 +16,7 @@ from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior
 from torch import Tensor
 
 import cvdvae.training.progress
+from cvdvae.checkpoints.folder import digest
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
@@ -147,6 +148,18 @@ def test_the_encoder_logs_each_scale_and_their_mean(
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == [
         "step_0000003_x4.png"
     ]
+
+
+def test_a_checkpoint_tells_whose_it_is_and_leaves_out_the_prior(tmp_path: Path) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint["identity"] == module.identity()
+    assert checkpoint["identity"]["prior_digest"] == digest(prior)
+    assert not any(name.startswith("prior.") for name in checkpoint["state_dict"])
+    module.on_load_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == module.state_dict().keys()
 
 
 def test_pictures_of_shrunk_images_are_of_the_first_batch_alone(
