@@ -286,3 +286,11 @@ def test_a_flow_takes_any_size_where_it_was_made_for_that(monkeypatch: pytest.Mo
     monkeypatch.setattr(tiling, "HALO", 40)
     tiled = model.upscale(y, samples=2, temperature=0.3)
     assert int((tiled.pixels.int() - whole.pixels.int()).abs().max()) <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (24, 16)])
+def test_a_result_knows_its_factor_whichever_way_it_lies(height: int, width: int) -> None:
+    model = tiny_photos(2)
+    result = model.run(image(height, width), model.sampling(samples=1))
+    assert result.scale == 2
+    assert result.samples.shape[2:] == (2 * height, 2 * width)

@@ -11,7 +11,9 @@ from tiny import ENCODER, RESTORING, tiny_resolver, tiny_restorer
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from cvdvae.degradations.block_dct import ROUNDING
+from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil
+from cvdvae.restoration.beside import restorer_beside
 
 
 @pytest.fixture
@@ -111,3 +113,14 @@ def test_what_cannot_be_is_one_sentence(
     given = [str(small), "--out", str(tmp_path / "out"), *arguments]
     assert run("upscale", *given, monkeypatch=monkeypatch) == 1
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_restorer_on_the_same_prior_is_found() -> None:
+    assert restorer_beside("celeba64-x8") == ("celeba64-restore", 8)
+    assert restorer_beside("celeba64-x8", 8) == ("celeba64-restore", 8)
+    for name, scale, words in [
+        ("celeba64-x8", 4, "enlarges by 8, not by 4"),
+        ("photos-x4", None, "there is none"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            restorer_beside(name, scale)

@@ -237,3 +237,11 @@ def test_every_edit_is_read_back_by_its_kind() -> None:
         assert edit_from_dict(asdict(one), "here") == one
     with pytest.raises(ConfigError, match="must be one of"):
         edit_from_dict({"kind": "none of them"}, "here")
+
+
+def test_without_a_degradation_a_region_is_blended() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, stays = torch.rand(2, 3, 8, 8, generator=generator), torch.rand(1, 3, 8, 8)
+    weights = torch.rand(1, 1, 8, 8, generator=generator)
+    joined = set_in(x, stays, weights, None)
+    torch.testing.assert_close(joined, (1 - weights) * stays + weights * x)

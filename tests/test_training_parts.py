@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior
+from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior, tiny_prior
 from torch import Tensor
 
 import cvdvae.training.progress
-from cvdvae.checkpoints.folder import digest
+from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.blur import Blur
 from cvdvae.degradations.mask import Mask
-from cvdvae.errors import ConfigError
+from cvdvae.errors import ConfigError, WeightsError
 from cvdvae.imaging.io import to_pil
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
@@ -160,6 +161,19 @@ def test_a_checkpoint_tells_whose_it_is_and_leaves_out_the_prior(tmp_path: Path)
     assert not any(name.startswith("prior.") for name in checkpoint["state_dict"])
     module.on_load_checkpoint(checkpoint)
     assert checkpoint["state_dict"].keys() == module.state_dict().keys()
+
+
+def test_an_encoder_is_not_exported_beside_another_prior_than_it_was_trained_on(
+    tmp_path: Path,
+) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    module.export(tmp_path / "model")
+    assert digest(tmp_path / "model" / "prior") == digest(prior)
+    other = tiny_prior(seed=1)
+    save_model(prior, PriorRecord("prior", other.config), other.state_dict())
+    with pytest.raises(WeightsError, match="has changed since this training began"):
+        module.export(tmp_path / "again")
 
 
 def test_pictures_of_shrunk_images_are_of_the_first_batch_alone(
