@@ -228,6 +228,50 @@ def test_download_what_gives_the_photograph_back(
             visitor.give(small)
 
 
+def test_a_result_that_was_taken_away_is_opened_again(
+    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    coffee().resize((60, 42), Image.Resampling.LANCZOS).save(small)
+    with Looker(browser, server[0]) as visitor:
+        page = visitor.page
+        visitor.give(small)
+        page.click('[data-do="paint"]')
+        drag(page, visitor.panel(1), 30, 10)
+        page.click('[data-do="vary"]')
+        expect(page.locator(".steps button")).to_have_count(2)
+        visitor.wait()
+        page.click('[data-do="play"]')
+        page.locator(".film button").nth(2).click()
+        page.wait_for_timeout(200)
+        kept = visitor.seen(1)
+        page.select_option("#viewer .which", "all")
+        page.click('[data-do="whole"]')
+        expect(page.locator("#whole-said")).to_contain_text("Ready", timeout=PATIENCE)
+        with page.expect_download() as download:
+            page.click("#take")
+        archive = tmp_path / "cvdvae.zip"
+        download.value.save_as(archive)
+        page.reload()
+        expect(page.locator("#viewer .said")).to_contain_text("comes first")
+        page.get_by_role("button", name="More").first.click()
+        with page.expect_file_chooser() as chooser:
+            page.click("#photo-reopen")
+        chooser.value.set_files(str(archive))
+        expect(page.locator(".steps button")).to_have_count(2, timeout=PATIENCE)
+        visitor.wait()
+        expect(page.locator("#notes")).to_contain_text("As it was drawn before")
+        expect(page.locator("#picture img")).to_be_visible()
+        page.locator(".film button").nth(2).click()
+        page.wait_for_timeout(200)
+        assert (visitor.seen(1) == kept).all()
+        visitor.picture("photo-7-reopened")
+        with page.expect_file_chooser() as chooser:
+            page.click("#photo-reopen")
+        chooser.value.set_files(str(small))
+        expect(page.locator("#viewer .said")).to_contain_text("nor its zip")
+
+
 def test_a_large_photograph_is_shrunk_first_and_shown_beside(
     browser: Browser, server: tuple[str, Memory], tmp_path: Path
 ) -> None:

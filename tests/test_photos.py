@@ -1,6 +1,8 @@
 """What the page does with photographs, without the page; and parts of images drawn alone."""
 
 import threading
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from cvdvae.app.photos.explorer import (
 )
 from cvdvae.app.photos.strokes import MAX_POINTS, region_of
 from cvdvae.app.photos.whole import Whole
+from cvdvae.app.recipes import read_result
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
 from cvdvae.domains.photos import coffee
@@ -26,9 +29,10 @@ from cvdvae.errors import InputError
 from cvdvae.gaussian import Window
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.restoration.drawing import Drawing
-from cvdvae.restoration.edits import ResampleRegion, pack_region
+from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region
 from cvdvae.restoration.load import load
 from cvdvae.restoration.part import PartDrawing
+from cvdvae.restoration.recipe import MAX_BYTES
 from cvdvae.restoration.sampler import SuperResolver
 
 
@@ -235,6 +239,87 @@ def test_the_whole_gives_the_photograph_back_also_where_it_was_varied(
         changed = (pixels != first[1]).any(0)
         assert not bool(changed[~mask].any())
         assert bool(changed[mask].any())
+
+
+def test_what_was_taken_away_is_brought_back_with_its_steps(
+    photos: Photos, path: Path, tmp_path: Path
+) -> None:
+    session = started(photos, path)
+    mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
+    session = photos.vary(session, 0, 1, pack_region(mask))
+    drawn(photos, session, 1, tmp_path / "out")
+    archive = tmp_path / "out" / "cvdvae.zip"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extract("result.json", tmp_path)
+    for file in (archive, tmp_path / "result.json"):
+        again = photos.reopen(read_result(file))
+        assert again.history == session.history
+        assert torch.equal(again.photo.y, session.photo.y)
+        assert again.photo.scale == 4
+        assert again.photo.truth is None
+        assert again.shows(path)
+        assert not again.shows(file)
+    assert not session.shows(path)  # it was not reopened
+    recipe = read_result(archive)
+    for changed, words in [
+        (replace(recipe, model="celeba64-x8"), "none of the models"),
+        (replace(recipe, scale=2), "no model of photographs at ×2"),
+        (replace(recipe, weights="0" * 64), "other weights"),
+        (replace(recipe, dtype="bf16"), "computed in bf16"),
+        (replace(recipe, y=recipe.y[:, :5]), "too small or too large"),
+        (replace(recipe, sampling=recipe.sampling.before().then(Blend(0, 1))), "cvdvae replay"),
+        (replace(recipe, sampling=replace(recipe.sampling, samples=17)), "at most 16"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            photos.reopen(changed)
+
+
+def test_a_large_photograph_lies_beside_its_result_in_the_zip(
+    photos: Photos, tmp_path: Path
+) -> None:
+    picture = coffee().resize((1100, 16))
+    picture.save(tmp_path / "wide.png")
+    session = started(photos, tmp_path / "wide.png")
+    whole = Whole(photos, session, 0, [0, 1], tmp_path)
+    with zipfile.ZipFile(tmp_path / "cvdvae.zip", "w") as packed:
+        for file in whole.with_report():
+            packed.write(file, file.name)
+    again = photos.reopen(read_result(tmp_path / "cvdvae.zip"))
+    assert torch.equal(again.photo.y, session.photo.y)
+    with pytest.raises(InputError, match="open the zip that it lay in"):
+        read_result(tmp_path / "result.json")
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    content = {
+        "none.zip": {"other.txt": b"x"},
+        "wrong.zip": {"result.json": b"{}"},
+        "large.zip": {"result.json": b" " * (MAX_BYTES + 1)},
+        "alone.zip": {"result.json": b'{"model": "photos-x4", "input": "input.png"}'},
+    }
+    for name, files in content.items():
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as packed:
+            for inside, data in files.items():
+                packed.writestr(inside, data)
+    with zipfile.ZipFile(tmp_path / "cut.zip", "w", zipfile.ZIP_STORED) as packed:
+        packed.writestr("result.json", b"{    }")
+    whole = (tmp_path / "cut.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole.replace(b"{    }", b"{   !}"))
+    (tmp_path / "text.json").write_text("no result")
+    (tmp_path / "list.json").write_text("[]")
+    for name, words in [
+        ("none.zip", "holds no result.json"),
+        ("wrong.zip", "no result.json of this program"),
+        ("large.zip", "too large a result.json"),
+        ("alone.zip", "holds its input, but it does not"),
+        ("cut.zip", "damaged zip"),
+        ("text.json", "nor its zip"),
+        ("list.json", "no result.json of this program"),
+    ]:
+        with pytest.raises(InputError, match=words) as caught:
+            read_result(tmp_path / name)
+        assert name in str(caught.value)
+        assert str(caught.value).count("/tmp/") <= 1
 
 
 def drawn(photos: Photos, session: Session, step: int, folder: Path) -> list[torch.Tensor]:

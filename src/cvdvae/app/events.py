@@ -12,11 +12,12 @@ from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
-from ..restoration.recipe import read_recipe, recipe_from_text
+from ..restoration.recipe import recipe_from_text
 from .archive import zip_of
 from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
 from .photos.strokes import region_of
+from .recipes import read_result
 from .showing import Parts, Showing
 
 logger = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Handlers:
             yield UNCHANGED
         else:
             yield from self._restored(
-                lambda: self.explorer.reopen(read_recipe(Path(path))),
+                lambda: self.explorer.reopen(read_result(Path(path))),
                 progress,
                 self.parts.take.said,
                 path,

@@ -26,10 +26,11 @@ from ..restoration.edits import Edit, Resample
 from ..restoration.load import load
 from ..restoration.recipe import Recipe
 from ..restoration.result import Doubt, SuperResolution
-from ..restoration.sampler import DTYPES, SuperResolver
+from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .framing import Framing
 from .pictures import thumbnail
+from .recipes import check_same
 
 Kind = Literal["photo", "low"]
 Method = Literal["hvae", "flow"]
@@ -277,22 +278,11 @@ class Explorer:
         if recipe.sampling.samples > MAX_SAMPLES:
             raise InputError(f"these settings ask for more than {MAX_SAMPLES} samples at once")
         model = self.named(recipe.model)
-        if recipe.weights and recipe.weights != model.weights:
-            raise InputError(
-                f"the model '{model.name}' has other weights than when this result was drawn, so "
-                f"it cannot be drawn again"
-            )
-        if DTYPES[recipe.dtype] != model.dtype:
-            raise InputError(
-                f"this result was computed in {recipe.dtype}, as the page does not: cvdvae replay "
-                f"draws it again"
-            )
-        steps = recipe.sampling.steps
-        history = tuple(replace(recipe.sampling, steps=steps[:n]) for n in range(len(steps) + 1))
+        check_same(recipe, model)
         y = model.check(recipe.y)[0]
         seen = Seen(y, None, Framing(), None, (), self._doubts(y, model.scale))
         for result in self._draw(model, seen, recipe.sampling):
-            yield Session(seen, result, history, len(steps))
+            yield Session(seen, result, recipe.sampling.history, len(recipe.sampling.steps))
 
     def what_stays(self, session: Session, chosen: int, groups: int) -> Tensor:
         """Mean of the first few others that share the first groups of a sample, ``(3, H, W)``."""

@@ -298,7 +298,7 @@ def take_part() -> Take:
         settings = gr.DownloadButton(
             "Settings (result.json)", interactive=False, elem_id="settings"
         )
-        reopen = gr.UploadButton("Open settings", file_types=[".json"], elem_id="reopen")
+        reopen = gr.UploadButton("Open settings", file_types=[".json", ".zip"], elem_id="reopen")
     said = gr.HTML(elem_id="take-said")
     link = gr.Textbox(
         label="An address that brings this gallery back (your small image is in it)",

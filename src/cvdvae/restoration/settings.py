@@ -105,6 +105,11 @@ class Sampling:
         """The same, steered by one more step."""
         return replace(self, steps=(*self.steps, step))
 
+    @property
+    def history(self) -> tuple["Sampling", ...]:
+        """The settings that led here: without steps, with the first, and so on to these."""
+        return tuple(replace(self, steps=self.steps[:n]) for n in range(len(self.steps) + 1))
+
     def before(self) -> "Sampling":
         """The same without the last step."""
         return replace(self, steps=self.steps[:-1])

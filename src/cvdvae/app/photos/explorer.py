@@ -22,8 +22,10 @@ from ...gaussian import Window
 from ...imaging.io import read_photo, to_bytes, to_tensor
 from ...restoration.edits import ResampleRegion
 from ...restoration.part import PartDrawing, PartSample, widened
+from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
+from ..recipes import check_same
 from .album import Album
 
 Kind = Literal["enlarge", "shrink"]
@@ -90,10 +92,22 @@ class Session:
     Attributes:
         photo: The photograph.
         history: The settings of all sets of samples so far.
+        reopened: Whether it came from a result, so that the photograph is on the page already.
     """
 
     photo: Photo
     history: tuple[Sampling, ...]
+    reopened: bool = False
+
+    def shows(self, path: Path) -> bool:
+        """Whether the photograph was reopened, and a file holds the same."""
+        if not self.reopened:
+            return False
+        try:
+            pixels = to_bytes(to_tensor(read_photo(path, MAX_INPUT).image))
+            return torch.equal(pixels, self.photo.y)
+        except InputError:
+            return False
 
 
 class Photos:
@@ -200,6 +214,31 @@ class Photos:
         )
         self.check(sampling, photo)
         return Session(photo, (sampling,))
+
+    def reopen(self, recipe: Recipe) -> Session:
+        """Bring back what was drawn, with the steps that led to it.
+
+        Raises:
+            InputError: Its model is not here, or has other weights; or it was steered as this page
+                steers no photographs.
+        """
+        named = [model for model in self.models.values() if model.name == recipe.model]
+        scale = named[0].scale if named and recipe.scale is None else recipe.scale
+        if not named or scale is None or self.model(scale).name != recipe.model:
+            raise InputError(f"'{recipe.model}' is none of the models of photographs here")
+        check_same(recipe, self.model(scale))
+        if not all(step.regional for step in recipe.sampling.steps):
+            raise InputError(
+                "this result was steered as this page steers no photographs: cvdvae replay draws "
+                "it again"
+            )
+        lr_size = (recipe.y.shape[1], recipe.y.shape[2])
+        if lr_size[0] * lr_size[1] > MAX_INPUT or min(lr_size) < LEAST_SIDE:
+            raise InputError("its photograph is too small or too large for this page")
+        photo = Photo(self.album, self.album.add(to_bytes(recipe.y)), lr_size, scale, None, ())
+        for sampling in recipe.sampling.history:
+            self.check(sampling, photo)
+        return Session(photo, recipe.sampling.history, reopened=True)
 
     def check(self, sampling: Sampling, photo: Photo) -> None:
         """Refuse settings that are not drawn at here.

@@ -15,6 +15,7 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
+from ..recipes import read_result
 from . import text
 from .album import GONE
 from .explorer import MAX_PART, Kind, Photos, Session, interesting, smoothed, truth_in
@@ -40,6 +41,9 @@ class Parts:
     said: gr.HTML
     file: gr.DownloadButton
     stop: gr.Button
+    photo: gr.Image
+    scale: gr.Radio
+    settings: tuple[Any, ...]
 
 
 class PhotoHandlers:
@@ -53,8 +57,12 @@ class PhotoHandlers:
         """What the viewer is told; no two messages are the same, or the second would be lost."""
         return {self.parts.viewer: {"kind": kind, "number": next(self.number), **values}}
 
-    def arrive(self, path: str | None, scale: str, *settings: Any) -> Updates:
+    def arrive(
+        self, session: Session | None, path: str | None, scale: str, *settings: Any
+    ) -> Updates:
         """A new photograph: guess what is wanted, and show it."""
+        if session is not None and path is not None and session.shows(Path(path)):
+            return {self.parts.kind: text.label("enlarge")}
         kind = "enlarge" if path is None else self.photos.guess(Path(path))
         label = text.label(kind)
         guessed = (text.SHRUNK.format(scale=scale.removeprefix("×")),) if kind == "shrink" else ()
@@ -95,6 +103,26 @@ class PhotoHandlers:
             parts.notes: text.remarks(notes, photo.size, photo.scale),
         } | self._image(session)
 
+    def reopen(self, path: str | None) -> Updates:
+        """What was drawn once, with its photograph and its settings."""
+        parts = self.parts
+        if path is None:
+            return {parts.kind: gr.skip()}
+        try:
+            session = self.photos.reopen(read_result(Path(path)))
+        except CVDVAEError as error:
+            return self.tell("wrong", text=text.sentence(error, path))
+        photo, how = session.photo, session.history[0]
+        values = (how.samples, how.temperature, how.seed, how.consistent, how.shrunk_by)
+        return {
+            parts.session: session,
+            parts.photo: to_pil(photo.y),
+            parts.kind: text.label("enlarge"),
+            parts.scale: f"×{photo.scale}",
+            parts.notes: text.remarks(("as it was drawn before",), photo.size, photo.scale),
+            **dict(zip(parts.settings, values, strict=True)),
+        } | self._image(session)
+
     def _image(self, session: Session) -> Updates:
         photo = session.photo
         return self.tell(
@@ -111,7 +139,7 @@ class PhotoHandlers:
             focus=list(interesting(photo)),
             zoom=1,
             steps=self._steps(session),
-            step=0,
+            step=len(session.history) - 1,
         )
 
     @staticmethod

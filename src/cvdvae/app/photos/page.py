@@ -41,7 +41,7 @@ def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
             with gr.Column(elem_id="photo-options"):
                 kind, scale = _what(scales)
                 notes = gr.HTML(elem_id="notes")
-                settings, dice, again = _settings(photos, int(scales[-1][1:]))
+                settings, dice, again, reopen = _settings(photos, int(scales[-1][1:]))
         with gr.Column(scale=3, min_width=320, elem_id="photo-answer"):
             gr.HTML("<h2>2 · What could be there</h2>")
             viewer = make_viewer()
@@ -51,8 +51,8 @@ def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
                     "Take it", visible=False, variant="primary", elem_id="take"
                 )
                 stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
-    on = PhotoHandlers(photos, Parts(session, viewer, kind, notes, said, file, stop))
-    _wire(on, photo, scale, settings, again)
+    parts = Parts(session, viewer, kind, notes, said, file, stop, photo, scale, tuple(settings))
+    _wire(PhotoHandlers(photos, parts), again, reopen)
     add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
     dice.click(lambda: randrange(100_000), None, settings[2], queue=False, **QUIET)
@@ -93,8 +93,10 @@ def _what(scales: list[str]) -> tuple[gr.Radio, gr.Radio]:
     return kind, scale
 
 
-def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Button]:
-    """Samples, temperature, seed, consistency and H; buttons for a new seed, and to draw."""
+def _settings(
+    photos: Photos, scale: int
+) -> tuple[list[Any], gr.Button, gr.Button, gr.UploadButton]:
+    """Samples, temperature, seed, consistency and H; buttons: a new seed, draw, an old result."""
     suits = photos.model(scale).recommended
     with gr.Accordion("More", open=False):
         samples = gr.Slider(2, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
@@ -120,20 +122,25 @@ def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Butt
             elem_id="shrunk-by",
         )
         again = gr.Button("Draw with these settings", elem_id="again")
-    return [samples, temperature, seed, consistent, shrunk_by], dice, again
+        reopen = gr.UploadButton(
+            "Open a result (its zip)", file_types=[".zip", ".json"], elem_id="photo-reopen"
+        )
+    return [samples, temperature, seed, consistent, shrunk_by], dice, again, reopen
 
 
-def _wire(
-    on: PhotoHandlers, photo: gr.Image, scale: gr.Radio, settings: list[Any], again: gr.Button
-) -> None:
+def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     parts = on.parts
     outputs = [parts.session, parts.viewer, parts.notes]
-    how = [photo, parts.kind, scale, *settings]
-    photo.change(
-        on.arrive, [photo, scale, *settings], [*outputs, parts.kind], **LATEST, **LOOKING, **QUIET
-    )
-    for radio in (parts.kind, scale):
+    how = [parts.photo, parts.kind, parts.scale, *parts.settings]
+    parts.photo.change(
+        on.arrive,
+        [parts.session, parts.photo, parts.scale, *parts.settings],
+        [*outputs, parts.kind],
+        **LATEST, **LOOKING, **QUIET,
+    )  # fmt: skip
+    for radio in (parts.kind, parts.scale):
         radio.input(on.look, how, outputs, **LATEST, **LOOKING, **QUIET)
+    reopen.upload(on.reopen, [reopen], [*outputs, *how], **LOOKING, **QUIET)
     again.click(on.look, how, outputs, **LATEST, **LOOKING, **QUIET)
     drawing = parts.viewer.ask(
         on.draw, [parts.session], [parts.viewer], trigger_mode="multiple", **DRAWING, **QUIET
