@@ -379,3 +379,12 @@ def test_a_mosaic_sees_the_colours_that_its_name_spells(pattern: str) -> None:
         row, column = divmod(place, 2)
         wanted = x[:, "RGB".index(colour), row::2, column::2]
         assert torch.equal(seen[:, 0, row::2, column::2], wanted)
+
+
+@pytest.mark.parametrize("side", [3, 5, 7])
+def test_an_even_blur_that_is_mirrored_is_undone_in_closed_form(side: int) -> None:
+    assert Blur((16, 18), box(side), "reflect").closed
+    assert Blur((16, 18), uneven(), "circular").closed
+    assert not Blur((16, 18), box(side + 1), "reflect").closed
+    assert not Blur((16, 18), uneven(), "reflect").closed
+    assert not Blur((16, 18), box(side), "zero").closed

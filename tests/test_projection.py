@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.newton import Problem
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
@@ -312,3 +313,16 @@ print(int(status.split('VmHWM:')[1].split()[0]) / 1024)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert float(done.stdout) < 600, done.stderr
+
+
+def test_what_is_impossible_is_judged_by_the_pixels_that_may_move() -> None:
+    """No image in range is farther from x_0 than its farthest corner, where it may move at all."""
+    H = BicubicDownscaling((16, 16), (4, 4))
+    generator = torch.Generator().manual_seed(0)
+    x0 = torch.rand(1, 3, 16, 16, generator=generator, dtype=torch.float64)
+    region = torch.rand(1, 1, 16, 16, generator=generator) > 0.6
+    problem = Problem(H, x0, H.A(x0), 1e-3, (2, 3))
+    farthest = torch.maximum(x0, 1 - x0).square()
+    for moving, where in ((None, torch.ones_like(region)), (region, region)):
+        bound = 0.5 * (x0.square() - where * farthest).sum((2, 3), keepdim=True)
+        torch.testing.assert_close(problem.impossible_below(moving), bound)
