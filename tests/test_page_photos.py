@@ -265,11 +265,14 @@ def test_a_result_that_was_taken_away_is_opened_again(
         page.locator(".film button").nth(2).click()
         page.wait_for_timeout(200)
         assert (visitor.seen(1) == kept).all()
+        expect(page.locator(".steps button")).to_have_count(2)
         visitor.picture("photo-7-reopened")
         with page.expect_file_chooser() as chooser:
             page.click("#photo-reopen")
-        chooser.value.set_files(str(small))
-        expect(page.locator("#viewer .said")).to_contain_text("nor its zip")
+        other = tmp_path / "other.json"
+        other.write_text("no result")
+        chooser.value.set_files(str(other))
+        expect(page.locator("#viewer .said")).to_contain_text("“other.json” is no result.json")
 
 
 def test_a_large_photograph_is_shrunk_first_and_shown_beside(

@@ -12,7 +12,7 @@ from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
-from ..restoration.recipe import recipe_from_text
+from ..restoration.recipe import MAX_SIDE, recipe_from_text
 from .archive import zip_of
 from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
@@ -143,7 +143,7 @@ class Handlers:
             yield UNCHANGED
         else:
             yield from self._restored(
-                lambda: self.explorer.reopen(read_result(Path(path))),
+                lambda: self.explorer.reopen(read_result(Path(path), MAX_SIDE**2)),
                 progress,
                 self.parts.take.said,
                 path,

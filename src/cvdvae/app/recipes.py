@@ -1,53 +1,84 @@
 """Results that visitors bring back, as `result.json` or as the zip that it came in."""
 
 import json
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 from ..errors import InputError
 from ..files import read_bounded
-from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, read_recipe, recipe_from_dict
+from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, recipe_from_dict
 from ..restoration.sampler import DTYPES, SuperResolver
 
-RESULT, MOST = "result.json", {"result.json": MAX_BYTES, BESIDE: 2**27}
+RESULT = "result.json"
+MOST = {RESULT: MAX_BYTES, BESIDE: 2**25}
 """What is read of a zip, and how many bytes each may have once it is unpacked."""
+MAX_DIRECTORY = 2**20
+"""Bytes of a zip's table of contents, which is read as a whole."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How it may be packed: other ways unpack any amount at once."""
 
 
-def read_result(path: Path) -> Recipe:
+def read_result(path: Path, max_pixels: int) -> Recipe:
     """Read the recipe of a `result.json`, or of a zip that holds one.
+
+    Args:
+        path: The file.
+        max_pixels: The most that an image beside it may have.
 
     Raises:
         InputError: It holds no recipe, or the image that it is of lies elsewhere.
         ConfigError: A setting that is unknown or of a wrong type.
     """
-    if not zipfile.is_zipfile(path):
-        try:
-            data = json.loads(read_bounded(path, MAX_BYTES).decode("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            raise InputError(f"{path} is no result.json of this program, nor its zip") from None
-        if isinstance(data, dict) and data.get("input") == BESIDE:
-            raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
-        return recipe_from_dict(data, str(path))
-    with tempfile.TemporaryDirectory(prefix="cvdvae-") as folder:
-        try:
-            with zipfile.ZipFile(path) as packed:
-                for name in set(packed.namelist()) & MOST.keys():
-                    with packed.open(name) as member:
-                        content = member.read(MOST[name] + 1)
-                    if len(content) > MOST[name]:
-                        raise InputError(f"{path} holds too large a {name}")
-                    (Path(folder) / name).write_bytes(content)
-        except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
-            raise InputError(f"{path} is a damaged zip: download it once more") from None
-        if not (Path(folder) / RESULT).exists():
-            raise InputError(f"{path} holds no {RESULT}")
-        try:
-            return read_recipe(Path(folder) / RESULT)
-        except InputError as error:
-            words = str(error).replace(f"{folder}/", "")
-            raise InputError(f"{path}: {words}") from None
+    held: dict[str, bytes] = {}
+    try:
+        if zipfile.is_zipfile(path):
+            held = _members(path)
+            content = held.get(RESULT, b"")
+        else:
+            content = read_bounded(path, MAX_BYTES)
+    except InputError:
+        raise
+    except (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile):
+        raise InputError(f"{path} is damaged: download it once more") from None
+    try:
+        data = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is no result.json of this program, nor a zip of one") from None
+    if isinstance(data, dict) and data.get("input") == BESIDE and BESIDE not in held:
+        raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
+    return recipe_from_dict(data, str(path), held.get(BESIDE), max_pixels)
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """What a zip holds of `MOST`.
+
+    Raises:
+        InputError: More than is read.
+    """
+    _check_directory(path)
+    held: dict[str, bytes] = {}
+    with zipfile.ZipFile(path) as packed:
+        for name in MOST.keys() & set(packed.namelist()):
+            if packed.getinfo(name).compress_type not in PACKED:
+                raise InputError(f"{path} is packed in a way that is not read here")
+            with packed.open(name) as member:
+                held[name] = member.read(MOST[name] + 1)
+            if len(held[name]) > MOST[name]:
+                raise InputError(f"{path} holds too large a {name}")
+    return held
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a zip with a larger table of contents than `MAX_DIRECTORY`, or of 64 bits."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 2**16 - 42))
+        tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    large = int.from_bytes(tail[at + 12 : at + 16], "little") > MAX_DIRECTORY
+    if large or tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
+        raise InputError(f"{path} holds more files than a result has")
 
 
 def check_same(recipe: Recipe, model: SuperResolver) -> None:

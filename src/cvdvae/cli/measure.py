@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+FACES = "Detected faces"
+"""What `Judges.missing` calls them."""
+
 Temperatures = Annotated[
     list[float] | None,
     typer.Option(help="Of the methods: 0.1 and 0.8; with --degradation the model's own."),
@@ -101,7 +104,7 @@ def evaluate(
     from ..evaluation.evaluate import Plan
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
-    from ..evaluation.realism import TITLES, Likeness, write_likenesses
+    from ..evaluation.realism import HEADER, Likeness, judge_of, write_likenesses
     from ..evaluation.selection import Selection
     from ..evaluation.table import as_rich, write_tables
     from ..locks import sole_writer
@@ -116,8 +119,8 @@ def evaluate(
     plan = Plan(selection, tuple(temperatures or usual), samples, seed)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
-    if realism and judges.lpips is None:  # said before an hour of measuring
-        raise InputError(f"realism needs the network of LPIPS: {judges.missing['LPIPS']}")
+    if realism:
+        judge_of(plan, judges)  # said before an hour of measuring
     likenesses: list[Likeness] = []
     with sole_writer(out_folder), progress_bar(quiet) as progress:
         bar = progress.add_task("measuring", total=len(plan.selection) * len(tasks))
@@ -131,7 +134,7 @@ def evaluate(
         if realism:
             progress.reset(bar, total=len(plan.selection) * len(tasks))
             likenesses = _judge_realism(plan, tasks, judges, failures, advance)
-            write_likenesses(likenesses, out_folder)
+            write_likenesses(likenesses, judges.missing.get(FACES, ""), out_folder)
     if json_:
         _print_records(records, failures)
         for one in likenesses:
@@ -140,7 +143,7 @@ def evaluate(
         _print_tables(records, samples, out_folder)
         if realism:
             title = f"{len(plan.selection) - len(failures)} images, one sample of each"
-            out.print(as_rich([list(TITLES), *(one.cells() for one in likenesses)], title))
+            out.print(as_rich([HEADER, *(one.cells() for one in likenesses)], title))
     if not quiet:
         for column, why in judges.missing.items():
             remark(f"{column} is not measured: {why}")
@@ -155,16 +158,16 @@ def _judge_realism(
     advance: Callable[[str], None],
 ) -> "list[Likeness]":
     """Whether one sample of each image looks like a real one."""
-    from ..evaluation.realism import likenesses
+    from ..evaluation.realism import judge_of, likenesses
     from ..metrics.realism import FaceDetector
 
-    assert judges.lpips is not None
+    judge = judge_of(plan, judges)
     try:
         detector = FaceDetector()
     except InputError as error:
-        judges.missing["Detected faces"] = str(error)
+        judges.missing[FACES] = str(error)
         detector = None
-    return list(likenesses(plan, tasks, judges.lpips, detector, failures, advance))
+    return list(likenesses(plan, tasks, judge, detector, failures, advance))
 
 
 def _shrinking(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import ConfigError, InputError
 from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
+from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
 from .measure import Judges, Scores, measure
 from .selection import Failures, Selection
@@ -192,22 +193,30 @@ def read_records(path: Path) -> Records:
 def _one_image(
     plan: Plan, task: Task, judges: Judges, path: Path, seed: int, rows: list[Row]
 ) -> Iterator[tuple[Row, Scores]]:
-    """Some rows on one image; samples are drawn once for the projected and the plain row."""
+    """Some rows on one image."""
     truth, y = task.pair(plan.selection, path)
+    for row, done in answers(plan, task, y, seed, plan.samples, rows):
+        try:
+            yield row, measure(done, y, truth, task.degradation, judges, task.sigma(y))
+        except InputError as error:
+            raise InputError(f"{path}, {row.method} {row.task}: {error}") from None
+
+
+def answers(
+    plan: Plan, task: Task, y: Tensor, seed: int, samples: int, rows: Container[Row] | None = None
+) -> Iterator[tuple[Row, Finished]]:
+    """What the methods of a task make of y, at some rows or all of them.
+
+    Samples are drawn once for the projected and the plain row.
+    """
     for method in task.methods:
         drawn: dict[float | None, Tensor] = {}
         for row in rows_of(task, method, plan):
-            if row not in rows:
+            if rows is not None and row not in rows:
                 continue
             if row.temperature not in drawn:
-                fresh = method.draw(y, plan.samples, row.temperature or 0.0, seed)
-                drawn = {row.temperature: fresh}
-            samples = drawn[row.temperature]
-            try:
-                done = task.finish(samples, y, row.projected)
-                yield row, measure(done, y, truth, task.degradation, judges, task.sigma(y))
-            except InputError as error:
-                raise InputError(f"{path}, {method.name} {row.task}: {error}") from None
+                drawn = {row.temperature: method.draw(y, samples, row.temperature or 0.0, seed)}
+            yield row, task.finish(drawn[row.temperature], y, row.projected)
 
 
 def _key(task: Task) -> str:

@@ -6,7 +6,7 @@ the main table, the same that stands first there, beside the true images.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,14 +16,17 @@ from ..errors import InputError
 from ..files import write_text
 from ..metrics.perceptual import LPIPS
 from ..metrics.realism import FaceDetector, detected, kernel_distance
-from .evaluate import Plan, Row, rows_of
+from .evaluate import Plan, Row, answers
+from .measure import Column, Judges
 from .selection import Failures
-from .table import Figure, name_of
-from .task import Task
+from .table import Figure, name_of, rows_as_markdown
+from .task import Task, title_of
 
 LEAST = 6
 """Images: the true ones are compared by halves, and a kernel distance needs three in each."""
-TITLES = ("", "detected faces, % ↑", "kernel distance ×10³ ↓")
+DETECTED = Column("detected", "detected faces, % ↑", digits=1)
+DISTANCE = Column("distance", "kernel distance ×10³ ↓", 1e3)
+HEADER = ["", DETECTED.title, DISTANCE.title]
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,31 @@ class Likeness:
     Attributes:
         name: The row's name.
         detected: Share in which a face is found, in per cent, where the detector is as sure as it
-            is of 99 % of the true images; None without a detector.
-        distance: Squared maximum mean discrepancy to the true images, see `kernel_distance`.
+            is of 99 % of the true images; without a mean where that is not known.
+        distance: Squared maximum mean discrepancy to the true images, see `kernel_distance`;
+            without a mean where fewer than 3 samples are images at all.
     """
 
     name: str
-    detected: Figure | None
+    detected: Figure
     distance: Figure
 
     def cells(self) -> list[str]:
-        """As a line of a table with `TITLES`."""
-        share = "–" if self.detected is None else _show(self.detected, 1.0, 1)
-        return [self.name, share, _show(self.distance, 1e3, 2)]
+        """As a line of a table with `HEADER`."""
+        return [self.name, self.detected.show(DETECTED), self.distance.show(DISTANCE)]
+
+
+def judge_of(plan: Plan, judges: Judges) -> LPIPS:
+    """The network that the features are of.
+
+    Raises:
+        InputError: It is not at hand, or the images are too few to be judged.
+    """
+    if judges.lpips is None:
+        raise InputError(f"realism needs the network of LPIPS: {judges.missing['LPIPS']}")
+    if len(plan.selection) < LEAST:
+        raise InputError(f"realism needs at least {LEAST} images, not {len(plan.selection)}")
+    return judges.lpips
 
 
 def likenesses(
@@ -53,93 +69,90 @@ def likenesses(
     judge: LPIPS,
     detector: FaceDetector | None,
     failures: Failures,
-    on_image: Callable[[str], None] | None = None,
+    on_image: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Likeness]:
     """Judge one sample of every image at every row, and the true images by halves.
+
+    A sample that exploded shows no face, and its distance to the true images is not measured.
 
     Args:
         plan: As for `evaluate`.
         tasks: As for `evaluate`.
-        judge: Whose network the features are of.
+        judge: As `judge_of` gives it.
         detector: Of faces; None where the images are of something else.
         failures: Images that could not be used: they are left out.
         on_image: Called after every image of every task with its name.
-
-    Raises:
-        InputError: There are fewer than `LEAST` images.
     """
-    paths = [path for path in plan.selection.paths() if path.name not in failures]
-    if len(paths) < LEAST:
-        raise InputError(f"realism needs at least {LEAST} images, not {len(paths)}")
     for task in tasks:
         real, seen = _Set(judge, detector), dict[Row, _Set]()
         for number, path in enumerate(plan.selection.paths()):
-            if path not in paths:
-                continue
-            truth, y = task.pair(plan.selection, path)
-            real.add(truth)
-            for method in task.methods:
-                for row in rows_of(task, method, plan):
-                    x = method.draw(y, 1, row.temperature or 0.0, plan.seed + number)
-                    pixels = task.finish(x, y, row.projected).pixels[0]
-                    seen.setdefault(row, _Set(judge, detector)).add(pixels.float() / 255)
-            if on_image is not None:
-                on_image(path.name)
-        half = len(paths) // 2
+            if path.name not in failures:
+                truth, y = task.pair(plan.selection, path)
+                real.add(truth)
+                for row, done in answers(plan, task, y, plan.seed + number, 1):
+                    images = seen.setdefault(row, _Set(judge, detector))
+                    images.add(None if done.exploded[0] else done.pixels[0].float() / 255)
+            on_image(path.name)
+        half = len(real.features) // 2
         yield Likeness(
-            f"{task.damage or f'×{task.scale}'} true images, by halves",
-            None if detector is None else _share(real, real),
-            Figure(*kernel_distance(real.features[:half], real.features[half : 2 * half])),
+            f"{title_of(task.scale, task.damage)}{':' * bool(task.damage)} true images, by halves",
+            real.detected(real),
+            _distance(torch.stack(real.features[:half]), torch.stack(real.features[half:][:half])),
         )
         for row, images in seen.items():
-            share = None if detector is None else _share(images, real)
-            distance = Figure(*kernel_distance(images.features, real.features))
-            yield Likeness(name_of(row), share, distance)
+            both = zip(images.features, real.features, strict=True)
+            pairs = [(x, y) for x, y in both if len(x)]
+            alike = [torch.stack(list(part)) for part in zip(*pairs, strict=True)]
+            distance = _distance(*alike) if len(pairs) > 2 else Figure(None, None)
+            yield Likeness(name_of(row), images.detected(real), distance)
 
 
+@dataclass
 class _Set:
-    """Images, of which only features and the surest face are kept."""
+    """Images, of which only features and the surest face are kept, none of one that exploded."""
 
-    def __init__(self, judge: LPIPS, detector: FaceDetector | None) -> None:
-        self.judge, self.detector = judge, detector
-        self._features: list[Tensor] = []
-        self._scores: list[Tensor] = []
+    judge: LPIPS
+    detector: FaceDetector | None
+    features: list[Tensor] = field(default_factory=list)
+    scores: list[Tensor] = field(default_factory=list)
 
-    def add(self, x: Tensor) -> None:
+    def add(self, x: Tensor | None) -> None:
         """One image, ``(C, H, W)`` in [0, 1]."""
-        self._features.append(self.judge.features(x[None]))
+        self.features.append(torch.zeros(0) if x is None else self.judge.features(x[None])[0])
         if self.detector is not None:
-            self._scores.append(self.detector(x[None].expand(-1, 3, -1, -1)))
+            nothing = torch.zeros(1, dtype=torch.float64)
+            found = nothing if x is None else self.detector(x[None].expand(-1, 3, -1, -1))
+            self.scores.append(found)
 
-    @property
-    def features(self) -> Tensor:
-        return torch.cat(self._features)
-
-    @property
-    def scores(self) -> Tensor:
-        return torch.cat(self._scores)
-
-
-def _share(images: _Set, real: _Set) -> Figure:
-    share, error = detected(images.scores, real.scores)
-    return Figure(100 * share, 100 * error)
-
-
-def _show(figure: Figure, factor: float, digits: int) -> str:
-    assert figure.mean is not None
-    assert figure.standard_error is not None
-    return f"{figure.mean * factor:.{digits}f} ± {figure.standard_error * factor:.{digits}f}"
+    def detected(self, real: "_Set") -> Figure:
+        """Share in per cent, where there is a detector that knows the true images."""
+        if not self.scores:
+            return Figure(None, None)
+        try:
+            share, error = detected(torch.cat(self.scores), torch.cat(real.scores))
+        except InputError:  # it finds no face in many of the true ones
+            return Figure(None, None)
+        return Figure(100 * share, 100 * error)
 
 
-def write_likenesses(found: Sequence[Likeness], out: Path) -> None:
+def _distance(x: Tensor, y: Tensor) -> Figure:
+    return Figure(*kernel_distance(x, y))
+
+
+def write_likenesses(found: Sequence[Likeness], missing: str, out: Path) -> None:
     """Write ``realism.md`` and ``realism.json``.
+
+    Args:
+        found: The lines.
+        missing: Why faces were not looked for; empty where they were.
+        out: The folder.
 
     Raises:
         OutputError: `out` cannot be written.
     """
-    rule = ["---", *["---:"] * (len(TITLES) - 1)]
-    lines = [list(TITLES), rule, *(one.cells() for one in found)]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    write_text(out / "realism.md", text + "\n")
+    note = f"\nDetected faces: not measured, because {missing}.\n" if missing else ""
+    write_text(
+        out / "realism.md", rows_as_markdown([HEADER, *(one.cells() for one in found)]) + note
+    )
     content = json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False)
     write_text(out / "realism.json", content + "\n")

@@ -183,7 +183,12 @@ def as_text(records: Records) -> str:
 
 def as_markdown(records: Records) -> str:
     """A table for a README."""
-    header, *lines = as_rows(records, MARKDOWN)
+    return rows_as_markdown(as_rows(records, MARKDOWN))
+
+
+def rows_as_markdown(rows: list[list[str]]) -> str:
+    """A header and lines as a table, numbers to the right."""
+    header, *lines = rows
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
 

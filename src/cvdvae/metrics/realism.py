@@ -58,8 +58,13 @@ def detected(scores: Tensor, real: Tensor) -> tuple[float, float]:
 
     Returns:
         The share and its standard error, of a binomial one.
+
+    Raises:
+        InputError: No face is found in more of the real ones.
     """
     threshold = torch.quantile(real, 1 - SHARE)
+    if not threshold > 0:
+        raise InputError(f"no face is found in over {1 - SHARE:.0%} of the real images")
     share = float((scores >= threshold).double().mean())
     return share, (share * (1 - share) / len(scores)) ** 0.5
 

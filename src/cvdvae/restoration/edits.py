@@ -305,7 +305,7 @@ def unpack_region(text: str) -> Tensor:
     """Read what `pack_region` has written.
 
     Raises:
-        InputError: It is no such text.
+        InputError: It is no such text, or of nothing.
     """
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4}):([\w\-=]+)", text)
     try:
@@ -322,4 +322,6 @@ def unpack_region(text: str) -> Tensor:
     except (ValueError, binascii.Error, zlib.error):
         raise InputError("the region to vary is damaged: paint it again") from None
     bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=height * width)
+    if not bits.any():
+        raise InputError("the region to vary is empty: paint it again")
     return torch.from_numpy(bits.reshape(height, width).astype(bool))

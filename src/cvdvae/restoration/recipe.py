@@ -95,13 +95,19 @@ class Recipe:
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def recipe_from_dict(data: Any, where: str, folder: Path | None = None) -> Recipe:
+def recipe_from_dict(
+    data: Any,
+    where: str,
+    beside: Path | bytes | None = None,
+    max_pixels: int = 2**31,
+) -> Recipe:
     """Read a recipe from plain data; what `result.json` says beside it is passed over.
 
     Args:
         data: The data.
         where: Their origin, for messages.
-        folder: Where a large input may lie.
+        beside: The file in which a large input may lie, or what it holds.
+        max_pixels: The most that such an input may have.
 
     Raises:
         InputError: It is none; the message names `where` it was read.
@@ -114,8 +120,8 @@ def recipe_from_dict(data: Any, where: str, folder: Path | None = None) -> Recip
         raise InputError(
             f"{where} is of a file of arrays: draw it again with the command cvdvae replay"
         )
-    if folder is not None and data["input"] == BESIDE:
-        y = _y_beside(folder / BESIDE, where)
+    if beside is not None and data["input"] == BESIDE:
+        y = _y_beside(beside, where, max_pixels)
     else:
         y = _y_of(data["input"], where)
     return Recipe(origin.model, y, origin.sampling, origin.scale, origin.weights, origin.dtype)
@@ -187,7 +193,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program") from None
-    return recipe_from_dict(data, str(path), path.parent)
+    return recipe_from_dict(data, str(path), path.with_name(BESIDE))
 
 
 def _png_of(y: Tensor) -> str | None:
@@ -207,10 +213,15 @@ def _y_of(png: str, where: str) -> Tensor:
         raise InputError(f"{where} holds a damaged input") from None
 
 
-def _y_beside(path: Path, where: str) -> Tensor:
+def _y_beside(beside: Path | bytes, where: str, max_pixels: int) -> Tensor:
     try:
-        content = io.BytesIO(read_bounded(path, MAX_BESIDE))
-        with Image.open(content, formats=["PNG"]) as image:
+        content = beside if isinstance(beside, bytes) else read_bounded(beside, MAX_BESIDE)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.width * image.height > max_pixels:
+                raise InputError(f"{where} is of an image of over {max_pixels // 10**6} megapixels")
             return to_tensor(opaque(image))
+    except InputError:
+        raise
     except Exception:  # Pillow raises errors of many kinds on damaged files
-        raise InputError(f"{where} says that {path} holds its input, but it does not") from None
+        name = BESIDE if isinstance(beside, bytes) else beside
+        raise InputError(f"{where} says that {name} holds its input, but it does not") from None

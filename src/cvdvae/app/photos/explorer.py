@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ...degradations.bicubic import upscale_bicubic
 from ...domains.simulate import simulate_at_scale
 from ...errors import InputError
 from ...gaussian import Window
 from ...imaging.io import read_photo, to_bytes, to_tensor
 from ...restoration.edits import ResampleRegion
-from ...restoration.part import PartDrawing, PartSample, widened
+from ...restoration.part import PartDrawing, PartSample
 from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
@@ -30,7 +28,9 @@ from .album import Album
 
 Kind = Literal["enlarge", "shrink"]
 
-MAX_SAMPLES = 16
+LEAST_SAMPLES, MAX_SAMPLES = 2, 16
+WILDEST = 1.5
+"""The highest temperature that the page offers."""
 MAX_INPUT = 4_000_000
 """Pixels of a low-resolution image: 64 million of the large one at ×4."""
 MAX_PHOTO = 25_000_000
@@ -232,12 +232,14 @@ class Photos:
                 "this result was steered as this page steers no photographs: cvdvae replay draws "
                 "it again"
             )
-        lr_size = (recipe.y.shape[1], recipe.y.shape[2])
+        y = to_bytes(self.model(scale).check(recipe.y)[0])
+        lr_size = (y.shape[1], y.shape[2])
         if lr_size[0] * lr_size[1] > MAX_INPUT or min(lr_size) < LEAST_SIDE:
             raise InputError("its photograph is too small or too large for this page")
-        photo = Photo(self.album, self.album.add(to_bytes(recipe.y)), lr_size, scale, None, ())
+        photo = Photo(self.album, "", lr_size, scale, None, ())
         for sampling in recipe.sampling.history:
             self.check(sampling, photo)
+        photo = replace(photo, name=self.album.add(y))
         return Session(photo, recipe.sampling.history, reopened=True)
 
     def check(self, sampling: Sampling, photo: Photo) -> None:
@@ -307,42 +309,3 @@ class Photos:
             if sample is None:
                 return
             yield sample
-
-
-def smoothed(photo: Photo, window: Window) -> Tensor:
-    """Bicubic interpolation of the input in a window, uint8 ``(3, height, width)``."""
-    scale, margin = photo.scale, 4
-    around = widened(window, margin * scale, scale, photo.size)
-    top, left, height, width = (length // scale for length in around)
-    y = photo.y[None, :, top : top + height, left : left + width].float() / 255
-    large = upscale_bicubic(y, (around.height, around.width))[0]
-    first, start = window.top - around.top, window.left - around.left
-    return to_bytes(large[:, first : first + window.height, start : start + window.width])
-
-
-def truth_in(photo: Photo, window: Window) -> Tensor | None:
-    """What was shrunk, in a window, uint8 ``(3, height, width)``, where it is known."""
-    if photo.truth is None:
-        return None
-    image = read_photo(photo.truth, MAX_PHOTO).image
-    top, left, height, width = window
-    return to_bytes(to_tensor(image.crop((left, top, left + width, top + height))))
-
-
-def interesting(photo: Photo, share: float = 0.12) -> tuple[float, float]:
-    """Where there is much detail, not far from the middle: x and y in pixels of the large image.
-
-    Args:
-        photo: The photograph.
-        share: Side of what is looked at, in shares of the photograph's.
-    """
-    grey = photo.y.float().mean(0)[None, None]
-    detail = (grey - F.avg_pool2d(grey, 3, stride=1, padding=1, count_include_pad=False)).abs()
-    height, width = grey.shape[2:]
-    sides = [max(1, round(share * side)) for side in (height, width)]
-    found = F.avg_pool2d(detail, sides, stride=[max(1, side // 4) for side in sides])[0, 0]
-    rows, columns = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in found.shape)
-    found = found * torch.exp(-1.5 * (rows[:, None] ** 2 + columns**2))
-    row, column = divmod(int(found.argmax()), found.shape[1])
-    y, x = row * max(1, sides[0] // 4) + sides[0] / 2, column * max(1, sides[1] // 4) + sides[1] / 2
-    return x * photo.scale, y * photo.scale

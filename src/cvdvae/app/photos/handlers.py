@@ -18,10 +18,19 @@ from ...restoration.edits import pack_region
 from ..recipes import read_result
 from . import text
 from .album import GONE
-from .explorer import MAX_PART, Kind, Photos, Session, interesting, smoothed, truth_in
+from .explorer import (
+    LEAST_SAMPLES,
+    MAX_INPUT,
+    MAX_PART,
+    WILDEST,
+    Kind,
+    Photos,
+    Session,
+)
 from .strokes import region_of
 from .viewer import packed
 from .whole import Whole
+from .windows import interesting, smoothed, truth_in
 
 logger = logging.getLogger(__name__)
 
@@ -105,15 +114,26 @@ class PhotoHandlers:
 
     def reopen(self, path: str | None) -> Updates:
         """What was drawn once, with its photograph and its settings."""
-        parts = self.parts
         if path is None:
-            return {parts.kind: gr.skip()}
+            return {self.parts.kind: gr.skip()}
         try:
-            session = self.photos.reopen(read_result(Path(path)))
+            return self._reopened(self.photos.reopen(read_result(Path(path), MAX_INPUT)))
         except CVDVAEError as error:
             return self.tell("wrong", text=text.sentence(error, path))
-        photo, how = session.photo, session.history[0]
-        values = (how.samples, how.temperature, how.seed, how.consistent, how.shrunk_by)
+        except Exception:
+            logger.exception("a result could not be opened")
+            return self.tell("wrong", text=FAILED)
+
+    def _reopened(self, session: Session) -> Updates:
+        """The page as it was; a value that its controls do not have is shown as the nearest."""
+        parts, photo, how = self.parts, session.photo, session.history[0]
+        values = (
+            max(LEAST_SAMPLES, how.samples),
+            min(WILDEST, how.temperature),
+            how.seed,
+            how.consistent,
+            how.shrunk_by if how.shrunk_by in text.PROGRAMS else "bicubic",
+        )
         return {
             parts.session: session,
             parts.photo: to_pil(photo.y),
@@ -205,7 +225,8 @@ class PhotoHandlers:
             chosen = number(event, "sample")
             if not 0 <= chosen < count or kind not in text.FORMATS:
                 raise InputError("there is no such sample")
-            indices = list(range(count)) if getattr(event, "all", False) else [chosen]
+            which = getattr(event, "which", "")
+            indices = {"all": list(range(count)), "settings": []}.get(which, [chosen])
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
                 whole = Whole(self.photos, session, step, indices, Path(name), kind)

@@ -150,7 +150,7 @@ const deeds = {
   },
   save,
   whole: () => trigger("whole", {
-    step: scene.step, sample: scene.sample, all: $(".which").value === "all", format: $(".format").value,
+    step: scene.step, sample: scene.sample, which: $(".which").value, format: $(".format").value,
   }),
 };
 for (const button of element.querySelectorAll("[data-do]")) {

@@ -7,13 +7,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ...degradations.kernels import KERNELS
 from ...domains.faces import demo_photo
 from ...domains.photos import PHOTOS
 from ..layout import file_image
 from . import text
 from .api import add_api
-from .explorer import MAX_SAMPLES, Photos
+from .explorer import LEAST_SAMPLES, MAX_SAMPLES, WILDEST, Photos
 from .handlers import Parts, PhotoHandlers
 from .viewer import make_viewer
 
@@ -99,10 +98,10 @@ def _settings(
     """Samples, temperature, seed, consistency and H; buttons: a new seed, draw, an old result."""
     suits = photos.model(scale).recommended
     with gr.Accordion("More", open=False):
-        samples = gr.Slider(2, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
+        samples = gr.Slider(LEAST_SAMPLES, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
         temperature = gr.Slider(
             0,
-            1.5,
+            WILDEST,
             suits.look,
             step=0.05,
             label="Temperature: tame to wild",
@@ -115,7 +114,7 @@ def _settings(
             dice = gr.Button("New seed", elem_id="photo-dice")
         consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
         shrunk_by = gr.Dropdown(
-            [(text.program(name), name) for name in KERNELS if name != "pillow-bicubic"],
+            [(text.program(name), name) for name in text.PROGRAMS],
             value="bicubic",
             label="What made it small",
             info="Shrunk so again, every sample gives your photograph back",

@@ -12,6 +12,9 @@ MEANING = Path(__file__).with_name("meaning.md")
 
 KINDS = {"Enlarge it as it is": "enlarge", "Shrink it first, to compare": "shrink"}
 FORMATS = ("png", "tiff")
+PROGRAMS = [name for name in KERNELS if name != "pillow-bicubic"]
+"""What may have made a photograph small, as the page offers it; H of the one left out is that of
+``bicubic``."""
 
 SHRUNK = (
     "This photograph is large: it was shrunk by {scale} first, and is enlarged again, so that you "
@@ -62,7 +65,9 @@ def progress(share: float, seconds: float) -> str:
 def drawn(exact: list[bool], consistent: bool) -> str:
     """What is to be said of files that can be taken."""
     line = "as the model gives them"
-    if consistent:
+    if not exact:
+        line = "your photograph and the settings; “Open a result” under “More” draws them again"
+    elif consistent:
         line = f"{sum(exact)} of {len(exact)} give your photograph back exactly, in every pixel"
     return (
         f'<div class="callout good"><b>Ready:</b> {line}. Details are invented and prove nothing: '

@@ -76,7 +76,7 @@ class Whole:
             self.files.append(as_tiff(path) if self.kind == "tiff" else path)
 
     def archive(self) -> Path:
-        """What to take: the one file, or a zip of several with `result.json`."""
+        """What to take: the one file, or a zip of several, or of none, with `result.json`."""
         if len(self.files) == 1:
             return self.files[0].rename(
                 self.folder / f"{self.files[0].stem}_details_invented{self.files[0].suffix}"
