@@ -225,6 +225,7 @@ def test_download_what_gives_the_photograph_back(
             exact = bool((to_bytes(shrunk) == to_bytes(y)).all())
             assert ("1 of 1" in page.locator("#whole-said").inner_text()) == exact
             page.reload()
+            expect(page.locator("#viewer .said")).to_contain_text("comes first")
             visitor.give(small)
 
 

@@ -92,7 +92,7 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(faces: Tensor, tmp_pat
     fit(PriorModule(config, run), TrainingData(config.data, optim, 16))
     left = {path.name for path in run.iterdir() if not path.name.startswith(".")}
     assert left == {"model", "samples", "log", "last.ckpt"}
-    assert {path.name for path in (run / "log").glob("*/*")} == {"metrics.csv", "hparams.yaml"}
+    assert {path.name for path in (run / "log").glob("*/*")} == {"metrics.csv"}
     assert {path.name for path in (run / "model").iterdir()} == {"config.yaml", "model.safetensors"}
 
 
