@@ -5,8 +5,6 @@ import http.client
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -19,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from command import served
+from command import run, served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from starlette.requests import Request
@@ -301,17 +299,14 @@ def test_every_refusal_carries_the_security_headers(address: str, path: str) -> 
 # The command.
 
 
-def start(*arguments: str) -> tuple[int | None, str]:
-    command = [sys.executable, "-m", "cvdvae.cli", "app", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    return run.returncode, run.stderr
-
-
-def test_an_empty_host_is_refused() -> None:
-    for host in ("", " "):
-        code, text = start("--host", host)
-        assert code == 2
-        assert text.splitlines() == [line for line in text.splitlines() if "--host needs" in line]
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_refused(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("app", "--host", host, monkeypatch=monkeypatch) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all("--host needs" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -323,11 +318,17 @@ def test_an_empty_host_is_refused() -> None:
     ],
 )
 def test_an_open_page_without_a_password_is_warned_of(
-    arguments: tuple[str, ...], warned: bool
+    arguments: tuple[str, ...],
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # It ends at once: the warning comes before the model is looked for.
-    _, text = start(*arguments, "--port", "8799", "--model", "/no/such/model")
-    assert text.count("warning: everyone who can reach this machine") == warned
+    begun: list[object] = []
+    monkeypatch.setattr("cvdvae.app.server.serve", lambda *how: begun.append(how))
+    assert run("app", *arguments, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().err
+    assert said.count("warning: everyone who can reach this machine") == warned
+    assert len(begun) == 1
 
 
 # Passwords, numbers, and the queue.
