@@ -430,6 +430,9 @@ def test_too_few_images_to_tell_are_refused(plan: Plan) -> None:
     judge: Any = ByColour()
     with pytest.raises(InputError, match="at least 6 images, not 3"):
         judge_of(plan, Judges(judge, None, {}))
+    unusable = dict.fromkeys(("0.png", "1.png", "2.png"), "it is no image")
+    with pytest.raises(InputError, match="at least 6 images, not 0"):
+        list(likenesses(plan, [], judge, None, unusable))
 
 
 def test_the_command_judges_realism_where_it_is_asked_to(

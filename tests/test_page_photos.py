@@ -67,7 +67,8 @@ class Looker(Visitor):
     def give(self, photo: Path) -> None:
         """Upload a photograph, and wait for the samples of what is visible."""
         self.page.locator("#picture input[type=file]").set_input_files(str(photo))
-        self.page.wait_for_selector('.viewer[data-state="drawing"]')
+        # What is small may be drawn before it is seen that it is being drawn.
+        self.page.wait_for_selector('.viewer:is([data-state="drawing"], [data-state="ready"])')
         self.wait()
 
     def wait(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior, tiny_prior
 from torch import Tensor
 
@@ -283,7 +282,7 @@ def handlers() -> Iterator[dict[int, Any]]:
 def place(world_size: int, others_stop: bool = False) -> Any:
     """A trainer with some processes, of which others may have been told to stop."""
     strategy = SimpleNamespace(reduce_boolean_decision=lambda one, all: one or others_stop)
-    return SimpleNamespace(world_size=world_size, strategy=strategy, state=TrainerFn.FITTING)
+    return SimpleNamespace(world_size=world_size, strategy=strategy)
 
 
 @pytest.mark.parametrize("start", ["on_train_start", "on_validation_start"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import read_bounded
-from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, recipe_from_dict
+from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, check_weights, recipe_from_dict
 from ..restoration.sampler import DTYPES, SuperResolver
 
 RESULT = "result.json"
@@ -87,11 +87,7 @@ def check_same(recipe: Recipe, model: SuperResolver) -> None:
     Raises:
         InputError: The weights or the dtype are others.
     """
-    if recipe.weights and recipe.weights != model.weights:
-        raise InputError(
-            f"the model '{model.name}' has other weights than when this result was drawn, so "
-            f"it cannot be drawn again"
-        )
+    check_weights(model.name, recipe.weights, model.weights)
     if DTYPES[recipe.dtype] != model.dtype:
         raise InputError(
             f"this result was computed in {recipe.dtype}, as the page does not: cvdvae replay "

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ..evaluation.realism import Likeness
     from ..evaluation.selection import Pair, Selection
     from ..evaluation.task import Subject, Task
+    from ..metrics.perceptual import LPIPS
 
 app = typer.Typer()
 
@@ -119,8 +120,7 @@ def evaluate(
     plan = Plan(selection, tuple(temperatures or usual), samples, seed)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
-    if realism:
-        judge_of(plan, judges)  # said before an hour of measuring
+    judge = judge_of(plan, judges) if realism else None  # refused before an hour of measuring
     likenesses: list[Likeness] = []
     with sole_writer(out_folder), progress_bar(quiet) as progress:
         bar = progress.add_task("measuring", total=len(plan.selection) * len(tasks))
@@ -131,9 +131,9 @@ def evaluate(
         records, failures = run(plan, tasks, judges, out_folder, advance)
         if records:
             write_tables(records, judges.missing, out_folder)
-        if realism:
+        if judge is not None:
             progress.reset(bar, total=len(plan.selection) * len(tasks))
-            likenesses = _judge_realism(plan, tasks, judges, failures, advance)
+            likenesses = _judge_realism(plan, tasks, judge, judges, failures, advance)
             write_likenesses(likenesses, judges.missing.get(FACES, ""), out_folder)
     if json_:
         _print_records(records, failures)
@@ -153,15 +153,15 @@ def evaluate(
 def _judge_realism(
     plan: "Plan",
     tasks: "list[Task]",
+    judge: "LPIPS",
     judges: "Judges",
     failures: dict[str, str],
     advance: Callable[[str], None],
 ) -> "list[Likeness]":
     """Whether one sample of each image looks like a real one."""
-    from ..evaluation.realism import judge_of, likenesses
+    from ..evaluation.realism import likenesses
     from ..metrics.realism import FaceDetector
 
-    judge = judge_of(plan, judges)
     try:
         detector = FaceDetector()
     except InputError as error:

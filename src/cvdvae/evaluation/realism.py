@@ -20,7 +20,7 @@ from .evaluate import Plan, Row, answers
 from .measure import Column, Judges
 from .selection import Failures
 from .table import Figure, name_of, rows_as_markdown
-from .task import Task, title_of
+from .task import Task
 
 LEAST = 6
 """Images: the true ones are compared by halves, and a kernel distance needs three in each."""
@@ -58,9 +58,13 @@ def judge_of(plan: Plan, judges: Judges) -> LPIPS:
     """
     if judges.lpips is None:
         raise InputError(f"realism needs the network of LPIPS: {judges.missing['LPIPS']}")
-    if len(plan.selection) < LEAST:
-        raise InputError(f"realism needs at least {LEAST} images, not {len(plan.selection)}")
+    _check_enough(len(plan.selection))
     return judges.lpips
+
+
+def _check_enough(images: int) -> None:
+    if images < LEAST:
+        raise InputError(f"realism needs at least {LEAST} images, not {images}")
 
 
 def likenesses(
@@ -82,7 +86,11 @@ def likenesses(
         detector: Of faces; None where the images are of something else.
         failures: Images that could not be used: they are left out.
         on_image: Called after every image of every task with its name.
+
+    Raises:
+        InputError: Those that can be used are too few to be judged.
     """
+    _check_enough(len(plan.selection) - len(failures))
     for task in tasks:
         real, seen = _Set(judge, detector), dict[Row, _Set]()
         for number, path in enumerate(plan.selection.paths()):
@@ -94,8 +102,9 @@ def likenesses(
                     images.add(None if done.exploded[0] else done.pixels[0].float() / 255)
             on_image(path.name)
         half = len(real.features) // 2
+        true = Row(task.scale, "true images, by halves", None, False, task.damage)
         yield Likeness(
-            f"{title_of(task.scale, task.damage)}{':' * bool(task.damage)} true images, by halves",
+            name_of(true),
             real.detected(real),
             _distance(torch.stack(real.features[:half]), torch.stack(real.features[half:][:half])),
         )

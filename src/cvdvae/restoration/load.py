@@ -18,7 +18,7 @@ from ..checkpoints.proper import read_proper
 from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
-from .recipe import Dtype, Origin, Recipe, read_recipe
+from .recipe import Dtype, Origin, Recipe, check_weights, read_recipe
 from .restored import Restoration, RestorationRecipe, read_restoration
 from .restorer import Restorer
 from .result import SuperResolution
@@ -171,11 +171,8 @@ def _check_trust(name: str, weights: str, trust: bool) -> None:
             f"this result names the model '{name[:200]}', which is none of the bundled ones: if "
             f"you trust it, say so with --trust-model (in Python trust=True)"
         )
-    if weights and weights != fingerprint_of(find(name)):
-        raise InputError(
-            f"the model '{name}' has other weights than when this result was drawn, so it cannot "
-            f"be drawn again"
-        )
+    if weights:
+        check_weights(name, weights, fingerprint_of(find(name)))
 
 
 def _known(device: str | torch.device) -> torch.device:

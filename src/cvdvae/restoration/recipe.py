@@ -95,6 +95,24 @@ class Recipe:
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
+def check_weights(model: str, drawn_with: str, now: str) -> None:
+    """Refuse weights that would draw something else than a recipe's.
+
+    Args:
+        model: The model's name, for the message.
+        drawn_with: Fingerprint of the recipe's weights; empty where it is not known.
+        now: Fingerprint of the model's weights.
+
+    Raises:
+        InputError: They are others.
+    """
+    if drawn_with and drawn_with != now:
+        raise InputError(
+            f"the model '{model}' has other weights than when this result was drawn, so it cannot "
+            f"be drawn again"
+        )
+
+
 def recipe_from_dict(
     data: Any,
     where: str,

@@ -226,13 +226,14 @@ class Photos:
         scale = named[0].scale if named and recipe.scale is None else recipe.scale
         if not named or scale is None or self.model(scale).name != recipe.model:
             raise InputError(f"'{recipe.model}' is none of the models of photographs here")
-        check_same(recipe, self.model(scale))
+        model = self.model(scale)
+        check_same(recipe, model)
         if not all(step.regional for step in recipe.sampling.steps):
             raise InputError(
                 "this result was steered as this page steers no photographs: cvdvae replay draws "
                 "it again"
             )
-        y = to_bytes(self.model(scale).check(recipe.y)[0])
+        y = to_bytes(model.check(recipe.y)[0])
         lr_size = (y.shape[1], y.shape[2])
         if lr_size[0] * lr_size[1] > MAX_INPUT or min(lr_size) < LEAST_SIDE:
             raise InputError("its photograph is too small or too large for this page")
