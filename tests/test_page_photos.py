@@ -107,6 +107,9 @@ def test_look_at_a_photograph(browser: Browser, server: tuple[str, Memory], phot
     with Looker(browser, address) as visitor:
         page = visitor.page
         visitor.picture("photo-0-empty")
+        # What is queued as the page opens may end the stream that the photograph's answer needs.
+        page.wait_for_load_state("load")
+        assert not [url for url in visitor.requests if "/queue/join" in url]
         visitor.give(photo)
         expect(page.locator("#notes")).to_contain_text("1000×700 → 4000×2800")
         expect(page.locator(".legend.whole")).to_contain_text("Invented: what differs")

@@ -92,7 +92,8 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
     taken = [take.archive, take.settings, take.link, take.python, take.command]
     sample, stays = [parts.session, parts.chosen], [steering.stays, steering.shared]
     link = gr.Textbox("", visible="hidden", label="the page's own address")
-    page.load(on.link_of, None, link, **QUIET)
+    # Unqueued: the answer of a queued one, just as another event begins, ends the stream of both.
+    page.load(on.link_of, None, link, queue=False, **QUIET)
     link.change(lambda: gr.update(selected="faces"), None, tabs, queue=False, **QUIET)
     drawing = []
     for trigger, handler, inputs, outputs in (
