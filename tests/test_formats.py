@@ -30,7 +30,7 @@ from cvdvae.imaging.io import read_photo, save_png
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
-from cvdvae.restoration import stack_drawing
+from cvdvae.restoration import stack_drawing, stack_sheet
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
@@ -307,6 +307,31 @@ def test_five_channels_are_drawn_one_by_one_each_in_its_range(
     draw(model, tmp_path / "one.tif", tmp_path / "alone")
     alone = load(tmp_path / "alone" / "sample_01.tif")[0, 0]
     assert np.array_equal(sample[0, 2], alone), "a channel alone gives the same"
+
+
+@pytest.mark.parametrize(("channels", "end"), [(4, "511 are"), (5, "4095 … are")])
+def test_of_many_ranges_four_are_named_and_that_there_are_more(
+    channels: int, end: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    scale = np.array([30, 300, 1000, 3000, 30_000])[:channels, None, None]
+    values = (smooth(channels, 12, 10) * scale).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "many.ome.tif", values, metadata={"axes": "CYX"})
+    notes = read_any(model, tmp_path / "many.ome.tif", limits=LIMITS).notes
+    assert sum(end in note for note in notes) == 1
+
+
+def test_the_picture_of_an_array_shows_how_its_values_spread(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr(stack_sheet, "sheet", lambda result, text: shown.append(result))
+    np.save(tmp_path / "a.npy", np.round(255 * smooth(12, 10)).astype(np.uint8))
+    stack = read_any(model, tmp_path / "a.npy", limits=LIMITS)
+    drawn = np.random.default_rng(0).integers(0, 256, (3, 1, 1, 24, 20), np.uint8)
+    stack_sheet.stack_sheet(stack, drawn, 2)
+    spread = (drawn[:, 0, 0] / 255).std(0, ddof=1)
+    assert np.allclose(shown[0].std.numpy(), spread, atol=1e-6)
+    assert np.allclose(shown[0].mean.numpy(), drawn[:, 0].mean(0) / 255, atol=1e-6)
 
 
 def test_colours_are_drawn_together_as_the_picture_is(model: SuperResolver, tmp_path: Path) -> None:
