@@ -20,13 +20,26 @@ from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
-from cvdvae.degradations.blur import Blur
+from cvdvae.degradations.blur import Blur, gaussian, motion
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError, WeightsError
 from cvdvae.imaging.io import to_pil
-from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
+from cvdvae.training import (
+    EncoderTraining,
+    FlowTraining,
+    OptimConfig,
+    PriorTraining,
+    config_path,
+)
 from cvdvae.training.config import DataConfig
-from cvdvae.training.degrade import DEGRADATIONS, LEAST_NOISE, MOST_NOISE, degraded
+from cvdvae.training.degrade import (
+    DEGRADATIONS,
+    LEAST_NOISE,
+    MOST_NOISE,
+    degraded,
+    random_blur,
+    random_motion,
+)
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
@@ -413,3 +426,26 @@ def test_one_channel_is_never_a_jpeg() -> None:
     x = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     for seed in range(60):
         assert not isinstance(degraded(x, (seed,)).degradation, BlockDCT)
+
+
+def test_an_unknown_configuration_names_those_there_are(tmp_path: Path) -> None:
+    assert config_path(Path("celeba64")).name == "celeba64.yaml"
+    with pytest.raises(ConfigError, match="by name there are celeba64, celeba64-hcflow"):
+        config_path(Path("nothing"))
+    own = tmp_path / "celeba64"
+    own.write_text("model: {}")
+    assert config_path(own) == own
+
+
+@pytest.mark.parametrize(("most", "sigma", "length"), [(False, 0.5, 3), (True, 3, 15)])
+def test_blurs_and_movements_lie_between_their_ends(
+    most: bool, sigma: float, length: float
+) -> None:
+    rng: Any = SimpleNamespace(uniform=lambda low, high: high if most else low)
+    blur, moved = random_blur(rng, 64), random_motion(rng, 64)
+    assert isinstance(blur, Blur)
+    assert isinstance(moved, Blur)
+    assert torch.allclose(blur.kernel, gaussian(sigma) / gaussian(sigma).sum())
+    along = motion(length, 180 if most else 0)
+    assert torch.allclose(moved.kernel, along / along.sum())
+    assert moved.boundary == "circular"

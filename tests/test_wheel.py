@@ -68,12 +68,3 @@ main()
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "photos-x4" in done.stdout
-
-
-def test_an_unknown_configuration_names_those_there_are() -> None:
-    from cvdvae.errors import ConfigError
-    from cvdvae.training import config_path
-
-    assert config_path(Path("celeba64")).name == "celeba64.yaml"
-    with pytest.raises(ConfigError, match="by name there are celeba64, celeba64-hcflow"):
-        config_path(Path("nothing"))
