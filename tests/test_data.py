@@ -13,7 +13,14 @@ from torch.utils.data import DataLoader
 import cvdvae.data.images
 from cvdvae.configs import load_yaml
 from cvdvae.data.folder import DataConfig
-from cvdvae.data.images import CropImages, FileImages, Key, MemoryImages, open_images
+from cvdvae.data.images import (
+    CropImages,
+    FileImages,
+    JitteredImages,
+    Key,
+    MemoryImages,
+    open_images,
+)
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.training.order import StepBatches
 from cvdvae.training.run import _Keyed
@@ -198,3 +205,65 @@ def test_a_configuration_names_further_sources(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text(text)
     config = load_yaml(DataConfig, tmp_path / "data.yaml")
     assert config.more == (DataConfig("b", only="b_*", repeat=3),)
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Path:
+    """A photograph with a mark off its middle, of an odd width."""
+    y, x = np.mgrid[:109, :89]
+    pixels = np.stack([2 * x, 2 * y, np.where((abs(x - 60) < 8) & (abs(y - 54) < 8), 255, 0)], 2)
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "face.png")
+    return tmp_path
+
+
+def test_without_jitter_a_square_is_framed_as_it_is(face: Path) -> None:
+    plain, _ = open_images(DataConfig(str(face), crop=74, validation=0), 32)
+    framed = JitteredImages([face / "face.png"], 32, DataConfig(str(face), crop=74))
+    assert torch.equal(framed[Key(0, draw=1)], plain[0])
+
+
+def test_jitter_frames_an_image_anew_whenever_it_comes(face: Path) -> None:
+    config = DataConfig(str(face), crop=74, validation=0, jitter_side=0.05, jitter_angle=3)
+    training, _ = open_images(config, 32)
+    plain, _ = open_images(DataConfig(str(face), crop=74, validation=0), 32)
+    drawn = torch.stack([training[Key(0, draw=draw)] for draw in range(400)])
+    assert torch.equal(drawn[7], training[Key(0, draw=7)])
+    assert drawn.flatten(1).unique(dim=0).shape[0] == 400
+    # A ramp across the image is as steep as the square is wide, and slanted as it is turned.
+    reds = drawn[:, 0].double()
+    wide = (reds[:, 16, 24] - reds[:, 16, 8]) / (plain[0][0, 16, 24] - plain[0][0, 16, 8])
+    slant = torch.rad2deg(
+        torch.atan2(reds[:, 24, 16] - reds[:, 8, 16], reds[:, 16, 24] - reds[:, 16, 8])
+    )
+    assert 0.04 < float(wide.log().std()) < 0.06
+    assert 2.5 < float(slant.std()) < 3.5
+    assert abs(float(wide.log().mean())) < 0.01
+    assert float(slant.abs().max()) < 9.6
+
+
+def test_what_validates_is_not_jittered(face: Path) -> None:
+    Image.open(face / "face.png").save(face / "other.png")
+    config = DataConfig(str(face), crop=74, validation=1, jitter_side=0.1)
+    training, validation = open_images(config, 32)
+    assert isinstance(training, JitteredImages)
+    plain, _ = open_images(DataConfig(str(face), crop=74, validation=0), 32)
+    assert torch.equal(validation[0], plain[0])
+    assert len(training) == len(validation) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"jitter_side": 0.11}, "jitter_side must be from 0 to 0.1"),
+        ({"jitter_angle": -1}, "jitter_angle must be from 0 to 10"),
+        ({"jitter_angle": 1, "random_crops": True}, "random_crops are cut as they are"),
+    ],
+)
+def test_impossible_jitter_is_refused(options: dict[str, float], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        DataConfig("faces", **options)  # type: ignore[arg-type]
+
+
+def test_an_array_cannot_be_framed_anew(array: Path) -> None:
+    with pytest.raises(InputError, match="without random_crops or jitter"):
+        open_images(DataConfig(str(array), jitter_side=0.01), 8)

@@ -1,5 +1,6 @@
 """A folder of photographs as training images: cropped, resized, 8-bit."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..imaging.crop import centre_square
 from ..imaging.io import in_channels, read_photo
 
 MAX_WORKERS, MAX_REPEAT = 256, 1000
+MAX_JITTER_SIDE, MAX_JITTER_ANGLE = 0.1, 10.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class DataConfig:
         split_seed: Seed of a permutation that comes before that; the images' own order by default.
             5 gives the split of the released FFHQ-256 model.
         flip: Mirror half of the training images.
+        jitter_side: Standard deviation, as a share, of the side of the square that is cut out of a
+            training image; drawn anew whenever the image comes. For images that are framed more
+            alike than those that the model will meet.
+        jitter_angle: The same of the angle by which it is turned, in degrees.
         only: Take only files whose names match this pattern, such as ``aaf_*``.
         repeat: How often every training image comes in an epoch: the weight of a source beside
             others.
@@ -47,6 +53,8 @@ class DataConfig:
     validation_every: int = 0
     split_seed: int | None = None
     flip: bool = True
+    jitter_side: float = 0.0
+    jitter_angle: float = 0.0
     only: str = "*"
     repeat: int = 1
     more: tuple["DataConfig", ...] = ()
@@ -64,8 +72,18 @@ class DataConfig:
             raise ConfigError(f"split_seed must be below 2^32, not {self.split_seed}")
         if self.random_crops and self.crop:
             raise ConfigError("crop cuts a centred square, so it cannot go with random_crops")
+        for name, most in (("jitter_side", MAX_JITTER_SIDE), ("jitter_angle", MAX_JITTER_ANGLE)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(self, name)}")
+        if self.random_crops and self.jitters:
+            raise ConfigError("random_crops are cut as they are: jitter cannot go with them")
         if self.validation_every == 1:
             raise ConfigError("validation_every 1 leaves nothing to train on")
+
+    @property
+    def jitters(self) -> bool:
+        """Whether training images are framed anew."""
+        return self.jitter_side > 0 or self.jitter_angle > 0
 
 
 def load_images(
@@ -91,3 +109,37 @@ def load_images(
         small = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
         images[row] = small.reshape(size, size, channels)
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def square_and_around(
+    path: Path, crop: int, around: float, channels: int = 3
+) -> tuple[np.ndarray, int]:
+    """The centred square of a photograph with what is around it, mirrored where that ends.
+
+    Args:
+        path: An image file.
+        crop: Side of the square; 0 takes the largest.
+        around: How much is around it on each side, as a share of the square's side.
+        channels: 1 or 3.
+
+    Returns:
+        Pixels, uint8, and the side of the square in their middle.
+
+    Raises:
+        InputError: As `load_images`.
+    """
+    photo = in_channels(read_photo(path).image, channels)
+    try:
+        side = centre_square(photo, crop).width
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    pixels, more = np.asarray(photo), math.ceil(around * side)
+    for axis in (0, 1):
+        length = pixels.shape[axis]
+        start = (length - side) // 2 - more
+        end = start + side + 2 * more
+        beyond = [(0, 0)] * pixels.ndim
+        beyond[axis] = (max(0, -start), max(0, end - length))
+        pixels = pixels.take(range(max(0, start), min(end, length)), axis)
+        pixels = np.pad(pixels, beyond, "symmetric")
+    return np.ascontiguousarray(pixels), side

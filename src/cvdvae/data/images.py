@@ -1,5 +1,6 @@
 """Training images by key: from memory, from a memory-mapped array, or from files."""
 
+import math
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..imaging.io import in_channels, list_images, read_photo, to_channels
-from .folder import DataConfig, load_images
+from .folder import DataConfig, load_images, square_and_around
 
 MEMORY = 2 * 2**30
 """Images of a folder that need more bytes than this are read when they are asked for."""
@@ -109,6 +111,51 @@ class FileImages(Images):
         return load_images([self.paths[row]], self.size, self.crop, channels=self.channels)[0]
 
 
+class JitteredImages(Images):
+    """The centred squares of photographs, their side and their angle drawn anew for every key.
+
+    Args:
+        paths: Image files; their squares stay in memory, with as much around them as is needed.
+        size: Side of the images that are given out.
+        config: How large the squares are, and how much they vary.
+        channels: 1 or 3.
+
+    Raises:
+        InputError: A file that is not a readable image, is smaller than the crop, or cannot have so
+            many channels.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], size: int, config: DataConfig, channels: int = 3
+    ) -> None:
+        super().__init__(range(len(paths)))
+        self.size, self.config = size, config
+        angle = math.radians(MOST_JITTER * config.jitter_angle)
+        reach = math.exp(MOST_JITTER * config.jitter_side) * (math.cos(angle) + math.sin(angle))
+        self.photos = [
+            square_and_around(path, config.crop, (reach - 1) / 2, channels)
+            for path in track(paths, "reading images", transient=True)
+        ]
+
+    def read(self, row: int, draw: int) -> Tensor:
+        """An image, framed as `draw` decides."""
+        around, side = self.photos[row]
+        normal = np.random.default_rng(draw).standard_normal(2).clip(-MOST_JITTER, MOST_JITTER)
+        photo = Image.fromarray(around)
+        if self.config.jitter_angle:
+            angle = self.config.jitter_angle * float(normal[1])
+            photo = photo.rotate(angle, Image.Resampling.BICUBIC)
+        reach = side * math.exp(self.config.jitter_side * float(normal[0])) / 2
+        x, y = photo.width / 2, photo.height / 2
+        box = (x - reach, y - reach, x + reach, y + reach)
+        small = photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
+        return to_channels(small)
+
+
+MOST_JITTER = 3.0
+"""Standard deviations beyond which no square is framed."""
+
+
 class CropImages(Images):
     """Squares cut from photographs of any size, which stay in memory.
 
@@ -196,9 +243,10 @@ def open_images(config: DataConfig, size: int, channels: int = 3) -> tuple[Image
 def _open_source(config: DataConfig, size: int, channels: int) -> tuple[Images, Images]:
     source = Path(config.folder)
     if source.suffix == ".npy":
-        if config.crop or config.random_crops:
+        if config.crop or config.random_crops or config.jitters:
             raise InputError(
-                f"the images of {source} are taken whole: crop must be 0 and random_crops false"
+                f"the images of {source} are taken whole: crop must be 0, without random_crops or "
+                f"jitter"
             )
         training, validation = split(len(open_array(source, size, channels)), config)
         return (
@@ -209,6 +257,10 @@ def _open_source(config: DataConfig, size: int, channels: int) -> tuple[Images, 
     if config.random_crops:
         return open_crops(config, size, paths, channels)
     training, validation = split(len(paths), config)
+    if config.jitters:
+        kept = load_images([paths[row] for row in validation], size, config.crop, channels=channels)
+        framed = JitteredImages([paths[row] for row in training], size, config, channels)
+        return framed, MemoryImages(kept, range(len(kept)))
     if len(paths) * channels * size**2 > MEMORY:
         return (
             FileImages(paths, size, config.crop, training, channels),
