@@ -57,7 +57,7 @@ def main() -> None:
 
 def demo(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        report = run_demo(Path(folder), samples=8, temperature=0.8, seed=0, on_progress=print)
+        report = run_demo(Path(folder), samples=8, temperature=None, seed=0, on_progress=print)
         shutil.copy(report.picture, path)
 
 
@@ -75,7 +75,7 @@ def flicker(path: Path) -> None:
     """A part of the cup as the model sees it, beside eight samples in turn."""
     y, _ = simulate_at_scale(coffee().crop((180, 60, 340, 220)), 4)
     model = load("photos-x4")
-    result = model.upscale(y, samples=8, temperature=model.recommended.look, seed=0)
+    result = model.run(y, model.sampling(8, model.recommended.look, 0, model.recommended.look))
     frames = []
     for pixels in result.pixels:
         frame = Image.new("RGB", (648, 320), "white")

@@ -233,7 +233,8 @@ def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
         assert {"result.json", "sample_00.png", "mean.png"} <= set(packed.namelist())
         inside = Image.open(io.BytesIO(packed.read("sample_02.png")))
     assert np.array_equal(np.array(inside), np.array(Image.open(files[2])))
-    step = {"kind": "others", "sample": 1, "groups": 18, "seed": 5}
+    groups = len(cvdvae.load("celeba64-x8").group_resolutions)
+    step = {"kind": "others", "sample": 1, "groups": groups, "seed": 5}
     steered, _, _ = client.predict(**common, sampling={"samples": 3, "steps": [step]})
     for path in steered:
         difference = np.array(Image.open(path)).astype(int) - np.array(Image.open(files[1]))

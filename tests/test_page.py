@@ -194,7 +194,7 @@ def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> 
         groups = page.locator("#groups input[type=range]")
         groups.focus()
         groups.press("ArrowRight")
-        expect(page.locator("#stays")).to_contain_text("10 of 18 groups stay")
+        expect(page.locator("#stays")).to_contain_text("13 of 25 groups stay")
         visitor.draw("#others")
         expect(page.locator("#shown")).to_contain_text("Others like sample 4")
         expect(page.locator("#mean-caption")).to_contain_text("not the safest answer")

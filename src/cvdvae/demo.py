@@ -14,6 +14,8 @@ from .imaging.io import save_png
 from .imaging.sheets import labelled_sheet
 from .restoration.load import load
 from .restoration.result import DISCLAIMER, SuperResolution
+from .restoration.sampler import SuperResolver
+from .restoration.settings import Sampling
 from .restoration.sheet import region_rows
 
 PHOTO, FACE_MODELS = "photos-x4", ("celeba64-x4", "celeba64-x8", "celeba64-x16")
@@ -38,25 +40,25 @@ class DemoReport(NamedTuple):
 def run_demo(
     out: Path,
     samples: int,
-    temperature: float,
+    temperature: float | None,
     seed: int,
     on_progress: Callable[[int], None],
 ) -> DemoReport:
     """Run the bundled models on a bundled photo at ×4, and on a bundled face at ×4, ×8 and ×16.
 
-    The photo is drawn at the temperature for looking, see `Recommended`. `on_progress` is called as
-    by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does, and ``out/demo.png``.
+    Without a temperature they draw at the one for looking, see `Recommended`. `on_progress` is
+    called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does, and
+    ``out/demo.png``.
     """
     check_writable(out)
     model = load(PHOTO)
     y, truth = simulate_at_scale(PHOTOS.example(), model.scale)
-    sampling = model.sampling(samples, model.recommended.look, seed)
-    results = [model.run(y, sampling, truth, on_progress)]
+    results = [model.run(y, _sampling(model, samples, temperature, seed), truth, on_progress)]
     face = crop_face(FACES.example())
     for name in FACE_MODELS:
         model = load(name)
         y, truth = simulate(face, model.degradation, crop="none")
-        sampling = model.sampling(samples, temperature, seed)
+        sampling = _sampling(model, samples, temperature, seed)
         results.append(model.run(y, sampling, truth, on_progress))
     for result in results:
         result.save(out / result.model)
@@ -66,6 +68,11 @@ def run_demo(
     save_png(picture, labelled_sheet(rows, DISCLAIMER))
     all_exact = all(all(r.round_trip_exact) for r in results)
     return DemoReport([_row(r) for r in results], picture, all_exact)
+
+
+def _sampling(model: SuperResolver, samples: int, temperature: float | None, seed: int) -> Sampling:
+    look = model.recommended.look if temperature is None else None
+    return model.sampling(samples, look if temperature is None else temperature, seed, look)
 
 
 def _row(result: SuperResolution) -> tuple[str, ...]:

@@ -112,8 +112,8 @@ class Inputs:
         except CVDVAEError:
             return {}
         return {
-            self.settings.temperature: suits.temperature,
-            self.settings.encoder_temperature: suits.encoder_temperature,
+            self.settings.temperature: gr.update(value=suits.look, info=text.suited(suits)),
+            self.settings.encoder_temperature: suits.look,
         }
 
     def seen(

@@ -136,8 +136,8 @@ def _figure(name: str, caption: str, visible: bool = True, **options: Any) -> Fi
     return Figure(column, line, image)
 
 
-def _temperature(value: float, label: str, name: str) -> gr.Slider:
-    return gr.Slider(0, 1.5, value, step=0.05, label=label, elem_id=name)
+def _temperature(value: float, label: str, name: str, info: str | None = None) -> gr.Slider:
+    return gr.Slider(0, 1.5, value, step=0.05, label=label, info=info, elem_id=name)
 
 
 def input_part(pictures: list[Path], explorer: Explorer) -> Input:
@@ -196,9 +196,11 @@ def settings_part(explorer: Explorer, shown: Input) -> Settings:
             slider.render()
         method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
         samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
-        temperature = _temperature(suits.temperature, "Temperature: tame to wild", "temperature")
+        temperature = _temperature(
+            suits.look, "Temperature: tame to wild", "temperature", text.suited(suits)
+        )
         encoder_temperature = _temperature(
-            suits.encoder_temperature,
+            suits.look,
             "Temperature of what is read from your image",
             "encoder-temperature",
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checkpoints.folder import bundled_names
+from ..checkpoints.records import Recommended
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
@@ -38,6 +39,14 @@ REGIONS = {
     "Right half": (0.0, 0.5, 1.0, 1.0),
 }
 """Top, left, bottom and right of the regions that can be named, for a face in the usual frame."""
+
+
+def suited(suits: Recommended) -> str:
+    """What stands beside the temperatures of a model of faces."""
+    return (
+        f"{suits.look:g} pleases the eye; at {suits.temperature:g}, and "
+        f"{suits.encoder_temperature:g} below, the spread is as large as the doubt"
+    )
 
 
 def label(labels: dict[str, str], value: str) -> str:

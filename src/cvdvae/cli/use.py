@@ -76,8 +76,9 @@ def demo(
     ),
     samples: Samples = 8,
     temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="Of the prior's groups.")
-    ] = 0.8,
+        float | None,
+        typer.Option("--temperature", "-t", help="Of the prior; as with --look by default."),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Shrink a bundled photo and a face, and show what could have been behind them."""

@@ -1,0 +1,89 @@
+"""What an hour of training buys: weights of one prior over faces at different ages.
+
+    python benchmarks/hours.py --data ../shared/data/celeba --picture docs/hours.png \\
+        "0.4 h=FOLDER" "1.5 h=FOLDER" "3.5 h=src/cvdvae/zoo/celeba64"
+
+Each FOLDER holds a prior as `cvdvae train` exports it; the history of this repository has some.
+For every one: bits/dim of the last 500 images of the folder, the kernel distance (KID) of samples
+without any input to as many real faces, in thousandths, and eight samples with the same noise.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from cvdvae.checkpoints.folder import load_prior
+from cvdvae.data.folder import load_images
+from cvdvae.gaussian import SeededNoise
+from cvdvae.hvae.model import HVAE
+from cvdvae.imaging.io import to_pil
+from cvdvae.imaging.sheets import labelled_sheet
+from cvdvae.metrics.perceptual import LPIPS
+from cvdvae.metrics.realism import kernel_distance
+from cvdvae.restoration.result import DISCLAIMER
+
+BATCH, SHOWN = 20, 8
+
+
+def dreams(prior: HVAE, count: int, temperature: float) -> Tensor:
+    """Samples without any input, ``(count, 3, 64, 64)`` in [0, 1]."""
+    seeds = range(0, count, BATCH)
+    drawn = [
+        prior.sample(
+            BATCH, temperature=temperature, noise=SeededNoise(0, range(s, s + BATCH)), mean=True
+        )
+        for s in track(seeds, "drawing", transient=True)
+    ]
+    return torch.cat(drawn)[:count]
+
+
+def bits_per_dim(prior: HVAE, x: Tensor) -> Tensor:
+    """Of every image."""
+    batches = track(range(0, len(x), BATCH), "judging", transient=True)
+    noise = (SeededNoise(0, range(b, min(b + BATCH, len(x)))) for b in range(0, len(x), BATCH))
+    return torch.cat(
+        [prior.elbo(x[b : b + BATCH], n).bits_per_dim for b, n in zip(batches, noise, strict=True)]
+    )
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ages", nargs="+", help="LABEL=FOLDER")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--lpips", type=Path)
+    parser.add_argument("--temperature", type=float, default=0.8)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    paths = sorted(options.data.glob("*.jpg"))[-500:]
+    real = load_images(paths, 64, crop=74).float() / 255
+    judge = LPIPS(options.lpips)
+    features = judge.features(real[: options.images])
+    table, rows = Table(), []
+    for title in ("age", "bits/dim", "kernel distance · 1000"):
+        table.add_column(title, no_wrap=True)
+    for age in options.ages:
+        label, folder = age.split("=", 1)
+        prior = load_prior(folder)
+        bits, drawn = bits_per_dim(prior, real), dreams(prior, options.images, options.temperature)
+        distance, error = kernel_distance(judge.features(drawn), features)
+        spread = float(bits.std() / len(bits) ** 0.5)
+        table.add_row(
+            label,
+            f"{float(bits.mean()):.3f} ± {spread:.3f}",
+            f"{1000 * distance:.1f} ± {1000 * error:.1f}",
+        )
+        rows.append([(label if i == 0 else "", to_pil(x)) for i, x in enumerate(drawn[:SHOWN])])
+    Console().print(table)
+    if options.picture is not None:
+        labelled_sheet(rows, DISCLAIMER).save(options.picture)
+
+
+if __name__ == "__main__":
+    main()
