@@ -1,7 +1,7 @@
 """What an hour of training buys: weights of one prior over faces at different ages.
 
     python benchmarks/hours.py --data ../shared/data/celeba --picture docs/hours.png \\
-        "0.4 h=FOLDER" "1.5 h=FOLDER" "3.5 h=src/cvdvae/zoo/celeba64"
+        "80,000 images=FOLDER" "469,000=src/cvdvae/zoo/celeba64"
 
 Each FOLDER holds a prior as `cvdvae train` exports it; the history of this repository has some.
 For every one: bits/dim of the last 500 images of the folder, the kernel distance (KID) of samples
