@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from realism import without_input
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -21,25 +22,13 @@ from cvdvae.checkpoints.folder import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae.model import HVAE
-from cvdvae.imaging.io import to_pil
+from cvdvae.imaging.io import save_png, to_pil
 from cvdvae.imaging.sheets import labelled_sheet
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.metrics.realism import kernel_distance
 from cvdvae.restoration.result import DISCLAIMER
 
 BATCH, SHOWN = 20, 8
-
-
-def dreams(prior: HVAE, count: int, temperature: float) -> Tensor:
-    """Samples without any input, ``(count, 3, 64, 64)`` in [0, 1]."""
-    seeds = range(0, count, BATCH)
-    drawn = [
-        prior.sample(
-            BATCH, temperature=temperature, noise=SeededNoise(0, range(s, s + BATCH)), mean=True
-        )
-        for s in track(seeds, "drawing", transient=True)
-    ]
-    return torch.cat(drawn)[:count]
 
 
 def bits_per_dim(prior: HVAE, x: Tensor) -> Tensor:
@@ -71,7 +60,10 @@ def main() -> None:
     for age in options.ages:
         label, folder = age.split("=", 1)
         prior = load_prior(folder)
-        bits, drawn = bits_per_dim(prior, real), dreams(prior, options.images, options.temperature)
+        bits, drawn = (
+            bits_per_dim(prior, real),
+            without_input(prior, options.images, options.temperature),
+        )
         distance, error = kernel_distance(judge.features(drawn), features)
         spread = float(bits.std() / len(bits) ** 0.5)
         table.add_row(
@@ -82,7 +74,7 @@ def main() -> None:
         rows.append([(label if i == 0 else "", to_pil(x)) for i, x in enumerate(drawn[:SHOWN])])
     Console().print(table)
     if options.picture is not None:
-        labelled_sheet(rows, DISCLAIMER).save(options.picture)
+        save_png(options.picture, labelled_sheet(rows, DISCLAIMER))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import upscale_bicubic
 from cvdvae.gaussian import SeededNoise
+from cvdvae.hvae.model import HVAE
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.metrics.realism import FaceDetector, detected, kernel_distance
 from cvdvae.restoration.load import load
@@ -41,6 +42,15 @@ def one_sample_each(name: str, truths: Tensor, look: float | None) -> tuple[Tens
         samples.append(model.run(y, sampling).pixels[0].float() / 255)
         smooth.append(upscale_bicubic(y[None], (truth.shape[1], truth.shape[2]))[0].clamp(0, 1))
     return torch.stack(samples), torch.stack(smooth)
+
+
+def without_input(prior: HVAE, count: int, temperature: float) -> Tensor:
+    """Samples of the prior, ``(count, 3, 64, 64)`` in [0, 1]."""
+    drawn = [
+        prior.sample(20, temperature=temperature, noise=SeededNoise(0, range(b, b + 20)), mean=True)
+        for b in track(range(0, count, 20), "prior", transient=True)
+    ]
+    return torch.cat(drawn)[:count]
 
 
 def main() -> None:
@@ -78,14 +88,7 @@ def main() -> None:
     row("real faces", truths)
     prior = load_prior(options.prior)
     for temperature in (0.8, 1.0):
-        batches = range(0, n, 20)
-        drawn = [
-            prior.sample(
-                20, temperature=temperature, noise=SeededNoise(0, range(b, b + 20)), mean=True
-            )
-            for b in track(batches, "prior", transient=True)
-        ]
-        row(f"{options.prior}, no input, τ {temperature}", torch.cat(drawn)[:n])
+        row(f"{options.prior}, no input, τ {temperature}", without_input(prior, n, temperature))
     for scale in map(int, options.scales.split(",")):
         for look in options.look or [None]:
             samples, smooth = one_sample_each(f"celeba64-x{scale}", truths, look)

@@ -141,7 +141,9 @@ def test_defects_are_named(
     models: dict[int, HVAEResolver],
     faces: dict[int, Tensor],
 ) -> None:
-    assert reasons(models[scale], defect(faces[scale]))[0] == reason
+    found = reasons(models[scale], defect(faces[scale]))
+    assert found[0] == reason
+    assert reason == "jpeg" or found == [reason]  # its blocks may look like more than themselves
 
 
 def test_a_blurred_face_is_too_soft_at_x4(

@@ -71,8 +71,10 @@ def run_demo(
 
 
 def _sampling(model: SuperResolver, samples: int, temperature: float | None, seed: int) -> Sampling:
-    look = model.recommended.look if temperature is None else None
-    return model.sampling(samples, look if temperature is None else temperature, seed, look)
+    if temperature is not None:
+        return model.sampling(samples, temperature, seed)
+    look = model.recommended.look
+    return model.sampling(samples, look, seed, look)
 
 
 def _row(result: SuperResolution) -> tuple[str, ...]:

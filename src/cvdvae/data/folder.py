@@ -101,14 +101,19 @@ def load_images(
     images = np.empty((len(paths), size, size, channels), np.uint8)
     shown = track(paths, "reading images", transient=True) if progress else paths
     for row, path in enumerate(shown):
-        image = in_channels(read_photo(path).image, channels)
-        try:
-            square = centre_square(image, crop)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        _, square = _read_square(path, crop, channels)
         small = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
         images[row] = small.reshape(size, size, channels)
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def _read_square(path: Path, crop: int, channels: int) -> tuple[Image.Image, Image.Image]:
+    """A photograph, and its centred square."""
+    photo = in_channels(read_photo(path).image, channels)
+    try:
+        return photo, centre_square(photo, crop)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def square_and_around(
@@ -128,11 +133,8 @@ def square_and_around(
     Raises:
         InputError: As `load_images`.
     """
-    photo = in_channels(read_photo(path).image, channels)
-    try:
-        side = centre_square(photo, crop).width
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    photo, square = _read_square(path, crop, channels)
+    side = square.width
     pixels, more = np.asarray(photo), math.ceil(around * side)
     for axis in (0, 1):
         length = pixels.shape[axis]

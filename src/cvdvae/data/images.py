@@ -111,6 +111,10 @@ class FileImages(Images):
         return load_images([self.paths[row]], self.size, self.crop, channels=self.channels)[0]
 
 
+MOST_JITTER = 3.0
+"""Standard deviations beyond which no square is framed."""
+
+
 class JitteredImages(Images):
     """The centred squares of photographs, their side and their angle drawn anew for every key.
 
@@ -150,10 +154,6 @@ class JitteredImages(Images):
         box = (x - reach, y - reach, x + reach, y + reach)
         small = photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
         return to_channels(small)
-
-
-MOST_JITTER = 3.0
-"""Standard deviations beyond which no square is framed."""
 
 
 class CropImages(Images):
