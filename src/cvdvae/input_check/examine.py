@@ -47,6 +47,8 @@ COLOURED = 0.6
 """Noise is independent in every colour, and false sharpness is not: where smoothing the colours
 alone gains this share of what smoothing gains, it is noise."""
 
+BESIDE_JPEG = 2.0
+"""Excess that counts as another reason beside the traces of JPEG, by which proper faces reach 1.6."""
 
 FRAMING = ("turned", "shifted")
 """Families of which a proper image loses by every repair."""
@@ -190,7 +192,8 @@ def examine(model: SuperResolver, y: Tensor) -> Examination:
     doubted = {name for name, value in excess.items() if value > 1}
     doubts = []
     if doubted & {"lattice", "subsampled"}:
-        # Compression itself smooths and roughens.
+        # Compression itself smooths and roughens, and moves everything else a little.
+        doubted = {name for name in doubted if excess[name] > BESIDE_JPEG}
         doubted -= {"lattice", "subsampled", "too sharp", "too soft"}
         doubts.append(_JPEG)
     # Zooms also smooth, and every defect makes an image unlikely: these two tell the least.
