@@ -52,6 +52,9 @@ AlexNet = Annotated[
 ]
 Save = Annotated[bool, typer.Option("--save", help="Store the result with the model.")]
 Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
+OneScale = Annotated[
+    int | None, typer.Option("--scale", help="Factor, where the model has several.")
+]
 Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
 Flows = Annotated[str, typer.Option("--flows", help="The same for the method hcflow.")]
 Degradations = Annotated[

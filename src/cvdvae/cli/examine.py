@@ -1,5 +1,6 @@
 """Commands that doubt: examine, calibrate-doubt."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from .common import (
     Device,
     Images,
     Model,
+    OneScale,
     Save,
     Start,
     end,
@@ -21,6 +23,9 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..evaluation.selection import Selection
     from ..restoration.hvae import HVAEResolver
 
 app = typer.Typer()
@@ -30,17 +35,20 @@ app = typer.Typer()
 def examine(
     inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
     model: Model = "celeba64-x8",
+    scale: OneScale = None,
     device: Device = "cpu",
 ) -> None:
-    """Say whether low-resolution images are such as the model knows, why not, and what to do."""
+    """Say whether low-resolution images are such as the model knows, why not, and what to do; of
+    photographs, which program has probably made them small."""
     from ..batch.files import files_of, read_input
-    from ..input_check.examine import examine as run
 
-    resolver = _load(model, device)
-    if resolver.expected is None:
+    resolver = _load(model, device, scale)
+    known = resolver.shrinking if resolver.any_size else resolver.expected
+    if known is None:
         raise InputError(
             f"{model} does not know what to expect: let cvdvae calibrate-doubt --save find it"
         )
+    examined = _which_program if resolver.any_size else _what_is_odd
     failures: dict[str, str] = {}
     for path, _ in files_of(inputs):
         try:
@@ -48,39 +56,68 @@ def examine(
         except InputError as error:
             failures[str(path)] = str(error)
             continue
-        found = run(resolver, y)
-        for line in notes + [in_doubt(doubt) for doubt in found.doubts]:
+        doubts, findings = examined(resolver, path, y)
+        for line in notes + doubts:
             out.print(f"{path}: {line}", style="yellow", markup=False, soft_wrap=True)
-        if not found.doubts:
-            out.print(
-                f"{path}: nothing unusual (rate {found.rate:.0f} nats, misfit {found.misfit:.1f} "
-                f"levels of 255)",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+        for line in findings:
+            out.print(f"{path}: {line}", markup=False, highlight=False, soft_wrap=True)
     end(failures)
+
+
+Said = tuple[list[str], list[str]]
+"""Doubts, and what else there is to say."""
+
+
+def _what_is_odd(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
+    from ..input_check.examine import examine as run
+
+    found = run(model, y)
+    if found.doubts:
+        return [in_doubt(doubt) for doubt in found.doubts], []
+    return [], [
+        f"nothing unusual (rate {found.rate:.0f} nats, misfit {found.misfit:.1f} levels of 255)"
+    ]
+
+
+def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
+    from ..imaging.io import is_jpeg
+    from ..input_check.shrinking import LEAST, likely
+
+    compressed = is_jpeg(path)
+    doubts = ["JPEG compressed it: samples take its traces for detail"] if compressed else []
+    found = likely(model.shrinking, y, compressed)
+    if not found:
+        return doubts, [f"fewer than {LEAST} pixels do not tell what made it small"]
+    first, second = found[:2]
+    return doubts, [
+        f"if a program made it small, probably {first}, or {second}: --shrunk-by {first.program}"
+    ]
 
 
 @app.command("calibrate-doubt")
 def calibrate_doubt(
     data: Data,
     model: Model = "celeba64-x8",
+    scale: OneScale = None,
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
     save: Save = False,
     device: Device = "cpu",
 ) -> None:
-    """Find what to expect of proper images: on one half of them, judged on the other."""
-    from ..checkpoints.folder import expect
+    """Find what to expect of proper images, or of photographs by what shrank them: on one half of
+    them, judged on the other."""
+    from ..checkpoints.folder import expect, find
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
     from ..input_check.screen import fit_proper
     from ..input_check.thresholds import doubted_share, fit_expected, judge
 
-    resolver = _load(model, device)
+    resolver = _load(model, device, scale)
     selection = Selection(data, start, images, crop)
+    if resolver.any_size:
+        _calibrate_programs(resolver, selection, find(model) if save else None)
+        return
     failures: dict[str, str] = {}
     pairs = selection.pairs(resolver.degradation, failures)
     with progress_bar() as progress:
@@ -115,7 +152,44 @@ def calibrate_doubt(
     end(failures)
 
 
-def _load(name: str, device: str) -> "HVAEResolver":
+def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: Path | None) -> None:
+    """Find what spectra photographs have that known programs shrank: of every second one, judged
+    on the others; stored in a folder."""
+    from ..checkpoints.shrinking import save_shrinking
+    from ..imaging.io import read_photo
+    from ..input_check.shrinking import PROGRAMS, fit_shrinking, spectra_of, tell
+
+    paths = selection.paths()
+    with progress_bar() as progress:
+        task = progress.add_task("shrinking", total=len(paths))
+        fitted_on, judged_on = (
+            spectra_of(
+                (read_photo(path).image for path in half),
+                model.scale,
+                lambda: progress.advance(task),
+            )
+            for half in (paths[::2], paths[1::2])
+        )
+    shrinking = fit_shrinking(fitted_on)
+    for title, compressed in (("as they are", False), ("JPEG of quality 75 to 92", True)):
+        told = tell(shrinking, judged_on, compressed)
+        table = Table(title=f"{len(judged_on.plain)} others, {title}: taken for, in %")
+        for column in ("shrunk by", *PROGRAMS):
+            table.add_column(column, justify="right" if column != "shrunk by" else "left")
+        for program, row in zip(PROGRAMS, told.confusion, strict=True):
+            table.add_row(program, *(f"{share:.0%}" for share in row))
+        out.print(table)
+        out.print(
+            f"Right: {told.right:.0%}; of the {told.sure:.0%} that are given 70 % or more, "
+            f"{told.right_when_sure:.0%}",
+            highlight=False,
+        )
+    if folder is not None:
+        path = save_shrinking(folder, shrinking)
+        out.print(f"Stored in {path}", markup=False, highlight=False)
+
+
+def _load(name: str, device: str, scale: int | None) -> "HVAEResolver":
     """Load a model that can doubt.
 
     Raises:
@@ -124,7 +198,7 @@ def _load(name: str, device: str) -> "HVAEResolver":
     from ..restoration.hvae import HVAEResolver
     from ..restoration.load import load
 
-    model = load(name, device)
+    model = load(name, device, scale=scale)
     if not isinstance(model, HVAEResolver):
         raise InputError(f"the flow {name} has no prior to doubt with: name an LR encoder")
     return model

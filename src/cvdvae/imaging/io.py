@@ -173,6 +173,15 @@ def read_photo(
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
+def is_jpeg(path: Path) -> bool:
+    """Whether a file is a JPEG, whatever its name says; False where it cannot be opened."""
+    try:
+        with Image.open(path) as file:
+            return file.format in ("JPEG", "MPO")
+    except Exception:
+        return False
+
+
 def _is_deep_png(path: Path) -> bool:
     """Whether a PNG has 16 bits a value, of which Pillow reads 8 where it has colours."""
     with path.open("rb") as stream:

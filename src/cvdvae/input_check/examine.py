@@ -48,7 +48,7 @@ COLOURED = 0.6
 alone gains this share of what smoothing gains, it is noise."""
 
 BESIDE_JPEG = 2.0
-"""Excess that counts as another reason beside the traces of JPEG, by which proper faces reach 1.6."""
+"""Excess that counts as a reason beside the traces of JPEG; by those, proper faces reach 1.6."""
 
 FRAMING = ("turned", "shifted")
 """Families of which a proper image loses by every repair."""

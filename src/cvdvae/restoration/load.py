@@ -15,6 +15,7 @@ from ..checkpoints.folder import (
     read_record,
 )
 from ..checkpoints.proper import read_proper
+from ..checkpoints.shrinking import read_shrinking
 from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
@@ -85,7 +86,7 @@ def load(
         )
     model = KINDS[kind](name, scale)
     model.weights = fingerprint_of(folder)
-    model.proper = read_proper(folder)
+    model.proper, model.shrinking = read_proper(folder), read_shrinking(folder)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.proper import Proper
 from ..checkpoints.records import Expected, Recommended
+from ..checkpoints.shrinking import Shrinking
 from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
@@ -60,12 +61,15 @@ class SuperResolver(Answering):
         expected: What it makes of proper low-resolution images; None where that is not known, and
             then no input is examined.
         proper: What such images look like; without it every input is examined at length.
+        shrinking: What spectra images have that known programs made small; None where that is not
+            known.
     """
 
     weights = ""
     method: ClassVar[Literal["hvae", "flow"]] = "hvae"
     expected: Expected | None = None
     proper: Proper | None = None
+    shrinking: Shrinking | None = None
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..degradations.base import Degradation
 
-BAND = 5
+BAND = 7
 """Pixels in which the weights rise; fewer in a region that is thinner."""
 STEPS = 40
 """Of conjugate gradients at most: what they leave is met by the projection that follows."""

@@ -17,7 +17,8 @@ from torch import Tensor
 from ...domains.simulate import simulate_at_scale
 from ...errors import InputError
 from ...gaussian import Window
-from ...imaging.io import read_photo, to_bytes, to_tensor
+from ...imaging.io import is_jpeg, read_photo, to_bytes, to_tensor
+from ...input_check.shrinking import Likely, likely
 from ...restoration.edits import ResampleRegion
 from ...restoration.part import PartDrawing, PartSample
 from ...restoration.recipe import Recipe
@@ -56,6 +57,7 @@ class Photo:
         scale: By what it is enlarged.
         truth: The file of what was shrunk; None where it is not known.
         notes: What had to be changed, in plain words.
+        made_by: What may have made it small, the likeliest first; empty where that is not known.
     """
 
     album: Album
@@ -64,6 +66,7 @@ class Photo:
     scale: int
     truth: Path | None
     notes: tuple[str, ...]
+    made_by: tuple[Likely, ...] = ()
 
     @property
     def y(self) -> Tensor:
@@ -181,9 +184,11 @@ class Photos:
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")
-        y = to_tensor(image)
+        y, made_by = to_tensor(image), list[Likely]()
         if kind == "shrink":
             y, _ = simulate_at_scale(image, scale, shrunk_by=shrunk_by)
+        else:
+            made_by = likely(self.model(scale).shrinking, y, is_jpeg(path))
         height, width = y.shape[1:]
         if height * width > MAX_INPUT:
             raise InputError(
@@ -192,7 +197,7 @@ class Photos:
             )
         truth = path if kind == "shrink" else None
         name = self.album.add(to_bytes(y))
-        return Photo(self.album, name, (height, width), scale, truth, notes)
+        return Photo(self.album, name, (height, width), scale, truth, notes, tuple(made_by))
 
     def start(
         self,

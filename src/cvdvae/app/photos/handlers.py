@@ -106,7 +106,7 @@ class PhotoHandlers:
             )
         except CVDVAEError as error:
             return self.tell("none", text=text.sentence(error, path)) | nothing
-        notes = (*photo.notes, *guessed)
+        notes = (*photo.notes, *guessed, *text.made_small(photo.made_by, shrunk_by))
         return {
             parts.session: session,
             parts.notes: text.remarks(notes, photo.size, photo.scale),

@@ -1,10 +1,12 @@
 """What the page says of photographs, in plain words."""
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from ...degradations.kernels import KERNELS
 from ...errors import CVDVAEError
+from ...input_check.shrinking import Likely
 from ...restoration.settings import Sampling
 
 MEANING = Path(__file__).with_name("meaning.md")
@@ -16,10 +18,27 @@ PROGRAMS = [name for name in KERNELS if name != "pillow-bicubic"]
 """What may have made a photograph small, as the page offers it; H of the one left out is that of
 ``bicubic``."""
 
+ALIKE = {"matlab": "bicubic", "canvas": "box"}
+"""Ways to shrink that a photograph's spectrum does not tell from another."""
+
 SHRUNK = (
     "This photograph is large: it was shrunk by {scale} first, and is enlarged again, so that you "
     "can compare the samples with it. Choose “Enlarge it as it is” if you want it larger."
 )
+
+
+SURE = 0.7
+"""How likely another way to shrink must be to be named."""
+
+
+def made_small(found: Sequence[Likely], chosen: str) -> tuple[str, ...]:
+    """A remark where another program than the chosen has probably made a photograph small."""
+    if not found or found[0].probability < SURE or found[0].program in (chosen, ALIKE.get(chosen)):
+        return ()
+    return (
+        f"if a program made it small, that was probably {found[0]}: then choose it "
+        f"under “More”, What made it small",
+    )
 
 
 def program(name: str) -> str:
