@@ -49,20 +49,16 @@ class SuperResolver(Answering):
         image_size: Side of the high-resolution images that it was trained on.
         any_size: Whether it takes images of other sizes, too.
         channels: How many channels its images have.
-        photon_noise: The noise of the low-resolution images that it knows; None where they have
-            none.
+        photon_noise: Of the low-resolution images that it knows; None where they have none.
 
     Attributes:
-        lr_size: Side of the low-resolution images that belong to `image_size`, or to `MEASURED`
-            where images may have any size.
+        lr_size: Side of the low-resolution images of `image_size`; of `MEASURED` if any is taken.
         degradation: H at that size; see `degradation_of` for others.
         weights: Fingerprint of its weights, where they came from a folder.
         method: What it is beside others of its scale: hierarchical, or a flow.
-        expected: What it makes of proper low-resolution images; None where that is not known, and
-            then no input is examined.
+        expected: What it makes of proper images; where it is None, no input is examined.
         proper: What such images look like; without it every input is examined at length.
-        shrinking: What spectra images have that known programs made small; None where that is not
-            known.
+        shrinking: What spectra images have that known programs made small, where it is known.
     """
 
     weights = ""
