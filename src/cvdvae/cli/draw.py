@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,9 +29,10 @@ from .restore import restore_all
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
+    from ..batch.restore import Happened
     from ..domains import Domain
-    from ..domains.simulate import Crop
     from ..restoration.recipe import Dtype as Precision
+    from ..restoration.restorer import Restorer
 
 app = typer.Typer()
 
@@ -133,9 +133,11 @@ def upscale(
             raise InputError(
                 "--look, --animation, --compile and --values do not go with --noise and --jpeg"
             )
-        damage = _Damage(name, scale, shrunk_by, noise, jpeg)
+        restorer, what = _undoing(name, scale, shrunk_by, noise, jpeg, device, dtype)
+        how = restorer.restoring(samples, temperature, seed)
         cut = (crop or "face") if simulate else None
-        damage.undo(jobs, samples, temperature, seed, cut, out_folder, device, dtype, json_, quiet)
+        note = f"not given back exactly but explained within its noise, by {restorer.name}"
+        restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note)
         return
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
@@ -175,45 +177,27 @@ def _model_for(domain: "Domain", scale: int | None, jobs: list["Job"], simulate:
     return domain.model_at(scale or domain.usual_scale)
 
 
-@dataclass(frozen=True)
-class _Damage:
-    """What happened to small images beside their shrinking."""
+def _undoing(
+    model: str,
+    scale: int | None,
+    shrunk_by: str,
+    noise: str | None,
+    jpeg: str | None,
+    device: str,
+    dtype: "Precision",
+) -> tuple["Restorer", "Happened"]:
+    """A model on the same prior that undoes shrinking, noise and JPEG at once; and what they are.
 
-    model: str
-    scale: int | None
-    shrunk_by: str
-    noise: str | None
-    jpeg: str | None
+    Raises:
+        InputError: There is none, or the options do not go together.
+    """
+    from ..batch.restore import happened
+    from ..restoration.beside import restorer_beside
+    from ..restoration.load import load_restorer
 
-    def undo(
-        self,
-        jobs: list["Job"],
-        samples: int,
-        temperature: float | None,
-        seed: int,
-        crop: "Crop | None",
-        out_folder: Path,
-        device: str,
-        dtype: "Precision",
-        json_: bool,
-        quiet: bool,
-    ) -> None:
-        """Let a model that restores, on the same prior, undo all of it at once.
-
-        Raises:
-            InputError: There is none, or the options do not go together.
-        """
-        from ..batch.restore import happened
-        from ..restoration.beside import restorer_beside
-        from ..restoration.load import load_restorer
-
-        name, scale = restorer_beside(self.model, self.scale)
-        shrunk = f"downscale:scale={scale},by={self.shrunk_by}"
-        what = happened(shrunk, None, self.jpeg, self.noise)
-        restorer = load_restorer(name, device, dtype)
-        how = restorer.restoring(samples, temperature, seed)
-        note = f"not given back exactly but explained within its noise, by {name}"
-        restore_all(restorer, jobs, what, how, out_folder, crop, json_, quiet, note)
+    name, factor = restorer_beside(model, scale)
+    shrunk = f"downscale:scale={factor},by={shrunk_by}"
+    return load_restorer(name, device, dtype), happened(shrunk, None, jpeg, noise)
 
 
 class _Steps:
