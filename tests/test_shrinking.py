@@ -1,6 +1,7 @@
 """Which program made a photograph small, as far as its spectrum tells."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,13 @@ from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.text import made_small
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
-from cvdvae.checkpoints.shrinking import SHRINKING, Shrinking, read_shrinking, save_shrinking
+from cvdvae.checkpoints.shrinking import (
+    FREQUENCIES,
+    SHRINKING,
+    Shrinking,
+    read_shrinking,
+    save_shrinking,
+)
 from cvdvae.cli import main
 from cvdvae.domains.photos import coffee
 from cvdvae.domains.simulate import simulate_at_scale
@@ -22,8 +29,10 @@ from cvdvae.imaging.io import is_jpeg, save_png, to_pil
 from cvdvae.input_check.shrinking import (
     CAUTION,
     PROGRAMS,
+    SURE,
     Likely,
     Spectra,
+    _spectra,
     fit_shrinking,
     likely,
     spectra_of,
@@ -49,6 +58,8 @@ def test_a_spectrum_is_the_same_of_an_image_that_is_turned_or_mirrored() -> None
     phi = seen(y)
     for same in (y.flip(1), y.flip(2), y.transpose(1, 2), torch.rot90(y, 1, (1, 2))):
         torch.testing.assert_close(seen(same), phi)
+    odd = noise(171, 203)  # squares that do not fit leave a rim on one side
+    assert float((seen(odd.flip(1, 2)) - seen(odd)).abs().mean()) < 0.1
     torch.testing.assert_close(seen(y / 2 + 0.1), phi, atol=0.02, rtol=0)  # contrast, brightness
 
 
@@ -69,23 +80,34 @@ def test_of_a_large_image_the_middle_is_looked_at() -> None:
 @pytest.mark.parametrize("size", [(47, 200), (200, 47), (1, 1)])
 def test_of_a_tiny_image_nothing_is_said(size: tuple[int, int]) -> None:
     assert spectrum(noise(*size)) is None
+    assert _spectra(to_pil(noise(*size)), 1) == []
     assert likely(load("photos-x4").shrinking, noise(*size)) == []
 
 
-def test_a_flat_image_and_one_of_a_single_channel_have_a_spectrum() -> None:
-    assert seen(torch.zeros(3, 64, 64)).isfinite().all()
+def test_of_a_flat_image_nothing_is_said_and_flat_parts_change_nothing() -> None:
+    assert spectrum(torch.full((3, 64, 64), 0.3)) is None
+    with pytest.raises(InputError, match="shows something"):
+        spectra_of([Image.new("RGB", (500, 500), "white")], 4)
+    framed = torch.ones(3, 300, 300)
+    framed[:, 80:208, 80:208] = noise(128, 128)
+    first, second = torch.triu_indices(17, 17)
+    for y in (noise(128, 128), framed):  # shares of the energy at pairs of frequencies
+        shares = torch.where(first == second, 1, 2) * seen(y).exp()
+        assert float(shares.sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_an_image_of_one_channel_has_the_spectrum_of_a_grey_one() -> None:
     grey = noise()[:1]
     torch.testing.assert_close(seen(grey), seen(grey.expand(3, -1, -1)))
 
 
-def gaussian_spectra(photos: int, seed: int) -> Spectra:
+def gaussian_spectra(photos: int, seed: int, frequencies: int = 6) -> Spectra:
     """Spectra that are as the model has them: about a mean for every program, alike spread."""
     generator = torch.Generator().manual_seed(seed)
-    means = torch.randn(
-        len(PROGRAMS), 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    spread = torch.randn(2, photos, 3, len(PROGRAMS), 6, generator=generator, dtype=torch.float64)
-    return Spectra(means + spread[0, :, 0], means + 1.5 * spread[1])
+    means = torch.randn(len(PROGRAMS), frequencies, generator=torch.Generator().manual_seed(0))
+    shape = (2, photos, 3, len(PROGRAMS), frequencies)
+    spread = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return Spectra(2, means + spread[0, :, 0], means + 1.5 * spread[1])
 
 
 def test_the_weights_are_the_ratio_of_the_likelihoods() -> None:
@@ -109,12 +131,15 @@ def test_the_probabilities_can_be_believed() -> None:
         assert told.confusion.sum(1) == pytest.approx(np.ones(len(PROGRAMS)))
         assert told.right_when_sure > told.right
         assert 0 < told.sure < 1
+        assert told.given_when_sure >= SURE
+    with pytest.raises(InputError, match="other programs"):
+        tell(replace(shrinking, programs=PROGRAMS[::-1]), fresh)
 
 
 def test_few_photographs_are_refused() -> None:
-    with pytest.raises(InputError, match="at least 20 photographs are needed, and 19"):
+    with pytest.raises(InputError, match="at least 20 photographs are needed to fit on, and 19"):
         fit_shrinking(gaussian_spectra(19, 0))
-    with pytest.raises(InputError, match="no photograph has 192 pixels a side"):
+    with pytest.raises(InputError, match="no photograph has 192 pixels"):
         spectra_of([Image.new("RGB", (500, 191))], 4)
 
 
@@ -132,31 +157,41 @@ def test_the_bundled_models_name_what_shrank_a_photograph(scale: int) -> None:
 
 
 def test_what_is_kept_with_a_model_is_what_was_fitted(tmp_path: Path) -> None:
-    shrinking = fit_shrinking(gaussian_spectra(30, 0))
-    assert read_shrinking(tmp_path) is None
+    shrinking = fit_shrinking(gaussian_spectra(30, 0, FREQUENCIES))
+    assert read_shrinking(tmp_path, 2) is None
     path = save_shrinking(tmp_path, shrinking)
-    again = read_shrinking(tmp_path)
+    assert read_shrinking(tmp_path, 3) is None
+    again = read_shrinking(tmp_path, 2)
     assert again is not None
+    assert again.scale == 2
     assert again.programs == shrinking.programs
     assert torch.equal(again.weights, shrinking.weights)
     assert torch.equal(again.biases, shrinking.biases)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(WeightsError, match="damaged or foreign"):
-        read_shrinking(tmp_path)
+        read_shrinking(tmp_path, 2)
+
+
+def zeros(*programs: str, frequencies: int = FREQUENCIES) -> Shrinking:
+    count = len(programs)
+    return Shrinking(2, programs, torch.zeros(2, count, frequencies), torch.zeros(2, count))
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        Shrinking(("bicubic", "gimp"), torch.zeros(2, 2, 3), torch.zeros(2, 2)),
-        Shrinking(("bicubic",), torch.zeros(2, 2, 3), torch.zeros(2, 2)),
-        Shrinking(("bicubic", "box"), torch.full((2, 2, 3), torch.nan), torch.zeros(2, 2)),
+        zeros("bicubic", "gimp"),
+        zeros("bicubic"),
+        zeros("box", "box"),
+        zeros("bicubic", "box", frequencies=6),
+        replace(zeros("bicubic", "box"), biases=torch.zeros(2, 3)),
+        replace(zeros("bicubic", "box"), biases=torch.full((2, 2), torch.nan)),
     ],
 )
 def test_what_is_no_such_thing_is_refused(wrong: Shrinking, tmp_path: Path) -> None:
     save_shrinking(tmp_path, wrong)
     with pytest.raises(WeightsError, match="holds no spectra"):
-        read_shrinking(tmp_path)
+        read_shrinking(tmp_path, 2)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -195,19 +230,29 @@ def test_a_user_calibrates_and_examines_photographs(
     calibrate = ["calibrate-doubt", *model, "--data", str(large)]
     assert run(monkeypatch, *calibrate) == 0
     assert not (folder / SHRINKING).exists()
-    assert run(monkeypatch, *calibrate, "--save") == 0
-    said = capsys.readouterr().out
+    assert run(monkeypatch, *calibrate, "--crop", "64") == 1
+    assert "--crop goes with models of one size" in capsys.readouterr().err
+    assert run(monkeypatch, *calibrate, "--images", "30") == 1
+    assert "at least 40 photographs" in capsys.readouterr().err.replace("\n", " ")
+    (large / "zz.png").write_bytes(b"no picture")
+    assert run(monkeypatch, *calibrate, "--save") == 1
+    said, wrong = capsys.readouterr()
+    assert "zz.png" in wrong
     assert "20 others" in said
     assert str(folder) in said.replace("\n", "")
     assert load(str(folder), scale=2).shrinking is not None
+    assert load(str(folder), scale=3).shrinking is None
 
     assert run(monkeypatch, "examine", *small, *model) == 0
     png, compressed, guess, tiny = capsys.readouterr().out.strip().splitlines()
-    assert "probably" in png
-    assert "--shrunk-by" in png
+    assert "probably OpenCV's INTER_NEAREST" in png
+    assert "--shrunk-by nearest" in png
     assert "small.jpg: JPEG compressed it" in compressed
-    assert "small.jpg: if a program made it small" in guess
-    assert "fewer than 48 pixels" in tiny
+    assert "made it small" in guess
+    assert "too small or too flat" in tiny
+
+    assert run(monkeypatch, "examine", small[0], "--model", "nuclei-x4") == 1
+    assert "photon noise" in capsys.readouterr().err
 
 
 def test_files_are_jpeg_by_what_they_hold(tmp_path: Path) -> None:

@@ -14,17 +14,22 @@ from ..files import write_atomically
 
 SHRINKING = "shrinking.safetensors"
 
+FREQUENCIES = 153
+"""Numbers of a spectrum: pairs of 17 frequencies ``0 ≤ f ≤ g``."""
+
 
 @dataclass(frozen=True)
 class Shrinking:
-    """Log-likelihoods of programs, linear in a spectrum φ: ``log p(φ|H) = w_H · φ + b_H + const``.
+    """How likely programs are, by a spectrum φ: ``p(H|φ) ∝ exp(w_H · φ + b_H)``.
 
     Attributes:
+        scale: What they shrink by.
         programs: Names of K of `cvdvae.degradations.kernels.KERNELS`.
         weights: w of images as they are, and of those stored as JPEG since, ``(2, K, d)``.
         biases: b of both, ``(2, K)``.
     """
 
+    scale: int
     programs: tuple[str, ...]
     weights: Tensor
     biases: Tensor
@@ -50,14 +55,14 @@ def save_shrinking(folder: Path, shrinking: Shrinking) -> Path:
         OutputError: The folder cannot be written.
     """
     tensors = {"weights": shrinking.weights.float(), "biases": shrinking.biases.float()}
-    told = {"programs": ",".join(shrinking.programs)}
+    told = {"scale": str(shrinking.scale), "programs": ",".join(shrinking.programs)}
     content = save({name: part.contiguous() for name, part in tensors.items()}, told)
     write_atomically(folder / SHRINKING, lambda path: path.write_bytes(content))
     return folder / SHRINKING
 
 
-def read_shrinking(folder: Path) -> Shrinking | None:
-    """What a model's folder holds; None where there is nothing.
+def read_shrinking(folder: Path, scale: int) -> Shrinking | None:
+    """What a model's folder holds; None where there is nothing, or of another scale.
 
     Raises:
         WeightsError: The file is damaged.
@@ -67,12 +72,14 @@ def read_shrinking(folder: Path) -> Shrinking | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            programs = tuple((file.metadata() or {})["programs"].split(","))
+            told = file.metadata() or {}
+            programs, its_scale = tuple(told["programs"].split(",")), int(told["scale"])
             weights, biases = (file.get_tensor(name) for name in ("weights", "biases"))
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"cannot read {path}: it is damaged or foreign ({error})") from None
-    fits = weights.ndim == 3 and weights.shape[:2] == biases.shape == (2, len(programs))
+    several = 2 <= len(programs) == len({*programs} & {*KERNELS})
+    fits = (weights.shape, biases.shape) == ((2, len(programs), FREQUENCIES), (2, len(programs)))
     finite = all(bool(torch.isfinite(part).all()) for part in (weights, biases))
-    if not (fits and finite and set(programs) <= set(KERNELS)):
+    if not (several and fits and finite):
         raise WeightsError(f"cannot read {path}: it holds no spectra of shrunk photographs")
-    return Shrinking(programs, weights, biases)
+    return Shrinking(its_scale, programs, weights, biases) if its_scale == scale else None

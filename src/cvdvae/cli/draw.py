@@ -197,7 +197,8 @@ def _undoing(
 
     name, factor = restorer_beside(model, scale)
     shrunk = f"downscale:scale={factor},by={shrunk_by}"
-    return load_restorer(name, device, dtype), happened(shrunk, None, jpeg, noise)
+    what = happened(shrunk, None, jpeg, noise)
+    return load_restorer(name, device, dtype), what
 
 
 class _Steps:

@@ -8,7 +8,7 @@ own for every program, with one covariance for all (linear discriminant analysis
 
     log p(φ|H) = −½ (φ − μ_H)ᵀ C⁻¹ (φ − μ_H) + const = w_H · φ + b_H + const
 
-`probabilities` follow with Bayes' rule. They are of a photograph that one of these programs has
+Probabilities follow with Bayes' rule. They are of a photograph that one of these programs has
 shrunk: one that nothing has shrunk gets some, too, and nothing then speaks against ``bicubic``.
 """
 
@@ -46,11 +46,15 @@ LARGEST = 512
 """Side of the middle of a photograph that is looked at."""
 
 FLAT = 1e3
-"""Energy of a square in squared grey levels by which those with little in them count less."""
+"""Energy of a square's spectrum, that of a variance of 0.03 squared grey levels: where there is
+less, nothing is to be seen."""
 
 DIAGONAL, CAUTION = 0.3, 0.8
-"""Share of the covariance's diagonal in its estimate, and what log-likelihoods are multiplied by so
-that the probabilities are right on photographs that were not fitted on."""
+"""Share of the covariance's diagonal in its estimate, and what log-likelihoods are multiplied by,
+since photographs that were not fitted on vary more."""
+
+SURE = 0.7
+"""How likely a program must be to be advised."""
 
 FEWEST = 20
 """Photographs without which nothing is fitted."""
@@ -63,8 +67,8 @@ def spectrum(y: Tensor) -> Tensor | None:
         y: ``(C, h, w)`` in [0, 1]; of more than `LARGEST` pixels a side, the middle.
 
     Returns:
-        ``(153,)`` float64, over pairs of frequencies ``0 ≤ f ≤ g``: turning or mirroring the image
-        changes nothing. None where a side has fewer than `LEAST` pixels.
+        ``(FREQUENCIES,)`` float64: turning or mirroring the image changes next to nothing. None
+        where a side has fewer than `LEAST` pixels, or where all is flat.
     """
     height, width = y.shape[1:]
     if min(height, width) < LEAST:
@@ -79,14 +83,16 @@ def spectrum(y: Tensor) -> Tensor | None:
     power = (power + mirrored)[:, :half] / 2
     power = (power + power.transpose(1, 2)) / 2
     energy = power.sum((1, 2), keepdim=True)
-    lively = energy.flatten() >= energy.median()
-    mean = (power / (energy + FLAT))[lively].mean(0)
+    lively = ((energy >= energy.median()) & (energy > FLAT)).flatten()
+    if not lively.any():
+        return None
+    mean = (power / energy)[lively].mean(0)
     first, second = torch.triu_indices(half, half)
     return torch.log(mean[first, second] + 1e-9)
 
 
 def _middle(side: int) -> slice:
-    size = min(side, LARGEST)
+    size = min(side, LARGEST) // (BLOCK // 2) * (BLOCK // 2)
     return slice((side - size) // 2, (side - size) // 2 + size)
 
 
@@ -121,7 +127,7 @@ def likely(shrinking: Shrinking | None, y: Tensor, compressed: bool = False) -> 
         compressed: Whether it comes from a JPEG file.
 
     Returns:
-        All the programs; none where the model knows nothing of them, or the image is too small.
+        All the programs; none where the model knows nothing of them, or the image tells nothing.
     """
     seen = None if shrinking is None else spectrum(y)
     if shrinking is None or seen is None:
@@ -134,10 +140,12 @@ class Spectra(NamedTuple):
     """Spectra of photographs, each shrunk by all `PROGRAMS`.
 
     Attributes:
+        scale: By what.
         plain: ``(N, K, d)``.
         compressed: After JPEG of every quality, ``(N, Q, K, d)``.
     """
 
+    scale: int
     plain: Tensor
     compressed: Tensor
 
@@ -148,28 +156,39 @@ def spectra_of(
     """Shrink photographs by all programs, and take their spectra.
 
     Args:
-        photos: At their own resolution; those that leave fewer than `LEAST` pixels are left out.
+        photos: At their own resolution; those that leave too little to tell are left out.
         scale: By what to shrink them.
         on_photo: Called after every one.
+
+    Returns:
+        The spectra of all that can be used.
+
+    Raises:
+        InputError: None can be used.
     """
-    plain, compressed = [], []
+    found = []
     for photo in photos:
-        if min(photo.size) >= LEAST * scale:
-            side = LARGEST * scale
-            left, top = (max(0, (n - side) // 2) for n in photo.size)
-            part = photo.crop(
-                (left, top, min(left + side, photo.width), min(top + side, photo.height))
-            )
-            small = [simulate_at_scale(part, scale, shrunk_by=program)[0] for program in PROGRAMS]
-            plain.append(torch.stack([_seen(y) for y in small]))
-            compressed.append(
-                torch.stack([torch.stack([_seen(stored(y, q)) for y in small]) for q in QUALITIES])
-            )
+        found += _spectra(photo, scale)
         if on_photo is not None:
             on_photo()
-    if not plain:
-        raise InputError(f"no photograph has {LEAST * scale} pixels a side")
-    return Spectra(torch.stack(plain), torch.stack(compressed))
+    if not found:
+        raise InputError(f"no photograph has {LEAST * scale} pixels a side and shows something")
+    together = torch.stack(found)
+    return Spectra(scale, together[:, 0], together[:, 1:])
+
+
+def _spectra(photo: Image.Image, scale: int) -> list[Tensor]:
+    """As it is and after JPEG of every quality, ``(1 + Q, K, d)``; nothing of what is no use."""
+    if min(photo.size) < LEAST * scale:
+        return []
+    left, top = (max(0, (side - LARGEST * scale) // 2) for side in photo.size)
+    middle = photo.crop((left, top, photo.width - left, photo.height - top))
+    small = [simulate_at_scale(middle, scale, shrunk_by=program)[0] for program in PROGRAMS]
+    every = [*small, *(stored(y, quality) for quality in QUALITIES for y in small)]
+    seen = [phi for y in every if (phi := spectrum(y)) is not None]
+    if len(seen) < len(every):
+        return []
+    return [torch.stack(seen).unflatten(0, (-1, len(PROGRAMS)))]
 
 
 def stored(y: Tensor, quality: int) -> Tensor:
@@ -177,12 +196,6 @@ def stored(y: Tensor, quality: int) -> Tensor:
     stream = io.BytesIO()
     to_pil(y).save(stream, "JPEG", quality=quality)
     return to_tensor(Image.open(stream))
-
-
-def _seen(y: Tensor) -> Tensor:
-    found = spectrum(y)
-    assert found is not None
-    return found
 
 
 def fit_shrinking(spectra: Spectra) -> Shrinking:
@@ -193,11 +206,12 @@ def fit_shrinking(spectra: Spectra) -> Shrinking:
     """
     if len(spectra.plain) < FEWEST:
         raise InputError(
-            f"at least {FEWEST} photographs are needed, and {len(spectra.plain)} can be used"
+            f"at least {FEWEST} photographs are needed to fit on, and {len(spectra.plain)} of "
+            f"those given have {LEAST * spectra.scale} pixels a side and show something"
         )
     pairs = [_discriminant(part) for part in (spectra.plain, spectra.compressed.flatten(0, 1))]
     weights, biases = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-    return Shrinking(PROGRAMS, weights.float(), biases.float())
+    return Shrinking(spectra.scale, PROGRAMS, weights.float(), biases.float())
 
 
 def _discriminant(spectra: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,7 +220,6 @@ def _discriminant(spectra: Tensor) -> tuple[Tensor, Tensor]:
     within = (spectra - means).flatten(0, 1)
     covariance = within.T @ within / len(within)
     covariance = torch.lerp(covariance, covariance.diag().diag(), DIAGONAL)
-    # The constant part of φ, and what all means share, tell nothing.
     weights = torch.linalg.solve(covariance, means.T).T
     biases = -(weights * means).sum(1) / 2
     return CAUTION * weights, CAUTION * biases
@@ -217,27 +230,36 @@ class Told(NamedTuple):
 
     Attributes:
         right: Share of images whose likeliest program is the right one.
-        sure: Share of images whose likeliest program has at least 70 %.
+        sure: Share of images whose likeliest program has at least `SURE`.
         right_when_sure: Share of right ones among those.
+        given_when_sure: Their mean probability.
         confusion: Share of images of a program (row) that are taken for another, ``(K, K)``.
     """
 
     right: float
     sure: float
     right_when_sure: float
+    given_when_sure: float
     confusion: np.ndarray
 
 
 def tell(shrinking: Shrinking, spectra: Spectra, compressed: bool = False) -> Told:
-    """Count on photographs that were not fitted on."""
+    """Count on photographs that were not fitted on.
+
+    Raises:
+        InputError: It was not fitted on `PROGRAMS`.
+    """
+    if shrinking.programs != PROGRAMS:
+        raise InputError(f"these spectra are of other programs than {', '.join(PROGRAMS)}")
     seen = spectra.compressed.flatten(0, 1) if compressed else spectra.plain
     probability, found = shrinking.probabilities(seen, compressed).max(-1)
     programs = torch.arange(len(PROGRAMS))
-    right, sure = found == programs, probability >= 0.7
+    right, sure = found == programs, probability >= SURE
     confusion = (found[..., None] == programs).double().mean(0)
     return Told(
         float(right.double().mean()),
         float(sure.double().mean()),
         float(right[sure].double().mean()) if sure.any() else 0.0,
+        float(probability[sure].mean()) if sure.any() else 0.0,
         confusion.numpy(),
     )

@@ -86,7 +86,7 @@ def load(
         )
     model = KINDS[kind](name, scale)
     model.weights = fingerprint_of(folder)
-    model.proper, model.shrinking = read_proper(folder), read_shrinking(folder)
+    model.proper, model.shrinking = read_proper(folder), read_shrinking(folder, model.scale)
     model.to(device, DTYPES[dtype])
     return model.compile() if compile else model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...degradations.kernels import KERNELS
 from ...errors import CVDVAEError
-from ...input_check.shrinking import Likely
+from ...input_check.shrinking import SURE, Likely
 from ...restoration.settings import Sampling
 
 MEANING = Path(__file__).with_name("meaning.md")
@@ -25,10 +25,6 @@ SHRUNK = (
     "This photograph is large: it was shrunk by {scale} first, and is enlarged again, so that you "
     "can compare the samples with it. Choose “Enlarge it as it is” if you want it larger."
 )
-
-
-SURE = 0.7
-"""How likely another way to shrink must be to be named."""
 
 
 def made_small(found: Sequence[Likely], chosen: str) -> tuple[str, ...]:
