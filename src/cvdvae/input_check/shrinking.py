@@ -49,7 +49,7 @@ FLAT = 1e3
 """Energy of a square's spectrum, that of a variance of 0.03 squared grey levels: where there is
 less, nothing is to be seen."""
 
-DIAGONAL, CAUTION = 0.3, 0.8
+DIAGONAL, CAUTION = 0.3, 0.6
 """Share of the covariance's diagonal in its estimate, and what log-likelihoods are multiplied by,
 since photographs that were not fitted on vary more."""
 
