@@ -15,7 +15,7 @@ test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -n 2 --dist worksteal
+	$(VENV)/bin/pytest -n 2 --dist loadgroup
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -26,6 +26,14 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, max_exa
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever looks at the page does so in one process: two of them would start it twice."""
+    for item in items:
+        if "program" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("page"))
+
+
 @pytest.fixture(scope="session")
 def program() -> Iterator[served]:
     """The page of the bundled models, which takes seconds to come up."""
