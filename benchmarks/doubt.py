@@ -10,7 +10,6 @@ doubts and the glance that goes with every draw (`cvdvae.input_check.screen`) do
 """
 
 import argparse
-import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +27,10 @@ from torch import Tensor
 
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.imaging.io import list_images, read_photo, to_pil, to_tensor
+from cvdvae.imaging.io import list_images, read_photo, to_tensor
 from cvdvae.input_check.examine import examine
 from cvdvae.input_check.screen import odd
+from cvdvae.input_check.shrinking import stored
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 
@@ -89,9 +89,7 @@ def noisy(levels: float) -> Kind:
 
 def compressed(quality: int) -> Kind:
     def kind(cut: Cut, degradation: BicubicDownscaling, _: int) -> Tensor:
-        stream = io.BytesIO()
-        to_pil(shrink(cut(), degradation)).save(stream, "JPEG", quality=quality)
-        return to_tensor(Image.open(stream).convert("RGB"))
+        return stored(shrink(cut(), degradation), quality)
 
     return kind
 

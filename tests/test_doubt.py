@@ -1,6 +1,5 @@
 """Doubt about the input: what must be doubted, what must not, and why."""
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from cvdvae.imaging.io import save_png, to_pil, to_tensor
 from cvdvae.input_check.examine import examine, excess_of, score
 from cvdvae.input_check.jpeg import lattice, subsampling
 from cvdvae.input_check.screen import PASSES, costs, doubts_of, fit_proper, glimpse, odd
+from cvdvae.input_check.shrinking import stored
 from cvdvae.input_check.thresholds import FALSE_DOUBTS, doubted_share, fit_expected, judge
 from cvdvae.input_check.transforms import filtered, repairs, shifted, smooth_colours, zoomed
 from cvdvae.restoration.hvae import HVAEResolver
@@ -61,12 +61,6 @@ def reasons(model: HVAEResolver, y: Tensor) -> list[str]:
 
 def rounded(y: Tensor) -> Tensor:
     return torch.round(y.clamp(0, 1) * 255) / 255
-
-
-def compressed(y: Tensor, quality: int) -> Tensor:
-    stream = io.BytesIO()
-    to_pil(y).save(stream, "JPEG", quality=quality)
-    return to_tensor(Image.open(stream).convert("RGB"))
 
 
 def noisy(y: Tensor, levels: float) -> Tensor:
@@ -131,7 +125,7 @@ def test_white_noise_is_doubted_and_not_for_its_framing(
     ("defect", "reason"),
     [
         (lambda y: noisy(y, 12), "noisy"),
-        (lambda y: compressed(y, 60), "jpeg"),
+        (lambda y: stored(y, 60), "jpeg"),
     ],
 )
 def test_defects_are_named(
@@ -181,7 +175,7 @@ def test_nothing_that_is_doubted_passes_at_a_glance(
     if scale < 16:
         picked = to_tensor(photo.resize((64, 64), Image.Resampling.BICUBIC))
         doubted += [torch.rot90(y, 1, (1, 2)), torch.rot90(y, 3, (1, 2)), noisy(y, 12)]
-        doubted += [compressed(y, 60), picked[:, scale // 2 :: scale, scale // 2 :: scale]]
+        doubted += [stored(y, 60), picked[:, scale // 2 :: scale, scale // 2 :: scale]]
     if scale == 4:
         doubted.append(rounded(filtered(filtered(y[None], 0.25), 0.25)[0]))
     assert all(odd(model, one) for one in doubted)
@@ -309,7 +303,7 @@ def test_jpeg_leaves_traces(quality: int) -> None:
     # Within [0.25, 0.75], so that nothing is cut off.
     coarse = torch.rand(1, 3, 16, 16, generator=generator) / 2 + 0.25
     y = rounded(filtered(coarse, 0.2)[0])
-    traced = compressed(y, quality)
+    traced = stored(y, quality)
     for measure, margin in ((lattice, 20), (subsampling, 1)):
         before, after = measure(y), measure(traced)
         assert before is not None

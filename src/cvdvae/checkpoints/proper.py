@@ -4,14 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ..configs import from_dict
 from ..errors import ConfigError, WeightsError
-from ..files import write_atomically
 from .records import Expected
+from .tensors import damaged, read_tensors, write_tensors
 
 PROPER = "proper.safetensors"
 
@@ -45,9 +43,7 @@ def save_proper(folder: Path, proper: Proper) -> Path:
     """
     tensors = {"mean": proper.mean.float(), "whitening": proper.whitening.half()}
     told = {"expected": json.dumps(asdict(proper.expected))}
-    content = save({name: part.contiguous() for name, part in tensors.items()}, told)
-    write_atomically(folder / PROPER, lambda path: path.write_bytes(content))
-    return folder / PROPER
+    return write_tensors(folder / PROPER, tensors, told)
 
 
 def read_proper(folder: Path) -> Proper | None:
@@ -59,13 +55,13 @@ def read_proper(folder: Path) -> Proper | None:
     path = folder / PROPER
     if not path.is_file():
         return None
+    told, tensors = read_tensors(path, ("mean", "whitening"))
+    mean, whitening = (part.float() for part in tensors)
     try:
-        with safe_open(path, "pt") as file:
-            told = json.loads((file.metadata() or {})["expected"])
-            mean, whitening = (file.get_tensor(name).float() for name in ("mean", "whitening"))
-        proper = Proper(mean, whitening, from_dict(Expected, told, str(path)))
-    except (OSError, SafetensorError, ConfigError, KeyError, ValueError) as error:
-        raise WeightsError(f"cannot read {path}: it is damaged or foreign ({error})") from None
+        expected = from_dict(Expected, json.loads(told["expected"]), str(path))
+    except (ConfigError, KeyError, ValueError) as error:
+        raise damaged(path, error) from None
+    proper = Proper(mean, whitening, expected)
     fits = mean.ndim == 3 and whitening.shape == (mean.numel(), mean.numel())
     if not fits or not all(bool(part.isfinite().all()) for part in (mean, whitening)):
         raise WeightsError(f"cannot read {path}: it holds no distribution of images")

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ..degradations.kernels import KERNELS
 from ..errors import WeightsError
-from ..files import write_atomically
+from .tensors import damaged, read_tensors, write_tensors
 
 SHRINKING = "shrinking.safetensors"
 
@@ -56,9 +54,7 @@ def save_shrinking(folder: Path, shrinking: Shrinking) -> Path:
     """
     tensors = {"weights": shrinking.weights.float(), "biases": shrinking.biases.float()}
     told = {"scale": str(shrinking.scale), "programs": ",".join(shrinking.programs)}
-    content = save({name: part.contiguous() for name, part in tensors.items()}, told)
-    write_atomically(folder / SHRINKING, lambda path: path.write_bytes(content))
-    return folder / SHRINKING
+    return write_tensors(folder / SHRINKING, tensors, told)
 
 
 def read_shrinking(folder: Path, scale: int) -> Shrinking | None:
@@ -70,13 +66,11 @@ def read_shrinking(folder: Path, scale: int) -> Shrinking | None:
     path = folder / SHRINKING
     if not path.is_file():
         return None
+    told, (weights, biases) = read_tensors(path, ("weights", "biases"))
     try:
-        with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-            programs, its_scale = tuple(told["programs"].split(",")), int(told["scale"])
-            weights, biases = (file.get_tensor(name) for name in ("weights", "biases"))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(f"cannot read {path}: it is damaged or foreign ({error})") from None
+        programs, its_scale = tuple(told["programs"].split(",")), int(told["scale"])
+    except (KeyError, ValueError) as error:
+        raise damaged(path, error) from None
     several = 2 <= len(programs) == len({*programs} & {*KERNELS})
     fits = (weights.shape, biases.shape) == ((2, len(programs), FREQUENCIES), (2, len(programs)))
     finite = all(bool(torch.isfinite(part).all()) for part in (weights, biases))
