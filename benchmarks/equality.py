@@ -110,12 +110,12 @@ def compare_encoder(checkout: Path, scale: int) -> None:
     state, _ = theirs.decoder.forward_cond_y(activations, False, 0.8)
     logits = theirs.decoder.out_net(state).permute(0, 3, 1, 2)
     noise.restart()
-    features = encoder.activations(y)
+    terms = encoder.terms(y)
 
     def pick(group, h, p):  # type: ignore[no-untyped-def]
         if group >= encoder.groups:
-            return p().sample(noise, 0.8)
-        return encoder.posterior_of(group, h, p, features).sample(noise)
+            return p.sample(noise, 0.8)
+        return encoder.posterior_of(group, h, p, terms).sample(noise)
 
     drawn = ours.parameters_of_x(ours.top_down(pick, 1))
     report(f"×{scale}", "super-resolution at 0.8: logits", (drawn - logits).abs().max())

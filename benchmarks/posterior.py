@@ -89,8 +89,8 @@ def main() -> None:
     for truth in faces:
         y = shrink_to_8_bits(truth[None], model.degradation)
         measurement = Measurement(y, model.degradation, options.pixel_std, options.sigma)
-        activations = model.encoder.activations(y, model.scale)
-        posterior_of = partial(model.encoder.posterior_of, activations=activations)
+        terms = model.encoder.terms(y, model.scale)
+        posterior_of = partial(model.encoder.posterior_of, terms=terms)
         size = (truth.shape[1], truth.shape[2])
         proposals = {
             "LR encoder": Proposal(model.encoder.groups, posterior_of, size, size),

@@ -1,9 +1,10 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from cvdvae.gaussian import DiagonalGaussian, SeededNoise
+from cvdvae.gaussian import Conditional, DiagonalGaussian, SeededNoise
 
 SHAPE = (2, 3, 4, 4)
 
@@ -62,3 +63,35 @@ def test_seeded_noise_is_standard_normal_and_its_rows_are_different() -> None:
     assert rows.mean(1).abs().max() < 0.05
     assert (rows.std(1) - 1).abs().max() < 0.05
     assert torch.corrcoef(rows).fill_diagonal_(0).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("together", [1, 8, 21, 1000])
+def test_a_conditional_drawn_in_strips_is_the_one_drawn_as_a_whole(
+    temperature: float, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvdvae.gaussian.SAMPLED_TOGETHER", together)
+    statistics = torch.randn(2, 6, 7, 3, generator=torch.Generator().manual_seed(0))
+    known = DiagonalGaussian.from_channels(statistics)
+    asked: list[slice] = []
+
+    def of(rows: slice) -> DiagonalGaussian:
+        asked.append(rows)
+        return DiagonalGaussian.from_channels(statistics[:, :, rows])
+
+    whole = known.sample(SeededNoise(0, [4, 5]), temperature)
+    for conditional in (Conditional(of, statistics, 3), Conditional.known(known)):
+        with torch.no_grad():
+            drawn = conditional.sample(SeededNoise(0, [4, 5]), temperature)
+        assert torch.equal(drawn, whole)
+    assert len(asked) == -(-7 // max(1, together // 6))
+
+
+def test_a_conditional_keeps_gradients_where_they_are_wanted() -> None:
+    statistics = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    conditional = Conditional(
+        lambda rows: DiagonalGaussian.from_channels(statistics[:, :, rows]), statistics, 1
+    )
+    conditional.sample(SeededNoise(0, [0])).sum().backward()
+    assert statistics.grad is not None
+    assert bool((statistics.grad[:, :1] == 1).all())

@@ -16,7 +16,7 @@ from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.projection import project
 from cvdvae.errors import InputError
-from cvdvae.gaussian import DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.gaussian import Conditional, DiagonalGaussian, GlobalNoise, SeededNoise
 from cvdvae.restoration.chains import Moves, PosteriorSamples, move, sample_posterior
 from cvdvae.restoration.mixing import effective_sample_size, split_r_hat
 from cvdvae.restoration.posterior import Measurement, conditional_draw
@@ -131,7 +131,7 @@ class LinearModel:
             prior = DiagonalGaussian(
                 mean[..., None, None], torch.full_like(mean, math.log(self.std))[..., None, None]
             )
-            z = torch.cat([z, pick(group, z, lambda prior=prior: prior)[..., 0, 0]], 1)
+            z = torch.cat([z, pick(group, z, Conditional.known(prior))[..., 0, 0]], 1)
         return z
 
     def parameters_of_x(self, h: Tensor) -> Tensor:
@@ -151,12 +151,13 @@ class LinearModel:
         which are wrong by `factor`."""
         mean = self.posterior(y).mean
 
-        def posterior_of(group: int, h: Tensor, prior_of: Callable) -> DiagonalGaussian:
+        def posterior_of(group: int, h: Tensor, prior: Conditional) -> Conditional:
             gain, cov = self.conditional(group)
             std = cov.diagonal().sqrt()
             centre = mean[:, block(group)] + (h - mean[:, : ENDS[group]]) @ gain.T + shift * std
             log_std = torch.log(factor * std).expand(len(h), -1)
-            return DiagonalGaussian(centre[..., None, None], log_std[..., None, None])
+            gaussian = DiagonalGaussian(centre[..., None, None], log_std[..., None, None])
+            return Conditional.known(gaussian)
 
         return Proposal(GIVEN, posterior_of, (SIDE, SIDE), (SIDE, SIDE))
 
@@ -309,9 +310,7 @@ def test_the_mean_of_exact_measurements_is_the_projection() -> None:
 def tiny_chains(samples: int, moves: Moves = Moves(6)) -> PosteriorSamples:
     resolver = tiny_resolver()
     y = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(3))
-    posterior_of = partial(
-        resolver.encoder.posterior_of, activations=resolver.encoder.activations(y, 4)
-    )
+    posterior_of = partial(resolver.encoder.posterior_of, terms=resolver.encoder.terms(y, 4))
     proposal = Proposal(resolver.encoder.groups, posterior_of, (16, 16), (16, 16))
     measurement = Measurement(y, resolver.degradation, 0.1, 0.01)
     noise_of = partial(SeededNoise, 5)
@@ -356,10 +355,10 @@ def test_chains_without_an_encoder_begin_with_sweeps(size: tuple[int, int]) -> N
 def test_the_gradient_is_that_of_log_w() -> None:
     resolver = tiny_resolver()
     y = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(3))
-    activations = resolver.encoder.activations(y, 4)
+    terms = resolver.encoder.terms(y, 4)
     proposal = Proposal(
         resolver.encoder.groups,
-        partial(resolver.encoder.posterior_of, activations=activations),
+        partial(resolver.encoder.posterior_of, terms=terms),
         (16, 16),
         (16, 16),
     )

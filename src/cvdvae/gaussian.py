@@ -211,9 +211,12 @@ class DiagonalGaussian(NamedTuple):
         return DiagonalGaussian(mean, base.log_std + self.log_std)
 
     def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
-        """``mean + temperature · std · ε``; ε is drawn at temperature 0 too, so that what comes
-        after it is the same at every temperature."""
-        epsilon = noise.normal(self.mean)
+        """`at` fresh noise, which is drawn at temperature 0 too, so that what comes after it is the
+        same at every temperature."""
+        return self.at(noise.normal(self.mean), temperature)
+
+    def at(self, epsilon: Tensor, temperature: float = 1.0) -> Tensor:
+        """``mean + temperature · std · ε``."""
         if temperature == 0:
             return self.mean
         return self.mean + temperature * self.log_std.exp() * epsilon
@@ -233,3 +236,59 @@ class DiagonalGaussian(NamedTuple):
         shift = (self.mean - other.mean) * torch.exp(-other.log_std)
         terms = other.log_std - self.log_std + 0.5 * (ratio + shift**2 - 1)
         return terms.flatten(1).sum(1)
+
+
+SAMPLED_TOGETHER = 2**12
+"""Positions of a latent group whose Gaussians are computed and drawn together on a processor: what
+is made on the way stays in its cache."""
+
+
+class Conditional:
+    """A diagonal Gaussian that is computed when it is asked for, as a whole or in strips of rows.
+
+    Args:
+        of: The Gaussian of some rows.
+        given: What it is computed from, ``(N, …, H, W)``.
+        channels: C of the values.
+
+    Example:
+        >>> mean = torch.arange(6.0).view(1, 1, 3, 2)
+        >>> p = Conditional(lambda rows: DiagonalGaussian(*2 * [mean[:, :, rows]]), mean, 1)
+        >>> torch.equal(p.sample(SeededNoise(0, [0])), p().sample(SeededNoise(0, [0])))
+        True
+    """
+
+    def __init__(
+        self, of: Callable[[slice], DiagonalGaussian], given: Tensor, channels: int
+    ) -> None:
+        self.of, self.given, self.channels = of, given, channels
+
+    @classmethod
+    def known(cls, gaussian: DiagonalGaussian) -> "Conditional":
+        """One that is computed already."""
+
+        def of(rows: slice) -> DiagonalGaussian:
+            return DiagonalGaussian(gaussian.mean[:, :, rows], gaussian.log_std[:, :, rows])
+
+        return cls(of, gaussian.mean, gaussian.mean.shape[1])
+
+    def __call__(self) -> DiagonalGaussian:
+        """All of it."""
+        return self.of(slice(None))
+
+    def sample(self, noise: Noise, temperature: float = 1.0) -> Tensor:
+        """As `DiagonalGaussian.sample`; strip by strip where no gradient is wanted."""
+        if torch.is_grad_enabled() or self.given.device.type != "cpu":
+            return self().sample(noise, temperature)
+        n, _, height, width = self.given.shape
+        z = torch.empty(
+            (n, self.channels, height, width),
+            dtype=torch.promote_types(self.given.dtype, torch.float32),
+            memory_format=torch.channels_last,
+        )
+        epsilon = noise.normal(z)
+        step = max(1, SAMPLED_TOGETHER // (n * width))
+        for top in range(0, height, step):
+            rows = slice(top, top + step)
+            z[:, :, rows] = self.of(rows).at(epsilon[:, :, rows], temperature)
+        return z

@@ -58,10 +58,7 @@ class Block(nn.Module):
         self.conv4.weight.data.mul_(last_scale)
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """``f(x)``, where x is given whole or as parts that lie side by side in the channels.
-
-        A part with a batch of one is shared by all rows of the batch.
-        """
+        """``f(x)``, where x is given whole or as parts that lie side by side in the channels."""
         h: Tensor = self.conv4(self.inner(*parts))
         return h
 
@@ -69,11 +66,15 @@ class Block(nn.Module):
         """``x + f(x)``; without gradients x itself becomes the sum, unless it is to be kept."""
         if keep and not torch.is_grad_enabled():
             x = x.clone()
-        return add_pointwise(x, self.inner(x), self.conv4.weight, self.conv4.bias)
+        return add_pointwise(x, self.conv4.weight, self.conv4.bias, self.inner(x))
 
-    def inner(self, *parts: Tensor) -> Tensor:
-        """``a(C3 a(C2 a(C1 a(x))))``: all but the last convolution."""
+    def inner(self, *parts: Tensor, term: Tensor | None = None) -> Tensor:
+        """``a(C3 a(C2 a(C1 a(x))))``: all but the last convolution.
+
+        What `term_of` makes of the last channels may stand for them.
+        """
         h = self._first(*parts)
+        h = h if term is None else h + term
         h = self.conv2(self.activation(h))
         h = self.conv3(self.activation(h))
         return self.activation(h)
@@ -83,26 +84,45 @@ class Block(nn.Module):
         """``f = 0``, so that `residual` gives x back."""
         self.conv4.weight.zero_()
 
+    def term_of(self, last: Tensor) -> Tensor:
+        """What the last channels of x add to ``C1 a(x)``; a batch of one serves every batch."""
+        return self._pointwise(last, self.conv1.weight[:, -last.shape[1] :], None)
+
     def _first(self, *parts: Tensor) -> Tensor:
-        """``C1 a(x)``, the sum over the parts of x."""
-        weights = self.conv1.weight.split([part.shape[1] for part in parts], dim=1)
-        total, bias = None, self.conv1.bias
-        for part, weight in zip(parts, weights, strict=True):
-            strips = [F.conv2d(self.activation(s), weight, bias) for s in _strips(part)]
-            term = strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
+        """``C1 a(x)``, the sum over the parts of x, which may be its first channels only."""
+        total, bias, start = None, self.conv1.bias, 0
+        for part in parts:
+            weight = self.conv1.weight[:, start : start + part.shape[1]]
+            term = self._pointwise(part, weight, bias)
             total, bias = term if total is None else total + term, None
+            start += part.shape[1]
         assert total is not None
         return total
 
+    def _pointwise(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``W a(x) + b`` with a 1×1 convolution."""
+        strips = [F.conv2d(self.activation(s), weight, bias) for s in _strips(x)]
+        return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
 
-def add_pointwise(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x + W h + b`` with a 1×1 convolution; without gradients x itself becomes the sum."""
+
+def add_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *parts: Tensor) -> Tensor:
+    """``x + W h + b`` with a 1×1 convolution; without gradients x itself becomes the sum.
+
+    The parts of h lie side by side in the channels.
+    """
     if torch.is_grad_enabled():
-        return x + F.conv2d(h, weight, bias)
+        return x + F.conv2d(_side_by_side(*parts), weight, bias)
     rows = _rows(x)
-    for target, part in zip(x.split(rows, dim=2), h.split(rows, dim=2), strict=True):
-        target.add_(F.conv2d(part, weight, bias))
+    for target, *strips in zip(x.split(rows, 2), *(p.split(rows, 2) for p in parts), strict=True):
+        target.add_(F.conv2d(_side_by_side(*strips), weight, bias))
     return x
+
+
+def _side_by_side(*parts: Tensor) -> Tensor:
+    """In the channels, in the dtype of the first."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
 
 
 def _strips(x: Tensor) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ Explained in docs/explanation/lr_encoder.md.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
-from ..gaussian import DiagonalGaussian, GlobalNoise, Noise
+from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Noise
 from ..hvae import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import bottom_up_strides, parse_bottom_up, strides_of_resolutions
@@ -181,8 +181,8 @@ class LREncoder(nn.Module):
         height, width = (-(-side * scale // self.multiple) * self.multiple for side in y.shape[2:])
         return height, width
 
-    def activations(self, y: Tensor, scale: int | None = None) -> dict[int, Tensor]:
-        """Bottom-up activations by stride.
+    def terms(self, y: Tensor, scale: int | None = None) -> list[Tensor]:
+        """What y adds in the head of every group, computed once for all samples.
 
         Args:
             y: Low-resolution images in [0, 1], ``(N, C, h, w)``, with the conditions behind the
@@ -205,34 +205,41 @@ class LREncoder(nn.Module):
         h = F.pixel_unshuffle(h, patch)
         if len(self.config.scales) > 1:
             h = torch.cat([h, torch.full_like(h[:, :1], math.log2(scale))], dim=1)
-        out: dict[int, Tensor] = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
-        return out
+        activations = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
+        heads = zip(self._heads, self.strides, strict=True)
+        return [head.term_of(activations[stride]) for head, stride in heads]
 
     def posterior_of(
-        self,
-        group: int,
-        h: Tensor,
-        prior: Callable[[], DiagonalGaussian],
-        activations: dict[int, Tensor],
-    ) -> DiagonalGaussian:
+        self, group: int, h: Tensor, prior: Conditional, terms: Sequence[Tensor]
+    ) -> Conditional:
         """``q_ψ(z_l | z_<l, y)`` of one group.
 
         Args:
             group: Index l < k.
             h: The prior's top-down state, which holds z_<l.
-            prior: Gives ``p(z_l | z_<l)``; called only by relative heads.
-            activations: From `activations`; a batch of one is shared by all rows of `h`.
+            prior: ``p(z_l | z_<l)``; computed only by relative heads.
+            terms: From `terms`; a batch of one is shared by all rows of `h`.
         """
-        statistics = DiagonalGaussian.from_channels(
-            self.heads[group](h, activations[self.strides[group]]), self.max_log_std
-        )
-        if not self.config.relative:
-            return statistics
-        narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
-        posterior = narrower.relative_to(prior())
-        return posterior._replace(
-            log_std=posterior.log_std.clamp(max=self.max_log_std + MAX_WIDENING)
-        )
+        head = self._heads[group]
+        inner = head.inner(h, term=terms[group])
+
+        def of(rows: slice) -> DiagonalGaussian:
+            statistics = DiagonalGaussian.from_channels(
+                head.conv4(inner[:, :, rows]), self.max_log_std
+            )
+            if not self.config.relative:
+                return statistics
+            narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
+            posterior = narrower.relative_to(prior.of(rows))
+            return posterior._replace(
+                log_std=posterior.log_std.clamp(max=self.max_log_std + MAX_WIDENING)
+            )
+
+        return Conditional(of, inner, prior.channels)
+
+    @property
+    def _heads(self) -> list[Block]:
+        return [head for head in self.heads if isinstance(head, Block)]
 
 
 def lr_encoder_kl(
@@ -257,15 +264,15 @@ def lr_encoder_kl(
         ``KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in nats, ``(N, k)``.
     """
     noise = noise or GlobalNoise()
-    activations_of_y = encoder.activations(y, scale)
+    terms_of_y = encoder.terms(y, scale)
     with torch.no_grad():
         activations_of_x = prior.activations(x)
     terms: list[Tensor] = []
 
-    def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
+    def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
         posterior = prior.posterior_of(group, h, activations_of_x)
         with torch.set_grad_enabled(wanted):
-            terms.append(posterior.kl(encoder.posterior_of(group, h, p, activations_of_y)))
+            terms.append(posterior.kl(encoder.posterior_of(group, h, p, terms_of_y)()))
         return posterior.sample(noise)
 
     wanted = torch.is_grad_enabled()

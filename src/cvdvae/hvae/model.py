@@ -11,7 +11,7 @@ Explained in docs/explanation/prior.md.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, GlobalNoise, Noise
+from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Noise
 from .bottom_up import BottomUp
 from .config import HVAEConfig, bottom_up_strides, parse_bottom_up, parse_top_down
 from .likelihood import likelihood_of
@@ -190,7 +190,7 @@ class HVAE(nn.Module):
         activations = self.activations(x)
         visited: list[Inferred] = []
 
-        def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
+        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
             posterior = self.posterior_of(group, h, activations)
             z = posterior.sample(noise, temperature)
             visited.append(Inferred(prior(), posterior, z))
@@ -265,9 +265,9 @@ class HVAE(nn.Module):
         self.check_size(*size)
         drawn: list[Tensor] = []
 
-        def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
+        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
             given = group < len(latents)
-            drawn.append(latents[group] if given else prior().sample(noise, temperatures[group]))
+            drawn.append(latents[group] if given else prior.sample(noise, temperatures[group]))
             return drawn[-1]
 
         return self.parameters_of_x(self.top_down(pick, n, size=size)), drawn

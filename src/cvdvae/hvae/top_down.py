@@ -8,19 +8,18 @@ Explained in docs/explanation/prior.md.
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..gaussian import DiagonalGaussian
+from ..gaussian import Conditional, DiagonalGaussian
 from .config import HVAEConfig, TopDownSpec, parse_top_down
 from .layers import Block, add_pointwise
 
-Picker = Callable[[int, Tensor, Callable[[], DiagonalGaussian]], Tensor]
-"""``(l, h, p) -> z_l``: the group's index, the state that holds z_<l, and a function that computes
-``p(z_l | z_<l)``. Without gradients the state is overwritten once z_l is there: copy what you keep.
+Picker = Callable[[int, Tensor, Conditional], Tensor]
+"""``(l, h, p) -> z_l``: the group's index, the state that holds z_<l, and ``p(z_l | z_<l)``.
+Without gradients the state is overwritten once z_l is there: copy what you keep.
 """
 
 
@@ -60,12 +59,17 @@ class TopDownBlock(nn.Module):
         """``q(z_l | z_<l, x)`` from the state and the bottom-up activation at this stride."""
         return DiagonalGaussian.from_channels(self.posterior(h, activation), self.max_log_std)
 
-    def prior_of(self, inner: Tensor) -> DiagonalGaussian:
+    def prior_of(self, inner: Tensor) -> Conditional:
         """``p(z_l | z_<l)``, from what the prior's first three convolutions make of the state."""
         n, last = 2 * self.z_channels, self.prior.conv4
         assert last.bias is not None
-        statistics = F.conv2d(inner, last.weight[:n], last.bias[:n])
-        return DiagonalGaussian.from_channels(statistics, self.max_log_std)
+        weight, bias = last.weight[:n], last.bias[:n]
+
+        def of(rows: slice) -> DiagonalGaussian:
+            statistics = F.conv2d(inner[:, :, rows], weight, bias)
+            return DiagonalGaussian.from_channels(statistics, self.max_log_std)
+
+        return Conditional(of, inner, self.z_channels)
 
     def add_latent(self, h: Tensor, inner: Tensor, z: Tensor) -> Tensor:
         """``h + r + W z`` as one convolution; without gradients h itself becomes the sum."""
@@ -73,8 +77,7 @@ class TopDownBlock(nn.Module):
         assert last.bias is not None
         assert self.z_proj.bias is not None
         weight = torch.cat([last.weight[n:], self.z_proj.weight], dim=1)
-        both = torch.cat([inner, z.to(inner.dtype)], dim=1)
-        return add_pointwise(h, both, weight, last.bias[n:] + self.z_proj.bias)
+        return add_pointwise(h, weight, last.bias[n:] + self.z_proj.bias, inner, z)
 
 
 class TopDown(nn.Module):
@@ -124,7 +127,7 @@ class TopDown(nn.Module):
             h = self._state(states, block, batch, size)
             if block.spec.latent:
                 inner = block.prior.inner(h)
-                z = pick(group, h, partial(block.prior_of, inner))
+                z = pick(group, h, block.prior_of(inner))
                 group += 1
                 if group == groups:
                     break

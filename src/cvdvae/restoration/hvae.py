@@ -14,7 +14,6 @@ Explained in docs/explanation/method.md.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints.folder import PRIOR_PIXEL_STD
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, Noise, Window
+from ..gaussian import Conditional, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder
@@ -117,14 +116,14 @@ class HVAEResolver(SuperResolver):
     def evidence(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """From the means of all groups, in one pass."""
         y = y.to(self.device)
-        activations = self.encoder.activations(y)
+        of_y = self.encoder.terms(y)
         terms: list[Tensor] = []
 
-        def pick(group: int, h: Tensor, p: Callable[[], DiagonalGaussian]) -> Tensor:
+        def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
             base = p()
             if group >= self.encoder.groups:
                 return base.mean
-            posterior = self.encoder.posterior_of(group, h, lambda: base, activations)
+            posterior = self.encoder.posterior_of(group, h, Conditional.known(base), of_y)()
             terms.append(posterior.kl(base).double())
             return posterior.mean
 
@@ -134,15 +133,15 @@ class HVAEResolver(SuperResolver):
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""
-        activations = self.encoder.activations(y, self.scale)
+        terms = self.encoder.terms(y, self.scale)
         size = self.encoder.size_for(y, self.scale)
         height, width = (self.scale * side for side in y.shape[2:])
 
         def draw(noise: Noise, n: int) -> Tensor:
-            def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
+            def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
                 if group >= self.encoder.groups:
-                    return prior().sample(noise, sampling.temperature)
-                posterior = self.encoder.posterior_of(group, h, prior, activations)
+                    return prior.sample(noise, sampling.temperature)
+                posterior = self.encoder.posterior_of(group, h, prior, terms)
                 return posterior.sample(noise, sampling.encoder_temperature)
 
             h = self.prior.top_down(pick, n, size=size)

@@ -12,7 +12,6 @@ super-resolution. `evidence`, `chains` and `posterior` have the equations of eac
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints.records import Recommended
 from ..degradations.base import Degradation
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, FieldNoise, Noise, SeededNoise, Window
+from ..gaussian import Conditional, FieldNoise, Noise, SeededNoise, Window
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .chains import Moves, PosteriorSamples, sample_posterior
@@ -225,13 +224,8 @@ class Restorer:
         input_ = evidence(what.degradation, what.y, what.sigma).to(self.device)
         size = self.encoder.size_for(input_, 1)
         self._check_size(height, width, size)
-        encoder, activations = self.encoder, self.encoder.activations(input_, 1)
-
-        def posterior_of(
-            group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]
-        ) -> DiagonalGaussian:
-            return encoder.posterior_of(group, h, prior, activations)
-
+        encoder, terms = self.encoder, self.encoder.terms(input_, 1)
+        posterior_of = partial(encoder.posterior_of, terms=terms)
         return Proposal(encoder.groups, posterior_of, size, (height, width))
 
     def _check_size(self, height: int, width: int, size: tuple[int, int]) -> None:
@@ -285,10 +279,10 @@ class Restorer:
     def _decoded(self, proposal: Proposal, how: Restoring, noise: Noise, n: int) -> Tensor:
         """μ(z) of n draws, ``(n, C, H, W)`` float32 on the CPU."""
 
-        def pick(group: int, h: Tensor, prior: Callable[[], DiagonalGaussian]) -> Tensor:
-            if group >= proposal.groups:
-                return prior().sample(noise, how.temperature)
-            return proposal.posterior_of(group, h, prior).sample(noise, how.temperature)
+        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
+            given = group < proposal.groups
+            conditional = proposal.posterior_of(group, h, prior) if given else prior
+            return conditional.sample(noise, how.temperature)
 
         h = self.prior.top_down(pick, n, size=proposal.size)
         mean = self.prior.likelihood.mean(self.prior.parameters_of_x(h))

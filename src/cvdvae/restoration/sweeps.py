@@ -54,7 +54,7 @@ def proposal_by_sweeps(
             latents, parameters = [group.z for group in met], prior.parameters_of_x(h)
         return latents
 
-    return Proposal(0, lambda group, h, prior_of: prior_of(), size, crop, begin)
+    return Proposal(0, lambda group, h, prior: prior, size, crop, begin)
 
 
 def _padded(x: Tensor, size: tuple[int, int]) -> Tensor:

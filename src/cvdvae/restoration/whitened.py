@@ -14,11 +14,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..gaussian import DiagonalGaussian, Noise
+from ..gaussian import Conditional, DiagonalGaussian, Noise
 from ..hvae.likelihood import Likelihood
 from .posterior import Measurement
-
-PriorOf = Callable[[], DiagonalGaussian]
 
 
 class Decoder(Protocol):
@@ -42,7 +40,7 @@ class Proposal(NamedTuple):
     Attributes:
         groups: Number k of latent groups that it gives; 0 leaves everything to the prior.
         posterior_of: ``(l, h, p) -> q(z_l | z_<l, y)`` for l < k: `LREncoder.posterior_of` with its
-            activations, or `HVAE.posterior_of`. It sees rows of one batch of chains.
+            terms. It sees rows of one batch of chains.
         size: Height and width of the images that the network makes.
         crop: Height and width of the images x, which begin at its top left corner.
         begin: ``(noise, n) -> [z_0, …, z_{L-1}]``, where the chains begin; with draws of the
@@ -50,7 +48,7 @@ class Proposal(NamedTuple):
     """
 
     groups: int
-    posterior_of: Callable[[int, Tensor, PriorOf], DiagonalGaussian]
+    posterior_of: Callable[[int, Tensor, Conditional], Conditional]
     size: tuple[int, int]
     crop: tuple[int, int]
     begin: Callable[[Noise, int], list[Tensor]] | None = None
@@ -102,8 +100,8 @@ class Whitened:
             return self.whites_of(self.proposal.begin(noise, count))
         whites: list[Tensor] = []
 
-        def pick(group: int, h: Tensor, prior_of: PriorOf) -> Tensor:
-            base = self._base(group, h, prior_of)
+        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
+            base = self._base(group, h, prior)
             narrower = self.widening if group < self.proposal.groups else 1.0
             whites.append(noise.normal(base.mean) / narrower)
             return base.mean + base.log_std.exp() * whites[-1]
@@ -115,19 +113,19 @@ class Whitened:
         """ε of given latents z."""
         whites: list[Tensor] = []
 
-        def pick(group: int, h: Tensor, prior_of: PriorOf) -> Tensor:
-            base = self._base(group, h, prior_of)
+        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
+            base = self._base(group, h, prior)
             whites.append((latents[group] - base.mean) * torch.exp(-base.log_std))
             return latents[group]
 
         self.decoder.top_down(pick, len(latents[0]), size=self.proposal.size)
         return whites
 
-    def _base(self, group: int, h: Tensor, prior_of: PriorOf) -> DiagonalGaussian:
+    def _base(self, group: int, h: Tensor, prior: Conditional) -> DiagonalGaussian:
         """``N(m_l, S_l²)``."""
         if group < self.proposal.groups:
-            return _widened(self.proposal.posterior_of(group, h, prior_of), self.widening)
-        return _widened(prior_of(), self.temperature)
+            return _widened(self.proposal.posterior_of(group, h, prior)(), self.widening)
+        return _widened(prior(), self.temperature)
 
     def at(self, whites: list[Tensor]) -> State:
         """Decode ε, with log w and its gradient."""
@@ -135,9 +133,9 @@ class Whitened:
         latents: list[Tensor] = []
         ratios: list[Tensor] = []
 
-        def pick(group: int, h: Tensor, prior_of: PriorOf) -> Tensor:
-            p, white = prior_of(), leaves[group]
-            base = self._base(group, h, lambda: p)
+        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
+            p, white = prior(), leaves[group]
+            base = self._base(group, h, Conditional.known(p))
             latents.append(base.mean + base.log_std.exp() * white)
             if group < self.proposal.groups:
                 tempered = _widened(p, self.temperature)

@@ -1,7 +1,7 @@
 """Training of an LR encoder, or of one for any degradation, on a frozen prior."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..checkpoints.records import Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import WeightsError
 from ..files import write_atomically
-from ..gaussian import DiagonalGaussian, Noise, SeededNoise
+from ..gaussian import Conditional, Noise, SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
 from .config import EncoderTraining
@@ -92,16 +92,14 @@ class EncoderModule(Training):
 
     def _samples(self, encoder: LREncoder, case: Case, n: int) -> Iterator[Tensor]:
         """Four times n samples, ``(n, C, H, W)``."""
-        activations = encoder.activations(case.evidence[:n], case.scale)
+        terms = encoder.terms(case.evidence[:n], case.scale)
         for i in range(4):
             noise = SeededNoise(0, range(i * n, (i + 1) * n))
 
-            def pick(
-                group: int, h: Tensor, prior: Callable[[], DiagonalGaussian], noise: Noise = noise
-            ) -> Tensor:
+            def pick(group: int, h: Tensor, prior: Conditional, noise: Noise = noise) -> Tensor:
                 if group >= encoder.groups:
-                    return prior().sample(noise)
-                return encoder.posterior_of(group, h, prior, activations).sample(noise)
+                    return prior.sample(noise)
+                return encoder.posterior_of(group, h, prior, terms).sample(noise)
 
             h = self.prior.top_down(pick, n, size=(case.shown.shape[2], case.shown.shape[3]))
             yield self.prior.likelihood.mean(self.prior.parameters_of_x(h))
