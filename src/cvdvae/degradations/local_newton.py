@@ -7,8 +7,6 @@ Yamashita 2004). Directions are found in float32; F and φ are float64 throughou
 accepted is as exact.
 """
 
-from itertools import product
-
 import torch
 from torch import Tensor
 
@@ -16,8 +14,6 @@ from .infeasible import violate_least
 from .resize import gram_inverse
 from .tiles import Separable, Some, Tiles, cut
 
-TOLERANCE = 1e-6
-"""Largest ``|F(λ)|`` that is accepted, as in `newton`."""
 AROUND = 2
 """How far around an open result λ may move."""
 FASTER, PATIENCE = 0.8, 2
@@ -31,17 +27,19 @@ FEW, MORE_CG_STEPS = 0.2, 80
 """Steps of conjugate gradients where less than this share of the tiles is left."""
 
 
-class Plane:
-    """The problem of one colour of one image.
+class Planes:
+    """The problem of some planes, each a colour of an image. They are independent, and solved
+    together: many small operations cost more than a few large ones.
 
     Args:
-        tiles: Of H.
-        start: λ to start from, ``(h, w)`` float64.
-        x0: ``(H, W)`` float64; zero where pixels are not to move.
-        y: ``(h, w)`` float64.
+        tiles: Of H, in as many planes.
+        start: λ to start from, ``(k, h, w)`` float64.
+        x0: ``(k, H, W)`` float64; zero where pixels are not to move.
+        y: ``(k, h, w)`` float64.
         epsilon: ε.
         eigenvalue: The mean one of ``H Hᵀ``.
-        region: Which pixels may move, bool, ``(H, W)``; all of them by default.
+        tolerance: Largest ``|F(λ)|`` that is accepted.
+        region: Which pixels may move, bool, ``(k, H, W)``; all of them by default.
     """
 
     def __init__(
@@ -52,10 +50,11 @@ class Plane:
         y: Tensor,
         epsilon: float,
         eigenvalue: float,
+        tolerance: float,
         region: Tensor | None,
     ) -> None:
         self.tiles, self.size = tiles, y.shape
-        self.epsilon, self.eigenvalue = epsilon, eigenvalue
+        self.epsilon, self.eigenvalue, self.tolerance = epsilon, eigenvalue, tolerance
         self.y, self.multiplier = y.flatten(), start.flatten().clone()
         self.x0 = tiles.of(x0)
         self.region = None if region is None else tiles.of(region)
@@ -74,15 +73,16 @@ class Plane:
         return moved if self.region is None else moved.mul_(self.region[chosen])
 
     def open_(self) -> Tensor:
-        """Results whose constraint is not met, ``(h, w)``."""
-        return (self.error.abs() >= TOLERANCE).view(self.size)
+        """Results whose constraint is not met, ``(k, h, w)``."""
+        return (self.error.abs() >= self.tolerance).view(self.size)
 
-    def open_error(self) -> float:
-        """``‖F(λ)‖²`` of what is open."""
-        return float(self.error[self.error.abs() >= TOLERANCE].square().sum())
+    def open_error(self) -> Tensor:
+        """``‖F(λ)‖²`` of what is open in every plane, ``(k,)``."""
+        open_ = torch.where(self.open_(), self.error.view(self.size), 0)
+        return open_.square().sum((1, 2))
 
     def focus(self, open_: Tensor) -> Some:
-        """What is around some results, ``(h, w)``, and the tiles there."""
+        """What is around some results, ``(k, h, w)``, and the tiles there."""
         results = widened(open_, AROUND).flatten()
         chosen = results[self.tiles.windows].flatten(1).any(1).nonzero().flatten()
         return Some(self.tiles, chosen, results)
@@ -105,14 +105,15 @@ class Plane:
         self.error[some.index] -= self.epsilon * move
 
     def solve(self, max_steps: int) -> None:
-        """Newton steps until all is met, or until they come to nothing."""
+        """Newton steps until all is met, or until they come to nothing in every plane."""
         squared, slow = self.open_error(), 0
         for _ in range(max_steps):
-            if squared == 0 or slow == PATIENCE:
+            if not bool(squared.any()) or slow == PATIENCE:
                 return
             self.step()
             previous, squared = squared, self.open_error()
-            slow = slow + 1 if squared > FASTER * previous else 0
+            idle = (squared > FASTER * previous) | (squared == 0)
+            slow = slow + 1 if bool(idle.all()) else 0
 
     def _trial(self, some: Some, move: Tensor) -> tuple[Tensor, Tensor, float]:
         """z of the tiles with λ moved, by what it changes Hx, and φ."""
@@ -223,6 +224,7 @@ def solve_separable(
     y: Tensor,
     epsilon: float,
     max_steps: int,
+    tolerance: float,
     region: Tensor | None,
 ) -> Tensor:
     """The nearest images in range, ``(n, c, H, W)``: see `newton.solve`.
@@ -233,31 +235,39 @@ def solve_separable(
         y: ``(n, c, h, w)`` float64.
         epsilon: ε.
         max_steps: Newton steps at most.
+        tolerance: Largest ``|F(λ)|`` that is accepted.
         region: Which pixels may move, bool, ``(n, c, H, W)``; all of them by default.
     """
     rows, columns = operator.rows, operator.columns
-    tiles, adjoints = Tiles(cut(rows), cut(columns)), (rows.transposed(), columns.transposed())
+    tiles = Tiles(cut(rows), cut(columns), len(x0) * x0.shape[1])
+    adjoints = rows.transposed(), columns.transposed()
     inverses = gram_inverse(rows), gram_inverse(columns)
     eigenvalue = rows.mean_square() * columns.mean_square()
     missing = y - columns.along_width(rows.along_height(x0))
     start = inverses[1].along_width(inverses[0].along_height(missing))
-    result = torch.empty_like(x0)
-    for i, c in product(range(len(x0)), range(x0.shape[1])):
-        where = None if region is None else region[i, c]
-        plane = Plane(tiles, start[i, c], x0[i, c], y[i, c], epsilon, eigenvalue, where)
-        plane.solve(max_steps)
-        multiplier = plane.multiplier.view(y.shape[2:])
-        moved = adjoints[1].along_width(adjoints[0].along_height(multiplier))
-        result[i, c] = moved.add_(x0[i, c]).clamp_(0, 1)
-        if plane.open_error():
-            some, x = plane.violate_least()
-            tiles.put(x, some.chosen, result[i, c])
+    planes = Planes(
+        tiles,
+        start.flatten(0, 1),
+        x0.flatten(0, 1),
+        y.flatten(0, 1),
+        epsilon,
+        eigenvalue,
+        tolerance,
+        None if region is None else region.flatten(0, 1),
+    )
+    planes.solve(max_steps)
+    multiplier = planes.multiplier.view(y.shape)
+    moved = adjoints[1].along_width(adjoints[0].along_height(multiplier))
+    result = moved.add_(x0).clamp_(0, 1)
+    if bool(planes.open_error().any()):
+        some, x = planes.violate_least()
+        tiles.put(x, some.chosen, result.view(-1, *x0.shape[2:]))
     return result
 
 
 def widened(values: Tensor, around: int) -> Tensor:
-    """The largest of the values around each, ``(h, w)``."""
-    for dim in (0, 1):
+    """The largest of the values around each, ``(…, h, w)``."""
+    for dim in (-2, -1):
         for _ in range(around):
             first, last = values.narrow(dim, 0, 1), values.narrow(dim, values.shape[dim] - 1, 1)
             before = torch.cat((first, values.narrow(dim, 0, values.shape[dim] - 1)), dim)

@@ -26,14 +26,14 @@ from ..errors import InputError
 from .base import Degradation, Products
 from .foreign import in_precision
 from .local_newton import solve_separable
-from .newton import Problem, solve
+from .newton import TOLERANCE, Problem, solve
 from .rounding import Rounding, level_dtype
 from .spectrum import mean_eigenvalue, mixes_colours, squared_columns
 from .tiles import is_separable
 
 STIFFNESS = 1e-6
 """ε relative to the mean eigenvalue of ``H Hᵀ``."""
-PART = 2**20
+PART = 2**22
 """Values that are worked on at once: what bounds the memory."""
 SMALL = 96**2
 """Images of no more pixels are solved together, as a whole: they are hardly more than a tile."""
@@ -61,6 +61,7 @@ def project(
     degradation: Degradation,
     max_steps: int = 60,
     region: Tensor | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Tensor:
     """Project images onto ``{x : Hx = y} ∩ [0, 1]``, or as near to it as an image in range can be.
 
@@ -73,6 +74,8 @@ def project(
         max_steps: Newton steps at most; a handful is usual.
         region: Which pixels may move, bool, broadcasts to `x`; all of them by default. The problem
             is the same one with H M in place of H, and y without what the others give.
+        tolerance: Largest ``|Hx − y|`` that is accepted where all can be met. Images of more than
+            `SMALL` pixels may save steps by it; smaller ones are solved to `TOLERANCE`.
 
     Returns:
         Images in [0, 1] of the shape and dtype of `x`.
@@ -100,7 +103,8 @@ def project(
             x0 = torch.where(where, x0, 0)
         large = x.is_cpu and x0[0, 0].numel() > SMALL
         if is_separable(sides) and large and whole_rows:
-            projected = solve_separable(sides, x0, target, epsilon, max_steps, where).to(x.dtype)
+            solved = solve_separable(sides, x0, target, epsilon, max_steps, tolerance, where)
+            projected = solved.to(x.dtype)
         else:
             problem = Problem(operator, x0, target, epsilon, (1, 2, 3) if mixed else (2, 3))
             projected = solve(problem, max_steps, where).to(x.dtype)

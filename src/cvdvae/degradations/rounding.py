@@ -7,7 +7,6 @@ best pixel of a block is where ``s Hᵀe`` is largest. Once moved, its way is ba
 Explained in docs/explanation/projection.md.
 """
 
-from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -114,67 +113,84 @@ class Rounding:
         Returns:
             ``(n, c, H, W)``, uint8 for up to 255 levels, else int32.
         """
-        sign = torch.sign(exact.clamp(0, levels) - level).float()
+        sign = torch.sign(exact.clamp(0, levels) - level).float().contiguous()
         if region is not None:
             sign *= region
-        result = level.to(level_dtype(levels))
-        for i, c in product(range(len(level)), range(level.shape[1])):
-            self._move(result[i, c], sign[i, c], error[i, c], steps)
+        result = level.to(level_dtype(levels)).contiguous()
+        self._move(result.view(-1), sign.flatten(0, 1), error.flatten(0, 1), steps)
         return result
 
     def _move(self, level: Tensor, sign: Tensor, error: Tensor, steps: int) -> None:
-        """Move the levels of a colour, ``(H, W)``, in place."""
-        squared, idle, sparse = float(error.square().sum()), 0, False
-        for step in range(steps):
-            place = self._choice(sign, error, step % 2, step // 2 % 2 if sparse else None)
-            moved = sign.view(-1)[place]
-            trial = error - self._shadow(place, moved)
-            trial_squared = float(trial.square().sum())
-            helped = trial_squared < squared - ENOUGH * self.weight * error.numel()
-            if trial_squared < squared:
-                level.view(-1)[place] = (level.view(-1)[place] + moved).to(level.dtype)
-                sign.view(-1)[place] = -moved
-                error, squared = trial, trial_squared
-            idle, sparse = (0, sparse) if helped else (idle + 1, True)
-            if idle == PATIENCE:
-                break
+        """Move levels, flat, in place.
 
-    def _choice(self, sign: Tensor, error: Tensor, shifted: int, parity: int | None) -> Tensor:
-        """The best pixel of every block that has one, or of every other block, ``(k,)``."""
-        block, width = self.block, self.size[1]
+        The planes of `sign`, ``(k, H, W)``, and `error`, ``(k, h, w)``, are colours of images; each
+        is left alone when it is done.
+        """
+        area, enough = self.size[0] * self.size[1], ENOUGH * self.weight * error[0].numel()
+        squared, planes = error.square().sum((1, 2)), torch.arange(len(sign))
+        idle, sparse = torch.zeros(len(sign)), torch.zeros(len(sign), dtype=torch.bool)
+        for step in range(steps):
+            place = self._choice(sign, error, step % 2, step // 2 % 2, sparse)
+            moved = sign.view(-1)[place]
+            trial = error - self._shadow(place, moved, len(error))
+            trial_squared = trial.square().sum((1, 2))
+            helped, better = trial_squared < squared - enough, trial_squared < squared
+            kept = better[place // area]
+            place, moved = place[kept], moved[kept]
+            where = planes[place // area] * area + place % area
+            level[where] = (level[where] + moved).to(level.dtype)
+            sign.view(-1)[place] = -moved
+            error = torch.where(better[:, None, None], trial, error)
+            squared = torch.where(better, trial_squared, squared)
+            idle, sparse = torch.where(helped, 0, idle + 1), sparse | ~helped
+            going = idle < PATIENCE
+            if not bool(going.any()):
+                return
+            if not bool(going.all()):
+                state = (sign, error, squared, planes, idle, sparse)
+                sign, error, squared, planes, idle, sparse = (part[going] for part in state)
+
+    def _choice(
+        self, sign: Tensor, error: Tensor, shifted: int, parity: int, sparse: Tensor
+    ) -> Tensor:
+        """The best pixel of every block that has one, flat, ``(n,)``; of every other block in the
+        planes that are `sparse`, bool ``(k,)``."""
+        block, (height, width) = self.block, self.size
         left = min(shifted * (block // 2), width - 1)
         across = self.columns_adjoint.along_width(error.float())
         chosen = []
         for band in self.bands[shifted]:
-            gain = (band.values @ across[band.lr]).mul_(sign[band.hr])[:, left:]
+            gain = (band.values @ across[:, band.lr]).mul_(sign[:, band.hr])[..., left:]
             gain = _padded(gain, block)
-            tall = gain.view(-1, block, gain.shape[1])
-            best, column = tall.amax(1).view(len(tall), -1, block).max(2)
+            tall = gain.view(len(gain), -1, block, gain.shape[2])
+            best, column = tall.amax(2).view(*tall.shape[:2], -1, block).max(3)
             good = 2 * best > self.weight
-            if parity is not None:
-                rows = torch.arange(len(good)) + band.hr.start // block
-                good &= (rows[:, None] + torch.arange(good.shape[1])) % 2 == parity
-            down, over = good.nonzero(as_tuple=True)
-            column = over * block + column[down, over]
-            row = tall[down, :, column].argmax(1) + down * block
-            chosen.append((row + band.hr.start) * width + column + left)
+            rows = torch.arange(good.shape[1]) + band.hr.start // block
+            turn = (rows[:, None] + torch.arange(good.shape[2])) % 2 == parity
+            good &= turn | ~sparse[:, None, None]
+            plane, down, over = good.nonzero(as_tuple=True)
+            column = over * block + column[plane, down, over]
+            row = tall[plane, down, :, column].argmax(1) + down * block + band.hr.start
+            chosen.append((plane * height + row) * width + column + left)
         return torch.cat(chosen)
 
-    def _shadow(self, place: Tensor, moved: Tensor) -> Tensor:
-        """H of an image that is zero but for some pixels."""
-        row, column = place // self.size[1], place % self.size[1]
+    def _shadow(self, place: Tensor, moved: Tensor, planes: int) -> Tensor:
+        """H of planes that are zero but for some pixels."""
+        height, width = self.size
+        row, column = place // width % height, place % width
         down, across = self.down.values[row], self.across.values[column]
         values = (moved.double()[:, None] * down)[:, :, None] * across[:, None]
-        results = self.down.results[row, :, None] * self.lr_size[1]
+        first = place // (height * width) * self.lr_size[0]
+        results = (first[:, None] + self.down.results[row])[:, :, None] * self.lr_size[1]
         results = results + self.across.results[column, None]
-        shadow = torch.zeros(self.lr_size, dtype=torch.float64)
+        shadow = torch.zeros(planes, *self.lr_size, dtype=torch.float64)
         shadow.view(-1).index_add_(0, results.flatten(), values.flatten())
         return shadow
 
 
 def _padded(gain: Tensor, block: int) -> Tensor:
     """With zeros below and on the right, so that it has whole blocks."""
-    below, right = (-side % block for side in gain.shape)
+    below, right = (-side % block for side in gain.shape[-2:])
     if below or right:
         return F.pad(gain, (0, right, 0, below))
     return gain.contiguous()

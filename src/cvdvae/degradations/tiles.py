@@ -99,33 +99,38 @@ def _weights(results: Tensor, lr: int) -> Tensor:
 
 
 class Tiles:
-    """All tiles of an image of one colour: ``(t, p, q)``, and their windows in y, ``(t, l, m)``.
+    """All tiles of some planes, one below the other: ``(t, p, q)``, and their windows in y,
+    ``(t, l, m)``.
 
     Args:
-        rows: Its height, cut.
+        rows: The height of a plane, cut.
         columns: Its width, cut.
+        planes: How many there are: a colour of an image is one.
     """
 
-    def __init__(self, rows: Cut, columns: Cut) -> None:
-        self.rows, self.columns = rows, columns
+    def __init__(self, rows: Cut, columns: Cut, planes: int = 1) -> None:
+        self.rows, self.columns, self.planes = rows, columns, planes
         self.width = int(columns.hr.max()) + 1
         self.height = int(rows.hr.max()) + 1
         down, across = torch.arange(len(rows.lr)), torch.arange(len(columns.lr))
-        self.down = down.repeat_interleave(len(across))
-        self.across = across.repeat(len(down))
-        lr_width = int(columns.lr.max()) + 1
-        self.windows = rows.lr[self.down, :, None] * lr_width + columns.lr[self.across, None]
+        self.down = down.repeat_interleave(len(across)).repeat(planes)
+        self.across = across.repeat(planes * len(down))
+        self.plane = torch.arange(planes).repeat_interleave(len(down) * len(across))
+        lr_height, lr_width = (int(side.lr.max()) + 1 for side in (rows, columns))
+        lr_rows = self.plane[:, None] * lr_height + rows.lr[self.down]
+        self.windows = lr_rows[:, :, None] * lr_width + columns.lr[self.across, None]
 
     def of(self, x: Tensor) -> Tensor:
-        """The pixels of an image ``(H, W)`` in tiles; zero where they are another tile's."""
-        tiles = x[self.rows.hr][:, :, self.columns.hr].transpose(1, 2)
+        """The pixels of planes ``(k, H, W)`` in tiles; zero where they are another tile's."""
+        tiles = x[:, self.rows.hr][..., self.columns.hr].transpose(2, 3)
         tiles = tiles * self.rows.own[:, None, :, None] * self.columns.own[None, :, None, :]
-        return tiles.flatten(0, 1)
+        return tiles.flatten(0, 2)
 
     def put(self, tiles: Tensor, chosen: Tensor, x: Tensor) -> None:
-        """Write some tiles into an image ``(H, W)``."""
+        """Write some tiles into planes ``(k, H, W)``."""
         down, across = self.down[chosen], self.across[chosen]
-        place = self.rows.hr[down, :, None] * self.width + self.columns.hr[across, None]
+        rows = self.plane[chosen, None] * self.height + self.rows.hr[down]
+        place = rows[:, :, None] * self.width + self.columns.hr[across, None]
         own = self.rows.own[down, :, None] & self.columns.own[across, None]
         x.view(-1)[place[own]] = tiles[own].to(x)
 
@@ -138,7 +143,7 @@ class Some:
     Args:
         tiles: All of them.
         chosen: Which, ``(t,)``.
-        results: Which results, bool, ``(h · w,)``.
+        results: Which results, bool, ``(k · h · w,)``.
     """
 
     def __init__(self, tiles: Tiles, chosen: Tensor, results: Tensor) -> None:

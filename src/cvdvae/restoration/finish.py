@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..degradations.base import Degradation
 from ..degradations.downscaling import Downscaling
+from ..degradations.newton import TOLERANCE
 from ..degradations.projection import project, round_consistently
 from ..degradations.strip import Strip, sees
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
@@ -26,6 +27,10 @@ from .tolerance import Tolerance, explain
 FAR, NEAR, MANY = 1.0, 0.25, 0.01
 """A sample has exploded if a value is further than `FAR` outside of [0, 1], or if more than this
 share of its values is further than `NEAR`, as in a saturated block."""
+
+
+MISSED = 1 / 40
+"""Share of an 8-bit level by which Hx of a large image may miss y before it is rounded."""
 
 
 class Frame(NamedTuple):
@@ -99,8 +104,14 @@ def finish(
     if tolerance is not None:
         x = explain(x, y, degradation, tolerance, region)
         return Finished(x, to_levels(x, levels), exploded)
-    x = project(x, shadow.expand(len(x), -1, -1, -1), degradation, region=region)
+    within, shadow = _tolerance(levels), shadow.expand(len(x), -1, -1, -1)
+    x = project(x, shadow, degradation, region=region, tolerance=within)
     return Finished(x, _rounded(x, y, degradation, region, levels), exploded)
+
+
+def _tolerance(levels: int | None) -> float:
+    """Of the projection: what rounding to 8 bits makes up for is not worth a step."""
+    return TOLERANCE if levels is None or levels > EIGHT_BITS else MISSED / levels
 
 
 def _rounded(
@@ -230,7 +241,8 @@ def _meet(
     if free:
         lr_rows = slice(free[0], free[-1] + 1)
         shadow = y[:, :, lr_rows].expand(len(x), -1, -1, -1)
-        whole = project(whole, shadow, Strip(degradation, lr_rows, window), region=region)
+        operator = Strip(degradation, lr_rows, window)
+        whole = project(whole, shadow, operator, region=region, tolerance=_tolerance(levels))
     if not complete:
         return whole[:, :, top - start :], to_levels(whole[:, :, top - start :], levels)
     lr_rows = slice(complete[0], complete[-1] + 1)
