@@ -15,7 +15,7 @@ from cvdvae.gaussian import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
-from cvdvae.imaging.io import eight_bit_values
+from cvdvae.imaging.io import eight_bit_values, to_bytes
 from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
@@ -107,7 +107,9 @@ def test_mean_and_std_are_those_of_the_samples(resolver: HVAEResolver, y: torch.
     torch.testing.assert_close(result.mean, sum(result.samples) / 4)
     variance = ((result.samples - result.mean) ** 2).sum(0) / 3
     torch.testing.assert_close(result.std, variance.mean(0).sqrt())
-    assert float(resolver.upscale(y, samples=1).std.max()) == 0
+    alone = resolver.upscale(y, samples=1)
+    assert float(alone.std.max()) == 0
+    assert torch.equal(alone.mean_pixels, alone.pixels[0])
 
 
 def test_saved_files_hold_what_the_result_says(
@@ -125,6 +127,10 @@ def test_saved_files_hold_what_the_result_says(
     with Image.open(folder / "sample_01.png") as file:
         saved = torch.from_numpy(np.array(file)).permute(2, 0, 1)
     assert torch.equal(saved, result.pixels[1])
+    with Image.open(folder / "mean.png") as file:
+        mean = torch.from_numpy(np.array(file)).permute(2, 0, 1)
+    assert float((mean - 255 * result.mean).abs().max()) < 1.5
+    assert torch.equal(to_bytes(resolver.degradation.A(mean[None].double() / 255)[0]), to_bytes(y))
     error = resolver.degradation.A(saved[None].double() / 255) - eight_bit_values(y)
     assert report["lr_psnr"][1] == pytest.approx(-10 * math.log10(float((error**2).mean())))
 

@@ -180,7 +180,7 @@ def draw_to_folder(
             write_atomically(folder / name, draw)
         if BESIDE in result.files:
             save_png(folder / BESIDE, to_pil(y[0]), extras)
-        write_atomically(folder / "mean.png", lambda path: sums.write_mean(path, extras))
+        write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
         write_atomically(folder / "std.png", sums.write_std)
         save_png(folder / "grid.png", _contact_sheet(result, sums))
         _compare_rest(result, sums)
@@ -276,6 +276,21 @@ def _draw_sample(
     sums.next_sample()
     result.round_trips.append(trip)
     result.exploded.append(exploded)
+
+
+def _write_mean(model: SuperResolver, sums: Sums, result: LargeResult, path: Path) -> None:
+    """Write the mean, rounded as a sample is."""
+    y, sampling = result.recipe.y[None], result.recipe.sampling
+    degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
+    projected = sampling.consistent and model.tolerance(y) is None and sums.count > 1
+
+    def rows(first: int, end: int) -> Tensor:
+        mean = torch.from_numpy(sums.mean(first, end - first) / 255)
+        return mean.permute(2, 0, 1)[None]
+
+    with Dressed(path, (sums.width, sums.height), sums.channels, result.extras) as writer:
+        for strip in finish_in_strips(rows, y, degradation, projected):
+            writer.write(strip.pixels[0].permute(1, 2, 0).contiguous().numpy())
 
 
 def _contact_sheet(result: LargeResult, sums: Sums) -> Image.Image:

@@ -14,6 +14,7 @@ from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.io import Extras, eight_bit_values, save_png, to_bytes, to_pil
 from ..imaging.sheets import heat_map, with_scale_bar
+from .finish import finish
 from .recipe import Dtype, Recipe
 from .saving import saved_files
 from .settings import Sampling
@@ -108,13 +109,27 @@ class SuperResolution:
     @property
     def answers(self) -> Tensor:
         """The samples without those that exploded; all of them where none is left."""
-        kept = [i for i, bad in enumerate(self.exploded) if not bad]
-        return self.samples[kept] if kept else self.samples
+        kept = self._answering
+        return self.samples if len(kept) == len(self.samples) else self.samples[kept]
+
+    @property
+    def _answering(self) -> list[int]:
+        every = range(len(self.samples))
+        return [i for i in every if not self.exploded or not self.exploded[i]] or list(every)
 
     @property
     def mean(self) -> Tensor:
         """Mean of the answers, ``(C, H, W)``, which has the least expected squared error."""
         return self.answers.mean(0)
+
+    @cached_property
+    def mean_pixels(self) -> Tensor:
+        """The mean as it is saved, uint8 ``(C, H, W)``: rounded as a sample is, so that H gives y
+        back from it, too; value by value where samples are."""
+        if len(self._answering) == 1:
+            return self.pixels[self._answering[0]]
+        consistent = self.sampling.consistent and not self.sigma
+        return finish(self.mean[None], self.y[None], self.degradation, consistent).pixels[0]
 
     @property
     def std(self) -> Tensor:
@@ -230,7 +245,7 @@ class SuperResolution:
         with saved_files(folder, names, lambda: self.report() | {"files": names}):
             for i, one in enumerate(self.pixels):
                 save_png(folder / f"sample_{i:02d}.png", to_pil(one), self.extras)
-            save_png(folder / "mean.png", to_pil(self.mean), self.extras)
+            save_png(folder / "mean.png", to_pil(self.mean_pixels), self.extras)
             for name in moving:
                 save_animation(self, folder / name)
             save_png(folder / "std.png", with_scale_bar(self._heat(), float(self.std.max()) * 255))

@@ -84,14 +84,6 @@ class Sums:
         ]
         return torch.from_numpy(np.stack(lines))
 
-    def write_mean(self, path: Path, extras: Extras) -> None:
-        """The mean as a picture."""
-
-        def mean(top: int, rows: int) -> np.ndarray:
-            return np.round(self.mean(top, rows)).astype(np.uint8)
-
-        write_rows(path, (self.width, self.height), mean, self.channels, extras)
-
     def write_std(self, path: Path) -> None:
         """The standard deviation as a picture, `FULL_HEAT` its brightest."""
 
