@@ -251,6 +251,32 @@ def test_what_validates_is_not_jittered(face: Path) -> None:
     assert len(training) == len(validation) == 1
 
 
+def test_what_does_not_fit_into_memory_is_framed_from_the_files(
+    face: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.open(face / "face.png").rotate(90).save(face / "other.png")
+    config = DataConfig(str(face), validation=0, jitter_side=0.05, jitter_angle=3)
+    paths = [face / "face.png", face / "other.png"]
+    held = JitteredImages(paths, 32, config)
+    monkeypatch.setattr(cvdvae.data.images, "MEMORY", held.photos[0][0].nbytes)
+    read = JitteredImages(paths, 32, config)
+    assert (len(held.photos), len(read.photos)) == (2, 1)
+    for row in (0, 1):
+        assert torch.equal(read[Key(row, draw=5)], held[Key(row, draw=5)])
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.05])
+def test_what_a_further_source_keeps_aside_is_not_read(face: Path, jitter: float) -> None:
+    (face / "last.png").write_bytes(b"damaged")
+    more = DataConfig(str(face), validation=1, jitter_side=jitter)
+    (face.parent / "first").mkdir(exist_ok=True)
+    Image.open(face / "face.png").save(face.parent / "first" / "a.png")
+    first = DataConfig(str(face.parent / "first"), validation=0, more=(more,))
+    training, validation = open_images(first, 32)
+    assert (len(training), len(validation)) == (2, 0)
+    training[Key(1, draw=0)]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -119,7 +119,8 @@ class JitteredImages(Images):
     """The centred squares of photographs, their side and their angle drawn anew for every key.
 
     Args:
-        paths: Image files; their squares stay in memory, with as much around them as is needed.
+        paths: Image files; their squares, with as much around them as is needed, stay in memory
+            while they fit there (`MEMORY`). The others are read whenever they are asked for.
         size: Side of the images that are given out.
         config: How large the squares are, and how much they vary.
         channels: 1 or 3.
@@ -133,17 +134,24 @@ class JitteredImages(Images):
         self, paths: Sequence[Path], size: int, config: DataConfig, channels: int = 3
     ) -> None:
         super().__init__(range(len(paths)))
-        self.size, self.config = size, config
+        self.paths, self.size, self.config, self.channels = paths, size, config, channels
         angle = math.radians(MOST_JITTER * config.jitter_angle)
         reach = math.exp(MOST_JITTER * config.jitter_side) * (math.cos(angle) + math.sin(angle))
-        self.photos = [
-            square_and_around(path, config.crop, (reach - 1) / 2, channels)
-            for path in track(paths, "reading images", transient=True)
-        ]
+        self.around, room = (reach - 1) / 2, MEMORY
+        self.photos = list[tuple[np.ndarray, int]]()
+        for row in track(range(len(paths)), "reading images", transient=True):
+            photo = self._photo(row)
+            room -= photo[0].nbytes
+            if room < 0:
+                break
+            self.photos.append(photo)
+
+    def _photo(self, row: int) -> tuple[np.ndarray, int]:
+        return square_and_around(self.paths[row], self.config.crop, self.around, self.channels)
 
     def read(self, row: int, draw: int) -> Tensor:
         """An image, framed as `draw` decides."""
-        around, side = self.photos[row]
+        around, side = self.photos[row] if row < len(self.photos) else self._photo(row)
         normal = np.random.default_rng(draw).standard_normal(2).clip(-MOST_JITTER, MOST_JITTER)
         photo = Image.fromarray(around)
         if self.config.jitter_angle:
@@ -234,13 +242,16 @@ def open_images(config: DataConfig, size: int, channels: int = 3) -> tuple[Image
         InputError: There is nothing to train on, or an image or the array is not as it should be.
     """
     training, validation = _open_source(config, size, channels)
-    others = [(_open_source(more, size, channels)[0], more.repeat) for more in config.more]
+    others = [(_open_source(more, size, channels, False)[0], more.repeat) for more in config.more]
     if others or config.repeat > 1:
         training = JoinedImages([(training, config.repeat), *others])
     return training, validation
 
 
-def _open_source(config: DataConfig, size: int, channels: int) -> tuple[Images, Images]:
+def _open_source(
+    config: DataConfig, size: int, channels: int, validates: bool = True
+) -> tuple[Images, Images]:
+    """The images of one source; those that it keeps aside only where they validate."""
     source = Path(config.folder)
     if source.suffix == ".npy":
         if config.crop or config.random_crops or config.jitters:
@@ -257,6 +268,9 @@ def _open_source(config: DataConfig, size: int, channels: int) -> tuple[Images, 
     if config.random_crops:
         return open_crops(config, size, paths, channels)
     training, validation = split(len(paths), config)
+    if not validates:
+        paths, validation = [paths[row] for row in training], ()
+        training = range(len(paths))
     if config.jitters:
         kept = load_images([paths[row] for row in validation], size, config.crop, channels=channels)
         framed = JitteredImages([paths[row] for row in training], size, config, channels)
