@@ -1,6 +1,7 @@
 """Images of any size: whole, in tiles, and what is saved of them."""
 
 import math
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
@@ -27,7 +29,7 @@ from cvdvae.restoration.large import draw_to_folder
 from cvdvae.restoration.regions import most_uncertain
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sums import Sums
-from cvdvae.restoration.tiles import tiles
+from cvdvae.restoration.tiles import Tile, tiles
 
 
 @pytest.fixture
@@ -119,6 +121,31 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
     assert float((whole - tiled).abs().max()) * 255 < 0.1
     monkeypatch.setattr(tiling, "HALO", 0)
     assert float((whole - photos.run(y, sampling).samples).abs().max()) * 255 > 0.1
+
+
+def test_tiles_of_a_single_sample_are_drawn_side_by_side(
+    photos: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 48)
+    threads: set[int] = set()
+    tile = Drawing.tile
+    both = threading.Barrier(2)
+
+    def watched(self: Drawing, indices: range, part: Tile) -> torch.Tensor:
+        if self.workers == 2 and threading.get_ident() not in threads:
+            threads.add(threading.get_ident())
+            both.wait(timeout=60)
+        return tile(self, indices, part)
+
+    monkeypatch.setattr(Drawing, "tile", watched)
+    drawn = []
+    for workers in (1, 2):
+        drawing = Drawing(photos, image(50, 30), Sampling(1, seed=2))
+        drawing.workers = workers
+        drawn += list(drawing.before_finish())
+    assert len(threads) == 2
+    assert torch.equal(*drawn)
 
 
 @pytest.mark.parametrize(

@@ -132,11 +132,12 @@ class Drawing:
         return [range(i, i + self.batch) for i in range(0, self.sampling.samples, self.batch)]
 
     def _network(self, indices: range) -> Tensor:
-        """What the network gives of a batch."""
+        """What the network gives of a batch, its tiles side by side where batches are few."""
         x = torch.empty(len(indices), self.model.channels, *self.degradation.hr_size)
-        for tile in self.tiles:
-            top, left, height, width = tile.core
-            x[:, :, top : top + height, left : left + width] = self.tile(indices, tile)
+        workers = max(1, self.workers // len(self._batches()))
+        drawn = in_order(partial(self.tile, indices), self.tiles, workers)
+        for tile, part in zip(self.tiles, drawn, strict=True):
+            x[:, :, *tile.core.slices] = part
         return x
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
