@@ -62,12 +62,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", nargs="+", default=[f"celeba64-x{s}" for s in (4, 8, 16)])
     parser.add_argument("--images", type=int, default=100, help="the first of the last 500")
+    parser.add_argument("--seen", action="store_true", help="the first of all: trained on")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--encoder-temperature", type=float, default=1.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    paths = list_images(options.data)[-500:][: options.images]
+    every = list_images(options.data)
+    paths = (every if options.seen else every[-500:])[: options.images]
     images = load_images(paths, 64, 74)
     sampling = Sampling(options.samples, options.temperature, 0, options.encoder_temperature)
     results = {name: measure(load(name), images, sampling) for name in options.models}

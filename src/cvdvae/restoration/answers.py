@@ -1,30 +1,55 @@
 """What samples agree on, whatever was seen."""
 
+from abc import ABC, abstractmethod
+from functools import cached_property
+
 from torch import Tensor, zeros_like
 
+from ..degradations.base import Degradation
+from .finish import finish
 
-class Answers:
+
+class Answers(ABC):
     """Samples, of which some may have exploded.
 
     Attributes:
+        y: What was seen, without a batch.
+        degradation: H.
         samples: Float in [0, 1], ``(N, C, H, W)``.
+        pixels: The same as they are saved, uint8.
         exploded: Which came out of the model not finite or far outside of any image; they were cut
-            to [0, 1], and are no answer.
+            to [0, 1], and are no answer. Empty where none did.
     """
 
+    y: Tensor
+    degradation: Degradation
     samples: Tensor
+    pixels: Tensor
     exploded: list[bool]
+
+    @property
+    @abstractmethod
+    def gives_back(self) -> bool:
+        """Whether the samples are made so that H of them is y."""
 
     @property
     def answers(self) -> Tensor:
         """The samples without those that exploded; all of them where none is left."""
-        kept = [i for i, bad in enumerate(self.exploded) if not bad]
-        return self.samples[kept] if kept else self.samples
+        kept = self._answering
+        return self.samples if len(kept) == len(self.samples) else self.samples[kept]
 
     @property
     def mean(self) -> Tensor:
         """Mean of the answers, ``(C, H, W)``, which has the least expected squared error."""
         return self.answers.mean(0)
+
+    @cached_property
+    def mean_pixels(self) -> Tensor:
+        """The mean as it is saved, uint8 ``(C, H, W)``: rounded as a sample is, so that H gives y
+        back from it where it does from them."""
+        if len(self._answering) == 1:
+            return self.pixels[self._answering[0]]
+        return finish(self.mean[None], self.y[None], self.degradation, self.gives_back).pixels[0]
 
     @property
     def std(self) -> Tensor:
@@ -32,3 +57,8 @@ class Answers:
         if len(self.answers) == 1:
             return zeros_like(self.samples[0, 0])
         return self.answers.var(0, correction=1).mean(0).sqrt()
+
+    @property
+    def _answering(self) -> list[int]:
+        every = range(len(self.samples))
+        return [i for i in every if not self.exploded or not self.exploded[i]] or list(every)

@@ -86,6 +86,11 @@ class Restoration(Answers):
     weights: str = ""
     dtype: Dtype = "fp32"
 
+    @property
+    def gives_back(self) -> bool:
+        """Where y has no noise."""
+        return self.sigma == 0
+
     @cached_property
     def error(self) -> Tensor:
         """``Hx − y`` of every sample as saved, ``(N, …)`` float32 in the units of y."""
@@ -177,7 +182,7 @@ class Restoration(Answers):
         with saved_files(folder, self.files, self.report):
             for i, one in enumerate(self.pixels):
                 save_png(folder / f"sample_{i:02d}.png", to_pil(one))
-            save_png(folder / "mean.png", to_pil(self.mean))
+            save_png(folder / "mean.png", to_pil(self.mean_pixels))
             largest = float(self.std.max()) * 255
             save_png(folder / "std.png", with_scale_bar(self._heat(), largest))
             save_png(folder / "seen.png", to_pil(self.shown))

@@ -14,7 +14,7 @@ from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.io import Extras, eight_bit_values, save_png, to_bytes, to_pil
 from ..imaging.sheets import heat_map, with_scale_bar
-from .finish import finish
+from .answers import Answers
 from .recipe import Dtype, Recipe
 from .saving import saved_files
 from .settings import Sampling
@@ -64,7 +64,7 @@ class Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class SuperResolution:
+class SuperResolution(Answers):
     """Samples behind one low-resolution image; two results are equal only if they are the same.
 
     Attributes:
@@ -107,36 +107,9 @@ class SuperResolution:
         return int(self.samples.shape[2] // self.y.shape[1])
 
     @property
-    def answers(self) -> Tensor:
-        """The samples without those that exploded; all of them where none is left."""
-        kept = self._answering
-        return self.samples if len(kept) == len(self.samples) else self.samples[kept]
-
-    @property
-    def _answering(self) -> list[int]:
-        every = range(len(self.samples))
-        return [i for i in every if not self.exploded or not self.exploded[i]] or list(every)
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the answers, ``(C, H, W)``, which has the least expected squared error."""
-        return self.answers.mean(0)
-
-    @cached_property
-    def mean_pixels(self) -> Tensor:
-        """The mean as it is saved, uint8 ``(C, H, W)``: rounded as a sample is, so that H gives y
-        back from it, too; value by value where samples are."""
-        if len(self._answering) == 1:
-            return self.pixels[self._answering[0]]
-        consistent = self.sampling.consistent and not self.sigma
-        return finish(self.mean[None], self.y[None], self.degradation, consistent).pixels[0]
-
-    @property
-    def std(self) -> Tensor:
-        """Where the samples disagree: standard deviation, root mean square over colours, (H, W)."""
-        if len(self.answers) == 1:
-            return torch.zeros_like(self.samples[0, 0])
-        return self.answers.var(0, correction=1).mean(0).sqrt()
+    def gives_back(self) -> bool:
+        """Where samples were to be consistent, and y has no noise."""
+        return self.sampling.consistent and not self.sigma
 
     @cached_property
     def lr_error(self) -> Tensor:
