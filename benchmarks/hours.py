@@ -46,11 +46,13 @@ def main() -> None:
     parser.add_argument("ages", nargs="+", help="LABEL=FOLDER")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lpips", type=Path)
+    parser.add_argument("--seen", action="store_true", help="the first of all: trained on")
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    paths = sorted(options.data.glob("*.jpg"))[-500:]
+    every = sorted(options.data.glob("*.jpg"))
+    paths = every[:500] if options.seen else every[-500:]
     real = load_images(paths, 64, crop=74).float() / 255
     judge = LPIPS(options.lpips)
     features = judge.features(real[: options.images])
