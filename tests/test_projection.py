@@ -217,6 +217,9 @@ def test_what_cannot_be_projected_is_refused_in_a_sentence() -> None:
         project(start, y.repeat(2, 1, 1, 1), H)
     with pytest.raises(InputError, match="every image to zero"):
         project(start, torch.zeros_like(start), Masking(torch.zeros(1)))
+    for tolerance in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="must be positive"):
+            project(start, y, H, tolerance=tolerance)
 
     class Single(Swap):
         mix = Swap.mix.float()

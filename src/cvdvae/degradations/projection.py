@@ -74,15 +74,19 @@ def project(
         max_steps: Newton steps at most; a handful is usual.
         region: Which pixels may move, bool, broadcasts to `x`; all of them by default. The problem
             is the same one with H M in place of H, and y without what the others give.
-        tolerance: Largest ``|Hx − y|`` that is accepted where all can be met. Images of more than
-            `SMALL` pixels may save steps by it; smaller ones are solved to `TOLERANCE`.
+        tolerance: Largest ``|Hx − y|`` that is accepted where all can be met, in the units of y.
+            Images of more than `SMALL` pixels may save steps by it; smaller ones are solved to
+            `TOLERANCE`.
 
     Returns:
         Images in [0, 1] of the shape and dtype of `x`.
 
     Raises:
-        InputError: A value is not finite, x and y do not belong to H, or H takes no float64.
+        InputError: A value is not finite, x and y do not belong to H, H takes no float64, or a
+            tolerance that is not positive.
     """
+    if not tolerance > 0:
+        raise InputError(f"the tolerance of a projection must be positive, not {tolerance}")
     degradation = in_precision(degradation, torch.float64)
     _check(x, y, degradation)
     y = y.expand(len(x), -1, -1, -1)

@@ -1,7 +1,6 @@
 """Sums over samples at every pixel of an image of any size, on the disk."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,33 +85,11 @@ class Sums:
 
     def write_std(self, path: Path) -> None:
         """The standard deviation as a picture, `FULL_HEAT` its brightest."""
-
-        def heat(top: int, rows: int) -> np.ndarray:
-            return np.asarray(heat_map(torch.from_numpy(self.std(top, rows) / FULL_HEAT)))
-
-        write_rows(path, (self.width, self.height), heat)
-
-
-def write_rows(
-    path: Path,
-    size: tuple[int, int],
-    show: Callable[[int, int], np.ndarray],
-    channels: int = 3,
-    extras: Extras = Extras(),
-) -> None:
-    """Write a PNG of this width and height, from a function that gives some of its rows.
-
-    Args:
-        path: The file.
-        size: Width and height.
-        show: ``(top, rows)`` to uint8 ``(rows, width, channels)``.
-        channels: 1 or 3.
-        extras: What the file carries beside the colours.
-    """
-    rows = max(1, PIXELS // size[0])
-    with Dressed(path, size, channels, extras) as writer:
-        for top in range(0, size[1], rows):
-            writer.write(show(top, min(rows, size[1] - top)))
+        rows = max(1, PIXELS // self.width)
+        with PNGWriter(path, self.width, self.height) as writer:
+            for top in range(0, self.height, rows):
+                std = self.std(top, min(rows, self.height - top))
+                writer.write(np.asarray(heat_map(torch.from_numpy(std / FULL_HEAT))))
 
 
 class Dressed(PNGWriter):
