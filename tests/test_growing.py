@@ -14,6 +14,7 @@ from cvdvae.errors import ConfigError
 from cvdvae.gaussian import Conditional
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
+from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining
 from cvdvae.training.encoder import EncoderModule
@@ -123,3 +124,28 @@ def test_a_network_grows_by_blocks_alone(
     start = str(model_folder / "prior")
     with pytest.raises(ConfigError, match=said):
         PriorModule(PriorTraining(config, DATA, OPTIM, start_from=start), tmp_path)
+
+
+def test_an_encoder_told_of_more_begins_as_the_one_that_was_told_of_colours(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    """One for several factors, asked for the factor 1, whose logarithm is 0."""
+    prior = str(model_folder / "prior")
+    blocks = {"bottom_up": "2x1,2d2,4x1,4d4,16x1", "width": 8, "patch_size": 2, "groups": 4}
+    one = LREncoderConfig(scales=(1, 2), **blocks)  # type: ignore[arg-type]
+    first = EncoderModule(EncoderTraining(one, prior, DATA, OPTIM), tmp_path / "first")
+    first.export(tmp_path / "several")
+    more = replace(one, scales=(1,), conditions=6, bottom_up="2x1,2d2,4x1,4d4,16x2")
+    training = EncoderTraining(
+        more, prior, DATA, OPTIM, degradations="any", start_from=str(tmp_path / "several")
+    )
+    large = EncoderModule(training, tmp_path / "run").trained
+    generator = torch.Generator().manual_seed(3)
+    y, told = (torch.rand(2, c, 16, 16, generator=generator) for c in (3, 6))
+    with torch.no_grad():
+        ours, theirs = large.terms(torch.cat([y, told], 1)), first.best.terms(y, 1)
+    for mine, its in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, its)
+    wrong = replace(training, model=replace(more, patch_size=4))
+    with pytest.raises(ConfigError, match="another shape"):
+        EncoderModule(wrong, tmp_path / "wrong")

@@ -123,6 +123,13 @@ def tiny_photos(scale: int) -> HVAEResolver:
     return HVAEResolver(prior, _shake(LREncoder(SCALES, prior.config)), "tiny photos", scale)
 
 
+def tiny_photo_restorer() -> Restorer:
+    """A random convolutional prior with a random encoder for any degradation."""
+    prior = tiny_prior(PHOTOS)
+    config = replace(RESTORING, bottom_up=SCALES.bottom_up, groups=3)
+    return Restorer(prior, _shake(LREncoder(config, prior.config)), "tiny photos")
+
+
 NUCLEI = replace(PHOTOS, channels=1, pixel_std=1.0, input_mean=0.1, input_std=0.1)
 FAINT = LREncoderConfig(
     scales=(4,), bottom_up="2x1,2d2,4x1,4d2,8x1", patch_size=2, width=8, groups=3

@@ -10,12 +10,16 @@ training are kept when a model gets more layers.
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .config import parse_bottom_up, parse_top_down
 from .lr_encoder import LREncoder
 from .model import HVAE
+
+FIRST = "bottom_up.in_conv.weight"
+"""What an encoder's input meets first."""
 
 
 def alignment(small: Sequence[Hashable], large: Sequence[Hashable]) -> list[int | None]:
@@ -49,11 +53,14 @@ def grow_prior(large: HVAE, small: HVAE) -> None:
     ours, theirs = large.config, small.config
     blocks = alignment(parse_bottom_up(theirs.bottom_up), parse_bottom_up(ours.bottom_up))
     top_down = alignment(parse_top_down(theirs.top_down), parse_top_down(ours.top_down))
-    _grow(large, small, {"bottom_up.blocks": blocks, "top_down.blocks": top_down})
+    lists = {"bottom_up.blocks": blocks, "top_down.blocks": top_down}
+    _grow(large, small.state_dict(), lists)
 
 
 def grow_encoder(large: LREncoder, small: LREncoder, large_prior: HVAE, small_prior: HVAE) -> None:
     """Start an LR encoder as a smaller one on a smaller prior, in place.
+
+    It may be told more than the smaller one (`conditions`), and keep the size where that enlarges.
 
     Raises:
         ConfigError: The smaller ones are not contained in the larger ones.
@@ -65,10 +72,29 @@ def grow_encoder(large: LREncoder, small: LREncoder, large_prior: HVAE, small_pr
         [block for block in parse_top_down(prior.config.top_down) if block.latent][:groups]
         for prior, groups in ((small_prior, small.groups), (large_prior, large.groups))
     )
-    _grow(large, small, {"bottom_up.blocks": blocks, "heads": alignment(theirs, ours)})
+    state = small.state_dict() | {FIRST: _first_kernel(large, small)}
+    _grow(large, state, {"bottom_up.blocks": blocks, "heads": alignment(theirs, ours)})
 
 
-def _grow(large: nn.Module, small: nn.Module, lists: dict[str, list[int | None]]) -> None:
+def _first_kernel(large: LREncoder, small: LREncoder) -> Tensor:
+    """The small encoder's for the large one's input, of which all that is new counts for nothing.
+
+    The factor, which an encoder of several is told as log₂ s, is 0 for one that keeps the size.
+    """
+    kernel, like = small.bottom_up.in_conv.weight, large.bottom_up.in_conv.weight
+    ours, theirs = large.config, small.config
+    patch = theirs.patch_size**2
+    told = kernel.shape[1] - (len(theirs.scales) > 1)
+    comparable = ours.scales in (theirs.scales, (1,)) and ours.patch_size == theirs.patch_size
+    new = (ours.conditions - theirs.conditions) * patch
+    if not comparable or kernel.shape == like.shape or new < 0 or theirs.conditions:
+        return kernel
+    zeros = torch.zeros_like(like)
+    zeros[:, :told] = kernel[:, :told]
+    return zeros
+
+
+def _grow(large: nn.Module, small: dict[str, Tensor], lists: dict[str, list[int | None]]) -> None:
     """Copy the weights of all that both have, and make new blocks the identity."""
     names = {
         f"{name}.{old}.": f"{name}.{new}."
@@ -77,7 +103,7 @@ def _grow(large: nn.Module, small: nn.Module, lists: dict[str, list[int | None]]
         if old is not None
     }
     state = {}
-    for name, value in small.state_dict().items():
+    for name, value in small.items():
         of = next((old for old in names if name.startswith(old)), "")
         state[names.get(of, "") + name.removeprefix(of)] = value
     target = large.state_dict()

@@ -32,7 +32,7 @@ from .round_trip import RoundTrip, misfit
 from .sampler import SuperResolver
 from .saving import saved_files
 from .settings import Sampling
-from .sheet import REGIONS, SHOWN, Part, lr_part, region_row
+from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
 from .workers import in_order
 
@@ -309,7 +309,7 @@ def _contact_sheet(result: LargeResult, sums: Sums) -> Image.Image:
         std = torch.from_numpy(sums.std(region.window.top, region.window.height))[:, inside[1]]
         truth = None if result.truth is None else result.truth[:, *inside]
         pixels = torch.stack([parts[i] for parts in shown])
-        part = Part(*lr_part(y, scale, region.window), pixels, std / 255, truth)
+        part = Part(seen_at_low_resolution(y, scale, region.window), pixels, std / 255, truth)
         rows.append(region_row(part, region, float(coarse.max())))
     return labelled_sheet(rows, DISCLAIMER)
 

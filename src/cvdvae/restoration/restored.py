@@ -19,13 +19,14 @@ from ..degradations.base import Degradation
 from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.io import png_in_base64, save_png, to_bytes, to_pil, to_tensor
-from ..imaging.sheets import heat_map, labelled_sheet, with_scale_bar
+from ..imaging.sheets import TILE, heat_map, labelled_sheet, with_scale_bar
 from .answers import Answers
 from .described import description_from_dict
 from .recipe import Dtype
 from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import saved_files
+from .sheet import rows_of
 from .tolerance import measured, misfit, within_noise
 
 MAX_BYTES = 64 * 2**20
@@ -162,7 +163,11 @@ class Restoration(Answers):
         return [*samples, "mean.png", "std.png", "seen.png", "grid.png"]
 
     def grid(self) -> Image.Image:
-        """All in one picture."""
+        """All of a small result in one picture; of a large one, where its samples differ most."""
+        if max(self.shown.shape) > TILE:
+            return labelled_sheet(
+                rows_of(self, lambda window: {"seen": self.shown[:, *window.slices]}), DISCLAIMER
+            )
         first = [("seen", to_pil(self.shown)), ("mean", to_pil(self.mean))]
         first += [("where they differ", self._heat())]
         if self.truth is not None:

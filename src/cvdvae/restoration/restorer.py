@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from ..checkpoints.records import Recommended
 from ..degradations.base import Degradation
 from ..errors import InputError
-from ..gaussian import Conditional, FieldNoise, Noise, SeededNoise, Window
+from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
+from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
 from .evidence import evidence
@@ -34,11 +35,14 @@ from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
 from .sampler import BATCH, DTYPES
 from .sweeps import proposal_by_sweeps
+from .tiles import WHOLE_PIXELS
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
+MOST_PIXELS = 40_000_000
+"""Of all samples together, which are held in memory."""
 LEAST_SIGMA = 0.5 / 255
 """What chains take for the noise of a y without any: half a grey level, the rounding of a file."""
 
@@ -185,18 +189,27 @@ class Restorer:
         """
         started = time.perf_counter()
         self.check_moves(how.moves)
+        self._check_size(what, how)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
-            proposal = self._proposal(what)
-            moved = self._moved(what, how, proposal) if how.moves else None
-            work = partial(self._finished, what, how, proposal, moved)
-            batches = [range(i, i + BATCH) for i in range(0, how.samples, BATCH)]
-            done = list(in_order(work, batches, workers_on(self.device)))
-            input_ = evidence(what.degradation, what.y, what.sigma)
+            told = evidence(what.degradation, what.y, what.sigma)
+            workers = workers_on(self.device)
+            if how.moves:
+                chains = self._moved(what, how, told)
+                batch, work = BATCH, partial(self._of_chains, what, how, chains)
+            else:
+                assert self.encoder is not None
+                chains = None
+                belief = Belief(self.prior, self.encoder, told, how.temperature, how.seed)
+                batch = belief.batch
+                beside = max(1, workers // -(-how.samples // batch))
+                work = partial(self._of_belief, what, how, belief, beside)
+            batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
+            done = list(in_order(work, batches, workers))
         colours = self.prior.config.channels
         x, pixels, exploded = (torch.cat(parts)[: how.samples] for parts in zip(*done, strict=True))
         return Restoration(
             y=what.y[0],
-            shown=shown(what, input_[0, colours : 2 * colours]),
+            shown=shown(what, told[0, colours : 2 * colours]),
             samples=x,
             pixels=pixels,
             exploded=exploded.tolist(),
@@ -207,87 +220,89 @@ class Restorer:
             restoring=how,
             seconds=time.perf_counter() - started,
             truth=truth,
-            diagnostics=None if moved is None else _diagnostics(moved),
+            diagnostics=None if chains is None else _diagnostics(chains),
             weights=self.weights,
             dtype=self.dtype_name,
         )
 
-    def _proposal(self, what: Seen) -> Proposal:
-        """The encoder's groups for this y, or none."""
-        height, width = what.degradation.A_adjoint(what.y).shape[2:]
-        if self.encoder is None:
-            multiple = self.prior.config.multiple
-            size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
-            self.prior.check_size(*size)
-            measurement = self._measurement(what, chains=True)
-            return proposal_by_sweeps(self.prior, measurement, size, (height, width), SWEEPS)
-        input_ = evidence(what.degradation, what.y, what.sigma).to(self.device)
-        size = self.encoder.size_for(input_, 1)
-        self._check_size(height, width, size)
-        encoder, terms = self.encoder, self.encoder.terms(input_, 1)
-        posterior_of = partial(encoder.posterior_of, terms=terms)
-        return Proposal(encoder.groups, posterior_of, size, (height, width))
+    def _check_size(self, what: Seen, how: Restoring) -> None:
+        """Refuse images of a size that cannot be restored so.
 
-    def _check_size(self, height: int, width: int, size: tuple[int, int]) -> None:
-        side = self.prior.config.image_size
-        if not self.prior.config.any_size and (height, width) != (side, side):
+        Raises:
+            InputError: The model is bound to another size, or the image is too large for so many
+                samples, or for chains.
+        """
+        height, width = what.degradation.A_adjoint(what.y[:1]).shape[2:]
+        pixels, side = height * width, self.side
+        if side is not None and (height, width) != (side, side):
             raise InputError(
                 f"{self.name} restores images of {side}×{side} pixels, not {width}×{height}"
             )
-        self.prior.check_size(*size)
+        if how.moves and pixels > WHOLE_PIXELS:
+            raise InputError(
+                f"chains move on images of up to {WHOLE_PIXELS / 1e6:g} megapixels, not "
+                f"{pixels / 1e6:.1f}: restore without moves"
+            )
+        if pixels * how.samples > MOST_PIXELS:
+            raise InputError(
+                f"{how.samples} samples of {pixels / 1e6:.1f} megapixels do not fit: all together "
+                f"may have {MOST_PIXELS / 1e6:g}; ask for fewer, or restore the image in parts"
+            )
+        if self.encoder is None or how.moves:
+            self.prior.check_size(*self._size(height, width))
 
-    def _noise(self, how: Restoring, size: tuple[int, int], indices: range) -> Noise:
-        if self.prior.config.any_size:
-            return FieldNoise(how.seed, indices, Window(0, 0, *size))
-        return SeededNoise(how.seed, indices)
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        """Of what the prior makes: up to the next multiples of its coarsest stride."""
+        multiple = self.prior.config.multiple
+        return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+    def _proposal(self, what: Seen, told: Tensor) -> Proposal:
+        """Where chains begin: the encoder's groups for this y, or sweeps."""
+        height, width = told.shape[2:]
+        crop, size = (height, width), self._size(height, width)
+        if self.encoder is None:
+            measurement = self._measurement(what, chains=True)
+            return proposal_by_sweeps(self.prior, measurement, size, crop, SWEEPS)
+        encoder, terms = self.encoder, self.encoder.terms(told.to(self.device), 1)
+        posterior_of = partial(encoder.posterior_of, terms=terms)
+        return Proposal(encoder.groups, posterior_of, size, crop)
 
     def _measurement(self, what: Seen, chains: bool = False) -> Measurement:
         sigma = max(what.sigma, LEAST_SIGMA) if chains else what.sigma
         return Measurement(what.y, what.degradation, self.pixel_std / 255, sigma)
 
-    def _moved(self, what: Seen, how: Restoring, proposal: Proposal) -> PosteriorSamples:
+    def _moved(self, what: Seen, how: Restoring, told: Tensor) -> PosteriorSamples:
+        proposal = self._proposal(what, told)
         moves = Moves(how.moves, how.temperature, batch=BATCH)
-        noise = partial(self._noise, how, proposal.size)
+        noise = partial(SeededNoise, how.seed)
         measurement = self._measurement(what, chains=True)
         return sample_posterior(self.prior, proposal, measurement, moves, how.samples, noise)
 
-    def _finished(
-        self,
-        what: Seen,
-        how: Restoring,
-        proposal: Proposal,
-        moved: PosteriorSamples | None,
-        indices: range,
+    def _of_belief(
+        self, what: Seen, how: Restoring, belief: Belief, workers: int, indices: range
     ) -> Finished:
         """A batch, from its noise to its pixels."""
-        noise = self._noise(how, proposal.size, indices)
-        if moved is None:
-            mean = self._decoded(proposal, how, noise, len(indices))
-        else:
-            mean = moved.means[indices.start : indices.stop].cpu()
-            noise = self._noise(how, proposal.crop, range(indices.start, indices.start + len(mean)))
+        return self._finished(what, how, *belief.draw(indices, workers))
+
+    def _of_chains(
+        self, what: Seen, how: Restoring, chains: PosteriorSamples, indices: range
+    ) -> Finished:
+        """A batch, from where its chains have ended to its pixels."""
+        mean = chains.means[indices.start : indices.stop].cpu()
+        noise = SeededNoise(how.seed, range(indices.start, indices.start + len(mean)))
+        return self._finished(what, how, mean, noise)
+
+    def _finished(self, what: Seen, how: Restoring, mean: Tensor, noise: Noise) -> Finished:
+        """Draws of μ(z) as they leave the program."""
         _, exploded = cut(mean)
         mean = mean.nan_to_num(0.5).clamp(-1, 2)
-        measurement = self._measurement(what)
-        if what.sigma == 0:
-            done = finish(mean, what.y, what.degradation)
-            return done._replace(exploded=exploded)
-        x = measurement.draw(mean, noise if how.grain else None)
-        done = finish(x, what.y, what.degradation, consistent=False)
+        if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give
+            grain = self.pixel_std / 255 * noise.normal(mean) if how.grain else 0.0
+            done = finish(mean + grain, what.y, what.degradation)
+        else:
+            x = self._measurement(what).draw(mean, noise if how.grain else None)
+            done = finish(x, what.y, what.degradation, consistent=False)
         return done._replace(exploded=exploded)
-
-    def _decoded(self, proposal: Proposal, how: Restoring, noise: Noise, n: int) -> Tensor:
-        """μ(z) of n draws, ``(n, C, H, W)`` float32 on the CPU."""
-
-        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
-            given = group < proposal.groups
-            conditional = proposal.posterior_of(group, h, prior) if given else prior
-            return conditional.sample(noise, how.temperature)
-
-        h = self.prior.top_down(pick, n, size=proposal.size)
-        mean = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
-        height, width = proposal.crop
-        return mean[..., :height, :width].float().cpu()
 
 
 def _diagnostics(moved: PosteriorSamples) -> Diagnostics:

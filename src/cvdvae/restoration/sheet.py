@@ -1,5 +1,6 @@
 """Pictures that show a result: a grid of small images, a contact sheet of a large one, motion."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,23 +23,28 @@ FRAME_SECONDS = 0.4
 Tile = tuple[str, Image.Image]
 
 
-class Shown(Protocol):
+class Sampled(Protocol):
+    """Samples, as any result has them; see `Answers`."""
+
+    @property
+    def pixels(self) -> Tensor: ...  # noqa: D102
+    @property
+    def std(self) -> Tensor: ...  # noqa: D102
+    @property
+    def truth(self) -> Tensor | None: ...  # noqa: D102
+
+
+class Shown(Sampled, Protocol):
     """What is shown of a result; see `SuperResolution`, which has it all."""
 
     @property
     def y(self) -> Tensor: ...  # noqa: D102
     @property
-    def pixels(self) -> Tensor: ...  # noqa: D102
-    @property
     def scale(self) -> int: ...  # noqa: D102
     @property
     def mean(self) -> Tensor: ...  # noqa: D102
     @property
-    def std(self) -> Tensor: ...  # noqa: D102
-    @property
     def bicubic(self) -> Tensor: ...  # noqa: D102
-    @property
-    def truth(self) -> Tensor | None: ...  # noqa: D102
 
 
 def summary_row(result: Shown, samples: int) -> list[Tile]:
@@ -71,9 +77,20 @@ def contact_sheet(result: Shown, footer: str) -> Image.Image:
 
 def region_rows(result: Shown, count: int) -> list[list[Tile]]:
     """Labelled tiles of the regions where the samples differ most, one region a row."""
+
+    def seen(window: Window) -> dict[str, Tensor]:
+        return seen_at_low_resolution(result.y, result.scale, window)
+
+    return rows_of(result, seen, count)
+
+
+def rows_of(
+    result: Sampled, seen: Callable[[Window], dict[str, Tensor]], count: int = REGIONS
+) -> list[list[Tile]]:
+    """As `region_rows`, with what is to be shown of what was seen in a window."""
     std = result.std
     return [
-        region_row(Part.of(result, region.window), region, float(std.max()))
+        region_row(Part.of(result, seen(region.window), region.window), region, float(std.max()))
         for region in most_uncertain(std, TILE, count)
     ]
 
@@ -83,27 +100,30 @@ class Part:
     """What is shown of a region of a result.
 
     Attributes:
-        lr: The input, every pixel as large as it stands for, ``(3, h, w)`` in [0, 1].
-        bicubic: Bicubic interpolation of it.
+        seen: What was seen, by what it is called, ``(3, h, w)`` in [0, 1].
         pixels: The first samples, uint8 ``(n, 3, h, w)``.
         std: Where they differ, ``(h, w)``.
         truth: The true image, where it is known.
     """
 
-    lr: Tensor
-    bicubic: Tensor
+    seen: dict[str, Tensor]
     pixels: Tensor
     std: Tensor
     truth: Tensor | None
 
     @classmethod
-    def of(cls, result: Shown, window: Window) -> "Part":
+    def of(cls, result: Sampled, seen: dict[str, Tensor], window: Window) -> "Part":
         """A region of a result in memory."""
-        lr, bicubic = lr_part(result.y, result.scale, window)
         inside = window.slices
         truth = None if result.truth is None else result.truth[:, *inside]
         pixels = result.pixels[:SHOWN, :, *inside]
-        return cls(lr, bicubic, pixels, result.std[inside], truth)
+        return cls(seen, pixels, result.std[inside], truth)
+
+
+def seen_at_low_resolution(y: Tensor, scale: int, window: Window) -> dict[str, Tensor]:
+    """What is shown of a small image beside its samples, for `Part`; as `lr_part`."""
+    lr, bicubic = lr_part(y, scale, window)
+    return {"input": lr, "bicubic": bicubic}
 
 
 def lr_part(y: Tensor, scale: int, window: Window) -> tuple[Tensor, Tensor]:
@@ -130,10 +150,8 @@ def lr_part(y: Tensor, scale: int, window: Window) -> tuple[Tensor, Tensor]:
 def region_row(part: Part, region: Region, largest: float) -> list[Tile]:
     """Labelled tiles of a region; `largest` is the standard deviation that is shown brightest."""
     top, left, _, _ = region.window
-    row = [
-        (f"input, row {top}, column {left}", to_pil(part.lr)),
-        ("bicubic", to_pil(part.bicubic)),
-    ]
+    row = [(name, to_pil(one)) for name, one in part.seen.items()]
+    row[0] = (f"{row[0][0]}, row {top}, column {left}", row[0][1])
     row += [(f"sample {i}", to_pil(one)) for i, one in enumerate(part.pixels)]
     differ = heat_map(part.std / max(largest, 1e-6))
     row.append((f"they differ by {region.std * 255:.0f} levels", differ))

@@ -27,7 +27,7 @@ def start_prior(model: HVAE, name: str) -> None:
 
 
 def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
-    """Fill an LR encoder with the weights of another, whose prior may have fewer blocks.
+    """Fill an LR encoder with the weights of another, which may have fewer blocks or inputs.
 
     Raises:
         WeightsError: There is no such model, or it is no encoder that fits.
@@ -47,7 +47,9 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
     its_prior, encoder = small
     assert encoder is not None
     same_prior = _blocks(its_prior.config) == _blocks(prior.config)
-    if same_prior and encoder.config.bottom_up == model.config.bottom_up:
+    shapes = (encoder.config, model.config)
+    same = len({(one.bottom_up, one.scales, one.conditions) for one in shapes}) == 1
+    if same_prior and same:
         load_weights(folder, model)
     else:
         grow_encoder(model, encoder, prior, its_prior)
