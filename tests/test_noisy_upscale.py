@@ -97,7 +97,8 @@ def test_intact_photos_are_shrunk_and_made_noisy_first(
         (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "30"], "leave --noise out"),
         (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "auto"], "leave the others out"),
         (["--model", "tiny-x4", "--noise", "loud"], "--noise is a number"),
-        (["--model", "tiny-x4", "--noise", "0.1", "--look"], "do not go with"),
+        (["--model", "tiny-x4", "--noise", "0.1", "--animation", "webp"], "do not"),
+        (["--model", "tiny-x4", "--noise", "0.1", "--look", "-t", "1"], "of its own"),
         (["--model", "tiny-x4", "--jpeg", "auto"], "no JPEG"),
     ],
 )
@@ -118,9 +119,10 @@ def test_what_cannot_be_is_one_sentence(
 def test_the_restorer_on_the_same_prior_is_found() -> None:
     assert restorer_beside("celeba64-x8") == ("celeba64-restore", 8)
     assert restorer_beside("celeba64-x8", 8) == ("celeba64-restore", 8)
+    assert restorer_beside("photos-x3") == ("photos-restore", 3)
     for name, scale, words in [
         ("celeba64-x8", 4, "enlarges by 8, not by 4"),
-        ("photos-x4", None, "there is none"),
+        ("nuclei-x4", None, "there is none"),
     ]:
         with pytest.raises(InputError, match=words):
             restorer_beside(name, scale)

@@ -11,17 +11,19 @@ import torch
 from command import served
 from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
-from tiny import saved_restorer
+from tiny import saved_restorer, tiny_photo_restorer
 
 from cvdvae.imaging.io import to_bytes, to_pil
+from cvdvae.restoration.packed import unpack
 
 PATIENCE = 90_000
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = saved_restorer(tmp_path_factory.mktemp("restorer"))
-    with served("--model", str(folder), OMP_NUM_THREADS="1") as url:
+    faces = saved_restorer(tmp_path_factory.mktemp("faces"))
+    photos = saved_restorer(tmp_path_factory.mktemp("photos"), tiny_photo_restorer())
+    with served("--model", str(faces), "--model", str(photos), OMP_NUM_THREADS="1") as url:
         yield url
 
 
@@ -43,17 +45,13 @@ def face(tmp_path: Path) -> Path:
     return tmp_path / "face.png"
 
 
-def give(page: Page, face: Path) -> None:
+def give(page: Page, face: Path, subject: str = "A face") -> None:
+    page.locator("#restore-subject label").filter(has_text=subject).click()
     page.locator("#restore-photo input[type=file]").set_input_files(face)
     expect(page.locator("#restore-kind input:checked")).to_have_value("Damaged already")
 
 
-def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path) -> None:
-    page.locator("#restore").click()
-    expect(page.locator("#restore-said")).to_contain_text("Your image comes first")
-    give(page, face)
-    page.locator("#restore").click()
-    expect(page.locator("#restore-said")).to_contain_text("Paint over what is missing")
+def paint_in_the_middle(page: Page) -> None:
     canvas = page.locator("#restore-painter canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -63,12 +61,29 @@ def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.up()
     page.wait_for_timeout(500)
+
+
+def draw_all(page: Page) -> None:
     page.locator("#restore").click()
     expect(page.locator("#restore-told")).to_contain_text("8 of 8 answers explain")
     expect(page.locator("#restore-gallery img")).to_have_count(8)
+
+
+def taken(page: Page) -> zipfile.ZipFile:
     with page.expect_download() as download:
         page.locator("#restore-take").click()
-    archive = zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
+    return zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
+
+
+def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path) -> None:
+    page.locator("#restore").click()
+    expect(page.locator("#restore-said")).to_contain_text("Your image comes first")
+    give(page, face)
+    page.locator("#restore").click()
+    expect(page.locator("#restore-said")).to_contain_text("Paint over what is missing")
+    paint_in_the_middle(page)
+    draw_all(page)
+    archive = taken(page)
     report = json.loads(archive.read("result.json"))
     assert report["degradation"]["steps"][0]["kind"] == "mask"
     assert report["explains"] == [True] * 8
@@ -85,3 +100,18 @@ def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
     page.locator("#restore").click()
     expect(page.locator("#restore-told")).to_contain_text("answers explain what is seen")
     expect(page.locator("#restore-truth img")).to_be_visible()
+
+
+def test_a_photograph_keeps_its_shape(page: Page, tmp_path: Path) -> None:
+    to_pil(torch.full((3, 30, 50), 120, dtype=torch.uint8)).save(tmp_path / "photo.png")
+    give(page, tmp_path / "photo.png", "A photograph")
+    paint_in_the_middle(page)
+    draw_all(page)
+    archive = taken(page)
+    report = json.loads(archive.read("result.json"))
+    assert report["size"] == [30, 50]
+    assert report["explains"] == [True] * 8
+    hole = unpack(report["degradation"]["steps"][0]["packed"], torch.bool)
+    assert hole.shape == (30, 50)
+    assert abs(hole.any(0).nonzero().float().mean() - 25) < 2  # painted in the middle
+    assert 8 <= hole.any(0).sum() <= 18

@@ -1,11 +1,15 @@
 """Restoration of images of any size."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny import tiny_photo_restorer
 
+from cvdvae.app.restoring.damage import LARGEST, as_it_is, image_in
 from cvdvae.errors import InputError
+from cvdvae.imaging.io import to_pil
 from cvdvae.imaging.sheets import TILE
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
@@ -84,3 +88,17 @@ def test_a_large_result_shows_where_its_samples_differ_most() -> None:
     assert result.grid().width < 1.5 * 5 * TILE  # seen, two samples, where they differ, the truth
     again = restoration_from_dict(result.report(), "there")
     assert torch.equal(model.run(again.seen, again.restoring).pixels, result.pixels)
+
+
+def test_the_page_shrinks_a_large_photograph_but_not_its_damage(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    to_pil(torch.zeros(3, 20, 30, dtype=torch.uint8)).save(small)
+    to_pil(torch.zeros(3, 1500, 800, dtype=torch.uint8)).save(large)
+    assert image_in(small, None).as_it_is
+    given = image_in(large, None)
+    assert not given.as_it_is
+    assert 0.98 * LARGEST < given.x[0].numel() <= LARGEST
+    assert given.x.shape[1] / given.x.shape[2] == pytest.approx(1500 / 800, rel=0.01)
+    assert "800×1500" in given.note
+    with pytest.raises(InputError, match="damaged in another way"):
+        as_it_is(given, large, parse("noise"), 0.1)

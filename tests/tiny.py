@@ -66,19 +66,19 @@ def tiny_restorer(seed: int = 0) -> Restorer:
     return Restorer(prior, _shake(LREncoder(RESTORING, prior.config)), "tiny")
 
 
-def saved_prior(folder: Path) -> Path:
-    """The tiny prior in a folder."""
-    prior = tiny_prior()
+def saved_prior(folder: Path, prior: HVAE | None = None) -> Path:
+    """A prior in a folder, the tiny one by default."""
+    prior = prior or tiny_prior()
     save_model(folder, PriorRecord("prior", prior.config), prior.state_dict())
     return folder
 
 
-def saved_restorer(folder: Path) -> Path:
-    """The tiny restorer in a folder, with its prior in it."""
-    model = tiny_restorer()
+def saved_restorer(folder: Path, model: Restorer | None = None) -> Path:
+    """A restorer in a folder, with its prior in it; the tiny one by default."""
+    model = model or tiny_restorer()
     assert model.encoder is not None
-    prior = saved_prior(folder / "prior")
-    record = RestorerRecord("restorer", "prior", digest(prior), RESTORING)
+    prior = saved_prior(folder / "prior", model.prior)
+    record = RestorerRecord("restorer", "prior", digest(prior), model.encoder.config)
     save_model(folder, record, model.encoder.state_dict())
     return folder
 

@@ -1,6 +1,6 @@
 """The page: a heading, and a tab for each kind of images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ def tabs_of(
     tabs: gr.Tabs,
     explorer: Explorer,
     photos: Photos,
-    restorer: Restorer | None,
+    restorers: Sequence[Restorer],
     pictures: Path,
 ) -> list[Tab]:
     """The tabs for which there are models, in their order."""
@@ -69,14 +69,14 @@ def tabs_of(
     if explorer.models:
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS)
         found.append(Tab("faces", "Faces", text.MEANING, part))
-    if restorer is not None:
-        part = partial(restoring_part, restorer, pictures, SESSION_SECONDS)
-        found.append(Tab("restore", "Restore a face", RESTORING, part))
+    if restorers:
+        part = partial(restoring_part, restorers, pictures, SESSION_SECONDS)
+        found.append(Tab("restore", "Restore", RESTORING, part))
     return found
 
 
 def build(
-    explorer: Explorer, photos: Photos, pictures: Path, restorer: Restorer | None = None
+    explorer: Explorer, photos: Photos, pictures: Path, restorers: Sequence[Restorer] = ()
 ) -> Any:
     """Lay out the page and connect it: photographs first, then faces, where there are models.
 
@@ -84,7 +84,7 @@ def build(
         explorer: The models of faces.
         photos: The models of photographs.
         pictures: Folder in which the bundled examples are laid out as files.
-        restorer: The model that restores faces.
+        restorers: The models that restore; one for each kind of images.
 
     Returns:
         The `gradio.Blocks`.
@@ -96,7 +96,7 @@ def build(
     ) as page:
         gr.HTML(HEADING, elem_id="heading")
         with gr.Tabs(elem_id="domains") as tabs:
-            shown = tabs_of(page, tabs, explorer, photos, restorer, pictures)
+            shown = tabs_of(page, tabs, explorer, photos, restorers, pictures)
             for tab in shown:
                 with gr.Tab(tab.label, id=tab.name):
                     tab.lay_out()

@@ -1,7 +1,8 @@
 // A sample, and what is painted over it. Strokes are in pixels of the sample.
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 const size = element.querySelector("input");
-let picture = null, side = 64, strokes = [], stroke = null;
+let picture = null, width = 64, height = 64, strokes = [], stroke = null;
+const BRUSH = 64; // the slider's sizes are for pictures of so many pixels a side
 
 function paint() {
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -9,7 +10,7 @@ function paint() {
   const layer = new OffscreenCanvas(canvas.width, canvas.height), pen = layer.getContext("2d");
   pen.strokeStyle = "#ff2d78";
   pen.lineCap = pen.lineJoin = "round";
-  const zoom = canvas.width / side;
+  const zoom = canvas.width / width;
   for (const { size, points } of strokes) {
     pen.lineWidth = 2 * size * zoom;
     pen.beginPath();
@@ -26,14 +27,15 @@ const tell = () => trigger("paint", { strokes });
 
 function placeOf(event) {
   const place = canvas.getBoundingClientRect();
-  const x = ((event.clientX - place.left) / place.width) * side;
-  const y = ((event.clientY - place.top) / place.height) * side;
+  const x = ((event.clientX - place.left) / place.width) * width;
+  const y = ((event.clientY - place.top) / place.height) * height;
   return [x, y].map((v) => Math.round(10 * v) / 10);
 }
 
 canvas.onpointerdown = (event) => {
   canvas.setPointerCapture(event.pointerId);
-  stroke = { size: Number(size.value), points: [placeOf(event)] };
+  const wide = (Number(size.value) * Math.max(width, height)) / BRUSH;
+  stroke = { size: wide, points: [placeOf(event)] };
   strokes.push(stroke);
   paint();
 };
@@ -58,7 +60,8 @@ async function show() {
   next.src = props.value.picture;
   await next.decode();
   picture = next;
-  side = props.value.side;
+  ({ width, height } = props.value);
+  canvas.height = Math.round((canvas.width * height) / width);
   strokes = [];
   paint();
 }

@@ -1,5 +1,7 @@
 """Pictures of a session, at the size in which the page shows them."""
 
+from typing import Any
+
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -12,6 +14,7 @@ from ..restoration.sums import FULL_HEAT
 
 SIDE = 256
 PAINTER_SIDE = 512
+"""Width of a picture that is painted on."""
 FULL_MAP = FULL_HEAT
 """The standard deviation that every map shows as its brightest, in levels of 255."""
 
@@ -19,6 +22,22 @@ FULL_MAP = FULL_HEAT
 def smooth(image: Tensor, side: int = SIDE) -> Image.Image:
     """An image ``(3, H, W)``, enlarged without steps."""
     return to_pil(image).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def fitted(image: Image.Image, how: Image.Resampling, side: int = SIDE) -> Image.Image:
+    """An image enlarged so that its longer side has `side` pixels; a larger one as it is."""
+    zoom = side / max(image.size)
+    if zoom <= 1:
+        return image
+    return image.resize((round(image.width * zoom), round(image.height * zoom)), how)
+
+
+def to_paint(image: Tensor) -> dict[str, Any]:
+    """What a painter shows of an image ``(3, H, W)``."""
+    height, width = image.shape[1:]
+    size = (PAINTER_SIDE, max(1, round(PAINTER_SIDE * height / width)))
+    picture = inline(to_pil(image).resize(size, Image.Resampling.LANCZOS))
+    return {"picture": picture, "width": width, "height": height}
 
 
 def pixels(image: Tensor, side: int = SIDE) -> Image.Image:

@@ -93,8 +93,7 @@ def make_app(
             )
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
-    restorer = load_restorer(restorers[0]) if restorers else None
-    page = build(faces, photos, folder, restorer)
+    page = build(faces, photos, folder, [load_restorer(name) for name in restorers])
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))
 

@@ -122,12 +122,11 @@ class Showing:
     def chosen(self, session: Session, chosen: int) -> Updates:
         """The chosen sample beside the image, and to be painted on."""
         sample, steering = session.result.pixels[chosen], self.parts.steering
-        picture = pictures.inline(pictures.smooth(sample, pictures.PAINTER_SIDE))
         steerable = bool(self.steerable(session))
         return {
             self.parts.answers.wipe: pictures.wipe(session.seen.y, sample, chosen),
             steering.chosen: text.choice(chosen, session.sampling, steerable),
-            steering.painter: {"picture": picture, "side": sample.shape[-1]},
+            steering.painter: pictures.to_paint(sample),
             self.parts.strokes: [],
         }
 

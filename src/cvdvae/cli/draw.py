@@ -25,7 +25,7 @@ from .common import (
     progress_bar,
 )
 from .restore import one_line as of_restoration
-from .restore import restore_all
+from .restore import restore_all, usual_crop
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
@@ -76,12 +76,12 @@ def upscale(
         str | None,
         typer.Option(
             help="The inputs are noisy, by this standard deviation, of 1, or auto: samples explain "
-            "them within that, and do not repeat it. Of faces."
+            "them within that, and do not repeat it."
         ),
     ] = None,
     jpeg: Annotated[
         str | None,
-        typer.Option(help="The inputs are or were JPEG files: auto, or a quality. Of faces."),
+        typer.Option(help="The inputs are or were JPEG files: auto, or a quality."),
     ] = None,
     animation: Annotated[
         Literal["webp", "apng"] | None,
@@ -129,13 +129,14 @@ def upscale(
     jobs = plan(inputs, out_folder)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
     if noise is not None or jpeg is not None:
-        if look or animation or compile_ or values:
+        if animation or compile_ or values:
             raise InputError(
-                "--look, --animation, --compile and --values do not go with --noise and --jpeg"
+                "--animation, --compile and --values do not go with --noise and --jpeg"
             )
         restorer, what = _undoing(name, scale, shrunk_by, noise, jpeg, device, dtype)
-        how = restorer.restoring(samples, temperature, seed)
-        cut = (crop or "face") if simulate else None
+        tame = restorer.recommended.look if look else temperature
+        how = restorer.restoring(samples, tame, seed)
+        cut = (crop or usual_crop(restorer)) if simulate else None
         note = f"not given back exactly but explained within its noise, by {restorer.name}"
         restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note)
         return

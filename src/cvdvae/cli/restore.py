@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..errors import CVDVAEError
+from ..errors import CVDVAEError, InputError
 from .common import Device, Dtype, Grain, Json, Quiet, Samples, Seed, complain, out, print_json
 
 if TYPE_CHECKING:
@@ -42,14 +42,22 @@ def restore(
         str | None,
         typer.Option(help="Standard deviation of the noise, of 1; auto estimates it."),
     ] = None,
+    domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
     model: Annotated[
-        str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")
-    ] = "celeba64-restore",
+        str | None,
+        typer.Option("--model", help="Instead: bundled name, model folder, or Hub id."),
+    ] = None,
     samples: Samples = 8,
     temperature: Annotated[
         float | None,
         typer.Option("--temperature", "-t", help="0 tame, 1 wild; the model's own by default."),
     ] = None,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look", help="Tamer samples, to look at: they differ less than the truth may."
+        ),
+    ] = False,
     moves: Annotated[
         int, typer.Option(min=0, help="Moves of each sample's chain, which correct the encoder.")
     ] = 0,
@@ -59,8 +67,9 @@ def restore(
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
     ] = False,
     crop: Annotated[
-        Literal["face", "centre", "none"], typer.Option(help="With --simulate: what to cut out.")
-    ] = "face",
+        Literal["face", "centre", "none"] | None,
+        typer.Option(help="With --simulate: what to cut out; with a face model the face."),
+    ] = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     json_: Json = False,
@@ -69,18 +78,30 @@ def restore(
     """Draw images behind blurred, noisy, compressed or incomplete ones, and save them."""
     from ..batch.files import plan
     from ..batch.restore import happened
+    from ..domains import domain_of
     from ..restoration.load import load_restorer
     from ..restoration.restoring import Restoring
 
+    if look and (temperature is not None or moves):
+        raise InputError("--look is a temperature of its own: leave --temperature and --moves out")
+    name = model or domain_of(domain).restorer
+    if not name:
+        raise InputError(f"no bundled model restores {domain}: name one with --model")
     what = happened(degradation, mask, jpeg, noise)
     usual = 1.0 if temperature is None else temperature
     how = Restoring(samples, usual, seed, moves, grain)  # refused before all else
     jobs = plan(inputs, out_folder)
-    restorer = load_restorer(model, device, dtype)
+    restorer = load_restorer(name, device, dtype)
     if temperature is None:
-        how = restorer.restoring(samples, None, seed, moves, grain)
-    cut = crop if simulate else None
+        tame = restorer.recommended.look if look else None
+        how = restorer.restoring(samples, tame, seed, moves, grain)
+    cut = (crop or usual_crop(restorer)) if simulate else None
     restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
+
+
+def usual_crop(restorer: "Restorer") -> "Crop":
+    """What is cut out of an intact photograph where nothing is said."""
+    return "none" if restorer.side is None else "face"
 
 
 def restore_all(

@@ -37,6 +37,7 @@ class Domain:
         example: A picture of it that may be shown.
         framing: Finds it in a photograph; None where the whole photograph is it.
         side: Side of what its models draw, in pixels; None where images may have any size.
+        restorer: Name of the bundled model that restores damaged ones; empty where there is none.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Domain:
     example: Callable[[], Image.Image]
     framing: Framing | None = None
     side: int | None = None
+    restorer: str = ""
 
     @property
     def inputs(self) -> dict[int, int]:

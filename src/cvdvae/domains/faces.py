@@ -65,5 +65,15 @@ def demo_photo() -> Image.Image:
 
 
 FACES = register(
-    Domain("faces", "a face", "celeba64-x{scale}", (4, 8, 16), 8, demo_photo, find_face, 64)
+    Domain(
+        "faces",
+        "a face",
+        "celeba64-x{scale}",
+        (4, 8, 16),
+        8,
+        demo_photo,
+        find_face,
+        64,
+        restorer="celeba64-restore",
+    )
 )

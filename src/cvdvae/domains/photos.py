@@ -12,4 +12,14 @@ def coffee() -> Image.Image:
     return Image.fromarray(picture())
 
 
-PHOTOS = register(Domain("photos", "a photograph", "photos-x{scale}", (2, 3, 4), 4, coffee))
+PHOTOS = register(
+    Domain(
+        "photos",
+        "a photograph",
+        "photos-x{scale}",
+        (2, 3, 4),
+        4,
+        coffee,
+        restorer="photos-restore",
+    )
+)

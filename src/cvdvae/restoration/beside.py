@@ -31,7 +31,7 @@ def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
             return one, _one_of(record.model.scales, name, scale)
     raise InputError(
         f"noise and JPEG need a model that restores on the prior of '{name}', and there is none: "
-        f"the faces have one, --domain faces"
+        f"the bundled models of photographs and faces have one"
     )
 
 

@@ -12,7 +12,7 @@ from ..degradations.base import Degradation
 from ..degradations.bicubic import BicubicDownscaling
 from ..degradations.block_dct import ROUNDING, BlockDCT
 from ..degradations.blur import Blur, gaussian, motion
-from ..degradations.composed import as_jpeg
+from ..degradations.composed import Composed, as_jpeg
 from ..degradations.mask import Mask
 
 NOISELESS, LEAST_NOISE, MOST_NOISE = 0.3, 0.005, 0.1
@@ -84,17 +84,31 @@ def random_jpeg(rng: np.random.Generator, side: int) -> Degradation:
     return BlockDCT.of_quality((side, side), int(rng.integers(20, 96)), int(rng.choice([1, 2, 2])))
 
 
+def random_small_jpeg(rng: np.random.Generator, side: int) -> Degradation:
+    """Shrunk by 2 or 4, and then a JPEG of quality 30 to 95, as pictures come from the web."""
+    small = BicubicDownscaling.of_scale((side, side), int(rng.choice([2, 4])))
+    quality, chroma = int(rng.integers(30, 96)), int(rng.choice([1, 2, 2]))
+    return Composed(small, BlockDCT.of_quality(small.lr_size, quality, chroma))
+
+
 DEGRADATIONS: dict[str, tuple[Random, float]] = {
     "blur": (random_blur, 0.18),
     "motion": (random_motion, 0.06),
-    "downscaling": (random_downscaling, 0.22),
+    "downscaling": (random_downscaling, 0.16),
     "holes": (random_holes, 0.14),
     "half": (random_half, 0.05),
     "pixels": (random_pixels, 0.12),
     "noise": (nothing, 0.08),
-    "jpeg": (random_jpeg, 0.13),
+    "jpeg": (random_jpeg, 0.11),
+    "small-jpeg": (random_small_jpeg, 0.08),
 }
 """What may happen, and how often."""
+COLOUR = 3
+
+
+def kinds(channels: int) -> list[str]:
+    """Those of `DEGRADATIONS` that may happen to images of so many channels."""
+    return [name for name in DEGRADATIONS if channels == COLOUR or "jpeg" not in name]
 
 
 def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Seen:
@@ -106,7 +120,7 @@ def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Seen:
         kind: One of `DEGRADATIONS`; drawn by default.
     """
     rng = np.random.default_rng(seed)
-    names = [name for name in DEGRADATIONS if name != "jpeg" or x.shape[1] == 3]
+    names = kinds(x.shape[1])
     shares = np.array([DEGRADATIONS[name][1] for name in names])
     drawn = str(rng.choice(names, p=shares / shares.sum()))
     kind = kind or drawn

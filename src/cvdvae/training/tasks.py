@@ -10,7 +10,7 @@ from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..errors import ConfigError
 from ..restoration.evidence import conditions, evidence
 from .config import EncoderTraining
-from .degrade import DEGRADATIONS, degraded
+from .degrade import DEGRADATIONS, degraded, kinds
 
 GROUPS = 4
 """Degradations in a batch of a process: each for a part of its images."""
@@ -129,7 +129,7 @@ class Anything:
     def validation(self, x: Tensor, batch: int) -> list[Case]:
         """One kind after the other."""
         kind = list(DEGRADATIONS)[batch % self.period]
-        if kind == "jpeg" and x.shape[1] != 3:
+        if kind not in kinds(x.shape[1]):
             return []
         with torch.autocast(x.device.type, enabled=False):
             every = self._evidence(x.float(), (1, batch), kind)

@@ -1,8 +1,9 @@
 """What a visitor says has happened to an image, and what is seen of it then."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -19,6 +20,9 @@ from ...restoration.restoring import Seen, seen
 from ..photos.strokes import region_of
 
 MAX_PIXELS = 60_000_000
+"""Of a file; larger ones are refused before they are decoded."""
+LARGEST = 600_000
+"""Pixels of a photograph that is restored here, which takes seconds: the command takes any."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,14 @@ def restoring() -> list[str]:
     return [name for name in bundled_names() if read_record(find(name)).kind == "restorer"]
 
 
-def described(kind: str, strength: float, strokes: Any, side: int) -> Description:
+def described(kind: str, strength: float, strokes: Any, size: tuple[int, int]) -> Description:
     """The degradation that a visitor means.
 
     Args:
         kind: One of `DAMAGES`.
         strength: What the slider says.
         strokes: What is painted over, as `region_of` reads it.
-        side: Side of the image.
+        size: Height and width of the image.
 
     Raises:
         InputError: Nothing is painted, or everything.
@@ -76,7 +80,7 @@ def described(kind: str, strength: float, strokes: Any, side: int) -> Descriptio
         "jpeg": {"kind": "jpeg", "quality": int(strength)},
     }
     if kind == "hole":
-        missing = region_of(strokes or [], (side, side))
+        missing = region_of(strokes or [], size)
         if not bool(missing.any()):
             raise InputError("paint over what is missing: the picture is at the left")
         if bool(missing.all()):
@@ -85,24 +89,60 @@ def described(kind: str, strength: float, strokes: Any, side: int) -> Descriptio
     return description_from_dict({"steps": [steps[kind]]})
 
 
-def face_in(path: Path, side: int) -> tuple[Tensor, bool]:
-    """An image of the model's size, and whether the file was one already.
+class Given(NamedTuple):
+    """A visitor's image, as it is restored.
+
+    Attributes:
+        x: The image, ``(3, H, W)`` in [0, 1].
+        as_it_is: Whether it is the file's, every pixel of it.
+        note: What was done to it, for the visitor.
+    """
+
+    x: Tensor
+    as_it_is: bool
+    note: str = ""
+
+
+def image_in(path: Path, side: int | None) -> Given:
+    """An image of a size that is restored here.
 
     Args:
-        path: The file: an image of that size, or a photograph whose face is cut out.
-        side: The size.
+        path: The file: a photograph, whose face is cut out for a model that is bound to its size,
+            unless it has that size already.
+        side: That size; None for a model that takes any.
 
     Raises:
         InputError: It cannot be read, or there is no face in it.
     """
     photo = read_photo(path, MAX_PIXELS).image
-    if photo.size == (side, side):
-        return to_tensor(photo), True
-    return to_tensor(crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)), False
+    if side is not None:
+        if photo.size == (side, side):
+            return Given(to_tensor(photo), True)
+        face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
+        return Given(to_tensor(face), False)
+    zoom = math.sqrt(LARGEST / (photo.width * photo.height))
+    if zoom >= 1:
+        return Given(to_tensor(photo), True)
+    size = (max(1, int(photo.width * zoom)), max(1, int(photo.height * zoom)))
+    note = (
+        f"your photograph has {photo.width}×{photo.height} pixels, and is shown at "
+        f"{size[0]}×{size[1]}: the command cvdvae restore takes all of it"
+    )
+    return Given(to_tensor(photo.resize(size, Image.Resampling.BICUBIC)), False, note)
 
 
-def as_it_is(x: Tensor, path: Path, what: Description, noise: float) -> Seen:
-    """A damaged image: what its file shows, or holds where it is a JPEG."""
+def as_it_is(given: Given, path: Path, what: Description, noise: float) -> Seen:
+    """A damaged image: what its file shows, or holds where it is a JPEG.
+
+    Raises:
+        InputError: It was made smaller, and its damage with it; or as `seen`.
+    """
+    x = given.x
+    if given.note:
+        raise InputError(
+            "a damaged photograph that is shrunk is damaged in another way: cut out a part of up "
+            f"to {LARGEST / 1e6:g} megapixels, or use the command cvdvae restore"
+        )
     operator = what.operator((x.shape[1], x.shape[2]))
     if jpeg_at_end(operator) is not None:
         file = read_jpeg(path)

@@ -1,7 +1,7 @@
 """What happens on a click; what belongs to a visitor comes in and goes out with every one."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ...restoration.restorer import Restorer
 from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
-from .damage import DAMAGES, KINDS, LABELS, as_it_is, described, face_in
+from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in
 
 Updates = dict[Any, Any]
 FIRST = InputError("your image comes first")
@@ -28,10 +28,11 @@ FIRST = InputError("your image comes first")
 class Parts:
     """What of the tab the handlers change."""
 
-    face: gr.State
+    given: gr.State
     strokes: gr.State
     kind: gr.Radio
     strength: gr.Slider
+    temperature: gr.Slider
     painter: gr.HTML
     said: gr.HTML
     shown: tuple[Any, ...] = ()
@@ -45,35 +46,36 @@ class RestoringHandlers:
     """The handlers of one page.
 
     Args:
-        restorer: The model.
+        restorers: The models, by what their images show.
         parts: Of the page.
     """
 
-    def __init__(self, restorer: Restorer, parts: Parts) -> None:
-        self.restorer, self.parts = restorer, parts
+    def __init__(self, restorers: Mapping[str, Restorer], parts: Parts) -> None:
+        self.restorers, self.parts = restorers, parts
 
-    @property
-    def side(self) -> int:
-        """Side of the images."""
-        return self.restorer.prior.config.image_size
-
-    def arrive(self, path: str | None) -> Updates:
-        """A new image: find the face, and lay it out to paint on."""
+    def arrive(self, path: str | None, subject: str) -> Updates:
+        """A new image, or another subject: find what is restored, and lay it out to paint on."""
         parts = self.parts
+        nothing: Updates = {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
         if path is None:
-            return {parts.face: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
+            return nothing
         try:
-            x, whole = face_in(Path(path), self.side)
+            given = image_in(Path(path), self.restorers[subject].side)
         except CVDVAEError as error:
-            said = text.explained(error, path)
-            return {parts.face: None, parts.strokes: [], parts.painter: {}, parts.said: said}
+            return nothing | {parts.said: text.explained(error, path)}
+        note = given.note[:1].upper() + given.note[1:] + "." * bool(given.note)
         return {
-            parts.face: x,
+            parts.given: given,
             parts.strokes: [],
-            parts.painter: self._to_paint(x),
-            parts.said: "",
-            parts.kind: list(KINDS)[int(whole)],
+            parts.painter: pictures.to_paint(given.x),
+            parts.said: text.callout("plain", "", note) if note else "",
+            parts.kind: list(KINDS)[int(given.as_it_is)],
         }
+
+    def another(self, path: str | None, subject: str) -> Updates:
+        """Another subject: its model has a temperature of its own."""
+        tame = {self.parts.temperature: self.restorers[subject].recommended.look}
+        return tame | self.arrive(path, subject)
 
     def chosen(self, damage: str) -> Updates:
         """Another kind of damage: its slider, or the picture to paint on."""
@@ -94,6 +96,7 @@ class RestoringHandlers:
     def draw(
         self,
         path: str | None,
+        subject: str,
         kind: str,
         damage: str,
         strength: float,
@@ -101,23 +104,23 @@ class RestoringHandlers:
         samples: float,
         temperature: float,
         seed: float | None,
-        face: Tensor | None,
+        given: Given | None,
         strokes: Any,
     ) -> Iterator[Updates]:
         """Damage the image, or take it as it is; restore it, and show what could be there."""
-        if path is None or face is None:
+        if path is None or given is None:
             yield {self.parts.said: text.explained(FIRST)}
             return
-        which, number = LABELS[damage], int(seed or 0)
+        which, number, restorer = LABELS[damage], int(seed or 0), self.restorers[subject]
         try:
-            what = described(which, strength, strokes, self.side)
-            truth = None if KINDS[kind] else face
+            what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
+            truth = None if KINDS[kind] else given.x
             if truth is None:
-                told = as_it_is(face, Path(path), what, noise)
+                told = as_it_is(given, Path(path), what, noise)
             else:
-                told = degraded(face, what, noise or None, number)
-            how = self.restorer.restoring(int(samples), temperature, number)
-            result = self.restorer.run(told, how, truth)
+                told = degraded(truth, what, noise or None, number)
+            how = restorer.restoring(int(samples), temperature, number)
+            result = restorer.run(told, how, truth)
         except CVDVAEError as error:
             yield {self.parts.said: text.explained(error, path)}
             return
@@ -134,20 +137,20 @@ class RestoringHandlers:
         fits = sum(result.explains)
         way = "exactly" if result.sigma == 0 else "within its noise"
         words = f"{fits} of {len(result.explains)} answers explain what is seen {way}."
-        side = (pictures.SIDE, pictures.SIDE)
+        blocks, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
+
+        def shown(image: Tensor) -> Image.Image:
+            return pictures.fitted(to_pil(image), smooth)
+
         return {
             told: f"<p>{words} They differ by up to {float(levels.max()):.0f} levels of 255.</p>",
-            before: pictures.pixels(result.shown),
-            mean: pictures.smooth(result.mean),
-            heat: heat_map(levels / pictures.FULL_MAP).resize(side, Image.Resampling.NEAREST),
+            before: pictures.fitted(to_pil(result.shown), blocks),
+            mean: shown(result.mean),
+            heat: pictures.fitted(heat_map(levels / pictures.FULL_MAP), blocks),
             truth: gr.update(
-                value=None if result.truth is None else pictures.smooth(result.truth),
+                value=None if result.truth is None else shown(result.truth),
                 visible=result.truth is not None,
             ),
-            gallery: [(pictures.smooth(one.float() / 255), None) for one in result.pixels],
+            gallery: [(shown(one), None) for one in result.pixels],
             file: gr.update(value=str(archive), visible=True),
         }
-
-    def _to_paint(self, x: Tensor) -> dict[str, Any]:
-        side = pictures.PAINTER_SIDE
-        return {"picture": pictures.inline(to_pil(x).resize((side, side))), "side": self.side}

@@ -1,12 +1,15 @@
 """The tab's parts, and which event calls which handler."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import randrange
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from ...domains.faces import demo_photo
+from ...domains.photos import coffee
 from ...restoration.restorer import Restorer
 from ..layout import file_image
 from ..painter import make_painter
@@ -18,48 +21,61 @@ LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
 LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 ABOUT = (
-    "Say what happened to a face, and see what could have been there. Every answer explains what "
+    "Say what happened to an image, and see what could have been there. Every answer explains what "
     "is seen within its noise; <strong>what they do not share is invented</strong>."
 )
+PHOTO, FACE = "A photograph", "A face"
+EXAMPLES: dict[str, Callable[[], Image.Image]] = {PHOTO: coffee, FACE: demo_photo}
+"""Pictures that may be shown, by what visitors read of their subject."""
 MEANING = Path(__file__).with_name("meaning.md")
 
 
-def restoring_part(restorer: Restorer, pictures: Path, keep_seconds: float) -> None:
+def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: float) -> None:
     """Lay out what restores, and connect it.
 
     Args:
-        restorer: The model.
-        pictures: Folder in which the bundled example is laid out as a file.
+        restorers: The models; the first of each kind of images is used.
+        pictures: Folder in which the bundled examples are laid out as files.
         keep_seconds: How long a visitor's image is kept.
     """
-    face, strokes = gr.State(None, time_to_live=keep_seconds), gr.State([])
+    models = {PHOTO if one.side is None else FACE: one for one in reversed(restorers)}
+    subjects = [name for name in EXAMPLES if name in models]
+    given, strokes = gr.State(None, time_to_live=keep_seconds), gr.State([])
     gr.HTML(f"<p>{ABOUT}</p>", elem_classes="about")
-    path = pictures / "a face to restore.png"
-    demo_photo().save(path)
+    paths = []
+    for name in subjects:
+        paths.append(pictures / f"{name.lower()} to restore.png")
+        EXAMPLES[name]().save(paths[-1])
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
-            photo, example = _input(path)
+            photo, subject, example = _input(paths, subjects)
             damage, strength, noise = _damage()
             painter = make_painter("restore-painter")
-            samples, temperature, seed, dice = _settings(restorer)
+            samples, temperature, seed, dice = _settings(models[subjects[0]])
             draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
-            parts = _answers(Parts(face, strokes, photo[1], strength, painter, said))
-    on = RestoringHandlers(restorer, parts)
-    kind = parts.kind
-    example.click(lambda _: str(path), example, photo[0], queue=False, **QUIET)
-    photo[0].change(
-        on.arrive, [photo[0]], [face, strokes, painter, kind, said], **LATEST, **LOOKING, **QUIET
+            parts = _answers(Parts(given, strokes, photo[1], strength, temperature, painter, said))
+    on = RestoringHandlers(models, parts)
+    kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said]
+    example.click(
+        lambda i: (str(paths[i]), subjects[i]), example, [photo[0], subject], queue=False, **QUIET
+    )
+    photo[0].change(on.arrive, [photo[0], subject], laid_out, **LATEST, **LOOKING, **QUIET)
+    subject.change(
+        on.another, [photo[0], subject], [temperature, *laid_out], **LATEST, **LOOKING, **QUIET
     )
     damage.input(on.chosen, [damage], [strength, painter], queue=False, **QUIET)
     painter.paint(on.painted, None, strokes, queue=False, **QUIET)
     dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
-    how = [photo[0], kind, damage, strength, noise, samples, temperature, seed, face, strokes]
+    told = [photo[0], subject, kind, damage, strength, noise]
+    how = [*told, samples, temperature, seed, given, strokes]
     draw.click(on.draw, how, [said, *parts.shown], **DRAWING, api_visibility="private")
 
 
-def _input(path: Path) -> tuple[tuple[gr.Image, gr.Radio], gr.Dataset]:
+def _input(
+    paths: list[Path], subjects: list[str]
+) -> tuple[tuple[gr.Image, gr.Radio], gr.Radio, gr.Dataset]:
     gr.HTML("<h2>1 · Your image</h2>")
     photo = file_image(
         label="Your image: upload, paste, or use the camera",
@@ -72,11 +88,19 @@ def _input(path: Path) -> tuple[tuple[gr.Image, gr.Radio], gr.Dataset]:
         elem_id="restore-photo",
     )
     example = gr.Dataset(
-        label="Or try this one",
+        label="Or try " + ("one of these" if len(paths) > 1 else "this one"),
         components=[gr.Image(visible=False)],
-        samples=[[str(path)]],
+        samples=[[str(path)] for path in paths],
         type="index",
         elem_id="restore-example",
+    )
+    subject = gr.Radio(
+        subjects,
+        value=subjects[0],
+        label="It shows",
+        visible=len(subjects) > 1,
+        elem_id="restore-subject",
+        elem_classes="line",
     )
     kind = gr.Radio(
         list(KINDS),
@@ -85,7 +109,7 @@ def _input(path: Path) -> tuple[tuple[gr.Image, gr.Radio], gr.Dataset]:
         elem_id="restore-kind",
         elem_classes="line",
     )
-    return (photo, kind), example
+    return (photo, kind), subject, example
 
 
 def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider]:
@@ -108,8 +132,7 @@ def _settings(restorer: Restorer) -> tuple[gr.Slider, gr.Slider, gr.Number, gr.B
             restorer.recommended.look,
             step=0.05,
             label="Temperature: tame to wild",
-            info=f"at {restorer.recommended.encoder_temperature:g} the spread is as large as the "
-            "doubt",
+            info="higher ones differ more",
             elem_id="restore-temperature",
         )
         with gr.Row():
@@ -126,7 +149,7 @@ def _answers(parts: Parts) -> Parts:
             gr.Image(
                 label=label,
                 interactive=False,
-                buttons=[],
+                buttons=["fullscreen"],
                 format="png",
                 height=200,
                 alt_text=label,
@@ -134,7 +157,7 @@ def _answers(parts: Parts) -> Parts:
             )
             for name, label in (
                 ("seen", "What is seen"),
-                ("mean", "The mean of all: safest where they agree"),
+                ("mean", "The mean of all"),
                 ("heat", "Where they disagree"),
                 ("truth", "What was there"),
             )
