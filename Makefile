@@ -1,6 +1,8 @@
 # Every target sets up what it needs, in .venv.
 PYTHON ?= python3
 VENV := .venv
+# One more than processors: the tests of the page wait for it most of their time.
+WORKERS := $(shell expr $$(nproc) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test docs clean
@@ -15,7 +17,7 @@ test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -n 2 --dist loadgroup
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

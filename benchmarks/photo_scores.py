@@ -29,7 +29,7 @@ from cvdvae.metrics.perceptual import LPIPS
 Scores = dict[str, float | None]
 """Measures by name; None where one does not apply, is infinite, or cannot be taken here."""
 
-VERSION = 1
+VERSION = 2
 """Of what the scores mean: scores of another are computed again."""
 
 VGG, DISTS_WEIGHTS = "vgg16-397923af.pth", "dists_weights.pt"
@@ -162,13 +162,14 @@ def _mean(each: list[Scores]) -> Scores:
     return {k: fmean(values) if values else None for k, values in known.items()}
 
 
-def cost(peer: Peer, y: Tensor, scale: int, seed: int) -> tuple[Tensor, Scores]:
-    """One answer, the seconds that it takes per output megapixel, and the peak memory in GB."""
+def cost(peer: Peer, y: Tensor, scale: int, samples: int, seed: int) -> tuple[Tensor, Scores]:
+    """The answers, the seconds that each takes per output megapixel where all are drawn at once,
+    and the peak memory in GB."""
     watched = _forget_peak()
     started = time.perf_counter()
-    x = peer.enlarge(y, 1, seed)
+    x = peer.enlarge(y, samples, seed)
     seconds = time.perf_counter() - started
-    megapixels = y.shape[1] * y.shape[2] * scale**2 / 1e6
+    megapixels = len(x) * y.shape[1] * y.shape[2] * scale**2 / 1e6
     return x, {"seconds": seconds / megapixels, "memory": _peak() if watched else None}
 
 

@@ -126,9 +126,8 @@ def work(options: argparse.Namespace, method: str) -> None:
         if not warm:
             peer.enlarge(y[:, :WARM_UP, :WARM_UP])
             warm = True
-        samples, spent = cost(peer, y, options.scale, job.number)
-        if peer.stochastic and options.samples > 1:
-            samples = peer.enlarge(y, options.samples, job.number)
+        wanted = options.samples if peer.stochastic else 1
+        samples, spent = cost(peer, y, options.scale, wanted, job.number)
         rows = score(samples, y, truth, degradation, options.scale, judges)
         rows[""] |= spent
         # A line cut short by an earlier end stays alone: every record begins on a new line.

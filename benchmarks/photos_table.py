@@ -40,7 +40,7 @@ LEGEND = """\
 Mean ± standard error over images. PSNR-Y and SSIM-Y: luma of BT.601 without a border of as many
 pixels as the scale. LR-PSNR: of H of the saved image against y. Exact: images that, shrunk again,
 give y bit for bit. Diversity: of the NTIRE 2021 challenge. Of 80 % and of 90 %: how often the truth
-lies in such intervals of the samples. s / MP and GB: wall time of one sample per output megapixel,
+lies in such intervals of the samples. s / MP and GB: wall time per output megapixel and sample,
 and the most memory that the process held meanwhile. A stochastic method's row has the mean over its
 samples; the rows below have its first sample, and the mean of its samples as an image.
 """

@@ -6,9 +6,9 @@
 `demo.png` is what `cvdvae demo` writes; `prior_samples.png` shows unconditional samples of the
 prior at temperatures 0.7, 0.85 and 1, two rows each; `flicker.webp` samples in turn;
 `temperature.png` samples at five temperatures; `u_k.png` how far samples differ at low resolution;
-`coverage.png` how often intervals hold the truth; `restore.png` a face after four kinds of damage;
-`app.png` and `app_photos.png` are the two halves of the page of `cvdvae app` in a browser (Debian's
-chromium). Nobody in them exists, but for the astronaut.
+`coverage.png` how often intervals hold the truth; `restore.png` and `restore_photos.png` a face and
+a photograph after four kinds of damage; `app.png` and `app_photos.png` are the two halves of the
+page of `cvdvae app` in a browser (Debian's chromium). Nobody in them exists, but for the astronaut.
 """
 
 import shutil
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from figures import note
 from PIL import Image
 from playwright.sync_api import Error, sync_playwright
 from skimage.data import chelsea
+from torch import Tensor
 
 from cvdvae.analysis.calibration import calibration
 from cvdvae.analysis.figures import draw_calibration, draw_consistency
@@ -111,23 +113,30 @@ def coverage(path: Path) -> None:
 
 
 def restore(path: Path) -> None:
-    """One face after four kinds of damage: what is seen, four answers, mean, std, the truth."""
-    model = load_restorer("celeba64-restore")
-    x = to_tensor(crop_face(FACES.example()).resize((64, 64), Image.Resampling.BICUBIC))
-    told = (
-        ("hole:side=24", None),
-        ("random:keep=0.3,seed=0", None),
-        ("blur:sigma=2", 0.02),
-        ("jpeg:quality=20", None),
-    )
-    rows = []
-    for words, noise in told:
+    """A face after four kinds of damage."""
+    face = crop_face(FACES.example()).resize((64, 64), Image.Resampling.BICUBIC)
+    damages = ("hole:side=24", "random:keep=0.3,seed=0", "blur:sigma=2", "jpeg:quality=20")
+    _restored(path, "celeba64-restore", to_tensor(face), damages)
+
+
+def restore_photos(path: Path) -> None:
+    """A part of a photograph after four kinds of damage."""
+    part = coffee().crop((300, 60, 460, 220))
+    damages = ("hole:side=24", "random:keep=0.3,seed=0", "blur:sigma=2", "jpeg:quality=20")
+    _restored(path, "photos-restore", to_tensor(part), damages)
+
+
+def _restored(path: Path, name: str, x: Tensor, damages: Sequence[str]) -> None:
+    """A row for each damage: what is seen, four answers, mean, std, the truth."""
+    model, rows = load_restorer(name), []
+    for words in damages:
+        noise = 0.02 if words.startswith("blur") else None
         what = degraded(x, parse(words), noise)
         result = model.run(what, model.restoring(4, model.recommended.look), x)
         tiles = [(words, to_pil(result.shown))]
         tiles += [(f"answer {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
         tiles += [("mean", to_pil(result.mean)), ("they differ", heat_map(result.std * 255 / 64))]
-        rows.append([*tiles, ("the real face", to_pil(x))])
+        rows.append([*tiles, ("what was there", to_pil(x))])
     save_png(path, labelled_sheet(rows, DISCLAIMER))
 
 
@@ -170,6 +179,7 @@ def photograph_page(path: Path, port: int = 7869) -> None:
 
 PICTURES = {
     "restore.png": restore,
+    "restore_photos.png": restore_photos,
     "demo.png": demo,
     "prior_samples.png": prior_samples,
     "flicker.webp": flicker,

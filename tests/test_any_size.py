@@ -13,6 +13,7 @@ from tiny import tiny_flow, tiny_photos
 
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError, OutputError
 from cvdvae.gaussian import FieldNoise, Window
 from cvdvae.imaging.io import to_bytes, to_tensor
@@ -26,6 +27,7 @@ from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.large import draw_to_folder
+from cvdvae.restoration.load import load
 from cvdvae.restoration.regions import most_uncertain
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sums import Sums
@@ -121,6 +123,27 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
     assert float((whole - tiled).abs().max()) * 255 < 0.1
     monkeypatch.setattr(tiling, "HALO", 0)
     assert float((whole - photos.run(y, sampling).samples).abs().max()) * 255 > 0.1
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_tiles_of_the_bundled_models_differ_from_the_whole_by_less_than_a_grey_level(
+    scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A halo of 128 pixels is as much as the trained networks see; one of 64 is not."""
+    model = load(f"photos-x{scale}")
+    strip = coffee().crop((100, 180, 548, 244))
+    y = to_tensor(strip.resize((448 // scale, 64 // scale), Image.Resampling.BICUBIC))
+    sampling = model.sampling(samples=1, seed=1)
+    (whole,) = Drawing(model, y, sampling).before_finish()
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 64)
+    drawing = Drawing(model, y, sampling)
+    assert len(drawing.tiles) == 7
+    (tiled,) = drawing.before_finish()
+    assert float((whole - tiled).abs().max()) * 255 < 0.2
+    monkeypatch.setattr(tiling, "HALO", 64)
+    (short,) = Drawing(model, y, sampling).before_finish()
+    assert float((whole - short).abs().max()) * 255 > 0.2
 
 
 def test_tiles_of_a_single_sample_are_drawn_side_by_side(
