@@ -61,6 +61,10 @@ class Measurement:
         self.pixel_std, self.sigma = pixel_std, sigma
         self.damping = (sigma / pixel_std) ** 2
 
+    def widened(self, factor: float) -> "Measurement":
+        """The same with s `factor` times as large."""
+        return Measurement(self.y, self.degradation, factor * self.pixel_std, self.sigma)
+
     def fit(self, mean: Tensor) -> Fit:
         """How well μ, ``(n, C, H, W)``, explains y; without a graph."""
         mean = mean.detach()

@@ -36,6 +36,7 @@ from .restoring import Restoring, Seen, seen, shown
 from .sampler import BATCH, DTYPES
 from .sweeps import proposal_by_sweeps
 from .tiles import WHOLE_PIXELS
+from .tolerance import nearest_explaining
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
 
@@ -300,7 +301,12 @@ class Restorer:
             grain = self.pixel_std / 255 * noise.normal(mean) if how.grain else 0.0
             done = finish(mean + grain, what.y, what.degradation)
         else:
-            x = self._measurement(what).draw(mean, noise if how.grain else None)
+            measurement = self._measurement(what)
+            x = (
+                measurement.draw(mean, noise)
+                if how.grain
+                else nearest_explaining(mean, measurement)
+            )
             done = finish(x, what.y, what.degradation, consistent=False)
         return done._replace(exploded=exploded)
 

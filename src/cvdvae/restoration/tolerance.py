@@ -17,10 +17,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..degradations.base import Degradation
+from ..degradations.base import Degradation, Products
 from ..degradations.projection import Within
-from .posterior import conditional_draw
+from ..imaging.values import EIGHT_BITS, from_levels, to_levels
+from .posterior import Measurement, conditional_draw
 
+WIDENING, WIDENINGS = 1.5, 14
+"""By what s grows, and how often it may, for a sample that does not explain y."""
 BEYOND = 3.0
 """A sample explains y while its χ² is within so many standard deviations of what noise gives."""
 
@@ -90,7 +93,42 @@ def explain(
     return conditional_draw(x, missing, Within(degradation, region), std, sigma).clamp(0, 1)
 
 
-def measured(degradation: Degradation, y: Tensor) -> Tensor:
+def nearest_explaining(mean: Tensor, measurement: Measurement) -> Tensor:
+    """``E[x | z, y]``, with a wider p(x|z) for samples that would not explain y otherwise.
+
+    A network may be surer of its image than it should be. For such samples s grows until what is
+    saved of them passes the test of `within_noise`: the larger s, the nearer Hx comes to y
+    (Morozov's discrepancy principle, 1966). Where no image in [0, 1] does, the nearest found stays.
+
+    Args:
+        mean: μ(z), ``(n, C, H, W)``.
+        measurement: What is known of x, with noise.
+
+    Returns:
+        Images of the shape and dtype of `mean`, which may leave [0, 1].
+    """
+    H, y, sigma = measurement.degradation, measurement.y, measurement.sigma
+    count = int(measured(H, y).sum())
+
+    def off(x: Tensor) -> Tensor:
+        saved = from_levels(to_levels(x, EIGHT_BITS), EIGHT_BITS).to(x)
+        return misfit(H.A(saved) - y, count, sigma)
+
+    x = measurement.draw(mean)
+    misses = off(x)
+    left = (~within_noise(misses, count)).nonzero().flatten()
+    for step in range(1, WIDENINGS + 1):
+        if not len(left):
+            break
+        wider = measurement.widened(WIDENING**step).draw(mean[left])
+        found = off(wider)
+        worse = found > misses[left]  # where [0, 1] is in the way; rounding may hide a small step
+        x[left[~worse]], misses[left[~worse]] = wider[~worse], found[~worse]
+        left = left[~worse & ~within_noise(found, count)]
+    return x
+
+
+def measured(degradation: Products, y: Tensor) -> Tensor:
     """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
     like = degradation.A_adjoint(y)
     signs = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)

@@ -156,7 +156,8 @@ class EncoderTraining:
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
-            fewer blocks, see `cvdvae.hvae.growing`. Empty for fresh ones.
+            fewer blocks, and it may be told less of y, see `cvdvae.hvae.growing`. Empty for fresh
+            ones.
         stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 
