@@ -1,6 +1,8 @@
 """Restoration: samples behind what any linear degradation has left."""
 
+import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,18 @@ def test_what_was_seen_survives_as_text() -> None:
         assert torch.equal(unpacked(packed(y), "there"), y)
     with pytest.raises(InputError, match="damaged"):
         unpacked({"npy": "AAAA"}, "there")
+
+
+def test_the_coefficients_of_a_jpeg_take_two_bytes_each() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(-1024, 1025, (50_000,), generator=generator).float()
+    whole, other = packed(y), packed(y + 0.5)
+    assert torch.equal(unpacked(whole, "there"), y)
+    assert torch.equal(unpacked(other, "there"), y + 0.5)
+    raw = zlib.decompress(base64.b64decode(whole["npy"]))
+    assert len(raw) < 2 * 50_000 + 500
+    far = torch.tensor([3.0, 40_000.0, 1e9])
+    assert torch.equal(unpacked(packed(far), "there"), far)
 
 
 def test_evidence_says_what_is_known_where() -> None:
