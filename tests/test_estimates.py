@@ -131,9 +131,9 @@ def test_too_large_a_jpeg_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture().save(tmp_path / "large.jpg")
-    monkeypatch.setattr("cvdvae.restoration.estimates.MAX_PIXELS", 1000)
-    with pytest.raises(InputError, match="is over 0 megapixels"):
-        read_jpeg(tmp_path / "large.jpg")
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"is over 0\.001 megapixels"):
+        read_jpeg(tmp_path / "large.jpg", 1000)
 
 
 def test_a_turned_photo_is_told(tmp_path: Path) -> None:

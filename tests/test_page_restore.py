@@ -48,7 +48,9 @@ def face(tmp_path: Path) -> Path:
 def give(page: Page, face: Path, subject: str = "A face") -> None:
     page.locator("#restore-subject label").filter(has_text=subject).click()
     page.locator("#restore-photo input[type=file]").set_input_files(face)
-    expect(page.locator("#restore-kind input:checked")).to_have_value("Damaged already")
+    if subject == "A face":
+        expect(page.locator("#restore-kind input:checked")).to_have_value("Damaged already")
+    expect(page.locator("#restore-painter canvas")).to_be_visible()
 
 
 def paint_in_the_middle(page: Page) -> None:

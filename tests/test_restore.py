@@ -3,6 +3,7 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from tiny import RESTORING, saved_restorer, tiny_restorer
 
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
+from cvdvae.degradations.composed import jpeg_at_end
+from cvdvae.domains import DOMAINS
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.described import parse
+from cvdvae.restoration.estimates import read_jpeg
 from cvdvae.restoration.evidence import conditions, evidence
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
@@ -80,7 +84,7 @@ def test_a_network_that_is_too_sure_gives_way_to_what_was_seen(words: str) -> No
     def off(images: torch.Tensor) -> torch.Tensor:
         return misfit(told.degradation.A(images) - told.y, count, told.sigma)
 
-    found = nearest_explaining(near, sure)
+    found = nearest_explaining(near, sure, count)
     assert not within_noise(off(sure.draw(near)), count)[1]
     assert within_noise(off(found), count).all()
     assert off(found)[1] > 0.7  # no nearer to y than it takes
@@ -166,16 +170,17 @@ def test_what_was_seen_survives_as_text() -> None:
         unpacked({"npy": "AAAA"}, "there")
 
 
-def test_the_coefficients_of_a_jpeg_take_two_bytes_each() -> None:
-    generator = torch.Generator().manual_seed(0)
-    y = torch.randint(-1024, 1025, (50_000,), generator=generator).float()
-    whole, other = packed(y), packed(y + 0.5)
-    assert torch.equal(unpacked(whole, "there"), y)
-    assert torch.equal(unpacked(other, "there"), y + 0.5)
-    raw = zlib.decompress(base64.b64decode(whole["npy"]))
-    assert len(raw) < 2 * 50_000 + 500
-    far = torch.tensor([3.0, 40_000.0, 1e9])
-    assert torch.equal(unpacked(packed(far), "there"), far)
+@pytest.mark.parametrize("quality", [30, 85, 90])
+def test_what_a_jpeg_file_holds_takes_two_bytes_a_number(quality: int, tmp_path: Path) -> None:
+    """Although y has the middle grey in it, which is no whole number of steps."""
+    written(tmp_path / "a.jpg", picture(side=64), quality=quality)
+    file = read_jpeg(tmp_path / "a.jpg")
+    told = made_of(picture(side=64)[0], parse(f"jpeg:quality={quality}"))
+    for y, H in ((file.y[0], file.operator), (told.y[0], jpeg_at_end(told.degradation))):
+        held = packed(y, H)
+        assert torch.equal(unpacked(held, "there", H), y)
+        assert len(zlib.decompress(base64.b64decode(held["jpeg"]))) <= 2 * y.numel() + 128
+    assert "npy" in packed(file.y[0] + 0.3, file.operator)
 
 
 def test_evidence_says_what_is_known_where() -> None:
@@ -343,3 +348,71 @@ def test_a_model_is_named_for_what_it_is(folder: Path, tmp_path: Path) -> None:
         load_restorer("celeba64-x8")
     with pytest.raises(WeightsError, match="restorer"):
         load(str(folder))
+
+
+def test_the_bundled_model_is_that_of_the_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, face = tmp_path / "photo.png", tmp_path / "face.png"
+    to_pil(to_bytes(picture(side=48)[0, :, :33])).save(photo)
+    to_pil(to_bytes(picture(side=64)[0])).save(face)
+
+    def told_of(name: str, path: Path, *options: str) -> dict[str, Any]:
+        out = tmp_path / name
+        given = ["restore", str(path), "--degradation", "hole:side=8", "--out", str(out), "-n", "2"]
+        assert run(*given, *options, monkeypatch=monkeypatch) == 0
+        found: dict[str, Any] = json.loads((out / path.stem / "result.json").read_text())
+        return found
+
+    calibrated = told_of("calibrated", photo)
+    assert calibrated["model"] == "photos-restore"
+    assert calibrated["size"] == [33, 48]
+    assert calibrated["explains"] == [True, True]
+    tame = told_of("tame", photo, "--look")
+    assert tame["temperature"] == load_restorer("photos-restore").recommended.look
+    assert tame["temperature"] < calibrated["temperature"]
+    assert told_of("simulated", photo, "--simulate")["truth"] is not None  # all of it, no face
+    of_face = told_of("face", face, "--domain", "faces")
+    assert of_face["model"] == "celeba64-restore"
+    assert of_face["explains"] == [True, True]
+    capsys.readouterr()
+    for options, words in (
+        (["--look", "-t", "1"], "of its own"),
+        (["--look", "--moves", "3"], "of its own"),
+        (["--domain", "cats"], "unknown domain"),
+    ):
+        given = ["restore", str(photo), "--noise", "0.1", "--out", str(tmp_path / "no"), *options]
+        assert run(*given, monkeypatch=monkeypatch) == 1
+        assert words in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_domain_without_a_model_that_restores_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(DOMAINS, "cats", replace(DOMAINS["photos"], name="cats", restorer=""))
+    given = ["restore", "cat.png", "--noise", "0.1", "--domain", "cats", "--out", str(tmp_path)]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert "no bundled model restores cats" in capsys.readouterr().err
+
+
+def test_samples_that_exploded_are_said(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = written(tmp_path / "a.png", picture())
+    monkeypatch.setattr("cvdvae.restoration.finish.FAR", -1.0)  # nothing is near enough
+    options = ["--model", str(folder), "--out", str(tmp_path / "out"), "-n", "2", "--noise", "0.1"]
+    assert run("restore", str(file), *options, monkeypatch=monkeypatch) == 0
+    assert "2 of 2 samples exploded" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_file_of_too_many_pixels_is_refused_by_upscale_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, options in (("a.png", ["--noise", "0.1"]), ("a.jpg", ["--jpeg", "auto"])):
+        file = written(tmp_path / name, picture(side=200))
+        given = ["upscale", str(file), "--out", str(tmp_path / "out"), "--max-megapixels", "0.01"]
+        assert run(*given, *options, monkeypatch=monkeypatch) == 1
+        assert "0.01 megapixels" in " ".join(capsys.readouterr().err.split())

@@ -9,11 +9,13 @@ import torch
 from PIL import Image
 
 from ..domains.faces import crop_face, demo_photo
+from ..domains.photos import coffee
 from ..evaluation.damaged import Damaged, Restorations
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges
 from ..evaluation.table import write_tables
 from ..files import write_text
+from ..imaging.crop import centre_square
 from ..imaging.io import in_channels, save_png, to_tensor
 from ..restoration.settings import Sampling
 from .calibration import Calibration, calibration
@@ -96,7 +98,8 @@ def _temperature(study: Study, subject: Damaged, judges: Judges) -> None:
 
 
 def _example(subject: Damaged) -> torch.Tensor:
-    """A face in the public domain, as the model takes it."""
+    """A picture in the public domain, as the model takes it."""
     height, width = subject.truth_size
-    face = crop_face(demo_photo()).resize((width, height), Image.Resampling.BICUBIC)
-    return to_tensor(in_channels(face, subject.channels))
+    square = crop_face(demo_photo()) if subject.restorer.side else centre_square(coffee())
+    small = square.resize((width, height), Image.Resampling.BICUBIC)
+    return to_tensor(in_channels(small, subject.channels))

@@ -61,7 +61,7 @@ async function show() {
   await next.decode();
   picture = next;
   ({ width, height } = props.value);
-  canvas.height = Math.round((canvas.width * height) / width);
+  [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
   strokes = [];
   paint();
 }

@@ -14,7 +14,7 @@ from ..restoration.sums import FULL_HEAT
 
 SIDE = 256
 PAINTER_SIDE = 512
-"""Width of a picture that is painted on."""
+"""Longer side of a picture that is painted on."""
 FULL_MAP = FULL_HEAT
 """The standard deviation that every map shows as its brightest, in levels of 255."""
 
@@ -35,7 +35,8 @@ def fitted(image: Image.Image, how: Image.Resampling, side: int = SIDE) -> Image
 def to_paint(image: Tensor) -> dict[str, Any]:
     """What a painter shows of an image ``(3, H, W)``."""
     height, width = image.shape[1:]
-    size = (PAINTER_SIDE, max(1, round(PAINTER_SIDE * height / width)))
+    zoom = PAINTER_SIDE / max(height, width)
+    size = (max(1, round(zoom * width)), max(1, round(zoom * height)))
     picture = inline(to_pil(image).resize(size, Image.Resampling.LANCZOS))
     return {"picture": picture, "width": width, "height": height}
 

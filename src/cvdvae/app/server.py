@@ -93,7 +93,10 @@ def make_app(
             )
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
-    page = build(faces, photos, folder, [load_restorer(name) for name in restorers])
+    restoring_ones = [load_restorer(name) for name in restorers]
+    if len({one.side is None for one in restoring_ones}) < len(restoring_ones):
+        raise InputError("the page restores with one model of photographs and one of faces at most")
+    page = build(faces, photos, folder, restoring_ones)
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))
 

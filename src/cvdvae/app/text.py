@@ -209,9 +209,14 @@ def callout(kind: str, title: str, text: str) -> str:
     return f'<div class="callout {kind}"><b>{escape(title)}</b> {escape(text)}</div>'
 
 
+def remark(note: str) -> str:
+    """Something that was done, as a framed sentence."""
+    return callout("plain", "", note[:1].upper() + note[1:] + ".")
+
+
 def remarks(seen: Seen) -> str:
     """What was changed in the image, and whether it is one that the models know."""
-    notes = [callout("plain", "", note[:1].upper() + note[1:] + ".") for note in seen.notes]
+    notes = [remark(note) for note in seen.notes]
     doubts = [
         callout("doubt", "In doubt:", f"{d.explanation} {d.advice}") for d in seen.doubts or []
     ]

@@ -13,7 +13,7 @@ from ..domains.faces import crop_face
 from ..domains.simulate import Crop
 from ..errors import InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, read_photo, to_tensor
 from ..restoration.described import Description, parse
 from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
 from ..restoration.mask_kinds import OnlyNoise
@@ -80,19 +80,24 @@ def _noise(text: str | None) -> float | Literal["auto"] | None:
     return sigma
 
 
-def read_seen(path: Path, what: Happened) -> tuple[Seen, list[str]]:
+def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen, list[str]]:
     """What a file shows, and what was found out about it.
+
+    Args:
+        path: The file.
+        what: What happened to it.
+        most: Its pixels at most.
 
     Raises:
         InputError: The file cannot be used, or does not belong to the degradation.
     """
     if what.jpeg:
-        file = read_jpeg(path)
+        file = read_jpeg(path, most)
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
         description = Description((*before, *file.description.steps))
         told = seen(file.y, _behind(file, description), description=description)
         return told, [f"a JPEG of quality {file.quality}, by its own tables", *file.notes]
-    photo = read_photo(path)
+    photo = read_photo(path, most)
     y, notes = to_tensor(photo.image), list(photo.notes)
     sigma = what.noise
     if sigma == "auto":
@@ -109,7 +114,7 @@ def _behind(file: JPEGFile, description: Description) -> LinearOperator:
 
 
 def degrade(
-    path: Path, what: Happened, side: int | None, crop: Crop, seed: int
+    path: Path, what: Happened, side: int | None, crop: Crop, seed: int, most: int = MAX_PIXELS
 ) -> tuple[Seen, Tensor, list[str]]:
     """Degrade an intact photo: what is then seen, the truth, and notes.
 
@@ -119,13 +124,14 @@ def degrade(
         side: Side of the images of a model that is bound to its size.
         crop: ``face``, ``centre`` or ``none``.
         seed: Of the noise.
+        most: Pixels of the photo at most.
 
     Raises:
         InputError: The file cannot be used, or no face is found.
     """
     if what.jpeg or what.noise == "auto":
         raise InputError("with --simulate nothing can be estimated: name the quality or the noise")
-    photo = read_photo(path)
+    photo = read_photo(path, most)
     image = photo.image
     if crop == "face":
         image = crop_face(image)

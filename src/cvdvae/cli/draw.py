@@ -129,16 +129,16 @@ def upscale(
     jobs = plan(inputs, out_folder)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
     if noise is not None or jpeg is not None:
-        if animation or compile_ or values:
+        if animation or compile_ or values or not check:
             raise InputError(
-                "--animation, --compile and --values do not go with --noise and --jpeg"
+                "--animation, --compile, --values and --no-check do not go with --noise and --jpeg"
             )
         restorer, what = _undoing(name, scale, shrunk_by, noise, jpeg, device, dtype)
         tame = restorer.recommended.look if look else temperature
         how = restorer.restoring(samples, tame, seed)
         cut = (crop or usual_crop(restorer)) if simulate else None
         note = f"not given back exactly but explained within its noise, by {restorer.name}"
-        restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note)
+        restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note, limits.pixels)
         return
     failures = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:

@@ -114,6 +114,7 @@ def restore_all(
     json_: bool,
     quiet: bool,
     note: str = "",
+    most: int = 100_000_000,
 ) -> None:
     """Restore files, each into its folder, and say what came of it; exit with 1 if any failed.
 
@@ -127,6 +128,7 @@ def restore_all(
         json_: Whether to speak in JSON.
         quiet: Whether to speak of failures only.
         note: Said of every one with noise.
+        most: Pixels of a file; larger ones are refused before they are decoded.
     """
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
@@ -139,15 +141,21 @@ def restore_all(
             try:
                 truth = None
                 if crop is not None:
-                    told, truth, notes = degrade(job.path, what, restorer.side, crop, how.seed)
+                    told, truth, notes = degrade(
+                        job.path, what, restorer.side, crop, how.seed, most
+                    )
                 else:
-                    told, notes = read_seen(job.path, what)
+                    told, notes = read_seen(job.path, what, most)
                 result = restorer.run(told, how, truth)
                 result.save(job.folder)
             except CVDVAEError as error:
-                failures.append(f"{job.path}: {error}")
+                said, path = str(error), str(job.path)
+                failures.append(said if path in said else f"{path}: {said}")
                 continue
             notes = [*notes, note] if note and result.sigma else notes
+            if any(result.exploded):
+                count = f"{sum(result.exploded)} of {len(result.exploded)} samples"
+                notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
             _tell(job.path, job.folder, result, notes, json_, quiet)
     for failure in failures:
         complain(failure)

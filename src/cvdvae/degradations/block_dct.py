@@ -188,10 +188,22 @@ class BlockDCT(LinearOperator):
         """``tr(H Hᵀ) / m``, away from borders."""
         return float(self._diagonal.mean())
 
+    @cached_property
+    def middle(self) -> Tensor:
+        """What y is of the middle grey, which a file leaves out: ``(1, M)`` float64."""
+        return self.A(torch.full((1, 3, *self.size), MIDDLE / 255, dtype=torch.float64))
+
+    def of_file(self, whole: Tensor) -> Tensor:
+        """y of the whole numbers ``(N, M)`` that a file holds, float64."""
+        return whole.double() + self.middle
+
+    def in_file(self, y: Tensor) -> Tensor:
+        """The whole numbers ``(N, M)`` that are nearest to y, float64."""
+        return torch.round(y.double() - self.middle)
+
     def rounded(self, x: Tensor) -> Tensor:
         """What a file of x holds: y of ``(N, 3, H, W)`` in [0, 1] with whole coefficients."""
-        grey = self.A(torch.full_like(x[:1], MIDDLE / 255))
-        return torch.round(self.A(x) - grey) + grey
+        return self.of_file(self.in_file(self.A(x))).to(x)
 
 
 def enlargement(side: int) -> Tensor:

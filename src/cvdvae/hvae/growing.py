@@ -85,7 +85,7 @@ def _first_kernel(large: LREncoder, small: LREncoder) -> Tensor:
     ours, theirs = large.config, small.config
     patch = theirs.patch_size**2
     told = kernel.shape[1] - (len(theirs.scales) > 1)
-    comparable = ours.scales in (theirs.scales, (1,)) and ours.patch_size == theirs.patch_size
+    comparable = ours.scales == (1,) and ours.patch_size == theirs.patch_size
     new = (ours.conditions - theirs.conditions) * patch
     if not comparable or kernel.shape == like.shape or new < 0 or theirs.conditions:
         return kernel

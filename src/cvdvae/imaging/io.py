@@ -166,7 +166,7 @@ def read_photo(
     except UnidentifiedImageError:
         raise InputError(f"{path} is not an image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path} is over {max_pixels // 1_000_000} megapixels: {advice}") from None
+        raise InputError(f"{path} is over {max_pixels / 1e6:g} megapixels: {advice}") from None
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
@@ -193,7 +193,7 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str
     if file.width * file.height > max_pixels:
         raise InputError(
             f"{path} has {file.width}×{file.height} pixels, over "
-            f"{max_pixels // 1_000_000} megapixels: {advice}"
+            f"{max_pixels / 1e6:g} megapixels: {advice}"
         )
     frames = getattr(file, "n_frames", 1)
     if frames > 1 and file.format != "MPO":  # a phone's photo, with a preview behind it

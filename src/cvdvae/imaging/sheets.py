@@ -43,16 +43,18 @@ def with_scale_bar(heat: Image.Image, largest: float) -> Image.Image:
 def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], footer: str) -> Image.Image:
     """Rows of labelled tiles, enlarged without smoothing, above a line of text."""
     columns = max(max(len(row) for row in rows), 4)
-    width = MARGIN + columns * (TILE + MARGIN)
-    height = MARGIN + len(rows) * (TILE + LABEL + MARGIN) + LABEL
-    sheet = Image.new("RGB", (width, height), PAPER)
+    whole = MARGIN + columns * (TILE + MARGIN)
+    below = MARGIN + len(rows) * (TILE + LABEL + MARGIN)
+    sheet = Image.new("RGB", (whole, below + LABEL), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for r, row in enumerate(rows):
         for c, (label, tile) in enumerate(row):
             left = MARGIN + c * (TILE + MARGIN)
             top = MARGIN + r * (TILE + LABEL + MARGIN)
             draw.text((left, top), label, INK, font)
-            enlarged = tile.resize((TILE, TILE), Image.Resampling.NEAREST)
+            zoom = TILE / max(tile.size)
+            width, height = (max(1, round(zoom * side)) for side in tile.size)
+            enlarged = tile.resize((width, height), Image.Resampling.NEAREST)
             sheet.paste(enlarged, (left, top + LABEL))
-    draw.text((MARGIN, height - LABEL - 2), footer, FAINT, ImageFont.load_default(12))
+    draw.text((MARGIN, below - 2), footer, FAINT, ImageFont.load_default(12))
     return sheet

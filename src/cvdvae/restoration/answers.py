@@ -38,7 +38,7 @@ class Answers(ABC):
         kept = self._answering
         return self.samples if len(kept) == len(self.samples) else self.samples[kept]
 
-    @property
+    @cached_property
     def mean(self) -> Tensor:
         """Mean of the answers, ``(C, H, W)``, which has the least expected squared error."""
         return self.answers.mean(0)
@@ -51,7 +51,7 @@ class Answers(ABC):
             return self.pixels[self._answering[0]]
         return finish(self.mean[None], self.y[None], self.degradation, self.gives_back).pixels[0]
 
-    @property
+    @cached_property
     def std(self) -> Tensor:
         """Where the samples disagree: standard deviation, root mean square over colours, (H, W)."""
         if len(self.answers) == 1:

@@ -23,6 +23,11 @@ from .tiles import Tile, tiles
 from .workers import in_order
 
 
+def batch_for(pixels: int) -> int:
+    """How many samples of so many pixels are drawn together."""
+    return max(1, min(BATCH, PIXELS // pixels))
+
+
 class Belief:
     """Draws of μ(z) behind what was seen of one image.
 
@@ -46,8 +51,7 @@ class Belief:
         self.device = next(prior.parameters()).device
         size = (told.shape[2], told.shape[3])
         self.tiles = list(tiles(size, encoder.multiple)) if prior.config.any_size else [_all(size)]
-        largest = max(tile.window.height * tile.window.width for tile in self.tiles)
-        self.batch = max(1, min(BATCH, PIXELS // largest))
+        self.batch = batch_for(max(tile.window.height * tile.window.width for tile in self.tiles))
         self.whole = self._terms(self.tiles[0]) if len(self.tiles) == 1 else None
 
     def draw(self, indices: range, workers: int = 1) -> tuple[Tensor, Noise]:

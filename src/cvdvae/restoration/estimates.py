@@ -81,8 +81,12 @@ class JPEGFile(NamedTuple):
     notes: list[str]
 
 
-def read_jpeg(path: Path) -> JPEGFile:
+def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
     """The coefficients of a JPEG file, recovered from its pixels, and its tables.
+
+    Args:
+        path: The file.
+        most: Pixels that it may have; it is refused before it is decoded.
 
     Raises:
         InputError: The file cannot be read, is no JPEG in grey or in luma and chroma, or its chroma
@@ -91,8 +95,8 @@ def read_jpeg(path: Path) -> JPEGFile:
     """
     try:
         with Image.open(path, formats=["JPEG"]) as file:
-            if file.width * file.height > MAX_PIXELS:
-                raise InputError(f"{path} is over {MAX_PIXELS // 1_000_000} megapixels")
+            if file.width * file.height > most:
+                raise InputError(f"{path} is over {most / 1e6:g} megapixels")
             luma, chroma = _tables(path, file)
             sampling = _sampling(path, file)
             turned = file.getexif().get(ORIENTATION, 1) != 1
@@ -134,9 +138,7 @@ def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:
     if right == 2:
         chroma = chroma @ torch.linalg.pinv(enlargement(luma.shape[1])).T
     parts = zip((luma, *chroma), operator.tables, operator.planes, strict=True)
-    whole = torch.cat([_whole(*part) for part in parts], 1)
-    grey = torch.full((1, 3, *operator.size), MIDDLE / 255, dtype=torch.float64)
-    return whole + operator.A(grey)
+    return operator.of_file(torch.cat([_whole(*part) for part in parts], 1))
 
 
 def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:

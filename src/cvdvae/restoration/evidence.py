@@ -12,6 +12,8 @@ that was seen. Both alone do not tell what was seen and what was filled in. With
 - the noise in units of a pixel: σ over the square root of what H leaves of white noise.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -73,22 +75,24 @@ def _recovered(degradation: Degradation, x: Tensor, damping: float) -> Tensor:
 
 def _detail(degradation: Degradation, like: Tensor, damping: float) -> Tensor:
     """The diagonal of R, averaged over colours and neighbours: ``(1, 1, H, W)``."""
-    signs = _signs(like, PROBES)
-    known = (signs * _recovered(degradation, signs, damping)).mean((0, 1))[None, None]
+    known = torch.zeros_like(like[:, :1])
+    for signs in _signs(like, PROBES):  # one at a time: images may be large
+        known += (signs * _recovered(degradation, signs, damping)).mean(1, keepdim=True) / PROBES
     side = min(NEIGHBOURHOOD, *(2 * s - 1 for s in known.shape[2:]))
     side -= 1 - side % 2
     return F.avg_pool2d(known, side, 1, side // 2, count_include_pad=False)
 
 
 def _noise_of_a_pixel(degradation: Degradation, like: Tensor, sigma: float) -> float:
-    left = degradation.A(_signs(like, 1))
+    left = degradation.A(next(_signs(like, 1)))
     seen = left[left != 0]
     power = float(seen.square().mean()) if seen.numel() else 1.0
     return float(min(sigma / NOISE_UNIT / power**0.5, MOST_NOISE))
 
 
-def _signs(like: Tensor, n: int) -> Tensor:
-    """Random signs, always the same ones: ``(n, C, H, W)``."""
+def _signs(like: Tensor, n: int) -> Iterator[Tensor]:
+    """Random signs, always the same ones, n times ``(1, C, H, W)``."""
     generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, (n, *like.shape[1:]), generator=generator) * 2 - 1
-    return signs.to(like)
+    for _ in range(n):
+        signs = torch.randint(0, 2, (1, *like.shape[1:]), generator=generator) * 2 - 1
+        yield signs.to(like)

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ..configs import from_dict
 from ..degradations.base import Degradation
+from ..degradations.block_dct import BlockDCT
+from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.io import png_in_base64, save_png, to_bytes, to_pil, to_tensor
@@ -25,12 +27,9 @@ from .described import description_from_dict
 from .recipe import Dtype
 from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
-from .saving import saved_files
+from .saving import MAX_BYTES, saved_files
 from .sheet import rows_of
 from .tolerance import measured, misfit, within_noise
-
-MAX_BYTES = 2**28
-"""Of a result, and of an input in it: 40 megapixels of a JPEG's coefficients, in 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,19 @@ class Restoration(Answers):
         return self.sigma == 0
 
     @cached_property
-    def error(self) -> Tensor:
-        """``Hx − y`` of every sample as saved, ``(N, …)`` float32 in the units of y."""
-        every = [self.degradation.A(one[None].float() / 255) for one in self.pixels]
-        return torch.cat(every) - self.y
-
-    @cached_property
     def measured(self) -> int:
         """How many values of y say anything of x."""
         return int(measured(self.degradation, self.y[None]).sum())
+
+    @cached_property
+    def _errors(self) -> list[tuple[float, float]]:
+        """Misfit and largest error of every sample as saved; one at a time, which may be large."""
+        found = []
+        for one in self.pixels:
+            error = self.degradation.A(one[None].float() / 255) - self.y
+            off = float(misfit(error, self.measured, self.sigma or 1))
+            found.append((off, float(error.abs().max())))
+        return found
 
     @property
     def misfit(self) -> list[float]:
@@ -110,7 +113,7 @@ class Restoration(Answers):
 
         A true image has 1 on average; the most likely one somewhat less.
         """
-        return misfit(self.error, self.measured, self.sigma or 1).tolist()
+        return [off for off, _ in self._errors]
 
     @property
     def explains(self) -> list[bool]:
@@ -120,9 +123,8 @@ class Restoration(Answers):
         y.
         """
         if self.sigma == 0:
-            worst = self.error.abs().flatten(1).amax(1)
-            return [bool(one < 0.5 / 255) for one in worst]
-        off = misfit(self.error, self.measured, self.sigma)
+            return [largest < 0.5 / 255 for _, largest in self._errors]
+        off = torch.tensor(self.misfit, dtype=torch.float64)
         return within_noise(off, self.measured).tolist()
 
     def against_truth(self) -> Truth | None:
@@ -146,7 +148,7 @@ class Restoration(Answers):
             "noise": self.sigma,
             "size": list(self.samples.shape[2:]),
             **asdict(self.restoring),
-            "input": packed(self.y),
+            "input": packed(self.y, jpeg_at_end(self.degradation)),
             "misfit": self.misfit,
             "explains": self.explains,
             "exploded": self.exploded,
@@ -251,7 +253,6 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
             f"{where} is of an operator that cannot be described, so it cannot be drawn again"
         )
     description = description_from_dict(data["degradation"])
-    y = unpacked(data.get("input"), where)[None]
     names = Restoring.__dataclass_fields__
     restoring = from_dict(Restoring, {k: v for k, v in data.items() if k in names}, where)
     size, noise = data.get("size"), data.get("noise")
@@ -259,6 +260,7 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
     if not numbers or len(numbers) != 2 or not isinstance(noise, (int, float)):
         raise InputError(f"{where} is damaged: its size or its noise is missing")
     operator = description.operator((numbers[0], numbers[1]))
+    y = unpacked(data.get("input"), where, jpeg_at_end(operator))[None]
     told = seen(y, operator, noise, description)
     model, weights, dtype = (data.get(name) for name in ("model", "weights", "dtype"))
     if not isinstance(model, str) or not isinstance(weights, str) or dtype not in ("fp32", "bf16"):
@@ -266,19 +268,26 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
     return RestorationRecipe(model, told, restoring, weights, dtype)
 
 
-def packed(y: Tensor) -> dict[str, str]:
-    """What was seen as text: a PNG where it has 8-bit values, else the numbers."""
+def packed(y: Tensor, jpeg: BlockDCT | None = None) -> dict[str, str]:
+    """What was seen as text: a PNG where it has 8-bit values, whole numbers where it is what a JPEG
+    file holds, else the numbers."""
     picture = y.ndim == 3 and y.shape[0] == 3
     if picture and torch.allclose(to_bytes(y).float() / 255, y, atol=1e-6):
         return {"png": png_in_base64(to_pil(to_bytes(y)))}
-    stream, values = io.BytesIO(), y.numpy()
-    with np.errstate(invalid="ignore"):
-        small = values.astype(np.int16)  # the coefficients of a JPEG file, which are whole
-    np.save(stream, small if np.array_equal(small, values) else values, allow_pickle=False)
-    return {"npy": base64.b64encode(zlib.compress(stream.getvalue(), 6)).decode()}
+    if jpeg is not None:
+        whole = jpeg.in_file(y[None])
+        if torch.equal(jpeg.of_file(whole)[0].to(y), y):
+            return {"jpeg": _compressed(whole[0].numpy().astype(np.int16))}
+    return {"npy": _compressed(y.numpy())}
 
 
-def unpacked(data: Any, where: str) -> Tensor:
+def _compressed(values: np.ndarray) -> str:
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    return base64.b64encode(zlib.compress(stream.getvalue(), 6)).decode()
+
+
+def unpacked(data: Any, where: str, jpeg: BlockDCT | None = None) -> Tensor:
     """What `packed` gave.
 
     Raises:
@@ -288,11 +297,15 @@ def unpacked(data: Any, where: str) -> Tensor:
         if "png" in data:
             with Image.open(io.BytesIO(base64.b64decode(data["png"])), formats=["PNG"]) as image:
                 return to_tensor(image.convert("RGB"))
-        plain = zlib.decompressobj().decompress(base64.b64decode(data["npy"]), MAX_BYTES)
+        name, dtype = ("npy", np.float32) if "npy" in data else ("jpeg", np.int16)
+        plain = zlib.decompressobj().decompress(base64.b64decode(data[name]), MAX_BYTES)
         values = np.load(io.BytesIO(plain), allow_pickle=False)
-        y = torch.from_numpy(values.astype(np.float32) if values.dtype == np.int16 else values)
-        if y.dtype != torch.float32 or y.ndim not in (1, 3) or not bool(y.isfinite().all()):
+        y = torch.from_numpy(values.astype(np.float32))
+        if values.dtype != dtype or y.ndim not in (1, 3) or not bool(y.isfinite().all()):
             raise ValueError
+        if name == "jpeg":
+            assert jpeg is not None
+            y = jpeg.of_file(y[None])[0].float()
         return y
     except Exception:  # Pillow and NumPy raise errors of many kinds on damaged data
         raise InputError(f"{where} holds a damaged input") from None

@@ -24,26 +24,26 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .believing import Belief
+from .believing import Belief, batch_for
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
+from .ending import Ending, together
 from .evidence import evidence
-from .finish import Finished, cut, finish
 from .posterior import Measurement
 from .recipe import Dtype
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
 from .sampler import BATCH, DTYPES
 from .sweeps import proposal_by_sweeps
-from .tiles import WHOLE_PIXELS
-from .tolerance import nearest_explaining
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
-MOST_PIXELS = 40_000_000
-"""Of all samples together, which are held in memory."""
+MOST_PIXELS = 100_000_000
+"""Of all samples together, which are held in memory: some two gigabytes."""
+MOST_MOVED = 250_000
+"""Pixels of an image on which chains move, which need gradients through the whole network."""
 LEAST_SIGMA = 0.5 / 255
 """What chains take for the noise of a y without any: half a grey level, the rounding of a file."""
 
@@ -193,21 +193,21 @@ class Restorer:
         self._check_size(what, how)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
             told = evidence(what.degradation, what.y, what.sigma)
-            workers = workers_on(self.device)
+            workers, chains = workers_on(self.device), None
             if how.moves:
                 chains = self._moved(what, how, told)
-                batch, work = BATCH, partial(self._of_chains, what, how, chains)
+                batch, draw = BATCH, partial(_ended, chains, how.seed)
             else:
                 assert self.encoder is not None
-                chains = None
                 belief = Belief(self.prior, self.encoder, told, how.temperature, how.seed)
                 batch = belief.batch
                 beside = max(1, workers // -(-how.samples // batch))
-                work = partial(self._of_belief, what, how, belief, beside)
+                draw = partial(belief.draw, workers=beside)
+            ending = Ending(what, how, self.pixel_std / 255)
             batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
-            done = list(in_order(work, batches, workers))
+            done = in_order(lambda indices: ending.of(*draw(indices)), batches, workers)
+            x, pixels, exploded = together(done, how.samples)
         colours = self.prior.config.channels
-        x, pixels, exploded = (torch.cat(parts)[: how.samples] for parts in zip(*done, strict=True))
         return Restoration(
             y=what.y[0],
             shown=shown(what, told[0, colours : 2 * colours]),
@@ -233,21 +233,28 @@ class Restorer:
             InputError: The model is bound to another size, or the image is too large for so many
                 samples, or for chains.
         """
-        height, width = what.degradation.A_adjoint(what.y[:1]).shape[2:]
+        channels, height, width = what.degradation.A_adjoint(what.y[:1]).shape[1:]
         pixels, side = height * width, self.side
         if side is not None and (height, width) != (side, side):
             raise InputError(
                 f"{self.name} restores images of {side}×{side} pixels, not {width}×{height}"
             )
-        if how.moves and pixels > WHOLE_PIXELS:
+        if channels != self.prior.config.channels:
             raise InputError(
-                f"chains move on images of up to {WHOLE_PIXELS / 1e6:g} megapixels, not "
-                f"{pixels / 1e6:.1f}: restore without moves"
+                f"{self.name} restores images of {self.prior.config.channels} channels, not "
+                f"{channels}"
+            )
+        if how.moves and pixels > MOST_MOVED:
+            raise InputError(
+                f"chains move on images of up to {MOST_MOVED} pixels, not {width}×{height}: "
+                f"restore without moves"
             )
         if pixels * how.samples > MOST_PIXELS:
+            most = MOST_PIXELS // pixels
+            instead = f"ask for at most {most}" if most else "restore it in parts"
             raise InputError(
-                f"{how.samples} samples of {pixels / 1e6:.1f} megapixels do not fit: all together "
-                f"may have {MOST_PIXELS / 1e6:g}; ask for fewer, or restore the image in parts"
+                f"{how.samples} samples of {width}×{height} pixels do not fit into memory: "
+                f"{instead}"
             )
         if self.encoder is None or how.moves:
             self.prior.check_size(*self._size(height, width))
@@ -274,41 +281,17 @@ class Restorer:
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor) -> PosteriorSamples:
         proposal = self._proposal(what, told)
-        moves = Moves(how.moves, how.temperature, batch=BATCH)
+        batch = batch_for(proposal.size[0] * proposal.size[1])
+        moves = Moves(how.moves, how.temperature, batch=batch)
         noise = partial(SeededNoise, how.seed)
         measurement = self._measurement(what, chains=True)
         return sample_posterior(self.prior, proposal, measurement, moves, how.samples, noise)
 
-    def _of_belief(
-        self, what: Seen, how: Restoring, belief: Belief, workers: int, indices: range
-    ) -> Finished:
-        """A batch, from its noise to its pixels."""
-        return self._finished(what, how, *belief.draw(indices, workers))
 
-    def _of_chains(
-        self, what: Seen, how: Restoring, chains: PosteriorSamples, indices: range
-    ) -> Finished:
-        """A batch, from where its chains have ended to its pixels."""
-        mean = chains.means[indices.start : indices.stop].cpu()
-        noise = SeededNoise(how.seed, range(indices.start, indices.start + len(mean)))
-        return self._finished(what, how, mean, noise)
-
-    def _finished(self, what: Seen, how: Restoring, mean: Tensor, noise: Noise) -> Finished:
-        """Draws of μ(z) as they leave the program."""
-        _, exploded = cut(mean)
-        mean = mean.nan_to_num(0.5).clamp(-1, 2)
-        if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give
-            grain = self.pixel_std / 255 * noise.normal(mean) if how.grain else 0.0
-            done = finish(mean + grain, what.y, what.degradation)
-        else:
-            measurement = self._measurement(what)
-            x = (
-                measurement.draw(mean, noise)
-                if how.grain
-                else nearest_explaining(mean, measurement)
-            )
-            done = finish(x, what.y, what.degradation, consistent=False)
-        return done._replace(exploded=exploded)
+def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor, Noise]:
+    """μ(z) where chains have ended, and the noise that their pixels are drawn with."""
+    mean = chains.means[indices.start : indices.stop].cpu()
+    return mean, SeededNoise(seed, range(indices.start, indices.start + len(mean)))
 
 
 def _diagnostics(moved: PosteriorSamples) -> Diagnostics:

@@ -71,6 +71,13 @@ class Seen:
     sigma: float
     description: Description | None = None
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether it is a picture in colour, all of whose colours are grey: so are the answers."""
+        y = self.y
+        picture = y.ndim == 4 and y.shape[1] > 1 and bool((y == y[:, :1]).all())
+        return picture and not getattr(self.degradation, "mixes_colours", True)
+
 
 def seen(
     y: Tensor,

@@ -11,9 +11,10 @@ from ..files import check_writable, read_bounded, remove, write_text
 from ..locks import sole_writer
 
 RESULT, UNFINISHED = "result.json", ".unfinished.json"
-MAX_BYTES = 4 * 2**20
+MAX_BYTES = 2**28
+"""Of a `result.json`: what was seen of a large image may stand in it."""
 OURS = re.compile(
-    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input)(?:\.png|(?:\.ome)?\.tiff?|\.npy|\.zarr)"
+    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.tiff?|\.npy|\.zarr)"
     r"|samples\.(?:webp|apng)",
     re.IGNORECASE,
 )

@@ -93,7 +93,7 @@ def explain(
     return conditional_draw(x, missing, Within(degradation, region), std, sigma).clamp(0, 1)
 
 
-def nearest_explaining(mean: Tensor, measurement: Measurement) -> Tensor:
+def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Tensor:
     """``E[x | z, y]``, with a wider p(x|z) for samples that would not explain y otherwise.
 
     A network may be surer of its image than it should be. For such samples s grows until what is
@@ -103,12 +103,12 @@ def nearest_explaining(mean: Tensor, measurement: Measurement) -> Tensor:
     Args:
         mean: μ(z), ``(n, C, H, W)``.
         measurement: What is known of x, with noise.
+        count: How many values of y say anything of x; see `measured`.
 
     Returns:
         Images of the shape and dtype of `mean`, which may leave [0, 1].
     """
     H, y, sigma = measurement.degradation, measurement.y, measurement.sigma
-    count = int(measured(H, y).sum())
 
     def off(x: Tensor) -> Tensor:
         saved = from_levels(to_levels(x, EIGHT_BITS), EIGHT_BITS).to(x)

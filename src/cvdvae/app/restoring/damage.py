@@ -12,9 +12,10 @@ from ...checkpoints.folder import bundled_names, find, read_record
 from ...degradations.composed import jpeg_at_end
 from ...domains.faces import crop_face
 from ...errors import InputError
-from ...imaging.io import read_photo, to_tensor
+from ...imaging.io import read_photo, to_bytes, to_tensor
 from ...restoration.described import Description, description_from_dict
 from ...restoration.estimates import read_jpeg
+from ...restoration.mask_kinds import MaskFromFile
 from ...restoration.packed import pack
 from ...restoration.restoring import Seen, seen
 from ..photos.strokes import region_of
@@ -22,7 +23,7 @@ from ..photos.strokes import region_of
 MAX_PIXELS = 60_000_000
 """Of a file; larger ones are refused before they are decoded."""
 LARGEST = 600_000
-"""Pixels of a photograph that is restored here, which takes seconds: the command takes any."""
+"""Pixels of a photograph that is restored here, which takes seconds: the command takes more."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,12 @@ class Damage:
         label: What visitors read.
         strength: What its slider says, its least and largest value, its step and where it begins;
             None where there is nothing to say.
+        may_be_noisy: Whether there may be noise beside.
     """
 
     label: str
     strength: tuple[str, float, float, float, float] | None
+    may_be_noisy: bool = True
 
 
 DAMAGES: dict[str, Damage] = {
@@ -46,9 +49,9 @@ DAMAGES: dict[str, Damage] = {
     "motion": Damage("Moved", ("Movement, pixels", 3, 20, 1, 9)),
     "small": Damage("Shrunk", ("Shrunk by", 2, 8, 2, 4)),
     "noise": Damage("Noisy", None),
-    "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30)),
+    "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30), may_be_noisy=False),
 }
-"""By their names. All but JPEG may be noisy, too."""
+"""By their names."""
 LABELS = {damage.label: kind for kind, damage in DAMAGES.items()}
 KINDS = {"Intact: damage it first": False, "Damaged already": True}
 """What visitors read, and whether the image is damaged."""
@@ -93,23 +96,31 @@ class Given(NamedTuple):
     """A visitor's image, as it is restored.
 
     Attributes:
-        x: The image, ``(3, H, W)`` in [0, 1].
+        pixels: The image, uint8 ``(3, H, W)``.
         as_it_is: Whether it is the file's, every pixel of it.
+        subject: What it shows, as visitors read it.
         note: What was done to it, for the visitor.
     """
 
-    x: Tensor
+    pixels: Tensor
     as_it_is: bool
+    subject: str
     note: str = ""
 
+    @property
+    def x(self) -> Tensor:
+        """The image, float in [0, 1]."""
+        return self.pixels.float() / 255
 
-def image_in(path: Path, side: int | None) -> Given:
+
+def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     """An image of a size that is restored here.
 
     Args:
         path: The file: a photograph, whose face is cut out for a model that is bound to its size,
             unless it has that size already.
         side: That size; None for a model that takes any.
+        subject: As in `Given`.
 
     Raises:
         InputError: It cannot be read, or there is no face in it.
@@ -117,31 +128,33 @@ def image_in(path: Path, side: int | None) -> Given:
     photo = read_photo(path, MAX_PIXELS).image
     if side is not None:
         if photo.size == (side, side):
-            return Given(to_tensor(photo), True)
+            return Given(to_bytes(to_tensor(photo)), True, subject)
         face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
-        return Given(to_tensor(face), False)
+        return Given(to_bytes(to_tensor(face)), False, subject)
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:
-        return Given(to_tensor(photo), True)
+        return Given(to_bytes(to_tensor(photo)), True, subject)
     size = (max(1, int(photo.width * zoom)), max(1, int(photo.height * zoom)))
     note = (
         f"your photograph has {photo.width}×{photo.height} pixels, and is shown at "
-        f"{size[0]}×{size[1]}: the command cvdvae restore takes all of it"
+        f"{size[0]}×{size[1]}: the command cvdvae restore takes larger ones"
     )
-    return Given(to_tensor(photo.resize(size, Image.Resampling.BICUBIC)), False, note)
+    small = photo.resize(size, Image.Resampling.BICUBIC)
+    return Given(to_bytes(to_tensor(small)), False, subject, note)
 
 
 def as_it_is(given: Given, path: Path, what: Description, noise: float) -> Seen:
     """A damaged image: what its file shows, or holds where it is a JPEG.
 
     Raises:
-        InputError: It was made smaller, and its damage with it; or as `seen`.
+        InputError: It was cut or made smaller, and its damage with it, unless that is a hole which
+            was painted here; or as `seen`.
     """
     x = given.x
-    if given.note:
+    if not (given.as_it_is or all(isinstance(step, MaskFromFile) for step in what.steps)):
         raise InputError(
-            "a damaged photograph that is shrunk is damaged in another way: cut out a part of up "
-            f"to {LARGEST / 1e6:g} megapixels, or use the command cvdvae restore"
+            "your image was cut or shrunk to be restored here, and its damage with it: give a part "
+            "that is small enough, or use the command cvdvae restore"
         )
     operator = what.operator((x.shape[1], x.shape[2]))
     if jpeg_at_end(operator) is not None:

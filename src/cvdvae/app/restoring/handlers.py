@@ -32,6 +32,7 @@ class Parts:
     strokes: gr.State
     kind: gr.Radio
     strength: gr.Slider
+    noise: gr.Slider
     temperature: gr.Slider
     painter: gr.HTML
     said: gr.HTML
@@ -60,17 +61,18 @@ class RestoringHandlers:
         if path is None:
             return nothing
         try:
-            given = image_in(Path(path), self.restorers[subject].side)
+            given = image_in(Path(path), self.restorers[subject].side, subject)
         except CVDVAEError as error:
             return nothing | {parts.said: text.explained(error, path)}
-        note = given.note[:1].upper() + given.note[1:] + "." * bool(given.note)
-        return {
+        updates: Updates = {
             parts.given: given,
             parts.strokes: [],
-            parts.painter: pictures.to_paint(given.x),
-            parts.said: text.callout("plain", "", note) if note else "",
-            parts.kind: list(KINDS)[int(given.as_it_is)],
+            parts.painter: pictures.to_paint(given.pixels),
+            parts.said: text.remark(given.note) if given.note else "",
         }
+        if self.restorers[subject].side is not None:  # a photograph may be either
+            updates[parts.kind] = list(KINDS)[int(given.as_it_is)]
+        return updates
 
     def another(self, path: str | None, subject: str) -> Updates:
         """Another subject: its model has a temperature of its own."""
@@ -86,8 +88,12 @@ class RestoringHandlers:
             slider = gr.update(
                 visible=True, label=label, minimum=low, maximum=high, step=step, value=value
             )
-        painter = gr.update(visible=LABELS[damage] == "hole")
-        return {self.parts.strength: slider, self.parts.painter: painter}
+        kind = LABELS[damage]
+        return {
+            self.parts.strength: slider,
+            self.parts.noise: gr.update(visible=DAMAGES[kind].may_be_noisy),
+            self.parts.painter: gr.update(visible=kind == "hole"),
+        }
 
     def painted(self, event: gr.EventData) -> Any:
         """What the visitor has painted so far."""
@@ -112,7 +118,10 @@ class RestoringHandlers:
             yield {self.parts.said: text.explained(FIRST)}
             return
         which, number, restorer = LABELS[damage], int(seed or 0), self.restorers[subject]
+        noise = noise if DAMAGES[which].may_be_noisy else 0
         try:
+            if given.subject != subject:
+                given = image_in(Path(path), restorer.side, subject)
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
             truth = None if KINDS[kind] else given.x
             if truth is None:
@@ -136,8 +145,12 @@ class RestoringHandlers:
         levels = result.std * 255
         fits = sum(result.explains)
         way = "exactly" if result.sigma == 0 else "within its noise"
+        exploded = sum(result.exploded)
         words = f"{fits} of {len(result.explains)} answers explain what is seen {way}."
         blocks, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
+
+        if exploded:
+            words += f" {exploded} exploded and are no answer: lower the temperature."
 
         def shown(image: Tensor) -> Image.Image:
             return pictures.fitted(to_pil(image), smooth)

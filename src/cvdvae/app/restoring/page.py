@@ -1,15 +1,13 @@
 """The tab's parts, and which event calls which handler."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import randrange
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from ...domains.faces import demo_photo
-from ...domains.photos import coffee
+from ...domains import FACES, PHOTOS
 from ...restoration.restorer import Restorer
 from ..layout import file_image
 from ..painter import make_painter
@@ -25,7 +23,7 @@ ABOUT = (
     "is seen within its noise; <strong>what they do not share is invented</strong>."
 )
 PHOTO, FACE = "A photograph", "A face"
-EXAMPLES: dict[str, Callable[[], Image.Image]] = {PHOTO: coffee, FACE: demo_photo}
+EXAMPLES = {PHOTO: PHOTOS.example, FACE: FACES.example}
 """Pictures that may be shown, by what visitors read of their subject."""
 MEANING = Path(__file__).with_name("meaning.md")
 
@@ -55,7 +53,9 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
             draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
-            parts = _answers(Parts(given, strokes, photo[1], strength, temperature, painter, said))
+            parts = _answers(
+                Parts(given, strokes, photo[1], strength, noise, temperature, painter, said)
+            )
     on = RestoringHandlers(models, parts)
     kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said]
     example.click(
@@ -65,7 +65,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     subject.change(
         on.another, [photo[0], subject], [temperature, *laid_out], **LATEST, **LOOKING, **QUIET
     )
-    damage.input(on.chosen, [damage], [strength, painter], queue=False, **QUIET)
+    damage.input(on.chosen, [damage], [strength, noise, painter], queue=False, **QUIET)
     painter.paint(on.painted, None, strokes, queue=False, **QUIET)
     dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
     told = [photo[0], subject, kind, damage, strength, noise]

@@ -1,0 +1,70 @@
+"""From draws of μ(z) to samples behind what was seen, as they leave the program."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ..gaussian import Noise
+from .finish import Finished, cut, finish
+from .posterior import Measurement
+from .restoring import Restoring, Seen
+from .tolerance import measured, nearest_explaining
+
+
+class Ending:
+    """What happens after the network, for one image.
+
+    ::
+
+        x = E[x | z, y]                    with noise, and a wider p(x|z) where y asks for it
+        x = a draw from p(x | z, y)        with `grain`
+        x = the nearest image with Hx = y  without noise
+
+    Args:
+        what: What was seen.
+        how: How to restore.
+        pixel_std: s, in units of an image in [0, 1].
+    """
+
+    def __init__(self, what: Seen, how: Restoring, pixel_std: float) -> None:
+        self.what, self.how, self.pixel_std = what, how, pixel_std
+        self.measurement = Measurement(what.y, what.degradation, pixel_std, what.sigma)
+        self.count = int(measured(what.degradation, what.y).sum())
+
+    def of(self, mean: Tensor, noise: Noise) -> Finished:
+        """Finish a batch.
+
+        Args:
+            mean: μ(z), ``(n, C, H, W)``.
+            noise: What the pixels are drawn with.
+        """
+        what, grain = self.what, self.how.grain
+        if what.is_grey:
+            mean = mean.mean(1, keepdim=True).expand_as(mean)
+        _, exploded = cut(mean)
+        mean = mean.nan_to_num(0.5).clamp(-1, 2)
+        if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give
+            spread = self.pixel_std * noise.normal(mean) if grain else 0.0
+            done = finish(mean + spread, what.y, what.degradation)
+            return done._replace(exploded=exploded)
+        if grain:
+            x = self.measurement.draw(mean, noise)
+        else:
+            x = nearest_explaining(mean, self.measurement, self.count)
+        done = finish(x, what.y, what.degradation, consistent=False)
+        return done._replace(exploded=exploded)
+
+
+def together(batches: Iterator[Finished], samples: int) -> Finished:
+    """The first so many samples of all batches, without holding any of them twice."""
+    whole: Finished | None = None
+    first = 0
+    for batch in batches:
+        if whole is None:
+            whole = Finished(*(part.new_empty(samples, *part.shape[1:]) for part in batch))
+        for part, of in zip(whole, batch, strict=True):
+            kept = of[: max(0, samples - first)]
+            part[first : first + len(kept)] = kept
+        first += len(batch.exploded)
+    assert whole is not None
+    return whole
