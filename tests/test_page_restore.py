@@ -50,7 +50,6 @@ def give(page: Page, face: Path, subject: str = "A face") -> None:
     page.locator("#restore-photo input[type=file]").set_input_files(face)
     if subject == "A face":
         expect(page.locator("#restore-kind input:checked")).to_have_value("Damaged already")
-    expect(page.locator("#restore-painter canvas")).to_be_visible()
 
 
 def paint_in_the_middle(page: Page) -> None:
@@ -107,6 +106,8 @@ def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
 def test_a_photograph_keeps_its_shape(page: Page, tmp_path: Path) -> None:
     to_pil(torch.full((3, 30, 50), 120, dtype=torch.uint8)).save(tmp_path / "photo.png")
     give(page, tmp_path / "photo.png", "A photograph")
+    canvas = page.locator("#restore-painter canvas")
+    expect(canvas).to_have_attribute("height", str(round(512 * 30 / 50)))  # it has arrived
     paint_in_the_middle(page)
     draw_all(page)
     archive = taken(page)
