@@ -7,11 +7,11 @@
         --temperature 1 --lpips ../shared/data/alexnet_features.safetensors
 
 Of faces, the last 500 of the folder validate; they are cut as in training. Of photographs, every
-twentieth from the first; their middle square of 128×128 pixels is taken. Every rival with a
-strength gets the one of a few that suits the task best, found on the very images that are measured:
-that favours it. `PnP-HVAE` alternates an encoding by the prior's own means with the closed-form
-image step, 50 times. PSNR is averaged over images, LPIPS is that of one image; 90 % intervals are
-those of the samples.
+twentieth from the first (`--every`); their middle square of 128×128 pixels is taken. Every rival
+with a strength gets the one of a few that suits the task best, found on the very images that are
+measured: that favours it. `PnP-HVAE` alternates an encoding by the prior's own means with the
+closed-form image step, 50 times. PSNR is averaged over images, LPIPS is that of one image; 90 %
+intervals are those of the samples.
 """
 
 import argparse
@@ -206,6 +206,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="celeba64-restore")
     parser.add_argument("--images", type=int, default=50, help="how many at most")
+    parser.add_argument(
+        "--every", type=int, default=20, help="of photographs: take every so many-th"
+    )
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--grain", action="store_true")
@@ -219,7 +222,7 @@ def main() -> None:
     model = load_restorer(options.model)
     paths = list_images(options.data)
     if model.side is None:
-        paths = paths[::20][: options.images]
+        paths = paths[:: options.every][: options.images]
         images = torch.stack([middle(path) for path in paths])
     else:
         paths = paths[-500:][: options.images]
