@@ -14,8 +14,9 @@ from tiny import tiny_photo_restorer, tiny_photos
 from cvdvae.app.pictures import to_paint
 from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
+from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
-from cvdvae.imaging.io import to_pil
+from cvdvae.imaging.io import to_pil, to_tensor
 from cvdvae.imaging.sheets import TILE
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
@@ -24,6 +25,7 @@ from cvdvae.restoration.described import parse
 from cvdvae.restoration.ending import together
 from cvdvae.restoration.evidence import evidence
 from cvdvae.restoration.finish import Finished
+from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restored import restoration_from_dict
 from cvdvae.restoration.restoring import Seen, degraded
 
@@ -66,6 +68,24 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
     assert float((whole - one).abs().max()) * 255 < 0.1
     monkeypatch.setattr(tiling, "HALO", 0)
     assert float((whole - believe().draw(range(2))[0]).abs().max()) * 255 > 0.1
+
+
+@pytest.mark.parametrize("words", ["random:keep=0.3", "downscale:scale=4"])
+def test_tiles_of_the_bundled_model_are_as_the_whole(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = load_restorer("photos-restore"), to_tensor(coffee().crop((100, 180, 548, 244)))
+    told = degraded(x, parse(words))
+    assert model.encoder is not None
+    of_y = evidence(told.degradation, told.y, told.sigma)
+    believe = partial(Belief, model.prior, model.encoder, of_y, temperature=1.0, seed=1)
+    whole = believe().draw(range(1))[0]
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 64)
+    assert len(believe().tiles) == 7
+    assert float((whole - believe().draw(range(1))[0]).abs().max()) * 255 < 0.1
+    monkeypatch.setattr(tiling, "HALO", 32)
+    assert float((whole - believe().draw(range(1))[0]).abs().max()) * 255 > 0.1
 
 
 @pytest.mark.parametrize("words", ["hole:side=10", "jpeg:quality=50"])
