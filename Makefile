@@ -17,7 +17,7 @@ test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup
+	$(VENV)/bin/pytest -n $(WORKERS)
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

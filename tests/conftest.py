@@ -1,7 +1,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -26,12 +26,23 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, max_exa
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever looks at the page does so in one process: two of them would start it twice."""
-    for item in items:
-        if "program" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("page"))
+PAGE = ("test_page", "test_page_access", "test_page_photos", "test_page_programs")
+TOGETHER = dict.fromkeys(PAGE, "page") | {
+    name: name for name in ("test_page_restore", "test_app_security")
+}
+"""Files whose tests share a server, which takes seconds and a gigabyte: each in one process."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests side by side one by one, but for those that share a server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TOGETHER.get(Path(nodeid.split("::")[0]).stem, nodeid)
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
