@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 # One more than processors: the tests of the page wait for it most of their time.
-WORKERS := $(shell expr $$(nproc) + 1)
+WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test docs clean

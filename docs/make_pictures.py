@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -115,22 +114,25 @@ def coverage(path: Path) -> None:
 def restore(path: Path) -> None:
     """A face after four kinds of damage."""
     face = crop_face(FACES.example()).resize((64, 64), Image.Resampling.BICUBIC)
-    damages = ("hole:side=24", "random:keep=0.3,seed=0", "blur:sigma=2", "jpeg:quality=20")
-    _restored(path, "celeba64-restore", to_tensor(face), damages)
+    _restored(path, "celeba64-restore", to_tensor(face))
 
 
 def restore_photos(path: Path) -> None:
     """A part of a photograph after four kinds of damage."""
     part = coffee().crop((300, 60, 460, 220))
-    damages = ("hole:side=24", "random:keep=0.3,seed=0", "blur:sigma=2", "jpeg:quality=20")
-    _restored(path, "photos-restore", to_tensor(part), damages)
+    _restored(path, "photos-restore", to_tensor(part))
 
 
-def _restored(path: Path, name: str, x: Tensor, damages: Sequence[str]) -> None:
+def _restored(path: Path, name: str, x: Tensor) -> None:
     """A row for each damage: what is seen, four answers, mean, std, the truth."""
+    damages = (
+        ("hole:side=24", None),
+        ("random:keep=0.3,seed=0", None),
+        ("blur:sigma=2", 0.02),
+        ("jpeg:quality=20", None),
+    )
     model, rows = load_restorer(name), []
-    for words in damages:
-        noise = 0.02 if words.startswith("blur") else None
+    for words, noise in damages:
         what = degraded(x, parse(words), noise)
         result = model.run(what, model.restoring(4, model.recommended.look), x)
         tiles = [(words, to_pil(result.shown))]

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +29,9 @@ from cvdvae.restoration.evidence import evidence
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restored import restoration_from_dict
+from cvdvae.restoration.restorer import Restorer
 from cvdvae.restoration.restoring import Seen, degraded
+from cvdvae.restoration.saving import saved_files
 
 
 def seen_of(words: str, height: int, width: int, noise: float | None = None) -> Seen:
@@ -49,14 +53,18 @@ def test_an_image_of_any_size_keeps_it(words: str, size: tuple[int, int]) -> Non
         assert all(many.explains)
 
 
+def believing(model: Restorer, told: Seen) -> Callable[[], Belief]:
+    """Makes its belief of what was seen, with the tiles that are wanted at that moment."""
+    assert model.encoder is not None
+    of_y = evidence(told.degradation, told.y, told.sigma)
+    return partial(Belief, model.prior, model.encoder, of_y, temperature=1.0, seed=1)
+
+
 @pytest.mark.parametrize("words", ["hole:side=20", "blur:sigma=1.5", "jpeg:quality=40"])
 def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
     words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, told = tiny_photo_restorer(), seen_of(words, 96, 120)
-    assert model.encoder is not None
-    of_y = evidence(told.degradation, told.y, told.sigma)
-    believe = partial(Belief, model.prior, model.encoder, of_y, temperature=1.0, seed=1)
+    believe = believing(tiny_photo_restorer(), seen_of(words, 96, 120))
     whole = believe().draw(range(2))[0]
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 24)
@@ -71,11 +79,9 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
 
 
 def test_tiles_of_the_bundled_model_are_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, x = load_restorer("photos-restore"), to_tensor(coffee().crop((100, 180, 548, 244)))
-    told = degraded(x, parse("downscale:scale=4"))
-    assert model.encoder is not None
-    of_y = evidence(told.degradation, told.y, told.sigma)
-    believe = partial(Belief, model.prior, model.encoder, of_y, temperature=1.0, seed=1)
+    strip = to_tensor(coffee().crop((100, 180, 548, 244)))
+    told = degraded(strip, parse("downscale:scale=4"))
+    believe = believing(load_restorer("photos-restore"), told)
     whole = believe().draw(range(1))[0]
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 64)
@@ -184,9 +190,7 @@ def test_batches_are_put_together_in_their_order(samples: int) -> None:
     assert whole.exploded.tolist() == [i > 5 for i in range(samples)]
 
 
-def test_what_an_earlier_large_result_left_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_earlier_restoration_left_goes(tmp_path: Path) -> None:
     model, told = tiny_photo_restorer(), seen_of("noise", 40, 50, 0.1)
     model.run(told, model.restoring(3)).save(tmp_path)
     assert (tmp_path / "seen.png").exists()
@@ -194,3 +198,12 @@ def test_what_an_earlier_large_result_left_goes(
     assert {path.name for path in tmp_path.glob("*.png")} == {
         *("sample_00.png", "mean.png", "std.png", "grid.png")
     }
+
+
+def test_the_samples_of_a_result_with_a_large_input_go_too(tmp_path: Path) -> None:
+    old = {"files": ["sample_00.png", "sample_05.png"], "input": {"png": "A" * 5_000_000}}
+    (tmp_path / "result.json").write_text(json.dumps(old))
+    (tmp_path / "sample_05.png").write_bytes(b"old")
+    with saved_files(tmp_path, ["sample_00.png"], lambda: {"files": ["sample_00.png"]}):
+        pass
+    assert not (tmp_path / "sample_05.png").exists()

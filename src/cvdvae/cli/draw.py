@@ -24,8 +24,8 @@ from .common import (
     print_json,
     progress_bar,
 )
+from .restore import exploded, restore_all, usual_crop
 from .restore import one_line as of_restoration
-from .restore import restore_all, usual_crop
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
@@ -226,9 +226,7 @@ def _tell(
     progress: Progress | None,
 ) -> None:
     """Say what came of one input, with all that speaks against it."""
-    if any(result.exploded):
-        count = f"{sum(result.exploded)} of {len(result.exploded)} samples"
-        notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
+    notes = notes + exploded(result)
     if as_json:
         kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
         print_json(kept | {"input": str(job.path), "folder": str(job.folder), "notes": notes})

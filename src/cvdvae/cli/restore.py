@@ -9,9 +9,10 @@ from ..errors import CVDVAEError, InputError
 from .common import Device, Dtype, Grain, Json, Quiet, Samples, Seed, complain, out, print_json
 
 if TYPE_CHECKING:
-    from ..batch.files import Job
+    from ..batch.files import Job, Outcome
     from ..batch.restore import Happened
     from ..domains.simulate import Crop
+    from ..restoration.answers import Answers
     from ..restoration.restored import Restoration
     from ..restoration.restorer import Restorer
     from ..restoration.restoring import Restoring
@@ -114,7 +115,7 @@ def restore_all(
     json_: bool,
     quiet: bool,
     note: str = "",
-    most: int = 100_000_000,
+    most: int | None = None,
 ) -> None:
     """Restore files, each into its folder, and say what came of it; exit with 1 if any failed.
 
@@ -128,12 +129,15 @@ def restore_all(
         json_: Whether to speak in JSON.
         quiet: Whether to speak of failures only.
         note: Said of every one with noise.
-        most: Pixels of a file; larger ones are refused before they are decoded.
+        most: Pixels of a file; larger ones are refused before they are decoded. By default the
+            program's own limit.
     """
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
+    from ..imaging.io import MAX_PIXELS
     from ..locks import sole_writer
 
+    most = MAX_PIXELS if most is None else most
     failures = []
     with sole_writer(out_folder):
         check_writable(out_folder)
@@ -153,10 +157,7 @@ def restore_all(
                 failures.append(said if path in said else f"{path}: {said}")
                 continue
             notes = [*notes, note] if note and result.sigma else notes
-            if any(result.exploded):
-                count = f"{sum(result.exploded)} of {len(result.exploded)} samples"
-                notes = [*notes, f"{count} exploded and are no answer: lower the temperature"]
-            _tell(job.path, job.folder, result, notes, json_, quiet)
+            _tell(job.path, job.folder, result, notes + exploded(result), json_, quiet)
     for failure in failures:
         complain(failure)
     if failures:
@@ -167,6 +168,15 @@ def restore_all(
             markup=False,
             highlight=False,
         )
+
+
+def exploded(result: "Answers | Outcome") -> list[str]:
+    """A note on samples that are no answer, where there are any."""
+    count = sum(result.exploded)
+    if not count:
+        return []
+    of = f"{count} of {len(result.exploded)} samples"
+    return [f"{of} exploded and are no answer: lower the temperature"]
 
 
 def _tell(

@@ -29,7 +29,8 @@ class Ending:
     def __init__(self, what: Seen, how: Restoring, pixel_std: float) -> None:
         self.what, self.how, self.pixel_std = what, how, pixel_std
         self.measurement = Measurement(what.y, what.degradation, pixel_std, what.sigma)
-        self.count = int(measured(what.degradation, what.y).sum())
+        widens = what.sigma > 0 and not how.grain  # alone needs to know how much was measured
+        self.count = int(measured(what.degradation, what.y).sum()) if widens else 0
 
     def of(self, mean: Tensor, noise: Noise) -> Finished:
         """Finish a batch.

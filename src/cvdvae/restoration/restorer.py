@@ -41,7 +41,7 @@ from .workers import in_order, one_thread_each, workers_on
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
 MOST_PIXELS = 100_000_000
-"""Of all samples together, which are held in memory: some two gigabytes."""
+"""Of all samples together, which are held in memory, with 15 bytes each."""
 MOST_MOVED = 250_000
 """Pixels of an image on which chains move, which need gradients through the whole network."""
 LEAST_SIGMA = 0.5 / 255
