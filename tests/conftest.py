@@ -71,6 +71,14 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums are in one order, as in a program that has one thread."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(THREADS)
+
+
+@pytest.fixture
 def prior() -> HVAE:
     return tiny_prior()
 

@@ -63,7 +63,8 @@ def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
 def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
     resolver: HVAEResolver, own_truths: list[Pair]
 ) -> None:
-    best, tried = fit(resolver, lambda: own_truths, Sampling(8, 1.0, consistent=False))
+    some = own_truths[:16]
+    best, tried = fit(resolver, lambda: some, Sampling(8, 1.0, consistent=False))
     assert abs(best.encoder_temperature - 1) <= 0.2 + 1e-9
     assert abs(best.temperature - 1) <= 0.2 + 1e-9
     assert len(tried) == 18

@@ -230,12 +230,3 @@ def test_with_a_password_nobody_else_comes_in_and_nothing_is_left_behind(
         assert len(list(tmp_path.iterdir())) == 1
     assert running.process.returncode == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupt_ends_it_with_a_code_of_its_own(tmp_path: Path) -> None:
-    running = served("--model", "celeba64-x16", TMPDIR=str(tmp_path))
-    with running:
-        running.process.send_signal(signal.SIGINT)
-        running.process.wait(20)
-    assert running.process.returncode == 130
-    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import time
 import urllib.error
 import urllib.parse
@@ -334,9 +335,12 @@ def test_an_open_page_without_a_password_is_warned_of(
 # Passwords, numbers, and the queue.
 
 
-def test_wrong_passwords_are_limited(tmp_path: Path) -> None:
+def test_wrong_passwords_are_limited_and_an_interrupt_ends_it_with_a_code_of_its_own(
+    tmp_path: Path,
+) -> None:
     form = "application/x-www-form-urlencoded"
-    with served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(tmp_path)) as url:
+    running = served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(tmp_path))
+    with running as url:
         for path in ("/login", "/login/"):
             right = ask(url, path, "username=anna&password=secret", Content_Type=form)
             assert right[0] == 200
@@ -348,6 +352,10 @@ def test_wrong_passwords_are_limited(tmp_path: Path) -> None:
         assert answers[-1][1]["Content-Security-Policy"]
         # Nor does the right one tell a guesser anything now.
         assert ask(url, "/login", "username=anna&password=secret", Content_Type=form)[0] == 429
+        running.process.send_signal(signal.SIGINT)
+        running.process.wait(20)
+    assert running.process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_passwords_are_forgotten_after_a_while() -> None:

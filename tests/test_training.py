@@ -75,14 +75,14 @@ def start(*arguments: str) -> "subprocess.Popen[bytes]":
     )
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Optimizer, average, data order, noise and schedule all continue."""
-    config = prior_config(photos, tmp_path / "run.yaml", steps=150)
+    config = prior_config(photos, tmp_path / "run.yaml", steps=60)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     first = start("prior", "--config", str(config), "--out", str(killed))
-    other = start("prior", "--config", str(config), "--out", str(whole))
     for _ in range(1200):
         if (killed / "last.ckpt").exists() or first.poll() is not None:
             break
@@ -90,12 +90,10 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     first.send_signal(signal.SIGKILL)
     first.wait()
     step = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
-    assert 0 < step < 150
-    second = start("prior", "--config", str(config), "--out", str(killed))
-    output, _ = second.communicate(timeout=300)
-    assert second.returncode == 0, output.decode()
-    assert other.communicate(timeout=300) is not None
-    assert other.returncode == 0
+    assert 0 < step < 60
+    for out in (killed, whole):
+        arguments = ("train", "prior", "--config", str(config), "--out", str(out))
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
     resumed, uninterrupted = (load_file(f / "model/model.safetensors") for f in (killed, whole))
     assert resumed.keys() == uninterrupted.keys()
     assert all(torch.equal(resumed[k], uninterrupted[k]) for k in resumed)
@@ -488,11 +486,11 @@ def among(processes: int) -> Any:
     return SimpleNamespace(world_size=processes, global_step=0, global_rank=0)
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("pixel_weight", [0.0, 10.0])
 def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: float) -> None:
     data = DataConfig(folder=str(photos), crop=30, validation=2)
     ends = []
-    torch.set_num_threads(1)  # sums in one order
     for stop in ([60], [20, 60]):
         folder = tmp_path / str(len(stop))
         for steps in stop:
@@ -500,7 +498,6 @@ def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: f
             module = FlowModule(FlowTraining(FLOW, data, optim, pixel_weight), folder)
             fit(module, TrainingData(data, optim, 16), precision="32-true")
         ends.append(load_file(folder / "model/model.safetensors"))
-    torch.set_num_threads(2)
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
     with next((tmp_path / "1").glob("log/*/metrics.csv")).open() as file:
         rows = list(csv.DictReader(file))
