@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..imaging.crop import Square
+from ..imaging.crop import Square, size_within
 from ..imaging.io import png_in_base64, to_pil
 from ..imaging.sheets import heat_map
 from ..restoration.result import SuperResolution
@@ -26,17 +26,13 @@ def smooth(image: Tensor, side: int = SIDE) -> Image.Image:
 
 def fitted(image: Image.Image, how: Image.Resampling, side: int = SIDE) -> Image.Image:
     """An image enlarged so that its longer side has `side` pixels; a larger one as it is."""
-    zoom = side / max(image.size)
-    if zoom <= 1:
-        return image
-    return image.resize((round(image.width * zoom), round(image.height * zoom)), how)
+    return image if max(image.size) >= side else image.resize(size_within(image.size, side), how)
 
 
 def to_paint(image: Tensor) -> dict[str, Any]:
     """What a painter shows of an image ``(3, H, W)``."""
     height, width = image.shape[1:]
-    zoom = PAINTER_SIDE / max(height, width)
-    size = (max(1, round(zoom * width)), max(1, round(zoom * height)))
+    size = size_within((width, height), PAINTER_SIDE)
     picture = inline(to_pil(image).resize(size, Image.Resampling.LANCZOS))
     return {"picture": picture, "width": width, "height": height}
 
@@ -90,7 +86,6 @@ def rectangle(part: tuple[float, float, float, float], side: int) -> Tensor:
 
 def thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Image.Image, Square]:
     """A small picture of a photo, and a frame in its pixels."""
-    zoom = min(1.0, side / max(image.size))
-    size = (max(1, round(image.width * zoom)), max(1, round(image.height * zoom)))
-    small = Square(*(round(v * zoom) for v in square))
-    return image.resize(size), small
+    side = min(side, max(image.size))
+    small = Square(*(round(v * side / max(image.size)) for v in square))
+    return image.resize(size_within(image.size, side)), small

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
-from ..imaging.crop import Square, square_inside
+from ..imaging.crop import Square, size_within, square_inside
 from .base import Domain, register
 
 # Median over 115 validation photos of CelebA, between the square they are trained on and the box
@@ -34,8 +34,8 @@ def find_face(photo: Image.Image) -> Square:
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 
-    zoom = min(1.0, SEARCH_SIDE / max(photo.size))
-    small = photo.resize((max(1, round(photo.width * zoom)), max(1, round(photo.height * zoom))))
+    longer = min(SEARCH_SIDE, max(photo.size))
+    zoom, small = longer / max(photo.size), photo.resize(size_within(photo.size, longer))
     side = min(small.size)
     boxes = []
     if side >= 32:

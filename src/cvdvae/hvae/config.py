@@ -277,6 +277,11 @@ class HVAEConfig:
         strides = {block.stride for block in parse_top_down(self.top_down)}
         return math.lcm(*strides, *bottom_up_strides(parse_bottom_up(self.bottom_up)))
 
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """The size that is made for images of this one: the next multiples of `multiple`."""
+        multiple = self.multiple
+        return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
 
 def bottom_up_strides(blocks: list[BottomUpSpec]) -> set[int]:
     """Strides at which a bottom-up pass leaves an activation."""

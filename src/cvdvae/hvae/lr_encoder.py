@@ -151,7 +151,7 @@ class LREncoder(nn.Module):
         self.config = config
         self.groups = config.groups_of(prior)
         self.strides = prior.group_strides[: self.groups]
-        self.multiple, self.any_size = prior.multiple, prior.any_size
+        self.multiple, self.any_size, self.padded = prior.multiple, prior.any_size, prior.padded
         self.input_mean, self.input_std = prior.input_mean, prior.input_std
         self.max_log_std = prior.max_log_std
         specs = parse_bottom_up(config.bottom_up)
@@ -178,8 +178,7 @@ class LREncoder(nn.Module):
     def size_for(self, y: Tensor, scale: int) -> tuple[int, int]:
         """Height and width of the images that the networks make of y: `scale` times its own, and
         up to the next multiples of the prior's coarsest stride."""
-        height, width = (-(-side * scale // self.multiple) * self.multiple for side in y.shape[2:])
-        return height, width
+        return self.padded(scale * y.shape[2], scale * y.shape[3])
 
     def terms(self, y: Tensor, scale: int | None = None) -> list[Tensor]:
         """What y adds in the head of every group, computed once for all samples.

@@ -26,6 +26,13 @@ class Square(NamedTuple):
         return photo.crop((self.left, self.top, self.left + self.side, self.top + self.side))
 
 
+def size_within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size, of the same shape, whose longer side is `side`."""
+    zoom = side / max(size)
+    width, height = (max(1, round(zoom * one)) for one in size)
+    return width, height
+
+
 def square_inside(photo: Image.Image, x: float, y: float, side: float) -> Square:
     """The square of this centre and side, no larger than the photo and moved inside it."""
     cut = max(1, min(round(side), photo.width, photo.height))

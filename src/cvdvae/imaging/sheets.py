@@ -5,6 +5,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .crop import size_within
+
 TILE = 160
 MARGIN = 10
 LABEL = 20
@@ -52,9 +54,7 @@ def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], footer: str) -> Im
             left = MARGIN + c * (TILE + MARGIN)
             top = MARGIN + r * (TILE + LABEL + MARGIN)
             draw.text((left, top), label, INK, font)
-            zoom = TILE / max(tile.size)
-            width, height = (max(1, round(zoom * side)) for side in tile.size)
-            enlarged = tile.resize((width, height), Image.Resampling.NEAREST)
+            enlarged = tile.resize(size_within(tile.size, TILE), Image.Resampling.NEAREST)
             sheet.paste(enlarged, (left, top + LABEL))
     draw.text((MARGIN, below - 2), footer, FAINT, ImageFont.load_default(12))
     return sheet

@@ -167,8 +167,7 @@ class HVAEResolver(SuperResolver):
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
         """As in `SuperResolver`, steered where the sampling says so."""
-        multiple = self.encoder.multiple
-        height, width = (-(-side // multiple) * multiple for side in window[2:])
+        height, width = self.prior.config.padded(*window[2:])
         window = window._replace(height=height, width=width)
         return noise_of(self.prior.config, sampling, indices, window)
 

@@ -257,17 +257,12 @@ class Restorer:
                 f"{instead}"
             )
         if self.encoder is None or how.moves:
-            self.prior.check_size(*self._size(height, width))
-
-    def _size(self, height: int, width: int) -> tuple[int, int]:
-        """Of what the prior makes: up to the next multiples of its coarsest stride."""
-        multiple = self.prior.config.multiple
-        return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+            self.prior.check_size(*self.prior.config.padded(height, width))
 
     def _proposal(self, what: Seen, told: Tensor) -> Proposal:
         """Where chains begin: the encoder's groups for this y, or sweeps."""
         height, width = told.shape[2:]
-        crop, size = (height, width), self._size(height, width)
+        crop, size = (height, width), self.prior.config.padded(height, width)
         if self.encoder is None:
             measurement = self._measurement(what, chains=True)
             return proposal_by_sweeps(self.prior, measurement, size, crop, SWEEPS)
