@@ -16,6 +16,7 @@ from tiny import RESTORING, saved_restorer, tiny_restorer
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
 from cvdvae.degradations.composed import jpeg_at_end
+from cvdvae.degradations.natural import natural_estimate
 from cvdvae.domains import DOMAINS
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.imaging.io import to_bytes, to_pil
@@ -202,7 +203,8 @@ def test_estimates_and_detail_of_a_mask_are_those_of_their_equations() -> None:
     """R is diagonal there: 1/(1 + λ) where a pixel is known, 0 where not."""
     told, sigma = seen(picture()[0], "hole:side=6"), 0.05
     known = (told.degradation.A_adjoint(torch.ones_like(told.y)) > 0).float()
-    e, x = evidence(told.degradation, told.y, sigma), told.degradation.A_adjoint(told.y)
+    e = evidence(told.degradation, told.y, sigma, "tikhonov")
+    x = told.degradation.A_adjoint(told.y)
     damping = [(sigma / tau) ** 2 + 1e-4 * float(known.mean()) for tau in (0.2, 1.0)]
     for i, of in enumerate(damping):
         wanted = 0.5 + known * (x - 0.5) / (1 + of)
@@ -210,6 +212,11 @@ def test_estimates_and_detail_of_a_mask_are_those_of_their_equations() -> None:
     around = F.avg_pool2d(known[:, :1], 9, 1, 4, count_include_pad=False) / (1 + damping[0])
     torch.testing.assert_close(e[:, 7:8], around, atol=2e-4, rtol=0)
     torch.testing.assert_close(e[:, 8], torch.full((1, 16, 16), sigma / 0.1))
+    natural = evidence(told.degradation, told.y, sigma)
+    torch.testing.assert_close(natural[:, :3], e[:, :3])
+    filled = natural_estimate(told.degradation, told.y, sigma)
+    torch.testing.assert_close(natural[:, 3:6], filled)
+    torch.testing.assert_close(natural[:, 6:], e[:, 6:])
 
 
 class Nothing(LinearOperator):

@@ -33,6 +33,7 @@ from .records import (
     Recommended,
     Record,
     RestorerRecord,
+    SecondEstimate,
     SuperResolutionRecord,
 )
 from .weights import WEIGHTS, build, digest
@@ -193,6 +194,7 @@ class Restoring(NamedTuple):
     encoder: LREncoder | None
     pixel_std: float
     recommended: Recommended
+    second_estimate: SecondEstimate
 
 
 def load_restoring(name: str) -> Restoring:
@@ -206,13 +208,13 @@ def load_restoring(name: str) -> Restoring:
     folder = find(name)
     record = read_record(folder)
     if isinstance(record, PriorRecord):
-        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended())
+        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), "natural")
     if not isinstance(record, RestorerRecord):
         raise WeightsError(
             f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"
         )
     prior, encoder = _on_its_prior(name, folder, record)
-    return Restoring(prior, encoder, record.pixel_std, record.recommended)
+    return Restoring(prior, encoder, record.pixel_std, record.recommended, record.second_estimate)
 
 
 def _on_its_prior(

@@ -128,6 +128,11 @@ class OneScaleRecord:
     expected: Expected | None = None
 
 
+SecondEstimate = Literal["tikhonov", "natural"]
+"""What an encoder for any degradation is told of y beside Tikhonov's estimate near to grey:
+Tikhonov's once more, as if an image could be anything, or one that knows natural images."""
+
+
 @dataclass(frozen=True)
 class RestorerRecord:
     """`config.yaml` of an encoder that serves any degradation.
@@ -140,6 +145,7 @@ class RestorerRecord:
         pixel_std: Standard deviation s of what the network's images miss of the true ones, in grey
             levels of 255: how freely a conditional draw may leave them.
         recommended: Temperatures for draws that name none.
+        second_estimate: What the encoder was trained with.
     """
 
     kind: Literal["restorer"]
@@ -148,6 +154,7 @@ class RestorerRecord:
     model: LREncoderConfig
     pixel_std: float = 10.0
     recommended: Recommended = field(default_factory=Recommended)
+    second_estimate: SecondEstimate = "tikhonov"
 
     def __post_init__(self) -> None:
         if not 0 < self.pixel_std <= 255:

@@ -157,7 +157,7 @@ class AsSeen:
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """The one answer."""
         told, colours = self.subject.seen(y), self.subject.channels
-        found = evidence(told.degradation, told.y, told.sigma)
+        found = evidence(told.degradation, told.y, told.sigma, "tikhonov")
         return shown(told, found[0, colours : 2 * colours])[None]
 
 

@@ -1,9 +1,10 @@
 """What an encoder that serves any degradation is told of y = Hx + σn, at the resolution of x.
 
 y may have any shape, so it is brought back to an image by Tikhonov's estimate, of which
-`cvdvae.degradations.damped` has the equation: once as if x were known to lie near to ½ (TAUS[0]),
-which is nearly free of amplified noise, and once as if it were not (TAUS[1]), which loses nothing
-that was seen. Both alone do not tell what was seen and what was filled in. With
+`cvdvae.degradations.damped` has the equation, as if x were known to lie near to ½ (TAUS[0]): nearly
+free of amplified noise, and grey where nothing was seen. The second estimate fills that in:
+`cvdvae.degradations.natural`. (Encoders from before that have Tikhonov's once more, as if x could
+lie anywhere, TAUS[1].) Both alone do not tell what was seen and what was filled in. With
 ``R = Hᵀ (H Hᵀ + λ I)⁻¹ H``, which takes a true image to its estimate, three maps do:
 
 - ``(R 1)_p``: how much of a constant is known at a pixel, 0 in a hole, near 1 elsewhere;
@@ -18,8 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoints.records import SecondEstimate
 from ..degradations.base import Degradation
 from ..degradations.damped import estimate, solve
+from ..degradations.natural import natural_estimate
 from ..degradations.spectrum import mean_eigenvalue
 
 TAUS = (0.2, 1.0)
@@ -39,24 +42,29 @@ def conditions(channels: int) -> int:
     return channels + 3
 
 
-def evidence(degradation: Degradation, y: Tensor, sigma: float) -> Tensor:
+def evidence(
+    degradation: Degradation, y: Tensor, sigma: float, second: SecondEstimate = "natural"
+) -> Tensor:
     """The encoder's input.
 
     Args:
         degradation: H.
         y: What is seen of some images, ``(N, …)``, float.
         sigma: Standard deviation of the noise in every value of y, not negative.
+        second: The second estimate.
 
     Returns:
         ``(N, 2 C + 3, H, W)``: two estimates of x, then the three maps.
     """
     least = LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])
     firm, free = ((sigma / tau) ** 2 + least for tau in TAUS)
-    guesses = [
-        estimate(degradation, y, damping, STEPS, TOLERANCE).clamp(-BEYOND, 1 + BEYOND)
-        for damping in (firm, free)
-    ]
-    like = guesses[0][:1]
+    first = estimate(degradation, y, firm, STEPS, TOLERANCE)
+    if second == "natural":
+        other = natural_estimate(degradation, y, sigma)
+    else:
+        other = estimate(degradation, y, free, STEPS, TOLERANCE)
+    guesses = [guess.clamp(-BEYOND, 1 + BEYOND) for guess in (first, other)]
+    like = first[:1]
     maps = torch.cat(
         [
             _recovered(degradation, torch.ones_like(like), firm).mean(1, keepdim=True),

@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.records import Recommended
+from ..checkpoints.records import Recommended, SecondEstimate
 from ..degradations.base import Degradation
 from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
@@ -58,6 +58,7 @@ class Restorer:
         name: What results call the model.
         pixel_std: s, in grey levels of 255; see `RestorerRecord`.
         recommended: Temperatures for draws that name none.
+        second_estimate: As in `RestorerRecord`.
         weights: Fingerprint of its weights, where they came from a folder.
     """
 
@@ -66,6 +67,7 @@ class Restorer:
     name: str
     pixel_std: float = 10.0
     recommended: Recommended = field(default_factory=Recommended)
+    second_estimate: SecondEstimate = "natural"
     weights: str = ""
 
     @property
@@ -192,7 +194,7 @@ class Restorer:
         self.check_moves(how.moves)
         self._check_size(what, how)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
-            told = evidence(what.degradation, what.y, what.sigma)
+            told = evidence(what.degradation, what.y, what.sigma, self.second_estimate)
             workers, chains = workers_on(self.device), None
             if how.moves:
                 chains = self._moved(what, how, told)

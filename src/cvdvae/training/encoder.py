@@ -135,7 +135,13 @@ class EncoderModule(Training):
         record: Record
         prior = self.config.prior if bundled else PRIOR_SUBFOLDER
         if self.config.degradations == "any":
-            record = RestorerRecord("restorer", prior, self.prior_digest, self.config.model)
+            record = RestorerRecord(
+                "restorer",
+                prior,
+                self.prior_digest,
+                self.config.model,
+                second_estimate="natural",
+            )
         else:
             record = SuperResolutionRecord(
                 "lr-encoder",

@@ -1,0 +1,107 @@
+"""The estimate that knows how images vary: what it must keep, and what it must be better than."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+from torch import Tensor
+
+from cvdvae.degradations.base import Degradation
+from cvdvae.degradations.blur import Blur, gaussian
+from cvdvae.degradations.damped import estimate
+from cvdvae.degradations.mask import Mask
+from cvdvae.degradations.natural import SPREAD, _power, natural_estimate, pull_push, wiener
+from cvdvae.degradations.spectrum import mean_eigenvalue
+from cvdvae.training.degrade import DEGRADATIONS, degraded
+
+
+@pytest.fixture(scope="module")
+def photo() -> Tensor:
+    """A part of a photograph, ``(1, 3, 64, 64)``."""
+    part = np.ascontiguousarray(astronaut()[60:188:2, 160:288:2])
+    return torch.from_numpy(part).permute(2, 0, 1)[None].float() / 255
+
+
+def random_mask(height: int, width: int, share: float = 0.5) -> Mask:
+    generator = torch.Generator().manual_seed(0)
+    return Mask(torch.rand(height, width, generator=generator) < share)
+
+
+# Beyond the border of half an image it goes on as at the border, where grey may be nearer.
+@pytest.mark.parametrize("kind", [kind for kind in DEGRADATIONS if kind != "half"])
+def test_it_is_nearer_to_a_photograph_than_tikhonovs(photo: Tensor, kind: str) -> None:
+    errors = torch.zeros(3)
+    for seed in range(3):
+        y, degradation, sigma = degraded(photo, (seed,), kind)
+        least = 1e-4 * mean_eigenvalue(degradation, y)
+        firm, free = (
+            estimate(degradation, y, (sigma / tau) ** 2 + least, 30, 1e-3) for tau in (0.2, 1.0)
+        )
+        for i, x in enumerate((natural_estimate(degradation, y, sigma), firm, free)):
+            errors[i] += (x.clamp(0, 1) - photo).square().mean().log()
+    assert errors[0] < errors[1:].min()
+
+
+@pytest.mark.parametrize(
+    "degradation", [Blur((24, 17), gaussian(1.5)), random_mask(24, 17)], ids=["blur", "mask"]
+)
+@pytest.mark.parametrize("sigma", [0.0, 0.1])
+def test_an_even_image_is_found_again(degradation: Degradation, sigma: float) -> None:
+    even = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 24, 17)
+    found = natural_estimate(degradation, degradation.A(even), sigma)
+    assert float((found - even).abs().max()) < 2e-3
+
+
+def test_it_is_affine_in_what_was_seen(photo: Tensor) -> None:
+    degradation = random_mask(64, 64)
+    one, other = photo.double(), photo.double().flip(3)
+
+    def of(x: Tensor) -> Tensor:
+        return natural_estimate(degradation, degradation.A(x), 0.05)
+
+    torch.testing.assert_close(of(0.3 * one + 0.7 * other), 0.3 * of(one) + 0.7 * of(other))
+
+
+def test_what_was_seen_without_noise_is_kept(photo: Tensor) -> None:
+    degradation = random_mask(64, 64)
+    known = degradation.known.expand_as(photo)
+    found = natural_estimate(degradation, degradation.A(photo), 0.0)
+    assert float((found - photo)[known].abs().max()) < 1e-3
+
+
+def test_wieners_filter_is_that_of_the_covariance() -> None:
+    """On images that repeat, ``C (C + s² I)⁻¹`` of one wave is a factor, which the spectrum tells;
+    where colours are alike it is that of all three together."""
+    height, width, s = 40, 56, 0.1
+    row = torch.cos(2 * torch.pi * 3 * (torch.arange(height, dtype=torch.float64) + 0.5) / height)
+    x = (0.5 + 0.1 * row)[:, None].expand(1, 3, height, width)
+    filtered = wiener(x, s) - 0.5
+    power = float(_power((height, width))[3, 0]) * (1 + 2 * 0.93)
+    inside = slice(12, 28)  # away from the edges, which are mirrored
+    factor = float(
+        (filtered * (x - 0.5))[..., inside, :].sum() / (x - 0.5)[..., inside, :].square().sum()
+    )
+    assert factor == pytest.approx(power / (power + s**2), rel=0.02)
+    torch.testing.assert_close(wiener(x, 1e-6), x)
+    torch.testing.assert_close(wiener(x, 1e6), torch.full_like(x, float(x.mean())))
+
+
+def test_the_power_of_all_frequencies_is_the_variance() -> None:
+    half = _power((12, 9))
+    whole = torch.cat([half, half[:, 1:]], 1)  # 9 is odd: all columns but the first come twice
+    assert float(whole.mean()) == pytest.approx(SPREAD**2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (16, 16), (13, 22)])
+def test_gaps_are_filled_from_around_at_any_size(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    share = (torch.rand(1, 1, *size, generator=generator) < 0.4).double()
+    share[..., 0, 0] = 1
+    x = torch.rand(2, 3, *size, generator=generator, dtype=torch.float64)
+    filled = pull_push(x * share, share)
+    seen = share.bool().expand_as(x)
+    torch.testing.assert_close(filled[seen], x[seen])
+    assert bool((filled >= x.amin((2, 3), keepdim=True) - 1e-9).all())
+    assert bool((filled <= x.amax((2, 3), keepdim=True) + 1e-9).all())
+    degradation = Mask(share[0, 0].bool())
+    assert bool(natural_estimate(degradation, degradation.A(x), 0.0).isfinite().all())
