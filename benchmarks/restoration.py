@@ -33,6 +33,7 @@ from cvdvae.data.folder import load_images
 from cvdvae.degradations.blur import Blur
 from cvdvae.degradations.damped import estimate
 from cvdvae.degradations.mask import Mask
+from cvdvae.degradations.natural import natural_estimate
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import list_images, read_photo, to_bytes, to_tensor
 from cvdvae.metrics.perceptual import LPIPS
@@ -118,8 +119,14 @@ def richardson_lucy(told: Seen, shown: Tensor, strength: float) -> Tensor:
     return image(np.stack(colours, -1))
 
 
+def natural(told: Seen, shown: Tensor, strength: float) -> Tensor:
+    """The estimate that the encoder is told, from how images vary, without any network."""
+    return natural_estimate(told.degradation, told.y, told.sigma)[0].clamp(0, 1)
+
+
 RIVALS: dict[str, tuple[Rival, tuple[str, ...], bool]] = {
     "as seen": (as_seen, tuple(TASKS), False),
+    "natural power": (natural, tuple(TASKS), False),
     "biharmonic": (biharmonic, ("box 20×20", "50 % of pixels"), False),
     "total variation": (total_variation, tuple(TASKS)[2:], True),
     "wavelets": (wavelets, tuple(TASKS)[2:], True),

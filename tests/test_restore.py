@@ -213,6 +213,7 @@ def test_estimates_and_detail_of_a_mask_are_those_of_their_equations() -> None:
     torch.testing.assert_close(e[:, 7:8], around, atol=2e-4, rtol=0)
     torch.testing.assert_close(e[:, 8], torch.full((1, 16, 16), sigma / 0.1))
     natural = evidence(told.degradation, told.y, sigma)
+    assert torch.equal(evidence(told.degradation, told.y, sigma, workers=2), natural)
     torch.testing.assert_close(natural[:, :3], e[:, :3])
     filled = natural_estimate(told.degradation, told.y, sigma)
     torch.testing.assert_close(natural[:, 3:6], filled)

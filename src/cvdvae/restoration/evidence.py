@@ -13,7 +13,8 @@ lie anywhere, TAUS[1].) Both alone do not tell what was seen and what was filled
 - the noise in units of a pixel: σ over the square root of what H leaves of white noise.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from ..degradations.base import Degradation
 from ..degradations.damped import estimate, solve
 from ..degradations.natural import natural_estimate
 from ..degradations.spectrum import mean_eigenvalue
+from .workers import in_order
 
 TAUS = (0.2, 1.0)
 """Standard deviations of the images that the two estimates expect."""
@@ -43,7 +45,11 @@ def conditions(channels: int) -> int:
 
 
 def evidence(
-    degradation: Degradation, y: Tensor, sigma: float, second: SecondEstimate = "natural"
+    degradation: Degradation,
+    y: Tensor,
+    sigma: float,
+    second: SecondEstimate = "natural",
+    workers: int = 1,
 ) -> Tensor:
     """The encoder's input.
 
@@ -52,28 +58,38 @@ def evidence(
         y: What is seen of some images, ``(N, …)``, float.
         sigma: Standard deviation of the noise in every value of y, not negative.
         second: The second estimate.
+        workers: How many threads share the work; the result is the same.
 
     Returns:
         ``(N, 2 C + 3, H, W)``: two estimates of x, then the three maps.
     """
     least = LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])
     firm, free = ((sigma / tau) ** 2 + least for tau in TAUS)
-    first = estimate(degradation, y, firm, STEPS, TOLERANCE)
-    if second == "natural":
-        other = natural_estimate(degradation, y, sigma)
-    else:
-        other = estimate(degradation, y, free, STEPS, TOLERANCE)
-    guesses = [guess.clamp(-BEYOND, 1 + BEYOND) for guess in (first, other)]
-    like = first[:1]
-    maps = torch.cat(
-        [
-            _recovered(degradation, torch.ones_like(like), firm).mean(1, keepdim=True),
-            _detail(degradation, like, firm),
-            torch.full_like(like[:, :1], _noise_of_a_pixel(degradation, like, sigma)),
-        ],
-        1,
-    )
-    return torch.cat([*guesses, maps.expand(len(y), -1, -1, -1)], 1)
+    like = degradation.A_adjoint(y[:1])
+    parts: dict[str, Callable[[], Tensor]] = {
+        "second": partial(natural_estimate, degradation, y, sigma),
+        "first": partial(estimate, degradation, y, firm, STEPS, TOLERANCE),
+        "constant": partial(_recovered, degradation, torch.ones_like(like), firm),
+        "detail": partial(_detail, degradation, like, firm),
+    }
+    if second == "tikhonov":
+        parts["second"] = partial(estimate, degradation, y, free, STEPS, TOLERANCE)
+    values: Iterator[Tensor] = map(_called, parts.values())
+    if workers > 1:
+        values = in_order(_called, parts.values(), workers)
+    found = dict(zip(parts, values, strict=True))
+    guesses = [found[name].clamp(-BEYOND, 1 + BEYOND) for name in ("first", "second")]
+    noise = _noise_of_a_pixel(degradation, like, sigma)
+    maps = [
+        found["constant"].mean(1, keepdim=True),
+        found["detail"],
+        torch.full_like(like[:, :1], noise),
+    ]
+    return torch.cat([*guesses, torch.cat(maps, 1).expand(len(y), -1, -1, -1)], 1)
+
+
+def _called(part: Callable[[], Tensor]) -> Tensor:
+    return part()
 
 
 def _recovered(degradation: Degradation, x: Tensor, damping: float) -> Tensor:

@@ -194,8 +194,9 @@ class Restorer:
         self.check_moves(how.moves)
         self._check_size(what, how)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
-            told = evidence(what.degradation, what.y, what.sigma, self.second_estimate)
             workers, chains = workers_on(self.device), None
+            of_y = what.degradation, what.y, what.sigma
+            told = evidence(*of_y, self.second_estimate, workers)
             if how.moves:
                 chains = self._moved(what, how, told)
                 batch, draw = BATCH, partial(_ended, chains, how.seed)
