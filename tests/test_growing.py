@@ -15,7 +15,9 @@ from cvdvae.gaussian import Conditional
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
 from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.restoration.evidence import SECOND
 from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load_restorer
 from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.prior import PriorModule
@@ -139,7 +141,11 @@ def test_an_encoder_told_of_more_begins_as_the_one_that_was_told_of_colours(
     training = EncoderTraining(
         more, prior, DATA, OPTIM, degradations="any", start_from=str(tmp_path / "several")
     )
-    large = EncoderModule(training, tmp_path / "run").trained
+    module = EncoderModule(training, tmp_path / "run")
+    large = module.trained
+    module.export(tmp_path / "any")
+    assert load_restorer(str(tmp_path / "any")).second_estimate == SECOND
+    assert module.identity()["second_estimate"] == SECOND
     generator = torch.Generator().manual_seed(3)
     y, told = (torch.rand(2, c, 16, 16, generator=generator) for c in (3, 6))
     with torch.no_grad():

@@ -6,12 +6,20 @@ import torch
 from skimage.data import astronaut
 from torch import Tensor
 
-from cvdvae.degradations.base import Degradation
-from cvdvae.degradations.blur import Blur, gaussian
 from cvdvae.degradations.damped import estimate
 from cvdvae.degradations.mask import Mask
-from cvdvae.degradations.natural import SPREAD, _power, natural_estimate, pull_push, wiener
+from cvdvae.degradations.natural import (
+    ALIKE,
+    MARGIN,
+    SPREAD,
+    Wiener,
+    natural_estimate,
+    power_of,
+    pull_push,
+)
 from cvdvae.degradations.spectrum import mean_eigenvalue
+from cvdvae.restoration.described import parse
+from cvdvae.restoration.restoring import degraded as seen_of
 from cvdvae.training.degrade import DEGRADATIONS, degraded
 
 
@@ -43,12 +51,20 @@ def test_it_is_nearer_to_a_photograph_than_tikhonovs(photo: Tensor, kind: str) -
 
 
 @pytest.mark.parametrize(
-    "degradation", [Blur((24, 17), gaussian(1.5)), random_mask(24, 17)], ids=["blur", "mask"]
+    "words", ["blur:sigma=1.5", "random:keep=0.5,seed=0", "bayer", "downscale:scale=2"]
 )
 @pytest.mark.parametrize("sigma", [0.0, 0.1])
-def test_an_even_image_is_found_again(degradation: Degradation, sigma: float) -> None:
-    even = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 24, 17)
-    found = natural_estimate(degradation, degradation.A(even), sigma)
+def test_an_even_image_is_found_again(words: str, sigma: float) -> None:
+    even = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1).expand(3, 24, 18)
+    told = seen_of(even, parse(words), 0.0, in_8_bits=False)
+    found = natural_estimate(told.degradation, told.y, sigma)
+    assert float((found - even).abs().max()) < 2e-3
+
+
+def test_a_grey_one_stays_grey_where_only_its_luminance_was_seen() -> None:
+    even = torch.full((3, 16, 16), 0.9)
+    told = seen_of(even, parse("grey"), 0.0, in_8_bits=False)
+    found = natural_estimate(told.degradation, told.y, 0.0)
     assert float((found - even).abs().max()) < 2e-3
 
 
@@ -69,26 +85,39 @@ def test_what_was_seen_without_noise_is_kept(photo: Tensor) -> None:
     assert float((found - photo)[known].abs().max()) < 1e-3
 
 
-def test_wieners_filter_is_that_of_the_covariance() -> None:
-    """On images that repeat, ``C (C + s² I)⁻¹`` of one wave is a factor, which the spectrum tells;
-    where colours are alike it is that of all three together."""
-    height, width, s = 40, 56, 0.1
-    row = torch.cos(2 * torch.pi * 3 * (torch.arange(height, dtype=torch.float64) + 0.5) / height)
-    x = (0.5 + 0.1 * row)[:, None].expand(1, 3, height, width)
-    filtered = wiener(x, s) - 0.5
-    power = float(_power((height, width))[3, 0]) * (1 + 2 * 0.93)
-    inside = slice(12, 28)  # away from the edges, which are mirrored
-    factor = float(
-        (filtered * (x - 0.5))[..., inside, :].sum() / (x - 0.5)[..., inside, :].square().sum()
-    )
-    assert factor == pytest.approx(power / (power + s**2), rel=0.02)
-    torch.testing.assert_close(wiener(x, 1e-6), x)
-    torch.testing.assert_close(wiener(x, 1e6), torch.full_like(x, float(x.mean())))
+@pytest.mark.parametrize(
+    ("colours", "variance"), [((1, 1, 1), 1 + 2 * ALIKE), ((1, -1, 0), 1 - ALIKE)]
+)
+def test_wieners_filter_is_that_of_the_covariance(
+    colours: tuple[int, int, int], variance: float
+) -> None:
+    """``C (C + s² I)⁻¹`` of a wave of one colour is a factor, which the spectrum tells."""
+    height = width = 48
+    wave = torch.cos(2 * torch.pi * torch.arange(height, dtype=torch.float64) / 10)
+    x = 0.5 + torch.tensor(colours).view(1, 3, 1, 1) * 0.1 * wave[:, None].expand(height, width)
+    wiener, whole = Wiener(x), (height + 2 * MARGIN, width + 2 * MARGIN)
+    power = variance * float(power_of(whole)[8, 0])  # 8 of 80 rows: every tenth
+    for s in (0.5 * power**0.5, 2 * power**0.5):
+        seen, filtered = (part[..., 16:32, :] - 0.5 for part in (x, wiener(x, s)))
+        factor = float((filtered * seen).sum() / seen.square().sum())
+        assert factor == pytest.approx(power / (power + s**2), rel=0.05)
+    torch.testing.assert_close(wiener(x, 1e-7), x)
+    even = x.mean((2, 3), keepdim=True).expand_as(x)
+    torch.testing.assert_close(wiener(x, 1e6), even)
 
 
-def test_the_power_of_all_frequencies_is_the_variance() -> None:
-    half = _power((12, 9))
-    whole = torch.cat([half, half[:, 1:]], 1)  # 9 is odd: all columns but the first come twice
+def test_opposite_borders_know_nothing_of_each_other() -> None:
+    x = torch.zeros(1, 3, 20, 64, dtype=torch.float64)
+    x[..., 32:] = 1
+    wiener = Wiener(x)
+    filtered = wiener(x, 0.15)
+    assert float((filtered[..., 0] - filtered[..., 1]).abs().max()) < 0.01
+    torch.testing.assert_close(wiener(x.flip(3), 0.15).flip(3), filtered)
+
+
+@pytest.mark.parametrize("size", [(12, 9), (7, 16), (1, 1), (1, 6)])
+def test_the_power_of_all_frequencies_is_the_variance(size: tuple[int, int]) -> None:
+    whole = torch.fft.fft2(torch.fft.irfft2(power_of(size), s=size)).real
     assert float(whole.mean()) == pytest.approx(SPREAD**2)
 
 

@@ -220,6 +220,21 @@ def test_estimates_and_detail_of_a_mask_are_those_of_their_equations() -> None:
     torch.testing.assert_close(natural[:, 6:], e[:, 6:])
 
 
+def test_an_encoder_is_told_what_it_was_trained_with(tmp_path: Path) -> None:
+    model = tiny_restorer()
+    drawn = {}
+    for second in ("tikhonov", "natural"):
+        folder = saved_restorer(tmp_path / second, replace(model, second_estimate=second))
+        loaded = load_restorer(str(folder))
+        assert loaded.second_estimate == second
+        drawn[second] = loaded.restore(picture()[0], "random:keep=0.5,seed=0", samples=1).samples
+    assert not torch.equal(drawn["tikhonov"], drawn["natural"])
+    config = tmp_path / "natural" / "config.yaml"
+    config.write_text(config.read_text().replace("second_estimate: natural\n", ""))
+    older = load_restorer(str(tmp_path / "natural"))  # from before there was a choice
+    assert older.second_estimate == "tikhonov"
+
+
 class Nothing(LinearOperator):
     def A(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, :, :3]

@@ -78,7 +78,13 @@ def saved_restorer(folder: Path, model: Restorer | None = None) -> Path:
     model = model or tiny_restorer()
     assert model.encoder is not None
     prior = saved_prior(folder / "prior", model.prior)
-    record = RestorerRecord("restorer", "prior", digest(prior), model.encoder.config)
+    record = RestorerRecord(
+        "restorer",
+        "prior",
+        digest(prior),
+        model.encoder.config,
+        second_estimate=model.second_estimate,
+    )
     save_model(folder, record, model.encoder.state_dict())
     return folder
 

@@ -4,8 +4,9 @@ Their power falls with the frequency f, in cycles per pixel, and their colours v
 
     x ~ N(m, C),    C = colours ⊗ F⁻¹ S F,    S(f) ∝ (|f|² + f₀²)^(-p)
 
-The mean of x given y = Hx + σn has no closed form, since H and C share no basis. Half-quadratic
-splitting (Geman & Yang 1995) takes turns between what each has in closed form, while s falls:
+with m the mean of every colour, of which nothing is believed. H and C share no basis, so the mean
+of x given y = Hx + σn would take many products with both. Half-quadratic splitting (Geman & Yang
+1995) takes turns between what is cheap with each of them, a few times, while s falls:
 
     z = m + C (C + s² I)⁻¹ (x - m)                          Wiener's filter against noise of s
     x = z + Hᵀ (H Hᵀ + σ²/s² I)⁻¹ (y - H z)                  what explains y, near to z
@@ -24,21 +25,21 @@ from .foreign import in_precision
 from .spectrum import mean_eigenvalue
 
 EXPONENT, LOWEST = 1.25, 0.01
-"""p and f₀. Of photographs p is nearer to 1.4; a smaller one serves edges."""
+"""p and f₀: of a few p from 1 to 2 the one whose estimates of photographs were the nearest."""
 SPREAD, ALIKE = 0.22, 0.93
 """Standard deviation of a pixel, and the correlation of two colours."""
 FIRST, LAST, TURNS = 0.15, 0.02, 8
 """s at the beginning and at the end, and how often they take turns."""
 LEAST_DAMPING = 1e-4
 """λ at least, relative to the mean eigenvalue of ``H Hᵀ``."""
-MARGIN = 32
-"""Pixels by which an image is mirrored, so that its left is not near to its right."""
+MARGIN = 16
+"""Pixels by which an image is mirrored on every side: a Fourier transform joins opposite sides."""
 STEPS, TOLERANCE = 30, 1e-3
-"""Where the damped inverse is iterated: a few digits are enough, and always the same steps."""
+"""Where the damped inverse is iterated: a few digits are enough."""
 
 
 def natural_estimate(degradation: Products, y: Tensor, sigma: float) -> Tensor:
-    """An estimate of x from y = Hx + σn, as this module says; affine in y where H is inverted so.
+    """An estimate of x from y = Hx + σn, as this module says.
 
     Args:
         degradation: H.
@@ -59,35 +60,44 @@ def natural_estimate(degradation: Products, y: Tensor, sigma: float) -> Tensor:
         return z + found_of(y - degradation.A(z), s)
 
     middle = torch.full_like(degradation.A_adjoint(y), 0.5)
-    share = found_of(degradation.A(torch.ones_like(middle[:1])), SPREAD).mean(1, keepdim=True)
-    x = middle + pull_push(explain(middle, SPREAD) - middle, share.clamp(0, 1))
+    share = found_of(degradation.A(torch.ones_like(middle[:1])), SPREAD).clamp(min=0)
+    x = middle + pull_push(explain(middle, SPREAD) - middle, share)
+    wiener = Wiener(x)
     for turn in range(TURNS):
         s = FIRST * (LAST / FIRST) ** (turn / (TURNS - 1))
         x = explain(wiener(x, s), s)
     return x
 
 
-def wiener(x: Tensor, s: float) -> Tensor:
+class Wiener:
     """``m + C (C + s² I)⁻¹ (x - m)`` with the mean m of every colour.
 
     Args:
-        x: Images ``(N, C, H, W)``.
-        s: Standard deviation of the noise in them.
+        like: Images ``(N, C, H, W)`` of the shape, dtype and device of those that it takes.
     """
-    channels, (height, width) = x.shape[1], x.shape[2:]
-    below, right = min(MARGIN, height - 1), min(MARGIN, width - 1)
-    size = (height + below, width + right)
-    power = _power(size).to(x)
-    alike = torch.full((channels, channels), ALIKE) + (1 - ALIKE) * torch.eye(channels)
-    variances, axes = torch.linalg.eigh(alike)
-    mean = x.mean((2, 3), keepdim=True)
-    apart = torch.einsum("cd,ncij->ndij", axes.to(x), x - mean)
-    apart = F.pad(apart, (0, right, 0, below), mode="reflect")
-    for axis, variance in enumerate(variances.tolist()):
-        gain = variance * power / (variance * power + s**2)
-        waves = torch.fft.rfft2(apart[:, axis]) * gain
-        apart[:, axis] = torch.fft.irfft2(waves, s=size)
-    return mean + torch.einsum("cd,ndij->ncij", axes.to(x), apart[..., :height, :width])
+
+    def __init__(self, like: Tensor) -> None:
+        channels, (height, width) = like.shape[1], like.shape[2:]
+        below, right = min(MARGIN, height - 1), min(MARGIN, width - 1)
+        self.margins = (right, right, below, below)
+        self.size = (height + 2 * below, width + 2 * right)
+        self.inside = slice(below, below + height), slice(right, right + width)
+        self.power = power_of(self.size).to(like)
+        alike = torch.full((channels, channels), ALIKE).double()
+        variances, axes = torch.linalg.eigh(alike + (1 - ALIKE) * torch.eye(channels))
+        self.variances, self.axes = variances.tolist(), axes.to(like)
+
+    def __call__(self, x: Tensor, s: float) -> Tensor:
+        """Filter images in which noise has the standard deviation s."""
+        mean = x.mean((2, 3), keepdim=True)
+        apart = torch.einsum("cd,ncij->ndij", self.axes, x - mean)
+        for axis, variance in enumerate(self.variances):
+            power = variance * self.power
+            mirrored = F.pad(apart[:, axis : axis + 1], self.margins, mode="reflect")
+            waves = torch.fft.rfft2(mirrored) * (power / (power + s**2))
+            filtered = torch.fft.irfft2(waves, s=self.size)
+            apart[:, axis] = filtered[:, 0, *self.inside]
+        return mean + torch.einsum("cd,ndij->ncij", self.axes, apart)
 
 
 def pull_push(seen: Tensor, share: Tensor) -> Tensor:
@@ -95,7 +105,7 @@ def pull_push(seen: Tensor, share: Tensor) -> Tensor:
 
     Args:
         seen: Values times the share of them that was seen, ``(N, C, H, W)``.
-        share: That share, in [0, 1], ``(1, 1, H, W)``.
+        share: That share, not negative, ``(1, C, H, W)``.
 
     Returns:
         ``(N, C, H, W)``: `seen` where all was seen.
@@ -120,16 +130,12 @@ def _halved(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(x, odd, mode="replicate"), 2)
 
 
-def _power(size: tuple[int, int]) -> Tensor:
+def power_of(size: tuple[int, int]) -> Tensor:
     """``S(f)`` at the frequencies of `torch.fft.rfft2`, with `SPREAD`² as its mean over all."""
-    rows, columns, half = (
-        torch.fft.fftfreq(size[0])[:, None].double(),
-        torch.fft.fftfreq(size[1]).double(),
-        torch.fft.rfftfreq(size[1]).double(),
-    )
-
-    def falling(across: Tensor) -> Tensor:
-        power: Tensor = (rows**2 + across**2 + LOWEST**2) ** -EXPONENT
-        return power
-
-    return SPREAD**2 * falling(half) / falling(columns).mean()
+    rows, columns = torch.fft.fftfreq(size[0]).double(), torch.fft.rfftfreq(size[1]).double()
+    power: Tensor = (rows[:, None] ** 2 + columns**2 + LOWEST**2) ** -EXPONENT
+    times = torch.full_like(columns, 2)  # of a real image's waves half are told
+    times[0] = 1
+    if size[1] % 2 == 0:
+        times[-1] = 1
+    return SPREAD**2 * size[0] * size[1] / float((power * times).sum()) * power

@@ -25,6 +25,7 @@ from ..degradations.base import Degradation
 from ..degradations.damped import estimate, solve
 from ..degradations.natural import natural_estimate
 from ..degradations.spectrum import mean_eigenvalue
+from .tiles import WHOLE_PIXELS
 from .workers import in_order
 
 TAUS = (0.2, 1.0)
@@ -33,7 +34,9 @@ LEAST_DAMPING = 1e-4
 """λ at least, relative to the mean eigenvalue of ``H Hᵀ``."""
 PROBES, NEIGHBOURHOOD = 4, 9
 STEPS, TOLERANCE = 30, 1e-3
-"""Where the damped inverse is iterated: a few digits are enough, and always the same steps."""
+"""Where the damped inverse is iterated: a few digits are enough."""
+SECOND: SecondEstimate = "natural"
+"""The second estimate that encoders are trained with now."""
 NOISE_UNIT, MOST_NOISE = 0.1, 4.0
 BEYOND = 0.5
 """How far beyond [0, 1] an estimate may reach."""
@@ -48,7 +51,7 @@ def evidence(
     degradation: Degradation,
     y: Tensor,
     sigma: float,
-    second: SecondEstimate = "natural",
+    second: SecondEstimate = SECOND,
     workers: int = 1,
 ) -> Tensor:
     """The encoder's input.
@@ -58,13 +61,12 @@ def evidence(
         y: What is seen of some images, ``(N, …)``, float.
         sigma: Standard deviation of the noise in every value of y, not negative.
         second: The second estimate.
-        workers: How many threads share the work; the result is the same.
+        workers: How many threads share the work, where it fits into memory.
 
     Returns:
         ``(N, 2 C + 3, H, W)``: two estimates of x, then the three maps.
     """
-    least = LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])
-    firm, free = ((sigma / tau) ** 2 + least for tau in TAUS)
+    firm = _damping(degradation, y, sigma, TAUS[0])
     like = degradation.A_adjoint(y[:1])
     parts: dict[str, Callable[[], Tensor]] = {
         "second": partial(natural_estimate, degradation, y, sigma),
@@ -73,9 +75,9 @@ def evidence(
         "detail": partial(_detail, degradation, like, firm),
     }
     if second == "tikhonov":
-        parts["second"] = partial(estimate, degradation, y, free, STEPS, TOLERANCE)
+        parts["second"] = partial(faithful_estimate, degradation, y, sigma)
     values: Iterator[Tensor] = map(_called, parts.values())
-    if workers > 1:
+    if workers > 1 and like[0, 0].numel() <= WHOLE_PIXELS:
         values = in_order(_called, parts.values(), workers)
     found = dict(zip(parts, values, strict=True))
     guesses = [found[name].clamp(-BEYOND, 1 + BEYOND) for name in ("first", "second")]
@@ -86,6 +88,24 @@ def evidence(
         torch.full_like(like[:, :1], noise),
     ]
     return torch.cat([*guesses, torch.cat(maps, 1).expand(len(y), -1, -1, -1)], 1)
+
+
+def faithful_estimate(degradation: Degradation, y: Tensor, sigma: float) -> Tensor:
+    """Tikhonov's estimate as if x could be anything: noisy, and it loses nothing of y.
+
+    Args:
+        degradation: H.
+        y: As for `evidence`, like sigma.
+        sigma: The noise.
+
+    Returns:
+        ``(N, C, H, W)``, not kept in [0, 1].
+    """
+    return estimate(degradation, y, _damping(degradation, y, sigma, TAUS[1]), STEPS, TOLERANCE)
+
+
+def _damping(degradation: Degradation, y: Tensor, sigma: float, tau: float) -> float:
+    return (sigma / tau) ** 2 + LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])
 
 
 def _called(part: Callable[[], Tensor]) -> Tensor:

@@ -195,8 +195,8 @@ class Restorer:
         self._check_size(what, how)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
             workers, chains = workers_on(self.device), None
-            of_y = what.degradation, what.y, what.sigma
-            told = evidence(*of_y, self.second_estimate, workers)
+            of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
+            told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
             if how.moves:
                 chains = self._moved(what, how, told)
                 batch, draw = BATCH, partial(_ended, chains, how.seed)
@@ -210,10 +210,9 @@ class Restorer:
             batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
             done = in_order(lambda indices: ending.of(*draw(indices)), batches, workers)
             x, pixels, exploded = together(done, how.samples)
-        colours = self.prior.config.channels
         return Restoration(
             y=what.y[0],
-            shown=shown(what, told[0, colours : 2 * colours]),
+            shown=before,
             samples=x,
             pixels=pixels,
             exploded=exploded.tolist(),

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
 from .described import Description, parse
+from .evidence import faithful_estimate
 from .settings import check_samples
 from .tolerance import measured
 
@@ -155,21 +156,17 @@ def degraded(
     return seen(y, operator, noise, description)
 
 
-def shown(what: Seen, estimate: Tensor) -> Tensor:
+def shown(what: Seen) -> Tensor:
     """What was seen, for the eye, ``(C, H, W)`` in [0, 1].
 
     A picture y is shown at the size of x, grey where nothing was measured; what is no picture, such
-    as the coefficients of a JPEG file, as an estimate of x from it.
-
-    Args:
-        what: What was seen.
-        estimate: An estimate of x, ``(C, H, W)``, that loses nothing of y.
+    as the coefficients of a JPEG file, as an estimate of x that loses nothing of it.
     """
-    y, size = what.y, (estimate.shape[1], estimate.shape[2])
-    if y.ndim != 4 or y.shape[1] != estimate.shape[0]:
-        return estimate.clamp(0, 1)
-    if tuple(y.shape[2:]) != size:
-        return upscale_bicubic(y.clamp(0, 1), size)[0]
+    y, like = what.y, what.degradation.A_adjoint(what.y)
+    if y.ndim != 4 or y.shape[1] != like.shape[1]:
+        return faithful_estimate(what.degradation, y, what.sigma)[0].clamp(0, 1)
+    if y.shape != like.shape:
+        return upscale_bicubic(y.clamp(0, 1), (like.shape[2], like.shape[3]))[0]
     return torch.where(measured(what.degradation, y), y, 0.5)[0].clamp(0, 1)
 
 

@@ -25,6 +25,7 @@ from ..files import write_atomically
 from ..gaussian import Conditional, Noise, SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
+from ..restoration.evidence import SECOND
 from .config import EncoderTraining
 from .module import Training
 from .pictures import save_rows
@@ -116,8 +117,9 @@ class EncoderModule(Training):
         checkpoint["state_dict"] |= {PRIOR + k: v for k, v in self.prior.state_dict().items()}
 
     def identity(self) -> dict[str, Any]:
-        """The encoder's architecture, which weights its prior has, and what noise y has."""
-        return {
+        """The encoder's architecture, which weights its prior has, and what it is told of y."""
+        told = {"second_estimate": SECOND} if self.config.degradations == "any" else {}
+        return told | {
             "model": asdict(self.config.model),
             "prior_digest": self.prior_digest,
             "photons": self.config.photons,
@@ -140,7 +142,7 @@ class EncoderModule(Training):
                 prior,
                 self.prior_digest,
                 self.config.model,
-                second_estimate="natural",
+                second_estimate=SECOND,
             )
         else:
             record = SuperResolutionRecord(
