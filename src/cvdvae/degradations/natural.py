@@ -1,12 +1,12 @@
 """What an image may be before a network has looked at it: an estimate from how images vary.
 
-Their power falls with the frequency f, in cycles per pixel, and their colours vary together:
+Their power falls with the frequency f, in cycles per pixel, and their colours vary together::
 
     x ~ N(m, C),    C = colours ⊗ F⁻¹ S F,    S(f) ∝ (|f|² + f₀²)^(-p)
 
 with m the mean of every colour, of which nothing is believed. H and C share no basis, so the mean
 of x given y = Hx + σn would take many products with both. Half-quadratic splitting (Geman & Yang
-1995) takes turns between what is cheap with each of them, a few times, while s falls:
+1995) takes turns between what is cheap with each of them, a few times, while s falls::
 
     z = m + C (C + s² I)⁻¹ (x - m)                          Wiener's filter against noise of s
     x = z + Hᵀ (H Hᵀ + σ²/s² I)⁻¹ (y - H z)                  what explains y, near to z
@@ -131,7 +131,7 @@ def _halved(x: Tensor) -> Tensor:
 
 
 def power_of(size: tuple[int, int]) -> Tensor:
-    """``S(f)`` at the frequencies of `torch.fft.rfft2`, with `SPREAD`² as its mean over all."""
+    """``S(f)`` at the frequencies of `torch.fft.rfft2`, the square of `SPREAD` on average."""
     rows, columns = torch.fft.fftfreq(size[0]).double(), torch.fft.rfftfreq(size[1]).double()
     power: Tensor = (rows[:, None] ** 2 + columns**2 + LOWEST**2) ** -EXPONENT
     times = torch.full_like(columns, 2)  # of a real image's waves half are told
