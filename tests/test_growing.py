@@ -8,14 +8,13 @@ import torch
 from tiny import ENCODER, PRIOR
 
 from cvdvae.checkpoints.folder import save_model
-from cvdvae.checkpoints.records import PriorRecord
+from cvdvae.checkpoints.records import SECOND, PriorRecord
 from cvdvae.data.folder import DataConfig
 from cvdvae.errors import ConfigError
 from cvdvae.gaussian import Conditional
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
 from cvdvae.hvae.lr_encoder import LREncoderConfig
-from cvdvae.restoration.evidence import SECOND
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load_restorer
 from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining

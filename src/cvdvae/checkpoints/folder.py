@@ -26,6 +26,7 @@ from .legacy import upgrade_encoder, upgrade_prior
 from .precision import StoredBits, pack
 from .records import (
     RECORDS,
+    SECOND,
     Expected,
     FlowRecord,
     OneScaleRecord,
@@ -208,7 +209,7 @@ def load_restoring(name: str) -> Restoring:
     folder = find(name)
     record = read_record(folder)
     if isinstance(record, PriorRecord):
-        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), "natural")
+        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), SECOND)
     if not isinstance(record, RestorerRecord):
         raise WeightsError(
             f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"

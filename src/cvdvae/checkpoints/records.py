@@ -131,6 +131,8 @@ class OneScaleRecord:
 SecondEstimate = Literal["tikhonov", "natural"]
 """What an encoder for any degradation is told of y beside Tikhonov's estimate near to grey:
 Tikhonov's once more, as if an image could be anything, or one that knows natural images."""
+SECOND: SecondEstimate = "natural"
+"""What encoders are trained with now, and what a prior without one is told."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ def natural_estimate(degradation: Products, y: Tensor, sigma: float) -> Tensor:
 
     Returns:
         ``(N, C, H, W)``, of y's dtype, not kept in [0, 1].
+
+    Raises:
+        InputError: H takes every image to zero.
     """
     degradation = in_precision(degradation, y.dtype)
     least = LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])

@@ -20,23 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoints.records import SecondEstimate
+from ..checkpoints.records import SECOND, SecondEstimate
 from ..degradations.base import Degradation
 from ..degradations.damped import estimate, solve
-from ..degradations.natural import natural_estimate
+from ..degradations.natural import LEAST_DAMPING, STEPS, TOLERANCE, natural_estimate
 from ..degradations.spectrum import mean_eigenvalue
 from .tiles import WHOLE_PIXELS
 from .workers import in_order
 
 TAUS = (0.2, 1.0)
 """Standard deviations of the images that the two estimates expect."""
-LEAST_DAMPING = 1e-4
-"""λ at least, relative to the mean eigenvalue of ``H Hᵀ``."""
 PROBES, NEIGHBOURHOOD = 4, 9
-STEPS, TOLERANCE = 30, 1e-3
-"""Where the damped inverse is iterated: a few digits are enough."""
-SECOND: SecondEstimate = "natural"
-"""The second estimate that encoders are trained with now."""
 NOISE_UNIT, MOST_NOISE = 0.1, 4.0
 BEYOND = 0.5
 """How far beyond [0, 1] an estimate may reach."""

@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.records import Recommended, SecondEstimate
+from ..checkpoints.records import SECOND, Recommended, SecondEstimate
 from ..degradations.base import Degradation
 from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
@@ -67,7 +67,7 @@ class Restorer:
     name: str
     pixel_std: float = 10.0
     recommended: Recommended = field(default_factory=Recommended)
-    second_estimate: SecondEstimate = "natural"
+    second_estimate: SecondEstimate = SECOND
     weights: str = ""
 
     @property

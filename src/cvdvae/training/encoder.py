@@ -18,14 +18,13 @@ from ..checkpoints.folder import (
     load_prior,
     save_model,
 )
-from ..checkpoints.records import Record, RestorerRecord, SuperResolutionRecord
+from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import WeightsError
 from ..files import write_atomically
 from ..gaussian import Conditional, Noise, SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
-from ..restoration.evidence import SECOND
 from .config import EncoderTraining
 from .module import Training
 from .pictures import save_rows
