@@ -125,7 +125,7 @@ def test_profile_and_alpha_are_handed_on_and_grey_stays_grey(
 def test_a_large_image_goes_through_files_and_can_be_drawn_again(
     model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for what, value in (("sampler.BATCH", 1), ("finish.STRIP_PIXELS", 1000)):  # as of large ones
+    for what, value in (("batches.BATCH", 1), ("finish.STRIP_PIXELS", 1000)):  # as of large ones
         monkeypatch.setattr(f"cvdvae.restoration.{what}", value)
     monkeypatch.setattr("cvdvae.restoration.recipe.MAX_SIDE", 16)
     monkeypatch.setattr("cvdvae.restoration.large.MAX_SIDE", 16)

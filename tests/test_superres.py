@@ -37,7 +37,7 @@ def test_same_seed_same_samples_whatever_the_batch(
     ten = resolver.upscale(y, samples=10, seed=4)
     again = resolver.upscale(y, samples=10, seed=4)
     assert torch.equal(ten.pixels, again.pixels)
-    monkeypatch.setattr("cvdvae.restoration.sampler.BATCH", 3)
+    monkeypatch.setattr("cvdvae.restoration.batches.BATCH", 3)
     in_threes = resolver.upscale(y, samples=10, seed=4)
     torch.testing.assert_close(in_threes.samples, ten.samples, atol=1e-4, rtol=0)
     moved = (in_threes.pixels.int() - ten.pixels.int()).abs()

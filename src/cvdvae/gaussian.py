@@ -180,6 +180,58 @@ class FieldNoise:
         return torch.from_numpy(out).to(like)
 
 
+class AntitheticNoise:
+    """Noise of samples in opposite pairs: antithetic variates (Hammersley and Morton 1956).
+
+    ::
+
+        ε(2k) = ε'(k),    ε(2k + 1) = −ε'(k)
+
+    where ε' is the noise of independent samples. Each sample is a draw like any other; in the mean
+    of a pair what is odd in the noise cancels, so that a mean of few is as good as one of many.
+
+    Args:
+        make: ε', from the indices of samples.
+        indices: Which samples the batch holds.
+
+    Example:
+        >>> like = torch.empty(2, 3)
+        >>> pair = AntitheticNoise(lambda indices: SeededNoise(0, indices), [6, 7]).normal(like)
+        >>> torch.equal(pair[0], -pair[1])
+        True
+    """
+
+    def __init__(self, make: Callable[[Sequence[int]], Noise], indices: Sequence[int]) -> None:
+        self.noise = make([i // 2 for i in indices])
+        self.second = torch.tensor([i % 2 == 1 for i in indices])
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1)."""
+        values = self.noise.normal(like)
+        return torch.where(self._second(values), -values, values)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5)."""
+        values = self.noise.uniform(like)
+        return torch.where(self._second(values), 1 - values, values)
+
+    def _second(self, values: Tensor) -> Tensor:
+        return self.second.to(values.device).view(-1, *[1] * (values.ndim - 1))
+
+
+def noise_for(
+    make: Callable[[Sequence[int]], Noise], indices: Sequence[int], antithetic: bool
+) -> Noise:
+    """The noise of samples: independent, or in opposite pairs.
+
+    Args:
+        make: That of independent ones, from their indices.
+        indices: Which samples the batch holds.
+        antithetic: Whether samples 2k and 2k + 1 are a pair.
+    """
+    return AntitheticNoise(make, indices) if antithetic else make(indices)
+
+
 class DiagonalGaussian(NamedTuple):
     """``N(mean, diag(exp(log_std))²)``, one per element of the batch.
 

@@ -184,6 +184,7 @@ def python_of(recipe: Recipe) -> str:
         "sampling = model.sampling(",
         f"    samples={s.samples}, temperature={s.temperature:g}, seed={s.seed},",
         f"    encoder_temperature={s.encoder_temperature:g}, consistent={s.consistent},",
+        *(["    antithetic=True,"] if s.antithetic else []),
         ")",
     ]
     lines += [f"sampling = sampling.then({step})" for step in s.steps]

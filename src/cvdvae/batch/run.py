@@ -179,7 +179,7 @@ def _note(out: Path, model: str, settings: Settings, form: Form, rows: int, begu
     facts = json.loads(json.dumps(facts))
     path = out / NOTE
     try:
-        before = json.loads(path.read_text("utf-8")) if path.exists() else None
+        before = _read(path) if path.exists() else None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be read ({error})") from None
     if before is None and begun:
@@ -193,6 +193,12 @@ def _note(out: Path, model: str, settings: Settings, form: Form, rows: int, begu
             f"{out} holds results that were drawn with another {', '.join(names)}: go on as it "
             f"was begun, or choose another folder"
         )
+
+
+def _read(path: Path) -> Any:
+    """What a note says; one from before there were opposite pairs is of independent samples."""
+    note = json.loads(path.read_text("utf-8"))
+    return {"antithetic": False, **note} if isinstance(note, dict) else note
 
 
 def rows_to_do(shards: Iterable[Shard], done: Container[str]) -> Iterator[Row]:

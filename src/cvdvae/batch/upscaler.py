@@ -47,6 +47,7 @@ class Settings:
         device: Where to compute.
         dtype: What the networks compute in.
         max_pixels: Most pixels that an image may have.
+        antithetic: Whether the samples of an image are drawn in opposite pairs.
 
     Raises:
         InputError: A value out of its range.
@@ -62,13 +63,20 @@ class Settings:
     device: str = "cpu"
     dtype: Dtype = "fp32"
     max_pixels: int = MAX_PIXELS
+    antithetic: bool = False
 
     def __post_init__(self) -> None:
         Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
 
     def sampling(self, model: SuperResolver) -> Sampling:
         """How `model` draws by these settings."""
-        return model.sampling(self.samples, self.temperature, self.seed, shrunk_by=self.shrunk_by)
+        return model.sampling(
+            self.samples,
+            self.temperature,
+            self.seed,
+            shrunk_by=self.shrunk_by,
+            antithetic=self.antithetic,
+        )
 
 
 def seed_of(key: str, seed: int) -> int:

@@ -8,7 +8,18 @@ import typer
 from rich.progress import Progress as Bar
 
 from ..errors import InputError
-from .common import Device, Dtype, Quiet, Samples, Seed, Temperature, complain, out, progress_bar
+from .common import (
+    Antithetic,
+    Device,
+    Dtype,
+    Quiet,
+    Samples,
+    Seed,
+    Temperature,
+    complain,
+    out,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from ..batch.run import Engine, Progress
@@ -50,6 +61,7 @@ def batch(
     ] = None,
     samples: Samples = 8,
     temperature: Temperature = None,
+    antithetic: Antithetic = False,
     seed: Seed = 0,
     independent: Annotated[
         bool,
@@ -79,7 +91,16 @@ def batch(
     from ..domains import domain_of
 
     settings = Settings(
-        samples, temperature, seed, independent, shrunk_by, check, scale, device, dtype
+        samples,
+        temperature,
+        seed,
+        independent,
+        shrunk_by,
+        check,
+        scale,
+        device,
+        dtype,
+        antithetic=antithetic,
     )
     name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
     chosen = _engine(engine, address, workers, gpus)

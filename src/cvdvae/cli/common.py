@@ -35,6 +35,13 @@ Dtype = Annotated[
 Compile = Annotated[
     bool, typer.Option("--compile", help="For long runs on a GPU: minutes before the first image.")
 ]
+Antithetic = Annotated[
+    bool,
+    typer.Option(
+        "--antithetic",
+        help="Draw pairs with opposite noise: the mean of few is as good as that of many.",
+    ),
+]
 Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per image on stdout.")]

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from ..errors import CVDVAEError, InputError
 from .common import (
+    Antithetic,
     Compile,
     Device,
     Dtype,
@@ -57,6 +58,7 @@ def upscale(
             "--look", help="Tamer samples, to look at: they differ less than the truth may."
         ),
     ] = False,
+    antithetic: Antithetic = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
@@ -135,7 +137,7 @@ def upscale(
             )
         restorer, what = _undoing(name, scale, shrunk_by, noise, jpeg, device, dtype)
         tame = restorer.recommended.look if look else temperature
-        how = restorer.restoring(samples, tame, seed)
+        how = restorer.restoring(samples, tame, seed, antithetic=antithetic)
         cut = (crop or usual_crop(restorer)) if simulate else None
         note = f"not given back exactly but explained within its noise, by {restorer.name}"
         restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note, limits.pixels)
@@ -146,7 +148,12 @@ def upscale(
         resolver = load(name, device, dtype, compile_, scale)
         tame = resolver.recommended.look if look else None
         sampling = resolver.sampling(
-            samples, tame if look else temperature, seed, tame, shrunk_by=shrunk_by
+            samples,
+            tame if look else temperature,
+            seed,
+            tame,
+            shrunk_by=shrunk_by,
+            antithetic=antithetic,
         )
         cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
         steps = _Steps(progress, [pixels_of(job.path) for job in jobs])

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import CVDVAEError, InputError
-from .common import Device, Dtype, Grain, Json, Quiet, Samples, Seed, complain, out, print_json
+from .common import (
+    Antithetic,
+    Device,
+    Dtype,
+    Grain,
+    Json,
+    Quiet,
+    Samples,
+    Seed,
+    complain,
+    out,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
@@ -63,6 +75,7 @@ def restore(
         int, typer.Option(min=0, help="Moves of each sample's chain, which correct the encoder.")
     ] = 0,
     grain: Grain = False,
+    antithetic: Antithetic = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
@@ -90,12 +103,12 @@ def restore(
         raise InputError(f"no bundled model restores {domain}: name one with --model")
     what = happened(degradation, mask, jpeg, noise)
     usual = 1.0 if temperature is None else temperature
-    how = Restoring(samples, usual, seed, moves, grain)  # refused before all else
+    how = Restoring(samples, usual, seed, moves, grain, antithetic)  # refused before all else
     jobs = plan(inputs, out_folder)
     restorer = load_restorer(name, device, dtype)
     if temperature is None:
         tame = restorer.recommended.look if look else None
-        how = restorer.restoring(samples, tame, seed, moves, grain)
+        how = restorer.restoring(samples, tame, seed, moves, grain, antithetic)
     cut = (crop or usual_crop(restorer)) if simulate else None
     restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
 

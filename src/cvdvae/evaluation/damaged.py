@@ -108,7 +108,12 @@ class Damaged:
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
         """Samples; their temperature is that of the encoder, and of the prior's groups, too."""
         how = Restoring(
-            sampling.samples, sampling.encoder_temperature, sampling.seed, self.moves, self.grain
+            sampling.samples,
+            sampling.encoder_temperature,
+            sampling.seed,
+            self.moves,
+            self.grain,
+            sampling.antithetic,
         )
         result = self.restorer.run(self.seen(y), how)
         return Finished(result.samples, result.pixels, torch.tensor(result.exploded))

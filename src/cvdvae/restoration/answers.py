@@ -33,6 +33,11 @@ class Answers(ABC):
         """Whether the samples are made so that H of them is y."""
 
     @property
+    @abstractmethod
+    def ddof(self) -> int:
+        """What is taken from their number to estimate their variance; see `settings.ddof`."""
+
+    @property
     def answers(self) -> Tensor:
         """The samples without those that exploded; all of them where none is left."""
         kept = self._answering
@@ -56,7 +61,7 @@ class Answers(ABC):
         """Where the samples disagree: standard deviation, root mean square over colours, (H, W)."""
         if len(self.answers) == 1:
             return zeros_like(self.samples[0, 0])
-        return self.answers.var(0, correction=1).mean(0).sqrt()
+        return self.answers.var(0, correction=self.ddof).mean(0).sqrt()
 
     @property
     def _answering(self) -> list[int]:

@@ -10,22 +10,18 @@ A prior that is bound to its size, and an image of up to `cvdvae.restoration.til
 have one window.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..gaussian import Conditional, FieldNoise, Noise, SeededNoise, Window
+from ..gaussian import Conditional, FieldNoise, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .sampler import BATCH, PIXELS
+from .batches import batch_for
 from .tiles import Tile, tiles
 from .workers import in_order
-
-
-def batch_for(pixels: int) -> int:
-    """How many samples of so many pixels are drawn together."""
-    return max(1, min(BATCH, PIXELS // pixels))
 
 
 class Belief:
@@ -37,6 +33,7 @@ class Belief:
         told: From `cvdvae.restoration.evidence.evidence`, ``(1, 2 C + 3, H, W)``.
         temperature: Factor on the standard deviations of all groups.
         seed: Of the samples.
+        antithetic: Whether they are drawn in opposite pairs.
 
     Attributes:
         tiles: What is drawn at once.
@@ -44,10 +41,16 @@ class Belief:
     """
 
     def __init__(
-        self, prior: HVAE, encoder: LREncoder, told: Tensor, temperature: float, seed: int
+        self,
+        prior: HVAE,
+        encoder: LREncoder,
+        told: Tensor,
+        temperature: float,
+        seed: int,
+        antithetic: bool = False,
     ) -> None:
         self.prior, self.encoder, self.told = prior, encoder, told
-        self.temperature, self.seed = temperature, seed
+        self.temperature, self.seed, self.antithetic = temperature, seed, antithetic
         self.device = next(prior.parameters()).device
         size = (told.shape[2], told.shape[3])
         self.tiles = list(tiles(size, encoder.multiple)) if prior.config.any_size else [_all(size)]
@@ -71,7 +74,17 @@ class Belief:
         drawn = in_order(partial(self._drawn, indices), self.tiles, workers)
         for tile, (core, _) in zip(self.tiles, drawn, strict=True):
             x[:, :, *tile.core.slices] = core
-        return x, SeededNoise(self.seed, indices)
+        return x, self._noise(indices)
+
+    def _noise(self, indices: Sequence[int], window: Window | None = None) -> Noise:
+        """Noise of the samples, or of places of a window of them."""
+
+        def make(indices: Sequence[int]) -> Noise:
+            if window is None:
+                return SeededNoise(self.seed, indices)
+            return FieldNoise(self.seed, indices, window)
+
+        return noise_for(make, indices, self.antithetic)
 
     def _terms(self, tile: Tile) -> list[Tensor]:
         told = self.told[:, :, *tile.window.slices].to(self.device)
@@ -82,9 +95,7 @@ class Belief:
         size = self.encoder.size_for(self.told[:, :, *tile.window.slices], 1)
         window = tile.window._replace(height=size[0], width=size[1])
         any_size = self.prior.config.any_size
-        noise: Noise = SeededNoise(self.seed, indices)
-        if any_size:
-            noise = FieldNoise(self.seed, indices, window)
+        noise = self._noise(indices, window if any_size else None)
 
         def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
             conditional = prior
@@ -95,7 +106,7 @@ class Belief:
         h = self.prior.top_down(pick, len(indices), size=size)
         mean = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
         if any_size:  # a field has noise for its own latents alone
-            noise = SeededNoise(self.seed, indices)
+            noise = self._noise(indices)
         return mean[:, :, *tile.inside].float().cpu(), noise
 
 

@@ -1,11 +1,13 @@
 """Super-resolution by a conditional flow, x ~ p(x|y)."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
 from ..errors import InputError
-from ..gaussian import FieldNoise, Noise, Window
+from ..gaussian import FieldNoise, Noise, Window, noise_for
 from ..hcflow import HCFlow
 from .drawing import Drawer
 from .sampler import SuperResolver
@@ -52,7 +54,8 @@ class FlowResolver(SuperResolver):
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
         """As in `SuperResolver`, tied to places where images may have any size, and so be tiled."""
         if self.any_size:
-            return FieldNoise(sampling.seed, indices, window)
+            make = partial(FieldNoise, sampling.seed, window=window)
+            return noise_for(make, indices, sampling.antithetic)
         return super().noise(sampling, indices, window)
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:

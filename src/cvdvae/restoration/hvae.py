@@ -91,6 +91,7 @@ class HVAEResolver(SuperResolver):
         encoder_temperature: float | None = None,
         consistent: bool = True,
         shrunk_by: str = "bicubic",
+        antithetic: bool = False,
     ) -> Sampling:
         """As in `SuperResolver`; where the encoder gives all groups, one temperature is both.
 
@@ -100,7 +101,7 @@ class HVAEResolver(SuperResolver):
         if self.encoder.groups == self.prior.groups and encoder_temperature is None:
             encoder_temperature = temperature
         return super().sampling(
-            samples, temperature, seed, encoder_temperature, consistent, shrunk_by
+            samples, temperature, seed, encoder_temperature, consistent, shrunk_by, antithetic
         )
 
     @property

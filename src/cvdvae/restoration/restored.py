@@ -88,6 +88,11 @@ class Restoration(Answers):
     dtype: Dtype = "fp32"
 
     @property
+    def ddof(self) -> int:
+        """As the samples were drawn."""
+        return self.restoring.ddof
+
+    @property
     def gives_back(self) -> bool:
         """Where y has no noise."""
         return self.sigma == 0

@@ -24,7 +24,8 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .believing import Belief, batch_for
+from .batches import BATCH, batch_for
+from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
 from .ending import Ending, together
@@ -33,7 +34,7 @@ from .posterior import Measurement
 from .recipe import Dtype
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
-from .sampler import BATCH, DTYPES
+from .sampler import DTYPES
 from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
@@ -111,6 +112,7 @@ class Restorer:
         moves: int = 0,
         grain: bool = False,
         truth: Tensor | None = None,
+        antithetic: bool = False,
     ) -> Restoration:
         """Draw images behind what was seen of one.
 
@@ -126,6 +128,7 @@ class Restorer:
             moves: Of every chain.
             grain: Whether pixels are drawn.
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
+            antithetic: Whether samples are drawn in opposite pairs.
 
         Raises:
             InputError: An argument that is not as said; the message says what is wanted.
@@ -135,7 +138,7 @@ class Restorer:
             >>> model = cvdvae.load_restorer("celeba64-restore")             # doctest: +SKIP
             >>> model.restore(y, "hole:side=20", samples=8).save("out/")     # doctest: +SKIP
         """
-        how = self.restoring(samples, temperature, seed, moves, grain)
+        how = self.restoring(samples, temperature, seed, moves, grain, antithetic)
         return self.run(seen(y, degradation, noise), how, truth)
 
     def restoring(
@@ -145,6 +148,7 @@ class Restorer:
         seed: int = 0,
         moves: int = 0,
         grain: bool = False,
+        antithetic: bool = False,
     ) -> Restoring:
         """Settings, with the recommended temperature where none is named.
 
@@ -154,13 +158,14 @@ class Restorer:
             seed: Of the samples.
             moves: Of every chain.
             grain: Whether pixels are drawn.
+            antithetic: Whether samples are drawn in opposite pairs.
 
         Raises:
             InputError: A value out of its range.
         """
         if temperature is None:
             temperature = 1.0 if moves else self.recommended.encoder_temperature
-        return Restoring(samples, temperature, seed, moves, grain)
+        return Restoring(samples, temperature, seed, moves, grain, antithetic)
 
     @property
     def side(self) -> int | None:
@@ -202,7 +207,8 @@ class Restorer:
                 batch, draw = BATCH, partial(_ended, chains, how.seed)
             else:
                 assert self.encoder is not None
-                belief = Belief(self.prior, self.encoder, told, how.temperature, how.seed)
+                drawn = (how.temperature, how.seed, how.antithetic)
+                belief = Belief(self.prior, self.encoder, told, *drawn)
                 batch = belief.batch
                 beside = max(1, workers // -(-how.samples // batch))
                 draw = partial(belief.draw, workers=beside)

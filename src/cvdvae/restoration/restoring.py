@@ -15,7 +15,7 @@ from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
 from .described import Description, parse
 from .evidence import faithful_estimate
-from .settings import check_samples
+from .settings import check_samples, ddof
 from .tolerance import measured
 
 MAX_MOVES, MAX_NOISE = 10_000, 1.0
@@ -33,6 +33,8 @@ class Restoring:
         moves: How many moves of every chain correct what the encoder proposes.
         grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
             its mean is taken, which is smoother.
+        antithetic: Draw samples 2k and 2k + 1 with opposite noise, as in
+            `cvdvae.restoration.settings.Sampling`; not with moves.
 
     Raises:
         InputError: A value out of its range.
@@ -43,6 +45,7 @@ class Restoring:
     seed: int = 0
     moves: int = 0
     grain: bool = False
+    antithetic: bool = False
 
     def __post_init__(self) -> None:
         check_samples(self.samples)
@@ -54,6 +57,13 @@ class Restoring:
             raise InputError(f"moves must be from 0 to {MAX_MOVES}, not {self.moves}")
         if self.moves and not self.temperature:
             raise InputError("chains cannot move at temperature 0: take another, or no moves")
+        if self.moves and self.antithetic:
+            raise InputError("chains are independent of each other: leave antithetic or moves out")
+
+    @property
+    def ddof(self) -> int:
+        """As in `cvdvae.restoration.settings.Sampling`."""
+        return ddof(self.antithetic)
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,6 +107,11 @@ class SuperResolution(Answers):
         return int(self.samples.shape[2] // self.y.shape[1])
 
     @property
+    def ddof(self) -> int:
+        """As the samples were drawn."""
+        return self.sampling.ddof
+
+    @property
     def gives_back(self) -> bool:
         """Where samples were to be consistent, and y has no noise."""
         return self.sampling.consistent and not self.sigma

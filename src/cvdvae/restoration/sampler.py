@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -14,24 +15,15 @@ from ..checkpoints.shrinking import Shrinking
 from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
-from ..gaussian import Noise, SeededNoise, Window
+from ..gaussian import Noise, SeededNoise, Window, noise_for
 from .answering import Answering
+from .batches import batch_for, gpu_batch_for
 from .drawing import Drawer, Drawing
 from .finish import Finished
 from .recipe import Dtype
 from .result import SuperResolution
 from .settings import Sampling
 from .tolerance import PhotonNoise
-
-BATCH = 4
-"""Samples drawn together at most by a processor; larger batches gain nothing."""
-
-PIXELS = BATCH * 64**2
-"""Pixels drawn together at most by a processor; a single sample may have any number."""
-
-GPU_BATCH, STATES_IN_MEMORY = 8, 16
-"""Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
-into what it has free."""
 
 DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -165,10 +157,8 @@ class SuperResolver(Answering):
     def batch(self, pixels: int) -> int:
         """How many samples of so many pixels are drawn together."""
         if self.device.type != "cuda":
-            return max(1, min(BATCH, PIXELS // pixels))
-        free = torch.cuda.mem_get_info(self.device)[0]
-        states = free / (self.largest_state * pixels * self.dtype.itemsize)
-        return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))
+            return batch_for(pixels)
+        return gpu_batch_for(self.device, self.largest_state * pixels * self.dtype.itemsize)
 
     def upscale(
         self,
@@ -179,6 +169,7 @@ class SuperResolver(Answering):
         encoder_temperature: float | None = None,
         consistent: bool = True,
         shrunk_by: str = "bicubic",
+        antithetic: bool = False,
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
 
@@ -194,6 +185,7 @@ class SuperResolver(Answering):
                 model's recommended ones.
             consistent: Whether to project; where y has noise, whether to explain it within that.
             shrunk_by: What y was shrunk by.
+            antithetic: Whether samples are drawn in opposite pairs.
 
         Raises:
             InputError: An argument that is not as said; the message says what is wanted.
@@ -206,7 +198,7 @@ class SuperResolver(Answering):
             ((2, 3, 64, 64), [True, True])
         """
         sampling = self.sampling(
-            samples, temperature, seed, encoder_temperature, consistent, shrunk_by
+            samples, temperature, seed, encoder_temperature, consistent, shrunk_by, antithetic
         )
         return self.run(y, sampling)
 
@@ -218,6 +210,7 @@ class SuperResolver(Answering):
         encoder_temperature: float | None = None,
         consistent: bool = True,
         shrunk_by: str = "bicubic",
+        antithetic: bool = False,
     ) -> Sampling:
         """Settings of a draw as of `upscale`, at the recommended temperatures where none is named.
 
@@ -235,7 +228,8 @@ class SuperResolver(Answering):
             seed,
             suits.encoder_temperature if encoder_temperature is None else encoder_temperature,
             consistent,
-            shrunk_by=shrunk_by,
+            shrunk_by,
+            antithetic,
         )
 
     def run(
@@ -318,7 +312,7 @@ class SuperResolver(Answering):
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
         """The noise of the samples `indices` in a window of them."""
-        return SeededNoise(sampling.seed, indices)
+        return noise_for(partial(SeededNoise, sampling.seed), indices, sampling.antithetic)
 
     def check(self, y: Tensor) -> Tensor:
         """Return y as ``(1, C, h, w)``, or refuse it.

@@ -42,6 +42,15 @@ def check_samples(samples: int) -> None:
         raise InputError(f"the number of samples must be at most {MAX_SAMPLES}, not {samples}")
 
 
+def ddof(antithetic: bool) -> int:
+    """What is taken from the number of samples to estimate their variance without bias.
+
+    A mean of independent samples lies nearer to them than the true one, hence 1; that of opposite
+    pairs is the true one but for what their noise does beyond first order, hence 0.
+    """
+    return 0 if antithetic else 1
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How samples are drawn.
@@ -53,6 +62,8 @@ class Sampling:
         encoder_temperature: Factor on the standard deviations of the encoder's groups z_<k.
         consistent: Project every sample onto ``{x : Hx = y} ∩ [0, 1]``.
         shrunk_by: The program that made y, one of `cvdvae.degradations.kernels.KERNELS`: what H is.
+        antithetic: Draw samples 2k and 2k + 1 with opposite noise: their mean is as good as that of
+            many independent ones (`cvdvae.gaussian.AntitheticNoise`).
         steps: How to steer from the samples that the others give to those that are wanted.
 
     Raises:
@@ -65,6 +76,7 @@ class Sampling:
     encoder_temperature: float = 1.0
     consistent: bool = True
     shrunk_by: str = "bicubic"
+    antithetic: bool = False
     steps: tuple[Edit, ...] = ()
 
     def __post_init__(self) -> None:
@@ -92,6 +104,11 @@ class Sampling:
                 raise InputError(
                     f"the seed of a step must not be negative, but is {step.fresh_seed}"
                 )
+
+    @property
+    def ddof(self) -> int:
+        """Degrees of freedom that the mean of the samples takes from their spread; see `ddof`."""
+        return ddof(self.antithetic)
 
     def reseeded(self, seed: int) -> "Sampling":
         """The same with another seed."""

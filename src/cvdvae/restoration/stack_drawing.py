@@ -216,11 +216,12 @@ def _add_statistics(
     chosen = good if len(good) else np.arange(len(drawn))
     samples = drawn[:, plane.page, channels]
     missing = result.stack.array.missing[plane.page, channels]
+    ddof = result.origin.sampling.ddof
     rows = max(1, AT_ONCE // max(1, samples[:, :, 0].size))
     for top in range(0, samples.shape[2], rows):
         part = samples[chosen, :, top : top + rows].astype(np.float64)
         with np.errstate(invalid="ignore"):  # in holes, which are put back
-            std = part.std(0, ddof=1) if len(part) > 1 else np.zeros_like(part[0])
+            std = part.std(0, ddof=ddof) if len(part) > 1 else np.zeros_like(part[0])
             # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
             ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
             statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)

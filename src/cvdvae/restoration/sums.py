@@ -25,11 +25,15 @@ class Sums:
         height: Rows of the image.
         width: Its columns.
         channels: Its channels, 1 or 3.
+        ddof: What is taken from the number of samples to estimate their variance.
     """
 
-    def __init__(self, folder: Path, height: int, width: int, channels: int = 3) -> None:
+    def __init__(
+        self, folder: Path, height: int, width: int, channels: int = 3, ddof: int = 1
+    ) -> None:
         self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self.height, self.width, self.channels, self.count = height, width, channels, 0
+        self.ddof = ddof
 
     def add(self, top: int, pixels: np.ndarray) -> None:
         """Add rows of a sample, uint8, ``(rows, width, C)``."""
@@ -70,7 +74,8 @@ class Sums:
     def std(self, top: int, rows: int) -> np.ndarray:
         """Standard deviation in levels, root mean square over colours, ``(rows, width)``."""
         sums = self.read(top, rows).astype(np.float64)
-        variance = np.maximum(sums[1] - sums[0] ** 2 / self.count, 0) / max(1, self.count - 1)
+        squares = np.maximum(sums[1] - sums[0] ** 2 / self.count, 0)
+        variance = squares / max(1, self.count - self.ddof)
         std: np.ndarray = np.sqrt(variance.mean(2))
         return std
 

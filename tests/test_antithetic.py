@@ -1,0 +1,180 @@
+"""Samples in opposite pairs: each is a draw like any other, and their mean hardly errs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import saved_restorer, tiny_flow, tiny_photos, tiny_resolver, tiny_restorer
+
+from cvdvae.batch.run import run_batch
+from cvdvae.batch.upscaler import Settings
+from cvdvae.errors import InputError
+from cvdvae.gaussian import AntitheticNoise, FieldNoise, SeededNoise, Window, noise_for
+from cvdvae.restoration.recipe import Recipe, recipe_from_text
+from cvdvae.restoration.sampler import SuperResolver
+
+MODELS = {"hvae": tiny_resolver, "flow": tiny_flow, "photos": lambda: tiny_photos(2)}
+
+
+def lr_image(model: SuperResolver) -> torch.Tensor:
+    side = model.lr_size if not model.any_size else 6
+    x = torch.rand(3, side, side, generator=torch.Generator().manual_seed(2))
+    return torch.round((0.4 + 0.2 * x) * 255) / 255
+
+
+def test_a_pair_draws_what_one_sample_would_and_its_negative() -> None:
+    like = torch.empty(5, 3, 4, 4)
+    pairs = AntitheticNoise(lambda indices: SeededNoise(3, indices), range(2, 7))
+    alone = SeededNoise(3, [1, 2, 3])
+    normal, uniform = pairs.normal(like), pairs.uniform(like)
+    expected, share = alone.normal(like[:3]), alone.uniform(like[:3])
+    assert torch.equal(normal[::2], expected)
+    assert torch.equal(normal[1::2], -expected[:2])
+    assert torch.equal(uniform[::2], share)
+    assert torch.equal(uniform[1::2], 1 - share[:2])
+
+
+def test_a_tile_draws_what_the_whole_would() -> None:
+    def of(window: Window, indices: list[int]) -> AntitheticNoise:
+        return AntitheticNoise(lambda pairs: FieldNoise(0, pairs, window), indices)
+
+    whole = of(Window(0, 0, 80, 96), [3]).normal(torch.empty(1, 2, 40, 48))
+    tile = of(Window(32, 16, 16, 64), [2, 3]).normal(torch.empty(2, 2, 8, 32))
+    assert torch.equal(tile[1], whole[0, :, 16:24, 8:40])
+    assert torch.equal(tile[0], -tile[1])
+
+
+def test_independent_noise_is_left_as_it_is() -> None:
+    like = torch.empty(2, 3)
+    noise = noise_for(lambda indices: SeededNoise(0, indices), [0, 1], antithetic=False)
+    assert torch.equal(noise.normal(like), SeededNoise(0, [0, 1]).normal(like))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_first_of_each_pair_is_an_independent_sample(kind: str, one_thread: None) -> None:
+    model = MODELS[kind]()
+    y = lr_image(model)
+    alone = model.upscale(y, samples=2, temperature=0.5)
+    pairs = model.upscale(y, samples=4, temperature=0.5, antithetic=True)
+    assert torch.equal(pairs.samples[::2], alone.samples)
+    assert all(pairs.round_trip_exact)
+    assert len({one.numpy().tobytes() for one in pairs.pixels}) == 4
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_mean_of_a_pair_errs_in_second_order_only(kind: str) -> None:
+    model = MODELS[kind]()
+    y = lr_image(model)
+
+    def error(temperature: float, antithetic: bool) -> float:
+        sampling = model.sampling(2, temperature, 0, temperature, False, antithetic=antithetic)
+        middle = model.sampling(1, 0.0, 0, 0.0, consistent=False)
+        mean = model.draw(y, sampling).double().mean(0)
+        return float((mean - model.draw(y, middle)[0].double()).norm())
+
+    # Halving τ halves the error of two independent samples, and quarters that of a pair.
+    assert error(0.08, False) / error(0.04, False) == pytest.approx(2, rel=0.2)
+    assert error(0.04, True) < max(error(0.08, True) / 2.5, 1e-5)  # a tiny flow is all but linear
+    assert error(0.04, True) < error(0.04, False) / 10
+
+
+def test_their_variance_is_estimated_without_bias() -> None:
+    model = tiny_restorer()
+    y = torch.full((3, 16, 16), 0.5)
+    spread = {
+        pairs: torch.stack(
+            [
+                model.restore(
+                    y, "noise", 4, noise=0.5, temperature=0.05, seed=seed, antithetic=pairs
+                ).std
+                for seed in range(60)
+            ]
+        )
+        .square()
+        .mean()
+        for pairs in (False, True)
+    }
+    assert spread[True] == pytest.approx(float(spread[False]), rel=0.05)
+
+
+def test_steered_samples_come_back_from_their_address(resolver: SuperResolver) -> None:
+    from cvdvae.restoration.edits import Resample
+
+    y = lr_image(resolver)
+    sampling = resolver.sampling(4, antithetic=True).then(Resample(sample=1, groups=1, seed=5))
+    result = resolver.run(y, sampling)
+    recipe = recipe_from_text(Recipe("tiny", y, sampling).to_text())
+    assert recipe.sampling == sampling
+    again = resolver.run(recipe.y, recipe.sampling)
+    assert torch.equal(again.pixels, result.pixels)
+    before = resolver.run(y, sampling.before())
+    assert torch.equal(before.samples[::2], resolver.upscale(y, samples=2).samples)
+
+
+def test_restored_pairs_are_opposite_and_chains_are_not_paired() -> None:
+    model = tiny_restorer()
+    y = torch.full((3, 16, 16), 0.5)
+    alone = model.restore(y, "hole:side=6", 2)
+    pairs = model.restore(y, "hole:side=6", 4, antithetic=True)
+    assert torch.equal(pairs.samples[::2], alone.samples)
+    assert not torch.equal(pairs.samples[1], pairs.samples[0])
+    with pytest.raises(InputError, match="leave antithetic or moves out"):
+        model.restore(y, "hole:side=6", 2, moves=2, antithetic=True)
+
+
+def test_the_commands_draw_pairs_and_draw_them_again(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(tmp_path / "y.png")
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "x.png")
+    restorer = saved_restorer(tmp_path / "restorer")
+    ways = {
+        "upscale": ("y.png", "--model", str(model_folder)),
+        "restore": ("x.png", "--model", str(restorer), "--degradation", "blur:sigma=1"),
+    }
+    for command, (file, *options) in ways.items():
+        out, again = tmp_path / command, tmp_path / f"{command}-again"
+        given = (str(tmp_path / file), "--antithetic", "--samples", "4", "--out", str(out))
+        assert run(command, *given, *options, monkeypatch=monkeypatch) == 0
+        (said,) = out.rglob("result.json")
+        assert json.loads(said.read_text())["antithetic"] is True
+        replay = ("replay", str(said), "--out", str(again), "--trust-model")
+        assert run(*replay, monkeypatch=monkeypatch) == 0
+        for i in range(4):
+            name = f"sample_{i:02d}.png"
+            assert (again / name).read_bytes() == (said.parent / name).read_bytes()
+
+
+def test_a_folder_is_drawn_in_pairs_and_one_from_before_goes_on(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    from cvdvae.batch.run import NOTE
+    from cvdvae.batch.sources import open_source
+
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(tmp_path / "in" / f"{name}.png")
+    source = open_source(str(tmp_path / "in"))
+    settings = Settings(samples=4, check=False)
+    for name, how in (("alone", settings), ("pairs", replace(settings, antithetic=True))):
+        run_batch(source, tmp_path / name, str(model_folder), how)
+    first, pairs = (
+        [
+            np.asarray(Image.open(next((tmp_path / name).rglob(f"a/sample_0{i}.png"))))
+            for i in (0, 1)
+        ]
+        for name in ("alone", "pairs")
+    )
+    assert (first[0] == pairs[0]).all()
+    assert (first[1] != pairs[1]).any()
+
+    note = tmp_path / "alone" / NOTE
+    before = json.loads(note.read_text())
+    assert before.pop("antithetic") is False
+    note.write_text(json.dumps(before))
+    assert run_batch(source, tmp_path / "alone", str(model_folder), settings).before == 2
