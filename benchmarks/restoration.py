@@ -178,7 +178,9 @@ def run(
     for index, one in enumerate(track(images, task, transient=True)):
         truth = one.float() / 255
         told = degraded(truth, parse(words), noise, index, in_8_bits=False)
-        how = Restoring(options.samples, options.temperature, 0, 0, options.grain)
+        how = Restoring(
+            options.samples, options.temperature, 0, 0, options.grain, options.antithetic
+        )
         result = model.run(told, how)
         scores.add("mean of samples", result.mean, truth, result.seconds)
         scores.add("one sample", result.samples[0], truth, result.seconds)
@@ -219,6 +221,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--grain", action="store_true")
+    parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
     parser.add_argument("--moves", type=int, default=0)
     parser.add_argument("--pnp", action="store_true", help="PnP-HVAE on our prior, too")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))

@@ -162,6 +162,13 @@ def test_a_low_resolution_image_finds_its_own_scale(browser: Browser, address: s
             expect(chosen).to_contain_text(scale)
             visitor.draw()
             assert "gives your image back exactly" in visitor.status()
+        first = visitor.samples()[0]
+        visitor.settings()
+        visitor.page.get_by_label("Opposite pairs").check()
+        visitor.draw()
+        assert visitor.samples()[0] == first
+        visitor.page.get_by_role("button", name="The same in Python").click()
+        expect(visitor.page.locator("#python")).to_contain_text("antithetic=True")
         visitor.page.locator("#kind").get_by_text("A photo to shrink").click()
         expect(visitor.page.locator("#doubts")).to_contain_text("widen the frame")
 

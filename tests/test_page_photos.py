@@ -241,6 +241,11 @@ def test_a_result_that_was_taken_away_is_opened_again(
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
         visitor.give(small)
+        page.get_by_role("button", name="More").first.click()
+        pairs = page.locator("#photo-antithetic input")
+        pairs.check()
+        page.click("#again")
+        visitor.wait()
         page.click('[data-do="paint"]')
         drag(page, visitor.panel(1), 30, 10)
         page.click('[data-do="vary"]')
@@ -266,6 +271,7 @@ def test_a_result_that_was_taken_away_is_opened_again(
         expect(page.locator(".steps button")).to_have_count(2, timeout=PATIENCE)
         visitor.wait()
         expect(page.locator("#notes")).to_contain_text("As it was drawn before")
+        expect(pairs).to_be_checked()
         expect(page.locator("#picture img")).to_be_visible()
         page.locator(".film button").nth(2).click()
         page.wait_for_timeout(200)

@@ -306,7 +306,7 @@ def test_a_reopened_photograph_that_then_arrives_changes_nothing(
     session = started(photos, path)
     mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
     whole = Whole(photos, photos.vary(session, 0, 1, pack_region(mask)), 1, [], tmp_path)
-    parts: Any = Parts(*(field.name for field in fields(Parts)[:-1]), tuple("abcde"))
+    parts: Any = Parts(*(field.name for field in fields(Parts)[:-1]), tuple("abcdef"))
     on = PhotoHandlers(photos, parts)
     shown = on.reopen(str(whole.archive()))
     reopened = shown["session"]

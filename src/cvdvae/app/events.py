@@ -44,6 +44,7 @@ class Handlers:
         encoder_temperature: float,
         seed: float | None,
         consistent: bool,
+        antithetic: bool,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """The first gallery of an image."""
@@ -55,7 +56,12 @@ class Handlers:
         def sessions() -> Iterator[Session]:
             model = self.inputs.model(scale, method)
             sampling = model.sampling(
-                int(samples), temperature, int(seed or 0), encoder_temperature, consistent
+                int(samples),
+                temperature,
+                int(seed or 0),
+                encoder_temperature,
+                consistent,
+                antithetic=antithetic,
             )
             seen = self.inputs.seen(path, kind, model, x, y, side)
             return self.explorer.start(seen, model, sampling)
@@ -190,6 +196,7 @@ class Handlers:
                     settings.encoder_temperature: s.encoder_temperature,
                     settings.seed: s.seed,
                     settings.consistent: s.consistent,
+                    settings.antithetic: s.antithetic,
                 }
             yield updates
 

@@ -81,7 +81,7 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
     image = [shown.photo, shown.kind, shown.scale, settings.method]
     frame = [shown.x, shown.y, shown.side]
     temperatures = [settings.temperature, settings.encoder_temperature]
-    how = [settings.samples, *temperatures, settings.seed, settings.consistent]
+    how = [settings.samples, *temperatures, settings.seed, settings.consistent, settings.antithetic]
     finished = parts.finished
     restored = [*finished, shown.photo, shown.scale, settings.method, *how]
     busy = [

@@ -54,6 +54,7 @@ class Settings:
     seed: gr.Number
     dice: gr.Button
     consistent: gr.Checkbox
+    antithetic: gr.Checkbox
     draw: gr.Button
     stop: gr.Button
     said: gr.HTML
@@ -208,14 +209,14 @@ def settings_part(explorer: Explorer, shown: Input) -> Settings:
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="seed")
             dice = gr.Button("New seed", elem_id="dice")
         consistent = gr.Checkbox(True, label="Give my image back exactly", elem_id="consistent")
+        antithetic = gr.Checkbox(False, label=text.PAIRS, elem_id="antithetic")
     with gr.Column(elem_id="go"):
         said = gr.HTML(elem_id="draw-said")
         with gr.Row():
             draw = gr.Button("Show what could be behind it", variant="primary", elem_id="draw")
             stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=70, scale=0)
-    return Settings(
-        method, samples, temperature, encoder_temperature, seed, dice, consistent, draw, stop, said
-    )
+    how = (samples, temperature, encoder_temperature, seed, dice, consistent, antithetic)
+    return Settings(method, *how, draw, stop, said)
 
 
 def answers_part(explorer: Explorer) -> tuple[Answers, Steering, Take]:

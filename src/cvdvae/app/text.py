@@ -23,6 +23,7 @@ EMPTY = "Your image comes first: choose an example, upload, paste, or use the ca
 SAMPLES = "<b>Samples:</b> plausible, not true. Choose one to compare, and to steer."
 MEAN = "Mean: the safest answer"
 HEAT = "Where they disagree"
+PAIRS = "Opposite pairs: the mean of few is as good as that of many"
 
 MEANING = Path(__file__).with_name("meaning.md")
 """The page's explanation of what the samples mean, and what not."""

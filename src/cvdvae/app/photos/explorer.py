@@ -207,6 +207,7 @@ class Photos:
         seed: int,
         consistent: bool,
         shrunk_by: str = "bicubic",
+        antithetic: bool = False,
     ) -> Session:
         """A session whose first set of samples is drawn so; `shrunk_by` is what H is.
 
@@ -215,7 +216,12 @@ class Photos:
         """
         model = self.model(photo.scale)
         sampling = model.sampling(
-            samples, temperature, seed, consistent=consistent, shrunk_by=shrunk_by
+            samples,
+            temperature,
+            seed,
+            consistent=consistent,
+            shrunk_by=shrunk_by,
+            antithetic=antithetic,
         )
         self.check(sampling, photo)
         return Session(photo, (sampling,))

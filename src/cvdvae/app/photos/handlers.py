@@ -92,6 +92,7 @@ class PhotoHandlers:
         temperature: float,
         seed: float | None,
         consistent: bool,
+        antithetic: bool,
         shrunk_by: str,
     ) -> Updates:
         parts, nothing = self.parts, {self.parts.session: None, self.parts.notes: ""}
@@ -101,9 +102,8 @@ class PhotoHandlers:
             which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
             by = int(scale.removeprefix("×"))
             photo = self.photos.look(Path(path), which, by, shrunk_by)
-            session = self.photos.start(
-                photo, int(samples), temperature, int(seed or 0), consistent, shrunk_by
-            )
+            how = (int(samples), temperature, int(seed or 0), consistent, shrunk_by, antithetic)
+            session = self.photos.start(photo, *how)
         except CVDVAEError as error:
             return self.tell("none", text=text.sentence(error, path)) | nothing
         notes = (*photo.notes, *guessed, *text.made_small(photo.made_by, shrunk_by))
@@ -132,6 +132,7 @@ class PhotoHandlers:
             min(WILDEST, how.temperature),
             how.seed,
             how.consistent,
+            how.antithetic,
             how.shrunk_by if how.shrunk_by in text.PROGRAMS else "bicubic",
         )
         return {
@@ -172,7 +173,8 @@ class PhotoHandlers:
                 rows, columns = (mask.any(side).nonzero().flatten() for side in (1, 0))
                 top, left = int(rows[0]), int(columns[0])
                 seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
-            found.append({"label": label, "samples": sampling.samples, "seen": seen})
+            told = {"label": label, "samples": sampling.samples, "seen": seen}
+            found.append(told | {"ddof": sampling.ddof})
         return found
 
     def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:

@@ -10,6 +10,7 @@ from PIL import Image
 from ...domains.faces import demo_photo
 from ...domains.photos import PHOTOS
 from ..layout import file_image
+from ..text import PAIRS
 from . import text
 from .api import add_api
 from .explorer import LEAST_SAMPLES, MAX_SAMPLES, WILDEST, Photos
@@ -113,6 +114,7 @@ def _settings(
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="photo-seed")
             dice = gr.Button("New seed", elem_id="photo-dice")
         consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
+        antithetic = gr.Checkbox(False, label=PAIRS, elem_id="photo-antithetic")
         shrunk_by = gr.Dropdown(
             [(text.program(name), name) for name in text.PROGRAMS],
             value="bicubic",
@@ -124,7 +126,8 @@ def _settings(
         reopen = gr.UploadButton(
             "Open a result (its zip)", file_types=[".zip", ".json"], elem_id="photo-reopen"
         )
-    return [samples, temperature, seed, consistent, shrunk_by], dice, again, reopen
+    how = [samples, temperature, seed, consistent, antithetic, shrunk_by]
+    return how, dice, again, reopen
 
 
 def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:

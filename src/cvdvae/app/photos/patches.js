@@ -60,8 +60,8 @@ function blurred(values, width, step) {
 }
 
 class Patch {
-  constructor([top, left, height, width]) {
-    Object.assign(this, { top, left, height, width, pictures: {}, samples: [], done: false });
+  constructor([top, left, height, width], ddof) {
+    Object.assign(this, { top, left, height, width, ddof, pictures: {}, samples: [], done: false });
     this.sum = new Float32Array(3 * height * width);
     this.squares = new Float32Array(3 * height * width);
     this.counted = 0;
@@ -89,7 +89,7 @@ class Patch {
     for (let i = 0; i < mean.length; i++) {
       mean[i] = Math.round(this.sum[i] / n);
       const squared = Math.max(0, this.squares[i] - this.sum[i] * this.sum[i] / n);
-      variance[Math.floor(i / 3)] += squared / Math.max(1, n - 1) / 3;
+      variance[Math.floor(i / 3)] += squared / Math.max(1, n - this.ddof) / 3;
     }
     // Few samples tell little of a single pixel: its neighbours are heard, too.
     const near = blurred(blurred(variance, this.width, 1), this.width, this.width);
@@ -113,12 +113,12 @@ class Patch {
 }
 
 class Gallery {
-  constructor({ label, samples, seen }) {
-    Object.assign(this, { label, wanted: samples, seen, patches: [] });
+  constructor({ label, samples, seen, ddof }) {
+    Object.assign(this, { label, wanted: samples, seen, ddof, patches: [] });
   }
 
   begin(window) {
-    const patch = new Patch(window);
+    const patch = new Patch(window, this.ddof);
     this.patches.push(patch);
     let held = this.patches.reduce((sum, one) => sum + one.weight, 0);
     while (held > KEPT && this.patches.length > 2) held -= this.patches.shift().weight;
