@@ -312,9 +312,9 @@ def test_a_reopened_photograph_that_then_arrives_changes_nothing(
     reopened = shown["session"]
     assert len(reopened.history) == 2
     assert shown["viewer"]["step"] == 1
-    assert (shown["scale"], shown["a"], shown["e"]) == ("×4", 2, "bicubic")
+    assert (shown["scale"], shown["a"], shown["f"]) == ("×4", 2, "bicubic")
     shown["photo"].save(tmp_path / "picture.png")
-    settings = (2, 0.85, 0, True, "bicubic")
+    settings = (2, 0.85, 0, True, False, "bicubic")
     again = on.arrive(reopened, str(tmp_path / "picture.png"), "×4", *settings)
     assert again.keys() == {"kind"}
     path.write_bytes((tmp_path / "picture.png").read_bytes())
