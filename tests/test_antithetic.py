@@ -11,12 +11,16 @@ from command import run
 from PIL import Image
 from tiny import saved_restorer, tiny_flow, tiny_photos, tiny_resolver, tiny_restorer
 
-from cvdvae.batch.run import run_batch
+from cvdvae.analysis.calibration import calibration
+from cvdvae.batch.run import NOTE, run_batch
+from cvdvae.batch.sources import open_source
 from cvdvae.batch.upscaler import Settings
 from cvdvae.errors import InputError
 from cvdvae.gaussian import AntitheticNoise, FieldNoise, SeededNoise, Window, noise_for
+from cvdvae.restoration.edits import Blend, Resample
 from cvdvae.restoration.recipe import Recipe, recipe_from_text
 from cvdvae.restoration.sampler import SuperResolver
+from cvdvae.restoration.settings import Sampling, ddof
 
 MODELS = {"hvae": tiny_resolver, "flow": tiny_flow, "photos": lambda: tiny_photos(2)}
 
@@ -102,9 +106,45 @@ def test_their_variance_is_estimated_without_bias() -> None:
     assert spread[True] == pytest.approx(float(spread[False]), rel=0.05)
 
 
-def test_steered_samples_come_back_from_their_address(resolver: SuperResolver) -> None:
-    from cvdvae.restoration.edits import Resample
+@pytest.mark.parametrize(
+    ("kept", "antithetic", "expected"),
+    [
+        (range(4), True, 0),
+        (range(5), True, 1 / 5),
+        ([0, 2], True, 1),
+        ([0, 2, 3], True, 1 / 3),
+        ([1, 2], True, 1),
+        (range(4), False, 1),
+        ([0], False, 1),
+    ],
+)
+def test_variance_is_unbiased_whichever_samples_are_kept(
+    kept: list[int], antithetic: bool, expected: float
+) -> None:
+    assert ddof(kept, antithetic) == expected
+    like = torch.empty(6, 200_000)
+    noise = noise_for(lambda indices: SeededNoise(0, indices), range(6), antithetic)
+    drawn = noise.normal(like)[list(kept)]
+    if len(kept) > 1:
+        assert drawn.var(0, correction=expected).mean() == pytest.approx(1, abs=0.01)
 
+
+def test_there_is_no_walk_between_the_two_of_a_pair() -> None:
+    pairs = Sampling(samples=4, antithetic=True)
+    with pytest.raises(InputError, match="samples 0 and 1 are opposite"):
+        pairs.then(Blend(first=0, last=1))
+    walk = pairs.then(Blend(first=0, last=3))
+    assert pairs.pairs
+    assert not walk.pairs  # what lies on a walk has no partner
+    assert Sampling(samples=4).then(Blend(first=0, last=1)).ddof(range(4)) == 1
+
+
+def test_calibration_refuses_pairs(resolver: SuperResolver) -> None:
+    with pytest.raises(InputError, match="independent samples"):
+        calibration(resolver, [], Sampling(samples=4, antithetic=True))
+
+
+def test_steered_samples_come_back_from_their_address(resolver: SuperResolver) -> None:
     y = lr_image(resolver)
     sampling = resolver.sampling(4, antithetic=True).then(Resample(sample=1, groups=1, seed=5))
     result = resolver.run(y, sampling)
@@ -153,9 +193,6 @@ def test_the_commands_draw_pairs_and_draw_them_again(
 def test_a_folder_is_drawn_in_pairs_and_one_from_before_goes_on(
     model_folder: Path, tmp_path: Path
 ) -> None:
-    from cvdvae.batch.run import NOTE
-    from cvdvae.batch.sources import open_source
-
     (tmp_path / "in").mkdir()
     for name in "ab":
         Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(tmp_path / "in" / f"{name}.png")

@@ -34,6 +34,7 @@ from cvdvae.restoration import stack_drawing, stack_sheet
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
+from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.stack import Stack, read_stack
 from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
 
@@ -328,7 +329,7 @@ def test_the_picture_of_an_array_shows_how_its_values_spread(
     np.save(tmp_path / "a.npy", np.round(255 * smooth(12, 10)).astype(np.uint8))
     stack = read_any(model, tmp_path / "a.npy", limits=LIMITS)
     drawn = np.random.default_rng(0).integers(0, 256, (3, 1, 1, 24, 20), np.uint8)
-    stack_sheet.stack_sheet(stack, drawn, 2)
+    stack_sheet.stack_sheet(stack, drawn, 2, Sampling(samples=3))
     spread = (drawn[:, 0, 0] / 255).std(0, ddof=1)
     assert np.allclose(shown[0].std.numpy(), spread, atol=1e-6)
     assert np.allclose(shown[0].mean.numpy(), drawn[:, 0].mean(0) / 255, atol=1e-6)

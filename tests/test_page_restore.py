@@ -83,9 +83,12 @@ def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path
     page.locator("#restore").click()
     expect(page.locator("#restore-said")).to_contain_text("Paint over what is missing")
     paint_in_the_middle(page)
+    page.get_by_role("button", name="More").last.click()
+    page.locator("#restore-antithetic input").check()
     draw_all(page)
     archive = taken(page)
     report = json.loads(archive.read("result.json"))
+    assert report["antithetic"] is True
     assert report["degradation"]["steps"][0]["kind"] == "mask"
     assert report["explains"] == [True] * 8
     assert "sample_07.png" in archive.namelist()

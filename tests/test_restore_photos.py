@@ -161,7 +161,9 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     given = image_in(path, None, "A face")  # what the page still held from before
     found = list(
-        on.draw(str(path), "A photograph", next(iter(KINDS)), "JPEG", 40, 0.1, 2, 1, 3, given, [])
+        on.draw(
+            str(path), "A photograph", next(iter(KINDS)), "JPEG", 40, 0.1, 2, 1, 3, False, given, []
+        )
     )
     assert "2 of 2 answers explain" in found[-1][parts.shown[0]]
     assert parts.kind not in on.arrive(str(path), "A photograph")  # which the visitor says

@@ -87,10 +87,12 @@ def calibration(
         on_image: Called after every image.
 
     Raises:
-        InputError: There is a single sample, or no image.
+        InputError: There is a single sample, or no image, or samples are drawn in pairs.
     """
     if sampling.samples < 2:
         raise InputError("calibration needs at least two samples of each image")
+    if sampling.antithetic:
+        raise InputError("calibration compares independent samples: leave antithetic out")
     height, width = model.truth_size
     ranks = Ranks.empty(sampling.samples, height, width)
     scores: list[tuple[float, float]] = []

@@ -32,10 +32,9 @@ class Answers(ABC):
     def gives_back(self) -> bool:
         """Whether the samples are made so that H of them is y."""
 
-    @property
     @abstractmethod
-    def ddof(self) -> int:
-        """What is taken from their number to estimate their variance; see `settings.ddof`."""
+    def ddof(self, kept: list[int]) -> float:
+        """As in `cvdvae.restoration.settings.Sampling`."""
 
     @property
     def answers(self) -> Tensor:
@@ -61,7 +60,7 @@ class Answers(ABC):
         """Where the samples disagree: standard deviation, root mean square over colours, (H, W)."""
         if len(self.answers) == 1:
             return zeros_like(self.samples[0, 0])
-        return self.answers.var(0, correction=self.ddof).mean(0).sqrt()
+        return self.answers.var(0, correction=self.ddof(self._answering)).mean(0).sqrt()
 
     @property
     def _answering(self) -> list[int]:

@@ -173,7 +173,8 @@ def draw_to_folder(
     result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
         height, width = (model.scale * side for side in y.shape[2:])
-        sums = Sums(folder, height, width, model.channels, sampling.ddof)
+        ddof = sampling.ddof(range(sampling.samples))
+        sums = Sums(folder, height, width, model.channels, ddof)
         stack.callback(sums.close)
         for i, name in enumerate(result.samples):
             draw = partial(_draw_sample, model, i, sums, result, on_pixels)

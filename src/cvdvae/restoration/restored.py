@@ -87,10 +87,9 @@ class Restoration(Answers):
     weights: str = ""
     dtype: Dtype = "fp32"
 
-    @property
-    def ddof(self) -> int:
+    def ddof(self, kept: list[int]) -> float:
         """As the samples were drawn."""
-        return self.restoring.ddof
+        return self.restoring.ddof(kept)
 
     @property
     def gives_back(self) -> bool:

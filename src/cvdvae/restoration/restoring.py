@@ -1,5 +1,6 @@
 """What was seen of an image, and how to restore it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -60,10 +61,9 @@ class Restoring:
         if self.moves and self.antithetic:
             raise InputError("chains are independent of each other: leave antithetic or moves out")
 
-    @property
-    def ddof(self) -> int:
+    def ddof(self, kept: Collection[int]) -> float:
         """As in `cvdvae.restoration.settings.Sampling`."""
-        return ddof(self.antithetic)
+        return ddof(kept, self.antithetic)
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,10 +106,9 @@ class SuperResolution(Answers):
         """Factor between the sides of the high- and the low-resolution image."""
         return int(self.samples.shape[2] // self.y.shape[1])
 
-    @property
-    def ddof(self) -> int:
+    def ddof(self, kept: list[int]) -> float:
         """As the samples were drawn."""
-        return self.sampling.ddof
+        return self.sampling.ddof(kept)
 
     @property
     def gives_back(self) -> bool:

@@ -1,6 +1,7 @@
 """The settings of a draw, checked once."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -42,13 +43,23 @@ def check_samples(samples: int) -> None:
         raise InputError(f"the number of samples must be at most {MAX_SAMPLES}, not {samples}")
 
 
-def ddof(antithetic: bool) -> int:
-    """What is taken from the number of samples to estimate their variance without bias.
+def ddof(kept: Collection[int], antithetic: bool) -> float:
+    """What is taken from the number of samples to estimate their variance σ².
 
-    A mean of independent samples lies nearer to them than the true one, hence 1; that of opposite
-    pairs is the true one but for what their noise does beyond first order, hence 0.
+    ::
+
+        E Σ (x − x̄)² = (n − m / n) σ²
+
+    where m of the n samples have no partner among them that drew the opposite: to first order, a
+    pair cancels in x̄. Independent samples have m = n, complete pairs m = 0.
+
+    Args:
+        kept: Indices of the samples.
+        antithetic: Whether they were drawn in opposite pairs.
     """
-    return 0 if antithetic else 1
+    held = set(kept)
+    alone = [i for i in held if not antithetic or i ^ 1 not in held]
+    return len(alone) / len(held)
 
 
 @dataclass(frozen=True)
@@ -100,15 +111,24 @@ class Sampling:
                     f"a step starts from sample {max(step.samples)}, but there are only "
                     f"samples 0 to {self.samples - 1}"
                 )
+            if self.antithetic and len({i // 2 for i in step.samples}) < len(set(step.samples)):
+                raise InputError(
+                    f"samples {step.samples[0]} and {step.samples[1]} are opposite, and halfway "
+                    f"between them is none: choose two of different pairs"
+                )
             if (step.fresh_seed or 0) < 0:
                 raise InputError(
                     f"the seed of a step must not be negative, but is {step.fresh_seed}"
                 )
 
     @property
-    def ddof(self) -> int:
-        """Degrees of freedom that the mean of the samples takes from their spread; see `ddof`."""
-        return ddof(self.antithetic)
+    def pairs(self) -> bool:
+        """Whether the samples are opposite pairs: a walk between two of them is none."""
+        return self.antithetic and not (self.steps and self.steps[-1].counts)
+
+    def ddof(self, kept: Collection[int]) -> float:
+        """`ddof` of some of the samples."""
+        return ddof(kept, self.pairs)
 
     def reseeded(self, seed: int) -> "Sampling":
         """The same with another seed."""

@@ -82,7 +82,7 @@ def draw_stack(
                 for name, part in zip(STATISTICS, found, strict=True):
                     path = folder / f"{name}{result.suffix}"
                     stack.form.write(path, part, stack.array, model.scale)
-            save_png(folder / "grid.png", stack_sheet(stack, drawn, model.scale))
+            save_png(folder / "grid.png", stack_sheet(stack, drawn, model.scale, sampling))
         _copy(stack.path, folder / result.input)
         result.seconds = time.perf_counter() - started
     return result
@@ -216,7 +216,7 @@ def _add_statistics(
     chosen = good if len(good) else np.arange(len(drawn))
     samples = drawn[:, plane.page, channels]
     missing = result.stack.array.missing[plane.page, channels]
-    ddof = result.origin.sampling.ddof
+    ddof = result.origin.sampling.ddof(chosen.tolist())
     rows = max(1, AT_ONCE // max(1, samples[:, :, 0].size))
     for top in range(0, samples.shape[2], rows):
         part = samples[chosen, :, top : top + rows].astype(np.float64)

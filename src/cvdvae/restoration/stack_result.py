@@ -137,6 +137,7 @@ class StackResult:
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
         array, n = self.stack.array, self.origin.sampling.samples
+        most = n / (n + 2) if self.origin.sampling.pairs else (n - 1) / (n + 1)
         return {
             **self.origin.to_dict(),
             "input": self.input,
@@ -147,7 +148,7 @@ class StackResult:
                 "shape": list(array.layout.shape),
                 "missing": int(array.missing.sum()),
             },
-            "interval": {"lower": LOWER, "upper": UPPER, "share": min(0.8, (n - 1) / (n + 1))},
+            "interval": {"lower": LOWER, "upper": UPPER, "share": min(0.8, most)},
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact if self.whole else None,
             "largest_lr_error": self.largest_lr_error,

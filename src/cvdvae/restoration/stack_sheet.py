@@ -11,6 +11,7 @@ from torch import Tensor
 from ..degradations.bicubic import upscale_bicubic
 from ..imaging.values import to_levels
 from .result import DISCLAIMER
+from .settings import Sampling
 from .sheet import SHOWN, sheet
 from .stack import Stack
 
@@ -25,6 +26,7 @@ class _Shown:
     y: Tensor
     pixels: Tensor
     scale: int
+    ddof: float
     truth: Tensor | None = None
 
     @property
@@ -35,7 +37,7 @@ class _Shown:
     def std(self) -> Tensor:
         if len(self.pixels) == 1:
             return torch.zeros_like(self.pixels[0, 0], dtype=torch.float32)
-        return (self.pixels.float() / 255).var(0, correction=1).mean(0).sqrt()
+        return (self.pixels.float() / 255).var(0, correction=self.ddof).mean(0).sqrt()
 
     @property
     def bicubic(self) -> Tensor:
@@ -43,13 +45,14 @@ class _Shown:
         return upscale_bicubic(self.y[None], (height, width))[0]
 
 
-def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int) -> Image.Image:
+def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int, sampling: Sampling) -> Image.Image:
     """Samples, mean and std of one plane; of a large one, the part that varies most in itself.
 
     Args:
         stack: What they were made of.
         drawn: The samples in the file's unit, ``(samples, pages, channels, H, W)``.
         scale: By what they are larger.
+        sampling: How they were drawn.
     """
     page, channels = len(stack.array.values) // 2, stack.groups[0]
     unit = stack.unit(page, 0)
@@ -64,7 +67,8 @@ def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int) -> Image.Image:
     values = stack.range_of(0)
     units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)
     pixels = to_levels(torch.from_numpy(units))
-    return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale), DISCLAIMER)
+    ddof = sampling.ddof(range(shown))
+    return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale, ddof), DISCLAIMER)
 
 
 def _in_colours(x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Sums:
     """
 
     def __init__(
-        self, folder: Path, height: int, width: int, channels: int = 3, ddof: int = 1
+        self, folder: Path, height: int, width: int, channels: int = 3, ddof: float = 1
     ) -> None:
         self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self.height, self.width, self.channels, self.count = height, width, channels, 0

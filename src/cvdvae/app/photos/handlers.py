@@ -174,7 +174,7 @@ class PhotoHandlers:
                 top, left = int(rows[0]), int(columns[0])
                 seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
             told = {"label": label, "samples": sampling.samples, "seen": seen}
-            found.append(told | {"ddof": sampling.ddof})
+            found.append(told | {"pairs": sampling.pairs})
         return found
 
     def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:

@@ -60,11 +60,13 @@ function blurred(values, width, step) {
 }
 
 class Patch {
-  constructor([top, left, height, width], ddof) {
-    Object.assign(this, { top, left, height, width, ddof, pictures: {}, samples: [], done: false });
+  constructor([top, left, height, width], pairs) {
+    Object.assign(this, { top, left, height, width, pairs, pictures: {}, samples: [], done: false });
     this.sum = new Float32Array(3 * height * width);
     this.squares = new Float32Array(3 * height * width);
     this.counted = 0;
+    this.alone = 0;  // of those counted, how many have no partner that drew the opposite
+    this.first = false;  // whether the first of the present pair was counted
   }
 
   async add(name, text) {
@@ -74,8 +76,11 @@ class Patch {
   async addSample(text, exploded) {
     const rgb = await unpack(text, this.width, this.height);
     this.samples.push(canvasOf(rgb, this.width, this.height));
+    if (this.samples.length % 2 === 1) this.first = !exploded;
     if (exploded) return;
     this.counted += 1;
+    const second = this.pairs && this.samples.length % 2 === 0;
+    this.alone += second && this.first ? -1 : 1;
     for (let i = 0; i < rgb.length; i++) {
       this.sum[i] += rgb[i];
       this.squares[i] += rgb[i] * rgb[i];
@@ -89,7 +94,7 @@ class Patch {
     for (let i = 0; i < mean.length; i++) {
       mean[i] = Math.round(this.sum[i] / n);
       const squared = Math.max(0, this.squares[i] - this.sum[i] * this.sum[i] / n);
-      variance[Math.floor(i / 3)] += squared / Math.max(1, n - this.ddof) / 3;
+      variance[Math.floor(i / 3)] += squared / (n > 1 ? n - this.alone / n : 1) / 3;
     }
     // Few samples tell little of a single pixel: its neighbours are heard, too.
     const near = blurred(blurred(variance, this.width, 1), this.width, this.width);
@@ -113,12 +118,12 @@ class Patch {
 }
 
 class Gallery {
-  constructor({ label, samples, seen, ddof }) {
-    Object.assign(this, { label, wanted: samples, seen, ddof, patches: [] });
+  constructor({ label, samples, seen, pairs }) {
+    Object.assign(this, { label, wanted: samples, seen, pairs, patches: [] });
   }
 
   begin(window) {
-    const patch = new Patch(window, this.ddof);
+    const patch = new Patch(window, this.pairs);
     this.patches.push(patch);
     let held = this.patches.reduce((sum, one) => sum + one.weight, 0);
     while (held > KEPT && this.patches.length > 2) held -= this.patches.shift().weight;

@@ -110,6 +110,7 @@ class RestoringHandlers:
         samples: float,
         temperature: float,
         seed: float | None,
+        antithetic: bool,
         given: Given | None,
         strokes: Any,
     ) -> Iterator[Updates]:
@@ -128,7 +129,7 @@ class RestoringHandlers:
                 told = as_it_is(given, Path(path), what, noise)
             else:
                 told = degraded(truth, what, noise or None, number)
-            how = restorer.restoring(int(samples), temperature, number)
+            how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
             result = restorer.run(told, how, truth)
         except CVDVAEError as error:
             yield {self.parts.said: text.explained(error, path)}

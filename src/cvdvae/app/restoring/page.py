@@ -11,6 +11,7 @@ from ...domains import FACES, PHOTOS
 from ...restoration.restorer import Restorer
 from ..layout import file_image
 from ..painter import make_painter
+from ..text import PAIRS
 from .damage import KINDS, LABELS
 from .handlers import Parts, RestoringHandlers
 
@@ -49,7 +50,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
             photo, subject, example = _input(paths, subjects)
             damage, strength, noise = _damage()
             painter = make_painter("restore-painter")
-            samples, temperature, seed, dice = _settings(models[subjects[0]])
+            settings, temperature, seed, dice = _settings(models[subjects[0]])
             draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
@@ -69,7 +70,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     painter.paint(on.painted, None, strokes, queue=False, **QUIET)
     dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
     told = [photo[0], subject, kind, damage, strength, noise]
-    how = [*told, samples, temperature, seed, given, strokes]
+    how = [*told, *settings, given, strokes]
     draw.click(on.draw, how, [said, *parts.shown], **DRAWING, api_visibility="private")
 
 
@@ -123,7 +124,8 @@ def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider]:
     return damage, strength, noise
 
 
-def _settings(restorer: Restorer) -> tuple[gr.Slider, gr.Slider, gr.Number, gr.Button]:
+def _settings(restorer: Restorer) -> tuple[list[Any], gr.Slider, gr.Number, gr.Button]:
+    """All that say how to draw, and of them the temperature and the seed; a new seed."""
     with gr.Accordion("More", open=False):
         samples = gr.Slider(2, 16, 8, step=1, label="How many", elem_id="restore-samples")
         temperature = gr.Slider(
@@ -138,7 +140,8 @@ def _settings(restorer: Restorer) -> tuple[gr.Slider, gr.Slider, gr.Number, gr.B
         with gr.Row():
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="restore-seed")
             dice = gr.Button("New seed", elem_id="restore-dice")
-    return samples, temperature, seed, dice
+        antithetic = gr.Checkbox(False, label=PAIRS, elem_id="restore-antithetic")
+    return [samples, temperature, seed, antithetic], temperature, seed, dice
 
 
 def _answers(parts: Parts) -> Parts:
