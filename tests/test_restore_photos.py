@@ -141,7 +141,7 @@ def test_the_page_shrinks_a_large_photograph_but_not_its_damage(tmp_path: Path) 
         as_it_is(given, large, parse("noise"), 0.1)
     size = (given.x.shape[1], given.x.shape[2])
     painted = described("hole", 0, [{"size": 9, "points": [[100, 100], [200, 150]]}], size)
-    assert as_it_is(given, large, painted, 0.0).sigma == 0  # it was painted after that
+    assert as_it_is(given, large, painted, 0.0)[0].sigma == 0  # it was painted after that
 
 
 @pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3), (300, 500), (1, 1)])
@@ -167,6 +167,13 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     )
     assert "2 of 2 answers explain" in found[-1][parts.shown[0]]
     assert parts.kind not in on.arrive(str(path), "A photograph")  # which the visitor says
+
+    Image.open(path).save(tmp_path / "photo.jpg", quality=60)
+    given = image_in(tmp_path / "photo.jpg", None, "A photograph")
+    damaged = next(label for label, is_damaged in KINDS.items() if is_damaged)
+    what = (damaged, "JPEG", 40, 0.0, 2, 1, 3, False, given, [])
+    found = list(on.draw(str(tmp_path / "photo.jpg"), "A photograph", *what))
+    assert "JPEG of quality 60, by its own tables" in found[-1][parts.shown[0]]
 
 
 def test_a_grey_photograph_stays_grey() -> None:

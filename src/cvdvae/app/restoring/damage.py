@@ -143,8 +143,8 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     return Given(to_bytes(to_tensor(small)), False, subject, note)
 
 
-def as_it_is(given: Given, path: Path, what: Description, noise: float) -> Seen:
-    """A damaged image: what its file shows, or holds where it is a JPEG.
+def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:
+    """A damaged image: what its file shows, or holds where it is a JPEG; and what that says.
 
     Raises:
         InputError: It was cut or made smaller, and its damage with it, unless that is a hole which
@@ -159,7 +159,8 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> Seen:
     operator = what.operator((x.shape[1], x.shape[2]))
     if jpeg_at_end(operator) is not None:
         file = read_jpeg(path)
-        return seen(file.y, file.operator, description=file.description)
+        told = seen(file.y, file.operator, description=file.description)
+        return told, [f"a JPEG of quality {file.quality}, by its own tables", *file.notes]
     if tuple(operator.A(x[None]).shape) != (1, *x.shape):
         raise InputError("an image that was shrunk belongs into the tab of faces or photographs")
-    return seen(x, operator, noise or None, what)
+    return seen(x, operator, noise or None, what), []

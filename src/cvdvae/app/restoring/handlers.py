@@ -124,9 +124,9 @@ class RestoringHandlers:
             if given.subject != subject:
                 given = image_in(Path(path), restorer.side, subject)
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
-            truth = None if KINDS[kind] else given.x
+            truth, notes = None if KINDS[kind] else given.x, list[str]()
             if truth is None:
-                told = as_it_is(given, Path(path), what, noise)
+                told, notes = as_it_is(given, Path(path), what, noise)
             else:
                 told = degraded(truth, what, noise or None, number)
             how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
@@ -137,11 +137,11 @@ class RestoringHandlers:
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
-            shown = self._shown(result, archive)
+            shown = self._shown(result, archive, notes)
             yield {self.parts.said: "", **shown}
 
-    def _shown(self, result: Restoration, archive: Path) -> Updates:
-        """What was seen, the answers, and what they agree on."""
+    def _shown(self, result: Restoration, archive: Path, notes: list[str]) -> Updates:
+        """What was seen and what its file says, the answers, and what they agree on."""
         told, before, mean, heat, truth, gallery, file = self.parts.shown
         levels = result.std * 255
         fits = sum(result.explains)
@@ -157,7 +157,8 @@ class RestoringHandlers:
             return pictures.fitted(to_pil(image), smooth)
 
         return {
-            told: f"<p>{words} They differ by up to {float(levels.max()):.0f} levels of 255.</p>",
+            told: f"<p>{words} They differ by up to {float(levels.max()):.0f} levels of 255.</p>"
+            + "".join(map(text.remark, notes)),
             before: pictures.fitted(to_pil(result.shown), blocks),
             mean: shown(result.mean),
             heat: pictures.fitted(heat_map(levels / pictures.FULL_MAP), blocks),
