@@ -135,7 +135,7 @@ def main() -> None:
             model = load(name)
             pairs = selection.as_seen_by(model).pairs(model.degradation, {})
             measure(model, model.sampling(), pairs, partial(enlarged, model), table)
-    Console(width=120).print(table)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":
