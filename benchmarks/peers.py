@@ -41,6 +41,7 @@ class Settings(NamedTuple):
         temperature: Of the prior's groups of ours; the recommended one by default.
         encoder_temperature: Of the encoder's groups, likewise.
         tile: Side in pixels of y from which ncnn networks run on tiles of that size.
+        antithetic: Whether samples of ours are drawn in opposite pairs.
     """
 
     scale: int
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     temperature: float | None = None
     encoder_temperature: float | None = None
     tile: int = 256
+    antithetic: bool = False
 
 
 class Peer(Protocol):
@@ -98,8 +100,13 @@ class Ours:
 
     def enlarge(self, y: Tensor, samples: int = 1, seed: int = 0) -> Tensor:
         """Samples with Hx = y, as saved; time and memory are with projection and rounding."""
+        how = self.settings
         sampling = self.model.sampling(
-            samples, self.settings.temperature, seed, self.settings.encoder_temperature
+            samples,
+            how.temperature,
+            seed,
+            how.encoder_temperature,
+            antithetic=how.antithetic,
         )
         return self.model.run(y, sampling).pixels.float() / 255
 

@@ -73,6 +73,7 @@ def jobs(options: argparse.Namespace, method: str) -> Iterator[Job]:
         # The configuration has the recommended temperatures, which stand where none is named.
         config = digest(find(options.model) / CONFIG)
         taus = f"{options.temperature} {options.encoder_temperature}"
+        taus += " pairs" if options.antithetic else ""
         details = (
             f"{fingerprint_of(find(options.model))} {config} {options.samples} samples, τ {taus}"
         )
@@ -145,6 +146,7 @@ def settings(options: argparse.Namespace) -> Settings:
         options.temperature,
         options.encoder_temperature,
         options.tile,
+        options.antithetic,
     )
 
 
@@ -173,6 +175,7 @@ def parse() -> argparse.Namespace:
     add("--samples", type=int, default=19, help="of a stochastic method; 19 give 80 and 90 %%")
     add("--temperature", type=float, help="of the prior's groups; default as recommended")
     add("--encoder-temperature", type=float)
+    add("--antithetic", action="store_true", help="samples of ours in opposite pairs")
     add("--lpips", type=Path, help="safetensors file of AlexNet's features")
     add("--peers", type=Path, default=Path("peers"), help="folder with the wheels of the peers")
     add("--tile", type=int, default=256, help="side of y beyond which ncnn networks run on tiles")
