@@ -55,7 +55,7 @@ def test_a_tile_draws_what_the_whole_would() -> None:
 
 def test_independent_noise_is_left_as_it_is() -> None:
     like = torch.empty(2, 3)
-    noise = noise_for(lambda indices: SeededNoise(0, indices), [0, 1], antithetic=False)
+    noise = noise_for(0, [0, 1])
     assert torch.equal(noise.normal(like), SeededNoise(0, [0, 1]).normal(like))
 
 
@@ -123,7 +123,7 @@ def test_variance_is_unbiased_whichever_samples_are_kept(
 ) -> None:
     assert ddof(kept, antithetic) == expected
     like = torch.empty(6, 200_000)
-    noise = noise_for(lambda indices: SeededNoise(0, indices), range(6), antithetic)
+    noise = noise_for(0, range(6), antithetic=antithetic)
     drawn = noise.normal(like)[list(kept)]
     if len(kept) > 1:
         assert drawn.var(0, correction=expected).mean() == pytest.approx(1, abs=0.01)

@@ -202,34 +202,38 @@ class AntitheticNoise:
     """
 
     def __init__(self, make: Callable[[Sequence[int]], Noise], indices: Sequence[int]) -> None:
-        self.noise = make([i // 2 for i in indices])
+        pairs = sorted({i // 2 for i in indices})  # what both of a pair need is drawn once
+        self.noise, self.pairs = make(pairs), len(pairs)
+        self.which = [pairs.index(i // 2) for i in indices]
         self.second = torch.tensor([i % 2 == 1 for i in indices])
 
     def normal(self, like: Tensor) -> Tensor:
-        """Draw from N(0, 1)."""
-        values = self.noise.normal(like)
-        return torch.where(self._second(values), -values, values)
+        """Draw from N(0, 1); `like` has one row for every index."""
+        values = self.noise.normal(like[: self.pairs])[self.which]
+        values[self.second] = -values[self.second]
+        return values
 
     def uniform(self, like: Tensor) -> Tensor:
-        """Draw from U(1e-5, 1 - 1e-5)."""
-        values = self.noise.uniform(like)
-        return torch.where(self._second(values), 1 - values, values)
-
-    def _second(self, values: Tensor) -> Tensor:
-        return self.second.to(values.device).view(-1, *[1] * (values.ndim - 1))
+        """Draw from U(1e-5, 1 - 1e-5); `like` has one row for every index."""
+        values = self.noise.uniform(like[: self.pairs])[self.which]
+        values[self.second] = 1 - values[self.second]
+        return values
 
 
 def noise_for(
-    make: Callable[[Sequence[int]], Noise], indices: Sequence[int], antithetic: bool
+    seed: int, indices: Sequence[int], window: Window | None = None, antithetic: bool = False
 ) -> Noise:
-    """The noise of samples: independent, or in opposite pairs.
+    """The noise of samples.
 
     Args:
-        make: That of independent ones, from their indices.
-        indices: Which samples the batch holds.
-        antithetic: Whether samples 2k and 2k + 1 are a pair.
+        seed: Seed of the whole set of samples, not negative.
+        indices: Which samples of that set the batch holds.
+        window: The part of the images whose noise is asked for, where it belongs to places.
+        antithetic: Whether samples 2k and 2k + 1 are an opposite pair.
     """
-    return AntitheticNoise(make, indices) if antithetic else make(indices)
+    if antithetic:
+        return AntitheticNoise(lambda pairs: noise_for(seed, pairs, window), indices)
+    return SeededNoise(seed, indices) if window is None else FieldNoise(seed, indices, window)
 
 
 class DiagonalGaussian(NamedTuple):

@@ -96,7 +96,7 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
         description = Description((*before, *file.description.steps))
         told = seen(file.y, _behind(file, description), description=description)
-        return told, [f"a JPEG of quality {file.quality}, by its own tables", *file.notes]
+        return told, file.told
     photo = read_photo(path, most)
     y, notes = to_tensor(photo.image), list(photo.notes)
     sigma = what.noise

@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..gaussian import Conditional, FieldNoise, Noise, SeededNoise, Window, noise_for
+from ..gaussian import Conditional, Noise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .batches import batch_for
@@ -78,13 +78,7 @@ class Belief:
 
     def _noise(self, indices: Sequence[int], window: Window | None = None) -> Noise:
         """Noise of the samples, or of places of a window of them."""
-
-        def make(indices: Sequence[int]) -> Noise:
-            if window is None:
-                return SeededNoise(self.seed, indices)
-            return FieldNoise(self.seed, indices, window)
-
-        return noise_for(make, indices, self.antithetic)
+        return noise_for(self.seed, indices, window, self.antithetic)
 
     def _terms(self, tile: Tile) -> list[Tensor]:
         told = self.told[:, :, *tile.window.slices].to(self.device)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..gaussian import FieldNoise, Noise, SeededNoise, Window, noise_for
+from ..gaussian import Noise, Window, noise_for
 from ..hvae import HVAEConfig
 from .edits import Moment
 from .settings import Sampling
@@ -80,13 +80,8 @@ class _Trail:
 
     def fresh(self, seed: int, indices: Sequence[int]) -> Noise:
         """Noise of its own: tied to places where images may have any size, and so be tiled."""
-
-        def make(indices: Sequence[int]) -> Noise:
-            if self.any_size:
-                return FieldNoise(seed, indices, self.window)
-            return SeededNoise(seed, indices)
-
-        return noise_for(make, indices, self.sampling.antithetic)
+        window = self.window if self.any_size else None
+        return noise_for(seed, indices, window, self.sampling.antithetic)
 
     def epsilons(self, steps: int, sample: int) -> list[Tensor]:
         """All ε_l of one sample."""

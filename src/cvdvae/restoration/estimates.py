@@ -80,6 +80,11 @@ class JPEGFile(NamedTuple):
     quality: int
     notes: list[str]
 
+    @property
+    def told(self) -> list[str]:
+        """All that it says, in plain words."""
+        return [f"a JPEG of quality {self.quality}, by its own tables", *self.notes]
+
 
 def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
     """The coefficients of a JPEG file, recovered from its pixels, and its tables.

@@ -1,13 +1,11 @@
 """Super-resolution by a conditional flow, x ~ p(x|y)."""
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
 from ..errors import InputError
-from ..gaussian import FieldNoise, Noise, Window, noise_for
+from ..gaussian import Noise
 from ..hcflow import HCFlow
 from .drawing import Drawer
 from .sampler import SuperResolver
@@ -50,13 +48,6 @@ class FlowResolver(SuperResolver):
             raise InputError(f"the flow {self.name} computes in fp32: in bf16 no inverse is one")
         super().to(device, dtype)
         return self
-
-    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
-        """As in `SuperResolver`, tied to places where images may have any size, and so be tiled."""
-        if self.any_size:
-            make = partial(FieldNoise, sampling.seed, window=window)
-            return noise_for(make, indices, sampling.antithetic)
-        return super().noise(sampling, indices, window)
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Nothing is shared: finer features depend on the details drawn before."""

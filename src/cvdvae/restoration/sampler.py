@@ -3,7 +3,6 @@
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -15,7 +14,7 @@ from ..checkpoints.shrinking import Shrinking
 from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
-from ..gaussian import Noise, SeededNoise, Window, noise_for
+from ..gaussian import Noise, Window, noise_for
 from .answering import Answering
 from .batches import batch_for, gpu_batch_for
 from .drawing import Drawer, Drawing
@@ -311,8 +310,10 @@ class SuperResolver(Answering):
         return self.scale
 
     def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
-        """The noise of the samples `indices` in a window of them."""
-        return noise_for(partial(SeededNoise, sampling.seed), indices, sampling.antithetic)
+        """The noise of the samples `indices` in a window of them: tied to places where images may
+        have any size, and so be tiled."""
+        places = window if self.any_size else None
+        return noise_for(sampling.seed, indices, places, sampling.antithetic)
 
     def check(self, y: Tensor) -> Tensor:
         """Return y as ``(1, C, h, w)``, or refuse it.

@@ -160,7 +160,7 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
     if jpeg_at_end(operator) is not None:
         file = read_jpeg(path)
         told = seen(file.y, file.operator, description=file.description)
-        return told, [f"a JPEG of quality {file.quality}, by its own tables", *file.notes]
+        return told, file.told
     if tuple(operator.A(x[None]).shape) != (1, *x.shape):
         raise InputError("an image that was shrunk belongs into the tab of faces or photographs")
     return seen(x, operator, noise or None, what), []
