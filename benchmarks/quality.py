@@ -66,12 +66,17 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--encoder-temperature", type=float, default=1.0)
+    parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
+    parser.add_argument("--prior", default="celeba64", help="whose bits/dim are measured")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     every = list_images(options.data)
     paths = (every if options.seen else every[-500:])[: options.images]
     images = load_images(paths, 64, 74)
-    sampling = Sampling(options.samples, options.temperature, 0, options.encoder_temperature)
+    sampling = Sampling(
+        options.samples, options.temperature, 0, options.encoder_temperature,
+        antithetic=options.antithetic,
+    )  # fmt: skip
     results = {name: measure(load(name), images, sampling) for name in options.models}
     table = Table(title=f"{len(paths)} faces, {options.samples} samples, τ = {options.temperature}")
     table.add_column("")
@@ -80,7 +85,7 @@ def main() -> None:
     for key in next(iter(results.values())):
         table.add_row(key, *(f"{r[key]:.3f}" for r in results.values()))
     Console().print(table)
-    prior, x = load_prior("celeba64"), images.float() / 255
+    prior, x = load_prior(options.prior), images.float() / 255
     with torch.no_grad():
         bits = torch.cat(
             [
@@ -89,7 +94,7 @@ def main() -> None:
             ]
         )
     print(
-        f"celeba64: {bits.mean():.3f} bits/dim of {prior.config.bits}-bit images "
+        f"{options.prior}: {bits.mean():.3f} bits/dim of {prior.config.bits}-bit images "
         f"(standard error {bits.std() / len(bits) ** 0.5:.3f})"
     )
     if options.json:

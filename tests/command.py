@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -51,9 +52,12 @@ class served:
                 return self.url
         raise AssertionError("the page did not come up")
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        runs = self.process.poll() is None
         self.process.terminate()
         self.process.communicate(timeout=20)
+        if runs and kind is None:
+            assert self.process.returncode == 128 + signal.SIGTERM
 
 
 def free_port() -> int:

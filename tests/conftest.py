@@ -26,11 +26,15 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, max_exa
 settings.load_profile("repeatable")
 
 
-PAGE = ("test_page", "test_page_access", "test_page_photos", "test_page_programs")
-TOGETHER = dict.fromkeys(PAGE, "page") | {
-    name: name for name in ("test_page_restore", "test_app_security")
+TOGETHER = {
+    "test_page": "faces",
+    "test_page_programs": "faces",
+    "test_page_photos": "photographs",
+    "test_page_access": "photographs",
+    "test_app_security": "photographs",
+    "test_page_restore": "restoring",
 }
-"""Files whose tests share a server, which takes seconds and a gigabyte: each in one process."""
+"""Files whose tests share a server, which takes seconds and a gigabyte: in one process each."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,9 +50,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def program() -> Iterator[served]:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page keeps what it is given."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def program(temporary: Path) -> Iterator[served]:
     """The page of the bundled models, which takes seconds to come up."""
-    running = served()
+    running = served(TMPDIR=str(temporary))
     with running:
         yield running
 

@@ -1,19 +1,14 @@
-"""The explorer without a browser: its handlers' logic, its server, its programming interface."""
+"""The explorer without a browser: its handlers' logic, and its programming interface."""
 
 import json
-import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command import served
-from gradio_client import Client, handle_file
 from PIL import Image
 
 import cvdvae
@@ -209,24 +204,3 @@ def test_credentials_are_a_pair() -> None:
     for text in ("anna", "anna:", ":x"):
         with pytest.raises(InputError, match="name:password"):
             parse_auth(text)
-
-
-# The server.
-
-
-def test_with_a_password_nobody_else_comes_in_and_nothing_is_left_behind(
-    photo: Path, tmp_path: Path
-) -> None:
-    running = served("--model", "celeba64-x16", CVDVAE_AUTH="anna:secret", TMPDIR=str(tmp_path))
-    with running as url:
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{url}/config", timeout=20)
-        assert refused.value.code == 401
-        with pytest.raises(Exception, match=r"(?i)auth|login|credential"):
-            Client(url, auth=("anna", "wrong"), verbose=False)
-        client = Client(url, auth=("anna", "secret"), verbose=False)
-        _, _, result = client.predict(image=handle_file(photo), scale=16, api_name="/upscale")
-        assert result["model"] == "celeba64-x16"
-        assert len(list(tmp_path.iterdir())) == 1
-    assert running.process.returncode == 128 + signal.SIGTERM
-    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,6 @@ import urllib.parse
 import urllib.request
 import zlib
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,18 +36,6 @@ META = {"meta": {"_type": "gradio.FileData"}}
 FILES = {"image", "imageeditor", "uploadbutton"}
 FOLDER = "0" * 64
 WAITING = 40
-
-
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def address(temporary: Path) -> Iterator[str]:
-    models = ("--model", "celeba64-x8", "--model", "photos-x4")
-    with served(*models, TMPDIR=str(temporary)) as url:
-        yield url
 
 
 def ask(
@@ -335,12 +322,23 @@ def test_an_open_page_without_a_password_is_warned_of(
 # Passwords, numbers, and the queue.
 
 
-def test_wrong_passwords_are_limited_and_an_interrupt_ends_it_with_a_code_of_its_own(
+def test_with_a_password_guesses_are_limited_and_an_interrupt_leaves_nothing_behind(
     tmp_path: Path,
 ) -> None:
     form = "application/x-www-form-urlencoded"
-    running = served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(tmp_path))
+    demo_photo().save(tmp_path / "photo.png")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    running = served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(kept))
     with running as url:
+        assert ask(url, "/config")[0] == 401
+        with pytest.raises(Exception, match=r"(?i)auth|login|credential"):
+            Client(url, auth=("anna", "wrong"), verbose=False)
+        client = Client(url, auth=("anna", "secret"), verbose=False)
+        photo = handle_file(tmp_path / "photo.png")
+        _, _, result = client.predict(image=photo, scale=8, api_name="/upscale")
+        assert result["model"] == "celeba64-x8"
+        assert len(list(kept.iterdir())) == 1
         for path in ("/login", "/login/"):
             right = ask(url, path, "username=anna&password=secret", Content_Type=form)
             assert right[0] == 200
@@ -355,7 +353,7 @@ def test_wrong_passwords_are_limited_and_an_interrupt_ends_it_with_a_code_of_its
         running.process.send_signal(signal.SIGINT)
         running.process.wait(20)
     assert running.process.returncode == 130
-    assert list(tmp_path.iterdir()) == []
+    assert list(kept.iterdir()) == []
 
 
 def test_wrong_passwords_are_forgotten_after_a_while() -> None:

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 import zarr
 from command import run
 from PIL import Image
+from tiny import tiny_resolver
 
 from cvdvae.batch import Settings, Upscaler, sources
 from cvdvae.batch.files import Input
@@ -54,9 +56,11 @@ def png(i: int) -> bytes:
     return stream.getvalue()
 
 
-def truth(model: SuperResolver, i: int, seed: int = SETTINGS.seed) -> np.ndarray[Any, Any]:
+@cache
+def truth(i: int, seed: int = SETTINGS.seed) -> np.ndarray[Any, Any]:
+    """What `upscale` of the tiny model draws."""
     y = torch.from_numpy(small(i)).permute(2, 0, 1).float() / 255
-    pixels = model.upscale(y, SETTINGS.samples, seed=seed).pixels
+    pixels = tiny_resolver().upscale(y, SETTINGS.samples, seed=seed).pixels
     return pixels.permute(0, 2, 3, 1).numpy()
 
 
@@ -110,12 +114,12 @@ def samples_in(out: Path, form: Form) -> Iterator[tuple[str, np.ndarray[Any, Any
                 yield key, group["samples"][i]
 
 
-def check_all(out: Path, form: Form, model: SuperResolver, rows: range = range(ROWS)) -> None:
+def check_all(out: Path, form: Form, rows: range = range(ROWS)) -> None:
     """Every row is there once, and equals `upscale`."""
     found = list(samples_in(out, form))
     assert sorted(key for key, _ in found) == [f"{i:012d}" for i in rows]
     for key, samples in found:
-        np.testing.assert_array_equal(samples, truth(model, int(key)))
+        np.testing.assert_array_equal(samples, truth(int(key)))
 
 
 def failures(out: Path) -> list[dict[str, str]]:
@@ -131,7 +135,7 @@ def test_a_sample_depends_on_image_and_seed_and_never_on_its_batch(
     together = upscaler(to_batch(Row(i, f"{i}", small(i)) for i in order))
     assert together["samples"].shape == (5, 2, 16, 16, 3)
     for i, samples in zip(order, together["samples"], strict=True):
-        np.testing.assert_array_equal(samples, truth(resolver, i))
+        np.testing.assert_array_equal(samples, truth(i))
         (alone,) = upscaler(to_batch([Row(0, "another key", png(i))]))["samples"]
         np.testing.assert_array_equal(samples, alone)
 
@@ -143,7 +147,7 @@ def test_independent_rows_have_the_noise_of_the_seed_that_their_key_gives(
     batch = {"key": np.array(["a", "b"]), "image": np.stack([small(0), small(0)])}
     a, b = rows_of(Upscaler(resolver, settings)(batch))
     assert not np.array_equal(a["samples"], b["samples"])
-    np.testing.assert_array_equal(b["samples"], truth(resolver, 0, int(b["seed"])))
+    np.testing.assert_array_equal(b["samples"], truth(0, int(b["seed"])))
     with pytest.raises(InputError, match="need a column 'key'"):
         Upscaler(resolver, settings)({"image": batch["image"]})
 
@@ -151,7 +155,7 @@ def test_independent_rows_have_the_noise_of_the_seed_that_their_key_gives(
 @pytest.mark.parametrize("source", [as_folder, as_parquet, as_tar, as_zarr])
 @pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
 def test_every_source_goes_to_every_target_and_nothing_is_done_twice(
-    source: Any, form: Form, tmp_path: Path, model_folder: Path, resolver: HVAEResolver
+    source: Any, form: Form, tmp_path: Path, model_folder: Path
 ) -> None:
     if form != "parquet" and source is not as_tar:
         pytest.skip("each source and each target once is enough")
@@ -159,7 +163,7 @@ def test_every_source_goes_to_every_target_and_nothing_is_done_twice(
     assert found.rows == ROWS
     progress = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
     assert (progress.drawn, progress.failed, progress.left) == (ROWS, 0, 0)
-    check_all(out, form, resolver)
+    check_all(out, form)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.p*")}
     again = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
     assert (again.before, again.drawn, again.failed) == (ROWS, 0, 0)
@@ -171,7 +175,6 @@ def test_every_source_goes_to_every_target_and_nothing_is_done_twice(
 def test_poisoned_rows_end_in_failures_and_are_tried_again(
     tmp_path: Path,
     model_folder: Path,
-    resolver: HVAEResolver,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -189,7 +192,7 @@ def test_poisoned_rows_end_in_failures_and_are_tried_again(
     assert "3 of 23 images failed" in said
     assert "Traceback" not in said
     assert {row["key"] for row in failures(out)} == {"cut", "not", "empty"}
-    check_all(out, "folder", resolver)
+    check_all(out, "folder")
     for name in ("cut.tif", "not.png", "empty.png"):
         (folder / name).unlink()
     assert run("batch", str(folder), "--out", str(out), *options, monkeypatch=monkeypatch) == 0
@@ -254,7 +257,7 @@ def test_a_second_writer_is_refused(tmp_path: Path, model_folder: Path) -> None:
 
 
 def test_a_full_disk_ends_the_run_and_what_was_done_is_kept(
-    tmp_path: Path, model_folder: Path, resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, out = open_source(str(as_tar(tmp_path))), tmp_path / "out"
     replace, replaced = Path.replace, list[Path]()
@@ -273,12 +276,10 @@ def test_a_full_disk_ends_the_run_and_what_was_done_is_kept(
     assert 0 < done < ROWS
     again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
     assert (again.before, again.drawn) == (done, ROWS - done)
-    check_all(out, "folder", resolver)
+    check_all(out, "folder")
 
 
-def test_a_killed_job_goes_on_where_it_was(
-    tmp_path: Path, model_folder: Path, resolver: HVAEResolver
-) -> None:
+def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, model_folder: Path) -> None:
     source, out = as_folder(tmp_path), tmp_path / "out"
     command = [sys.executable, "-m", "cvdvae.cli", "batch", source, "--out", out, "--model",
                model_folder, "-n", "2", "--seed", "3", "--workers", "2", "-q"]  # fmt: skip
@@ -292,7 +293,7 @@ def test_a_killed_job_goes_on_where_it_was(
     found = open_source(str(source))
     again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
     assert again.before + again.drawn == ROWS
-    check_all(out, "folder", resolver)
+    check_all(out, "folder")
 
 
 class Marked:
@@ -357,7 +358,7 @@ def test_an_address_without_a_cluster_is_refused(tmp_path: Path, model_folder: P
 
 
 def test_on_ray_a_killed_actor_loses_no_row_and_a_lethal_row_is_given_up(
-    tmp_path: Path, model_folder: Path, resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
     from cvdvae.batch import on_ray
@@ -381,4 +382,4 @@ def test_on_ray_a_killed_actor_loses_no_row_and_a_lethal_row_is_given_up(
     assert sorted(results) == [f"{i:012d}" for i in range(1, ROWS)]
     assert results.pop(LETHAL)["error"] == f"{LETHAL} ended the actors that drew it"
     for key, row in results.items():
-        np.testing.assert_array_equal(row["samples"], truth(resolver, int(key)))
+        np.testing.assert_array_equal(row["samples"], truth(int(key)))

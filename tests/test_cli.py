@@ -299,14 +299,17 @@ def test_simulate_without_a_face_says_so(
 
 @pytest.mark.parametrize("scale", [4, 8, 16])
 def test_bundled_models_beat_bicubic_on_the_demo_photo_and_give_the_input_back(
-    scale: int, tmp_path: Path
+    scale: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = tmp_path / "photo.png"
     demo_photo().save(photo)
-    command = [str(Path(sys.executable).with_name("cvdvae")), "upscale", str(photo), "--simulate"]
-    command += ["--model", f"celeba64-x{scale}", "-n", "16", "--out", str(tmp_path / "out")]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
+    command = ["upscale", str(photo), "--simulate", "--model", f"celeba64-x{scale}"]
+    command += ["-n", "16", "--out", str(tmp_path / "out")]
+    if scale == 8:  # as it is installed
+        program = Path(sys.executable).with_name("cvdvae")
+        assert subprocess.run([program, *command], check=False).returncode == 0
+    else:
+        assert run(*command, monkeypatch=monkeypatch) == 0
     report = json.loads((tmp_path / "out" / "photo" / "result.json").read_text())
     assert report["round_trip_exact"] == [True] * 16
     assert min(report["lr_psnr"]) > {4: 72, 8: 77, 16: 81}[scale]

@@ -50,9 +50,9 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photograph of 120×84 pixels, drawn in a moment."""
+    """A photograph of 60×42 pixels, drawn in a moment."""
     path = tmp_path_factory.mktemp("small") / "coffee.png"
-    coffee().resize((120, 84), Image.Resampling.LANCZOS).save(path)
+    coffee().resize((60, 42), Image.Resampling.LANCZOS).save(path)
     return path
 
 
@@ -203,10 +203,8 @@ def test_vary_only_what_is_painted(
 
 
 def test_download_what_gives_the_photograph_back(
-    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+    browser: Browser, server: tuple[str, Memory], small: Path
 ) -> None:
-    small = tmp_path / "small.png"
-    coffee().resize((60, 42), Image.Resampling.LANCZOS).save(small)
     y = to_tensor(Image.open(small))
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
@@ -234,10 +232,8 @@ def test_download_what_gives_the_photograph_back(
 
 
 def test_a_result_that_was_taken_away_is_opened_again(
-    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+    browser: Browser, server: tuple[str, Memory], small: Path, tmp_path: Path
 ) -> None:
-    small = tmp_path / "small.png"
-    coffee().resize((60, 42), Image.Resampling.LANCZOS).save(small)
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
         visitor.give(small)
@@ -325,12 +321,12 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_photographs_on_a_phone(
-    browser: Browser, server: tuple[str, Memory], photo: Path, scheme: str
+    browser: Browser, server: tuple[str, Memory], small: Path, scheme: str
 ) -> None:
     size = {"width": 390, "height": 844}
     with Looker(
         browser, server[0], viewport=size, color_scheme=scheme, has_touch=True, is_mobile=True
     ) as visitor:
-        visitor.give(photo)
+        visitor.give(small)
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
         visitor.picture(f"photo-6-phone-{scheme}")

@@ -3,12 +3,11 @@
 import errno
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from command import run
 from torch import Tensor
 
 from cvdvae.checkpoints.folder import load_flow, load_prior
@@ -227,7 +226,10 @@ def test_an_existing_model_is_not_overwritten(model_folder: Path, tmp_path: Path
 
 
 def test_the_command_says_what_is_wrong_in_one_line(
-    weights: dict[str, Tensor], tmp_path: Path
+    weights: dict[str, Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole = save(weights, tmp_path / "whole.th")
     (tmp_path / "half.th").write_bytes(whole.read_bytes()[:3000])
@@ -237,16 +239,12 @@ def test_the_command_says_what_is_wrong_in_one_line(
         ("whole.th", "ffhq512", "choose one of cifar10"),
         ("none.th", "ffhq256", "no checkpoint"),
     ]:
-        command = [sys.executable, "-m", "cvdvae.cli", "import", str(tmp_path / file)]
-        done = subprocess.run(
-            [*command, "--preset", preset, "--out", str(tmp_path / "model")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1
-        assert words in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        command = ["import", str(tmp_path / file), "--preset", preset]
+        code = run(*command, "--out", str(tmp_path / "model"), monkeypatch=monkeypatch)
+        said = capsys.readouterr().err
+        assert code == 1
+        assert words in said
+        assert len(said.strip().splitlines()) == 1
         assert not list((tmp_path / "model").glob("*"))
 
 
