@@ -83,6 +83,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,  # its pages load scripts from elsewhere
     "min_reported_time": 0,
+    "parallel": True,  # as many as -j says
 }
 
 html_theme = "furo"
