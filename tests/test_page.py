@@ -430,10 +430,3 @@ def test_on_a_phone(browser: Browser, address: str, scheme: str) -> None:
         width = visitor.page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390
         visitor.picture(f"9-phone-{scheme}")
-
-
-def test_in_the_dark(browser: Browser, address: str) -> None:
-    with Visitor(browser, address, color_scheme="dark") as visitor:
-        visitor.example(0)
-        visitor.draw()
-        visitor.picture("9-dark")
