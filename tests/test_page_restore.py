@@ -1,4 +1,4 @@
-"""The tab that restores, in a real browser, with a tiny model."""
+"""The tab that restores, in a real browser."""
 
 import io
 import json
@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import served
 from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
-from tiny import saved_restorer, tiny_photo_restorer
 
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.packed import unpack
@@ -19,19 +17,12 @@ from cvdvae.restoration.packed import unpack
 PATIENCE = 90_000
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    faces = saved_restorer(tmp_path_factory.mktemp("faces"))
-    photos = saved_restorer(tmp_path_factory.mktemp("photos"), tiny_photo_restorer())
-    with served("--model", str(faces), "--model", str(photos), OMP_NUM_THREADS="1") as url:
-        yield url
-
-
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1366, "height": 768})
     page.set_default_timeout(PATIENCE)
     page.goto(address)
+    page.get_by_role("tab", name="Restore").click()
     expect(page.locator("#restore")).to_be_visible(timeout=PATIENCE)
     yield page
     page.close()
@@ -40,7 +31,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 @pytest.fixture
 def face(tmp_path: Path) -> Path:
     x = torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(0))
-    x = torch.nn.functional.interpolate(x[None], (16, 16), mode="bicubic")[0].clamp(0, 1)
+    x = torch.nn.functional.interpolate(x[None], (64, 64), mode="bicubic")[0].clamp(0, 1)
     to_pil(to_bytes(x)).save(tmp_path / "face.png")
     return tmp_path / "face.png"
 

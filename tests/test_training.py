@@ -519,7 +519,7 @@ def among(processes: int) -> Any:
 def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: float) -> None:
     data = DataConfig(folder=str(photos), crop=30, validation=2)
     ends = []
-    for stop in ([50], [20, 50]):
+    for stop in ([60], [20, 60]):
         folder = tmp_path / str(len(stop))
         for steps in stop:
             optim = OptimConfig(steps=steps, **(OPTIM | {"decay": 0}), learning_rate=3e-3)
