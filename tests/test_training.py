@@ -219,31 +219,6 @@ def test_one_encoder_for_several_scales_trains_on_each_in_turn(tmp_path: Path) -
         EncoderModule(replace(settings, image_size=32), tmp_path / "run")
 
 
-def test_a_share_of_the_batch_is_what_the_prior_draws(model_folder: Path, tmp_path: Path) -> None:
-    prior, optim = str(model_folder / "prior"), OptimConfig(1, batch_size=4, warmup=0, seed=3)
-    settings = EncoderTraining(ENCODER, prior, DataConfig("unread"), optim, own_images=0.5)
-    x = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-    def seen_of(settings: EncoderTraining, rank: int = 0, world: int = 1) -> torch.Tensor:
-        """The images of a training step, of one of so many processes."""
-        module, seen = EncoderModule(settings, tmp_path), list[torch.Tensor]()
-        module._trainer = SimpleNamespace(world_size=world, global_rank=rank, global_step=7)
-        module.log = lambda *_, **__: None  # type: ignore[method-assign]
-        module.kl = lambda _prior, _encoder, x, *_: seen.append(x) or torch.ones(len(x), 4)
-        module.on_train_batch_start(x, 0)
-        module.training_step(x[rank::world], 0)
-        return seen[0]
-
-    mixed = seen_of(settings)
-    assert torch.equal(mixed[2:], x[2:])
-    drawing = load_prior(prior)
-    torch.manual_seed(3 * 2**32 + 7)
-    assert torch.equal(mixed[:2], drawing.sample(2, mean=True))
-    for rank in (0, 1):
-        torch.testing.assert_close(seen_of(settings, rank, 2), mixed[rank::2])
-    assert torch.equal(seen_of(replace(settings, own_images=0.0)), x)
-
-
 def test_schedule_rises_stays_and_falls() -> None:
     optim = OptimConfig(steps=100, warmup=10, decay=20)
     assert [optim.rate_at(s) for s in (0, 9, 50, 80, 90, 100)] == [0.1, 1, 1, 1, 0.5, 0]
@@ -318,7 +293,6 @@ def test_what_a_configuration_does_not_name_is_as_documented() -> None:
     encoder = EncoderTraining(ENCODER, "prior", data, optim)
     assert (prior.free_bits, flow.pixel_weight) == (0, 0)
     assert (encoder.image_size, encoder.photons, encoder.degradations) == (0, 0, "shrinking")
-    assert (encoder.own_images, replace(encoder, own_images=1).own_images) == (0, 1)
     for one in (prior, flow, encoder):
         assert (one.start_from, one.stored_bits) == ("", 32)
     assert replace(encoder, image_size=4096).image_size == 4096
@@ -332,8 +306,6 @@ def test_what_a_configuration_does_not_name_is_as_documented() -> None:
         (encoder, {"photons": math.inf}),
         (encoder, {"image_size": -1}),
         (encoder, {"image_size": 4097}),
-        (encoder, {"own_images": 1.01}),
-        (encoder, {"own_images": -0.01}),
     ):
         with pytest.raises(
             ConfigError, match="compile" if "optim" in changes else next(iter(changes))

@@ -155,9 +155,6 @@ class EncoderTraining:
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
-        own_images: Share of every batch that the prior draws in place of photographs. An encoder
-            stands for the posterior of that prior, of whose images there is no end, so that it
-            learns none by heart.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
             fewer blocks, and it may be told less of y, see `cvdvae.hvae.growing`. Empty for fresh
             ones.
@@ -171,7 +168,6 @@ class EncoderTraining:
     image_size: int = 0
     photons: float = 0.0
     degradations: Literal["shrinking", "any"] = "shrinking"
-    own_images: float = 0.0
     start_from: str = ""
     stored_bits: StoredBits = 32
 
@@ -180,5 +176,3 @@ class EncoderTraining:
             raise ConfigError(f"photons must be a number from 0, not {self.photons}")
         if not 0 <= self.image_size <= MAX_SIZE:
             raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")
-        if not 0 <= self.own_images <= 1:
-            raise ConfigError(f"own_images must be from 0 to 1, not {self.own_images}")

@@ -58,22 +58,12 @@ class EncoderModule(Training):
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         """The loss on a batch in [0, 1]."""
-        x = self._with_own_images(x)
         case = self.task.training(x, self.global_step, self.global_rank)
         noise = self.training_noise()
         kl = self.kl(self.prior, self.trained, x, case.evidence, noise, case.scale)
         loss = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("kl_bits_per_dim", loss, prog_bar=True, sync_dist=True)
         return loss
-
-    def _with_own_images(self, x: Tensor) -> Tensor:
-        """The batch with draws of the prior, as their means of p(x|z), in place of its first."""
-        n = round(self.config.own_images * len(x))
-        if not n:
-            return x
-        size = (x.shape[2], x.shape[3])
-        own = self.prior.sample(n, noise=self.training_noise(), mean=True, size=size)
-        return torch.cat([own.to(x), x[n:]])
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
