@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
 
 from cvdvae.imaging.io import to_bytes, to_pil
+from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.packed import unpack
 
 PATIENCE = 90_000
@@ -76,6 +77,8 @@ def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path
     paint_in_the_middle(page)
     page.get_by_role("button", name="More").last.click()
     page.locator("#restore-antithetic input").check()
+    tame = load_restorer("celeba64-restore").recommended.look
+    expect(page.locator("#restore-temperature input[type=number]")).to_have_value(f"{tame:g}")
     draw_all(page)
     archive = taken(page)
     report = json.loads(archive.read("result.json"))

@@ -33,7 +33,6 @@ class Parts:
     kind: gr.Radio
     strength: gr.Slider
     noise: gr.Slider
-    temperature: gr.Slider
     painter: gr.HTML
     said: gr.HTML
     shown: tuple[Any, ...] = ()
@@ -74,10 +73,9 @@ class RestoringHandlers:
             updates[parts.kind] = list(KINDS)[int(given.as_it_is)]
         return updates
 
-    def another(self, path: str | None, subject: str) -> Updates:
-        """Another subject: its model has a temperature of its own."""
-        tame = {self.parts.temperature: self.restorers[subject].recommended.look}
-        return tame | self.arrive(path, subject)
+    def temperature_of(self, subject: str) -> float:
+        """Where the model of this subject begins: at its own for looking."""
+        return self.restorers[subject].recommended.look
 
     def chosen(self, damage: str) -> Updates:
         """Another kind of damage: its slider, or the picture to paint on."""

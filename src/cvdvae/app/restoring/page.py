@@ -54,17 +54,22 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
             draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
-            parts = _answers(
-                Parts(given, strokes, photo[1], strength, noise, temperature, painter, said)
-            )
+            parts = _answers(Parts(given, strokes, photo[1], strength, noise, painter, said))
     on = RestoringHandlers(models, parts)
     kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said]
     example.click(
         lambda i: (str(paths[i]), subjects[i]), example, [photo[0], subject], queue=False, **QUIET
     )
-    photo[0].change(on.arrive, [photo[0], subject], laid_out, **LATEST, **LOOKING, **QUIET)
-    subject.change(
-        on.another, [photo[0], subject], [temperature, *laid_out], **LATEST, **LOOKING, **QUIET
+    subject.change(on.temperature_of, subject, temperature, queue=False, **QUIET)
+    # One event of both: of two that are queued at once, the end of one may lose the other's answer.
+    gr.on(
+        [photo[0].change, subject.change],
+        on.arrive,
+        [photo[0], subject],
+        laid_out,
+        **LATEST,
+        **LOOKING,
+        **QUIET,
     )
     damage.input(on.chosen, [damage], [strength, noise, painter], queue=False, **QUIET)
     painter.paint(on.painted, None, strokes, queue=False, **QUIET)
