@@ -1,8 +1,8 @@
 # Every target sets up what it needs, in .venv.
 PYTHON ?= python3
 VENV := .venv
-# Two more than processors: the tests of the page wait for it most of their time.
-WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 2)
+# One more than processors: the tests of the page wait now and then.
+WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test docs clean
