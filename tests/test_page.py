@@ -43,8 +43,11 @@ class Visitor:
         self.address = address
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        # Visitors alike share what the browser keeps, or each would compile the scripts anew.
+        self.alone = bool(options)
+        shared = [] if self.alone else browser.contexts
         options = {"viewport": {"width": 1366, "height": 768}} | options
-        self.context: BrowserContext = browser.new_context(**options)
+        self.context: BrowserContext = shared[0] if shared else browser.new_context(**options)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -61,7 +64,7 @@ class Visitor:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.context.close()
+        (self.context if self.alone else self.page).close()
         if kind is None:
             assert self.complaints == []
             own = (self.address, "data:", "blob:")
