@@ -61,6 +61,7 @@ def program(temporary: Path) -> Iterator[served]:
     running = served(TMPDIR=str(temporary))
     with running:
         yield running
+    assert list(temporary.iterdir()) == []  # nothing is left behind
 
 
 @pytest.fixture(scope="session")

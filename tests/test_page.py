@@ -405,7 +405,7 @@ def test_what_is_stopped_can_be_used(browser: Browser, address: str) -> None:
 
 
 def test_a_visitor_who_is_cut_off_disturbs_nobody(browser: Browser, address: str) -> None:
-    leaver = Visitor(browser, address)
+    leaver = Visitor(browser, address, viewport={"width": 1366, "height": 768})  # of his own
     with leaver:
         leaver.example(0)
         leaver.settings()

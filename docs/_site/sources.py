@@ -161,16 +161,24 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     return f"{SCHEME}{path.relative_to(ROOT).as_posix()}#L{number}"
 
 
-def one_contents(app: Sphinx, page: str, *given: Any) -> None:
+def one_contents(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
     """Pages of code stand nowhere in the contents of the site: those of equal depth show the same.
 
     Sphinx would make them anew for every page, which took half of its time.
     """
-    context = given[1]
-    if page.startswith("source/"):
-        made, make = app.env.cvdvae_contents, context["toctree"]  # type: ignore[attr-defined]
-        depth = page.count("/")
-        context["toctree"] = lambda **how: made.get(depth) or made.setdefault(depth, make(**how))
+    if not page.startswith("source/"):
+        return
+    made: dict[int, str] = app.env.cvdvae_contents  # type: ignore[attr-defined]
+    make, depth = context["toctree"], page.count("/")
+
+    def contents(**how: Any) -> str:
+        if depth not in made:
+            made[depth] = make(**how)
+        return made[depth]
+
+    context["toctree"] = contents
 
 
 def start(app: Sphinx) -> None:
@@ -186,4 +194,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-resolved", resolve)
     app.connect("html-collect-pages", show_sources)
     app.connect("html-page-context", one_contents, priority=100)  # before the theme's
+    # Where pages are written side by side, links are still resolved in one process.
     return {"parallel_read_safe": True, "parallel_write_safe": True}
