@@ -36,6 +36,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def unfold(button: Locator, inside: Locator) -> None:
+    """Open what is folded, and wait for it: Gradio gives it its values some frames after it is
+    seen, and they would replace what is typed or checked before."""
+    button.click()
+    expect(inside).to_be_visible()
+    frames = "async () => { for (let i = 0; i < 30; i++) await new Promise(requestAnimationFrame) }"
+    button.page.evaluate(frames)
+
+
 class Visitor:
     """A browser window whose requests and complaints are watched."""
 
@@ -88,7 +97,10 @@ class Visitor:
 
     def settings(self) -> None:
         """Open the settings that few need."""
-        self.page.get_by_role("button", name="More: frame and settings").click()
+        unfold(
+            self.page.get_by_role("button", name="More: frame and settings"),
+            self.page.locator("#samples input[type=number]"),
+        )
 
     def upload(self, path: Path) -> None:
         self.page.locator("#photo input[type=file]").set_input_files(str(path))

@@ -11,7 +11,7 @@ import pytest
 from command import served
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
-from test_page import Visitor
+from test_page import Visitor, unfold
 from test_page import pytestmark as pytestmark
 
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -237,8 +237,8 @@ def test_a_result_that_was_taken_away_is_opened_again(
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
         visitor.give(small)
-        page.get_by_role("button", name="More").first.click()
         pairs = page.locator("#photo-antithetic input")
+        unfold(page.get_by_role("button", name="More").first, pairs)
         pairs.check()
         page.click("#again")
         visitor.wait()
@@ -260,7 +260,7 @@ def test_a_result_that_was_taken_away_is_opened_again(
         download.value.save_as(archive)
         page.reload()
         expect(page.locator("#viewer .said")).to_contain_text("comes first")
-        page.get_by_role("button", name="More").first.click()
+        unfold(page.get_by_role("button", name="More").first, page.locator("#photo-reopen"))
         with page.expect_file_chooser() as chooser:
             page.click("#photo-reopen")
         chooser.value.set_files(str(archive))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
+from test_page import unfold
 
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.load import load_restorer
@@ -75,8 +76,9 @@ def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path
     page.locator("#restore").click()
     expect(page.locator("#restore-said")).to_contain_text("Paint over what is missing")
     paint_in_the_middle(page)
-    page.get_by_role("button", name="More").last.click()
-    page.locator("#restore-antithetic input").check()
+    pairs = page.locator("#restore-antithetic input")
+    unfold(page.get_by_role("button", name="More").last, pairs)
+    pairs.check()
     tame = load_restorer("celeba64-restore").recommended.look
     expect(page.locator("#restore-temperature input[type=number]")).to_have_value(f"{tame:g}")
     draw_all(page)
