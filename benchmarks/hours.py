@@ -1,17 +1,24 @@
 """What an hour of training buys: weights of one prior over faces at different ages.
 
     python benchmarks/hours.py --data ../shared/data/celeba --picture docs/hours.png \\
-        "80,000 images=FOLDER" "469,000=src/cvdvae/zoo/celeba64"
+        "80,000 images=FOLDER" "674,000=src/cvdvae/zoo/celeba64"
 
 Each FOLDER holds a prior as `cvdvae train` exports it; the history of this repository has some.
 For every one: bits/dim of the last 500 images of the folder, the kernel distance (KID) of samples
 without any input to as many real faces, in thousandths, and eight samples with the same noise.
+
+    python benchmarks/hours.py --data ../shared/data/celeba --behind docs/hours_behind.png \\
+        --encoders "80,000 images=FOLDER,FOLDER" "674,000=celeba64-x8,celeba64-x16"
+
+draws what these LR encoders see behind the same face, one row for each age; the `config.yaml` of an
+earlier one names the folder of its own prior.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
+from PIL import Image
 from realism import without_input
 from rich.console import Console
 from rich.progress import track
@@ -20,15 +27,19 @@ from torch import Tensor
 
 from cvdvae.checkpoints.folder import load_prior
 from cvdvae.data.folder import load_images
+from cvdvae.domains import FACES
+from cvdvae.domains.faces import crop_face
+from cvdvae.domains.simulate import simulate
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae.model import HVAE
 from cvdvae.imaging.io import save_png, to_pil
 from cvdvae.imaging.sheets import labelled_sheet
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.metrics.realism import kernel_distance
+from cvdvae.restoration.load import load
 from cvdvae.restoration.result import DISCLAIMER
 
-BATCH, SHOWN = 20, 8
+BATCH, SHOWN, BEHIND, LOOK = 20, 8, 4, 0.8
 
 
 def bits_per_dim(prior: HVAE, x: Tensor) -> Tensor:
@@ -40,17 +51,40 @@ def bits_per_dim(prior: HVAE, x: Tensor) -> Tensor:
     )
 
 
+def behind(label: str, models: str) -> list[tuple[str, Image.Image]]:
+    """The bundled face as LR encoders of one age see it, and samples of each, for looking."""
+    face, cells = crop_face(FACES.example()), []
+    for name in models.split(","):
+        model = load(name)
+        y, _ = simulate(face, model.degradation, crop="none")
+        result = model.run(y, model.sampling(BEHIND, LOOK, 0, LOOK))
+        cells += [(f"{label}, x{model.scale}", to_pil(y))]
+        cells += [("", to_pil(one)) for one in result.pixels]
+    return cells
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("ages", nargs="+", help="LABEL=FOLDER")
+    parser.add_argument("ages", nargs="*", help="LABEL=FOLDER")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lpips", type=Path)
     parser.add_argument("--seen", action="store_true", help="the first of all: trained on")
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--encoders", nargs="+", default=[], help="LABEL=FOLDER,FOLDER")
+    parser.add_argument("--behind", type=Path, help="picture of what they see")
     options = parser.parse_args()
+    if options.behind is not None:
+        strips = [behind(*age.split("=", 1)) for age in options.encoders]
+        save_png(options.behind, labelled_sheet(strips, DISCLAIMER))
+    if options.ages:
+        judged(options)
+
+
+def judged(options: argparse.Namespace) -> None:
+    """A table of the priors, and a picture of their samples."""
     every = sorted(options.data.glob("*.jpg"))
     paths = every[:500] if options.seen else every[-500:]
     real = load_images(paths, 64, crop=74).float() / 255
