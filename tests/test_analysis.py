@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.progress import Progress
 from tiny import ENCODER
 
 from cvdvae.analysis.calibration import calibration, fit
@@ -208,6 +209,13 @@ def test_the_report_is_one_page_with_everything_inside(
         Image.fromarray(pixels).save(photos / f"{i}.png")
     (photos / "2.png").write_text("no image")
     monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {"LPIPS": "why"}))
+    bars, start = list[Progress](), Progress.start
+
+    def started(bar: Progress) -> None:
+        bars.append(bar)
+        start(bar)
+
+    monkeypatch.setattr(Progress, "start", started)
     models = str(model_folder).replace("-x4", "-x{scale}")
     arguments = ["report", "--data", str(photos), "--models", models, "--scales", "4", "-n", "2"]
     monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, "--out", str(out)])
@@ -220,6 +228,8 @@ def test_the_report_is_one_page_with_everything_inside(
         assert words in page
     assert page.count("data:image/png;base64,") == 6
     assert "http" not in re.sub('data:image/png;base64,[^"]*', "", page)
+    # The tables try three images; the two that can be read are measured four times more.
+    assert [(t.completed, t.total) for bar in bars for t in bar.tasks] == [(11, 15)]
 
 
 def test_calibrate_stores_what_it_finds(

@@ -33,7 +33,6 @@ def expected_distance(
     scales: Sequence[int],
     draws: int = 32,
     seed: int = 0,
-    on_group: Callable[[], None] | None = None,
 ) -> list[list[float]]:
     """``U_k^s``: how far apart two samples that share the first k groups are at low resolution.
 
@@ -46,7 +45,6 @@ def expected_distance(
         scales: Factors s; 1 compares the images themselves.
         draws: Number of pairs.
         seed: Of the draws.
-        on_group: Called after every k of every `TOGETHER` draws.
 
     Returns:
         For every scale, the distance for k = 0 … L.
@@ -69,8 +67,6 @@ def expected_distance(
             )
             for i, H in enumerate(operators):
                 totals[i, k] += _distance(H.A(one), H.A(other)).sum()
-            if on_group is not None:
-                on_group()
     distances: list[list[float]] = (totals / draws).tolist()
     return distances
 

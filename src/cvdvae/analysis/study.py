@@ -104,14 +104,14 @@ class Study:
         return results
 
     def consistency(self, draws: int = 64) -> None:
-        """Write ``consistency.json`` and ``consistency.png``; ticks for every k and every scale.
+        """Write ``consistency.json`` and ``consistency.png``; ticks for every image and scale.
 
         Raises:
             InputError: The number of draws is below 1, or far too large.
         """
         check_samples(draws)
         prior, factors = self.encoders[0].prior, [1, *self.scales]
-        distances = expected_distance(prior, factors, draws, self.seed, self.tick)
+        distances = expected_distance(prior, factors, draws, self.seed)
         measured = {}
         for r in self.encoders:
             pairs = self.selection.as_seen_by(r).pairs(r.degradation, self.failures)

@@ -122,7 +122,9 @@ def analyze_consistency(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
-    with open_study(out_folder, selection, scales, models, seed, device) as study:
+    with open_study(
+        out_folder, selection, scales, models, seed, device, len(scales) * len(selection)
+    ) as study:
         study.consistency(draws)
     _say_where(out_folder, "consistency")
     end(study.failures)
@@ -162,7 +164,7 @@ def analyze_rate(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
-    with open_study(out_folder, selection, scales, models, seed, device) as study:
+    with open_study(out_folder, selection, scales, models, seed, device, len(selection)) as study:
         result = study.rate()
     table = Table(*rate_rows(result)[0])
     for line in rate_rows(result)[1:]:
