@@ -59,7 +59,7 @@ class Examination:
     """What the model says of a low-resolution image.
 
     Attributes:
-        rate: KL of the encoder from the prior, in nats.
+        rate: KL of the encoder from the prior, in nats; infinite where it overflows.
         misfit: Root mean square of ``H E[x|z] − y``, in grey levels of 255.
         gains: What every repair adds to the bound on log p(y), in nats, by its name.
         excess: Every statistic on a scale where 0 is typical of proper images and beyond 1 there
@@ -102,7 +102,8 @@ def score(model: SuperResolver, y: Tensor) -> Scores:
 def _score(model: SuperResolver, y: Tensor) -> Scores:
     rate, off = model.evidence(y)
     misfit = 255 * off.square().mean((1, 2, 3)).sqrt()
-    return Scores(rate.cpu(), misfit.cpu())
+    # Far from all that it knows, an encoder's numbers overflow: there is nothing less likely.
+    return Scores(rate.cpu().nan_to_num(nan=math.inf), misfit.cpu())
 
 
 def score_repaired(model: SuperResolver, y: Tensor) -> Scores:
