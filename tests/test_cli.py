@@ -14,13 +14,16 @@ import torch
 from command import run
 from PIL import Image
 from tiny import FLOW, tiny_flow
+from torch.utils.flop_counter import FlopCounterMode
 
+from cvdvae.bench import bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.imaging.io import read_photo
+from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 
 
@@ -405,6 +408,13 @@ def test_bench_times_one_and_eight_samples_of_every_model(
     for words in ("Samples of one image", "images/s", "Peak of this machine", "Peak memory"):
         assert words in printed
     assert printed.count("flow-x4") == printed.count("tiny-x4") == 2
+
+
+def test_bench_counts_what_all_threads_compute(resolver: HVAEResolver) -> None:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        resolver.prior.sample(8)
+    *_, eight = bench(resolver, repeats=1)
+    assert eight.gflops >= counter.get_total_flops() / 1e9 > 0
 
 
 def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .restoration.sampler import SuperResolver
 from .restoration.settings import Sampling
+from .restoration.workers import on_one_processor
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def bench(
         def draw(sampling: Sampling = sampling) -> None:
             model.run(y, sampling)
 
-        with FlopCounterMode(display=False) as counter:
+        # What other threads compute is not counted.
+        with on_one_processor(), FlopCounterMode(display=False) as counter:
             draw(replace(sampling, consistent=False))
         yield Timing(samples, median_seconds(draw, repeats), counter.get_total_flops() / 1e9)
 
