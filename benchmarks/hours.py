@@ -7,7 +7,7 @@ Each FOLDER holds a prior as `cvdvae train` exports it; the history of this repo
 For every one: bits/dim of the last 500 images of the folder, the kernel distance (KID) of samples
 without any input to as many real faces, in thousandths, and eight samples with the same noise.
 
-    python benchmarks/hours.py --data ../shared/data/celeba --behind docs/hours_behind.png \\
+    python benchmarks/hours.py --behind docs/hours_behind.png \\
         --encoders "80,000 images=FOLDER,FOLDER" "674,000=celeba64-x8,celeba64-x16"
 
 draws what these LR encoders see behind the same face, one row for each age; the `config.yaml` of an
@@ -39,7 +39,7 @@ from cvdvae.metrics.realism import kernel_distance
 from cvdvae.restoration.load import load
 from cvdvae.restoration.result import DISCLAIMER
 
-BATCH, SHOWN, BEHIND, LOOK = 20, 8, 4, 0.8
+BATCH, SHOWN, BEHIND = 20, 8, 4
 
 
 def bits_per_dim(prior: HVAE, x: Tensor) -> Tensor:
@@ -51,14 +51,14 @@ def bits_per_dim(prior: HVAE, x: Tensor) -> Tensor:
     )
 
 
-def behind(label: str, models: str) -> list[tuple[str, Image.Image]]:
-    """The bundled face as LR encoders of one age see it, and samples of each, for looking."""
+def behind(label: str, models: str, temperature: float) -> list[tuple[str, Image.Image]]:
+    """The bundled face as LR encoders of one age see it, and samples of each."""
     face, cells = crop_face(FACES.example()), []
     for name in models.split(","):
         model = load(name)
         y, _ = simulate(face, model.degradation, crop="none")
-        result = model.run(y, model.sampling(BEHIND, LOOK, 0, LOOK))
-        cells += [(f"{label}, x{model.scale}", to_pil(y))]
+        result = model.run(y, model.sampling(BEHIND, temperature, 0, temperature))
+        cells.append((f"{label}, x{model.scale}", to_pil(y)))
         cells += [("", to_pil(one)) for one in result.pixels]
     return cells
 
@@ -67,7 +67,7 @@ def behind(label: str, models: str) -> list[tuple[str, Image.Image]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ages", nargs="*", help="LABEL=FOLDER")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the faces that the priors are judged on")
     parser.add_argument("--lpips", type=Path)
     parser.add_argument("--seen", action="store_true", help="the first of all: trained on")
     parser.add_argument("--temperature", type=float, default=0.8)
@@ -76,14 +76,19 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", default=[], help="LABEL=FOLDER,FOLDER")
     parser.add_argument("--behind", type=Path, help="picture of what they see")
     options = parser.parse_args()
-    if options.behind is not None:
-        strips = [behind(*age.split("=", 1)) for age in options.encoders]
-        save_png(options.behind, labelled_sheet(strips, DISCLAIMER))
+    if bool(options.encoders) != (options.behind is not None):
+        parser.error("--encoders and --behind belong together")
+    if bool(options.ages) != (options.data is not None):
+        parser.error("priors are judged on the faces of --data, and nothing else is")
+    if options.encoders:
+        ages = (age.split("=", 1) for age in options.encoders)
+        rows = [behind(label, models, options.temperature) for label, models in ages]
+        save_png(options.behind, labelled_sheet(rows, DISCLAIMER))
     if options.ages:
-        judged(options)
+        judge_priors(options)
 
 
-def judged(options: argparse.Namespace) -> None:
+def judge_priors(options: argparse.Namespace) -> None:
     """A table of the priors, and a picture of their samples."""
     every = sorted(options.data.glob("*.jpg"))
     paths = every[:500] if options.seen else every[-500:]

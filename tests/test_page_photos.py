@@ -88,6 +88,17 @@ class Looker(Visitor):
         url = self.panel(number).evaluate("canvas => canvas.toDataURL()")
         return np.array(Image.open(io.BytesIO(b64decode(url.split(",")[1]))).convert("RGB"))
 
+    def paint(self) -> None:
+        """Wait for the frame that shows what was done last, and the one after it."""
+        frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.page.evaluate(frame)
+
+    def choose(self, sample: int) -> None:
+        """Press a sample of the film, and wait until it is shown."""
+        button = self.page.locator(".film button").nth(sample)
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+
     def said(self) -> str:
         return self.page.locator("#viewer .said").inner_text()
 
@@ -137,7 +148,7 @@ def test_look_at_a_photograph(browser: Browser, server: tuple[str, Memory], phot
         visitor.panel(0).focus()
         page.keyboard.press("-")
         page.keyboard.press("ArrowLeft")
-        page.wait_for_timeout(100)
+        visitor.paint()
         assert len(visitor.windows()) == 1
         visitor.wait()
         assert memory.peak() < 3e9
@@ -152,13 +163,12 @@ def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smal
         page = visitor.page
         visitor.give(small)
         first = visitor.seen(1)
-        page.locator(".film button").nth(2).click()
-        page.wait_for_timeout(100)
+        visitor.choose(2)
         assert (visitor.seen(1) != first).any()
         page.click('[data-do="play"]')
-        page.wait_for_timeout(1600)
         expect(page.locator('[data-do="play"]')).to_have_attribute("aria-pressed", "true")
-        assert page.locator(".viewer").get_attribute("data-sample") != "2"
+        for sample in (3, 0, 1):
+            page.wait_for_selector(f'.viewer[data-sample="{sample}"]')
         page.click('[data-do="play"]')
         page.click('[data-do="wipe"]')
         visitor.wait()
@@ -166,7 +176,7 @@ def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smal
         pictures = {}
         for key in ("Home", "End"):
             slider.press(key)
-            page.wait_for_timeout(100)
+            visitor.paint()
             pictures[key] = visitor.seen(0)
         assert (pictures["Home"] != pictures["End"]).any()
         slider.press("ArrowLeft")
@@ -191,14 +201,12 @@ def test_vary_only_what_is_painted(
         page.click('[data-do="play"]')
         expect(page.locator(".legend.varied")).to_be_visible()
         visitor.picture("photo-4-varied")
-        page.locator(".film button").nth(3).click()
-        page.wait_for_timeout(100)
+        visitor.choose(3)
         changed = (visitor.seen(1) != kept).any(2)
         assert 0.001 < changed.mean() < 0.4
         assert not changed[:, : changed.shape[1] // 4].any()
         page.locator(".steps button").first.click()
-        page.locator(".film button").first.click()
-        page.wait_for_timeout(200)
+        visitor.choose(0)
         assert (visitor.seen(1) == kept).all()
 
 
@@ -248,8 +256,7 @@ def test_a_result_that_was_taken_away_is_opened_again(
         expect(page.locator(".steps button")).to_have_count(2)
         visitor.wait()
         page.click('[data-do="play"]')
-        page.locator(".film button").nth(2).click()
-        page.wait_for_timeout(200)
+        visitor.choose(2)
         kept = visitor.seen(1)
         page.select_option("#viewer .which", "all")
         page.click('[data-do="whole"]')
@@ -266,11 +273,11 @@ def test_a_result_that_was_taken_away_is_opened_again(
         chooser.value.set_files(str(archive))
         expect(page.locator(".steps button")).to_have_count(2, timeout=PATIENCE)
         visitor.wait()
+        expect(page.locator("#viewer .said")).to_contain_text("Drawn.")
         expect(page.locator("#notes")).to_contain_text("As it was drawn before")
         expect(pairs).to_be_checked()
         expect(page.locator("#picture img")).to_be_visible()
-        page.locator(".film button").nth(2).click()
-        page.wait_for_timeout(200)
+        visitor.choose(2)
         assert (visitor.seen(1) == kept).all()
         expect(page.locator(".steps button")).to_have_count(2)
         visitor.picture("photo-7-reopened")
@@ -293,7 +300,7 @@ def test_a_large_photograph_is_shrunk_first_and_shown_beside(
         expect(page.locator("#notes")).to_contain_text("450×300 → 1800×1200")
         expect(page.locator("#notes")).to_contain_text("it was shrunk by 4 first")
         page.locator(".panels select").nth(2).select_option("truth")
-        page.wait_for_timeout(200)
+        visitor.paint()
         assert near(visitor.seen(1), visitor.seen(2)) < 20
         visitor.picture("photo-5-truth")
 

@@ -56,7 +56,7 @@ def bench(
         def draw(sampling: Sampling = sampling) -> None:
             model.run(y, sampling)
 
-        # What other threads compute is not counted.
+        # The counter sees what this thread computes, and no other.
         with on_one_processor(), FlopCounterMode(display=False) as counter:
             draw(replace(sampling, consistent=False))
         yield Timing(samples, median_seconds(draw, repeats), counter.get_total_flops() / 1e9)
