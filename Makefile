@@ -4,6 +4,9 @@ VENV := .venv
 # One more than processors: the tests of the page wait now and then.
 WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 
+# Hundreds of programs are started by the tests: what Python compiles once, it finds again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test docs clean
 

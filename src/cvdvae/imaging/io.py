@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_atomically
-from .png import SIGNATURE
+from .png import LEVEL, SIGNATURE
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
@@ -314,7 +314,11 @@ def png_in_base64(image: Image.Image, small: bool = True) -> str:
 def save_png(path: Path, image: Image.Image, extras: Extras = Extras()) -> None:
     """Write a PNG whole or not at all, with what the file carried that it was made from."""
     dressed, profile, exif = extras.added_to(image), extras.icc_profile, extras.exif
-    write_atomically(path, lambda p: dressed.save(p, "PNG", icc_profile=profile, exif=exif))
+
+    def write(temporary: Path) -> None:
+        dressed.save(temporary, "PNG", compress_level=LEVEL, icc_profile=profile, exif=exif)
+
+    write_atomically(path, write)
 
 
 def save_tiles(path: Path, images: Tensor, columns: int, zoom: int = 2) -> None:

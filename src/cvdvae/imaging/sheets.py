@@ -19,11 +19,10 @@ HEAT = np.array(
 
 def heat_map(values: Tensor) -> Image.Image:
     """Colour a map ``(H, W)`` of values in [0, 1], dark for 0."""
-    position = values.detach().cpu().clamp(0, 1).double().numpy() * (len(HEAT) - 1)
-    below = np.minimum(position.astype(int), len(HEAT) - 2)
-    part = (position - below)[..., None]
-    colour = HEAT[below] * (1 - part) + HEAT[below + 1] * part
-    return Image.fromarray(np.round(colour).astype(np.uint8))
+    position = values.detach().cpu().clamp(0, 1).double().numpy()
+    anchors = np.linspace(0, 1, len(HEAT))
+    colours = [np.interp(position, anchors, channel).round() for channel in HEAT.T]
+    return Image.fromarray(np.stack(colours, -1).astype(np.uint8))
 
 
 def with_scale_bar(heat: Image.Image, largest: float) -> Image.Image:

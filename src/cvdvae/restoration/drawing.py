@@ -4,7 +4,7 @@ A batch always has the same number of samples, even where fewer are asked for: s
 function of y, the seed and i, to the bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
-from .finish import Finished, Frame, finish
+from .finish import Finished, Frame, finish, finish_in_strips, joined
 from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
@@ -100,6 +100,18 @@ class Drawing:
             yield Finished(*(part[:left] for part in batch))
             left -= self.batch
 
+    def strips(self, index: int, cut: Sequence[Tile] | None = None) -> Iterator[Finished]:
+        """Strips of one sample as they leave the program, from the top, in the memory of a few.
+
+        Args:
+            index: Which sample.
+            cut: Other tiles than `tiles`, row after row of them.
+        """
+        batch = self.batch_of(index)
+        bands = Bands(self, batch, cut or self.tiles, self.workers)
+        within = slice(index - batch.start, index - batch.start + 1)
+        return self._in_strips(lambda first, end: bands.rows(first, end)[within])
+
     def before_finish(self) -> Iterator[Tensor]:
         """The batches as the network gives them, ``(n, C, H, W)`` float32 on the CPU."""
         left = self.sampling.samples
@@ -128,22 +140,35 @@ class Drawing:
         first = index - index % self.batch
         return range(first, first + self.batch)
 
+    @property
+    def workers_of_a_batch(self) -> int:
+        """How many tiles of a batch are drawn at a time: more than one where batches are few."""
+        return max(1, self.workers // len(self._batches()))
+
     def _batches(self) -> list[range]:
         return [range(i, i + self.batch) for i in range(0, self.sampling.samples, self.batch)]
 
     def _network(self, indices: range) -> Tensor:
         """What the network gives of a batch, its tiles side by side where batches are few."""
         x = torch.empty(len(indices), self.model.channels, *self.degradation.hr_size)
-        workers = max(1, self.workers // len(self._batches()))
-        drawn = in_order(partial(self.tile, indices), self.tiles, workers)
+        drawn = in_order(partial(self.tile, indices), self.tiles, self.workers_of_a_batch)
         for tile, part in zip(self.tiles, drawn, strict=True):
             x[:, :, *tile.core.slices] = part
         return x
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
-        x = self._network(indices)
-        consistent = self.sampling.consistent
+        """A batch, finished; where it has several tiles, while the next ones are drawn."""
+        if frame is None and len(self.tiles) > 1:
+            bands = Bands(self, indices, self.tiles, self.workers_of_a_batch)
+            return joined(self._in_strips(bands.rows))
+        x, consistent = self._network(indices), self.sampling.consistent
         return finish(x, self.y, self.degradation, consistent, frame, self.levels, self.tolerance)
+
+    def _in_strips(self, rows: Callable[[int, int], Tensor]) -> Iterator[Finished]:
+        consistent = self.sampling.consistent
+        return finish_in_strips(
+            rows, self.y, self.degradation, consistent, self.levels, self.tolerance
+        )
 
     def _frame(self, parent: Tensor | None = None) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""
@@ -158,3 +183,37 @@ class Drawing:
             parent = done.pixels[sample - batch.start]
         x, weights = from_levels(parent[None], self.levels).float(), taper(mask)
         return Frame(mask[None, None], x, weights[None, None])
+
+
+class Bands:
+    """Rows of what the network gives, band by band, with no more of them in memory than asked for.
+
+    Args:
+        drawing: The image, the model, and how to draw.
+        indices: The batch.
+        cut: Tiles, row after row of them.
+        workers: How many of them are drawn at a time, some ahead of the rows that are asked for.
+    """
+
+    def __init__(self, drawing: Drawing, indices: range, cut: Sequence[Tile], workers: int) -> None:
+        _, self.width = drawing.degradation.hr_size
+        work = partial(drawing.tile, indices)
+        self.drawn = zip(cut, in_order(work, cut, workers), strict=True)
+        self.top, self.held = 0, torch.empty(len(indices), drawing.model.channels, 0, self.width)
+
+    def rows(self, first: int, end: int) -> Tensor:
+        """Rows `first` … `end` − 1, ``(n, C, rows, W)``; no earlier ones are asked for again."""
+        self.held = self.held[:, :, max(0, first - self.top) :]
+        self.top = max(self.top, first)
+        while self.top + self.held.shape[2] < end:
+            self.held = torch.cat([self.held, self._band()], 2)
+        return self.held[:, :, first - self.top : end - self.top]
+
+    def _band(self) -> Tensor:
+        """The next row of tiles."""
+        parts, width = list[Tensor](), 0
+        while width < self.width:
+            tile, drawn = next(self.drawn)
+            parts.append(drawn.float().cpu())
+            width += tile.core.width
+        return torch.cat(parts, 3)

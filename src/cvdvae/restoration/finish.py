@@ -9,7 +9,7 @@ Explained in docs/explanation/method.md.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -92,7 +92,7 @@ def finish(
         strips = finish_in_strips(
             lambda a, b: x[:, :, a:b], y, degradation, consistent, levels, tolerance
         )
-        return _joined(list(strips))
+        return joined(strips)
     x, exploded = cut(x, levels)
     shadow, region = y, None
     if frame is not None:
@@ -122,10 +122,10 @@ def _rounded(
     return round_consistently(x, y, degradation, region=region, levels=levels)
 
 
-def _joined(strips: list[Finished]) -> Finished:
-    exploded = torch.stack([strip.exploded for strip in strips]).any(0)
-    x, pixels = (torch.cat(parts, 2) for parts in list(zip(*strips, strict=True))[:2])
-    return Finished(x, pixels, exploded)
+def joined(strips: Iterable[Finished]) -> Finished:
+    """Strips of samples, from the top downwards, as one."""
+    x, pixels, exploded = zip(*strips, strict=True)
+    return Finished(torch.cat(x, 2), torch.cat(pixels, 2), torch.stack(exploded).any(0))
 
 
 def cut(x: Tensor, levels: int | None = EIGHT_BITS) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ into the sample's PNG. For the mean and the standard deviation, sums over sample
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -22,9 +22,8 @@ from ..files import write_atomically
 from ..gaussian import Window
 from ..imaging.io import Extras, opaque, save_png, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
-from ..imaging.values import EIGHT_BITS
 from .drawing import Drawing
-from .finish import Finished, finish_in_strips
+from .finish import finish_in_strips
 from .recipe import BESIDE, MAX_SIDE, Recipe
 from .regions import Region, most_uncertain
 from .result import DISCLAIMER, Doubt, Truth
@@ -34,7 +33,6 @@ from .saving import saved_files
 from .settings import Sampling
 from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
-from .workers import in_order
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -201,56 +199,6 @@ def _compare_rest(result: LargeResult, sums: Sums) -> None:
         result.compare("bicubic", top, 255 * bicubic.permute(1, 2, 0).numpy())
 
 
-def strips_of(
-    model: SuperResolver,
-    y: Tensor,
-    sampling: Sampling,
-    index: int,
-    levels: int | None = EIGHT_BITS,
-) -> Iterator[Finished]:
-    """Strips of one sample, from the top."""
-    degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
-    bands = Bands(model, y, sampling, index)
-    tolerance = model.tolerance(y)
-    return finish_in_strips(bands.rows, y, degradation, sampling.consistent, levels, tolerance)
-
-
-class Bands:
-    """Rows of what the network gives, band by band, with no more of them in memory than asked for.
-
-    Args:
-        model: The model.
-        y: The low-resolution image, ``(1, C, h, w)``.
-        sampling: How to draw.
-        index: Which sample.
-    """
-
-    def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, index: int) -> None:
-        drawing = Drawing(model, y, sampling)
-        _, self.width = drawing.degradation.hr_size
-        batch = drawing.batch_of(index)
-        self.within, work = index - batch.start, partial(drawing.tile, batch)
-        self.drawn = zip(drawing.tiles, in_order(work, drawing.tiles, drawing.workers), strict=True)
-        self.top, self.held = 0, torch.empty(1, model.channels, 0, self.width)
-
-    def rows(self, first: int, end: int) -> Tensor:
-        """Rows `first` … `end` − 1, ``(1, C, rows, W)``; no earlier ones are asked for again."""
-        self.held = self.held[:, :, max(0, first - self.top) :]
-        self.top = max(self.top, first)
-        while self.top + self.held.shape[2] < end:
-            self.held = torch.cat([self.held, self._band()], 2)
-        return self.held[:, :, first - self.top : end - self.top]
-
-    def _band(self) -> Tensor:
-        """The next row of tiles."""
-        parts, width = list[Tensor](), 0
-        while width < self.width:
-            tile, drawn = next(self.drawn)
-            parts.append(drawn[self.within, None].float().cpu())
-            width += tile.core.width
-        return torch.cat(parts, 3)
-
-
 def _draw_sample(
     model: SuperResolver,
     index: int,
@@ -266,7 +214,7 @@ def _draw_sample(
     trip = RoundTrip(y, degradation, sigma=0.0 if tolerance is None else tolerance.sigma)
     top, exploded, size = 0, False, (sums.width, sums.height)
     with Dressed(path, size, sums.channels, result.extras) as writer:
-        for strip in strips_of(model, y, sampling, index):
+        for strip in Drawing(model, y, sampling).strips(index):
             pixels = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
             writer.write(pixels)
             sums.add(top, pixels)

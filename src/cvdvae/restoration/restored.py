@@ -5,7 +5,7 @@ import io
 import json
 import zlib
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,15 @@ from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import png_in_base64, save_png, to_bytes, to_pil, to_tensor
-from ..imaging.sheets import TILE, heat_map, labelled_sheet, with_scale_bar
+from ..imaging.io import png_in_base64, to_bytes, to_pil, to_tensor
+from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
 from .described import description_from_dict
 from .recipe import Dtype
 from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
-from .saving import MAX_BYTES, saved_files
-from .sheet import rows_of
+from .saving import MAX_BYTES, save_pictures, saved_files
+from .sheet import heat, rows_of, std_picture
 from .tolerance import measured, misfit, within_noise
 
 
@@ -176,7 +176,7 @@ class Restoration(Answers):
                 rows_of(self, lambda window: {"seen": self.shown[:, *window.slices]}), DISCLAIMER
             )
         first = [("seen", to_pil(self.shown)), ("mean", to_pil(self.mean))]
-        first += [("where they differ", self._heat())]
+        first += [("where they differ", heat(self.std, self.std))]
         if self.truth is not None:
             first.append(("the real image", to_pil(self.truth)))
         tiles = [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels)]
@@ -192,22 +192,17 @@ class Restoration(Answers):
         """
         folder = Path(folder)
         with saved_files(folder, self.files, self.report):
-            for i, one in enumerate(self.pixels):
-                save_png(folder / f"sample_{i:02d}.png", to_pil(one))
-            save_png(folder / "mean.png", to_pil(self.mean_pixels))
-            largest = float(self.std.max()) * 255
-            save_png(folder / "std.png", with_scale_bar(self._heat(), largest))
-            save_png(folder / "seen.png", to_pil(self.shown))
-            save_png(folder / "grid.png", self.grid())
+            images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
+            images["seen.png"] = self.shown
+            save_pictures(folder, {name: partial(to_pil, one) for name, one in images.items()})
+            std = partial(std_picture, self.std)
+            save_pictures(folder, {"std.png": std, "grid.png": self.grid})
 
     def _repr_png_(self) -> bytes:
         """The grid, for a notebook."""
         stream = io.BytesIO()
         self.grid().save(stream, "PNG")
         return stream.getvalue()
-
-    def _heat(self) -> Image.Image:
-        return heat_map(self.std / self.std.max().clamp(min=1e-6))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +12,12 @@ from torch import Tensor
 
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
-from ..imaging.io import Extras, eight_bit_values, save_png, to_bytes, to_pil
-from ..imaging.sheets import heat_map, with_scale_bar
+from ..imaging.io import Extras, eight_bit_values, to_bytes, to_pil
 from .answers import Answers
 from .recipe import Dtype, Recipe
-from .saving import saved_files
+from .saving import save_pictures, saved_files
 from .settings import Sampling
-from .sheet import save_animation, sheet, summary_row
+from .sheet import save_animation, sheet, std_picture, summary_row
 
 DISCLAIMER = (
     "The samples are plausible, not true: details are invented by a model and identify nobody."
@@ -220,16 +219,13 @@ class SuperResolution(Answers):
         moving = [] if animation is None else [f"samples.{animation}"]
         names = [*self.files, *moving]
         with saved_files(folder, names, lambda: self.report() | {"files": names}):
-            for i, one in enumerate(self.pixels):
-                save_png(folder / f"sample_{i:02d}.png", to_pil(one), self.extras)
-            save_png(folder / "mean.png", to_pil(self.mean_pixels), self.extras)
+            images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
+            pictures = {name: partial(to_pil, one) for name, one in images.items()}
+            save_pictures(folder, pictures, self.extras)
             for name in moving:
                 save_animation(self, folder / name)
-            save_png(folder / "std.png", with_scale_bar(self._heat(), float(self.std.max()) * 255))
-            save_png(folder / "grid.png", self.grid())
-
-    def _heat(self) -> Image.Image:
-        return heat_map(self.std / self.std.max().clamp(min=1e-6))
+            std = partial(std_picture, self.std)
+            save_pictures(folder, {"std.png": std, "grid.png": self.grid})
 
 
 def psnr(x: Tensor, reference: Tensor) -> float:

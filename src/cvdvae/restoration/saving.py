@@ -2,13 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from PIL import Image
+
 from ..files import check_writable, read_bounded, remove, write_text
+from ..imaging.io import Extras, save_png
 from ..locks import sole_writer
+from .workers import in_order, workers_on
 
 RESULT, UNFINISHED = "result.json", ".unfinished.json"
 MAX_BYTES = 2**28
@@ -54,6 +59,27 @@ def saved_files(
             raise
         finally:
             (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def save_pictures(
+    folder: Path, pictures: Mapping[str, Callable[[], Image.Image]], extras: Extras = Extras()
+) -> None:
+    """Make pictures and write them, as many at a time as there are processors.
+
+    Args:
+        folder: Where they go.
+        pictures: Their names, and what makes each.
+        extras: What the input's file carried beside its colours, for all of them.
+
+    Raises:
+        OutputError: One cannot be written.
+    """
+
+    def save(name: str) -> None:
+        save_png(folder / name, pictures[name](), extras)
+
+    for _ in in_order(save, pictures, workers_on(torch.device("cpu"))):
+        pass
 
 
 def _remove(path: Path, given: Path | None) -> None:

@@ -13,7 +13,7 @@ from ..degradations.bicubic import upscale_bicubic
 from ..files import write_atomically
 from ..gaussian import Window
 from ..imaging.io import to_pil
-from ..imaging.sheets import TILE, heat_map, labelled_sheet
+from ..imaging.sheets import TILE, heat_map, labelled_sheet, with_scale_bar
 from .regions import Region, most_uncertain
 
 REGIONS, SHOWN = 6, 5
@@ -169,6 +169,11 @@ def enlarged(result: Shown) -> Tensor:
 def heat(std: Tensor, whole: Tensor) -> Image.Image:
     """A map of the standard deviation, on the scale of the `whole` image's."""
     return heat_map(std / whole.max().clamp(min=1e-6))
+
+
+def std_picture(std: Tensor) -> Image.Image:
+    """`std.png`: the standard deviation, ``(H, W)``, beside its scale."""
+    return with_scale_bar(heat(std, std), float(std.max()) * 255)
 
 
 def save_animation(result: Shown, path: Path) -> None:

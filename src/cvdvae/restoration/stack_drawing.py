@@ -26,7 +26,7 @@ from ..files import write_atomically, write_folder_atomically
 from ..imaging.io import save_png
 from ..imaging.values import ValueRange
 from .drawing import Drawing
-from .large import IN_MEMORY, strips_of
+from .large import IN_MEMORY
 from .result import Doubt
 from .round_trip import RoundTrip
 from .sampler import SuperResolver
@@ -163,15 +163,16 @@ def _strips(
 ) -> Iterator[tuple[int, int, Tensor, bool]]:
     """Index of a sample, first row, pixels as `finish` gives them, and whether it exploded."""
     pixels = y[0].numel() * model.scale**2 * sampling.samples
+    drawing = Drawing(model, y, sampling, values.levels)
     if pixels > IN_MEMORY and model.any_size:
         for index in range(sampling.samples):
             top = 0
-            for strip in strips_of(model, y, sampling, index, values.levels):
+            for strip in drawing.strips(index):
                 yield index, top, strip.pixels[0], bool(strip.exploded.any())
                 top += strip.pixels.shape[2]
         return
     index = 0
-    for batch in Drawing(model, y, sampling, values.levels).finished():
+    for batch in drawing.finished():
         for one, exploded in zip(batch.pixels, batch.exploded.tolist(), strict=True):
             yield index, 0, one, exploded
             index += 1

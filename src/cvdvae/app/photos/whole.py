@@ -5,7 +5,6 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,12 @@ from ...gaussian import Window
 from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
 from ...restoration.drawing import Drawing
-from ...restoration.finish import finish_in_strips
-from ...restoration.large import Bands
 from ...restoration.part import HALO, PartDrawing, widened
 from ...restoration.recipe import BESIDE, MAX_SIDE, Recipe
 from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
-from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 from ...restoration.tiles import tiles
-from ...restoration.workers import in_order
 from .explorer import Photos, Session
 
 BLOCK = 576
@@ -115,8 +110,10 @@ class Whole:
             yield from self._draw_varied(sampling, index, path)
             return
         height, width = self.session.photo.size
-        bands, top = SmallBands(self.model, self.y, sampling, index), 0
-        strips = finish_in_strips(bands.rows, self.y, self._degradation(), sampling.consistent)
+        drawing, top, cut = Drawing(self.model, self.y, sampling), 0, None
+        if len(drawing.tiles) > 1:  # so small that somebody else can draw what they look at
+            cut = list(tiles((height, width), self.model.tile_step, BLOCK, HALO))
+        strips = drawing.strips(index, cut)
         with PNGWriter(path, width, height) as writer:
             while top < height:
                 with self.photos.turn:
@@ -163,25 +160,6 @@ class Whole:
                 rows = file.crop((0, top, width, min(height, top + ROWS))).convert("RGB")
                 trip.add(torch.from_numpy(np.array(rows)).permute(2, 0, 1)[None])
         return trip.exact
-
-
-class SmallBands(Bands):
-    """Bands of tiles so small that somebody else can draw what they look at beside it.
-
-    Args:
-        model: The model.
-        y: The low-resolution image, ``(1, 3, h, w)``.
-        sampling: How to draw.
-        index: Which sample.
-    """
-
-    def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, index: int) -> None:
-        super().__init__(model, y, sampling, index)
-        drawing = Drawing(model, y, sampling)
-        if len(drawing.tiles) > 1:
-            cut = list(tiles(drawing.degradation.hr_size, model.tile_step, BLOCK, HALO))
-            work = partial(drawing.tile, drawing.batch_of(index))
-            self.drawn = zip(cut, in_order(work, cut, drawing.workers), strict=True)
 
 
 def blocks(mask: Tensor) -> Iterator[Window]:
