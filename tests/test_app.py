@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 import cvdvae
 from cvdvae.app.explorer import Explorer, seed_after
 from cvdvae.app.framing import Framing
-from cvdvae.app.pictures import rectangle
+from cvdvae.app.pictures import rectangle, stored
 from cvdvae.app.server import parse_auth
 from cvdvae.app.text import command_of, python_of
 from cvdvae.domains.faces import demo_photo
@@ -37,6 +38,24 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "astronaut.png"
     demo_photo().save(path)
     return path
+
+
+def test_a_picture_is_stored_once_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser may be reading it when the gallery that it is in grows."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    picture = demo_photo().resize((64, 64))
+    path = Path(stored(picture))
+    before = path.stat()
+    assert stored(picture) == str(path)
+    after = path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+    assert Image.open(path).tobytes() == picture.tobytes()
+    # Where Gradio would put it: no second copy is made.
+    assert save_file_to_cache(path, str(tmp_path)) == str(path)
+    assert stored(picture.rotate(90)) != str(path)
 
 
 def test_a_photo_is_framed_and_its_frame_gives_the_same_again(

@@ -1,8 +1,13 @@
 """Pictures of a session, at the size in which the page shows them."""
 
+import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
+from gradio.processing_utils import hash_bytes
+from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -27,6 +32,23 @@ def smooth(image: Tensor, side: int = SIDE) -> Image.Image:
 def fitted(image: Image.Image, how: Image.Resampling, side: int = SIDE) -> Image.Image:
     """An image enlarged so that its longer side has `side` pixels; a larger one as it is."""
     return image if max(image.size) >= side else image.resize(size_within(image.size, side), how)
+
+
+def stored(picture: Image.Image) -> str:
+    """A picture as a file where Gradio keeps what it shows, written once and whole.
+
+    A gallery that grows is given every picture again. Gradio would write their files anew each
+    time, while a browser may be reading them.
+    """
+    packed = io.BytesIO()
+    picture.save(packed, "PNG")
+    path = Path(get_upload_folder()) / hash_bytes(packed.getvalue()) / "image.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(packed.getvalue())
+        Path(file.name).replace(path)
+    return str(path)
 
 
 def to_paint(image: Tensor) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Showing:
             answers.shown: text.caption(text.shown(session.sampling).samples),
             answers.gallery: gr.update(
                 value=[
-                    (to_pil(one), f"{i}{' · exploded' if bad else ''}")
+                    (pictures.stored(to_pil(one)), f"{i}{' · exploded' if bad else ''}")
                     for i, (one, bad) in enumerate(zip(result.pixels, result.exploded, strict=True))
                 ],
                 selected_index=0,

@@ -164,6 +164,6 @@ class RestoringHandlers:
                 value=None if result.truth is None else shown(result.truth),
                 visible=result.truth is not None,
             ),
-            gallery: [(shown(one), None) for one in result.pixels],
+            gallery: [(pictures.stored(shown(one)), None) for one in result.pixels],
             file: gr.update(value=str(archive), visible=True),
         }
