@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from tiny import tiny_photo_restorer, tiny_photos
 
+from cvdvae.app.inputs import UNCHANGED
 from cvdvae.app.pictures import to_paint
 from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
@@ -166,7 +167,9 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
         )
     )
     assert "2 of 2 answers explain" in found[-1][parts.shown[0]]
-    assert parts.kind not in on.arrive(str(path), "A photograph")  # which the visitor says
+    arrived = on.arrive(str(path), "A photograph", given)
+    assert arrived[parts.given].subject == "A photograph"
+    assert parts.kind not in arrived  # which the visitor says
 
     Image.open(path).save(tmp_path / "photo.jpg", quality=60)
     given = image_in(tmp_path / "photo.jpg", None, "A photograph")
@@ -174,6 +177,22 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     what = (damaged, "JPEG", 40, 0.0, 2, 1, 3, False, given, [])
     found = list(on.draw(str(tmp_path / "photo.jpg"), "A photograph", *what))
     assert "JPEG of quality 60, by its own tables" in found[-1][parts.shown[0]]
+
+
+def test_an_image_that_arrives_again_loses_nothing(tmp_path: Path) -> None:
+    """The page tells of an image and of its subject, and the second may come last: the visitor may
+    have painted by then, or said that the image is to be damaged first."""
+    for name in ("photo.png", "other.png"):
+        to_pil(torch.full((3, 16, 16), 99, dtype=torch.uint8)).save(tmp_path / name)
+    parts = Parts(*range(7))  # type: ignore[arg-type]
+    on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
+    path = str(tmp_path / "photo.png")
+    given = on.arrive(path, "A photograph", None)[parts.given]
+    assert on.arrive(path, "A photograph", given) == UNCHANGED
+    other = on.arrive(str(tmp_path / "other.png"), "A photograph", given)
+    assert other[parts.given].path == tmp_path / "other.png"
+    assert other[parts.strokes] == []
+    assert on.arrive(None, "A photograph", given)[parts.given] is None
 
 
 def test_a_grey_photograph_stays_grey() -> None:

@@ -98,12 +98,14 @@ class Given(NamedTuple):
     Attributes:
         pixels: The image, uint8 ``(3, H, W)``.
         as_it_is: Whether it is the file's, every pixel of it.
+        path: Its file.
         subject: What it shows, as visitors read it.
         note: What was done to it, for the visitor.
     """
 
     pixels: Tensor
     as_it_is: bool
+    path: Path
     subject: str
     note: str = ""
 
@@ -128,19 +130,19 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     photo = read_photo(path, MAX_PIXELS).image
     if side is not None:
         if photo.size == (side, side):
-            return Given(to_bytes(to_tensor(photo)), True, subject)
+            return Given(to_bytes(to_tensor(photo)), True, path, subject)
         face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
-        return Given(to_bytes(to_tensor(face)), False, subject)
+        return Given(to_bytes(to_tensor(face)), False, path, subject)
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:
-        return Given(to_bytes(to_tensor(photo)), True, subject)
+        return Given(to_bytes(to_tensor(photo)), True, path, subject)
     size = (max(1, int(photo.width * zoom)), max(1, int(photo.height * zoom)))
     note = (
         f"your photograph has {photo.width}×{photo.height} pixels, and is shown at "
         f"{size[0]}×{size[1]}: the command cvdvae restore takes larger ones"
     )
     small = photo.resize(size, Image.Resampling.BICUBIC)
-    return Given(to_bytes(to_tensor(small)), False, subject, note)
+    return Given(to_bytes(to_tensor(small)), False, path, subject, note)
 
 
 def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:

@@ -18,9 +18,9 @@ from ...restoration.restorer import Restorer
 from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
+from ..inputs import UNCHANGED, Updates
 from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in
 
-Updates = dict[Any, Any]
 FIRST = InputError("your image comes first")
 
 
@@ -53,9 +53,15 @@ class RestoringHandlers:
     def __init__(self, restorers: Mapping[str, Restorer], parts: Parts) -> None:
         self.restorers, self.parts = restorers, parts
 
-    def arrive(self, path: str | None, subject: str) -> Updates:
-        """A new image, or another subject: find what is restored, and lay it out to paint on."""
+    def arrive(self, path: str | None, subject: str, before: Given | None) -> Updates:
+        """A new image, or another subject: find what is restored, and lay it out to paint on.
+
+        The page may tell of both at once. What has arrived `before` is not laid out again: the
+        visitor may have painted on it by then, or said what it is.
+        """
         parts = self.parts
+        if before is not None and (str(before.path), before.subject) == (path, subject):
+            return UNCHANGED
         nothing: Updates = {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
         if path is None:
             return nothing

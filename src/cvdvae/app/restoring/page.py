@@ -65,7 +65,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     gr.on(
         [photo[0].change, subject.change],
         on.arrive,
-        [photo[0], subject],
+        [photo[0], subject, given],
         laid_out,
         **LATEST,
         **LOOKING,
