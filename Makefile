@@ -4,7 +4,7 @@ VENV := .venv
 # One more than processors: the tests of the page wait now and then.
 WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 
-# Hundreds of programs are started by the tests: what Python compiles once, it finds again.
+# The tests start many programs: what Python compiles once, it finds again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -19,15 +19,11 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.degradations.projection import project
 from cvdvae.imaging.io import list_images
+from cvdvae.metrics.distortion import psnr
 
 SIZE, CROP, LEFT_OUT = 64, 74, 500
 WHITENING = 0.25
 """Power of a principal component's standard deviation that it is divided by: 1 would whiten."""
-
-
-def psnr(x: Tensor, truth: Tensor) -> Tensor:
-    """Of every image, in dB."""
-    return -10 * torch.log10((x - truth).square().flatten(1).mean(1))
 
 
 def gains(images: Tensor, scale: int, ridges: list[float]) -> list[tuple[float, float]]:

@@ -167,6 +167,7 @@ def draw_to_folder(
     """
     started = time.perf_counter()
     y = model.check(y)
+    drawing = Drawing(model, y, sampling)
     recipe = Recipe(model.name, y[0], sampling, model.scale, model.weights, model.dtype_name)
     result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
@@ -175,7 +176,7 @@ def draw_to_folder(
         sums = Sums(folder, height, width, model.channels, ddof)
         stack.callback(sums.close)
         for i, name in enumerate(result.samples):
-            draw = partial(_draw_sample, model, i, sums, result, on_pixels)
+            draw = partial(_draw_sample, drawing, i, sums, result, on_pixels)
             write_atomically(folder / name, draw)
         if BESIDE in result.files:
             save_png(folder / BESIDE, to_pil(y[0]), extras)
@@ -200,7 +201,7 @@ def _compare_rest(result: LargeResult, sums: Sums) -> None:
 
 
 def _draw_sample(
-    model: SuperResolver,
+    drawing: Drawing,
     index: int,
     sums: Sums,
     result: LargeResult,
@@ -208,13 +209,11 @@ def _draw_sample(
     path: Path,
 ) -> None:
     """Write one sample, check it, and add it to the sums."""
-    y, sampling = result.recipe.y[None], result.recipe.sampling
-    degradation = model.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
-    tolerance = model.tolerance(y)
-    trip = RoundTrip(y, degradation, sigma=0.0 if tolerance is None else tolerance.sigma)
+    sigma = 0.0 if drawing.tolerance is None else drawing.tolerance.sigma
+    trip = RoundTrip(drawing.y, drawing.degradation, sigma=sigma)
     top, exploded, size = 0, False, (sums.width, sums.height)
     with Dressed(path, size, sums.channels, result.extras) as writer:
-        for strip in Drawing(model, y, sampling).strips(index):
+        for strip in drawing.strips(index):
             pixels = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
             writer.write(pixels)
             sums.add(top, pixels)
