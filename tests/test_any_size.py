@@ -22,7 +22,7 @@ from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.drawing import Drawing
-from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
+from cvdvae.restoration.edits import Blend, Moment, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
@@ -190,6 +190,39 @@ def test_cores_cover_an_image_once_and_windows_reach_beyond_them(
             assert start == max(0, inner - step * math.ceil((halo or 0) / step)) or halo is None
             assert inner + inside <= start + length <= side
     assert bool((covered == 1).all())
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_an_image_is_doubted_at_its_own_size_and_by_its_own_factor(scale: int) -> None:
+    model = tiny_photos(scale)
+    y = image(9, 15)[None]
+    rate, error = model.evidence(torch.cat([y, y.flip(-1)]))
+    assert rate.shape == (2,)
+    assert error.shape == (2, 3, 9, 15)
+    terms, read = [], model.encoder.terms
+
+    def spy(y: torch.Tensor, scale: int | None = None) -> list[torch.Tensor]:
+        terms.append(scale)
+        return read(y, scale)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.encoder, "terms", spy)
+        model.evidence(y)
+    assert terms == [scale]
+
+
+def test_a_walk_between_relatives_keeps_what_they_share() -> None:
+    """Where two samples have one parent's noise, so have all between them: it stays N(0, 1)."""
+    generator = torch.Generator().manual_seed(0)
+    shared, own, other = (torch.randn(1, 4, 32, 32, generator=generator) for _ in range(3))
+    inside = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    inside[..., :16] = True
+    first, last = torch.where(inside, own, shared), torch.where(inside, other, shared)
+    places, window = [0.0, 0.25, 0.5, 0.75, 1.0], Window(0, 0, 32, 32)
+    moment = Moment(0, own, (first, last), places, window)
+    walk = Blend(0, 1).epsilon(moment)
+    assert torch.equal(walk[..., 16:], shared[..., 16:].expand(5, -1, -1, -1))
+    torch.testing.assert_close(walk[..., :16].std((1, 2, 3)), torch.ones(5), atol=0.06, rtol=0)
 
 
 def test_another_factor_is_refused() -> None:

@@ -23,7 +23,7 @@ from cvdvae.checkpoints.folder import digest, load_flow, load_prior, read_record
 from cvdvae.checkpoints.records import Expected
 from cvdvae.checkpoints.weights import WEIGHTS
 from cvdvae.configs import load_yaml, read_yaml
-from cvdvae.errors import ConfigError, CVDVAEError, InputError, WeightsError
+from cvdvae.errors import ConfigError, CVDVAEError, InputError, OutputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.files import write_text
 from cvdvae.imaging.io import load_image, read_photo
@@ -138,10 +138,37 @@ def test_saving_removes_only_what_an_earlier_result_wrote(
     (tmp_path / "result.json").write_text(json.dumps(old))
     resolver.upscale(y, samples=1).save(tmp_path)
     assert not (tmp_path / "sample_01.png").exists()
-    foreign = report | {"files": ["../out.png", "sample_of_my_thesis.png", 3]}
+    listed = ["../out.png", "sample_of_my_thesis.png", 3, *report["files"]]
+    foreign = report | {"files": listed}
     (tmp_path / "result.json").write_text(json.dumps(foreign))
     resolver.upscale(y, samples=1).save(tmp_path)
     assert all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize("name", ["sample_01.png", "grid.png"])
+def test_saving_writes_over_nothing_that_no_result_has_written(
+    resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    result = resolver.upscale(y, samples=2)
+    with pytest.raises(OutputError, match=f"{name} is there already"):
+        result.save(tmp_path)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"mine")]
+    (tmp_path / name).unlink()
+    result.save(tmp_path)
+    result.save(tmp_path)
+
+
+def test_an_input_is_not_written_over_by_its_result(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mean"
+    folder.mkdir()
+    Image.new("RGB", (4, 4), (9, 99, 199)).save(folder / "mean.png")
+    before = (folder / "mean.png").read_bytes()
+    asked = ("upscale", str(folder / "mean.png"), "--model", str(model_folder), "-n", "1")
+    assert run(*asked, "--out", str(tmp_path), monkeypatch=monkeypatch) == 1
+    assert (folder / "mean.png").read_bytes() == before
 
 
 def test_a_name_of_dots_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -35,8 +35,17 @@ def grown(model_folder: Path, tmp_path: Path) -> HVAE:
 def test_blocks_are_matched_by_kind_and_in_order() -> None:
     assert alignment("aab", "aaabc") == [0, 1, None, 2, None]
     assert alignment("", "ab") == [None, None]
-    with pytest.raises(ConfigError, match="losing 1 block"):
-        alignment("aab", "ab")
+    for small, large in (("aab", "ab"), ("ab", "ba"), ("abc", "acb")):
+        with pytest.raises(ConfigError, match="losing blocks, or by another order"):
+            alignment(small, large)
+
+
+def test_a_second_block_that_enlarges_is_no_identity(model_folder: Path, tmp_path: Path) -> None:
+    """It would add the coarse state once more."""
+    twice = replace(PRIOR, top_down="16x1,4m16,4x1,2m4,2m4,2r1")
+    start = str(model_folder / "prior")
+    with pytest.raises(ConfigError, match="is no identity"):
+        PriorModule(PriorTraining(twice, DATA, OPTIM, start_from=start), tmp_path)
 
 
 def test_a_grown_prior_decodes_as_before_whatever_its_new_groups_say(
@@ -114,7 +123,7 @@ def test_a_grown_encoder_says_what_it_said_and_nothing_of_new_groups(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"top_down": "16x1,4m16,2m4,2r1"}, "losing 1 block"),
+        ({"top_down": "16x1,4m16,2m4,2r1"}, "losing blocks"),
         ({"top_down": "16x2,4m16,4x1,2m4,2r1", "width": 16}, "another shape"),
     ],
 )

@@ -172,7 +172,7 @@ def test_a_part_is_the_whole_there(y: torch.Tensor) -> None:
 def test_large_images_go_into_files_of_one_channel(
     y: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "MAX_SIDE", 4)  # so that the input lies beside
+    monkeypatch.setattr("cvdvae.restoration.recipe.MAX_SIDE", 4)  # so that the input lies beside
     model, truth = tiny_nuclei(), torch.from_numpy(cells(7)).float()[None] / 255
     sampling = model.sampling(samples=2)
     result = large.draw_to_folder(model, y, sampling, tmp_path, truth)

@@ -216,6 +216,8 @@ def test_precision_and_device_are_those_of_what_comes_in(name: str) -> None:
         assert double.dtype == torch.float64
         assert apart(single.double(), double) < 1e-3
     assert H.A(x.to("meta")).device.type == H.A_adjoint(y.to("meta")).device.type == "meta"
+    if isinstance(H, BlockDCT):
+        assert H.of_file(H.in_file(y.to("meta"))).device.type == "meta"
 
 
 @every

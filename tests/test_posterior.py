@@ -389,6 +389,10 @@ def test_diagnostics_of_chains_that_are_known() -> None:
     assert split_r_hat(drifting) > 1.3
     assert split_r_hat(white + torch.arange(8.0)[:, None]) > 1.5
     assert math.isnan(split_r_hat(white[:, :3]))
+    for i in range(200):  # of few draws little can be told, but never that they count for less
+        few = torch.randn(4, 6, generator=generator)  # than none, or for very many
+        effective = effective_sample_size(few)
+        assert math.isnan(effective) or 0 < effective <= 24 * math.log10(24), i
     assert math.isnan(effective_sample_size(torch.zeros(2, 10)))
 
 

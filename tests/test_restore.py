@@ -19,7 +19,9 @@ from cvdvae.degradations.composed import jpeg_at_end
 from cvdvae.degradations.natural import natural_estimate
 from cvdvae.domains import DOMAINS
 from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import to_bytes, to_pil
+from cvdvae.restoration.chains import PosteriorSamples
 from cvdvae.restoration.described import parse
 from cvdvae.restoration.estimates import read_jpeg
 from cvdvae.restoration.evidence import conditions, evidence
@@ -27,6 +29,7 @@ from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restoring import degraded as made_of
+from cvdvae.restoration.restorer import _ended
 from cvdvae.restoration.restoring import seen, usual_noise
 from cvdvae.restoration.tolerance import (
     measured,
@@ -121,6 +124,23 @@ def test_grain_adds_what_the_network_leaves_to_chance() -> None:
     assert inside.std(0).mean() == pytest.approx(20 / 255, rel=0.2)
 
 
+def test_grain_after_moves_is_independent_of_what_the_chains_began_with() -> None:
+    """p(x|z, y) is drawn from with numbers of its own, also where z was drawn with the seed's."""
+    mean = torch.zeros(2, 3, 8, 8)
+    nothing = torch.zeros(2, 1)
+    ends = PosteriorSamples([], mean, nothing, nothing > 0, nothing[:, 0], 0)
+    _, noise = _ended(ends, 5, range(2))
+    with_seed = SeededNoise(5, range(2)).normal(mean)
+    assert torch.equal(_ended(ends, 5, range(1))[1].normal(mean[:1]), noise.normal(mean)[:1])
+    assert abs(float((_ended(ends, 5, range(2))[1].normal(mean) * with_seed).mean())) < 0.2
+
+
+def test_chains_measure_where_the_networks_compute() -> None:
+    model, what = tiny_restorer(), seen(degraded("blur:sigma=1"), "blur:sigma=1", 0.02)
+    model.to("meta", torch.float32)
+    assert model._measurement(what).y.device.type == "meta"
+
+
 def test_moves_bring_the_chains_nearer_to_what_was_seen() -> None:
     model, y = tiny_restorer(), degraded("downscale:scale=2", 0.02)
     result = model.restore(y, "downscale:scale=2", samples=4, noise=0.02, moves=30)
@@ -162,6 +182,15 @@ def test_what_is_measured_is_what_a_mask_leaves() -> None:
     told = seen(torch.ones(3, SIDE, SIDE), "hole:side=6")
     assert measured(told.degradation, told.y).sum() == 3 * (SIDE**2 - 36)
     assert told.y[0, :, 7, 7].abs().max() == 0  # what a picture shows in its hole says nothing
+
+
+@pytest.mark.parametrize("size", [[-4, -4], [0, 16], [10**5, 10**5]])
+def test_a_recipe_of_no_or_of_any_size_is_refused(size: list[int], tmp_path: Path) -> None:
+    y = degraded("random:keep=0.5,seed=0")
+    tiny_restorer().restore(y, "random:keep=0.5,seed=0", samples=1).save(tmp_path)
+    report = json.loads((tmp_path / "result.json").read_text()) | {"size": size}
+    with pytest.raises(InputError, match=f"of {size[1]}×{size[0]} pixels"):
+        restoration_from_dict(report, "result.json")
 
 
 def test_what_was_seen_survives_as_text() -> None:
@@ -252,6 +281,7 @@ class Nothing(LinearOperator):
         (torch.rand(3, 16, 16), "noise", float("nan"), "noise"),
         (torch.rand(3, 15, 16), "noise", 0.1, "16×16"),
         (torch.rand(3, 16, 16) / 0, "noise", 0.1, "finite"),
+        (torch.rand(3, 16, 16), "jpeg:quality=50", 0.0, "above 0"),
         (torch.rand(2, 3, 16, 16), "noise", 0.1, "one image"),
         (torch.rand(1, 16, 16), "downscale:scale=4", None, "16×16"),
     ],

@@ -63,6 +63,7 @@ class SeededNoise:
         seed: Seed of the whole set of samples, not negative.
         indices: Which samples of that set the batch holds: element n draws from a generator of its
             own, made from ``(seed, indices[n])``.
+        stream: Other numbers of the same samples, which are independent of those of stream 0.
 
     Example:
         >>> like = torch.empty(2, 3)
@@ -71,12 +72,13 @@ class SeededNoise:
         True
     """
 
-    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+    def __init__(self, seed: int, indices: Sequence[int], stream: int = 0) -> None:
+        which = [[seed, i, stream] if stream else [seed, i] for i in indices]
         self.generators = [
             torch.Generator().manual_seed(
-                int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] >> 1)
+                int(np.random.SeedSequence(of).generate_state(1, np.uint64)[0] >> 1)
             )
-            for i in indices
+            for of in which
         ]
 
     def normal(self, like: Tensor) -> Tensor:

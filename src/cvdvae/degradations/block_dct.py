@@ -195,11 +195,11 @@ class BlockDCT(LinearOperator):
 
     def of_file(self, whole: Tensor) -> Tensor:
         """y of the whole numbers ``(N, M)`` that a file holds, float64."""
-        return whole.double() + self.middle
+        return whole.double() + self.middle.to(whole.device)
 
     def in_file(self, y: Tensor) -> Tensor:
         """The whole numbers ``(N, M)`` that are nearest to y, float64."""
-        return torch.round(y.double() - self.middle)
+        return torch.round(y.double() - self.middle.to(y.device))
 
     def rounded(self, x: Tensor) -> Tensor:
         """What a file of x holds: y of ``(N, 3, H, W)`` in [0, 1] with whole coefficients."""

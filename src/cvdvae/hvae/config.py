@@ -187,7 +187,9 @@ class HVAEConfig:
         if not 1 <= self.bits <= 8:
             raise ConfigError(f"bits must be 1 to 8, not {self.bits}")
         if not -MAX_LOG_STD <= self.max_log_std <= MAX_LOG_STD:
-            raise ConfigError(f"max_log_std must be at most {MAX_LOG_STD}, not {self.max_log_std}")
+            raise ConfigError(
+                f"max_log_std must be from {-MAX_LOG_STD} to {MAX_LOG_STD}, not {self.max_log_std}"
+            )
         for name in ("input_std", "bottleneck", "pixel_std"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")

@@ -25,22 +25,25 @@ FIRST = "bottom_up.in_conv.weight"
 def alignment(small: Sequence[Hashable], large: Sequence[Hashable]) -> list[int | None]:
     """Which block of the small network each one of the large one continues; None for a new one.
 
-    Blocks are told apart by their descriptions alone, and those of one kind keep their order.
+    Blocks are told apart by their descriptions alone, and keep their order.
 
     Raises:
-        ConfigError: The small network has more blocks of some description.
+        ConfigError: The blocks of the small network are not among those of the large one, in order.
 
     Example:
         >>> alignment("aab", "aaabc")
         [0, 1, None, 2, None]
     """
-    left: dict[Hashable, list[int]] = {}
-    for index, block in enumerate(small):
-        left.setdefault(block, []).append(index)
-    found = [left[block].pop(0) if left.get(block) else None for block in large]
-    for block, indices in left.items():
-        if indices:
-            raise ConfigError(f"a network cannot grow by losing {len(indices)} block(s): {block}")
+    found = list[int | None]()
+    for block in large:
+        next_one = sum(index is not None for index in found)
+        continues = next_one < len(small) and small[next_one] == block
+        found.append(next_one if continues else None)
+    missing = small[sum(index is not None for index in found) :]
+    if missing:
+        raise ConfigError(
+            f"a network cannot grow by losing blocks, or by another order: {missing[0]} is missing"
+        )
     return found
 
 
@@ -52,7 +55,13 @@ def grow_prior(large: HVAE, small: HVAE) -> None:
     """
     ours, theirs = large.config, small.config
     blocks = alignment(parse_bottom_up(theirs.bottom_up), parse_bottom_up(ours.bottom_up))
-    top_down = alignment(parse_top_down(theirs.top_down), parse_top_down(ours.top_down))
+    described = parse_top_down(ours.top_down)
+    top_down = alignment(parse_top_down(theirs.top_down), described)
+    for block, old in zip(described, top_down, strict=True):
+        if old is None and block.source is not None:
+            raise ConfigError(
+                f"a new block that adds the state of stride {block.source} is no identity: {block}"
+            )
     lists = {"bottom_up.blocks": blocks, "top_down.blocks": top_down}
     _grow(large, small.state_dict(), lists)
 

@@ -10,7 +10,7 @@ PIXELS = BATCH * 64**2
 
 GPU_BATCH, STATES_IN_MEMORY = 8, 16
 """Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
-into what it has free."""
+into what other programs leave of it."""
 
 
 def batch_for(pixels: int) -> int:
@@ -20,5 +20,6 @@ def batch_for(pixels: int) -> int:
 
 def gpu_batch_for(device: torch.device, state: float) -> int:
     """By a GPU, of samples whose widest state has so many bytes."""
-    states = torch.cuda.mem_get_info(device)[0] / state
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    states = (torch.cuda.mem_get_info(device)[0] + kept) / state
     return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))

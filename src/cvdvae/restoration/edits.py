@@ -200,7 +200,8 @@ class Blend(Edit):
         """Between the two."""
         angle = None if at.window is None else math.pi / 2
         first, last = at.parents
-        return torch.cat([slerp(first, last, place, angle) for place in at.places])
+        walk = torch.cat([slerp(first, last, place, angle) for place in at.places])
+        return torch.where(first == last, first, walk)  # what both have from one parent
 
     def describe(self) -> str:
         """The edit in a few words."""

@@ -117,7 +117,8 @@ class HVAEResolver(SuperResolver):
     def evidence(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """From the means of all groups, in one pass."""
         y = y.to(self.device)
-        of_y = self.encoder.terms(y)
+        of_y = self.encoder.terms(y, self.scale)
+        height, width = (self.scale * side for side in y.shape[2:])
         terms: list[Tensor] = []
 
         def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
@@ -128,9 +129,10 @@ class HVAEResolver(SuperResolver):
             terms.append(posterior.kl(base).double())
             return posterior.mean
 
-        h = self.prior.top_down(pick, len(y))
-        still = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
-        return torch.stack(terms).sum(0), (self.degradation.A(still) - y).double()
+        h = self.prior.top_down(pick, len(y), size=self.encoder.size_for(y, self.scale))
+        still = self.prior.likelihood.mean(self.prior.parameters_of_x(h))[..., :height, :width]
+        degradation = self.degradation_of((y.shape[2], y.shape[3]))
+        return torch.stack(terms).sum(0), degradation.A(still).double() - y.double()
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""

@@ -24,7 +24,7 @@ from ..imaging.io import Extras, opaque, save_png, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .drawing import Drawing
 from .finish import finish_in_strips
-from .recipe import BESIDE, MAX_SIDE, Recipe
+from .recipe import BESIDE, Recipe
 from .regions import Region, most_uncertain
 from .result import DISCLAIMER, Doubt, Truth
 from .round_trip import RoundTrip, misfit
@@ -74,7 +74,7 @@ class LargeResult:
     @property
     def files(self) -> list[str]:
         """Names of all pictures; `input.png` where `result.json` is not to hold it."""
-        inputs = [BESIDE] if max(self.recipe.y.shape) > MAX_SIDE else []
+        inputs = [BESIDE] if self.recipe.beside else []
         return [*self.samples, "mean.png", "std.png", "grid.png", *inputs]
 
     @property
@@ -117,7 +117,7 @@ class LargeResult:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
         truth = self.against_truth()
         return {
-            **self.recipe.to_dict(beside=BESIDE if BESIDE in self.files else None),
+            **self.recipe.to_dict(),
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact,
             "largest_lr_error": self.largest_lr_error,

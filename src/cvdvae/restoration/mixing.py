@@ -4,6 +4,8 @@ Gelman et al. 2013 (Bayesian Data Analysis, 11.4 and 11.5), with Geyer's initial
 (1992). Both halves of a chain count as chains of their own, so that one that drifts is seen.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,8 @@ def effective_sample_size(values: Tensor) -> float:
     """How many independent draws would tell as much of the mean: ``m n / τ`` of m chains of n.
 
     ``τ = −1 + 2 Σ_t (ρ_2t + ρ_2t+1)``, as long as the sums of two neighbours are positive, and none
-    larger than the one before.
+    larger than the one before; at least ``1 / log₁₀(m n)``, as Stan has it, since few draws may say
+    anything.
 
     Args:
         values: One row a chain, ``(chains, draws)``.
@@ -51,8 +54,10 @@ def effective_sample_size(values: Tensor) -> float:
     correlation = 1 - (within - covariance * draws / (draws - 1)) / total
     pairs = correlation[: draws - draws % 2].view(-1, 2).sum(1)
     positive = int((pairs > 0).long().cumprod(0).sum())
-    tau = -1 + 2 * pairs[:positive].cummin(0).values.sum() if positive else torch.nan
-    return float(count * draws / tau)
+    if not positive:
+        return float("nan")
+    tau = float(-1 + 2 * pairs[:positive].cummin(0).values.sum())
+    return count * draws / max(tau, 1 / math.log10(count * draws))
 
 
 def _halves(values: Tensor) -> Tensor:

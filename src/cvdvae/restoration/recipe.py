@@ -25,8 +25,9 @@ from ..imaging.io import opaque, png_in_base64, to_bytes, to_pil, to_tensor
 from .edits import MAX_STEPS, edit_from_dict
 from .settings import Sampling
 
-MAX_SIDE = 1024
-"""Side of an input, in pixels, up to which a recipe holds it; a larger one lies beside it."""
+MAX_SIDE, MAX_VALUES = 1024, 2 * 2**20
+"""Side of an input, in pixels, and its values, up to which a recipe holds it; a larger one lies
+beside it."""
 MAX_BYTES = 4 * 2**20
 BESIDE, MAX_BESIDE = "input.png", 2**30
 """Name of the file with a large input, and how many bytes it may have."""
@@ -76,13 +77,16 @@ class Recipe:
     weights: str = ""
     dtype: Dtype = "fp32"
 
-    def to_dict(self, beside: str | None = None) -> dict[str, Any]:
-        """As plain data; the input as a PNG in base64, or None where it has no 8-bit values.
+    @property
+    def beside(self) -> bool:
+        """Whether the input is so large that it lies beside the recipe, as `BESIDE`."""
+        large = max(self.y.shape) > MAX_SIDE or self.y.numel() > MAX_VALUES
+        return large and has_8_bits(self.y)
 
-        Args:
-            beside: Name of the file beside it that holds the input instead.
-        """
-        return {"input": beside or _png_of(self.y), **self.origin.to_dict()}
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data; the input as a PNG in base64, the name of the file beside it where it is
+        large, or None where it has no 8-bit values."""
+        return {"input": BESIDE if self.beside else _png_of(self.y), **self.origin.to_dict()}
 
     @property
     def origin(self) -> Origin:
@@ -214,11 +218,13 @@ def read_recipe(path: str | Path) -> Recipe:
     return recipe_from_dict(data, str(path), path.with_name(BESIDE))
 
 
+def has_8_bits(y: Tensor) -> bool:
+    """Whether an image in [0, 1] has the values of 8 bits alone."""
+    return torch.allclose(to_bytes(y).float() / 255, y.float(), atol=1e-6)
+
+
 def _png_of(y: Tensor) -> str | None:
-    pixels = to_bytes(y)
-    if not torch.allclose(pixels.float() / 255, y.float(), atol=1e-6):
-        return None
-    return png_in_base64(to_pil(pixels))
+    return png_in_base64(to_pil(to_bytes(y))) if has_8_bits(y) else None
 
 
 def _y_of(png: str, where: str) -> Tensor:

@@ -20,7 +20,7 @@ from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import png_in_base64, to_bytes, to_pil, to_tensor
+from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
 from .described import description_from_dict
@@ -258,7 +258,10 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
     numbers = isinstance(size, list) and [s for s in size if type(s) is int]
     if not numbers or len(numbers) != 2 or not isinstance(noise, (int, float)):
         raise InputError(f"{where} is damaged: its size or its noise is missing")
-    operator = description.operator((numbers[0], numbers[1]))
+    height, width = numbers
+    if min(numbers) < 1 or height * width > MAX_PIXELS:
+        raise InputError(f"{where} is damaged: it is of {width}×{height} pixels")
+    operator = description.operator((height, width))
     y = unpacked(data.get("input"), where, jpeg_at_end(operator))[None]
     told = seen(y, operator, noise, description)
     model, weights, dtype = (data.get(name) for name in ("model", "weights", "dtype"))

@@ -272,29 +272,32 @@ class Restorer:
         height, width = told.shape[2:]
         crop, size = (height, width), self.prior.config.padded(height, width)
         if self.encoder is None:
-            measurement = self._measurement(what, chains=True)
+            measurement = self._measurement(what)
             return proposal_by_sweeps(self.prior, measurement, size, crop, SWEEPS)
         encoder, terms = self.encoder, self.encoder.terms(told.to(self.device), 1)
         posterior_of = partial(encoder.posterior_of, terms=terms)
         return Proposal(encoder.groups, posterior_of, size, crop)
 
-    def _measurement(self, what: Seen, chains: bool = False) -> Measurement:
-        sigma = max(what.sigma, LEAST_SIGMA) if chains else what.sigma
-        return Measurement(what.y, what.degradation, self.pixel_std / 255, sigma)
+    def _measurement(self, what: Seen) -> Measurement:
+        """For chains, on `device`: they cannot move where y is exact."""
+        sigma, y = max(what.sigma, LEAST_SIGMA), what.y.to(self.device)
+        return Measurement(y, what.degradation, self.pixel_std / 255, sigma)
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor) -> PosteriorSamples:
         proposal = self._proposal(what, told)
         batch = batch_for(proposal.size[0] * proposal.size[1])
         moves = Moves(how.moves, how.temperature, batch=batch)
         noise = partial(SeededNoise, how.seed)
-        measurement = self._measurement(what, chains=True)
+        measurement = self._measurement(what)
         return sample_posterior(self.prior, proposal, measurement, moves, how.samples, noise)
 
 
 def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor, Noise]:
-    """μ(z) where chains have ended, and the noise that their pixels are drawn with."""
+    """μ(z) where chains have ended, and the noise that their pixels are drawn with: none of the
+    numbers that z was drawn with."""
     mean = chains.means[indices.start : indices.stop].cpu()
-    return mean, SeededNoise(seed, range(indices.start, indices.start + len(mean)))
+    rows = range(indices.start, indices.start + len(mean))
+    return mean, SeededNoise(seed, rows, stream=1)
 
 
 def _diagnostics(moved: PosteriorSamples) -> Diagnostics:

@@ -129,6 +129,8 @@ def seen(
     sigma = usual_noise(degradation) if noise is None else float(noise)
     if not 0 <= sigma <= MAX_NOISE:
         raise InputError(f"the noise σ must be a number from 0 to {MAX_NOISE}, not {noise}")
+    if sigma == 0 and jpeg_at_end(degradation) is not None:
+        raise InputError("a JPEG file is rounded: name a noise σ above 0, or none")
     check_linear(degradation, y)
     degradation = in_precision(degradation, y.dtype)
     y = torch.where(measured(degradation, y), y, 0)

@@ -14,7 +14,7 @@ from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.io import Extras, eight_bit_values, to_bytes, to_pil
 from .answers import Answers
-from .recipe import Dtype, Recipe
+from .recipe import BESIDE, Dtype, Recipe
 from .saving import save_pictures, saved_files
 from .settings import Sampling
 from .sheet import save_animation, sheet, std_picture, summary_row
@@ -195,9 +195,11 @@ class SuperResolution(Answers):
 
     @property
     def files(self) -> list[str]:
-        """Names of the pictures that `save` writes."""
+        """Names of the pictures that `save` writes; `input.png` where `result.json` is not to
+        hold it."""
         samples = [f"sample_{i:02d}.png" for i in range(len(self.pixels))]
-        return [*samples, "mean.png", "std.png", "grid.png"]
+        inputs = [BESIDE] if self.recipe.beside else []
+        return [*samples, "mean.png", "std.png", "grid.png", *inputs]
 
     def _repr_png_(self) -> bytes:
         """The grid, for a notebook."""
@@ -224,8 +226,10 @@ class SuperResolution(Answers):
             save_pictures(folder, pictures, self.extras)
             for name in moving:
                 save_animation(self, folder / name)
-            std = partial(std_picture, self.std)
-            save_pictures(folder, {"std.png": std, "grid.png": self.grid})
+            rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
+            if self.recipe.beside:
+                rest[BESIDE] = partial(to_pil, self.y)
+            save_pictures(folder, rest)
 
 
 def psnr(x: Tensor, reference: Tensor) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ..errors import OutputError
 from ..files import check_writable, read_bounded, remove, write_text
 from ..imaging.io import Extras, save_png
 from ..locks import sole_writer
@@ -41,13 +42,15 @@ def saved_files(
         given: The input's file, which stays also where it is one of an earlier result.
 
     Raises:
-        OutputError: The folder cannot be written, or another process writes to it.
+        OutputError: The folder cannot be written, another process writes to it, or a file of
+            such a name is in it that no earlier result has written.
     """
     check_writable(folder)
     with sole_writer(folder):
-        for note in (RESULT, UNFINISHED):
-            for name in _names_in(folder / note):
-                _remove(folder / name, given)
+        earlier = [name for note in (RESULT, UNFINISHED) for name in _names_in(folder / note)]
+        _check_free(folder, names, earlier, given)
+        for name in earlier:
+            _remove(folder / name, given)
         (folder / RESULT).unlink(missing_ok=True)
         write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
         try:
@@ -82,6 +85,18 @@ def save_pictures(
         pass
 
 
+def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path | None) -> None:
+    """Refuse to write over what is no earlier result, or is the input itself."""
+    for name in names:
+        path = folder / name
+        is_input = given is not None and path.resolve() == given.resolve()
+        if is_input or (name not in earlier and path.exists()):
+            raise OutputError(
+                f"{path} is there already and of no earlier result: move it, or choose another "
+                f"folder with --out"
+            )
+
+
 def _remove(path: Path, given: Path | None) -> None:
     if given is None or path.resolve() != given.resolve():
         remove(path)
@@ -98,5 +113,6 @@ def _names_in(note: Path) -> list[str]:
     names, samples = data.get("files"), data.get("samples")
     if names is None and isinstance(samples, int) and samples <= 10_000:
         names = [f"sample_{i:02d}.png" for i in range(samples)]
+        names += ["mean.png", "std.png", "grid.png"]
     known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     return [name for name in known if OURS.fullmatch(name)]

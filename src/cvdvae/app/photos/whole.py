@@ -19,7 +19,7 @@ from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
 from ...restoration.drawing import Drawing
 from ...restoration.part import HALO, PartDrawing, widened
-from ...restoration.recipe import BESIDE, MAX_SIDE, Recipe
+from ...restoration.recipe import BESIDE, Recipe
 from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
 from ...restoration.settings import Sampling
@@ -84,22 +84,23 @@ class Whole:
 
     def with_report(self) -> list[Path]:
         """The samples, `result.json`, and the input beside it where that is too large for it."""
-        extra = [self.folder / BESIDE] if max(self.y.shape) > MAX_SIDE else []
+        extra = [self.folder / BESIDE] if self.recipe.beside else []
         for path in extra:
             save_png(path, to_pil(self.session.photo.y))
         result = self.folder / "result.json"
         result.write_text(json.dumps(self.report(), indent=2), encoding="utf-8")
         return [*self.files, *extra, result]
 
+    @property
+    def recipe(self) -> Recipe:
+        """What brings the samples back."""
+        model = self.model
+        return Recipe(model.name, self.y[0], self.sampling, model.scale, model.weights)
+
     def report(self) -> dict[str, Any]:
         """What `result.json` says."""
-        model, photo = self.model, self.session.photo
-        beside = BESIDE if max(self.y.shape) > MAX_SIDE else None
-        recipe = Recipe(
-            model.name, photo.y.float() / 255, self.sampling, model.scale, model.weights
-        )
         return {
-            **recipe.to_dict(beside),
+            **self.recipe.to_dict(),
             "round_trip_exact": self.exact,
             "files": [file.name for file in self.files],
             "note": DISCLAIMER,
