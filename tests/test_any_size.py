@@ -15,13 +15,13 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError, OutputError
-from cvdvae.gaussian import FieldNoise, Window
+from cvdvae.gaussian import FieldNoise, Noise, Window
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
-from cvdvae.restoration.drawing import Drawing
+from cvdvae.restoration.drawing import Drawer, Drawing
 from cvdvae.restoration.edits import Blend, Moment, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
@@ -30,7 +30,7 @@ from cvdvae.restoration.large import draw_to_folder
 from cvdvae.restoration.load import load
 from cvdvae.restoration.regions import most_uncertain
 from cvdvae.restoration.settings import Sampling
-from cvdvae.restoration.sums import Sums
+from cvdvae.restoration.sums import FULL_HEAT, Sums
 from cvdvae.restoration.tiles import Tile, tiles
 
 
@@ -325,6 +325,32 @@ def test_sums_on_the_disk_are_those_in_memory(
     total.close()
     with pytest.raises(ValueError, match="closed"):
         total.read(0, 1)
+
+
+def test_what_exploded_counts_in_no_statistic_of_a_large_result_either(
+    photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y, sampling, drawer = image(20, 10), Sampling(4, seed=2), photos.drawer
+    corners = photos.draw(y, sampling)[:, 0, 0, 0]
+
+    def exploding(y: torch.Tensor, sampling: Sampling) -> Drawer:
+        draw = drawer(y, sampling)
+
+        def one_explodes(noise: Noise, n: int) -> torch.Tensor:
+            x = draw(noise, n)
+            return torch.where(x[:, :1, :1, :1] >= corners.max() - 1e-6, 1000 * x, x)
+
+        return one_explodes
+
+    monkeypatch.setattr(photos, "drawer", exploding)
+    large, held = draw_to_folder(photos, y, sampling, tmp_path), photos.run(y, sampling)
+    assert sum(large.exploded) == 1
+    assert large.exploded == held.exploded
+    mean = np.asarray(Image.open(tmp_path / "mean.png")).astype(float)
+    assert np.abs(mean - held.mean.permute(1, 2, 0).numpy() * 255).mean() < 0.6
+    std = np.asarray(Image.open(tmp_path / "std.png"))
+    wanted = np.asarray(heat_map(held.std * 255 / FULL_HEAT))
+    assert np.abs(std.astype(float) - wanted.astype(float)).mean() < 2
 
 
 def test_regions_to_look_at_are_the_largest_means_that_do_not_overlap() -> None:

@@ -1,5 +1,5 @@
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
 from cvdvae.hvae.layers import Block
 from cvdvae.hvae.likelihood import DiscretizedLogisticMixture, GaussianPixels
-from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.hvae.presets import PRESETS
 
 PLAIN = {"top_down": "16x1,4u16,2u4,2r1"}
@@ -140,10 +140,12 @@ def test_untrained_prior_blocks_start_as_standard_normal(images: torch.Tensor) -
         ({"bottom_up": "2x1,2d8,16x1"}, "has no block"),
         ({"patch_size": 3}, "must start"),
         ({"image_size": 24}, "does not divide"),
+        ({"bottom_up": "2x1,2d2,4x1,4d4,16x1,16d2,32x1"}, "stride 32 does not divide"),
         ({"bits": 9}, "bits"),
         ({"width": 0}, "width"),
         ({"widths": {2: 16}}, "is wider than"),
         ({"bottleneck": 0.01}, "no channel"),
+        ({"bottom_up": "2x1,2d2,4x1,4d2,8x1,8d2,16x1", "widths": {8: 3}}, "channel at stride 8"),
         ({"bottleneck": math.nan}, "bottleneck"),
         ({"input_mean": math.nan}, "input_mean"),
         ({"pixel_std": 0.0}, "pixel_std"),
@@ -168,6 +170,12 @@ def test_impossible_architectures_are_refused_by_name(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         variant(**changes)
+
+
+def test_an_encoder_without_a_channel_is_refused(prior: HVAE) -> None:
+    for changes in ({"width": 3}, {"head_width": 0.01}):
+        with pytest.raises(ConfigError, match="has none left"):
+            LREncoder(replace(ENCODER, **changes), prior.config)
 
 
 def test_limits_themselves_are_taken() -> None:

@@ -28,8 +28,8 @@ from cvdvae.restoration.evidence import conditions, evidence
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
-from cvdvae.restoration.restoring import degraded as made_of
 from cvdvae.restoration.restorer import _ended
+from cvdvae.restoration.restoring import degraded as made_of
 from cvdvae.restoration.restoring import seen, usual_noise
 from cvdvae.restoration.tolerance import (
     measured,

@@ -143,6 +143,8 @@ def test_the_page_shrinks_a_large_photograph_but_not_its_damage(tmp_path: Path) 
     size = (given.x.shape[1], given.x.shape[2])
     painted = described("hole", 0, [{"size": 9, "points": [[100, 100], [200, 150]]}], size)
     assert as_it_is(given, large, painted, 0.0)[0].sigma == 0  # it was painted after that
+    with pytest.raises(InputError, match="which pixels of your image are missing"):
+        as_it_is(image_in(small, None), small, described("pixels", 50, None, (20, 30)), 0.0)
 
 
 @pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3), (300, 500), (1, 1)])

@@ -188,6 +188,8 @@ def test_steps_that_cannot_be_taken_are_refused(resolver: HVAEResolver, y: Tenso
         resolver.run(y, START.then(ResampleRegion(0, region, 0)).then(Resample(0, 1, 0)))
     with pytest.raises(InputError, match="paint over"):
         pack_region(torch.zeros(8, 8, dtype=torch.bool))
+    with pytest.raises(InputError, match="1×4097 pixels is too large"):
+        pack_region(torch.ones(4097, 1, dtype=torch.bool))
     with pytest.raises(InputError, match="more than 32"):
         replace(START, steps=(Blend(0, 1),) * (MAX_STEPS + 1))
     with pytest.raises(InputError, match="at most 8 regions"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior, tiny_prior
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian, motion
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError, WeightsError
+from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import to_pil
 from cvdvae.training import (
     EncoderTraining,
@@ -30,6 +32,7 @@ from cvdvae.training import (
     OptimConfig,
     PriorTraining,
     config_path,
+    energy,
 )
 from cvdvae.training.config import DataConfig
 from cvdvae.training.degrade import (
@@ -41,6 +44,7 @@ from cvdvae.training.degrade import (
     random_motion,
 )
 from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.energy import SIDES, patch_energy
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
 from cvdvae.training.order import StepBatches
@@ -161,6 +165,51 @@ def test_the_encoder_logs_each_scale_and_their_mean(
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == [
         "step_0000003_x4.png"
     ]
+
+
+def test_the_energy_score_is_least_for_the_spread_of_the_truth() -> None:
+    """A proper score: in the mean over x, draws from where x comes from have the least."""
+    generator = torch.Generator().manual_seed(0)
+    x, first, second = (torch.randn(64, 3, 16, 16, generator=generator) for _ in range(3))
+    scores = {
+        width: float(patch_energy(0.5 + width * first / 9, 0.5 + width * second / 9, 0.5 + x / 9))
+        for width in (0.5, 0.8, 1.0, 1.25, 2.0)
+    }
+    assert min(scores, key=scores.__getitem__) == 1.0
+    assert patch_energy(x, x, x) == pytest.approx(255e-4 / 2, rel=0.01)  # the rounding alone
+    once = patch_energy(first, first, x) - 255e-4 / 2 + 255e-4
+    sides = [F.unfold(first - x, s, stride=max(1, s // 2)).square().mean(1).sqrt() for s in SIDES]
+    assert once == pytest.approx(255 * float(sum(s.mean() for s in sides)) / 3, rel=1e-3)
+
+
+def test_an_encoder_is_trained_on_the_energy_of_its_consistent_draws(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = str(saved_prior(tmp_path / "prior"))
+    plain = EncoderTraining(ENCODER, prior, DATA, OPTIM)
+    losses, logs = [], []
+    for config in (plain, replace(plain, energy=2.0)):
+        module = EncoderModule(config, tmp_path / "run")
+        logs.append(alone(module, monkeypatch))
+        torch.manual_seed(3)
+        losses.append(module.training_step(faces, 0))
+    assert "energy_levels" not in logs[0]
+    assert float(losses[1]) == pytest.approx(
+        float(losses[0]) + 2 * float(logs[1]["energy_levels"]), rel=1e-5
+    )
+    losses[1].backward()
+    heads = [p.grad for p in module.trained.heads.parameters()]
+    assert all(g is not None for g in heads)
+    with torch.no_grad():
+        module.validation_step(faces, 0)
+    assert 1 < float(logs[1]["validation_energy_at_x4"]) < 255
+    case = module.task.training(faces, 0, 0)
+    assert case.degradation is not None
+    seen: list[Tensor] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(energy, "patch_energy", lambda first, *_: seen.append(first))
+        energy.energy_of(module.prior, module.trained, faces, case, SeededNoise(0, range(8)))
+    assert float((case.degradation.A(seen[0]) - case.evidence).abs().max()) < 1e-5
 
 
 def test_a_checkpoint_tells_whose_it_is_and_leaves_out_the_prior(tmp_path: Path) -> None:

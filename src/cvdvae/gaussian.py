@@ -73,13 +73,9 @@ class SeededNoise:
     """
 
     def __init__(self, seed: int, indices: Sequence[int], stream: int = 0) -> None:
-        which = [[seed, i, stream] if stream else [seed, i] for i in indices]
-        self.generators = [
-            torch.Generator().manual_seed(
-                int(np.random.SeedSequence(of).generate_state(1, np.uint64)[0] >> 1)
-            )
-            for of in which
-        ]
+        of = [np.random.SeedSequence([seed, i, *[stream] * (stream > 0)]) for i in indices]
+        seeds = [int(one.generate_state(1, np.uint64)[0] >> 1) for one in of]
+        self.generators = [torch.Generator().manual_seed(one) for one in seeds]
 
     def normal(self, like: Tensor) -> Tensor:
         """Draw from N(0, 1); `like` has one row for every index."""

@@ -6,7 +6,7 @@ from .base import Domain, register
 
 
 def coffee() -> Image.Image:
-    """A cup of coffee (Rachel Michetti, public domain), from scikit-image."""
+    """A cup of coffee (Rachel Michetti, CC0), from scikit-image."""
     from skimage.data import coffee as picture
 
     return Image.fromarray(picture())

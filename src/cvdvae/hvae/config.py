@@ -201,12 +201,12 @@ class HVAEConfig:
                 f"the bottom-up pass must start and the top-down pass end at stride "
                 f"{self.patch_size} (patch_size)"
             )
-        odd = [s for s in sorted({b.stride for b in top_down}) if self.image_size % s]
-        if odd:
-            raise ConfigError(f"stride {odd[0]} does not divide image_size {self.image_size}")
+        for stride in sorted({b.stride for b in top_down} | bottom_up_strides(bottom_up)):
+            if self.image_size % stride:
+                raise ConfigError(f"stride {stride} does not divide image_size {self.image_size}")
+            if self.inner_width_at(stride) < 1:
+                raise ConfigError(f"the bottleneck leaves no channel at stride {stride}")
         for block in top_down:
-            if self.inner_width_at(block.stride) < 1:
-                raise ConfigError(f"the bottleneck leaves no channel at stride {block.stride}")
             if block.source and self.width_at(block.source) < self.width_at(block.stride):
                 raise ConfigError(
                     f"stride {block.stride} is wider than {block.source}, whose state it takes"

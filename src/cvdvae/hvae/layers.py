@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
 
 STRIP_BYTES = 4 * 2**20
@@ -33,6 +35,9 @@ class Block(nn.Module):
         last_scale: Factor on the initial weights of the last convolution; zero starts the block at
             ``f = 0``.
 
+    Raises:
+        ConfigError: The bottleneck has no channel.
+
     Shape:
         ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``.
     """
@@ -47,6 +52,8 @@ class Block(nn.Module):
         last_scale: float = 1.0,
     ) -> None:
         super().__init__()
+        if inner_channels < 1:
+            raise ConfigError(f"a bottleneck of {in_channels} channels has none left: widen it")
         self.activation = ACTIVATIONS[activation]
         kernel = 3 if resolution > 2 else 1
         self.conv1 = nn.Conv2d(in_channels, inner_channels, 1)

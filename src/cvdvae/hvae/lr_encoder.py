@@ -241,6 +241,41 @@ class LREncoder(nn.Module):
         return [head for head in self.heads if isinstance(head, Block)]
 
 
+def drawn_mean(
+    prior: HVAE,
+    encoder: LREncoder,
+    terms: Sequence[Tensor],
+    n: int,
+    size: tuple[int, int],
+    noise: Noise,
+    temperature: float = 1.0,
+    encoder_temperature: float = 1.0,
+) -> Tensor:
+    """``E[x | z]`` of draws ``z_<k ~ q_ψ(z_<k | y), z_≥k ~ p(z_≥k | z_<k)``.
+
+    Args:
+        prior: The prior.
+        encoder: An LR encoder on it.
+        terms: What y adds, from `LREncoder.terms`.
+        n: How many draws: of one y, or one for each.
+        size: Height and width of the images, from `LREncoder.size_for`.
+        noise: Source of the draws.
+        temperature: Factor on the prior's standard deviations.
+        encoder_temperature: Factor on the encoder's.
+
+    Returns:
+        Images in [0, 1], ``(n, C, H, W)``; differentiable where gradients are enabled.
+    """
+
+    def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
+        if group >= encoder.groups:
+            return p.sample(noise, temperature)
+        return encoder.posterior_of(group, h, p, terms).sample(noise, encoder_temperature)
+
+    h = prior.top_down(pick, n, size=size)
+    return prior.likelihood.mean(prior.parameters_of_x(h))
+
+
 def lr_encoder_kl(
     prior: HVAE,
     encoder: LREncoder,

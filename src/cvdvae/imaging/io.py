@@ -25,7 +25,7 @@ FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "J
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 ORIENTATION, SIZES = 0x0112, (0xA002, 0xA003)
 DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
-REDUCED = "16-bit values were reduced to 8 bits (as TIFF they are kept)"
+REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
 

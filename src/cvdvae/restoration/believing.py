@@ -16,9 +16,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..gaussian import Conditional, Noise, Window, noise_for
+from ..gaussian import Noise, Window, noise_for
 from ..hvae import HVAE
-from ..hvae.lr_encoder import LREncoder
+from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .batches import batch_for
 from .tiles import Tile, tiles
 from .workers import in_order
@@ -91,14 +91,8 @@ class Belief:
         any_size = self.prior.config.any_size
         noise = self._noise(indices, window if any_size else None)
 
-        def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
-            conditional = prior
-            if group < self.encoder.groups:
-                conditional = self.encoder.posterior_of(group, h, prior, terms)
-            return conditional.sample(noise, self.temperature)
-
-        h = self.prior.top_down(pick, len(indices), size=size)
-        mean = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
+        tau = (self.temperature, self.temperature)
+        mean = drawn_mean(self.prior, self.encoder, terms, len(indices), size, noise, *tau)
         if any_size:  # a field has noise for its own latents alone
             noise = self._noise(indices)
         return mean[:, :, *tile.inside].float().cpu(), noise

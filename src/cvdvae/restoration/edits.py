@@ -288,7 +288,7 @@ def pack_region(mask: Tensor) -> str:
     """Write a region ``(H, W)`` bool as a short text.
 
     Raises:
-        InputError: It is empty.
+        InputError: It is empty, or has a side over `MAX_REGION_SIDE`.
 
     Example:
         >>> mask = torch.zeros(8, 8, dtype=torch.bool)
@@ -298,6 +298,12 @@ def pack_region(mask: Tensor) -> str:
     """
     if not bool(mask.any()):
         raise InputError("the region is empty: paint over what may change")
+    height, width = mask.shape
+    if max(height, width) > MAX_REGION_SIDE:
+        raise InputError(
+            f"a region of {width}×{height} pixels is too large: its sides may have at most "
+            f"{MAX_REGION_SIDE}"
+        )
     bits = zlib.compress(np.packbits(mask.cpu().numpy()).tobytes(), 9)
     return f"{mask.shape[0]}x{mask.shape[1]}:{base64.urlsafe_b64encode(bits).decode()}"
 

@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..gaussian import Conditional, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
-from ..hvae.lr_encoder import LREncoder
+from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .drawing import Drawer
 from .edit_noise import noise_of
 from .sampler import SuperResolver
@@ -140,16 +140,11 @@ class HVAEResolver(SuperResolver):
         size = self.encoder.size_for(y, self.scale)
         height, width = (self.scale * side for side in y.shape[2:])
 
-        def draw(noise: Noise, n: int) -> Tensor:
-            def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
-                if group >= self.encoder.groups:
-                    return prior.sample(noise, sampling.temperature)
-                posterior = self.encoder.posterior_of(group, h, prior, terms)
-                return posterior.sample(noise, sampling.encoder_temperature)
+        given = (self.prior, self.encoder, terms)
+        tau = (sampling.temperature, sampling.encoder_temperature)
 
-            h = self.prior.top_down(pick, n, size=size)
-            x = self.prior.likelihood.mean(self.prior.parameters_of_x(h))
-            return x[..., :height, :width]
+        def draw(noise: Noise, n: int) -> Tensor:
+            return drawn_mean(*given, n, size, noise, *tau)[..., :height, :width]
 
         return draw
 

@@ -172,12 +172,12 @@ def draw_to_folder(
     result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
         height, width = (model.scale * side for side in y.shape[2:])
-        ddof = sampling.ddof(range(sampling.samples))
-        sums = Sums(folder, height, width, model.channels, ddof)
+        sums = Sums(folder, height, width, model.channels)
         stack.callback(sums.close)
         for i, name in enumerate(result.samples):
             draw = partial(_draw_sample, drawing, i, sums, result, on_pixels)
             write_atomically(folder / name, draw)
+        _keep_answers(result, sums)
         if BESIDE in result.files:
             save_png(folder / BESIDE, to_pil(y[0]), extras)
         write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
@@ -186,6 +186,17 @@ def draw_to_folder(
         _compare_rest(result, sums)
         result.seconds = time.perf_counter() - started
     return result
+
+
+def _keep_answers(result: LargeResult, sums: Sums) -> None:
+    """Leave out what exploded, unless nothing would be left."""
+    every = range(len(result.samples))
+    kept = [i for i in every if not result.exploded[i]] or list(every)
+    for i in sorted(set(every) - set(kept)):
+        with PngImageFile(result.folder / result.samples[i]) as image:
+            colours = np.asarray(image)
+        sums.leave_out(colours.reshape(sums.height, sums.width, -1)[..., : sums.channels])
+    sums.ddof = result.recipe.sampling.ddof(kept)
 
 
 def _compare_rest(result: LargeResult, sums: Sums) -> None:

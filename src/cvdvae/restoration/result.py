@@ -1,6 +1,7 @@
 """What comes out: the samples, what they agree on, and whether each gives the input back."""
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -226,6 +227,7 @@ class SuperResolution(Answers):
             save_pictures(folder, pictures, self.extras)
             for name in moving:
                 save_animation(self, folder / name)
+            rest: dict[str, Callable[[], Image.Image]]
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
             if self.recipe.beside:
                 rest[BESIDE] = partial(to_pil, self.y)

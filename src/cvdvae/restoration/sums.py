@@ -41,13 +41,19 @@ class Sums:
         sums = np.stack([values, values**2])
         if self.count:
             sums += self.read(top, len(pixels))
-        for i, part in enumerate(sums):
-            self.stream.seek(self._at(i, top))
-            self.stream.write(part.tobytes())
+        self._write(top, sums)
 
     def next_sample(self) -> None:
         """All rows of a sample are in: the next ones are another's."""
         self.count += 1
+
+    def leave_out(self, pixels: np.ndarray) -> None:
+        """Take back a whole sample that is in, uint8, ``(height, width, C)``."""
+        rows = max(1, PIXELS // self.width)
+        for top in range(0, self.height, rows):
+            values = pixels[top : top + rows].astype(np.float32)
+            self._write(top, self.read(top, len(values)) - np.stack([values, values**2]))
+        self.count -= 1
 
     def read(self, top: int, rows: int) -> np.ndarray:
         """Sums of values and of squares, ``(2, rows, width, C)``."""
@@ -58,6 +64,11 @@ class Sums:
             shape = (rows, self.width, self.channels)
             parts.append(np.frombuffer(data, np.float32).reshape(shape))
         return np.stack(parts)
+
+    def _write(self, top: int, sums: np.ndarray) -> None:
+        for i, part in enumerate(sums):
+            self.stream.seek(self._at(i, top))
+            self.stream.write(part.tobytes())
 
     def _at(self, which: int, top: int) -> int:
         return (which * self.height + top) * self.width * self.channels * 4

@@ -155,6 +155,9 @@ class EncoderTraining:
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
+        energy: Weight of the energy score of two draws, in bits/dim for a grey level, beside the
+            KL: for the last hours, since a step takes two to three times as long (see
+            `cvdvae.training.energy`).
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
             fewer blocks, and it may be told less of y, see `cvdvae.hvae.growing`. Empty for fresh
             ones.
@@ -168,11 +171,14 @@ class EncoderTraining:
     image_size: int = 0
     photons: float = 0.0
     degradations: Literal["shrinking", "any"] = "shrinking"
+    energy: float = 0.0
     start_from: str = ""
     stored_bits: StoredBits = 32
 
     def __post_init__(self) -> None:
         if not 0 <= self.photons < math.inf:
             raise ConfigError(f"photons must be a number from 0, not {self.photons}")
+        if not 0 <= self.energy < math.inf:
+            raise ConfigError(f"energy must be a number from 0, not {self.energy}")
         if not 0 <= self.image_size <= MAX_SIZE:
             raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")

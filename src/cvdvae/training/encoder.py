@@ -22,10 +22,11 @@ from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutio
 from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import WeightsError
 from ..files import write_atomically
-from ..gaussian import Conditional, Noise, SeededNoise
+from ..gaussian import SeededNoise
 from ..hvae import HVAE, bits_per_dim
-from ..hvae.lr_encoder import LREncoder, lr_encoder_kl
+from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
 from .config import EncoderTraining
+from .energy import energy_of
 from .module import Training
 from .pictures import save_rows
 from .start import start_encoder
@@ -36,7 +37,8 @@ PRIOR = "prior."
 
 
 class EncoderModule(Training):
-    """Minimize ``Σ_l KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in bits per dimension of x."""
+    """Minimize ``Σ_l KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in bits per dimension of x, and
+    with `EncoderTraining.energy` the energy score of what the encoder draws."""
 
     trained: LREncoder
 
@@ -63,7 +65,11 @@ class EncoderModule(Training):
         kl = self.kl(self.prior, self.trained, x, case.evidence, noise, case.scale)
         loss = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("kl_bits_per_dim", loss, prog_bar=True, sync_dist=True)
-        return loss
+        if not self.config.energy:
+            return loss
+        energy = energy_of(self.prior, self.trained, x, case, self.training_noise())
+        self.log("energy_levels", energy, prog_bar=True, sync_dist=True)
+        return loss + self.config.energy * energy
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
@@ -75,6 +81,10 @@ class EncoderModule(Training):
             kl = lr_encoder_kl(self.prior, encoder, x, case.evidence, noise, case.scale)
             every.append(bits_per_dim(kl.sum(1).mean(), x[0].numel()))
             self.log(f"validation_kl_at_{case.name}", every[-1], sync_dist=True)
+            if self.config.energy:
+                pairs = self.validation_noise(torch.cat([x, x]), batch_idx)
+                energy = energy_of(self.prior, encoder, x, case, pairs)
+                self.log(f"validation_energy_at_{case.name}", energy, sync_dist=True)
             if batch_idx < self.task.period and self.global_rank == 0:
                 self._picture(x[:8], case)
         if every:
@@ -95,14 +105,8 @@ class EncoderModule(Training):
         terms = encoder.terms(case.evidence[:n], case.scale)
         for i in range(4):
             noise = SeededNoise(0, range(i * n, (i + 1) * n))
-
-            def pick(group: int, h: Tensor, prior: Conditional, noise: Noise = noise) -> Tensor:
-                if group >= encoder.groups:
-                    return prior.sample(noise)
-                return encoder.posterior_of(group, h, prior, terms).sample(noise)
-
-            h = self.prior.top_down(pick, n, size=(case.shown.shape[2], case.shown.shape[3]))
-            yield self.prior.likelihood.mean(self.prior.parameters_of_x(h))
+            size = (case.shown.shape[2], case.shown.shape[3])
+            yield drawn_mean(self.prior, encoder, terms, n, size, noise)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the prior, which does not change and may be large."""

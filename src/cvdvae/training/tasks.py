@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..degradations.base import shrink_to_8_bits
+from ..degradations.base import Degradation, shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..errors import ConfigError
 from ..restoration.evidence import conditions, evidence
@@ -24,12 +24,14 @@ class Case(NamedTuple):
         evidence: The encoder's input.
         scale: The factor that it enlarges by.
         shown: The same for the eye, ``(N, C, H, W)`` in [0, 1].
+        degradation: H, where answers are to give `evidence` back exactly.
     """
 
     name: str
     evidence: Tensor
     scale: int
     shown: Tensor
+    degradation: Degradation | None = None
 
 
 class Task(Protocol):
@@ -108,7 +110,8 @@ class Shrinking:
     def _case(self, x: Tensor, scale: int, generator: torch.Generator | None) -> Case:
         y = shrink_to_8_bits(x, self.degradations[scale], self.photons, generator)
         size = (x.shape[2], x.shape[3])
-        return Case(f"x{scale}", y, scale, upscale_bicubic(y, size))
+        exact = None if self.photons else self.degradations[scale]
+        return Case(f"x{scale}", y, scale, upscale_bicubic(y, size), exact)
 
 
 class Anything:

@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...imaging.io import read_photo, to_bytes, to_tensor
 from ...restoration.described import Description, description_from_dict
 from ...restoration.estimates import read_jpeg
-from ...restoration.mask_kinds import MaskFromFile
+from ...restoration.mask_kinds import MaskFromFile, RandomPixels
 from ...restoration.packed import pack
 from ...restoration.restoring import Seen, seen
 from ..photos.strokes import region_of
@@ -150,9 +150,14 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
 
     Raises:
         InputError: It was cut or made smaller, and its damage with it, unless that is a hole which
-            was painted here; or as `seen`.
+            was painted here; which of its pixels are missing is not known; or as `seen`.
     """
     x = given.x
+    if any(isinstance(step, RandomPixels) for step in what.steps):
+        raise InputError(
+            "which pixels of your image are missing is not known: choose a hole and paint over "
+            "them, or use the command cvdvae restore --mask"
+        )
     if not (given.as_it_is or all(isinstance(step, MaskFromFile) for step in what.steps)):
         raise InputError(
             "your image was cut or shrunk to be restored here, and its damage with it: give a part "
