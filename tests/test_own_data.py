@@ -1,4 +1,4 @@
-"""docs/your-own-data.md, block by block, on a tiny set and with tiny networks."""
+"""docs/microscopy.md, block by block, on a tiny set and with tiny networks."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.settings import Grids
 from cvdvae.training import EncoderTraining, PriorTraining
 
-PAGE = (Path(__file__).parents[1] / "docs" / "your-own-data.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "microscopy.md").read_text()
 TINY = {"steps": 2, "decay": 1, "warmup": 1, "batch_size": 8, "validate_every": 2}
 FEWER = {"--start": "-1", "--samples": "2"}
 
