@@ -9,7 +9,7 @@ from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.local_newton import InTiles, Planes, widened
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.degradations.resize import gram_inverse, side
-from cvdvae.degradations.rounding import taps
+from cvdvae.degradations.rounding import columns_of
 from cvdvae.degradations.strip import Strip
 from cvdvae.degradations.tiles import Some, Tiles, cut, is_separable
 from cvdvae.imaging.io import to_bytes
@@ -59,7 +59,7 @@ def test_the_inverse_of_the_gram_matrix_is_nearly_one(hr: int, lr: int) -> None:
 @pytest.mark.parametrize(("hr", "lr"), SIDES)
 def test_taps_are_the_columns(hr: int, lr: int) -> None:
     matrix = side(hr, lr, "bicubic").matrix
-    found = taps(matrix)
+    found = columns_of(matrix)
     dense = torch.zeros(hr, lr, dtype=torch.float64)
     dense.scatter_add_(1, found.results, found.values)
     assert torch.equal(dense.T, matrix.dense())

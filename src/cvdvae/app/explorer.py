@@ -30,7 +30,7 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .framing import Framing
 from .pictures import thumbnail
-from .recipes import check_same
+from .recipes import check_same, check_seeds
 
 Kind = Literal["photo", "low"]
 Method = Literal["hvae", "flow"]
@@ -40,12 +40,10 @@ SCALES = (4, 8, 16)
 MAX_SAMPLES = 32
 MAX_PHOTO_PIXELS = 60_000_000
 """Enough for a telephone's photo, and so little that ten at once fit into memory."""
-MAX_SEED = 2**64 - 1
-"""The page's JSON holds no larger number."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class FaceInput:
     """What a model sees of an image.
 
     Attributes:
@@ -76,7 +74,7 @@ class Session:
         here: Which of them is shown.
     """
 
-    seen: Seen
+    seen: FaceInput
     result: SuperResolution
     history: tuple[Sampling, ...]
     here: int = 0
@@ -174,7 +172,7 @@ class Explorer:
             return None
         return min((model.scale for model in models if model.lr_size <= least), default=None)
 
-    def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> Seen:
+    def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> FaceInput:
         """Read an image file, and make of it what a model takes.
 
         Args:
@@ -196,7 +194,7 @@ class Explorer:
             y, fitted = fit(to_tensor(image), model.lr_size, domain_of_model(model.name))
             notes = [*notes, *fitted]
             doubts = self._doubts(y, model.scale)
-            return Seen(y, None, framing, None, tuple(notes), doubts)
+            return FaceInput(y, None, framing, None, tuple(notes), doubts)
         framing, note = self._frame(image, framing)
         square = framing.square(image)
         side = model.degradation.hr_size[0]
@@ -207,7 +205,7 @@ class Explorer:
             )
         y, truth = simulate(square.cut(image), model.degradation, crop="none")
         framed, doubts = thumbnail(image, square), self._doubts(y, model.scale)
-        return Seen(y, truth, framing, framed, (*notes, *note), doubts)
+        return FaceInput(y, truth, framing, framed, (*notes, *note), doubts)
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
         judge = self.models.get((scale, "hvae"))
@@ -224,7 +222,7 @@ class Explorer:
                 "no face was found: the middle is framed; move the frame to the face"
             ]
 
-    def start(self, seen: Seen, model: SuperResolver, sampling: Sampling) -> Iterator[Session]:
+    def start(self, seen: FaceInput, model: SuperResolver, sampling: Sampling) -> Iterator[Session]:
         """Draw the first gallery; it grows batch by batch."""
         for result in self._draw(model, seen, sampling):
             yield Session(seen, result, (sampling,))
@@ -280,7 +278,7 @@ class Explorer:
         model = self.named(recipe.model)
         check_same(recipe, model)
         y = model.check(recipe.y)[0]
-        seen = Seen(y, None, Framing(), None, (), self._doubts(y, model.scale))
+        seen = FaceInput(y, None, Framing(), None, (), self._doubts(y, model.scale))
         for result in self._draw(model, seen, recipe.sampling):
             yield Session(seen, result, recipe.sampling.history, len(recipe.sampling.steps))
 
@@ -293,13 +291,11 @@ class Explorer:
     def _draw(
         self,
         model: SuperResolver,
-        seen: Seen,
+        seen: FaceInput,
         sampling: Sampling,
         parent: Tensor | None = None,
     ) -> Iterator[SuperResolution]:
-        seeds = [step.fresh_seed or 0 for step in sampling.steps]
-        if max(sampling.seed, *seeds, 0) > MAX_SEED:
-            raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
+        check_seeds(sampling)
         results = model.stream(seen.y, sampling, seen.truth, parent)
         while True:
             with self._turn:

@@ -8,7 +8,7 @@ import gradio as gr
 from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..restoration.sampler import SuperResolver
-from .explorer import Explorer, Kind, Method, Seen
+from .explorer import Explorer, FaceInput, Kind, Method
 from .framing import Framing
 from .layout import Input, Settings
 
@@ -118,7 +118,7 @@ class Inputs:
 
     def seen(
         self, path: str, kind: str, model: SuperResolver, x: float, y: float, side: float
-    ) -> Seen:
+    ) -> FaceInput:
         """What a model sees of the image."""
         framing = Framing(x / 100, y / 100, side / 100)
         what: Kind = "low" if text.KINDS[kind] == "low" else "photo"

@@ -9,10 +9,13 @@ from ..errors import InputError
 from ..files import read_bounded
 from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, check_weights, recipe_from_dict
 from ..restoration.sampler import DTYPES, SuperResolver
+from ..restoration.settings import Sampling
 
 RESULT = "result.json"
 MOST = {RESULT: MAX_BYTES, BESIDE: 2**25}
 """What is read of a zip, and how many bytes each may have once it is unpacked."""
+MAX_SEED = 2**64 - 1
+"""The page's JSON holds no larger number."""
 MAX_DIRECTORY = 2**20
 """Bytes of a zip's table of contents, which is read as a whole."""
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -93,3 +96,13 @@ def check_same(recipe: Recipe, model: SuperResolver) -> None:
             f"this result was computed in {recipe.dtype}, as the page does not: cvdvae replay "
             f"draws it again"
         )
+
+
+def check_seeds(sampling: Sampling) -> None:
+    """Refuse seeds that the page cannot hold.
+
+    Raises:
+        InputError: One is over `MAX_SEED`.
+    """
+    if max(sampling.seed, *(step.fresh_seed or 0 for step in sampling.steps), 0) > MAX_SEED:
+        raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")

@@ -11,7 +11,7 @@ from ..restoration.edits import Blend, Edit, Resample, ResampleRegion
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
 from ..restoration.settings import Sampling
-from .explorer import Seen
+from .explorer import FaceInput
 
 ABOUT = (
     "Many faces of 64×64 pixels shrink to the same small image, and nothing in it tells which was "
@@ -216,7 +216,7 @@ def remark(note: str) -> str:
     return callout("plain", "", note[:1].upper() + note[1:] + ".")
 
 
-def remarks(seen: Seen) -> str:
+def remarks(seen: FaceInput) -> str:
     """What was changed in the image, and whether it is one that the models know."""
     notes = [remark(note) for note in seen.notes]
     doubts = [

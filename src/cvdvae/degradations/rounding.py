@@ -28,14 +28,14 @@ def level_dtype(levels: int) -> torch.dtype:
     return torch.uint8 if levels <= 255 else torch.int32
 
 
-class Taps(NamedTuple):
+class Columns(NamedTuple):
     """The column of a matrix at every pixel of a side: where it is not zero, and its values."""
 
     results: Tensor
     values: Tensor
 
 
-def taps(matrix: BandedMatrix) -> Taps:
+def columns_of(matrix: BandedMatrix) -> Columns:
     """Of R ``(m, n)``: both are ``(n, k)``, k the most results that a pixel reaches."""
     first, columns = [], []
     for block in matrix.transposed().blocks:
@@ -47,7 +47,7 @@ def taps(matrix: BandedMatrix) -> Taps:
     most = max(1, *(len(c) for c in columns))
     values = torch.stack([F.pad(c, (0, most - len(c))) for c in columns])
     results = torch.tensor(first)[:, None] + torch.arange(most)
-    return Taps(results.clamp(max=matrix.shape[0] - 1), values)
+    return Columns(results.clamp(max=matrix.shape[0] - 1), values)
 
 
 class Band(NamedTuple):
@@ -73,7 +73,7 @@ class Rounding:
             (rows.shape[0], columns.shape[0]),
         )
         self.block, self.weight = 2 * max(1, rows.shape[1] // rows.shape[0]), weight
-        self.down, self.across = taps(rows), taps(columns)
+        self.down, self.across = columns_of(rows), columns_of(columns)
         self.columns_adjoint = columns.transposed()
         self.bands = [self._bands(rows.transposed(), s) for s in (0, self.block // 2)]
 

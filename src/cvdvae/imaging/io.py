@@ -23,7 +23,7 @@ MAX_PIXELS = 100_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
-ORIENTATION, SIZES = 0x0112, (0xA002, 0xA003)
+ORIENTATION, SIZES, BITS_PER_SAMPLE = 0x0112, (0xA002, 0xA003), 0x0102
 DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
@@ -160,7 +160,7 @@ def read_photo(
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
             photo = _upright_rgb(file, keep_alpha)
-            if file.mode not in DEEP and _is_deep_png(path):
+            if file.mode not in DEEP and (_is_deep_png(path) or _is_deep_tiff(file)):
                 photo.notes.append(REDUCED)
             return photo
     except UnidentifiedImageError:
@@ -187,6 +187,12 @@ def _is_deep_png(path: Path) -> bool:
     with path.open("rb") as stream:
         head = stream.read(25)
     return head.startswith(SIGNATURE) and head[24] == 16
+
+
+def _is_deep_tiff(file: Image.Image) -> bool:
+    """Whether a TIFF has more than 8 bits a value, of which Pillow reads 8 where it has colours."""
+    bits = getattr(file, "tag_v2", {}).get(BITS_PER_SAMPLE, 8)
+    return any(one > 8 for one in (bits if isinstance(bits, tuple) else (bits,)))
 
 
 def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str) -> None:

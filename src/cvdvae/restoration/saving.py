@@ -86,11 +86,12 @@ def save_pictures(
 
 
 def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path | None) -> None:
-    """Refuse to write over what is no earlier result, or is the input itself."""
+    """Refuse to write over what is no earlier result, or over the input but by itself."""
     for name in names:
         path = folder / name
-        is_input = given is not None and path.resolve() == given.resolve()
-        if is_input or (name not in earlier and path.exists()):
+        given_itself = given is not None and path.resolve() == given.resolve()
+        replaced = given_itself and path.stem != "input"  # which holds the same again
+        if path.exists() and (replaced or name not in earlier):
             raise OutputError(
                 f"{path} is there already and of no earlier result: move it, or choose another "
                 f"folder with --out"

@@ -20,7 +20,7 @@ NOISELESS, LEAST_NOISE, MOST_NOISE = 0.3, 0.005, 0.1
 """
 
 
-class Seen(NamedTuple):
+class Degraded(NamedTuple):
     """Degraded images.
 
     Attributes:
@@ -111,7 +111,7 @@ def kinds(channels: int) -> list[str]:
     return [name for name in DEGRADATIONS if channels == COLOUR or "jpeg" not in name]
 
 
-def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Seen:
+def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Degraded:
     """Degrade some images in one random way.
 
     Args:
@@ -128,7 +128,7 @@ def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Seen:
     noiseless, where = rng.random() < NOISELESS, rng.random()
     file = as_jpeg(degradation, x)
     if file is not None:
-        return Seen(file, degradation, ROUNDING)
+        return Degraded(file, degradation, ROUNDING)
     y = degradation.A(x)
     low, high = math.log(LEAST_NOISE), math.log(MOST_NOISE)
     sigma = math.exp(low + (high - low) * where)
@@ -137,4 +137,4 @@ def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Seen:
     noise = torch.from_numpy(rng.standard_normal(y.shape, np.float32)).to(y)
     if isinstance(degradation, Mask):
         noise = degradation.A(noise)
-    return Seen(y + sigma * noise, degradation, sigma)
+    return Degraded(y + sigma * noise, degradation, sigma)

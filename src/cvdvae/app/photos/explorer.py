@@ -24,7 +24,7 @@ from ...restoration.part import PartDrawing, PartSample
 from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
-from ..recipes import check_same
+from ..recipes import check_same, check_seeds
 from .album import Album
 
 Kind = Literal["enlarge", "shrink"]
@@ -43,7 +43,6 @@ MAX_PART = 400_000
 """Pixels of the large image that are drawn for one request."""
 CELL = 48
 """Side of the cells that cover the large image, about; what is drawn consists of whole ones."""
-MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +261,7 @@ class Photos:
         """
         if sampling.samples > MAX_SAMPLES:
             raise InputError(f"at most {MAX_SAMPLES} samples at once")
-        if sampling.seed > MAX_SEED:
-            raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
+        check_seeds(sampling)
         if sampling.shrunk_by == "canvas" and photo.scale & (photo.scale - 1):
             raise InputError(
                 f"how a browser shrinks by {photo.scale} is known approximately only: choose "
