@@ -11,6 +11,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT, steps_at
 from cvdvae.degradations.blur import Blur, Boundary, box, gaussian, motion
 from cvdvae.degradations.composed import Composed
+from cvdvae.degradations.conjugate_gradients import conjugate_gradients
 from cvdvae.degradations.damped import estimate, solve
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.infeasible import violate_least
@@ -390,3 +391,27 @@ def test_an_even_blur_that_is_mirrored_is_undone_in_closed_form(side: int) -> No
     assert not Blur((16, 18), box(side + 1), "reflect").closed
     assert not Blur((16, 18), uneven(), "reflect").closed
     assert not Blur((16, 18), box(side), "zero").closed
+
+
+def test_conjugate_gradients_solve_each_problem_by_itself() -> None:
+    """As dense algebra, with and without a preconditioner; what is done first stays as it is."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(3, 6, 6, generator=generator, dtype=torch.float64)
+    matrices = factors @ factors.mT + torch.tensor([0.1, 1.0, 10.0]).view(3, 1, 1) * torch.eye(6)
+    b = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    b[1] = 0
+    scale = matrices.diagonal(dim1=1, dim2=2)
+
+    def product(v: Tensor) -> Tensor:
+        return torch.einsum("nij,nj->ni", matrices, v)
+
+    expected = torch.linalg.solve(matrices, b)
+    plain = conjugate_gradients(product, b, 100, 1e-10)
+    shaped = conjugate_gradients(product, b, 100, 1e-10, precondition=lambda r: r / scale)
+    for found in (plain, shaped):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    assert not plain[1].any()
+    together = conjugate_gradients(product, b, 100, 1e-10, dot=lambda u, v: (u * v).sum())
+    torch.testing.assert_close(together, expected, rtol=1e-6, atol=1e-8)
+    rough = conjugate_gradients(product, b, 1, 1e-10)
+    assert float((rough - expected).abs().max()) > 1e-3

@@ -6,12 +6,11 @@ led by the operator's own `precondition`, ``(r, λ)`` to something near to ``(H 
 symmetric and positive definite matrix, where it has that.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from .base import Products
+from .conjugate_gradients import conjugate_gradients
 from .foreign import in_precision
 
 STEPS, TOLERANCE = 200, 1e-5
@@ -47,7 +46,7 @@ def solve(
     def precondition(r: Tensor) -> Tensor:
         return r if near is None else near(r, damping)
 
-    return conjugate_gradients(matrix, y, precondition, steps, tolerance)
+    return conjugate_gradients(matrix, y, steps, tolerance, precondition)
 
 
 def estimate(
@@ -75,41 +74,3 @@ def estimate(
     middle = torch.full_like(degradation.A_adjoint(y), 0.5)
     missing = y - degradation.A(middle)
     return middle + degradation.A_adjoint(solve(degradation, missing, damping, steps, tolerance))
-
-
-def conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor],
-    b: Tensor,
-    precondition: Callable[[Tensor], Tensor],
-    steps: int = STEPS,
-    tolerance: float = TOLERANCE,
-) -> Tensor:
-    """Solve ``matrix(v) = b`` for every row of b at once, from v = 0.
-
-    Args:
-        matrix: Symmetric and positive definite on each row.
-        b: ``(N, …)``.
-        precondition: Something near to the inverse of the matrix, symmetric and positive definite.
-        steps: Most steps.
-        tolerance: Residual relative to b at which a row is done.
-    """
-
-    def dot(u: Tensor, v: Tensor) -> Tensor:
-        return (u * v).flatten(1).sum(1).view(-1, *(1,) * (b.ndim - 1))
-
-    v, residual = torch.zeros_like(b), b
-    goal = dot(b, b) * tolerance**2
-    step = direction = precondition(residual)
-    slope = dot(residual, step)
-    for _ in range(steps):
-        active = dot(residual, residual) > goal
-        if not bool(active.any()):
-            break
-        image = matrix(direction)
-        length = torch.where(active, slope / dot(direction, image).clamp(min=1e-30), 0)
-        v = v + length * direction
-        residual = residual - length * image
-        step = precondition(residual)
-        before, slope = slope, dot(residual, step)
-        direction = step + slope / before.clamp(min=1e-30) * direction
-    return v

@@ -29,10 +29,13 @@ import torch
 from torch import Tensor
 
 from .base import Products
+from .conjugate_gradients import conjugate_gradients
 from .infeasible import violate_least
 
 TOLERANCE = 1e-6
 """Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
+CG_STEPS, CG_TOLERANCE = 20, 1e-2
+"""Most of the conjugate gradients of a Newton step, and the residual at which they end."""
 SHORT, PATIENCE = 1 / 8, 2
 """A problem is given up after so many steps that were cut to this share or less."""
 
@@ -115,7 +118,9 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
             moved = free * problem.operator.A_adjoint(d)
             return problem.operator.A(moved) + problem.epsilon * d
 
-        direction = _conjugate_gradients(newton_matrix, error, problem.dot)
+        direction = conjugate_gradients(
+            newton_matrix, error, CG_STEPS, CG_TOLERANCE, dot=problem.dot
+        )
         slope = -problem.dot(error, direction)
         step, value = _line_search(problem.dual, multiplier, direction, slope)
         multiplier = multiplier + step * direction
@@ -136,30 +141,6 @@ def _least(problem: Problem, start: Tensor, open_: Tensor) -> Tensor:
     x, y = start[chosen][:, None], problem.y[chosen][:, None]
     result[chosen] = violate_least(problem.operator, x, y, problem.dims)[:, 0]
     return result
-
-
-def _conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor],
-    b: Tensor,
-    dot: Callable[[Tensor, Tensor], Tensor],
-    steps: int = 20,
-    tolerance: float = 1e-2,
-) -> Tensor:
-    """Solve ``matrix(d) = b`` for all problems at once, from d = 0."""
-    d, residual = torch.zeros_like(b), b
-    direction, squared = residual, dot(residual, residual)
-    goal = squared * tolerance**2
-    for _ in range(steps):
-        active = squared > goal
-        if not bool(active.any()):
-            break
-        image = matrix(direction)
-        step = torch.where(active, squared / dot(direction, image).clamp(min=1e-300), 0)
-        d = d + step * direction
-        residual = residual - step * image
-        previous, squared = squared, dot(residual, residual)
-        direction = residual + squared / previous.clamp(min=1e-300) * direction
-    return d
 
 
 def _line_search(
