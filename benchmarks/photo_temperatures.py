@@ -1,7 +1,7 @@
-"""How samples of photographs change with the temperature: spread, sharpness, error.
+"""How samples of photographs change with the temperature, or the weights: spread, sharpness, error.
 
     python benchmarks/photo_temperatures.py --sets SETS --scales 2 3 4 --temperatures 0.85 1.1 \
-        --lpips alexnet_features.safetensors
+        --lpips alexnet_features.safetensors [--models photos-sr FOLDER]
 
 On one square of 192×192 pixels of some images of BSD100, Urban100 and Set14: 19 samples of each. Of
 19 values, the second smallest and the second largest bound an interval that holds one more draw of
@@ -9,6 +9,7 @@ the same distribution in 16 of 20 cases: 80 %.
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -70,16 +71,18 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path)
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.85, 1.1])
+    parser.add_argument("--models", nargs="+", default=["photos-sr"], help="of several scales")
+    parser.add_argument("--every", type=int, default=1, help="only every so many-th square")
     options = parser.parse_args()
-    lpips, images = LPIPS(options.lpips), squares(options.sets)
+    lpips, images = LPIPS(options.lpips), squares(options.sets)[:: options.every]
     print(f"{len(images)} squares, PyTorch {torch.__version__}")
-    for scale in options.scales:
-        model = cvdvae.load(f"photos-x{scale}")
+    for name, scale in product(options.models, options.scales):
+        model = cvdvae.load(name, scale=scale)
         for temperature in options.temperatures:
             rows = [figures(model, image, temperature, lpips) for image in images]
-            means = {name: fmean(row[name] for row in rows) for name in rows[0]}
-            told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-            print(f"×{scale}, temperature {temperature:g}: {told}", flush=True)
+            means = {key: fmean(row[key] for row in rows) for key in rows[0]}
+            told = ", ".join(f"{key} {value:.3f}" for key, value in means.items())
+            print(f"{name} ×{scale}, temperature {temperature:g}: {told}", flush=True)
 
 
 if __name__ == "__main__":

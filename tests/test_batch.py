@@ -30,7 +30,7 @@ from cvdvae.batch import Settings, Upscaler, sources
 from cvdvae.batch.files import Input
 from cvdvae.batch.local import Recipe, draw_locally
 from cvdvae.batch.rows import Row, in_batches, rows_of, to_batch
-from cvdvae.batch.run import Progress, Work, local, run_batch
+from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import Form
 from cvdvae.batch.upscaler import as_arrays
@@ -209,6 +209,55 @@ def test_rows_with_the_same_key_are_written_once(tmp_path: Path, model_folder: P
         assert pq.read_table(out / "rows.parquet")["key"].to_pylist() == ["a", "b"]
 
 
+def test_results_of_another_source_do_not_count_as_done(tmp_path: Path, model_folder: Path) -> None:
+    out, counts = tmp_path / "out", list[tuple[int, int, int]]()
+    for keys in (["a", "b", "c"], ["d", "e", "f"], ["f", "g", "a"]):
+        pq.write_table(pa.table({"key": keys, "png": [png(i) for i in range(3)]}), tmp_path / "p")
+        (tmp_path / "p").rename(tmp_path / "in.parquet")
+        found = open_source(str(tmp_path / "in.parquet"))
+        progress = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
+        counts.append((progress.before, progress.drawn, progress.left))
+    assert counts == [(0, 3, 0), (0, 3, 0), (2, 1, 0)]
+    assert {key for key, _ in samples_in(out, "folder")} == set("abcdefg")
+
+
+def test_on_ray_rows_are_counted_and_not_their_keys(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster that loses row 1 of the first pass, without Ray itself."""
+    from cvdvae.batch import on_ray
+
+    asked = list[int]()
+
+    def passed(work: Work, done: frozenset[int], size: int, *_: object) -> Iterator[Any]:
+        asked.append(size)
+        upscaler = Upscaler(*work.recipe)
+        for shard in work.shards:  # each is read by itself
+            for row in rows_to_do([shard], done, work.again):
+                if size == 1 or row.number != 1:
+                    yield upscaler(to_batch([row]))
+
+    monkeypatch.setattr(on_ray, "need", lambda *_: None)
+    monkeypatch.setattr(on_ray, "_connected", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(on_ray, "_pass", passed)
+    for name, keys in (("x", ["a", "b"]), ("y", ["b", "a", "c"])):
+        table = pa.table({"key": keys, "png": [png(i) for i in range(len(keys))]})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    found, out = open_source(str(tmp_path)), tmp_path / "out"
+    for key in "klmno":
+        (out / key).mkdir(parents=True)
+        (out / key / "result.json").touch()
+    engine = on_ray.ray_engine(workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("cvdvae.batch.run._note", lambda *_: None)
+        for drawn, passes in ((3, [BATCH, 1]), (0, [BATCH])):
+            asked.clear()
+            progress = run_batch(found, out, str(model_folder), SETTINGS, "folder", engine)
+            assert (progress.drawn, progress.failed, progress.left) == (drawn, 2, 0)
+            assert [row["key"] for row in failures(out)] == ["b", "a"]
+            assert asked == passes
+
+
 @pytest.mark.parametrize("key", ["../up", "/abs", "."])
 def test_a_key_cannot_lead_out_of_the_target(key: str, tmp_path: Path, model_folder: Path) -> None:
     pq.write_table(pa.table({"key": [key], "png": [png(0)]}), tmp_path / "in.parquet")
@@ -369,7 +418,7 @@ def test_on_ray_a_killed_actor_loses_no_row_and_a_lethal_row_is_given_up(
     found, marks = open_source(str(as_tar(tmp_path))), tmp_path / "marks"
     marks.mkdir()
     recipe = Recipe(str(model_folder), SETTINGS, Marked(marks))
-    done, results, killed = frozenset({f"{0:012d}"}), dict[str, dict[str, Any]](), 0
+    done, results, killed = frozenset({0}), dict[str, dict[str, Any]](), 0
     engine = on_ray.ray_engine(workers=2)
     for batch in engine(Work(found.shards, done, recipe, False, ROWS)):
         for row in rows_of(batch):

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 from tiny import FLOW, tiny_flow
 from torch.utils.flop_counter import FlopCounterMode
 
+from cvdvae.batch.files import plan
 from cvdvae.bench import bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
@@ -422,3 +424,69 @@ def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(
 ) -> None:
     assert run("bench", "--model", "celeba64", monkeypatch=monkeypatch) == 1
     assert "load_prior" in capsys.readouterr().err
+
+
+def test_all_files_that_would_share_a_folder_are_counted(
+    lr_image: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a.bmp", "b.png", "b.bmp", "c.png"):
+        Image.open(lr_image).save(tmp_path / "in" / name)
+    given = ["upscale", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"would both be written to {tmp_path / 'out' / 'a'}, and so would 1 more" in said
+
+
+def test_a_taken_port_is_all_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gradio")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert run("app", "--port", port, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "another program has it" in said.err
+
+
+@pytest.mark.parametrize("command", ["upscale", "batch"])
+def test_results_are_not_enlarged_again(
+    command: str,
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Path("album")
+    place.mkdir()
+    lr_image.rename(place / "small.png")
+    given = ["--model", str(model_folder), "-n", "2"]
+    given += ["--workers", "1"] if command == "batch" else []
+
+    def drawn(source: str, out: str) -> set[str]:
+        assert run(command, source, "--out", out, *given, monkeypatch=monkeypatch) == 0
+        return {str(p.parent.relative_to(out)) for p in Path(out).rglob("result.json")}
+
+    def note() -> str:
+        return " ".join(capsys.readouterr().err.split())
+
+    for _ in range(2):  # as `upscale . --out results`
+        assert drawn("album", "album/results") == {"small"}
+    assert "note: 5 files were passed over, which are results of this program" in note()
+    assert drawn("album/**/*.png", "elsewhere") == {"small"}
+    if command == "upscale":
+        assert drawn("album", "album") == {"small", "results/small"}
+    assert "passed over" in note()
+    Path("album/small.png").unlink()
+    assert run(command, "album", "--out", "out", *given, monkeypatch=monkeypatch) == 1
+    assert "nothing but results of this program" in note()
+    Path("album/results/small/result.json").write_text("{}")  # of another program
+    assert {job.path.parent for job in plan(["album"], Path("out"))} == {
+        Path("album/results/small")
+    }

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cvdvae.cli import main
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.errors import ConfigError, InputError
+from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
 from cvdvae.evaluation.measure import Column, Judges, columns
 from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, comparison
@@ -470,3 +470,75 @@ def test_the_command_judges_realism_where_it_is_asked_to(
 
 def refuse() -> None:
     raise InputError("no detector here")
+
+
+def commands(data: Path, models: Models, out: Path) -> dict[str, list[str]]:
+    """Those that look at a folder of images, with the tiny model."""
+    model = models.cvdvae.replace("{scale}", "4")
+    given = ["--data", str(data)]
+    many = [*given, "--out", str(out), "--models", models.cvdvae, "--scales", "4"]
+    return {
+        "calibrate": ["calibrate", *given, "--model", model, "-n", "2"],
+        "evaluate": ["evaluate", *many, "-n", "2"],
+        "report": ["report", *many, "-n", "2"],
+        "temperature": ["analyze", "temperature", *given, "--out", str(out), "--model", model],
+        "calibration": ["analyze", "calibration", *many, "-n", "2"],
+    }
+
+
+@pytest.mark.parametrize("command", ["calibrate", "report", "temperature", "calibration"])
+def test_where_no_image_can_be_used_it_is_said_why(
+    command: str,
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
+    (tmp_path / "small").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "small" / "tiny.png")
+    given = commands(tmp_path / "small", models, tmp_path / "out")[command]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    errors = " ".join(capsys.readouterr().err.split())
+    assert errors.count("tiny.png leaves 9×9 pixels, and the truth needs 16×16") == 1
+    assert "there is no image to" in errors
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("evaluate", ["--data", "small.png"], "small.png is not a folder"),
+        ("evaluate", ["--realism"], "realism needs at least 6 images, not 3"),
+        ("report", ["--data", "small.png"], "small.png is not a folder"),
+        ("report", ["--methods", "magic"], "choose from bicubic, cvdvae, hcflow"),
+        ("temperature", ["--data", "small.png"], "small.png is not a folder"),
+        ("temperature", ["--model", "nothing"], "nothing"),
+    ],
+)
+def test_weights_are_fetched_last(
+    command: str,
+    options: list[str],
+    message: str,
+    photos: Path,
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fetched(path: Path | None) -> Judges:
+        raise AssertionError("downloads")
+
+    monkeypatch.setattr(Judges, "load", fetched)
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9)).save("small.png")
+    given = commands(photos, models, tmp_path / "out")[command]
+    assert run(*given, *options, monkeypatch=monkeypatch) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_weights_that_are_missing_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(features: Path | None) -> None:
+        raise WeightsError("they cannot be fetched; a local file of them can be named")
+
+    monkeypatch.setattr("cvdvae.evaluation.measure.LPIPS", missing)
+    assert Judges.load(None).missing["LPIPS"].endswith("can be named, with --lpips")

@@ -22,7 +22,7 @@ from cvdvae.batch.files import draw_into, plan, read_any
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.degradations.bicubic import downscaling
-from cvdvae.errors import InputError
+from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging import tiff
 from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
 from cvdvae.imaging.formats import format_of
@@ -33,6 +33,7 @@ from cvdvae.imaging.values import ValueRange, choose_range
 from cvdvae.restoration import stack_drawing, stack_sheet
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.stack import Stack, read_stack
@@ -566,6 +567,10 @@ def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
     body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
     (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     assert "reduced to 8 bits" in str(read_photo(tmp_path / "deep.png").notes)
+    for name, dtype in (("deep", np.uint16), ("flat", np.uint8)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((2, 2, 3), dtype), photometric="rgb")
+    assert "reduced to 8 bits" in str(read_photo(tmp_path / "deep.tif").notes)
+    assert read_photo(tmp_path / "flat.tif").notes == []
 
 
 def test_a_folder_holds_pictures_and_arrays_but_nothing_inside_a_store(tmp_path: Path) -> None:
@@ -716,3 +721,72 @@ def test_values_near_a_hole_do_not_count_whichever_way_an_image_lies(size: tuple
     x[..., 16:20, 20:24] = 1  # what is behind the hole
     assert not bool(counted[H.A(x)[0, 0].abs() > 1e-9].any())
     assert bool(counted[:, 0].all())
+
+
+def test_values_that_are_not_given_back_are_not_said_to_be(
+    model_folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 2, (12, 10)).astype(np.float32)
+    np.save(tmp_path / "noise.npy", 10 * noise)
+    np.save(tmp_path / "smooth.npy", smooth(12, 10).astype(np.float32))
+    for name, words in (
+        ("noise", r"samples do not give the input back: off by up to [\d.]+ in the input's unit "
+                  r"\([\d.]+ % of the range\)"),
+        ("smooth", "every sample gives the input back but for"),
+    ):  # fmt: skip
+        arguments = ("upscale", str(tmp_path / f"{name}.npy"), "--scale", "2", "-n", "2")
+        arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+        assert re.search(words, " ".join("".join(capsys.readouterr()).split()))
+
+
+def test_equal_channels_have_noise_of_their_own(tmp_path: Path) -> None:
+    one = smooth(96, 96).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([one, one]), metadata={"axes": "CYX"})
+    given = read_any(tiny_nuclei(), tmp_path / "a.ome.tif", "none", LIMITS, how="0,1")
+    assert isinstance(given, Stack)
+    first, second = given.array.values[0]
+    assert not np.array_equal(first, second)
+
+
+def test_a_dark_plane_does_not_hide_the_misfit_of_the_others(tmp_path: Path) -> None:
+    bright = (smooth(12, 10) * 200).astype(np.uint8)
+    np.save(tmp_path / "dark.npy", np.stack([bright, np.zeros_like(bright)]))
+    np.save(tmp_path / "bright.npy", bright)
+    found = {
+        name: draw(tiny_nuclei(), tmp_path / f"{name}.npy", tmp_path / name, how="0,255").misfit
+        for name in ("dark", "bright")
+    }
+    assert found["bright"] is not None
+    assert found["dark"] == pytest.approx(found["bright"])
+
+
+def test_what_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    room = stack_drawing.scratch(tmp_path, (1,), np.dtype(np.float32))
+    with pytest.raises(OutputError, match=r"^cannot write a/b: full$"), room:
+        raise OutputError("cannot write a/b: full")
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_std_of_a_large_plane_is_that_of_the_samples_that_are_shown(
+    n: int, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr(stack_sheet, "sheet", lambda result, text: shown.append(result))
+    monkeypatch.setattr(stack_sheet, "SIDE", 24)
+    np.save(tmp_path / "a.npy", np.round(255 * smooth(12, 10)).astype(np.uint8))
+    stack = read_any(model, tmp_path / "a.npy", limits=LIMITS)
+    assert isinstance(stack, Stack)
+    drawn = np.random.default_rng(0).integers(0, 255, (n, 1, 1, 24, 20), dtype=np.uint8)
+    sampling = model.sampling(n, antithetic=True)
+    stack_sheet.stack_sheet(stack, drawn, 2, sampling)
+    assert shown[0].ddof == sampling.ddof(range(n))
+
+
+def test_a_family_of_one_model_is_told_which_scale(model_folder: str) -> None:
+    assert load_at_scale("photos-sr", 4).scale == 4
+    with pytest.raises(InputError, match="not by 7"):
+        load_at_scale(model_folder, 7)

@@ -70,6 +70,10 @@ class Study:
             return [load(self.models, self.device)]
         return [load_at_scale(self.models, scale, self.device) for scale in self.scales]
 
+    def load(self) -> None:
+        """Load the models now, so that what is wrong with them is said before all else."""
+        _ = self.resolvers
+
     @property
     def encoders(self) -> list[HVAEResolver]:
         """The models, all of which must be LR encoders on the same prior.
@@ -163,11 +167,12 @@ def report_sections(
     study: Study, plan: Plan, methods: tuple[str, ...], alexnet: Path | None
 ) -> list[Section]:
     """Everything, in the order of the page; images that cannot be used go to `study.failures`."""
-    judges = Judges.load(alexnet)
+    prior = study.encoders[0].prior  # refused before anything is fetched
     comparisons = [
         comparison(scale, methods, Models(study.models, study.flows), study.device)
         for scale in study.scales
     ]
+    judges = Judges.load(alexnet)
     records, failures = evaluate(plan, comparisons, judges, study.out, lambda _: study.tick())
     study.failures.update(failures)
     write_tables(records, judges.missing, study.out)
@@ -215,7 +220,7 @@ def report_sections(
         ),
         Section(
             "Rates",
-            f"Upper bounds of the truth, in {study.encoders[0].prior.config.bits}-bit images.",
+            f"Upper bounds of the truth, in {prior.config.bits}-bit images.",
             rate_rows(found),
             (out / "rate.png",),
         ),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..domains.faces import demo_photo
 from ..domains.simulate import simulate
+from ..errors import InputError
 from ..evaluation.measure import Judges, Scores, measure
 from ..evaluation.selection import Pair
 from ..evaluation.task import Subject
@@ -41,6 +42,9 @@ def sweep(
         seed: Image i draws with ``seed + i``.
         temperatures: What to try.
         on_image: Called after every image.
+
+    Raises:
+        InputError: There is no image.
     """
     collected: list[list[Scores]] = [[] for _ in temperatures]
     for number, (truth, y) in enumerate(pairs):
@@ -50,6 +54,8 @@ def sweep(
             scores.append(measure(done, y, truth, model.degradation, judges, sigma))
         if on_image is not None:
             on_image()
+    if not collected[0]:
+        raise InputError("there is no image to try temperatures on")
     return [{key: _mean([s[key] for s in scores]) for key in scores[0]} for scores in collected]
 
 

@@ -1,5 +1,6 @@
 """Many files in, one folder of results for each."""
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from ..domains.base import domain_of_model
 from ..domains.fit import fit
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
+from ..files import read_bounded
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import MAX_PIXELS, Extras, in_channels, list_images, read_photo, to_tensor
@@ -24,6 +26,7 @@ from ..restoration.load import load_for, model_of, restorer_for
 from ..restoration.restored import Restoration, read_restoration
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
+from ..restoration.saving import MAX_BYTES, RESULT
 from ..restoration.settings import Sampling
 from ..restoration.stack import AUTO, Stack, read_stack
 from ..restoration.stack_drawing import draw_stack
@@ -47,25 +50,68 @@ class Job(NamedTuple):
     folder: Path
 
 
-def files_of(inputs: Iterable[str]) -> list[tuple[Path, Path]]:
+def files_of(
+    inputs: Iterable[str],
+    out: Path | None = None,
+    say: Callable[[str], None] = lambda note: None,
+) -> list[tuple[Path, Path]]:
     """Files, folders and globs to files, each with the place that it has in its folder: of a glob,
     in the folder that it names before its first wildcard.
+
+    Where folders are searched with all that is in them, results of this program are passed over.
+
+    Args:
+        inputs: What the user names.
+        out: Where results go; what lies there is passed over, too.
+        say: Told how much that was, if anything.
 
     Raises:
         InputError: A folder holds no image.
     """
     found: list[tuple[Path, Path]] = []
+    passed = 0
     for text in inputs:
         path = Path(text)
         if path.is_dir() and format_of(path) is None:
-            found += [(one, one.relative_to(path).parent) for one in _files_in(path)]
+            root, some, deep = path, _files_in(path), True
         elif not path.exists() and has_magic(text):
-            matches = sorted(Path(m) for m in glob(text, recursive=True)) or [path]
-            root = next(p for p in path.parents if not has_magic(str(p)))
-            found += [(one, one.relative_to(root).parent) for one in matches]
+            some = sorted(Path(m) for m in glob(text, recursive=True)) or [path]
+            root, deep = next(p for p in path.parents if not has_magic(str(p))), "**" in text
         else:
-            found.append((path, Path()))
+            root, some, deep = path.parent, [path], False
+        kept = _given(some, root, out) if deep else some
+        passed += len(some) - len(kept)
+        if not kept:
+            raise InputError(f"{text} holds nothing but results of this program: name the files")
+        found += [(one, one.relative_to(root).parent) for one in kept]
+    if passed:
+        say(f"{passed} files were passed over, which are results of this program")
     return found
+
+
+def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
+    """Those below a folder that are no results, and do not lie where results go."""
+    place, target = root.resolve(), None if out is None else out.resolve()
+    if target is not None and place not in target.parents:
+        target = None  # all would lie there
+    known: dict[Path, bool] = {root: False}  # it was named, whatever it holds
+
+    def ours(folder: Path) -> bool:
+        if folder not in known:
+            there = target is not None and place / folder.relative_to(root) == target
+            known[folder] = there or is_result(folder) or ours(folder.parent)
+        return known[folder]
+
+    return [path for path in found if not ours(path.parent)]
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder holds a `result.json` of this program."""
+    try:
+        data = json.loads(read_bounded(folder / RESULT, MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and {"model", "samples", "seed"} <= set(data)
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -76,24 +122,36 @@ def _files_in(folder: Path) -> list[Path]:
     return [p for p in found if stores.isdisjoint(p.parents)] or list_images(folder, deep=True)
 
 
-def plan(inputs: Iterable[str], out: Path) -> list[Job]:
-    """What `files_of` finds, each with its output folder.
+def plan(
+    inputs: Iterable[str], out: Path, say: Callable[[str], None] = lambda note: None
+) -> list[Job]:
+    """What `files_of` finds, each with its output folder, as `into_folders` names it.
+
+    Raises:
+        InputError: A folder holds no image, or two inputs would share an output folder.
+    """
+    return into_folders(files_of(inputs, out, say), out)
+
+
+def into_folders(found: Iterable[tuple[Path, Path]], out: Path) -> list[Job]:
+    """Files and their places, each with its output folder.
 
     That is ``out/<place>/<stem>``; where the stem is nothing but dots, which would be another
     folder, the whole name takes its place.
 
     Raises:
-        InputError: A folder holds no image, or two inputs would share an output folder.
+        InputError: Two inputs would share an output folder.
     """
     jobs: dict[Path, Path] = {}
-    for path, place in files_of(inputs):
+    clashes: list[str] = []
+    for path, place in found:
         folder = out / place / (path.stem if path.stem.strip(".") else path.name)
         other = jobs.setdefault(folder, path)
         if other != path:
-            raise InputError(
-                f"{other} and {path} would both be written to {folder}: "
-                f"rename one, or run them with different --out"
-            )
+            clashes.append(f"{other} and {path} would both be written to {folder}")
+    if clashes:
+        more = f", and so would {len(clashes) - 1} more" if len(clashes) > 1 else ""
+        raise InputError(f"{clashes[0]}{more}: rename one, or run them with different --out")
     return [Job(path, folder) for folder, path in jobs.items()]
 
 

@@ -50,22 +50,22 @@ def ray_engine(address: str | None = None, workers: int | None = None, gpus: flo
 
     def draw(work: Work) -> Generator[Batch]:
         with _connected(address):
-            count, seen = workers or _room(gpus), set(work.done)
+            count, done = workers or _room(gpus), set(work.done)
             for size in (BATCH, 1):
-                if len(seen) == work.rows:
+                if len(done) == work.rows:
                     return
-                for batch in _pass(work, frozenset(seen), size, count, gpus):
-                    seen.update(str(key) for key in batch["key"])
+                for batch in _pass(work, frozenset(done), size, count, gpus):
+                    done.update(int(number) for number in batch["number"])
                     yield batch
-            if len(seen) < work.rows:
-                for row in rows_to_do(work.shards, seen):
+            if len(done) < work.rows:
+                for row in rows_to_do(work.shards, done):
                     yield given_up(to_batch([row]), "ended the actors that drew it")
 
     return draw
 
 
 def _pass(
-    work: Work, done: frozenset[str], size: int, actors: int, gpus: float
+    work: Work, done: frozenset[int], size: int, actors: int, gpus: float
 ) -> Generator[Batch]:
     """Draw the rows that are not done, `size` at a time; blocks that are lost stay out."""
     import ray
@@ -80,8 +80,8 @@ def _pass(
     with DataContext.current(context):
         shards = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in work.shards])
         read: Any = _read
-        keys = ray.put(done) if done else None
-        rows = shards.flat_map(read, fn_args=(keys,), num_cpus=READING)
+        numbers = ray.put((done, work.again))
+        rows = shards.flat_map(read, fn_args=(numbers,), num_cpus=READING)
         drawn = rows.map_batches(
             _Actor,
             fn_constructor_args=(work.recipe,),
@@ -100,13 +100,12 @@ def _pass(
                 yield batch
 
 
-def _read(item: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:
+def _read(item: dict[str, Any], numbers: Any) -> Iterator[dict[str, Any]]:
     """The rows of a shard that are still to do."""
     import ray
 
-    keys: frozenset[str] = frozenset() if done is None else ray.get(done)
     shard: Shard = pickle.loads(item["shard"])
-    for row in rows_to_do([shard], keys):
+    for row in rows_to_do([shard], *ray.get(numbers)):
         yield {"row": pickle.dumps(row)}
 
 

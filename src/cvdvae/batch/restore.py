@@ -1,12 +1,15 @@
 """Files of degraded images to what was seen, for `cvdvae restore`."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..configs import read_yaml
 from ..degradations.base import LinearOperator
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
@@ -14,10 +17,18 @@ from ..domains.simulate import Crop
 from ..errors import InputError
 from ..imaging.crop import centre_square
 from ..imaging.io import MAX_PIXELS, read_photo, to_tensor
-from ..restoration.described import Description, parse
+from ..restoration.degradation_kinds import JPEG
+from ..restoration.described import Description, name_of, parse
 from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
-from ..restoration.mask_kinds import OnlyNoise
+from ..restoration.mask_kinds import MaskFromFile, OnlyNoise
+from ..restoration.packed import pack_mask
 from ..restoration.restoring import Seen, degraded, seen
+from ..restoration.step import Step
+
+UNSAID = {"boundary", "subsampling", "packed"}
+"""Settings that nobody need name: they are seldom otherwise, or come from a file."""
+SHADES = 0.2
+"""Share of a mask's pixels that are neither black nor white above which it is asked about."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +39,13 @@ class Happened:
         description: H in words.
         jpeg: Whether the file itself tells the rest, by a JPEG's own tables.
         noise: σ, ``auto`` to estimate it from the image, or None for the usual one.
+        notes: What was assumed of it, in plain words.
     """
 
     description: Description
     jpeg: bool
     noise: float | Literal["auto"] | None
+    notes: tuple[str, ...] = ()
 
 
 def happened(
@@ -51,21 +64,65 @@ def happened(
         ConfigError: The words describe nothing.
     """
     sigma = _noise(noise)
-    parts = [degradation] if degradation else []
-    if mask is not None:
-        parts.append(f"mask:file={mask}")
-    if jpeg not in (None, "auto"):
-        parts.append(f"jpeg:quality={jpeg}")
     if jpeg == "auto" and (mask is not None or noise):
         raise InputError(
             "with --jpeg auto the file itself says how it is noisy: leave the others out"
         )
-    if not parts and jpeg is None and sigma is None:
+    steps: list[Step] = list(parse(degradation).steps) if degradation else []
+    notes = _assumed(degradation, steps) if degradation else []
+    if mask is not None:
+        steps.append(MaskFromFile(file=str(mask), packed=pack_mask(mask)))
+        notes += _shades(mask)
+    if jpeg is not None and jpeg != "auto":
+        steps.append(JPEG(quality=_quality(jpeg)))
+    if not steps and jpeg is None and sigma is None:
         raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
-    description = parse(" + ".join(parts) or "noise")
+    description = Description(tuple(steps or [OnlyNoise()]))
     if sigma is not None and not description.pictures:
         raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")
-    return Happened(description, jpeg == "auto", sigma)
+    return Happened(description, jpeg == "auto", sigma, tuple(notes))
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise InputError(f"--jpeg is a quality from 1 to 100, or auto, not '{text[:40]}'")
+    return int(text)
+
+
+def _assumed(text: str, steps: list[Step]) -> list[str]:
+    """What was taken for settings that the user did not name, one line for each such step."""
+    notes = []
+    for step, said in zip(steps, _named(text), strict=True):
+        taken = {f.name: getattr(step, f.name) for f in fields(step) if f.name not in said}
+        shown = [f"{k}={v}" for k, v in taken.items() if k not in UNSAID and v not in (None, "")]
+        if shown:
+            settings = ",".join(one.removesuffix(".0") for one in shown)
+            notes.append(f"{name_of(step)}:{settings} was assumed, since nothing was said of it")
+    return notes
+
+
+def _named(text: str) -> list[set[str]]:
+    """The settings that are named of each step of a text that `parse` takes."""
+    path = Path(text.strip())
+    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+        data = read_yaml(path)
+        return [set(step) for step in (data["steps"] if isinstance(data, dict) else data)]
+    parts = [part.partition(":")[2].split(",") for part in re.split(r"\s\+\s", text)]
+    return [{setting.partition("=")[0].strip() for setting in part} for part in parts]
+
+
+def _shades(mask: Path) -> list[str]:
+    """What a mask hides, where it has so many shades of grey that it may be a photograph."""
+    photo = read_photo(mask, keep_alpha=True)
+    grey = np.asarray(photo.image.convert("L"), dtype=np.float64) / 255
+    if photo.extras.alpha is not None:
+        grey = grey * np.asarray(photo.extras.alpha) / 255
+    if ((grey > 0.1) & (grey < 0.9)).mean() <= SHADES:
+        return []
+    return [
+        f"the mask {mask} has many shades of grey, of which the lighter half counts as white: "
+        f"{(grey >= 0.5).mean():.0%} of the pixels are missing"
+    ]
 
 
 def _noise(text: str | None) -> float | Literal["auto"] | None:
@@ -92,6 +149,7 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
         InputError: The file cannot be used, or does not belong to the degradation.
     """
     if what.jpeg:
+        _check_jpeg(path)
         file = read_jpeg(path, most)
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
         description = Description((*before, *file.description.steps))
@@ -106,6 +164,20 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
     if what.description.colours_left == 1:
         y = luminance().A(y[None])[0]
     return seen(y, what.description, sigma), notes
+
+
+def _check_jpeg(path: Path) -> None:
+    """Refuse a picture of another kind, which may still have been a JPEG before."""
+    try:
+        with Image.open(path) as file:
+            kind = file.format
+    except Exception:  # it is read again, and refused with the reason
+        return
+    if kind not in ("JPEG", "MPO"):
+        raise InputError(
+            f"{path} is no JPEG file but a {kind}: name the quality that it had before, as in "
+            f"--jpeg 75"
+        )
 
 
 def _behind(file: JPEGFile, description: Description) -> LinearOperator:

@@ -36,17 +36,19 @@ class Work(NamedTuple):
 
     Attributes:
         shards: Where the rows are.
-        done: Keys of rows that need not be drawn.
+        done: Numbers of rows that need not be drawn.
         recipe: What draws.
         in_order: Whether rows should come about in the order of the source.
         rows: How many the source has.
+        again: Numbers of rows whose key an earlier row of the source has.
     """
 
     shards: list[Shard]
-    done: frozenset[str]
+    done: frozenset[int]
     recipe: Recipe
     in_order: bool
     rows: int
+    again: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -118,16 +120,11 @@ def run_batch(
         target = TARGETS[form](out, source.rows)
         done = target.done()
         _note(out, model, settings, form, source.rows, bool(done))
-        progress = Progress(source.rows, len(done))
+        recipe = Recipe(model, settings, target.deliver)
+        work = _work(source, done, recipe, form == "zarr")
+        progress = Progress(source.rows, len(work.done))
         failures = Failures(out / FAILURES)
         progress.reasons = failures.reasons
-        work = Work(
-            source.shards,
-            frozenset(done),
-            Recipe(model, settings, target.deliver),
-            form == "zarr",
-            source.rows,
-        )
         try:
             with closing((engine or local())(work)) as results:
                 for batch in results:
@@ -138,6 +135,18 @@ def run_batch(
             failures.close()
             target.flush()
     return progress
+
+
+def _work(source: Source, done: set[str], recipe: Recipe, in_order: bool) -> Work:
+    """What is to do, of a source of which some keys are done: the folder may hold others, too."""
+    seen, numbers, again = set[str](), set[int](), set[int]()
+    for number, key in source.names():
+        if key in seen:
+            again.add(number)
+        elif key in done:
+            numbers.add(number)
+        seen.add(key)
+    return Work(source.shards, frozenset(numbers), recipe, in_order, source.rows, frozenset(again))
 
 
 def _take(
@@ -201,15 +210,20 @@ def _read(path: Path) -> Any:
     return {"antithetic": False, **note} if isinstance(note, dict) else note
 
 
-def rows_to_do(shards: Iterable[Shard], done: Container[str]) -> Iterator[Row]:
-    """Rows whose keys are not done; of rows with the same key, the later ones cannot be drawn."""
-    seen = set[str]()
+def rows_to_do(
+    shards: Iterable[Shard], done: Container[int], again: Container[int] = frozenset()
+) -> Iterator[Row]:
+    """Rows that are not done.
+
+    Args:
+        shards: Where they are.
+        done: As in `Work`.
+        again: As in `Work`; such rows come without their image, and say why.
+    """
     for row in (row for shard in shards for row in shard.rows()):
-        if row.key in seen:
-            yield row._replace(image=None, error=twice(row.key))
-        elif row.key not in done:
-            yield row
-        seen.add(row.key)
+        if row.number in done:
+            continue
+        yield row._replace(image=None, error=twice(row.key)) if row.number in again else row
 
 
 def twice(key: str) -> str:
@@ -227,7 +241,7 @@ def local(processes: int | None = None) -> Engine:
     def draw(work: Work) -> Generator[Batch]:
         on_cpu = work.recipe.settings.device == "cpu"
         count = processes or (usable_processors() if on_cpu else 1)
-        batches = in_batches(rows_to_do(work.shards, work.done), BATCH)
+        batches = in_batches(rows_to_do(work.shards, work.done, work.again), BATCH)
         yield from draw_locally(batches, work.recipe, count)
 
     return draw

@@ -5,10 +5,11 @@ can be read by itself, in any process, row after row.
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError, need
 from ..imaging.io import SUFFIXES
-from .files import plan
+from .files import files_of, into_folders
 from .rows import Row
 
 SHARD = 8
@@ -30,6 +31,9 @@ class Shard(Protocol):
     def rows(self) -> Iterator[Row]:
         """Its rows, read one after the other; one that cannot be read says why."""
 
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Number and key of every row, without the images."""
+
 
 class Source(NamedTuple):
     """Where rows come from.
@@ -41,6 +45,10 @@ class Source(NamedTuple):
 
     shards: list[Shard]
     rows: int
+
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Number and key of every row, without the images."""
+        return chain.from_iterable(shard.names() for shard in self.shards)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,10 @@ class Files:
         """Paths: the worker opens them."""
         for number, (key, path) in enumerate(self.files, self.first):
             yield Row(number, key, path)
+
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Of the files."""
+        return enumerate((key for key, _ in self.files), self.first)
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,10 @@ class TarMembers:
             whole = len(data) == size
             reason = "" if whole else f"{key} is cut off: {self.path} is truncated"
             yield Row(number, key, data if whole else None, reason)
+
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Of the members."""
+        return enumerate((key for key, _, _ in self.members), self.first)
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,17 @@ class RowGroup:
             reason = f"a part of {self.path} is damaged ({str(error).splitlines()[0]})"
             for number in range(self.first + done, self.first + self.size):
                 yield Row(number, self._key(number), None, reason)
+
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Of the column of keys, which is read alone; of a damaged one, the numbers."""
+        import pyarrow.parquet as pq
+
+        keys = [self._key(number) for number in range(self.first, self.first + self.size)]
+        if self.keys:
+            with suppress(OSError, ValueError), pq.ParquetFile(self.path) as file:
+                column = file.read_row_group(self.group, columns=[self.keys])[self.keys]
+                keys = [str(key) for key in column.to_pylist()]
+        return enumerate(keys, self.first)
 
     def _key(self, number: int) -> str:
         return f"{number:012d}"
@@ -145,9 +172,17 @@ class ZarrRows:
                 continue
             yield Row(number, key, values.transpose(1, 2, 0) if self.channels_first else values)
 
+    def names(self) -> Iterator[tuple[int, str]]:
+        """The numbers."""
+        return ((number, f"{number:012d}") for number in range(self.first, self.stop))
+
 
 def open_source(
-    text: str, image_column: str | None = None, key_column: str | None = None
+    text: str,
+    image_column: str | None = None,
+    key_column: str | None = None,
+    out: Path | None = None,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Source:
     """Find the shards of a source.
 
@@ -157,6 +192,8 @@ def open_source(
         image_column: Column of a Parquet file with the bytes of image files; by default the first
             that can hold them.
         key_column: Column with the keys; by default ``key``, or else the rows are counted.
+        out: As for `files_of`, of a folder or a glob of images.
+        say: As for `files_of`.
 
     Raises:
         InputError: There is nothing, or nothing that can be used; the message says why.
@@ -169,7 +206,7 @@ def open_source(
             return find(files) if find else _parquet(files, image_column, key_column)
     if text.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")):
         raise InputError(f"{text} is compressed, so no row of it can be read by itself: unpack it")
-    return _folder(text)
+    return _folder(text, out, say)
 
 
 def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
@@ -182,8 +219,8 @@ def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
     return [path] if path.suffix == suffix else []
 
 
-def _folder(text: str) -> Source:
-    jobs = plan([text], Path())
+def _folder(text: str, out: Path | None, say: Callable[[str], None]) -> Source:
+    jobs = into_folders(files_of([text], out, say), Path())
     pairs = [(job.folder.as_posix(), str(job.path)) for job in jobs]
     if len(pairs) == 1 and not jobs[0].path.exists():
         raise InputError(f"{text} does not exist")

@@ -30,6 +30,7 @@ from .common import (
     out,
     progress_bar,
     remark,
+    telling,
 )
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ def analyze_temperature(
     from ..evaluation.measure import Judges
     from ..evaluation.selection import Selection
 
-    judges = Judges.load(lpips)
     selection = Selection(data, start, images, crop)
     with open_study(out_folder, selection, [], model, seed, device, len(selection)) as study:
+        study.load()
+        judges = Judges.load(lpips)
         study.temperature(judges, samples)
     for column, why in judges.missing.items():
         remark(f"{column} is not measured: {why}")
@@ -197,7 +199,8 @@ def open_study(
             out_folder, selection, tuple(scales), models, flows, seed, device,
             tick=lambda: progress.advance(task),
         )  # fmt: skip
-        yield study
+        with telling(study.failures):
+            yield study
 
 
 def _say_where(folder: Path, name: str) -> None:

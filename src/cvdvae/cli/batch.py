@@ -17,8 +17,10 @@ from .common import (
     Seed,
     Temperature,
     complain,
+    ignore,
     out,
     progress_bar,
+    remark,
 )
 
 if TYPE_CHECKING:
@@ -106,7 +108,8 @@ def batch(
     chosen = _engine(engine, address, workers, gpus)
     with progress_bar(quiet, percent=True) as bar:
         told = _Told(bar, quiet)
-        found = open_source(source, image_column, key_column)
+        say = ignore if quiet else remark
+        found = open_source(source, image_column, key_column, out_folder, say)
         progress = run_batch(found, out_folder, name, settings, to, chosen, told)
     _end(progress, out_folder, quiet)
 

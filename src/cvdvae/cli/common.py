@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
+from ..errors import CVDVAEError
 from .consoles import err, out, progress_bar
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ def remark(message: str) -> None:
     err.print(f"[yellow]note:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
 
 
+def ignore(message: str) -> None:
+    """Say nothing."""
+
+
 def in_doubt(doubt: "Doubt") -> str:
     """A doubt in one line."""
     advice = doubt.advice.replace("shrunk here", "shrunk here (upscale --simulate)")
@@ -104,11 +109,47 @@ def print_json(data: dict[str, Any]) -> None:
     print(json.dumps(data), flush=True)
 
 
+def failed(path: Path, error: Exception, failures: list[str], as_json: bool) -> None:
+    """Note an input that could not be used, and in JSON say so at once."""
+    said = str(error)
+    if as_json:
+        print_json({"input": str(path), "error": said})
+    failures.append(said if str(path) in said else f"{path}: {said}")
+
+
+def end_of_inputs(failures: list[str], inputs: int, out_folder: Path | None) -> None:
+    """Say where to look, and which inputs failed; exit with 1 if any did."""
+    done = inputs - len(failures)
+    if done and out_folder is not None:
+        out.print(
+            f"Details are invented and identify nobody. Look at every grid.png in {out_folder}",
+            markup=False,
+            highlight=False,
+        )
+    for failure in failures:
+        complain(failure)
+    if failures and inputs > 1:
+        complain(f"{len(failures)} of {inputs} inputs failed, {done} done")
+    if failures:
+        raise typer.Exit(1)
+
+
 @contextmanager
 def silent() -> Iterator[None]:
     """Drop what other packages say, as torchvision does while it fetches weights."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         yield
+
+
+@contextmanager
+def telling(failures: dict[str, str]) -> Iterator[None]:
+    """Where an error ends the command, say first which images could not be used, and why."""
+    try:
+        yield
+    except CVDVAEError:
+        for sentence in failures.values():
+            complain(sentence)
+        raise
 
 
 def end(failures: dict[str, str]) -> None:

@@ -19,11 +19,14 @@ from .common import (
     Samples,
     Seed,
     Temperature,
-    complain,
+    end_of_inputs,
+    failed,
+    ignore,
     in_doubt,
     out,
     print_json,
     progress_bar,
+    remark,
 )
 from .restore import exploded, restore_all, usual_crop
 from .restore import one_line as of_restoration
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from ..restoration.restorer import Restorer
 
 app = typer.Typer()
+
+HALF_A_LEVEL = 0.5 / 255
+"""Of a range, up to which values that are not whole count as given back: 8 bits round as much."""
 
 
 @app.command()
@@ -128,7 +134,7 @@ def upscale(
     Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
     limits = Limits(int(max_megapixels * 1e6), max_pages)
     raise_pillows_limit(limits.pixels)
-    jobs = plan(inputs, out_folder)
+    jobs = plan(inputs, out_folder, ignore if quiet else remark)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
     if noise is not None or jpeg is not None:
         if animation or compile_ or values or not check:
@@ -142,7 +148,7 @@ def upscale(
         note = f"not given back exactly but explained within its noise, by {restorer.name}"
         restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note, limits.pixels)
         return
-    failures = []
+    failures: list[str] = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         check_writable(out_folder)
         resolver = load(name, device, dtype, compile_, scale)
@@ -166,12 +172,10 @@ def upscale(
                         resolver, given, sampling, job.folder, animation, check, advance
                     )
             except CVDVAEError as error:
-                failures.append(str(error))
-                if json_:
-                    print_json({"input": str(job.path), "error": str(error)})
+                failed(job.path, error, failures, json_)
                 continue
             _tell(job, result, given.notes, json_, None if quiet else progress)
-    _end(failures, len(jobs), None if quiet or json_ else out_folder)
+    end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
 def _model_for(domain: "Domain", scale: int | None, jobs: list["Job"], simulate: bool) -> str:
@@ -244,23 +248,6 @@ def _tell(
         progress.console.print(line, markup=False, highlight=False)
 
 
-def _end(failures: list[str], jobs: int, out_folder: Path | None) -> None:
-    """Say where to look, and which inputs failed; exit with 1 if any did."""
-    done = jobs - len(failures)
-    if done and out_folder is not None:
-        out.print(
-            f"Details are invented and identify nobody. Look at every grid.png in {out_folder}",
-            markup=False,
-            highlight=False,
-        )
-    for failure in failures:
-        complain(failure)
-    if failures and jobs > 1:
-        complain(f"{len(failures)} of {jobs} inputs failed, {done} done")
-    if failures:
-        raise typer.Exit(1)
-
-
 @app.command()
 def replay(
     recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
@@ -313,6 +300,11 @@ def _agreement(result: "Outcome") -> str:
     if isinstance(result, StackResult):
         unit = " in the input's unit"
         if not result.whole:
+            trips = [trip for planes in result.round_trips for trip, _ in planes]
+            share = max(trip.largest / (trip.levels or 1) for trip in trips)
+            if share > HALF_A_LEVEL:
+                off = f"{worst:.2g}{unit} ({100 * share:.3g} % of the range)"
+                return f"samples do not give the input back: off by up to {off}"
             return f"every sample gives the input back but for {worst:.2g}{unit}"
     if all(exact):
         return "every sample gives the input back exactly"

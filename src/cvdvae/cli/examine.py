@@ -20,6 +20,8 @@ from .common import (
     in_doubt,
     out,
     progress_bar,
+    remark,
+    telling,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def examine(
         )
     examined = _which_program if resolver.any_size else _what_is_odd
     failures: dict[str, str] = {}
-    for path, _ in files_of(inputs):
+    for path, _ in files_of(inputs, say=remark):
         try:
             y, _, notes, _ = read_input(resolver, path)
         except InputError as error:
@@ -127,7 +129,7 @@ def calibrate_doubt(
         return
     failures: dict[str, str] = {}
     pairs = selection.pairs(resolver.degradation, failures)
-    with progress_bar() as progress:
+    with telling(failures), progress_bar() as progress:
         task = progress.add_task("judging", total=len(selection))
         proper = [p.y for p in pairs]
         half = len(proper) // 2
@@ -136,10 +138,10 @@ def calibrate_doubt(
             resolver, (y.flip(2) for y in proper[:half]), lambda: progress.advance(task, 0.5)
         )
         judged = judge(resolver, proper[half:], lambda: progress.advance(task))
-    expected = fit_expected(fitted_on)
-    glance = fit_proper(
-        *(part + [y.flip(2) for y in part] for part in (proper[:half], proper[half:]))
-    )
+        expected = fit_expected(fitted_on)
+        glance = fit_proper(
+            *(part + [y.flip(2) for y in part] for part in (proper[:half], proper[half:]))
+        )
     table = Table(title=f"{model}: {half} images and their mirror images")
     for title in ("statistic", "typical", "in doubt beyond"):
         table.add_column(title, justify="right" if title != "statistic" else "left")
@@ -183,7 +185,7 @@ def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: P
             except InputError as error:
                 failures[path.name] = str(error)
 
-    with progress_bar() as progress:
+    with telling(failures), progress_bar() as progress:
         task = progress.add_task("shrinking", total=len(paths))
         fitted_on, judged_on = (
             spectra_of(photos(half), model.scale, lambda: progress.advance(task))

@@ -41,6 +41,7 @@ from .common import (
     progress_bar,
     remark,
     silent,
+    telling,
 )
 from .damage import RESTORER, DamageOptions
 
@@ -105,7 +106,7 @@ def evaluate(
     from ..evaluation.evaluate import Plan
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
-    from ..evaluation.realism import HEADER, Likeness, judge_of, write_likenesses
+    from ..evaluation.realism import HEADER, Likeness, check_enough, judge_of, write_likenesses
     from ..evaluation.selection import Selection
     from ..evaluation.table import as_rich, write_tables
     from ..locks import sole_writer
@@ -114,6 +115,7 @@ def evaluate(
     damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
     damage.check_alone(scales, methods)
     Plan(selection, tuple(temperatures or ()), samples, seed)  # refused before all else
+    check_enough(len(selection), realism)
     tasks, usual = (
         damage.tasks() if damage.wanted else _shrinking(scales, methods, models, flows, device)
     )
@@ -241,7 +243,7 @@ def calibrate(
         else _resolving(model or "celeba64-x8", selection, failures, device)
     )
     tried_at, model = subject.grids, subject.name
-    with progress_bar() as progress:
+    with telling(failures), progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)
         start_at = Sampling(samples, 0.8, seed, 1.0)

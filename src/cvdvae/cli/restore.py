@@ -15,9 +15,12 @@ from .common import (
     Quiet,
     Samples,
     Seed,
-    complain,
+    end_of_inputs,
+    failed,
+    ignore,
     out,
     print_json,
+    remark,
 )
 
 if TYPE_CHECKING:
@@ -96,6 +99,8 @@ def restore(
     from ..restoration.load import load_restorer
     from ..restoration.restoring import Restoring
 
+    if crop and not simulate:
+        raise InputError("--crop goes with --simulate: a degraded image is taken as it is")
     if look and (temperature is not None or moves):
         raise InputError("--look is a temperature of its own: leave --temperature and --moves out")
     name = model or domain_of(domain).restorer
@@ -104,7 +109,10 @@ def restore(
     what = happened(degradation, mask, jpeg, noise)
     usual = 1.0 if temperature is None else temperature
     how = Restoring(samples, usual, seed, moves, grain, antithetic)  # refused before all else
-    jobs = plan(inputs, out_folder)
+    jobs = plan(inputs, out_folder, ignore if quiet else remark)
+    if not (json_ or quiet):
+        for line in what.notes:
+            remark(line)
     restorer = load_restorer(name, device, dtype)
     if temperature is None:
         tame = restorer.recommended.look if look else None
@@ -151,7 +159,7 @@ def restore_all(
     from ..locks import sole_writer
 
     most = MAX_PIXELS if most is None else most
-    failures = []
+    failures: list[str] = []
     with sole_writer(out_folder):
         check_writable(out_folder)
         for job in jobs:
@@ -166,21 +174,13 @@ def restore_all(
                 result = restorer.run(told, how, truth)
                 result.save(job.folder)
             except CVDVAEError as error:
-                said, path = str(error), str(job.path)
-                failures.append(said if path in said else f"{path}: {said}")
+                failed(job.path, error, failures, json_)
                 continue
+            notes = [*what.notes, *notes] if json_ else notes
             notes = [*notes, note] if note and result.sigma else notes
-            _tell(job.path, job.folder, result, notes + exploded(result), json_, quiet)
-    for failure in failures:
-        complain(failure)
-    if failures:
-        raise typer.Exit(1)
-    if not (quiet or json_):
-        out.print(
-            f"Details are invented and identify nobody. Look at every grid.png in {out_folder}",
-            markup=False,
-            highlight=False,
-        )
+            notes = notes + exploded(result) + _unexplained(result)
+            _tell(job.path, job.folder, result, notes, json_, quiet)
+    end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
 def exploded(result: "Answers | Outcome") -> list[str]:
@@ -192,12 +192,28 @@ def exploded(result: "Answers | Outcome") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
+def _unexplained(result: "Restoration") -> list[str]:
+    """What to do where no sample explains the image, though not all of them exploded."""
+    if any(result.explains) or (result.exploded and all(result.exploded)):
+        return []
+    levels = 1 if result.sigma else 255
+    off = " to ".join(f"{levels * end(result.misfit):.3g}" for end in (min, max))
+    by = "standard deviations of its noise" if result.sigma else "levels of 255"
+    steps = (result.description or {}).get("steps", [])
+    compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
+    instead = "another quality" if compressed else "how noisy the image is, with --noise"
+    return [
+        f"samples are off by {off} {by}: what you said happened does not fit the image; say it "
+        f"more closely, as in blur:sigma=1.5, or {instead}"
+    ]
+
+
 def _tell(
     path: Path, folder: Path, result: "Restoration", notes: list[str], as_json: bool, quiet: bool
 ) -> None:
     if as_json:
         kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
-        print_json(kept | {"path": str(path), "folder": str(folder), "notes": notes})
+        print_json(kept | {"input": str(path), "folder": str(folder), "notes": notes})
         return
     if quiet:
         return

@@ -57,7 +57,7 @@ class Judges:
         except WeightsError as error:
             if alexnet is not None:
                 raise
-            missing["LPIPS"] = str(error)
+            missing["LPIPS"] = f"{error}, with --lpips"
         except ImportError:
             missing["LPIPS"] = "the package lpips is not installed: pip install 'cvdvae[eval]'"
         try:

@@ -58,12 +58,17 @@ def judge_of(plan: Plan, judges: Judges) -> LPIPS:
     """
     if judges.lpips is None:
         raise InputError(f"realism needs the network of LPIPS: {judges.missing['LPIPS']}")
-    _check_enough(len(plan.selection))
+    check_enough(len(plan.selection))
     return judges.lpips
 
 
-def _check_enough(images: int) -> None:
-    if images < LEAST:
+def check_enough(images: int, asked: bool = True) -> None:
+    """Refuse to judge realism on few images, where that is asked for at all.
+
+    Raises:
+        InputError: They are too few.
+    """
+    if asked and images < LEAST:
         raise InputError(f"realism needs at least {LEAST} images, not {images}")
 
 
@@ -90,7 +95,7 @@ def likenesses(
     Raises:
         InputError: Those that can be used are too few to be judged.
     """
-    _check_enough(len(plan.selection) - len(failures))
+    check_enough(len(plan.selection) - len(failures))
     for task in tasks:
         real, seen = _Set(judge, detector), dict[Row, _Set]()
         for number, path in enumerate(plan.selection.paths()):

@@ -100,13 +100,10 @@ def load_at_scale(models: str, scale: int, device: str | torch.device = "cpu") -
         device: Where to compute.
 
     Raises:
-        InputError: The model has another scale.
+        InputError: The model has not this scale.
         WeightsError: There is no such model.
     """
-    model = load(models.replace("{scale}", str(scale)), device)
-    if model.scale != scale:
-        raise InputError(f"the model {model.name} enlarges by {model.scale}, not by {scale}")
-    return model
+    return load(models.replace("{scale}", str(scale)), device, scale=scale)
 
 
 def replay(

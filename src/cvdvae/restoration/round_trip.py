@@ -77,12 +77,14 @@ class RoundTrip:
 
 
 def misfit(trips: list[RoundTrip]) -> float | None:
-    """Root mean square of ``(Hx − y) / σ`` over the planes of a sample; None where y has no noise.
+    """Root mean square of ``(Hx − y) / σ`` over the planes of a sample that have noise; None where
+    none has.
 
     The true image has 1 on average.
     """
-    if not all(trip.sigma for trip in trips):
+    noisy = [trip for trip in trips if trip.sigma]
+    if not noisy:
         return None
-    values = sum(trip.values for trip in trips)
-    squares = sum(trip.squares / trip.sigma**2 for trip in trips)
+    values = sum(trip.values for trip in noisy)
+    squares = sum(trip.squares / trip.sigma**2 for trip in noisy)
     return float((squares / max(1, values)) ** 0.5)

@@ -110,6 +110,8 @@ def scratch(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[n
                 os.posix_fallocate(stream.fileno(), 0, size)
             yield np.memmap(stream, dtype, "r+" if hasattr(os, "posix_fallocate") else "w+",
                             shape=shape)  # fmt: skip
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
 

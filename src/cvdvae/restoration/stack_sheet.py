@@ -62,7 +62,8 @@ def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int, sampling: Sampling)
     inside = tuple(
         slice(scale * a, scale * (a + n)) for a, n in ((top, y.shape[1]), (left, y.shape[2]))
     )
-    shown = len(drawn) if max(y.shape[1:]) * scale <= SIDE // 2 else SHOWN
+    small = max(y.shape[1:]) * scale <= SIDE // 2
+    shown = len(drawn) if small else min(SHOWN, len(drawn))
     parts = np.asarray(drawn[:shown, page, channels][:, :, *inside])
     values = stack.range_of(0)
     units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)

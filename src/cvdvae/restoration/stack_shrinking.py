@@ -56,14 +56,14 @@ def read_shrunk(
 
 def _page(large: Stack, page: int, model: SuperResolver, shrunk_by: str) -> np.ndarray:
     """A page ``(channels, h, w)`` in the numbers of the file."""
-    parts = []
+    parts, generator = [], torch.Generator().manual_seed(page)
     for group, channels in enumerate(large.groups):
         values, unit = large.range_of(group), large.unit(page, group)
         height, width = (side // model.scale for side in unit.shape[2:])
         degradation = model.degradation_of((height, width), shrunk_by)
         y = degradation.A(unit[..., : height * model.scale, : width * model.scale]).clamp(0, 1)
         if model.photon_noise is not None:
-            photons, generator = model.photon_noise.photons, torch.Generator().manual_seed(page)
+            photons = model.photon_noise.photons
             y = (torch.poisson(photons * y, generator) / photons).clamp(max=1)
         part = values.low + y[0].numpy() * values.span
         part = part if values.levels is None else np.rint(part)

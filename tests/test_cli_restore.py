@@ -1,0 +1,163 @@
+"""What `cvdvae restore` takes, and what it says of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import run
+from PIL import Image
+from tiny import saved_restorer
+
+from cvdvae.batch.restore import happened
+
+SIDE = 16
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder."""
+    return saved_restorer(tmp_path / "model")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A smooth picture."""
+    coarse = np.random.default_rng(0).integers(80, 170, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((SIDE, SIDE)).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def hole(path: Path) -> Path:
+    """A mask that is white in the middle."""
+    pixels = np.zeros((SIDE, SIDE), np.uint8)
+    pixels[4:9, 4:9] = 255
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+class Restore:
+    """The command with the tiny model, and what it said."""
+
+    def __init__(
+        self, out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        self.out, self.folder = out, folder
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str | Path) -> int:
+        given = ["restore", *map(str, arguments), "--out", str(self.out)]
+        given += ["--model", str(self.folder), "-n", "2"]
+        code = run(*given, monkeypatch=self.monkeypatch)
+        said = self.capsys.readouterr()
+        self.lines = said.out.splitlines()
+        self.printed, self.errors = (" ".join(text.split()) for text in said)
+        return code
+
+
+@pytest.fixture
+def restore(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Restore:
+    """The command."""
+    return Restore(tmp_path / "out", folder, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("name", ["m.png", "a + b.png", "a,b=1.png", " x: y.png"])
+def test_a_mask_may_have_any_name(name: str, restore: Restore, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    mask = hole(tmp_path / "masks" / name)
+    assert restore(photo, "--mask", mask) == 0
+    told = json.loads((restore.out / "a" / "result.json").read_text())
+    assert [step["kind"] for step in told["degradation"]["steps"]] == ["mask"]
+
+
+def test_a_file_of_steps_goes_with_a_mask_and_a_quality(tmp_path: Path) -> None:
+    (tmp_path / "steps.yaml").write_text("- {kind: blur, sigma: 1}\n")
+    said = happened(str(tmp_path / "steps.yaml"), hole(tmp_path / "m.png"), "70", None)
+    assert [type(step).__name__ for step in said.description.steps] == [
+        "GaussianBlur", "MaskFromFile", "JPEG",
+    ]  # fmt: skip
+    assert said.notes == ()
+    assert not happened(None, None, None, "0.1").description.to_dict()["steps"][0].get("file")
+
+
+def test_scripts_get_an_object_for_every_input_that_failed_too(
+    restore: Restore, photo: Path
+) -> None:
+    (photo.parent / "in").mkdir()
+    photo.rename(photo.parent / "in" / "a.png")
+    (photo.parent / "in" / "bad.png").write_text("no image")
+    arguments = (photo.parent / "in", "--degradation", "hole:side=4")
+    assert restore(*arguments, "--json") == 1
+    good, bad = (json.loads(line) for line in restore.lines)
+    assert good["input"] == str(photo.parent / "in" / "a.png")
+    assert good["folder"] == str(restore.out / "a")
+    assert good["explains"] == [True, True]
+    assert set(bad) == {"input", "error"}
+    assert "is not an image" in bad["error"]
+    assert restore(*arguments) == 1
+    assert "1 of 2 inputs failed, 1 done" in restore.errors
+    assert "Look at every grid.png" in restore.printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--noise", "0.1", "--crop", "face"], "--crop goes with --simulate"),
+        (["--jpeg", "auto"], "is no JPEG file but a PNG: name the quality"),
+        (["--jpeg", "loud"], "a quality from 1 to 100, or auto"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(
+    arguments: list[str], message: str, restore: Restore, photo: Path
+) -> None:
+    assert restore(photo, *arguments) == 1
+    assert message in restore.errors
+
+
+@pytest.mark.parametrize(
+    ("words", "notes"),
+    [
+        ("blur", ["blur:sigma=2 was assumed, since nothing was said of it"]),
+        ("blur:sigma=2", []),
+        ("motion:angle=30 + grey", ["motion:length=9 was assumed, since nothing was said of it"]),
+        ("steps.yaml", ["box:side=5 was assumed, since nothing was said of it"]),
+        ("jpeg:quality=30", []),
+    ],
+)
+def test_what_was_assumed_is_said(
+    words: str, notes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "steps.yaml").write_text("steps: [{kind: box}, {kind: half, side: top}]\n")
+    assert list(happened(words, None, None, None).notes) == notes
+
+
+def test_where_nothing_fits_it_is_said_how_far_it_is_off_and_what_to_do(
+    restore: Restore, photo: Path
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photo)
+    assert restore(photo, "--degradation", "box") == 0
+    assert "note: box:side=5 was assumed" in restore.errors
+    assert "0 of 2 samples explain the image" in restore.printed
+    said = "standard deviations of its noise: what you said happened does not fit the image"
+    assert said in restore.printed
+    assert "with --noise" in restore.printed
+    assert restore(photo, "--degradation", "box", "--json") == 0
+    notes = json.loads(restore.lines[0])["notes"]
+    assert [note.split()[0] for note in notes] == ["box:side=5", "samples"]
+    assert restore(photo, "--degradation", "box", "--noise", "0.9") == 0
+    assert "does not fit" not in restore.printed
+
+
+def test_a_photograph_given_as_a_mask_is_asked_about(
+    restore: Restore, photo: Path, tmp_path: Path
+) -> None:
+    shades = np.linspace(0, 255, SIDE * SIDE).reshape(SIDE, SIDE).astype(np.uint8)
+    Image.fromarray(shades).save(tmp_path / "shades.png")
+    assert restore(photo, "--mask", tmp_path / "shades.png") == 0
+    assert "many shades of grey" in restore.errors
+    assert "50% of the pixels are missing" in restore.errors
+    assert restore(photo, "--mask", hole(tmp_path / "hole.png")) == 0
+    assert restore.errors == ""
