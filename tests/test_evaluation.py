@@ -486,6 +486,23 @@ def commands(data: Path, models: Models, out: Path) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.parametrize("command", ["evaluate", "report", "temperature", "calibration"])
+def test_squares_at_random_places_are_measured_where_they_are_asked_for(
+    command: str, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def stop(*settings: object) -> Selection:
+        asked.append(settings)
+        raise InputError("enough")
+
+    monkeypatch.setattr("cvdvae.evaluation.selection.Selection", stop)
+    given = commands(tmp_path, models, tmp_path / "out")[command]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert run(*given, "--random-crops", monkeypatch=monkeypatch) == 1
+    assert [settings[4] for settings in asked] == [False, True]
+
+
 @pytest.mark.parametrize("command", ["calibrate", "report", "temperature", "calibration"])
 def test_where_no_image_can_be_used_it_is_said_why(
     command: str,

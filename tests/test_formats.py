@@ -558,6 +558,14 @@ def test_a_photograph_keeps_its_exif_but_for_orientation_and_size(tmp_path: Path
             assert kept.get_ifd(ExifTags.IFD.GPSInfo) == {1: "N"}
 
 
+def test_another_range_is_offered_only_where_none_was_chosen(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16))
+    for how in ("auto", "0,4095"):
+        notes = " ".join(read_stack(tiny_photos(3), tmp_path / "x.npy", LIMITS, how).notes)
+        assert "are the model's 0 to 1" in notes
+        assert ("--values chooses" in notes) == (how == "auto")
+
+
 def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))

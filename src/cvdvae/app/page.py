@@ -22,6 +22,10 @@ from .uploads import Page
 WAITING = 64
 """Requests that may wait; the next is told to come back."""
 
+IDLE = 0.02
+"""Seconds after which the queue looks for requests again: Gradio's millisecond keeps a twentieth of
+a processor busy though nobody is there."""
+
 SESSIONS = 200
 """Visitors whose images are kept, at most 2 MB each as bundled; the oldest go first. Photographs
 are in an album of their own, which is bounded."""
@@ -105,4 +109,5 @@ def build(
                     gr.Markdown(tab.meaning.read_text("utf-8"), elem_id=f"{tab.name}-meaning")
     page.state_session_capacity = SESSIONS
     page.queue(max_size=WAITING, default_concurrency_limit=4, api_open=False)
+    page._queue.sleep_when_free = IDLE
     return page

@@ -21,6 +21,7 @@ from .common import (
     Model,
     Models,
     Out,
+    RandomCrops,
     Samples,
     Scales,
     Seed,
@@ -54,6 +55,7 @@ def analyze_calibration(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
+    random_crops: RandomCrops = False,
     device: Device = "cpu",
 ) -> None:
     """Reliability, ranks of the truth, and whether the std map predicts the error."""
@@ -61,7 +63,7 @@ def analyze_calibration(
     from ..analysis.report import calibration_rows, verdict
     from ..evaluation.selection import Selection
 
-    selection = Selection(data, start, images, crop)
+    selection = Selection(data, start, images, crop, random_crops)
     with open_study(
         out_folder, selection, scales, models, seed, device, len(scales) * len(selection)
     ) as study:
@@ -87,6 +89,7 @@ def analyze_temperature(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
+    random_crops: RandomCrops = False,
     lpips: AlexNet = None,
     device: Device = "cpu",
 ) -> None:
@@ -95,7 +98,7 @@ def analyze_temperature(
     from ..evaluation.measure import Judges
     from ..evaluation.selection import Selection
 
-    selection = Selection(data, start, images, crop)
+    selection = Selection(data, start, images, crop, random_crops)
     with open_study(out_folder, selection, [], model, seed, device, len(selection)) as study:
         study.load()
         judges = Judges.load(lpips)

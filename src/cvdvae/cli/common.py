@@ -54,6 +54,9 @@ Images = Annotated[int | None, typer.Option("--images", help="How many; all by d
 Crop = Annotated[
     int, typer.Option("--crop", help="Side of the centred square to cut out; 0 takes the largest.")
 ]
+RandomCrops = Annotated[
+    bool, typer.Option("--random-crops", help="Squares at random places, not resized.")
+]
 AlexNet = Annotated[
     Path | None,
     typer.Option("--lpips", help="Local AlexNet features (safetensors), for LPIPS."),

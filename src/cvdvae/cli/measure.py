@@ -30,6 +30,7 @@ from .common import (
     Noise,
     Out,
     Quiet,
+    RandomCrops,
     Samples,
     Save,
     Scales,
@@ -89,9 +90,7 @@ def evaluate(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    random_crops: Annotated[
-        bool, typer.Option("--random-crops", help="Squares at random places, not resized.")
-    ] = False,
+    random_crops: RandomCrops = False,
     realism: Annotated[
         bool,
         typer.Option("--realism", help="Also whether samples look like the images of the folder."),
@@ -312,6 +311,7 @@ def report(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
+    random_crops: RandomCrops = False,
     lpips: AlexNet = None,
     device: Device = "cpu",
 ) -> None:
@@ -323,7 +323,7 @@ def report(
     from ..evaluation.evaluate import Plan
     from ..evaluation.selection import Selection
 
-    selection = Selection(data, start, images, crop)
+    selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(model, degradation or [], noise, 0, grain, device)
     damage.check_alone(scales, methods)
     subjects = damage.subjects() if damage.wanted else []

@@ -170,7 +170,8 @@ def _mapping(
     listed = ", ".join(sorted({f"{one.low:g} to {one.high:g}" for one in ranges})[:4])
     more = " …" if len({(one.low, one.high) for one in ranges}) > 4 else ""
     if how != AUTO or array.values.dtype != np.uint8:
-        yield f"values from {listed}{more} are the model's 0 to 1 (--values chooses another range)"
+        advice = " (--values chooses another range)" if how == AUTO else ""
+        yield f"values from {listed}{more} are the model's 0 to 1{advice}"
     cut = sum(r.outside(_known(array, g)) for g, r in zip(groups, ranges, strict=True))
     if cut:
         yield f"{cut} values lie outside and were cut to that range"

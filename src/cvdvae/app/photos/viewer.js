@@ -236,7 +236,10 @@ function missing() {
   return [t, l, b - t, e - l];
 }
 
+// The state: empty, moving until the view has rested, then drawing, and ready where nothing more is drawn.
+
 function moved() {
+  if (scene.image) root.dataset.state = "moving";
   show();
   clearTimeout(timer);
   pushing = paused = false;
@@ -249,17 +252,20 @@ function seconds(pixels) {
 }
 
 function next() {
+  clearTimeout(timer);
   if (!scene.image) return;
   const wanted = missing(), { height, width } = visible();
   if (request) {
     const [t, l, h, w] = request.window;
     const away = t > view.y + height || t + h < view.y - height || l > view.x + width || l + w < view.x - width;
+    root.dataset.state = "drawing";
     if (request.step !== scene.step || away) halt();
     return;
   }
   const automatic = $(".auto input").checked && height * width <= MOST && !paused;
   const asking = Boolean(wanted) && !automatic && !pushing;
   $('[data-do="here"]').hidden = !asking;
+  root.dataset.state = "ready"; // unless more is asked for
   if (asking) say(`Not all that you see is drawn: zoom in, or draw it${seconds(height * width)}.`);
   else if (!wanted) finished();
   else ask(wanted);
@@ -294,6 +300,7 @@ function halt() {
   if (!request.patch.done) request.gallery.drop(request.patch);
   request = null;
   working(false);
+  root.dataset.state = "moving";
   clearTimeout(timer);
   timer = setTimeout(next, REST);
   show();
