@@ -15,7 +15,13 @@ from cvdvae.hcflow import HCFlowConfig
 from cvdvae.hvae import HVAEConfig
 from cvdvae.hvae import config as hvae_config
 from cvdvae.hvae.lr_encoder import LREncoderConfig
-from cvdvae.training.config import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
+from cvdvae.training.config import (
+    EncoderTraining,
+    EnergyConfig,
+    FlowTraining,
+    OptimConfig,
+    PriorTraining,
+)
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -25,6 +31,7 @@ SECTIONS: dict[str, type[Any]] = {
     "A flow: `cvdvae train flow`": FlowTraining,
     "`data`: the images": DataConfig,
     "`optim`: the optimization": OptimConfig,
+    "`energy`: how an encoder's draws are judged": EnergyConfig,
     "`model` of a prior": HVAEConfig,
     "`model` of an LR encoder": LREncoderConfig,
     "`model` of a flow": HCFlowConfig,
@@ -61,6 +68,8 @@ def attributes(cls: type[Any]) -> dict[str, str]:
 def default_of(field: "dataclasses.Field[Any]") -> str:
     """The default as YAML would say it, or that there is none."""
     value = field.default
+    if dataclasses.is_dataclass(value):
+        return "as below"
     if value is not dataclasses.MISSING:
         as_yaml = {"None": "none", "True": "true", "False": "false", "": '""', "()": "[]"}
         return f"`{as_yaml.get(str(value), value)}`"

@@ -104,6 +104,14 @@ def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: L
     assert float(lpips.distances(x, x)) == 0
     assert lpips.maps(x, y).shape == (1, 96, 96)
     assert float(lpips.maps(x, y).mean()) == pytest.approx(float(d), rel=0.2)
+    parts = [
+        (u - v).square().sum(1).mean()
+        for u, v in zip(lpips.embedded(x), lpips.embedded(y), strict=True)
+    ]
+    assert float(sum(parts)) == pytest.approx(float(d), rel=1e-4)  # type: ignore[arg-type]
+    moved = y.clone().requires_grad_(True)
+    lpips.embedded(moved)[0].sum().backward()
+    assert moved.grad is not None
     # One reference for many, on the path from [0, 1] to what the features take; never trained.
     with torch.enable_grad():
         assert lpips.distances(torch.cat([x, y]), x[0]).tolist() == [

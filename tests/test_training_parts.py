@@ -24,7 +24,6 @@ from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian, motion
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError, WeightsError
-from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import to_pil
 from cvdvae.training import (
     EncoderTraining,
@@ -32,9 +31,8 @@ from cvdvae.training import (
     OptimConfig,
     PriorTraining,
     config_path,
-    energy,
 )
-from cvdvae.training.config import DataConfig
+from cvdvae.training.config import DataConfig, EnergyConfig
 from cvdvae.training.degrade import (
     DEGRADATIONS,
     LEAST_NOISE,
@@ -44,7 +42,7 @@ from cvdvae.training.degrade import (
     random_motion,
 )
 from cvdvae.training.encoder import EncoderModule
-from cvdvae.training.energy import SIDES, patch_energy
+from cvdvae.training.energy import SIDES, energy, patches
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
 from cvdvae.training.order import StepBatches
@@ -170,46 +168,60 @@ def test_the_encoder_logs_each_scale_and_their_mean(
 def test_the_energy_score_is_least_for_the_spread_of_the_truth() -> None:
     """A proper score: in the mean over x, draws from where x comes from have the least."""
     generator = torch.Generator().manual_seed(0)
-    x, first, second = (torch.randn(64, 3, 16, 16, generator=generator) for _ in range(3))
-    scores = {
-        width: float(patch_energy(0.5 + width * first / 9, 0.5 + width * second / 9, 0.5 + x / 9))
-        for width in (0.5, 0.8, 1.0, 1.25, 2.0)
-    }
-    assert min(scores, key=scores.__getitem__) == 1.0
-    assert patch_energy(x, x, x) == pytest.approx(255e-4 / 2, rel=0.01)  # the rounding alone
-    once = patch_energy(first, first, x) - 255e-4 / 2 + 255e-4
-    sides = [F.unfold(first - x, s, stride=max(1, s // 2)).square().mean(1).sqrt() for s in SIDES]
-    assert once == pytest.approx(255 * float(sum(s.mean() for s in sides)) / 3, rel=1e-3)
+    x, first, second = (torch.randn(64, 3, 16, 16, generator=generator) / 9 for _ in range(3))
+    scores = {w: float(energy(w * first, w * second, x, patches)) for w in (0.5, 0.8, 1, 1.25, 2)}
+    assert min(scores, key=scores.__getitem__) == 1
+    assert float(energy(x, x, x, patches)) < 1e-3
+    alike = [
+        F.unfold(first - x, side, stride=max(1, side // 2)).square().mean(1).sqrt().mean()
+        for side in SIDES
+    ]
+    expected = 255 * float(torch.stack(alike).mean())
+    assert float(energy(first, first, x, patches)) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("weights", [{"pixels": 2.0}, {"features": 3.0}])
 def test_an_encoder_is_trained_on_the_energy_of_its_consistent_draws(
-    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: dict[str, float], faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prior = str(saved_prior(tmp_path / "prior"))
     plain = EncoderTraining(ENCODER, prior, DATA, OPTIM)
+    judged: list[Tensor] = []
+
+    def seen(self: object, x: Tensor) -> list[Tensor]:
+        judged.append(x)
+        return [x.square()]
+
+    monkeypatch.setattr("cvdvae.metrics.perceptual.LPIPS.__init__", lambda *_: None)
+    monkeypatch.setattr("cvdvae.metrics.perceptual.LPIPS.embedded", seen)
     losses, logs = [], []
-    for config in (plain, replace(plain, energy=2.0)):
+    for config in (plain, replace(plain, energy=EnergyConfig(**weights))):
         module = EncoderModule(config, tmp_path / "run")
         logs.append(alone(module, monkeypatch))
         torch.manual_seed(3)
         losses.append(module.training_step(faces, 0))
-    assert "energy_levels" not in logs[0]
-    assert float(losses[1]) == pytest.approx(
-        float(losses[0]) + 2 * float(logs[1]["energy_levels"]), rel=1e-5
-    )
+    ((kind, weight),) = weights.items()
+    assert not [name for name in logs[0] if "energy" in name]
+    found = {name: float(value) for name, value in logs[1].items() if "energy" in name}
+    assert list(found) == [f"energy_of_{kind}"]
+    added = weight * found[f"energy_of_{kind}"]
+    assert added > 0
+    assert losses[1].item() == pytest.approx(losses[0].item() + added, rel=1e-5)
     losses[1].backward()
-    heads = [p.grad for p in module.trained.heads.parameters()]
-    assert all(g is not None for g in heads)
+    assert all(p.grad is not None for p in module.trained.heads.parameters())
     with torch.no_grad():
         module.validation_step(faces, 0)
-    assert 1 < float(logs[1]["validation_energy_at_x4"]) < 255
-    case = module.task.training(faces, 0, 0)
-    assert case.degradation is not None
-    seen: list[Tensor] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(energy, "patch_energy", lambda first, *_: seen.append(first))
-        energy.energy_of(module.prior, module.trained, faces, case, SeededNoise(0, range(8)))
-    assert float((case.degradation.A(seen[0]) - case.evidence).abs().max()) < 1e-5
+    assert float(logs[1][f"validation_energy_at_x4_of_{kind}"]) > 0
+    if kind == "features":
+        case = module.task.training(faces, 0, 0)
+        assert case.degradation is not None
+        assert float((case.degradation.A(judged[0].detach()) - case.evidence).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("weights", [{"pixels": -1.0}, {"features": math.nan}])
+def test_weights_that_mean_nothing_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="must be a number from 0"):
+        EnergyConfig(**weights)
 
 
 def test_a_checkpoint_tells_whose_it_is_and_leaves_out_the_prior(tmp_path: Path) -> None:

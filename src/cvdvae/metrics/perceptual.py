@@ -79,6 +79,24 @@ class LPIPS:
             self.model.spatial = True
         return distances.flatten()
 
+    def embedded(self, x: Tensor) -> list[Tensor]:
+        """Vectors at the positions of each layer whose squared distance LPIPS adds up.
+
+        AlexNet's activations, of length 1 at every position, times the root of LPIPS' weights.
+
+        Args:
+            x: Images in [0, 1], ``(N, 1 or 3, H, W)``; the vectors are differentiable in them.
+
+        Returns:
+            One tensor for each of the five layers, ``(N, C_l, h_l, w_l)``.
+        """
+        colour, _ = _in_colour(x, x)
+        layers = self.model.net(self.model.scaling_layer(2 * colour - 1))
+        return [
+            lin.model[-1].weight.clamp(min=0).sqrt().view(1, -1, 1, 1) * _of_length_1(layer)
+            for lin, layer in zip(self.model.lins, layers, strict=True)
+        ]
+
     @torch.no_grad()
     def features(self, x: Tensor, side: int = 224) -> Tensor:
         """AlexNet's last activations, averaged over positions: ``(N, 256)``.
@@ -91,6 +109,10 @@ class LPIPS:
         layers = self.model.net(self.model.scaling_layer(2 * large.clamp(0, 1) - 1))
         last: Tensor = layers[-1]
         return last.mean((2, 3))
+
+
+def _of_length_1(layer: Tensor) -> Tensor:
+    return layer / (layer.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
 def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

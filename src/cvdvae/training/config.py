@@ -139,6 +139,26 @@ class FlowTraining:
 
 
 @dataclass(frozen=True)
+class EnergyConfig:
+    """What an encoder's draws are judged by (see `cvdvae.training.energy`).
+
+    Attributes:
+        pixels: Weight of the energy score of patches, in bits/dim for a grey level; 0 for none.
+        features: Weight of that of what LPIPS sees, in bits/dim; 0 for none.
+        lpips: Local AlexNet features (safetensors) for it; torchvision's own by default.
+    """
+
+    pixels: float = 0.0
+    features: float = 0.0
+    lpips: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "features"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be a number from 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
 class EncoderTraining:
     """`cvdvae train encoder`.
 
@@ -155,9 +175,8 @@ class EncoderTraining:
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
-        energy: Weight of the energy score of two draws, in bits/dim for a grey level, beside the
-            KL: for the last hours, since a step takes two to three times as long (see
-            `cvdvae.training.energy`).
+        energy: What two draws for every image are judged by, beside the KL: for the last hours,
+            since a step takes three times as long.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
             fewer blocks, and it may be told less of y, see `cvdvae.hvae.growing`. Empty for fresh
             ones.
@@ -171,14 +190,12 @@ class EncoderTraining:
     image_size: int = 0
     photons: float = 0.0
     degradations: Literal["shrinking", "any"] = "shrinking"
-    energy: float = 0.0
+    energy: EnergyConfig = EnergyConfig()
     start_from: str = ""
     stored_bits: StoredBits = 32
 
     def __post_init__(self) -> None:
         if not 0 <= self.photons < math.inf:
             raise ConfigError(f"photons must be a number from 0, not {self.photons}")
-        if not 0 <= self.energy < math.inf:
-            raise ConfigError(f"energy must be a number from 0, not {self.energy}")
         if not 0 <= self.image_size <= MAX_SIZE:
             raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")

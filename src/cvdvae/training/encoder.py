@@ -26,7 +26,7 @@ from ..gaussian import SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
 from .config import EncoderTraining
-from .energy import energy_of
+from .energy import Energies, EnergyOfDraws
 from .module import Training
 from .pictures import save_rows
 from .start import start_encoder
@@ -38,7 +38,7 @@ PRIOR = "prior."
 
 class EncoderModule(Training):
     """Minimize ``Σ_l KL(q(z_l | z_<l, x) ‖ q_ψ(z_l | z_<l, y))`` in bits per dimension of x, and
-    with `EncoderTraining.energy` the energy score of what the encoder draws."""
+    with `EncoderTraining.energy` the energy scores of what the encoder draws."""
 
     trained: LREncoder
 
@@ -57,6 +57,8 @@ class EncoderModule(Training):
         size = self.image_size = config.image_size or prior.config.image_size
         prior.check_size(size, size)
         self.task = task_of(config, prior.config.channels, size)
+        wanted = config.energy.pixels or config.energy.features
+        self.energy = EnergyOfDraws(config.energy) if wanted else None
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         """The loss on a batch in [0, 1]."""
@@ -65,11 +67,11 @@ class EncoderModule(Training):
         kl = self.kl(self.prior, self.trained, x, case.evidence, noise, case.scale)
         loss = bits_per_dim(kl.sum(1).mean(), x[0].numel())
         self.log("kl_bits_per_dim", loss, prog_bar=True, sync_dist=True)
-        if not self.config.energy:
+        if self.energy is None:
             return loss
-        energy = energy_of(self.prior, self.trained, x, case, self.training_noise())
-        self.log("energy_levels", energy, prog_bar=True, sync_dist=True)
-        return loss + self.config.energy * energy
+        energies = self.energy.of(self.prior, self.trained, x, case, self.training_noise())
+        self._log_energies("energy", energies, prog_bar=True)
+        return loss + self.energy.loss(energies)
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
@@ -81,15 +83,20 @@ class EncoderModule(Training):
             kl = lr_encoder_kl(self.prior, encoder, x, case.evidence, noise, case.scale)
             every.append(bits_per_dim(kl.sum(1).mean(), x[0].numel()))
             self.log(f"validation_kl_at_{case.name}", every[-1], sync_dist=True)
-            if self.config.energy:
+            if self.energy is not None:
                 pairs = self.validation_noise(torch.cat([x, x]), batch_idx)
-                energy = energy_of(self.prior, encoder, x, case, pairs)
-                self.log(f"validation_energy_at_{case.name}", energy, sync_dist=True)
+                energies = self.energy.of(self.prior, encoder, x, case, pairs)
+                self._log_energies(f"validation_energy_at_{case.name}", energies)
             if batch_idx < self.task.period and self.global_rank == 0:
                 self._picture(x[:8], case)
         if every:
             mean = torch.stack(every).mean()
             self.log("validation_kl_bits_per_dim", mean, prog_bar=True, sync_dist=True)
+
+    def _log_energies(self, name: str, energies: Energies, prog_bar: bool = False) -> None:
+        for kind, value in energies._asdict().items():
+            if getattr(self.config.energy, kind):
+                self.log(f"{name}_of_{kind}", value, prog_bar=prog_bar, sync_dist=True)
 
     def _picture(self, x: Tensor, case: Case) -> None:
         """What is seen, four samples of each before they are made consistent, and the truth."""

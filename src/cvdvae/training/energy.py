@@ -4,71 +4,129 @@ The KL sees one group at a time, after latents that come from the image itself. 
 draws, every group follows what it drew before, and a diagonal Gaussian cannot say how neighbours
 hang together. This judges what comes out, and its gradient passes through the frozen prior::
 
-    S = ½ ‖x − x₁‖ + ½ ‖x − x₂‖ − ½ ‖x₁ − x₂‖        x₁, x₂ drawn for the y of x
+    S = ½ ‖v − v₁‖ + ½ ‖v − v₂‖ − ½ ‖v₁ − v₂‖        x₁, x₂ drawn for the y of x
 
-Its expectation is least where both are drawn from p(x|y): a strictly proper scoring rule (Gneiting
-& Raftery 2007). The norm is that of a patch; its mean over patches of several sides tells single
-colours, edges and textures apart.
+for vectors v, v₁, v₂ that describe x, x₁ and x₂ at one place: the colours of a patch, or what LPIPS
+sees there. Its expectation is least where both are drawn from p(v|y), neither too wide nor too
+narrow: a proper scoring rule (Gneiting & Raftery 2007).
 
 Explained in docs/explanation/lr_encoder.md.
 """
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..degradations.base import Degradation
+from ..errors import need
 from ..gaussian import Noise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
+from .config import EnergyConfig
 from .tasks import Case
 
 SIDES = (1, 3, 8)
 """Of the patches, in pixels; they overlap by half."""
 ROUND = 1e-8
-"""Added to squares of values in [0, 1], so that a norm has a gradient where there is no error."""
+"""Added to squared distances, so that they have a gradient where they are 0."""
+
+Fields = Callable[[Tensor], list[Tensor]]
+"""Images ``(N, C, H, W)`` to vectors at places: each ``(N, C_f, …)``."""
 
 
-def patch_energy(first: Tensor, second: Tensor, x: Tensor) -> Tensor:
-    """S, its norms root mean squares of a patch in grey levels; a scalar.
+def patches(x: Tensor) -> list[Tensor]:
+    """The colours of all patches of `SIDES`, in grey levels; their length is a root mean square."""
+    return [
+        F.unfold(255 * x, side, stride=max(1, side // 2)) / (x.shape[1] ** 0.5 * side)
+        for side in SIDES
+    ]
+
+
+def energy(first: Tensor, second: Tensor, x: Tensor, fields: Fields) -> Tensor:
+    """S, its mean over places, over fields and over images; a scalar.
 
     Args:
         first: One draw for every image, ``(N, C, H, W)`` in [0, 1].
         second: Another.
         x: The true images.
+        fields: What is compared.
     """
 
-    def norm(difference: Tensor, side: int) -> Tensor:
-        patches = F.unfold(difference, side, stride=max(1, side // 2))
-        return (patches.square().mean(1) + ROUND).sqrt().mean()
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return ((a - b).square().sum(1) + ROUND).sqrt().mean()
 
     scores = [
-        (norm(first - x, s) + norm(second - x, s) - norm(first - second, s)) / 2 for s in SIDES
+        (distance(a, t) + distance(b, t) - distance(a, b)) / 2
+        for a, b, t in zip(fields(first), fields(second), fields(x), strict=True)
     ]
-    return 255 * torch.stack(scores).mean()
+    return torch.stack(scores).mean()
 
 
-def energy_of(prior: HVAE, encoder: LREncoder, x: Tensor, case: Case, noise: Noise) -> Tensor:
-    """S of two draws of the encoder for every image, consistent where its answers will be.
+class Energies(NamedTuple):
+    """The two scores of a batch; 0 where one has no weight.
+
+    Attributes:
+        pixels: Of `patches`, in grey levels.
+        features: Of `cvdvae.metrics.perceptual.LPIPS.embedded`.
+    """
+
+    pixels: Tensor
+    features: Tensor
+
+
+class EnergyOfDraws:
+    """S of two draws of an encoder for every image, consistent where its answers will be.
 
     Args:
-        prior: The frozen prior.
-        encoder: The encoder.
-        x: The true images, ``(N, C, H, W)`` in [0, 1].
-        case: What the encoder sees of them.
-        noise: Source of the draws, of 2 N rows.
+        config: The weights.
 
-    Returns:
-        A scalar in grey levels, with a gradient in the encoder's weights.
+    Raises:
+        WeightsError: AlexNet's features are wanted, and cannot be had.
+        ConfigError: The package lpips is not installed.
     """
-    n, size = len(x), (x.shape[2], x.shape[3])
-    terms = [torch.cat([term, term]) for term in encoder.terms(case.evidence, case.scale)]
-    drawn = drawn_mean(prior, encoder, terms, 2 * n, size, noise)
-    with torch.autocast(x.device.type, enabled=False):
-        drawn = drawn.float()
-        if case.degradation is not None:
-            drawn = _consistent(drawn, torch.cat([case.evidence] * 2), case.degradation)
-        return patch_energy(drawn[:n], drawn[n:], x.float())
+
+    def __init__(self, config: EnergyConfig) -> None:
+        self.config = config
+        self.seen: Fields | None = None
+        if config.features:
+            need("lpips", "an energy in LPIPS' features", "eval")
+            from ..metrics.perceptual import LPIPS
+
+            self.seen = LPIPS(Path(config.lpips) if config.lpips else None).embedded
+
+    def of(self, prior: HVAE, encoder: LREncoder, x: Tensor, case: Case, noise: Noise) -> Energies:
+        """Draw, and judge.
+
+        Args:
+            prior: The frozen prior.
+            encoder: The encoder.
+            x: The true images, ``(N, C, H, W)`` in [0, 1].
+            case: What the encoder sees of them.
+            noise: Source of the draws, of 2 N rows.
+
+        Returns:
+            Scalars with a gradient in the encoder's weights.
+        """
+        n, size = len(x), (x.shape[2], x.shape[3])
+        terms = [torch.cat([term, term]) for term in encoder.terms(case.evidence, case.scale)]
+        drawn = drawn_mean(prior, encoder, terms, 2 * n, size, noise)
+        with torch.autocast(x.device.type, enabled=False):
+            drawn, x = drawn.float(), x.float()
+            if case.degradation is not None:
+                drawn = _consistent(drawn, torch.cat([case.evidence] * 2), case.degradation)
+            first, second, none = drawn[:n], drawn[n:], drawn.new_zeros(())
+            pixels = energy(first, second, x, patches) if self.config.pixels else none
+            seen = none if self.seen is None else energy(first, second, x, self.seen)
+        return Energies(pixels, seen)
+
+    def loss(self, energies: Energies) -> Tensor:
+        """Their weighted sum, in bits/dim."""
+        weighted: Tensor = self.config.pixels * energies.pixels
+        return weighted + self.config.features * energies.features
 
 
 def _consistent(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
