@@ -1,6 +1,7 @@
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from tiny import ENCODER, PRIOR, tiny_prior
@@ -229,6 +230,9 @@ def test_bad_images_and_temperatures_are_refused(prior: HVAE, images: torch.Tens
             prior.sample(1, temperature=temperature)
     with pytest.raises(InputError):
         prior.sample(0)
+    of_numpy, plain = (prior.sample(1, temperature=t, noise=SeededNoise(0, [0]), mean=True)
+                       for t in (np.float32(0.5), 0.5))  # fmt: skip
+    assert torch.equal(of_numpy, plain)
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 4 * 2**20])

@@ -308,9 +308,9 @@ class HVAE(nn.Module):
 
     def _temperatures(self, temperature: float | Sequence[float]) -> list[float]:
         values = (
-            [float(temperature)] * self.groups
-            if isinstance(temperature, (int, float))
-            else [float(t) for t in temperature]
+            [float(t) for t in temperature]
+            if isinstance(temperature, Sequence)
+            else [float(temperature)] * self.groups
         )
         if len(values) != self.groups:
             raise InputError(f"{len(values)} temperatures for {self.groups} latent groups")
