@@ -14,7 +14,7 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
-from .finish import Finished, Frame, finish, finish_in_strips, joined
+from .finish import Finished, Frame, finish, finish_in_strips, in_grey, joined
 from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
@@ -128,7 +128,7 @@ class Drawing:
                 y = tile.of(self.y, self.model.scale).to(self.model.device)
                 draw = self.model.drawer(y, self.sampling)
             x = draw(noise, len(indices))[:, :, *tile.inside]
-        return x.mean(1, keepdim=True).expand_as(x) if self.grey else x
+        return in_grey(x) if self.grey else x
 
     def _own_precision(self) -> torch.autocast:
         """The model's dtype, whatever a training around this draw computes in: what is cast is a

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from ..gaussian import Noise
-from .finish import Finished, cut, finish
+from .finish import Finished, cut, finish, in_grey
 from .posterior import Measurement
 from .restoring import Restoring, Seen
 from .tolerance import measured, nearest_explaining
@@ -41,7 +41,7 @@ class Ending:
         """
         what, grain = self.what, self.how.grain
         if what.is_grey:
-            mean = mean.mean(1, keepdim=True).expand_as(mean)
+            mean = in_grey(mean)
         _, exploded = cut(mean)
         mean = mean.nan_to_num(0.5).clamp(-1, 2)
         if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give

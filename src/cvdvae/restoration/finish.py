@@ -140,6 +140,11 @@ def cut(x: Tensor, levels: int | None = EIGHT_BITS) -> tuple[Tensor, Tensor]:
     return x if levels is not None else x.double(), exploded
 
 
+def in_grey(x: Tensor) -> Tensor:
+    """The same grey in all colours of images ``(n, C, H, W)``: a grey y has grey samples."""
+    return x.mean(1, keepdim=True).expand_as(x)
+
+
 STRIP_PIXELS = 2**20
 """Images of more pixels than this are finished in strips of about so many."""
 OVERLAP = 8

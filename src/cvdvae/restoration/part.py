@@ -17,7 +17,7 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Window
 from ..imaging.io import to_bytes
-from .finish import OVERLAP, Finished, Frame, finish
+from .finish import OVERLAP, Finished, Frame, finish, in_grey
 from .sampler import SuperResolver
 from .settings import Sampling
 from .taper import taper
@@ -104,7 +104,7 @@ class PartDrawing:
         def finished(index: int) -> Finished:
             noise = self.model.noise(self.sampling, range(index, index + 1), self.window)
             x = draw(noise, 1)[(..., *Tile(self.window, self.framed).inside)]
-            x = x.mean(1, keepdim=True).expand_as(x) if self.grey else x
+            x = in_grey(x) if self.grey else x
             if frame is not None:
                 return self._finish_region(x, y, frame)
             degradation, consistent = self._degradation_in(self.framed), self.sampling.consistent
