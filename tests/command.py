@@ -1,20 +1,29 @@
 """The program as a user starts it: a command in this process, the page in one of its own."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cvdvae.cli import main
 
+if TYPE_CHECKING:
+    from gradio_client import Client
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE = 180
+"""Seconds for a program to begin or to end."""
 
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -32,16 +41,17 @@ class served:
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(self.port), *arguments],
             env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
+            stdout=self.output,
             stderr=subprocess.STDOUT,
         )
 
     def __enter__(self) -> str:
-        for _ in range(600):
-            assert self.process.poll() is None, self.process.communicate()[0].decode()
+        until = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < until:
             try:
                 urllib.request.urlopen(f"{self.url}/robots.txt", timeout=1)
             except urllib.error.HTTPError:
@@ -50,17 +60,34 @@ class served:
                 time.sleep(0.1)
             else:
                 return self.url
-        raise AssertionError("the page did not come up")
+        self.process.kill()
+        raise AssertionError(f"the page did not come up: {self.said()}")
 
     def __exit__(self, kind: object, *_: object) -> None:
         runs = self.process.poll() is None
         self.process.terminate()
-        self.process.communicate(timeout=20)
+        self.process.wait(PATIENCE)
         if runs and kind is None:
-            assert self.process.returncode == 128 + signal.SIGTERM
+            assert self.process.returncode == 128 + signal.SIGTERM, self.said()
+
+    def said(self) -> str:
+        """All that the program has printed so far."""
+        self.output.seek(0)
+        return self.output.read().decode()
+
+
+def client(address: str, **options: Any) -> "Client":
+    """Gradio's client, with the patience of a busy machine."""
+    from gradio_client import Client
+
+    return Client(address, verbose=False, httpx_kwargs={"timeout": 60}, **options)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has; not one of those that connections are given."""
+    for _ in range(100):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")

@@ -32,7 +32,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-TOGETHER = {
+SERVED = {
     "test_page": "faces",
     "test_page_restore": "faces",
     "test_page_photos": "photographs",
@@ -41,11 +41,14 @@ TOGETHER = {
     "test_app_security": "programs",
 }
 """Files whose tests share a server, which takes seconds and a gigabyte: in one process each."""
+SHARING = ("test_app", "test_doubt", "test_metrics", "test_photos", "test_site", "test_wheel")
+"""Files whose tests share what takes longer than they do."""
+TOGETHER = SERVED | {name: name for name in SHARING}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests side by side one by one, but for those that share a server."""
+    """Tests side by side one by one, but for those that share what takes long."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Together(LoadScopeScheduling):
@@ -55,36 +58,76 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
-@pytest.fixture(scope="session")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the page keeps what it is given."""
-    return tmp_path_factory.mktemp("server")
+running: list[tuple[served, Path]] = []
+"""The server, while there is one, and the folder of what it is given."""
 
 
-@pytest.fixture(scope="session")
-def program(temporary: Path) -> Iterator[served]:
+def end_server() -> None:
+    while running:
+        program, folder = running.pop()
+        program.__exit__(None)
+        assert list(folder.iterdir()) == []  # nothing is left behind
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The server ends with the last test of those that share it."""
+    if item.path.stem in SERVED and (nextitem is None or nextitem.path.stem not in SERVED):
+        end_server()
+
+
+def pytest_sessionfinish() -> None:
+    """Nor does it outlive tests that were interrupted."""
+    end_server()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> served:
     """The page of the bundled models, which takes seconds to come up."""
-    running = served(TMPDIR=str(temporary))
-    with running:
-        yield running
-    assert list(temporary.iterdir()) == []  # nothing is left behind
+    if not running:
+        folder = tmp_path_factory.mktemp("server")
+        program = served(TMPDIR=str(folder))
+        program.__enter__()
+        running.append((program, folder))
+    return running[0][0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def temporary(program: served) -> Path:
+    """Where the page keeps what it is given."""
+    return running[0][1]
+
+
+@pytest.fixture(scope="module")
 def address(program: served) -> str:
     """Where it is."""
     return program.url
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium; not for the whole session, since its loop is in the way of others."""
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
+    """Chromium; not for the whole session, since its loop is in the way of others.
+
+    Its first context keeps the page's compiled scripts on the disk, for the next file, too.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.getbasetemp() / "chromium",
+            executable_path=CHROMIUM,
+            args=["--no-sandbox"],
+            viewport={"width": 1366, "height": 768},
+        )
+        assert context.browser is not None
+        yield context.browser
+        context.close()
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """What a test draws does not depend on which tests came before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -6,27 +6,33 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from command import run, served
-from gradio_client import Client, handle_file
+import uvicorn
+from command import client, free_port, run, served
+from gradio import processing_utils
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from starlette.requests import Request
 
 from cvdvae.app.explorer import Explorer
 from cvdvae.app.guard import Tries
 from cvdvae.app.hosts import Hosts, is_loopback
+from cvdvae.app.server import make_app
 from cvdvae.app.uploads import REFUSED, is_upload
-from cvdvae.app.waiting import Waiting
+from cvdvae.app.waiting import GRACE, Waiting
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import png_in_base64
@@ -167,10 +173,8 @@ def test_a_file_may_hide_in_no_other_input(address: str, foreign: list[str]) -> 
 def test_what_was_uploaded_is_taken(address: str, tmp_path: Path) -> None:
     demo_photo().save(tmp_path / "a photo.png")
     image = handle_file(tmp_path / "a photo.png")
-    client = Client(address, verbose=False)
-    _, _, result = client.predict(
-        image=image, scale=8, sampling={"samples": 1}, api_name="/upscale"
-    )
+    page = client(address)
+    _, _, result = page.predict(image=image, scale=8, sampling={"samples": 1}, api_name="/upscale")
     assert result["round_trip_exact"] == [True]
 
 
@@ -333,10 +337,10 @@ def test_with_a_password_guesses_are_limited_and_an_interrupt_leaves_nothing_beh
     with running as url:
         assert ask(url, "/config")[0] == 401
         with pytest.raises(Exception, match=r"(?i)auth|login|credential"):
-            Client(url, auth=("anna", "wrong"), verbose=False)
-        client = Client(url, auth=("anna", "secret"), verbose=False)
+            client(url, auth=("anna", "wrong"))
+        page = client(url, auth=("anna", "secret"))
         photo = handle_file(tmp_path / "photo.png")
-        _, _, result = client.predict(image=photo, scale=8, api_name="/upscale")
+        _, _, result = page.predict(image=photo, scale=8, api_name="/upscale")
         assert result["model"] == "celeba64-x8"
         assert len(list(kept.iterdir())) == 1
         for path in ("/login", "/login/"):
@@ -408,7 +412,7 @@ def test_a_seed_beyond_64_bits_is_refused_in_one_sentence(address: str, tmp_path
     assert session.sampling.seed == 2**64 - 1
     demo_photo().save(tmp_path / "a.png")
     with pytest.raises(AppError, match="a seed must be below"):
-        Client(address, verbose=False).predict(
+        client(address).predict(
             image=handle_file(tmp_path / "a.png"),
             scale=8,
             sampling={"seed": 2**64},
@@ -458,26 +462,61 @@ def waiting(address: str) -> int:
     return int(json.loads(ask(address, "/gradio_api/queue/status")[2])["queue_size"])
 
 
-def test_abandoned_joins_give_up_their_places(address: str, tmp_path: Path) -> None:
+@pytest.fixture
+def busy(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The page of a tiny model, that draws for ever, and waits for 4 s until one listens."""
+    kept, drawn = tmp_path / "kept", threading.Event()
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):  # it sets them itself
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
+    monkeypatch.setattr(Waiting.__init__, "__defaults__", (4.0,))
+
+    def draw(*_: object) -> Iterator[object]:
+        drawn.wait()
+        raise InputError("nobody waits for it")
+
+    monkeypatch.setattr(Explorer, "start", draw)
+    kept.mkdir()
+    port = free_port()
+    app = make_app([str(model_folder)], kept)
+    config = uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    drawn.set()
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_visitor_has_ten_seconds_to_begin_to_listen() -> None:
+    assert GRACE == 10
+    assert signature(Waiting).parameters["grace"].default == GRACE
+
+
+def test_abandoned_joins_give_up_their_places(busy: str, tmp_path: Path) -> None:
     demo_photo().save(tmp_path / "a.png")
-    path = json.loads(upload(address, (tmp_path / "a.png").read_bytes())[2])[0]
-    number, values = handler(address, "upscale")
+    path = json.loads(upload(busy, (tmp_path / "a.png").read_bytes())[2])[0]
+    number, values = handler(busy, "upscale")
     given = [{"path": path, **META}, *values[1:4], {"samples": 32, "temperature": 0.8}, {}]
     for session in range(WAITING):  # nobody ever listens
-        assert join(address, f"gone{session}", number, given) == 200
-    began = waiting(address)
-    assert settles(address, seconds=25)
+        assert join(busy, f"gone{session}", number, given) == 200
+    began = waiting(busy)
+    assert settles(busy, seconds=25)
     assert began > WAITING // 2
     for session in range(WAITING):  # they listen, and go
-        assert join(address, f"left{session}", number, given) == 200
-        url = f"{address}/gradio_api/queue/data?session_hash=left{session}"
+        assert join(busy, f"left{session}", number, given) == 200
+        url = f"{busy}/gradio_api/queue/data?session_hash=left{session}"
         urllib.request.urlopen(url, timeout=20).close()
-    assert settles(address, seconds=25)
+    assert settles(busy, seconds=25)
 
 
 def settles(address: str, seconds: float) -> bool:
     """Whether the queue is soon empty."""
     until = time.monotonic() + seconds
     while waiting(address) and time.monotonic() < until:
-        time.sleep(0.5)
+        time.sleep(0.1)
     return not waiting(address)

@@ -1,32 +1,60 @@
 """Who sees little, or has no mouse, or a small screen: the page in a real browser."""
 
+import re
+from typing import Literal
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from test_page import Visitor
 from test_page import pytestmark as pytestmark
 
-LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 MOST_TABS = 8
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, Scheme] = ("light", "dark")
 
 
 def serious(page: Page) -> list[str]:
-    """What axe holds to be a serious or critical violation, contrast below 4.5:1 among them."""
+    """What axe holds to be a serious or critical violation, contrast below 4.5:1 among them; light
+    and dark."""
     # The page names its parts a moment after they appear.
     expect(page.locator('[aria-label="Empty value"]')).to_have_count(0)
+    return [found for scheme in SCHEMES for found in serious_in(page, scheme)]
+
+
+def serious_in(page: Page, scheme: Scheme) -> list[str]:
+    """The same in one of the two."""
+    switch(page, scheme)
     found = Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {node['html'][:120]}"
+        f"{scheme}: {one['id']}: {node['html'][:120]}"
         for one in found
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, address: str, scheme: str) -> None:
-    with Visitor(browser, address, viewport=LAPTOP, color_scheme=scheme) as visitor:
-        page = visitor.page
+def switch(page: Page, scheme: Scheme) -> None:
+    """Have the page light or dark."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    dark = re.compile(r"\bdark\b")
+    body = expect(page.locator("body"))
+    if scheme == "dark":
+        body.to_have_class(dark)
+    else:
+        body.not_to_have_class(dark)
+
+
+def test_axe_finds_nothing_serious_and_nothing_is_white_in_the_dark(
+    browser: Browser, address: str
+) -> None:
+    visitor = Visitor(browser, address)
+    page = visitor.page
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    with visitor:
+        scheme = "getComputedStyle(document.documentElement).colorScheme"
+        assert page.evaluate(scheme) == "dark"
         assert serious(page) == []
         visitor.example(2)
         visitor.draw()
@@ -44,9 +72,12 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, scheme: str) 
 def test_few_tabs_lead_to_the_main_action_and_the_focus_stays(
     browser: Browser, address: str
 ) -> None:
-    with Visitor(browser, address, viewport=LAPTOP) as visitor:
+    with Visitor(browser, address) as visitor:
         page = visitor.page
-        visitor.example(2)
+        visitor.example(3)
+        box = page.locator("#photo img").bounding_box()  # of four pixels a side
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 80
         page.mouse.click(5, 5)
         trail = []
         while "draw" not in trail and len(trail) < MOST_TABS:
@@ -59,33 +90,24 @@ def test_few_tabs_lead_to_the_main_action_and_the_focus_stays(
         expect(page.locator("#draw")).to_be_focused()
 
 
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("device", ["laptop", "phone"])
 def test_the_main_action_and_its_answer_are_in_view_together(
-    browser: Browser, address: str, size: dict[str, int]
+    browser: Browser, address: str, device: str
 ) -> None:
-    phone = size is PHONE
-    with Visitor(browser, address, viewport=size, has_touch=phone, is_mobile=phone) as visitor:
+    phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    with Visitor(browser, address, **(phone if device == "phone" else {})) as visitor:
         page = visitor.page
+        width = PHONE["width"] if device == "phone" else 1366
+        page.emulate_media(reduced_motion="reduce")  # else it scrolls for a while
         visitor.example(2)
         expect(page.locator("#draw")).to_be_in_viewport(ratio=1)
         visitor.draw()
-        page.wait_for_timeout(800)
         expect(page.locator("#draw")).to_be_in_viewport(ratio=1)
         expect(page.locator("#gallery")).to_be_in_viewport(ratio=0.95)
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        for scheme in SCHEMES:
+            switch(page, scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            visitor.picture(f"9-{device}-{scheme}")
         page.locator("#gallery button").nth(1).scroll_into_view_if_needed()
         page.click("#back")
         expect(page.locator("#steer-said")).to_be_in_viewport()
-
-
-def test_what_is_small_is_shown_large_and_nothing_is_white_in_the_dark(
-    browser: Browser, address: str
-) -> None:
-    with Visitor(browser, address, viewport=LAPTOP, color_scheme="dark") as visitor:
-        page = visitor.page
-        visitor.example(3)
-        box = page.locator("#photo img").bounding_box()
-        assert box is not None
-        assert min(box["width"], box["height"]) >= 80
-        scheme = "getComputedStyle(document.documentElement).colorScheme"
-        assert page.evaluate(scheme) == "dark"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
-from test_page import unfold
+from test_page import release, unfold
 
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.load import load_restorer
@@ -21,7 +21,7 @@ PATIENCE = 90_000
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page = browser.contexts[0].new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(address)
     page.get_by_role("tab", name="Restore").click()
@@ -53,8 +53,7 @@ def paint_in_the_middle(page: Page) -> None:
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.up()
-    page.wait_for_timeout(500)
+    release(page)
 
 
 def draw_all(page: Page) -> None:

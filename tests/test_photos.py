@@ -2,7 +2,7 @@
 
 import threading
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -223,32 +223,43 @@ def test_a_region_of_too_large_a_picture_is_refused() -> None:
         region_of([], (5000, 100))
 
 
-def test_the_whole_gives_the_photograph_back_also_where_it_was_varied(
-    photos: Photos, path: Path, tmp_path: Path
-) -> None:
-    session = started(photos, path)
+@dataclass(frozen=True)
+class Taken:
+    """A photograph whose second step varies a region, and what was taken away of both steps."""
+
+    session: Session
+    mask: torch.Tensor
+    first: list[torch.Tensor]
+    varied: list[torch.Tensor]
+    archive: Path
+
+
+@pytest.fixture(scope="module")
+def taken(photos: Photos, picture: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Taken:
+    folder = tmp_path_factory.mktemp("taken")
+    picture.save(folder / "picture.png")
+    session = started(photos, folder / "picture.png")
     mask = region_of([{"size": 12, "points": [[200, 100], [240, 120]]}], session.photo.size)
     session = photos.vary(session, 0, 1, pack_region(mask))
-    first = drawn(photos, session, 0, tmp_path / "first")
-    varied = drawn(photos, session, 1, tmp_path / "varied")
+    first, varied = (drawn(photos, session, i, folder / str(i)) for i in range(2))
+    return Taken(session, mask, first, varied, folder / "1" / "cvdvae.zip")
+
+
+def test_the_whole_gives_the_photograph_back_also_where_it_was_varied(taken: Taken) -> None:
     degradation = BicubicDownscaling((256, 384), (64, 96))
-    for pixels in (*first, *varied):
+    for pixels in (*taken.first, *taken.varied):
         shrunk = to_bytes(shrink_to_8_bits(pixels[None].float() / 255, degradation)[0])
-        assert int((shrunk.int() - session.photo.y.int()).abs().max()) <= 1
-    for pixels in varied:
-        changed = (pixels != first[1]).any(0)
-        assert not bool(changed[~mask].any())
-        assert bool(changed[mask].any())
+        assert int((shrunk.int() - taken.session.photo.y.int()).abs().max()) <= 1
+    for pixels in taken.varied:
+        changed = (pixels != taken.first[1]).any(0)
+        assert not bool(changed[~taken.mask].any())
+        assert bool(changed[taken.mask].any())
 
 
 def test_what_was_taken_away_is_brought_back_with_its_steps(
-    photos: Photos, path: Path, tmp_path: Path
+    photos: Photos, taken: Taken, path: Path, tmp_path: Path
 ) -> None:
-    session = started(photos, path)
-    mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
-    session = photos.vary(session, 0, 1, pack_region(mask))
-    drawn(photos, session, 1, tmp_path / "out")
-    archive = tmp_path / "out" / "cvdvae.zip"
+    session, archive = taken.session, taken.archive
     with zipfile.ZipFile(archive) as packed:
         packed.extract("result.json", tmp_path)
     for file in (archive, tmp_path / "result.json"):
