@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,15 +29,14 @@ from cvdvae.restoration.load import load
 from cvdvae.restoration.settings import Sampling
 
 
-@pytest.fixture
-def own_truths(resolver: HVAEResolver) -> list[Pair]:
+def own_truths(resolver: HVAEResolver, count: int) -> list[Pair]:
     """Low-resolution images, and truths that the model itself has drawn, at temperatures of 1.
 
     Not made consistent, which takes most of the time and is no part of what is tested.
     """
     generator = torch.Generator().manual_seed(0)
     pairs = []
-    for i in range(40):
+    for i in range(count):
         y = torch.randint(60, 196, (3, 4, 4), generator=generator).float() / 255
         truth = resolver.run(y, Sampling(1, 1.0, seed=1000 + i, consistent=False)).samples[0]
         pairs.append(Pair(truth, y))
@@ -44,11 +44,12 @@ def own_truths(resolver: HVAEResolver) -> list[Pair]:
 
 
 def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
-    resolver: HVAEResolver, own_truths: list[Pair]
+    resolver: HVAEResolver,
 ) -> None:
-    right = calibration(resolver, own_truths, Sampling(9, 1.0, consistent=False))
+    truths = own_truths(resolver, 40)
+    right = calibration(resolver, truths, Sampling(9, 1.0, consistent=False))
     narrow = calibration(
-        resolver, own_truths, Sampling(9, 0.3, encoder_temperature=0.3, consistent=False)
+        resolver, truths, Sampling(9, 0.3, encoder_temperature=0.3, consistent=False)
     )
     assert right.miscalibration < 0.03
     assert narrow.miscalibration > 0.2
@@ -62,9 +63,9 @@ def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
 
 
 def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
-    resolver: HVAEResolver, own_truths: list[Pair]
+    resolver: HVAEResolver,
 ) -> None:
-    some = own_truths[:16]
+    some = own_truths(resolver, 16)
     best, tried = fit(resolver, lambda: some, Sampling(8, 1.0, consistent=False))
     assert abs(best.encoder_temperature - 1) <= 0.2 + 1e-9
     assert abs(best.temperature - 1) <= 0.2 + 1e-9
@@ -74,11 +75,9 @@ def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
     )
 
 
-def test_calibration_needs_two_samples_and_an_image(
-    resolver: HVAEResolver, own_truths: list[Pair]
-) -> None:
+def test_calibration_needs_two_samples_and_an_image(resolver: HVAEResolver) -> None:
     with pytest.raises(InputError, match="at least two"):
-        calibration(resolver, own_truths, Sampling(1))
+        calibration(resolver, own_truths(resolver, 1), Sampling(1))
     with pytest.raises(InputError, match="no image"):
         calibration(resolver, [], Sampling(2))
 
@@ -112,12 +111,11 @@ def test_samples_that_share_all_groups_are_equal_and_those_that_share_none_diffe
     assert distances[0][0] == pytest.approx(apart, rel=0.15)
 
 
-def test_measured_distance_of_samples_from_their_input(
-    resolver: HVAEResolver, own_truths: list[Pair]
-) -> None:
-    got = measured_distance(resolver, own_truths[:2], samples=3, seed=5)
+def test_measured_distance_of_samples_from_their_input(resolver: HVAEResolver) -> None:
+    truths = own_truths(resolver, 2)
+    got = measured_distance(resolver, truths, samples=3, seed=5)
     expected = []
-    for i, (_, y) in enumerate(own_truths[:2]):
+    for i, (_, y) in enumerate(truths):
         settings = Sampling(3, 1.0, seed=5 + i, consistent=False)
         x = resolver.run(y, settings).samples
         expected.append((resolver.degradation.A(x) - y).square().mean((1, 2, 3)).sqrt().mean())
@@ -192,6 +190,27 @@ def test_the_commands_draw(
     for name in files:
         if name.endswith("png"):
             assert Image.open(out / name).width > 200
+        else:
+            check_numbers(command, json.loads((out / name).read_text()))
+
+
+def check_numbers(command: str, told: dict[str, Any]) -> None:
+    """What must hold of the numbers that a command writes, whatever the model."""
+    if command == "calibration":
+        (found,) = told.values()
+        assert found["images"] == 2
+        assert sum(found["rank_histogram"]) == pytest.approx(1)
+    elif command == "consistency":
+        assert set(told["U"]) == {"x1", "x4"}
+        assert all(row[0] > row[-1] == 0 for row in told["U"].values())  # nothing, all is shared
+        assert told["CE"]["x4"]["k"] == 3  # the groups of up to 4×4, which `ENCODER` knows
+    elif command == "rate":
+        parts = [told["distortion"], *told["groups"]]
+        assert told["total"]["mean"] == pytest.approx(sum(p["mean"] for p in parts), rel=1e-5)
+    else:
+        apart = [scores["apd_mse"] for scores in told.values()]
+        assert apart[0] == 0 < min(apart[1:])  # at temperature 0 there is a single answer
+        assert all(scores["exact"] == 100 for scores in told.values())
 
 
 def test_the_report_is_one_page_with_everything_inside(

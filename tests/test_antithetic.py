@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import saved_restorer, tiny_flow, tiny_photos, tiny_resolver, tiny_restorer
 
 from cvdvae.analysis.calibration import calibration
-from cvdvae.batch.run import NOTE, run_batch
+from cvdvae.batch.run import NOTE, local, run_batch
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.upscaler import Settings
 from cvdvae.errors import InputError
@@ -196,10 +196,10 @@ def test_a_folder_is_drawn_in_pairs_and_one_from_before_goes_on(
     (tmp_path / "in").mkdir()
     for name in "ab":
         Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(tmp_path / "in" / f"{name}.png")
-    source = open_source(str(tmp_path / "in"))
+    source, engine = open_source(str(tmp_path / "in")), local(1)
     settings = Settings(samples=4, check=False)
     for name, how in (("alone", settings), ("pairs", replace(settings, antithetic=True))):
-        run_batch(source, tmp_path / name, str(model_folder), how)
+        run_batch(source, tmp_path / name, str(model_folder), how, engine=engine)
     first, pairs = (
         [
             np.asarray(Image.open(next((tmp_path / name).rglob(f"a/sample_0{i}.png"))))
@@ -214,4 +214,5 @@ def test_a_folder_is_drawn_in_pairs_and_one_from_before_goes_on(
     before = json.loads(note.read_text())
     assert before.pop("antithetic") is False
     note.write_text(json.dumps(before))
-    assert run_batch(source, tmp_path / "alone", str(model_folder), settings).before == 2
+    again = run_batch(source, tmp_path / "alone", str(model_folder), settings, engine=engine)
+    assert again.before == 2

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from tiny import tiny_resolver
 from cvdvae.batch import Settings, Upscaler, sources
 from cvdvae.batch.files import Input
 from cvdvae.batch.local import Recipe, draw_locally
-from cvdvae.batch.rows import Row, in_batches, rows_of, to_batch
+from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import Form
@@ -40,6 +41,7 @@ from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.stack import Stack
+from cvdvae.restoration.workers import usable_processors
 
 ROWS = 20
 SETTINGS = Settings(samples=2, seed=3)
@@ -328,21 +330,46 @@ def test_a_full_disk_ends_the_run_and_what_was_done_is_kept(
     check_all(out, "folder")
 
 
+KILLED = """
+import os, runpy, signal
+from cvdvae.batch import run
+take = run._take
+def last(*given):
+    take(*given)
+    os.kill(os.getpid(), signal.SIGKILL)
+run._take = last
+runpy.run_module("cvdvae.cli", run_name="__main__", alter_sys=True)
+"""
+"""The program, killed when it has its first row: of five batches its processes have three."""
+
+
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, model_folder: Path) -> None:
     source, out = as_folder(tmp_path), tmp_path / "out"
-    command = [sys.executable, "-m", "cvdvae.cli", "batch", source, "--out", out, "--model",
+    command = [sys.executable, "-c", KILLED, "batch", source, "--out", out, "--model",
                model_folder, "-n", "2", "--seed", "3", "--workers", "2", "-q"]  # fmt: skip
-    job = subprocess.Popen(command)
-    while not (done := list(out.rglob("result.json"))) and job.poll() is None:
-        time.sleep(0.01)
-    job.kill()
-    job.wait()
-    assert 0 < len(done) < ROWS
-    time.sleep(1)  # its processes end when they notice
+    # Its processes hold its end of the pipe: this waits until they, too, have noticed and ended.
+    job = subprocess.run(command, stdout=subprocess.PIPE, timeout=180)
+    assert job.returncode == -signal.SIGKILL
+    done = len(list(out.rglob("result.json")))
+    assert 0 < done <= 3 * BATCH
     found = open_source(str(source))
     again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
-    assert again.before + again.drawn == ROWS
+    assert (again.before, again.drawn) == (done, ROWS - done)
     check_all(out, "folder")
+
+
+def test_all_processors_draw_unless_another_engine_is_named(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(batches: Iterator[Batch], recipe: Recipe, processes: int) -> Iterator[Batch]:
+        assert processes == usable_processors()
+        return draw_locally(batches, pickle.loads(pickle.dumps(recipe)), 1)  # as processes get it
+
+    monkeypatch.setattr("cvdvae.batch.run.draw_locally", drawn)
+    settings = Settings(samples=2, seed=3, antithetic=True)
+    found = open_source(str(as_tar(tmp_path)))
+    progress = run_batch(found, tmp_path / "out", str(model_folder), settings)
+    assert (progress.drawn, progress.failed, progress.left) == (ROWS, 0, 0)
 
 
 class Marked:

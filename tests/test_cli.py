@@ -21,10 +21,12 @@ from cvdvae.batch.files import plan
 from cvdvae.bench import bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
+from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.imaging.io import read_photo
+from cvdvae.imaging.sheets import LABEL, MARGIN, TILE
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 
@@ -329,12 +331,25 @@ def test_bundled_models_beat_bicubic_on_the_demo_photo_and_give_the_input_back(
 
 
 def test_demo_makes_one_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-
+    """Two rows of regions of the photo, and one for each model of faces."""
     assert run("demo", "--out", str(tmp_path), "-n", "2", monkeypatch=monkeypatch) == 0
-
+    rows = [PHOTO] * REGIONS + list(FACE_MODELS)
     with Image.open(tmp_path / "demo.png") as picture:
-        assert picture.width > 800
-    assert (tmp_path / "celeba64-x8" / "grid.png").exists()
+        step = TILE + MARGIN
+        assert picture.size == (MARGIN + 7 * step, MARGIN + 5 * (step + LABEL) + LABEL)
+        for row, name in enumerate(rows):
+            left, top = MARGIN + 2 * step, MARGIN + row * (step + LABEL) + LABEL
+            tile = np.array(picture.crop((left, top, left + TILE, top + TILE)))
+            sample = Image.open(tmp_path / name / "sample_00.png")
+            if name == PHOTO:
+                assert all(line.tobytes() in sample.tobytes() for line in tile)
+            else:
+                enlarged = sample.resize((TILE, TILE), Image.Resampling.NEAREST)
+                assert np.array_equal(tile, np.array(enlarged))
+    for name in {*rows}:
+        assert (tmp_path / name / "grid.png").exists()
+        told = json.loads((tmp_path / name / "result.json").read_text())
+        assert told["round_trip_exact"] == [True, True]
 
 
 def test_models_are_listed(

@@ -215,9 +215,9 @@ def test_the_pairwise_distance_needs_no_pairs() -> None:
     near = 0.5 + 1e-6 * samples.double()
     assert apd_mse(near) == pytest.approx(1e-12 * expected, rel=1e-6)
     many = torch.rand(32, 3, 256, 256)
-    started = time.perf_counter()
+    started = time.process_time()
     assert apd_mse(many) == pytest.approx(1 / 6, rel=1e-2)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_reading_in_threads_leaves_the_warnings_as_they_were(tmp_path: Path) -> None:
@@ -252,10 +252,10 @@ def test_no_description_makes_more_than_its_weights_hold(model_folder: Path) -> 
     ):
         bad = {**plain, "model": plain["model"] | change}
         (prior / "config.yaml").write_text(yaml.safe_dump(bad))
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises((ConfigError, WeightsError)):
             load_prior(str(prior))
-        assert time.perf_counter() - started < 5, change
+        assert time.process_time() - started < 5, change
 
 
 def test_a_flow_of_a_billion_steps_is_refused(tmp_path: Path) -> None:

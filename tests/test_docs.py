@@ -137,7 +137,7 @@ GRANTED = {"pages", "id-token"}
 def test_workflows_are_what_github_takes(path: Path) -> None:
     checker = pytest.importorskip("check_jsonschema.cli.main_command").main
     arguments = ["--builtin-schema", "vendor.github-workflows", str(path)]
-    checker(arguments, standalone_mode=False)
+    assert checker(arguments, standalone_mode=False) == 0
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
