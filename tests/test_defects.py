@@ -151,7 +151,7 @@ def test_saving_writes_over_nothing_that_no_result_has_written(
 ) -> None:
     (tmp_path / name).write_bytes(b"mine")
     result = resolver.upscale(y, samples=2)
-    with pytest.raises(OutputError, match=f"{name} is there already"):
+    with pytest.raises(OutputError, match=f"{name} is there already, and of no earlier result"):
         result.save(tmp_path)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"mine")]
     (tmp_path / name).unlink()

@@ -93,8 +93,8 @@ def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path 
         replaced = given_itself and path.stem != "input"  # which holds the same again
         if path.exists() and (replaced or name not in earlier):
             raise OutputError(
-                f"{path} is there already and of no earlier result: move it, or choose another "
-                f"folder with --out"
+                f"{path} is there already, and of no earlier result: move it, or choose another "
+                f"folder"
             )
 
 
