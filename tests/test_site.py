@@ -62,7 +62,7 @@ def test_an_equation_leads_to_its_line_and_back(browser: Browser) -> None:
     page = opened(browser, "index.html", "light", DESK)
     page.locator("article").get_by_role("link", name="The method").first.click()
     page.locator("article a.line").first.click()
-    assert "/source/src/cvdvae/restoration/hvae.py.html#L" in page.url
+    assert "/source/src/cvdvae/hvae/lr_encoder.py.html#L" in page.url
     row = page.locator(".row:target")
     assert "encoder_temperature" in row.inner_text()
     row.locator("a.back").click()
