@@ -141,6 +141,7 @@ def serve(
     auth: tuple[str, str] | None = None,
     models: list[str] | None = None,
     names: tuple[str, ...] = (),
+    on_listening: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the page until it is interrupted.
 
@@ -150,6 +151,7 @@ def serve(
         auth: Name and password that visitors must give.
         models: As for `make_app`.
         names: Further names that the server is reached by.
+        on_listening: Called once the address is taken, before the models are loaded.
 
     Raises:
         InputError: The address cannot be used.
@@ -161,6 +163,7 @@ def serve(
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+        on_listening()
         app = make_app(models, Path(name), auth, Hosts(host, names))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         with suppress(KeyboardInterrupt):

@@ -66,7 +66,7 @@ def files_of(
         say: Told how much that was, if anything.
 
     Raises:
-        InputError: A folder holds no image.
+        InputError: A folder holds no image, or nothing but results.
     """
     found: list[tuple[Path, Path]] = []
     passed = 0

@@ -1,27 +1,24 @@
 """Files of degraded images to what was seen, for `cvdvae restore`."""
 
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..configs import read_yaml
 from ..degradations.base import LinearOperator
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
 from ..errors import InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import MAX_PIXELS, read_photo, to_tensor
+from ..imaging.io import JPEGS, MAX_PIXELS, kind_of, read_photo, to_tensor
 from ..restoration.degradation_kinds import JPEG
-from ..restoration.described import Description, name_of, parse
+from ..restoration.described import Description, name_of, named_in, parse
 from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
 from ..restoration.mask_kinds import MaskFromFile, OnlyNoise
-from ..restoration.packed import pack_mask
+from ..restoration.packed import grey_levels, pack_mask
 from ..restoration.restoring import Seen, degraded, seen
 from ..restoration.step import Step
 
@@ -92,7 +89,7 @@ def _quality(text: str) -> int:
 def _assumed(text: str, steps: list[Step]) -> list[str]:
     """What was taken for settings that the user did not name, one line for each such step."""
     notes = []
-    for step, said in zip(steps, _named(text), strict=True):
+    for step, said in zip(steps, named_in(text), strict=True):
         taken = {f.name: getattr(step, f.name) for f in fields(step) if f.name not in said}
         shown = [f"{k}={v}" for k, v in taken.items() if k not in UNSAID and v not in (None, "")]
         if shown:
@@ -101,27 +98,14 @@ def _assumed(text: str, steps: list[Step]) -> list[str]:
     return notes
 
 
-def _named(text: str) -> list[set[str]]:
-    """The settings that are named of each step of a text that `parse` takes."""
-    path = Path(text.strip())
-    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
-        data = read_yaml(path)
-        return [set(step) for step in (data["steps"] if isinstance(data, dict) else data)]
-    parts = [part.partition(":")[2].split(",") for part in re.split(r"\s\+\s", text)]
-    return [{setting.partition("=")[0].strip() for setting in part} for part in parts]
-
-
 def _shades(mask: Path) -> list[str]:
     """What a mask hides, where it has so many shades of grey that it may be a photograph."""
-    photo = read_photo(mask, keep_alpha=True)
-    grey = np.asarray(photo.image.convert("L"), dtype=np.float64) / 255
-    if photo.extras.alpha is not None:
-        grey = grey * np.asarray(photo.extras.alpha) / 255
-    if ((grey > 0.1) & (grey < 0.9)).mean() <= SHADES:
+    grey = grey_levels(mask)
+    if float(((grey > 0.1) & (grey < 0.9)).double().mean()) <= SHADES:
         return []
     return [
         f"the mask {mask} has many shades of grey, of which the lighter half counts as white: "
-        f"{(grey >= 0.5).mean():.0%} of the pixels are missing"
+        f"{float((grey >= 0.5).double().mean()):.0%} of the pixels are missing"
     ]
 
 
@@ -168,12 +152,8 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
 
 def _check_jpeg(path: Path) -> None:
     """Refuse a picture of another kind, which may still have been a JPEG before."""
-    try:
-        with Image.open(path) as file:
-            kind = file.format
-    except Exception:  # it is read again, and refused with the reason
-        return
-    if kind not in ("JPEG", "MPO"):
+    kind = kind_of(path)  # what cannot be opened is read again, and refused with the reason
+    if kind is not None and kind not in JPEGS:
         raise InputError(
             f"{path} is no JPEG file but a {kind}: name the quality that it had before, as in "
             f"--jpeg 75"

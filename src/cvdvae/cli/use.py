@@ -1,6 +1,5 @@
 """Commands around models: app, demo, models, import, push, bench."""
 
-import socket
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -66,18 +65,9 @@ def app_(
         )
     place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     place = f"[{place}]" if ":" in place else place
-    if _is_free(host, port):  # `serve` says why where it is not
-        out.print(f"Open http://{place}:{port} (Ctrl+C ends it)", markup=False, highlight=False)
-    serve(host, port, credentials, model, tuple(allow_host or ()))
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-    except (OSError, OverflowError):
-        return False
-    return True
+    told = f"Open http://{place}:{port} (Ctrl+C ends it)"
+    say = partial(out.print, told, markup=False, highlight=False)
+    serve(host, port, credentials, model, tuple(allow_host or ()), say)
 
 
 @app.command()

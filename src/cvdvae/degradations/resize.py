@@ -33,7 +33,7 @@ NEAR = 12
 """As many, where a few digits are enough."""
 
 
-class Band(NamedTuple):
+class SubMatrix(NamedTuple):
     """A part of a matrix: the rows and the columns where it lies, and what stands there."""
 
     rows: slice
@@ -49,7 +49,7 @@ class BandedMatrix:
         blocks: One below the other, float64; together they have all rows.
     """
 
-    def __init__(self, shape: tuple[int, int], blocks: tuple[Band, ...]) -> None:
+    def __init__(self, shape: tuple[int, int], blocks: tuple[SubMatrix, ...]) -> None:
         self.shape, self.blocks = shape, blocks
 
     def along_height(self, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class BandedMatrix:
             down, across = _common(rows, block.rows), _common(columns, block.columns)
             if _length(down):
                 values = block.values[_within(down, block.rows), _within(across, block.columns)]
-                blocks.append(Band(_within(down, rows), _within(across, columns), values))
+                blocks.append(SubMatrix(_within(down, rows), _within(across, columns), values))
         return BandedMatrix((_length(rows), _length(columns)), tuple(blocks))
 
     def dense(self) -> Tensor:
@@ -109,7 +109,7 @@ class BandedMatrix:
                 first, end = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
                 values = values[first:end]
                 columns = slice(columns.start + first, columns.start + end)
-            blocks.append(Band(rows, columns, values.T))
+            blocks.append(SubMatrix(rows, columns, values.T))
         return BandedMatrix((self.shape[1], self.shape[0]), tuple(blocks))
 
 
@@ -151,7 +151,7 @@ def resize_matrix(hr: int, lr: int, kernel: str) -> BandedMatrix:
         columns = slice(int(pixels.min()), int(pixels.max()) + 1) if lr > RESULTS else slice(0, hr)
         values = torch.zeros(_length(rows), _length(columns), dtype=torch.float64)
         values.scatter_add_(1, pixels - columns.start, weights)
-        blocks.append(Band(rows, columns, values))
+        blocks.append(SubMatrix(rows, columns, values))
     return BandedMatrix((lr, hr), tuple(blocks))
 
 
@@ -172,11 +172,11 @@ def gram_inverse(matrix: BandedMatrix) -> BandedMatrix:
         window = slice(max(0, rows.start - NEAR), min(lr, rows.stop + NEAR))
         near = matrix.window(window, matrix.reach(window))
         inverse = torch.linalg.inv(near @ near.T)
-        blocks.append(Band(rows, window, inverse[_within(rows, window)].contiguous()))
+        blocks.append(SubMatrix(rows, window, inverse[_within(rows, window)].contiguous()))
     return BandedMatrix((lr, lr), tuple(blocks))
 
 
-def _inverse_block(matrix: BandedMatrix, block: Band) -> Band:
+def _inverse_block(matrix: BandedMatrix, block: SubMatrix) -> SubMatrix:
     """Some rows of the pseudo-inverse; `block` has the same rows of the transpose."""
     lr, hr = matrix.shape
     margin = MARGIN
@@ -195,7 +195,7 @@ def _inverse_block(matrix: BandedMatrix, block: Band) -> Band:
         top = solution[: margin // 4 if window.start > 0 else 0]
         bottom = solution[-margin // 4 if window.stop < lr else len(solution) :]
         if not bool((torch.cat((top, bottom)).abs() > CUT).any()):
-            return Band(block.rows, window, solution.T.contiguous())
+            return SubMatrix(block.rows, window, solution.T.contiguous())
         margin *= 2
 
 

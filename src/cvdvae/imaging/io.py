@@ -24,6 +24,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 ORIENTATION, SIZES, BITS_PER_SAMPLE = 0x0112, (0xA002, 0xA003), 0x0102
+JPEGS = {"JPEG", "MPO"}
 DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
@@ -173,13 +174,18 @@ def read_photo(
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
-def is_jpeg(path: Path) -> bool:
-    """Whether a file is a JPEG, whatever its name says; False where it cannot be opened."""
+def kind_of(path: Path) -> str | None:
+    """Pillow's name of a picture's kind, whatever its name says; None if it cannot be opened."""
     try:
         with Image.open(path) as file:
-            return file.format in ("JPEG", "MPO")
+            return file.format
     except Exception:
-        return False
+        return None
+
+
+def is_jpeg(path: Path) -> bool:
+    """Whether a file is a JPEG, whatever its name says; False where it cannot be opened."""
+    return kind_of(path) in JPEGS
 
 
 def _is_deep_png(path: Path) -> bool:

@@ -90,10 +90,12 @@ class LPIPS:
         Returns:
             One tensor for each of the five layers, ``(N, C_l, h_l, w_l)``.
         """
+        from lpips import normalize_tensor
+
         colour, _ = _in_colour(x, x)
         layers = self.model.net(self.model.scaling_layer(2 * colour - 1))
         return [
-            lin.model[-1].weight.clamp(min=0).sqrt().view(1, -1, 1, 1) * _of_length_1(layer)
+            lin.model[-1].weight.clamp(min=0).sqrt().view(1, -1, 1, 1) * normalize_tensor(layer)
             for lin, layer in zip(self.model.lins, layers, strict=True)
         ]
 
@@ -109,10 +111,6 @@ class LPIPS:
         layers = self.model.net(self.model.scaling_layer(2 * large.clamp(0, 1) - 1))
         last: Tensor = layers[-1]
         return last.mean((2, 3))
-
-
-def _of_length_1(layer: Tensor) -> Tensor:
-    return layer / (layer.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
 def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,19 @@
 """What samples agree on, whatever was seen."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 
 from torch import Tensor, zeros_like
 
 from ..degradations.base import Degradation
 from .finish import finish
+
+
+def answering(exploded: Sequence[bool]) -> list[int]:
+    """Which samples are answers: those that did not explode; all of them where none is left."""
+    kept = [i for i, one in enumerate(exploded) if not one]
+    return kept or list(range(len(exploded)))
 
 
 class Answers(ABC):
@@ -64,5 +71,4 @@ class Answers(ABC):
 
     @property
     def _answering(self) -> list[int]:
-        every = range(len(self.samples))
-        return [i for i in every if not self.exploded or not self.exploded[i]] or list(every)
+        return answering(self.exploded or [False] * len(self.samples))

@@ -127,14 +127,27 @@ def parse(text: str | Path, read_files: bool = True) -> Description:
         ConfigError: An unknown kind or key, or a value that cannot be.
         InputError: A file cannot be used.
     """
-    text = str(text).strip()
+    data, where, folder = _plain(str(text).strip(), read_files)
+    return _build(data, where, folder if read_files else None)
+
+
+def named_in(text: str) -> list[set[str]]:
+    """The settings that a text names of each of its steps.
+
+    Args:
+        text: One that `parse` takes.
+    """
+    data, _, _ = _plain(text.strip(), read_files=True)
+    return [set(step) for step in (data["steps"] if isinstance(data, dict) else data)]
+
+
+def _plain(text: str, read_files: bool) -> tuple[Any, str, Path]:
+    """Plain data of a text or of its file, its origin for messages, and where its files are."""
     if text.lower().endswith((".yaml", ".yml")) and re.search(r"(^|\s\+\s)\w\w+:", text) is None:
         if not read_files:
             raise ConfigError("a degradation's file cannot be read here: write its steps as text")
-        path = Path(text)
-        return _build(read_yaml(path), f"{text}: ", path.parent)
-    data = [_from_text(part) for part in re.split(r"\s\+\s", text)]
-    return _build(data, "", Path() if read_files else None)
+        return read_yaml(Path(text)), f"{text}: ", Path(text).parent
+    return [_from_text(part) for part in re.split(r"\s\+\s", text)], "", Path()
 
 
 def description_from_dict(data: Any) -> Description:

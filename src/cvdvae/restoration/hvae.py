@@ -132,7 +132,7 @@ class HVAEResolver(SuperResolver):
         h = self.prior.top_down(pick, len(y), size=self.encoder.size_for(y, self.scale))
         still = self.prior.likelihood.mean(self.prior.parameters_of_x(h))[..., :height, :width]
         degradation = self.degradation_of((y.shape[2], y.shape[3]))
-        return torch.stack(terms).sum(0), degradation.A(still).double() - y.double()
+        return torch.stack(terms).sum(0), (degradation.A(still) - y).double()
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""

@@ -22,6 +22,7 @@ from ..files import write_atomically
 from ..gaussian import Window
 from ..imaging.io import Extras, opaque, save_png, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
+from .answers import answering
 from .drawing import Drawing
 from .finish import finish_in_strips
 from .recipe import BESIDE, Recipe
@@ -190,9 +191,8 @@ def draw_to_folder(
 
 def _keep_answers(result: LargeResult, sums: Sums) -> None:
     """Leave out what exploded, unless nothing would be left."""
-    every = range(len(result.samples))
-    kept = [i for i in every if not result.exploded[i]] or list(every)
-    for i in sorted(set(every) - set(kept)):
+    kept = answering(result.exploded)
+    for i in sorted(set(range(len(result.exploded))) - set(kept)):
         with PngImageFile(result.folder / result.samples[i]) as image:
             colours = np.asarray(image)
         sums.leave_out(colours.reshape(sums.height, sums.width, -1)[..., : sums.channels])

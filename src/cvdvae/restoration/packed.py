@@ -54,7 +54,7 @@ def pack_mask(path: Path) -> str:
     Raises:
         InputError: The file cannot be used.
     """
-    return pack(_grey(path) >= 0.5)
+    return pack(grey_levels(path) >= 0.5)
 
 
 def pack_kernel(path: Path) -> str:
@@ -64,7 +64,7 @@ def pack_kernel(path: Path) -> str:
         InputError: The file cannot be used, or is larger than any kernel.
     """
     if path.suffix.lower() != ".npy":
-        kernel = _grey(path)
+        kernel = grey_levels(path)
     else:
         try:
             values = np.load(io.BytesIO(read_bounded(path, MAX_FILE)), allow_pickle=False)
@@ -78,7 +78,7 @@ def pack_kernel(path: Path) -> str:
     return pack(kernel)
 
 
-def _grey(path: Path) -> Tensor:
+def grey_levels(path: Path) -> Tensor:
     """Grey levels of an image file in [0, 1], ``(h, w)`` float64; what is transparent is black."""
     photo = read_photo(path, keep_alpha=True)
     grey = np.asarray(photo.image.convert("L"), dtype=np.float64) / 255

@@ -107,7 +107,7 @@ def seen(
 
     Raises:
         InputError: y is not finite or does not belong to H, H is not linear, or σ is no number from
-            0 to 1.
+            0 to 1, or 0 for a JPEG file.
         ConfigError: The words describe nothing.
     """
     if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):

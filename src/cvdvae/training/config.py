@@ -176,7 +176,7 @@ class EncoderTraining:
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
         energy: What two draws for every image are judged by, beside the KL: for the last hours,
-            since a step takes three times as long.
+            since a step takes longer.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
             fewer blocks, and it may be told less of y, see `cvdvae.hvae.growing`. Empty for fresh
             ones.

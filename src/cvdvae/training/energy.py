@@ -86,7 +86,7 @@ class EnergyOfDraws:
 
     Raises:
         WeightsError: AlexNet's features are wanted, and cannot be had.
-        ConfigError: The package lpips is not installed.
+        InputError: The package lpips is not installed.
     """
 
     def __init__(self, config: EnergyConfig) -> None:
