@@ -34,6 +34,7 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import CVDVAEError
 from cvdvae.imaging.io import list_images, read_photo, to_tensor
+from cvdvae.restoration.load import load
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100", "Manga109", "Kodak")
 WARM_UP = 32
@@ -175,6 +176,7 @@ def parse() -> argparse.Namespace:
     add("--samples", type=int, default=19, help="of a stochastic method; 19 give 80 and 90 %%")
     add("--temperature", type=float, help="of the prior's groups; default as recommended")
     add("--encoder-temperature", type=float)
+    add("--look", action="store_true", help="both temperatures as recommended for looking")
     add("--antithetic", action="store_true", help="samples of ours in opposite pairs")
     add("--lpips", type=Path, help="safetensors file of AlexNet's features")
     add("--peers", type=Path, default=Path("peers"), help="folder with the wheels of the peers")
@@ -186,6 +188,9 @@ def parse() -> argparse.Namespace:
     if unknown := set(options.methods) - set(REGISTRY):
         parser.error(f"unknown methods {', '.join(unknown)}: there are {', '.join(REGISTRY)}")
     options.model = options.model.replace("{scale}", str(options.scale))
+    if options.look:
+        look = load(options.model, scale=options.scale).recommended.look
+        options.temperature = options.encoder_temperature = look
     if options.threads:
         torch.set_num_threads(options.threads)
     return options
