@@ -3,30 +3,45 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
 from rich.progress import Progress
-from tiny import ENCODER
+from tiny import (
+    ENCODER,
+    PHOTONS,
+    PHOTOS,
+    SCALES,
+    saved_prior,
+    tiny_nuclei,
+    tiny_photos,
+    tiny_prior,
+)
 
 from cvdvae.analysis.calibration import calibration, fit
+from cvdvae.analysis.figures import _pixels
 from cvdvae.analysis.latents import expected_distance, measured_distance, nested_samples, rates
-from cvdvae.checkpoints.folder import read_record, recommend
-from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
+from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
+from cvdvae.checkpoints.records import Expected, Recommended, SuperResolutionRecord
 from cvdvae.cli import main
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.selection import Pair
 from cvdvae.gaussian import SeededNoise
-from cvdvae.hvae import HVAE
-from cvdvae.hvae.lr_encoder import LREncoder
+from cvdvae.hvae import HVAE, bits_per_dim
+from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
+from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
-from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.settings import TEMPERATURES, Sampling
 
 
 def own_truths(resolver: HVAEResolver, count: int) -> list[Pair]:
@@ -73,6 +88,80 @@ def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
     assert min(c.crps.mean or 0 for c in tried) == next(
         c.crps.mean for c in tried[9:] if c.sampling == best
     )
+
+
+def test_a_temperature_whose_samples_explode_is_passed_over(
+    resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = own_truths(resolver, 2)
+    answers, worst = HVAEResolver.answers, [1.0]
+
+    def exploding(self: HVAEResolver, y: torch.Tensor, sampling: Sampling) -> Finished:
+        done = answers(self, y, sampling)
+        hot = max(sampling.temperature, sampling.encoder_temperature) > worst[0]
+        return done._replace(exploded=done.exploded | hot)
+
+    monkeypatch.setattr(HVAEResolver, "answers", exploding)
+    best, tried = fit(resolver, lambda: some, Sampling(2, 1.0, consistent=False))
+    assert len(tried) == 10
+    assert max(best.temperature, best.encoder_temperature) <= 1
+    worst[0] = -1.0
+    with pytest.raises(InputError, match="exploded: a lower temperature"):
+        fit(resolver, lambda: some, Sampling(2, 1.0, consistent=False))
+
+
+def test_an_encoder_that_gives_all_groups_has_one_temperature() -> None:
+    prior = tiny_prior(PHOTOS)
+    every = replace(SCALES, groups=prior.groups)
+    whole = HVAEResolver(prior, LREncoder(every, prior.config).eval(), "whole")
+    some = Pair(torch.full((3, *whole.truth_size), 0.5), torch.full((3, 96, 96), 0.5))
+    _, tried = fit(whole, lambda: [some], Sampling(2, 0.8, consistent=False))
+    assert [c.sampling.encoder_temperature for c in tried] == list(TEMPERATURES)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """A model of photographs at ×2 and ×3."""
+    model = tiny_photos(2)
+    prior = saved_prior(tmp_path / "both" / "prior", model.prior)
+    record = SuperResolutionRecord("lr-encoder", "prior", digest(prior), model.encoder.config)
+    save_model(tmp_path / "both", record, model.encoder.state_dict())
+    return tmp_path / "both"
+
+
+def test_what_is_found_at_one_scale_is_not_stored_for_several(
+    both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(WeightsError, match="which has several"):
+        recommend(str(both), Recommended())
+    proper = Expected(9, 1.0, {"turn": -1.0}, 0.5, {"turned": 0.1}, {"turned": 0.2})
+    with pytest.raises(WeightsError, match="which has several"):
+        expect(str(both), proper)
+    asked = ["calibrate", "--model", both, "--scale", 3, "--data", tmp_path, "--save"]
+    assert run(*map(str, asked), monkeypatch=monkeypatch) == 1
+    assert "which has several" in capsys.readouterr().err
+
+
+def test_models_of_any_size_are_analysed_at_their_scales(
+    both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photos / "0.png")
+    rings: list[dict[int, int]] = []
+    monkeypatch.setattr(
+        "cvdvae.analysis.study.draw_consistency", lambda *given: rings.append(given[3])
+    )
+    common = f"--models {both} --scales 2 3 --data {photos} --out {out}".split()
+    assert run("analyze", "consistency", "--draws", "2", *common, monkeypatch=monkeypatch) == 0
+    strides = tiny_photos(2).prior.config.group_strides
+    assert rings == [{scale: sum(at >= scale for at in strides) for scale in (2, 3)}]
+    assert rings[0][2] > rings[0][3]
+    assert run("analyze", "rate", *common, monkeypatch=monkeypatch) == 0
+    assert (out / "rate.png").exists()
+    picture = ["analyze", "latents", "--model", both, "--scale", 3, "-n", 2, "--out", out]
+    assert run(*map(str, picture), monkeypatch=monkeypatch) == 0
 
 
 def test_calibration_needs_two_samples_and_an_image(resolver: HVAEResolver) -> None:
@@ -136,6 +225,27 @@ def test_rates_add_up_and_an_encoder_that_is_the_prior_says_what_the_prior_says(
     mean = torch.cat([e.bits_per_dim for e in elbo]).mean()
     assert result.total.mean == pytest.approx(float(mean), rel=1e-5)
     assert (result.total.standard_error or 0) > 0
+
+
+def test_rates_of_a_model_of_any_size_are_of_its_scale_and_noise() -> None:
+    for model in (tiny_photos(3), tiny_nuclei()):
+        side = 24 * (2 if model.channels == 1 else 1)
+        generator = torch.Generator().manual_seed(0)
+        truth = torch.rand(model.channels, side, side, generator=generator)
+        model.degradation = BicubicDownscaling.of_scale((side, side), model.scale)
+        result = rates(model.prior, [model], [truth])
+        photons = PHOTONS if model.photon_noise else 0.0
+        seed = torch.Generator().manual_seed(0)
+        y = shrink_to_8_bits(truth[None], model.degradation, photons, seed)
+        with torch.no_grad():
+            given = lr_encoder_kl(
+                model.prior, model.encoder, truth[None], y, SeededNoise(0, [0]), model.scale
+            )
+            elbo = model.prior.elbo(truth[None], SeededNoise(0, [0]))
+        nats = given.sum() + elbo.kl[0, model.encoder.groups :].sum() - elbo.log_likelihood[0]
+        assert result.conditional[model.name].mean == pytest.approx(
+            float(bits_per_dim(nats, elbo.dims)), rel=1e-5
+        )
 
 
 def test_nested_samples_end_at_the_image_itself(prior: HVAE) -> None:
@@ -249,6 +359,13 @@ def test_the_report_is_one_page_with_everything_inside(
     assert "http" not in re.sub('data:image/png;base64,[^"]*', "", page)
     # The tables try three images; the two that can be read are measured four times more.
     assert [(t.completed, t.total) for bar in bars for t in bar.tasks] == [(11, 15)]
+
+
+def test_a_grey_image_is_drawn_in_grey() -> None:
+    image = torch.tensor([[[0.0, 0.25], [0.5, 0.75]]])
+    drawn = _pixels(image)
+    assert drawn.shape == (2, 2, 3)
+    assert (drawn == drawn[..., :1]).all()
 
 
 def test_calibrate_stores_what_it_finds(

@@ -21,7 +21,7 @@ from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import save_png, to_pil, to_tensor
-from cvdvae.input_check.examine import examine, excess_of, score
+from cvdvae.input_check.examine import WIDTH, Scores, examine, excess_of, score
 from cvdvae.input_check.jpeg import lattice, subsampling
 from cvdvae.input_check.screen import PASSES, costs, doubts_of, fit_proper, glimpse, odd
 from cvdvae.input_check.shrinking import stored
@@ -430,3 +430,13 @@ def test_a_flow_cannot_doubt(
     code = run("examine", str(small), "--model", str(tmp_path / "flow"), monkeypatch=monkeypatch)
     assert code == 1
     assert "has no prior to doubt with" in capsys.readouterr().err
+
+
+def test_the_misfit_counts_for_every_value_that_y_holds() -> None:
+    """−log N(y; μ, σ²) of as many values, whose root mean square distance is the misfit."""
+    y = torch.rand(1, 4, 5, generator=torch.Generator().manual_seed(0)).double()
+    off, sigma = y - 0.5, WIDTH * 2.0 / 255
+    scores = Scores(torch.zeros(1).double(), 255 * off.square().mean().sqrt()[None])
+    normal = torch.distributions.Normal(0, sigma)
+    loss = -(normal.log_prob(off) - normal.log_prob(torch.zeros(()))).sum()
+    assert float(scores.cost(y.numel(), 2.0)) == pytest.approx(float(loss))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from cvdvae.evaluation.table import (
     LEGEND,
     as_markdown,
     best_rows,
+    by_task,
     figures,
     name_of,
     winners,
@@ -138,6 +140,74 @@ def test_more_images_or_scales_may_be_added_but_no_other_plan(
         evaluate(plan, comparisons, judges, tmp_path)
 
 
+def test_squares_at_random_places_and_whole_images_do_not_meet_in_one_folder(
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
+) -> None:
+    cut = replace(plan, selection=replace(plan.selection, random_crops=True))
+    for first, second in ((cut, plan), (plan, cut)):
+        out = tmp_path / str(first.selection.random_crops)
+        evaluate(first, comparisons, judges, out)
+        with pytest.raises(ConfigError, match="another random_crops"):
+            evaluate(second, comparisons, judges, out)
+    settings = out / "settings.json"
+    held = json.loads(settings.read_text())
+    del held["random_crops"]  # as of an evaluation from before there was the choice
+    settings.write_text(json.dumps(held))
+    evaluate(plan, comparisons, judges, out)
+
+
+def test_records_of_an_unknown_plan_are_not_taken_over(
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
+) -> None:
+    evaluate(plan, comparisons, judges, tmp_path)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"remove it and records\.jsonl"):
+        evaluate(plan, comparisons, judges, tmp_path)
+    (tmp_path / "settings.json").unlink()
+    with pytest.raises(ConfigError, match=r"records without the settings\.json"):
+        evaluate(plan, comparisons, judges, tmp_path)
+
+
+def test_an_image_that_one_method_fails_at_is_left_out_of_that_task_alone(
+    plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    def of(scale: int, worst: float) -> Comparison:
+        def guess(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+            return torch.full((samples, 3, 16, 16), torch.nan if seed == worst else 0.5)
+
+        degradation = BicubicDownscaling.of_scale((16, 16), scale)
+        return Comparison(scale, degradation, (Bicubic((16, 16)), Custom("guess", guess)))
+
+    tasks = [of(4, 1), of(2, -1)]
+    records, failures = evaluate(plan, tasks, judges, tmp_path)
+    assert list(failures) == ["1.png"]
+    assert "×4" in failures["1.png"]
+    seen = {(row.scale, image) for row, image in records}
+    assert seen == {(4, "0.png"), (4, "2.png"), *((2, f"{i}.png") for i in range(3))}
+    told = {task: table.images for task, table in by_task(records).items()}
+    assert told == {"×4": 2, "×2": 3}
+    write_tables(records, {}, tmp_path)
+    text = (tmp_path / "table.txt").read_text()
+    assert "×4, 2 images" in text
+    assert "×2, 3 images" in text
+    # What was measured before the failure is not measured again, and stays unused.
+    held = read_records(tmp_path / "records.jsonl")
+    assert {row.method for row, image in held if (row.scale, image) == (4, "1.png")} == {"bicubic"}
+    assert evaluate(plan, tasks, judges, tmp_path) == (records, failures)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_a_name_that_is_no_text_is_a_name_like_any_other(
+    photos: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "1.png").rename(photos / os.fsdecode(b"caf\xe9.png"))
+    models = str(model_folder).replace("-x4", "-x{scale}")
+    asked = f"evaluate --data {photos} --models {models} --scales 4 -n 2 --methods cvdvae"
+    asked += f" --temperatures 0.5 --out {tmp_path / 'out'}"
+    assert run(*asked.split(), monkeypatch=monkeypatch) == 0
+    assert len(read_records(tmp_path / "out" / "records.jsonl")) == 6
+
+
 def test_an_unreadable_image_among_others_is_reported(
     plan: Plan, comparisons: list[Comparison], judges: Judges, photos: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +258,8 @@ def test_bad_plans_are_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match="no image from number 10"):
         replace(plan.selection, start=10).paths()
+    with pytest.raises(InputError, match="leave crop out"):
+        replace(plan.selection, crop=30, random_crops=True)
     for field, value, words in [
         ("samples", 0, "at least 1"),
         ("seed", -1, "not negative"),

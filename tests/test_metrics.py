@@ -1,6 +1,7 @@
 """Measures against other libraries, closed forms, and what they must be by definition."""
 
 import math
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,11 @@ def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: L
         assert not lpips.maps(torch.cat([x, y]), x[0]).requires_grad
     torch.testing.assert_close(lpips.model(2 * x - 1, 2 * y - 1)[:, 0], lpips.maps(x, y))
     assert not any(p.requires_grad for p in lpips.model.parameters())
+
+
+def test_vectors_are_computed_where_the_images_are(lpips: LPIPS) -> None:
+    elsewhere = deepcopy(lpips).embedded(images(1).to("meta"))
+    assert {vectors.device.type for vectors in elsewhere} == {"meta"}
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "alexnet_features.safetensors"

@@ -156,6 +156,7 @@ def faults() -> list[tuple[str, str]]:
         ("extra", "extra: decoder.spare"),
         ("misshapen", "misshapen: decoder.bias_xs.0"),
         ("list", "no dictionary"),
+        ("tensor", "no dictionary"),
     ]
 
 
@@ -172,7 +173,7 @@ def test_wrong_tensors_are_listed_by_name_and_nothing_is_written(
     elif fault == "misshapen":
         bad["decoder.bias_xs.0"] = torch.zeros(1, 7, 1, 1)
     else:
-        bad = list(weights)
+        bad = list(weights) if fault == "list" else torch.ones(3)
     with pytest.raises(WeightsError, match=words):
         import_checkpoint(save(bad, tmp_path / "a.th"), "tiny", tmp_path / "model")
     assert not list((tmp_path / "model").glob("*"))

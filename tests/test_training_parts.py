@@ -16,8 +16,8 @@ from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior, tiny_prior
 from torch import Tensor
 
 import cvdvae.training.progress
-from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord
+from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
+from cvdvae.checkpoints.records import Expected, PriorRecord, Recommended, SuperResolutionRecord
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
@@ -51,7 +51,7 @@ from cvdvae.training.progress import Lines
 from cvdvae.training.run import TrainingData, fit, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
-from cvdvae.training.tasks import task_of
+from cvdvae.training.tasks import Anything, task_of
 
 DATA, OPTIM = DataConfig("nowhere"), OptimConfig(steps=10, batch_size=4, warmup=0)
 SIDE = 48
@@ -249,6 +249,78 @@ def test_an_encoder_is_not_exported_beside_another_prior_than_it_was_trained_on(
         module.export(tmp_path / "again")
 
 
+def test_a_resumed_training_takes_the_rates_of_its_configuration(
+    faces: Tensor, tmp_path: Path
+) -> None:
+    images, out = tmp_path / "images", tmp_path / "run"
+    images.mkdir()
+    for i, face in enumerate(faces):
+        to_pil(face).save(images / f"{i}.png")
+    optim = replace(OPTIM, steps=2, batch_size=2, learning_rate=1e-3)
+    config = PriorTraining(PRIOR, DataConfig(str(images), validation=2), optim)
+    fit(PriorModule(config, out), TrainingData(config.data, optim, 16))
+    changed = replace(
+        optim, steps=3, decay=2, learning_rate=1e-4, betas=(0.5, 0.6), weight_decay=0.25
+    )
+    used: list[dict[str, Any]] = []
+
+    class Watched(PriorModule):
+        def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+            (group,) = self.trainer.optimizers[0].param_groups
+            used.append(dict(group))
+            super().optimizer_step(*args, **kwargs)
+
+    fit(Watched(replace(config, optim=changed), out), TrainingData(config.data, changed, 16))
+    (group,) = used
+    assert group["lr"] == pytest.approx(1e-4 * changed.rate_at(2))
+    assert (tuple(group["betas"]), group["weight_decay"]) == ((0.5, 0.6), 0.25)
+
+
+def test_an_export_keeps_what_was_found_of_the_model(tmp_path: Path) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    model = tmp_path / "model"
+    module.export(model)
+    warm = Recommended(0.5, 1.2, 0.4)
+    proper = Expected(9, 1.0, {"flip": -1.0}, 0.5, {"turned": 0.1}, {"turned": 0.2})
+    recommend(str(model), warm)
+    expect(str(model), proper)
+    module.export(model)
+    same = read_record(model)
+    assert isinstance(same, SuperResolutionRecord)
+    assert (same.recommended, same.expected) == (warm, proper)
+    with torch.no_grad():
+        for weight in module.best.parameters():
+            weight.add_(1)
+    module.export(model)
+    other = read_record(model)
+    assert isinstance(other, SuperResolutionRecord)
+    assert (other.recommended, other.expected) == (warm, None)
+
+
+def test_every_seed_degrades_in_its_own_way(faces: Tensor) -> None:
+    first, again, other = (Anything(seed).training(faces, 5, 0) for seed in (1, 1, 2))
+    assert torch.equal(first.evidence, again.evidence)
+    assert not torch.equal(first.evidence, other.evidence)
+
+
+def test_photons_go_with_shrinking_alone() -> None:
+    with pytest.raises(ConfigError, match="photons go with images that are shrunk"):
+        EncoderTraining(RESTORING, "x", DATA, OPTIM, degradations="any", photons=100.0)
+
+
+def test_a_run_that_goes_on_starts_from_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prior = str(saved_prior(tmp_path / "prior"))
+    config = PriorTraining(PRIOR, DATA, OPTIM, start_from=prior)
+    PriorModule(config, tmp_path)
+    assert "starts from the weights of" in capsys.readouterr().out
+    (tmp_path / "last.ckpt").touch()
+    PriorModule(config, tmp_path)
+    assert not capsys.readouterr().out
+
+
 def test_pictures_of_shrunk_images_are_of_the_first_batch_alone(
     faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +400,8 @@ def test_a_log_has_a_line_at_first_and_then_every_minute(
         },
     )
     lines = Lines()
+    lines.on_validation_end(trainer, Any)  # as of a run that had ended before
+    assert capsys.readouterr().out == "step 5 of 100: loss 1.25\n"
     lines.on_train_start(trainer, Any)
     said = []
     for seconds in (10, 30, 59.5, 69.5, 70.5, 200):

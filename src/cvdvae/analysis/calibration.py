@@ -72,6 +72,10 @@ class Calibration:
         }
 
 
+class Exploded(InputError):
+    """Samples are not finite: nothing can be said of this temperature."""
+
+
 def calibration(
     model: Subject,
     pairs: Iterable[Pair],
@@ -88,6 +92,7 @@ def calibration(
 
     Raises:
         InputError: There is a single sample, or no image, or samples are drawn in pairs.
+        Exploded: A sample did.
     """
     if sampling.samples < 2:
         raise InputError("calibration needs at least two samples of each image")
@@ -100,7 +105,7 @@ def calibration(
     for number, (truth, y) in enumerate(pairs):
         samples = model.answers(y, sampling.reseeded(sampling.seed + number)).answers
         if len(samples) < sampling.samples:
-            raise InputError(f"samples of {model.name} exploded: a lower temperature calibrates")
+            raise Exploded(f"samples of {model.name} exploded: a lower temperature calibrates")
         ranks.add(samples, truth)
         scores.append((crps(samples, truth), energy_score(samples, truth)))
         error = (samples.mean(0) - truth).square().mean(0)
@@ -144,12 +149,22 @@ def fit(
         on_image: Called after every image at every temperature.
 
     Returns:
-        The best settings, and everything that was tried.
+        The best settings, and everything that was tried without a sample that exploded.
+
+    Raises:
+        InputError: As `calibration`.
+        Exploded: Samples did at every temperature of a grid.
     """
     tried: list[Calibration] = []
 
     def best_of(settings: list[Sampling]) -> Sampling:
-        fresh = [calibration(model, pairs(), s, on_image) for s in settings]
+        fresh: list[Calibration] = []
+        for one in settings:
+            try:
+                fresh.append(calibration(model, pairs(), one, on_image))
+            except Exploded:
+                if one == settings[-1] and not fresh:
+                    raise
         tried.extend(fresh)
         return min(fresh, key=lambda c: c.crps.mean or 0.0).sampling
 

@@ -124,7 +124,7 @@ def draw_nested(nested: Nested, path: Path) -> Path:
 
 
 def _pixels(image: Tensor) -> Any:
-    return to_bytes(image).permute(1, 2, 0).numpy()
+    return to_bytes(image).expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 
 def _label(axes: Any, title: str, x: str, y: str) -> None:

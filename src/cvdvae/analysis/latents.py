@@ -184,7 +184,7 @@ def rates(
     Args:
         prior: The prior.
         models: LR encoders on it.
-        images: True images, ``(3, H, W)``, in [0, 1].
+        images: True images of the models' `truth_size`, ``(C, H, W)``, in [0, 1].
         seed: Of the draws z ~ q(z|x).
         on_image: Called after every image.
     """
@@ -197,8 +197,9 @@ def rates(
         distortions.append(float(bits_per_dim(-elbo.log_likelihood, elbo.dims)))
         kls.append(elbo.kl_bits_per_dim[0].tolist())
         for model in models:
-            y = shrink_to_8_bits(x, model.degradation)
-            given = lr_encoder_kl(prior, model.encoder, x, y, SeededNoise(seed, [number])).sum()
+            y = _seen(model, x, seed + number)
+            noise = SeededNoise(seed, [number])
+            given = lr_encoder_kl(prior, model.encoder, x, y, noise, model.scale).sum()
             rest = elbo.kl[0, model.encoder.groups :].sum()
             nats = given + rest - elbo.log_likelihood[0]
             conditional[model.name].append(float(bits_per_dim(nats, elbo.dims)))
@@ -210,3 +211,10 @@ def rates(
         figure(d + sum(kl) for d, kl in zip(distortions, kls, strict=True)),
         {name: figure(values) for name, values in conditional.items()},
     )
+
+
+def _seen(model: HVAEResolver, x: Tensor, seed: int) -> Tensor:
+    """What a model gets of true images, with the noise that it knows."""
+    photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
+    generator = torch.Generator(x.device).manual_seed(seed)
+    return shrink_to_8_bits(x, model.degradation, photons, generator)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..evaluation.evaluate import Records
 from ..evaluation.measure import Column
-from ..evaluation.table import LEGEND, by_task, images_of
+from ..evaluation.table import LEGEND, by_task
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER
@@ -46,13 +46,29 @@ class Section:
     pictures: tuple[Path, ...] = ()
 
 
-def tables(records: Records) -> list[Section]:
-    """Sections of `cvdvae evaluate`, one for each scale or degradation."""
-    text = (
-        f"Mean and standard error over {images_of(records)} images. Projected: onto Hx = y in "
-        f"[0, 1]. The LR encoder's own temperature is 1. Starred: {LEGEND}"
-    )
-    return [Section(task, text, rows) for task, rows in by_task(records, "* {}").items()]
+MEANING = (
+    "τ is the temperature of the groups that the prior draws; an LR encoder's own is 1, or τ where "
+    "it gives all groups."
+)
+"""What τ means where images were shrunk."""
+
+
+def tables(records: Records, temperatures: str = MEANING) -> list[Section]:
+    """Sections of `cvdvae evaluate`, one for each scale or degradation.
+
+    Args:
+        records: What was measured.
+        temperatures: What τ means.
+    """
+    return [
+        Section(
+            task,
+            f"Mean and standard error over {table.images} images. Projected: onto Hx = y in "
+            f"[0, 1], or within the noise of y. {temperatures} Starred: {LEGEND}",
+            table.rows,
+        )
+        for task, table in by_task(records, "* {}").items()
+    ]
 
 
 def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:

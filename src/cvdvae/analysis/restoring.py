@@ -46,7 +46,7 @@ def restoration_sections(
     write_tables(records, judges.missing, study.out)
     calibrations = _calibrations(study, subjects, plan.temperatures[0])
     _temperature(study, subjects[0], judges)
-    sections = tables(records)
+    sections = tables(records, "τ is the temperature of all groups.")
     sections += [
         Section(f"{c} is not measured", f"{why}.", []) for c, why in judges.missing.items()
     ]

@@ -126,15 +126,15 @@ class Study:
             "CE": {f"x{s}": {"k": k, **asdict(v)} for s, (k, v) in measured.items()},
         }
         self._json("consistency", content)
-        resolutions = prior.config.group_resolutions
-        natural = {r.scale: sum(at <= r.lr_size for at in resolutions) for r in self.encoders}
+        strides = prior.config.group_strides
+        natural = {r.scale: sum(stride >= r.scale for stride in strides) for r in self.encoders}
         draw_consistency(distances, factors, measured, natural, self.out / "consistency.png")
 
     def rate(self) -> Rates:
         """Write ``rate.json`` and ``rate.png``."""
-        prior = self.encoders[0].prior
-        selection = self.selection.as_seen_by(self.encoders[0])
-        truths = selection.truths(prior.config.image_size, self.failures)
+        first = self.encoders[0]
+        prior, selection = first.prior, self.selection.as_seen_by(first)
+        truths = selection.truths(first.truth_size[0], self.failures)
         result = rates(prior, self.encoders, truths, self.seed, self.tick)
         self._json("rate", asdict(result))
         draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")

@@ -264,13 +264,28 @@ def load_flow(name: str) -> tuple[HCFlow, Recommended]:
     return build(folder, lambda: HCFlow(record.model)), record.recommended
 
 
+def check_one_scale(name: str) -> None:
+    """Refuse to store what belongs to one scale with a model of several.
+
+    Raises:
+        WeightsError: It has several, or is unknown.
+    """
+    record = read_record(find(name))
+    if isinstance(record, SuperResolutionRecord) and len(record.model.scales) > 1:
+        raise WeightsError(
+            f"what is found at one scale cannot be stored with '{name}', which has several: train "
+            f"an encoder of one"
+        )
+
+
 def recommend(name: str, temperatures: Recommended) -> Path:
     """Store the temperatures that suit a model with it, and return its configuration file.
 
     Raises:
-        WeightsError: The model is unknown, or a prior.
+        WeightsError: The model is unknown, or a prior, or has several scales.
         OutputError: Its folder cannot be written.
     """
+    check_one_scale(name)
     path = find(name) / CONFIG
     record = read_record(path.parent)
     if isinstance(record, PriorRecord):
@@ -283,9 +298,10 @@ def expect(name: str, expected: Expected) -> Path:
     """Store with a model what it makes of proper images, and return its configuration file.
 
     Raises:
-        WeightsError: The model is unknown, or not an LR encoder.
+        WeightsError: The model is unknown, or not an LR encoder, or has several scales.
         OutputError: Its folder cannot be written.
     """
+    check_one_scale(name)
     path = find(name) / CONFIG
     record = read_record(path.parent)
     if not isinstance(record, (SuperResolutionRecord, OneScaleRecord)):

@@ -97,7 +97,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception:  # what a damaged file raises is as various as its damage
         raise WeightsError(f"{path} is truncated, damaged, or not a PyTorch file") from None
     inner = loaded.get("state_dict", {}) if isinstance(loaded, dict) else None
-    if not loaded or not isinstance(inner, dict):
+    if not isinstance(inner, dict) or not loaded:
         raise WeightsError(f"{path} holds no dictionary of tensors")
     if not all(isinstance(name, str) for name in [*loaded, *inner]):
         raise WeightsError(f"{path} holds a dictionary whose names are no text")

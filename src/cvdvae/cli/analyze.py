@@ -20,6 +20,7 @@ from .common import (
     Images,
     Model,
     Models,
+    OneScale,
     Out,
     RandomCrops,
     Samples,
@@ -84,6 +85,7 @@ def analyze_temperature(
     data: Data,
     out_folder: Out,
     model: Model = "celeba64-x8",
+    scale: OneScale = None,
     samples: Samples = 4,
     seed: Seed = 0,
     start: Start = 0,
@@ -99,7 +101,8 @@ def analyze_temperature(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop, random_crops)
-    with open_study(out_folder, selection, [], model, seed, device, len(selection)) as study:
+    scales = [] if scale is None else [scale]
+    with open_study(out_folder, selection, scales, model, seed, device, len(selection)) as study:
         study.load()
         judges = Judges.load(lpips)
         study.temperature(judges, samples)
@@ -139,6 +142,7 @@ def analyze_consistency(
 def analyze_latents(
     out_folder: Out,
     model: Model = "celeba64-x8",
+    scale: OneScale = None,
     samples: Samples = 4,
     seed: Seed = 0,
 ) -> None:
@@ -146,7 +150,8 @@ def analyze_latents(
     need("matplotlib", "analysis", "eval")
     from ..evaluation.selection import Selection
 
-    with open_study(out_folder, Selection(Path()), [], model, seed, "cpu") as study:
+    scales = [] if scale is None else [scale]
+    with open_study(out_folder, Selection(Path()), scales, model, seed, "cpu") as study:
         study.latents(samples)
     _say_where(out_folder, "latents")
 

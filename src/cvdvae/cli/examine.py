@@ -115,7 +115,7 @@ def calibrate_doubt(
 ) -> None:
     """Find what to expect of proper images, or of photographs by what shrank them: on one half of
     them, judged on the other."""
-    from ..checkpoints.folder import expect, find
+    from ..checkpoints.folder import check_one_scale, expect, find
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
     from ..input_check.screen import fit_proper
@@ -127,6 +127,8 @@ def calibrate_doubt(
         _refuse_faint_light(resolver)
         _calibrate_programs(resolver, selection, find(model) if save else None)
         return
+    if save:
+        check_one_scale(model)
     failures: dict[str, str] = {}
     pairs = selection.pairs(resolver.degradation, failures)
     with telling(failures), progress_bar() as progress:

@@ -28,6 +28,7 @@ from .common import (
     Json,
     Models,
     Noise,
+    OneScale,
     Out,
     Quiet,
     RandomCrops,
@@ -183,11 +184,11 @@ def _shrinking(
 
 def _print_tables(records: "Records", samples: int, out_folder: Path) -> None:
     """The tables and the winners, for a person."""
-    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, images_of, winners
+    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, winners
 
-    for task, rows in by_task(records, TERMINAL).items():
-        what = f"{task}: {images_of(records)} images, {samples} samples"
-        out.print(as_rich(rows, f"{what}, mean ± standard error"))
+    for task, table in by_task(records, TERMINAL).items():
+        what = f"{task}: {table.images} images, {samples} samples"
+        out.print(as_rich(table.rows, f"{what}, mean ± standard error"))
     for line in (f"* {LEGEND}", *winners(records)):
         out.print(line, markup=False, highlight=False)
     out.print(f"The tables are in {out_folder}", markup=False, highlight=False)
@@ -223,12 +224,13 @@ def calibrate(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
+    scale: OneScale = None,
     save: Save = False,
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
     from ..analysis.calibration import fit
-    from ..checkpoints.folder import recommend
+    from ..checkpoints.folder import check_one_scale, recommend
     from ..evaluation.selection import Selection
     from ..restoration.settings import Sampling
 
@@ -239,9 +241,11 @@ def calibrate(
     subject, recommended, pairs = (
         _restoring(damage, selection, failures)
         if words or noise is not None
-        else _resolving(model or "celeba64-x8", selection, failures, device)
+        else _resolving(model or "celeba64-x8", scale, selection, failures, device)
     )
     tried_at, model = subject.grids, subject.name
+    if save:
+        check_one_scale(model)
     with telling(failures), progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)
@@ -259,6 +263,8 @@ def calibrate(
             style="bold" if c.sampling == best else None,
         )
     out.print(table)
+    if unfit := sum(len(grid) for grid in tried_at) - len(tried):
+        out.print(f"At {unfit} other temperatures samples exploded.", highlight=False)
     if save:
         found = {"encoder_temperature": best.encoder_temperature}
         found["temperature"] = best.temperature if tried_at.prior else best.encoder_temperature
@@ -274,12 +280,12 @@ Pairs = Callable[[], "Iterable[Pair]"]
 
 
 def _resolving(
-    name: str, selection: "Selection", failures: dict[str, str], device: str
+    name: str, scale: int | None, selection: "Selection", failures: dict[str, str], device: str
 ) -> "tuple[Subject, Recommended, Pairs]":
     """A super-resolver, its temperatures, and images with their low-resolution images."""
     from ..restoration.load import load
 
-    resolver = load(name, device)
+    resolver = load(name, device, scale=scale)
     seen = replace(selection, random_crops=resolver.any_size).as_seen_by(resolver)
     return resolver, resolver.recommended, lambda: seen.pairs(resolver.degradation, failures)
 

@@ -101,14 +101,17 @@ def evaluate(
     paths = plan.selection.paths()
     check_writable(out)
     with sole_writer(out):
-        _settle(out / SETTINGS, plan, tasks, judges)
         held = read_records(out / RECORDS)
-        failures = _measure_missing(plan, tasks, judges, out, paths, held, on_image)
+        _settle(out / SETTINGS, plan, tasks, judges, bool(held))
+        lost = _measure_missing(plan, tasks, judges, out, paths, held, on_image)
     records: Records = {}
+    failures: Failures = {}
     for task in tasks:
         for row in (row for method in task.methods for row in rows_of(task, method, plan)):
             for path in paths:
-                if (row, path.name) in held:
+                if (_key(task), path.name) in lost:
+                    failures.setdefault(path.name, lost[_key(task), path.name])
+                else:
                     records[row, path.name] = held[row, path.name]
     return records, failures
 
@@ -121,30 +124,31 @@ def _measure_missing(
     paths: list[Path],
     held: Records,
     on_image: Callable[[str], None] | None,
-) -> Failures:
-    """Measure what `held` lacks, into it and into the file; what failed is returned."""
-    failures: Failures = {}
+) -> dict[tuple[str, str], str]:
+    """Measure what `held` lacks, into it and into the file.
+
+    Returns:
+        Why an image is left out of a task, by the task's key and the image's name: of all its
+        methods where one of them fails, so that all are judged by the same images.
+    """
+    lost: dict[tuple[str, str], str] = {}
     with (out / RECORDS).open("a", encoding="utf-8") as stream:
         for task in tasks:
             rows = [row for method in task.methods for row in rows_of(task, method, plan)]
             for number, path in enumerate(paths):
                 missing = [row for row in rows if (row, path.name) not in held]
-                if missing and path.name not in failures:
-                    try:
-                        fresh = dict(
-                            _one_image(plan, task, judges, path, plan.seed + number, missing)
-                        )
-                    except InputError as error:
-                        failures[path.name] = str(error)
-                        fresh = {}
-                    for row, scores in fresh.items():
+                seed = plan.seed + number
+                try:
+                    for row, scores in _one_image(plan, task, judges, path, seed, missing):
                         line = {**asdict(row), "image": path.name, "scores": scores}
                         stream.write(json.dumps(line, allow_nan=False) + "\n")
                         held[row, path.name] = scores
-                    stream.flush()
+                except InputError as error:
+                    lost[_key(task), path.name] = str(error)
+                stream.flush()
                 if on_image is not None:
                     on_image(path.name)
-    return failures
+    return lost
 
 
 def rows_of(task: Task, method: Method, plan: Plan) -> list[Row]:
@@ -194,6 +198,8 @@ def _one_image(
     plan: Plan, task: Task, judges: Judges, path: Path, seed: int, rows: list[Row]
 ) -> Iterator[tuple[Row, Scores]]:
     """Some rows on one image."""
+    if not rows:
+        return
     truth, y = task.pair(plan.selection, path)
     for row, done in answers(plan, task, y, seed, plan.samples, rows):
         try:
@@ -223,27 +229,35 @@ def _key(task: Task) -> str:
     return task.damage or f"x{task.scale}"
 
 
-def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges) -> None:
+def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges, measured: bool) -> None:
     """Write the plan down, or refuse to mix two plans, or two models, in one folder."""
     held: dict[str, Any] = {
         "folder": str(plan.selection.folder),
         "start": plan.selection.start,
         "crop": plan.selection.crop,
-        **({"random_crops": True} if plan.selection.random_crops else {}),
+        "random_crops": plan.selection.random_crops,
         "samples": plan.samples,
         "seed": plan.seed,
         "measures": ["LPIPS"] * (judges.lpips is not None)
         + ["BRISQUE"] * (judges.brisque is not None),
         "models": {_key(task): task.fingerprint for task in tasks},
     }
-    earlier: Any = {}
+    if measured and not path.exists():
+        raise ConfigError(
+            f"{path.parent} holds records without the {SETTINGS} that says of what: remove "
+            f"{RECORDS}, or choose another folder"
+        )
     if path.exists():
+        earlier: Any
         try:
             earlier = json.loads(read_bounded(path, MAX_SETTINGS))
         except (OSError, ValueError, RecursionError):
             earlier = None
         if not isinstance(earlier, dict) or not isinstance(earlier.get("models"), dict):
-            raise ConfigError(f"{path} is damaged: remove it, or choose another folder")
+            raise ConfigError(
+                f"{path} is damaged: remove it and {RECORDS}, or choose another folder"
+            )
+        earlier.setdefault("random_crops", False)  # of before there was the choice
         models = earlier["models"]
         different = [k for k in held if k != "models" and earlier.get(k) != held[k]]
         different += [f"model at {k}" for k, v in held["models"].items() if models.get(k, v) != v]

@@ -32,7 +32,8 @@ class Bicubic:
 
 @dataclass(frozen=True)
 class Resolver:
-    """A model of this package; an LR encoder's own temperature is 1, as published."""
+    """A model of this package; an LR encoder's own temperature is 1, as published, or that of the
+    method where it gives all groups."""
 
     model: SuperResolver
     name: str

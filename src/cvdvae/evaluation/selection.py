@@ -1,5 +1,6 @@
 """The images that are measured: a part of a folder, with their low-resolution images."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -71,6 +72,8 @@ class Selection:
     def __post_init__(self) -> None:
         if self.crop < 0 or (self.count is not None and self.count < 1):
             raise InputError("the number of images must be at least 1, and crop not negative")
+        if self.crop and self.random_crops:
+            raise InputError("squares at random places are cut as they are: leave crop out")
 
     def as_seen_by(self, model: Seeing) -> "Selection":
         """The same images with the channels and the noise that a model knows."""
@@ -150,4 +153,4 @@ class Selection:
 
 def _seed_of(path: Path) -> int:
     """A seed that belongs to the name of a file."""
-    return int.from_bytes(sha256(path.name.encode()).digest()[:8], "big")
+    return int.from_bytes(sha256(os.fsencode(path.name)).digest()[:8], "big")

@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -148,16 +150,29 @@ def as_rows(records: Records, mark: str = "{}") -> list[list[str]]:
     return [["", *(c.title for c in shown)], *lines]
 
 
-def by_task(records: Records, mark: str = "{}") -> dict[str, list[list[str]]]:
+class TaskTable(NamedTuple):
+    """What is known of one task.
+
+    Attributes:
+        images: How many it is about: the same for all its methods.
+        rows: Header and lines.
+    """
+
+    images: int
+    rows: list[list[str]]
+
+
+def by_task(records: Records, mark: str = "{}") -> dict[str, TaskTable]:
     """For every task a table with the measures downwards, since there are more of them."""
     return {
-        task: [list(cells) for cells in zip(*as_rows(part, mark), strict=True)]
+        task: TaskTable(
+            _images_of(part), [list(cells) for cells in zip(*as_rows(part, mark), strict=True)]
+        )
         for task, part in split_by_task(records).items()
     }
 
 
-def images_of(records: Records) -> int:
-    """How many images they are about."""
+def _images_of(records: Records) -> int:
     return len({image for _, image in records})
 
 
@@ -175,8 +190,8 @@ def as_rich(rows: list[list[str]], title: str) -> Table:
 def as_text(records: Records) -> str:
     """All of them as plain text."""
     console = Console(file=io.StringIO(), width=160)
-    for task, rows in by_task(records, TERMINAL).items():
-        console.print(as_rich(rows, f"{task}, {images_of(records)} images"))
+    for task, table in by_task(records, TERMINAL).items():
+        console.print(as_rich(table.rows, f"{task}, {table.images} images"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -217,11 +232,12 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
         values = [v for k in keys for v in (cells[k].mean, cells[k].standard_error)]
         writer.writerow([*asdict(row).values(), *("" if v is None else v for v in values)])
     write_text(out / "table.csv", text.getvalue())
+    of = Counter(row for row, _ in records)
     content = {
-        "images": images_of(records),
+        "images": _images_of(records),
         "missing": missing,
         "rows": [
-            {**asdict(row), **{k: asdict(f) for k, f in cells.items()}}
+            {**asdict(row), "images": of[row], **{k: asdict(f) for k, f in cells.items()}}
             for row, cells in table.items()
         ],
     }

@@ -80,14 +80,14 @@ class Scores(NamedTuple):
     rate: Tensor
     misfit: Tensor
 
-    def cost(self, size: int, misfit: float) -> Tensor:
+    def cost(self, values: int, misfit: float) -> Tensor:
         """The bound on −log p(y) without its constant, in nats, at most `WORST`.
 
         Args:
-            size: Side of y.
+            values: Numbers that y holds.
             misfit: That of proper images, in grey levels.
         """
-        nats = self.rate + 3 * size**2 * (self.misfit / (WIDTH * misfit)).square() / 2
+        nats = self.rate + values * (self.misfit / (WIDTH * misfit)).square() / 2
         return torch.nan_to_num(nats, nan=WORST, posinf=WORST).clamp(max=WORST)
 
 
@@ -134,7 +134,7 @@ def findings(y: Tensor, scores: Scores, expected: Expected) -> Findings:
         scores: Of `score_repaired`.
         expected: What is expected of proper images.
     """
-    found = of_repairs(scores.cost(y.shape[1], expected.misfit), y.shape[1], expected)
+    found = of_repairs(scores.cost(y.numel(), expected.misfit), y.shape[1], expected)
     return found._replace(statistics=found.statistics | jpeg.traces(y))
 
 
@@ -231,7 +231,7 @@ def _framing(
 ) -> Doubt:
     """Name the repair that gains most, if what it makes is framed as the model knows it."""
     known = {k: r for k, r in repairs(model.lr_size).items() if r.family in families}
-    best = max(known, key=lambda name: gains[name] - expected.gains[name])
+    best = max(known, key=lambda name: gains[name] - expected.gains.get(name, 0.0))
     repaired = known[best].apply(y[None])[0]
     again = findings(repaired, score_repaired(model, repaired), expected)
     left = excess_of(again.statistics, expected)

@@ -93,6 +93,7 @@ class LPIPS:
         from lpips import normalize_tensor
 
         colour, _ = _in_colour(x, x)
+        self.model.to(x.device)
         layers = self.model.net(self.model.scaling_layer(2 * colour - 1))
         return [
             lin.model[-1].weight.clamp(min=0).sqrt().view(1, -1, 1, 1) * normalize_tensor(layer)

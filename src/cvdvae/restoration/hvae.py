@@ -106,8 +106,9 @@ class HVAEResolver(SuperResolver):
 
     @property
     def grids(self) -> Grids:
-        """Temperatures that calibration tries, for the prior and for the encoder."""
-        return Grids(TEMPERATURES, TEMPERATURES)
+        """Temperatures that calibration tries, for the prior's groups where it draws any."""
+        all_given = self.encoder.groups == self.prior.groups
+        return Grids(() if all_given else TEMPERATURES, TEMPERATURES)
 
     @property
     def group_resolutions(self) -> list[int]:

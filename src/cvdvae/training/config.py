@@ -197,5 +197,7 @@ class EncoderTraining:
     def __post_init__(self) -> None:
         if not 0 <= self.photons < math.inf:
             raise ConfigError(f"photons must be a number from 0, not {self.photons}")
+        if self.photons and self.degradations == "any":
+            raise ConfigError("photons go with images that are shrunk: with 'any', leave them out")
         if not 0 <= self.image_size <= MAX_SIZE:
             raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")

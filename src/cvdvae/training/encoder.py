@@ -16,7 +16,6 @@ from ..checkpoints.folder import (
     bundled_names,
     find,
     load_prior,
-    save_model,
 )
 from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
@@ -29,7 +28,7 @@ from .config import EncoderTraining
 from .energy import Energies, EnergyOfDraws
 from .module import Training
 from .pictures import save_rows
-from .start import start_encoder
+from .start import begins, start_encoder
 from .tasks import Case, task_of
 
 PRIOR = "prior."
@@ -47,7 +46,7 @@ class EncoderModule(Training):
         source = find(config.prior)
         prior = load_prior(str(source))
         encoder = LREncoder(config.model, prior.config)
-        if config.start_from:
+        if config.start_from and begins(folder):
             start_encoder(encoder, prior, config.start_from)
         super().__init__(encoder, config.optim, folder)
         self.config = config
@@ -162,4 +161,4 @@ class EncoderModule(Training):
                 self.config.model,
                 photons=self.config.photons,
             )
-        save_model(folder, record, self.best.state_dict(), self.config.stored_bits)
+        self.save(folder, record, self.config.stored_bits)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import find, save_model
+from ..checkpoints.folder import find
 from ..checkpoints.records import FlowRecord
 from ..checkpoints.weights import load_weights
 from ..degradations.base import shrink_to_8_bits
@@ -17,7 +17,7 @@ from ..hcflow import HCFlow
 from .config import FlowTraining
 from .module import Training
 from .pictures import save_rows
-from .start import say_start
+from .start import begins, say_start
 
 
 class FlowModule(Training):
@@ -28,7 +28,7 @@ class FlowModule(Training):
     def __init__(self, config: FlowTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
         flow = HCFlow(config.model)
-        if config.start_from:
+        if config.start_from and begins(folder):
             load_weights(find(config.start_from), flow)
             say_start(config.start_from)
         super().__init__(flow, config.optim, folder)
@@ -78,4 +78,4 @@ class FlowModule(Training):
     def export(self, folder: Path) -> None:
         """Write the averaged weights and the architecture."""
         record = FlowRecord("hcflow", self.config.model)
-        save_model(folder, record, self.best.state_dict(), self.config.stored_bits)
+        self.save(folder, record, self.config.stored_bits)

@@ -1,6 +1,7 @@
 """What training the prior and the LR encoder have in common, as a Lightning module."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -9,10 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..configs import defaults
+from ..checkpoints.folder import CONFIG, read_record, save_model
+from ..checkpoints.precision import StoredBits
+from ..checkpoints.records import Record
+from ..checkpoints.weights import WEIGHTS, digest
+from ..configs import defaults, to_yaml
 from ..errors import ConfigError
+from ..files import write_text
 from ..gaussian import GlobalNoise, SeededNoise
 from .config import OptimConfig
+
+FOUND = ("recommended", "pixel_std", "expected")
+"""Of a record, what `cvdvae calibrate` and `calibrate-doubt` find."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +58,23 @@ class Training(L.LightningModule):
         """Write the averaged weights as a model that `cvdvae.load` reads."""
         raise NotImplementedError
 
+    def save(self, folder: Path, record: Record, bits: StoredBits) -> None:
+        """Write the averaged weights with a record.
+
+        What was found of the model that is there stays: the temperatures and s, and with the same
+        weights what it makes of proper images.
+        """
+        found: dict[str, Any] = {}
+        before = digest(folder) if (folder / WEIGHTS).is_file() else ""
+        if before and (folder / CONFIG).is_file():
+            earlier = read_record(folder)
+            found = {key: getattr(earlier, key) for key in FOUND if hasattr(earlier, key)}
+        known = {key: found[key] for key in FOUND if key in found and hasattr(record, key)}
+        expected = known.pop("expected", None)
+        save_model(folder, replace(record, **known), self.best.state_dict(), bits)
+        if expected is not None and digest(folder) == before:
+            write_text(folder / CONFIG, to_yaml(replace(record, **known, expected=expected)))
+
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with this run to be continued by it."""
         raise NotImplementedError
@@ -58,7 +84,7 @@ class Training(L.LightningModule):
         checkpoint["identity"] = self.identity()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the checkpoint of another model.
+        """Refuse the checkpoint of another model, and train on as this configuration says.
 
         Raises:
             ConfigError: The architecture or the prior is not that of the checkpoint.
@@ -73,6 +99,15 @@ class Training(L.LightningModule):
                 f"{self.folder} holds a checkpoint with another {' and '.join(different)}: "
                 f"choose another folder for this run, or remove the checkpoint"
             )
+        for optimizer, schedule in zip(
+            checkpoint.get("optimizer_states", ()), checkpoint.get("lr_schedulers", ()), strict=True
+        ):
+            rate = self.optim.learning_rate
+            schedule["base_lrs"] = [rate] * len(schedule["base_lrs"])
+            for group in optimizer["param_groups"]:
+                group["lr"] = rate * self.optim.rate_at(schedule["last_epoch"])
+                group["initial_lr"], group["betas"] = rate, self.optim.betas
+                group["weight_decay"] = self.optim.weight_decay
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up, plateau and linear decay."""

@@ -14,7 +14,7 @@ from ..hvae import ELBO, HVAE
 from .config import PriorTraining
 from .module import Training
 from .pictures import save_rows
-from .start import start_prior
+from .start import begins, start_prior
 
 
 def objective(elbo: ELBO, strides: list[int], free_bits: float) -> Tensor:
@@ -40,7 +40,7 @@ class PriorModule(Training):
     def __init__(self, config: PriorTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
         model = HVAE(config.model)
-        if config.start_from:
+        if config.start_from and begins(folder):
             start_prior(model, config.start_from)
         super().__init__(model, config.optim, folder)
         self.config = config

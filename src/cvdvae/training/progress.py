@@ -32,7 +32,7 @@ class Lines(Callback):
 
     def __init__(self) -> None:
         self.first = self.said = 0.0
-        self.began = 0
+        self.began: int | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note when and where it began."""
@@ -52,7 +52,7 @@ class Lines(Callback):
         if not trainer.is_global_zero:
             return
         self.said = time.monotonic()
-        done = trainer.global_step - self.began
+        done = 0 if self.began is None else trainer.global_step - self.began
         pace = f", {done / (self.said - self.first):.2g} steps a second" if done else ""
         losses = ", ".join(
             f"{name} {float(value):.4g}"

@@ -26,9 +26,9 @@ from .config import OptimConfig
 from .module import Training, validation_batch
 from .order import StepBatches
 from .progress import Lines, progress
+from .start import CHECKPOINT
 from .stopping import EndAtSignal, Stopped, outlive_signals
 
-CHECKPOINT = "last.ckpt"
 warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning and PyTorch
 
 

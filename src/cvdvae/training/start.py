@@ -1,6 +1,7 @@
 """The weights that a training starts from: those of the same model, or of a smaller one."""
 
 import os
+from pathlib import Path
 
 from ..checkpoints.folder import find, load_encoder, load_prior, load_restoring, read_record
 from ..checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
@@ -8,6 +9,14 @@ from ..checkpoints.weights import load_weights
 from ..hvae import HVAE, HVAEConfig
 from ..hvae.growing import grow_encoder, grow_prior
 from ..hvae.lr_encoder import LREncoder
+
+CHECKPOINT = "last.ckpt"
+"""In the folder of a run, what it goes on from."""
+
+
+def begins(folder: Path) -> bool:
+    """Whether a run begins in this folder, and does not go on from its checkpoint."""
+    return not (folder / CHECKPOINT).exists()
 
 
 def start_prior(model: HVAE, name: str) -> None:

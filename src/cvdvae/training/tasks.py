@@ -71,7 +71,7 @@ def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
     if config.degradations == "any":
         if config.model.scales != (1,):
             raise ConfigError("an encoder for any degradation has scales [1]: it keeps the size")
-        return Anything()
+        return Anything(config.optim.seed)
     odd = [scale for scale in config.model.scales if size % scale]
     if odd:
         raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
@@ -115,15 +115,22 @@ class Shrinking:
 
 
 class Anything:
-    """Random degradations of `degrade.DEGRADATIONS`, several in a batch."""
+    """Random degradations of `degrade.DEGRADATIONS`, several in a batch.
+
+    Args:
+        seed: Of the training's.
+    """
 
     period = len(DEGRADATIONS)
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """Each part of the batch is degraded in its own way."""
         with torch.autocast(x.device.type, enabled=False):
             parts = [
-                self._evidence(part, (step, rank, i), None)
+                self._evidence(part, (self.seed, step, rank, i), None)
                 for i, part in enumerate(x.float().chunk(GROUPS))
             ]
         every = torch.cat(parts)
