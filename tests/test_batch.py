@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import Form
-from cvdvae.batch.upscaler import as_arrays
+from cvdvae.batch.upscaler import as_arrays, seed_of
 from cvdvae.errors import CVDVAEError, InputError, OutputError
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
@@ -267,6 +268,117 @@ def test_a_key_cannot_lead_out_of_the_target(key: str, tmp_path: Path, model_fol
     run_batch(found, tmp_path / "a" / "b", str(model_folder), SETTINGS, "folder", IN_PROCESS)
     assert "cannot name a folder" in failures(tmp_path / "a" / "b")[0]["error"]
     assert not list(tmp_path.rglob("result.json"))
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_name_that_is_no_unicode_fails_no_other_row(
+    packed: bool,
+    form: Form,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if packed and form == "zarr":
+        pytest.skip("each source and each target once is enough")
+    good, bad = (os.fsdecode(f"J\xfcrgen {what}.png".encode("latin-1")) for what in ("1", "2"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(png(0))
+    try:
+        (tmp_path / "in" / good).write_bytes(png(1))
+    except OSError:
+        pytest.skip("this file system knows Unicode alone")
+    (tmp_path / "in" / bad).write_text("no image")
+    source = tmp_path / "in"
+    if packed:
+        source = tmp_path / "in.tar"
+        with tarfile.open(source, "w") as tar:
+            tar.add(tmp_path / "in", "in")
+    out = tmp_path / "out"
+    options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", "1"]
+    options += ["--to", form, "--independent", "--out", str(out)]
+    for _ in range(2):
+        assert run("batch", str(source), *options, monkeypatch=monkeypatch) == 1
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "1 × is not an image" in said
+        (row,) = failures(out)
+        assert row["key"].endswith("rgen 2")
+        assert row["reason"] == "is not an image"
+        found = dict(samples_in(out, form))
+        assert len(found) == 2
+        for key in found:
+            key.encode()  # as any program can write it down
+
+
+@pytest.mark.parametrize(
+    "key", ["x" * 300, f"a/{'é' * 200}/b", "/".join(["y" * 200] * 25)], ids=["x", "é", "deep"]
+)
+def test_a_key_too_long_for_a_folder_fails_alone(
+    key: str, tmp_path: Path, model_folder: Path
+) -> None:
+    keys = ["a", key, "b"]
+    table = pa.table({"key": keys, "png": [png(i) for i in range(3)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    found = open_source(str(tmp_path / "in.parquet"))
+    progress = run_batch(found, tmp_path / "out", str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert (progress.drawn, progress.failed) == (2, 1)
+    (row,) = failures(tmp_path / "out")
+    assert row["key"] == key
+    assert "is too long to name a folder" in row["error"]
+    assert len(row["error"]) < 200
+    assert {key for key, _ in samples_in(tmp_path / "out", "folder")} == {"a", "b"}
+
+
+def test_keys_that_name_a_folder_in_other_words_are_done_once(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    keys = ["https://x.org/a.jpg", "a//b", "a/b", "./c/", "c"]
+    table = pa.table({"key": keys, "png": [png(i) for i in range(5)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    found, out = open_source(str(tmp_path / "in.parquet")), tmp_path / "out"
+    settings = Settings(samples=2, seed=3, independent=True)
+    for drawn in (3, 0):
+        progress = run_batch(found, out, str(model_folder), settings, "folder", IN_PROCESS)
+        assert (progress.before, progress.drawn, progress.failed) == (3 - drawn, drawn, 2)
+        assert [row["key"] for row in failures(out)] == ["a/b", "c"]
+        assert all("another row" in row["error"] for row in failures(out))
+    made = dict(samples_in(out, "folder"))
+    assert set(made) == {"https:/x.org/a.jpg", "a/b", "c"}
+    # What is drawn of a row follows from its key, and not from the target.
+    np.testing.assert_array_equal(made["a/b"], truth(1, seed_of("a//b", 3)))
+    progress = run_batch(found, tmp_path / "p", str(model_folder), settings, "parquet", IN_PROCESS)
+    assert progress.drawn == 5
+    others = dict(samples_in(tmp_path / "p", "parquet"))
+    np.testing.assert_array_equal(others["a//b"], made["a/b"])
+
+
+def test_a_folder_of_pictures_and_tables_is_asked_about(tmp_path: Path, model_folder: Path) -> None:
+    album = tmp_path / "album"
+    (album / "2020").mkdir(parents=True)
+    (album / "2020" / "a.jpg").write_bytes(png(0))
+    as_tar(tmp_path).rename(album / "backup.tar")
+    with pytest.raises(InputError, match=r"holds files of images and \.tar files") as caught:
+        open_source(str(album))
+    advised = re.findall(r"'([^']+)'", str(caught.value))
+    assert [open_source(one).rows for one in advised] == [1, ROWS]
+    (album / "2020" / "a.jpg").unlink()
+    as_parquet(tmp_path).rename(album / "b.parquet")
+    with pytest.raises(InputError, match=r"holds \.parquet files and \.tar files") as caught:
+        open_source(str(album))
+    advised = re.findall(r"'([^']+)'", str(caught.value))
+    assert [open_source(one).rows for one in advised] == [ROWS, ROWS]
+    (album / "b.parquet").unlink()
+    forms: list[Form] = ["folder", "zarr", "parquet"]
+    for form in forms:  # what a run wrote there, or a killed one in part, is no source of another
+        for _ in range(2):
+            found = open_source(str(album), out=album)
+            assert found.rows == ROWS
+            run_batch(found, album, str(model_folder), SETTINGS, form, IN_PROCESS)
+        (album / "batch.json").unlink()
+        if form == "folder":
+            (album / f"{0:012d}" / "result.json").rename(album / f"{0:012d}" / ".unfinished.json")
 
 
 def test_sources_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -468,6 +468,25 @@ def test_a_taken_port_is_all_that_is_said(
     assert "another program has it" in said.err
 
 
+def test_alpha_is_cut_with_the_colours(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    avatar = Image.fromarray(rng.integers(60, 190, (8, 21, 3), dtype=np.uint8))
+    alpha = Image.linear_gradient("L").resize((21, 8))
+    alpha.paste(0, (14, 0, 21, 8))
+    avatar.putalpha(alpha)
+    avatar.save(tmp_path / "avatar.png")
+    avatar.crop((6, 0, 14, 8)).save(tmp_path / "middle.png")
+    given = ["--model", str(model_folder), "-n", "1", "--out", str(tmp_path / "out")]
+    names = ("avatar", "middle")
+    files = [str(tmp_path / f"{name}.png") for name in names]
+    assert run("upscale", *files, *given, monkeypatch=monkeypatch) == 0
+    whole, middle = (np.asarray(Image.open(tmp_path / "out" / n / "sample_00.png")) for n in names)
+    assert whole.shape == (16, 16, 4)
+    assert np.array_equal(whole, middle)
+
+
 @pytest.mark.parametrize("command", ["upscale", "batch"])
 def test_results_are_not_enlarged_again(
     command: str,

@@ -100,6 +100,16 @@ def test_scripts_get_an_object_for_every_input_that_failed_too(
     assert "Look at every grid.png" in restore.printed
 
 
+def test_what_chains_were_too_short_for_is_null_in_json(restore: Restore, photo: Path) -> None:
+    assert restore(photo, "--degradation", "hole:side=4", "--moves", "2", "--json") == 0
+    recipe = restore.out / "a" / "result.json"
+    for text in (restore.lines[0], recipe.read_text()):
+        assert "NaN" not in text
+        assert json.loads(text)["chains"]["r_hat"] is None
+    again = ("replay", str(recipe), "--trust-model", "--out", str(restore.out / "again"))
+    assert run(*again, monkeypatch=restore.monkeypatch) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

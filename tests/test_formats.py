@@ -403,6 +403,89 @@ def test_a_tiff_is_turned_upright_and_keeps_profile_and_no_data(
     assert np.array_equal(np.round(back)[6:], upright[6:])
 
 
+def test_texts_of_a_tiff_that_are_not_ascii_are_kept(
+    model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {271: "Zeiß", 272: "Été", 315: "Jürgen 写真", 33432: "© 2020 Jürgen"}
+    tags = [(code, 2, 0, text.encode(), True) for code, text in texts.items()]
+    tags[0] = (271, 2, 0, "Zeiß".encode("cp1252"), True)  # as many programs write it
+    values = (smooth(12, 10) * 4000).astype(np.uint16)
+    for name, how in (("plain", {}), ("imagej", {"imagej": True})):
+        options: dict[str, Any] = {"extratags": tags, **(how or {"metadata": None})}
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, **options)
+        arguments = ("upscale", str(tmp_path / f"{name}.tif"), "--scale", "2", "-n", "2")
+        arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+        for made in ("sample_01", "std"):
+            with tifffile.TiffFile(tmp_path / "out" / name / f"{made}.tif") as file:
+                assert {code: file.pages[0].tags[code].value for code in texts} == texts
+
+
+def test_a_unit_of_imagej_that_is_not_ascii_is_kept(model: SuperResolver, tmp_path: Path) -> None:
+    values = (smooth(2, 12, 10) * 4000).astype(np.uint16)
+    told = "ImageJ=1.53a\nimages=2\nslices=2\nspacing=1.5\nunit=µm\n"
+    tifffile.imwrite(tmp_path / "j.tif", values, description=told.encode(), metadata=None)
+    draw(model, tmp_path / "j.tif", tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
+        assert file.is_imagej
+        assert file.imagej_metadata["unit"] == "\\u00B5m"  # as ImageJ writes it
+
+
+@pytest.mark.parametrize("kind", ["pages", "one", "geo"])
+def test_where_0_is_white_it_stays_white(
+    kind: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.round(smooth(2, 12, 10) * 255).astype(np.uint8 if kind == "pages" else np.uint16)
+    path, shown = tmp_path / "w.tif", list[Any]()
+    if kind == "geo":
+        rasterio = pytest.importorskip("rasterio")
+        with rasterio.open(
+            path, "w", driver="GTiff", height=12, width=10, count=1, dtype="uint16",
+            crs="EPSG:32632", transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000),
+            photometric="miniswhite",
+        ) as target:  # fmt: skip
+            target.write(values[:1])
+    else:
+        kept = values if kind == "pages" else values[0]
+        tifffile.imwrite(path, kept, photometric="miniswhite", metadata=None)
+    sheet = stack_sheet.sheet
+    monkeypatch.setattr(
+        stack_sheet, "sheet", lambda one, text: shown.append(one) or sheet(one, text)
+    )
+    result = draw(model, path, tmp_path / "out")
+    assert all(result.round_trip_exact)
+    for name in (*result.samples, "mean.tif", "lower.tif"):
+        with tifffile.TiffFile(tmp_path / "out" / name) as file:
+            assert {int(page.photometric) for page in file.pages} == {0}
+    page = len(result.stack.array.values) // 2
+    sample = load(tmp_path / "out" / "sample_01.tif")[page, 0]
+    assert np.array_equal(np.round(shrunk(sample)), values[page])
+    assert np.allclose(shown[0].y[0], 1 - values[page] / 255, atol=1e-6)
+    assert np.array_equal(shown[0].pixels[1, 0], 255 - sample)
+
+
+@pytest.mark.parametrize("packing", ["jpeg", "webp", "lzw", "packbits"])
+def test_a_geotiff_is_packed_without_loss(
+    packing: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    values = np.round(255 * smooth(3, 12, 10)).astype(np.uint8)
+    with rasterio.open(
+        tmp_path / "g.tif", "w", driver="GTiff", height=12, width=10, count=3, dtype="uint8",
+        crs="EPSG:32632", transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000),
+        compress=packing,
+    ) as target:  # fmt: skip
+        target.write(values)
+    result = draw(model, tmp_path / "g.tif", tmp_path / "out")
+    given = load(tmp_path / "g.tif")[0]
+    kept = packing if packing in ("lzw", "packbits") else "deflate"
+    for name in (*result.samples, "mean.tif", "std.tif"):
+        with rasterio.open(tmp_path / "out" / name) as found:
+            assert found.profile["compress"] == kept
+            if name in result.samples:
+                assert np.array_equal(np.round(shrunk(found.read())), given)
+
+
 def test_a_geotiff_keeps_its_place(model: SuperResolver, tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     transform = rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000)
@@ -474,6 +557,28 @@ def test_a_result_can_be_drawn_again_from_its_folder(
         assert np.array_equal(first, second)
     files.replay_into(tmp_path / "out" / "result.json", tmp_path / "out")  # in place, too
     assert (tmp_path / "out" / f"input{suffix}").exists()
+
+
+@pytest.mark.parametrize("name", ["plate.zarr/A/1/0", "plate/0.5", "plate.ome.zarr"])
+def test_a_zarr_of_any_name_is_drawn_once_more_and_again(
+    name: str, model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = (smooth(12, 10) * 900).astype(np.uint16)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    write_zarr(tmp_path / name, values)
+    arguments = ("upscale", str(tmp_path / name), "--scale", "2", "-n", "2")
+    arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
+    for _ in range(2):
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+    (recipe,) = (tmp_path / "out").rglob("result.json")
+    again = ("replay", str(recipe), "--trust-model", "--out", str(tmp_path / "again"))
+    assert run(*again, monkeypatch=monkeypatch) == 0
+    for file in json.loads(recipe.read_text())["files"]:
+        assert file == "grid.png" or file.endswith(".zarr")
+        if file.startswith("sample"):
+            first, second = (load(place / file) for place in (recipe.parent, tmp_path / "again"))
+            assert np.array_equal(first, second)
+            assert np.array_equal(np.round(shrunk(first[0, 0])), values)
 
 
 @pytest.mark.parametrize("name", ["../input.npy", "input.npy/../../x", "result.json", 3, None])
@@ -598,6 +703,43 @@ def test_cut_values_are_counted_aloud(model: SuperResolver, tmp_path: Path) -> N
     stack = read_stack(model, tmp_path / "c.npy", LIMITS, "0,100")
     assert any("3 values lie outside" in note for note in stack.notes)
     assert any("values from 0 to 100" in note for note in stack.notes)
+
+
+@pytest.mark.parametrize("how", ["-100,4095", "0,70000"])
+@pytest.mark.parametrize("crop", [None, "none"])
+def test_a_range_beyond_the_files_numbers_is_cut_and_not_wrapped_around(
+    how: str, crop: Any, model: SuperResolver, tmp_path: Path
+) -> None:
+    top = 65535 if how == "0,70000" else 4095
+    values = np.random.default_rng(0).choice([0, top], (24, 20)).astype(np.uint16)
+    np.save(tmp_path / "e.npy", values)
+    result = draw(model, tmp_path / "e.npy", tmp_path / "out", crop=crop, how=how)
+    given = load(tmp_path / "out" / "input.npy")[0, 0]
+    off = []
+    for name, exact in zip(result.samples, result.round_trip_exact, strict=True):
+        sample = load(tmp_path / "out" / name)[0, 0]
+        assert sample.dtype == np.uint16
+        back = shrunk(sample)
+        assert exact == np.array_equal(np.round(back), given), "of what is saved"
+        off.append(float(np.abs(back - given).max()))
+        # Where the input is flat and at one end, a sample that wrapped around is at the other.
+        assert np.abs(back - given).max() < 0.5 * top
+    assert off == pytest.approx(result.largest_lr_error, rel=1e-6)
+    said = "samples are cut to what uint16 holds, 0 to 65535, and may then not give the input back"
+    assert said in result.stack.notes
+
+
+@pytest.mark.parametrize("how", ["-100,0", "255,300", "400,500"])
+def test_a_range_without_numbers_of_the_file_is_refused(how: str) -> None:
+    with pytest.raises(InputError, match="uint8 holds 0 to 255"):
+        choose_range(np.array([3, 200], np.uint8), how)
+
+
+def test_no_data_at_the_end_of_the_numbers_is_not_drawn() -> None:
+    for none, other in ((65535, 65534), (0, 1)):
+        drawn = np.array([[[none, 5]]], np.uint16)
+        stack_drawing._avoid(drawn, [none])
+        assert drawn.tolist() == [[[other, 5]]]
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])

@@ -7,10 +7,12 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 from command import run
 from PIL import Image, ImageCms
 from tiny import tiny_photos
@@ -19,6 +21,7 @@ import cvdvae
 from cvdvae.batch.files import plan
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
+from cvdvae.cli.program import app
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.kernels import KERNELS
@@ -178,6 +181,25 @@ def test_samples_follow_each_other(
     assert run(*arguments, "--animation", "webp", monkeypatch=monkeypatch) == 1
 
 
+def test_json_lists_the_files_that_result_json_lists(
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photo.save(tmp_path / "photo.png")
+    arguments = ["upscale", str(tmp_path / "photo.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "2", "--out", str(tmp_path / "out"), "--json"]
+    for more in (["--animation", "webp"], ["--animation", "apng"], []):
+        assert run(*arguments, *more, monkeypatch=monkeypatch) == 0
+        told = json.loads(capsys.readouterr().out)
+        result = json.loads((tmp_path / "out" / "photo" / "result.json").read_text())
+        assert told["files"] == result["files"]
+        there = {path.name for path in (tmp_path / "out" / "photo").iterdir()}
+        assert {*told["files"], "result.json"} == there
+
+
 def test_too_large_an_input_is_refused_with_the_way_out(
     model: str,
     photo: Image.Image,
@@ -191,6 +213,34 @@ def test_too_large_an_input_is_refused_with_the_way_out(
     assert run(*arguments, "0.0002", monkeypatch=monkeypatch) == 1
     assert "raise the limit with --max-megapixels" in " ".join(capsys.readouterr().err.split())
     assert run(*arguments, "0.001", monkeypatch=monkeypatch) == 0
+
+
+def strict(text: str) -> dict[str, Any]:
+    """JSON as its standard has it, which knows no NaN and no infinity."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    found: dict[str, Any] = json.loads(text, parse_constant=refuse)
+    return found
+
+
+def test_what_is_infinite_is_null_in_json(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (18, 12)).save(tmp_path / "black.png")
+    arguments = ["upscale", str(tmp_path / "black.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "1", "--out", str(tmp_path / "out"), "--simulate", "--json"]
+    for in_memory in (40_000_000, 1):
+        monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", in_memory)
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+        told = strict(capsys.readouterr().out)
+        recipe = tmp_path / "out" / "black" / "result.json"
+        assert told["truth"]["bicubic_psnr"] is strict(recipe.read_text())["truth"]["bicubic_psnr"]
+        assert told["truth"]["bicubic_psnr"] is None
+        again = ("replay", str(recipe), "--trust-model", "--out", str(tmp_path / "again"))
+        assert run(*again, monkeypatch=monkeypatch) == 0
+        capsys.readouterr()
 
 
 @pytest.mark.parametrize("by", [name for name in KERNELS if name != "pillow-bicubic"])
@@ -279,6 +329,46 @@ def test_what_cannot_be_used_is_one_sentence_and_the_others_are_done(
     errors = " ".join(capsys.readouterr().err.split())
     assert re.search(sentence, errors), errors
     assert "Traceback" not in errors
+
+
+def foreign(text: str, command: str) -> list[str]:
+    """Options in a text that a command does not have, but for those said to be of `upscale`."""
+    own = {name for p in typer.main.get_command(app).commands[command].params for name in p.opts}  # type: ignore[attr-defined]
+    text = re.sub(r"cvdvae upscale --[\w-]+|--[\w-]+( LOW,HIGH)? of cvdvae upscale", "", text)
+    return [name for name in re.findall(r"--[a-z][\w-]*", text) if name not in own]
+
+
+@pytest.mark.parametrize("command", ["batch", "examine"])
+def test_no_option_is_named_that_the_command_does_not_have(
+    command: str,
+    model_folder: Path,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "in").mkdir()
+    huge_png(tmp_path / "in" / "huge.png")
+    photo.resize((600, 600)).save(tmp_path / "in" / "photo.png")
+    files = ["huge", "photo"]
+    given = ["--model", "celeba64-x8"]
+    if command == "batch":
+        files += ["pages", "flat", "levels", "square", "large"]
+        pages(tmp_path / "in" / "pages.tif")
+        np.save(tmp_path / "in" / "flat.npy", np.full((4, 4), 2.5))
+        np.save(tmp_path / "in" / "levels.npy", np.array([[0, 2**31]] * 2, np.uint32))
+        np.save(tmp_path / "in" / "square.npy", np.zeros((5, 5), np.uint8))
+        np.lib.format.open_memmap(tmp_path / "in" / "large.npy", "w+", "u1", (11_000, 10_000))
+        given = ["--model", str(model_folder), "--workers", "1", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    assert run(command, str(tmp_path / "in"), *given, monkeypatch=monkeypatch) == 1
+    said = [capsys.readouterr().err]
+    if command == "batch":
+        lines = (tmp_path / "out" / "failures.jsonl").read_text("utf-8").splitlines()
+        said += [json.loads(line)["error"] for line in lines]
+    for name in files:
+        assert sum(f"{name}." in one for one in said) == 1, said
+    assert [foreign(one, command) for one in said] == [[]] * len(said)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 1)])

@@ -17,6 +17,7 @@ from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.arrays import MAX_PAGES, Limits
+from ..imaging.crop import centre_square
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import MAX_PIXELS, Extras, in_channels, list_images, read_photo, to_tensor
 from ..imaging.io import SUFFIXES as PICTURES
@@ -26,7 +27,7 @@ from ..restoration.load import load_for, model_of, restorer_for
 from ..restoration.restored import Restoration, read_restoration
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
-from ..restoration.saving import MAX_BYTES, RESULT
+from ..restoration.saving import MAX_BYTES, RESULT, UNFINISHED
 from ..restoration.settings import Sampling
 from ..restoration.stack import AUTO, Stack, read_stack
 from ..restoration.stack_drawing import draw_stack
@@ -35,7 +36,8 @@ from ..restoration.stack_shrinking import read_shrunk
 
 REPLAYED = Limits(2**30, 10_000)
 """What an input may hold that has been drawn before."""
-HIGHER = "shrink it first, or raise the limit with --max-megapixels"
+HIGHER = "shrink it first, or raise the limit with --max-megapixels of cvdvae upscale"
+"""Advice on what is too large; other commands have no such option."""
 
 
 class Job(NamedTuple):
@@ -106,7 +108,9 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
 
 
 def is_result(folder: Path) -> bool:
-    """Whether a folder holds a `result.json` of this program."""
+    """Whether a folder holds a `result.json` of this program, or what a killed one left of it."""
+    if (folder / UNFINISHED).is_file():
+        return True
     try:
         data = json.loads(read_bounded(folder / RESULT, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
@@ -219,13 +223,15 @@ def read_input(
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
-    fitted: list[str] = []
+    fitted, extras = list[str](), photo.extras
     try:
         image = in_channels(photo.image, model.channels)
         if crop is None:
             y, truth = to_tensor(image), None
             if not model.any_size:
                 y, fitted = fit(y, model.lr_size, domain_of_model(model.name), shrunk_by)
+                if extras.alpha is not None:  # as `fit` cuts the colours
+                    extras = replace(extras, alpha=centre_square(extras.alpha))
             y = model.check(y)[0]
         elif model.any_size:
             y, truth = simulate_at_scale(image, model.scale, crop, shrunk_by, photons)
@@ -234,7 +240,7 @@ def read_input(
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Input(y, truth, [*photo.notes, *fitted], photo.extras)
+    return Input(y, truth, [*photo.notes, *fitted], extras)
 
 
 def read_any(
@@ -316,8 +322,10 @@ def draw_into(
         )
     result = model.run(given.y, sampling, given.truth, lambda n: on_pixels(n * pixels))
     seconds = time.perf_counter() - started
-    result = replace(result, doubts=doubts, extras=given.extras, seconds=seconds)
-    result.save(folder, animation)
+    result = replace(
+        result, doubts=doubts, extras=given.extras, seconds=seconds, animation=animation
+    )
+    result.save(folder)
     return result
 
 

@@ -41,6 +41,16 @@ class Row(NamedTuple):
         return named | {_column(self.image): self.image}
 
 
+def readable(text: str) -> str:
+    r"""A text as UTF-8 can hold it: of a file name that is no Unicode, what is none is escaped.
+
+    Example:
+        >>> print(readable("J\udcfcrgen"))
+        J\udcfcrgen
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _column(image: Any) -> str:
     if isinstance(image, str):
         return "path"

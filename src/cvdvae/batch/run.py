@@ -40,7 +40,7 @@ class Work(NamedTuple):
         recipe: What draws.
         in_order: Whether rows should come about in the order of the source.
         rows: How many the source has.
-        again: Numbers of rows whose key an earlier row of the source has.
+        again: Numbers of rows whose key, or place in the target, an earlier row of the source has.
     """
 
     shards: list[Shard]
@@ -121,7 +121,7 @@ def run_batch(
         done = target.done()
         _note(out, model, settings, form, source.rows, bool(done))
         recipe = Recipe(model, settings, target.deliver)
-        work = _work(source, done, recipe, form == "zarr")
+        work = _work(source, target, done, recipe, form == "zarr")
         progress = Progress(source.rows, len(work.done))
         failures = Failures(out / FAILURES)
         progress.reasons = failures.reasons
@@ -137,15 +137,16 @@ def run_batch(
     return progress
 
 
-def _work(source: Source, done: set[str], recipe: Recipe, in_order: bool) -> Work:
-    """What is to do, of a source of which some keys are done: the folder may hold others, too."""
+def _work(source: Source, target: Target, done: set[str], recipe: Recipe, in_order: bool) -> Work:
+    """What is to do, of a source of which some rows are done: the folder may hold others, too."""
     seen, numbers, again = set[str](), set[int](), set[int]()
     for number, key in source.names():
-        if key in seen:
+        place = target.place_of(key)
+        if place in seen:
             again.add(number)
-        elif key in done:
+        elif place in done:
             numbers.add(number)
-        seen.add(key)
+        seen.add(place)
     return Work(source.shards, frozenset(numbers), recipe, in_order, source.rows, frozenset(again))
 
 
@@ -153,7 +154,8 @@ def _take(
     row: dict[str, Any], target: Target, failures: Failures, done: set[str], progress: Progress
 ) -> None:
     key, error = str(row["key"]), str(row["error"] or "")
-    if not error and key in done:
+    place = target.place_of(key)
+    if not error and place in done:
         error = twice(key)
     if not error:
         try:
@@ -164,7 +166,7 @@ def _take(
         failures.add(key, error)
         progress.failed += 1
         return
-    done.add(key)
+    done.add(place)
     progress.drawn += 1
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import InputError, need
 from ..imaging.io import SUFFIXES
 from .files import files_of, into_folders
-from .rows import Row
+from .rows import Row, readable
 
 SHARD = 8
 """Rows of a shard, where the source does not say how it is divided; few, so that no worker has many
@@ -201,9 +201,13 @@ def open_source(
     path = Path(text)
     if path.suffix == ".zarr" or (path / "zarr.json").exists() or (path / ".zarray").exists():
         return _zarr(path)
-    for suffix, find in ((".parquet", None), (".tar", _tar)):
-        if files := _files_with(path, text, suffix):
-            return find(files) if find else _parquet(files, image_column, key_column)
+    tables, tars = (_files_with(path, text, suffix) for suffix in (".parquet", ".tar"))
+    if path.is_dir() and (tables or tars):
+        _refuse_mixed(path, tables, tars, out)
+    if tables:
+        return _parquet(tables, image_column, key_column)
+    if tars:
+        return _tar(tars)
     if text.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")):
         raise InputError(f"{text} is compressed, so no row of it can be read by itself: unpack it")
     return _folder(text, out, say)
@@ -211,7 +215,7 @@ def open_source(
 
 def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
     if path.is_dir():
-        return sorted(path.glob(f"*{suffix}"))
+        return sorted(p for p in path.glob(f"*{suffix}") if p.is_file())
     if not path.exists() and has_magic(text):
         return sorted(p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
     if path.suffix == suffix and not path.is_file():
@@ -219,9 +223,25 @@ def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
     return [path] if path.suffix == suffix else []
 
 
+def _refuse_mixed(folder: Path, tables: list[Path], tars: list[Path], out: Path | None) -> None:
+    """Refuse a folder that holds rows of several kinds: which are meant, it does not say."""
+    kinds = {f"{some[0].suffix} files": f"*{some[0].suffix}" for some in (tables, tars) if some}
+    with suppress(InputError):  # no image, or results of this program alone
+        found = next((p for p, _ in files_of([str(folder)], out) if p.is_file()), None)
+        if found is not None:
+            place = "" if found.parent == folder else "**/"
+            kinds = {"files of images": f"{place}*{found.suffix}", **kinds}
+    if len(kinds) > 1:
+        (a, one), (b, other), *_ = kinds.items()
+        raise InputError(
+            f"{folder} holds {a} and {b}: name those that you mean, as in '{folder / one}' or "
+            f"'{folder / other}'"
+        )
+
+
 def _folder(text: str, out: Path | None, say: Callable[[str], None]) -> Source:
     jobs = into_folders(files_of([text], out, say), Path())
-    pairs = [(job.folder.as_posix(), str(job.path)) for job in jobs]
+    pairs = [(readable(job.folder.as_posix()), str(job.path)) for job in jobs]
     if len(pairs) == 1 and not jobs[0].path.exists():
         raise InputError(f"{text} does not exist")
     shards: list[Shard] = [Files(i * SHARD, some) for i, some in enumerate(_in_shards(pairs))]
@@ -257,7 +277,7 @@ def _tar(files: list[Path]) -> Source:
 def _key_in_tar(name: str) -> str:
     """As in a WebDataset: all up to the first dot of the file's name."""
     path = PurePosixPath(name)
-    return str(path.parent / path.name.split(".")[0])
+    return readable(str(path.parent / path.name.split(".")[0]))
 
 
 def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:

@@ -7,6 +7,7 @@ aside and moved into place, so what is there is whole, and is the list of what i
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from ..restoration.saving import RESULT
 from ..restoration.settings import Sampling
 from ..restoration.stack import Stack
 from .files import Input, draw_into
+from .rows import readable
 from .upscaler import Deliver, as_arrays, drawn, facts
 
 Form = Literal["folder", "parquet", "zarr"]
@@ -31,6 +33,8 @@ PART_ROWS, PART_BYTES = 256, 64 * 2**20
 """Rows and bytes after which a part of a Parquet target is written."""
 CHUNK = 16
 """Rows of a chunk of a Zarr target; four chunks' worth is written together."""
+FILE_NAME = 64
+"""Bytes that the path of a row's folder leaves for the names of the files in it."""
 
 
 class Target(Protocol):
@@ -38,12 +42,14 @@ class Target(Protocol):
 
     Attributes:
         deliver: What workers do with a row.
+        place_of: Where the row of a key goes; of two rows with one place the second fails.
     """
 
     deliver: Deliver
+    place_of: Callable[[str], str]
 
     def done(self) -> set[str]:
-        """Keys of the rows that are there."""
+        """Places of the rows that are there."""
 
     def add(self, row: dict[str, Any]) -> None:
         """Take a row that was drawn; it may be written later, with others.
@@ -70,8 +76,19 @@ class _IntoFolder:
         place = PurePosixPath(key)
         if not key or place.is_absolute() or ".." in place.parts or place == PurePosixPath():
             raise InputError(f"the key '{key[:80]}' cannot name a folder")
+        if self._is_too_long(place):
+            raise InputError(f"the key '{key[:40]}…' is too long to name a folder")
         draw_into(model, given, sampling, self.root / place, check=check)
         return {}
+
+    def _is_too_long(self, place: PurePosixPath) -> bool:
+        """Whether the file system has no room for such a name, or for those of files below it."""
+        try:
+            name, path = (os.pathconf(self.root, what) for what in ("PC_NAME_MAX", "PC_PATH_MAX"))
+        except (AttributeError, OSError, ValueError):  # it does not say
+            name, path = 255, 4096
+        whole = len(os.fsencode((self.root / place).absolute())) + FILE_NAME
+        return whole > path or max(len(os.fsencode(part)) for part in place.parts) > name
 
 
 class FolderTarget:
@@ -81,12 +98,14 @@ class FolderTarget:
         root: Where these folders lie.
     """
 
+    place_of: Callable[[str], str] = staticmethod(lambda key: str(PurePosixPath(key)))
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.deliver: Deliver = _IntoFolder(root)
 
     def done(self) -> set[str]:
-        """Keys of the folders with a `result.json`, which is written last."""
+        """Paths of the folders with a `result.json`, which is written last."""
         found = self.root.rglob(RESULT)
         return {path.parent.relative_to(self.root).as_posix() for path in found}
 
@@ -125,6 +144,7 @@ class ParquetTarget:
     """
 
     deliver: Deliver = staticmethod(as_png)
+    place_of: Callable[[str], str] = staticmethod(str)
 
     def __init__(self, root: Path) -> None:
         need("pyarrow", "a Parquet target", "batch")
@@ -193,6 +213,7 @@ class ZarrTarget:
     """
 
     deliver: Deliver = staticmethod(as_arrays)
+    place_of: Callable[[str], str] = staticmethod(str)
     names = ("samples", "mean", "std", "seed", "round_trip_exact", "exploded", "doubts", "key")
 
     def __init__(self, root: Path, rows: int) -> None:
@@ -297,6 +318,7 @@ class Failures:
         Raises:
             OutputError: It cannot be written.
         """
+        error = readable(error)  # which names files
         reason = reason_of(error, key)
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         line = json.dumps({"key": key, "reason": reason, "error": error}, ensure_ascii=False)

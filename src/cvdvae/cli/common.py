@@ -1,7 +1,6 @@
 """What all commands share: options, consoles, progress bars."""
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -109,7 +108,9 @@ def in_doubt(doubt: "Doubt") -> str:
 
 def print_json(data: dict[str, Any]) -> None:
     """One line of JSON, at once."""
-    print(json.dumps(data), flush=True)
+    from ..restoration.saving import to_json
+
+    print(to_json(data), flush=True)
 
 
 def failed(path: Path, error: Exception, failures: list[str], as_json: bool) -> None:

@@ -39,7 +39,7 @@ def fit(
     if max(height, width) > LARGEST:
         raise InputError(
             f"it has {said} pixels, more than {LARGEST} a side: it is a photo, to be shrunk with "
-            f"--simulate (or cvdvae.simulate)"
+            f"cvdvae upscale --simulate (or cvdvae.simulate)"
         )
     notes = []
     if height != width:

@@ -100,6 +100,7 @@ class Array:
         carried: What else it carries, for what is made of it; its format knows what that is.
         notes: What had to be changed to read it, in plain words.
         nodata: What the file says stands for no data, of every channel or one for all.
+        white_is_0: Whether the file shows its smallest values as white, as faxes and films do.
     """
 
     values: np.ndarray
@@ -108,6 +109,7 @@ class Array:
     carried: Any
     notes: list[str]
     nodata: list[float | None]
+    white_is_0: bool = False
 
     def nodata_of(self, channel: int) -> float | None:
         """What stands for no data in a channel."""
@@ -147,13 +149,13 @@ def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) ->
         raise InputError(f"{path} holds no pixels: its shape is {layout.shape}")
     if height * width > limits.pixels:
         raise InputError(
-            f"{path} has {width}×{height} pixels, over {limits.pixels // 1_000_000} megapixels: "
-            f"cut it, or raise the limit with --max-megapixels"
+            f"{path} has {width}×{height} pixels, over {limits.pixels / 1e6:g} megapixels: "
+            f"cut it, or raise the limit with --max-megapixels of cvdvae upscale"
         )
     if layout.pages > limits.pages:
         raise InputError(
             f"{path} has {layout.pages} pages, over {limits.pages}: save fewer, or raise the limit "
-            f"with --max-pages"
+            f"with --max-pages of cvdvae upscale"
         )
 
 
@@ -164,6 +166,7 @@ def array_of(
     nodata: list[float | None],
     carried: Any = None,
     notes: list[str] | None = None,
+    white_is_0: bool = False,
 ) -> Array:
     """An array as read.
 
@@ -174,6 +177,7 @@ def array_of(
         nodata: What stands for no data, of every channel or one for all.
         carried: As in `Array`.
         notes: As in `Array`.
+        white_is_0: As in `Array`.
 
     Raises:
         InputError: Nothing but missing values.
@@ -187,4 +191,4 @@ def array_of(
             missing[:, channel] |= planes[:, channel] == none
     if missing.all():
         raise InputError(f"{path} holds no value: every pixel is NaN or marked as no data")
-    return Array(planes, missing, layout, carried, notes or [], nodata)
+    return Array(planes, missing, layout, carried, notes or [], nodata, white_is_0)

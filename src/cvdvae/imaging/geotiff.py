@@ -13,6 +13,8 @@ from .tiff import TIFF, is_geo
 
 TILE, LARGE, ROWS = 256, 2**22, 1024
 """Planes of more than `LARGE` pixels are written in tiles of this side, so many rows at a time."""
+WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
+"""Compressions that keep every value of every kind; any other gives way to deflate."""
 
 
 class Carried(NamedTuple):
@@ -95,9 +97,13 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
         }
         for i in range(source.count)
     ]
+    if profile.get("compress", "deflate") not in WITHOUT_LOSS:
+        profile["compress"] = "deflate"
+    white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     notes = ["its RPCs are not handed on"] if source.rpcs else []
     carried = Carried(profile, source.tags(), bands, source.gcps)
-    return array_of(path, source.read(), layout, list(source.nodatavals), carried, notes)
+    nodata = list(source.nodatavals)
+    return array_of(path, source.read(), layout, nodata, carried, notes, white_is_0)
 
 
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
@@ -116,6 +122,8 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         profile |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
     if carried.bands[0]["shows"].name == "red" and count >= 3:
         profile["photometric"] = "RGB"
+    elif array.white_is_0:
+        profile["photometric"] = "MINISWHITE"
     points, crs = carried.points
     if points:
         profile.pop("transform", None)

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..files import write_atomically
 from .arrays import Array, Layout, Limits, array_of, check_layout
 
-GREY, RGB = (0, 1), 2
+WHITE_IS_0, GREY, RGB = 0, (0, 1), 2
 """Photometric interpretations of values that are intensities."""
 CLEAR = (1, 2)
 """Extra samples that say how opaque a pixel is."""
@@ -131,7 +131,7 @@ def _is_array(file: Any) -> bool:
         return True
     packed = int(page.compression) not in UNPACKED and not _has_codecs()
     clear = any(int(kind) in CLEAR for kind in page.extrasamples)
-    return not packed and not clear and page.photometric != 0
+    return not packed and not clear and page.photometric != WHITE_IS_0
 
 
 def _has_codecs() -> bool:
@@ -164,7 +164,8 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
         notes.append("it was turned upright, as its orientation says")
     nodata = _number(page.tags.get(NODATA))
     carried = _carried(file, page, layout, quarters % 2 == 1)
-    return array_of(path, values, layout, [nodata], carried, notes)
+    white_is_0 = int(page.photometric) == WHITE_IS_0
+    return array_of(path, values, layout, [nodata], carried, notes, white_is_0)
 
 
 def _axes(axes: str) -> str:
@@ -241,7 +242,11 @@ def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
         return "ome", _ome(file.ome_metadata), None
     if file.is_imagej:
         found = file.imagej_metadata or {}
-        return "imagej", {key: found[key] for key in IMAGEJ if key in found}, None
+        known = {key: found[key] for key in IMAGEJ if key in found}
+        if "unit" in known:  # of which ImageJ writes µ as \u00B5
+            unit = str(known["unit"])
+            known["unit"] = "".join(c if c.isascii() else f"\\u{ord(c):04X}" for c in unit)
+        return "imagej", known, None
     text = page.description or None
     if file.is_shaped:
         try:
@@ -290,16 +295,17 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     if carried.resolution is not None:
         across, down, unit = carried.resolution
         options |= {"resolution": (across * scale, down * scale), "resolutionunit": unit}
-    options["photometric"] = "rgb" if carried.colours else "minisblack"
+    grey = "miniswhite" if array.white_is_0 else "minisblack"
+    options["photometric"] = "rgb" if carried.colours else grey
     if "S" in array.layout.axes:
         options["planarconfig"] = "separate" if carried.planar else "contig"
         if carried.extra:
             options["extrasamples"] = carried.extra
     nodata = carried.nodata if same or carried.nodata is None else "nan"
-    texts = [(code, 2, 0, text, True) for code, text in carried.texts.items()]
-    if nodata is not None:
-        texts.append((NODATA, 2, 0, nodata, True))
-    options |= {"iccprofile": carried.profile, "extratags": texts}
+    texts = carried.texts if nodata is None else {**carried.texts, NODATA: nodata}
+    # As bytes: of text, tifffile takes ASCII alone.
+    tags = [(code, 2, 0, text.encode(), True) for code, text in texts.items()]
+    options |= {"iccprofile": carried.profile, "extratags": tags}
     imagej = carried.kind == "imagej" and planes.dtype in ("uint8", "uint16", "float32")
     if carried.deflate and not imagej:
         options["compression"] = "zlib"

@@ -59,6 +59,18 @@ def exact_values(y: Tensor, levels: int | None = EIGHT_BITS) -> Tensor:
     return exact if torch.allclose(exact, given, rtol=0, atol=near) else given
 
 
+def in_kind(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Values in a file's kind of numbers; whole ones are cut to those that it has.
+
+    Example:
+        >>> in_kind(np.array([-100.0, 7, 256]), np.dtype("uint8")).tolist()
+        [0, 7, 255]
+    """
+    if dtype.kind in "iu":
+        values = np.clip(values, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return values.astype(dtype)
+
+
 @dataclass(frozen=True)
 class ValueRange:
     """What 0 and 1 stand for.
@@ -91,7 +103,8 @@ class ValueRange:
         if self.levels > MOST_LEVELS:
             raise InputError(
                 f"whole values from {self.low:g} to {self.high:g} are more than {MOST_LEVELS} "
-                f"levels: save them as float, or give a narrower range with --values LOW,HIGH"
+                f"levels: save them as float, or give a narrower range with --values LOW,HIGH of "
+                f"cvdvae upscale"
             )
 
     @property
@@ -155,6 +168,11 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
     if not whole:
         return ValueRange(low, high)
     low, high = math.floor(low), math.ceil(high)
+    least, most = (int(one) for one in _of_dtype(values))
+    if high <= least or low >= most:
+        raise InputError(
+            f"{values.dtype} holds {least} to {most}: no sample could be drawn in {how[:40]}"
+        )
     return ValueRange(low, high, high - low)
 
 
@@ -186,7 +204,10 @@ def _widened(values: np.ndarray) -> tuple[float, float]:
 
 def _refuse_constant(low: float, high: float) -> None:
     if low == high:
-        raise InputError(f"all values are {low:g}, which tells no range: give --values LOW,HIGH")
+        raise InputError(
+            f"all values are {low:g}, which tells no range: name one with --values LOW,HIGH of "
+            f"cvdvae upscale"
+        )
 
 
 def _given(how: str) -> tuple[float, float]:

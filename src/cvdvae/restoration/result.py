@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +84,7 @@ class SuperResolution(Answers):
         extras: What the input's file carried beside its colours; the saved pictures carry it, too.
         sigma: Standard deviation of the noise in y, in units of [0, 1], that the samples explain
             and do not repeat; 0 where they give y back.
+        animation: Format in which `save` also writes the samples one after the other; None for not.
     """
 
     y: Tensor
@@ -100,6 +101,7 @@ class SuperResolution(Answers):
     dtype: Dtype = "fp32"
     extras: Extras = field(default_factory=Extras)
     sigma: float = 0.0
+    animation: Animation | None = None
 
     @property
     def scale(self) -> int:
@@ -200,7 +202,8 @@ class SuperResolution(Answers):
         hold it."""
         samples = [f"sample_{i:02d}.png" for i in range(len(self.pixels))]
         inputs = [BESIDE] if self.recipe.beside else []
-        return [*samples, "mean.png", "std.png", "grid.png", *inputs]
+        moving = [] if self.animation is None else [f"samples.{self.animation}"]
+        return [*samples, "mean.png", "std.png", "grid.png", *inputs, *moving]
 
     def _repr_png_(self) -> bytes:
         """The grid, for a notebook."""
@@ -211,22 +214,23 @@ class SuperResolution(Answers):
     def save(self, folder: str | Path, animation: Animation | None = None) -> None:
         """Write ``sample_00.png …``, ``mean.png``, ``std.png``, ``grid.png`` and ``result.json``.
 
-        With `animation`, ``samples.webp`` or ``samples.apng``, too. Every file is written whole or
-        not at all. Those of an earlier result are removed first, and no others; `result.json` comes
-        last: where it stands, the result is complete.
+        With `animation`, here or of the result, ``samples.webp`` or ``samples.apng``, too. Every
+        file is written whole or not at all. Those of an earlier result are removed first, and no
+        others; `result.json` comes last: where it stands, the result is complete.
 
         Raises:
             OutputError: The folder cannot be written, or another process writes to it.
         """
+        if animation not in (None, self.animation):
+            replace(self, animation=animation).save(folder)
+            return
         folder = Path(folder)
-        moving = [] if animation is None else [f"samples.{animation}"]
-        names = [*self.files, *moving]
-        with saved_files(folder, names, lambda: self.report() | {"files": names}):
+        with saved_files(folder, self.files, self.report):
             images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
             pictures = {name: partial(to_pil, one) for name, one in images.items()}
             save_pictures(folder, pictures, self.extras)
-            for name in moving:
-                save_animation(self, folder / name)
+            if self.animation is not None:
+                save_animation(self, folder / f"samples.{self.animation}")
             rest: dict[str, Callable[[], Image.Image]]
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
             if self.recipe.beside:

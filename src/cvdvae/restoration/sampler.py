@@ -338,7 +338,8 @@ class SuperResolver(Answering):
             height, width = y.shape[2:]
             raise InputError(
                 f"{self.name} takes images of {size}×{size} pixels, not {width}×{height}: shrink "
-                f"a photo with --simulate (or cvdvae.simulate), or choose a model of another scale"
+                f"a photo with cvdvae upscale --simulate (or cvdvae.simulate), or choose a model "
+                f"of another scale"
             )
         if not bool(((y >= 0) & (y <= 1)).all()):
             raise InputError("image values must be in [0, 1], without NaN")

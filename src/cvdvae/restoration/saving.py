@@ -1,6 +1,7 @@
 """The files of a result in its folder: those of an earlier one go, and no others."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,10 +21,28 @@ RESULT, UNFINISHED = "result.json", ".unfinished.json"
 MAX_BYTES = 2**28
 """Of a `result.json`: what was seen of a large image may stand in it."""
 OURS = re.compile(
-    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.tiff?|\.npy|\.zarr)"
+    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.(?:tiff?|zarr)|\.npy)"
     r"|samples\.(?:webp|apng)",
     re.IGNORECASE,
 )
+
+
+def to_json(data: Any, indent: int | None = None) -> str:
+    """Plain data as JSON, which has no word for numbers that are not finite: they become null.
+
+    Example:
+        >>> to_json({"psnr": [30.5, float("inf")], "r_hat": float("nan")})
+        '{"psnr": [30.5, null], "r_hat": null}'
+    """
+    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 @contextmanager
@@ -55,7 +74,7 @@ def saved_files(
         write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
         try:
             yield
-            write_text(folder / RESULT, json.dumps(report(), indent=2) + "\n")
+            write_text(folder / RESULT, to_json(report(), indent=2) + "\n")
         except BaseException:
             for name in names:
                 _remove(folder / name, given)

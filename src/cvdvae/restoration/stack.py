@@ -172,6 +172,13 @@ def _mapping(
     if how != AUTO or array.values.dtype != np.uint8:
         advice = " (--values chooses another range)" if how == AUTO else ""
         yield f"values from {listed}{more} are the model's 0 to 1{advice}"
+    if array.values.dtype.kind in "iu":
+        kind = np.iinfo(array.values.dtype)
+        if any(one.low < kind.min or one.high > kind.max for one in ranges):
+            yield (
+                f"samples are cut to what {kind.dtype} holds, {kind.min} to {kind.max}, and may "
+                f"then not give the input back"
+            )
     cut = sum(r.outside(_known(array, g)) for g, r in zip(groups, ranges, strict=True))
     if cut:
         yield f"{cut} values lie outside and were cut to that range"

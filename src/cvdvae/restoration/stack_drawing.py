@@ -24,7 +24,7 @@ from ..degradations.strip import sees
 from ..errors import OutputError
 from ..files import write_atomically, write_folder_atomically
 from ..imaging.io import save_png
-from ..imaging.values import ValueRange
+from ..imaging.values import ValueRange, in_kind
 from .drawing import Drawing
 from .large import IN_MEMORY
 from .result import Doubt
@@ -147,7 +147,7 @@ def _draw_plane(
     ]
     for index, top, pixels, exploded in _strips(model, y, sampling, values):
         part = pixels[: exact.shape[1]]
-        saved = values.to_values(part).astype(drawn.dtype)
+        saved = in_kind(values.to_values(part), drawn.dtype)
         _avoid(saved, [stack.array.nodata_of(c) for c in range(drawn.shape[2])[channels]])
         trips[index].add(values.from_values(saved)[None])
         rows = slice(top, top + saved.shape[1])
@@ -181,11 +181,15 @@ def _strips(
 
 
 def _avoid(saved: np.ndarray, nodata: list[float | None]) -> None:
-    """A value that was drawn is not what stands for no data: it moves to the one above."""
+    """A value that was drawn is not what stands for no data: it moves to the one above, or from
+    the last one to the one below."""
     for channel, none in zip(saved, nodata, strict=True):
         if none is not None and (drawn := channel == none).any():
-            whole, kind = channel.dtype.kind in "iu", channel.dtype.type
-            channel[drawn] = none + 1 if whole else np.nextafter(kind(none), kind(np.inf))
+            kind = channel.dtype.type
+            if channel.dtype.kind in "iu":
+                channel[drawn] = none + 1 if none < np.iinfo(kind).max else none - 1
+            else:
+                channel[drawn] = np.nextafter(kind(none), kind(np.inf))
 
 
 def _put_back(

@@ -63,8 +63,9 @@ class StackResult:
 
     @property
     def suffix(self) -> str:
-        """How the names of its files end."""
-        return suffix_of(self.stack.path)
+        """How the names of its files end, whatever its folder is called where it is a store."""
+        suffix, known = suffix_of(self.stack.path), self.stack.form.suffixes
+        return suffix if suffix.lower().endswith(known) else known[0]
 
     @property
     def samples(self) -> list[str]:

@@ -69,6 +69,8 @@ def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int, sampling: Sampling)
     units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)
     pixels = to_levels(torch.from_numpy(units))
     ddof = sampling.ddof(range(shown))
+    if stack.array.white_is_0:
+        y, pixels = 1 - y, 255 - pixels
     return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale, ddof), DISCLAIMER)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 from ..imaging.arrays import Limits
+from ..imaging.values import in_kind
 from .sampler import SuperResolver
 from .stack import AUTO, Stack, read_large, read_stack
 
@@ -74,4 +75,4 @@ def _page(large: Stack, page: int, model: SuperResolver, shrunk_by: str) -> np.n
             none = large.array.nodata_of(range(large.array.values.shape[1])[channels][i])
             part[i][gone] = np.nan if none is None else none
         parts.append(part)
-    return np.concatenate(parts).astype(large.array.values.dtype)
+    return in_kind(np.concatenate(parts), large.array.values.dtype)
