@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,20 @@ import torch
 from command import run
 from gradio.processing_utils import save_file_to_cache
 from PIL import Image
+from tiny import tiny_photo_restorer
 
 import cvdvae
 from cvdvae.app.explorer import Explorer, seed_after
 from cvdvae.app.framing import Framing
-from cvdvae.app.pictures import rectangle, stored
+from cvdvae.app.inputs import UNCHANGED
+from cvdvae.app.pictures import rectangle, stored, to_paint
+from cvdvae.app.restoring.damage import KINDS
+from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.server import parse_auth
 from cvdvae.app.text import command_of, python_of
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
+from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
 
@@ -154,12 +160,15 @@ def test_the_code_that_is_shown_draws_the_same(
 ) -> None:
     model = explorer.model(8, "hvae")
     seen = explorer.look(photo, "photo", model, Framing())
-    session = last(explorer.start(seen, model, model.sampling(3)))
+    sampling = model.sampling(3, 0.812345678, 7, 1.1, shrunk_by="pillow-lanczos")
+    session = last(explorer.start(seen, model, sampling))
     session = last(explorer.steer(session, Resample(2, 9, 1)))
     session = last(explorer.steer(session, Blend(0, 2)))
     session.result.save(tmp_path)
     monkeypatch.chdir(tmp_path)
-    exec(python_of(session.result.recipe), {})
+    held: dict[str, Any] = {}
+    exec(python_of(session.result.recipe), held)
+    assert held["result"].sampling == session.sampling
     shown = command_of(session.result.recipe)
     assert run(*shown.split()[1:-1], "command", monkeypatch=monkeypatch) == 0
     for folder in ("results", "command"):
@@ -213,3 +222,70 @@ def test_credentials_are_a_pair() -> None:
     for text in ("anna", "anna:", ":x"):
         with pytest.raises(InputError, match="name:password"):
             parse_auth(text)
+
+
+# The tab that restores.
+
+
+@pytest.fixture(scope="module")
+def restoring() -> RestoringHandlers:
+    parts = Parts(*range(7), shown=tuple(range(7, 14)))  # type: ignore[arg-type]
+    models = {"A photograph": tiny_photo_restorer(), "Another": tiny_photo_restorer()}
+    return RestoringHandlers(models, parts)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[str, str]:
+    """Two pictures as files."""
+    for level in (80, 90):
+        to_pil(torch.full((3, 16, 24), level, dtype=torch.uint8)).save(tmp_path / f"{level}.png")
+    return str(tmp_path / "80.png"), str(tmp_path / "90.png")
+
+
+STROKES = [{"size": 3, "points": [[12, 8]]}]
+HOLE = (next(iter(KINDS)), "A hole: paint over it", 50, 0.0, 4, 1, 3, False)
+
+
+def test_another_image_empties_what_is_shown_of_the_one_before(
+    restoring: RestoringHandlers, two: tuple[str, str]
+) -> None:
+    parts, subject = restoring.parts, "A photograph"
+    given = restoring.arrive(two[0], subject, None)[parts.given]
+    (drawn,) = restoring.draw(two[0], subject, *HOLE, given, STROKES)
+    assert drawn.keys() >= set(parts.shown)
+    assert "4 of 4 answers explain" in drawn[parts.shown[0]]
+    assert drawn[parts.shown[-1]]["visible"]
+    for path in (two[1], None, str(Path(two[0]).parent)):  # another, none, and one that is no image
+        updates = restoring.arrive(path, subject, given)
+        assert not any(updates[part] for part in parts.shown[:-1])
+        assert not updates[parts.shown[-1]]["visible"]
+    (late,) = restoring.draw(two[0], subject, *HOLE, given, STROKES)
+    assert late == UNCHANGED  # it was begun before the other came
+
+
+def test_what_is_still_being_read_is_not_taken_for_the_image_before(
+    restoring: RestoringHandlers, two: tuple[str, str]
+) -> None:
+    parts, subject = restoring.parts, "A photograph"
+    given = restoring.arrive(two[0], subject, None)[parts.given]
+    (early,) = restoring.draw(two[1], subject, *HOLE, given, STROKES)
+    assert early.keys() == {parts.said}
+    assert "Your image is still being read" in early[parts.said]
+    (other,) = restoring.draw(two[0], "Another", *HOLE, given, STROKES)
+    assert "Paint over what is missing" in other[parts.said]  # of it nothing was painted over
+
+
+def test_a_standard_deviation_is_called_one(
+    restoring: RestoringHandlers, two: tuple[str, str]
+) -> None:
+    given = restoring.arrive(two[0], "A photograph", None)[restoring.parts.given]
+    (drawn,) = restoring.draw(two[0], "A photograph", *HOLE, given, STROKES)
+    told = drawn[restoring.parts.shown[0]]
+    assert "Their standard deviation is up to" in told
+    assert "differ by" not in told
+
+
+def test_a_picture_that_comes_again_is_painted_on_anew() -> None:
+    """The browser takes equal values for the same one, and would keep what was painted."""
+    picture = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    assert to_paint(picture) != to_paint(picture)

@@ -299,6 +299,22 @@ def test_steer_and_take_away(
         visitor.draw()
         assert visitor.samples() == first
 
+        # Where the painted picture comes again, what was painted goes from the page, too.
+        page.get_by_role("tab", name="Region").click()
+        canvas.hover()
+        page.wait_for_function(painted, arg=canvas.element_handle())
+        seen = "canvas => canvas.toDataURL()"
+        unpainted = canvas.evaluate(seen)
+        paint(page, canvas.bounding_box())
+        assert canvas.evaluate(seen) != unpainted
+        visitor.settings()
+        page.locator("#samples input[type=number]").fill("5")
+        page.locator("#samples input[type=number]").press("Tab")
+        visitor.draw()
+        assert visitor.samples()[0] == first[0]
+        again = f"before => ({seen})(document.querySelector('#painter canvas')) === before"
+        page.wait_for_function(again, arg=unpainted)
+
     assert run("replay", str(settings), "--out", str(tmp_path), monkeypatch=monkeypatch) == 0
     assert Image.open(tmp_path / "sample_03.png").tobytes() == final[3]
 

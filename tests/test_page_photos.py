@@ -81,6 +81,18 @@ class Looker(Visitor):
         before.wait_for_element_state("hidden")  # others are in its place
         self.wait()
 
+    def clear(self) -> None:
+        """Take the photograph away."""
+        photo = self.page.locator("#picture")
+        photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
+        expect(self.page.locator("#viewer .said")).to_contain_text("comes first")
+
+    def nothing_to_take(self) -> None:
+        """See that nothing is said of a drawing of the whole, nor offered."""
+        expect(self.page.locator("#whole-said")).to_have_text("")
+        for name in ("#take", "#whole-stop"):
+            expect(self.page.locator(name)).not_to_be_visible()
+
     def panel(self, number: int) -> Locator:
         return self.page.locator(".panels canvas:visible").nth(number)
 
@@ -164,6 +176,14 @@ def near(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 
 
+PRESS = """(canvas, [key, shiftKey]) => {
+    canvas.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey }));
+    const { sample, state } = document.querySelector(".viewer").dataset;
+    return [sample, state];
+}"""
+"""What a key does at once: which sample it shows, and whether the view moves."""
+
+
 def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], small: Path) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
@@ -171,6 +191,13 @@ def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smal
         first = visitor.seen(1)
         visitor.choose(2)
         assert (visitor.seen(1) != first).any()
+        # The keys do what the tooltips say, whether a keyboard types digits with Shift or not.
+        titles = [button.get_attribute("title") for button in page.locator(".film button").all()]
+        assert titles == ["Sample 0", *(f"Sample {i} (press {i})" for i in (1, 2, 3))]
+        for shift in (False, True):
+            for key, then in (("3", ["3", "ready"]), ("1", ["1", "ready"]), ("0", ["1", "moving"])):
+                assert visitor.panel(1).evaluate(PRESS, [key, shift]) == then
+            visitor.wait()
         page.click('[data-do="play"]')
         expect(page.locator('[data-do="play"]')).to_have_attribute("aria-pressed", "true")
         for sample in (3, 0, 1):
@@ -228,8 +255,8 @@ def test_download_what_gives_the_photograph_back(
         assert view.value.suggested_filename == "sample-0-details-invented.png"
         for form in ("tiff", "png"):
             if form == "png":
-                visitor.open("/")
-                expect(page.locator("#viewer .said")).to_contain_text("comes first")
+                visitor.clear()
+                visitor.nothing_to_take()  # it would be of the photograph that has gone
                 visitor.give(small)
             page.select_option("#viewer .format", form)
             page.click('[data-do="whole"]')
@@ -244,6 +271,12 @@ def test_download_what_gives_the_photograph_back(
             shrunk = shrink_to_8_bits(drawn[None], BicubicDownscaling((168, 240), (42, 60)))[0]
             exact = bool((to_bytes(shrunk) == to_bytes(y)).all())
             assert ("1 of 1" in page.locator("#whole-said").inner_text()) == exact
+        unfold(page.get_by_role("button", name="More").first, page.locator("#again"))
+        page.select_option("#viewer .which", "all")
+        page.click('[data-do="whole"]')
+        expect(page.locator("#whole-said")).not_to_have_text("")
+        visitor.again()
+        visitor.nothing_to_take()  # nor is it drawn any more
 
 
 def test_a_result_that_was_taken_away_is_opened_again(
@@ -325,14 +358,11 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
         for path, sentence in (
             (text, "“text.png” is not an image."),
             (tiny, "5×5 pixels are too few"),
-            (huge, "over 25 megapixels: shrink it first"),
+            (huge, "over 25 megapixels: use the command line, which takes larger ones"),
         ):
             visitor.page.locator("#picture input[type=file]").set_input_files(str(path))
             expect(visitor.page.locator("#viewer .said")).to_contain_text(sentence)
-            visitor.page.locator("#picture").get_by_label("Remove Image").or_(
-                visitor.page.locator("#picture").get_by_label("Clear")
-            ).first.click()
-            expect(visitor.page.locator("#viewer .said")).to_contain_text("comes first")
+            visitor.clear()
 
 
 def test_photographs_on_a_phone(browser: Browser, server: tuple[str, Memory], small: Path) -> None:

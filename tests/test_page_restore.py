@@ -99,6 +99,12 @@ def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
     page.locator("#restore").click()
     expect(page.locator("#restore-told")).to_contain_text("answers explain what is seen")
     expect(page.locator("#restore-truth img")).to_be_visible()
+    photo = page.locator("#restore-photo")
+    photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
+    expect(page.locator("#restore-told")).to_have_text("")  # it would be of an image that has gone
+    expect(page.locator("#restore-take")).not_to_be_visible()
+    for name in ("seen", "mean", "heat", "truth", "gallery"):
+        expect(page.locator(f"#restore-{name} img")).to_have_count(0)
 
 
 def test_a_photograph_keeps_its_shape(page: Page, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from cvdvae.app.photos import text
 from cvdvae.app.photos.album import Album
 from cvdvae.app.photos.explorer import (
     MAX_PART,
@@ -164,6 +166,10 @@ def test_large_ones_are_shrunk_unless_told_otherwise(photos: Photos, tmp_path: P
     Image.new("1", (3000, 2000)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="choose “Shrink it first”"):
         photos.look(tmp_path / "a.png", "enlarge", 4)
+    Image.new("1", (6000, 5000)).save(tmp_path / "a.png")
+    for kind in ("enlarge", "shrink"):
+        with pytest.raises(InputError, match=r"megapixels.*use the command line"):
+            photos.look(tmp_path / "a.png", kind, 4)  # type: ignore[arg-type]
     Image.new("1", (20, 20)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="too few"):
         photos.look(tmp_path / "a.png", "shrink", 4)
@@ -317,26 +323,70 @@ def test_a_reopened_photograph_that_then_arrives_changes_nothing(
     session = started(photos, path)
     mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
     whole = Whole(photos, photos.vary(session, 0, 1, pack_region(mask)), 1, [], tmp_path)
-    parts: Any = Parts(*(field.name for field in fields(Parts)[:-1]), tuple("abcdef"))
-    on = PhotoHandlers(photos, parts)
-    shown = on.reopen(str(whole.archive()))
+    on = handlers(photos)
+    shown = on.reopen(None, str(whole.archive()))
     reopened = shown["session"]
     assert len(reopened.history) == 2
     assert shown["viewer"]["step"] == 1
     assert (shown["scale"], shown["a"], shown["f"]) == ("×4", 2, "bicubic")
     shown["photo"].save(tmp_path / "picture.png")
-    settings = (2, 0.85, 0, True, False, "bicubic")
-    again = on.arrive(reopened, str(tmp_path / "picture.png"), "×4", *settings)
+    again = on.arrive(reopened, str(tmp_path / "picture.png"), "×4", *SETTINGS)
     assert again.keys() == {"kind"}
     path.write_bytes((tmp_path / "picture.png").read_bytes())
-    fresh = on.arrive(None, str(path), "×4", *settings)
+    fresh = on.arrive(None, str(path), "×4", *SETTINGS)
     assert len(fresh["session"].history) == 1
     Image.new("RGB", (40, 30), (9, 9, 9)).save(path)
-    assert len(on.arrive(reopened, str(path), "×4", *settings)["session"].history) == 1
+    assert len(on.arrive(reopened, str(path), "×4", *SETTINGS)["session"].history) == 1
     (tmp_path / "wrong.json").write_text("{")
-    wrong = on.reopen(str(tmp_path / "wrong.json"))["viewer"]
-    assert wrong["kind"] == "wrong"
-    assert wrong["text"].startswith("“wrong.json” is no result.json")
+    wrong = on.reopen(fresh["session"], str(tmp_path / "wrong.json"))
+    assert wrong.keys() == {"viewer"}
+    assert wrong["viewer"]["kind"] == "wrong"
+    assert wrong["viewer"]["text"].startswith("“wrong.json” is no result.json")
+    assert not fresh["session"].left.is_set()
+
+
+@pytest.mark.parametrize("by", ["another", "none", "settings", "a result"])
+def test_what_there_is_to_take_is_of_what_is_shown(
+    photos: Photos, path: Path, tmp_path: Path, by: str
+) -> None:
+    """Once something else is shown, by whatever way, a file of before is neither offered nor
+    drawn on."""
+    on, other, result = handlers(photos), tmp_path / "other.png", tmp_path / "result"
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
+    result.mkdir()
+    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    *_, ready = on.whole(session, wanted("settings"))
+    assert "Ready" in ready["said"]
+    assert ready["file"]["visible"]
+    drawing = on.whole(session, wanted("all"))
+    assert next(drawing)["stop"]["visible"]
+    assert "of the whole is drawn" in next(drawing)["said"]
+    if by == "settings":
+        updates = on.look(session, str(path), text.label("enlarge"), "×4", *SETTINGS)
+    elif by == "a result":
+        archive = Whole(photos, session, 0, [], result).archive()
+        updates = on.reopen(session, str(archive))
+    else:
+        given = str(other) if by == "another" else None
+        updates = on.arrive(session, given, "×4", *SETTINGS)
+    for last in (updates, *drawing):
+        assert last["said"] == ""
+        assert not last["file"]["visible"]
+        assert not last["stop"]["visible"]
+
+
+SETTINGS = (2, 0.85, 0, True, False, "bicubic")
+
+
+def handlers(photos: Photos) -> PhotoHandlers:
+    """Those of a page whose parts are called what they are."""
+    parts: Any = Parts(*(field.name for field in fields(Parts)[:-1]), tuple("abcdef"))
+    return PhotoHandlers(photos, parts)
+
+
+def wanted(which: str) -> gr.EventData:
+    """What the viewer tells when the whole is wanted."""
+    return gr.EventData(None, {"step": 0, "sample": 0, "which": which, "format": "png"})
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ HERE = Path(__file__).parent
 def make_painter(name: str = "painter") -> gr.HTML:
     """The painter, empty.
 
-    Its value holds the `picture` to paint on, as a data address, and the `width` and `height` of
-    the sample in pixels; its event `paint` tells the strokes so far, as `photos.strokes.region_of`
-    reads them.
+    Its value holds the `picture` to paint on, as a data address, the `width` and `height` of the
+    sample in pixels, and a running `number`; its event `paint` tells the strokes so far, as
+    `photos.strokes.region_of` reads them.
     """
     return gr.HTML(
         {},

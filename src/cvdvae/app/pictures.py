@@ -1,6 +1,7 @@
 """Pictures of a session, at the size in which the page shows them."""
 
 import io
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ..imaging.io import png_in_base64, to_pil
 from ..imaging.sheets import heat_map
 from ..restoration.result import SuperResolution
 from ..restoration.sums import FULL_HEAT
+
+_NUMBERS = itertools.count()
 
 SIDE = 256
 PAINTER_SIDE = 512
@@ -52,11 +55,15 @@ def stored(picture: Image.Image) -> str:
 
 
 def to_paint(image: Tensor) -> dict[str, Any]:
-    """What a painter shows of an image ``(3, H, W)``."""
+    """What a painter shows of an image ``(3, H, W)``, not painted on yet.
+
+    No two values are the same, or the browser would keep what was painted when the same image comes
+    again.
+    """
     height, width = image.shape[1:]
     size = size_within((width, height), PAINTER_SIDE)
     picture = inline(to_pil(image).resize(size, Image.Resampling.LANCZOS))
-    return {"picture": picture, "width": width, "height": height}
+    return {"picture": picture, "width": width, "height": height, "number": next(_NUMBERS)}
 
 
 def pixels(image: Tensor, side: int = SIDE) -> Image.Image:

@@ -183,8 +183,9 @@ def python_of(recipe: Recipe) -> str:
         'y = cvdvae.read_recipe("result.json").y  # your image, from the zip',
         f'model = cvdvae.load("{recipe.model}")',
         "sampling = model.sampling(",
-        f"    samples={s.samples}, temperature={s.temperature:g}, seed={s.seed},",
-        f"    encoder_temperature={s.encoder_temperature:g}, consistent={s.consistent},",
+        f"    samples={s.samples}, temperature={s.temperature!r}, seed={s.seed},",
+        f"    encoder_temperature={s.encoder_temperature!r}, consistent={s.consistent},",
+        *([f'    shrunk_by="{s.shrunk_by}",'] if s.shrunk_by != "bicubic" else []),
         *(["    antithetic=True,"] if s.antithetic else []),
         ")",
     ]

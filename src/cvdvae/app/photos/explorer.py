@@ -6,7 +6,7 @@ while is drawn again, the same.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -95,11 +95,13 @@ class Session:
         photo: The photograph.
         history: The settings of all sets of samples so far.
         reopened: Whether it came from a result, so that the photograph is on the page already.
+        left: Set once the page shows another: files of this one are then wanted no more.
     """
 
     photo: Photo
     history: tuple[Sampling, ...]
     reopened: bool = False
+    left: threading.Event = field(default_factory=threading.Event, compare=False)
 
     def shows(self, path: Path) -> bool:
         """Whether the photograph was reopened, and a file holds the same."""
@@ -169,17 +171,11 @@ class Photos:
         Raises:
             InputError: The file cannot be used; the message says what to do.
         """
-        most = MAX_PHOTO if kind == "shrink" else MAX_INPUT
         self.model(scale)
-        try:
-            read = read_photo(path, most)
-        except InputError as error:
-            if "megapixels" in str(error) and kind == "enlarge":
-                raise InputError(
-                    f"this photograph has more than {MAX_INPUT // 1_000_000} megapixels, the most "
-                    f"that is enlarged here: choose “Shrink it first”, or use the command line"
-                ) from None
-            raise
+        most, advice = MAX_INPUT, "choose “Shrink it first”, or use the command line"
+        if kind == "shrink":
+            most, advice = MAX_PHOTO, "use the command line, which takes larger ones"
+        read = read_photo(path, most, advice=advice)
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")

@@ -75,15 +75,18 @@ class PhotoHandlers:
         kind = "enlarge" if path is None else self.photos.guess(Path(path))
         label = text.label(kind)
         guessed = (text.SHRUNK.format(scale=scale.removeprefix("×")),) if kind == "shrink" else ()
-        seen = self._look(guessed, path, label, scale, *settings)
+        seen = self._look(session, guessed, path, label, scale, *settings)
         return seen | {self.parts.kind: label}
 
-    def look(self, path: str | None, kind: str, scale: str, *settings: Any) -> Updates:
+    def look(
+        self, session: Session | None, path: str | None, kind: str, scale: str, *settings: Any
+    ) -> Updates:
         """Show a photograph; the viewer then asks for what is visible of its samples."""
-        return self._look((), path, kind, scale, *settings)
+        return self._look(session, (), path, kind, scale, *settings)
 
     def _look(
         self,
+        before: Session | None,
         guessed: tuple[str, ...],
         path: str | None,
         kind: str,
@@ -95,7 +98,8 @@ class PhotoHandlers:
         antithetic: bool,
         shrunk_by: str,
     ) -> Updates:
-        parts, nothing = self.parts, {self.parts.session: None, self.parts.notes: ""}
+        parts, left = self.parts, self._left(before)
+        nothing = left | {parts.session: None, parts.notes: ""}
         if path is None:
             return self.tell("none", text="") | nothing
         try:
@@ -107,17 +111,22 @@ class PhotoHandlers:
         except CVDVAEError as error:
             return self.tell("none", text=text.sentence(error, path)) | nothing
         notes = (*photo.notes, *guessed, *text.made_small(photo.made_by, shrunk_by))
-        return {
-            parts.session: session,
-            parts.notes: text.remarks(notes, photo.size, photo.scale),
-        } | self._image(session)
+        return (
+            left
+            | {
+                parts.session: session,
+                parts.notes: text.remarks(notes, photo.size, photo.scale),
+            }
+            | self._image(session)
+        )
 
-    def reopen(self, path: str | None) -> Updates:
+    def reopen(self, before: Session | None, path: str | None) -> Updates:
         """What was drawn once, with its photograph and its settings."""
         if path is None:
             return {self.parts.kind: gr.skip()}
         try:
-            return self._reopened(self.photos.reopen(read_result(Path(path), MAX_INPUT)))
+            reopened = self._reopened(self.photos.reopen(read_result(Path(path), MAX_INPUT)))
+            return self._left(before) | reopened
         except CVDVAEError as error:
             return self.tell("wrong", text=text.sentence(error, path))
         except Exception:
@@ -238,14 +247,17 @@ class PhotoHandlers:
                     file: gr.update(visible=False),
                 }
                 for share in whole.draw():
+                    if session.left.is_set():
+                        yield self.nothing_to_take()
+                        return
                     yield {said: text.progress(share, time.monotonic() - begun)}
-                path = str(whole.archive())
-                # The page copies the file while this waits, and then it goes.
-                yield {
+                ready = {
                     said: text.drawn(whole.exact, whole.sampling.consistent),
-                    file: gr.update(value=path, visible=True),
+                    file: gr.update(value=str(whole.archive()), visible=True),
                     stop: gr.update(visible=False),
                 }
+                # The page copies the file while this waits, and then it goes.
+                yield self.nothing_to_take() if session.left.is_set() else ready
         except CVDVAEError as error:
             yield {said: text.failed(text.sentence(error)), stop: gr.update(visible=False)}
         except Exception:
@@ -255,6 +267,16 @@ class PhotoHandlers:
     def stopped(self) -> Updates:
         """The whole is no longer wanted."""
         return {self.parts.said: "", self.parts.stop: gr.update(visible=False)}
+
+    def nothing_to_take(self) -> Updates:
+        """Nothing is said of the whole, nor offered."""
+        return self.stopped() | {self.parts.file: gr.update(visible=False)}
+
+    def _left(self, before: Session | None) -> Updates:
+        """Something else is shown: what was drawn, or is being drawn, is not of that."""
+        if before is not None:
+            before.left.set()
+        return self.nothing_to_take()
 
 
 def copied(drawn: dict[str, Any]) -> dict[str, Any]:

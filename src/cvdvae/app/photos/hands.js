@@ -84,7 +84,7 @@ function keyed(event, canvas) {
     "+": () => view.zoomBy(1.25, ...middle), "=": () => view.zoomBy(1.25, ...middle),
     "-": () => view.zoomBy(0.8, ...middle), " ": () => play(!playing),
   };
-  const digit = /^[1-9]$/.test(event.key) || (event.key === "0" && event.shiftKey);
+  const digit = /^[1-9]$/.test(event.key);
   if (event.key === "0") view.fit(canvas.clientWidth, canvas.clientHeight);
   else if (digit) choose(Number(event.key));
   else if (keys[event.key]) keys[event.key]();

@@ -132,8 +132,10 @@ def _settings(
 
 def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     parts = on.parts
-    outputs = [parts.session, parts.viewer, parts.notes]
+    taken = [parts.said, parts.file, parts.stop]
+    outputs = [parts.session, parts.viewer, parts.notes, *taken]
     how = [parts.photo, parts.kind, parts.scale, *parts.settings]
+    looked = [parts.session, *how]
     parts.photo.change(
         on.arrive,
         [parts.session, parts.photo, parts.scale, *parts.settings],
@@ -141,17 +143,15 @@ def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
         **LATEST, **LOOKING, **QUIET,
     )  # fmt: skip
     for radio in (parts.kind, parts.scale):
-        radio.input(on.look, how, outputs, **LATEST, **LOOKING, **QUIET)
-    reopen.upload(on.reopen, [reopen], [*outputs, *how], **LOOKING, **QUIET)
-    again.click(on.look, how, outputs, **LATEST, **LOOKING, **QUIET)
+        radio.input(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
+    reopen.upload(on.reopen, [parts.session, reopen], [*outputs, *how], **LOOKING, **QUIET)
+    again.click(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
     drawing = parts.viewer.ask(
         on.draw, [parts.session], [parts.viewer], trigger_mode="multiple", **DRAWING, **QUIET
     )
     parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
     parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
-    whole = parts.viewer.whole(
-        on.whole, [parts.session], [parts.said, parts.file, parts.stop], **WHOLE, **QUIET
-    )
+    whole = parts.viewer.whole(on.whole, [parts.session], taken, **WHOLE, **QUIET)
     parts.stop.click(on.stopped, None, [parts.said, parts.stop], cancels=[whole], **QUIET)
 
 

@@ -187,7 +187,7 @@ function makeFilm() {
   film = Array.from({ length: scene.gallery.wanted }, (_, i) => {
     const button = document.createElement("button"), canvas = document.createElement("canvas");
     button.type = "button";
-    button.title = `Sample ${i} (press ${i})`;
+    button.title = i > 0 && i < 10 ? `Sample ${i} (press ${i})` : `Sample ${i}`; // 0 shows the whole
     button.setAttribute("aria-label", `Sample ${i}: plausible, not true`);
     canvas.style.width = "112px";
     button.append(canvas);

@@ -1,9 +1,10 @@
 """What a visitor says has happened to an image, and what is seen of it then."""
 
 import math
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -92,7 +93,8 @@ def described(kind: str, strength: float, strokes: Any, size: tuple[int, int]) -
     return description_from_dict({"steps": [steps[kind]]})
 
 
-class Given(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Given:
     """A visitor's image, as it is restored.
 
     Attributes:
@@ -101,6 +103,7 @@ class Given(NamedTuple):
         path: Its file.
         subject: What it shows, as visitors read it.
         note: What was done to it, for the visitor.
+        left: Set once another is given: answers for this one are then wanted no more.
     """
 
     pixels: Tensor
@@ -108,6 +111,7 @@ class Given(NamedTuple):
     path: Path
     subject: str
     note: str = ""
+    left: threading.Event = field(default_factory=threading.Event)
 
     @property
     def x(self) -> Tensor:

@@ -22,6 +22,7 @@ from ..inputs import UNCHANGED, Updates
 from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in
 
 FIRST = InputError("your image comes first")
+STILL = InputError("your image is still being read: press again in a moment")
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,18 @@ class RestoringHandlers:
         parts = self.parts
         if before is not None and (str(before.path), before.subject) == (path, subject):
             return UNCHANGED
-        nothing: Updates = {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
+        if before is not None:
+            before.left.set()
+        empty: Updates = dict.fromkeys(parts.shown, None)  # what is shown is of the one before
+        empty |= dict.fromkeys(parts.shown[-1:], gr.update(visible=False))
+        nothing = empty | {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
         if path is None:
             return nothing
         try:
             given = image_in(Path(path), self.restorers[subject].side, subject)
         except CVDVAEError as error:
             return nothing | {parts.said: text.explained(error, path)}
-        updates: Updates = {
+        updates = empty | {
             parts.given: given,
             parts.strokes: [],
             parts.painter: pictures.to_paint(given.pixels),
@@ -122,11 +127,14 @@ class RestoringHandlers:
         if path is None or given is None:
             yield {self.parts.said: text.explained(FIRST)}
             return
+        if str(given.path) != path:
+            yield {self.parts.said: text.explained(STILL)}
+            return
         which, number, restorer = LABELS[damage], int(seed or 0), self.restorers[subject]
         noise = noise if DAMAGES[which].may_be_noisy else 0
         try:
             if given.subject != subject:
-                given = image_in(Path(path), restorer.side, subject)
+                given, strokes = image_in(Path(path), restorer.side, subject), []
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
             truth, notes = None if KINDS[kind] else given.x, list[str]()
             if truth is None:
@@ -142,7 +150,7 @@ class RestoringHandlers:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
             shown = self._shown(result, archive, notes)
-            yield {self.parts.said: "", **shown}
+            yield UNCHANGED if given.left.is_set() else {self.parts.said: "", **shown}
 
     def _shown(self, result: Restoration, archive: Path, notes: list[str]) -> Updates:
         """What was seen and what its file says, the answers, and what they agree on."""
@@ -161,8 +169,8 @@ class RestoringHandlers:
             return pictures.fitted(to_pil(image), smooth)
 
         return {
-            told: f"<p>{words} They differ by up to {float(levels.max()):.0f} levels of 255.</p>"
-            + "".join(map(text.remark, notes)),
+            told: f"<p>{words} Their standard deviation is up to {float(levels.max()):.0f} grey "
+            f"levels of 255.</p>{''.join(map(text.remark, notes))}",
             before: pictures.fitted(to_pil(result.shown), blocks),
             mean: shown(result.mean),
             heat: pictures.fitted(heat_map(levels / pictures.FULL_MAP), blocks),

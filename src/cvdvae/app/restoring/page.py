@@ -56,7 +56,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
         with gr.Column(scale=5, min_width=320):
             parts = _answers(Parts(given, strokes, photo[1], strength, noise, painter, said))
     on = RestoringHandlers(models, parts)
-    kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said]
+    kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said, *parts.shown]
     example.click(
         lambda i: (str(paths[i]), subjects[i]), example, [photo[0], subject], queue=False, **QUIET
     )
