@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, lsq_linear, minimize
 from torch import Tensor
 
-from cvdvae.degradations.base import LinearOperator
+from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.newton import Problem
 from cvdvae.degradations.projection import project, residual, round_consistently
@@ -329,3 +329,45 @@ def test_what_is_impossible_is_judged_by_the_pixels_that_may_move() -> None:
     for moving, where in ((None, torch.ones_like(region)), (region, region)):
         bound = 0.5 * (x0.square() - where * farthest).sum((2, 3), keepdim=True)
         torch.testing.assert_close(problem.impossible_below(moving), bound)
+
+
+def edge(seed: int) -> tuple[Tensor, Tensor, BicubicDownscaling]:
+    """A start, and the 8-bit shadow of a hard edge that lies differently in every column."""
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.full((40, 240), 255.0)
+    at = int(torch.randint(14, 24, (1,), generator=generator))
+    truth[at] = torch.linspace(0, 255, 240)
+    truth[at + 1 :] = 0
+    truth[:at] -= (torch.rand(at, 240, generator=generator) < 0.3).float()
+    x, H = truth[None, None] / 255, BicubicDownscaling.of_scale((40, 240), 2)
+    start = (x + 0.1 * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+    return start, shrink_to_8_bits(x, H), H
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4, 6])
+def test_where_no_image_has_y_exactly_it_still_comes_back_rounded(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image in range has it within half a level: the truth. Nor is another pixel touched."""
+    start, y, H = edge(seed)
+    x = project(start, y, H)
+    assert float((H.A(x.double()) - y).abs().max() * 255) > 0.3
+    settled = round_consistently(x, y, H)
+    assert float((H.A(settled.double()) - 255 * y.double()).abs().max()) < 0.5
+    monkeypatch.setattr("cvdvae.degradations.rounding.settle", lambda *_: None)
+    before = round_consistently(x, y, H)
+    off = (H.A(before.double()) - 255 * y.double()).abs() >= 0.5
+    assert off.any()
+    far = F.max_pool2d(off.float(), 13, stride=1, padding=6)
+    moved = (settled != before).float()
+    assert float(F.max_pool2d(moved, 2).sub(far).max()) <= 0
+
+
+def test_only_a_region_is_moved_to_meet_y_rounded() -> None:
+    start, y, H = edge(0)
+    x = project(start, y, H)
+    region = torch.zeros(40, 240, dtype=torch.bool)
+    region[:, ::2] = True
+    result = round_consistently(x, y, H, region=region)
+    nearest = (x.double() * 255).round().to(torch.uint8)
+    assert torch.equal(result[..., 1::2], nearest[..., 1::2])

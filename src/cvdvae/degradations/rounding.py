@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .columns import columns_of
 from .resize import BandedMatrix
+from .settling import beyond, settle
 from .tiles import Separable
 
 ENOUGH, PATIENCE = 5e-4, 2
@@ -26,28 +28,6 @@ AT_ONCE = 2**17
 def level_dtype(levels: int) -> torch.dtype:
     """What levels 0 … `levels` are held in."""
     return torch.uint8 if levels <= 255 else torch.int32
-
-
-class Columns(NamedTuple):
-    """The column of a matrix at every pixel of a side: where it is not zero, and its values."""
-
-    results: Tensor
-    values: Tensor
-
-
-def columns_of(matrix: BandedMatrix) -> Columns:
-    """Of R ``(m, n)``: both are ``(n, k)``, k the most results that a pixel reaches."""
-    first, columns = [], []
-    for block in matrix.transposed().blocks:
-        for row in block.values:
-            used = row.nonzero().flatten()
-            start, end = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
-            first.append(block.columns.start + start)
-            columns.append(row[start:end])
-    most = max(1, *(len(c) for c in columns))
-    values = torch.stack([F.pad(c, (0, most - len(c))) for c in columns])
-    results = torch.tensor(first)[:, None] + torch.arange(most)
-    return Columns(results.clamp(max=matrix.shape[0] - 1), values)
 
 
 class Band(NamedTuple):
@@ -117,15 +97,21 @@ class Rounding:
         if region is not None:
             sign *= region
         result = level.to(level_dtype(levels)).contiguous()
-        self._move(result.view(-1), sign.flatten(0, 1), error.flatten(0, 1), steps)
+        planes = result.flatten(0, 1)
+        left = self._move(planes.view(-1), sign.flatten(0, 1), error.flatten(0, 1), steps)
+        where = None if region is None else region.flatten(0, 1)
+        for i in beyond(left).flatten(1).any(1).nonzero().flatten().tolist():
+            may = None if where is None else where[i]
+            settle(planes[i], left[i], may, self.down, self.across, levels)
         return result
 
-    def _move(self, level: Tensor, sign: Tensor, error: Tensor, steps: int) -> None:
-        """Move levels, flat, in place.
+    def _move(self, level: Tensor, sign: Tensor, error: Tensor, steps: int) -> Tensor:
+        """Move levels, flat, in place, and return the error that is left.
 
         The planes of `sign`, ``(k, H, W)``, and `error`, ``(k, h, w)``, are colours of images; each
         is left alone when it is done.
         """
+        left = error.clone()
         area, enough = self.size[0] * self.size[1], ENOUGH * self.weight * error[0].numel()
         squared, planes = error.square().sum((1, 2)), torch.arange(len(sign))
         idle, sparse = torch.zeros(len(sign)), torch.zeros(len(sign), dtype=torch.bool)
@@ -144,11 +130,13 @@ class Rounding:
             squared = torch.where(better, trial_squared, squared)
             idle, sparse = torch.where(helped, 0, idle + 1), sparse | ~helped
             going = idle < PATIENCE
+            left[planes] = error
             if not bool(going.any()):
-                return
+                break
             if not bool(going.all()):
                 state = (sign, error, squared, planes, idle, sparse)
                 sign, error, squared, planes, idle, sparse = (part[going] for part in state)
+        return left
 
     def _choice(
         self, sign: Tensor, error: Tensor, shifted: int, parity: int, sparse: Tensor

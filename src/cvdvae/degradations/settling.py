@@ -1,0 +1,103 @@
+"""What rounding leaves more than half a level off, for a separable H: a search nearby.
+
+y was rounded, too: wanted is not Hx = y but ``|Hx − y| < ½`` level at every result. Beside hard
+edges of black and white no image in range may have Hx = y, and the one that violates it least has
+some results beyond a half, though others have room left. There pixels are moved by a level, one at
+a time, as long as that lowers::
+
+    V(e) = Σ max(|e| − ½ + margin, 0)²,    e = y − Hx in levels
+
+Explained in docs/explanation/projection.md.
+"""
+
+import torch
+from torch import Tensor
+
+from .columns import Columns
+
+HALF, MARGIN = 0.5, 0.01
+MOST, FAR = 512, 2.0
+"""More results beyond a half, or one so many levels off, belong to a y that no image has."""
+MOVES = 100
+"""Most moves for one result."""
+
+
+def beyond(error: Tensor) -> Tensor:
+    """Which results are off by half a level or more, bool."""
+    return error.abs() >= HALF
+
+
+def settle(
+    level: Tensor,
+    error: Tensor,
+    region: Tensor | None,
+    down: Columns,
+    across: Columns,
+    levels: int,
+) -> None:
+    """Move levels of one colour of an image, in place.
+
+    Args:
+        level: Whole numbers in 0 … `levels`, ``(H, W)``.
+        error: ``y − H level``, ``(h, w)`` float64 in levels; it follows what is moved.
+        region: Which pixels may be moved, bool, ``(H, W)``; all of them by default.
+        down: The columns of H's matrix of rows.
+        across: Those of its matrix of columns.
+        levels: The largest level.
+    """
+    price = torch.inf
+    while 0 < len(off := beyond(error).nonzero()) <= MOST and float(error.abs().max()) < FAR:
+        before, price = price, float(_price(error).sum())
+        if price >= before:
+            return
+        for i, j in off.tolist():
+            pixels = _seen_by(i, down), _seen_by(j, across)
+            allowed = None if region is None else region[pixels[0]][:, pixels[1]]
+            for _ in range(MOVES):
+                if abs(float(error[i, j])) < HALF or not _moved(
+                    level, error, (i, j), pixels, allowed, (down, across), levels
+                ):
+                    break
+
+
+def _seen_by(result: int, side: Columns) -> Tensor:
+    """The pixels of a side that a result sees."""
+    return ((side.results == result) & (side.values != 0)).any(1).nonzero().flatten()
+
+
+def _moved(
+    level: Tensor,
+    error: Tensor,
+    at: tuple[int, int],
+    pixels: tuple[Tensor, Tensor],
+    allowed: Tensor | None,
+    matrices: tuple[Columns, Columns],
+    levels: int,
+) -> bool:
+    """Make the best move for a result; whether there is one."""
+    (rows, columns), (down, across) = pixels, matrices
+    # What each of the pixels (p, q) adds to the results (a, b) that see it: (p, q, a, b).
+    seen = down.values[rows][:, None, :, None] * across.values[columns][None, :, None, :]
+    to = (down.results[rows][:, None, :, None], across.results[columns][None, :, None, :])
+    here = ((to[0] == at[0]) & (to[1] == at[1])) * seen
+    sign = torch.sign(here.sum((2, 3)) * error[at])
+    before = error[to]
+    gain = _price(before) - _price(before - sign[..., None, None] * seen)
+    gain = gain.sum((2, 3))
+    after = level[rows][:, columns] + sign
+    possible = (sign != 0) & (after >= 0) & (after <= levels)
+    if allowed is not None:
+        possible &= allowed
+    gain = gain.masked_fill(~possible, 0)
+    best = int(gain.argmax())
+    if float(gain.flatten()[best]) <= 0:
+        return False
+    p, q = divmod(best, len(columns))
+    level[rows[p], columns[q]] = after[p, q].to(level.dtype)
+    error[to[0][p, 0], to[1][0, q]] -= sign[p, q] * seen[p, q]
+    return True
+
+
+def _price(error: Tensor) -> Tensor:
+    """V, result by result."""
+    return (error.abs() - HALF + MARGIN).clamp_(min=0).square_()
