@@ -1,6 +1,6 @@
 """A model of nuclei on images that it has not seen: errors, intervals, and what a count is worth.
 
-    python benchmarks/nuclei.py --model nuclei-x4 --data /work/sets/nuclei --out results/nuclei.json
+    python benchmarks/nuclei.py --model nuclei-x4 --data sets/nuclei --out results/nuclei.json
     python benchmarks/nuclei.py --model nuclei-x4 --data … --picture docs/nuclei.png
 
 Every tenth image of the data validates, as in configs/nuclei.yaml. Of each the centred square is

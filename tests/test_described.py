@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,30 @@ def test_the_new_one_of_the_documentation_works() -> None:
     x = torch.rand(1, 3, 8, 9)
     torch.testing.assert_close(H.A_dagger(H.A(x)), x)
     assert float(H.A(x)[0, 0, 0, 0]) == pytest.approx(0.7 * float(x[0, 0, 0, 0]))
+
+
+def test_the_command_line_knows_the_new_one_as_documented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "degradations.md").read_text()
+    vignette, mine = docs.split("## A new one")[1].split("```python\n")[1:3]
+    (tmp_path / "vignette.py").write_text(vignette.split("```")[0])
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = "restore photo.png --degradation vignette:strength=0.3 -n 1 --out results"
+    monkeypatch.setattr(sys, "argv", ["mine.py", *words.split()])
+    before = dict(KINDS)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            exec(mine.split("```")[0], {"__name__": "__main__"})
+    finally:
+        KINDS.clear()
+        KINDS.update(before)
+        sys.modules.pop("vignette", None)
+    assert not ended.value.code
+    result = json.loads((tmp_path / "results" / "photo" / "result.json").read_text())
+    assert result["explains"] == [True]
 
 
 def test_what_is_valid_is_smaller_by_the_kernel_on_each_side(folder: Path) -> None:

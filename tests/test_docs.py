@@ -13,6 +13,7 @@ import yaml
 
 import cvdvae
 from cvdvae.cli.program import app
+from cvdvae.domains import DOMAINS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,6 +81,49 @@ def test_commands_name_options_that_there_are(page: Path) -> None:
         for word in rest:
             if re.match(r"--?[a-zA-Z]", word):
                 assert word.split("=")[0] in known | {"--help"}, (words, word)
+
+
+EXTRAS = {
+    "train": "train", "evaluate": "eval", "analyze": "eval", "report": "eval", "push": "hub",
+    "app": "app",
+}  # fmt: skip
+"""What a command needs beside the program itself."""
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda p: p.stem)
+def test_pages_name_the_extras_that_their_commands_need(page: Path) -> None:
+    installed = re.findall(r"pip install[^\n]*\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+    extras = {extra for some in installed for extra in some.split(",")}
+    for words in commands(page):
+        needed = {EXTRAS[words[0]]} if words[0] in EXTRAS else set()
+        needed |= {"restore"} if "--noise auto" in " ".join(words) else set()
+        needed |= {"batch"} if {"parquet", "zarr"} & set(words) else set()
+        assert needed <= extras, words
+
+
+def test_batch_says_which_factor_it_takes_where_none_is_named() -> None:
+    batch = typer.main.get_command(app).commands["batch"]  # type: ignore[attr-defined]
+    said = next(p.help for p in batch.params if p.name == "scale")
+    for domain in DOMAINS.values():
+        assert f"{domain.usual_scale} of {domain.name}" in said
+
+
+@pytest.mark.parametrize("scale", [4, 8, 16])
+def test_cards_of_flows_say_what_the_comparison_measured(scale: int) -> None:
+    rows = {}
+    for line in (DOCS / "comparison.md").read_text(encoding="utf-8").splitlines():
+        label, *cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        rows[label] = [cell.split(" ")[0].strip("*") for cell in cells]
+    flow = f"×{scale} hcflow"
+    card = ROOT / "src" / "cvdvae" / "zoo" / f"celeba64-hcflow-x{scale}" / "README.md"
+    text = " ".join(card.read_text(encoding="utf-8").split())
+    best, wild = rows[f"{flow} τ=0, projected"], rows[f"{flow} τ=0.8, projected"]
+    psnr, mean, lpips, crps = 0, 1, 3, 13
+    assert (
+        f"bicubic {rows[f'×{scale} bicubic'][psnr]} dB PSNR, its answer at τ = 0 {best[psnr]}, one "
+        f"sample at τ = 0.8 {wild[psnr]}, the mean of 8 {wild[mean]}; LPIPS {wild[lpips]} and CRPS "
+        f"{float(wild[crps]) / 1000:.4f} at τ = 0.8"
+    ) in text
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

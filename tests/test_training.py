@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, make_dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -413,6 +413,7 @@ def test_shipped_configurations_are_valid(path: Path) -> None:
         kind = FlowTraining if "hcflow" in path.stem else EncoderTraining
     settings = load_yaml(kind, path)
     assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")
+    assert not Path(settings.data.folder).is_absolute(), "a path of one machine"
 
 
 def test_two_processes_train_as_one_with_the_whole_batch(
@@ -525,13 +526,33 @@ def test_the_command_trains_a_flow(
     assert load(str(out / "model")).method == "flow"
 
 
-def test_the_page_of_all_keys_is_up_to_date() -> None:
+@pytest.fixture(scope="module")
+def keys() -> Any:
+    """The module that writes the page of all keys."""
     docs = Path(__file__).parents[1] / "docs"
     spec = importlib.util.spec_from_file_location("page", docs / "make_configuration.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_defaults_on_the_page_of_all_keys_can_be_written_so(keys: Any) -> None:
+    for cls in keys.SECTIONS.values():
+        for field in fields(cls):
+            said = keys.default_of(field)
+            if not said.startswith("`"):
+                continue
+            alone = make_dataclass("Alone", [(field.name, get_type_hints(cls)[field.name])])
+            taken = from_dict(alone, yaml.safe_load(f"{field.name}: {said.strip('`')}"), "page")
+            default = field.default
+            expected = field.default_factory() if default is MISSING else default
+            assert getattr(taken, field.name) == expected, (cls.__name__, field.name)
+
+
+def test_the_page_of_all_keys_is_up_to_date(keys: Any) -> None:
+    module = keys
     assert module.PAGE.read_text() == module.page(), "run python docs/make_configuration.py"
     for cls in module.SECTIONS.values():
         missing = {f.name for f in fields(cls)} - set(module.attributes(cls))

@@ -3,7 +3,8 @@ A domain of your own
 ====================
 
 A domain says what images a family of models knows: how they are framed, what they are called,
-what to show as an example. The command line and the page take it up by its name.
+what to show as an example. A program in which it is registered knows it by its name; so does the
+command line of a program that imports it first, as in :doc:`/degradations`.
 """
 
 # %%

@@ -55,7 +55,10 @@ def batch(
     gpus: Annotated[
         float, typer.Option(min=0, help="With ray: what part of a GPU a worker takes.")
     ] = 0.0,
-    scale: Annotated[int | None, typer.Option(help="Factor, as for upscale.")] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(help="Factor; 4 of photos and 8 of faces where none is named."),
+    ] = None,
     domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
     model: Annotated[
         str | None,

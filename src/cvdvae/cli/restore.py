@@ -66,7 +66,11 @@ def restore(
     samples: Samples = 8,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", "-t", help="0 tame, 1 wild; the model's own by default."),
+        typer.Option(
+            "--temperature",
+            "-t",
+            help="0 tame, 1 wild; by default the model's own, and 1 with --moves.",
+        ),
     ] = None,
     look: Annotated[
         bool,

@@ -171,7 +171,7 @@ class EncoderTraining:
             takes that of the prior.
         photons: How many photons a value of 1 stands for: the low-resolution images get their
             Poisson noise, as a camera's of faint light; 0 for none. The samples of such an encoder
-            should not be made consistent, since y is not Hx.
+            explain y within that noise, and are not made to give it back.
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
