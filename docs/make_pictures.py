@@ -162,8 +162,11 @@ def photograph_page(path: Path, port: int = 7869) -> None:
             except Error:
                 time.sleep(0.3)
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
-            coffee().save(file.name)
+            cat().save(file.name)
             page.locator("#picture input[type=file]").set_input_files(file.name)
+            page.wait_for_selector('.viewer[data-state="drawing"]')
+            page.get_by_label("Shrink it first, to compare").check()
+            page.get_by_text("×4)").wait_for()
             page.wait_for_selector('.viewer[data-state="drawing"]')
             page.wait_for_timeout(1000)  # the view rests before it is drawn
             page.wait_for_selector('.viewer[data-state="ready"]')
