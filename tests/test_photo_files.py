@@ -387,3 +387,24 @@ def test_a_map_is_enlarged_to_be_seen_and_not_beyond(size: tuple[int, int]) -> N
     picture = with_scale_bar(Image.new("RGB", size), 3.0)
     assert picture.width <= max(size[0], 8 * TILE) + 90
     assert TILE <= picture.height <= max(size[1], 2 * TILE)
+
+
+@pytest.mark.parametrize(("name", "how"), [("a.png", "--noise 0.01"), ("a.jpg", "--jpeg auto")])
+def test_what_no_image_shrinks_to_is_told_how_it_could_be_explained(
+    name: str,
+    how: str,
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    squares = np.indices((14, 20)).sum(0) // 2 % 2 * 255
+    Image.fromarray(squares.astype(np.uint8)).convert("RGB").save(tmp_path / name, quality=95)
+    photo.save(tmp_path / "fine.png")
+    asked = ["upscale", name, "fine.png", "--model", model, "--scale", "3", "-n", "1", "--json"]
+    monkeypatch.chdir(tmp_path)
+    assert run(*asked, "--out", "out", monkeypatch=monkeypatch) == 0
+    hard, fine = (json.loads(line)["notes"] for line in capsys.readouterr().out.splitlines())
+    assert [how in note for note in hard if "no image shrinks to it" in note] == [True]
+    assert not [note for note in fine if "no image shrinks to it" in note]

@@ -237,7 +237,7 @@ def _tell(
     progress: Progress | None,
 ) -> None:
     """Say what came of one input, with all that speaks against it."""
-    notes = notes + exploded(result)
+    notes = notes + exploded(result) + _impossible(job.path, result)
     if as_json:
         kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
         print_json(kept | {"input": str(job.path), "folder": str(job.folder), "notes": notes})
@@ -286,6 +286,26 @@ def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
         )
     )
     return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"
+
+
+FAR = 2.0
+"""Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
+
+
+def _impossible(path: Path, result: "Outcome") -> list[str]:
+    """What to do where no image shrinks to the input."""
+    from ..imaging.io import is_jpeg
+    from ..restoration.stack_result import StackResult
+
+    if isinstance(result, StackResult) or result.misfit is not None:
+        return []
+    if all(result.round_trip_exact) or min(result.largest_lr_error) < FAR:
+        return []
+    how = "--jpeg auto" if is_jpeg(path) else "--noise 0.01"
+    return [
+        "no image shrinks to it, as where it was sharpened or compressed since: samples that come as "
+        f"near as they can may have dots along its edges; {how} explains it within that instead"
+    ]
 
 
 def _agreement(result: "Outcome") -> str:
