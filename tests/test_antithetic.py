@@ -137,6 +137,9 @@ def test_there_is_no_walk_between_the_two_of_a_pair() -> None:
     assert pairs.pairs
     assert not walk.pairs  # what lies on a walk has no partner
     assert Sampling(samples=4).then(Blend(first=0, last=1)).ddof(range(4)) == 1
+    further = walk.then(Blend(first=0, last=1))  # neighbours on a walk are not opposite
+    with pytest.raises(InputError, match="samples 2 and 3 are opposite"):
+        further.then(Resample(sample=0, groups=1, seed=0)).then(Blend(first=2, last=3))
 
 
 def test_calibration_refuses_pairs(resolver: SuperResolver) -> None:

@@ -255,6 +255,24 @@ def test_strips_meet_every_row_of_the_input(scale: int) -> None:
     assert float((torch.cat([p.x for p in parts], 2) - whole.x).abs().max()) * 255 < 3
 
 
+@pytest.mark.parametrize(("device", "beside"), [("cpu", range(4, 8)), ("meta", range(5, 6))])
+def test_on_a_gpu_strips_are_of_one_sample_alone(
+    device: str, beside: range, photos: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing, drawn = Drawing(photos, image(8, 8), Sampling(8)), []
+    assert drawing.batch == 4
+
+    def tile(indices: range, tile: Tile) -> torch.Tensor:
+        drawn.append(indices)
+        return torch.full((len(indices), 3, *tile.core[2:]), 0.5)
+
+    monkeypatch.setattr(drawing, "tile", tile)
+    monkeypatch.setattr(HVAEResolver, "device", torch.device(device))
+    (strip,) = drawing.strips(5)
+    assert len(strip.pixels) == 1
+    assert drawn == [beside]
+
+
 def test_unprojected_strips_are_the_whole() -> None:
     x, y = torch.rand(1, 3, 80, 8), torch.rand(1, 3, 20, 2)
     degradation = BicubicDownscaling((80, 8), (20, 2))
@@ -296,6 +314,17 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     same = {"weights", "dtype", "scale", "input", "samples", "seed", "round_trip_exact"}
     assert {k: result.report()[k] for k in same} == {k: held.report()[k] for k in same}
     assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
+
+
+@pytest.mark.parametrize("size", [(1, 60), (60, 1), (2, 1)])
+def test_a_large_result_may_be_a_strip(
+    size: tuple[int, int], photos: HVAEResolver, tmp_path: Path
+) -> None:
+    y = image(*size)
+    result = draw_to_folder(photos, y, Sampling(2, seed=2), tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
+    assert Image.open(tmp_path / "sample_00.png").size == (3 * size[1], 3 * size[0])
+    assert Image.open(tmp_path / "grid.png").height > 3
 
 
 def test_sums_on_the_disk_are_those_in_memory(

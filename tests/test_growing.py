@@ -14,7 +14,7 @@ from cvdvae.errors import ConfigError
 from cvdvae.gaussian import Conditional
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
-from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load_restorer
 from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining
@@ -118,6 +118,26 @@ def test_a_grown_encoder_says_what_it_said_and_nothing_of_new_groups(
                 old += 1
             torch.testing.assert_close(mine.mean, expected.mean)
             torch.testing.assert_close(mine.log_std, expected.log_std)
+
+
+def test_a_head_that_says_all_itself_cannot_begin_as_a_prior_that_says_something(
+    model_folder: Path, tmp_path: Path, grown: HVAE
+) -> None:
+    absolute = replace(ENCODER, relative=False, groups=2)
+    small, large = str(model_folder / "prior"), str(tmp_path / "grown")
+    save_model(tmp_path / "grown", PriorRecord("prior", GROWN), grown.state_dict())
+    fewer = EncoderModule(EncoderTraining(absolute, small, DATA, OPTIM), tmp_path / "run")
+    fewer.export(tmp_path / "fewer")
+
+    def start(groups: int, prior: str) -> LREncoder:
+        config = replace(absolute, groups=groups, bottom_up="4x3,4d4,16x1")
+        training = EncoderTraining(config, prior, DATA, OPTIM, start_from=str(tmp_path / "fewer"))
+        return EncoderModule(training, tmp_path / "more").trained
+
+    for groups, prior in ((3, small), (4, large)):
+        with pytest.raises(ConfigError, match="only where heads are relative"):
+            start(groups, prior)
+    assert start(3, large).groups == 3  # group 1 of the grown prior is new: N(0, I), as is its head
 
 
 @pytest.mark.parametrize(

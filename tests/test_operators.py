@@ -94,6 +94,7 @@ DAMPED: dict[str, Callable[[Size], LinearOperator]] = {
         BicubicDownscaling.of_scale(size, 2),
         BlockDCT.of_quality((size[0] // 2, size[1] // 2), 50),
     ),
+    "mask, downscaling": lambda size: Composed(mask(size), Downscaling.of_scale(size, 2)),
     "motion, mask, grey": lambda size: Composed(
         Blur(size, motion(4, 70), "replicate"), mask(size), luminance()
     ),
@@ -243,6 +244,16 @@ def test_what_it_tells_of_itself_is_true(name: str) -> None:
     if H.colours_alike:
         thirds = matrix.view(3, len(matrix) // 3, 3, -1)
         torch.testing.assert_close(thirds[0, :, 0], thirds[2, :, 2])
+
+
+def test_pixels_averaged_across_a_hole_are_not_given_back_exactly() -> None:
+    """What sees the rim of the hole has singular values near 0; its rounding is noise."""
+    hole, half = mask(SMALL), shrunk("box")(SMALL)
+    grey, whole = luminance(), Mask(torch.ones(SMALL, dtype=torch.bool))
+    for steps in ((hole, half), (Composed(hole, grey), half), (hole, Blur(SMALL, box(3)))):
+        assert not Composed(*steps).exact
+    for steps in ((hole, grey), (hole, whole), (whole, half), (half, mask(half.lr_size))):
+        assert Composed(*steps).exact
 
 
 @every

@@ -23,14 +23,15 @@ from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.chains import PosteriorSamples
 from cvdvae.restoration.described import parse
+from cvdvae.restoration.ending import Ending
 from cvdvae.restoration.estimates import read_jpeg
 from cvdvae.restoration.evidence import conditions, evidence
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import _ended
+from cvdvae.restoration.restoring import Restoring, seen, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
-from cvdvae.restoration.restoring import seen, usual_noise
 from cvdvae.restoration.tolerance import (
     measured,
     misfit,
@@ -141,6 +142,33 @@ def test_chains_measure_where_the_networks_compute() -> None:
     assert model._measurement(what).y.device.type == "meta"
 
 
+class Dimmed(torch.nn.Module):
+    """Of somebody else, with its numbers in a buffer; complex ones stay complex."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(0.5))
+        self.register_buffer("phase", torch.tensor(1j))
+
+    def A(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.get_buffer("factor")
+
+    A_adjoint = A_dagger = A
+
+
+def test_an_operator_of_others_goes_where_the_chains_move() -> None:
+    model, what = tiny_restorer(), seen(degraded("noise"), Dimmed(), 0.02)
+    theirs = what.degradation
+    assert isinstance(theirs, Dimmed)
+    assert model._measurement(what).degradation is theirs
+    model.to("meta", torch.float32)
+    moved = model._measurement(what).degradation
+    assert isinstance(moved, Dimmed)
+    assert {b.device.type for b in moved.buffers()} == {"meta"}
+    assert moved.get_buffer("phase").is_complex()
+    assert {b.device.type for b in theirs.buffers()} == {"cpu"}
+
+
 def test_moves_bring_the_chains_nearer_to_what_was_seen() -> None:
     model, y = tiny_restorer(), degraded("downscale:scale=2", 0.02)
     result = model.restore(y, "downscale:scale=2", samples=4, noise=0.02, moves=30)
@@ -178,10 +206,39 @@ def test_the_usual_noise_is_nought_only_where_y_can_be_given_back() -> None:
     )
 
 
+def test_what_a_hole_left_of_a_shrunken_picture_does_not_wreck_the_truth() -> None:
+    """Values that see little but the hole: their rounding would be multiplied by a thousand."""
+    x = picture(side=64)
+    told = made_of(x[0], parse("hole:side=18 + downscale:scale=4"))
+    found = Ending(told, Restoring(), 10 / 255).of(x, SeededNoise(0, [0])).x
+    assert told.sigma == pytest.approx(ROUNDING / 255)
+    assert float((found - x).square().mean().sqrt()) * 255 < 10
+
+
 def test_what_is_measured_is_what_a_mask_leaves() -> None:
     told = seen(torch.ones(3, SIDE, SIDE), "hole:side=6")
     assert measured(told.degradation, told.y).sum() == 3 * (SIDE**2 - 36)
     assert told.y[0, :, 7, 7].abs().max() == 0  # what a picture shows in its hole says nothing
+
+
+@pytest.mark.parametrize(
+    ("words", "side"), [("half:side=left + blur:sigma=1", 32), ("jpeg:quality=30", 17)]
+)
+def test_what_round_off_leaves_is_not_measured(words: str, side: int) -> None:
+    H = parse(words).operator((side, side))
+    basis = torch.eye(3 * side**2, dtype=torch.float64).view(-1, 3, side, side)
+    columns = torch.cat([H.A(part).flatten(1) for part in basis.split(256)])
+    truly = columns.abs().amax(0) > 1e-9
+    y = H.A(picture(side=side))
+    told = seen(y, H)
+    assert torch.equal(measured(H, y).flatten(), truly)
+    assert told.y.flatten()[~truly].abs().max() == 0
+    jpeg = jpeg_at_end(H)
+    if jpeg is not None:
+        held = seen(jpeg.rounded(picture(side=side)), H)
+        again = unpacked(packed(held.y[0], jpeg), "there", jpeg)
+        assert "jpeg" in packed(held.y[0], jpeg)
+        assert torch.equal(seen(again[None], H).y, held.y)
 
 
 @pytest.mark.parametrize("size", [[-4, -4], [0, 16], [10**5, 10**5]])
@@ -283,6 +340,8 @@ class Nothing(LinearOperator):
         (torch.rand(3, 16, 16) / 0, "noise", 0.1, "finite"),
         (torch.rand(3, 16, 16), "jpeg:quality=50", 0.0, "above 0"),
         (torch.rand(2, 3, 16, 16), "noise", 0.1, "one image"),
+        (torch.rand(3, 16, 16) * 255, "noise", 0.1, r"must be in \[0, 1\]"),
+        (torch.rand(3, 16, 16) * 2 - 1, "jpeg:quality=50", None, r"must be in \[0, 1\]"),
         (torch.rand(1, 16, 16), "downscale:scale=4", None, "16×16"),
     ],
 )
@@ -292,6 +351,27 @@ def test_bad_input_is_one_sentence(
     with pytest.raises((InputError, ConfigError), match=message) as caught:
         tiny_restorer().restore(y, words, noise=noise)
     assert "\n" not in str(caught.value)
+
+
+def test_noise_may_leave_the_range() -> None:
+    assert seen(8 * torch.rand(3, 16, 16) - 3.5, "noise", 0.9).y.abs().max() > 3
+    assert seen(255 * torch.rand(3, 16, 16), parse("noise").operator((16, 16)), 0.1).y.max() > 99
+
+
+class InSinglePrecision(LinearOperator):
+    def A(self, x: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(x[:, :, :, 1:], torch.eye(3)[:, :, None, None])
+
+    def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return F.pad(F.conv2d(y, torch.eye(3)[:, :, None, None]), (1, 0))
+
+    A_dagger = A_adjoint
+
+
+def test_an_operator_may_take_one_precision_alone() -> None:
+    told = seen(torch.rand(3, 16, 15), InSinglePrecision(), 0.1)
+    assert measured(told.degradation, told.y).all()
+    assert all(tiny_restorer().run(told, Restoring(2)).explains)
 
 
 def test_an_operator_that_makes_another_size_is_refused() -> None:

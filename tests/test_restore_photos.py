@@ -31,7 +31,7 @@ from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restored import restoration_from_dict
 from cvdvae.restoration.restorer import Restorer
-from cvdvae.restoration.restoring import Seen, degraded
+from cvdvae.restoration.restoring import Seen, degraded, seen
 from cvdvae.restoration.saving import saved_files
 
 
@@ -103,6 +103,17 @@ def test_pixels_are_drawn_and_chains_move_at_any_size(words: str) -> None:
     moved = model.run(told, model.restoring(2, moves=8)).diagnostics
     assert moved is not None
     assert moved.log_w_gain > 0
+
+
+def test_no_sample_is_drawn_with_the_noise_of_what_was_seen() -> None:
+    """Although one seed makes both."""
+    model, x = tiny_photo_restorer(), torch.full((3, 24, 32), 0.5)
+    told = degraded(x, parse("noise"), 0.05, seed=4, in_8_bits=False)
+    how = model.restoring(8, temperature=0.0, seed=4, grain=True)
+    first, *others = model.run(told, how).samples
+    grain = first - torch.stack(others).mean(0)
+    both = torch.stack([grain.flatten(), (told.y[0] - x).flatten()])
+    assert abs(float(torch.corrcoef(both)[0, 1])) < 0.1
 
 
 def test_what_does_not_fit_is_said_before_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +215,16 @@ def test_a_grey_photograph_stays_grey() -> None:
         assert torch.equal(pixels, pixels[:, :1].expand_as(pixels))
     coloured = model.run(degraded(x, parse("grey")), model.restoring(2)).pixels
     assert not torch.equal(coloured, coloured[:, :1].expand_as(coloured))
+
+
+@pytest.mark.parametrize(("words", "noise"), [("hole:side=10", 0.0), ("noise", 0.5)])
+def test_the_grain_of_a_grey_photograph_is_grey_and_as_strong(words: str, noise: float) -> None:
+    model, x = tiny_photo_restorer(), torch.rand(1, 16, 24).expand(3, -1, -1)
+    told = seen(degraded(x, parse(words)).y, words, noise)
+    grainy = model.run(told, model.restoring(24, temperature=0.0, grain=True))
+    assert torch.equal(grainy.pixels, grainy.pixels[:, :1].expand_as(grainy.pixels))
+    inside = grainy.samples[:, 0, 3:13, 7:17] * 255
+    assert 8 < float(inside.std(0).mean()) < 12  # s is 10 levels
 
 
 def test_another_number_of_channels_is_refused() -> None:

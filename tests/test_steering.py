@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import PHOTOS
 from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -169,6 +170,26 @@ def test_samples_do_not_depend_on_how_many_there_are(resolver: HVAEResolver, y: 
         few = resolver.run(y, replace(START, samples=3).then(step))
         many = resolver.run(y, replace(START, samples=12).then(step))
         torch.testing.assert_close(many.samples[:3], few.samples, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Blend(0, 7), Blend(3, 4)),
+        (Blend(0, 7), Blend(1, 6), Blend(7, 5)),
+        (Blend(0, 7), Blend(2, 2), Blend(0, 1)),
+        (Blend(0, 7), Blend(3, 4), Resample(2, 1, 9), Blend(0, 5)),
+    ],
+)
+def test_a_walk_between_samples_of_a_walk_is_as_wild_as_they_are(steps: tuple[Edit, ...]) -> None:
+    """At any size, too, where the noise of a position must follow from that position alone."""
+    of = Sampling(samples=8, seed=3, steps=steps)
+    noise = noise_of(PHOTOS, of, range(8), Window(0, 0, 96, 96))
+    for stride in PHOTOS.group_strides:
+        side = 96 // stride
+        epsilon = noise.normal(torch.empty(8, PHOTOS.z_channels, side, side))
+        spread = epsilon.flatten(1).std(1)
+        assert spread.tolist() == pytest.approx([1.0] * 8, abs=0.1)
 
 
 def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:

@@ -1,5 +1,6 @@
 """One degradation after the other."""
 
+from collections.abc import Sequence
 from functools import reduce
 
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import Tensor
 from .base import Degradation, LinearOperator
 from .block_dct import BlockDCT
 from .damped import solve
+from .mask import Colours, Mask
 
 DAGGER = 1e-6
 """Damping of the pseudo-inverse."""
@@ -28,9 +30,11 @@ class Composed(LinearOperator):
     """
 
     def __init__(self, *steps: Degradation) -> None:
-        self.steps = steps
+        self.steps: tuple[Degradation, ...] = ()
+        for step in steps:
+            self.steps += step.steps if isinstance(step, Composed) else (step,)
         self.mixes_colours = any(getattr(step, "mixes_colours", True) for step in steps)
-        self.exact = all(getattr(step, "exact", False) for step in steps)
+        self.exact = all(getattr(step, "exact", False) for step in steps) and not _tears(self.steps)
         self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
 
     def A(self, x: Tensor) -> Tensor:
@@ -50,6 +54,17 @@ class Composed(LinearOperator):
         near = getattr(self.steps[-1], "precondition", None)
         nearer: Tensor = r if near is None else near(r, damping)
         return nearer
+
+
+def _tears(steps: Sequence[Degradation]) -> bool:
+    """Whether pixels are averaged after some of them were lost: what sees little more than a hole
+    hardly weighs anything, so that ``H Hᵀ`` is near to singular."""
+    torn = False
+    for step in steps:
+        if torn and not isinstance(step, Mask | Colours):
+            return True
+        torn = torn or (isinstance(step, Mask) and not bool(step.known.all()))
+    return False
 
 
 def jpeg_at_end(degradation: Degradation) -> BlockDCT | None:

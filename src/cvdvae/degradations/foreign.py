@@ -43,6 +43,18 @@ def in_precision(degradation: Operator, dtype: torch.dtype) -> Operator:
     return cast(Operator, copy.deepcopy(degradation)._apply(converted))
 
 
+def on_device(degradation: Operator, device: torch.device) -> Operator:
+    """The same operator on a device; ours are wherever what they are given is.
+
+    Args:
+        degradation: H; a `torch.nn.Module` is copied to another device than the processor.
+        device: Where it is to compute.
+    """
+    if device.type == "cpu" or not isinstance(degradation, torch.nn.Module):
+        return degradation
+    return cast(Operator, copy.deepcopy(degradation).to(device))
+
+
 def check_linear(degradation: object, y: Tensor) -> None:
     """Make sure that an operator is linear, as far as one trial can tell.
 

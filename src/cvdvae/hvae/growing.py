@@ -72,17 +72,25 @@ def grow_encoder(large: LREncoder, small: LREncoder, large_prior: HVAE, small_pr
     It may be told more than the smaller one (`conditions`), and keep the size where that enlarges.
 
     Raises:
-        ConfigError: The smaller ones are not contained in the larger ones.
+        ConfigError: The smaller ones are not contained in the larger ones, or a head is new in a
+            group that is not, and not relative to the prior: it could not say q_ψ = p.
     """
     blocks = alignment(
         parse_bottom_up(small.config.bottom_up), parse_bottom_up(large.config.bottom_up)
     )
     theirs, ours = (
-        [block for block in parse_top_down(prior.config.top_down) if block.latent][:groups]
-        for prior, groups in ((small_prior, small.groups), (large_prior, large.groups))
+        [block for block in parse_top_down(prior.config.top_down) if block.latent]
+        for prior in (small_prior, large_prior)
     )
+    heads = alignment(theirs[: small.groups], ours[: large.groups])
+    old = (group is not None for group in alignment(theirs, ours))
+    if not large.config.relative and any(g is None and o for g, o in zip(heads, old, strict=False)):
+        raise ConfigError(
+            "a new head in a group that the smaller prior has begins as the prior only where heads "
+            "are relative: leave groups as they are"
+        )
     state = small.state_dict() | {FIRST: _first_kernel(large, small)}
-    _grow(large, state, {"bottom_up.blocks": blocks, "heads": alignment(theirs, ours)})
+    _grow(large, state, {"bottom_up.blocks": blocks, "heads": heads})
 
 
 def _first_kernel(large: LREncoder, small: LREncoder) -> Tensor:

@@ -107,7 +107,9 @@ class Drawing:
             index: Which sample.
             cut: Other tiles than `tiles`, row after row of them.
         """
-        batch = self.batch_of(index)
+        # On a GPU no sample is the same to the bit in every batch: none need be drawn beside it.
+        alone = self.model.device.type != "cpu"
+        batch = range(index, index + 1) if alone else self.batch_of(index)
         bands = Bands(self, batch, cut or self.tiles, self.workers)
         within = slice(index - batch.start, index - batch.start + 1)
         return self._in_strips(lambda first, end: bands.rows(first, end)[within])

@@ -1,5 +1,6 @@
 """The noise of samples after steps of steering."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -68,15 +69,28 @@ class _Trail:
             return self.fresh(self.sampling.seed, indices)
         step = self.sampling.steps[steps - 1]
         parents = [self.epsilons(steps - 1, sample) for sample in step.samples]
-        places = [i / max(1, self.sampling.samples - 1) for i in indices]
+        places = [self.place(i) for i in indices]
+        angle = self.angle(steps - 1, step.samples)
         window = self.window if self.any_size else None
         seed = self.sampling.seed if step.fresh_seed is None else step.fresh_seed
 
         def rule(group: int, fresh: Tensor) -> Tensor:
             theirs = [epsilons[group].to(fresh) for epsilons in parents]
-            return step.epsilon(Moment(group, fresh, theirs, places, window))
+            return step.epsilon(Moment(group, fresh, theirs, places, window, angle))
 
         return SteeredNoise(self.fresh(seed, indices), rule)
+
+    def place(self, sample: int) -> float:
+        """Of a sample, between the first of the set, 0, and the last, 1."""
+        return sample / max(1, self.sampling.samples - 1)
+
+    def angle(self, steps: int, samples: Sequence[int]) -> float:
+        """Between the noise of two samples, where it differs."""
+        if steps == 0:
+            return math.pi / 2
+        step, first, last = self.sampling.steps[steps - 1], samples[0], samples[-1]
+        before = self.angle(steps - 1, step.samples)
+        return step.angle(abs(self.place(first) - self.place(last)), before)
 
     def fresh(self, seed: int, indices: Sequence[int]) -> Noise:
         """Noise of its own: tied to places where images may have any size, and so be tiled."""

@@ -48,6 +48,7 @@ class Moment(NamedTuple):
         places: Of the batch, between the first sample of the set, 0, and the last, 1.
         window: Where the image may be larger than what is drawn, the part that is: the ε of a
             position must then follow from that position alone.
+        angle: Between the noise of its two parents, where they differ.
     """
 
     group: int
@@ -55,6 +56,7 @@ class Moment(NamedTuple):
     parents: Sequence[Tensor]
     places: Sequence[float]
     window: Window | None
+    angle: float = math.pi / 2
 
 
 class Edit(ABC):
@@ -88,6 +90,15 @@ class Edit(ABC):
     def mask(self) -> Tensor | None:
         """What changes of the image, ``(H, W)`` bool, where it is a region."""
         return None
+
+    def angle(self, apart: float, before: float) -> float:
+        """Between the noise of two samples, where it differs: fresh draws are independent.
+
+        Args:
+            apart: How far their places are from each other.
+            before: The angle between those that it starts from.
+        """
+        return math.pi / 2
 
     def check(self, groups: int, size: tuple[int, int]) -> None:  # noqa: B027 - most fit always
         """Refuse an edit that does not fit a model of so many groups, or images of this size.
@@ -196,10 +207,13 @@ class Blend(Edit):
         """Both."""
         return (self.first, self.last)
 
+    def angle(self, apart: float, before: float) -> float:
+        """Their part of the walk."""
+        return apart * before
+
     def epsilon(self, at: Moment) -> Tensor:
         """Between the two."""
-        angle = None if at.window is None else math.pi / 2
-        first, last = at.parents
+        (first, last), angle = at.parents, None if at.window is None else at.angle
         walk = torch.cat([slerp(first, last, place, angle) for place in at.places])
         return torch.where(first == last, first, walk)  # what both have from one parent
 
@@ -272,14 +286,15 @@ def slerp(a: Tensor, b: Tensor, place: float, angle: float | None = None) -> Ten
     """Spherical interpolation from a (place 0) to b (place 1), as two long vectors.
 
     ``(sin((1 − t) ω) a + sin(t ω) b) / sin ω`` with the angle ω between them (Shoemake 1985); a
-    straight line where they are parallel. With ``angle = π/2``, that of independent draws in many
+    straight line where they are parallel. With a known `angle`, π/2 of independent draws in many
     dimensions, every element goes its own way and stays N(0, 1).
     """
-    if angle is not None:
-        return math.sin((1 - place) * angle) * a + math.sin(place * angle) * b
+    if angle is not None and math.sin(angle) >= 1e-4:
+        of_a, of_b = (math.sin(share * angle) / math.sin(angle) for share in (1 - place, place))
+        return of_a * a + of_b * b
     cosine = (a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12)
     between = torch.acos(cosine.clamp(-1, 1))
-    if float(between.sin()) < 1e-4:
+    if angle is not None or float(between.sin()) < 1e-4:
         return a + place * (b - a)
     return (torch.sin((1 - place) * between) * a + torch.sin(place * between) * b) / between.sin()
 

@@ -11,6 +11,30 @@ from .restoring import Restoring, Seen
 from .tolerance import measured, nearest_explaining
 
 
+class GreyNoise:
+    """Noise that is the same in all colours, with the numbers of the first.
+
+    Args:
+        noise: Where they come from.
+    """
+
+    def __init__(self, noise: Noise) -> None:
+        self.noise = noise
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1)."""
+        return _of_first(self.noise.normal(like))
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5)."""
+        return _of_first(self.noise.uniform(like))
+
+
+def _of_first(values: Tensor) -> Tensor:
+    """The first colour's values in all of them: their mean would be too tame."""
+    return values[:, :1].expand_as(values)
+
+
 class Ending:
     """What happens after the network, for one image.
 
@@ -41,7 +65,7 @@ class Ending:
         """
         what, grain = self.what, self.how.grain
         if what.is_grey:
-            mean = in_grey(mean)
+            mean, noise = in_grey(mean), GreyNoise(noise)
         _, exploded = cut(mean)
         mean = mean.nan_to_num(0.5).clamp(-1, 2)
         if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give

@@ -255,10 +255,11 @@ def _write_mean(model: SuperResolver, sums: Sums, result: LargeResult, path: Pat
 def _contact_sheet(result: LargeResult, sums: Sums) -> Image.Image:
     """The regions where the samples differ most, cut out of the files."""
     coarse = sums.coarse_std(BLOCK) / 255
-    regions = [
-        Region(Window(*(BLOCK * length for length in found.window)), found.std)
-        for found in most_uncertain(coarse, TILE // BLOCK, REGIONS)
-    ]
+    regions = []
+    for found in most_uncertain(coarse, TILE // BLOCK, REGIONS):
+        top, left, height, width = (BLOCK * length for length in found.window)
+        inside_image = (min(height, sums.height - top), min(width, sums.width - left))
+        regions.append(Region(Window(top, left, *inside_image), found.std))
     windows = [region.window for region in regions]
     shown = [_cut(result.folder / name, windows) for name in result.samples[:SHOWN]]
     y, scale = result.recipe.y, result.recipe.scale or 1

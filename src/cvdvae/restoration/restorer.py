@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.records import SECOND, Recommended, SecondEstimate
 from ..degradations.base import Degradation
+from ..degradations.foreign import on_device
 from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
@@ -281,7 +282,8 @@ class Restorer:
     def _measurement(self, what: Seen) -> Measurement:
         """For chains, on `device`: they cannot move where y is exact."""
         sigma, y = max(what.sigma, LEAST_SIGMA), what.y.to(self.device)
-        return Measurement(y, what.degradation, self.pixel_std / 255, sigma)
+        degradation = on_device(what.degradation, self.device)
+        return Measurement(y, degradation, self.pixel_std / 255, sigma)
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor) -> PosteriorSamples:
         proposal = self._proposal(what, told)

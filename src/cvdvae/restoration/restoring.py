@@ -20,6 +20,8 @@ from .settings import check_samples, ddof
 from .tolerance import measured
 
 MAX_MOVES, MAX_NOISE = 10_000, 1.0
+FAR, SIGMAS = 0.5, 6
+"""How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def seen(
         description: Of an operator, where there is one.
 
     Raises:
-        InputError: y is not finite or does not belong to H, H is not linear, or σ is no number from
-            0 to 1, or 0 for a JPEG file.
+        InputError: y is not finite, is a picture far from [0, 1] behind a description, or does not
+            belong to H, H is not linear, or σ is no number from 0 to 1, or 0 for a JPEG file.
         ConfigError: The words describe nothing.
     """
     if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):
@@ -124,6 +126,9 @@ def seen(
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
         degradation = description.operator(description.hr_size((y.shape[2], y.shape[3])))
+        outside = float((y - 0.5).abs().max()) - 0.5
+        if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
+            raise InputError("image values must be in [0, 1]")
         jpeg = jpeg_at_end(degradation)
         y = y if jpeg is None else jpeg.rounded(y)
     sigma = usual_noise(degradation) if noise is None else float(noise)
@@ -162,7 +167,8 @@ def degraded(
         return seen(file, operator, noise, description)
     y = operator.A(x[None])
     if noise:
-        y = y + noise * SeededNoise(seed, [0]).normal(y)
+        # None of the numbers that samples of the same seed are drawn with.
+        y = y + noise * SeededNoise(seed, [0], stream=2).normal(y)
     if in_8_bits:
         y = to_bytes(y.clamp(0, 1)).float() / 255
     return seen(y, operator, noise, description)

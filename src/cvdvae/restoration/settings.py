@@ -105,13 +105,14 @@ class Sampling:
             raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
         if sum(step.regional for step in self.steps) > MAX_REGIONS:
             raise InputError(f"at most {MAX_REGIONS} regions can be varied one after the other")
-        for step in self.steps:
+        for before, step in zip((None, *self.steps), self.steps, strict=False):
             if not all(0 <= sample < self.samples for sample in step.samples):
                 raise InputError(
                     f"a step starts from sample {max(step.samples)}, but there are only "
                     f"samples 0 to {self.samples - 1}"
                 )
-            if self.antithetic and len({i // 2 for i in step.samples}) < len(set(step.samples)):
+            pairs = self.antithetic and not (before and before.counts)
+            if pairs and len({i // 2 for i in step.samples}) < len(set(step.samples)):
                 raise InputError(
                     f"samples {step.samples[0]} and {step.samples[1]} are opposite, and halfway "
                     f"between them is none: choose two of different pairs"

@@ -91,11 +91,13 @@ class Sums:
         return std
 
     def coarse_std(self, block: int) -> Tensor:
-        """Mean of `std` over squares of `block` pixels, those at the ends cut, ``(h, w)``."""
-        width = self.width // block
+        """Mean of `std` over squares of `block` pixels, those at the ends cut, ``(h, w)``; over all
+        rows or columns where they are fewer."""
+        high, wide = min(block, self.height), min(block, self.width)
+        width = self.width // wide
         lines = [
-            self.std(top, block)[:, : width * block].reshape(block, width, block).mean((0, 2))
-            for top in range(0, self.height - block + 1, block)
+            self.std(top, high)[:, : width * wide].reshape(high, width, wide).mean((0, 2))
+            for top in range(0, self.height - high + 1, high)
         ]
         return torch.from_numpy(np.stack(lines))
 

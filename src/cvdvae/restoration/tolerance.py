@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation, Products
+from ..degradations.foreign import in_precision
 from ..degradations.projection import Within
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .posterior import Measurement, conditional_draw
@@ -26,6 +27,8 @@ WIDENING, WIDENINGS = 1.5, 14
 """By what s grows, and how often it may, for a sample that does not explain y."""
 BEYOND = 3.0
 """A sample explains y while its χ² is within so many standard deviations of what noise gives."""
+ROUND_OFF = 1e-9
+"""What float64 leaves of the largest value where a Fourier or cosine transform has none."""
 
 
 class Tolerance(NamedTuple):
@@ -130,9 +133,18 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
 
 def measured(degradation: Products, y: Tensor) -> Tensor:
     """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
+    try:
+        seen = _of_noise(in_precision(degradation, torch.float64), y.double())
+    except RuntimeError:  # an operator of others that takes float32 alone
+        seen = _of_noise(degradation, y)
+    return seen.abs() > ROUND_OFF * seen.abs().max()
+
+
+def _of_noise(degradation: Products, y: Tensor) -> Tensor:
+    """H of white noise, always the same."""
     like = degradation.A_adjoint(y)
-    signs = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
-    return degradation.A(signs) != 0
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    return degradation.A(noise)
 
 
 def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
