@@ -303,8 +303,8 @@ def _impossible(path: Path, result: "Outcome") -> list[str]:
         return []
     how = "--jpeg auto" if is_jpeg(path) else "--noise 0.01"
     return [
-        "no image shrinks to it, as where it was sharpened or compressed since: samples that come as "
-        f"near as they can may have dots along its edges; {how} explains it within that instead"
+        "no image shrinks to it, as where it was sharpened or compressed since: samples that come "
+        f"as near as they can may have dots along its edges; {how} explains it within that instead"
     ]
 
 
