@@ -224,6 +224,44 @@ def test_results_of_another_source_do_not_count_as_done(tmp_path: Path, model_fo
     assert {key for key, _ in samples_in(out, "folder")} == set("abcdefg")
 
 
+def test_rows_of_a_zarr_are_not_overwritten_by_those_of_another_source(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, folder = tmp_path / "out", tmp_path / "in"
+    folder.mkdir()
+    options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", "1"]
+    options += ["--to", "zarr", "--out", str(out)]
+
+    def go() -> int:
+        return run("batch", str(folder), *options, monkeypatch=monkeypatch)
+
+    for i, name in enumerate("abc"):
+        (folder / f"{name}.png").write_bytes(png(i))
+    (folder / "b.png").write_text("no image yet")
+    assert go() == 1
+    (folder / "b.png").write_bytes(png(1))
+    assert go() == 0, "a row that failed is drawn later"
+    before = dict(samples_in(out, "zarr"))
+    assert set(before) == {"a", "b", "c"}
+    for old, new in (("c", "aa"), ("b", "bb")):  # b would move; then a row be another's
+        (folder / f"{old}.png").rename(tmp_path / f"{old}.png")
+        (folder / f"{new}.png").write_bytes(png(3))
+        capsys.readouterr()
+        assert go() == 1
+        said = capsys.readouterr().err
+        assert "was begun with other rows" in said
+        assert "Traceback" not in said
+        after = dict(samples_in(out, "zarr"))
+        assert set(after) == set(before)
+        assert all(np.array_equal(after[key], before[key]) for key in before)
+        (folder / f"{new}.png").unlink()
+        (tmp_path / f"{old}.png").rename(folder / f"{old}.png")
+    assert go() == 0
+
+
 def test_on_ray_rows_are_counted_and_not_their_keys(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +419,45 @@ def test_a_folder_of_pictures_and_tables_is_asked_about(tmp_path: Path, model_fo
             (album / f"{0:012d}" / "result.json").rename(album / f"{0:012d}" / ".unfinished.json")
 
 
+def test_a_glob_of_pictures_and_tables_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    album = tmp_path / "album"
+    (album / "2020").mkdir(parents=True)
+    as_tar(tmp_path).rename(album / "s.tar")
+    (album / "index.json").write_text("{}")
+    assert open_source(str(album / "*")).rows == ROWS, "as of a folder: no picture is there"
+    for name in ("2020/r.png", "a.png"):
+        (album / name).write_bytes(png(0))
+    as_parquet(tmp_path).rename(album / "t.parquet")
+    for text, kinds, rows in (
+        ("*", "files of images and .parquet files", [1, ROWS]),
+        ("[st].*", ".parquet files and .tar files", [ROWS, ROWS]),
+        ("[as].*", "files of images and .tar files", [1, ROWS]),
+        ("[2s]*", "files of images and .tar files", [2, ROWS]),
+        ("**/[rs].*", "files of images and .tar files", [2, ROWS]),
+    ):
+        out = str(tmp_path / "out")
+        assert run("batch", str(album / text), "--out", out, monkeypatch=monkeypatch) == 1
+        said = capsys.readouterr().err
+        assert f"{album / text} holds {kinds}" in said
+        advised = re.findall(r"'([^']+)'", said)
+        assert [open_source(one).rows for one in advised] == rows
+
+
+@pytest.mark.parametrize("form", ["folder", "zarr", "parquet"])
+def test_results_beside_tars_are_none_of_a_glob(
+    form: Form, tmp_path: Path, model_folder: Path
+) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    as_tar(tmp_path).rename(album / "s.tar")
+    for _ in range(2):
+        found = open_source(str(album / "*"), out=album)
+        assert found.rows == ROWS
+        run_batch(found, album, str(model_folder), SETTINGS, form, IN_PROCESS)
+
+
 def test_sources_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "text.parquet")
     (tmp_path / "cut.parquet").write_bytes(as_parquet(tmp_path).read_bytes()[:-9])
@@ -525,6 +602,26 @@ def test_processes_are_replaced_and_no_more_is_read_than_they_can_take(
     assert error == f"{LETHAL} ended its process (exit code -9)"
     assert len(seen) == len({*seen})
     assert {f"{i:012d}" for i in range(1, 50)} < {*seen}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_model_that_no_worker_can_load_is_one_sentence(
+    count: int, tmp_path: Path, model_folder: Path
+) -> None:
+    arguments = ["batch", str(as_folder(tmp_path)), "--out", str(tmp_path / "out"), "-n", "2"]
+    arguments += ["--model", str(model_folder), "--device", "cuda", "--workers", str(count)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "cvdvae.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    (said,) = (line for line in ended.stderr.splitlines() if "error" in line.lower())
+    assert "cuda" in said.lower()
+    assert "exit code" not in ended.stderr
 
 
 def test_time_to_go_is_that_of_this_run_alone() -> None:

@@ -171,3 +171,57 @@ def test_a_photograph_given_as_a_mask_is_asked_about(
     assert "50% of the pixels are missing" in restore.errors
     assert restore(photo, "--mask", hole(tmp_path / "hole.png")) == 0
     assert restore.errors == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--mask", "hole.png", "--jpeg", "75"],
+        ["--degradation", "mask:file=hole.png", "--jpeg", "auto"],
+        ["--degradation", "hole:side=4 + blur:sigma=1"],
+        ["--degradation", "half:side=top + grey + downscale:scale=2"],
+    ],
+)
+def test_what_lay_in_a_hole_and_went_into_what_came_after_is_refused(
+    options: list[str], restore: Restore, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    hole(Path("hole.png"))
+    Image.open(photo).save("a.jpg", quality=75)
+    assert restore("a.jpg", *options) == 1
+    assert "lay in the hole" in restore.errors
+    assert "--mask" in restore.errors
+    if "auto" not in options:  # what is simulated was black there
+        assert restore(photo, "--simulate", "--crop", "none", *options) == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["hole:side=4 + grey", "blur:sigma=1 + hole:side=4 + random:keep=0.9", "noise + box"]
+)
+def test_what_lay_in_a_hole_and_went_nowhere_does_no_harm(
+    words: str, restore: Restore, photo: Path
+) -> None:
+    assert restore(photo, "--degradation", words, "--noise", "0.02") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "grey"),
+    [
+        ("a.png", ["--jpeg", "75"], True),
+        ("a.jpg", ["--jpeg", "auto"], True),
+        ("a.jpg", ["--jpeg", "75"], True),
+        ("a.png", ["--noise", "0.02"], True),
+        ("a.png", ["--degradation", "grey"], False),
+        ("a.png", ["--degradation", "bayer:pattern=RGGB"], False),
+        ("a.png", ["--degradation", "grey", "--simulate", "--crop", "none"], False),
+    ],
+)
+def test_what_is_said_of_a_grey_picture_is_so(
+    name: str, options: list[str], grey: bool, restore: Restore, photo: Path
+) -> None:
+    Image.open(photo).convert("L").save(photo.parent / name, quality=75)
+    assert restore(photo.parent / name, *options, "--json") == 0
+    (note,) = (note for note in json.loads(restore.lines[0])["notes"] if "grey" in note)
+    assert ("so are its samples" in note) == grey
+    drawn = np.asarray(Image.open(restore.out / "a" / "sample_00.png").convert("RGB"))
+    assert bool((drawn == drawn[..., :1]).all()) == grey

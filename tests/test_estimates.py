@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cvdvae.batch.restore import happened, read_seen
 from cvdvae.degradations.block_dct import MIDDLE, steps_at
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import InputError
-from cvdvae.imaging.io import to_tensor
+from cvdvae.imaging.io import to_pil, to_tensor
 from cvdvae.restoration.described import description_from_dict, parse
 from cvdvae.restoration.estimates import JPEGFile, estimate_noise, read_jpeg
+from cvdvae.restoration.mask_kinds import Masked
+from cvdvae.restoration.restoring import degraded
 
 jpeglib = pytest.importorskip("jpeglib")
 
@@ -140,7 +143,8 @@ def test_a_turned_photo_is_told(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture().save(tmp_path / "turned.jpg", exif=exif)
-    assert read_jpeg(tmp_path / "turned.jpg").notes
+    (note,) = read_jpeg(tmp_path / "turned.jpg").notes
+    assert "its file says to turn it" in note
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1])
@@ -151,3 +155,44 @@ def test_noise_is_estimated(sigma: float) -> None:
     assert estimate_noise(smooth + sigma * noise) == pytest.approx(sigma, rel=0.05)
     with pytest.raises(InputError, match="too few"):
         estimate_noise(torch.rand(3, 4, 4))
+
+
+def noisy(sigma: float, side: int = 128) -> Tensor:
+    """A smooth picture in colour, with noise."""
+    row, column = torch.meshgrid(*(torch.linspace(0, 6, side),) * 2, indexing="ij")
+    wave = 0.2 * torch.sin(row) * torch.cos(column)
+    noise = torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))
+    return torch.stack([0.3 + wave, 0.5 + wave, 0.6 - wave]) + sigma * noise
+
+
+@pytest.mark.parametrize(
+    "words", ["random:keep=0.98", "random:keep=0.9", "random:keep=0.8", "hole:side=90"]
+)
+def test_white_dust_is_no_noise(words: str, tmp_path: Path) -> None:
+    step = parse(words).steps[0]
+    assert isinstance(step, Masked)
+    known = step.known((128, 128))
+    to_pil(torch.where(known, noisy(0.02), 1.0)).save(tmp_path / "dust.png")
+    to_pil((~known)[None].float()).save(tmp_path / "mask.png")
+    for what in (happened(words, None, None, "auto"),
+                 happened(None, tmp_path / "mask.png", None, "auto")):  # fmt: skip
+        told, notes = read_seen(tmp_path / "dust.png", what)
+        assert told.sigma == pytest.approx(0.02, rel=0.1)
+        assert f"{told.sigma:.4f}" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("random:keep=0.5", "too few pixels are left"),
+        ("bayer:pattern=RGGB", "neighbouring pixels of a mosaic"),
+    ],
+)
+def test_noise_that_cannot_be_estimated_is_asked_for(
+    words: str, message: str, tmp_path: Path
+) -> None:
+    told = degraded(noisy(0.02), parse(words))
+    to_pil(told.y[0].clamp(0, 1)).save(tmp_path / "seen.png")
+    with pytest.raises(InputError, match=message):
+        read_seen(tmp_path / "seen.png", happened(words, None, None, "auto"))
+    assert read_seen(tmp_path / "seen.png", happened(words, None, None, "0.02"))[0].sigma == 0.02

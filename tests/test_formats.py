@@ -1,5 +1,6 @@
 """Files of arrays: read, drawn, and written with their values, units and metadata."""
 
+import base64
 import json
 import re
 import struct
@@ -542,6 +543,57 @@ def test_an_ome_zarr_keeps_its_axes_and_finer_sizes(
     assert np.array_equal(np.round(shrunk(made["0"][...])), values)
 
 
+FILL = base64.standard_b64encode(struct.pack("<d", -9999)).decode()
+"""As xarray writes it beside floats."""
+
+
+@pytest.mark.parametrize(
+    ("version", "dtype", "fill", "marks", "missing"),
+    [
+        (3, "float32", 0, {"_FillValue": FILL}, [-9999]),
+        (3, "float32", 0, {"_FillValue": "no number"}, []),
+        (3, "float64", 0, {"_FillValue": "AAAAAAAA+H8=", "missing_value": -9999.0}, [-9999]),
+        (3, "int16", 5, {"_FillValue": -9, "missing_value": -8}, [-9, -8]),
+        (3, "uint16", 0, {"_FillValue": -9, "missing_value": 7}, [7]),
+        (2, "int16", -9, {}, [-9]),
+        (2, "int16", None, {"missing_value": -8}, [-8]),
+        (2, "float32", -9999, {}, [-9999]),
+        (2, "float32", float("nan"), {"_FillValue": -9999.0}, [-9999]),
+    ],
+)
+def test_a_zarr_of_xarray_says_what_stands_for_no_data(
+    version: int,
+    dtype: str,
+    fill: float | None,
+    marks: dict[str, object],
+    missing: list[float],
+    model: SuperResolver,
+    tmp_path: Path,
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    values = (100 + 500 * smooth(12, 10)).astype(dtype)
+    values[2, [3, 7][: len(missing)]] = missing
+    names: dict[str, Any] = {"dimension_names": ["lat", "lon"]} if version == 3 else {}
+    array = zarr.create_array(
+        str(tmp_path / "x.zarr"), shape=values.shape, dtype=dtype, fill_value=fill,
+        zarr_format=version, **names,
+    )  # fmt: skip
+    array[:] = values
+    array.attrs.update(marks if names else {**marks, "_ARRAY_DIMENSIONS": ["lat", "lon"]})
+    result = draw(model, tmp_path / "x.zarr", tmp_path / "out")
+    assert result.stack.array.missing.sum() == len(missing)
+    assert result.stack.ranges[0].low >= 0
+    form = format_of(tmp_path / "x.zarr")
+    assert form is not None
+    for name in (result.samples[0], "std.zarr"):
+        made = form.read(tmp_path / "out" / name, LIMITS)
+        assert made.missing.sum() == 4 * len(missing), name
+        assert (made.values[~made.missing] >= 0).all()
+    again = zarr.open_array(str(tmp_path / "out" / result.samples[0]), mode="r")
+    assert again.fill_value == fill or fill != fill != again.fill_value != again.fill_value
+    assert again.metadata.zarr_format == version
+
+
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_result_can_be_drawn_again_from_its_folder(
     suffix: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -594,6 +646,32 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def of_a_set(path: Path, missing: bool = False) -> None:
+    """The first of two files of an OME-TIFF; the second is larger than it."""
+    names = [path.name, "second.ome.tif"]
+    data = "".join(
+        f'<TiffData FirstZ="{z}" IFD="{max(0, z - 1)}" PlaneCount="1"><UUID FileName="{name}">'
+        f"urn:uuid:{index}</UUID></TiffData>"
+        for z, (index, name) in enumerate([(0, names[0]), (1, names[1]), (1, names[1])])
+    )
+    for index, name in enumerate(names[: 1 if missing else 2]):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{index}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint16" '
+            'DimensionOrder="XYZCT" SizeX="10" SizeY="12" SizeZ="3" SizeC="1" SizeT="1">'
+            f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+        )
+        values = (smooth(1 + index, 12, 10) * 4000).astype(np.uint16)
+        tifffile.imwrite(path.with_name(name), values, metadata=None, description=xml)
+
+
+def without_a_plane(path: Path) -> None:
+    """An OME-TIFF whose description speaks of a plane more than there are."""
+    values = (smooth(2, 12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(path, values, metadata={"axes": "ZYX"}, ome=True)
+    path.write_bytes(path.read_bytes().replace(b'SizeZ="2"', b'SizeZ="3"'))
+
+
 def many_pages(path: Path) -> None:
     write_plain(path, np.zeros((200, 4, 4), np.uint16))
 
@@ -601,6 +679,9 @@ def many_pages(path: Path) -> None:
 BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("cut.tif", truncated, "is truncated: it has"),
     ("head.tif", lambda p: p.write_bytes(b"II*\0\x08\0"), "damaged or truncated"),
+    ("first.ome.tif", of_a_set, "lie in second.ome.tif: save .* as one file"),
+    ("part.ome.tif", lambda p: of_a_set(p, missing=True), "2 of 3 planes of .* in files not here"),
+    ("less.ome.tif", without_a_plane, "1 of 3 planes of .* in files not here"),
     ("pages.tif", many_pages, "200 pages, over 100: .*--max-pages"),
     ("rank1.zarr", lambda p: write_zarr(p, np.zeros(7, np.uint16)), "1 axes"),
     ("rank6.zarr", lambda p: write_zarr(p, np.zeros((1,) * 6, np.uint16)), "6 axes"),
@@ -684,6 +765,35 @@ def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((2, 2, 3), dtype), photometric="rgb")
     assert "reduced to 8 bits" in str(read_photo(tmp_path / "deep.tif").notes)
     assert read_photo(tmp_path / "flat.tif").notes == []
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(("turn", "quarters"), [(3, 2), (6, 3), (8, 1)])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3)])
+def test_a_picture_in_a_tiff_is_turned_upright(
+    shape: tuple[int, ...], turn: int, quarters: int, dtype: str, tmp_path: Path
+) -> None:
+    top = 255 if dtype == "uint8" else 65535
+    shown = np.arange(np.prod(shape)).reshape(shape)
+    values = (shown * (top // 255)).astype(dtype)
+    tags = [(274, 3, 1, turn, True)]
+    tifffile.imwrite(tmp_path / "t.tif", values, metadata=None, extratags=tags,
+                     photometric="rgb" if len(shape) == 3 else "minisblack")  # fmt: skip
+    found = np.asarray(read_photo(tmp_path / "t.tif").image)
+    upright = np.rot90(shown, quarters)
+    assert np.array_equal(found if len(shape) == 3 else found[..., 0], upright)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_picture_whose_0_is_white_is_no_negative(dtype: str, tmp_path: Path) -> None:
+    top = 255 if dtype == "uint8" else 65535
+    values = np.round(smooth(4, 6) * top).astype(dtype)
+    for name, photometric in (("white", "miniswhite"), ("black", "minisblack")):
+        given = top - values if name == "white" else values
+        tifffile.imwrite(tmp_path / f"{name}.tif", given, photometric=photometric, metadata=None)
+    white, black = (read_photo(tmp_path / f"{name}.tif").image for name in ("white", "black"))
+    assert np.array_equal(np.asarray(white), np.asarray(black))
+    assert np.array_equal(np.asarray(white)[..., 0], np.round(values / (top / 255)))
 
 
 def test_a_folder_holds_pictures_and_arrays_but_nothing_inside_a_store(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command import run
+from PIL import Image
 from tiny import ENCODER, RESTORING, tiny_resolver, tiny_restorer
 
 from cvdvae.checkpoints.folder import digest, save_model
@@ -75,6 +77,23 @@ def test_consistency_is_softened_to_the_noise_and_said_so(
     assert run(*replayed, monkeypatch=monkeypatch) == 0
     first, second = (folder / "sample_00.png" for folder in (again.parent, tmp_path / "again"))
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("options", [["--jpeg", "auto"], ["--jpeg", "70"], ["--noise", "0.02"]])
+def test_a_grey_picture_gets_grey_samples(
+    options: list[str],
+    zoo: Path,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.open(small).convert("L").save(tmp_path / "grey.jpg", quality=70)
+    given = [str(tmp_path / "grey.jpg"), "--model", "tiny-x4", "-n", "2", *options]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    assert "so are its samples" in " ".join(capsys.readouterr().out.split())
+    drawn = np.asarray(Image.open(tmp_path / "out" / "grey" / "sample_00.png").convert("RGB"))
+    assert bool((drawn == drawn[..., :1]).all())
 
 
 def test_intact_photos_are_shrunk_and_made_noisy_first(

@@ -19,19 +19,20 @@ from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, ima
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
+from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import to_pil, to_tensor
 from cvdvae.imaging.sheets import TILE
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.believing import Belief
 from cvdvae.restoration.described import parse
-from cvdvae.restoration.ending import together
+from cvdvae.restoration.ending import Ending, together
 from cvdvae.restoration.evidence import evidence
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restored import restoration_from_dict
 from cvdvae.restoration.restorer import Restorer
-from cvdvae.restoration.restoring import Seen, degraded, seen
+from cvdvae.restoration.restoring import Restoring, Seen, degraded, seen
 from cvdvae.restoration.saving import saved_files
 
 
@@ -215,6 +216,51 @@ def test_a_grey_photograph_stays_grey() -> None:
         assert torch.equal(pixels, pixels[:, :1].expand_as(pixels))
     coloured = model.run(degraded(x, parse("grey")), model.restoring(2)).pixels
     assert not torch.equal(coloured, coloured[:, :1].expand_as(coloured))
+
+
+def grey_photo(height: int = 40, width: int = 48) -> torch.Tensor:
+    """Smooth, without any colour."""
+    corners = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    smooth = F.interpolate(corners, (height, width), mode="bilinear", align_corners=True)[0]
+    return (0.2 + 0.6 * smooth).expand(3, -1, -1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "jpeg:quality=60",
+        "jpeg:quality=60,subsampling=4:0:0",
+        "blur:sigma=1 + jpeg:quality=75,subsampling=4:4:4",
+        "downscale:scale=2 + jpeg:quality=80",
+    ],
+)
+@pytest.mark.parametrize("grain", [False, True])
+def test_a_grey_photograph_stays_grey_behind_a_jpeg(words: str, grain: bool) -> None:
+    model, told = tiny_photo_restorer(), degraded(grey_photo(), parse(words))
+    result = model.run(told, model.restoring(3, grain=grain))
+    assert torch.equal(result.pixels, result.pixels[:, :1].expand_as(result.pixels))
+    assert grain or all(result.explains)
+    assert torch.equal(result.shown, result.shown[:1].expand_as(result.shown))
+    coloured = model.run(
+        seen_of(words.replace("4:0:0", "4:4:4"), 40, 48), model.restoring(1)
+    ).pixels
+    assert not torch.equal(coloured, coloured[:, :1].expand_as(coloured))
+
+
+@pytest.mark.parametrize("words", ["jpeg:quality=10", "downscale:scale=2 + jpeg:quality=90"])
+def test_the_grain_of_a_grey_jpeg_is_that_of_one_colour(words: str) -> None:
+    """p(g | z, y) of the grey g, ``(H 1)ᵀ ((H 1)(H 1)ᵀ + λ I)⁻¹``, by its dense matrix."""
+    told, s = degraded(grey_photo(8, 8), parse(words)), 10 / 255
+    ending = Ending(told, Restoring(grain=True), s)
+    mean = torch.full((400, 3, 8, 8), 0.5)
+    drawn = ending.of(mean, SeededNoise(0, range(400))).x[:, 0].flatten(1).double()
+    basis = torch.eye(64, dtype=torch.float64).view(64, 1, 8, 8).expand(-1, 3, -1, -1)
+    H = told.degradation.A(basis).flatten(1).T
+    precision = torch.eye(64) / s**2 + H.T @ H / told.sigma**2
+    wanted = torch.linalg.inv(precision)
+    centre = 0.5 + wanted @ H.T @ (told.y[0].double().flatten() - H.sum(1) * 0.5) / told.sigma**2
+    assert float((drawn.mean(0) - centre).abs().max()) < 0.01
+    assert float(drawn.var(0).mean()) == pytest.approx(float(wanted.diag().mean()), rel=0.1)
 
 
 @pytest.mark.parametrize(("words", "noise"), [("hole:side=10", 0.0), ("noise", 0.5)])

@@ -175,7 +175,12 @@ def _serve(connection: Connection, recipe: Recipe) -> None:
     """What a process does until its connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the first process
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    upscaler = Upscaler(*recipe)
+    try:
+        upscaler = Upscaler(*recipe)
+    except CVDVAEError as error:
+        with suppress(OSError):
+            connection.send(error)
+        return
     said: Batch | Exception | None = None
     with suppress(EOFError, OSError):
         while True:

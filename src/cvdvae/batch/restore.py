@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,10 +15,10 @@ from ..domains.simulate import Crop
 from ..errors import InputError
 from ..imaging.crop import centre_square
 from ..imaging.io import JPEGS, MAX_PIXELS, kind_of, read_photo, to_tensor
-from ..restoration.degradation_kinds import JPEG
+from ..restoration.degradation_kinds import JPEG, Grey, Mosaic
 from ..restoration.described import Description, name_of, named_in, parse
 from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
-from ..restoration.mask_kinds import MaskFromFile, OnlyNoise
+from ..restoration.mask_kinds import Masked, MaskFromFile, OnlyNoise
 from ..restoration.packed import grey_levels, pack_mask
 from ..restoration.restoring import Seen, degraded, seen
 from ..restoration.step import Step
@@ -26,6 +27,9 @@ UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
 SHADES = 0.2
 """Share of a mask's pixels that are neither black nor white above which it is asked about."""
+GREY = "a greyscale image: so are its samples"
+"""What `cvdvae.imaging.io.read_photo` notes."""
+COLOURED = "a greyscale image, whose samples are in colour"
 
 
 @dataclass(frozen=True)
@@ -137,17 +141,54 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
         file = read_jpeg(path, most)
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
         description = Description((*before, *file.description.steps))
+        _refuse_holes(path, description)
         told = seen(file.y, _behind(file, description), description=description)
         return told, file.told
+    _refuse_holes(path, what.description)
     photo = read_photo(path, most)
     y, notes = to_tensor(photo.image), list(photo.notes)
     sigma = what.noise
-    if sigma == "auto":
-        sigma = estimate_noise(y)
-        notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
     if what.description.colours_left == 1:
         y = luminance().A(y[None])[0]
-    return seen(y, what.description, sigma), notes
+    if sigma == "auto":
+        sigma = _estimated(y, what.description)
+        notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
+    told = seen(y, what.description, sigma)
+    return told, _true_of(told, notes)
+
+
+def _true_of(told: Seen, notes: list[str]) -> list[str]:
+    """What a file's reader noted, put right where colours were lost on the way."""
+    return [COLOURED if note == GREY and not told.is_grey else note for note in notes]
+
+
+def _estimated(y: Tensor, description: Description) -> float:
+    """σ of the noise of a picture ``(C, h, w)``, from what its holes leave."""
+    if any(isinstance(step, Mosaic) for step in description.steps):
+        raise InputError(
+            "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
+            "estimated: name it, as in --noise 0.02"
+        )
+    size = (y.shape[1], y.shape[2])
+    hidden = torch.zeros(size, dtype=torch.bool)
+    for step in description.steps:
+        if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
+            hidden |= ~step.known(size)
+    return estimate_noise(y, hidden)
+
+
+def _refuse_holes(path: Path, description: Description) -> None:
+    """Refuse what a person's file cannot be: H has a hole black before what mixes pixels, where a
+    scan has whatever lay there."""
+    holed = False
+    for step in description.steps:
+        if holed and not isinstance(step, Masked | Grey | Mosaic):
+            name = name_of(step)
+            raise InputError(
+                f"{path}: what lay in the hole went into the {name} that came after it: leave "
+                f"{name} out and say the hole last, as in --mask hole.png --noise 0.02"
+            )
+        holed = holed or (isinstance(step, Masked) and not isinstance(step, OnlyNoise))
 
 
 def _check_jpeg(path: Path) -> None:
@@ -197,4 +238,4 @@ def degrade(
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     x = to_tensor(image)
     told = degraded(x, what.description, what.noise, seed)
-    return told, x, list(photo.notes)
+    return told, x, _true_of(told, photo.notes)

@@ -138,9 +138,19 @@ def run_batch(
 
 
 def _work(source: Source, target: Target, done: set[str], recipe: Recipe, in_order: bool) -> Work:
-    """What is to do, of a source of which some rows are done: the folder may hold others, too."""
+    """What is to do, of a source of which some rows are done: the folder may hold others, too.
+
+    Raises:
+        OutputError: A row would be written over another.
+    """
     seen, numbers, again = set[str](), set[int](), set[int]()
     for number, key in source.names():
+        if number < len(target.lined_up) and target.lined_up[number] not in ("", key):
+            raise OutputError(
+                f"the target was begun with other rows: number {number} is "
+                f"'{target.lined_up[number]}' there, and '{key}' here: go on with those, or choose "
+                f"another folder"
+            )
         place = target.place_of(key)
         if place in seen:
             again.add(number)

@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import InputError, need
 from ..imaging.io import SUFFIXES
 from .files import files_of, into_folders
+from .mixed import refuse_mixed
 from .rows import Row, readable
 
 SHARD = 8
@@ -202,8 +203,8 @@ def open_source(
     if path.suffix == ".zarr" or (path / "zarr.json").exists() or (path / ".zarray").exists():
         return _zarr(path)
     tables, tars = (_files_with(path, text, suffix) for suffix in (".parquet", ".tar"))
-    if path.is_dir() and (tables or tars):
-        _refuse_mixed(path, tables, tars, out)
+    if (tables or tars) and not path.is_file():
+        refuse_mixed(text, tables, tars, out)
     if tables:
         return _parquet(tables, image_column, key_column)
     if tars:
@@ -217,26 +218,11 @@ def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.glob(f"*{suffix}") if p.is_file())
     if not path.exists() and has_magic(text):
-        return sorted(p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
+        found = map(Path, glob(text, recursive=True))
+        return sorted(p for p in found if p.suffix == suffix and p.is_file())
     if path.suffix == suffix and not path.is_file():
         raise InputError(f"{path} does not exist")
     return [path] if path.suffix == suffix else []
-
-
-def _refuse_mixed(folder: Path, tables: list[Path], tars: list[Path], out: Path | None) -> None:
-    """Refuse a folder that holds rows of several kinds: which are meant, it does not say."""
-    kinds = {f"{some[0].suffix} files": f"*{some[0].suffix}" for some in (tables, tars) if some}
-    with suppress(InputError):  # no image, or results of this program alone
-        found = next((p for p, _ in files_of([str(folder)], out) if p.is_file()), None)
-        if found is not None:
-            place = "" if found.parent == folder else "**/"
-            kinds = {"files of images": f"{place}*{found.suffix}", **kinds}
-    if len(kinds) > 1:
-        (a, one), (b, other), *_ = kinds.items()
-        raise InputError(
-            f"{folder} holds {a} and {b}: name those that you mean, as in '{folder / one}' or "
-            f"'{folder / other}'"
-        )
 
 
 def _folder(text: str, out: Path | None, say: Callable[[str], None]) -> Source:

@@ -43,10 +43,12 @@ class Target(Protocol):
     Attributes:
         deliver: What workers do with a row.
         place_of: Where the row of a key goes; of two rows with one place the second fails.
+        lined_up: Where rows lie by number: the keys that `done` found, empty where there is none.
     """
 
     deliver: Deliver
     place_of: Callable[[str], str]
+    lined_up: list[str]
 
     def done(self) -> set[str]:
         """Places of the rows that are there."""
@@ -101,7 +103,7 @@ class FolderTarget:
     place_of: Callable[[str], str] = staticmethod(lambda key: str(PurePosixPath(key)))
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.lined_up = root, list[str]()
         self.deliver: Deliver = _IntoFolder(root)
 
     def done(self) -> set[str]:
@@ -148,7 +150,8 @@ class ParquetTarget:
 
     def __init__(self, root: Path) -> None:
         need("pyarrow", "a Parquet target", "batch")
-        self.root, self.rows, self.bytes = root, list[dict[str, Any]](), 0
+        self.root, self.lined_up = root, list[str]()
+        self.rows, self.bytes = list[dict[str, Any]](), 0
 
     def done(self) -> set[str]:
         """The column ``key`` of all parts."""
@@ -219,13 +222,14 @@ class ZarrTarget:
     def __init__(self, root: Path, rows: int) -> None:
         need("zarr", "a Zarr target", "batch")
         self.root, self.count, self.rows = root, rows, list[dict[str, Any]]()
+        self.lined_up: list[str] = []
         self.group: Any = None
 
     def done(self) -> set[str]:
         """The array ``key``, where it is not empty."""
         group = self._open()
-        keys = group["key"][:].tolist() if group is not None and "key" in group else []
-        return {key for key in keys if key}
+        self.lined_up = group["key"][:].tolist() if group is not None and "key" in group else []
+        return {key for key in self.lined_up if key}
 
     def add(self, row: dict[str, Any]) -> None:
         """Hold it back until some chunks' worth is there."""

@@ -23,7 +23,7 @@ MAX_PIXELS = 100_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
-ORIENTATION, SIZES, BITS_PER_SAMPLE = 0x0112, (0xA002, 0xA003), 0x0102
+ORIENTATION, SIZES, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, (0xA002, 0xA003), 0x0102, 0x0106
 JPEGS = {"JPEG", "MPO"}
 DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
@@ -157,7 +157,9 @@ def read_photo(
         raise InputError(f"{path} is empty")
     try:
         Image.init()
-        with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as file:
+        kinds = sorted(FORMATS & set(Image.OPEN))
+        # As a stream: from a path, Pillow maps some TIFFs with the sides of the picture turned.
+        with path.open("rb") as stream, Image.open(stream, formats=kinds) as file:
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
             photo = _upright_rgb(file, keep_alpha)
@@ -223,6 +225,8 @@ def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
     exif = _exif_of(image, file.format == "TIFF")
     if image.mode in DEEP:
         image = _in_8_bits(image)
+        if getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # white: Pillow turns 8 bits alone
+            image = ImageOps.invert(image)
         notes.append(REDUCED)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")

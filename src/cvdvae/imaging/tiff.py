@@ -155,7 +155,7 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
         )
     layout = Layout(_axes(series.axes), series.shape)
     check_layout(path, layout, series.dtype, limits)
-    _refuse_truncated(path, series)
+    _refuse_partial(path, series)
     values = series.asarray()
     turn = page.tags.get(ORIENTATION)
     quarters, mirrored = TURNS.get(int(turn.value), (0, False)) if turn else (0, False)
@@ -177,11 +177,16 @@ def _axes(axes: str) -> str:
     return result
 
 
-def _refuse_truncated(path: Path, series: Any) -> None:
+def _refuse_partial(path: Path, series: Any) -> None:
+    """Refuse planes that are not there, and those in other files, of which no copy is kept."""
+    pages = [page for page in series.pages if page is not None]
+    if lost := len(series.pages) - len(pages):
+        raise InputError(f"{lost} of {len(series.pages)} planes of {path} lie in files not here")
+    files = {Path(page.parent.filehandle.path) for page in pages}
+    if others := sorted(one.name for one in files if not one.samefile(path)):
+        raise InputError(f"planes of {path} lie in {others[0]}: save all of them as one file")
     size = path.stat().st_size
-    for page in series.pages:
-        if page is None:
-            continue
+    for page in pages:
         for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
             if start + length > size:
                 raise InputError(

@@ -1,8 +1,11 @@
 """Zarr: chunked arrays in a folder, alone or as an OME-NGFF image."""
 
+import base64
+import struct
 import warnings
 from importlib.util import find_spec
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +24,8 @@ NAMES = {
     "C": {"c", "channel", "channels", "band", "bands"},
     "S": {"s", "rgb"},
 }
+MARKED = ("_FillValue", "missing_value")
+"""Attributes that say what stands for no data."""
 PLANE = 512
 """Side of the chunks that are written, in pixels."""
 
@@ -34,6 +39,7 @@ class Carried(NamedTuple):
         version: 2 or 3.
         image: Attributes of the group around it, where that is an OME-NGFF image; else None.
         place: Name of the array in the group.
+        fill: What its chunks that are not there hold; in version 2 None where it does not say.
     """
 
     attributes: dict[str, Any]
@@ -41,6 +47,7 @@ class Carried(NamedTuple):
     version: int
     image: dict[str, Any] | None
     place: str
+    fill: Any
 
 
 class Zarr:
@@ -83,8 +90,7 @@ class Zarr:
             values = np.asarray(found[...])
         except Exception as error:
             raise InputError(f"{path} is damaged ({error})") from None
-        none = carried.attributes.get("_FillValue", carried.attributes.get("missing_value"))
-        nodata = float(none) if isinstance(none, (int, float)) else None
+        values, nodata, carried = _with_one_mark(values, carried)
         return array_of(path, values, layout, [nodata], carried)
 
     def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
@@ -125,7 +131,41 @@ def _open(path: Path) -> tuple[Any, Carried]:
         axes = image.get("ome", image)["multiscales"][0].get("axes")
         names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes or []] or names
     known = [str(name) for name in names] if names and all(names) else None
-    return found, Carried(attributes, known, found.metadata.zarr_format, image, place)
+    version, fill = found.metadata.zarr_format, found.metadata.fill_value
+    return found, Carried(attributes, known, version, image, place, fill)
+
+
+def _with_one_mark(
+    values: np.ndarray, carried: Carried
+) -> tuple[np.ndarray, float | None, Carried]:
+    """Values with one number for no data, which number, and what is carried without the others."""
+    attributes = carried.attributes
+    marks = {name: attributes.get(name) for name in MARKED}
+    if carried.version == 2 and "_ARRAY_DIMENSIONS" in attributes:  # there xarray keeps its own
+        marks = {"": carried.fill, **marks}
+    known = {name: _number(mark, values.dtype) for name, mark in marks.items()}
+    numbers = [number for number in known.values() if number is not None]
+    if not numbers:
+        return values, None, carried
+    for other in numbers[1:]:
+        values = np.where(values == other, values.dtype.type(numbers[0]), values)
+    dropped = {name for name, number in known.items() if number not in (None, numbers[0])}
+    kept = {name: value for name, value in attributes.items() if name not in dropped}
+    return values, numbers[0], carried._replace(attributes=kept)
+
+
+def _number(mark: Any, dtype: np.dtype) -> float | None:
+    """A mark, where it is a number that such values can be: of floats, xarray writes the bytes."""
+    try:
+        if isinstance(mark, str):
+            (mark,) = struct.unpack("<d", base64.b64decode(mark))
+        number = float(mark)
+    except (TypeError, ValueError, struct.error):
+        return None
+    if dtype.kind == "f":
+        return number if isfinite(number) else None
+    kind = np.iinfo(dtype)
+    return number if number.is_integer() and kind.min <= number <= kind.max else None
 
 
 def _axes_of(shape: tuple[int, ...], names: list[str] | None) -> str:
@@ -153,6 +193,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         min(n, lengths.get(axis, 1))
         for axis, n in zip(array.layout.axes, laid_out.shape, strict=True)
     )
+    fill = carried.fill if planes.dtype == array.values.dtype else np.nan
     options: dict[str, Any] = {"zarr_format": carried.version}
     create: Any = zarr.create_array
     if carried.image is None:
@@ -164,7 +205,9 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         del options["zarr_format"]
     if carried.version == 3 and carried.names:
         options["dimension_names"] = carried.names
-    made = create(shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, **options)
+    made = create(
+        shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, fill_value=fill, **options
+    )
     made.attrs.update(_of_kind(carried.attributes, planes.dtype, array.values.dtype))
     starts = [range(0, n, c) for n, c in zip(laid_out.shape, chunks, strict=True)]
     for corner in product(*starts):
@@ -176,7 +219,7 @@ def _of_kind(attributes: dict[str, Any], dtype: np.dtype, before: np.dtype) -> d
     """Attributes without what stands for no data, where numbers of another kind have NaN for it."""
     if dtype == before:
         return attributes
-    return {k: v for k, v in attributes.items() if k not in ("_FillValue", "missing_value")}
+    return {k: v for k, v in attributes.items() if k not in MARKED}
 
 
 def _finer(image: dict[str, Any], axes: str, scale: float) -> dict[str, Any]:

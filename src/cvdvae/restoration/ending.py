@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from ..degradations.base import Degradation, LinearOperator
+from ..degradations.composed import DAGGER, jpeg_at_end
+from ..degradations.damped import solve
 from ..gaussian import Noise
 from .finish import Finished, cut, finish, in_grey
 from .posterior import Measurement
-from .restoring import Restoring, Seen
+from .restoring import Restoring, Seen, in_luma
 from .tolerance import measured, nearest_explaining
 
 
@@ -35,6 +38,38 @@ def _of_first(values: Tensor) -> Tensor:
     return values[:, :1].expand_as(values)
 
 
+class OfGrey(LinearOperator):
+    """H behind a grey that all three colours have: ``g`` to ``H (g, g, g)``.
+
+    Args:
+        degradation: H.
+    """
+
+    mixes_colours = True
+    exact = False
+
+    def __init__(self, degradation: Degradation) -> None:
+        self.degradation = degradation
+
+    def A(self, x: Tensor) -> Tensor:
+        """``H (g, g, g)`` of ``(N, 1, H, W)``."""
+        return self.degradation.A(x.expand(-1, 3, -1, -1))
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``(1, 1, 1) Hᵀ y``, ``(N, 1, H, W)``."""
+        return self.degradation.A_adjoint(y).sum(1, keepdim=True)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """``H⁺ y``, damped."""
+        return self.A_adjoint(solve(self, y, DAGGER))
+
+    def precondition(self, r: Tensor, damping: float) -> Tensor:
+        """That of H."""
+        near = getattr(self.degradation, "precondition", None)
+        nearer: Tensor = r if near is None else near(r, damping)
+        return nearer
+
+
 class Ending:
     """What happens after the network, for one image.
 
@@ -44,6 +79,8 @@ class Ending:
         x = a draw from p(x | z, y)        with `grain`
         x = the nearest image with Hx = y  without noise
 
+    Behind a JPEG that holds no chroma all of that happens to the luma alone.
+
     Args:
         what: What was seen.
         how: How to restore.
@@ -52,9 +89,11 @@ class Ending:
 
     def __init__(self, what: Seen, how: Restoring, pixel_std: float) -> None:
         self.what, self.how, self.pixel_std = what, how, pixel_std
-        self.measurement = Measurement(what.y, what.degradation, pixel_std, what.sigma)
+        self.luma = what.is_grey and jpeg_at_end(what.degradation) is not None
+        H: Degradation = OfGrey(what.degradation) if self.luma else what.degradation
+        self.measurement = Measurement(what.y, H, pixel_std, what.sigma)
         widens = what.sigma > 0 and not how.grain  # alone needs to know how much was measured
-        self.count = int(measured(what.degradation, what.y).sum()) if widens else 0
+        self.count = int(measured(H, what.y).sum()) if widens else 0
 
     def of(self, mean: Tensor, noise: Noise) -> Finished:
         """Finish a batch.
@@ -64,7 +103,9 @@ class Ending:
             noise: What the pixels are drawn with.
         """
         what, grain = self.what, self.how.grain
-        if what.is_grey:
+        if self.luma:
+            mean = in_luma(mean)
+        elif what.is_grey:
             mean, noise = in_grey(mean), GreyNoise(noise)
         _, exploded = cut(mean)
         mean = mean.nan_to_num(0.5).clamp(-1, 2)
@@ -76,6 +117,7 @@ class Ending:
             x = self.measurement.draw(mean, noise)
         else:
             x = nearest_explaining(mean, self.measurement, self.count)
+        x = x.expand(-1, 3, -1, -1) if self.luma else x
         done = finish(x, what.y, what.degradation, consistent=False)
         return done._replace(exploded=exploded)
 

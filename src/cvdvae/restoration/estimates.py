@@ -7,6 +7,7 @@ the pseudo-inverse of the enlargement; then the cosine transform, and k the near
 A rounded pixel moves a coefficient by 0.3 grey levels: where its step is 3 or more, k is right.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -37,18 +38,23 @@ SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
 """Pillow's numbers of what chroma is averaged over, in the words of `SUBSAMPLINGS`."""
 GREY = "4:0:0"
 ORIENTATION = 0x0112
+LEAST, QUARTILE = 150, 0.6744897501960817
+"""Wavelets of a colour whose median is σ within a tenth, mostly; and that of |N(0, 1)|."""
 
 
-def estimate_noise(y: Tensor) -> float:
+def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
     """σ of white Gaussian noise in a picture, the median of its finest wavelets (Donoho 1994).
 
-    Texture counts as noise, and noise that was smoothed since does not.
+    Texture counts as noise, and noise that was smoothed since does not. Wavelets that see a hidden
+    pixel do not count.
 
     Args:
         y: ``(C, h, w)`` in [0, 1].
+        hidden: Which pixels show nothing of the image, bool ``(h, w)``.
 
     Raises:
-        InputError: PyWavelets is missing, or the picture is too small to tell.
+        InputError: PyWavelets is missing, or the picture is too small to tell, or has too few
+            pixels with others around them.
     """
     if find_spec("pywt") is None:
         raise InputError(
@@ -59,7 +65,25 @@ def estimate_noise(y: Tensor) -> float:
     if min(y.shape[1:]) < 8:
         raise InputError(f"{y.shape[2]}×{y.shape[1]} pixels are too few to estimate noise from")
     values = y.detach().double().cpu().numpy()
-    return float(estimate_sigma(values, channel_axis=0, average_sigmas=True))
+    if hidden is None or not bool(hidden.any()):
+        return float(estimate_sigma(values, channel_axis=0, average_sigmas=True))
+    return _estimate_beside(values, hidden.cpu().numpy())
+
+
+def _estimate_beside(values: np.ndarray, hidden: np.ndarray) -> float:
+    """As skimage's `estimate_sigma`, from wavelets that see nothing that is hidden."""
+    pywt = import_module("pywt")
+    sigmas = []
+    for channel in values:
+        finest = pywt.dwtn(np.where(hidden, np.nan, channel), "db2")["dd"]
+        whole = np.abs(finest[np.isfinite(finest)])
+        if whole.size < LEAST:
+            raise InputError(
+                "too few pixels are left beside what is hidden to estimate noise from: name it, "
+                "as in --noise 0.02"
+            )
+        sigmas.append(float(np.median(whole[whole > 0])) / QUARTILE if whole.any() else 0.0)
+    return sum(sigmas) / len(sigmas)
 
 
 class JPEGFile(NamedTuple):
@@ -121,7 +145,7 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
     kind = JPEG(quality, sampling) if same else _own(luma, chroma, sampling)
     notes = ["its file says to turn it: the results are as it is stored"] if turned else []
     if chroma is None:
-        notes.append("it is grey: colours are invented")
+        notes.append("it is grey: so are its samples")
     return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)
 
 

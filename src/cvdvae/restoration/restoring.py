@@ -8,9 +8,10 @@ from torch import Tensor
 
 from ..degradations.base import Degradation
 from ..degradations.bicubic import upscale_bicubic
-from ..degradations.block_dct import ROUNDING
-from ..degradations.composed import as_jpeg, jpeg_at_end
+from ..degradations.block_dct import ROUNDING, BlockDCT
+from ..degradations.composed import Composed, as_jpeg, jpeg_at_end
 from ..degradations.foreign import check_linear, in_precision
+from ..degradations.mask import luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
@@ -86,10 +87,23 @@ class Seen:
 
     @property
     def is_grey(self) -> bool:
-        """Whether it is a picture in colour, all of whose colours are grey: so are the answers."""
+        """Whether it is a picture in colour, all of whose colours are grey, or a JPEG without any
+        chroma: so are the answers."""
         y = self.y
+        if jpeg_at_end(self.degradation) is not None:
+            return _without_chroma(self.degradation, y)
         picture = y.ndim == 4 and y.shape[1] > 1 and bool((y == y[:, :1]).all())
         return picture and not getattr(self.degradation, "mixes_colours", True)
+
+
+def _without_chroma(degradation: Degradation, y: Tensor) -> bool:
+    """Whether a JPEG at the end holds no chroma, though nothing before it took the colours."""
+    *before, jpeg = degradation.steps if isinstance(degradation, Composed) else (degradation,)
+    assert isinstance(jpeg, BlockDCT)
+    if any(getattr(step, "mixes_colours", True) for step in before):
+        return False
+    height, width = jpeg.planes[0]
+    return not bool(jpeg.in_file(y)[:, height * width :].any())
 
 
 def seen(
@@ -182,10 +196,17 @@ def shown(what: Seen) -> Tensor:
     """
     y, like = what.y, what.degradation.A_adjoint(what.y)
     if y.ndim != 4 or y.shape[1] != like.shape[1]:
-        return faithful_estimate(what.degradation, y, what.sigma)[0].clamp(0, 1)
+        x = faithful_estimate(what.degradation, y, what.sigma)
+        return (in_luma(x).expand_as(x) if what.is_grey else x)[0].clamp(0, 1)
     if y.shape != like.shape:
         return upscale_bicubic(y.clamp(0, 1), (like.shape[2], like.shape[3]))[0]
     return torch.where(measured(what.degradation, y), y, 0.5)[0].clamp(0, 1)
+
+
+def in_luma(x: Tensor) -> Tensor:
+    """The luma ``(n, 1, H, W)`` of images ``(n, 3, H, W)``, of which a JPEG holds what it does of
+    them."""
+    return luminance().A(x)
 
 
 def usual_noise(degradation: Degradation) -> float:

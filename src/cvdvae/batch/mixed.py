@@ -1,0 +1,51 @@
+"""Sources that hold rows of several kinds."""
+
+from contextlib import suppress
+from glob import has_magic
+from itertools import chain
+from pathlib import Path
+
+from ..errors import InputError
+from ..imaging.formats import SUFFIXES, format_of
+from ..imaging.io import SUFFIXES as PICTURES
+from .files import files_of, is_result
+
+KNOWN = {*PICTURES, *SUFFIXES}
+"""Suffixes of files that are one row."""
+
+
+def refuse_mixed(text: str, tables: list[Path], tars: list[Path], out: Path | None) -> None:
+    """Refuse a folder or a glob with rows of several kinds: which are meant, it does not say.
+
+    Args:
+        text: The folder or the glob.
+        tables: Its Parquet files.
+        tars: Its tar files.
+        out: As for `files_of`.
+
+    Raises:
+        InputError: It names those of two kinds.
+    """
+    path, image = Path(text), _first_image(text, out)
+    folder = path if path.is_dir() else next(p for p in path.parents if not has_magic(str(p)))
+    firsts = {f"{some[0].suffix} files": some[0] for some in (tables, tars) if some}
+    kinds = firsts if image is None else {"files of images": image, **firsts}
+    if len(kinds) > 1:
+        (a, one), (b, other), *_ = kinds.items()
+        one, other = (
+            folder / ("" if p.parent == folder else "**") / f"*{p.suffix}" for p in (one, other)
+        )
+        raise InputError(
+            f"{text} holds {a} and {b}: name those that you mean, as in '{one}' or '{other}'"
+        )
+
+
+def _first_image(text: str, out: Path | None) -> Path | None:
+    """A file of a folder, or of what a glob names and of the folders among that, with an image."""
+    with suppress(InputError):  # no image, or results of this program alone
+        found = [path for path, _ in files_of([text], out)]
+        images = (p for p in found if p.suffix.lower() in KNOWN and p.is_file())
+        folders = (p for p in found if p.is_dir() and format_of(p) is None and not is_result(p))
+        inside = (_first_image(str(p), out) for p in folders)
+        return next((one for one in chain(images, inside) if one is not None), None)
+    return None
