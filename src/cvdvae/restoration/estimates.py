@@ -39,7 +39,7 @@ SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
 GREY = "4:0:0"
 ORIENTATION = 0x0112
 LEAST, QUARTILE = 150, 0.6744897501960817
-"""Wavelets of a colour whose median is σ within a tenth, mostly; and that of |N(0, 1)|."""
+"""Wavelets of a colour whose median is σ within a tenth, mostly; the median of ``|N(0, 1)|``."""
 
 
 def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
