@@ -33,11 +33,15 @@ class LinearOperator(ABC):
         colours_alike: Whether it does the same to every colour, however many there are.
         exact: Whether there are images that give every y back: ``H Hᵀ`` is far from singular where
             anything is measured. Otherwise the rounding of y in a file is noise, too.
+        pixelwise: Whether a pixel of y depends on that pixel of x alone.
+        loses_pixels: Whether nothing is seen of some of them.
     """
 
     mixes_colours: bool = False
     colours_alike: bool = False
     exact: bool = True
+    pixelwise: bool = False
+    loses_pixels: bool = False
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from torch import Tensor
 from .base import Degradation, LinearOperator
 from .block_dct import BlockDCT
 from .damped import solve
-from .mask import Colours, Mask
 
 DAGGER = 1e-6
 """Damping of the pseudo-inverse."""
@@ -61,9 +60,9 @@ def _tears(steps: Sequence[Degradation]) -> bool:
     hardly weighs anything, so that ``H Hᵀ`` is near to singular."""
     torn = False
     for step in steps:
-        if torn and not isinstance(step, Mask | Colours):
+        if torn and not getattr(step, "pixelwise", False):
             return True
-        torn = torn or (isinstance(step, Mask) and not bool(step.known.all()))
+        torn = torn or getattr(step, "loses_pixels", False)
     return False
 
 

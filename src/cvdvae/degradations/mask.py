@@ -28,6 +28,8 @@ class Mask(LinearOperator):
         [[1.0, 0.0]]
     """
 
+    pixelwise = True
+
     def __init__(self, known: Tensor) -> None:
         if known.dtype != torch.bool or known.ndim not in (2, 3):
             raise InputError(
@@ -39,6 +41,7 @@ class Mask(LinearOperator):
         self.known = known
         self.size = self.lr_size = (known.shape[-2], known.shape[-1])
         self.colours_alike = known.ndim == 2
+        self.loses_pixels = not bool(known.all())
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, C, H, W)``, 0 where nothing is seen."""
@@ -78,7 +81,7 @@ class Colours(LinearOperator):
         [[1.0, 0.5], [0.5, 0.0]]
     """
 
-    mixes_colours = True
+    mixes_colours = pixelwise = True
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights.double()
