@@ -22,6 +22,7 @@ from ..restoration.finish import finish
 from ..restoration.hvae import HVAEResolver
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+from ..restoration.tolerance import photons_of
 
 TOGETHER = 8
 """Draws from the prior at once."""
@@ -215,6 +216,5 @@ def rates(
 
 def _seen(model: HVAEResolver, x: Tensor, seed: int) -> Tensor:
     """What a model gets of true images, with the noise that it knows."""
-    photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
     generator = torch.Generator(x.device).manual_seed(seed)
-    return shrink_to_8_bits(x, model.degradation, photons, generator)
+    return shrink_to_8_bits(x, model.degradation, photons_of(model.photon_noise), generator)

@@ -33,6 +33,7 @@ from ..restoration.stack import AUTO, Stack, read_stack
 from ..restoration.stack_drawing import draw_stack
 from ..restoration.stack_result import StackResult, read_stack_recipe
 from ..restoration.stack_shrinking import read_shrunk
+from ..restoration.tolerance import photons_of
 
 REPLAYED = Limits(2**30, 10_000)
 """What an input may hold that has been drawn before."""
@@ -222,7 +223,7 @@ def read_input(
         photo = read_photo(path, max_pixels, keep_alpha=crop is None, advice=HIGHER)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
+    photons = photons_of(model.photon_noise)
     fitted, extras = list[str](), photo.extras
     try:
         image = in_channels(photo.image, model.channels)

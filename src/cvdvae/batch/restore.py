@@ -14,7 +14,7 @@ from ..domains.faces import crop_face
 from ..domains.simulate import Crop
 from ..errors import InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import JPEGS, MAX_PIXELS, kind_of, read_photo, to_tensor
+from ..imaging.io import GREY, JPEGS, MAX_PIXELS, kind_of, read_photo, to_tensor
 from ..restoration.degradation_kinds import JPEG, Grey, Mosaic
 from ..restoration.described import Description, name_of, named_in, parse
 from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
@@ -27,9 +27,8 @@ UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
 SHADES = 0.2
 """Share of a mask's pixels that are neither black nor white above which it is asked about."""
-GREY = "a greyscale image: so are its samples"
-"""What `cvdvae.imaging.io.read_photo` notes."""
 COLOURED = "a greyscale image, whose samples are in colour"
+"""In place of what `read_photo` notes, where that is not so."""
 
 
 @dataclass(frozen=True)

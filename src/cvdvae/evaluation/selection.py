@@ -17,7 +17,7 @@ from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square, random_square
 from ..imaging.io import in_channels, list_images, read_photo, to_tensor
-from ..restoration.tolerance import PhotonNoise
+from ..restoration.tolerance import PhotonNoise, photons_of
 
 Failures = dict[str, str]
 """A sentence on every image that could not be used, by its name."""
@@ -77,8 +77,7 @@ class Selection:
 
     def as_seen_by(self, model: Seeing) -> "Selection":
         """The same images with the channels and the noise that a model knows."""
-        photons = 0.0 if model.photon_noise is None else model.photon_noise.photons
-        return replace(self, channels=model.channels, photons=photons)
+        return replace(self, channels=model.channels, photons=photons_of(model.photon_noise))
 
     def paths(self) -> list[Path]:
         """The files.

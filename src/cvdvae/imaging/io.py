@@ -24,8 +24,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 ORIENTATION, SIZES, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, (0xA002, 0xA003), 0x0102, 0x0106
-JPEGS = {"JPEG", "MPO"}
-DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+JPEGS, DEEP = {"JPEG", "MPO"}, {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+GREY = "a greyscale image: so are its samples"
 REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
@@ -239,7 +239,7 @@ def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
                 notes.append("transparent pixels were put on white")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode in ("L", "1"):
-        notes.append("a greyscale image: so are its samples")
+        notes.append(GREY)
     elif image.mode not in ("RGB", "P"):
         notes.append(f"{image.mode} colours were converted to RGB")
     return Photo(image.convert("RGB"), notes, Extras(profile, alpha, exif))

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ..degradations.base import Degradation, LinearOperator
-from ..degradations.composed import DAGGER, jpeg_at_end
-from ..degradations.damped import solve
+from ..degradations.base import LinearOperator
+from ..degradations.composed import Composed, jpeg_at_end
 from ..gaussian import Noise
 from .finish import Finished, cut, finish, in_grey
 from .posterior import Measurement
@@ -38,36 +37,23 @@ def _of_first(values: Tensor) -> Tensor:
     return values[:, :1].expand_as(values)
 
 
-class OfGrey(LinearOperator):
-    """H behind a grey that all three colours have: ``g`` to ``H (g, g, g)``.
+class InAllColours(LinearOperator):
+    """A grey in all three colours: ``(N, 1, H, W)`` to ``(N, 3, H, W)``."""
 
-    Args:
-        degradation: H.
-    """
-
-    mixes_colours = True
+    mixes_colours = pixelwise = True
     exact = False
 
-    def __init__(self, degradation: Degradation) -> None:
-        self.degradation = degradation
-
     def A(self, x: Tensor) -> Tensor:
-        """``H (g, g, g)`` of ``(N, 1, H, W)``."""
-        return self.degradation.A(x.expand(-1, 3, -1, -1))
+        """``(g, g, g)``."""
+        return x.expand(-1, 3, -1, -1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """``(1, 1, 1) Hᵀ y``, ``(N, 1, H, W)``."""
-        return self.degradation.A_adjoint(y).sum(1, keepdim=True)
+        """``r + g + b``."""
+        return y.sum(1, keepdim=True)
 
     def A_dagger(self, y: Tensor) -> Tensor:
-        """``H⁺ y``, damped."""
-        return self.A_adjoint(solve(self, y, DAGGER))
-
-    def precondition(self, r: Tensor, damping: float) -> Tensor:
-        """That of H."""
-        near = getattr(self.degradation, "precondition", None)
-        nearer: Tensor = r if near is None else near(r, damping)
-        return nearer
+        """Their mean."""
+        return y.mean(1, keepdim=True)
 
 
 class Ending:
@@ -90,7 +76,7 @@ class Ending:
     def __init__(self, what: Seen, how: Restoring, pixel_std: float) -> None:
         self.what, self.how, self.pixel_std = what, how, pixel_std
         self.luma = what.is_grey and jpeg_at_end(what.degradation) is not None
-        H: Degradation = OfGrey(what.degradation) if self.luma else what.degradation
+        H = Composed(InAllColours(), what.degradation) if self.luma else what.degradation
         self.measurement = Measurement(what.y, H, pixel_std, what.sigma)
         widens = what.sigma > 0 and not how.grain  # alone needs to know how much was measured
         self.count = int(measured(H, what.y).sum()) if widens else 0

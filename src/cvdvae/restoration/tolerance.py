@@ -70,6 +70,11 @@ class PhotonNoise:
         return Tolerance((float(y.double().mean()) / self.photons) ** 0.5, self.pixel_std)
 
 
+def photons_of(noise: PhotonNoise | None) -> float:
+    """How many photons a value of 1 stands for; 0 without noise."""
+    return 0.0 if noise is None else noise.photons
+
+
 def explain(
     x: Tensor,
     y: Tensor,

@@ -64,12 +64,12 @@ class Training(L.LightningModule):
         What was found of the model that is there stays: the temperatures and s, and with the same
         weights what it makes of proper images.
         """
-        found: dict[str, Any] = {}
+        known: dict[str, Any] = {}
         before = digest(folder) if (folder / WEIGHTS).is_file() else ""
         if before and (folder / CONFIG).is_file():
             earlier = read_record(folder)
-            found = {key: getattr(earlier, key) for key in FOUND if hasattr(earlier, key)}
-        known = {key: found[key] for key in FOUND if key in found and hasattr(record, key)}
+            both = (key for key in FOUND if hasattr(earlier, key) and hasattr(record, key))
+            known = {key: getattr(earlier, key) for key in both}
         expected = known.pop("expected", None)
         save_model(folder, replace(record, **known), self.best.state_dict(), bits)
         if expected is not None and digest(folder) == before:
