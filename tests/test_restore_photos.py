@@ -20,7 +20,7 @@ from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
 from cvdvae.gaussian import SeededNoise
-from cvdvae.imaging.io import to_pil, to_tensor
+from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.imaging.sheets import TILE
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
@@ -157,6 +157,35 @@ def test_the_page_shrinks_a_large_photograph_but_not_its_damage(tmp_path: Path) 
     assert as_it_is(given, large, painted, 0.0)[0].sigma == 0  # it was painted after that
     with pytest.raises(InputError, match="which pixels of your image are missing"):
         as_it_is(image_in(small, None), small, described("pixels", 50, None, (20, 30)), 0.0)
+
+
+def test_the_page_enlarges_a_small_photograph_within_its_noise(tmp_path: Path) -> None:
+    """As `upscale --noise` and `--jpeg auto`: for what was sharpened or compressed since."""
+    y, size = torch.rand(3, 12, 20, generator=torch.Generator().manual_seed(0)), (12, 20)
+    png, jpg, large = (tmp_path / name for name in ("small.png", "small.jpg", "large.png"))
+    to_pil(to_bytes(y)).save(png)
+    to_pil(to_bytes(y)).save(jpg, quality=60)
+    to_pil(torch.zeros(3, 500, 500, dtype=torch.uint8)).save(large)
+    shrunk = described("small", 4, [], size)
+    model = tiny_photo_restorer()
+    told, _ = as_it_is(image_in(png, None), png, shrunk, 0.02)
+    assert told.sigma == 0.02
+    result = model.run(told, model.restoring(2))
+    assert result.pixels.shape == (2, 3, 48, 80)
+    told, notes = as_it_is(image_in(jpg, None), jpg, shrunk, 0.0)
+    assert "JPEG of quality 60" in notes[0]
+    assert model.run(told, model.restoring(2)).pixels.shape == (2, 3, 48, 80)
+    told, _ = as_it_is(image_in(jpg, None), jpg, shrunk, 0.05)  # the visitor says how noisy it is
+    assert told.sigma == 0.05
+    for path, noise, said in (
+        (png, 0.0, "say here how noisy it is"),
+        (large, 0.02, "becomes 2000×2000 pixels"),
+    ):
+        with pytest.raises(InputError, match=said):
+            as_it_is(image_in(path, None), path, shrunk, noise)
+    to_pil(to_bytes(y[..., :12])).save(png)
+    with pytest.raises(InputError, match="tab of faces"):
+        as_it_is(image_in(png, 12), png, shrunk, 0.02)
 
 
 @pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3), (300, 500), (1, 1)])

@@ -9,14 +9,13 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ...batch.restore import Happened, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
-from ...degradations.composed import jpeg_at_end
 from ...domains.faces import crop_face
 from ...errors import InputError
-from ...imaging.io import read_photo, to_bytes, to_tensor
+from ...imaging.io import is_jpeg, read_photo, to_bytes, to_tensor
 from ...restoration.described import Description, description_from_dict
-from ...restoration.estimates import read_jpeg
-from ...restoration.mask_kinds import MaskFromFile, RandomPixels
+from ...restoration.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...restoration.packed import pack
 from ...restoration.restoring import Seen, seen
 from ..photos.strokes import region_of
@@ -103,6 +102,7 @@ class Given:
         path: Its file.
         subject: What it shows, as visitors read it.
         note: What was done to it, for the visitor.
+        side: Side of the images of its model; None for one that takes any size.
         left: Set once another is given: answers for this one are then wanted no more.
     """
 
@@ -111,6 +111,7 @@ class Given:
     path: Path
     subject: str
     note: str = ""
+    side: int | None = None
     left: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -134,9 +135,9 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     photo = read_photo(path, MAX_PIXELS).image
     if side is not None:
         if photo.size == (side, side):
-            return Given(to_bytes(to_tensor(photo)), True, path, subject)
+            return Given(to_bytes(to_tensor(photo)), True, path, subject, side=side)
         face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
-        return Given(to_bytes(to_tensor(face)), False, path, subject)
+        return Given(to_bytes(to_tensor(face)), False, path, subject, side=side)
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:
         return Given(to_bytes(to_tensor(photo)), True, path, subject)
@@ -152,26 +153,46 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
 def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:
     """A damaged image: what its file shows, or holds where it is a JPEG; and what that says.
 
+    What was shrunk is explained within its noise, or within the rounding of its file's JPEG.
+
     Raises:
         InputError: It was cut or made smaller, and its damage with it, unless that is a hole which
-            was painted here; which of its pixels are missing is not known; or as `seen`.
+            was painted here; which of its pixels are missing is not known; it would become too
+            large; or as `read_seen`.
     """
-    x = given.x
+    size = (given.x.shape[1], given.x.shape[2])
     if any(isinstance(step, RandomPixels) for step in what.steps):
         raise InputError(
             "which pixels of your image are missing is not known: choose a hole and paint over "
             "them, or use the command cvdvae restore --mask"
         )
-    if not (given.as_it_is or all(isinstance(step, MaskFromFile) for step in what.steps)):
+    if all(isinstance(step, MaskFromFile) for step in what.steps):
+        return seen(given.x, what, noise or None), []
+    large = what.hr_size(size)
+    if large != size:
+        _check_small(given, large)
+    if not given.as_it_is:
         raise InputError(
             "your image was cut or shrunk to be restored here, and its damage with it: give a part "
             "that is small enough, or use the command cvdvae restore"
         )
-    operator = what.operator((x.shape[1], x.shape[2]))
-    if jpeg_at_end(operator) is not None:
-        file = read_jpeg(path)
-        told = seen(file.y, file.operator, description=file.description)
-        return told, file.told
-    if tuple(operator.A(x[None]).shape) != (1, *x.shape):
-        raise InputError("an image that was shrunk belongs into the tab of faces or photographs")
-    return seen(x, operator, noise or None, what), []
+    by_its_file = not what.pictures or (large != size and not noise and is_jpeg(path))
+    if large != size and not noise and not by_its_file:
+        raise InputError(
+            "an image that was only shrunk belongs into the tab of photographs; where no image "
+            "shrinks to it, say here how noisy it is, such as 0.01"
+        )
+    before = what if what.pictures else Description((OnlyNoise(),))
+    return read_seen(path, Happened(before, by_its_file, noise or None))
+
+
+def _check_small(given: Given, size: tuple[int, int]) -> None:
+    """Refuse an image that cannot be enlarged here to a height and width."""
+    height, width = size
+    if given.side is not None:
+        raise InputError("a face that was shrunk belongs into the tab of faces")
+    if height * width > LARGEST:
+        raise InputError(
+            f"your image becomes {width}×{height} pixels, more than are restored here: give a part "
+            f"of it, or use the command cvdvae upscale --noise"
+        )
