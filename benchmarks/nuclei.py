@@ -27,8 +27,7 @@ from skimage.measure import label
 from torch import Tensor
 
 import cvdvae
-from cvdvae.data.folder import DataConfig
-from cvdvae.data.images import split
+from cvdvae.data.folder import DataConfig, split
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.errors import InputError
 from cvdvae.files import write_text

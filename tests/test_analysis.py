@@ -110,6 +110,38 @@ def test_a_temperature_whose_samples_explode_is_passed_over(
         fit(resolver, lambda: some, Sampling(2, 1.0, consistent=False))
 
 
+@pytest.mark.parametrize("hot", [(0.5,), (0.5, 1.0)])
+def test_an_image_all_of_whose_samples_explode_has_no_values_at_that_temperature(
+    hot: tuple[float, ...],
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first of two images explodes, at 1 the second, too: the others are shown."""
+    photos, out, answers, seen = tmp_path / "photos", tmp_path / "out", HVAEResolver.answers, []
+    photos.mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+
+    def exploding(self: HVAEResolver, y: torch.Tensor, sampling: Sampling) -> Finished:
+        done, at = answers(self, y, sampling), sampling.temperature
+        seen.append(at)
+        gone = at in hot and (seen.count(at) == 1 or at == 1)
+        return done._replace(exploded=torch.full_like(done.exploded, gone))
+
+    monkeypatch.setattr(HVAEResolver, "answers", exploding)
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
+    asked = f"analyze temperature --data {photos} --model {model_folder} --out {out}"
+    assert run(*asked.split(), monkeypatch=monkeypatch) == 0
+    told = json.loads((out / "temperature.json").read_text())
+    assert [told[t]["exploded"] for t in ("0.25", "0.5")] == [0, 50]
+    assert None not in (told["0.25"]["psnr"], told["0.5"]["psnr"])
+    assert told["1.0"]["exploded"] == (100 if 1.0 in hot else 0)
+    assert (told["1.0"]["psnr"] is None) == (1.0 in hot)
+    assert (out / "temperature.png").exists()
+
+
 def test_an_encoder_that_gives_all_groups_has_one_temperature() -> None:
     prior = tiny_prior(PHOTOS)
     every = replace(SCALES, groups=prior.groups)
@@ -160,6 +192,10 @@ def test_models_of_any_size_are_analysed_at_their_scales(
     assert rings[0][2] > rings[0][3]
     assert run("analyze", "rate", *common, monkeypatch=monkeypatch) == 0
     assert (out / "rate.png").exists()
+    each = {f"{both}, ×2", f"{both}, ×3"}
+    assert set(json.loads((out / "rate.json").read_text())["conditional"]) == each
+    assert run("analyze", "calibration", "-n", "2", *common, monkeypatch=monkeypatch) == 0
+    assert set(json.loads((out / "calibration.json").read_text())) == each
     picture = ["analyze", "latents", "--model", both, "--scale", 3, "-n", 2, "--out", out]
     assert run(*map(str, picture), monkeypatch=monkeypatch) == 0
 

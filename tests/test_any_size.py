@@ -4,11 +4,14 @@ import math
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from tiny import tiny_flow, tiny_photos
 
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -211,6 +214,29 @@ def test_an_image_is_doubted_at_its_own_size_and_by_its_own_factor(scale: int) -
     assert terms == [scale]
 
 
+class WithoutFloat64(torch.Tensor):
+    """As on Apple's GPUs, until it is fetched."""
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        asked = (*args, *(kwargs or {}).values())
+        if func is torch.Tensor.double or any(one is torch.float64 for one in asked):
+            raise TypeError("the device has no float64")
+        result = super().__torch_function__(func, types, args, kwargs or {})
+        return result.as_subclass(torch.Tensor) if func is torch.Tensor.cpu else result
+
+
+def test_an_image_can_be_doubted_on_a_device_without_float64(photos: HVAEResolver) -> None:
+    y = image(9, 15)[None]
+    rate, error = photos.evidence(y.as_subclass(WithoutFloat64))
+    assert {type(rate), type(error)} == {torch.Tensor}
+    assert {rate.dtype, error.dtype} == {torch.float64}
+    for one, same in zip((rate, error), photos.evidence(y), strict=True):
+        assert torch.equal(one, same)
+
+
 def test_a_walk_between_relatives_keeps_what_they_share() -> None:
     """Where two samples have one parent's noise, so have all between them: it stays N(0, 1)."""
     generator = torch.Generator().manual_seed(0)
@@ -316,6 +342,48 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
 
 
+def corner(height: int, width: int) -> ResampleRegion:
+    """A region around a place where four tiles of 48 pixels meet."""
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[30:70, 20:60] = True
+    return ResampleRegion(1, pack_region(mask), seed=3)
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_a_region_of_a_large_result_varies_alone(
+    consistent: bool, photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 48)
+    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
+    y, before = image(50, 30), Sampling(3, seed=2, consistent=consistent)
+    varied = before.then(corner(150, 90))
+    result = draw_to_folder(photos, y, varied, tmp_path)
+    parent, held = photos.run(y, before).pixels[1], photos.run(y, varied).pixels
+    outside = ~varied.steps[-1].mask.expand(3, -1, -1)  # type: ignore[union-attr]
+    for name, wanted in zip(result.samples, held, strict=True):
+        pixels = to_bytes(to_tensor(Image.open(tmp_path / name)))
+        assert torch.equal(pixels, wanted)
+        assert torch.equal(pixels[outside], parent[outside])
+        assert not torch.equal(pixels, parent)
+
+
+def test_the_command_draws_a_large_region_again_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, y = load("photos-x2"), image(48, 40)
+    mask = torch.zeros(96, 80, dtype=torch.bool)
+    mask[20:60, 30:] = True
+    step = ResampleRegion(0, pack_region(mask), seed=3)
+    model.run(y, model.sampling(2).then(step)).save(tmp_path / "first")
+    monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", 0)
+    recipe = str(tmp_path / "first" / "result.json")
+    assert run("replay", recipe, "--out", str(tmp_path / "again"), monkeypatch=monkeypatch) == 0
+    for name in ("sample_00.png", "sample_01.png"):
+        first, again = (Image.open(tmp_path / one / name) for one in ("first", "again"))
+        assert first.tobytes() == again.tobytes()
+
+
 @pytest.mark.parametrize("size", [(1, 60), (60, 1), (2, 1)])
 def test_a_large_result_may_be_a_strip(
     size: tuple[int, int], photos: HVAEResolver, tmp_path: Path
@@ -372,7 +440,11 @@ def test_what_exploded_counts_in_no_statistic_of_a_large_result_either(
         return one_explodes
 
     monkeypatch.setattr(photos, "drawer", exploding)
-    large, held = draw_to_folder(photos, y, sampling, tmp_path), photos.run(y, sampling)
+    decode = PngImageFile.load
+    monkeypatch.setattr(PngImageFile, "load", lambda self: pytest.fail("decoded as a whole"))
+    large = draw_to_folder(photos, y, sampling, tmp_path)
+    held = photos.run(y, sampling)
+    monkeypatch.setattr(PngImageFile, "load", decode)
     assert sum(large.exploded) == 1
     assert large.exploded == held.exploded
     mean = np.asarray(Image.open(tmp_path / "mean.png")).astype(float)

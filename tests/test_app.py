@@ -1,10 +1,12 @@
 """The explorer without a browser: its handlers' logic, and its programming interface."""
 
 import json
-from dataclasses import replace
+import threading
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -14,9 +16,14 @@ from PIL import Image
 from tiny import tiny_photo_restorer
 
 import cvdvae
+from cvdvae.app import layout, showing
+from cvdvae.app import text as words
+from cvdvae.app.events import Handlers
 from cvdvae.app.explorer import Explorer, seed_after
 from cvdvae.app.framing import Framing
-from cvdvae.app.inputs import UNCHANGED
+from cvdvae.app.inputs import UNCHANGED, Inputs
+from cvdvae.app.page import build
+from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.pictures import rectangle, stored, to_paint
 from cvdvae.app.restoring.damage import KINDS
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
@@ -26,6 +33,7 @@ from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
+from cvdvae.restoration.load import load
 from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
 
 
@@ -224,6 +232,100 @@ def test_credentials_are_a_pair() -> None:
             parse_auth(text)
 
 
+# The tab of faces.
+
+WAITING = words.callout("busy", "Drawing …", "press Stop to end it.")
+
+
+def named(kind: Any, name: str) -> Any:
+    """Parts of the page that are called what they are."""
+    return kind(*(f"{name}.{field.name}" for field in fields(kind)))
+
+
+@pytest.fixture
+def on(explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
+    """The handlers of a page."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    shown, settings = named(layout.Input, "input"), named(layout.Settings, "settings")
+    figures = {name: named(layout.Figure, name) for name in ("mean", "heat", "truth")}
+    answers = replace(named(layout.Answers, "answers"), **figures)
+    steering, take = named(layout.Steering, "steering"), named(layout.Take, "take")
+    states: Any = ("session", "chosen", "strokes")
+    parts = showing.Parts(*states, settings, answers, steering, take)
+    return Handlers(explorer, Inputs(explorer, shown, settings), parts)
+
+
+@pytest.fixture
+def begun(explorer: Explorer, photo: Path) -> Any:
+    """A session of four samples, and a walk between two of them that was stopped."""
+    model = explorer.model(8, "hvae")
+    seen = explorer.look(photo, "photo", model, Framing())
+    session = last(explorer.start(seen, model, model.sampling(4)))
+    walk = last(explorer.steer(session, Blend(0, 3)))
+    drawn = replace(walk.result, pixels=walk.result.pixels[:2], exploded=walk.result.exploded[:2])
+    return session, replace(walk, result=drawn)
+
+
+def test_an_image_that_comes_while_another_is_drawn_waits_with_its_button(
+    on: Handlers, photo: Path
+) -> None:
+    """A press would be skipped, and what is drawn would seem to be of the image that came."""
+    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE")
+    for given in (what[0], None):
+        assert on.inputs.arrive(given, *what[1:], WAITING)["settings.draw"] == UNCHANGED
+    for status in (words.STILL, None):
+        assert on.inputs.arrive(*what, status)["settings.draw"]["interactive"]
+
+
+def test_a_wilder_result_than_the_page_draws_is_opened_at_its_wildest(
+    on: Handlers, explorer: Explorer
+) -> None:
+    model = explorer.model(8, "hvae")
+    recipe = model.run(torch.full((3, 8, 8), 0.2), model.sampling(2, 2.0, 0, 1.9)).recipe
+    opened = last(on.arrive_by_link(recipe.to_text()))
+    assert (opened["settings.temperature"], opened["settings.encoder_temperature"]) == (1.5, 1.5)
+    assert opened["session"].sampling.temperature == 2
+
+
+def test_where_nothing_new_was_drawn_the_trail_says_what_is_shown(on: Handlers, begun: Any) -> None:
+    session, _ = begun
+    session = replace(session, history=(session.sampling, session.sampling.then(Blend(0, 1))))
+    updates = on.ready(session, WAITING)
+    assert updates["answers.status"] == words.STILL
+    trail = updates["steering.trail"]
+    assert trail["interactive"]
+    assert trail["value"] == words.trail(session.history)[0]
+
+
+def test_what_was_not_drawn_lacks_no_image(on: Handlers) -> None:
+    """It was stopped, or failed: the image is there."""
+    said = on.ready(None, WAITING)["answers.status"]
+    assert "Nothing was drawn" in said
+    assert "image comes first" not in said
+
+
+def test_an_error_after_a_stopped_walk_stays(on: Handlers, begun: Any) -> None:
+    """A walk that was stopped has fewer samples than were asked for, also later."""
+    _, walk = begun
+    updates = on.ready(walk, WAITING)
+    assert updates["answers.gallery"]["value"]
+    assert not updates.keys() & set(on.parts.said)
+
+
+def test_every_seed_that_can_be_typed_reaches_what_answers_it(
+    explorer: Explorer, photo: Path, tmp_path: Path, on: Handlers
+) -> None:
+    """What Gradio refuses ends before a handler could say why, beside the hand."""
+    photos = Photos([load("photos-x4")], threading.Lock())
+    page = build(explorer, photos, tmp_path, [tiny_photo_restorer()])
+    seeds = [part for part in page.blocks.values() if isinstance(part, gr.Number)]
+    assert len(seeds) == 3
+    assert [part.preprocess(-1) for part in seeds] == [-1] * 3
+    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 0)
+    (told,) = on.draw(*what, 2, 0.8, 0.8, -1, True, False)
+    assert "The seed must not be negative" in told["settings.said"]
+
+
 # The tab that restores.
 
 
@@ -273,6 +375,31 @@ def test_what_is_still_being_read_is_not_taken_for_the_image_before(
     assert "Your image is still being read" in early[parts.said]
     (other,) = restoring.draw(two[0], "Another", *HOLE, given, STROKES)
     assert "Paint over what is missing" in other[parts.said]  # of it nothing was painted over
+
+
+def test_why_an_image_cannot_be_read_is_still_said_when_it_is_drawn(
+    restoring: RestoringHandlers, tmp_path: Path
+) -> None:
+    parts, subject, path = restoring.parts, "A photograph", tmp_path / "text.png"
+    path.write_text("I am no picture")
+    arrived = restoring.arrive(str(path), subject, None)
+    (drawn,) = restoring.draw(str(path), subject, *HOLE, arrived[parts.given], [])
+    for updates in (arrived, drawn):
+        assert "“text.png” is not an image" in updates[parts.said]
+
+
+def test_an_image_that_is_used_is_kept(
+    restoring: RestoringHandlers, two: tuple[str, str]
+) -> None:
+    """Gradio keeps what a handler gives out for an hour; of what has gone, the file is there."""
+    parts, subject = restoring.parts, "A photograph"
+    given = restoring.arrive(two[0], subject, None)[parts.given]
+    (drawn,) = restoring.draw(two[0], subject, *HOLE, given, STROKES)
+    assert drawn[parts.given] is given
+    (unpainted,) = restoring.draw(two[0], subject, *HOLE, given, [])
+    assert unpainted[parts.given] is given
+    (again,) = restoring.draw(two[0], subject, *HOLE, None, STROKES)
+    assert "4 of 4 answers explain" in again[parts.shown[0]]
 
 
 def test_a_standard_deviation_is_called_one(

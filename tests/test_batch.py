@@ -25,7 +25,7 @@ import pytest
 import torch
 import zarr
 from command import run
-from PIL import Image
+from PIL import Image, ImageCms
 from tiny import tiny_resolver
 
 from cvdvae.batch import Settings, Upscaler, sources
@@ -34,9 +34,10 @@ from cvdvae.batch.local import Recipe, draw_locally
 from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.sources import open_source
-from cvdvae.batch.targets import Form
+from cvdvae.batch.targets import TARGETS, Form, ZarrTarget
 from cvdvae.batch.upscaler import as_arrays, seed_of
 from cvdvae.errors import CVDVAEError, InputError, OutputError
+from cvdvae.files import write_atomically
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
@@ -47,6 +48,7 @@ from cvdvae.restoration.workers import usable_processors
 ROWS = 20
 SETTINGS = Settings(samples=2, seed=3)
 IN_PROCESS = local(1)
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def small(i: int) -> np.ndarray[Any, Any]:
@@ -202,6 +204,142 @@ def test_poisoned_rows_end_in_failures_and_are_tried_again(
     assert failures(out) == []
 
 
+def test_failures_with_one_cause_are_one_reason_whatever_the_folder_is_called(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my album/a.png", "my album/a trip/a.png", "my album/a b/4.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("no image")
+    Image.new("RGB", (3, 3)).save("my album/4.png")
+    options = ["--model", str(model_folder), "-n", "2", "--workers", "1", "--out", "out"]
+    assert run("batch", "my album", *options, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert "3 × is not an image" in said
+    assert "1 × it has 3×3 pixels, and the model takes 4×4" in said
+    assert {row["reason"].split(",")[0] for row in failures(Path("out"))} == {
+        "is not an image", "it has 3×3 pixels",
+    }  # fmt: skip
+    keys = ["../a", "../b", "x" * 300, "y" * 300]
+    pq.write_table(pa.table({"key": keys, "png": [png(i) for i in range(4)]}), "in.parquet")
+    found = open_source("in.parquet")
+    told = run_batch(found, Path("p"), str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert told.reasons == {
+        "its key cannot name a folder": 2, "its key is too long to name a folder": 2,
+    }  # fmt: skip
+
+
+def tiff(levels: int, kind: type) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((4, 4), levels, kind)).save(stream, "TIFF")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet"])
+def test_values_of_16_bits_are_not_reduced_without_a_word(
+    form: Form, tmp_path: Path, model_folder: Path
+) -> None:
+    table = pa.table({"key": ["deep", "flat"], "tif": [tiff(4095, np.uint16), tiff(90, np.uint8)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    found, out = open_source(str(tmp_path / "in.parquet")), tmp_path / "out"
+    told = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+    assert (told.drawn, told.failed) == (1, 1)
+    (row,) = failures(out)
+    assert row["key"] == "deep"
+    assert row["error"].startswith("deep holds values of more than 8 bits: give it as a file")
+    assert {key for key, _ in samples_in(out, form)} == {"flat"}
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+def test_what_was_changed_to_read_the_images_is_counted_at_the_end(
+    form: Form,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name, size in (("a", (4, 4)), ("b", (5, 4)), ("c", (4, 6)), ("d", (9, 9))):
+        Image.new("RGB", size, (90, 120, 150)).save(tmp_path / "in" / f"{name}.png")
+    options = ["batch", str(tmp_path / "in"), "--model", str(model_folder), "-n", "1", "--to", form]
+    options += ["--workers", "1", "--out"]
+    assert run(*options, str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().err
+    assert "note: 2 × the middle … of … pixels was taken" in said
+    assert "note: 1 × it was shrunk from … to … pixels, which this model takes" in said
+    assert run(*options, str(tmp_path / "quiet"), "-q", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().err == ""
+
+
+def clear() -> bytes:
+    """`png(0)` with a profile, whose upper half is transparent."""
+    image, stream = Image.fromarray(small(0)), io.BytesIO()
+    image.putalpha(Image.fromarray(np.repeat([0, 0, 255, 255], 4).reshape(4, 4).astype(np.uint8)))
+    image.save(stream, "PNG", icc_profile=PROFILE)
+    return stream.getvalue()
+
+
+def test_pictures_in_parquet_are_those_of_upscale(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alpha, profile and mean included."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(clear())
+    (tmp_path / "in" / "b.png").write_bytes(png(1))
+    given = [str(tmp_path / "in"), "--model", str(model_folder), "-n", "2", "--seed", "3"]
+    drawn = tmp_path / "drawn"
+    assert run("upscale", *given, "--out", str(drawn), monkeypatch=monkeypatch) == 0
+    given += ["--workers", "1", "--to", "parquet", "--out", str(tmp_path / "out")]
+    assert run("batch", *given, monkeypatch=monkeypatch) == 0
+    for row in pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist():
+        for name, data in (("sample_01", row["samples"][1]), ("mean", row["mean"])):
+            here = Image.open(io.BytesIO(data))
+            there = Image.open(drawn / row["key"] / f"{name}.png")
+            assert here.mode == there.mode == ("RGBA" if row["key"] == "a" else "RGB")
+            np.testing.assert_array_equal(np.asarray(here), np.asarray(there))
+            assert here.info.get("icc_profile") == there.info.get("icc_profile")
+            assert bool(here.info.get("icc_profile")) == (row["key"] == "a")
+
+
+def test_in_arrays_transparent_pixels_lie_on_white(
+    resolver: HVAEResolver, tmp_path: Path, model_folder: Path
+) -> None:
+    white = small(0)
+    white[:2] = 255
+    upscaler = Upscaler(resolver, SETTINGS)
+    (expected,) = upscaler(to_batch([Row(0, "a", white)]))["samples"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(clear())
+    for image in (clear(), str(tmp_path / "in" / "a.png")):
+        told = upscaler(to_batch([Row(0, "a", image)]))
+        np.testing.assert_array_equal(told["samples"][0], expected)
+        assert told["notes"][0] == "transparent pixels were put on white"
+        assert told["round_trip_exact"][0].all()
+    found, out = open_source(str(tmp_path / "in")), tmp_path / "out"
+    run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    ((_, samples),) = samples_in(out, "zarr")
+    np.testing.assert_array_equal(samples, expected)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_the_mean_of_arrays_is_the_one_that_is_saved(samples: int, resolver: HVAEResolver) -> None:
+    y = torch.from_numpy(small(0)).permute(2, 0, 1).float() / 255
+    saved = resolver.upscale(y, samples, seed=3).mean_pixels.permute(1, 2, 0).numpy()
+    upscaler = Upscaler(resolver, Settings(samples=samples, seed=3))
+    told = upscaler(to_batch([Row(0, "a", small(0))]))
+    np.testing.assert_array_equal(told["mean"][0], saved)
+    assert np.array_equal(told["mean"][0], told["samples"][0][0]) == (samples == 1)
+
+
+def test_a_row_without_an_image_says_so(resolver: HVAEResolver) -> None:
+    batch = {"key": np.array(["a", "b"]), "bytes": np.array([png(0), None], object)}
+    told = Upscaler(resolver, SETTINGS)(batch)
+    assert told["error"].tolist() == ["", "b holds no image"]
+
+
 def test_rows_with_the_same_key_are_written_once(tmp_path: Path, model_folder: Path) -> None:
     table = pa.table({"key": ["a", "b", "a"], "png": [png(0), png(1), png(2)]})
     pq.write_table(table, tmp_path / "in.parquet")
@@ -260,6 +398,253 @@ def test_rows_of_a_zarr_are_not_overwritten_by_those_of_another_source(
         (folder / f"{new}.png").unlink()
         (tmp_path / f"{old}.png").rename(folder / f"{old}.png")
     assert go() == 0
+
+
+def some_rows(path: Path, rows: range, keys: bool = False) -> Path:
+    """A Parquet file or a Zarr array of some rows."""
+    if path.suffix == ".parquet":
+        columns = {"key": [f"k{i}" for i in rows]} if keys else {}
+        pq.write_table(pa.table(columns | {"png": [png(i) for i in rows]}), path)
+    else:
+        array = zarr.create_array(path, shape=(len(rows), 4, 4, 3), dtype="uint8")
+        array[:] = np.stack([small(i) for i in rows])
+    return path
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+@pytest.mark.parametrize("kind", ["parquet", "zarr"])
+def test_rows_that_are_counted_are_not_taken_for_those_of_other_files(
+    kind: str,
+    form: Form,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    a, b = (some_rows(tmp_path / f"{n}.{kind}", range(i, i + 2)) for n, i in (("a", 0), ("b", 2)))
+    options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", "1"]
+    options += ["--to", form, "--out", str(tmp_path / "out")]
+
+    def go(source: Path) -> int:
+        return run("batch", str(source), *options, monkeypatch=monkeypatch)
+
+    assert go(a) == 0
+    capsys.readouterr()
+    assert go(b) == 1
+    said = capsys.readouterr().err
+    assert "holds rows of other files, counted as those of this source are" in said
+    assert len(said.strip().splitlines()) == 1
+    check_all(tmp_path / "out", form, range(2))
+    moved = a.rename(tmp_path / f"moved.{kind}")
+    assert go(moved) == 0, "the same rows elsewhere"
+    note = tmp_path / "out" / "batch.json"
+    before = json.loads(note.read_text())
+    note.write_text(json.dumps({k: v for k, v in before.items() if k != "counted"}))
+    assert go(moved) == 0, "a folder from before"
+
+
+def test_counted_rows_of_a_folder_that_grows_go_on(tmp_path: Path, model_folder: Path) -> None:
+    (tmp_path / "in").mkdir()
+    out = tmp_path / "out"
+
+    def drawn() -> int:
+        found = open_source(str(tmp_path / "in"))
+        return run_batch(found, out, str(model_folder), SETTINGS, "parquet", IN_PROCESS).drawn
+
+    some_rows(tmp_path / "in" / "b.parquet", range(2))
+    assert drawn() == 2
+    some_rows(tmp_path / "in" / "c.parquet", range(2, 5))
+    assert drawn() == 3
+    check_all(out, "parquet", range(5))
+    some_rows(tmp_path / "in" / "a.parquet", range(5, 6))  # all others would move
+    with pytest.raises(OutputError, match="counted as those of this source"):
+        drawn()
+    for path in (tmp_path / "in").iterdir():
+        path.unlink()
+    some_rows(tmp_path / "in" / "a.parquet", range(6, 8), keys=True)
+    assert drawn() == 2, "keys tell rows apart by themselves"
+
+
+def test_a_first_run_that_drew_nothing_binds_nobody(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some_rows(tmp_path / "in.parquet", range(2))
+    found = open_source(str(tmp_path / "in.parquet"))
+    small_images = Settings(samples=2, max_pixels=3)  # so that no row can be drawn
+    forms: list[Form] = ["folder", "parquet", "zarr"]
+    for form in forms:
+        out = tmp_path / form
+        told = run_batch(found, out, str(model_folder), small_images, form, IN_PROCESS)
+        assert (told.drawn, told.failed) == (0, 2)
+        run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+        check_all(out, form, range(2))
+        other: Form = "zarr" if form == "folder" else "folder"
+        with pytest.raises(OutputError, match="drawn with another"):
+            run_batch(found, out, str(model_folder), SETTINGS, other, IN_PROCESS)
+
+
+def test_arrays_of_a_zarr_that_has_no_row_yet_bind_the_next_run(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_rows(tmp_path / "in.parquet", range(2))
+    found, out = open_source(str(tmp_path / "in.parquet")), tmp_path / "out"
+
+    class Ended(Exception):
+        """As by a kill."""
+
+    def end(*_: object, **__: object) -> None:
+        raise Ended
+
+    with monkeypatch.context() as patch:  # the arrays are made, and nothing is written to them
+        patch.setattr("zarr.Array.oindex", property(end))
+        with pytest.raises(Ended):
+            run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    three = Settings(samples=3, seed=3)
+    with pytest.raises(OutputError, match="drawn with another samples"):
+        run_batch(found, out, str(model_folder), three, "zarr", IN_PROCESS)
+    run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    check_all(out, "zarr", range(2))
+
+
+def test_a_zarr_holds_back_no_more_bytes_than_a_part_of_parquet(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = 2 * 16 * 16 * 3
+    monkeypatch.setattr("cvdvae.batch.targets.PART_BYTES", 3 * row)
+    found, out, most = open_source(str(as_tar(tmp_path))), tmp_path / "out", list[int]()
+    flush = ZarrTarget.flush
+
+    def counted(target: ZarrTarget) -> None:
+        most.append(len(target.rows))
+        flush(target)
+
+    monkeypatch.setattr(ZarrTarget, "flush", counted)
+    run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    assert max(most) <= 3
+    check_all(out, "zarr")
+    group = zarr.open_group(out / "rows.zarr", mode="r")
+    assert group["samples"].chunks[0] * row <= 3 * row
+    assert group["key"].chunks[0] > 3
+
+
+def test_a_part_is_written_once_if_it_is_interrupted_just_behind_it(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, out = open_source(str(as_tar(tmp_path))), tmp_path / "out"
+    for before in (True, False):  # what was drawn is kept either way
+        with monkeypatch.context() as patch:
+
+            def interrupted(path: Path, write: Any, before: bool = before) -> None:
+                patch.undo()
+                if not before:
+                    write_atomically(path, write)
+                raise KeyboardInterrupt
+
+            patch.setattr("cvdvae.batch.targets.PART_ROWS", 5)
+            patch.setattr("cvdvae.batch.targets.write_atomically", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run_batch(found, out, str(model_folder), SETTINGS, "parquet", IN_PROCESS)
+        check_all(out, "parquet", range(5 if before else 10))
+
+
+@pytest.mark.parametrize("source", [as_folder, as_parquet, as_tar, as_zarr])
+def test_rows_are_found_from_any_folder(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As processes of a cluster have another."""
+    monkeypatch.chdir(tmp_path)
+    found = open_source(source(Path()).name)
+    target = TARGETS["folder"](Path("out"), ROWS)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    rows = [row for shard in pickle.loads(pickle.dumps(found.shards)) for row in shard.rows()]
+    told = Upscaler(tiny_resolver(), SETTINGS, target.deliver)(to_batch(rows[:1]))
+    assert told["error"].tolist() == [""]
+    assert (tmp_path / "out" / f"{0:012d}" / "result.json").exists()
+
+
+def test_on_ray_a_model_is_found_from_any_folder(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvdvae.batch import on_ray
+
+    monkeypatch.chdir(tmp_path)
+    named = list[str]()
+
+    def passed(work: Work, *_: object) -> Iterator[Batch]:
+        named.append(work.recipe.model)
+        return iter(())
+
+    monkeypatch.setattr(on_ray, "need", lambda *_: None)
+    monkeypatch.setattr(on_ray, "_connected", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(on_ray, "_pass", passed)
+    for name in (model_folder.name, "celeba64-x8"):
+        list(on_ray.ray_engine(workers=1)(Work([], frozenset(), Recipe(name, SETTINGS, as_arrays),
+                                               False, 1)))  # fmt: skip
+    assert {*named} == {str(model_folder), "celeba64-x8"}
+
+
+def test_gpus_are_not_booked_to_compute_on_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["batch", str(as_tar(tmp_path)), "--out", str(tmp_path / "out"), "--engine", "ray"]
+    assert run(*given, "--gpus", "0.25", monkeypatch=monkeypatch) == 1
+    assert "--gpus goes with --device cuda" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["album", "album/**"])
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+def test_results_in_the_source_itself_are_no_rows(
+    form: Form,
+    source: str,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    as_folder(tmp_path).rename("album")
+    given = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", "1"]
+    for _ in range(2):
+        arguments = ("batch", source, "--to", form, "--out", "album", *given)
+        assert run(*arguments, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
+        check_all(Path("album"), form)
+
+
+def test_tables_that_a_run_wrote_are_no_source_of_the_next(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    some_rows(tmp_path / "in" / "a.parquet", range(2))
+    for _ in range(2):
+        found = open_source(str(tmp_path / "in" / "**" / "*.parquet"), out=tmp_path / "in")
+        assert found.rows == 2
+        run_batch(found, tmp_path / "in", str(model_folder), SETTINGS, "parquet", IN_PROCESS)
+
+
+def test_a_zarr_of_small_images_may_have_its_channels_first(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "in.zarr", shape=(2, 3, 4, 4), dtype="uint8")
+    array[:] = np.stack([small(i).transpose(2, 0, 1) for i in range(2)])
+    (shard,) = open_source(str(tmp_path / "in.zarr")).shards
+    for row in shard.rows():
+        np.testing.assert_array_equal(row.image, small(row.number))  # type: ignore[arg-type]
+
+
+def test_a_log_has_one_line_on_how_far_it_is_at_a_time(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("cvdvae.cli.consoles.SECONDS", 0.0)
+    given = ["batch", str(as_tar(tmp_path)), "--model", str(model_folder), "-n", "1"]
+    given += ["--workers", "1", "--out", str(tmp_path / "out")]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert [line.split(" images")[0] for line in lines] == [f"{4 * i} of 20" for i in range(1, 6)]
+    assert all(line.count(" of ") == 1 for line in lines)
+    assert lines[1].endswith(": 40 %")
 
 
 def test_on_ray_rows_are_counted_and_not_their_keys(

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import zarr
 from command import run
 from PIL import Image
 from tiny import FLOW, tiny_flow
@@ -434,6 +436,38 @@ def test_bench_counts_what_all_threads_compute(resolver: HVAEResolver) -> None:
     assert eight.gflops >= counter.get_total_flops() / 1e9 > 0
 
 
+def test_bench_names_the_scale_of_a_model_of_several(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scales = list[int]()
+    monkeypatch.setattr("cvdvae.bench.bench", lambda model: scales.append(model.scale) or [])
+    monkeypatch.setattr("cvdvae.bench.peak", lambda *_: 1.0)
+    assert run("bench", "--model", "photos-sr", monkeypatch=monkeypatch) == 1
+    assert "say which, with --scale" in " ".join(capsys.readouterr().err.split())
+    assert run("bench", "--model", "photos-sr", "--scale", "3", monkeypatch=monkeypatch) == 0
+    assert scales == [3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--grain"], "--grain goes with --degradation or --noise"),
+        (["--scale", "4", "--noise", "0.1"], "--scale goes with shrinking"),
+    ],
+)
+def test_calibrate_refuses_what_would_do_nothing(
+    arguments: list[str],
+    words: str,
+    flow_folder: Path,
+    flow_photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["calibrate", "--model", str(flow_folder), "--data", str(flow_photos)]
+    assert run(*given, *arguments, monkeypatch=monkeypatch) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -485,6 +519,81 @@ def test_alpha_is_cut_with_the_colours(
     whole, middle = (np.asarray(Image.open(tmp_path / "out" / n / "sample_00.png")) for n in names)
     assert whole.shape == (16, 16, 4)
     assert np.array_equal(whole, middle)
+
+
+@pytest.mark.parametrize("out", ["results", "album/results", "album"])
+@pytest.mark.parametrize("above", [".", ""])
+def test_a_glob_of_all_that_lies_below_a_folder(
+    out: str,
+    above: str,
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From here, and by its whole path; a folder is no picture, a store is one."""
+    monkeypatch.chdir(tmp_path)
+    Path("album/2020/empty").mkdir(parents=True)
+    for name in ("album/a.png", "album/2020/b.png"):
+        Path(name).write_bytes(lr_image.read_bytes())
+    array = zarr.create_array("album/c.zarr", shape=(4, 4, 3), dtype="uint8")
+    array[:] = np.asarray(Image.open(lr_image))
+    album = f"{above or tmp_path}/album/**"
+    given = ["upscale", album, "--model", str(model_folder), "-n", "1", "--out", out]
+    for _ in range(2):
+        assert run(*given, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
+        drawn = {p.parent.relative_to(out).as_posix() for p in Path(out).rglob("result.json")}
+        assert drawn == {"a", "2020/b", "c"}
+
+
+def test_what_cannot_be_read_fails_alone_and_is_not_called_damaged(
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.tif", "b.png", "c.png"):
+        Image.open(lr_image).save(folder / name)
+
+    def refuse(path: Path, *mode: object, opened: Any = Path.open, **more: Any) -> Any:
+        if path.name in ("a.tif", "b.png"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, *mode, **more)
+
+    def not_opened(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("cvdvae.imaging.tiff._opened", not_opened)
+    given = ["--model", str(model_folder), "-n", "1", "--out", str(out), "--json"]
+    assert run("upscale", str(folder), *given, monkeypatch=monkeypatch) == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one.get("error") for one in told] == [
+        f"cannot read {folder}/a.tif: Permission denied",
+        f"cannot read {folder}/b.png: Permission denied",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("command", ["upscale", "analyze latents"])
+def test_a_command_that_gave_nothing_leaves_no_folder(
+    command: str,
+    lr_image: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "mine").mkdir()
+    inputs = [str(lr_image)] if command == "upscale" else []
+    out = tmp_path / "mine" / "a" / "b"
+    given = [*command.split(), *inputs, "--model", "nonesuch", "--out", str(out)]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert "unknown model" in capsys.readouterr().err
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["upscale", "batch"])

@@ -125,6 +125,16 @@ def test_what_would_do_nothing_is_refused(
     assert message in restore.errors
 
 
+def test_what_is_smaller_than_the_model_is_no_truth(restore: Restore, photo: Path) -> None:
+    Image.open(photo).resize((SIDE - 1, SIDE - 1)).save(photo)
+    asked = ("--simulate", "--crop", "none", "--degradation", "hole:side=4")
+    assert restore(photo, *asked) == 1
+    said = "has 15×15 pixels, and the truth needs 16×16: an enlarged image is none"
+    assert said in restore.errors
+    Image.open(photo).resize((SIDE, SIDE)).save(photo)
+    assert restore(photo, *asked) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "notes"),
     [

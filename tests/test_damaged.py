@@ -8,7 +8,7 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import saved_restorer, tiny_restorer
+from tiny import saved_prior, saved_restorer, tiny_restorer
 
 from cvdvae.analysis.calibration import fit
 from cvdvae.checkpoints.folder import read_record
@@ -21,7 +21,7 @@ from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Custom
 from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import figures, name_of
-from cvdvae.restoration.described import parse
+from cvdvae.restoration.described import description_from_dict, parse
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.settings import Grids, Sampling
 
@@ -170,6 +170,39 @@ def test_the_commands(
     assert used == record.recommended.encoder_temperature
 
 
+def test_another_mask_of_the_same_name_does_not_continue(
+    photos: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
+    mask, out, file = np.full((16, 16), 255, np.uint8), tmp_path / "out", tmp_path / "hole.png"
+    given = f"evaluate --data {photos} --images 1 --model {model_folder} -n 1 --out {out}".split()
+    given += ["--degradation", f"mask:file={file}"]
+    for rows, code in ((4, 0), (4, 0), (8, 1)):
+        mask[:rows] = 0
+        Image.fromarray(mask).save(file)
+        assert run(*given, monkeypatch=monkeypatch) == code
+    assert f"another model at mask:file={file}" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_what_no_text_tells_of_a_degradation_is_in_its_fingerprint() -> None:
+    """Texts alone are told as ever: an evaluation of before goes on."""
+    own = [
+        description_from_dict([{"kind": "jpeg", "luma": [luma] * 64, "chroma": [chroma] * 64}])
+        for luma, chroma in ((9, 9), (9, 30), (30, 30))
+    ]
+    tasks = [Restorations(Damaged(tiny_restorer(), one)) for one in (parse("grey"), *own)]
+    assert tasks[0].fingerprint == tasks[0].subject.restorer.weights
+    assert len({task.fingerprint for task in tasks}) == 4
+    assert len({task.damage for task in tasks}) == 2
+    noises = [Restorations(damaged("grey", noise)) for noise in (None, 0, 0.02, 0.02 + 1e-9)]
+    assert len({task.damage for task in noises}) == 3
+    assert len({(task.damage, task.fingerprint) for task in noises}) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -221,3 +254,18 @@ def test_the_report_has_all_that_is_known_of_a_restorer(
     assert set(json.loads((out / "calibration.json").read_text())) == {
         "hole:side=6, σ = 0.1", "grey, σ = 0.1",
     }  # fmt: skip
+
+
+def test_a_prior_alone_is_reported_on_with_its_chains(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
+    monkeypatch.setattr("cvdvae.analysis.restoring.SAMPLES", 3)
+    monkeypatch.setattr("cvdvae.analysis.restoring.crop_face", lambda photo: photo)
+    prior, out = saved_prior(tmp_path / "prior"), tmp_path / "out"
+    asked = f"report --data {photos} --model {prior} --out {out} --images 1 -n 2 --moves 3"
+    what = "--degradation grey --noise 0.1"
+    assert run(*asked.split(), *what.split(), monkeypatch=monkeypatch) == 0
+    assert "grey, σ = 0.1: " in (out / "report.html").read_text()
+    found = json.loads((out / "temperature.json").read_text())
+    assert list(found) == ["0.25", "0.5", "0.75", "1.0"]  # at 0 a chain does not move

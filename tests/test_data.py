@@ -3,16 +3,19 @@
 import pickle
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
 import cvdvae.data.images
 from cvdvae.configs import load_yaml
-from cvdvae.data.folder import DataConfig
+from cvdvae.data.folder import DataConfig, _say_once
 from cvdvae.data.images import (
     CropImages,
     FileImages,
@@ -22,8 +25,10 @@ from cvdvae.data.images import (
     open_images,
 )
 from cvdvae.errors import ConfigError, InputError
+from cvdvae.evaluation.selection import Selection
+from cvdvae.training import OptimConfig
 from cvdvae.training.order import StepBatches
-from cvdvae.training.run import _Keyed
+from cvdvae.training.run import TrainingData, _Keyed
 
 
 @pytest.fixture
@@ -122,6 +127,62 @@ def test_random_crops_are_turned_squares_from_everywhere(photographs: Path) -> N
     assert torch.equal(validation[3], open_images(config, 8)[1][3])
 
 
+def test_photographs_that_do_not_fit_into_memory_are_cut_from_the_files(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned: its header has the sides of the picture as it lies
+    Image.open(photographs / "4.png").save(photographs / "4.png", exif=exif)
+    config = DataConfig(str(photographs), random_crops=True, validation_every=3)
+    held = open_images(config, 8)
+    monkeypatch.setattr(cvdvae.data.images, "MEMORY", 3 * (20 * 16 + 24 * 17))
+    read = open_images(config, 8)
+    assert isinstance(held[0], CropImages)
+    assert isinstance(read[0], CropImages)
+    assert (len(held[0].photos.held), len(read[0].photos.held)) == (6, 2)
+    for one, other in zip(held, read, strict=True):
+        assert one.rows == other.rows
+        for row in range(len(one)):
+            assert torch.equal(one[Key(row, draw=row)], other[Key(row, draw=row)])
+
+
+def sixteen_bits(path: Path, most: int, colours: bool) -> None:
+    """A ramp up to a value, in a file of 16 bits."""
+    ramp = np.linspace(0, most, 16 * 16).round().astype(np.uint16).reshape(16, 16)
+    if colours:
+        ramp = np.stack([ramp] * 3, 2)
+    tifffile.imwrite(path, ramp, photometric="rgb" if colours else "minisblack")
+
+
+@pytest.mark.parametrize("colours", [False, True])
+@pytest.mark.parametrize("how", [{}, {"jitter_side": 0.01}, {"random_crops": True}])
+def test_counts_of_12_bits_are_refused_and_not_made_black(
+    how: dict[str, Any],
+    colours: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In 16 bits, of which they fill a sixteenth; what fills them is a photograph, and is noted."""
+    config = DataConfig(str(tmp_path), validation=1, **how)
+    for i in range(2):
+        sixteen_bits(tmp_path / f"{i}.tif", 65535, colours)
+    _say_once.cache_clear()
+    images, _ = open_images(config, 16)
+    assert float(images[Key(0)].max()) > 0.99
+    assert capsys.readouterr().err.count("note: 16-bit values were reduced to 8 bits") == 1
+    for i in range(2):
+        sixteen_bits(tmp_path / f"{i}.tif", 4095, colours)
+    words = r"\.tif fills less than a sixteenth of its 16 bits.*docs/microscopy\.md"
+    for memory in (cvdvae.data.images.MEMORY, 0):
+        monkeypatch.setattr(cvdvae.data.images, "MEMORY", memory)
+        with pytest.raises(InputError, match=words):
+            open_images(config, 16)
+    failures: dict[str, str] = {}
+    assert not list(Selection(tmp_path).truths(16, failures))
+    assert "fills less than a sixteenth" in failures["0.tif"]
+
+
 def test_a_photograph_that_holds_no_crop_is_named(photographs: Path) -> None:
     with pytest.raises(InputError, match=r"0\.png has 16×20 pixels: no square of 18×18"):
         open_images(DataConfig(str(photographs), random_crops=True, validation_every=3), 18)
@@ -198,6 +259,34 @@ def test_sources_are_joined_and_each_keeps_its_validation_apart(tmp_path: Path) 
     assert kept == [13, 14]
     with pytest.raises(ConfigError, match="repeat must be from 1"):
         DataConfig("x", repeat=0)
+
+
+@pytest.mark.parametrize("flips", [(True, False), (False, True), (False, False)])
+def test_every_source_is_mirrored_in_its_own_way(tmp_path: Path, flips: tuple[bool, bool]) -> None:
+    for name, blue in (("a", 0), ("b", 255)):
+        (tmp_path / name).mkdir()
+        ramp = np.zeros((8, 8, 3), np.uint8)
+        ramp[..., 0], ramp[..., 2] = 10 * np.arange(8), blue
+        for i in range(4):
+            Image.fromarray(ramp).save(tmp_path / name / f"{i}.png")
+    more = DataConfig(str(tmp_path / "b"), validation=0, flip=flips[1])
+    config = DataConfig(str(tmp_path / "a"), validation=1, flip=flips[0], more=(more,))
+    data = TrainingData(config, OptimConfig(10, batch_size=7, warmup=0), 8)
+    data.trainer = cast(Any, SimpleNamespace(world_size=1, global_step=0, global_rank=0))
+    images = torch.cat(list(islice(data.train_dataloader(), 20)))
+    for blue, flip in zip((0, 1), flips, strict=True):
+        those = images[images[:, 2, 0, 0] == blue]
+        mirrored = float((those[:, 0, 0, 0] > those[:, 0, 0, 7]).float().mean())
+        assert (0.3 < mirrored < 0.7) if flip else mirrored == 0
+
+
+def test_a_further_source_that_would_not_be_followed_is_refused() -> None:
+    nested = DataConfig("b", more=(DataConfig("c"),))
+    with pytest.raises(ConfigError, match="more of b: name its sources beside it"):
+        DataConfig("a", more=(nested,))
+    with pytest.raises(ConfigError, match="workers of b: all sources are read by the first's"):
+        DataConfig("a", more=(DataConfig("b", workers=2),))
+    assert DataConfig("a", workers=2, more=(DataConfig("b", workers=2),)).workers == 2
 
 
 def test_a_configuration_names_further_sources(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from cvdvae.degradations.base import Degradation
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.blur import Blur, gaussian
+from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.damped import estimate, solve
-from cvdvae.degradations.foreign import check_linear, in_precision
+from cvdvae.degradations.foreign import check_linear, in_precision, on_device
 from cvdvae.degradations.mask import Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.errors import InputError
@@ -115,6 +116,22 @@ def test_an_operator_that_has_the_precision_is_not_copied(physics: dict[str, Deg
     doubled = in_precision(H, torch.float64)
     assert doubled is not H
     assert H.A(truth()).dtype == torch.float32
+
+
+@precisions
+def test_theirs_are_a_step_among_ours(dtype: torch.dtype, physics: dict[str, Degradation]) -> None:
+    both = Composed(physics["Blur"], ours["bicubic"])
+    y = in_precision(both, dtype).A(truth(dtype))
+    check_linear(both, y)
+    x = estimate(both, y, 1e-4)
+    assert y.dtype == x.dtype == dtype
+    assert float((in_precision(both, dtype).A(x) - y).norm() / y.norm()) < 0.01
+    assert float(residual(project(x, y, both), y, both).max()) < 0.01
+    assert in_precision(both, torch.float32) is both
+    moved = on_device(both, torch.device("meta"))
+    assert isinstance(moved.steps[0], torch.nn.Module)
+    assert {one.device.type for one in moved.steps[0].buffers()} == {"meta"}
+    assert moved.steps[1] is both.steps[1]
 
 
 @precisions

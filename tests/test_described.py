@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from cvdvae.degradations.composed import as_jpeg
-from cvdvae.degradations.mask import Mask
+from cvdvae.degradations.composed import as_jpeg, jpeg_at_end
+from cvdvae.degradations.mask import Mask, luminance
 from cvdvae.errors import CVDVAEError
 from cvdvae.restoration.degradation_kinds import KINDS
 from cvdvae.restoration.described import Description, description_from_dict, parse
 from cvdvae.restoration.packed import pack, unpack
+from cvdvae.restoration.restoring import seen
+from cvdvae.restoration.tolerance import measured
 
 Y_SIZE = (16, 20)
 TEXTS = [
@@ -37,6 +39,8 @@ TEXTS = [
     "jpeg:quality=30,subsampling=1",
     "blur:sigma=0.6 + downscale:scale=2 + jpeg:quality=80",
     "random:keep=0.9 + grey",
+    "grey + downscale:scale=2 + jpeg:quality=50",
+    "grey + jpeg:quality=50,subsampling=4:0:0",
 ]
 
 
@@ -86,6 +90,21 @@ def test_a_yaml_file_says_it_too_and_its_files_lie_beside_it(folder: Path) -> No
     assert torch.equal(what.operator(Y_SIZE).A(x), said.operator(Y_SIZE).A(x))
 
 
+@pytest.mark.parametrize("word", ["4:4:4", "4:2:0", "4:2:2", "4:0:0", "1", "2", "'4:2:0'"])
+@pytest.mark.parametrize("form", ["- {one}\n", "steps: [{one}]\n"])
+def test_a_subsampling_needs_no_quotes_in_a_yaml_file(word: str, form: str, folder: Path) -> None:
+    """YAML 1.1 takes 4:2:0 for a number in base 60."""
+    one = f"{{kind: jpeg, quality: 60, subsampling: {word}}}"
+    what = description_from_yaml(folder, form.format(one=one))
+    assert what == parse(f"jpeg:quality=60,subsampling={word.strip(chr(39))}")
+
+
+@pytest.mark.parametrize("value", ["14521", "[4, 2, 0]", "4:1:1"])
+def test_another_subsampling_in_a_yaml_file_is_refused(value: str, folder: Path) -> None:
+    with pytest.raises(CVDVAEError, match="subsampling"):
+        description_from_yaml(folder, f"- {{kind: jpeg, quality: 60, subsampling: {value}}}")
+
+
 def test_white_is_missing_and_so_is_every_named_part(folder: Path) -> None:
     def known(text: str) -> torch.Tensor:
         operator = parse(text).operator(Y_SIZE)
@@ -123,6 +142,7 @@ def test_white_is_missing_and_so_is_every_named_part(folder: Path) -> None:
         ("motion:length=0", "length"),
         ("jpeg:quality=30 + grey", "come last"),
         ("grey + blur:sigma=1 + bayer", "3 colours, but 1"),
+        ("bayer + jpeg:quality=30", "3 colours, but 1"),
         ("jpeg", "quality"),
         ("jpeg:quality=101", "quality"),
         ("random:keep=0", "share"),
@@ -185,6 +205,20 @@ def test_a_jpeg_at_the_end_makes_whole_coefficients(folder: Path) -> None:
     grey = operator.A(torch.full_like(x, 128 / 255))
     torch.testing.assert_close(y - grey, (y - grey).round())
     assert as_jpeg(parse("grey").operator((32, 32)), x) is None
+
+
+@pytest.mark.parametrize("of", ["quality=50", "quality=50,subsampling=4:0:0"])
+def test_a_jpeg_of_what_was_made_grey_holds_the_grey_in_all_colours(of: str) -> None:
+    x = torch.rand(1, 3, 32, 48, dtype=torch.float64)
+    grey = luminance().A(x).expand(-1, 3, -1, -1)
+    H, jpeg = parse(f"grey + jpeg:{of}").operator((32, 48)), parse(f"jpeg:{of}").operator((32, 48))
+    torch.testing.assert_close(H.A(x), jpeg.A(grey))
+    assert int(measured(H, H.A(x)).sum()) == 32 * 48
+    y = torch.rand(1, 3, 32, 48)
+    assert jpeg_at_end(H) is not None
+    told, same = (seen(one, f"grey + jpeg:{of}") for one in (y, luminance().A(y)))
+    assert float((told.y - same.y).abs().max()) < 1.001  # where round-off tips the balance
+    assert not told.is_grey
 
 
 def test_no_file_is_opened_for_plain_data_or_where_it_is_forbidden(folder: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from cvdvae.batch.restore import happened, read_seen
-from cvdvae.degradations.block_dct import MIDDLE, steps_at
+from cvdvae.degradations.block_dct import MIDDLE, ROUNDING, steps_at
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil, to_tensor
@@ -196,3 +196,32 @@ def test_noise_that_cannot_be_estimated_is_asked_for(
     with pytest.raises(InputError, match=message):
         read_seen(tmp_path / "seen.png", happened(words, None, None, "auto"))
     assert read_seen(tmp_path / "seen.png", happened(words, None, None, "0.02"))[0].sigma == 0.02
+
+
+def flat_but_for_a_quarter() -> Tensor:
+    """White, as a scan is, with something noisy in a quarter of it."""
+    x = torch.ones(3, 128, 128)
+    x[:, :64, :64] = noisy(0.02)[:, :64, :64]
+    return x
+
+
+def without_red() -> Tensor:
+    x = noisy(0.02)
+    x[0] = 0
+    return x
+
+
+@pytest.mark.parametrize("x", [flat_but_for_a_quarter(), without_red()])
+def test_what_is_flat_says_nothing_of_noise(x: Tensor) -> None:
+    assert estimate_noise(x) == pytest.approx(0.02, rel=0.15)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 200 / 255, 1.0])
+def test_a_picture_that_is_flat_all_over_has_the_noise_of_its_rounding(
+    level: float, tmp_path: Path
+) -> None:
+    flat = torch.full((3, 32, 32), level)
+    assert estimate_noise(flat) == 0
+    to_pil(flat).save(tmp_path / "flat.png")
+    what = happened("blur:sigma=1", None, None, "auto")
+    assert read_seen(tmp_path / "flat.png", what)[0].sigma == pytest.approx(ROUNDING / 255)

@@ -17,7 +17,7 @@ from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-from tiny import tiny_nuclei, tiny_photos
+from tiny import tiny_nuclei, tiny_photos, tiny_resolver
 
 from cvdvae.batch.files import draw_into, plan, read_any
 from cvdvae.checkpoints.folder import digest, save_model
@@ -37,7 +37,7 @@ from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
-from cvdvae.restoration.stack import Stack, read_stack
+from cvdvae.restoration.stack import Stack, avoid, read_stack
 from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
 
 LIMITS = Limits(10**6)
@@ -198,7 +198,17 @@ def write_npy(path: Path, values: np.ndarray) -> None:
     np.save(path, values)
 
 
-WRITERS = {".tif": write_plain, ".npy": write_npy, ".zarr": write_zarr}
+def write_ome(path: Path, values: np.ndarray) -> None:
+    tifffile.imwrite(path, values, metadata={"axes": "ZYX"[-values.ndim :]}, ome=True)
+
+
+WRITERS = {
+    ".tif": write_plain,
+    ".OME.TIF": write_ome,
+    ".npy": write_npy,
+    ".zarr": write_zarr,
+    ".ome.zarr": write_zarr,
+}
 
 
 def load(path: Path) -> np.ndarray:
@@ -292,7 +302,7 @@ def test_no_sample_holds_what_stands_for_no_data() -> None:
     assert ends == [(1, 255), (0, 254), (0, 255), (0, 255)]
     for dtype, above in ((np.uint16, 8), (np.float32, np.nextafter(np.float32(7), np.float32(8)))):
         drawn = np.array([[[3, 7, 9]], [[3, 7, 9]]], dtype)
-        stack_drawing._avoid(drawn, [7, None])
+        avoid(drawn, [7, None])
         assert drawn.tolist() == [[[3, above, 9]], [[3, 7, 9]]]
 
 
@@ -335,6 +345,27 @@ def test_the_picture_of_an_array_shows_how_its_values_spread(
     spread = (drawn[:, 0, 0] / 255).std(0, ddof=1)
     assert np.allclose(shown[0].std.numpy(), spread, atol=1e-6)
     assert np.allclose(shown[0].mean.numpy(), drawn[:, 0].mean(0) / 255, atol=1e-6)
+
+
+def test_the_picture_of_an_array_leaves_out_what_exploded(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, sheet, strips = list[Any](), stack_sheet.sheet, stack_drawing._strips
+
+    def exploding(*of: Any) -> Any:
+        for index, top, pixels, _ in strips(*of):
+            yield index, top, pixels * (index != 1), index == 1
+
+    monkeypatch.setattr(stack_drawing, "_strips", exploding)
+    monkeypatch.setattr(
+        stack_sheet, "sheet", lambda one, text: shown.append(one) or sheet(one, text)
+    )
+    np.save(tmp_path / "a.npy", smooth(12, 10).astype(np.float32))
+    result = draw(model, tmp_path / "a.npy", tmp_path / "out", 4, how="0,1")
+    assert result.exploded == [False, True, False, False]
+    mean, std = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("mean", "std"))
+    assert np.allclose(shown[0].mean[0], mean, atol=1 / 255)
+    assert np.allclose(shown[0].std, std, atol=1 / 255)
 
 
 def test_colours_are_drawn_together_as_the_picture_is(model: SuperResolver, tmp_path: Path) -> None:
@@ -404,6 +435,16 @@ def test_a_tiff_is_turned_upright_and_keeps_profile_and_no_data(
     assert np.array_equal(np.round(back)[6:], upright[6:])
 
 
+def test_what_was_packed_in_any_way_is_packed(model: SuperResolver, tmp_path: Path) -> None:
+    values = (smooth(12, 10) * 60_000).astype(np.uint16)
+    for packing, kept in (("packbits", "ADOBE_DEFLATE"), (None, "NONE")):
+        Image.fromarray(values).save(tmp_path / "p.tif", compression=packing)
+        result = draw(model, tmp_path / "p.tif", tmp_path / "out")
+        for name in (*result.samples, "std.tif"):
+            with tifffile.TiffFile(tmp_path / "out" / name) as file:
+                assert file.pages[0].compression.name == kept
+
+
 def test_texts_of_a_tiff_that_are_not_ascii_are_kept(
     model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,6 +471,36 @@ def test_a_unit_of_imagej_that_is_not_ascii_is_kept(model: SuperResolver, tmp_pa
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
         assert file.is_imagej
         assert file.imagej_metadata["unit"] == "\\u00B5m"  # as ImageJ writes it
+
+
+@pytest.mark.parametrize("kind", ["colours", "pages", "order"])
+def test_what_imagej_cannot_hold_is_written_as_a_tiff_of_the_same_axes(
+    kind: str, model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colours that are not bytes; and axes in another order, or of which ImageJ says nothing."""
+    values = np.round(smooth(2, 3, 12, 10) * 255).astype(np.uint8)
+    values, told = {
+        "colours": (np.moveaxis(values[0], 0, -1), "slices=1\nmode=composite\n"),
+        "pages": (values[0], "unit=\\u00B5m\n"),
+        "order": (values, "slices=2\nframes=3\norder=ctz\n"),
+    }[kind]
+    path, lut = tmp_path / "j.tif", np.zeros((3, 256), np.uint8)
+    tags = tifffile.imagej_metadata_tag({"LUTs": [lut], "Labels": ["a"], "Info": "b"}, "<")
+    tifffile.imwrite(
+        path, values, description=f"ImageJ=1.54f\nimages=1\n{told}", metadata=None, extratags=tags,
+        photometric="rgb" if kind == "colours" else "minisblack",
+    )  # fmt: skip
+    before = TIFF().read(path, LIMITS)
+    arguments = ("upscale", str(path), "--scale", "2", "-n", "2", "--model", model_folder)
+    assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    for name in ("sample_01", "mean", "std"):
+        with tifffile.TiffFile(tmp_path / "out" / "j" / f"{name}.tif") as file:
+            assert file.is_imagej == (kind == "colours" and name == "sample_01")
+            assert file.pages[0].photometric.name == ("RGB" if kind == "colours" else "MINISBLACK")
+        made = TIFF().read(tmp_path / "out" / "j" / f"{name}.tif", LIMITS)
+        assert made.layout.axes == before.layout.axes
+        assert made.values.shape[:2] == before.values.shape[:2]
+        assert made.carried.metadata["Info"] == "b"
 
 
 @pytest.mark.parametrize("kind", ["pages", "one", "geo"])
@@ -513,6 +584,106 @@ def test_a_geotiff_keeps_its_place(model: SuperResolver, tmp_path: Path) -> None
         assert empty.sum() == 16
     with rasterio.open(tmp_path / "out" / "sample_01.tif") as found:
         assert np.array_equal(np.round(shrunk(found.read()))[:, 4:, 4:], values[:, 4:, 4:])
+
+
+def geotiff(path: Path, values: np.ndarray, **how: Any) -> Any:
+    """A new GeoTIFF, open, with its values in it."""
+    rasterio = pytest.importorskip("rasterio")
+    target = rasterio.open(
+        path, "w", driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
+        dtype=values.dtype, crs="EPSG:32632", **how,
+        transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000),
+    )  # fmt: skip
+    target.write(values)
+    return target
+
+
+@pytest.mark.parametrize("kind", ["geo", "zarr"])
+def test_the_offset_of_values_is_none_of_their_std(
+    kind: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    """Kelvin as a hundredth of a number and an offset: their distances are hundredths alone."""
+    values, found = (2000 + 500 * smooth(1, 12, 10)).astype(np.int16), {}
+    if kind == "geo":
+        with geotiff(tmp_path / "t.tif", values) as target:
+            target.scales, target.offsets = [0.01], [-273.15]
+        result = draw(model, tmp_path / "t.tif", tmp_path / "out")
+        for name in (*result.samples, "mean.tif", "std.tif"):
+            with pytest.importorskip("rasterio").open(tmp_path / "out" / name) as file:
+                found[Path(name).stem] = file.scales[0], file.offsets[0]
+    else:
+        zarr = pytest.importorskip("zarr")
+        packed = {"scale_factor": 0.01, "add_offset": -273.15}
+        zarr.create_array(str(tmp_path / "t.zarr"), data=values).attrs.update(packed)
+        result = draw(model, tmp_path / "t.zarr", tmp_path / "out")
+        for name in (*result.samples, "mean.zarr", "std.zarr"):
+            attributes = dict(zarr.open(str(tmp_path / "out" / name), mode="r").attrs)
+            found[Path(name).stem] = attributes["scale_factor"], attributes.get("add_offset", 0)
+    assert found.pop("std") == (0.01, 0)
+    assert found == dict.fromkeys(("sample_00", "sample_01", "mean"), (0.01, -273.15))
+
+
+@pytest.mark.parametrize("how", [{}, {"compress": "jpeg", "photometric": "ycbcr"}])
+def test_what_the_mask_of_a_geotiff_leaves_out_is_missing(
+    how: dict[str, str], model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    monkeypatch.setattr("cvdvae.imaging.geotiff.ROWS", 7)
+    masked = np.zeros((24, 20), bool)
+    masked[:5, :6] = True
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        geotiff(tmp_path / "m.tif", np.round(255 * smooth(3, 24, 20)).astype(np.uint8), **how) as t,
+    ):
+        t.write_mask(~masked)
+    result = draw(model, tmp_path / "m.tif", tmp_path / "out")
+    assert any("mask" in note for note in result.stack.notes)
+    assert result.stack.array.missing.sum() == 3 * masked.sum()
+    for name in (*result.samples, "mean.tif", "std.tif"):
+        with rasterio.open(tmp_path / "out" / name) as found:
+            assert np.array_equal(found.dataset_mask() == 0, masked.repeat(2, 0).repeat(2, 1))
+            assert np.isnan(found.read()).any() == (name not in result.samples)
+    truth = read_any(model, tmp_path / "m.tif", "none", LIMITS)
+    assert isinstance(truth, Stack)
+    assert truth.array.missing[0, 0].sum() == 3 * 3  # the five rows end within a pixel
+
+
+def test_a_geotiff_of_which_a_part_would_not_be_read_is_refused(tmp_path: Path) -> None:
+    rasterio, path = pytest.importorskip("rasterio"), tmp_path / "g.tif"
+    values = np.round(255 * smooth(1, 12, 10)).astype(np.uint8)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), geotiff(path, values) as target:
+        target.write_mask(values[0] > 100)
+    with pytest.raises(InputError, match="mask in a file beside it"):
+        read_any(tiny_photos(2), path, limits=LIMITS)
+    for append in ("NO", "YES"):
+        geotiff(path, values, APPEND_SUBDATASET=append).close()
+    with pytest.raises(InputError, match="2 pictures in directories"):
+        read_any(tiny_photos(2), path, limits=LIMITS)
+    with geotiff(path, values) as target:
+        target.build_overviews([2])
+    assert read_any(tiny_photos(2), path, limits=LIMITS).pages == 1
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_no_data_of_half_floats_stays_none(
+    suffix: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    """Their samples are wider, where NaN stands for it."""
+    values, path = smooth(12, 10).astype(np.float16), tmp_path / f"h{suffix}"
+    values[4, 4], values[0, 0] = -9999, -np.inf
+    if suffix == ".tif":
+        tags = [(42113, 2, 0, "-9999", True)]
+        tifffile.imwrite(path, values, metadata=None, extratags=tags)
+    else:
+        zarr = pytest.importorskip("zarr")
+        zarr.create_array(str(path), data=values).attrs.update({"_FillValue": -9999.0})
+    draw(model, path, tmp_path / "out")
+    holes = np.zeros((24, 20), bool)
+    holes[8:10, 8:10] = holes[:2, :2] = True
+    for name in ("sample_00", "sample_01", "mean", "std"):
+        found = load(tmp_path / "out" / f"{name}{suffix}")[0, 0]
+        assert np.array_equal(~np.isfinite(found), holes)
+    assert load(tmp_path / "out" / f"sample_00{suffix}")[0, 0, 0, 0] == -np.inf
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -848,7 +1019,7 @@ def test_a_range_without_numbers_of_the_file_is_refused(how: str) -> None:
 def test_no_data_at_the_end_of_the_numbers_is_not_drawn() -> None:
     for none, other in ((65535, 65534), (0, 1)):
         drawn = np.array([[[none, 5]]], np.uint16)
-        stack_drawing._avoid(drawn, [none])
+        avoid(drawn, [none])
         assert drawn.tolist() == [[[other, 5]]]
 
 
@@ -938,6 +1109,51 @@ def test_what_becomes_of_missing_values_is_missing(model: SuperResolver, tmp_pat
     assert np.argwhere(given.array.missing[0, 0]).tolist() == [[2, 4]]
 
 
+def write_marked(path: Path, values: np.ndarray, nodata: float) -> None:
+    """A TIFF or a Zarr that says what stands for no data."""
+    if path.suffix == ".zarr":
+        write_zarr(path, values)
+        pytest.importorskip("zarr").open_array(str(path)).attrs["missing_value"] = nodata
+    else:
+        tags = [(42113, 2, 0, f"{nodata:g}", True)]
+        tifffile.imwrite(path, values, metadata=None, photometric="minisblack", extratags=tags)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+@pytest.mark.parametrize(("dtype", "nodata"), [("float32", 0), ("int16", 50), ("float32", -9)])
+def test_what_was_measured_is_not_missing_once_it_is_shrunk(
+    dtype: str, nodata: float, suffix: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    large = np.full((24, 20), 1, dtype)
+    large[:, 6:13] = 100  # beside an edge the kernel goes below 0
+    large[12:] += np.arange(20, dtype=dtype)
+    large[3, 3] = nodata
+    write_marked(tmp_path / f"a{suffix}", large, nodata)
+    given = read_any(model, tmp_path / f"a{suffix}", "none", LIMITS)
+    assert isinstance(given, Stack)
+    assert np.argwhere(given.array.missing[0, 0]).tolist() == [[1, 1]]
+    around = np.where(large == nodata, 1, large).astype(np.float64)
+    off = given.array.values[0, 0] - np.clip(shrunk(around), given.ranges[0].low, None)
+    assert np.abs(np.delete(off, 1, 1)[2:]).max() <= (1.01 if dtype == "int16" else 1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_std_of_nought_is_not_missing(
+    n: int, suffix: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (1 + smooth(12, 10)).astype(np.float32)
+    values[4, 4] = 0
+    write_marked(tmp_path / f"a{suffix}", values, 0)
+    draw(model, tmp_path / f"a{suffix}", tmp_path / "out", n)
+    form = format_of(tmp_path / "out" / f"std{suffix}")
+    assert form is not None
+    for name in ("sample_00", "mean", "std", "lower", "upper"):
+        found = form.read(tmp_path / "out" / f"{name}{suffix}", LIMITS)
+        assert found.missing.sum() == 4, name
+        assert name != "std" or n > 1 or found.values.max() < 1e-9
+
+
 def test_arrays_are_shrunk_whole_and_need_pixels(model: SuperResolver, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", smooth(24, 20))
     np.save(tmp_path / "b.npy", smooth(1, 20)[:1])
@@ -945,6 +1161,19 @@ def test_arrays_are_shrunk_whole_and_need_pixels(model: SuperResolver, tmp_path:
         read_any(model, tmp_path / "a.npy", "face", LIMITS)
     with pytest.raises(InputError, match="20×1 pixels cannot be shrunk by 2"):
         read_any(model, tmp_path / "b.npy", "none", LIMITS)
+
+
+@pytest.mark.parametrize("hole", [0, np.nan])
+def test_what_cannot_be_shrunk_is_named_as_it_was_given(hole: float, tmp_path: Path) -> None:
+    model = tiny_photos(2) if hole else tiny_resolver()
+    large = smooth(20, 20).astype(np.float32)
+    large[::2] += np.float32(hole)
+    np.save(tmp_path / "faces.npy", large)
+    with pytest.raises(InputError) as caught:
+        read_any(model, tmp_path / "faces.npy", "none", LIMITS)
+    said = "shrunk by 2, every pixel of it would be missing"
+    said = said if hole else "shrunk by 4, it has 5×5 pixels, and tiny takes 4×4"
+    assert str(caught.value) == f"{tmp_path / 'faces.npy'}: {said}"
 
 
 def test_an_ome_tiff_that_is_shrunk_has_coarser_pixels(

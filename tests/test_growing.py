@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import ENCODER, PRIOR
+from safetensors.torch import load_file
+from tiny import ENCODER, PRIOR, RESTORING, _shake, saved_prior, saved_restorer, tiny_prior
 
-from cvdvae.checkpoints.folder import save_model
-from cvdvae.checkpoints.records import SECOND, PriorRecord
+from cvdvae.checkpoints.folder import load_encoder, read_record, save_model
+from cvdvae.checkpoints.records import SECOND, PriorRecord, SuperResolutionRecord
 from cvdvae.data.folder import DataConfig
-from cvdvae.errors import ConfigError
-from cvdvae.gaussian import Conditional
+from cvdvae.errors import ConfigError, WeightsError
+from cvdvae.gaussian import Conditional, DiagonalGaussian
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
@@ -183,3 +184,48 @@ def test_an_encoder_told_of_more_begins_as_the_one_that_was_told_of_colours(
     wrong = replace(training, model=replace(more, patch_size=4))
     with pytest.raises(ConfigError, match="another shape"):
         EncoderModule(wrong, tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("kind", ["lr-encoder", "restorer"])
+def test_an_encoder_starts_from_one_whose_prior_was_trained_on(
+    kind: str, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The prior has other weights now, and the old encoder its old digest."""
+    old = model_folder if kind == "lr-encoder" else saved_restorer(tmp_path / "restorer")
+    weights = load_file(old / "model.safetensors")
+    prior = str(saved_prior(old / "prior", tiny_prior(seed=1)))
+    training = EncoderTraining(ENCODER, prior, DATA, OPTIM, start_from=str(old))
+    if kind == "restorer":
+        training = replace(training, model=RESTORING, degradations="any")
+    ours = EncoderModule(training, tmp_path / "run").trained.state_dict()
+    assert all(torch.equal(ours[name], weights[name]) for name in weights)
+    assert "other weights now" in capsys.readouterr().out
+    with pytest.raises(WeightsError, match="was trained on other weights"):
+        load_encoder(str(old)) if kind == "lr-encoder" else load_restorer(str(old))
+
+
+def test_an_encoder_takes_more_groups_than_the_one_it_starts_from(
+    model_folder: Path, tmp_path: Path, resolver: HVAEResolver
+) -> None:
+    """On the same prior and with the same blocks: what is new says q_ψ = p."""
+    prior, fewer = resolver.prior, replace(ENCODER, groups=2)
+    small, old = _shake(LREncoder(fewer, prior.config)), tmp_path / "fewer"
+    record = read_record(model_folder)
+    assert isinstance(record, SuperResolutionRecord)
+    saved_prior(old / "prior", prior)
+    save_model(old, replace(record, model=fewer), small.state_dict())
+    here = str(old / "prior")
+    training = EncoderTraining(ENCODER, here, DATA, OPTIM, start_from=str(old))
+    large = EncoderModule(training, tmp_path / "run").trained
+    assert large.groups == 3
+    ours = large.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in small.state_dict().items())
+    h, y = torch.randn(2, PRIOR.width_at(4), 4, 4), torch.rand(2, 3, 4, 4)
+    said = Conditional.known(DiagonalGaussian(*torch.randn(2, 2, 3, 4, 4)))
+    with torch.no_grad():
+        new = large.posterior_of(2, h, said, large.terms(y))()
+    torch.testing.assert_close(new.mean, said().mean)
+    torch.testing.assert_close(new.log_std, said().log_std)
+    one = replace(training, model=replace(ENCODER, groups=1))
+    with pytest.raises(ConfigError, match="losing blocks"):
+        EncoderModule(one, tmp_path / "run")

@@ -139,8 +139,10 @@ def test_the_restorer_on_the_same_prior_is_found() -> None:
     assert restorer_beside("celeba64-x8") == ("celeba64-restore", 8)
     assert restorer_beside("celeba64-x8", 8) == ("celeba64-restore", 8)
     assert restorer_beside("photos-x3") == ("photos-restore", 3)
+    assert restorer_beside("photos-x3", 3) == ("photos-restore", 3)
     for name, scale, words in [
         ("celeba64-x8", 4, "enlarges by 8, not by 4"),
+        ("photos-x2", 4, "'photos-x2' enlarges by 2, not by 4$"),
         ("nuclei-x4", None, "there is none"),
     ]:
         with pytest.raises(InputError, match=words):

@@ -36,7 +36,7 @@ from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.run import TrainingData, fit
 
-OPTIM = OptimConfig(steps=2, batch_size=8, warmup=1, decay=1, validate_every=2)
+OPTIM = OptimConfig(2, batch_size=8, warmup=1, decay=1, validate_every=2, skip_norm=1e6)
 PLAIN = {"precision": "32-true"}
 """Quicker than bf16 for networks so small."""
 

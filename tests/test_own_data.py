@@ -1,5 +1,6 @@
 """docs/microscopy.md, block by block, on a tiny set and with tiny networks."""
 
+import json
 import re
 import shlex
 from dataclasses import asdict
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 import yaml
 from command import run
+from PIL import Image
 from test_one_channel import cells
 from tiny import FAINT, NUCLEI
 
@@ -20,8 +23,11 @@ from cvdvae.configs import from_dict
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.settings import Grids
 from cvdvae.training import EncoderTraining, PriorTraining
+from cvdvae.training.prior import PriorModule
+from cvdvae.training.run import TrainingData, fit
 
-PAGE = (Path(__file__).parents[1] / "docs" / "microscopy.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "microscopy.md").read_text()
 TINY = {"steps": 2, "decay": 1, "warmup": 1, "batch_size": 8, "validate_every": 2}
 FEWER = {"--start": "-1", "--samples": "2"}
 
@@ -84,3 +90,35 @@ def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (drawn.dtype, drawn.shape) == (np.uint16, (32, 32))
     assert (lower <= tifffile.imread("results/m0/upper.tif")).all()
     assert np.array_equal(tifffile.imread("again/sample_00.tif"), drawn)
+
+
+def configured_in_the_notebook() -> str:
+    """The prior of the notebook, as its cell writes it."""
+    cells = json.loads((DOCS / "notebooks" / "your_own_data.ipynb").read_text())["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    (text,) = (text for text in texts if '"prior.yaml"' in text and "write_text" in text)
+    written = re.search(r'prior\.yaml"\)\.write_text\(f"""(.*?)"""', text, re.DOTALL)
+    assert written is not None
+    return written[1].replace("{folder}", "folder").replace("{{", "{").replace("}}", "}")
+
+
+@pytest.mark.parametrize("written", [blocks("yaml")[0], configured_in_the_notebook()])
+def test_documented_priors_learn_from_their_first_step(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand, but for fewer images: a step beyond `skip_norm` would change nothing."""
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)
+    plain = yaml.safe_load(written)
+    plain["data"] |= {"folder": str(tmp_path), "validation": 1}
+    plain["optim"] |= TINY | {"batch_size": 2}
+    config = from_dict(PriorTraining, plain, "the docs")
+    for i in range(3):
+        Image.fromarray(cells(i, 64)).save(tmp_path / f"{i}.png")
+    module = PriorModule(config, tmp_path / "run")
+    before = {name: value.clone() for name, value in module.trained.state_dict().items()}
+    size, channels = config.model.image_size, config.model.channels
+    images = TrainingData(config.data, config.optim, size, channels)
+    fit(module, images, limit_val_batches=0)
+    assert int(module.skipped) == 0
+    after = module.trained.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)

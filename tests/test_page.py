@@ -327,6 +327,9 @@ def near(a: bytes, b: bytes) -> bool:
     return int(np.abs(pixels(a).astype(int) - pixels(b)).max()) <= 1
 
 
+SIZE = "side => document.querySelector('#photo img')?.naturalWidth === side"
+"""Whether an image of so many pixels a side has come."""
+
 WATCH = """([said, press]) => new MutationObserver((_, watching) => {
     if (!RegExp(said).test(document.querySelector("#status").innerText)) return;
     watching.disconnect();
@@ -381,7 +384,7 @@ def test_doubt_stands_beside_the_answer(browser: Browser, address: str) -> None:
 
 
 def test_bad_input_gets_a_sentence_and_the_page_goes_on(
-    browser: Browser, address: str, tmp_path: Path
+    browser: Browser, address: str, temporary: Path, tmp_path: Path
 ) -> None:
     text, huge = tmp_path / "text.png", tmp_path / "huge.png"
     text.write_text("I am no picture")
@@ -410,6 +413,25 @@ def test_bad_input_gets_a_sentence_and_the_page_goes_on(
         page.get_by_role("tab", name="Region").click()
         page.click("#vary")
         expect(page.locator("#steer-said")).to_contain_text("aint over what may change")
+        visitor.settings()
+        seed = page.locator("#seed input")
+        seed.fill("-1")
+        seed.press("Tab")
+        page.click("#draw")
+        expect(page.locator("#draw-said")).to_contain_text("The seed must not be negative")
+        expect(page.locator("#draw")).to_be_enabled()
+        # What is refused before it begins, such as a file that has gone, is over, too.
+        tiny = tmp_path / "tiny.png"
+        Image.new("RGB", (8, 8), (90, 120, 150)).save(tiny)
+        visitor.clear()
+        visitor.upload(tiny)
+        page.wait_for_function(SIZE, arg=8)
+        expect(page.locator("#draw")).to_be_enabled()
+        next(temporary.rglob(tiny.name)).unlink()
+        page.click("#draw")
+        expect(page.locator("#status")).to_contain_text("Nothing new was drawn")
+        expect(page.locator("#draw")).to_be_enabled()
+        expect(page.locator("#archive")).to_be_enabled()
 
 
 def test_a_second_click_while_it_runs_is_told_to_wait(browser: Browser, address: str) -> None:
@@ -424,6 +446,9 @@ def test_a_second_click_while_it_runs_is_told_to_wait(browser: Browser, address:
         expect(page.locator("#draw")).to_be_disabled()
         expect(page.locator("#stop")).to_be_enabled()
         page.route("**/queue/join*", lambda route: route.continue_())
+        visitor.example(1)  # another waits for the drawing to end: a press would be skipped
+        expect(page.locator("#scale label:has(input:checked)")).to_contain_text("×4")
+        expect(page.locator("#draw")).to_be_disabled()
         for route in held:
             route.continue_()
         expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)

@@ -3,6 +3,8 @@
 import io
 import re
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,18 @@ import numpy as np
 import pytest
 from command import served
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from test_page import Visitor, unfold
 from test_page import pytestmark as pytestmark
 from test_page_access import SCHEMES, switch
 
+from cvdvae.app.photos import viewer
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.photos import coffee
 from cvdvae.imaging.io import to_bytes, to_tensor
 
+VIEWER = Path(viewer.__file__).parent
 PATIENCE = 90_000
 """Milliseconds; the tests share two processors with whatever else runs."""
 
@@ -92,6 +96,16 @@ class Looker(Visitor):
         expect(self.page.locator("#whole-said")).to_have_text("")
         for name in ("#take", "#whole-stop"):
             expect(self.page.locator(name)).not_to_be_visible()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While nothing that waits in the queue gets its turn."""
+        held: list[Route] = []
+        self.page.route("**/queue/join*", lambda route: held.append(route))
+        yield
+        self.page.route("**/queue/join*", lambda route: route.continue_())
+        for route in held:
+            route.continue_()
 
     def panel(self, number: int) -> Locator:
         return self.page.locator(".panels canvas:visible").nth(number)
@@ -169,6 +183,10 @@ def test_look_at_a_photograph(browser: Browser, server: tuple[str, Memory], phot
         visitor.paint()
         assert len(visitor.windows()) == 1
         visitor.wait()
+        page.click('[data-do="fit"]')  # more than the browser keeps would never be there at once
+        expect(page.locator("#viewer .said")).to_contain_text("zoom in, or draw the whole")
+        expect(page.locator('[data-do="here"]')).not_to_be_visible()
+        visitor.wait()
         assert memory.peak() < 3e9
 
 
@@ -187,7 +205,14 @@ PRESS = """(canvas, [key, shiftKey]) => {
 def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], small: Path) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
-        visitor.give(small)
+        radios = page.locator("#what input, #by input")
+        with visitor.waiting():
+            page.locator("#picture input[type=file]").set_input_files(str(small))
+            for radio in radios.all():  # while it is read, they would be of no use
+                expect(radio).to_be_disabled()
+        visitor.wait()
+        for radio in radios.all():
+            expect(radio).to_be_enabled()
         first = visitor.seen(1)
         visitor.choose(2)
         assert (visitor.seen(1) != first).any()
@@ -214,6 +239,69 @@ def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smal
         assert (pictures["Home"] != pictures["End"]).any()
         slider.press("ArrowLeft")
         visitor.picture("photo-2-wipe")
+        play = page.locator('[data-do="play"]')
+        play.click()
+        page.click('[data-do="paint"]')
+        play.click()
+        visitor.clear()  # and nothing is left to press that would do nothing
+        for part in (".brush", ".divide", ".steps", ".bar", '[data-do="here"]'):
+            expect(page.locator(f"#viewer {part}").first).not_to_be_visible()
+        expect(play).to_have_attribute("aria-pressed", "false")
+        expect(play).to_have_text("▶ Play")
+
+
+def test_what_comes_into_view_is_drawn(
+    browser: Browser, server: tuple[str, Memory], small: Path
+) -> None:
+    """Where the tab was hidden in the meantime, or has become larger."""
+    with Looker(browser, server[0]) as visitor:
+        page = visitor.page
+        page.set_viewport_size({"width": 500, "height": 700})
+        visitor.give(small)
+        for _ in range(2):
+            page.click('[data-do="in"]')
+        visitor.wait()
+        drawn = visitor.seen(1)
+        unfold(page.get_by_role("button", name="More").first, page.locator("#again"))
+        page.click("#again")
+        page.get_by_role("tab", name="What it means").click()
+        page.wait_for_timeout(2000)
+        page.get_by_role("tab", name="Photographs").click()
+        visitor.wait()
+        visitor.paint()
+        assert near(visitor.seen(1), drawn) < 1  # it is not striped
+        assert asked(visitor, {"width": 1366, "height": 900}) > 0
+
+
+def asked(visitor: Looker, size: Any) -> int:
+    """How many windows are asked for once the page has this size."""
+    before = len(visitor.requests)
+    visitor.page.set_viewport_size(size)
+    visitor.page.wait_for_timeout(2000)
+    visitor.wait()
+    return sum("queue/join" in url for url in visitor.requests[before:])
+
+
+def test_what_is_visible_is_never_dropped(browser: Browser) -> None:
+    """It would be asked for again, and again something visible would be dropped for it."""
+    script = (VIEWER / "patches.js").read_text("utf-8")
+    kept = """(script) => {
+        const { Gallery } = new Function(`${script}; return { Gallery };`)();
+        const gallery = new Gallery({ label: "", samples: 13, seen: null, pairs: false });
+        const look = (left) => ({ top: 0, left, height: 600, width: 600 });
+        const draw = (left, visible) => {
+            gallery.begin([0, left, 600, 600], visible).samples = Array(13);
+            return gallery.patches.map((patch) => patch.left);
+        };
+        draw(0, look(0));
+        const all = { top: 0, left: 0, height: 600, width: 2400 };
+        return [600, 1200, 1800].map((left) => draw(left, all)).concat([draw(9000, look(9000))]);
+    }"""
+    page = browser.contexts[0].new_page()
+    found = page.evaluate(kept, script)
+    page.close()
+    assert found[:3] == [[0, 600], [0, 600, 1200], [0, 600, 1200, 1800]]
+    assert found[3] == [1200, 1800, 9000]
 
 
 def test_vary_only_what_is_painted(
@@ -226,6 +314,18 @@ def test_vary_only_what_is_painted(
         page.click('[data-do="vary"]')
         expect(page.locator("#viewer .said")).to_contain_text("Paint over what may change first")
         kept = visitor.seen(1)
+        box = visitor.panel(1).bounding_box()
+        assert box is not None
+        touch = page.context.new_cdp_session(page)
+        fingers = [{"x": box["x"] + 90 + 20 * i, "y": box["y"] + 60, "id": i} for i in range(2)]
+        for kind, down in (("Start", 1), ("Start", 2), ("Move", 2), ("End", 0)):
+            touch.send(
+                "Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": fingers[:down]}
+            )
+        page.click('[data-do="vary"]')  # a pinch has painted nothing
+        visitor.paint()
+        expect(page.locator(".steps button")).to_have_count(0)
+        visitor.wait()
         drag(page, visitor.panel(1), 30, 10)
         visitor.picture("photo-3-painted")
         page.click('[data-do="vary"]')
@@ -273,8 +373,11 @@ def test_download_what_gives_the_photograph_back(
             assert ("1 of 1" in page.locator("#whole-said").inner_text()) == exact
         unfold(page.get_by_role("button", name="More").first, page.locator("#again"))
         page.select_option("#viewer .which", "all")
-        page.click('[data-do="whole"]')
-        expect(page.locator("#whole-said")).not_to_have_text("")
+        with visitor.waiting():
+            page.click('[data-do="whole"]')
+            expect(page.locator("#whole-said")).to_contain_text("waits for its turn")
+            expect(page.locator("#whole-stop")).to_be_visible()
+        expect(page.locator("#whole-said")).to_contain_text("of the whole is drawn")
         visitor.again()
         visitor.nothing_to_take()  # nor is it drawn any more
 

@@ -67,8 +67,13 @@ def test_a_program_can_enlarge_a_photograph(address: str, tmp_path: Path) -> Non
     for file in files[:2]:
         shrunk = degradation.A(to_tensor(Image.open(file))[None].double())
         assert torch.equal(to_bytes(shrunk[0]), to_bytes(to_tensor(Image.open(path))))
-    with pytest.raises(AppError, match="at most 16 samples"):
-        page.predict(**common, sampling={"samples": 17})
+    others = {"kind": "others", "sample": 1, "groups": 2, "seed": 1}
+    for sampling, message in (
+        ({"samples": 17}, "at most 16 samples"),
+        ({"samples": 2, "steps": [others]}, "cvdvae replay draws"),
+    ):
+        with pytest.raises(AppError, match=message):
+            page.predict(**common, sampling=sampling)
 
 
 def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Path) -> None:

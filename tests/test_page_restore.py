@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from test_page import pytestmark as pytestmark
 from test_page import release, unfold
 
@@ -36,6 +36,10 @@ def face(tmp_path: Path) -> Path:
     x = torch.nn.functional.interpolate(x[None], (64, 64), mode="bicubic")[0].clamp(0, 1)
     to_pil(to_bytes(x)).save(tmp_path / "face.png")
     return tmp_path / "face.png"
+
+
+PAINTED = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
+"""Whether there is anything in a canvas."""
 
 
 def give(page: Page, face: Path, subject: str = "A face") -> None:
@@ -99,12 +103,19 @@ def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
     page.locator("#restore").click()
     expect(page.locator("#restore-told")).to_contain_text("answers explain what is seen")
     expect(page.locator("#restore-truth img")).to_be_visible()
+    page.locator("#damage input").click()
+    page.get_by_role("option", name="A hole").click()
+    paint_in_the_middle(page)
     photo = page.locator("#restore-photo")
     photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
     expect(page.locator("#restore-told")).to_have_text("")  # it would be of an image that has gone
     expect(page.locator("#restore-take")).not_to_be_visible()
     for name in ("seen", "mean", "heat", "truth", "gallery"):
         expect(page.locator(f"#restore-{name} img")).to_have_count(0)
+    canvas = page.locator("#restore-painter canvas")
+    page.wait_for_function(f"canvas => !({PAINTED})(canvas)", arg=canvas.element_handle())
+    canvas.click()
+    assert not canvas.evaluate(PAINTED)
 
 
 def test_a_photograph_keeps_its_shape(page: Page, tmp_path: Path) -> None:
@@ -122,3 +133,19 @@ def test_a_photograph_keeps_its_shape(page: Page, tmp_path: Path) -> None:
     assert hole.shape == (30, 50)
     assert abs(hole.any(0).nonzero().float().mean() - 25) < 2  # painted in the middle
     assert 8 <= hole.any(0).sum() <= 18
+
+    # What is pressed while another image is restored is done after it.
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda one: one.continue_() if held else held.append(one))
+    with page.expect_request("**/queue/join*"):
+        page.locator("#restore").click()
+    to_pil(torch.full((3, 40, 30), 120, dtype=torch.uint8)).save(tmp_path / "other.png")
+    photo = page.locator("#restore-photo")
+    photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
+    photo.locator("input[type=file]").set_input_files(tmp_path / "other.png")
+    expect(canvas).to_have_attribute("width", str(round(512 * 30 / 40)))
+    paint_in_the_middle(page)
+    page.locator("#restore").click()
+    held[0].continue_()
+    expect(page.locator("#restore-told")).to_contain_text("8 of 8 answers explain")
+    assert json.loads(taken(page).read("result.json"))["size"] == [40, 30]

@@ -125,6 +125,26 @@ def test_profile_and_alpha_are_handed_on_and_grey_stays_grey(
         assert all(json.loads((out / "grey" / "result.json").read_text())["round_trip_exact"])
 
 
+@pytest.mark.parametrize("space", [b"GRAY", b"CMYK"])
+def test_a_profile_that_no_sample_can_carry_is_said_to_be_left_out(
+    space: bytes,
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mode = {b"GRAY": "L", b"CMYK": "CMYK"}[space]
+    profile = PROFILE[:16] + space + PROFILE[20:]
+    photo.convert(mode).save(tmp_path / "scan.jpg", icc_profile=profile, quality=95)
+    arguments = ("upscale", str(tmp_path / "scan.jpg"), "--scale", "3", "-n", "1")
+    arguments += ("--model", model, "--out", str(tmp_path / "out"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert "its colour profile is not one of RGB" in " ".join(capsys.readouterr().err.split())
+    with Image.open(tmp_path / "out" / "scan" / "sample_00.png") as image:
+        assert "icc_profile" not in image.info
+
+
 def test_a_large_image_goes_through_files_and_can_be_drawn_again(
     model: str, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What the page does with photographs, without the page; and parts of images drawn alone."""
 
+import os
 import threading
 import zipfile
 from dataclasses import dataclass, fields, replace
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cvdvae.app.inputs import UNCHANGED
 from cvdvae.app.photos import text
 from cvdvae.app.photos.album import Album
 from cvdvae.app.photos.explorer import (
@@ -126,6 +128,11 @@ def test_a_photograph_is_enlarged_or_shrunk_first(photos: Photos, path: Path) ->
     truth = truth_in(shrunk, window)
     assert truth is not None
     assert torch.equal(truth, inside(to_bytes(to_tensor(Image.open(path))), window))
+    os.utime(path, (0, 0))
+    truth_in(shrunk, window)
+    assert path.stat().st_mtime > 0  # while it is looked at, it is kept
+    path.unlink()
+    assert truth_in(shrunk, window) is None
     x, y = interesting(photo)
     assert 0 < x < 384
     assert 0 < y < 256
@@ -355,10 +362,10 @@ def test_what_there_is_to_take_is_of_what_is_shown(
     Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
     result.mkdir()
     session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
-    *_, ready = on.whole(session, wanted("settings"))
+    *_, ready = on.whole(session, wanted(session, "settings"))
     assert "Ready" in ready["said"]
     assert ready["file"]["visible"]
-    drawing = on.whole(session, wanted("all"))
+    drawing = on.whole(session, wanted(session, "all"))
     assert next(drawing)["stop"]["visible"]
     assert "of the whole is drawn" in next(drawing)["said"]
     if by == "settings":
@@ -384,9 +391,38 @@ def handlers(photos: Photos) -> PhotoHandlers:
     return PhotoHandlers(photos, parts)
 
 
-def wanted(which: str) -> gr.EventData:
+def wanted(session: Session, which: str) -> dict[str, Any]:
     """What the viewer tells when the whole is wanted."""
-    return gr.EventData(None, {"step": 0, "sample": 0, "which": which, "format": "png"})
+    return {"key": session.keys[0], "sample": 0, "which": which, "format": "png"}
+
+
+@pytest.mark.parametrize("by", ["another", "settings", "a region"])
+def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
+    photos: Photos, path: Path, tmp_path: Path, by: str
+) -> None:
+    """The page reads the session when it is the drawing's turn."""
+    on, other = handlers(photos), tmp_path / "other.png"
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
+    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    event = gr.EventData(None, wanted(session, "settings"))
+    asked = on.want_whole("", event)
+    assert "waits for its turn" in asked["said"]
+    assert asked["stop"]["visible"]
+    assert asked["wanted"] == event._data
+    assert on.want_whole(asked["said"], event) == UNCHANGED  # pressed again
+    if by == "a region":
+        mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
+        session = photos.vary(session, 0, 1, pack_region(mask))
+        assert "Ready" in list(on.whole(session, asked["wanted"]))[-1]["said"]
+        event._data["key"], session = session.keys[1], photos.vary(session, 0, 0, pack_region(mask))
+    else:
+        settings = (*SETTINGS[:2], 9, *SETTINGS[3:]) if by == "settings" else SETTINGS
+        given = path if by == "settings" else other
+        session = on.arrive(session, str(given), "×4", *settings)["session"]
+    (quiet,) = on.whole(session, asked["wanted"])
+    assert quiet["said"] == ""
+    assert not quiet["stop"]["visible"]
+    assert list(on.whole(session, None)) == [UNCHANGED]  # it was stopped
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cvdvae.imaging.png import PNGWriter
+from cvdvae.imaging import png
+from cvdvae.imaging.png import PNGWriter, read_rows
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 50), (300, 7)])
@@ -30,3 +31,19 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     writer.write(np.zeros((1, 4, 3), np.uint8))
     with pytest.raises(ValueError, match="1 rows are missing"):
         writer.close()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("at_once", [1, 100, 2**22])
+def test_rows_are_read_back_a_few_at_a_time(
+    channels: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(png, "AT_ONCE", at_once)
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 23, channels), dtype=np.uint8)
+    pixels[20:60] = 7  # compresses so well that a few bytes hold many rows
+    with PNGWriter(tmp_path / "a.png", 23, 70, channels, b"profile", b"Exif\0\0exif") as writer:
+        for top in range(0, 70, 16):
+            writer.write(pixels[top : top + 16])
+    parts = list(read_rows(tmp_path / "a.png"))
+    assert np.array_equal(np.concatenate(parts), pixels)
+    assert max(len(part) for part in parts) <= 1 + at_once // (23 * channels)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from torch import Tensor
 
 from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.local_newton import Planes
 from cvdvae.degradations.newton import Problem
 from cvdvae.degradations.projection import project, residual, round_consistently
+from cvdvae.degradations.settling import settle
+from cvdvae.degradations.tiles import Tiles, cut
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
 
@@ -331,11 +335,12 @@ def test_what_is_impossible_is_judged_by_the_pixels_that_may_move() -> None:
         torch.testing.assert_close(problem.impossible_below(moving), bound)
 
 
-def edge(seed: int) -> tuple[Tensor, Tensor, BicubicDownscaling]:
+def edge(seed: int, at: int | None = None) -> tuple[Tensor, Tensor, BicubicDownscaling]:
     """A start, and the 8-bit shadow of a hard edge that lies differently in every column."""
     generator = torch.Generator().manual_seed(seed)
     truth = torch.full((40, 240), 255.0)
-    at = int(torch.randint(14, 24, (1,), generator=generator))
+    anywhere = int(torch.randint(14, 24, (1,), generator=generator))
+    at = anywhere if at is None else at
     truth[at] = torch.linspace(0, 255, 240)
     truth[at + 1 :] = 0
     truth[:at] -= (torch.rand(at, 240, generator=generator) < 0.3).float()
@@ -371,3 +376,41 @@ def test_only_a_region_is_moved_to_meet_y_rounded() -> None:
     result = round_consistently(x, y, H, region=region)
     nearest = (x.double() * 255).round().to(torch.uint8)
     assert torch.equal(result[..., 1::2], nearest[..., 1::2])
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["below", "right"])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_an_edge_along_the_last_pixels_is_settled_as_any_other(
+    seed: int, turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left follows every move, that of the last pixel, too: none is made to no end."""
+    start, y, H = edge(seed, 37)
+    if turned:
+        start, y, H = start.mT, y.mT, BicubicDownscaling.of_scale((240, 40), 2)
+    left: list[tuple[Tensor, Tensor]] = []
+
+    def followed(level: Tensor, error: Tensor, *how: Any) -> None:
+        settle(level, error, *how)
+        left.append((level, error))
+
+    monkeypatch.setattr("cvdvae.degradations.rounding.settle", followed)
+    round_consistently(project(start, y, H), y, H)
+    ((level, error),) = left
+    real = 255 * y[0, 0].double() - H.A(level[None, None].double())[0, 0]
+    torch.testing.assert_close(error, real, rtol=0, atol=1e-9)
+    assert float(real.abs().max()) < 0.75
+
+
+def test_a_step_of_which_no_length_will_do_moves_all_by_the_last_that_was_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, y, H = problem(0, 32, 48)
+    x0, seen, tiles = start[0], y[0], Tiles(cut(H.rows), cut(H.columns), 3)
+    how = (x0, seen, 1e-3, 0.06, 1e-6, None)
+    moved, trial = Planes(tiles, torch.zeros_like(seen), *how), Planes._trial
+    monkeypatch.setattr(Planes, "_trial", lambda *tried: (*trial(*tried)[:2], torch.inf))
+    moved.step()
+    there = Planes(tiles, moved.multiplier.view(seen.shape), *how)
+    assert moved.multiplier.abs().max() > 0
+    torch.testing.assert_close(moved.z, there.z, rtol=0, atol=1e-12)
+    torch.testing.assert_close(moved.error, there.error, rtol=0, atol=1e-12)

@@ -5,12 +5,15 @@ import json
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from command import run
+from PIL import Image
 from tiny import RESTORING, saved_restorer, tiny_restorer
 
 from cvdvae.degradations.base import LinearOperator
@@ -19,18 +22,22 @@ from cvdvae.degradations.composed import jpeg_at_end
 from cvdvae.degradations.natural import natural_estimate
 from cvdvae.domains import DOMAINS
 from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.evaluation.measure import Judges
+from cvdvae.evaluation.measure import Seen as Judged
 from cvdvae.gaussian import SeededNoise
-from cvdvae.imaging.io import to_bytes, to_pil
+from cvdvae.imaging.io import MAX_PIXELS, Loaded, to_bytes, to_pil, to_tensor
+from cvdvae.restoration import saving
 from cvdvae.restoration.chains import PosteriorSamples
 from cvdvae.restoration.described import parse
 from cvdvae.restoration.ending import Ending
 from cvdvae.restoration.estimates import read_jpeg
 from cvdvae.restoration.evidence import conditions, evidence
+from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
-from cvdvae.restoration.restorer import _ended
-from cvdvae.restoration.restoring import Restoring, seen, usual_noise
+from cvdvae.restoration.restorer import Restorer, _ended
+from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
 from cvdvae.restoration.tolerance import (
     measured,
@@ -169,6 +176,20 @@ def test_an_operator_of_others_goes_where_the_chains_move() -> None:
     assert {b.device.type for b in theirs.buffers()} == {"cpu"}
 
 
+def test_chains_are_refused_where_there_is_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Apple's GPUs, named here; samples without chains are drawn."""
+    model, measurement = tiny_restorer(), Restorer._measurement
+
+    def there(self: Restorer, what: Seen) -> Any:
+        y = SimpleNamespace(device=torch.device("mps"))
+        return SimpleNamespace(**vars(measurement(self, what)) | {"y": y})
+
+    monkeypatch.setattr(Restorer, "_measurement", there)
+    with pytest.raises(InputError, match=r"'mps' has no float64, .* cpu"):
+        model.restore(degraded("noise"), "noise", samples=1, noise=0.1, moves=2)
+    assert len(model.restore(degraded("noise"), "noise", samples=1, noise=0.1).pixels) == 1
+
+
 def test_moves_bring_the_chains_nearer_to_what_was_seen() -> None:
     model, y = tiny_restorer(), degraded("downscale:scale=2", 0.02)
     result = model.restore(y, "downscale:scale=2", samples=4, noise=0.02, moves=30)
@@ -215,6 +236,14 @@ def test_what_a_hole_left_of_a_shrunken_picture_does_not_wreck_the_truth() -> No
     assert float((found - x).square().mean().sqrt()) * 255 < 10
 
 
+def test_a_hole_in_a_shrunken_picture_is_shown_grey() -> None:
+    told = made_of(torch.full((3, 64, 64), 0.9), parse("downscale:scale=4 + hole:side=8"))
+    picture = shown(told)
+    assert picture.shape == (3, 64, 64)
+    assert torch.allclose(picture[:, 28:36, 28:36], torch.tensor(0.5), atol=1e-6)
+    assert float(picture.min()) > 0.4
+
+
 def test_what_is_measured_is_what_a_mask_leaves() -> None:
     told = seen(torch.ones(3, SIDE, SIDE), "hole:side=6")
     assert measured(told.degradation, told.y).sum() == 3 * (SIDE**2 - 36)
@@ -241,6 +270,23 @@ def test_what_round_off_leaves_is_not_measured(words: str, side: int) -> None:
         assert torch.equal(seen(again[None], H).y, held.y)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0", "4:0:0"])
+def test_chroma_that_a_grey_image_cannot_have_counts_nowhere(subsampling: str) -> None:
+    """Its errors are 0: they would make every misfit smaller than it is."""
+    grey = picture().mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    words = f"jpeg:quality=75,subsampling={subsampling}"
+    result = tiny_restorer().restore(grey, words, samples=2)
+    told = seen(grey, words)
+    assert told.is_grey
+    assert result.measured == Ending(told, Restoring(), 10 / 255).count == SIDE**2
+    finished = Finished(result.samples, result.pixels, torch.zeros(2, dtype=torch.bool))
+    judges = Judges(None, None, {})
+    judged = Judged(finished, result.y, grey[0], result.degradation, judges, result.sigma)
+    assert judged.misfit.tolist() == pytest.approx(result.misfit, rel=1e-3)
+    luma = result.degradation.A(result.pixels.float() / 255)[:, : SIDE**2] - result.y[: SIDE**2]
+    assert luma.square().mean(1).sqrt() / ROUNDING == pytest.approx(result.misfit, rel=1e-3)
+
+
 @pytest.mark.parametrize("size", [[-4, -4], [0, 16], [10**5, 10**5]])
 def test_a_recipe_of_no_or_of_any_size_is_refused(size: list[int], tmp_path: Path) -> None:
     y = degraded("random:keep=0.5,seed=0")
@@ -255,6 +301,28 @@ def test_what_was_seen_survives_as_text() -> None:
         assert torch.equal(unpacked(packed(y), "there"), y)
     with pytest.raises(InputError, match="damaged"):
         unpacked({"npy": "AAAA"}, "there")
+
+
+@pytest.mark.parametrize(
+    "words", ["jpeg:quality=80,subsampling=4:4:4", "jpeg:quality=80", "grey + blur:sigma=1", "blur"]
+)
+def test_what_is_unpacked_has_as_many_values_as_was_seen_of_such_an_image(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no other limit: of images of `MAX_PIXELS` it would be in the way."""
+    told = made_of(picture(side=64)[0], parse(words), in_8_bits=False)
+    assert told.description is not None
+    report = {"model": "tiny", "weights": "", "dtype": "fp32", **vars(Restoring())}
+    report |= {"degradation": told.description.to_dict(), "noise": told.sigma, "size": [64, 64]}
+    report["input"] = packed(told.y[0], jpeg_at_end(told.degradation))
+    monkeypatch.setattr("cvdvae.restoration.restored.MAX_BYTES", 100)
+    again = restoration_from_dict(report, "result.json")
+    assert again is not None
+    assert torch.equal(again.seen.y, told.y)
+    report["input"] = packed(torch.full((3, 64, 80), 0.001))
+    with pytest.raises(InputError, match="holds a damaged input"):
+        restoration_from_dict(report, "result.json")
+    assert 4 / 3 * 3 * 4 * MAX_PIXELS < saving.MAX_BYTES  # in base64
 
 
 @pytest.mark.parametrize("quality", [30, 85, 90])
@@ -353,6 +421,35 @@ def test_bad_input_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("y", [Loaded(torch.rand(3, 16, 16), []), np.zeros((3, 16, 16)), "a.png"])
+def test_what_is_no_tensor_is_said_to_be_none(y: Any) -> None:
+    with pytest.raises(InputError, match=rf"y is a {type(y).__name__}, no tensor: .*load_image"):
+        tiny_restorer().restore(y, "blur:sigma=1")
+
+
+class Pairs(LinearOperator):
+    """Sums of two neighbours: no picture."""
+
+    exact = True
+
+    def A(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).view(len(x), -1, 2).sum(2)
+
+    def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return y.repeat_interleave(2, 1).view(len(y), 3, SIDE, SIDE)
+
+    def A_dagger(self, y: torch.Tensor) -> torch.Tensor:
+        return self.A_adjoint(y) / 2
+
+
+def test_what_is_no_picture_needs_a_noise() -> None:
+    y = Pairs().A(picture())
+    for noise in (0.0, None):
+        with pytest.raises(InputError, match="no picture: name a noise σ above 0"):
+            tiny_restorer().restore(y, Pairs(), noise=noise)
+    assert len(tiny_restorer().restore(y, Pairs(), samples=2, noise=0.01).pixels) == 2
+
+
 def test_noise_may_leave_the_range() -> None:
     assert seen(8 * torch.rand(3, 16, 16) - 3.5, "noise", 0.9).y.abs().max() > 3
     assert seen(255 * torch.rand(3, 16, 16), parse("noise").operator((16, 16)), 0.1).y.max() > 99
@@ -423,6 +520,32 @@ def test_the_command_restores_what_a_person_has(
     to_pil(to_bytes(picture()[0])).convert("L").save(grey)
     told = told_of("4", str(grey), "--degradation", "grey")
     assert told["degradation"]["steps"][0]["kind"] == "grey"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("jpeg", ["75", "auto"])
+def test_a_jpeg_of_what_was_made_grey_has_samples_in_colour(
+    mode: str,
+    jpeg: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grey = to_pil(to_bytes(0.3 + 0.4 * picture()[0])).convert("L").convert(mode)
+    grey.save(tmp_path / "grey.jpg", quality=75)
+    said = [str(tmp_path / "grey.jpg"), "--degradation", "grey", "--jpeg", jpeg]
+    told = results_of(folder, tmp_path / "out", *said, monkeypatch=monkeypatch)
+    assert told["explains"] == [True, True]
+    assert [step["kind"] for step in told["degradation"]["steps"]] == ["grey", "jpeg"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "so are its samples" not in printed
+    assert ("whose samples are in colour" in printed) == (mode == "L")
+    drawn = to_tensor(Image.open(tmp_path / "out" / "grey" / "sample_00.png"))
+    assert float((drawn[0] - drawn[1]).abs().max()) > 0.05
+    again = ["replay", str(tmp_path / "out" / "grey" / "result.json"), "--trust-model"]
+    assert run(*again, "--out", str(tmp_path / "again"), monkeypatch=monkeypatch) == 0
+    assert torch.equal(to_tensor(Image.open(tmp_path / "again" / "sample_00.png")), drawn)
 
 
 def test_the_command_degrades_an_intact_picture_and_compares(

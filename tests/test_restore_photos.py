@@ -152,6 +152,8 @@ def test_the_page_shrinks_a_large_photograph_but_not_its_damage(tmp_path: Path) 
     assert "800×1500" in given.note
     with pytest.raises(InputError, match="cut or shrunk"):
         as_it_is(given, large, parse("noise"), 0.1)
+    with pytest.raises(InputError, match="cut the picture to the face, or choose “A photograph”"):
+        image_in(large, 64, "A face")
     size = (given.x.shape[1], given.x.shape[2])
     painted = described("hole", 0, [{"size": 9, "points": [[100, 100], [200, 150]]}], size)
     assert as_it_is(given, large, painted, 0.0)[0].sigma == 0  # it was painted after that

@@ -4,9 +4,10 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import PHOTOS
+from tiny import PHOTOS, PRIOR
 from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -190,6 +191,26 @@ def test_a_walk_between_samples_of_a_walk_is_as_wild_as_they_are(steps: tuple[Ed
         epsilon = noise.normal(torch.empty(8, PHOTOS.z_channels, side, side))
         spread = epsilon.flatten(1).std(1)
         assert spread.tolist() == pytest.approx([1.0] * 8, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.25, 0.0625])
+def test_a_walk_between_samples_varied_in_a_region_is_as_wild_as_they_are(share: float) -> None:
+    """Of faces, too, where the angle is measured: of what differs, not of what both share."""
+    side = int(16 * share**0.5)
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[:side, :side] = True
+    of = Sampling(samples=7, seed=3, steps=(ResampleRegion(2, pack_region(mask), 8), Blend(1, 5)))
+    config = replace(PRIOR, z_channels=400)  # enough of them to measure a spread in a small region
+    noise = noise_of(config, of, range(7), Window(0, 0, 16, 16))
+    start = noise_of(config, replace(of, steps=()), [2], Window(0, 0, 16, 16))
+    for stride in config.group_strides:
+        shape = (config.z_channels, 16 // stride, 16 // stride)
+        epsilon, kept = (of.normal(torch.empty(n, *shape)) for n, of in ((7, noise), (1, start)))
+        inside = F.adaptive_avg_pool2d(mask[None].float(), shape[1:])[0] >= 0.5
+        assert torch.equal(epsilon[:, :, ~inside], kept.expand_as(epsilon)[:, :, ~inside])
+        if bool(inside.any()):
+            spread = epsilon[:, :, inside].flatten(1).std(1)
+            assert spread.tolist() == pytest.approx([1.0] * 7, abs=0.1)
 
 
 def test_a_long_walk_of_blends_is_quick(resolver: HVAEResolver) -> None:

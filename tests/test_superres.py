@@ -1,12 +1,13 @@
 import json
 import math
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver
+from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver, tiny_restorer
 
 from cvdvae.checkpoints.folder import load_prior, save_model
 from cvdvae.checkpoints.records import FlowRecord, Recommended
@@ -20,7 +21,8 @@ from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
-from cvdvae.restoration.recipe import read_recipe
+from cvdvae.restoration.recipe import read_recipe, recipe_from_text
+from cvdvae.restoration.restored import read_restoration
 from cvdvae.restoration.result import psnr
 from cvdvae.restoration.settings import MAX_SAMPLES, Sampling
 
@@ -133,6 +135,51 @@ def test_saved_files_hold_what_the_result_says(
     assert torch.equal(to_bytes(resolver.degradation.A(mean[None].double() / 255)[0]), to_bytes(y))
     error = resolver.degradation.A(saved[None].double() / 255) - eight_bit_values(y)
     assert report["lr_psnr"][1] == pytest.approx(-10 * math.log10(float((error**2).mean())))
+
+
+def test_numbers_of_numpy_are_numbers_in_a_file_and_in_an_address(
+    resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path
+) -> None:
+    step = Resample(sample=np.int64(1), groups=np.int32(1), seed=np.uint8(5))
+    for seed in np.arange(2):
+        sampling = resolver.sampling(np.int64(2), np.float32(0.8), seed, antithetic=np.bool_(True))
+        result = resolver.run(y, sampling.then(step))
+        result.save(tmp_path)
+        for found in (
+            read_recipe(tmp_path / "result.json"),
+            recipe_from_text(result.recipe.to_text()),
+        ):
+            assert found.sampling == result.sampling
+            assert torch.equal(resolver.run(found.y, found.sampling).pixels, result.pixels)
+    y, sigma = torch.full((3, 16, 16), 0.5), np.float32(0.1)
+    restored = tiny_restorer().restore(y, "noise", np.int64(1), sigma, sigma, np.int64(4))
+    restored.save(tmp_path)
+    again = read_restoration(tmp_path / "result.json")
+    assert again is not None
+    assert again.restoring == restored.restoring
+
+
+def test_an_earlier_result_stays_where_the_next_cannot_be_saved(
+    resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path
+) -> None:
+    resolver.upscale(y, samples=3).save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    later = resolver.upscale(y, samples=4, seed=1)
+    full = patch.object(type(later), "grid", side_effect=OSError("the disk is full"))
+    with full, pytest.raises(OSError, match="full"):
+        later.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    later.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*later.files, "result.json"}
+
+
+def test_a_large_input_is_read_again_whatever_pillow_takes_for_a_bomb(
+    resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvdvae.restoration.recipe.MAX_VALUES", 2)  # so that the input lies beside
+    resolver.upscale(y, samples=1).save(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)  # twice as many are an error
+    assert torch.equal(read_recipe(tmp_path / "result.json").y, y)
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,7 @@ def test_what_a_configuration_does_not_name_is_as_documented() -> None:
 def test_gradients_are_clipped_and_wild_ones_dropped_and_counted(tmp_path: Path) -> None:
     optim = OptimConfig(1, warmup=0, clip_norm=2.0, skip_norm=50.0, learning_rate=0.25)
     module = PriorModule(PriorTraining(PRIOR, DataConfig("unread"), optim), tmp_path)
+    endless = replace(optim, skip_norm=math.inf)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     parameters = list(module.trained.parameters())
     for norm, left in ((1.0, 1.0), (10.0, 2.0), (49.9, 2.0), (50.1, 0.0), (math.nan, 0.0)):
@@ -333,6 +334,13 @@ def test_gradients_are_clipped_and_wild_ones_dropped_and_counted(tmp_path: Path)
         kept = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
         assert kept**0.5 == pytest.approx(left, rel=1e-4)
     assert int(module.skipped) == 2
+    for norm, left in ((1e9, 2.0), (math.inf, 0.0), (math.nan, 0.0)):
+        module.optim = endless
+        parameters[0].grad = torch.full_like(parameters[0], norm)
+        module.configure_gradient_clipping()
+        kept = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
+        assert kept**0.5 == pytest.approx(left, rel=1e-4)
+    module.optim = optim
     optimizer = module.configure_optimizers()
     (group,) = optimizer["optimizer"].param_groups
     assert (group["initial_lr"], group["betas"], group["weight_decay"]) == (0.25, (0.9, 0.95), 0.01)

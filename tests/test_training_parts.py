@@ -9,15 +9,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from command import run
 from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior, tiny_prior
 from torch import Tensor
 
 import cvdvae.training.progress
 from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
 from cvdvae.checkpoints.records import Expected, PriorRecord, Recommended, SuperResolutionRecord
+from cvdvae.configs import to_yaml
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
@@ -46,6 +49,7 @@ from cvdvae.training.energy import SIDES, energy, patches
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training
 from cvdvae.training.order import StepBatches
+from cvdvae.training.pictures import save_rows
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.progress import Lines
 from cvdvae.training.run import TrainingData, fit, processes
@@ -108,6 +112,42 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(faces: Tensor, tmp_pat
     assert left == {"model", "samples", "log", "last.ckpt"}
     assert {path.name for path in (run / "log").glob("*/*")} == {"metrics.csv"}
     assert {path.name for path in (run / "model").iterdir()} == {"config.yaml", "model.safetensors"}
+
+
+@pytest.mark.parametrize("steps", [3, 60])
+def test_a_training_that_skips_every_step_ends_and_says_so(
+    steps: int, faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its first validation or its end, and not after the hours that it was to take."""
+    for i, face in enumerate(faces):
+        to_pil(face).save(tmp_path / f"{i}.png")
+    optim = replace(OPTIM, steps=steps, batch_size=1, skip_norm=1e-6, validate_every=20)
+    config = PriorTraining(PRIOR, DataConfig(str(tmp_path), validation=2), optim)
+    (tmp_path / "run.yaml").write_text(to_yaml(config))
+    said: list[str] = []
+    monkeypatch.setattr("cvdvae.cli.common.complain", said.append)
+    arguments = ("--config", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "run"))
+    assert run("train", "prior", *arguments, monkeypatch=monkeypatch) == 1
+    assert f"all {min(steps, 20)} steps so far were skipped" in said[0]
+    assert "beyond skip_norm, 1e-06: raise it" in said[0]
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_pictures_of_more_channels_than_colours_show_the_first(
+    channels: int, tmp_path: Path
+) -> None:
+    images = torch.rand(6, 16, 16, channels, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "images.npy", (255 * images).numpy().astype(np.uint8))
+    model, optim = replace(PRIOR, channels=channels), replace(OPTIM, steps=1, batch_size=2)
+    config = PriorTraining(model, DataConfig(str(tmp_path / "images.npy"), validation=2), optim)
+    module = PriorModule(config, tmp_path / "run")
+    fit(module, TrainingData(config.data, optim, 16, channels), precision="32-true")
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+    shown, first = (tmp_path / f"{name}.png" for name in ("shown", "first"))
+    for path, of in ((shown, channels), (first, 1)):
+        save_rows(path, [("images", images.movedim(-1, 1)[:, :of])])
+    assert shown.read_bytes() == first.read_bytes()
 
 
 @pytest.mark.parametrize("weight", [0.0, 10.0])
@@ -302,6 +342,26 @@ def test_every_seed_degrades_in_its_own_way(faces: Tensor) -> None:
     first, again, other = (Anything(seed).training(faces, 5, 0) for seed in (1, 1, 2))
     assert torch.equal(first.evidence, again.evidence)
     assert not torch.equal(first.evidence, other.evidence)
+
+
+def test_every_process_and_step_has_photons_of_its_own() -> None:
+    """And leaves the noise of the latents, which all processes draw alike, as it was."""
+    config = EncoderTraining(ENCODER, "x", DATA, OPTIM, photons=50.0)
+    x = torch.full((64, 3, 16, 16), 0.5)
+
+    def seen(seed: int, step: int, rank: int) -> Tensor:
+        task = task_of(replace(config, optim=replace(OPTIM, seed=seed)), 3, 16)
+        torch.manual_seed(7)  # as `Training.on_train_batch_start`, on all processes
+        y = task.training(x, step, rank).evidence
+        after = torch.rand(3)
+        assert torch.equal(after, torch.rand(3, generator=torch.Generator().manual_seed(7)))
+        return y
+
+    y = seen(0, 3, 0)
+    assert torch.equal(y, seen(0, 3, 0))
+    for other in (seen(0, 3, 1), seen(0, 4, 0), seen(1, 3, 0)):
+        apart = torch.corrcoef(torch.stack([y.flatten(), other.flatten()]))[0, 1]
+        assert abs(float(apart)) < 0.07  # four standard deviations
 
 
 def test_photons_go_with_shrinking_alone() -> None:
@@ -570,6 +630,14 @@ def test_an_unknown_configuration_names_those_there_are(tmp_path: Path) -> None:
     own = tmp_path / "celeba64"
     own.write_text("model: {}")
     assert config_path(own) == own
+
+
+def test_a_folder_of_images_does_not_hide_the_configuration_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nuclei").mkdir()  # as its data are named in configs/nuclei.yaml
+    assert config_path(Path("nuclei")).name == "nuclei.yaml"
 
 
 @pytest.mark.parametrize(("most", "sigma", "length"), [(False, 0.5, 3), (True, 3, 15)])

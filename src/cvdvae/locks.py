@@ -22,16 +22,17 @@ _guard = threading.Lock()
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Be the only one that writes to a folder; the same thread may say so again within. A folder
-    that was made for it and stays empty is removed.
+    """Be the only one that writes to a folder; the same thread may say so again within. Folders
+    that were made for it and stay empty are removed.
 
     The lock belongs to the process and not to the file, so that of a killed one is free at once.
 
     Raises:
         OutputError: Another process or thread writes to it, or it cannot be made.
     """
-    new = not folder.exists()
+    made = list[Path]()
     try:
+        made += [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         place = folder.resolve()
     except OSError as error:
@@ -51,9 +52,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
                 if handle is not None:
                     (folder / LOCK).unlink(missing_ok=True)
                     os.close(handle)
-        if new:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 def _take(folder: Path) -> int | None:

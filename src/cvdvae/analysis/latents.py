@@ -160,7 +160,7 @@ class Rates:
         distortion: ``−log p(x|z)``.
         groups: The KL of every group from the prior.
         total: Negative ELBO of the prior.
-        conditional: The bound on ``−log p_SR(x|y)`` for every LR encoder, by name.
+        conditional: The bound on ``−log p_SR(x|y)`` for every LR encoder, by `names_of`.
     """
 
     distortion: Figure
@@ -191,27 +191,36 @@ def rates(
     """
     distortions: list[float] = []
     kls: list[list[float]] = []
-    conditional: dict[str, list[float]] = {model.name: [] for model in models}
+    conditional: list[list[float]] = [[] for _ in models]
     for number, image in enumerate(images):
         x = image[None].to(prior.gain.device)
         elbo = prior.elbo(x, SeededNoise(seed, [number]))
         distortions.append(float(bits_per_dim(-elbo.log_likelihood, elbo.dims)))
         kls.append(elbo.kl_bits_per_dim[0].tolist())
-        for model in models:
+        for model, values in zip(models, conditional, strict=True):
             y = _seen(model, x, seed + number)
             noise = SeededNoise(seed, [number])
             given = lr_encoder_kl(prior, model.encoder, x, y, noise, model.scale).sum()
             rest = elbo.kl[0, model.encoder.groups :].sum()
             nats = given + rest - elbo.log_likelihood[0]
-            conditional[model.name].append(float(bits_per_dim(nats, elbo.dims)))
+            values.append(float(bits_per_dim(nats, elbo.dims)))
         if on_image is not None:
             on_image()
     return Rates(
         figure(distortions),
         [figure(group) for group in zip(*kls, strict=True)],
         figure(d + sum(kl) for d, kl in zip(distortions, kls, strict=True)),
-        {name: figure(values) for name, values in conditional.items()},
+        {name: figure(of) for name, of in zip(names_of(models), conditional, strict=True)},
     )
+
+
+def names_of(models: Sequence[SuperResolver]) -> list[str]:
+    """What each of some models is called, with the scale where one of several scales is in use."""
+    names = [model.name for model in models]
+    return [
+        name if names.count(name) == 1 else f"{name}, ×{model.scale}"
+        for name, model in zip(names, models, strict=True)
+    ]
 
 
 def _seen(model: HVAEResolver, x: Tensor, seed: int) -> Tensor:

@@ -28,7 +28,14 @@ from .figures import (
     draw_rates,
     draw_temperature,
 )
-from .latents import Rates, expected_distance, measured_distance, nested_samples, rates
+from .latents import (
+    Rates,
+    expected_distance,
+    measured_distance,
+    names_of,
+    nested_samples,
+    rates,
+)
 from .report import Section, calibration_rows, rate_rows, tables, verdict
 from .temperature import TEMPERATURES, picture, sweep
 
@@ -70,6 +77,11 @@ class Study:
             return [load(self.models, self.device)]
         return [load_at_scale(self.models, scale, self.device) for scale in self.scales]
 
+    @property
+    def names(self) -> list[str]:
+        """What the models are called in what is written."""
+        return names_of(self.resolvers)
+
     def load(self) -> None:
         """Load the models now, so that what is wrong with them is said before all else."""
         _ = self.resolvers
@@ -95,13 +107,13 @@ class Study:
     ) -> dict[str, Calibration]:
         """Write ``calibration.json`` and ``calibration.png``; ticks for every image and scale."""
         results = {
-            r.name: calibration(
+            name: calibration(
                 r,
                 self.selection.as_seen_by(r).pairs(r.degradation, self.failures),
                 r.sampling(samples, temperature, self.seed),
                 self.tick,
             )
-            for r in self.resolvers
+            for name, r in zip(self.names, self.resolvers, strict=True)
         }
         self._json("calibration", {name: c.report() for name, c in results.items()})
         draw_calibration(results, self.out / "calibration.png")
@@ -198,7 +210,7 @@ def report_sections(
         ),
         Section(
             "Temperature",
-            f"Projected samples of {study.resolvers[0].name}, all groups at the same temperature; "
+            f"Projected samples of {study.names[0]}, all groups at the same temperature; "
             "the picture shows a photo in the public domain.",
             [],
             (out / "temperature.png", out / "temperature_samples.png"),

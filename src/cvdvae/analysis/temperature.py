@@ -9,7 +9,7 @@ from torch import Tensor
 from ..domains.faces import demo_photo
 from ..domains.simulate import simulate
 from ..errors import InputError
-from ..evaluation.measure import Judges, Scores, measure
+from ..evaluation.measure import METRICS, Judges, Scores, measure
 from ..evaluation.selection import Pair
 from ..evaluation.task import Subject
 from ..imaging.io import to_pil
@@ -32,7 +32,8 @@ def sweep(
 ) -> list[Scores]:
     """All measures of projected samples at every temperature, mean over images.
 
-    The temperature is that of all groups, the encoder's too: at 0 there is a single answer.
+    The temperature is that of all groups, the encoder's too: at 0 there is a single answer. An
+    image all of whose samples exploded counts in the share of those alone.
 
     Args:
         model: The model.
@@ -44,18 +45,23 @@ def sweep(
         on_image: Called after every image.
 
     Raises:
-        InputError: There is no image.
+        InputError: There is no image, or none of which a sample did not explode.
     """
     collected: list[list[Scores]] = [[] for _ in temperatures]
     for number, (truth, y) in enumerate(pairs):
         for scores, temperature in zip(collected, temperatures, strict=True):
             done = model.answers(y, Sampling(samples, temperature, seed + number, temperature))
+            if bool(done.exploded.all()):
+                scores.append({**dict.fromkeys(METRICS), "exploded": 100.0})
+                continue
             sigma = model.noise_of(y)
             scores.append(measure(done, y, truth, model.degradation, judges, sigma))
         if on_image is not None:
             on_image()
     if not collected[0]:
         raise InputError("there is no image to try temperatures on")
+    if all(one["exploded"] == 100 for scores in collected for one in scores):
+        raise InputError("every sample exploded at every temperature")
     return [{key: _mean([s[key] for s in scores]) for key in scores[0]} for scores in collected]
 
 

@@ -16,6 +16,7 @@ from ..restoration.recipe import MAX_SIDE, recipe_from_text
 from .archive import zip_of
 from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
+from .layout import WILDEST
 from .photos.strokes import region_of
 from .recipes import read_result
 from .showing import Parts, Showing
@@ -192,8 +193,8 @@ class Handlers:
                     self.inputs.input.scale: f"×{model.scale}",
                     settings.method: text.label(text.METHODS, model.method),
                     settings.samples: s.samples,
-                    settings.temperature: s.temperature,
-                    settings.encoder_temperature: s.encoder_temperature,
+                    settings.temperature: min(WILDEST, s.temperature),
+                    settings.encoder_temperature: min(WILDEST, s.encoder_temperature),
                     settings.seed: s.seed,
                     settings.consistent: s.consistent,
                     settings.antithetic: s.antithetic,
@@ -292,8 +293,13 @@ class Handlers:
         }
         if text.BUSY not in (status or ""):
             return updates
-        if session is None or len(session.result.pixels) == session.result.sampling.samples:
-            nothing = text.NOTHING if session is None else text.STILL
-            return updates | {parts.answers.status: nothing}
+        if session is None:
+            return updates | {parts.answers.status: text.NOTHING}
+        if len(session.result.pixels) == session.result.sampling.samples:
+            here = text.trail(session.history)[session.here]  # not what was pressed
+            trail = {parts.steering.trail: gr.update(value=here, interactive=True)}
+            return updates | trail | {parts.answers.status: text.STILL}
         session = self.explorer.cut(session)
-        return updates | self.showing.growing(session) | self.showing.finished(session)
+        shown = self.showing.growing(session) | self.showing.finished(session)
+        # What went wrong stays: a walk that was stopped looks like one that is being stopped.
+        return updates | {part: new for part, new in shown.items() if part not in parts.said}

@@ -34,7 +34,7 @@ def faces_part(
         tabs: Its tabs: one of its own addresses opens that of faces.
         explorer: The models.
         pictures: Folder in which the bundled examples are laid out as files.
-        keep_seconds: How long a visitor's images are kept after the last click.
+        keep_seconds: How long a visitor's images are kept after something was last drawn of them.
     """
     session = gr.State(None, time_to_live=keep_seconds)
     chosen, strokes = gr.State(0), gr.State([])
@@ -47,13 +47,13 @@ def faces_part(
         with gr.Column(scale=5, min_width=320):
             answers, steering, take = layout.answers_part(explorer)
     inputs = Inputs(explorer, shown, settings)
-    _wire_image(inputs, paths)
+    _wire_image(inputs, paths, answers.status)
     parts = Parts(session, chosen, strokes, settings, answers, steering, take)
     _wire(page, tabs, Handlers(explorer, inputs, parts))
     add_api(explorer)
 
 
-def _wire_image(on: Inputs, paths: list[Path]) -> None:
+def _wire_image(on: Inputs, paths: list[Path], status: gr.HTML) -> None:
     shown, which = on.input, [on.input.scale, on.settings.method]
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
@@ -61,9 +61,10 @@ def _wire_image(on: Inputs, paths: list[Path]) -> None:
     guessed = [shown.kind, shown.scale, *temperatures]
     draw = on.settings.draw
     shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
-    shown.photo.change(on.forget, None, [*frame, draw], queue=False, **QUIET).then(
-        on.arrive, image, [*frame, *seen, *guessed, draw], **LATEST, **LOOKING, **QUIET
+    arrived = shown.photo.change(on.forget, None, [*frame, draw], queue=False, **QUIET).then(
+        on.arrive, [*image, status], [*frame, *seen, *guessed, draw], **LATEST, **LOOKING, **QUIET
     )
+    arrived.failure(on.arrived, status, draw, queue=False, **QUIET)
     for radio in (shown.kind, *which):
         radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
     for radio in which:
@@ -110,11 +111,14 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
         drawn = begun.then(
             handler, inputs, outputs, show_progress_on=answers.gallery, **DRAWING, **PRIVATE
         )
-        ended = drawn.then(on.ready, [parts.session, answers.status], ready, queue=False, **QUIET)
-        ended.then(
-            on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
-        )
-        ended.then(on.pack, [parts.session], taken, **LATEST, **LOOKING, **QUIET)
+        # `then` would not follow what failed before it began: a full queue, a file that has gone.
+        for end in (drawn.success, drawn.failure):
+            ended = end(on.ready, [parts.session, answers.status], ready, queue=False, **QUIET)
+            ended.then(
+                on.showing.what_stays, [*sample, steering.groups], stays,
+                **LATEST, **DRAWING, **QUIET,
+            )  # fmt: skip
+            ended.then(on.pack, [parts.session], taken, **LATEST, **LOOKING, **QUIET)
         drawing.append(drawn)
     # What follows a drawing follows a stopped one, too: `ready` tells them apart.
     settings.stop.click(None, cancels=drawing, **PRIVATE)

@@ -29,9 +29,11 @@ class Inputs:
         frame = {self.input.x: 50, self.input.y: 50, self.input.side: 0}
         return frame | {self.settings.draw: gr.update(interactive=False)}
 
-    def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
+    def arrive(
+        self, path: str | None, kind: str, scale: str, method: str, status: str | None
+    ) -> Updates:
         """A new image: guess what it is, frame the face, and show what the model sees."""
-        go: Updates = {self.settings.draw: gr.update(interactive=True)}
+        go = self.arrived(status)
         if path is None:
             return go | self._nothing_seen("")
         guessed = self.explorer.guess(Path(path))
@@ -40,6 +42,11 @@ class Inputs:
             scale = f"×{guessed}"
             go |= {self.input.scale: scale} | self._recommended(scale, method)
         return go | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
+
+    def arrived(self, status: str | None) -> Updates:
+        """It can be drawn; but where another is being drawn, as the status says, after that."""
+        busy = text.BUSY in (status or "")
+        return {self.settings.draw: gr.skip() if busy else gr.update(interactive=True)}
 
     def look(
         self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float

@@ -11,6 +11,9 @@ from .explorer import MAX_SAMPLES, Explorer
 from .painter import make_painter
 from .pictures import FULL_MAP
 
+WILDEST = 1.5
+"""The highest temperature that the page offers."""
+
 
 def file_image(**options: Any) -> gr.Image:
     """An image that arrives as a file, unopened: the program's own reader says what is wrong.
@@ -138,7 +141,7 @@ def _figure(name: str, caption: str, visible: bool = True, **options: Any) -> Fi
 
 
 def _temperature(value: float, label: str, name: str, info: str | None = None) -> gr.Slider:
-    return gr.Slider(0, 1.5, value, step=0.05, label=label, info=info, elem_id=name)
+    return gr.Slider(0, WILDEST, value, step=0.05, label=label, info=info, elem_id=name)
 
 
 def input_part(pictures: list[Path], explorer: Explorer) -> Input:
@@ -206,7 +209,7 @@ def settings_part(explorer: Explorer, shown: Input) -> Settings:
             "encoder-temperature",
         )
         with gr.Row():
-            seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="seed")
+            seed = gr.Number(0, precision=0, label="Seed", elem_id="seed")
             dice = gr.Button("New seed", elem_id="dice")
         consistent = gr.Checkbox(True, label="Give my image back exactly", elem_id="consistent")
         antithetic = gr.Checkbox(False, label=text.PAIRS, elem_id="antithetic")

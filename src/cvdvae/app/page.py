@@ -31,7 +31,7 @@ SESSIONS = 200
 are in an album of their own, which is bounded."""
 
 SESSION_SECONDS = 3600
-"""How long a visitor's images are kept after the last click."""
+"""How long a visitor's images are kept after they were last used."""
 
 HEADING = """
 <h1>What is known, and what is invented?</h1>
@@ -68,7 +68,7 @@ def tabs_of(
     """The tabs for which there are models, in their order."""
     found = []
     if photos.models:
-        part = partial(photos_part, photos, pictures, SESSION_SECONDS)
+        part = partial(photos_part, photos, pictures)
         found.append(Tab("photos", "Photographs", photo_text.MEANING, part))
     if explorer.models:
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS)

@@ -33,6 +33,7 @@ function placeOf(event) {
 }
 
 canvas.onpointerdown = (event) => {
+  if (!picture) return;
   canvas.setPointerCapture(event.pointerId);
   const wide = (Number(size.value) * Math.max(width, height)) / BRUSH;
   stroke = { size: wide, points: [placeOf(event)] };
@@ -54,15 +55,20 @@ element.querySelector("button").onclick = () => {
   tell();
 };
 
+let shows = 0;
 async function show() {
-  if (!props.value || !props.value.picture) return;
-  const next = new Image();
-  next.src = props.value.picture;
-  await next.decode();
+  const turn = ++shows, { picture: source, ...about } = props.value || {};
+  const next = source ? new Image() : null;
+  if (next) {
+    next.src = source;
+    await next.decode();
+    if (turn !== shows) return; // another came meanwhile
+    ({ width, height } = about);
+    [canvas.width, canvas.height] = [next.naturalWidth, next.naturalHeight];
+  }
   picture = next;
-  ({ width, height } = props.value);
-  [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
   strokes = [];
+  stroke = null;
   paint();
 }
 watch("value", show);

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import read_bounded
 from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, check_weights, recipe_from_dict
-from ..restoration.sampler import DTYPES, SuperResolver
+from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 
 RESULT = "result.json"
@@ -91,7 +91,7 @@ def check_same(recipe: Recipe, model: SuperResolver) -> None:
         InputError: The weights or the dtype are others.
     """
     check_weights(model.name, recipe.weights, model.weights)
-    if DTYPES[recipe.dtype] != model.dtype:
+    if recipe.dtype != model.dtype_name:
         raise InputError(
             f"this result was computed in {recipe.dtype}, as the page does not: cvdvae replay "
             f"draws it again"

@@ -244,5 +244,9 @@ BUSY = "callout busy"
 """Marks a status that says that samples are being drawn."""
 
 FAILED = callout("wrong", "Something went wrong.", "Try again; if it comes back, reload the page.")
-NOTHING = callout("plain", "Nothing was drawn.", EMPTY)
+NOTHING = callout(
+    "plain",
+    "Nothing was drawn:",
+    "once your image is there, press “Show what could be behind it”.",
+)
 STILL = callout("plain", "Nothing new was drawn:", "what is shown here is from before.")

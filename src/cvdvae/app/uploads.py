@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ class Page(gr.Blocks):
     ) -> Any:
         """Refuse foreign files before anything looks at them, and go on as Gradio does."""
         cache = Path(self.GRADIO_CACHE).resolve()
-        if not all(is_upload(path, cache) for path in _paths(inputs)):
+        named = set(_paths(inputs))
+        if not all(is_upload(path, cache) for path in named):
             raise gr.Error(REFUSED, print_exception=False)
+        for path in named:
+            with suppress(OSError):
+                os.utime(path)  # what is used is kept
         return await super().preprocess_data(block_fn, inputs, state, explicit_call)
 
 

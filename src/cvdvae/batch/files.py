@@ -1,10 +1,8 @@
 """Many files in, one folder of results for each."""
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from glob import glob, has_magic
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,25 +13,23 @@ from ..domains.base import domain_of_model
 from ..domains.fit import fit
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
-from ..files import read_bounded
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.crop import centre_square
-from ..imaging.formats import SUFFIXES, format_of
-from ..imaging.io import MAX_PIXELS, Extras, in_channels, list_images, read_photo, to_tensor
-from ..imaging.io import SUFFIXES as PICTURES
+from ..imaging.formats import format_of
+from ..imaging.io import MAX_PIXELS, Extras, in_channels, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
 from ..restoration.restored import Restoration, read_restoration
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
-from ..restoration.saving import MAX_BYTES, RESULT, UNFINISHED
 from ..restoration.settings import Sampling
 from ..restoration.stack import AUTO, Stack, read_stack
 from ..restoration.stack_drawing import draw_stack
 from ..restoration.stack_result import StackResult, read_stack_recipe
 from ..restoration.stack_shrinking import read_shrunk
 from ..restoration.tolerance import photons_of
+from .finding import files_of
 
 REPLAYED = Limits(2**30, 10_000)
 """What an input may hold that has been drawn before."""
@@ -51,80 +47,6 @@ class Job(NamedTuple):
 
     path: Path
     folder: Path
-
-
-def files_of(
-    inputs: Iterable[str],
-    out: Path | None = None,
-    say: Callable[[str], None] = lambda note: None,
-) -> list[tuple[Path, Path]]:
-    """Files, folders and globs to files, each with the place that it has in its folder: of a glob,
-    in the folder that it names before its first wildcard.
-
-    Where folders are searched with all that is in them, results of this program are passed over.
-
-    Args:
-        inputs: What the user names.
-        out: Where results go; what lies there is passed over, too.
-        say: Told how much that was, if anything.
-
-    Raises:
-        InputError: A folder holds no image, or nothing but results.
-    """
-    found: list[tuple[Path, Path]] = []
-    passed = 0
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir() and format_of(path) is None:
-            root, some, deep = path, _files_in(path), True
-        elif not path.exists() and has_magic(text):
-            some = sorted(Path(m) for m in glob(text, recursive=True)) or [path]
-            root, deep = next(p for p in path.parents if not has_magic(str(p))), "**" in text
-        else:
-            root, some, deep = path.parent, [path], False
-        kept = _given(some, root, out) if deep else some
-        passed += len(some) - len(kept)
-        if not kept:
-            raise InputError(f"{text} holds nothing but results of this program: name the files")
-        found += [(one, one.relative_to(root).parent) for one in kept]
-    if passed:
-        say(f"{passed} files were passed over, which are results of this program")
-    return found
-
-
-def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
-    """Those below a folder that are no results, and do not lie where results go."""
-    place, target = root.resolve(), None if out is None else out.resolve()
-    if target is not None and place not in target.parents:
-        target = None  # all would lie there
-    known: dict[Path, bool] = {root: False}  # it was named, whatever it holds
-
-    def ours(folder: Path) -> bool:
-        if folder not in known:
-            there = target is not None and place / folder.relative_to(root) == target
-            known[folder] = there or is_result(folder) or ours(folder.parent)
-        return known[folder]
-
-    return [path for path in found if not ours(path.parent)]
-
-
-def is_result(folder: Path) -> bool:
-    """Whether a folder holds a `result.json` of this program, or what a killed one left of it."""
-    if (folder / UNFINISHED).is_file():
-        return True
-    try:
-        data = json.loads(read_bounded(folder / RESULT, MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(data, dict) and {"model", "samples", "seed"} <= set(data)
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """Pictures and arrays of a folder and of its folders, but none within a store."""
-    known = {*PICTURES, *SUFFIXES}
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in known)
-    stores = {p for p in found if p.is_dir()}
-    return [p for p in found if stores.isdisjoint(p.parents)] or list_images(folder, deep=True)
 
 
 def plan(
@@ -206,6 +128,7 @@ def read_input(
     crop: Crop | None = None,
     max_pixels: int = MAX_PIXELS,
     shrunk_by: str = "bicubic",
+    keep_alpha: bool = True,
 ) -> Input:
     """Read one file.
 
@@ -215,14 +138,13 @@ def read_input(
         crop: How to cut the photo before it is shrunk; None if it is a low-resolution image.
         max_pixels: Most pixels that it may have.
         shrunk_by: By what a photo is shrunk.
+        keep_alpha: Keep the alpha of a low-resolution image apart, instead of putting its colours
+            on white.
 
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    try:
-        photo = read_photo(path, max_pixels, keep_alpha=crop is None, advice=HIGHER)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    photo = read_photo(path, max_pixels, keep_alpha and crop is None, HIGHER)
     photons = photons_of(model.photon_noise)
     fitted, extras = list[str](), photo.extras
     try:
@@ -251,6 +173,7 @@ def read_any(
     limits: Limits = Limits(MAX_PIXELS, MAX_PAGES),
     shrunk_by: str = "bicubic",
     how: str | None = None,
+    keep_alpha: bool = True,
 ) -> Input | Stack:
     """Read one file: a picture, or arrays.
 
@@ -261,11 +184,16 @@ def read_any(
         limits: What it may hold.
         shrunk_by: As for `read_input`.
         how: How values of arrays are mapped to [0, 1], as for `read_stack`; by default as suits.
+        keep_alpha: As for `read_input`.
 
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    if format_of(path) is not None:
+    try:
+        form = format_of(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    if form is not None:
         if crop is None:
             return read_stack(model, path, limits, how or AUTO)
         if crop != "none":
@@ -273,7 +201,7 @@ def read_any(
         return read_shrunk(model, path, limits, how or AUTO, shrunk_by)
     if how is not None:
         raise InputError(f"{path} is a picture in 8 bits: --values goes with arrays")
-    return read_input(model, path, crop, limits.pixels, shrunk_by)
+    return read_input(model, path, crop, limits.pixels, shrunk_by, keep_alpha)
 
 
 Outcome = SuperResolution | LargeResult | StackResult
@@ -301,7 +229,7 @@ def draw_into(
         on_pixels: Called with the number of pixels that are done since the last call.
 
     Raises:
-        InputError: A large image is to be steered or to move.
+        InputError: A large image is to move.
         OutputError: The folder cannot be written; nothing is left behind.
     """
     if isinstance(given, Stack):

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
-from .files import files_of, is_result
+from .finding import files_of, is_result
 
 KNOWN = {*PICTURES, *SUFFIXES}
 """Suffixes of files that are one row."""

@@ -11,8 +11,10 @@ import pickle
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from ..checkpoints.folder import bundled_names
 from ..errors import InputError, OutputError, need
 from ..restoration.workers import usable_processors
 from .local import Recipe, given_up
@@ -49,6 +51,9 @@ def ray_engine(address: str | None = None, workers: int | None = None, gpus: flo
     need("ray", "the engine 'ray'", "ray")
 
     def draw(work: Work) -> Generator[Batch]:
+        model = Path(work.recipe.model)  # actors have another working folder
+        if model.exists() and work.recipe.model not in bundled_names():
+            work = work._replace(recipe=work.recipe._replace(model=str(model.absolute())))
         with _connected(address):
             count, done = workers or _room(gpus), set(work.done)
             for size in (BATCH, 1):

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradations.base import LinearOperator
+from ..degradations.block_dct import ROUNDING
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
@@ -17,7 +18,7 @@ from ..imaging.crop import centre_square
 from ..imaging.io import GREY, JPEGS, MAX_PIXELS, kind_of, read_photo, to_tensor
 from ..restoration.degradation_kinds import JPEG, Grey, Mosaic
 from ..restoration.described import Description, name_of, named_in, parse
-from ..restoration.estimates import JPEGFile, estimate_noise, read_jpeg
+from ..restoration.estimates import GREY_FILE, JPEGFile, estimate_noise, read_jpeg
 from ..restoration.mask_kinds import Masked, MaskFromFile, OnlyNoise
 from ..restoration.packed import grey_levels, pack_mask
 from ..restoration.restoring import Seen, degraded, seen
@@ -142,7 +143,7 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
         description = Description((*before, *file.description.steps))
         _refuse_holes(path, description)
         told = seen(file.y, _behind(file, description), description=description)
-        return told, file.told
+        return told, _true_of(told, file.told)
     _refuse_holes(path, what.description)
     photo = read_photo(path, most)
     y, notes = to_tensor(photo.image), list(photo.notes)
@@ -158,7 +159,8 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
 
 def _true_of(told: Seen, notes: list[str]) -> list[str]:
     """What a file's reader noted, put right where colours were lost on the way."""
-    return [COLOURED if note == GREY and not told.is_grey else note for note in notes]
+    untrue = () if told.is_grey else (GREY, GREY_FILE)
+    return [COLOURED if note in untrue else note for note in notes]
 
 
 def _estimated(y: Tensor, description: Description) -> float:
@@ -173,7 +175,7 @@ def _estimated(y: Tensor, description: Description) -> float:
     for step in description.steps:
         if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
             hidden |= ~step.known(size)
-    return estimate_noise(y, hidden)
+    return max(estimate_noise(y, hidden), ROUNDING / 255)
 
 
 def _refuse_holes(path: Path, description: Description) -> None:
@@ -233,6 +235,11 @@ def degrade(
         if image.width != image.height:
             raise InputError(
                 "the photo would be squashed: cut it with --crop face or --crop centre"
+            )
+        if image.width < side:
+            raise InputError(
+                f"the photo (or its face) has {image.width}×{image.height} pixels, and the truth "
+                f"needs {side}×{side}: an enlarged image is none"
             )
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     x = to_tensor(image)

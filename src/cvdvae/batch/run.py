@@ -5,7 +5,9 @@ results. One process writes to it at a time.
 """
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -17,13 +19,15 @@ from ..files import check_writable, write_text
 from ..locks import sole_writer
 from ..restoration.load import load
 from ..restoration.workers import usable_processors
+from .failures import Failures
+from .finding import FAILURES, NOTE
 from .local import Recipe, draw_locally
+from .marks import are_others
 from .rows import Batch, Row, in_batches, rows_of
 from .sources import Shard, Source
-from .targets import TARGETS, Failures, Form, Target
+from .targets import TARGETS, Form, Target
 from .upscaler import Settings
 
-NOTE, FAILURES = "batch.json", "failures.jsonl"
 BATCH = 4
 """Rows that a process is given at a time."""
 
@@ -62,6 +66,7 @@ class Progress:
         failed: Failed in this run.
         started: When it started, by `time.monotonic`.
         reasons: Rows that failed, by reason.
+        notes: Rows drawn, by what had to be changed to read them, without the sizes.
     """
 
     rows: int
@@ -70,6 +75,7 @@ class Progress:
     failed: int = 0
     started: float = field(default_factory=time.monotonic)
     reasons: dict[str, int] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
 
     @property
     def left(self) -> int:
@@ -119,7 +125,7 @@ def run_batch(
         check_writable(out)
         target = TARGETS[form](out, source.rows)
         done = target.done()
-        _note(out, model, settings, form, source.rows, bool(done))
+        _note(out, model, settings, form, source, bool(done or target.lined_up))
         recipe = Recipe(model, settings, target.deliver)
         work = _work(source, target, done, recipe, form == "zarr")
         progress = Progress(source.rows, len(work.done))
@@ -178,9 +184,13 @@ def _take(
         return
     done.add(place)
     progress.drawn += 1
+    notes = re.sub(r"\d+×\d+", "…", str(row.get("notes") or ""))
+    progress.notes.update(note for note in notes.split("; ") if note)
 
 
-def _note(out: Path, model: str, settings: Settings, form: Form, rows: int, begun: bool) -> None:
+def _note(
+    out: Path, model: str, settings: Settings, form: Form, source: Source, begun: bool
+) -> None:
     """Write down what the results follow from, or compare it with what is written.
 
     Raises:
@@ -195,7 +205,7 @@ def _note(out: Path, model: str, settings: Settings, form: Form, rows: int, begu
         "independent": settings.independent,
         "dtype": settings.dtype,
         **asdict(settings.sampling(resolver)),
-        "rows": rows if form == "zarr" else None,
+        "rows": source.rows if form == "zarr" else None,
     }
     facts = json.loads(json.dumps(facts))
     path = out / NOTE
@@ -205,15 +215,33 @@ def _note(out: Path, model: str, settings: Settings, form: Form, rows: int, begu
         raise OutputError(f"{path} cannot be read ({error})") from None
     if before is None and begun:
         raise OutputError(f"{out} holds results of another command: choose another folder")
-    if before is None:
-        write_text(path, json.dumps(facts, indent=2) + "\n")
-    elif before != facts:
-        old = before if isinstance(before, dict) else {}
-        names = [name for name in facts if facts[name] != old.get(name)]
+    counted = list(source.marks)
+    if before is None or not (begun or _has_begun(out, before, source.rows)):
+        write_text(path, json.dumps({**facts, "counted": counted}, indent=2) + "\n")
+        return
+    old = before if isinstance(before, dict) else {}
+    if names := [name for name in facts if facts[name] != old.get(name)]:
         raise OutputError(
             f"{out} holds results that were drawn with another {', '.join(names)}: go on as it "
             f"was begun, or choose another folder"
         )
+    held = old.get("counted", counted)  # of a folder from before they were written down
+    if are_others(held, counted):
+        raise OutputError(
+            f"{out} holds rows of other files, counted as those of this source are: go on with "
+            f"those, or choose another folder"
+        )
+    if len(held) < len(counted):
+        write_text(path, json.dumps({**old, "counted": counted}, indent=2) + "\n")
+
+
+def _has_begun(out: Path, note: Any, rows: int) -> bool:
+    """Whether there are results of the target that a note names."""
+    form = note.get("to") if isinstance(note, dict) else None
+    if form not in TARGETS:
+        return True
+    target = TARGETS[form](out, rows)
+    return bool(target.done() or target.lined_up)
 
 
 def _read(path: Path) -> Any:

@@ -17,7 +17,9 @@ import numpy as np
 
 from ..errors import InputError, need
 from ..imaging.io import SUFFIXES
-from .files import files_of, into_folders
+from .files import into_folders
+from .finding import TABLES, files_of
+from .marks import mark_of, marks_of_rows
 from .mixed import refuse_mixed
 from .rows import Row, readable
 
@@ -42,10 +44,12 @@ class Source(NamedTuple):
     Attributes:
         shards: Its parts.
         rows: How many rows they have together.
+        marks: Where rows are counted: what tells them from those of other files.
     """
 
     shards: list[Shard]
     rows: int
+    marks: tuple[str, ...] = ()
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Number and key of every row, without the images."""
@@ -202,7 +206,7 @@ def open_source(
     path = Path(text)
     if path.suffix == ".zarr" or (path / "zarr.json").exists() or (path / ".zarray").exists():
         return _zarr(path)
-    tables, tars = (_files_with(path, text, suffix) for suffix in (".parquet", ".tar"))
+    tables, tars = (_files_with(path, text, suffix, out) for suffix in (".parquet", ".tar"))
     if (tables or tars) and not path.is_file():
         refuse_mixed(text, tables, tars, out)
     if tables:
@@ -214,12 +218,13 @@ def open_source(
     return _folder(text, out, say)
 
 
-def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
+def _files_with(path: Path, text: str, suffix: str, out: Path | None) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.glob(f"*{suffix}") if p.is_file())
     if not path.exists() and has_magic(text):
-        found = map(Path, glob(text, recursive=True))
-        return sorted(p for p in found if p.suffix == suffix and p.is_file())
+        written = None if out is None else (out / TABLES).resolve()
+        found = (p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
+        return sorted(p for p in found if p.is_file() and p.resolve().parent != written)
     if path.suffix == suffix and not path.is_file():
         raise InputError(f"{path} does not exist")
     return [path] if path.suffix == suffix else []
@@ -227,7 +232,7 @@ def _files_with(path: Path, text: str, suffix: str) -> list[Path]:
 
 def _folder(text: str, out: Path | None, say: Callable[[str], None]) -> Source:
     jobs = into_folders(files_of([text], out, say), Path())
-    pairs = [(readable(job.folder.as_posix()), str(job.path)) for job in jobs]
+    pairs = [(readable(job.folder.as_posix()), str(job.path.absolute())) for job in jobs]
     if len(pairs) == 1 and not jobs[0].path.exists():
         raise InputError(f"{text} does not exist")
     shards: list[Shard] = [Files(i * SHARD, some) for i, some in enumerate(_in_shards(pairs))]
@@ -255,7 +260,7 @@ def _tar(files: list[Path]) -> Source:
         if not found:
             raise InputError(f"{path} holds no image ({', '.join(sorted(SUFFIXES))})")
         for some in _in_shards(found):
-            shards.append(TarMembers(rows, str(path), some))
+            shards.append(TarMembers(rows, str(path.absolute()), some))
             rows += len(some)
     return Source(shards, rows)
 
@@ -271,7 +276,7 @@ def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
     import pyarrow.parquet as pq
 
     shards: list[Shard] = []
-    rows = 0
+    rows, counted = 0, False
     for path in files:
         try:
             with pq.ParquetFile(path) as file:
@@ -286,9 +291,9 @@ def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
             raise InputError(f"{path} has no column '{key}', only {', '.join(schema.names)}")
         starts = accumulate(sizes[:-1], initial=rows)
         for i, (start, size) in enumerate(zip(starts, sizes, strict=False)):
-            shards.append(RowGroup(start, str(path), i, size, column, key))
-        rows += sum(sizes)
-    return Source(shards, rows)
+            shards.append(RowGroup(start, str(path.absolute()), i, size, column, key))
+        rows, counted = rows + sum(sizes), counted or key is None
+    return Source(shards, rows, tuple(map(mark_of, files)) if counted else ())
 
 
 def _image_column(path: Path, schema: Any, wanted: str | None) -> str:
@@ -327,10 +332,10 @@ def _zarr(path: Path) -> Source:
         raise InputError(f"{path} has the shape {shape}: rows of images have 4 axes, (n, h, w, C)")
     if kind != "uint8" and kind.kind != "f":
         raise InputError(f"{path} holds {kind}: rows are uint8, or float in [0, 1]")
-    channels_first = shape[3] > 4 and shape[1] <= 4
+    channels_first = shape[1] in (1, 3) and shape[3] not in (1, 3)
     step = max(1, SHARD // array.chunks[0]) * array.chunks[0]
     shards: list[Shard] = [
-        ZarrRows(start, str(path), min(shape[0], start + step), channels_first)
+        ZarrRows(start, str(path.absolute()), min(shape[0], start + step), channels_first)
         for start in range(0, shape[0], step)
     ]
-    return Source(shards, shape[0])
+    return Source(shards, shape[0], marks_of_rows(array))

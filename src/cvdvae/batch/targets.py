@@ -6,9 +6,7 @@ aside and moved into place, so what is there is whole, and is the list of what i
 """
 
 import io
-import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
@@ -18,21 +16,22 @@ from PIL import Image
 
 from ..errors import InputError, OutputError, need
 from ..files import write_atomically
-from ..imaging.io import to_bytes, to_pil
+from ..imaging.io import Extras, to_pil
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import RESULT
 from ..restoration.settings import Sampling
 from ..restoration.stack import Stack
 from .files import Input, draw_into
-from .rows import readable
+from .finding import ARRAYS, TABLES
 from .upscaler import Deliver, as_arrays, drawn, facts
 
 Form = Literal["folder", "parquet", "zarr"]
 
 PART_ROWS, PART_BYTES = 256, 64 * 2**20
-"""Rows and bytes after which a part of a Parquet target is written."""
+"""Rows and bytes after which a part of a Parquet target is written; as many bytes are written to a
+Zarr target together, and are a chunk of it at most."""
 CHUNK = 16
-"""Rows of a chunk of a Zarr target; four chunks' worth is written together."""
+"""Rows of a chunk of a Zarr target at most; four chunks' worth is written together."""
 FILE_NAME = 64
 """Bytes that the path of a row's folder leaves for the names of the files in it."""
 
@@ -77,9 +76,9 @@ class _IntoFolder:
         """Nothing comes back: the worker has written the files."""
         place = PurePosixPath(key)
         if not key or place.is_absolute() or ".." in place.parts or place == PurePosixPath():
-            raise InputError(f"the key '{key[:80]}' cannot name a folder")
+            raise InputError("its key cannot name a folder")
         if self._is_too_long(place):
-            raise InputError(f"the key '{key[:40]}…' is too long to name a folder")
+            raise InputError("its key is too long to name a folder")
         draw_into(model, given, sampling, self.root / place, check=check)
         return {}
 
@@ -121,20 +120,20 @@ class FolderTarget:
 def as_png(
     model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
 ) -> dict[str, Any]:
-    """Columns as `cvdvae.batch.upscaler.as_arrays` has them, the pictures as bytes of PNG files;
-    that of ``std`` is grey with 16 bits, 65535 being 1."""
+    """Columns as `cvdvae.batch.upscaler.as_arrays` has them, the pictures as bytes of PNG files,
+    with alpha, ICC profile and EXIF; that of ``std`` is grey with 16 bits, 65535 being 1."""
     result = drawn(model, given, sampling, check)
     std = (result.std * 65535).round().clamp(0, 65535).numpy().astype(np.uint16)
     return facts(result) | {
-        "samples": [_png(to_pil(one)) for one in result.pixels],
-        "mean": _png(to_pil(to_bytes(result.mean))),
+        "samples": [_png(to_pil(one), result.extras) for one in result.pixels],
+        "mean": _png(to_pil(result.mean_pixels), result.extras),
         "std": _png(Image.fromarray(std)),
     }
 
 
-def _png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
+def _png(image: Image.Image, extras: Extras = Extras()) -> bytes:
+    stream, dressed = io.BytesIO(), extras.added_to(image)
+    dressed.save(stream, "PNG", icc_profile=extras.icc_profile, exif=extras.exif)
     return stream.getvalue()
 
 
@@ -192,8 +191,13 @@ class ParquetTarget:
         number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
         part = self.root / f"part-{number:06d}.parquet"
         # The pictures are compressed already.
-        write_atomically(part, lambda p: pq.write_table(table, p, compression="none"))
-        self.rows, self.bytes = [], 0
+        held, self.rows, self.bytes = self.rows, [], 0
+        try:
+            write_atomically(part, lambda p: pq.write_table(table, p, compression="none"))
+        except BaseException:
+            if not part.exists():  # an interrupt may come just behind
+                self.rows = held
+            raise
 
     def _parts(self) -> list[Path]:
         return sorted(self.root.glob("part-??????.parquet"))
@@ -221,8 +225,8 @@ class ZarrTarget:
 
     def __init__(self, root: Path, rows: int) -> None:
         need("zarr", "a Zarr target", "batch")
-        self.root, self.count, self.rows = root, rows, list[dict[str, Any]]()
-        self.lined_up: list[str] = []
+        self.root, self.count, self.lined_up = root, rows, list[str]()
+        self.rows, self.bytes = list[dict[str, Any]](), 0
         self.group: Any = None
 
     def done(self) -> set[str]:
@@ -242,7 +246,8 @@ class ZarrTarget:
                 f"or to a folder"
             )
         self.rows.append(row)
-        if len(self.rows) >= 4 * CHUNK:
+        self.bytes += row["samples"].nbytes
+        if len(self.rows) >= 4 * CHUNK or self.bytes >= PART_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -260,7 +265,7 @@ class ZarrTarget:
                 self.group[name].oindex[numbers] = np.array(values, dtype=kind)
         except OSError as error:
             raise OutputError(f"cannot write {self.root}: {error.strerror or error}") from None
-        self.rows = []
+        self.rows, self.bytes = [], 0
 
     def _shape(self) -> tuple[int, ...] | None:
         """Of the samples of a row, where one is known."""
@@ -282,69 +287,21 @@ class ZarrTarget:
 
         group = zarr.open_group(self.root, mode="a")
         for name in self.names:
-            if name in group:  # a killed run got no further
-                continue
             value = np.asarray(row[name])
+            rows = max(1, min(CHUNK, self.count, PART_BYTES // max(1, value.nbytes)))
             group.create_array(
                 name,
                 shape=(self.count, *value.shape),
-                chunks=(min(CHUNK, self.count), *value.shape),
+                chunks=(rows, *value.shape),
                 dtype=str if value.dtype.kind == "U" else value.dtype,
+                overwrite=True,  # what a killed run made, which got no further
             )
         return group
 
 
 TARGETS: dict[Form, Callable[[Path, int], Target]] = {
-    "folder": lambda out, rows: FolderTarget(out),
-    "parquet": lambda out, rows: ParquetTarget(out / "rows.parquet"),
-    "zarr": lambda out, rows: ZarrTarget(out / "rows.zarr", rows),
+    "folder": lambda out, rows: FolderTarget(out.absolute()),  # workers may be elsewhere
+    "parquet": lambda out, rows: ParquetTarget(out / TABLES),
+    "zarr": lambda out, rows: ZarrTarget(out / ARRAYS, rows),
 }
 """What opens a target in the folder of a run, for a source of so many rows."""
-
-
-class Failures:
-    """``failures.jsonl``: a line for every row that could not be drawn in the last run.
-
-    Args:
-        path: The file; that of an earlier run is replaced.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.reasons: dict[str, int] = {}
-        try:
-            self.file = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-
-    def add(self, key: str, error: str) -> None:
-        """Note a row, at once.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        error = readable(error)  # which names files
-        reason = reason_of(error, key)
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        line = json.dumps({"key": key, "reason": reason, "error": error}, ensure_ascii=False)
-        try:
-            print(line, file=self.file, flush=True)
-        except OSError as problem:
-            raise OutputError(f"cannot write {self.file.name}: {problem.strerror}") from None
-
-    def close(self) -> None:
-        """No more will fail."""
-        self.file.close()
-
-
-def reason_of(error: str, key: str) -> str:
-    """An error without what belongs to its row: its name, and details in brackets.
-
-    Example:
-        >>> reason_of("a/b.png is damaged or truncated (image file is truncated)", "a/b")
-        'is damaged or truncated'
-        >>> reason_of("a/b.png: tiny takes images of 4×4 pixels, not 5×5: shrink it", "a/b")
-        'tiny takes images of 4×4 pixels, not 5×5'
-    """
-    name = re.escape(PurePosixPath(key).name)
-    rest = re.sub(rf"^\S*{name}[^\s:]*:?\s", "", error) if key else error
-    return re.sub(r"\s*\(.*\)$", "", rest).split(": ")[0]

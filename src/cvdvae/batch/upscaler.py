@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import CVDVAEError, InputError, OutputError
 from ..imaging.arrays import MAX_PAGES, Limits
-from ..imaging.io import MAX_PIXELS, Extras, to_bytes
+from ..imaging.io import MAX_PIXELS, REDUCED, Extras
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load
@@ -94,6 +94,9 @@ Deliver = Callable[[SuperResolver, Input | Stack, Sampling, bool, str], dict[str
 """``(model, input, sampling, check, key) -> columns``: draws one row, and says what of it comes
 back. It is sent to other processes, so it must be a function or a small object of a module."""
 
+TIFF = (b"II", b"MM")
+"""How such files begin."""
+
 
 def drawn(
     model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool
@@ -120,11 +123,11 @@ def as_arrays(
 ) -> dict[str, Any]:
     """Columns ``samples`` ``(N, H, W, C)`` and ``mean`` ``(H, W, C)``, uint8 as they are saved;
     ``std`` ``(H, W)``, float32 in units of [0, 1]; ``seed``; per sample ``round_trip_exact`` and
-    ``exploded``; ``doubts``, the reasons in one text."""
+    ``exploded``; ``doubts``, the reasons in one text. Transparent pixels lie on white."""
     result = drawn(model, given, sampling, check)
     return facts(result) | {
         "samples": channels_last(result.pixels),
-        "mean": channels_last(to_bytes(result.mean)),
+        "mean": channels_last(result.mean_pixels),
         "std": result.std.numpy(),
     }
 
@@ -180,8 +183,9 @@ class Upscaler:
                 paths are the keys. Columns ``number`` and ``error`` are handed on.
 
         Returns:
-            ``key``, ``number`` where it was given, what `deliver` gives, and ``error``: why a row
-            could not be drawn, empty where it was. The other columns of such a row hold None.
+            ``key``, ``number`` where it was given, what `deliver` gives, ``notes``: what had to be
+            changed to read a picture, in one text, and ``error``: why a row could not be drawn,
+            empty where it was. The other columns of such a row hold None.
 
         Raises:
             InputError: No column holds images, or rows that are to be independent have no key.
@@ -211,7 +215,9 @@ class Upscaler:
             sampling = self.sampling
             if self.settings.independent:
                 sampling = sampling.reseeded(seed_of(key, sampling.seed))
-            return told | self.deliver(self.model, given, sampling, self.settings.check, key)
+            notes = "; ".join(given.notes) if isinstance(given, Input) else ""
+            columns = self.deliver(self.model, given, sampling, self.settings.check, key)
+            return told | {"notes": notes} | columns
         except OutputError:
             raise
         except CVDVAEError as error:
@@ -225,19 +231,28 @@ class Upscaler:
         Raises:
             InputError: It cannot be used.
         """
-        values = next(row[name] for name in IMAGES if row.get(name) is not None)
+        values = next((row[name] for name in IMAGES if row.get(name) is not None), None)
+        if values is None:
+            raise InputError(f"{key or 'a row'} holds no image")
         limit, shrunk_by = self.settings.max_pixels, self.settings.shrunk_by
+        alpha = self.deliver is not as_arrays  # which have no place for it
         if isinstance(values, str):
             limits = Limits(limit, MAX_PAGES)
-            return read_any(self.model, Path(values), None, limits, shrunk_by)
+            return read_any(self.model, Path(values), None, limits, shrunk_by, keep_alpha=alpha)
         if isinstance(values, bytes):
             with tempfile.NamedTemporaryFile() as file:
                 file.write(values)
                 file.flush()
                 try:
-                    return read_input(self.model, Path(file.name), None, limit, shrunk_by)
+                    given = read_input(self.model, Path(file.name), None, limit, shrunk_by, alpha)
                 except InputError as error:
                     raise InputError(str(error).replace(file.name, key or "an image")) from None
+            if REDUCED in given.notes and values.startswith(TIFF):
+                raise InputError(
+                    f"{key or 'an image'} holds values of more than 8 bits: give it as a file of "
+                    f"a folder"
+                )
+            return given
         try:
             return Input(self.model.check(_to_tensor(np.asarray(values)))[0], None, [], Extras())
         except InputError as error:

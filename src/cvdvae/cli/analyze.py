@@ -200,8 +200,8 @@ def open_study(
     from ..files import check_writable
     from ..locks import sole_writer
 
-    check_writable(out_folder)
     with sole_writer(out_folder), progress_bar() as progress:
+        check_writable(out_folder)
         task = progress.add_task("drawing", total=total)
         study = Study(
             out_folder, selection, tuple(scales), models, flows, seed, device,

@@ -1,17 +1,17 @@
 """The command for many images: batch."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import Progress as Bar
 
 from ..errors import InputError
 from .common import (
     Antithetic,
     Device,
+    Domain,
     Dtype,
+    OtherModel,
     Quiet,
     Samples,
     Seed,
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from ..batch.run import Engine, Progress
 
 app = typer.Typer()
-
-EVERY = 30.0
-"""Seconds between two lines of progress, where nobody looks at a bar."""
 
 
 @app.command()
@@ -59,11 +56,8 @@ def batch(
         int | None,
         typer.Option(help="Factor; 4 of photos and 8 of faces where none is named."),
     ] = None,
-    domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="Instead: bundled name, model folder, or Hub id."),
-    ] = None,
+    domain: Domain = "photos",
+    model: OtherModel = None,
     samples: Samples = 8,
     temperature: Temperature = None,
     antithetic: Antithetic = False,
@@ -108,47 +102,34 @@ def batch(
         antithetic=antithetic,
     )
     name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
-    chosen = _engine(engine, address, workers, gpus)
+    chosen = _engine(engine, address, workers, gpus, device)
     with progress_bar(quiet, percent=True) as bar:
-        told = _Told(bar, quiet)
+        task = bar.add_task("reading", total=None)
+
+        def told(progress: "Progress") -> None:
+            done = progress.rows - progress.left
+            bar.update(task, description=_line(progress), total=progress.rows, completed=done)
+
         say = ignore if quiet else remark
         found = open_source(source, image_column, key_column, out_folder, say)
         progress = run_batch(found, out_folder, name, settings, to, chosen, told)
     _end(progress, out_folder, quiet)
 
 
-def _engine(engine: str, address: str | None, workers: int | None, gpus: float) -> "Engine":
+def _engine(
+    engine: str, address: str | None, workers: int | None, gpus: float, device: str
+) -> "Engine":
     if engine == "local":
         if address or gpus:
             raise InputError("--address and --gpus go with --engine ray")
         from ..batch.run import local
 
         return local(workers)
+    if gpus and device == "cpu":
+        raise InputError("--gpus goes with --device cuda: without it, processors compute")
     from ..batch.on_ray import ray_engine
 
     return ray_engine(address, workers, gpus)
-
-
-class _Told:
-    """Says how far a run is: on a terminal by a bar, elsewhere by a line now and then."""
-
-    def __init__(self, bar: Bar, quiet: bool) -> None:
-        self.bar, self.quiet, self.said = bar, quiet, time.monotonic()
-        self.task = bar.add_task("reading", total=None)
-
-    def __call__(self, progress: "Progress") -> None:
-        """Take note of a batch."""
-        line = _line(progress)
-        self.bar.update(
-            self.task,
-            description=line,
-            total=progress.rows,
-            completed=progress.rows - progress.left,
-        )
-        if self.quiet or self.bar.console.is_terminal or time.monotonic() - self.said < EVERY:
-            return
-        self.said = time.monotonic()
-        self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _line(progress: "Progress") -> str:
@@ -182,6 +163,8 @@ def _end(progress: "Progress", out_folder: Path, quiet: bool) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        for note, count in progress.notes.most_common():
+            remark(f"{count} × {note}")
     for reason, count in sorted(progress.reasons.items(), key=lambda item: -item[1]):
         complain(f"{count} × {reason}")
     if progress.failed:

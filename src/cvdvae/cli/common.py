@@ -1,19 +1,22 @@
 """What all commands share: options, consoles, progress bars."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from ..errors import CVDVAEError
 from .consoles import err, out, progress_bar
 
 if TYPE_CHECKING:
-    from ..restoration.result import Doubt
+    from ..batch.files import Job, Outcome
+    from ..restoration.restored import Restoration
+    from ..restoration.result import Doubt, Truth
 
 __all__ = ["err", "out", "progress_bar"]
 
@@ -43,6 +46,20 @@ Antithetic = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")]
+OtherModel = Annotated[
+    str | None, typer.Option("--model", help="Instead: bundled name, model folder, or Hub id.")
+]
+Domain = Annotated[str, typer.Option("--domain", help="What they show: photos, faces.")]
+Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders or globs.")]
+Results = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Look = Annotated[
+    bool,
+    typer.Option("--look", help="Tamer samples, to look at: they differ less than the truth may."),
+]
+Cut = Annotated[
+    Literal["face", "centre", "none"] | None,
+    typer.Option("--crop", help="With --simulate: what to cut out; with a face model the face."),
+]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per image on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -111,6 +128,36 @@ def print_json(data: dict[str, Any]) -> None:
     from ..restoration.saving import to_json
 
     print(to_json(data), flush=True)
+
+
+def tell(
+    job: "Job",
+    result: "Outcome | Restoration",
+    notes: list[str],
+    line: Callable[[], str],
+    as_json: bool,
+    console: Console | None,
+) -> None:
+    """Say what came of one input, with all that speaks against it; to a person, where there is a
+    console."""
+    if as_json:
+        kept = {key: value for key, value in result.report().items() if key != "note"}
+        print_json(kept | {"input": str(job.path), "folder": str(job.folder), "notes": notes})
+    elif console is not None:
+        doubts = getattr(result, "doubts", None) or []
+        for note in notes + [in_doubt(doubt) for doubt in doubts]:
+            console.print(f"{job.path}: {note}", style="yellow", markup=False)
+        console.print(line(), markup=False, highlight=False)
+
+
+def psnr_tail(truth: "Truth | None", other: str) -> str:
+    """How samples compare with the truth, at the end of a line; empty where none is known."""
+    if truth is None:
+        return ""
+    return (
+        f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
+        f"{truth.bicubic_psnr:.2f} ({other})"
+    )
 
 
 def failed(path: Path, error: Exception, failures: list[str], as_json: bool) -> None:

@@ -34,7 +34,7 @@ out, err = WideConsole(), WideConsole(stderr=True)
 class Counted(Progress):
     """A bar that vanishes when done; where none can be seen, a line every `SECONDS`."""
 
-    said = 0.0
+    said, percent = 0.0, False
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         """Go on, and say so where it is time."""
@@ -54,14 +54,15 @@ class Counted(Progress):
         self.said = now
         task = next(task for task in self.tasks if task.id == task_id)
         of = "" if task.total is None else f" of {task.total:.0f}"
-        done = f"{task.description}: {task.completed:.0f}{of}".lstrip(": ")
-        self.console.print(done, markup=False, highlight=False, soft_wrap=True)
+        done = f"{task.percentage:.0f} %" if self.percent else f"{task.completed:.0f}{of}"
+        line = f"{task.description}: {done}".lstrip(": ")
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
     """A bar with a count or per cent, and the time to go."""
     done = "{task.percentage:.0f} %" if percent else "{task.completed}"
-    return Counted(
+    bar = Counted(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn(done),
@@ -71,3 +72,5 @@ def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
         redirect_stdout=False,  # or what a pipe waits for would be shown on the terminal
         disable=quiet,
     )
+    bar.percent = percent
+    return bar

@@ -1,7 +1,9 @@
 """The options of the commands that measure a model that restores."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ..errors import InputError
 from .common import METHODS, SCALES
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     from ..evaluation.task import Task
 
 RESTORER = "celeba64-restore"
+Moves = Annotated[
+    int, typer.Option(min=0, help="With --degradation: moves of each sample's chain.")
+]
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,32 @@ class DamageOptions:
     device: str
 
     @property
+    def named(self) -> bool:
+        """Whether anything happens to the images but shrinking."""
+        return bool(self.degradations) or self.noise is not None
+
+    @property
     def wanted(self) -> bool:
         """Whether such a model is to be judged at all.
 
         Raises:
             InputError: An option that goes with it stands alone.
         """
-        wanted = bool(self.degradations) or self.noise is not None
-        if not wanted and (self.model is not None or self.moves or self.grain):
+        if not self.named and (self.model is not None or self.moves or self.grain):
             raise InputError("--model, --moves and --grain go with --degradation or --noise")
-        return wanted
+        return self.named
+
+    def fitted(self, scale: int | None) -> bool:
+        """Whether such a model is to be calibrated, rather than one that enlarges.
+
+        Raises:
+            InputError: An option goes with the other kind.
+        """
+        if self.named and scale is not None:
+            raise InputError("--scale goes with shrinking: leave --degradation and --noise out")
+        if self.grain and not self.named:
+            raise InputError("--grain goes with --degradation or --noise")
+        return self.named
 
     def check_alone(self, scales: list[int], methods: list[str]) -> None:
         """Refuse options of shrinking beside.

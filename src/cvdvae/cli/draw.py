@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import Progress
@@ -12,21 +13,27 @@ from ..errors import CVDVAEError, InputError
 from .common import (
     Antithetic,
     Compile,
+    Cut,
     Device,
+    Domain,
     Dtype,
+    Inputs,
     Json,
+    Look,
+    OtherModel,
     Quiet,
+    Results,
     Samples,
     Seed,
     Temperature,
     end_of_inputs,
     failed,
     ignore,
-    in_doubt,
     out,
-    print_json,
     progress_bar,
+    psnr_tail,
     remark,
+    tell,
 )
 from .restore import exploded, restore_all, usual_crop
 from .restore import one_line as of_restoration
@@ -34,7 +41,7 @@ from .restore import one_line as of_restoration
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
     from ..batch.restore import Happened
-    from ..domains import Domain
+    from ..domains import Domain as Known
     from ..restoration.recipe import Dtype as Precision
     from ..restoration.restorer import Restorer
 
@@ -46,33 +53,22 @@ HALF_A_LEVEL = 0.5 / 255
 
 @app.command()
 def upscale(
-    inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    inputs: Inputs,
+    out_folder: Results,
     scale: Annotated[
         int | None, typer.Option(help="Factor: 2, 3 or 4 (photos), 4, 8 or 16 (faces).")
     ] = None,
-    domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="Instead: bundled name, model folder, or Hub id."),
-    ] = None,
+    domain: Domain = "photos",
+    model: OtherModel = None,
     samples: Samples = 8,
     temperature: Temperature = None,
-    look: Annotated[
-        bool,
-        typer.Option(
-            "--look", help="Tamer samples, to look at: they differ less than the truth may."
-        ),
-    ] = False,
+    look: Look = False,
     antithetic: Antithetic = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
     ] = False,
-    crop: Annotated[
-        Literal["face", "centre", "none"] | None,
-        typer.Option(help="With --simulate: what to cut out; with a face model the face."),
-    ] = None,
+    crop: Cut = None,
     shrunk_by: Annotated[
         str,
         typer.Option(
@@ -174,11 +170,13 @@ def upscale(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            _tell(job, result, given.notes, json_, None if quiet else progress)
+            notes = given.notes + exploded(result) + _impossible(job.path, result)
+            line = partial(_one_line, job.path, job.folder, result)
+            tell(job, result, notes, line, json_, None if quiet else progress.console)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
-def _model_for(domain: "Domain", scale: int | None, jobs: list["Job"], simulate: bool) -> str:
+def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: bool) -> str:
     """The bundled model of a scale; where none is named, one that all small images suit."""
     from ..batch.files import shorter_side
     from ..domains.fit import scale_for
@@ -229,29 +227,10 @@ class _Steps:
         self.progress.update(self.task, completed=before + size)
 
 
-def _tell(
-    job: "Job",
-    result: "Outcome",
-    notes: list[str],
-    as_json: bool,
-    progress: Progress | None,
-) -> None:
-    """Say what came of one input, with all that speaks against it."""
-    notes = notes + exploded(result) + _impossible(job.path, result)
-    if as_json:
-        kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
-        print_json(kept | {"input": str(job.path), "folder": str(job.folder), "notes": notes})
-    elif progress is not None:
-        for note in notes + [in_doubt(doubt) for doubt in result.doubts or []]:
-            progress.console.print(f"{job.path}: {note}", style="yellow", markup=False)
-        line = _one_line(job.path, job.folder, result)
-        progress.console.print(line, markup=False, highlight=False)
-
-
 @app.command()
 def replay(
     recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    out_folder: Results,
     device: Device = "cpu",
     trust_model: Annotated[
         bool,
@@ -275,17 +254,8 @@ def replay(
 
 
 def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
-    agrees = _agreement(result)
-    truth = result.against_truth()
-    against = (
-        ""
-        if truth is None
-        else (
-            f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
-            f"{truth.bicubic_psnr:.2f} (bicubic)"
-        )
-    )
-    return f"{path} → {folder} in {result.seconds:.1f} s: {agrees}{against}"
+    against = psnr_tail(result.against_truth(), "bicubic")
+    return f"{path} → {folder} in {result.seconds:.1f} s: {_agreement(result)}{against}"
 
 
 FAR = 2.0

@@ -1,7 +1,7 @@
 """Commands that doubt: examine, calibrate-doubt."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -12,6 +12,7 @@ from .common import (
     Data,
     Device,
     Images,
+    Inputs,
     Model,
     OneScale,
     Save,
@@ -38,14 +39,15 @@ app = typer.Typer()
 
 @app.command()
 def examine(
-    inputs: Annotated[list[str], typer.Argument(help="LR images: files, folders or globs.")],
+    inputs: Inputs,
     model: Model = "celeba64-x8",
     scale: OneScale = None,
     device: Device = "cpu",
 ) -> None:
     """Say whether low-resolution images are such as the model knows, why not, and what to do; of
     photographs, which program has probably made them small."""
-    from ..batch.files import files_of, read_input
+    from ..batch.files import read_input
+    from ..batch.finding import files_of
 
     resolver = _load(model, device, scale)
     _refuse_faint_light(resolver)

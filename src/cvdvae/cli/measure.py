@@ -45,7 +45,7 @@ from .common import (
     silent,
     telling,
 )
-from .damage import RESTORER, DamageOptions
+from .damage import RESTORER, DamageOptions, Moves
 
 if TYPE_CHECKING:
     from ..checkpoints.records import Recommended
@@ -82,9 +82,7 @@ def evaluate(
     model: RestoringModel = None,
     degradation: Degradations = None,
     noise: Noise = None,
-    moves: Annotated[
-        int, typer.Option(min=0, help="With --degradation: moves of each sample's chain.")
-    ] = 0,
+    moves: Moves = 0,
     grain: Grain = False,
     samples: Samples = 8,
     seed: Seed = 0,
@@ -240,7 +238,7 @@ def calibrate(
     damage = DamageOptions(model, words, noise, 0, grain, device)
     subject, recommended, pairs = (
         _restoring(damage, selection, failures)
-        if words or noise is not None
+        if damage.fitted(scale)
         else _resolving(model or "celeba64-x8", scale, selection, failures, device)
     )
     tried_at, model = subject.grids, subject.name
@@ -310,6 +308,7 @@ def report(
     model: RestoringModel = None,
     degradation: Degradations = None,
     noise: Noise = None,
+    moves: Moves = 0,
     grain: Grain = False,
     temperatures: Temperatures = None,
     samples: Samples = 8,
@@ -330,7 +329,7 @@ def report(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop, random_crops)
-    damage = DamageOptions(model, degradation or [], noise, 0, grain, device)
+    damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
     damage.check_alone(scales, methods)
     subjects = damage.subjects() if damage.wanted else []
     usual = damage.usual(subjects) if subjects else TEMPERATURES
@@ -343,7 +342,7 @@ def report(
             names = subjects[0].name
         else:
             sections = report_sections(study, plan, tuple(methods), lpips)
-            names = ", ".join(r.name for r in study.resolvers)
+            names = ", ".join(study.names)
         write_page(out_folder / "report.html", f"{names} on {n} images", sections, seed)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
     end(study.failures)

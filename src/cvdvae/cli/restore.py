@@ -1,26 +1,34 @@
 """The command that restores what any degradation has left."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import CVDVAEError, InputError
 from .common import (
     Antithetic,
+    Cut,
     Device,
+    Domain,
     Dtype,
     Grain,
+    Inputs,
     Json,
+    Look,
+    OtherModel,
     Quiet,
+    Results,
     Samples,
     Seed,
     end_of_inputs,
     failed,
     ignore,
     out,
-    print_json,
+    psnr_tail,
     remark,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -37,8 +45,8 @@ app = typer.Typer()
 
 @app.command()
 def restore(
-    inputs: Annotated[list[str], typer.Argument(help="Images: files, folders or globs.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    inputs: Inputs,
+    out_folder: Results,
     degradation: Annotated[
         str | None,
         typer.Option(
@@ -58,11 +66,8 @@ def restore(
         str | None,
         typer.Option(help="Standard deviation of the noise, of 1; auto estimates it."),
     ] = None,
-    domain: Annotated[str, typer.Option(help="What they show: photos, faces.")] = "photos",
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="Instead: bundled name, model folder, or Hub id."),
-    ] = None,
+    domain: Domain = "photos",
+    model: OtherModel = None,
     samples: Samples = 8,
     temperature: Annotated[
         float | None,
@@ -72,12 +77,7 @@ def restore(
             help="0 tame, 1 wild; by default the model's own, and 1 with --moves.",
         ),
     ] = None,
-    look: Annotated[
-        bool,
-        typer.Option(
-            "--look", help="Tamer samples, to look at: they differ less than the truth may."
-        ),
-    ] = False,
+    look: Look = False,
     moves: Annotated[
         int, typer.Option(min=0, help="Moves of each sample's chain, which correct the encoder.")
     ] = 0,
@@ -87,10 +87,7 @@ def restore(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
     ] = False,
-    crop: Annotated[
-        Literal["face", "centre", "none"] | None,
-        typer.Option(help="With --simulate: what to cut out; with a face model the face."),
-    ] = None,
+    crop: Cut = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     json_: Json = False,
@@ -183,7 +180,8 @@ def restore_all(
             notes = [*what.notes, *notes] if json_ else notes
             notes = [*notes, note] if note and result.sigma else notes
             notes = notes + exploded(result) + _unexplained(result)
-            _tell(job.path, job.folder, result, notes, json_, quiet)
+            line = partial(one_line, job.path, job.folder, result)
+            tell(job, result, notes, line, json_, None if quiet else out)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
@@ -212,20 +210,6 @@ def _unexplained(result: "Restoration") -> list[str]:
     ]
 
 
-def _tell(
-    path: Path, folder: Path, result: "Restoration", notes: list[str], as_json: bool, quiet: bool
-) -> None:
-    if as_json:
-        kept: dict[str, Any] = {k: v for k, v in result.report().items() if k != "note"}
-        print_json(kept | {"input": str(path), "folder": str(folder), "notes": notes})
-        return
-    if quiet:
-        return
-    for note in notes:
-        out.print(f"{path}: {note}", style="yellow", markup=False)
-    out.print(one_line(path, folder, result), markup=False, highlight=False)
-
-
 def one_line(path: Path, folder: Path, result: "Restoration") -> str:
     """What came of an image."""
     fits = sum(result.explains)
@@ -238,10 +222,4 @@ def one_line(path: Path, folder: Path, result: "Restoration") -> str:
         chains = result.diagnostics
         mean = sum(chains.acceptance) / len(chains.acceptance)
         line += f"; chains accepted {mean:.0%}, R̂ {chains.r_hat:.2f}"
-    truth = result.against_truth()
-    if truth is not None:
-        line += (
-            f"; PSNR {truth.mean_psnr:.2f} dB (mean), {truth.sample_psnr[0]:.2f} (one sample), "
-            f"{truth.bicubic_psnr:.2f} (as seen)"
-        )
-    return line
+    return line + psnr_tail(result.against_truth(), "as seen")

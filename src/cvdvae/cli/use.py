@@ -12,6 +12,7 @@ from .common import (
     Compile,
     Device,
     Dtype,
+    OneScale,
     Samples,
     Seed,
     complain,
@@ -166,6 +167,7 @@ def bench(
     models: Annotated[
         list[str], typer.Option("--model", help="Bundled name, folder, or Hub id; may be repeated.")
     ] = ["celeba64-x8"],  # noqa: B006
+    scale: OneScale = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     compile_: Compile = False,
@@ -179,7 +181,7 @@ def bench(
     table.add_column("model")
     for title in ("samples", "seconds", "images/s", "GFLOP/s", "of the peak"):
         table.add_column(title, justify="right")
-    resolvers = [load(name, device, dtype, compile_) for name in models]
+    resolvers = [load(name, device, dtype, compile_, scale) for name in models]
     place = resolvers[0].device
     top = peak(place, resolvers[0].dtype)
     for resolver in resolvers:

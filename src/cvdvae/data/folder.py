@@ -1,7 +1,11 @@
 """A folder of photographs as training images: cropped, resized, 8-bit."""
 
 import math
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +13,15 @@ import torch
 from PIL import Image
 from rich.progress import track
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import in_channels, read_photo
+from ..imaging.io import REDUCED, in_channels, read_photo
 
 MAX_WORKERS, MAX_REPEAT = 256, 1000
+TWELVE_BITS = 16
+"""What the largest value of 12 bits is among the 256 levels of 16."""
 MAX_JITTER_SIDE, MAX_JITTER_ANGLE = 0.1, 10.0
 
 
@@ -41,8 +48,9 @@ class DataConfig:
         only: Take only files whose names match this pattern, such as ``aaf_*``.
         repeat: How often every training image comes in an epoch: the weight of a source beside
             others.
-        more: Further sources to train on, each cut in its own way; what they keep for validation is
-            left out, and the validation is that of the first.
+        more: Further sources to train on, each cut and mirrored in its own way; what they keep for
+            validation is left out, and the validation is that of the first. They are read by its
+            `workers`, and have no `more` of their own.
         workers: Processes that read images ahead; 0 reads them in the training process.
     """
 
@@ -79,11 +87,47 @@ class DataConfig:
             raise ConfigError("random_crops are cut as they are: jitter cannot go with them")
         if self.validation_every == 1:
             raise ConfigError("validation_every 1 leaves nothing to train on")
+        for one in self.more:
+            if one.more:
+                raise ConfigError(f"more of {one.folder}: name its sources beside it, not below it")
+            if one.workers not in (0, self.workers):
+                raise ConfigError(f"workers of {one.folder}: all sources are read by the first's")
 
     @property
     def jitters(self) -> bool:
         """Whether training images are framed anew."""
         return self.jitter_side > 0 or self.jitter_angle > 0
+
+
+def read_8_bits(path: Path, channels: int, tell: bool = True) -> Image.Image:
+    """A photograph as models of so many channels learn it, and are judged by it.
+
+    Args:
+        path: An image file.
+        channels: 1 or 3.
+        tell: Say once, if it has 16 bits a value, what became of them.
+
+    Raises:
+        InputError: It cannot be read, or has values of 12 bits or fewer in 16: a camera's counts,
+            whose range is not that of the file, so that it would be almost black.
+    """
+    photo = read_photo(path)
+    if REDUCED in photo.notes:
+        brightest = np.asarray(photo.image).max()
+        if brightest <= TWELVE_BITS:
+            raise InputError(
+                f"{path} fills less than a sixteenth of its 16 bits, and would be almost black: "
+                f"map its values to 8 bits first (docs/microscopy.md)"
+            )
+        if tell and get_worker_info() is None:
+            _say_once("16-bit values were reduced to 8 bits, of which 255 is 65535")
+    return in_channels(photo.image, channels)
+
+
+@cache
+def _say_once(note: str) -> None:
+    if os.environ.get("RANK", "0") == "0":  # of the processes that train together
+        print(f"note: {note}", file=sys.stderr, flush=True)
 
 
 def load_images(
@@ -109,7 +153,7 @@ def load_images(
 
 def _read_square(path: Path, crop: int, channels: int) -> tuple[Image.Image, Image.Image]:
     """A photograph, and its centred square."""
-    photo = in_channels(read_photo(path).image, channels)
+    photo = read_8_bits(path, channels)
     try:
         return photo, centre_square(photo, crop)
     except InputError as error:
@@ -145,3 +189,32 @@ def square_and_around(
         pixels = pixels.take(range(max(0, start), min(end, length)), axis)
         pixels = np.pad(pixels, beyond, "symmetric")
     return np.ascontiguousarray(pixels), side
+
+
+def split(n: int, config: DataConfig) -> tuple[Sequence[int], Sequence[int]]:
+    """Rows to train on, and those that validate: the last ones, or every so many-th.
+
+    The order is the images' own or a seeded permutation.
+
+    Raises:
+        InputError: No image would be left to train on.
+    """
+    rows: Sequence[int] = range(n)
+    if config.split_seed is not None:
+        # NumPy's legacy generator, because the split of the released models was made with it.
+        rows = np.random.RandomState(config.split_seed).permutation(n).tolist()
+    if config.validation_every:
+        validating = [row for i, row in enumerate(rows) if i % config.validation_every == 0]
+        training = [row for i, row in enumerate(rows) if i % config.validation_every]
+        return _with_some(training, len(validating), config), validating
+    left = max(0, n - config.validation)
+    return _with_some(rows[:left], config.validation, config), rows[left:]
+
+
+def _with_some(training: Sequence[int], kept: int, config: DataConfig) -> Sequence[int]:
+    if not training:
+        raise InputError(
+            f"{config.folder} holds too few images: {kept} would validate, "
+            f"and none is left to train on"
+        )
+    return training

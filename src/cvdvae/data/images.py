@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from ..imaging.io import in_channels, list_images, read_photo, to_channels
-from .folder import DataConfig, load_images, square_and_around
+from ..imaging.io import list_images, to_channels
+from .folder import DataConfig, load_images, split, square_and_around
+from .photographs import Photographs
 
 MEMORY = 2 * 2**30
 """Images of a folder that need more bytes than this are read when they are asked for."""
@@ -165,15 +166,15 @@ class JitteredImages(Images):
 
 
 class CropImages(Images):
-    """Squares cut from photographs of any size, which stay in memory.
+    """Squares cut from photographs of any size.
 
     Args:
-        photos: uint8, each ``(3, H, W)``.
+        photos: Reads them, uint8, each ``(C, H, W)``.
         size: Side of the squares.
         rows: Which photographs, once for every square that is to be cut in an epoch.
     """
 
-    def __init__(self, photos: Sequence[Tensor], size: int, rows: Sequence[int]) -> None:
+    def __init__(self, photos: Photographs, size: int, rows: Sequence[int]) -> None:
         super().__init__(rows)
         self.photos, self.size = photos, size
 
@@ -189,18 +190,29 @@ class JoinedImages(Images):
     """The images of several sources, one source behind the other.
 
     Args:
-        sources: The sources, and how often each of their images comes.
+        sources: The sources, each with what says how often its images come and whether they are
+            mirrored.
     """
 
-    def __init__(self, sources: Sequence[tuple[Images, int]]) -> None:
-        self.sources = [images for images, repeat in sources for _ in range(repeat)]
+    def __init__(self, sources: Sequence[tuple[Images, DataConfig]]) -> None:
+        every = [(images, how.flip) for images, how in sources for _ in range(how.repeat)]
+        self.sources, self.flips = zip(*every, strict=True)
         self.starts = np.cumsum([0, *(len(images) for images in self.sources)])
         super().__init__(range(int(self.starts[-1])))
 
+    def __getitem__(self, key: Key | int) -> Tensor:
+        """The image of a key, mirrored only where its source is."""
+        if isinstance(key, Key) and not self.flips[self._which(key.row)]:
+            key = key._replace(mirrored=False)
+        return super().__getitem__(key)
+
+    def _which(self, row: int) -> int:
+        return int(np.searchsorted(self.starts, row, side="right")) - 1
+
     def read(self, row: int, draw: int) -> Tensor:
         """One image."""
-        which = int(np.searchsorted(self.starts, row, side="right")) - 1
-        images = self.sources[which]
+        which = self._which(row)
+        images: Images = self.sources[which]
         return images.read(images.rows[row - int(self.starts[which])], draw)
 
 
@@ -216,16 +228,9 @@ def open_crops(
     Raises:
         InputError: A file that is not a readable image, or is smaller than a square.
     """
-    photos = []
-    for path in track(paths, "reading photographs", transient=True):
-        photo = to_channels(in_channels(read_photo(path).image, channels))
-        if min(photo.shape[1:]) < size:
-            height, width = photo.shape[1:]
-            raise InputError(f"{path} has {width}×{height} pixels: no square of {size}×{size}")
-        photos.append(photo)
+    photos = Photographs(paths, size, channels, MEMORY)
     training, validation = split(len(paths), config)
-    held = [max(1, photo.shape[1] * photo.shape[2] // size**2) for photo in photos]
-    every = [row for row in training for _ in range(held[row])]
+    every = [row for row in training for _ in range(max(1, photos.areas[row] // size**2))]
     fixed = [row for row in validation for _ in range(CROPS_TO_VALIDATE)]
     return CropImages(photos, size, every), CropImages(photos, size, fixed)
 
@@ -242,9 +247,9 @@ def open_images(config: DataConfig, size: int, channels: int = 3) -> tuple[Image
         InputError: There is nothing to train on, or an image or the array is not as it should be.
     """
     training, validation = _open_source(config, size, channels)
-    others = [(_open_source(more, size, channels, False)[0], more.repeat) for more in config.more]
+    others = [(_open_source(more, size, channels, False)[0], more) for more in config.more]
     if others or config.repeat > 1:
-        training = JoinedImages([(training, config.repeat), *others])
+        training = JoinedImages([(training, config), *others])
     return training, validation
 
 
@@ -276,6 +281,7 @@ def _open_source(
         framed = JitteredImages([paths[row] for row in training], size, config, channels)
         return framed, MemoryImages(kept, range(len(kept)))
     if len(paths) * channels * size**2 > MEMORY:
+        load_images(paths[:1], size, config.crop, channels=channels)  # refused at once, if at all
         return (
             FileImages(paths, size, config.crop, training, channels),
             FileImages(paths, size, config.crop, validation, channels),
@@ -303,32 +309,3 @@ def open_array(path: Path, size: int, channels: int = 3) -> np.ndarray:
     if array.ndim != 4 or array.shape[1:] != (size, size, channels):
         raise InputError(f"{path} has the shape {array.shape}, not (N, {size}, {size}, {channels})")
     return array
-
-
-def split(n: int, config: DataConfig) -> tuple[Sequence[int], Sequence[int]]:
-    """Rows to train on, and those that validate: the last ones, or every so many-th.
-
-    The order is the images' own or a seeded permutation.
-
-    Raises:
-        InputError: No image would be left to train on.
-    """
-    rows: Sequence[int] = range(n)
-    if config.split_seed is not None:
-        # NumPy's legacy generator, because the split of the released models was made with it.
-        rows = np.random.RandomState(config.split_seed).permutation(n).tolist()
-    if config.validation_every:
-        validating = [row for i, row in enumerate(rows) if i % config.validation_every == 0]
-        training = [row for i, row in enumerate(rows) if i % config.validation_every]
-        return _with_some(training, len(validating), config), validating
-    left = max(0, n - config.validation)
-    return _with_some(rows[:left], config.validation, config), rows[left:]
-
-
-def _with_some(training: Sequence[int], kept: int, config: DataConfig) -> Sequence[int]:
-    if not training:
-        raise InputError(
-            f"{config.folder} holds too few images: {kept} would validate, "
-            f"and none is left to train on"
-        )
-    return training

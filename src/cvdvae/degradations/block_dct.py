@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .base import LinearOperator
-from .damped import solve
+from .damped import Damped
 
 BLOCK, MIDDLE = 8, 128.0
 ROUNDING = 1 / math.sqrt(12)
 """Standard deviation of a coefficient's rounding, in quantization steps."""
-DAGGER = 1e-6
-"""Damping of the pseudo-inverse."""
 
 LUMA_CHROMA = (
     (0.299, 0.587, 0.114),
@@ -66,7 +63,7 @@ def steps_at(quality: int) -> tuple[Tensor, Tensor]:
     return luma, chroma
 
 
-class BlockDCT(LinearOperator):
+class BlockDCT(Damped):
     """H from an RGB image to the coefficients of a JPEG file, in units of their quantization steps.
 
     Args:
@@ -146,10 +143,6 @@ class BlockDCT(LinearOperator):
             whole = torch.cat([whole.narrow(dim, 0, side - 1), beyond], dim)
         mixing = whole.new_tensor(LUMA_CHROMA[: len(self.planes)])
         return 255 * torch.einsum("ij,nihw->njhw", mixing, whole)
-
-    def A_dagger(self, y: Tensor) -> Tensor:
-        """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
-        return self.A_adjoint(solve(self, y, DAGGER))
 
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
         """``(H Hᵀ + λ I)⁻¹ y`` of whole blocks without subsampling, else None: a coefficient then

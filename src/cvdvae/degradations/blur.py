@@ -20,21 +20,18 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import LinearOperator
-from .damped import solve
+from .damped import Damped
 from .separable import LONGEST, Spectrum
 
 Boundary = Literal["reflect", "replicate", "circular", "zero", "valid"]
 """Beyond the border: mirror images, the last pixel, the other side, nothing; ``valid`` keeps only
 what the image itself decides, so that y is smaller than x."""
 
-DAGGER = 1e-6
-"""Damping of the pseudo-inverse: frequencies that a kernel passes with less than 0.1 % are lost."""
 RANK = 1e-12
 """Second singular value, relative to the first, of a kernel that is no product."""
 
 
-class Blur(LinearOperator):
+class Blur(Damped):
     """H of a blur by a known kernel.
 
     Args:
@@ -97,10 +94,6 @@ class Blur(LinearOperator):
         top, left = (side - 1 for side in self.kernel.shape)
         y = torch.nn.functional.pad(y, (left, 0, top, 0))
         return self._fold(self._convolved(y, self._transfer(y).conj()))
-
-    def A_dagger(self, y: Tensor) -> Tensor:
-        """``H⁺ y`` as far as the kernel leaves anything: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
-        return self.A_adjoint(solve(self, y, DAGGER))
 
     def mean_eigenvalue(self) -> float | None:
         """``tr(H Hᵀ) / m``, where it is known in closed form."""

@@ -1,19 +1,16 @@
 """One degradation after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 from torch import Tensor
 
-from .base import Degradation, LinearOperator
+from .base import Degradation
 from .block_dct import BlockDCT
-from .damped import solve
-
-DAGGER = 1e-6
-"""Damping of the pseudo-inverse."""
+from .damped import Damped
 
 
-class Composed(LinearOperator):
+class Composed(Damped):
     """``H = H_n … H_2 H_1``.
 
     Args:
@@ -36,6 +33,12 @@ class Composed(LinearOperator):
         self.exact = all(getattr(step, "exact", False) for step in steps) and not _tears(self.steps)
         self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
 
+    def each(self, change: Callable[[Degradation], Degradation]) -> "Composed":
+        """The same of steps that are changed; itself where `change` gives back every one."""
+        steps = tuple(map(change, self.steps))
+        same = all(new is old for new, old in zip(steps, self.steps, strict=True))
+        return self if same else Composed(*steps)
+
     def A(self, x: Tensor) -> Tensor:
         """``H x``."""
         return reduce(lambda v, step: step.A(v), self.steps, x)
@@ -43,10 +46,6 @@ class Composed(LinearOperator):
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y = H_1ᵀ … H_nᵀ y``."""
         return reduce(lambda v, step: step.A_adjoint(v), reversed(self.steps), y)
-
-    def A_dagger(self, y: Tensor) -> Tensor:
-        """``H⁺ y``, damped: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
-        return self.A_adjoint(solve(self, y, DAGGER))
 
     def precondition(self, r: Tensor, damping: float) -> Tensor:
         """That of the last step, whose values differ most in scale."""

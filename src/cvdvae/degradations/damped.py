@@ -9,12 +9,14 @@ symmetric and positive definite matrix, where it has that.
 import torch
 from torch import Tensor
 
-from .base import Products
+from .base import LinearOperator, Products
 from .conjugate_gradients import conjugate_gradients
 from .foreign import in_precision
 
 STEPS, TOLERANCE = 200, 1e-5
 """Most steps of the conjugate gradients, and the relative residual at which they end."""
+DAGGER = 1e-6
+"""Damping of a pseudo-inverse: what H passes with less than 0.1 % is lost."""
 
 
 def solve(
@@ -74,3 +76,11 @@ def estimate(
     middle = torch.full_like(degradation.A_adjoint(y), 0.5)
     missing = y - degradation.A(middle)
     return middle + degradation.A_adjoint(solve(degradation, missing, damping, steps, tolerance))
+
+
+class Damped(LinearOperator):
+    """An operator that loses what no y tells: its pseudo-inverse is damped."""
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """``H⁺ y`` as far as H leaves anything: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
+        return self.A_adjoint(solve(self, y, DAGGER))

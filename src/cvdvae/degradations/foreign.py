@@ -5,6 +5,7 @@ nothing else; ours take what comes. The projection works in float64.
 """
 
 import copy
+from functools import partial
 from typing import TypeVar, cast
 
 import torch
@@ -24,9 +25,11 @@ def in_precision(degradation: Operator, dtype: torch.dtype) -> Operator:
     """The same operator with its numbers in `dtype`: a module that has others is copied.
 
     Args:
-        degradation: H; only a `torch.nn.Module` is looked into.
+        degradation: H; only a `torch.nn.Module` is looked into, and the steps of a `Composed`.
         dtype: float32 or float64.
     """
+    if (each := getattr(degradation, "each", None)) is not None:
+        return cast(Operator, each(partial(in_precision, dtype=dtype)))
     if not isinstance(degradation, torch.nn.Module):
         return degradation
     numbers = [*degradation.parameters(), *degradation.buffers()]
@@ -47,9 +50,12 @@ def on_device(degradation: Operator, device: torch.device) -> Operator:
     """The same operator on a device; ours are wherever what they are given is.
 
     Args:
-        degradation: H; a `torch.nn.Module` is copied to another device than the processor.
+        degradation: H; a `torch.nn.Module` is copied to another device than the processor, and so
+            are those among the steps of a `Composed`.
         device: Where it is to compute.
     """
+    if (each := getattr(degradation, "each", None)) is not None:
+        return cast(Operator, each(partial(on_device, device=device)))
     if device.type == "cpu" or not isinstance(degradation, torch.nn.Module):
         return degradation
     return cast(Operator, copy.deepcopy(degradation).to(device))

@@ -92,12 +92,11 @@ class Planes:
         some = self.focus(self.open_())
         direction = self._direction(some)
         slope = -float(some.vector(self.error) @ direction)
-        length = 1.0
-        for _ in range(12):
+        for halvings in range(12):
+            length = 0.5**halvings
             z, shadow, change = self._trial(some, length * direction)
             if change <= 1e-4 * length * slope + 1e-12:
                 break
-            length /= 2
         self.z.index_copy_(0, some.chosen, z)
         move = length * direction[:-1]
         self.multiplier[some.index] += move

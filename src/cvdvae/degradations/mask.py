@@ -121,6 +121,25 @@ class Colours(LinearOperator):
             )
 
 
+class InAllColours(LinearOperator):
+    """A grey in all three colours: ``(N, 1, H, W)`` to ``(N, 3, H, W)``."""
+
+    mixes_colours = pixelwise = True
+    exact = False
+
+    def A(self, x: Tensor) -> Tensor:
+        """``(g, g, g)``."""
+        return x.expand(-1, 3, -1, -1)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """``r + g + b``."""
+        return y.sum(1, keepdim=True)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """Their mean."""
+        return y.mean(1, keepdim=True)
+
+
 def luminance() -> Colours:
     """H that leaves the luminance of an RGB image, ``(N, 3, H, W)`` to ``(N, 1, H, W)``."""
     return Colours(torch.tensor(LUMA).view(3, 1, 1))

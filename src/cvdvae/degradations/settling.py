@@ -94,7 +94,8 @@ def _moved(
         return False
     p, q = divmod(best, len(columns))
     level[rows[p], columns[q]] = after[p, q].to(level.dtype)
-    error[to[0][p, 0], to[1][0, q]] -= sign[p, q] * seen[p, q]
+    # Near the last results `Columns` names one several times, with zeros: all count.
+    error.index_put_((to[0][p, 0], to[1][0, q]), -sign[p, q] * seen[p, q], accumulate=True)
     return True
 
 

@@ -4,9 +4,11 @@
 other methods on the same images.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -24,6 +26,9 @@ from ..restoration.sampler import MEASURED
 from ..restoration.settings import TEMPERATURES, Grids, Sampling
 from .selection import Failures, Pair, Selection
 from .task import Method
+
+IN_FILES = ("packed", "luma", "chroma")
+"""Settings of a step that its text leaves out."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Damaged:
     @property
     def title(self) -> str:
         """What happens, in words: ``blur:boundary=reflect,sigma=2, σ = 0.02``."""
-        return f"{self.description}{f', σ = {self.noise:g}' if self.noise else ''}"
+        return f"{self.description}{f', σ = {self.noise:g}' if self.noise is not None else ''}"
 
     @property
     def channels(self) -> int:
@@ -203,10 +208,11 @@ class Restorations:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights and the settings."""
+        """Of the weights and the settings, and of what happens as far as `damage` does not tell."""
         subject = self.subject
         chains = f" {subject.moves} moves" if subject.moves else ""
-        return f"{subject.restorer.weights}{chains}{' grain' if subject.grain else ''}"
+        grain = " grain" if subject.grain else ""
+        return f"{subject.restorer.weights}{chains}{grain}{_untold(subject)}"
 
     @property
     def degradation(self) -> LinearOperator:
@@ -231,3 +237,12 @@ class Restorations:
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """Projected where that is said, else cut and rounded: a sample explains y already."""
         return finish(x, y[None], self.degradation, projected)
+
+
+def _untold(subject: Damaged) -> str:
+    """A digest of what the title does not tell: what stands in files, and further digits of σ."""
+    steps = subject.description.to_dict()["steps"]
+    untold: list[object] = [step[key] for step in steps for key in IN_FILES if key in step]
+    if subject.noise is not None and subject.noise != float(f"{subject.noise:g}"):
+        untold.append(subject.noise)
+    return f" {sha256(json.dumps(untold).encode()).hexdigest()[:16]}" if untold else ""

@@ -20,7 +20,8 @@ from ..metrics.distortion import psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from ..metrics.perceptual import BRISQUE, LPIPS
 from ..restoration.finish import Finished
-from ..restoration.tolerance import measured, misfit, within_noise
+from ..restoration.restoring import Seen as What
+from ..restoration.tolerance import misfit, within_noise
 
 Scores = dict[str, float | None]
 """Measures of one image by name; None where a measure does not apply or is infinite."""
@@ -123,7 +124,7 @@ class Seen:
     @cached_property
     def measured(self) -> int:
         """How many values of y say anything of x."""
-        return int(measured(self.degradation, self.y[None]).sum())
+        return What(self.y[None], self.degradation, self.sigma).count
 
     @cached_property
     def misfit(self) -> Tensor:

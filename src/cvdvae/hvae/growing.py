@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .config import parse_bottom_up, parse_top_down
+from .config import HVAEConfig, parse_bottom_up, parse_top_down
 from .lr_encoder import LREncoder
 from .model import HVAE
 
@@ -66,7 +66,9 @@ def grow_prior(large: HVAE, small: HVAE) -> None:
     _grow(large, small.state_dict(), lists)
 
 
-def grow_encoder(large: LREncoder, small: LREncoder, large_prior: HVAE, small_prior: HVAE) -> None:
+def grow_encoder(
+    large: LREncoder, small: LREncoder, large_prior: HVAEConfig, small_prior: HVAEConfig
+) -> None:
     """Start an LR encoder as a smaller one on a smaller prior, in place.
 
     It may be told more than the smaller one (`conditions`), and keep the size where that enlarges.
@@ -79,7 +81,7 @@ def grow_encoder(large: LREncoder, small: LREncoder, large_prior: HVAE, small_pr
         parse_bottom_up(small.config.bottom_up), parse_bottom_up(large.config.bottom_up)
     )
     theirs, ours = (
-        [block for block in parse_top_down(prior.config.top_down) if block.latent]
+        [block for block in parse_top_down(prior.top_down) if block.latent]
         for prior in (small_prior, large_prior)
     )
     heads = alignment(theirs[: small.groups], ours[: large.groups])

@@ -101,6 +101,8 @@ class Array:
         notes: What had to be changed to read it, in plain words.
         nodata: What the file says stands for no data, of every channel or one for all.
         white_is_0: Whether the file shows its smallest values as white, as faxes and films do.
+        distances: Whether what is to be written are distances between values: what the file adds to
+            its numbers to have values does not hold for them.
     """
 
     values: np.ndarray
@@ -110,6 +112,7 @@ class Array:
     notes: list[str]
     nodata: list[float | None]
     white_is_0: bool = False
+    distances: bool = False
 
     def nodata_of(self, channel: int) -> float | None:
         """What stands for no data in a channel."""
@@ -167,6 +170,7 @@ def array_of(
     carried: Any = None,
     notes: list[str] | None = None,
     white_is_0: bool = False,
+    mask: np.ndarray | None = None,
 ) -> Array:
     """An array as read.
 
@@ -178,13 +182,14 @@ def array_of(
         carried: As in `Array`.
         notes: As in `Array`.
         white_is_0: As in `Array`.
+        mask: Where nothing stands for data in any channel, bool, ``(h, w)``.
 
     Raises:
         InputError: Nothing but missing values.
     """
     planes = layout.to_planes(values)
     planes = np.ascontiguousarray(planes, planes.dtype.newbyteorder("="))
-    missing = ~np.isfinite(planes)
+    missing = ~np.isfinite(planes) if mask is None else ~np.isfinite(planes) | mask
     for channel in range(layout.channels):
         none = nodata[channel if len(nodata) > 1 else 0]
         if none is not None:

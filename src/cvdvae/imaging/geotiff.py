@@ -25,12 +25,14 @@ class Carried(NamedTuple):
         tags: Of the file.
         bands: Of every band: its description, unit, scale, offset, tags, and what it shows.
         points: Ground control points with their reference system.
+        mask: Where the file has a mask that says that there is nothing, bool, ``(h, w)``.
     """
 
     profile: dict[str, Any]
     tags: dict[str, str]
     bands: list[dict[str, Any]]
     points: tuple[list[Any], Any]
+    mask: np.ndarray | None
 
 
 class GeoTIFF:
@@ -79,6 +81,11 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     kinds = set(source.dtypes)
     if len(kinds) > 1:
         raise InputError(f"{path} holds bands of different kinds ({', '.join(sorted(kinds))})")
+    if len(source.subdatasets) > 1:
+        raise InputError(
+            f"{path} holds {len(source.subdatasets)} pictures in directories of their own: save "
+            f"the one you mean"
+        )
     layout = Layout("CYX", (source.count, source.height, source.width))
     check_layout(path, layout, np.dtype(source.dtypes[0]), limits)
     profile = {
@@ -101,9 +108,27 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
         profile["compress"] = "deflate"
     white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     notes = ["its RPCs are not handed on"] if source.rpcs else []
-    carried = Carried(profile, source.tags(), bands, source.gcps)
+    mask = _masked(path, source)
+    if mask is not None:
+        notes.append("what its mask leaves out counts as no data")
+    carried = Carried(profile, source.tags(), bands, source.gcps, mask)
     nodata = list(source.nodatavals)
-    return array_of(path, source.read(), layout, nodata, carried, notes, white_is_0)
+    return array_of(path, source.read(), layout, nodata, carried, notes, white_is_0, mask)
+
+
+def _masked(path: Path, source: Any) -> np.ndarray | None:
+    """Where a mask of the file leaves pixels out; a number or a band may do so instead."""
+    from rasterio.enums import MaskFlags
+
+    if source.mask_flag_enums[0] != [MaskFlags.per_dataset]:
+        return None
+    if any(name.lower().endswith(".msk") for name in source.files):
+        raise InputError(
+            f"{path} has its mask in a file beside it: put it inside with gdal_translate --config "
+            f"GDAL_TIFF_INTERNAL_MASK YES"
+        )
+    masked: np.ndarray = source.dataset_mask() == 0
+    return masked
 
 
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
@@ -128,14 +153,18 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     if points:
         profile.pop("transform", None)
         profile |= {"gcps": [_finer(point, scale) for point in points], "crs": crs}
-    with rasterio.open(
+    mask, times = carried.mask, max(1, round(scale))
+    if mask is not None and scale < 1:
+        mask = _shrunk(mask, round(1 / scale))
+    inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
+    with inside, rasterio.open(
         path, "w", driver="GTiff", width=width, height=height, count=count, dtype=planes.dtype,
         **profile,
     ) as target:  # fmt: skip
         target.update_tags(**carried.tags)
         target.colorinterp = [band["shows"] for band in carried.bands]
         target.scales = [band["scale"] for band in carried.bands]
-        target.offsets = [band["offset"] for band in carried.bands]
+        target.offsets = [0.0 if array.distances else band["offset"] for band in carried.bands]
         target.units = [band["unit"] or "" for band in carried.bands]
         for i, band in enumerate(carried.bands, 1):
             if band["description"]:
@@ -143,7 +172,19 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
             target.update_tags(i, **band["tags"])
         for top in range(0, height, ROWS):
             rows = min(ROWS, height - top)
-            target.write(bands[:, top : top + rows], window=Window(0, top, width, rows))
+            window = Window(0, top, width, rows)
+            target.write(bands[:, top : top + rows], window=window)
+            if mask is not None:
+                masked = mask[np.arange(top, top + rows) // times].repeat(times, 1)
+                target.write_mask(~masked, window=window)
+
+
+def _shrunk(mask: np.ndarray, by: int) -> np.ndarray:
+    """A mask of what becomes of pixels of which one or more are masked."""
+    height, width = (side // by for side in mask.shape)
+    parts = mask[: height * by, : width * by].reshape(height, by, width, by)
+    shrunk: np.ndarray = np.logical_or.reduce(parts, (1, 3))
+    return shrunk
 
 
 def _finer(point: Any, scale: float) -> Any:

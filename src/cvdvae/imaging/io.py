@@ -4,6 +4,7 @@ import base64
 import io
 import warnings
 from dataclasses import dataclass
+from errno import EINVAL
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,11 +105,7 @@ def load_image(path: str | Path, channels: int = 3) -> Loaded:
         >>> tuple(y.shape), notes
         ((3, 2, 4), [])
     """
-    path = Path(path)
-    try:
-        photo = read_photo(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    photo = read_photo(Path(path))
     return Loaded(to_tensor(in_channels(photo.image, channels)), photo.notes)
 
 
@@ -149,13 +146,14 @@ def read_photo(
         advice: What to do with an image that has more.
 
     Raises:
-        InputError: Missing, empty, truncated, not an image, an animation, or too large.
+        InputError: Missing, unreadable, empty, truncated, not an image, an animation, or too large.
     """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty")
     try:
+        if not path.is_file():
+            gone = "is no file" if path.exists() else "does not exist"
+            raise InputError(f"{path} {gone}")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty")
         Image.init()
         kinds = sorted(FORMATS & set(Image.OPEN))
         # As a stream: from a path, Pillow maps some TIFFs with the sides of the picture turned.
@@ -173,6 +171,8 @@ def read_photo(
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
+        if isinstance(error, OSError) and error.errno not in (None, EINVAL):  # no place in a file
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
@@ -217,10 +217,10 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str
 
 
 def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
-    notes, alpha = list[str](), None
-    profile = file.info.get("icc_profile")
+    notes, alpha, profile = list[str](), None, file.info.get("icc_profile")
     if profile and profile[16:20] != b"RGB ":  # the field of an ICC header with its colour space
         profile = None
+        notes.append("its colour profile is not one of RGB: the samples are sRGB without it")
     image = ImageOps.exif_transpose(file)
     exif = _exif_of(image, file.format == "TIFF")
     if image.mode in DEEP:

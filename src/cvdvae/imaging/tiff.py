@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_atomically
 from .arrays import Array, Layout, Limits, array_of, check_layout
+from .ome import finer, sizes_and_names
 
 WHITE_IS_0, GREY, RGB = 0, (0, 1), 2
 """Photometric interpretations of values that are intensities."""
@@ -22,9 +23,8 @@ TEXTS = (271, 272, 315, 33432)
 """Make, model, artist, copyright."""
 GEO = (33550, 33922, 34264, 34735)
 """Where on the Earth: such files are `geotiff`'s."""
-UNPACKED = {1, 8, 32773, 32946}
-"""Compressions that need no imagecodecs."""
-DEFLATE = {8, 32946}
+RAW, UNPACKED = 1, {1, 8, 32773, 32946}
+"""No compression, and those that need no imagecodecs."""
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False), 7: (3, True),
          8: (1, False)}  # fmt: skip
 """Orientations: mirrored from left to right first, then so many quarters of a turn to the left."""
@@ -32,8 +32,6 @@ TILE, LARGE = 256, 2**22
 """Side of the tiles of planes of more than `LARGE` pixels."""
 BIG = 2**32 - 2**25
 IMAGEJ = ("spacing", "unit", "finterval", "fps", "loop", "mode", "Labels", "Info", "LUTs")
-OME = ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "PhysicalSizeXUnit", "PhysicalSizeYUnit",
-       "PhysicalSizeZUnit", "TimeIncrement", "TimeIncrementUnit")  # fmt: skip
 
 
 class Carried(NamedTuple):
@@ -237,14 +235,14 @@ def _carried(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
         page.photometric == RGB and "S" in layout.axes,
         "S" in layout.axes and layout.axes.index("S") < layout.axes.index("Y"),
         tuple(int(kind) for kind in page.extrasamples),
-        int(page.compression) in DEFLATE,
+        int(page.compression) != RAW,
     )
 
 
 def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
     """Kind of the file, what it says as such, and its own text."""
     if file.is_ome:
-        return "ome", _ome(file.ome_metadata), None
+        return "ome", sizes_and_names(file.ome_metadata), None
     if file.is_imagej:
         found = file.imagej_metadata or {}
         known = {key: found[key] for key in IMAGEJ if key in found}
@@ -262,30 +260,12 @@ def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
     return "plain", {}, text if text is None or text.isascii() else None
 
 
-def _ome(xml: str) -> dict[str, Any]:
-    """Sizes and names of the first image."""
-    from tifffile import xml2dict
-
-    image = xml2dict(xml)["OME"].get("Image", {})
-    image = image[0] if isinstance(image, list) else image
-    pixels = image.get("Pixels", {})
-    found = {key: pixels[key] for key in OME if key in pixels}
-    if "Name" in image:
-        found["Name"] = image["Name"]
-    channels = pixels.get("Channel", [])
-    channels = channels if isinstance(channels, list) else [channels]
-    shared = set.intersection(*(set(c) for c in channels)) if channels else set()
-    kept = sorted(shared - {"ID", "LightPath", "DetectorSettings", "SamplesPerPixel"})
-    flat = [k for k in kept if not any(isinstance(c[k], (dict, list)) for c in channels)]
-    if flat:
-        found["Channel"] = {key: [c[key] for c in channels] for key in flat}
-    return found
-
-
-def _finer(metadata: dict[str, Any], scale: float) -> dict[str, Any]:
-    """Pixels are smaller by `scale`."""
-    sizes = ("PhysicalSizeX", "PhysicalSizeY")
-    return {k: v / scale if k in sizes else v for k, v in metadata.items()}
+def _suits_imagej(carried: Carried, dtype: np.dtype) -> bool:
+    """Whether ImageJ has such axes, in their order, and such numbers: colours are bytes."""
+    axes = carried.metadata["axes"]
+    ordered = [axis for axis in "TZCYXS" if axis in axes] == list(axes)
+    kinds = ("uint8",) if "S" in axes else ("uint8", "uint16", "float32")
+    return ordered and dtype in kinds and carried.colours == ("S" in axes)
 
 
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
@@ -295,8 +275,11 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     laid_out = array.layout.from_planes(planes)
     same = planes.dtype == array.values.dtype
     options: dict[str, Any] = {"metadata": None, "description": carried.description}
+    imagej = carried.kind == "imagej" and _suits_imagej(carried, planes.dtype)
     if carried.kind != "plain":
-        options = {"metadata": _finer(carried.metadata, scale)}
+        options = {"metadata": finer(carried.metadata, scale)}
+        if not imagej:
+            options["metadata"].pop("LUTs", None)  # which are ImageJ's alone
     if carried.resolution is not None:
         across, down, unit = carried.resolution
         options |= {"resolution": (across * scale, down * scale), "resolutionunit": unit}
@@ -311,7 +294,6 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     # As bytes: of text, tifffile takes ASCII alone.
     tags = [(code, 2, 0, text.encode(), True) for code, text in texts.items()]
     options |= {"iccprofile": carried.profile, "extratags": tags}
-    imagej = carried.kind == "imagej" and planes.dtype in ("uint8", "uint16", "float32")
     if carried.deflate and not imagej:
         options["compression"] = "zlib"
     height, width = planes.shape[2:]

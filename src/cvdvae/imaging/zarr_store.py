@@ -208,7 +208,10 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     made = create(
         shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, fill_value=fill, **options
     )
-    made.attrs.update(_of_kind(carried.attributes, planes.dtype, array.values.dtype))
+    attributes = _of_kind(carried.attributes, planes.dtype, array.values.dtype)
+    if array.distances:
+        attributes = {k: v for k, v in attributes.items() if k != "add_offset"}
+    made.attrs.update(attributes)
     starts = [range(0, n, c) for n, c in zip(laid_out.shape, chunks, strict=True)]
     for corner in product(*starts):
         part = tuple(slice(first, first + c) for first, c in zip(corner, chunks, strict=True))

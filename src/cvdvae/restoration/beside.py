@@ -19,7 +19,7 @@ def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
     folder = find(name)
     record = read_record(folder)
     if isinstance(record, OneScaleRecord):
-        scale = record.scale if scale is None else scale
+        scale = _one_of((record.scale,), name, scale)
         record = read_record(encoder_folder(folder, record))
     restorers = {one: read_record(find(one)) for one in bundled_names()}
     for one, found in restorers.items():
@@ -40,5 +40,6 @@ def _one_of(scales: tuple[int, ...], name: str, scale: int | None) -> int:
     chosen = scales[0] if scale is None and len(scales) == 1 else scale
     if chosen is None or chosen not in scales:
         known = ", ".join(map(str, scales))
-        raise InputError(f"'{name}' enlarges by {known}, not by {chosen}: say which, with --scale")
+        which = ": say which, with --scale" if len(scales) > 1 else ""
+        raise InputError(f"'{name}' enlarges by {known}, not by {chosen}{which}")
     return chosen

@@ -145,9 +145,15 @@ def sample_posterior(
         samples: Number of chains n.
         noise_of: The noise of a batch, from the indices of its chains: ``partial(SeededNoise,
             seed)``. The numbers of a move follow those of the one before.
+
+    Raises:
+        InputError: No samples are asked for, or the device has no float64.
     """
     if samples < 1:
         raise InputError(f"the number of samples must be at least 1, not {samples}")
+    if not _has_float64(measurement.y.device):
+        device = measurement.y.device
+        raise InputError(f"the device '{device}' has no float64, which chains need: take cpu")
     target = Whitened(decoder, proposal, measurement, moves.temperature, moves.widening)
     batches = [range(i, i + moves.batch) for i in range(0, samples, moves.batch)]
 
@@ -163,6 +169,15 @@ def sample_posterior(
         torch.cat(parts)[:samples] for parts in zip(*(part[1:] for part in ended), strict=True)
     )
     return PosteriorSamples(latents, means, log_w, accepted, step, moves.adapting)
+
+
+def _has_float64(device: torch.device) -> bool:
+    """Whether a device can add up in float64; Apple's GPUs cannot."""
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 class _Ended(NamedTuple):

@@ -18,11 +18,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ..configs import from_dict, read_yaml
 from ..degradations.base import LinearOperator
 from ..degradations.composed import Composed
+from ..degradations.mask import InAllColours
 from ..errors import ConfigError
-from .degradation_kinds import KINDS, PACKERS
+from .degradation_kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey
 from .step import Size, Step
 
 MAX_STEPS = 16
+BASE_60 = {
+    sum(int(digit) * 60**i for i, digit in enumerate(reversed(word.split(":")))): word
+    for word in SUBSAMPLINGS
+    if isinstance(word, str)
+}
+"""What YAML 1.1 reads for the words of a subsampling without quotes: numbers in base 60."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Description:
                 raise ConfigError(f"nothing can follow '{name}': let it come last")
             if step.colours is None:
                 continue
-            if left not in (None, step.colours[0]):
+            if left not in (None, step.colours[0]) and not self._holds_grey(place):
                 raise ConfigError(f"'{name}' needs {step.colours[0]} colours, but {left} is left")
             left = step.colours[1]
 
@@ -90,11 +97,19 @@ class Description:
         Raises:
             InputError: A step does not fit: a mask of another size, a kernel larger than the image.
         """
-        operators, size = [], hr_size
-        for step in self.steps:
+        operators, size = list[LinearOperator](), hr_size
+        for place, step in enumerate(self.steps):
+            if self._holds_grey(place):
+                operators.append(InAllColours())
             operators.append(step.operator(size))
             size = step.lr_size(size)
         return operators[0] if len(operators) == 1 else Composed(*operators)
+
+    def _holds_grey(self, place: int) -> bool:
+        """Whether a step is a JPEG of what was made grey before, which it holds in all colours."""
+        before = [step for step in self.steps[:place] if step.colours is not None]
+        last = before[-1] if before else None
+        return isinstance(self.steps[place], JPEG) and isinstance(last, Grey)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `description_from_dict` makes the same again, without any file."""
@@ -146,8 +161,20 @@ def _plain(text: str, read_files: bool) -> tuple[Any, str, Path]:
     if text.lower().endswith((".yaml", ".yml")) and re.search(r"(^|\s\+\s)\w\w+:", text) is None:
         if not read_files:
             raise ConfigError("a degradation's file cannot be read here: write its steps as text")
-        return read_yaml(Path(text)), f"{text}: ", Path(text).parent
+        return _in_words(read_yaml(Path(text))), f"{text}: ", Path(text).parent
     return [_from_text(part) for part in re.split(r"\s\+\s", text)], "", Path()
+
+
+def _in_words(data: Any) -> Any:
+    """The same data of a YAML file, with subsamplings as they were written."""
+    if isinstance(data, dict):
+        return {
+            key: BASE_60.get(value, value)
+            if key == "subsampling" and isinstance(value, int)
+            else _in_words(value)
+            for key, value in data.items()
+        }
+    return [_in_words(one) for one in data] if isinstance(data, list) else data
 
 
 def description_from_dict(data: Any) -> Description:

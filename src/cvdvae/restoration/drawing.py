@@ -5,7 +5,7 @@ function of y, the seed and i, to the bit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 import torch
@@ -103,6 +103,8 @@ class Drawing:
     def strips(self, index: int, cut: Sequence[Tile] | None = None) -> Iterator[Finished]:
         """Strips of one sample as they leave the program, from the top, in the memory of a few.
 
+        Where only a region varies, the first is all of it.
+
         Args:
             index: Which sample.
             cut: Other tiles than `tiles`, row after row of them.
@@ -110,8 +112,11 @@ class Drawing:
         # On a GPU no sample is the same to the bit in every batch: none need be drawn beside it.
         alone = self.model.device.type != "cpu"
         batch = range(index, index + 1) if alone else self.batch_of(index)
-        bands = Bands(self, batch, cut or self.tiles, self.workers)
         within = slice(index - batch.start, index - batch.start + 1)
+        if self.frame is not None:
+            (done,) = in_order(partial(self._finished, frame=self.frame), [batch], 1)
+            return iter([Finished(*(part[within] for part in done))])
+        bands = Bands(self, batch, cut or self.tiles, self.workers)
         return self._in_strips(lambda first, end: bands.rows(first, end)[within])
 
     def before_finish(self) -> Iterator[Tensor]:
@@ -171,6 +176,11 @@ class Drawing:
         return finish_in_strips(
             rows, self.y, self.degradation, consistent, self.levels, self.tolerance
         )
+
+    @cached_property
+    def frame(self) -> Frame | None:
+        """What stays where only a region varies; drawn once."""
+        return self._frame()
 
     def _frame(self, parent: Tensor | None = None) -> Frame | None:
         """What stays where only a region varies: the sample that it belongs to, as it is saved."""

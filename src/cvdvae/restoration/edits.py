@@ -214,8 +214,9 @@ class Blend(Edit):
     def epsilon(self, at: Moment) -> Tensor:
         """Between the two."""
         (first, last), angle = at.parents, None if at.window is None else at.angle
-        walk = torch.cat([slerp(first, last, place, angle) for place in at.places])
-        return torch.where(first == last, first, walk)  # what both have from one parent
+        differ = first != last  # the rest both have from one parent
+        walk = (slerp(first[differ], last[differ], place, angle) for place in at.places)
+        return torch.cat([first.masked_scatter(differ, between) for between in walk])
 
     def describe(self) -> str:
         """The edit in a few words."""

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ..degradations.base import LinearOperator
-from ..degradations.composed import Composed, jpeg_at_end
 from ..gaussian import Noise
 from .finish import Finished, cut, finish, in_grey
 from .posterior import Measurement
 from .restoring import Restoring, Seen, in_luma
-from .tolerance import measured, nearest_explaining
+from .tolerance import nearest_explaining
 
 
 class GreyNoise:
@@ -37,25 +35,6 @@ def _of_first(values: Tensor) -> Tensor:
     return values[:, :1].expand_as(values)
 
 
-class InAllColours(LinearOperator):
-    """A grey in all three colours: ``(N, 1, H, W)`` to ``(N, 3, H, W)``."""
-
-    mixes_colours = pixelwise = True
-    exact = False
-
-    def A(self, x: Tensor) -> Tensor:
-        """``(g, g, g)``."""
-        return x.expand(-1, 3, -1, -1)
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """``r + g + b``."""
-        return y.sum(1, keepdim=True)
-
-    def A_dagger(self, y: Tensor) -> Tensor:
-        """Their mean."""
-        return y.mean(1, keepdim=True)
-
-
 class Ending:
     """What happens after the network, for one image.
 
@@ -75,11 +54,10 @@ class Ending:
 
     def __init__(self, what: Seen, how: Restoring, pixel_std: float) -> None:
         self.what, self.how, self.pixel_std = what, how, pixel_std
-        self.luma = what.is_grey and jpeg_at_end(what.degradation) is not None
-        H = Composed(InAllColours(), what.degradation) if self.luma else what.degradation
-        self.measurement = Measurement(what.y, H, pixel_std, what.sigma)
+        self.luma = what.luma_alone
+        self.measurement = Measurement(what.y, what.of_what_is_open, pixel_std, what.sigma)
         widens = what.sigma > 0 and not how.grain  # alone needs to know how much was measured
-        self.count = int(measured(H, what.y).sum()) if widens else 0
+        self.count = what.count if widens else 0
 
     def of(self, mean: Tensor, noise: Noise) -> Finished:
         """Finish a batch.

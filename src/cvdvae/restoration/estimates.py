@@ -36,17 +36,19 @@ PASSES = 8
 anew from the coefficients."""
 SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
 """Pillow's numbers of what chroma is averaged over, in the words of `SUBSAMPLINGS`."""
-GREY = "4:0:0"
+GREY, GREY_FILE = "4:0:0", "it is grey: so are its samples"
 ORIENTATION = 0x0112
 LEAST, QUARTILE = 150, 0.6744897501960817
 """Wavelets of a colour whose median is σ within a tenth, mostly; the median of ``|N(0, 1)|``."""
+FLAT = 1e-9
+"""A wavelet no larger than this is the round-off of a constant."""
 
 
 def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
     """σ of white Gaussian noise in a picture, the median of its finest wavelets (Donoho 1994).
 
     Texture counts as noise, and noise that was smoothed since does not. Wavelets that see a hidden
-    pixel do not count.
+    pixel do not count, nor what is flat, such as white paper; 0 where all is.
 
     Args:
         y: ``(C, h, w)`` in [0, 1].
@@ -60,30 +62,28 @@ def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
         raise InputError(
             "to estimate noise takes PyWavelets: pip install 'cvdvae[restore]', or name the noise"
         )
-    from skimage.restoration import estimate_sigma
-
     if min(y.shape[1:]) < 8:
         raise InputError(f"{y.shape[2]}×{y.shape[1]} pixels are too few to estimate noise from")
     values = y.detach().double().cpu().numpy()
-    if hidden is None or not bool(hidden.any()):
-        return float(estimate_sigma(values, channel_axis=0, average_sigmas=True))
-    return _estimate_beside(values, hidden.cpu().numpy())
+    beside = None if hidden is None or not bool(hidden.any()) else hidden.cpu().numpy()
+    sigmas = [_sigma_of(channel, beside) for channel in values]
+    telling = [sigma for sigma in sigmas if sigma]
+    return sum(telling) / len(telling) if telling else 0.0
 
 
-def _estimate_beside(values: np.ndarray, hidden: np.ndarray) -> float:
-    """As skimage's `estimate_sigma`, from wavelets that see nothing that is hidden."""
-    pywt = import_module("pywt")
-    sigmas = []
-    for channel in values:
-        finest = pywt.dwtn(np.where(hidden, np.nan, channel), "db2")["dd"]
-        whole = np.abs(finest[np.isfinite(finest)])
-        if whole.size < LEAST:
-            raise InputError(
-                "too few pixels are left beside what is hidden to estimate noise from: name it, "
-                "as in --noise 0.02"
-            )
-        sigmas.append(float(np.median(whole[whole > 0])) / QUARTILE if whole.any() else 0.0)
-    return sum(sigmas) / len(sigmas)
+def _sigma_of(channel: np.ndarray, hidden: np.ndarray | None) -> float:
+    """As skimage's `estimate_sigma`, of one colour: 0 where it is flat, which says nothing."""
+    if hidden is not None:
+        channel = np.where(hidden, np.nan, channel)
+    finest = np.abs(import_module("pywt").dwtn(channel, "db2")["dd"])
+    seen = finest[np.isfinite(finest)]
+    if hidden is not None and seen.size < LEAST:
+        raise InputError(
+            "too few pixels are left beside what is hidden to estimate noise from: name it, "
+            "as in --noise 0.02"
+        )
+    rough = seen[seen > FLAT]
+    return float(np.median(rough)) / QUARTILE if rough.size else 0.0
 
 
 class JPEGFile(NamedTuple):
@@ -145,7 +145,7 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
     kind = JPEG(quality, sampling) if same else _own(luma, chroma, sampling)
     notes = ["its file says to turn it: the results are as it is stored"] if turned else []
     if chroma is None:
-        notes.append("it is grey: so are its samples")
+        notes.append(GREY_FILE)
     return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)
 
 

@@ -83,32 +83,15 @@ class HVAEResolver(SuperResolver):
         """That of the prior's top-down pass."""
         return self.prior.largest_state
 
-    def sampling(
-        self,
-        samples: int = 8,
-        temperature: float | None = None,
-        seed: int = 0,
-        encoder_temperature: float | None = None,
-        consistent: bool = True,
-        shrunk_by: str = "bicubic",
-        antithetic: bool = False,
-    ) -> Sampling:
-        """As in `SuperResolver`; where the encoder gives all groups, one temperature is both.
-
-        Raises:
-            InputError: A value out of its range.
-        """
-        if self.encoder.groups == self.prior.groups and encoder_temperature is None:
-            encoder_temperature = temperature
-        return super().sampling(
-            samples, temperature, seed, encoder_temperature, consistent, shrunk_by, antithetic
-        )
+    @property
+    def one_temperature(self) -> bool:
+        """Where the encoder gives all groups."""
+        return self.encoder.groups == self.prior.groups
 
     @property
     def grids(self) -> Grids:
         """Temperatures that calibration tries, for the prior's groups where it draws any."""
-        all_given = self.encoder.groups == self.prior.groups
-        return Grids(() if all_given else TEMPERATURES, TEMPERATURES)
+        return Grids(() if self.one_temperature else TEMPERATURES, TEMPERATURES)
 
     @property
     def group_resolutions(self) -> list[int]:
@@ -127,13 +110,14 @@ class HVAEResolver(SuperResolver):
             if group >= self.encoder.groups:
                 return base.mean
             posterior = self.encoder.posterior_of(group, h, Conditional.known(base), of_y)()
-            terms.append(posterior.kl(base).double())
+            terms.append(posterior.kl(base))
             return posterior.mean
 
         h = self.prior.top_down(pick, len(y), size=self.encoder.size_for(y, self.scale))
         still = self.prior.likelihood.mean(self.prior.parameters_of_x(h))[..., :height, :width]
         degradation = self.degradation_of((y.shape[2], y.shape[3]))
-        return torch.stack(terms).sum(0), (degradation.A(still) - y).double()
+        off = degradation.A(still.cpu()) - y.cpu()  # there are devices without float64
+        return torch.stack(terms).cpu().double().sum(0), off.double()
 
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Run the LR encoder's bottom-up pass."""

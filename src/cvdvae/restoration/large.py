@@ -1,7 +1,9 @@
 """Results that do not fit into memory: drawn band by band, straight into the files of a folder.
 
 One sample after the other. A band is a row of tiles; its rows are finished strip by strip and go
-into the sample's PNG. For the mean and the standard deviation, sums over samples lie on the disk.
+into the sample's PNG, but for a sample of which only a region varies: it is joined as a whole, and
+has `MAX_REGION_SIDE` at most. For the mean and the standard deviation, sums over samples lie on the
+disk.
 """
 
 import time
@@ -15,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
 from ..files import write_atomically
 from ..gaussian import Window
-from ..imaging.io import Extras, opaque, save_png, to_pil, to_tensor
+from ..imaging.io import Extras, save_png, to_pil
+from ..imaging.png import read_rows
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import answering
 from .drawing import Drawing
@@ -155,7 +157,7 @@ def draw_to_folder(
     Args:
         model: The model.
         y: The low-resolution image, ``(C, h, w)`` in [0, 1].
-        sampling: How to draw, without steps of steering.
+        sampling: How to draw.
         folder: Where the pictures and `result.json` go.
         truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
         extras: What the input's file carried beside its colours.
@@ -163,7 +165,7 @@ def draw_to_folder(
         on_pixels: Called with the number of pixels after every strip.
 
     Raises:
-        InputError: Steps that a large image cannot take, or an image that the model cannot.
+        InputError: An image or steps of steering that the model does not take.
         OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
     started = time.perf_counter()
@@ -193,9 +195,8 @@ def _keep_answers(result: LargeResult, sums: Sums) -> None:
     """Leave out what exploded, unless nothing would be left."""
     kept = answering(result.exploded)
     for i in sorted(set(range(len(result.exploded))) - set(kept)):
-        with PngImageFile(result.folder / result.samples[i]) as image:
-            colours = np.asarray(image)
-        sums.leave_out(colours.reshape(sums.height, sums.width, -1)[..., : sums.channels])
+        rows = read_rows(result.folder / result.samples[i])
+        sums.leave_out(part[..., : sums.channels] for part in rows)
     sums.ddof = result.recipe.sampling.ddof(kept)
 
 
@@ -261,7 +262,8 @@ def _contact_sheet(result: LargeResult, sums: Sums) -> Image.Image:
         inside_image = (min(height, sums.height - top), min(width, sums.width - left))
         regions.append(Region(Window(top, left, *inside_image), found.std))
     windows = [region.window for region in regions]
-    shown = [_cut(result.folder / name, windows) for name in result.samples[:SHOWN]]
+    files = (result.folder / name for name in result.samples[:SHOWN])
+    shown = [_cut(file, windows, sums.channels) for file in files]
     y, scale = result.recipe.y, result.recipe.scale or 1
     rows = []
     for i, region in enumerate(regions):
@@ -274,9 +276,14 @@ def _contact_sheet(result: LargeResult, sums: Sums) -> Image.Image:
     return labelled_sheet(rows, DISCLAIMER)
 
 
-def _cut(path: Path, windows: list[Window]) -> list[Tensor]:
-    """Windows of a picture, float in [0, 1]."""
-    # Not by Image.open, which refuses large pictures: this one is our own.
-    with PngImageFile(path) as image:
-        boxes = [(w.left, w.top, w.left + w.width, w.top + w.height) for w in windows]
-        return [to_tensor(opaque(image.crop(box))) for box in boxes]
+def _cut(path: Path, windows: list[Window], channels: int) -> list[Tensor]:
+    """Windows of a sample without its alpha, float in [0, 1]."""
+    found: list[list[np.ndarray]] = [[] for _ in windows]
+    top = 0
+    for rows in read_rows(path):
+        for window, parts in zip(windows, found, strict=True):
+            first, end = (max(0, row - top) for row in (window.top, window.top + window.height))
+            parts.append(rows[first:end, window.slices[1], :channels].copy())
+        top += len(rows)
+    whole = (torch.from_numpy(np.concatenate(parts)) for parts in found)
+    return [part.permute(2, 0, 1).float() / 255 for part in whole]

@@ -19,11 +19,12 @@ from ..checkpoints.shrinking import read_shrinking
 from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
+from .networks import DTYPES
 from .recipe import Dtype, Origin, Recipe, check_weights, read_recipe
 from .restored import Restoration, RestorationRecipe, read_restoration
 from .restorer import Restorer
 from .result import SuperResolution
-from .sampler import DTYPES, SuperResolver
+from .sampler import SuperResolver
 
 
 def load_hvae(name: str, scale: int | None = None) -> HVAEResolver:
@@ -73,10 +74,7 @@ def load(
         InputError: There is no such device, dtype is something else, the model does not enlarge by
             `scale`, or a flow is to be compiled or to compute in bf16.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
-    if _known(device).type == "meta":
-        raise InputError(f"cannot use the device '{device}': it computes nothing")
+    _check(device, dtype)
     folder = find(name)
     kind = read_record(folder).kind
     if kind not in KINDS:
@@ -173,12 +171,17 @@ def _check_trust(name: str, weights: str, trust: bool) -> None:
         check_weights(name, weights, fingerprint_of(find(name)))
 
 
-def _known(device: str | torch.device) -> torch.device:
+def _check(device: str | torch.device, dtype: Dtype) -> None:
+    """Refuse what nothing can compute on, or in."""
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
     try:
-        return torch.device(device)
+        known = torch.device(device)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot use the device '{device}': {reason}") from None
+    if known.type == "meta":
+        raise InputError(f"cannot use the device '{device}': it computes nothing")
 
 
 def load_restorer(name: str, device: str | torch.device = "cpu", dtype: Dtype = "fp32") -> Restorer:
@@ -195,10 +198,7 @@ def load_restorer(name: str, device: str | torch.device = "cpu", dtype: Dtype = 
         ConfigError: Its configuration does not describe a model.
         InputError: There is no such device, or dtype is something else.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
-    if _known(device).type == "meta":
-        raise InputError(f"cannot use the device '{device}': it computes nothing")
+    _check(device, dtype)
     folder = find(name)
     parts = load_restoring(name)._asdict()
     model = Restorer(**parts, name=name, weights=fingerprint_of(folder))

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
 from ..configs import from_dict
@@ -23,6 +24,7 @@ from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.io import opaque, png_in_base64, to_bytes, to_pil, to_tensor
 from .edits import MAX_STEPS, edit_from_dict
+from .saving import to_json
 from .settings import Sampling
 
 MAX_SIDE, MAX_VALUES = 1024, 2 * 2**20
@@ -95,7 +97,7 @@ class Recipe:
 
     def to_text(self) -> str:
         """As a short text for an address."""
-        packed = zlib.compress(json.dumps(self.to_dict()).encode(), 9)
+        packed = zlib.compress(to_json(self.to_dict()).encode(), 9)
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
@@ -240,7 +242,8 @@ def _y_of(png: str, where: str) -> Tensor:
 def _y_beside(beside: Path | bytes, where: str, max_pixels: int) -> Tensor:
     try:
         content = beside if isinstance(beside, bytes) else read_bounded(beside, MAX_BESIDE)
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        # Not by Image.open, which refuses large pictures: this one is our own.
+        with PngImageFile(io.BytesIO(content)) as image:
             if image.width * image.height > max_pixels:
                 raise InputError(f"{where} is of an image of over {max_pixels // 10**6} megapixels")
             return to_tensor(opaque(image))

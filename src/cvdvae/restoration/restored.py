@@ -29,7 +29,10 @@ from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import MAX_BYTES, save_pictures, saved_files
 from .sheet import heat, rows_of, std_picture
-from .tolerance import measured, misfit, within_noise
+from .tolerance import misfit, within_noise
+
+HEADER = 1024
+"""More bytes than stand before the numbers of an `.npy` file."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Restoration(Answers):
     @cached_property
     def measured(self) -> int:
         """How many values of y say anything of x."""
-        return int(measured(self.degradation, self.y[None]).sum())
+        return Seen(self.y[None], self.degradation, self.sigma).count
 
     @cached_property
     def _errors(self) -> list[tuple[float, float]]:
@@ -262,7 +265,9 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
     if min(numbers) < 1 or height * width > MAX_PIXELS:
         raise InputError(f"{where} is damaged: it is of {width}×{height} pixels")
     operator = description.operator((height, width))
-    y = unpacked(data.get("input"), where, jpeg_at_end(operator))[None]
+    jpeg = jpeg_at_end(operator)
+    most = 3 * height * width if jpeg is None else sum(h * w for h, w in jpeg.planes)
+    y = unpacked(data.get("input"), where, jpeg, most)[None]
     told = seen(y, operator, noise, description)
     model, weights, dtype = (data.get(name) for name in ("model", "weights", "dtype"))
     if not isinstance(model, str) or not isinstance(weights, str) or dtype not in ("fp32", "bf16"):
@@ -290,8 +295,10 @@ def _compressed(values: np.ndarray) -> str:
     return base64.b64encode(zlib.compress(stream.getvalue(), 6)).decode()
 
 
-def unpacked(data: Any, where: str, jpeg: BlockDCT | None = None) -> Tensor:
-    """What `packed` gave.
+def unpacked(
+    data: Any, where: str, jpeg: BlockDCT | None = None, most: int = 3 * MAX_PIXELS
+) -> Tensor:
+    """What `packed` gave, of at `most` so many values.
 
     Raises:
         InputError: It is damaged.
@@ -301,7 +308,8 @@ def unpacked(data: Any, where: str, jpeg: BlockDCT | None = None) -> Tensor:
             with Image.open(io.BytesIO(base64.b64decode(data["png"])), formats=["PNG"]) as image:
                 return to_tensor(image.convert("RGB"))
         name, dtype = ("npy", np.float32) if "npy" in data else ("jpeg", np.int16)
-        plain = zlib.decompressobj().decompress(base64.b64decode(data[name]), MAX_BYTES)
+        content = base64.b64decode(data[name])
+        plain = zlib.decompressobj().decompress(content, 4 * most + HEADER)
         values = np.load(io.BytesIO(plain), allow_pickle=False)
         y = torch.from_numpy(values.astype(np.float32))
         if values.dtype != dtype or y.ndim not in (1, 3) or not bool(y.isfinite().all()):

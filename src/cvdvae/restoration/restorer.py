@@ -31,11 +31,10 @@ from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
 from .ending import Ending, together
 from .evidence import evidence
+from .networks import Networks
 from .posterior import Measurement
-from .recipe import Dtype
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
-from .sampler import DTYPES
 from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
@@ -51,7 +50,7 @@ LEAST_SIGMA = 0.5 / 255
 
 
 @dataclass(eq=False)
-class Restorer:
+class Restorer(Networks):
     """A prior, and an encoder for any degradation on it.
 
     Attributes:
@@ -76,31 +75,6 @@ class Restorer:
     def networks(self) -> tuple[nn.Module, ...]:
         """What is moved and converted."""
         return (self.prior,) if self.encoder is None else (self.prior, self.encoder)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.prior.parameters()).device
-
-    @property
-    def dtype_name(self) -> Dtype:
-        """Name of what the networks compute in."""
-        dtype = next(self.prior.parameters()).dtype
-        return next(name for name, known in DTYPES.items() if known == dtype)
-
-    def to(self, device: str | torch.device, dtype: torch.dtype) -> "Restorer":
-        """Move the weights and convert them, as `SuperResolver.to`.
-
-        Raises:
-            InputError: There is no such device here.
-        """
-        try:
-            for network in self.networks:
-                network.to(device, dtype)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot use the device '{device}': {reason}") from None
-        return self
 
     def restore(
         self,

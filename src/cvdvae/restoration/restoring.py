@@ -11,7 +11,7 @@ from ..degradations.bicubic import upscale_bicubic
 from ..degradations.block_dct import ROUNDING, BlockDCT
 from ..degradations.composed import Composed, as_jpeg, jpeg_at_end
 from ..degradations.foreign import check_linear, in_precision
-from ..degradations.mask import luminance
+from ..degradations.mask import InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
@@ -95,6 +95,22 @@ class Seen:
         picture = y.ndim == 4 and y.shape[1] > 1 and bool((y == y[:, :1]).all())
         return picture and not getattr(self.degradation, "mixes_colours", True)
 
+    @property
+    def luma_alone(self) -> bool:
+        """Whether it is a JPEG without any chroma, of which all but luma is known: it is grey."""
+        return self.is_grey and jpeg_at_end(self.degradation) is not None
+
+    @property
+    def of_what_is_open(self) -> Degradation:
+        """H, of the luma ``(N, 1, H, W)`` where that alone is open."""
+        H = self.degradation
+        return Composed(InAllColours(), H) if self.luma_alone else H
+
+    @property
+    def count(self) -> int:
+        """How many values of y say anything of what is open."""
+        return int(measured(self.of_what_is_open, self.y).sum())
+
 
 def _without_chroma(degradation: Degradation, y: Tensor) -> bool:
     """Whether a JPEG at the end holds no chroma, though nothing before it took the colours."""
@@ -122,10 +138,14 @@ def seen(
         description: Of an operator, where there is one.
 
     Raises:
-        InputError: y is not finite, is a picture far from [0, 1] behind a description, or does not
-            belong to H, H is not linear, or σ is no number from 0 to 1, or 0 for a JPEG file.
+        InputError: y is no tensor, not finite, a picture far from [0, 1] behind a description, or
+            does not belong to H, H is not linear, or σ is no number from 0 to 1, or 0 for what is
+            no picture.
         ConfigError: The words describe nothing.
     """
+    if not isinstance(y, Tensor):
+        kind = type(y).__name__
+        raise InputError(f"y is a {kind}, no tensor: cvdvae.load_image reads a file")
     if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):
         raise InputError(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
@@ -144,12 +164,15 @@ def seen(
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
             raise InputError("image values must be in [0, 1]")
         jpeg = jpeg_at_end(degradation)
-        y = y if jpeg is None else jpeg.rounded(y)
+        if jpeg is not None:
+            y = jpeg.rounded(y.expand(-1, 3, -1, -1) if y.shape[1] == 1 else y)
     sigma = usual_noise(degradation) if noise is None else float(noise)
     if not 0 <= sigma <= MAX_NOISE:
         raise InputError(f"the noise σ must be a number from 0 to {MAX_NOISE}, not {noise}")
     if sigma == 0 and jpeg_at_end(degradation) is not None:
         raise InputError("a JPEG file is rounded: name a noise σ above 0, or none")
+    if sigma == 0 and y.ndim != 4:
+        raise InputError("what was seen is no picture: name a noise σ above 0")
     check_linear(degradation, y)
     degradation = in_precision(degradation, y.dtype)
     y = torch.where(measured(degradation, y), y, 0)
@@ -198,9 +221,8 @@ def shown(what: Seen) -> Tensor:
     if y.ndim != 4 or y.shape[1] != like.shape[1]:
         x = faithful_estimate(what.degradation, y, what.sigma)
         return (in_luma(x).expand_as(x) if what.is_grey else x)[0].clamp(0, 1)
-    if y.shape != like.shape:
-        return upscale_bicubic(y.clamp(0, 1), (like.shape[2], like.shape[3]))[0]
-    return torch.where(measured(what.degradation, y), y, 0.5)[0].clamp(0, 1)
+    y = torch.where(measured(what.degradation, y), y, 0.5).clamp(0, 1)
+    return (y if y.shape == like.shape else upscale_bicubic(y, (like.shape[2], like.shape[3])))[0]
 
 
 def in_luma(x: Tensor) -> Tensor:

@@ -215,8 +215,9 @@ class SuperResolution(Answers):
         """Write ``sample_00.png …``, ``mean.png``, ``std.png``, ``grid.png`` and ``result.json``.
 
         With `animation`, here or of the result, ``samples.webp`` or ``samples.apng``, too. Every
-        file is written whole or not at all. Those of an earlier result are removed first, and no
-        others; `result.json` comes last: where it stands, the result is complete.
+        file is written whole or not at all. Those of an earlier result give way, and no others; it
+        stays where this one cannot be saved. `result.json` comes last: where it stands, the result
+        is complete.
 
         Raises:
             OutputError: The folder cannot be written, or another process writes to it.
@@ -230,7 +231,7 @@ class SuperResolution(Answers):
             pictures = {name: partial(to_pil, one) for name, one in images.items()}
             save_pictures(folder, pictures, self.extras)
             if self.animation is not None:
-                save_animation(self, folder / f"samples.{self.animation}")
+                save_animation(self, folder / f"samples.{self.animation}", self.extras)
             rest: dict[str, Callable[[], Image.Image]]
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
             if self.recipe.beside:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoints.proper import Proper
 from ..checkpoints.records import Expected, Recommended
@@ -15,22 +15,19 @@ from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..gaussian import Noise, Window, noise_for
-from .answering import Answering
 from .batches import batch_for, gpu_batch_for
 from .drawing import Drawer, Drawing
-from .finish import Finished
-from .recipe import Dtype
+from .finish import Finished, finish
+from .networks import Networks
 from .result import SuperResolution
-from .settings import Sampling
-from .tolerance import PhotonNoise
-
-DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+from .settings import WIDE_TEMPERATURES, Grids, Sampling
+from .tolerance import PhotonNoise, Tolerance
 
 MEASURED = 192
 """Side of the squares on which models that take any size are measured and timed."""
 
 
-class SuperResolver(Answering):
+class SuperResolver(Networks):
     """A model at one scale, ready to draw.
 
     Args:
@@ -83,17 +80,27 @@ class SuperResolver(Answering):
 
     @property
     @abstractmethod
-    def networks(self) -> tuple[nn.Module, ...]:
-        """What is moved and converted."""
-
-    @property
-    @abstractmethod
     def largest_state(self) -> float:
         """Numbers in the largest activation that a sample keeps, for every pixel of it."""
 
     @abstractmethod
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
         """Encode y, ``(1, C, h, w)`` on `device`, once for all its samples."""
+
+    @property
+    def truth_size(self) -> tuple[int, int]:
+        """Height and width of the images that `degradation` shrinks."""
+        return self.degradation.hr_size
+
+    @property
+    def one_temperature(self) -> bool:
+        """Whether the encoder's is the only one that matters: either name is then its name."""
+        return False
+
+    @property
+    def grids(self) -> Grids:
+        """Temperatures that calibration tries."""
+        return Grids(WIDE_TEMPERATURES, ())
 
     @property
     def group_resolutions(self) -> list[int]:
@@ -104,46 +111,12 @@ class SuperResolver(Answering):
         """How likely images y, ``(N, C, h, w)`` in [0, 1], are; see `cvdvae.input_check.examine`.
 
         Returns:
-            Rates in nats, ``(N,)``, and ``H E[x|z] − y``, ``(N, C, h, w)``, float64 on `device`.
+            Rates in nats, ``(N,)``, and ``H E[x|z] − y``, ``(N, C, h, w)``, float64 on the CPU.
 
         Raises:
             InputError: The model has no prior that could tell.
         """
         raise InputError(f"{self.name} has no prior to doubt with: name an LR encoder")
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.networks[0].parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the networks compute in."""
-        return next(self.networks[0].parameters()).dtype
-
-    @property
-    def dtype_name(self) -> Dtype:
-        """Its name in recipes."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
-
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> "SuperResolver":
-        """Move the weights, and convert them.
-
-        Args:
-            device: Where to compute.
-            dtype: What the networks compute in: float32 or bfloat16; as before by default.
-                Gaussians, the likelihood and the projection stay in float32.
-
-        Raises:
-            InputError: There is no such device here.
-        """
-        try:
-            for network in self.networks:
-                network.to(device, dtype or self.dtype)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot use the device '{device}': {reason}") from None
-        return self
 
     def compile(self) -> "SuperResolver":
         """Compile the network, where a kind of model can be.
@@ -213,12 +186,15 @@ class SuperResolver(Answering):
     ) -> Sampling:
         """Settings of a draw as of `upscale`, at the recommended temperatures where none is named.
 
-        Where one is, the other is the published one: 0.8 of the prior, 1 of the encoder.
+        Where one is, the other is the published one: 0.8 of the prior, 1 of the encoder. Where the
+        encoder gives all groups, one temperature is both.
 
         Raises:
             InputError: A value out of its range.
         """
         suits = self.recommended
+        if self.one_temperature and encoder_temperature is None:
+            encoder_temperature = temperature
         if temperature is not None or encoder_temperature is not None:
             suits = Recommended()
         return Sampling(
@@ -292,6 +268,20 @@ class SuperResolver(Answering):
     def draw(self, y: Tensor, sampling: Sampling) -> Tensor:
         """What the network gives, before `finish`: ``(samples, C, H, W)`` on the CPU."""
         return torch.cat(list(Drawing(self, y, sampling).before_finish()))
+
+    def answers(self, y: Tensor, sampling: Sampling) -> Finished:
+        """Samples behind y, ``(C, h, w)`` in [0, 1], as they would be saved."""
+        drawn, tolerance = self.draw(y, sampling), self.tolerance(y[None])
+        return finish(drawn, y[None], self.degradation, sampling.consistent, tolerance=tolerance)
+
+    def tolerance(self, y: Tensor) -> Tolerance | None:
+        """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
+        return None if self.photon_noise is None else self.photon_noise.tolerance(y)
+
+    def noise_of(self, y: Tensor) -> float:
+        """σ of the noise in y, ``(C, h, w)``; 0 where it has none."""
+        tolerance = self.tolerance(y[None])
+        return 0.0 if tolerance is None else tolerance.sigma
 
     def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
         """Refuse steps of steering that this model cannot take at this size of images.

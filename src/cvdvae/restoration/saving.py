@@ -1,4 +1,4 @@
-"""The files of a result in its folder: those of an earlier one go, and no others."""
+"""The files of a result in its folder: those of an earlier one give way, and no others."""
 
 import json
 import math
@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from ..errors import OutputError
-from ..files import check_writable, read_bounded, remove, write_text
-from ..imaging.io import Extras, save_png
+from ..files import check_writable, read_bounded, remove, temporary_folder, write_text
+from ..imaging.io import MAX_PIXELS, Extras, save_png
 from ..locks import sole_writer
 from .workers import in_order, workers_on
 
 RESULT, UNFINISHED = "result.json", ".unfinished.json"
-MAX_BYTES = 2**28
-"""Of a `result.json`: what was seen of a large image may stand in it."""
+MAX_BYTES = 17 * MAX_PIXELS
+"""Of a `result.json`: what was seen of a large image may stand in it, in three float32 a pixel."""
 OURS = re.compile(
     r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.(?:tiff?|zarr)|\.npy)"
     r"|samples\.(?:webp|apng)",
@@ -29,19 +30,21 @@ OURS = re.compile(
 
 def to_json(data: Any, indent: int | None = None) -> str:
     """Plain data as JSON, which has no word for numbers that are not finite: they become null.
+    Numbers of NumPy are numbers.
 
     Example:
         >>> to_json({"psnr": [30.5, float("inf")], "r_hat": float("nan")})
         '{"psnr": [30.5, null], "r_hat": null}'
     """
-    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+    return json.dumps(_plain(data), indent=indent, allow_nan=False)
 
 
-def _finite(data: Any) -> Any:
+def _plain(data: Any) -> Any:
     if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
+        return {key: _plain(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_finite(value) for value in data]
+        return [_plain(value) for value in data]
+    data = data.item() if isinstance(data, np.generic) else data
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
@@ -52,7 +55,7 @@ def saved_files(
     """Write pictures within, and `result.json` behind them.
 
     What is being written is noted first, so that also what a killed process left can be told from
-    files of other origin.
+    files of other origin. An earlier result is back in its place where this one fails.
 
     Args:
         folder: The folder.
@@ -66,21 +69,36 @@ def saved_files(
     """
     check_writable(folder)
     with sole_writer(folder):
-        earlier = [name for note in (RESULT, UNFINISHED) for name in _names_in(folder / note)]
-        _check_free(folder, names, earlier, given)
-        for name in earlier:
+        earlier, cut_off = (_names_in(folder / note) for note in (RESULT, UNFINISHED))
+        _check_free(folder, names, [*earlier, *cut_off], given)
+        for name in {*cut_off}.difference(earlier):
             _remove(folder / name, given)
-        (folder / RESULT).unlink(missing_ok=True)
-        write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
+        with _out_of_the_way(folder, [*earlier, RESULT], given):
+            write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
+            try:
+                yield
+                write_text(folder / RESULT, to_json(report(), indent=2) + "\n")
+            except BaseException:
+                for name in names:
+                    _remove(folder / name, given)
+                raise
+            finally:
+                (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+@contextmanager
+def _out_of_the_way(folder: Path, names: list[str], given: Path | None) -> Iterator[None]:
+    """Files that go in the end, or come back where what happens in between fails."""
+    with temporary_folder(folder) as aside:
         try:
+            for path in (folder / name for name in names):
+                if path.exists() and not _is(path, given):
+                    path.rename(aside / path.name)
             yield
-            write_text(folder / RESULT, to_json(report(), indent=2) + "\n")
         except BaseException:
-            for name in names:
-                _remove(folder / name, given)
+            for path in aside.iterdir():
+                path.rename(folder / path.name)
             raise
-        finally:
-            (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def save_pictures(
@@ -108,8 +126,7 @@ def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path 
     """Refuse to write over what is no earlier result, or over the input but by itself."""
     for name in names:
         path = folder / name
-        given_itself = given is not None and path.resolve() == given.resolve()
-        replaced = given_itself and path.stem != "input"  # which holds the same again
+        replaced = _is(path, given) and name.split(".")[0] != "input"  # which holds the same again
         if path.exists() and (replaced or name not in earlier):
             raise OutputError(
                 f"{path} is there already, and of no earlier result: move it, or choose another "
@@ -118,8 +135,12 @@ def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path 
 
 
 def _remove(path: Path, given: Path | None) -> None:
-    if given is None or path.resolve() != given.resolve():
+    if not _is(path, given):
         remove(path)
+
+
+def _is(path: Path, given: Path | None) -> bool:
+    return given is not None and path.resolve() == given.resolve()
 
 
 def _names_in(note: Path) -> list[str]:

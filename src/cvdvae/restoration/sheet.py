@@ -12,7 +12,7 @@ from torch import Tensor
 from ..degradations.bicubic import upscale_bicubic
 from ..files import write_atomically
 from ..gaussian import Window
-from ..imaging.io import to_pil
+from ..imaging.io import Extras, to_pil
 from ..imaging.sheets import TILE, heat_map, labelled_sheet, with_scale_bar
 from .regions import Region, most_uncertain
 
@@ -176,13 +176,18 @@ def std_picture(std: Tensor) -> Image.Image:
     return with_scale_bar(heat(std, std), float(std.max()) * 255)
 
 
-def save_animation(result: Shown, path: Path) -> None:
+def save_animation(result: Shown, path: Path, extras: Extras = Extras()) -> None:
     """The samples one after the other, as WebP or PNG: what moves is invented.
+
+    Args:
+        result: The result.
+        path: The file, `.webp` or `.apng`.
+        extras: What the input's file carried beside its colours.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    frames = [to_pil(one) for one in result.pixels]
+    frames = [extras.added_to(to_pil(one)) for one in result.pixels]
 
     def write(temporary: Path) -> None:
         frames[0].save(
@@ -193,6 +198,8 @@ def save_animation(result: Shown, path: Path) -> None:
             duration=int(1000 * FRAME_SECONDS),
             loop=0,
             lossless=True,
+            icc_profile=extras.icc_profile,
+            exif=extras.exif or b"",
         )
 
     write_atomically(path, write)

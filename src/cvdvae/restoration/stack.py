@@ -73,6 +73,11 @@ class Stack:
         """What 0 and 1 stand for in some channels."""
         return self.ranges[group]
 
+    def nodata(self, group: int) -> list[float | None]:
+        """What stands for no data in each of some channels."""
+        channels = range(self.array.values.shape[1])[self.groups[group]]
+        return [self.array.nodata_of(channel) for channel in channels]
+
     def unit(self, page: int, group: int) -> Tensor:
         """A plane in [0, 1] without holes, float64, ``(1, channels of the file, h, w)``."""
         part = page, self.groups[group]
@@ -185,6 +190,18 @@ def _mapping(
     missing = int(array.missing.sum())
     if missing:
         yield f"{missing} missing values stay missing"
+
+
+def avoid(saved: np.ndarray, nodata: list[float | None]) -> None:
+    """A value that was made is not what stands for no data: it moves to the one above, or from
+    the last one to the one below."""
+    for channel, none in zip(saved, nodata, strict=True):
+        if none is not None and (made := channel == none).any():
+            kind = channel.dtype.type
+            if channel.dtype.kind in "iu":
+                channel[made] = none + 1 if none < np.iinfo(kind).max else none - 1
+            else:
+                channel[made] = np.nextafter(kind(none), kind(np.inf))
 
 
 def _filled(values: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from .round_trip import RoundTrip
 from .sampler import SuperResolver
 from .saving import saved_files
 from .settings import Sampling
-from .stack import Stack
+from .stack import Stack, avoid
 from .stack_result import LOWER, STATISTICS, UPPER, StackResult
 from .stack_sheet import stack_sheet
 
@@ -81,8 +82,10 @@ def draw_stack(
                     _add_statistics(result, Plane(page, group, plane), drawn, found)
                 for name, part in zip(STATISTICS, found, strict=True):
                     path = folder / f"{name}{result.suffix}"
-                    stack.form.write(path, part, stack.array, model.scale)
-            save_png(folder / "grid.png", stack_sheet(stack, drawn, model.scale, sampling))
+                    array = replace(stack.array, distances=name == "std")
+                    stack.form.write(path, part, array, model.scale)
+            grid = stack_sheet(stack, drawn, model.scale, sampling, result.exploded_planes)
+            save_png(folder / "grid.png", grid)
         _copy(stack.path, folder / result.input)
         result.seconds = time.perf_counter() - started
     return result
@@ -135,6 +138,8 @@ def _draw_plane(
     values, channels = stack.range_of(plane.group), stack.groups[plane.group]
     missing = stack.array.missing[plane.page, channels]
     given = stack.array.values[plane.page, channels]
+    if given.dtype != drawn.dtype:  # half floats, whose number for no data becomes NaN
+        given = np.where(np.isfinite(given), np.nan, given)
     exact = stack.unit(plane.page, plane.group)
     degradation = model.degradation_of((exact.shape[2], exact.shape[3]), sampling.shrunk_by)
     counted = _counted(torch.from_numpy(missing.any(0)), degradation)
@@ -148,7 +153,7 @@ def _draw_plane(
     for index, top, pixels, exploded in _strips(model, y, sampling, values):
         part = pixels[: exact.shape[1]]
         saved = in_kind(values.to_values(part), drawn.dtype)
-        _avoid(saved, [stack.array.nodata_of(c) for c in range(drawn.shape[2])[channels]])
+        avoid(saved, stack.nodata(plane.group))
         trips[index].add(values.from_values(saved)[None])
         rows = slice(top, top + saved.shape[1])
         if missing.any():
@@ -180,18 +185,6 @@ def _strips(
             index += 1
 
 
-def _avoid(saved: np.ndarray, nodata: list[float | None]) -> None:
-    """A value that was drawn is not what stands for no data: it moves to the one above, or from
-    the last one to the one below."""
-    for channel, none in zip(saved, nodata, strict=True):
-        if none is not None and (drawn := channel == none).any():
-            kind = channel.dtype.type
-            if channel.dtype.kind in "iu":
-                channel[drawn] = none + 1 if none < np.iinfo(kind).max else none - 1
-            else:
-                channel[drawn] = np.nextafter(kind(none), kind(np.inf))
-
-
 def _put_back(
     saved: np.ndarray, missing: np.ndarray, given: np.ndarray, rows: slice, scale: int
 ) -> None:
@@ -218,11 +211,15 @@ def _add_statistics(
     result: StackResult, plane: Plane, drawn: np.ndarray, found: np.ndarray
 ) -> None:
     """Mean, std, and ends of the central interval of a plane, over the samples that are answers."""
-    channels = result.stack.groups[plane.group]
+    stack, channels = result.stack, result.stack.groups[plane.group]
     good = np.flatnonzero(~result.exploded_planes[:, plane.number])
     chosen = good if len(good) else np.arange(len(drawn))
     samples = drawn[:, plane.page, channels]
-    missing = result.stack.array.missing[plane.page, channels]
+    missing = stack.array.missing[plane.page, channels]
+    # Whole numbers have no NaN, and float files may have a number of their own for it.
+    given = stack.array.values[plane.page, channels]
+    own = given.dtype == found.dtype
+    nothing = given if own else np.full(given.shape, np.nan)
     ddof = result.origin.sampling.ddof(chosen.tolist())
     rows = max(1, AT_ONCE // max(1, samples[:, :, 0].size))
     for top in range(0, samples.shape[2], rows):
@@ -232,13 +229,11 @@ def _add_statistics(
             # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
             ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
             statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)
-        if missing.any():
-            # Whole numbers have no NaN, and float files may have a number of their own for it.
-            given = result.stack.array.values[plane.page, channels]
-            nothing = given if given.dtype == found.dtype else np.full(given.shape, np.nan)
-            height = statistics.shape[2]
-            for one in statistics:
-                _put_back(one, missing, nothing, slice(top, top + height), result.scale)
+        for one in statistics:
+            if own:
+                avoid(one, stack.nodata(plane.group))
+            if missing.any():
+                _put_back(one, missing, nothing, slice(top, top + one.shape[1]), result.scale)
         found[:, plane.page, channels, top : top + rows] = statistics
 
 

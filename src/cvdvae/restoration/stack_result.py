@@ -19,7 +19,7 @@ from .sampler import SuperResolver
 from .settings import Sampling
 from .stack import Stack
 
-INPUT = re.compile(r"input(\.ome)?\.\w{1,8}")
+INPUT = re.compile(r"input(\.ome)?\.\w{1,8}", re.IGNORECASE)
 LOWER, UPPER = 0.1, 0.9
 """Ends of the central interval that is given, as shares of the samples."""
 STATISTICS = ("mean", "std", "lower", "upper")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..degradations.bicubic import upscale_bicubic
 from ..imaging.values import to_levels
+from .answers import answering
 from .result import DISCLAIMER
 from .settings import Sampling
 from .sheet import SHOWN, sheet
@@ -26,18 +27,23 @@ class _Shown:
     y: Tensor
     pixels: Tensor
     scale: int
+    kept: list[int]
     ddof: float
     truth: Tensor | None = None
 
     @property
+    def answers(self) -> Tensor:
+        return self.pixels[self.kept].float() / 255
+
+    @property
     def mean(self) -> Tensor:
-        return self.pixels.float().mean(0) / 255
+        return self.answers.mean(0)
 
     @property
     def std(self) -> Tensor:
-        if len(self.pixels) == 1:
-            return torch.zeros_like(self.pixels[0, 0], dtype=torch.float32)
-        return (self.pixels.float() / 255).var(0, correction=self.ddof).mean(0).sqrt()
+        if len(self.kept) == 1:
+            return torch.zeros_like(self.answers[0, 0])
+        return self.answers.var(0, correction=self.ddof).mean(0).sqrt()
 
     @property
     def bicubic(self) -> Tensor:
@@ -45,7 +51,13 @@ class _Shown:
         return upscale_bicubic(self.y[None], (height, width))[0]
 
 
-def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int, sampling: Sampling) -> Image.Image:
+def stack_sheet(
+    stack: Stack,
+    drawn: np.ndarray,
+    scale: int,
+    sampling: Sampling,
+    exploded: np.ndarray | None = None,
+) -> Image.Image:
     """Samples, mean and std of one plane; of a large one, the part that varies most in itself.
 
     Args:
@@ -53,6 +65,7 @@ def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int, sampling: Sampling)
         drawn: The samples in the file's unit, ``(samples, pages, channels, H, W)``.
         scale: By what they are larger.
         sampling: How they were drawn.
+        exploded: Which planes of which samples did, ``(samples, planes)``; none by default.
     """
     page, channels = len(stack.array.values) // 2, stack.groups[0]
     unit = stack.unit(page, 0)
@@ -68,10 +81,12 @@ def stack_sheet(stack: Stack, drawn: np.ndarray, scale: int, sampling: Sampling)
     values = stack.range_of(0)
     units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)
     pixels = to_levels(torch.from_numpy(units))
-    ddof = sampling.ddof(range(shown))
+    plane = page * len(stack.groups)
+    kept = answering([False] * shown if exploded is None else exploded[:shown, plane].tolist())
     if stack.array.white_is_0:
         y, pixels = 1 - y, 255 - pixels
-    return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale, ddof), DISCLAIMER)
+    ddof = sampling.ddof(kept)
+    return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale, kept, ddof), DISCLAIMER)
 
 
 def _in_colours(x: Tensor) -> Tensor:

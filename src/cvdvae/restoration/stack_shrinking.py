@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..imaging.arrays import Limits
 from ..imaging.values import in_kind
 from .sampler import SuperResolver
-from .stack import AUTO, Stack, read_large, read_stack
+from .stack import AUTO, Stack, avoid, read_large, read_stack
 
 
 def read_shrunk(
@@ -37,14 +37,25 @@ def read_shrunk(
         shrunk_by: One of `cvdvae.degradations.kernels.KERNELS`.
 
     Raises:
-        InputError: The file cannot be used, or no pixel would be left.
+        InputError: The file cannot be used, or no pixel would be left, or of a size that the model
+            does not take.
     """
     large, scale = read_large(model, path, limits, how), model.scale
     height, width = (side // scale for side in large.array.layout.size)
     if not height or not width:
         h, w = large.array.layout.size
         raise InputError(f"{path}: {w}×{h} pixels cannot be shrunk by {scale}")
-    planes = np.stack([_page(large, page, model, shrunk_by) for page in range(large.pages)])
+    if not model.any_size and (height, width) != (model.lr_size, model.lr_size):
+        raise InputError(
+            f"{path}: shrunk by {scale}, it has {width}×{height} pixels, and {model.name} takes "
+            f"{model.lr_size}×{model.lr_size}"
+        )
+    missing = large.array.missing[..., : height * scale, : width * scale]
+    blocks = missing.reshape(*missing.shape[:2], height, scale, width, scale)
+    gone = np.logical_or.reduce(blocks, (3, 5))
+    if gone.all():
+        raise InputError(f"{path}: shrunk by {scale}, every pixel of it would be missing")
+    planes = np.stack([_page(large, i, gone[i], model, shrunk_by) for i in range(large.pages)])
     scratch = tempfile.TemporaryDirectory(prefix="cvdvae-shrunk-")
     small = Path(scratch.name) / path.name
     large.form.write(small, planes, large.array, 1 / scale)
@@ -55,8 +66,10 @@ def read_shrunk(
     return stack.kept([*large.notes, said], scratch)
 
 
-def _page(large: Stack, page: int, model: SuperResolver, shrunk_by: str) -> np.ndarray:
-    """A page ``(channels, h, w)`` in the numbers of the file."""
+def _page(
+    large: Stack, page: int, gone: np.ndarray, model: SuperResolver, shrunk_by: str
+) -> np.ndarray:
+    """A page ``(channels, h, w)`` in the numbers of the file, missing where it is `gone`."""
     parts, generator = [], torch.Generator().manual_seed(page)
     for group, channels in enumerate(large.groups):
         values, unit = large.range_of(group), large.unit(page, group)
@@ -68,11 +81,11 @@ def _page(large: Stack, page: int, model: SuperResolver, shrunk_by: str) -> np.n
             y = (torch.poisson(photons * y, generator) / photons).clamp(max=1)
         part = values.low + y[0].numpy() * values.span
         part = part if values.levels is None else np.rint(part)
-        missing = large.array.missing[page, channels]
-        for i, holes in enumerate(missing):
-            blocks = holes[: height * model.scale, : width * model.scale]
-            gone = blocks.reshape(height, model.scale, width, model.scale).any((1, 3))
-            none = large.array.nodata_of(range(large.array.values.shape[1])[channels][i])
-            part[i][gone] = np.nan if none is None else none
-        parts.append(part)
-    return in_kind(np.concatenate(parts), large.array.values.dtype)
+        saved, nodata = in_kind(part, large.array.values.dtype), large.nodata(group)
+        avoid(saved, nodata)
+        for channel, holes, none in zip(saved, gone[channels], nodata, strict=True):
+            if holes.any():
+                whole = saved.dtype.kind in "iu"  # a mask then says where, whatever the value
+                channel[holes] = (0 if whole else np.nan) if none is None else none
+        parts.append(saved)
+    return np.concatenate(parts)

@@ -1,6 +1,7 @@
 """Sums over samples at every pixel of an image of any size, on the disk."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,13 @@ class Sums:
         """All rows of a sample are in: the next ones are another's."""
         self.count += 1
 
-    def leave_out(self, pixels: np.ndarray) -> None:
-        """Take back a whole sample that is in, uint8, ``(height, width, C)``."""
-        rows = max(1, PIXELS // self.width)
-        for top in range(0, self.height, rows):
-            values = pixels[top : top + rows].astype(np.float32)
+    def leave_out(self, sample: Iterable[np.ndarray]) -> None:
+        """Take back a whole sample that is in: its rows from the top, uint8, ``(n, width, C)``."""
+        top = 0
+        for pixels in sample:
+            values = pixels.astype(np.float32)
             self._write(top, self.read(top, len(values)) - np.stack([values, values**2]))
+            top += len(values)
         self.count -= 1
 
     def read(self, top: int, rows: int) -> np.ndarray:

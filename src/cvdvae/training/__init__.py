@@ -82,7 +82,7 @@ def config_path(config: Path) -> Path:
     Raises:
         ConfigError: There is neither.
     """
-    if config.exists():
+    if config.is_file():
         return config
     here = Path(__file__).parent
     known: dict[str, Path] = {}

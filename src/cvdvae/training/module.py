@@ -1,5 +1,6 @@
 """What training the prior and the LR encoder have in common, as a Lightning module."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from ..files import write_text
 from ..gaussian import GlobalNoise, SeededNoise
 from .config import OptimConfig
 
+PATIENCE = 50
+"""Steps of which one must not be skipped."""
 FOUND = ("recommended", "pixel_std", "expected")
 """Of a record, what `cvdvae calibrate` and `calibrate-doubt` find."""
 
@@ -47,6 +50,7 @@ class Training(L.LightningModule):
         self.averaged.requires_grad_(False)
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
+        self.norm = 0.0
 
     @property
     def best(self) -> nn.Module:
@@ -146,7 +150,8 @@ class Training(L.LightningModule):
     def configure_gradient_clipping(self, *_args: Any, **_kwargs: Any) -> None:
         """Clip to `clip_norm`; drop a gradient that is not finite or beyond `skip_norm`."""
         norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.optim.clip_norm)
-        if not bool(norm <= self.optim.skip_norm):
+        self.norm = float(norm)
+        if not (math.isfinite(self.norm) and self.norm <= self.optim.skip_norm):
             self.skipped += 1
             for parameter in self.trained.parameters():
                 parameter.grad = None
@@ -154,9 +159,22 @@ class Training(L.LightningModule):
         self.log("skipped", self.skipped.float(), prog_bar=True)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, and move the average towards the new weights, before any checkpoint is taken."""
+        """Step, and move the average towards the new weights, before any checkpoint is taken.
+
+        Raises:
+            ConfigError: So far every step was skipped, so that nothing would be learnt.
+        """
         super().optimizer_step(*args, **kwargs)
         self.averaged.update_parameters(self.trained)
+        step, optim = self.global_step + 1, self.optim  # it is counted afterwards
+        due = step >= min(PATIENCE, optim.validate_every, optim.steps)
+        if due and int(self.skipped) >= step:
+            finite = math.isfinite(self.norm)
+            said = f"beyond skip_norm, {optim.skip_norm:g}: raise it" if finite else "not finite"
+            raise ConfigError(
+                f"all {step} steps so far were skipped, and nothing was learnt: the norm of their "
+                f"gradients ({self.norm:g} in the last) is {said}"
+            )
 
 
 def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:

@@ -8,15 +8,23 @@ from ..imaging.io import save_png, to_pil
 from ..imaging.sheets import labelled_sheet
 from ..restoration.result import DISCLAIMER
 
+COLOURS = 3
+
 
 def save_rows(path: Path, rows: list[tuple[str, Tensor]]) -> None:
     """Write rows of images ``(n, C, H, W)`` in [0, 1], each with what it is, as one PNG.
+
+    Channels that are no colours are not shown, but for the first, in grey.
 
     Raises:
         OutputError: It cannot be written.
     """
     tiles = [
-        [(label if i == 0 else "", to_pil(image)) for i, image in enumerate(images.cpu())]
+        [(label if i == 0 else "", to_pil(_shown(image))) for i, image in enumerate(images.cpu())]
         for label, images in rows
     ]
     save_png(path, labelled_sheet(tiles, DISCLAIMER))
+
+
+def _shown(image: Tensor) -> Tensor:
+    return image if len(image) == COLOURS else image[:1]

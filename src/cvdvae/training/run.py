@@ -90,7 +90,7 @@ class TrainingData(L.LightningDataModule):
             self.optim.batch_size,
             self.optim.seed,
             self.trainer.global_step,
-            self.data.flip,
+            any(source.flip for source in (self.data, *self.data.more)),
             self.trainer.global_rank,
             self.trainer.world_size,
         )

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from ..checkpoints.folder import find, load_encoder, load_prior, load_restoring, read_record
+from ..checkpoints.folder import find, load_prior, prior_folder, read_record
 from ..checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
-from ..checkpoints.weights import load_weights
+from ..checkpoints.weights import WEIGHTS, build, digest, load_weights
+from ..errors import WeightsError
 from ..hvae import HVAE, HVAEConfig
 from ..hvae.growing import grow_encoder, grow_prior
 from ..hvae.lr_encoder import LREncoder
@@ -36,38 +37,41 @@ def start_prior(model: HVAE, name: str) -> None:
 
 
 def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
-    """Fill an LR encoder with the weights of another, which may have fewer blocks or inputs.
+    """Fill an LR encoder with the weights of another, which may have less: blocks, groups, inputs.
+
+    Of the prior that the other one was trained on, the description is enough: its weights may be
+    others by now, for whose sake encoders are trained again.
 
     Raises:
         WeightsError: There is no such model, or it is no encoder that fits.
         ConfigError: It has blocks that the encoder or its prior lacks.
     """
     folder = find(name)
-    say_start(name)
     record = read_record(folder)
-    small: tuple[HVAE, LREncoder | None]
-    if isinstance(record, RestorerRecord):
-        small = load_restoring(name)[:2]
-    elif isinstance(record, SuperResolutionRecord):
-        small = load_encoder(name, record.model.scales[0])[:2]
-    else:
+    if not isinstance(record, (RestorerRecord, SuperResolutionRecord)):
+        say_start(name)
         load_weights(folder, model)
         return
-    its_prior, encoder = small
-    assert encoder is not None
-    same_prior = _blocks(its_prior.config) == _blocks(prior.config)
-    shapes = (encoder.config, model.config)
-    same = len({(one.bottom_up, one.scales, one.conditions) for one in shapes}) == 1
-    if same_prior and same:
+    where = prior_folder(folder, record.prior)
+    its_prior = read_record(where)
+    if not isinstance(its_prior, PriorRecord):
+        raise WeightsError(f"the prior of '{name}' is a {its_prior.kind}")
+    changed = not (where / WEIGHTS).is_file() or digest(where) != record.prior_digest
+    say_start(name, "its prior has other weights now, and should have the same blocks" * changed)
+    encoder = build(folder, lambda: LREncoder(record.model, its_prior.model))
+    same_prior = _blocks(its_prior.model) == _blocks(prior.config)
+    shapes = {(one.config.bottom_up, one.config.scales, one.groups) for one in (encoder, model)}
+    if same_prior and len(shapes) == 1 and encoder.config.conditions == model.config.conditions:
         load_weights(folder, model)
     else:
-        grow_encoder(model, encoder, prior, its_prior)
+        grow_encoder(model, encoder, prior.config, its_prior.model)
 
 
-def say_start(name: str) -> None:
+def say_start(name: str, remark: str = "") -> None:
     """A training that goes on from other weights says so, from its first process."""
     if os.environ.get("RANK", "0") == "0":
-        print(f"starts from the weights of {name} (start_from)", flush=True)
+        more = f"; {remark}" if remark else ""
+        print(f"starts from the weights of {name} (start_from){more}", flush=True)
 
 
 def _blocks(config: HVAEConfig) -> tuple[str, str]:

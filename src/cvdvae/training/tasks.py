@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,7 +76,7 @@ def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
     odd = [scale for scale in config.model.scales if size % scale]
     if odd:
         raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
-    return Shrinking(size, config.model.scales, config.photons)
+    return Shrinking(size, config.model.scales, config.photons, config.optim.seed)
 
 
 class Shrinking:
@@ -85,20 +86,25 @@ class Shrinking:
         size: Side of the images.
         scales: The factors.
         photons: As in `EncoderTraining`.
+        seed: Of the training's.
     """
 
     period = 1
 
-    def __init__(self, size: int, scales: tuple[int, ...], photons: float) -> None:
-        self.scales, self.photons = scales, photons
+    def __init__(self, size: int, scales: tuple[int, ...], photons: float, seed: int) -> None:
+        self.scales, self.photons, self.seed = scales, photons, seed
         self.degradations = {
             scale: BicubicDownscaling((size, size), (size // scale, size // scale))
             for scale in scales
         }
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
-        """The scale is that of the step."""
-        return self._case(x, self.scales[step % len(self.scales)], None)
+        """The scale is that of the step; photons fall on every process in their own way."""
+        generator = None
+        if self.photons:  # the global generator is that of the noise, which all processes share
+            (own,) = np.random.SeedSequence((self.seed, step, rank)).generate_state(1, np.uint64)
+            generator = torch.Generator(x.device).manual_seed(int(own >> 1))
+        return self._case(x, self.scales[step % len(self.scales)], generator)
 
     def validation(self, x: Tensor, batch: int) -> list[Case]:
         """One case for every scale."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -30,8 +30,6 @@ from .album import Album
 Kind = Literal["enlarge", "shrink"]
 
 LEAST_SAMPLES, MAX_SAMPLES = 2, 16
-WILDEST = 1.5
-"""The highest temperature that the page offers."""
 MAX_INPUT = 4_000_000
 """Pixels of a low-resolution image: 64 million of the large one at ×4."""
 MAX_PHOTO = 25_000_000
@@ -102,6 +100,15 @@ class Session:
     history: tuple[Sampling, ...]
     reopened: bool = False
     left: threading.Event = field(default_factory=threading.Event, compare=False)
+
+    @property
+    def keys(self) -> list[str]:
+        """What tells each of its sets of samples from every other."""
+        return [str(hash((self.photo.name, self.photo.scale, one))) for one in self.history]
+
+    def step(self, key: Any) -> int | None:
+        """Which of its sets has this key; None where none has."""
+        return next((step for step, own in enumerate(self.keys) if own == key), None)
 
     def shows(self, path: Path) -> bool:
         """Whether the photograph was reopened, and a file holds the same."""
@@ -225,8 +232,7 @@ class Photos:
         """Bring back what was drawn, with the steps that led to it.
 
         Raises:
-            InputError: Its model is not here, or has other weights; or it was steered as this page
-                steers no photographs.
+            InputError: Its model is not here, or has other weights; or as `check`.
         """
         named = [model for model in self.models.values() if model.name == recipe.model]
         scale = named[0].scale if named and recipe.scale is None else recipe.scale
@@ -234,11 +240,6 @@ class Photos:
             raise InputError(f"'{recipe.model}' is none of the models of photographs here")
         model = self.model(scale)
         check_same(recipe, model)
-        if not all(step.regional for step in recipe.sampling.steps):
-            raise InputError(
-                "this result was steered as this page steers no photographs: cvdvae replay draws "
-                "it again"
-            )
         y = to_bytes(model.check(recipe.y)[0])
         lr_size = (y.shape[1], y.shape[2])
         if lr_size[0] * lr_size[1] > MAX_INPUT or min(lr_size) < LEAST_SIDE:
@@ -253,11 +254,16 @@ class Photos:
         """Refuse settings that are not drawn at here.
 
         Raises:
-            InputError: A setting out of its range, or steps that the model does not take.
+            InputError: A setting out of its range, or steps that are not taken here.
         """
         if sampling.samples > MAX_SAMPLES:
             raise InputError(f"at most {MAX_SAMPLES} samples at once")
         check_seeds(sampling)
+        if not all(step.regional for step in sampling.steps):
+            raise InputError(
+                "of photographs, regions alone are varied here: cvdvae replay draws what was "
+                "steered otherwise"
+            )
         if sampling.shrunk_by == "canvas" and photo.scale & (photo.scale - 1):
             raise InputError(
                 f"how a browser shrinks by {photo.scale} is known approximately only: choose "

@@ -15,14 +15,16 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
+from ..inputs import UNCHANGED, Updates
+from ..layout import WILDEST
 from ..recipes import read_result
+from ..text import BUSY
 from . import text
 from .album import GONE
 from .explorer import (
     LEAST_SAMPLES,
     MAX_INPUT,
     MAX_PART,
-    WILDEST,
     Kind,
     Photos,
     Session,
@@ -33,8 +35,6 @@ from .whole import Whole
 from .windows import interesting, smoothed, truth_in
 
 logger = logging.getLogger(__name__)
-
-Updates = dict[Any, Any]
 
 FAILED = "Something went wrong. Try again; if it comes back, reload the page."
 
@@ -50,6 +50,7 @@ class Parts:
     said: gr.HTML
     file: gr.DownloadButton
     stop: gr.Button
+    wanted: gr.State
     photo: gr.Image
     scale: gr.Radio
     settings: tuple[Any, ...]
@@ -77,6 +78,14 @@ class PhotoHandlers:
         guessed = (text.SHRUNK.format(scale=scale.removeprefix("×")),) if kind == "shrink" else ()
         seen = self._look(session, guessed, path, label, scale, *settings)
         return seen | {self.parts.kind: label}
+
+    def fixed(self) -> Updates:
+        """While a photograph is read, what is done with it cannot be changed."""
+        return dict.fromkeys((self.parts.kind, self.parts.scale), gr.update(interactive=False))
+
+    def free(self) -> Updates:
+        """It can be again."""
+        return dict.fromkeys((self.parts.kind, self.parts.scale), gr.update(interactive=True))
 
     def look(
         self, session: Session | None, path: str | None, kind: str, scale: str, *settings: Any
@@ -176,14 +185,14 @@ class PhotoHandlers:
     def _steps(session: Session) -> list[dict[str, Any]]:
         labels = text.steps(session.history)
         found = []
-        for label, sampling in zip(labels, session.history, strict=True):
+        for label, sampling, key in zip(labels, session.history, session.keys, strict=True):
             seen = None
             if sampling.steps and (mask := sampling.steps[-1].mask) is not None:
                 rows, columns = (mask.any(side).nonzero().flatten() for side in (1, 0))
                 top, left = int(rows[0]), int(columns[0])
                 seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
             told = {"label": label, "samples": sampling.samples, "seen": seen}
-            found.append(told | {"pairs": sampling.pairs})
+            found.append(told | {"pairs": sampling.pairs, "key": key})
         return found
 
     def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
@@ -225,58 +234,87 @@ class PhotoHandlers:
             return self.tell("wrong", text=text.sentence(error))
         return {self.parts.session: session} | self.tell("steps", steps=self._steps(session))
 
-    def whole(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
+    def want_whole(self, said: str | None, event: gr.EventData) -> Updates:
+        """Everything is wanted: it waits for its turn, and till then may be stopped.
+
+        What is pressed while it waits, or is drawn, is not wanted beside.
+        """
+        if BUSY in (said or ""):
+            return UNCHANGED
+        wanted = {self.parts.wanted: event._data, self.parts.said: text.WAITING}
+        return wanted | {
+            self.parts.stop: gr.update(visible=True),
+            self.parts.file: gr.update(visible=False),
+        }
+
+    def whole(self, session: Session | None, wanted: dict[str, Any] | None) -> Iterator[Updates]:
         """Everything, into files."""
-        said, file, stop = self.parts.said, self.parts.file, self.parts.stop
+        parts, begun = self.parts, time.monotonic()
+        if wanted is None:  # it was stopped, or an earlier turn took it
+            yield UNCHANGED
+            return
         try:
-            if session is None:
-                raise InputError("your photograph comes first")
-            step, kind = number(event, "step"), getattr(event, "format", "png")
-            count = self.photos.sampling_of(session, step).samples
-            chosen = number(event, "sample")
-            if not 0 <= chosen < count or kind not in text.FORMATS:
-                raise InputError("there is no such sample")
-            which = getattr(event, "which", "")
-            indices = {"all": list(range(count)), "settings": []}.get(which, [chosen])
-            begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
-                whole = Whole(self.photos, session, step, indices, Path(name), kind)
-                yield {
-                    said: text.progress(0, 0),
-                    stop: gr.update(visible=True),
-                    file: gr.update(visible=False),
+                whole = self._wanted(session, wanted, Path(name))
+                if session is None or whole is None:
+                    yield self.stopped() | self.nothing_to_take()
+                    return
+                drawing = {parts.stop: gr.update(visible=True)}
+                yield drawing | {
+                    parts.wanted: None,
+                    parts.said: text.progress(0, 0),
+                    parts.file: gr.update(visible=False),
                 }
                 for share in whole.draw():
                     if session.left.is_set():
                         yield self.nothing_to_take()
                         return
-                    yield {said: text.progress(share, time.monotonic() - begun)}
+                    yield drawing | {parts.said: text.progress(share, time.monotonic() - begun)}
                 ready = {
-                    said: text.drawn(whole.exact, whole.sampling.consistent),
-                    file: gr.update(value=str(whole.archive()), visible=True),
-                    stop: gr.update(visible=False),
+                    parts.said: text.drawn(whole.exact, whole.sampling.consistent),
+                    parts.file: gr.update(value=str(whole.archive()), visible=True),
+                    parts.stop: gr.update(visible=False),
                 }
                 # The page copies the file while this waits, and then it goes.
                 yield self.nothing_to_take() if session.left.is_set() else ready
         except CVDVAEError as error:
-            yield {said: text.failed(text.sentence(error)), stop: gr.update(visible=False)}
+            yield self.nothing_to_take() | {parts.said: text.failed(text.sentence(error))}
         except Exception:
             logger.exception("the whole could not be drawn")
-            yield {said: text.failed(FAILED), stop: gr.update(visible=False)}
+            yield self.nothing_to_take() | {parts.said: text.failed(FAILED)}
+
+    def _wanted(
+        self, session: Session | None, wanted: dict[str, Any], folder: Path
+    ) -> Whole | None:
+        """What is to be drawn; none where it had to wait, and by now something else is shown."""
+        if session is None:
+            raise InputError("your photograph comes first")
+        step = session.step(wanted.get("key"))
+        if step is None:
+            return None
+        count, chosen = session.history[step].samples, whole_number(wanted.get("sample"))
+        kind = wanted.get("format", "png")
+        if not 0 <= chosen < count or kind not in text.FORMATS:
+            raise InputError("there is no such sample")
+        all_or_none = {"all": list(range(count)), "settings": []}
+        indices = all_or_none.get(wanted.get("which", ""), [chosen])
+        return Whole(self.photos, session, step, indices, folder, kind)
 
     def stopped(self) -> Updates:
         """The whole is no longer wanted."""
-        return {self.parts.said: "", self.parts.stop: gr.update(visible=False)}
+        parts = self.parts
+        return {parts.wanted: None, parts.said: "", parts.stop: gr.update(visible=False)}
 
     def nothing_to_take(self) -> Updates:
-        """Nothing is said of the whole, nor offered."""
-        return self.stopped() | {self.parts.file: gr.update(visible=False)}
+        """Nothing is said of the whole, nor offered; another may be wanted by now."""
+        hidden = gr.update(visible=False)
+        return {self.parts.said: "", self.parts.stop: hidden, self.parts.file: hidden}
 
     def _left(self, before: Session | None) -> Updates:
         """Something else is shown: what was drawn, or is being drawn, is not of that."""
         if before is not None:
             before.left.set()
-        return self.nothing_to_take()
+        return self.stopped() | self.nothing_to_take()
 
 
 def copied(drawn: dict[str, Any]) -> dict[str, Any]:
@@ -286,7 +324,7 @@ def copied(drawn: dict[str, Any]) -> dict[str, Any]:
 
 def number(event: gr.EventData, name: str) -> int:
     """A whole number that the viewer tells."""
-    return _integer(getattr(event, name, None))
+    return whole_number(getattr(event, name, None))
 
 
 def numbers(event: gr.EventData, name: str, count: int) -> list[int]:
@@ -294,10 +332,15 @@ def numbers(event: gr.EventData, name: str, count: int) -> list[int]:
     values = getattr(event, name, None)
     if not isinstance(values, list) or len(values) != count:
         raise InputError("the page has asked for something that is not there: reload it")
-    return [_integer(value) for value in values]
+    return [whole_number(value) for value in values]
 
 
-def _integer(value: Any) -> int:
+def whole_number(value: Any) -> int:
+    """A value that the viewer tells as a whole number.
+
+    Raises:
+        InputError: It is none.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e9:
         raise InputError("the page has asked for something that is not there: reload it")
     if value != int(value):

@@ -23,7 +23,7 @@ function listen(canvas, panel) {
     canvas.focus({ preventScroll: true });
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     const [x, y, width] = at(event);
-    if (fingers.size > 1) stroke = null;
+    if (fingers.size > 1) endStroke();
     else if (on("paint")) beginStroke(x, y, canvas);
     else sliding = on("wipe") && Math.abs(x - divide * width) < 24;
   };
@@ -66,6 +66,13 @@ function placeOf(x, y, canvas) {
 function beginStroke(x, y, canvas) {
   stroke = { size: $(".size").value / view.zoom, points: [placeOf(x, y, canvas)] };
   scene.strokes.push(stroke);
+  show();
+}
+
+// A second finger pinches: what the first has painted was none.
+function endStroke() {
+  if (stroke) scene.strokes.pop();
+  stroke = null;
   show();
 }
 
@@ -150,7 +157,7 @@ const deeds = {
   },
   save,
   whole: () => trigger("whole", {
-    step: scene.step, sample: scene.sample, which: $(".which").value, format: $(".format").value,
+    key: scene.gallery.key, sample: scene.sample, which: $(".which").value, format: $(".format").value,
   }),
 };
 for (const button of element.querySelectorAll("[data-do]")) {
@@ -164,6 +171,15 @@ $(".map").addEventListener("click", (event) => {
   view.y = ((event.clientY - place.top) / place.height) * view.height;
   moved();
 });
-new ResizeObserver(() => scene.image && resize()).observe(root);
+// What is newly visible, after a rotation or a change of tab, is drawn as after a movement.
+new ResizeObserver(() => {
+  if (!scene.image) return;
+  resize();
+  const size = `${first().clientWidth}×${first().clientHeight}`;
+  if (size === root.dataset.size) return;
+  root.dataset.size = size;
+  clearTimeout(timer);
+  timer = setTimeout(next, REST);
+}).observe(root);
 element.addEventListener("click", (event) => event.stopPropagation());
 if (props.value) receive(props.value);

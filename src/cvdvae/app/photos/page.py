@@ -9,11 +9,11 @@ from PIL import Image
 
 from ...domains.faces import demo_photo
 from ...domains.photos import PHOTOS
-from ..layout import file_image
+from ..layout import WILDEST, file_image
 from ..text import PAIRS
 from . import text
 from .api import add_api
-from .explorer import LEAST_SAMPLES, MAX_SAMPLES, WILDEST, Photos
+from .explorer import LEAST_SAMPLES, MAX_SAMPLES, Photos
 from .handlers import Parts, PhotoHandlers
 from .viewer import make_viewer
 
@@ -24,15 +24,14 @@ DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
 
 
-def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
+def photos_part(photos: Photos, pictures: Path) -> None:
     """Lay out what shows photographs, and connect it.
 
     Args:
         photos: The models.
         pictures: Folder in which the bundled examples are laid out as files.
-        keep_seconds: How long a visitor's photograph is kept.
     """
-    session = gr.State(None, time_to_live=keep_seconds)
+    session, wanted = gr.State(None), gr.State(None)  # the photograph is in the album
     paths = examples(pictures)
     scales = [f"×{scale}" for scale in photos.scales]
     with gr.Row():
@@ -51,7 +50,8 @@ def photos_part(photos: Photos, pictures: Path, keep_seconds: float) -> None:
                     "Take it", visible=False, variant="primary", elem_id="take"
                 )
                 stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
-    parts = Parts(session, viewer, kind, notes, said, file, stop, photo, scale, tuple(settings))
+    shows = (session, viewer, kind, notes, said, file, stop, wanted, photo, scale)
+    parts = Parts(*shows, tuple(settings))
     _wire(PhotoHandlers(photos, parts), again, reopen)
     add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
@@ -111,7 +111,7 @@ def _settings(
             elem_id="wild",
         )
         with gr.Row():
-            seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="photo-seed")
+            seed = gr.Number(0, precision=0, label="Seed", elem_id="photo-seed")
             dice = gr.Button("New seed", elem_id="photo-dice")
         consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
         antithetic = gr.Checkbox(False, label=PAIRS, elem_id="photo-antithetic")
@@ -132,17 +132,20 @@ def _settings(
 
 def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     parts = on.parts
-    taken = [parts.said, parts.file, parts.stop]
+    taken, radios = [parts.said, parts.file, parts.stop, parts.wanted], [parts.kind, parts.scale]
     outputs = [parts.session, parts.viewer, parts.notes, *taken]
     how = [parts.photo, parts.kind, parts.scale, *parts.settings]
     looked = [parts.session, *how]
-    parts.photo.change(
+    # What is chosen while a photograph is read would not be what it is read for.
+    arrived = parts.photo.change(on.fixed, None, radios, queue=False, **QUIET).then(
         on.arrive,
         [parts.session, parts.photo, parts.scale, *parts.settings],
         [*outputs, parts.kind],
         **LATEST, **LOOKING, **QUIET,
     )  # fmt: skip
-    for radio in (parts.kind, parts.scale):
+    for end in (arrived.success, arrived.failure):
+        end(on.free, None, radios, queue=False, **QUIET)
+    for radio in radios:
         radio.input(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
     reopen.upload(on.reopen, [parts.session, reopen], [*outputs, *how], **LOOKING, **QUIET)
     again.click(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
@@ -151,8 +154,12 @@ def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     )
     parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
     parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
-    whole = parts.viewer.whole(on.whole, [parts.session], taken, **WHOLE, **QUIET)
-    parts.stop.click(on.stopped, None, [parts.said, parts.stop], cancels=[whole], **QUIET)
+    asked = parts.viewer.whole(
+        on.want_whole, [parts.said], taken, trigger_mode="multiple", queue=False, **QUIET
+    )
+    whole = asked.then(on.whole, [parts.session, parts.wanted], taken, **LATEST, **WHOLE, **QUIET)
+    whole.failure(on.nothing_to_take, None, taken[:3], queue=False, **QUIET)  # the queue was full
+    parts.stop.click(on.stopped, None, taken, cancels=[whole], queue=False, **QUIET)
 
 
 def examples(folder: Path) -> list[Path]:

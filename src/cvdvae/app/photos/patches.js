@@ -112,21 +112,30 @@ class Patch {
     return top >= this.top && left >= this.left && top < this.top + this.height && left < this.left + this.width;
   }
 
+  meets({ top, left, height, width }) {
+    return top < this.top + this.height && top + height > this.top && left < this.left + this.width && left + width > this.left;
+  }
+
   get weight() {
     return this.width * this.height * (this.samples.length + 3);
   }
 }
 
 class Gallery {
-  constructor({ label, samples, seen, pairs }) {
-    Object.assign(this, { label, wanted: samples, seen, pairs, patches: [] });
+  constructor({ label, samples, seen, pairs, key }) {
+    Object.assign(this, { label, wanted: samples, seen, pairs, key, patches: [] });
   }
 
-  begin(window) {
+  // A patch that is about to be drawn; for it, the oldest that are out of sight make room.
+  begin(window, visible) {
+    let held = this.patches.reduce((sum, one) => sum + one.weight, 0);
+    for (const patch of this.patches.filter((one) => !one.meets(visible))) {
+      if (held <= KEPT) break;
+      held -= patch.weight;
+      this.drop(patch);
+    }
     const patch = new Patch(window, this.pairs);
     this.patches.push(patch);
-    let held = this.patches.reduce((sum, one) => sum + one.weight, 0);
-    while (held > KEPT && this.patches.length > 2) held -= this.patches.shift().weight;
     return patch;
   }
 

@@ -8,6 +8,7 @@ from ...degradations.kernels import KERNELS
 from ...errors import CVDVAEError
 from ...input_check.shrinking import SURE, Likely
 from ...restoration.settings import Sampling
+from ..text import callout
 
 MEANING = Path(__file__).with_name("meaning.md")
 """What the samples of photographs mean, and what not."""
@@ -68,6 +69,9 @@ def remarks(notes: tuple[str, ...], size: tuple[int, int], scale: int) -> str:
     return "".join(
         f'<p class="caption">{escape(line[:1].upper() + line[1:])}</p>' for line in lines
     )
+
+
+WAITING = callout("busy", "The whole waits for its turn:", "press Stop to end it.")
 
 
 def progress(share: float, seconds: float) -> str:

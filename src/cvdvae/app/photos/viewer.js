@@ -253,7 +253,7 @@ function seconds(pixels) {
 
 function next() {
   clearTimeout(timer);
-  if (!scene.image) return;
+  if (!scene.image || !first().clientWidth) return; // in another tab nothing is visible
   const wanted = missing(), { height, width } = visible();
   if (request) {
     const [t, l, h, w] = request.window;
@@ -263,10 +263,12 @@ function next() {
     return;
   }
   const automatic = $(".auto input").checked && height * width <= MOST && !paused;
-  const asking = Boolean(wanted) && !automatic && !pushing;
+  const much = Boolean(wanted) && height * width * (scene.gallery.wanted + 3) > KEPT;
+  const asking = Boolean(wanted) && !much && !automatic && !pushing;
   $('[data-do="here"]').hidden = !asking;
   root.dataset.state = "ready"; // unless more is asked for
-  if (asking) say(`Not all that you see is drawn: zoom in, or draw it${seconds(height * width)}.`);
+  if (much) say("Not all that you see is drawn, and it is more than a browser keeps: zoom in, or draw the whole photograph.");
+  else if (asking) say(`Not all that you see is drawn: zoom in, or draw it${seconds(height * width)}.`);
   else if (!wanted) finished();
   else ask(wanted);
 }
@@ -280,7 +282,7 @@ function finished() {
 }
 
 function ask(window) {
-  request = { id: ++asked, step: scene.step, window, patch: scene.gallery.begin(window), begun: performance.now(), got: 0 };
+  request = { id: ++asked, step: scene.step, window, patch: scene.gallery.begin(window, visible()), begun: performance.now(), got: 0 };
   request.gallery = scene.gallery;
   say("Drawing what you see …");
   working(true);
@@ -361,7 +363,8 @@ async function opened(image) {
 
 function closed(text) {
   if (request) halt();
-  stopPlaying();
+  play(false);
+  $('[data-do="here"]').hidden = true;
   scene.image = null;
   root.dataset.state = "empty";
   say(text || "Your photograph comes first: choose an example, or upload one.", Boolean(text));

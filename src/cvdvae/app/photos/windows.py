@@ -1,10 +1,13 @@
 """What the page shows of a photograph beside its samples, and where it looks first."""
 
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...degradations.bicubic import upscale_bicubic
+from ...errors import InputError
 from ...gaussian import Window
 from ...imaging.io import read_photo, to_bytes, to_tensor
 from ...restoration.part import widened
@@ -26,7 +29,11 @@ def truth_in(photo: Photo, window: Window) -> Tensor | None:
     """What was shrunk, in a window, uint8 ``(3, height, width)``, where it is known."""
     if photo.truth is None:
         return None
-    image = read_photo(photo.truth, MAX_PHOTO).image
+    try:
+        os.utime(photo.truth)  # while it is looked at, it is kept
+        image = read_photo(photo.truth, MAX_PHOTO).image
+    except (OSError, InputError):  # it has gone
+        return None
     top, left, height, width = window
     return to_bytes(to_tensor(image.crop((left, top, left + width, top + height))))
 

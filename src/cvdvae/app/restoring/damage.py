@@ -136,7 +136,12 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     if side is not None:
         if photo.size == (side, side):
             return Given(to_bytes(to_tensor(photo)), True, path, subject, side=side)
-        face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
+        try:
+            face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
+        except InputError:
+            raise InputError(
+                "no face was found: cut the picture to the face, or choose “A photograph”"
+            ) from None
         return Given(to_bytes(to_tensor(face)), False, path, subject, side=side)
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:

@@ -124,16 +124,20 @@ class RestoringHandlers:
         strokes: Any,
     ) -> Iterator[Updates]:
         """Damage the image, or take it as it is; restore it, and show what could be there."""
-        if path is None or given is None:
+        if path is None:
             yield {self.parts.said: text.explained(FIRST)}
             return
-        if str(given.path) != path:
+        if given is not None and str(given.path) != path:
             yield {self.parts.said: text.explained(STILL)}
             return
         which, number, restorer = LABELS[damage], int(seed or 0), self.restorers[subject]
         noise = noise if DAMAGES[which].may_be_noisy else 0
+        held = given
         try:
-            if given.subject != subject:
+            how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
+            if given is None:  # it cannot be read, or the hour is over
+                given = image_in(Path(path), restorer.side, subject)
+            elif given.subject != subject:
                 given, strokes = image_in(Path(path), restorer.side, subject), []
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
             truth, notes = None if KINDS[kind] else given.x, list[str]()
@@ -141,16 +145,24 @@ class RestoringHandlers:
                 told, notes = as_it_is(given, Path(path), what, noise)
             else:
                 told = degraded(truth, what, noise or None, number)
-            how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
             result = restorer.run(told, how, truth)
         except CVDVAEError as error:
-            yield {self.parts.said: text.explained(error, path)}
+            yield self._answer(held, given, {self.parts.said: text.explained(error, path)})
             return
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
             shown = self._shown(result, archive, notes)
-            yield UNCHANGED if given.left.is_set() else {self.parts.said: "", **shown}
+            yield self._answer(held, given, {self.parts.said: "", **shown})
+
+    def _answer(self, held: Given | None, given: Given | None, updates: Updates) -> Updates:
+        """What is said of an image that was `given`, where it is still the one that is shown; and
+        what the page has `held` of it is kept for another hour."""
+        if given is None:
+            return updates
+        if given.left.is_set():
+            return UNCHANGED
+        return updates | ({self.parts.given: given} if given is held else {})
 
     def _shown(self, result: Restoration, archive: Path, notes: list[str]) -> Updates:
         """What was seen and what its file says, the answers, and what they agree on."""

@@ -35,7 +35,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     Args:
         restorers: The models; the first of each kind of images is used.
         pictures: Folder in which the bundled examples are laid out as files.
-        keep_seconds: How long a visitor's image is kept.
+        keep_seconds: How long a visitor's image is kept after it was last drawn from.
     """
     models = {PHOTO if one.side is None else FACE: one for one in reversed(restorers)}
     subjects = [name for name in EXAMPLES if name in models]
@@ -76,7 +76,9 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
     told = [photo[0], subject, kind, damage, strength, noise]
     how = [*told, *settings, given, strokes]
-    draw.click(on.draw, how, [said, *parts.shown], **DRAWING, api_visibility="private")
+    drawn = [said, given, *parts.shown]
+    # A press while another image is restored is for the one that came.
+    draw.click(on.draw, how, drawn, **LATEST, **DRAWING, api_visibility="private")
 
 
 def _input(
@@ -143,7 +145,7 @@ def _settings(restorer: Restorer) -> tuple[list[Any], gr.Slider, gr.Number, gr.B
             elem_id="restore-temperature",
         )
         with gr.Row():
-            seed = gr.Number(0, precision=0, minimum=0, label="Seed", elem_id="restore-seed")
+            seed = gr.Number(0, precision=0, label="Seed", elem_id="restore-seed")
             dice = gr.Button("New seed", elem_id="restore-dice")
         antithetic = gr.Checkbox(False, label=PAIRS, elem_id="restore-antithetic")
     return [samples, temperature, seed, antithetic], temperature, seed, dice

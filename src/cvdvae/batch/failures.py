@@ -1,0 +1,56 @@
+"""What could not be drawn, and why."""
+
+import json
+import re
+from pathlib import Path
+
+from ..errors import OutputError
+from .rows import readable
+
+
+class Failures:
+    """``failures.jsonl``: a line for every row that could not be drawn in the last run.
+
+    Args:
+        path: The file; that of an earlier run is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.reasons: dict[str, int] = {}
+        try:
+            self.file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+    def add(self, key: str, error: str) -> None:
+        """Note a row, at once.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        error = readable(error)  # which names files
+        reason = reason_of(error, key)
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        line = json.dumps({"key": key, "reason": reason, "error": error}, ensure_ascii=False)
+        try:
+            print(line, file=self.file, flush=True)
+        except OSError as problem:
+            raise OutputError(f"cannot write {self.file.name}: {problem.strerror}") from None
+
+    def close(self) -> None:
+        """No more will fail."""
+        self.file.close()
+
+
+def reason_of(error: str, key: str) -> str:
+    """An error without what belongs to its row: its name, and details in brackets.
+
+    Example:
+        >>> reason_of("a/b.png is damaged or truncated (image file is truncated)", "a/b")
+        'is damaged or truncated'
+        >>> reason_of("a/b.png: tiny takes images of 4×4 pixels, not 5×5: shrink it", "a/b")
+        'tiny takes images of 4×4 pixels, not 5×5'
+    """
+    file = rf"^(?:.*?/)?{re.escape(key)}(?:\.[^\s:/]*)?:?\s"
+    rest = re.sub(file, "", error) if key else error
+    return re.sub(r"\s*\(.*\)$", "", rest).split(": ")[0]

@@ -1,0 +1,55 @@
+"""What computes: networks on a device, in a precision."""
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from .recipe import Dtype
+
+DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Networks(ABC):
+    """A model that is made of networks."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What is moved and converted."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.networks[0].parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks compute in."""
+        return next(self.networks[0].parameters()).dtype
+
+    @property
+    def dtype_name(self) -> Dtype:
+        """Its name in recipes."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Self:
+        """Move the weights, and convert them.
+
+        Args:
+            device: Where to compute.
+            dtype: What the networks compute in: float32 or bfloat16; as before by default.
+                Gaussians, the likelihood and the projection stay in float32.
+
+        Raises:
+            InputError: There is no such device here.
+        """
+        try:
+            for network in self.networks:
+                network.to(device, dtype or self.dtype)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot use the device '{device}': {reason}") from None
+        return self
