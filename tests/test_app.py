@@ -388,9 +388,7 @@ def test_why_an_image_cannot_be_read_is_still_said_when_it_is_drawn(
         assert "“text.png” is not an image" in updates[parts.said]
 
 
-def test_an_image_that_is_used_is_kept(
-    restoring: RestoringHandlers, two: tuple[str, str]
-) -> None:
+def test_an_image_that_is_used_is_kept(restoring: RestoringHandlers, two: tuple[str, str]) -> None:
     """Gradio keeps what a handler gives out for an hour; of what has gone, the file is there."""
     parts, subject = restoring.parts, "A photograph"
     given = restoring.arrive(two[0], subject, None)[parts.given]

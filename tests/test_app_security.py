@@ -190,8 +190,10 @@ def test_the_examples_are_taken(address: str) -> None:
     for example in range(3):
         photo = outcome(address, "examples", chooses, [example])["output"]["data"][0]
         for file in (photo, {"path": photo["path"]}):
+            os.utime(photo["path"], (0, 0))
             answer = outcome(address, "examples", number, [file, *values[1:]])
             assert answer["success"]
+            assert Path(photo["path"]).stat().st_mtime > 0  # what is used is kept
 
 
 def test_an_upload_is_a_regular_file_in_a_folder_of_its_own(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from cvdvae.app.inputs import UNCHANGED
 from cvdvae.app.photos import text
 from cvdvae.app.photos.album import Album
+from cvdvae.app.photos.asked import Wanted
 from cvdvae.app.photos.explorer import (
     MAX_PART,
     Photos,
@@ -26,6 +27,7 @@ from cvdvae.app.photos.strokes import MAX_POINTS, region_of
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.photos.windows import interesting, smoothed, truth_in
 from cvdvae.app.recipes import read_result
+from cvdvae.app.text import label
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
 from cvdvae.domains.photos import coffee
@@ -369,7 +371,7 @@ def test_what_there_is_to_take_is_of_what_is_shown(
     assert next(drawing)["stop"]["visible"]
     assert "of the whole is drawn" in next(drawing)["said"]
     if by == "settings":
-        updates = on.look(session, str(path), text.label("enlarge"), "×4", *SETTINGS)
+        updates = on.look(session, str(path), label(text.KINDS, "enlarge"), "×4", *SETTINGS)
     elif by == "a result":
         archive = Whole(photos, session, 0, [], result).archive()
         updates = on.reopen(session, str(archive))
@@ -391,9 +393,9 @@ def handlers(photos: Photos) -> PhotoHandlers:
     return PhotoHandlers(photos, parts)
 
 
-def wanted(session: Session, which: str) -> dict[str, Any]:
+def wanted(session: Session, which: str) -> Wanted:
     """What the viewer tells when the whole is wanted."""
-    return {"key": session.keys[0], "sample": 0, "which": which, "format": "png"}
+    return Wanted({"key": session.keys[0], "sample": 0, "which": which, "format": "png"})
 
 
 @pytest.mark.parametrize("by", ["another", "settings", "a region"])
@@ -404,17 +406,18 @@ def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
     on, other = handlers(photos), tmp_path / "other.png"
     Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
     session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
-    event = gr.EventData(None, wanted(session, "settings"))
+    event = gr.EventData(None, wanted(session, "settings").told)
     asked = on.want_whole("", event)
     assert "waits for its turn" in asked["said"]
     assert asked["stop"]["visible"]
-    assert asked["wanted"] == event._data
     assert on.want_whole(asked["said"], event) == UNCHANGED  # pressed again
     if by == "a region":
         mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
         session = photos.vary(session, 0, 1, pack_region(mask))
         assert "Ready" in list(on.whole(session, asked["wanted"]))[-1]["said"]
-        event._data["key"], session = session.keys[1], photos.vary(session, 0, 0, pack_region(mask))
+        assert list(on.whole(session, asked["wanted"])) == [UNCHANGED]  # the second press
+        event._data["key"] = session.keys[1]
+        asked, session = on.want_whole("", event), photos.vary(session, 0, 0, pack_region(mask))
     else:
         settings = (*SETTINGS[:2], 9, *SETTINGS[3:]) if by == "settings" else SETTINGS
         given = path if by == "settings" else other
@@ -422,7 +425,19 @@ def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
     (quiet,) = on.whole(session, asked["wanted"])
     assert quiet["said"] == ""
     assert not quiet["stop"]["visible"]
-    assert list(on.whole(session, None)) == [UNCHANGED]  # it was stopped
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_whole_that_is_stopped_ends(photos: Photos, path: Path, begun: bool) -> None:
+    on = handlers(photos)
+    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    whole = wanted(session, "all")
+    drawing = on.whole(session, whole)
+    if begun:
+        assert next(drawing)["stop"]["visible"]
+    assert on.stopped(whole)["said"] == ""
+    (last,) = drawing
+    assert last == (on.nothing_to_take() if begun else UNCHANGED)
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from ..restoration.recipe import sampling_from_dict
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .archive import zip_of
+from .controls import file_image
 from .explorer import MAX_SAMPLES, Explorer, Kind, Method
 from .framing import Framing
-from .layout import file_image
 
 
 def add_api(explorer: Explorer) -> None:

@@ -14,9 +14,9 @@ from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
 from ..restoration.recipe import MAX_SIDE, recipe_from_text
 from .archive import zip_of
+from .controls import WILDEST
 from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
-from .layout import WILDEST
 from .photos.strokes import region_of
 from .recipes import read_result
 from .showing import Parts, Showing

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from PIL import Image
 from torch import Tensor
@@ -34,6 +34,8 @@ from .recipes import check_same, check_seeds
 
 Kind = Literal["photo", "low"]
 Method = Literal["hvae", "flow"]
+
+T = TypeVar("T")
 
 BUNDLED = ("celeba64-x{}", "celeba64-hcflow-x{}")
 SCALES = (4, 8, 16)
@@ -297,12 +299,18 @@ class Explorer:
     ) -> Iterator[SuperResolution]:
         check_seeds(sampling)
         results = model.stream(seen.y, sampling, seen.truth, parent)
-        while True:
-            with self._turn:
-                result = next(results, None)
-            if result is None:
-                return
+        for result in in_turn(results, self._turn):
             yield replace(result, doubts=seen.doubts)
+
+
+def in_turn(results: Iterator[T], turn: threading.Lock) -> Iterator[T]:
+    """The same, each while the turn is held: between two of them others may have it."""
+    while True:
+        with turn:
+            result = next(results, None)
+        if result is None:
+            return
+        yield result
 
 
 def seed_after(session: Session) -> int:

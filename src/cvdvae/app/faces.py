@@ -1,8 +1,6 @@
 """The tab of faces: its parts, and which click calls which handler."""
 
 from pathlib import Path
-from random import randrange
-from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -12,16 +10,11 @@ from ..domains.faces import crop_face, demo_photo
 from ..domains.simulate import simulate
 from ..imaging.io import to_pil
 from .api import add_api
+from .controls import DRAWING, LATEST, LOOKING, PRIVATE, QUIET, saved
 from .events import Handlers
 from .explorer import Explorer
 from .inputs import Inputs
 from .showing import Parts
-
-DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
-LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
-LATEST: dict[str, Any] = {"trigger_mode": "always_last"}  # else it is dropped while one is pending
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
 
 def faces_part(
@@ -72,7 +65,6 @@ def _wire_image(on: Inputs, paths: list[Path], status: gr.HTML) -> None:
     shown.framed.select(on.centre, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
     for slider in frame:
         slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
-    on.settings.dice.click(lambda: randrange(100_000), None, on.settings.seed, queue=False, **QUIET)
 
 
 def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
@@ -147,10 +139,4 @@ def examples(explorer: Explorer, folder: Path) -> list[Path]:
         model = explorer.any_at(scale)
         y, _ = simulate(face, model.degradation, crop="none")
         pictures[f"{model.lr_size} by {model.lr_size} pixels"] = to_pil(y)
-    pictures["a cat"] = Image.fromarray(chelsea())
-    paths = []
-    for name, picture in pictures.items():
-        path = folder / f"{name}.png"
-        picture.save(path)
-        paths.append(path)
-    return paths
+    return saved({**pictures, "a cat": Image.fromarray(chelsea())}, folder)

@@ -7,26 +7,10 @@ from typing import Any
 import gradio as gr
 
 from ..app import text
+from .controls import pairs_part, seed_part, temperature_part, visitors_image
 from .explorer import MAX_SAMPLES, Explorer
 from .painter import make_painter
 from .pictures import FULL_MAP
-
-WILDEST = 1.5
-"""The highest temperature that the page offers."""
-
-
-def file_image(**options: Any) -> gr.Image:
-    """An image that arrives as a file, unopened: the program's own reader says what is wrong.
-
-    It must get its values as they are and never in a `gr.update`, which would build it anew.
-    """
-    image = gr.Image(type="filepath", **options)
-
-    def path_of(payload: Any) -> str | None:
-        return None if payload is None or payload.path is None else str(payload.path)
-
-    image.preprocess = path_of  # type: ignore[method-assign]
-    return image
 
 
 @dataclass(frozen=True)
@@ -55,7 +39,6 @@ class Settings:
     temperature: gr.Slider
     encoder_temperature: gr.Slider
     seed: gr.Number
-    dice: gr.Button
     consistent: gr.Checkbox
     antithetic: gr.Checkbox
     draw: gr.Button
@@ -140,30 +123,10 @@ def _figure(name: str, caption: str, visible: bool = True, **options: Any) -> Fi
     return Figure(column, line, image)
 
 
-def _temperature(value: float, label: str, name: str, info: str | None = None) -> gr.Slider:
-    return gr.Slider(0, WILDEST, value, step=0.05, label=label, info=info, elem_id=name)
-
-
 def input_part(pictures: list[Path], explorer: Explorer) -> Input:
     """The first column's upper half."""
     gr.HTML("<h2>1 · Your image</h2>")
-    photo = file_image(
-        label="Your image: upload, paste, or use the camera",
-        show_label=False,
-        sources=["upload", "clipboard", "webcam"],
-        image_mode=None,
-        format="png",
-        height=150,
-        buttons=[],
-        elem_id="photo",
-    )
-    examples = gr.Dataset(
-        label="Or try one of these",
-        components=[gr.Image(visible=False)],
-        samples=[[str(path)] for path in pictures],
-        type="index",
-        elem_id="examples",
-    )
+    photo, examples = visitors_image("Your image", "photo", pictures, "examples")
     kinds = list(text.KINDS)
     kind = gr.Radio(kinds, value=kinds[0], label="It is", elem_id="kind", elem_classes="line")
     scales = [f"×{scale}" for scale in explorer.scales]
@@ -200,25 +163,19 @@ def settings_part(explorer: Explorer, shown: Input) -> Settings:
             slider.render()
         method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
         samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
-        temperature = _temperature(
-            suits.look, "Temperature: tame to wild", "temperature", text.suited(suits)
+        temperature = temperature_part(suits.look, "temperature", text.suited(suits))
+        encoder_temperature = temperature_part(
+            suits.look, "encoder-temperature", label="Temperature of what is read from your image"
         )
-        encoder_temperature = _temperature(
-            suits.look,
-            "Temperature of what is read from your image",
-            "encoder-temperature",
-        )
-        with gr.Row():
-            seed = gr.Number(0, precision=0, label="Seed", elem_id="seed")
-            dice = gr.Button("New seed", elem_id="dice")
+        seed = seed_part()
         consistent = gr.Checkbox(True, label="Give my image back exactly", elem_id="consistent")
-        antithetic = gr.Checkbox(False, label=text.PAIRS, elem_id="antithetic")
+        antithetic = pairs_part()
     with gr.Column(elem_id="go"):
         said = gr.HTML(elem_id="draw-said")
         with gr.Row():
             draw = gr.Button("Show what could be behind it", variant="primary", elem_id="draw")
             stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=70, scale=0)
-    how = (samples, temperature, encoder_temperature, seed, dice, consistent, antithetic)
+    how = (samples, temperature, encoder_temperature, seed, consistent, antithetic)
     return Settings(method, *how, draw, stop, said)
 
 

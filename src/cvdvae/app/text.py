@@ -199,12 +199,17 @@ def command_of(recipe: Recipe) -> str:
     return f"cvdvae replay result.json --out results{trust}"
 
 
-def explained(error: Exception, path: str | None = None) -> str:
-    """An error as a remark on the page, which names a file as its owner does."""
-    text = str(error)
+def sentence(error: Exception, path: str | None = None) -> str:
+    """An error as a sentence that names a file as its owner does."""
+    words = str(error)
     if path:
-        text = text.replace(path, f"“{Path(path).name}”")
-    return callout("wrong", "That did not work:", text[:1].upper() + text[1:] + ".")
+        words = words.replace(path, f"“{Path(path).name}”")
+    return words[:1].upper() + words[1:] + "."
+
+
+def explained(error: Exception, path: str | None = None) -> str:
+    """An error as a remark on the page."""
+    return callout("wrong", "That did not work:", sentence(error, path))
 
 
 def callout(kind: str, title: str, text: str) -> str:
@@ -243,7 +248,8 @@ def scale_bar(full: float, largest: float | None = None) -> str:
 BUSY = "callout busy"
 """Marks a status that says that samples are being drawn."""
 
-FAILED = callout("wrong", "Something went wrong.", "Try again; if it comes back, reload the page.")
+WRONG, AGAIN = "Something went wrong.", "Try again; if it comes back, reload the page."
+FAILED = callout("wrong", WRONG, AGAIN)
 NOTHING = callout(
     "plain",
     "Nothing was drawn:",

@@ -9,7 +9,7 @@ import gradio as gr
 
 from ...errors import CVDVAEError, InputError
 from ..api import settings_for
-from ..layout import file_image
+from ..controls import file_image
 from . import text
 from .explorer import Kind, Photos, Session
 from .whole import Whole

@@ -24,6 +24,7 @@ from ...restoration.part import PartDrawing, PartSample
 from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
+from ..explorer import in_turn
 from ..recipes import check_same, check_seeds
 from .album import Album
 
@@ -314,10 +315,4 @@ class Photos:
         sampling = self.sampling_of(session, step)
         y = session.photo.y.float() / 255
         part = PartDrawing(self.model(session.photo.scale), y, sampling, window)
-        samples = part.samples()
-        while True:
-            with self.turn:
-                sample = next(samples, None)
-            if sample is None:
-                return
-            yield sample
+        yield from in_turn(part.samples(), self.turn)

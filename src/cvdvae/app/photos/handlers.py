@@ -15,12 +15,13 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
+from ..controls import WILDEST
 from ..inputs import UNCHANGED, Updates
-from ..layout import WILDEST
 from ..recipes import read_result
-from ..text import BUSY
+from ..text import AGAIN, BUSY, FAILED, WRONG, explained, label, sentence
 from . import text
 from .album import GONE
+from .asked import Wanted, number, numbers, whole_number
 from .explorer import (
     LEAST_SAMPLES,
     MAX_INPUT,
@@ -36,7 +37,7 @@ from .windows import interesting, smoothed, truth_in
 
 logger = logging.getLogger(__name__)
 
-FAILED = "Something went wrong. Try again; if it comes back, reload the page."
+SORRY = f"{WRONG} {AGAIN}"
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class PhotoHandlers:
     ) -> Updates:
         """A new photograph: guess what is wanted, and show it."""
         if session is not None and path is not None and session.shows(Path(path)):
-            return {self.parts.kind: text.label("enlarge")}
+            return {self.parts.kind: label(text.KINDS, "enlarge")}
         kind = "enlarge" if path is None else self.photos.guess(Path(path))
-        label = text.label(kind)
+        what = label(text.KINDS, kind)
         guessed = (text.SHRUNK.format(scale=scale.removeprefix("×")),) if kind == "shrink" else ()
-        seen = self._look(session, guessed, path, label, scale, *settings)
-        return seen | {self.parts.kind: label}
+        seen = self._look(session, guessed, path, what, scale, *settings)
+        return seen | {self.parts.kind: what}
 
     def fixed(self) -> Updates:
         """While a photograph is read, what is done with it cannot be changed."""
@@ -118,7 +119,7 @@ class PhotoHandlers:
             how = (int(samples), temperature, int(seed or 0), consistent, shrunk_by, antithetic)
             session = self.photos.start(photo, *how)
         except CVDVAEError as error:
-            return self.tell("none", text=text.sentence(error, path)) | nothing
+            return self.tell("none", text=sentence(error, path)) | nothing
         notes = (*photo.notes, *guessed, *text.made_small(photo.made_by, shrunk_by))
         return (
             left
@@ -137,10 +138,10 @@ class PhotoHandlers:
             reopened = self._reopened(self.photos.reopen(read_result(Path(path), MAX_INPUT)))
             return self._left(before) | reopened
         except CVDVAEError as error:
-            return self.tell("wrong", text=text.sentence(error, path))
+            return self.tell("wrong", text=sentence(error, path))
         except Exception:
             logger.exception("a result could not be opened")
-            return self.tell("wrong", text=FAILED)
+            return self.tell("wrong", text=SORRY)
 
     def _reopened(self, session: Session) -> Updates:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
@@ -156,7 +157,7 @@ class PhotoHandlers:
         return {
             parts.session: session,
             parts.photo: to_pil(photo.y),
-            parts.kind: text.label("enlarge"),
+            parts.kind: label(text.KINDS, "enlarge"),
             parts.scale: f"×{photo.scale}",
             parts.notes: text.remarks(("as it was drawn before",), photo.size, photo.scale),
             **dict(zip(parts.settings, values, strict=True)),
@@ -183,15 +184,15 @@ class PhotoHandlers:
 
     @staticmethod
     def _steps(session: Session) -> list[dict[str, Any]]:
-        labels = text.steps(session.history)
+        names = text.steps(session.history)
         found = []
-        for label, sampling, key in zip(labels, session.history, session.keys, strict=True):
+        for name, sampling, key in zip(names, session.history, session.keys, strict=True):
             seen = None
             if sampling.steps and (mask := sampling.steps[-1].mask) is not None:
                 rows, columns = (mask.any(side).nonzero().flatten() for side in (1, 0))
                 top, left = int(rows[0]), int(columns[0])
                 seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
-            told = {"label": label, "samples": sampling.samples, "seen": seen}
+            told = {"label": name, "samples": sampling.samples, "seen": seen}
             found.append(told | {"pairs": sampling.pairs, "key": key})
         return found
 
@@ -216,10 +217,10 @@ class PhotoHandlers:
                 done = len(drawn["samples"]) == wanted
                 yield self.tell("part", **copied(drawn), done=done, exact=exact)
         except CVDVAEError as error:
-            yield self.tell("part", request=request, error=text.sentence(error))
+            yield self.tell("part", request=request, error=sentence(error))
         except Exception:
             logger.exception("a part could not be drawn")
-            yield self.tell("part", request=request, error=FAILED)
+            yield self.tell("part", request=request, error=SORRY)
 
     def vary(self, session: Session | None, event: gr.EventData) -> Updates:
         """A region of one sample is to be drawn anew."""
@@ -231,7 +232,7 @@ class PhotoHandlers:
                 session, number(event, "step"), number(event, "sample"), pack_region(region)
             )
         except CVDVAEError as error:
-            return self.tell("wrong", text=text.sentence(error))
+            return self.tell("wrong", text=sentence(error))
         return {self.parts.session: session} | self.tell("steps", steps=self._steps(session))
 
     def want_whole(self, said: str | None, event: gr.EventData) -> Updates:
@@ -241,35 +242,36 @@ class PhotoHandlers:
         """
         if BUSY in (said or ""):
             return UNCHANGED
-        wanted = {self.parts.wanted: event._data, self.parts.said: text.WAITING}
-        return wanted | {
+        return {
+            self.parts.wanted: Wanted(dict(event._data)),
+            self.parts.said: text.WAITING,
             self.parts.stop: gr.update(visible=True),
             self.parts.file: gr.update(visible=False),
         }
 
-    def whole(self, session: Session | None, wanted: dict[str, Any] | None) -> Iterator[Updates]:
+    def whole(self, session: Session | None, wanted: Wanted | None) -> Iterator[Updates]:
         """Everything, into files."""
         parts, begun = self.parts, time.monotonic()
-        if wanted is None:  # it was stopped, or an earlier turn took it
+        if wanted is None or wanted.begun or wanted.over.is_set():
             yield UNCHANGED
             return
+        wanted.begun = True
         try:
             with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
-                whole = self._wanted(session, wanted, Path(name))
+                whole = self._files(session, wanted.told, Path(name))
                 if session is None or whole is None:
-                    yield self.stopped() | self.nothing_to_take()
+                    yield self.nothing_to_take()
                     return
-                drawing = {parts.stop: gr.update(visible=True)}
-                yield drawing | {
-                    parts.wanted: None,
+                yield {
                     parts.said: text.progress(0, 0),
+                    parts.stop: gr.update(visible=True),
                     parts.file: gr.update(visible=False),
                 }
                 for share in whole.draw():
-                    if session.left.is_set():
+                    if session.left.is_set() or wanted.over.is_set():
                         yield self.nothing_to_take()
                         return
-                    yield drawing | {parts.said: text.progress(share, time.monotonic() - begun)}
+                    yield {parts.said: text.progress(share, time.monotonic() - begun)}
                 ready = {
                     parts.said: text.drawn(whole.exact, whole.sampling.consistent),
                     parts.file: gr.update(value=str(whole.archive()), visible=True),
@@ -278,35 +280,34 @@ class PhotoHandlers:
                 # The page copies the file while this waits, and then it goes.
                 yield self.nothing_to_take() if session.left.is_set() else ready
         except CVDVAEError as error:
-            yield self.nothing_to_take() | {parts.said: text.failed(text.sentence(error))}
+            yield self.nothing_to_take() | {parts.said: explained(error)}
         except Exception:
             logger.exception("the whole could not be drawn")
-            yield self.nothing_to_take() | {parts.said: text.failed(FAILED)}
+            yield self.nothing_to_take() | {parts.said: FAILED}
 
-    def _wanted(
-        self, session: Session | None, wanted: dict[str, Any], folder: Path
-    ) -> Whole | None:
+    def _files(self, session: Session | None, told: dict[str, Any], folder: Path) -> Whole | None:
         """What is to be drawn; none where it had to wait, and by now something else is shown."""
         if session is None:
             raise InputError("your photograph comes first")
-        step = session.step(wanted.get("key"))
+        step = session.step(told.get("key"))
         if step is None:
             return None
-        count, chosen = session.history[step].samples, whole_number(wanted.get("sample"))
-        kind = wanted.get("format", "png")
+        count, chosen = session.history[step].samples, whole_number(told.get("sample"))
+        kind = told.get("format", "png")
         if not 0 <= chosen < count or kind not in text.FORMATS:
             raise InputError("there is no such sample")
         all_or_none = {"all": list(range(count)), "settings": []}
-        indices = all_or_none.get(wanted.get("which", ""), [chosen])
+        indices = all_or_none.get(told.get("which", ""), [chosen])
         return Whole(self.photos, session, step, indices, folder, kind)
 
-    def stopped(self) -> Updates:
-        """The whole is no longer wanted."""
-        parts = self.parts
-        return {parts.wanted: None, parts.said: "", parts.stop: gr.update(visible=False)}
+    def stopped(self, wanted: Wanted | None) -> Updates:
+        """The whole is no longer wanted; what is being drawn of it ends at its next strip."""
+        if wanted is not None:
+            wanted.over.set()
+        return self.nothing_to_take()
 
     def nothing_to_take(self) -> Updates:
-        """Nothing is said of the whole, nor offered; another may be wanted by now."""
+        """Nothing is said of the whole, nor offered."""
         hidden = gr.update(visible=False)
         return {self.parts.said: "", self.parts.stop: hidden, self.parts.file: hidden}
 
@@ -314,35 +315,9 @@ class PhotoHandlers:
         """Something else is shown: what was drawn, or is being drawn, is not of that."""
         if before is not None:
             before.left.set()
-        return self.stopped() | self.nothing_to_take()
+        return self.nothing_to_take()
 
 
 def copied(drawn: dict[str, Any]) -> dict[str, Any]:
     """What is sent must not grow while it is being sent."""
     return {key: list(v) if isinstance(v, list) else v for key, v in drawn.items()}
-
-
-def number(event: gr.EventData, name: str) -> int:
-    """A whole number that the viewer tells."""
-    return whole_number(getattr(event, name, None))
-
-
-def numbers(event: gr.EventData, name: str, count: int) -> list[int]:
-    """So many whole numbers that the viewer tells."""
-    values = getattr(event, name, None)
-    if not isinstance(values, list) or len(values) != count:
-        raise InputError("the page has asked for something that is not there: reload it")
-    return [whole_number(value) for value in values]
-
-
-def whole_number(value: Any) -> int:
-    """A value that the viewer tells as a whole number.
-
-    Raises:
-        InputError: It is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e9:
-        raise InputError("the page has asked for something that is not there: reload it")
-    if value != int(value):
-        raise InputError("the page has asked for something that is not there: reload it")
-    return int(value)

@@ -1,7 +1,6 @@
 """The page of photographs: its parts, and which event calls which handler."""
 
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 import gradio as gr
@@ -9,18 +8,24 @@ from PIL import Image
 
 from ...domains.faces import demo_photo
 from ...domains.photos import PHOTOS
-from ..layout import WILDEST, file_image
-from ..text import PAIRS
+from ..controls import (
+    DRAWING,
+    LATEST,
+    LOOKING,
+    QUIET,
+    pairs_part,
+    saved,
+    seed_part,
+    temperature_part,
+    visitors_image,
+)
+from ..text import label
 from . import text
 from .api import add_api
 from .explorer import LEAST_SAMPLES, MAX_SAMPLES, Photos
 from .handlers import Parts, PhotoHandlers
 from .viewer import make_viewer
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
-LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
-DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
 
 
@@ -36,11 +41,12 @@ def photos_part(photos: Photos, pictures: Path) -> None:
     scales = [f"×{scale}" for scale in photos.scales]
     with gr.Row():
         with gr.Column(scale=1, min_width=280, elem_id="photo-input"):
-            photo, shown = _input(paths)
+            gr.HTML("<h2>1 · Your photograph</h2>")
+            photo, shown = visitors_image("Your photograph", "picture", paths, "pictures")
             with gr.Column(elem_id="photo-options"):
                 kind, scale = _what(scales)
                 notes = gr.HTML(elem_id="notes")
-                settings, dice, again, reopen = _settings(photos, int(scales[-1][1:]))
+                settings, again, reopen = _settings(photos, int(scales[-1][1:]))
         with gr.Column(scale=3, min_width=320, elem_id="photo-answer"):
             gr.HTML("<h2>2 · What could be there</h2>")
             viewer = make_viewer()
@@ -55,36 +61,13 @@ def photos_part(photos: Photos, pictures: Path) -> None:
     _wire(PhotoHandlers(photos, parts), again, reopen)
     add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
-    dice.click(lambda: randrange(100_000), None, settings[2], queue=False, **QUIET)
-
-
-def _input(paths: list[Path]) -> tuple[gr.Image, gr.Dataset]:
-    gr.HTML("<h2>1 · Your photograph</h2>")
-    photo = file_image(
-        label="Your photograph: upload, paste, or use the camera",
-        show_label=False,
-        sources=["upload", "clipboard", "webcam"],
-        image_mode=None,
-        format="png",
-        height=150,
-        buttons=[],
-        elem_id="picture",
-    )
-    shown = gr.Dataset(
-        label="Or try one of these",
-        components=[gr.Image(visible=False)],
-        samples=[[str(path)] for path in paths],
-        type="index",
-        elem_id="pictures",
-    )
-    return photo, shown
 
 
 def _what(scales: list[str]) -> tuple[gr.Radio, gr.Radio]:
     """What to do with the photograph, and by which factor."""
     kind = gr.Radio(
         list(text.KINDS),
-        value=text.label("enlarge"),
+        value=label(text.KINDS, "enlarge"),
         label="What to do",
         elem_id="what",
         elem_classes="line",
@@ -93,28 +76,16 @@ def _what(scales: list[str]) -> tuple[gr.Radio, gr.Radio]:
     return kind, scale
 
 
-def _settings(
-    photos: Photos, scale: int
-) -> tuple[list[Any], gr.Button, gr.Button, gr.UploadButton]:
-    """Samples, temperature, seed, consistency and H; buttons: a new seed, draw, an old result."""
+def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.UploadButton]:
+    """Samples, temperature, seed, consistency and H; buttons: draw, an old result."""
     suits = photos.model(scale).recommended
     with gr.Accordion("More", open=False):
         samples = gr.Slider(LEAST_SAMPLES, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
-        temperature = gr.Slider(
-            0,
-            WILDEST,
-            suits.look,
-            step=0.05,
-            label="Temperature: tame to wild",
-            info=f"{suits.look:g} pleases the eye; at {suits.temperature:g} the spread is as large "
-            f"as the doubt",
-            elem_id="wild",
-        )
-        with gr.Row():
-            seed = gr.Number(0, precision=0, label="Seed", elem_id="photo-seed")
-            dice = gr.Button("New seed", elem_id="photo-dice")
+        info = f"{suits.look:g} pleases the eye; at {suits.temperature:g} the spread is as large "
+        temperature = temperature_part(suits.look, "wild", info + "as the doubt")
+        seed = seed_part("photo-")
         consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
-        antithetic = gr.Checkbox(False, label=PAIRS, elem_id="photo-antithetic")
+        antithetic = pairs_part("photo-")
         shrunk_by = gr.Dropdown(
             [(text.program(name), name) for name in text.PROGRAMS],
             value="bicubic",
@@ -127,12 +98,12 @@ def _settings(
             "Open a result (its zip)", file_types=[".zip", ".json"], elem_id="photo-reopen"
         )
     how = [samples, temperature, seed, consistent, antithetic, shrunk_by]
-    return how, dice, again, reopen
+    return how, again, reopen
 
 
 def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     parts = on.parts
-    taken, radios = [parts.said, parts.file, parts.stop, parts.wanted], [parts.kind, parts.scale]
+    taken, radios = [parts.said, parts.file, parts.stop], [parts.kind, parts.scale]
     outputs = [parts.session, parts.viewer, parts.notes, *taken]
     how = [parts.photo, parts.kind, parts.scale, *parts.settings]
     looked = [parts.session, *how]
@@ -155,11 +126,12 @@ def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
     parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
     asked = parts.viewer.whole(
-        on.want_whole, [parts.said], taken, trigger_mode="multiple", queue=False, **QUIET
+        on.want_whole, parts.said, [*taken, parts.wanted], queue=False, **QUIET
     )
     whole = asked.then(on.whole, [parts.session, parts.wanted], taken, **LATEST, **WHOLE, **QUIET)
-    whole.failure(on.nothing_to_take, None, taken[:3], queue=False, **QUIET)  # the queue was full
-    parts.stop.click(on.stopped, None, taken, cancels=[whole], queue=False, **QUIET)
+    whole.failure(on.nothing_to_take, None, taken, queue=False, **QUIET)  # the queue was full
+    # Not by Gradio's way to cancel: what is wanted next, while a strip ends, would never begin.
+    parts.stop.click(on.stopped, parts.wanted, taken, queue=False, **QUIET)
 
 
 def examples(folder: Path) -> list[Path]:
@@ -171,9 +143,4 @@ def examples(folder: Path) -> list[Path]:
         "a cat": Image.fromarray(chelsea()),
         "an astronaut": demo_photo(),
     }
-    paths = []
-    for name, picture in pictures.items():
-        path = folder / f"{name}.png"
-        picture.save(path)
-        paths.append(path)
-    return paths
+    return saved(pictures, folder)

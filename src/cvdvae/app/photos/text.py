@@ -5,7 +5,6 @@ from html import escape
 from pathlib import Path
 
 from ...degradations.kernels import KERNELS
-from ...errors import CVDVAEError
 from ...input_check.shrinking import SURE, Likely
 from ...restoration.settings import Sampling
 from ..text import callout
@@ -43,23 +42,10 @@ def program(name: str) -> str:
     return ("not known, or " if name == "bicubic" else "") + KERNELS[name].program
 
 
-def label(kind: str) -> str:
-    """The label of a kind."""
-    return next(text for text, found in KINDS.items() if found == kind)
-
-
 def steps(history: tuple[Sampling, ...]) -> list[str]:
     """The sets of samples so far, a few words each."""
     later = [f"{i} · sample {s.steps[-1].samples[0]} varied" for i, s in enumerate(history[1:], 2)]
     return ["1 · first samples", *later]
-
-
-def sentence(error: CVDVAEError, path: str | None = None) -> str:
-    """An error as a sentence that names a file as its owner does."""
-    words = str(error)
-    if path:
-        words = words.replace(path, f"“{Path(path).name}”")
-    return words[:1].upper() + words[1:] + "."
 
 
 def remarks(notes: tuple[str, ...], size: tuple[int, int], scale: int) -> str:
@@ -78,7 +64,7 @@ def progress(share: float, seconds: float) -> str:
     """How far the drawing of the whole is."""
     left = seconds * (1 - share) / share if share > 0.02 else 0
     words = f"about {max(1, round(left / 60))} min left" if left else "this takes minutes"
-    return f'<div class="callout busy"><b>{share:.0%}</b> of the whole is drawn, {words}.</div>'
+    return callout("busy", f"{share:.0%}", f"of the whole is drawn, {words}.")
 
 
 def drawn(exact: list[bool], consistent: bool) -> str:
@@ -88,12 +74,5 @@ def drawn(exact: list[bool], consistent: bool) -> str:
         line = "your photograph and the settings; “Open a result” under “More” draws them again"
     elif consistent:
         line = f"{sum(exact)} of {len(exact)} give your photograph back exactly, in every pixel"
-    return (
-        f'<div class="callout good"><b>Ready:</b> {line}. Details are invented and prove nothing: '
-        "say so wherever you show them.</div>"
-    )
-
-
-def failed(text: str) -> str:
-    """What went wrong, framed."""
-    return f'<div class="callout wrong"><b>That did not work:</b> {escape(text)}</div>'
+    warning = "Details are invented and prove nothing: say so wherever you show them."
+    return callout("good", "Ready:", f"{line}. {warning}")

@@ -24,6 +24,7 @@ from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
 from ...restoration.settings import Sampling
 from ...restoration.tiles import tiles
+from ..explorer import in_turn
 from .explorer import Photos, Session
 
 BLOCK = 576
@@ -114,11 +115,9 @@ class Whole:
         drawing, top, cut = Drawing(self.model, self.y, sampling), 0, None
         if len(drawing.tiles) > 1:  # so small that somebody else can draw what they look at
             cut = list(tiles((height, width), self.model.tile_step, BLOCK, HALO))
-        strips = drawing.strips(index, cut)
+        strips = in_turn(drawing.strips(index, cut), self.photos.turn)
         with PNGWriter(path, width, height) as writer:
-            while top < height:
-                with self.photos.turn:
-                    strip = next(strips)
+            for strip in strips:
                 rows = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
                 writer.write(rows)
                 top += len(rows)

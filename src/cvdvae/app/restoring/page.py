@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 import gradio as gr
 
 from ...domains import FACES, PHOTOS
 from ...restoration.restorer import Restorer
-from ..layout import file_image
+from ..controls import (
+    DRAWING,
+    LATEST,
+    LOOKING,
+    PRIVATE,
+    QUIET,
+    pairs_part,
+    saved,
+    seed_part,
+    temperature_part,
+    visitors_image,
+)
 from ..painter import make_painter
-from ..text import PAIRS
 from .damage import KINDS, LABELS
 from .handlers import Parts, RestoringHandlers
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
-LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
-DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 ABOUT = (
     "Say what happened to an image, and see what could have been there. Every answer explains what "
     "is seen within its noise; <strong>what they do not share is invented</strong>."
@@ -41,16 +46,14 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     subjects = [name for name in EXAMPLES if name in models]
     given, strokes = gr.State(None, time_to_live=keep_seconds), gr.State([])
     gr.HTML(f"<p>{ABOUT}</p>", elem_classes="about")
-    paths = []
-    for name in subjects:
-        paths.append(pictures / f"{name.lower()} to restore.png")
-        EXAMPLES[name]().save(paths[-1])
+    shown = {f"{name.lower()} to restore": EXAMPLES[name]() for name in subjects}
+    paths = saved(shown, pictures)
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
             photo, subject, example = _input(paths, subjects)
             damage, strength, noise = _damage()
             painter = make_painter("restore-painter")
-            settings, temperature, seed, dice = _settings(models[subjects[0]])
+            settings = _settings(models[subjects[0]])
             draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
@@ -60,7 +63,7 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     example.click(
         lambda i: (str(paths[i]), subjects[i]), example, [photo[0], subject], queue=False, **QUIET
     )
-    subject.change(on.temperature_of, subject, temperature, queue=False, **QUIET)
+    subject.change(on.temperature_of, subject, settings[1], queue=False, **QUIET)
     # One event of both: of two that are queued at once, the end of one may lose the other's answer.
     gr.on(
         [photo[0].change, subject.change],
@@ -73,35 +76,18 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     )
     damage.input(on.chosen, [damage], [strength, noise, painter], queue=False, **QUIET)
     painter.paint(on.painted, None, strokes, queue=False, **QUIET)
-    dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
     told = [photo[0], subject, kind, damage, strength, noise]
     how = [*told, *settings, given, strokes]
     drawn = [said, given, *parts.shown]
     # A press while another image is restored is for the one that came.
-    draw.click(on.draw, how, drawn, **LATEST, **DRAWING, api_visibility="private")
+    draw.click(on.draw, how, drawn, **LATEST, **DRAWING, **PRIVATE)
 
 
 def _input(
     paths: list[Path], subjects: list[str]
 ) -> tuple[tuple[gr.Image, gr.Radio], gr.Radio, gr.Dataset]:
     gr.HTML("<h2>1 · Your image</h2>")
-    photo = file_image(
-        label="Your image: upload, paste, or use the camera",
-        show_label=False,
-        sources=["upload", "clipboard", "webcam"],
-        image_mode=None,
-        format="png",
-        height=150,
-        buttons=[],
-        elem_id="restore-photo",
-    )
-    example = gr.Dataset(
-        label="Or try " + ("one of these" if len(paths) > 1 else "this one"),
-        components=[gr.Image(visible=False)],
-        samples=[[str(path)] for path in paths],
-        type="index",
-        elem_id="restore-example",
-    )
+    photo, example = visitors_image("Your image", "restore-photo", paths, "restore-example")
     subject = gr.Radio(
         subjects,
         value=subjects[0],
@@ -131,24 +117,13 @@ def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider]:
     return damage, strength, noise
 
 
-def _settings(restorer: Restorer) -> tuple[list[Any], gr.Slider, gr.Number, gr.Button]:
-    """All that say how to draw, and of them the temperature and the seed; a new seed."""
+def _settings(restorer: Restorer) -> list[Any]:
+    """How many, at which temperature, from which seed, and whether in pairs."""
     with gr.Accordion("More", open=False):
         samples = gr.Slider(2, 16, 8, step=1, label="How many", elem_id="restore-samples")
-        temperature = gr.Slider(
-            0,
-            1.5,
-            restorer.recommended.look,
-            step=0.05,
-            label="Temperature: tame to wild",
-            info="higher ones differ more",
-            elem_id="restore-temperature",
-        )
-        with gr.Row():
-            seed = gr.Number(0, precision=0, label="Seed", elem_id="restore-seed")
-            dice = gr.Button("New seed", elem_id="restore-dice")
-        antithetic = gr.Checkbox(False, label=PAIRS, elem_id="restore-antithetic")
-    return [samples, temperature, seed, antithetic], temperature, seed, dice
+        look = restorer.recommended.look
+        temperature = temperature_part(look, "restore-temperature", "higher ones differ more")
+        return [samples, temperature, seed_part("restore-"), pairs_part("restore-")]
 
 
 def _answers(parts: Parts) -> Parts:

@@ -1,0 +1,50 @@
+"""What the viewer asks for, as it tells it."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from ...errors import InputError
+
+
+@dataclass(eq=False)
+class Wanted:
+    """Files of the whole that a visitor wants.
+
+    Attributes:
+        told: What the viewer tells of them.
+        begun: Whether it was their turn.
+        over: Set once they are wanted no more.
+    """
+
+    told: dict[str, Any]
+    begun: bool = False
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+def number(event: gr.EventData, name: str) -> int:
+    """A whole number that the viewer tells."""
+    return whole_number(getattr(event, name, None))
+
+
+def numbers(event: gr.EventData, name: str, count: int) -> list[int]:
+    """So many whole numbers that the viewer tells."""
+    values = getattr(event, name, None)
+    if not isinstance(values, list) or len(values) != count:
+        raise InputError("the page has asked for something that is not there: reload it")
+    return [whole_number(value) for value in values]
+
+
+def whole_number(value: Any) -> int:
+    """A value that the viewer tells as a whole number.
+
+    Raises:
+        InputError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e9:
+        raise InputError("the page has asked for something that is not there: reload it")
+    if value != int(value):
+        raise InputError("the page has asked for something that is not there: reload it")
+    return int(value)
