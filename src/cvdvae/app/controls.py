@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ..app import text
+from . import text
 
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
