@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 import cvdvae.data.images
 from cvdvae.configs import load_yaml
-from cvdvae.data.folder import DataConfig, _say_once
+from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import (
     CropImages,
     FileImages,
@@ -140,6 +140,14 @@ def test_photographs_that_do_not_fit_into_memory_are_cut_from_the_files(
     assert isinstance(held[0], CropImages)
     assert isinstance(read[0], CropImages)
     assert (len(held[0].photos.held), len(read[0].photos.held)) == (6, 2)
+    asked: list[Path] = []
+    read_photo = cvdvae.data.photographs.read_photo
+    monkeypatch.setattr(
+        cvdvae.data.photographs, "read_photo", lambda path: asked.append(path) or read_photo(path)
+    )
+    for _ in range(3):  # those that validate follow each other
+        read[1].photos[3]
+    assert len(asked) == 1
     for one, other in zip(held, read, strict=True):
         assert one.rows == other.rows
         for row in range(len(one)):
@@ -167,10 +175,12 @@ def test_counts_of_12_bits_are_refused_and_not_made_black(
     config = DataConfig(str(tmp_path), validation=1, **how)
     for i in range(2):
         sixteen_bits(tmp_path / f"{i}.tif", 65535, colours)
-    _say_once.cache_clear()
     images, _ = open_images(config, 16)
     assert float(images[Key(0)].max()) > 0.99
     assert capsys.readouterr().err.count("note: 16-bit values were reduced to 8 bits") == 1
+    sixteen_bits(tmp_path / "0.tif", 9, colours)  # a dark one among others
+    open_images(config, 16)
+    assert len(list(Selection(tmp_path).truths(16, {}))) == 2
     for i in range(2):
         sixteen_bits(tmp_path / f"{i}.tif", 4095, colours)
     words = r"\.tif fills less than a sixteenth of its 16 bits.*docs/microscopy\.md"
@@ -178,9 +188,8 @@ def test_counts_of_12_bits_are_refused_and_not_made_black(
         monkeypatch.setattr(cvdvae.data.images, "MEMORY", memory)
         with pytest.raises(InputError, match=words):
             open_images(config, 16)
-    failures: dict[str, str] = {}
-    assert not list(Selection(tmp_path).truths(16, failures))
-    assert "fills less than a sixteenth" in failures["0.tif"]
+    with pytest.raises(InputError, match=words):
+        list(Selection(tmp_path).truths(16, {}))
 
 
 def test_a_photograph_that_holds_no_crop_is_named(photographs: Path) -> None:

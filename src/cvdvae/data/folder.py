@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from PIL import Image
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
@@ -22,6 +20,8 @@ from ..imaging.io import REDUCED, in_channels, read_photo
 MAX_WORKERS, MAX_REPEAT = 256, 1000
 TWELVE_BITS = 16
 """What the largest value of 12 bits is among the 256 levels of 16."""
+PROBES = 8
+"""How many files tell of a folder, at least, if it has so many."""
 MAX_JITTER_SIDE, MAX_JITTER_ANGLE = 0.1, 10.0
 
 
@@ -35,7 +35,8 @@ class DataConfig:
         crop: Side of the centred square that is cut out before resizing; 0 takes the largest.
         random_crops: Cut a square of the model's size at a random place, without resizing, and turn
             it by a random number of quarter turns. For photographs of any size, each of which
-            gives as many crops as its area holds.
+            gives as many crops as its area holds. Beyond 2 GiB of pixels the others are read
+            whenever a crop is cut: `workers` then help.
         validation: How many images, from the end, are kept for validation.
         validation_every: Keep every so many-th image instead, from the first.
         split_seed: Seed of a permutation that comes before that; the images' own order by default.
@@ -99,35 +100,38 @@ class DataConfig:
         return self.jitter_side > 0 or self.jitter_angle > 0
 
 
-def read_8_bits(path: Path, channels: int, tell: bool = True) -> Image.Image:
-    """A photograph as models of so many channels learn it, and are judged by it.
+def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
+    """Refuse files of 16 bits whose values need 12 or fewer: a camera's counts, whose range is not
+    that of the file, so that images would be almost black.
+
+    Some of the files tell for all: a dark one among others is no reason.
 
     Args:
-        path: An image file.
-        channels: 1 or 3.
-        tell: Say once, if it has 16 bits a value, what became of them.
+        paths: Image files, of which some that cannot be read are left to whoever reads them.
+        tell: Say what becomes of 16 bits that are filled.
 
     Raises:
-        InputError: It cannot be read, or has values of 12 bits or fewer in 16: a camera's counts,
-            whose range is not that of the file, so that it would be almost black.
+        InputError: They are such.
     """
-    photo = read_photo(path)
-    if REDUCED in photo.notes:
-        brightest = np.asarray(photo.image).max()
-        if brightest <= TWELVE_BITS:
-            raise InputError(
-                f"{path} fills less than a sixteenth of its 16 bits, and would be almost black: "
-                f"map its values to 8 bits first (docs/microscopy.md)"
-            )
-        if tell and get_worker_info() is None:
-            _say_once("16-bit values were reduced to 8 bits, of which 255 is 65535")
-    return in_channels(photo.image, channels)
-
-
-@cache
-def _say_once(note: str) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of the processes that train together
-        print(f"note: {note}", file=sys.stderr, flush=True)
+    faint = None
+    for path in paths[:: max(1, len(paths) // PROBES)]:
+        try:
+            photo = read_photo(path)
+        except InputError:
+            continue
+        if REDUCED not in photo.notes:
+            return
+        if np.asarray(photo.image).max() > TWELVE_BITS:
+            if tell and os.environ.get("RANK", "0") == "0":  # of those that train together
+                note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"
+                print(note, file=sys.stderr, flush=True)
+            return
+        faint = faint or path
+    if faint is not None:
+        raise InputError(
+            f"{faint} fills less than a sixteenth of its 16 bits, and would be almost black: map "
+            f"the values of such files to 8 bits first (docs/microscopy.md)"
+        )
 
 
 def load_images(
@@ -153,7 +157,7 @@ def load_images(
 
 def _read_square(path: Path, crop: int, channels: int) -> tuple[Image.Image, Image.Image]:
     """A photograph, and its centred square."""
-    photo = read_8_bits(path, channels)
+    photo = in_channels(read_photo(path).image, channels)
     try:
         return photo, centre_square(photo, crop)
     except InputError as error:

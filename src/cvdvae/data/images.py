@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..imaging.io import list_images, to_channels
-from .folder import DataConfig, load_images, split, square_and_around
+from .folder import DataConfig, load_images, refuse_counts, split, square_and_around
 from .photographs import Photographs
 
 MEMORY = 2 * 2**30
@@ -270,6 +270,7 @@ def _open_source(
             ArrayImages(source, size, validation, channels),
         )
     paths = [path for path in list_images(source) if fnmatch(path.name, config.only)]
+    refuse_counts(paths, tell=True)
     if config.random_crops:
         return open_crops(config, size, paths, channels)
     training, validation = split(len(paths), config)
@@ -281,7 +282,6 @@ def _open_source(
         framed = JitteredImages([paths[row] for row in training], size, config, channels)
         return framed, MemoryImages(kept, range(len(kept)))
     if len(paths) * channels * size**2 > MEMORY:
-        load_images(paths[:1], size, config.crop, channels=channels)  # refused at once, if at all
         return (
             FileImages(paths, size, config.crop, training, channels),
             FileImages(paths, size, config.crop, validation, channels),

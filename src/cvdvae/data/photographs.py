@@ -7,8 +7,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..errors import InputError
-from ..imaging.io import MAX_PIXELS, read_photo, to_channels
-from .folder import read_8_bits
+from ..imaging.io import MAX_PIXELS, in_channels, read_photo, to_channels
 
 
 class Photographs:
@@ -19,7 +18,7 @@ class Photographs:
         size: Side of the squares that they must hold.
         channels: 1 or 3.
         memory: Bytes up to which they stay in memory; the others are read whenever they are asked
-            for. The first is always held, so that what cannot be used is refused at once.
+            for, but for the last of them.
 
     Attributes:
         areas: Their pixels.
@@ -37,14 +36,19 @@ class Photographs:
                 raise InputError(f"{path} has {width}×{height} pixels: no square of {size}×{size}")
             self.areas.append(width * height)
             room -= channels * width * height
-            if room >= 0 or not self.held:
+            if room >= 0:
                 self.held.append(self._read(path))
+        self.last: tuple[int, Tensor] | None = None
 
     def _read(self, path: Path) -> Tensor:
-        return to_channels(read_8_bits(path, self.channels))
+        return to_channels(in_channels(read_photo(path).image, self.channels))
 
     def __getitem__(self, row: int) -> Tensor:
-        return self.held[row] if row < len(self.held) else self._read(self.paths[row])
+        if row < len(self.held):
+            return self.held[row]
+        if self.last is None or self.last[0] != row:  # squares that validate follow each other
+            self.last = row, self._read(self.paths[row])
+        return self.last[1]
 
 
 def _size_of(path: Path) -> tuple[int, int]:

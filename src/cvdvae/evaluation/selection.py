@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data.folder import read_8_bits
+from ..data.folder import refuse_counts
 from ..degradations.base import shrink_to_8_bits
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square, random_square
-from ..imaging.io import list_images, to_tensor
+from ..imaging.io import in_channels, list_images, read_photo, to_tensor
 from ..restoration.tolerance import PhotonNoise, photons_of
 
 Failures = dict[str, str]
@@ -84,11 +84,12 @@ class Selection:
         """The files.
 
         Raises:
-            InputError: There is none.
+            InputError: There is none, or they hold a camera's counts.
         """
         paths = list_images(self.folder)[self.start :][: self.count]
         if not paths:
             raise InputError(f"{self.folder} has no image from number {self.start} on")
+        refuse_counts(paths)
         return paths
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ class Selection:
             InputError: It cannot be read, or would have to be enlarged.
         """
         try:
-            photo = read_8_bits(path, self.channels, tell=False)
+            photo = in_channels(read_photo(path).image, self.channels)
             if self.random_crops:
                 photo = random_square(photo, size, _seed_of(path)).cut(photo)
             square = centre_square(photo, 0 if self.random_crops else self.crop)

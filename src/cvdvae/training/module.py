@@ -151,12 +151,17 @@ class Training(L.LightningModule):
         """Clip to `clip_norm`; drop a gradient that is not finite or beyond `skip_norm`."""
         norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.optim.clip_norm)
         self.norm = float(norm)
-        if not (math.isfinite(self.norm) and self.norm <= self.optim.skip_norm):
+        if self._dropped:
             self.skipped += 1
             for parameter in self.trained.parameters():
                 parameter.grad = None
         self.log("gradient_norm", norm)
         self.log("skipped", self.skipped.float(), prog_bar=True)
+
+    @property
+    def _dropped(self) -> bool:
+        """Whether the last gradient was dropped."""
+        return not (math.isfinite(self.norm) and self.norm <= self.optim.skip_norm)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, and move the average towards the new weights, before any checkpoint is taken.
@@ -168,7 +173,7 @@ class Training(L.LightningModule):
         self.averaged.update_parameters(self.trained)
         step, optim = self.global_step + 1, self.optim  # it is counted afterwards
         due = step >= min(PATIENCE, optim.validate_every, optim.steps)
-        if due and int(self.skipped) >= step:
+        if due and self._dropped and int(self.skipped) >= step:
             finite = math.isfinite(self.norm)
             said = f"beyond skip_norm, {optim.skip_norm:g}: raise it" if finite else "not finite"
             raise ConfigError(
