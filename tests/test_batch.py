@@ -623,6 +623,12 @@ def test_tables_that_a_run_wrote_are_no_source_of_the_next(
         run_batch(found, tmp_path / "in", str(model_folder), SETTINGS, "parquet", IN_PROCESS)
 
 
+def test_a_zarr_of_four_channels_may_have_them_first(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "in.zarr", shape=(2, 4, 16, 16), dtype="uint8")
+    (shard,) = open_source(str(tmp_path / "in.zarr")).shards
+    assert [row.image.shape for row in shard.rows()] == [(16, 16, 4)] * 2  # type: ignore[union-attr]
+
+
 def test_a_zarr_of_small_images_may_have_its_channels_first(tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "in.zarr", shape=(2, 3, 4, 4), dtype="uint8")
     array[:] = np.stack([small(i).transpose(2, 0, 1) for i in range(2)])

@@ -31,7 +31,14 @@ from cvdvae.restoration.chains import PosteriorSamples
 from cvdvae.restoration.described import parse
 from cvdvae.restoration.ending import Ending
 from cvdvae.restoration.estimates import read_jpeg
-from cvdvae.restoration.evidence import conditions, evidence
+from cvdvae.restoration.evidence import (
+    MOST_NOISE,
+    NOISE_UNIT,
+    _noise_of_a_pixel,
+    _signs,
+    conditions,
+    evidence,
+)
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
@@ -546,6 +553,18 @@ def test_a_jpeg_of_what_was_made_grey_has_samples_in_colour(
     again = ["replay", str(tmp_path / "out" / "grey" / "result.json"), "--trust-model"]
     assert run(*again, "--out", str(tmp_path / "again"), monkeypatch=monkeypatch) == 0
     assert torch.equal(to_tensor(Image.open(tmp_path / "again" / "sample_00.png")), drawn)
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_chroma_that_nothing_can_be_seen_in_does_not_count_as_noise(subsampling: str) -> None:
+    """Where grey lies before the JPEG it is a round-off of nought."""
+    words = f"grey + jpeg:quality=50,subsampling={subsampling}"
+    like, sigma = torch.zeros(1, 3, 16, 32), 0.01
+    H = parse(words).operator((16, 32))
+    luma = H.A(next(_signs(like, 1)))[:, : 16 * 32]
+    expected = sigma / NOISE_UNIT / float(luma.square().mean()) ** 0.5
+    assert expected < MOST_NOISE
+    assert _noise_of_a_pixel(H, like, sigma) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_command_degrades_an_intact_picture_and_compares(

@@ -11,7 +11,7 @@ from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver, tiny_restorer
 
 from cvdvae.checkpoints.folder import load_prior, save_model
 from cvdvae.checkpoints.records import FlowRecord, Recommended
-from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hvae import HVAE
@@ -167,6 +167,10 @@ def test_an_earlier_result_stays_where_the_next_cannot_be_saved(
     later = resolver.upscale(y, samples=4, seed=1)
     full = patch.object(type(later), "grid", side_effect=OSError("the disk is full"))
     with full, pytest.raises(OSError, match="full"):
+        later.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    stuck = patch.object(Path, "rename", side_effect=PermissionError(13, "it is in use"))
+    with stuck, pytest.raises(OutputError, match=r"cannot write to .*: it is in use"):
         later.save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     later.save(tmp_path)

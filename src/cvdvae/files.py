@@ -100,10 +100,11 @@ def read_bounded(path: Path, most: int) -> bytes:
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would block
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        told = os.fstat(handle)
+        if not stat.S_ISREG(told.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         with open(handle, "rb", closefd=False) as stream:
-            data = stream.read(most + 1)
+            data = stream.read(min(most, told.st_size) + 1)  # all of which is allocated at once
     finally:
         os.close(handle)
     if len(data) > most:

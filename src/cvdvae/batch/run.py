@@ -18,6 +18,7 @@ from ..errors import InputError, OutputError
 from ..files import check_writable, write_text
 from ..locks import sole_writer
 from ..restoration.load import load
+from ..restoration.saving import to_json
 from ..restoration.workers import usable_processors
 from .failures import Failures
 from .finding import FAILURES, NOTE
@@ -207,7 +208,7 @@ def _note(
         **asdict(settings.sampling(resolver)),
         "rows": source.rows if form == "zarr" else None,
     }
-    facts = json.loads(json.dumps(facts))
+    facts = json.loads(to_json(facts))
     path = out / NOTE
     try:
         before = _read(path) if path.exists() else None

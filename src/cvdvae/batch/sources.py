@@ -332,7 +332,8 @@ def _zarr(path: Path) -> Source:
         raise InputError(f"{path} has the shape {shape}: rows of images have 4 axes, (n, h, w, C)")
     if kind != "uint8" and kind.kind != "f":
         raise InputError(f"{path} holds {kind}: rows are uint8, or float in [0, 1]")
-    channels_first = shape[1] in (1, 3) and shape[3] not in (1, 3)
+    wide, colours = shape[3] > 4 >= shape[1], [shape[axis] in (1, 3) for axis in (1, 3)]
+    channels_first = wide or colours == [True, False]
     step = max(1, SHARD // array.chunks[0]) * array.chunks[0]
     shards: list[Shard] = [
         ZarrRows(start, str(path.absolute()), min(shape[0], start + step), channels_first)

@@ -99,8 +99,8 @@ def evaluate(
     if len({_key(task) for task in tasks}) < len(tasks):
         raise InputError("a scale or a degradation is named twice")
     paths = plan.selection.paths()
-    check_writable(out)
     with sole_writer(out):
+        check_writable(out)
         held = read_records(out / RECORDS)
         _settle(out / SETTINGS, plan, tasks, judges, bool(held))
         lost = _measure_missing(plan, tasks, judges, out, paths, held, on_image)

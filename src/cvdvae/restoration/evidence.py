@@ -32,6 +32,8 @@ TAUS = (0.2, 1.0)
 """Standard deviations of the images that the two estimates expect."""
 PROBES, NEIGHBOURHOOD = 4, 9
 NOISE_UNIT, MOST_NOISE = 0.1, 4.0
+ROUND_OFF = 1e-5
+"""Of float32: what is smaller beside the largest value was not seen."""
 BEYOND = 0.5
 """How far beyond [0, 1] an estimate may reach."""
 
@@ -123,7 +125,7 @@ def _detail(degradation: Degradation, like: Tensor, damping: float) -> Tensor:
 
 def _noise_of_a_pixel(degradation: Degradation, like: Tensor, sigma: float) -> float:
     left = degradation.A(next(_signs(like, 1)))
-    seen = left[left != 0]
+    seen = left[left.abs() > ROUND_OFF * left.abs().max()]
     power = float(seen.square().mean()) if seen.numel() else 1.0
     return float(min(sigma / NOISE_UNIT / power**0.5, MOST_NOISE))
 

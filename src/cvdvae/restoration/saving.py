@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ def saved_files(
         OutputError: The folder cannot be written, another process writes to it, or a file of
             such a name is in it that no earlier result has written.
     """
-    check_writable(folder)
     with sole_writer(folder):
+        check_writable(folder)
         earlier, cut_off = (_names_in(folder / note) for note in (RESULT, UNFINISHED))
         _check_free(folder, names, [*earlier, *cut_off], given)
         for name in {*cut_off}.difference(earlier):
@@ -88,16 +88,31 @@ def saved_files(
 
 @contextmanager
 def _out_of_the_way(folder: Path, names: list[str], given: Path | None) -> Iterator[None]:
-    """Files that go in the end, or come back where what happens in between fails."""
-    with temporary_folder(folder) as aside:
+    """Files that go in the end, or come back where what happens in between fails.
+
+    Raises:
+        OutputError: They cannot be moved.
+    """
+    there = [path for path in (folder / name for name in names) if path.exists()]
+    leaving = [path for path in there if not _is(path, given)]
+    if not leaving:
+        yield
+        return
+    with ExitStack() as stack:
+        aside: list[tuple[Path, Path]] = []
         try:
-            for path in (folder / name for name in names):
-                if path.exists() and not _is(path, given):
-                    path.rename(aside / path.name)
+            try:
+                place = stack.enter_context(temporary_folder(folder))
+                for path in leaving:
+                    moved = path.rename(place / path.name)
+                    aside.append((moved, path))
+            except OSError as error:
+                said = error.strerror or error
+                raise OutputError(f"cannot write to {folder}: {said}") from None
             yield
         except BaseException:
-            for path in aside.iterdir():
-                path.rename(folder / path.name)
+            for moved, path in aside:
+                moved.rename(path)
             raise
 
 
