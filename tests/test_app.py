@@ -348,6 +348,11 @@ STROKES = [{"size": 3, "points": [[12, 8]]}]
 HOLE = (next(iter(KINDS)), "A hole: paint over it", 50, 0.0, 4, 1, 3, False)
 
 
+def with_noise(noise: float) -> Any:
+    """A hole, and noise beside."""
+    return (*HOLE[:3], noise, *HOLE[4:])
+
+
 def test_another_image_empties_what_is_shown_of_the_one_before(
     restoring: RestoringHandlers, two: tuple[str, str]
 ) -> None:
@@ -361,7 +366,7 @@ def test_another_image_empties_what_is_shown_of_the_one_before(
         updates = restoring.arrive(path, subject, given)
         assert not any(updates[part] for part in parts.shown[:-1])
         assert not updates[parts.shown[-1]]["visible"]
-    (late,) = restoring.draw(two[0], subject, *HOLE, given, STROKES)
+    (late,) = restoring.draw(two[0], subject, *with_noise(0.1), given, STROKES)
     assert late == UNCHANGED  # it was begun before the other came
 
 
@@ -370,11 +375,10 @@ def test_what_is_still_being_read_is_not_taken_for_the_image_before(
 ) -> None:
     parts, subject = restoring.parts, "A photograph"
     given = restoring.arrive(two[0], subject, None)[parts.given]
-    (early,) = restoring.draw(two[1], subject, *HOLE, given, STROKES)
-    assert early.keys() == {parts.said}
-    assert "Your image is still being read" in early[parts.said]
-    (other,) = restoring.draw(two[0], "Another", *HOLE, given, STROKES)
-    assert "Paint over what is missing" in other[parts.said]  # of it nothing was painted over
+    for what in ((two[1], subject, given), (two[0], "Another", given), (two[0], subject, None)):
+        (early,) = restoring.draw(*what[:2], *HOLE, what[2], STROKES)
+        assert early.keys() == {parts.said}  # its answer could be shown of another
+        assert "Your image is still being read" in early[parts.said]
 
 
 def test_why_an_image_cannot_be_read_is_still_said_when_it_is_drawn(
@@ -389,15 +393,32 @@ def test_why_an_image_cannot_be_read_is_still_said_when_it_is_drawn(
 
 
 def test_an_image_that_is_used_is_kept(restoring: RestoringHandlers, two: tuple[str, str]) -> None:
-    """Gradio keeps what a handler gives out for an hour; of what has gone, the file is there."""
+    """Gradio keeps what a handler gives out for an hour."""
     parts, subject = restoring.parts, "A photograph"
     given = restoring.arrive(two[0], subject, None)[parts.given]
     (drawn,) = restoring.draw(two[0], subject, *HOLE, given, STROKES)
     assert drawn[parts.given] is given
     (unpainted,) = restoring.draw(two[0], subject, *HOLE, given, [])
     assert unpainted[parts.given] is given
-    (again,) = restoring.draw(two[0], subject, *HOLE, None, STROKES)
-    assert "4 of 4 answers explain" in again[parts.shown[0]]
+    (gone,) = restoring.draw(two[0], subject, *HOLE, None, STROKES)
+    assert "or is no longer kept" in gone[parts.said]
+
+
+def test_a_double_click_restores_once(restoring: RestoringHandlers, two: tuple[str, str]) -> None:
+    """The second press is done after the first: what it asks for is shown already."""
+    parts, subject = restoring.parts, "A photograph"
+    given = restoring.arrive(two[0], subject, None)[parts.given]
+
+    def pressed(noise: float, strokes: list[Any]) -> Any:
+        (updates,) = restoring.draw(two[0], subject, *with_noise(noise), given, strokes)
+        return updates
+
+    assert parts.shown[0] in pressed(0.0, STROKES)
+    assert pressed(0.0, [dict(stroke) for stroke in STROKES]) == UNCHANGED
+    assert parts.shown[0] in pressed(0.1, STROKES)
+    assert parts.shown[0] in pressed(0.0, STROKES)
+    assert "Paint over" in pressed(0.0, [])[parts.said]
+    assert pressed(0.0, STROKES)[parts.said] == ""  # what went wrong is no longer said
 
 
 def test_a_standard_deviation_is_called_one(

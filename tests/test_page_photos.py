@@ -263,9 +263,10 @@ def test_what_comes_into_view_is_drawn(
         visitor.wait()
         drawn = visitor.seen(1)
         unfold(page.get_by_role("button", name="More").first, page.locator("#again"))
+        before = page.locator(".film button").first.element_handle()
         page.click("#again")
         page.get_by_role("tab", name="What it means").click()
-        page.wait_for_timeout(2000)
+        page.wait_for_function("button => !button.isConnected", arg=before)
         page.get_by_role("tab", name="Photographs").click()
         visitor.wait()
         visitor.paint()
@@ -276,8 +277,9 @@ def test_what_comes_into_view_is_drawn(
 def asked(visitor: Looker, size: Any) -> int:
     """How many windows are asked for once the page has this size."""
     before = len(visitor.requests)
+    shown = visitor.page.locator(".viewer").get_attribute("data-size")
     visitor.page.set_viewport_size(size)
-    visitor.page.wait_for_timeout(2000)
+    expect(visitor.page.locator(".viewer")).not_to_have_attribute("data-size", shown or "")
     visitor.wait()
     return sum("queue/join" in url for url in visitor.requests[before:])
 

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import tiny_photo_restorer, tiny_restorer
 
+from cvdvae.app import page
+from cvdvae.app.explorer import Explorer
 from cvdvae.app.inputs import UNCHANGED
 from cvdvae.app.photos import text
 from cvdvae.app.photos.album import Album
@@ -27,6 +30,7 @@ from cvdvae.app.photos.strokes import MAX_POINTS, region_of
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.photos.windows import interesting, smoothed, truth_in
 from cvdvae.app.recipes import read_result
+from cvdvae.app.restoring.damage import LARGEST
 from cvdvae.app.text import label
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
@@ -407,17 +411,18 @@ def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
     Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
     session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
     event = gr.EventData(None, wanted(session, "settings").told)
-    asked = on.want_whole("", event)
+    asked = on.want_whole(session, None, event)
     assert "waits for its turn" in asked["said"]
     assert asked["stop"]["visible"]
-    assert on.want_whole(asked["said"], event) == UNCHANGED  # pressed again
+    assert on.want_whole(session, asked["wanted"], event) == UNCHANGED  # pressed again
     if by == "a region":
         mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
         session = photos.vary(session, 0, 1, pack_region(mask))
         assert "Ready" in list(on.whole(session, asked["wanted"]))[-1]["said"]
         assert list(on.whole(session, asked["wanted"])) == [UNCHANGED]  # the second press
         event._data["key"] = session.keys[1]
-        asked, session = on.want_whole("", event), photos.vary(session, 0, 0, pack_region(mask))
+        asked = on.want_whole(session, asked["wanted"], event)
+        session = photos.vary(session, 0, 0, pack_region(mask))
     else:
         settings = (*SETTINGS[:2], 9, *SETTINGS[3:]) if by == "settings" else SETTINGS
         given = path if by == "settings" else other
@@ -438,6 +443,77 @@ def test_a_whole_that_is_stopped_ends(photos: Photos, path: Path, begun: bool) -
     assert on.stopped(whole)["said"] == ""
     (last,) = drawing
     assert last == (on.nothing_to_take() if begun else UNCHANGED)
+
+
+def test_a_whole_that_is_stopped_as_its_files_are_packed_is_not_offered(
+    photos: Photos, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is packed after the last strip takes a while, in which Stop is still there."""
+    on = handlers(photos)
+    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    whole, packed = wanted(session, "settings"), Whole.archive
+
+    def stopped_meanwhile(files: Whole) -> Path:
+        on.stopped(whole)
+        return packed(files)
+
+    monkeypatch.setattr(Whole, "archive", stopped_meanwhile)
+    *_, last = on.whole(session, whole)
+    assert last == on.nothing_to_take()
+
+
+@pytest.mark.parametrize("by", ["stop", "another"])
+def test_what_is_wanted_while_an_old_strip_ends_keeps_its_place(
+    photos: Photos, path: Path, tmp_path: Path, by: str
+) -> None:
+    """The end of the old one is not what the page then shows."""
+    on = handlers(photos)
+    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    event = gr.EventData(None, wanted(session, "all").told)
+    old = on.want_whole(session, None, event)["wanted"]
+    drawing = on.whole(session, old)
+    next(drawing)
+    if by == "stop":
+        on.stopped(old)
+    else:
+        Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "other.png")
+        other = str(tmp_path / "other.png")
+        session = on.arrive(session, other, "×4", *SETTINGS)["session"]
+    asked = on.want_whole(session, old, event)
+    assert "waits for its turn" in asked["said"]
+    assert list(drawing) == [UNCHANGED]
+    assert not asked["wanted"].over.is_set()
+
+
+@pytest.mark.parametrize(
+    ("most", "side", "scale", "kind", "explained"),
+    [
+        (57_600, 60, 4, "enlarge", True),
+        (57_599, 60, 4, "enlarge", False),
+        (0, 60, 4, "enlarge", False),  # nothing here restores photographs
+        (57_600, 60, 4, "shrink", False),  # the visitor's file is not what was enlarged
+    ],
+)
+def test_the_tab_restore_is_named_only_where_it_takes_the_photograph(
+    photos: Photos, tmp_path: Path, most: int, side: int, scale: int, kind: str, explained: bool
+) -> None:
+    coffee().resize((side, side)).save(tmp_path / "a.png")
+    on = PhotoHandlers(photos, handlers(photos).parts, most)
+    what = (str(tmp_path / "a.png"), label(text.KINDS, kind), f"×{scale}")
+    shown = on.look(None, *what, *SETTINGS)["viewer"]
+    assert shown["explained"] == explained
+
+
+@pytest.mark.parametrize("restores", [True, False])
+def test_the_page_knows_whether_it_restores_photographs(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restores: bool
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(page, "photos_part", lambda *parts: told.extend(parts))
+    restorers = [tiny_photo_restorer() if restores else tiny_restorer()]
+    laid_out: list[Any] = [None, None, Explorer([]), photos, restorers, tmp_path]
+    page.tabs_of(*laid_out)[0].lay_out()
+    assert told == [photos, tmp_path, LARGEST if restores else 0]
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -150,8 +150,10 @@ def test_the_page_shrinks_a_large_photograph_but_not_its_damage(tmp_path: Path) 
     assert 0.98 * LARGEST < given.pixels[0].numel() <= LARGEST
     assert given.x.shape[1] / given.x.shape[2] == pytest.approx(1500 / 800, rel=0.01)
     assert "800×1500" in given.note
-    with pytest.raises(InputError, match="cut or shrunk"):
-        as_it_is(given, large, parse("noise"), 0.1)
+    small_size = (given.x.shape[1], given.x.shape[2])
+    for what in (parse("noise"), described("small", 4, [], small_size)):
+        with pytest.raises(InputError, match="cut or shrunk"):
+            as_it_is(given, large, what, 0.1)
     with pytest.raises(InputError, match="cut the picture to the face, or choose “A photograph”"):
         image_in(large, 64, "A face")
     size = (given.x.shape[1], given.x.shape[2])
@@ -185,6 +187,8 @@ def test_the_page_enlarges_a_small_photograph_within_its_noise(tmp_path: Path) -
     ):
         with pytest.raises(InputError, match=said):
             as_it_is(image_in(path, None), path, shrunk, noise)
+    with pytest.raises(InputError, match="give the JPEG file itself, or use the command cvdvae"):
+        as_it_is(image_in(png, None), png, described("jpeg", 30, [], size), 0.0)
     to_pil(to_bytes(y[..., :12])).save(png)
     with pytest.raises(InputError, match="tab of faces"):
         as_it_is(image_in(png, 12), png, shrunk, 0.02)
@@ -205,14 +209,15 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     to_pil(torch.full((3, 24, 30), 99, dtype=torch.uint8)).save(path)
     parts = Parts(*range(7), shown=tuple(range(7, 14)))  # type: ignore[arg-type]
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
-    given = image_in(path, None, "A face")  # what the page still held from before
+    given = image_in(path, None, "A photograph")
     found = list(
         on.draw(
             str(path), "A photograph", next(iter(KINDS)), "JPEG", 40, 0.1, 2, 1, 3, False, given, []
         )
     )
     assert "2 of 2 answers explain" in found[-1][parts.shown[0]]
-    arrived = on.arrive(str(path), "A photograph", given)
+    held = image_in(path, None, "A face")  # what the page still held from before
+    arrived = on.arrive(str(path), "A photograph", held)
     assert arrived[parts.given].subject == "A photograph"
     assert parts.kind not in arrived  # which the visitor says
 

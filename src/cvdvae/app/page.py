@@ -15,6 +15,7 @@ from .faces import faces_part
 from .photos import text as photo_text
 from .photos.explorer import Photos
 from .photos.page import photos_part
+from .restoring.damage import LARGEST
 from .restoring.page import MEANING as RESTORING
 from .restoring.page import restoring_part
 from .uploads import Page
@@ -68,7 +69,8 @@ def tabs_of(
     """The tabs for which there are models, in their order."""
     found = []
     if photos.models:
-        part = partial(photos_part, photos, pictures)
+        restored = LARGEST if any(one.side is None for one in restorers) else 0
+        part = partial(photos_part, photos, pictures, restored)
         found.append(Tab("photos", "Photographs", photo_text.MEANING, part))
     if explorer.models:
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS)

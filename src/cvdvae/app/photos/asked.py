@@ -15,13 +15,22 @@ class Wanted:
 
     Attributes:
         told: What the viewer tells of them.
+        left: Set once the page shows another photograph than when they were wanted.
         begun: Whether it was their turn.
-        over: Set once they are wanted no more.
+        followed: Whether others were wanted after them: the page then speaks of those.
+        over: Set once they are wanted no more, or all is said of them.
     """
 
     told: dict[str, Any]
+    left: threading.Event = field(default_factory=threading.Event)
     begun: bool = False
+    followed: bool = False
     over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether they wait, or are drawn."""
+        return not (self.over.is_set() or self.left.is_set())
 
 
 def number(event: gr.EventData, name: str) -> int:

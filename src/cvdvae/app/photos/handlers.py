@@ -5,7 +5,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ...restoration.edits import pack_region
 from ..controls import WILDEST
 from ..inputs import UNCHANGED, Updates
 from ..recipes import read_result
-from ..text import AGAIN, BUSY, FAILED, WRONG, explained, label, sentence
+from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
 from . import text
 from .album import GONE
 from .asked import Wanted, number, numbers, whole_number
@@ -58,10 +58,17 @@ class Parts:
 
 
 class PhotoHandlers:
-    """The handlers of one page; what belongs to a visitor comes in and goes out as a `Session`."""
+    """The handlers of one page; what belongs to a visitor comes in and goes out as a `Session`.
 
-    def __init__(self, photos: Photos, parts: Parts) -> None:
-        self.photos, self.parts = photos, parts
+    Args:
+        photos: The models.
+        parts: Of the page.
+        restored: Pixels of the largest image that the tab Restore gives back; 0 where it takes no
+            photographs.
+    """
+
+    def __init__(self, photos: Photos, parts: Parts, restored: int = 0) -> None:
+        self.photos, self.parts, self.restored = photos, parts, restored
         self.number = itertools.count()
 
     def tell(self, kind: str, **values: Any) -> Updates:
@@ -174,6 +181,7 @@ class PhotoHandlers:
             scale=photo.scale,
             truth=photo.truth is not None,
             consistent=session.history[0].consistent,
+            explained=photo.truth is None and photo.size[0] * photo.size[1] <= self.restored,
             most=MAX_PART,
             cell=photo.cell,
             focus=list(interesting(photo)),
@@ -235,15 +243,20 @@ class PhotoHandlers:
             return self.tell("wrong", text=sentence(error))
         return {self.parts.session: session} | self.tell("steps", steps=self._steps(session))
 
-    def want_whole(self, said: str | None, event: gr.EventData) -> Updates:
+    def want_whole(
+        self, session: Session | None, before: Wanted | None, event: gr.EventData
+    ) -> Updates:
         """Everything is wanted: it waits for its turn, and till then may be stopped.
 
         What is pressed while it waits, or is drawn, is not wanted beside.
         """
-        if BUSY in (said or ""):
+        if before is not None and before.goes_on:
             return UNCHANGED
+        if before is not None:
+            before.followed = True
+        wanted = Wanted(dict(event._data))
         return {
-            self.parts.wanted: Wanted(dict(event._data)),
+            self.parts.wanted: wanted if session is None else replace(wanted, left=session.left),
             self.parts.said: text.WAITING,
             self.parts.stop: gr.update(visible=True),
             self.parts.file: gr.update(visible=False),
@@ -260,8 +273,9 @@ class PhotoHandlers:
             with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
                 whole = self._files(session, wanted.told, Path(name))
                 if session is None or whole is None:
-                    yield self.nothing_to_take()
+                    yield self._ended(session, wanted, self.nothing_to_take())
                     return
+                ready = self.nothing_to_take()
                 yield {
                     parts.said: text.progress(0, 0),
                     parts.stop: gr.update(visible=True),
@@ -269,21 +283,31 @@ class PhotoHandlers:
                 }
                 for share in whole.draw():
                     if session.left.is_set() or wanted.over.is_set():
-                        yield self.nothing_to_take()
-                        return
+                        break
                     yield {parts.said: text.progress(share, time.monotonic() - begun)}
-                ready = {
-                    parts.said: text.drawn(whole.exact, whole.sampling.consistent),
-                    parts.file: gr.update(value=str(whole.archive()), visible=True),
-                    parts.stop: gr.update(visible=False),
-                }
+                else:  # what takes a while, too: it may be stopped meanwhile
+                    ready = {
+                        parts.said: text.drawn(whole.exact, whole.sampling.consistent),
+                        parts.file: gr.update(value=str(whole.archive()), visible=True),
+                        parts.stop: gr.update(visible=False),
+                    }
                 # The page copies the file while this waits, and then it goes.
-                yield self.nothing_to_take() if session.left.is_set() else ready
+                yield self._ended(session, wanted, ready)
         except CVDVAEError as error:
-            yield self.nothing_to_take() | {parts.said: explained(error)}
+            failed = self.nothing_to_take() | {parts.said: explained(error)}
+            yield self._ended(session, wanted, failed)
         except Exception:
             logger.exception("the whole could not be drawn")
-            yield self.nothing_to_take() | {parts.said: FAILED}
+            failed = self.nothing_to_take() | {parts.said: FAILED}
+            yield self._ended(session, wanted, failed)
+
+    def _ended(self, session: Session | None, wanted: Wanted, updates: Updates) -> Updates:
+        """The last that is said of files, where they are wanted still; nothing where others are."""
+        stopped = wanted.over.is_set() or (session is not None and session.left.is_set())
+        wanted.over.set()
+        if wanted.followed:
+            return UNCHANGED
+        return self.nothing_to_take() if stopped else updates
 
     def _files(self, session: Session | None, told: dict[str, Any], folder: Path) -> Whole | None:
         """What is to be drawn; none where it had to wait, and by now something else is shown."""

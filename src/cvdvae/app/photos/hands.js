@@ -178,6 +178,7 @@ new ResizeObserver(() => {
   const size = `${first().clientWidth}×${first().clientHeight}`;
   if (size === root.dataset.size) return;
   root.dataset.size = size;
+  if (first().clientWidth) root.dataset.state = "moving";
   clearTimeout(timer);
   timer = setTimeout(next, REST);
 }).observe(root);

@@ -29,12 +29,13 @@ from .viewer import make_viewer
 WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
 
 
-def photos_part(photos: Photos, pictures: Path) -> None:
+def photos_part(photos: Photos, pictures: Path, restored: int = 0) -> None:
     """Lay out what shows photographs, and connect it.
 
     Args:
         photos: The models.
         pictures: Folder in which the bundled examples are laid out as files.
+        restored: As in `PhotoHandlers`.
     """
     session, wanted = gr.State(None), gr.State(None)  # the photograph is in the album
     paths = examples(pictures)
@@ -58,7 +59,7 @@ def photos_part(photos: Photos, pictures: Path) -> None:
                 stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
     shows = (session, viewer, kind, notes, said, file, stop, wanted, photo, scale)
     parts = Parts(*shows, tuple(settings))
-    _wire(PhotoHandlers(photos, parts), again, reopen)
+    _wire(PhotoHandlers(photos, parts, restored), again, reopen)
     add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
 
@@ -126,10 +127,14 @@ def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
     parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
     asked = parts.viewer.whole(
-        on.want_whole, parts.said, [*taken, parts.wanted], queue=False, **QUIET
+        on.want_whole,
+        [parts.session, parts.wanted],
+        [*taken, parts.wanted],
+        queue=False,
+        **QUIET,
     )
     whole = asked.then(on.whole, [parts.session, parts.wanted], taken, **LATEST, **WHOLE, **QUIET)
-    whole.failure(on.nothing_to_take, None, taken, queue=False, **QUIET)  # the queue was full
+    whole.failure(on.stopped, parts.wanted, taken, queue=False, **QUIET)  # the queue was full
     # Not by Gradio's way to cancel: what is wanted next, while a strip ends, would never begin.
     parts.stop.click(on.stopped, parts.wanted, taken, queue=False, **QUIET)
 

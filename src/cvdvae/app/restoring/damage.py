@@ -47,7 +47,7 @@ DAMAGES: dict[str, Damage] = {
     "pixels": Damage("Missing pixels", ("Missing, %", 5, 90, 5, 50)),
     "blur": Damage("Blurred", ("Blur, pixels", 0.5, 4, 0.25, 2)),
     "motion": Damage("Moved", ("Movement, pixels", 3, 20, 1, 9)),
-    "small": Damage("Shrunk", ("Shrunk by", 2, 8, 2, 4)),
+    "small": Damage("Shrunk", ("Shrunk by", 2, 8, 1, 4)),
     "noise": Damage("Noisy", None),
     "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30), may_be_noisy=False),
 }
@@ -104,6 +104,7 @@ class Given:
         note: What was done to it, for the visitor.
         side: Side of the images of its model; None for one that takes any size.
         left: Set once another is given: answers for this one are then wanted no more.
+        answered: What was asked of it last, and is shown.
     """
 
     pixels: Tensor
@@ -113,6 +114,7 @@ class Given:
     note: str = ""
     side: int | None = None
     left: threading.Event = field(default_factory=threading.Event)
+    answered: list[Any] = field(default_factory=list)
 
     @property
     def x(self) -> Tensor:
@@ -174,12 +176,17 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
     if all(isinstance(step, MaskFromFile) for step in what.steps):
         return seen(given.x, what, noise or None), []
     large = what.hr_size(size)
-    if large != size:
-        _check_small(given, large)
     if not given.as_it_is:
         raise InputError(
             "your image was cut or shrunk to be restored here, and its damage with it: give a part "
             "that is small enough, or use the command cvdvae restore"
+        )
+    if large != size:
+        _check_small(given, large)
+    if not what.pictures and not is_jpeg(path):
+        raise InputError(
+            "your image is no JPEG file: give the JPEG file itself, or use the command cvdvae "
+            "restore --jpeg 75"
         )
     by_its_file = not what.pictures or (large != size and not noise and is_jpeg(path))
     if large != size and not noise and not by_its_file:

@@ -22,7 +22,10 @@ from ..inputs import UNCHANGED, Updates
 from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in
 
 FIRST = InputError("your image comes first")
-STILL = InputError("your image is still being read: press again in a moment")
+STILL = InputError(
+    "your image is still being read, or is no longer kept: press again in a moment, or give it "
+    "again"
+)
 
 
 @dataclass(frozen=True)
@@ -127,18 +130,18 @@ class RestoringHandlers:
         if path is None:
             yield {self.parts.said: text.explained(FIRST)}
             return
-        if given is not None and str(given.path) != path:
-            yield {self.parts.said: text.explained(STILL)}
+        # Of what has not arrived, nobody would say that it has gone again.
+        if given is None or (str(given.path), given.subject) != (path, subject):
+            yield {self.parts.said: text.explained(self._not_here(path, subject), path)}
+            return
+        asked = [kind, damage, strength, noise, samples, temperature, seed, antithetic, strokes]
+        if asked == given.answered:  # a double click
+            yield UNCHANGED
             return
         which, number, restorer = LABELS[damage], int(seed or 0), self.restorers[subject]
         noise = noise if DAMAGES[which].may_be_noisy else 0
-        held = given
         try:
             how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
-            if given is None:  # it cannot be read, or the hour is over
-                given = image_in(Path(path), restorer.side, subject)
-            elif given.subject != subject:
-                given, strokes = image_in(Path(path), restorer.side, subject), []
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
             truth, notes = None if KINDS[kind] else given.x, list[str]()
             if truth is None:
@@ -147,22 +150,30 @@ class RestoringHandlers:
                 told = degraded(truth, what, noise or None, number)
             result = restorer.run(told, how, truth)
         except CVDVAEError as error:
-            yield self._answer(held, given, {self.parts.said: text.explained(error, path)})
+            given.answered.clear()
+            yield self._answer(given, {self.parts.said: text.explained(error, path)})
             return
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
             shown = self._shown(result, archive, notes)
-            yield self._answer(held, given, {self.parts.said: "", **shown})
+            given.answered[:] = asked
+            yield self._answer(given, {self.parts.said: "", **shown})
 
-    def _answer(self, held: Given | None, given: Given | None, updates: Updates) -> Updates:
-        """What is said of an image that was `given`, where it is still the one that is shown; and
-        what the page has `held` of it is kept for another hour."""
-        if given is None:
-            return updates
+    def _not_here(self, path: str, subject: str) -> CVDVAEError:
+        """Why an image has not arrived: it cannot be read, or not yet."""
+        try:
+            image_in(Path(path), self.restorers[subject].side, subject)
+        except CVDVAEError as error:
+            return error
+        return STILL
+
+    def _answer(self, given: Given, updates: Updates) -> Updates:
+        """What is said of an image, where it is still the one that is shown; and it is kept for
+        another hour."""
         if given.left.is_set():
             return UNCHANGED
-        return updates | ({self.parts.given: given} if given is held else {})
+        return updates | {self.parts.given: given}
 
     def _shown(self, result: Restoration, archive: Path, notes: list[str]) -> Updates:
         """What was seen and what its file says, the answers, and what they agree on."""
