@@ -100,6 +100,11 @@ class DataConfig:
         return self.jitter_side > 0 or self.jitter_angle > 0
 
 
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that train together, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     """Refuse files of 16 bits whose values need 12 or fewer: a camera's counts, whose range is not
     that of the file, so that images would be almost black.
@@ -122,7 +127,7 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
         if REDUCED not in photo.notes:
             return
         if np.asarray(photo.image).max() > TWELVE_BITS:
-            if tell and os.environ.get("RANK", "0") == "0":  # of those that train together
+            if tell and is_first_process():
                 note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"
                 print(note, file=sys.stderr, flush=True)
             return

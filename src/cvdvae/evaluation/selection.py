@@ -86,14 +86,18 @@ class Selection:
         Raises:
             InputError: There is none, or they hold a camera's counts.
         """
-        paths = list_images(self.folder)[self.start :][: self.count]
-        if not paths:
-            raise InputError(f"{self.folder} has no image from number {self.start} on")
+        paths = self._listed()
         refuse_counts(paths)
         return paths
 
     def __len__(self) -> int:
-        return len(self.paths())
+        return len(self._listed())
+
+    def _listed(self) -> list[Path]:
+        paths = list_images(self.folder)[self.start :][: self.count]
+        if not paths:
+            raise InputError(f"{self.folder} has no image from number {self.start} on")
+        return paths
 
     def truth(self, path: Path, size: int) -> Tensor:
         """One image, cut (and resized, antialiased bicubic), ``(C, size, size)``, in [0, 1].

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, get_worker_info
 
-from ..data.folder import DataConfig
+from ..data.folder import DataConfig, is_first_process
 from ..data.images import Images, open_images
 from ..errors import ConfigError, InputError
 from ..files import TEMPORARY_PREFIX, write_atomically
@@ -156,7 +156,7 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         KeyboardInterrupt: It was ended by SIGINT.
         SystemExit: It was ended by SIGTERM; the code is 143.
     """
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that share a folder
+    first = is_first_process()
     with sole_writer(module.folder) if first else nullcontext():
         if first:
             for leftover in module.folder.glob(f"{TEMPORARY_PREFIX}*"):

@@ -1,11 +1,11 @@
 """The weights that a training starts from: those of the same model, or of a smaller one."""
 
-import os
 from pathlib import Path
 
 from ..checkpoints.folder import find, load_prior, prior_folder, read_record
 from ..checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, build, digest, load_weights
+from ..data.folder import is_first_process
 from ..errors import WeightsError
 from ..hvae import HVAE, HVAEConfig
 from ..hvae.growing import grow_encoder, grow_prior
@@ -69,7 +69,7 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
 
 def say_start(name: str, remark: str = "") -> None:
     """A training that goes on from other weights says so, from its first process."""
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_process():
         more = f"; {remark}" if remark else ""
         print(f"starts from the weights of {name} (start_from){more}", flush=True)
 

@@ -175,27 +175,27 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
         )
     if all(isinstance(step, MaskFromFile) for step in what.steps):
         return seen(given.x, what, noise or None), []
-    large = what.hr_size(size)
     if not given.as_it_is:
         raise InputError(
             "your image was cut or shrunk to be restored here, and its damage with it: give a part "
             "that is small enough, or use the command cvdvae restore"
         )
-    if large != size:
+    large, jpeg = what.hr_size(size), is_jpeg(path)
+    was_jpeg, was_shrunk = not what.pictures, large != size
+    if was_shrunk:
         _check_small(given, large)
-    if not what.pictures and not is_jpeg(path):
+    if was_jpeg and not jpeg:
         raise InputError(
             "your image is no JPEG file: give the JPEG file itself, or use the command cvdvae "
             "restore --jpeg 75"
         )
-    by_its_file = not what.pictures or (large != size and not noise and is_jpeg(path))
-    if large != size and not noise and not by_its_file:
+    if was_shrunk and not (noise or jpeg):
         raise InputError(
             "an image that was only shrunk belongs into the tab of photographs; where no image "
             "shrinks to it, say here how noisy it is, such as 0.01"
         )
-    before = what if what.pictures else Description((OnlyNoise(),))
-    return read_seen(path, Happened(before, by_its_file, noise or None))
+    before = Description((OnlyNoise(),)) if was_jpeg else what
+    return read_seen(path, Happened(before, was_jpeg or (was_shrunk and not noise), noise or None))
 
 
 def _check_small(given: Given, size: tuple[int, int]) -> None:
