@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from cvdvae.checkpoints.folder import load_prior
+from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.files import write_text
 from cvdvae.gaussian import SeededNoise

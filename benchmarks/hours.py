@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from cvdvae.checkpoints.folder import load_prior
+from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.domains import FACES
 from cvdvae.domains.faces import crop_face

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cvdvae.checkpoints.folder import load_prior
+from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.gaussian import SeededNoise

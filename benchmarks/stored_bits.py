@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cvdvae.checkpoints.folder import find, load_encoder, load_flow, read_record, save_model
+from cvdvae.checkpoints.folder import find, read_record, save_model
+from cvdvae.checkpoints.loading import load_encoder, load_flow
 from cvdvae.checkpoints.precision import unpack
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.data.folder import load_images

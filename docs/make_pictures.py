@@ -29,7 +29,7 @@ from cvdvae.analysis.calibration import calibration
 from cvdvae.analysis.figures import draw_calibration, draw_consistency
 from cvdvae.analysis.latents import expected_distance
 from cvdvae.analysis.temperature import picture as temperature_picture
-from cvdvae.checkpoints.folder import load_prior
+from cvdvae.checkpoints.loading import load_prior
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.demo import run_demo
 from cvdvae.domains import FACES

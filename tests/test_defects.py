@@ -19,7 +19,8 @@ from tiny import tiny_resolver
 
 import cvdvae
 from cvdvae.batch.files import plan
-from cvdvae.checkpoints.folder import digest, load_flow, load_prior, read_record
+from cvdvae.checkpoints.folder import digest, read_record
+from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.records import Expected
 from cvdvae.checkpoints.weights import WEIGHTS
 from cvdvae.configs import load_yaml, read_yaml

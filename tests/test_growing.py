@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from tiny import ENCODER, PRIOR, RESTORING, _shake, saved_prior, saved_restorer, tiny_prior
 
-from cvdvae.checkpoints.folder import load_encoder, read_record, save_model
+from cvdvae.checkpoints.folder import read_record, save_model
+from cvdvae.checkpoints.loading import load_encoder
 from cvdvae.checkpoints.records import SECOND, PriorRecord, SuperResolutionRecord
 from cvdvae.data.folder import DataConfig
 from cvdvae.errors import ConfigError, WeightsError

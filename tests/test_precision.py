@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cvdvae.checkpoints.folder import load_encoder, read_record, save_model
+from cvdvae.checkpoints.folder import read_record, save_model
+from cvdvae.checkpoints.loading import load_encoder
 from cvdvae.checkpoints.precision import STEP, StoredBits, pack, unpack
 from cvdvae.checkpoints.records import SuperResolutionRecord
 from cvdvae.errors import WeightsError

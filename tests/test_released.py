@@ -10,7 +10,7 @@ import torch
 from command import run
 from torch import Tensor
 
-from cvdvae.checkpoints.folder import load_flow, load_prior
+from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.published import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
 from cvdvae.errors import ConfigError, OutputError, WeightsError
 from cvdvae.hcflow import HCFlow, HCFlowConfig

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver, tiny_restorer
 
-from cvdvae.checkpoints.folder import load_prior, save_model
+from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.loading import load_prior
 from cvdvae.checkpoints.records import FlowRecord, Recommended
 from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
 from cvdvae.gaussian import SeededNoise

@@ -24,7 +24,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, saved_prior, tiny_flow, tiny_prior
 
-from cvdvae.checkpoints.folder import load_prior, save_model
+from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.loading import load_prior
 from cvdvae.checkpoints.precision import StoredBits
 from cvdvae.checkpoints.records import FlowRecord, PriorRecord
 from cvdvae.configs import from_dict, load_yaml, to_yaml

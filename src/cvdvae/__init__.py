@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoints.folder import bundled_names, load_prior, push_to_hub
+    from .checkpoints.folder import bundled_names, push_to_hub
+    from .checkpoints.loading import load_prior
     from .checkpoints.published import import_checkpoint
     from .domains.simulate import simulate
     from .errors import CVDVAEError
@@ -61,7 +62,7 @@ _HOMES = {
     "import_checkpoint": ".checkpoints.published",
     "load": ".restoration.load",
     "load_image": ".imaging.io",
-    "load_prior": ".checkpoints.folder",
+    "load_prior": ".checkpoints.loading",
     "load_restorer": ".restoration.load",
     "push_to_hub": ".checkpoints.folder",
     "read_recipe": ".restoration.recipe",

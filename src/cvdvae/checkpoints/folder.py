@@ -5,44 +5,38 @@ A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR e
 it works on no other.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from safetensors.torch import save
 from torch import Tensor
 
 from ..configs import from_dict, read_yaml, to_yaml
-from ..errors import ConfigError, InputError, WeightsError
+from ..errors import ConfigError, WeightsError
 from ..files import write_atomically, write_text
-from ..hcflow import HCFlow
-from ..hvae import HVAE
-from ..hvae.lr_encoder import LREncoder
 from .bounds import check_description
 from .hub import download, is_hub_id, upload
 from .legacy import upgrade_encoder, upgrade_prior
 from .precision import StoredBits, pack
 from .records import (
     RECORDS,
-    SECOND,
     Expected,
-    FlowRecord,
+    Judge,
     OneScaleRecord,
     PriorRecord,
     Recommended,
     Record,
-    RestorerRecord,
-    SecondEstimate,
     SuperResolutionRecord,
 )
-from .weights import WEIGHTS, build, digest
+from .weights import WEIGHTS, digest
 
 CONFIG = "config.yaml"
-PRIOR_SUBFOLDER, ENCODER_SUBFOLDER = "prior", "encoder"
-PRIOR_PIXEL_STD = 10.0
-"""Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
+PRIOR_SUBFOLDER, ENCODER_SUBFOLDER, JUDGE_SUBFOLDER = "prior", "encoder", "judge"
 
 
 def zoo() -> Path:
@@ -132,114 +126,6 @@ def save_model(
     write_text(folder / CONFIG, to_yaml(record))
 
 
-def load_prior(name: str) -> HVAE:
-    """Load a prior by bundled name, folder or Hub id, in evaluation mode and without gradients.
-
-    Raises:
-        WeightsError: Unknown, damaged, or not a prior.
-        ConfigError: Its configuration does not describe one.
-    """
-    folder = find(name)
-    record = read_record(folder)
-    if not isinstance(record, PriorRecord):
-        raise WeightsError(f"'{name}' is not a prior but a {record.kind}")
-    return build(folder, lambda: HVAE(record.model))
-
-
-class Loaded(NamedTuple):
-    """An LR encoder, the prior that it belongs to, and what was found to suit them."""
-
-    prior: HVAE
-    encoder: LREncoder
-    scale: int
-    recommended: Recommended
-    expected: Expected | None
-    photons: float
-
-
-def load_encoder(name: str, scale: int | None = None) -> Loaded:
-    """Load an LR encoder with its prior, in evaluation mode and without gradients.
-
-    Args:
-        name: A bundled name, a folder, or a Hub id.
-        scale: Which of its scales; may be left out where it has one.
-
-    Raises:
-        InputError: It does not enlarge by `scale`, or by several factors where none is named.
-        WeightsError: Unknown, damaged, not an LR encoder, or its prior is not the one it was
-            trained on.
-        ConfigError: Its configuration does not describe one.
-    """
-    folder = find(name)
-    record = read_record(folder)
-    if isinstance(record, OneScaleRecord):
-        return _one_scale(name, folder, record, scale)
-    if not isinstance(record, SuperResolutionRecord):
-        raise WeightsError(f"'{name}' is not an LR encoder but a {record.kind}")
-    prior, encoder = _on_its_prior(name, folder, record)
-    scales = record.model.scales
-    if scale is None and len(scales) > 1:
-        known = ", ".join(map(str, scales))
-        raise InputError(f"'{name}' enlarges by {known}: say which, with --scale or scale=")
-    scale = scales[0] if scale is None else scale
-    if scale not in scales:
-        raise InputError(f"'{name}' enlarges by {', '.join(map(str, scales))}, not by {scale}")
-    suits, expected = record.recommended, record.expected
-    return Loaded(prior, encoder, scale, suits, expected, record.photons)
-
-
-class Restoring(NamedTuple):
-    """A prior, an encoder for any degradation on it, and what was found to suit them."""
-
-    prior: HVAE
-    encoder: LREncoder | None
-    pixel_std: float
-    recommended: Recommended
-    second_estimate: SecondEstimate
-
-
-def load_restoring(name: str) -> Restoring:
-    """Load an encoder for any degradation with its prior, or a prior alone; as `load_encoder`.
-
-    Raises:
-        WeightsError: Unknown, damaged, of another kind, or its prior is not the one it was trained
-            on.
-        ConfigError: Its configuration does not describe one.
-    """
-    folder = find(name)
-    record = read_record(folder)
-    if isinstance(record, PriorRecord):
-        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), SECOND)
-    if not isinstance(record, RestorerRecord):
-        raise WeightsError(
-            f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"
-        )
-    prior, encoder = _on_its_prior(name, folder, record)
-    return Restoring(prior, encoder, record.pixel_std, record.recommended, record.second_estimate)
-
-
-def _on_its_prior(
-    name: str, folder: Path, record: SuperResolutionRecord | RestorerRecord
-) -> tuple[HVAE, LREncoder]:
-    its_prior = prior_folder(folder, record.prior)
-    prior = load_prior(str(its_prior))
-    if digest(its_prior) != record.prior_digest:
-        raise WeightsError(
-            f"the encoder '{name}' was trained on other weights than those of the prior {its_prior}"
-        )
-    return prior, build(folder, lambda: LREncoder(record.model, prior.config))
-
-
-def _one_scale(name: str, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
-    if scale not in (None, record.scale):
-        raise InputError(f"'{name}' enlarges by {record.scale}, not by {scale}")
-    source = encoder_folder(folder, record)
-    if digest(source) != record.encoder_digest:
-        raise WeightsError(f"'{name}' belongs to other weights than those of {source}")
-    loaded = load_encoder(str(source), record.scale)
-    return loaded._replace(recommended=record.recommended, expected=record.expected)
-
-
 def encoder_folder(folder: Path, record: OneScaleRecord) -> Path:
     """Folder of the LR encoder that the folder of one of its scales names.
 
@@ -248,20 +134,6 @@ def encoder_folder(folder: Path, record: OneScaleRecord) -> Path:
     """
     own = record.encoder == ENCODER_SUBFOLDER
     return folder / ENCODER_SUBFOLDER if own else find(record.encoder)
-
-
-def load_flow(name: str) -> tuple[HCFlow, Recommended]:
-    """Load a flow by bundled name, folder or Hub id, in evaluation mode and without gradients.
-
-    Raises:
-        WeightsError: Unknown, damaged, or not a flow.
-        ConfigError: Its configuration does not describe one.
-    """
-    folder = find(name)
-    record = read_record(folder)
-    if not isinstance(record, FlowRecord):
-        raise WeightsError(f"'{name}' is not a flow but a {record.kind}")
-    return build(folder, lambda: HCFlow(record.model)), record.recommended
 
 
 def check_one_scale(name: str) -> None:
@@ -294,8 +166,14 @@ def recommend(name: str, temperatures: Recommended) -> Path:
     return path
 
 
-def expect(name: str, expected: Expected) -> Path:
+def expect(name: str, expected: Expected, judge: str = "") -> Path:
     """Store with a model what it makes of proper images, and return its configuration file.
+
+    Args:
+        name: The model.
+        expected: What was found.
+        judge: The LR encoder that it was found with, where that is another than before; one that
+            is not bundled comes along.
 
     Raises:
         WeightsError: The model is unknown, or not an LR encoder, or has several scales.
@@ -306,8 +184,24 @@ def expect(name: str, expected: Expected) -> Path:
     record = read_record(path.parent)
     if not isinstance(record, (SuperResolutionRecord, OneScaleRecord)):
         raise WeightsError(f"'{name}' is a {record.kind}: only an LR encoder can doubt its input")
+    if judge and isinstance(record, SuperResolutionRecord):
+        source, known = find(judge), judge in bundled_names()
+        if not known:
+            bring(source, path.parent / JUDGE_SUBFOLDER)
+        kept = Judge(judge if known else JUDGE_SUBFOLDER, digest(source))
+        record = replace(record, judge=kept)
     write_text(path, to_yaml(replace(record, expected=expected)))
     return path
+
+
+def bring(source: Path, folder: Path) -> None:
+    """Copy the weights of a model and the configuration that rebuilds it.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    for name in (WEIGHTS, CONFIG):
+        write_atomically(folder / name, partial(shutil.copyfile, source / name))
 
 
 def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> str:

@@ -79,6 +79,24 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """The LR encoder that bounds how likely an image is, where another one draws.
+
+    An encoder that is trained on what it draws (`cvdvae.training.energy`) bounds log p(y) less
+    tightly than one that is trained on its KL alone, and so tells turned or shifted images less
+    well from proper ones.
+
+    Attributes:
+        encoder: Name of a bundled LR encoder on the same prior, or ``judge`` for the one in the
+            folder's own subfolder.
+        digest: SHA-256 of its weights file.
+    """
+
+    encoder: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class SuperResolutionRecord:
     """`config.yaml` of an LR encoder.
 
@@ -91,6 +109,7 @@ class SuperResolutionRecord:
         expected: What it makes of proper images; without it no input is examined.
         photons: How many photons a value of 1 stands for in the low-resolution images that it was
             trained on, whose noise its samples do not repeat; 0 where they have none.
+        judge: What `expected` was found with; without it, this encoder itself.
     """
 
     kind: Literal["lr-encoder"]
@@ -100,6 +119,7 @@ class SuperResolutionRecord:
     recommended: Recommended = field(default_factory=Recommended)
     expected: Expected | None = None
     photons: float = 0.0
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.photons < math.inf:

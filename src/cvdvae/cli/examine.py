@@ -1,7 +1,7 @@
 """Commands that doubt: examine, calibrate-doubt."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -112,6 +112,10 @@ def calibrate_doubt(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
+    judge: Annotated[
+        str,
+        typer.Option(help="LR encoder on the same prior that bounds how likely an image is."),
+    ] = "",
     save: Save = False,
     device: Device = "cpu",
 ) -> None:
@@ -121,9 +125,10 @@ def calibrate_doubt(
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
     from ..input_check.screen import fit_proper
-    from ..input_check.thresholds import doubted_share, fit_expected, judge
+    from ..input_check.thresholds import doubted_share, fit_expected
+    from ..input_check.thresholds import judge as judged_of
 
-    resolver = _load(model, device, scale)
+    resolver = _load(model, device, scale, judge)
     selection = Selection(data, start, images, crop)
     if resolver.any_size:
         _refuse_faint_light(resolver)
@@ -137,11 +142,11 @@ def calibrate_doubt(
         task = progress.add_task("judging", total=len(selection))
         proper = [p.y for p in pairs]
         half = len(proper) // 2
-        fitted_on = judge(resolver, proper[:half], lambda: progress.advance(task, 0.5))
-        fitted_on += judge(
+        fitted_on = judged_of(resolver, proper[:half], lambda: progress.advance(task, 0.5))
+        fitted_on += judged_of(
             resolver, (y.flip(2) for y in proper[:half]), lambda: progress.advance(task, 0.5)
         )
-        judged = judge(resolver, proper[half:], lambda: progress.advance(task))
+        judged = judged_of(resolver, proper[half:], lambda: progress.advance(task))
         expected = fit_expected(fitted_on)
         glance = fit_proper(
             *(part + [y.flip(2) for y in part] for part in (proper[:half], proper[half:]))
@@ -158,7 +163,7 @@ def calibrate_doubt(
         highlight=False,
     )
     if save:
-        path = expect(model, expected)
+        path = expect(model, expected, judge)
         if glance is not None:
             save_proper(path.parent, glance)
         out.print(f"Stored in {path}", markup=False, highlight=False)
@@ -223,16 +228,26 @@ def _refuse_faint_light(model: "HVAEResolver") -> None:
         )
 
 
-def _load(name: str, device: str, scale: int | None) -> "HVAEResolver":
-    """Load a model that can doubt.
+def _load(name: str, device: str, scale: int | None, judge: str = "") -> "HVAEResolver":
+    """Load a model that can doubt, with another judge than its own where one is named.
 
     Raises:
-        InputError: It has no prior.
+        InputError: It has no prior, or takes no judge.
+        WeightsError: The judge is unknown, or does not suit the model.
     """
+    from ..checkpoints.folder import find, read_record
+    from ..checkpoints.loading import load_judge
+    from ..checkpoints.records import SuperResolutionRecord
     from ..restoration.hvae import HVAEResolver
     from ..restoration.load import load
 
     model = load(name, device, scale=scale)
     if not isinstance(model, HVAEResolver):
         raise InputError(f"the flow {name} has no prior to doubt with: name an LR encoder")
+    if judge:
+        record = read_record(find(name))
+        if model.any_size or not isinstance(record, SuperResolutionRecord):
+            raise InputError("--judge goes with models of one size: photographs are not judged")
+        model.judge = load_judge(judge, model.prior, record.prior_digest, model.scale)
+        model.to(device)
     return model

@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.folder import PRIOR_PIXEL_STD
+from ..checkpoints.loading import PRIOR_PIXEL_STD
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
 from ..gaussian import Conditional, Noise, Window
@@ -47,6 +47,8 @@ class HVAEResolver(SuperResolver):
         expected: What it makes of proper low-resolution images, for `cvdvae.input_check`.
         photons: How many photons a value of 1 stands for in the low-resolution images that it was
             trained on; 0 where they have no noise.
+        judge: The LR encoder on the same prior that bounds how likely y is, for
+            `cvdvae.input_check`; by default the one that draws.
 
     Raises:
         InputError: The encoder does not enlarge by this factor.
@@ -61,6 +63,7 @@ class HVAEResolver(SuperResolver):
         recommended: Recommended = Recommended(),
         expected: Expected | None = None,
         photons: float = 0.0,
+        judge: LREncoder | None = None,
     ) -> None:
         scales = encoder.config.scales
         scale = scales[0] if scale is None else scale
@@ -72,11 +75,12 @@ class HVAEResolver(SuperResolver):
         size = config.image_size
         super().__init__(name, scale, recommended, size, config.any_size, config.channels, noise)
         self.prior, self.encoder, self.expected = prior, encoder, expected
+        self.judge = encoder if judge is None else judge
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """The prior and the LR encoder."""
-        return self.prior, self.encoder
+        """The prior, the LR encoder, and its judge where that is another."""
+        return tuple(dict.fromkeys((self.prior, self.encoder, self.judge)))
 
     @property
     def largest_state(self) -> float:
@@ -99,21 +103,21 @@ class HVAEResolver(SuperResolver):
         return list(self.prior.config.group_resolutions)
 
     def evidence(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """From the means of all groups, in one pass."""
-        y = y.to(self.device)
-        of_y = self.encoder.terms(y, self.scale)
+        """From the means of all groups, as the judge tells them, in one pass."""
+        y, judge = y.to(self.device), self.judge
+        of_y = judge.terms(y, self.scale)
         height, width = (self.scale * side for side in y.shape[2:])
         terms: list[Tensor] = []
 
         def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
             base = p()
-            if group >= self.encoder.groups:
+            if group >= judge.groups:
                 return base.mean
-            posterior = self.encoder.posterior_of(group, h, Conditional.known(base), of_y)()
+            posterior = judge.posterior_of(group, h, Conditional.known(base), of_y)()
             terms.append(posterior.kl(base))
             return posterior.mean
 
-        h = self.prior.top_down(pick, len(y), size=self.encoder.size_for(y, self.scale))
+        h = self.prior.top_down(pick, len(y), size=judge.size_for(y, self.scale))
         still = self.prior.likelihood.mean(self.prior.parameters_of_x(h))[..., :height, :width]
         degradation = self.degradation_of((y.shape[2], y.shape[3]))
         off = degradation.A(still.cpu()) - y.cpu()  # there are devices without float64

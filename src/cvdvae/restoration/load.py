@@ -5,15 +5,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.folder import (
-    bundled_names,
-    find,
-    fingerprint_of,
-    load_encoder,
-    load_flow,
-    load_restoring,
-    read_record,
-)
+from ..checkpoints.folder import bundled_names, find, fingerprint_of, read_record
+from ..checkpoints.loading import load_encoder, load_flow, load_restoring
 from ..checkpoints.proper import read_proper
 from ..checkpoints.shrinking import read_shrinking
 from ..errors import InputError, WeightsError

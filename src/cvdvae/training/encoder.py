@@ -1,26 +1,18 @@
 """Training of an LR encoder, or of one for any degradation, on a frozen prior."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import (
-    CONFIG,
-    PRIOR_SUBFOLDER,
-    bundled_names,
-    find,
-    load_prior,
-)
+from ..checkpoints.folder import PRIOR_SUBFOLDER, bring, bundled_names, find
+from ..checkpoints.loading import load_prior
 from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import WeightsError
-from ..files import write_atomically
 from ..gaussian import SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
@@ -141,8 +133,7 @@ class EncoderModule(Training):
         bundled = self.config.prior in bundled_names()
         own = folder / PRIOR_SUBFOLDER
         if not bundled and not ((own / WEIGHTS).exists() and digest(own) == self.prior_digest):
-            for name in (WEIGHTS, CONFIG):
-                write_atomically(own / name, partial(shutil.copyfile, self.source / name))
+            bring(self.source, own)
         record: Record
         prior = self.config.prior if bundled else PRIOR_SUBFOLDER
         if self.config.degradations == "any":

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..checkpoints.folder import find, load_prior, prior_folder, read_record
+from ..checkpoints.folder import find, prior_folder, read_record
+from ..checkpoints.loading import load_prior
 from ..checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, build, digest, load_weights
 from ..data.folder import is_first_process

@@ -1,0 +1,191 @@
+"""The networks of model folders, built and filled.
+
+An LR encoder works on the prior it was trained on and on no other: it is loaded with it, and the
+digest of the prior's weights must be the one that the encoder's folder names.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError, WeightsError
+from ..hcflow import HCFlow
+from ..hvae import HVAE
+from ..hvae.lr_encoder import LREncoder
+from .folder import JUDGE_SUBFOLDER, encoder_folder, find, prior_folder, read_record
+from .records import (
+    SECOND,
+    Expected,
+    FlowRecord,
+    OneScaleRecord,
+    PriorRecord,
+    Recommended,
+    RestorerRecord,
+    SecondEstimate,
+    SuperResolutionRecord,
+)
+from .weights import build, digest
+
+PRIOR_PIXEL_STD = 10.0
+"""Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
+
+
+def load_prior(name: str) -> HVAE:
+    """Load a prior by bundled name, folder or Hub id, in evaluation mode and without gradients.
+
+    Raises:
+        WeightsError: Unknown, damaged, or not a prior.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, PriorRecord):
+        raise WeightsError(f"'{name}' is not a prior but a {record.kind}")
+    return build(folder, lambda: HVAE(record.model))
+
+
+class Loaded(NamedTuple):
+    """An LR encoder, the prior that it belongs to, and what was found to suit them."""
+
+    prior: HVAE
+    encoder: LREncoder
+    scale: int
+    recommended: Recommended
+    expected: Expected | None
+    photons: float
+    judge: LREncoder | None
+
+
+def load_encoder(name: str, scale: int | None = None) -> Loaded:
+    """Load an LR encoder with its prior, in evaluation mode and without gradients.
+
+    Args:
+        name: A bundled name, a folder, or a Hub id.
+        scale: Which of its scales; may be left out where it has one.
+
+    Raises:
+        InputError: It does not enlarge by `scale`, or by several factors where none is named.
+        WeightsError: Unknown, damaged, not an LR encoder, or its prior is not the one it was
+            trained on.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if isinstance(record, OneScaleRecord):
+        return _one_scale(name, folder, record, scale)
+    if not isinstance(record, SuperResolutionRecord):
+        raise WeightsError(f"'{name}' is not an LR encoder but a {record.kind}")
+    prior, encoder = _on_its_prior(name, folder, record)
+    scales = record.model.scales
+    if scale is None and len(scales) > 1:
+        known = ", ".join(map(str, scales))
+        raise InputError(f"'{name}' enlarges by {known}: say which, with --scale or scale=")
+    scale = scales[0] if scale is None else scale
+    if scale not in scales:
+        raise InputError(f"'{name}' enlarges by {', '.join(map(str, scales))}, not by {scale}")
+    judge = _judge(folder, record, prior, scale) if record.judge else None
+    suits, expected = record.recommended, record.expected
+    return Loaded(prior, encoder, scale, suits, expected, record.photons, judge)
+
+
+class Restoring(NamedTuple):
+    """A prior, an encoder for any degradation on it, and what was found to suit them."""
+
+    prior: HVAE
+    encoder: LREncoder | None
+    pixel_std: float
+    recommended: Recommended
+    second_estimate: SecondEstimate
+
+
+def load_restoring(name: str) -> Restoring:
+    """Load an encoder for any degradation with its prior, or a prior alone; as `load_encoder`.
+
+    Raises:
+        WeightsError: Unknown, damaged, of another kind, or its prior is not the one it was trained
+            on.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if isinstance(record, PriorRecord):
+        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), SECOND)
+    if not isinstance(record, RestorerRecord):
+        raise WeightsError(
+            f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"
+        )
+    prior, encoder = _on_its_prior(name, folder, record)
+    return Restoring(prior, encoder, record.pixel_std, record.recommended, record.second_estimate)
+
+
+def _on_its_prior(
+    name: str, folder: Path, record: SuperResolutionRecord | RestorerRecord
+) -> tuple[HVAE, LREncoder]:
+    its_prior = prior_folder(folder, record.prior)
+    prior = load_prior(str(its_prior))
+    if digest(its_prior) != record.prior_digest:
+        raise WeightsError(
+            f"the encoder '{name}' was trained on other weights than those of the prior {its_prior}"
+        )
+    return prior, build(folder, lambda: LREncoder(record.model, prior.config))
+
+
+def load_judge(name: str, prior: HVAE, prior_digest: str, scale: int) -> LREncoder:
+    """Load an LR encoder that is to bound how likely images are.
+
+    Args:
+        name: A bundled name, a folder, or a Hub id.
+        prior: The prior that it is to work on.
+        prior_digest: SHA-256 of that prior's weights file.
+        scale: A scale that it must have.
+
+    Raises:
+        WeightsError: Unknown, damaged, not an LR encoder, trained on another prior, or without this
+            scale.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, SuperResolutionRecord):
+        raise WeightsError(f"'{name}' is a {record.kind}: a judge of inputs is an LR encoder")
+    if record.prior_digest != prior_digest:
+        raise WeightsError(f"the judge '{name}' was trained on another prior than the model's")
+    if scale not in record.model.scales:
+        known = ", ".join(map(str, record.model.scales))
+        raise WeightsError(f"the judge '{name}' knows images that are enlarged by {known}")
+    return build(folder, lambda: LREncoder(record.model, prior.config))
+
+
+def _judge(folder: Path, record: SuperResolutionRecord, prior: HVAE, scale: int) -> LREncoder:
+    """The judge that a folder's record names."""
+    assert record.judge is not None
+    own = record.judge.encoder == JUDGE_SUBFOLDER
+    source = folder / JUDGE_SUBFOLDER if own else find(record.judge.encoder)
+    if digest(source) != record.judge.digest:
+        raise WeightsError(
+            f"what '{folder.name}' expects was found with other weights than {source}"
+        )
+    return load_judge(str(source), prior, record.prior_digest, scale)
+
+
+def _one_scale(name: str, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
+    if scale not in (None, record.scale):
+        raise InputError(f"'{name}' enlarges by {record.scale}, not by {scale}")
+    source = encoder_folder(folder, record)
+    if digest(source) != record.encoder_digest:
+        raise WeightsError(f"'{name}' belongs to other weights than those of {source}")
+    loaded = load_encoder(str(source), record.scale)
+    return loaded._replace(recommended=record.recommended, expected=record.expected)
+
+
+def load_flow(name: str) -> tuple[HCFlow, Recommended]:
+    """Load a flow by bundled name, folder or Hub id, in evaluation mode and without gradients.
+
+    Raises:
+        WeightsError: Unknown, damaged, or not a flow.
+        ConfigError: Its configuration does not describe one.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, FlowRecord):
+        raise WeightsError(f"'{name}' is not a flow but a {record.kind}")
+    return build(folder, lambda: HCFlow(record.model)), record.recommended

@@ -1,0 +1,142 @@
+"""The judge of inputs: an LR encoder that bounds how likely y is, where another one draws."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import ENCODER, tiny_flow, tiny_resolver
+
+from cvdvae.checkpoints.folder import expect, read_record, save_model
+from cvdvae.checkpoints.records import Expected, FlowRecord, SuperResolutionRecord
+from cvdvae.errors import WeightsError
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.load import load
+
+SCALES = replace(ENCODER, scales=(4, 8), width=6)
+"""Of a judge that knows two scales, and is smaller than what it judges for."""
+EXPECTED = Expected(20, 2.0, {}, 0.0, {}, {})
+
+
+@pytest.fixture
+def judge_folder(model_folder: Path, tmp_path: Path) -> Path:
+    """A judge on the prior of `model_folder`."""
+    record = read_record(model_folder)
+    assert isinstance(record, SuperResolutionRecord)
+    shutil.copytree(model_folder / "prior", tmp_path / "judging" / "prior")
+    weights = tiny_resolver(SCALES, seed=0).encoder.state_dict()
+    save_model(tmp_path / "judging", replace(record, model=SCALES), weights)
+    return tmp_path / "judging"
+
+
+def loaded(folder: Path, scale: int | None = None) -> HVAEResolver:
+    model = load(str(folder), scale=scale)
+    assert isinstance(model, HVAEResolver)
+    return model
+
+
+def photos(folder: Path) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(44):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return folder
+
+
+def test_a_judge_tells_how_likely_an_image_is_and_changes_no_draw(
+    model_folder: Path, judge_folder: Path
+) -> None:
+    before = loaded(model_folder)
+    expect(str(model_folder), EXPECTED, str(judge_folder))
+    after, judge = loaded(model_folder), loaded(judge_folder, 4)
+    y = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    assert after.encoder is not after.judge
+    for found, its_own, of_the_encoder in zip(
+        after.evidence(y), judge.evidence(y), before.evidence(y), strict=True
+    ):
+        assert torch.equal(found, its_own)
+        assert not torch.equal(found, of_the_encoder)
+    draws = [model.upscale(y[0], samples=2).pixels for model in (before, after)]
+    assert torch.equal(*draws)
+
+
+def test_without_one_the_encoder_that_draws_judges(model_folder: Path) -> None:
+    model = loaded(model_folder)
+    assert model.judge is model.encoder
+    assert model.networks == (model.prior, model.encoder)
+
+
+def test_calibration_brings_a_judge_along_and_keeps_it(
+    model_folder: Path, judge_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrate = ["calibrate-doubt", "--model", str(model_folder), "--save"]
+    calibrate += ["--data", str(photos(tmp_path / "photos"))]
+    assert run(*calibrate, "--judge", str(judge_folder), monkeypatch=monkeypatch) == 0
+    shutil.rmtree(judge_folder)
+    judged = loaded(model_folder)
+    assert judged.judge.config == SCALES
+    first = judged.expected
+    assert first is not None
+    assert first.images == 44
+
+    assert run(*calibrate, monkeypatch=monkeypatch) == 0
+    again = loaded(model_folder)
+    assert again.judge.config == SCALES
+    assert again.expected == first
+
+
+def test_other_weights_than_those_that_judged_are_refused(
+    model_folder: Path, judge_folder: Path
+) -> None:
+    path = expect(str(model_folder), EXPECTED, str(judge_folder))
+    record = read_record(path.parent)
+    assert isinstance(record, SuperResolutionRecord)
+    assert record.judge is not None
+    own = path.parent / record.judge.encoder
+    save_model(own, read_record(own), tiny_resolver(SCALES, seed=1).encoder.state_dict())
+    with pytest.raises(WeightsError, match="found with other weights than"):
+        load(str(model_folder))
+
+
+def test_what_cannot_judge_is_refused_in_one_sentence(
+    model_folder: Path,
+    judge_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = read_record(judge_folder)
+    assert isinstance(record, SuperResolutionRecord)
+    weights = tiny_resolver(SCALES).encoder.state_dict()
+    flow = tiny_flow().flow
+    save_model(tmp_path / "flow", FlowRecord("hcflow", flow.config), flow.state_dict())
+    save_model(tmp_path / "foreign", replace(record, prior_digest="0" * 64), weights)
+    narrow = replace(record, model=replace(SCALES, scales=(8, 16)))
+    save_model(tmp_path / "narrow", narrow, weights)
+    folder = photos(tmp_path / "photos")
+    told = (model_folder / "config.yaml").read_text()
+    for judge, reason in {
+        "flow": "a judge of inputs is an LR encoder",
+        "foreign": "was trained on another prior than the model's",
+        "narrow": "enlarged by 8, 16",
+        "nowhere": "unknown model",
+    }.items():
+        arguments = ["--model", str(model_folder), "--judge", str(tmp_path / judge), "--save"]
+        code = run("calibrate-doubt", *arguments, "--data", str(folder), monkeypatch=monkeypatch)
+        assert code == 1
+        assert reason in " ".join(capsys.readouterr().err.split())
+    assert (model_folder / "config.yaml").read_text() == told
+
+
+def test_photographs_are_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", "photos-x4", "--judge", "photos-sr", "--data", str(tmp_path)]
+    assert run("calibrate-doubt", *arguments, monkeypatch=monkeypatch) == 1
+    assert "--judge goes with models of one size" in capsys.readouterr().err
