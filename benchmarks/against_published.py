@@ -43,8 +43,8 @@ class Published:
     """The published conditional VAE with random weights."""
 
     def __init__(self, checkout: Path) -> None:
-        self.config = load_yaml(EncoderTraining, CONFIG).model
-        settings = hyperparameters("ffhq256", PRESETS["ffhq256"], **lr_hyperparameters(self.config))
+        prior, config = PRESETS["ffhq256"], load_yaml(EncoderTraining, CONFIG).model
+        settings = hyperparameters("ffhq256", prior, **lr_hyperparameters(config, prior))
         self.model = load_module(checkout, "cvdvae").CVAE(settings).eval()
         randomize(self.model)
 

@@ -31,6 +31,7 @@ from cvdvae.degradations.bicubic import upscale_bicubic
 from cvdvae.evaluation.damaged import Damaged, damaged
 from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.task import Subject
+from cvdvae.metrics.calibration import Ranks
 from cvdvae.restoration.load import load
 from cvdvae.restoration.restoring import shown
 from cvdvae.restoration.result import psnr
@@ -47,16 +48,15 @@ def errors(samples: Tensor, truth: Tensor) -> dict[int, float]:
 
 
 def spread(samples: Tensor, truth: Tensor, pairs: bool) -> tuple[float, float]:
-    """Share of values in intervals of `INTERVAL` samples, and their variance."""
-    inside, variances = [], []
-    half = 0.5 / 255  # the truth is in 8 bits
+    """Share of values in intervals of `INTERVAL` samples, and their variance.
+
+    All are in 8 bits; a value that equals samples shares its count among their ranks."""
+    ranks, variances = Ranks.empty(INTERVAL, *truth.shape[1:]), []
     for part in samples.split(INTERVAL):
         if len(part) == INTERVAL:
-            ordered = part.sort(0).values
-            held = (truth >= ordered[1] - half) & (truth <= ordered[-2] + half)
-            inside.append(float(held.float().mean()))
+            ranks.add(part, truth)
             variances.append(float(part.var(0, correction=ddof(range(INTERVAL), pairs)).mean()))
-    return fmean(inside), fmean(variances)
+    return float(ranks.histogram()[2:-2].sum()), fmean(variances)
 
 
 def measure(

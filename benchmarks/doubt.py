@@ -2,11 +2,13 @@
 
     python benchmarks/doubt.py --data ../shared/data/celeba
 
-Faces are the last of the folder, on which nothing was fitted (`cvdvae calibrate-doubt` fits on the
-first half of the last 500). Shifts and zooms are cut from the photo itself; where it ends, its
-border is repeated. What is no face are crops of photographs that come with scikit-image. Nothing
-but the low-resolution image is shown to the model. "Let pass" is the share that an examination
-doubts and the glance that goes with every draw (`cvdvae.input_check.screen`) does not.
+Faces are the last of the folder, on which no threshold of the examination was fitted (`cvdvae
+calibrate-doubt` fits them on the first half of the last 500). Shifts and zooms are cut from the
+photo itself; where it ends, its border is repeated. What is no face are crops of photographs that
+come with scikit-image. Nothing but the low-resolution image is shown to the model. "Let pass" is
+the share that an examination doubts and the glance that goes with every draw
+(`cvdvae.input_check.screen`) does not; the limits of the glance were fitted on the second half of
+the last 500, on just these faces and their mirror images, for which the share is no test of it.
 """
 
 import argparse

@@ -88,7 +88,8 @@ def compare_encoder(checkout: Path, scale: int) -> None:
     prior, preset = PRESETS["ffhq256"], "ffhq256"
     config = load_yaml(EncoderTraining, CONFIGS / f"ffhq256-x{scale}.yaml").model
     cvdvae = load_module(checkout, "cvdvae")
-    theirs = cvdvae.CVAE(hyperparameters(preset, prior, **lr_hyperparameters(config))).eval()
+    settings = hyperparameters(preset, prior, **lr_hyperparameters(config, prior))
+    theirs = cvdvae.CVAE(settings).eval()
     randomize(theirs)
     ours, encoder = HVAE(prior).eval(), LREncoder(config, prior).eval()
     copy_prior(theirs, ours)
@@ -97,7 +98,8 @@ def compare_encoder(checkout: Path, scale: int) -> None:
     cvdvae.draw_gaussian_diag_samples = noise.published
     generator = torch.Generator().manual_seed(1)
     x = torch.randint(0, 256, (1, 3, 256, 256), generator=generator) / 255
-    y = torch.randint(0, 256, (1, 3, config.lr_size, config.lr_size), generator=generator) / 255
+    side = settings.image_size_y
+    y = torch.randint(0, 256, (1, 3, side, side), generator=generator) / 255
     _, kls = theirs.forward_cond_training(255 * x, 255 * y)
     noise.restart()
     kl = lr_encoder_kl(ours, encoder, x, y, noise)[0]

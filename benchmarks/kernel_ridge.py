@@ -3,9 +3,10 @@
     python benchmarks/kernel_ridge.py --data ../shared/data/celeba --scales 8 16
 
 From y to what bicubic interpolation of it lacks, on the faces of a folder and their mirror images,
-with a Gaussian kernel; judged on the last 500, which are left out. It needs memory for twice the
-square of the number of faces, in float32, and minutes. For each scale and strength of the ridge: by
-how many dB the PSNR of the projected mean is above bicubic's.
+with a Gaussian kernel; judged on the last 500, which are left out. It needs minutes, and memory for
+four matrices in float32 of twice as many rows and columns as there are faces; for three, where only
+one strength of the ridge is tried. For each scale and strength of the ridge: by how many dB the
+PSNR of the projected mean is above bicubic's.
 """
 
 import argparse

@@ -62,7 +62,7 @@ def main() -> None:
     for name in names:
         model = cvdvae.load(name)
         picture = crop_face(demo_photo()) if name.startswith("celeba") else coffee()
-        y, _ = simulate(picture, model.degradation, crop="center")
+        y, _ = simulate(picture, model.degradation, crop="centre")
         result = model.upscale(y, options.samples)
         low = (255 * y).round().byte().permute(1, 2, 0).numpy()
         pixels = [x.permute(1, 2, 0).numpy() for x in result.pixels]

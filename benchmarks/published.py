@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cvdvae.checkpoints.published import srvdvae_names, vdvae_names
 from cvdvae.hvae import HVAE, HVAEConfig
+from cvdvae.hvae.config import strides_of_resolutions
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 
 DATASETS = {"ffhq256": "ffhq_256", "ffhq1024": "ffhq_1024"}
@@ -36,19 +37,29 @@ def load_module(checkout: Path, name: str) -> ModuleType:
     return theirs
 
 
+def blocks_of(text: str, image_size: int) -> str:
+    """A block list of ours in the published notation, which counts resolutions."""
+    return strides_of_resolutions(text, image_size)  # size / (size / r) = r: its own inverse
+
+
+def widths_of(widths: dict[int, int], image_size: int) -> str:
+    """Channels at single strides in the published notation."""
+    return ",".join(f"{image_size // stride}:{width}" for stride, width in widths.items())
+
+
 def hyperparameters(preset: str, config: HVAEConfig, **more: Any) -> SimpleNamespace:
     """The settings of the published classes for one of our configurations."""
-    widths = ",".join(f"{r}:{w}" for r, w in config.widths.items())
+    size = config.image_size
     return SimpleNamespace(
         width=config.width,
-        custom_width_str=widths,
+        custom_width_str=widths_of(config.widths, size),
         zdim=config.z_channels,
-        enc_blocks=config.encoder,
-        dec_blocks=config.decoder,
+        enc_blocks=blocks_of(config.bottom_up, size),
+        dec_blocks=blocks_of(config.top_down, size),
         bottleneck_multiple=config.bottleneck,
-        no_bias_above=config.bias_max_resolution,
+        no_bias_above=max((size // stride for stride in config.biases), default=0),
         num_mixtures=config.mixtures,
-        image_size=config.image_size,
+        image_size=size,
         image_channels=3,
         dataset=DATASETS.get(preset, preset),
         shift=-255 * config.input_mean,
@@ -57,14 +68,15 @@ def hyperparameters(preset: str, config: HVAEConfig, **more: Any) -> SimpleNames
     )
 
 
-def lr_hyperparameters(config: LREncoderConfig) -> dict[str, Any]:
-    """The settings of the published LR encoder."""
+def lr_hyperparameters(config: LREncoderConfig, prior: HVAEConfig) -> dict[str, Any]:
+    """The settings of the published LR encoder, which has one scale."""
+    (scale,), size = config.scales, prior.image_size
     return {
-        "enc_blocks_y": config.encoder,
-        "ky": config.groups,
-        "image_size_y": config.lr_size,
+        "enc_blocks_y": blocks_of(config.bottom_up, size),
+        "ky": config.groups_of(prior),
+        "image_size_y": size // scale,
         "width_y": config.width,
-        "custom_width_str_y": ",".join(f"{r}:{w}" for r, w in config.widths.items()),
+        "custom_width_str_y": widths_of(config.widths, size),
     }
 
 

@@ -16,6 +16,7 @@ from tiny import tiny_flow, tiny_photos
 
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError, OutputError
 from cvdvae.gaussian import FieldNoise, Noise, Window
@@ -32,6 +33,7 @@ from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.large import draw_to_folder
 from cvdvae.restoration.load import load
 from cvdvae.restoration.regions import most_uncertain
+from cvdvae.restoration.round_trip import RoundTrip
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sums import FULL_HEAT, Sums
 from cvdvae.restoration.tiles import Tile, tiles
@@ -342,6 +344,28 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
 
 
+@pytest.mark.parametrize("by", ["nearest", "box", "pillow-lanczos"])
+def test_large_results_of_any_program_are_checked_as_small_ones_are(
+    by: str, photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "STRIP_PIXELS", 1500)
+    sampling = Sampling(1, shrunk_by=by)
+    result = draw_to_folder(photos, image(30, 20), sampling, tmp_path)
+    held = photos.run(image(30, 20), sampling)
+    assert result.round_trip_exact == held.round_trip_exact == [True]
+    assert result.largest_lr_error == pytest.approx(held.largest_lr_error, abs=1e-6)
+
+
+def test_rows_below_all_that_y_sees_change_nothing_and_are_not_kept() -> None:
+    H = Downscaling((24, 20), (6, 5), by="nearest")
+    x = torch.randint(0, 256, (1, 3, 24, 20), generator=torch.Generator().manual_seed(0)).byte()
+    trip = RoundTrip(H.A(x.double() / 255), H)
+    for row in x.split(1, 2):
+        trip.add(row)
+    assert (trip.row, trip.exact, trip.largest, trip.values) == (6, True, 0, 90)
+    assert trip.seen.untyped_storage().nbytes() == 0
+
+
 def corner(height: int, width: int) -> ResampleRegion:
     """A region around a place where four tiles of 48 pixels meet."""
     mask = torch.zeros(height, width, dtype=torch.bool)
@@ -382,6 +406,26 @@ def test_the_command_draws_a_large_region_again_as_it_was(
     for name in ("sample_00.png", "sample_01.png"):
         first, again = (Image.open(tmp_path / one / name) for one in ("first", "again"))
         assert first.tobytes() == again.tobytes()
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_drawn_but_not_into_files(
+    photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y = image(10, 12)
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 3000)
+    assert len(photos.upscale(y, samples=2).pixels) == 2
+    monkeypatch.setattr(HVAEResolver, "drawer", lambda *_: pytest.fail("it was drawn"))
+    sentence = "3 samples of 36×30 pixels do not fit into memory: ask for at most 2, or let cvdvae"
+    for draw in (photos.run, lambda y, sampling: next(photos.stream(y, sampling))):
+        with pytest.raises(InputError, match=sentence):
+            draw(y, Sampling(3))
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 1000)
+    with pytest.raises(InputError, match="memory: let cvdvae upscale"):
+        photos.upscale(y, samples=1)
+    monkeypatch.undo()
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 1000)
+    result = draw_to_folder(photos, y, Sampling(3), tmp_path)
+    assert all((tmp_path / name).is_file() for name in result.samples)
 
 
 @pytest.mark.parametrize("size", [(1, 60), (60, 1), (2, 1)])

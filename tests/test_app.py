@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,36 @@ import torch
 from command import run
 from gradio.processing_utils import save_file_to_cache
 from PIL import Image
-from tiny import tiny_photo_restorer
+from test_photos import SETTINGS, wanted
+from test_photos import handlers as handlers_of
+from tiny import tiny_photo_restorer, tiny_photos
 
 import cvdvae
 from cvdvae.app import layout, showing
 from cvdvae.app import text as words
+from cvdvae.app.archive import zip_of
 from cvdvae.app.events import Handlers
 from cvdvae.app.explorer import Explorer, seed_after
 from cvdvae.app.framing import Framing
 from cvdvae.app.inputs import UNCHANGED, Inputs
 from cvdvae.app.page import build
 from cvdvae.app.photos.explorer import Photos
+from cvdvae.app.photos.whole import Whole
 from cvdvae.app.pictures import rectangle, stored, to_paint
-from cvdvae.app.restoring.damage import KINDS
+from cvdvae.app.recipes import read_result
+from cvdvae.app.restoring.damage import KINDS, described
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.server import parse_auth
 from cvdvae.app.text import command_of, python_of
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil
+from cvdvae.restoration.described import parse
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
-from cvdvae.restoration.load import load
+from cvdvae.restoration.part import PartDrawing, PartSample
 from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
+from cvdvae.restoration.restoring import degraded
 
 
 def last(iterator):  # type: ignore[no-untyped-def]
@@ -312,18 +321,192 @@ def test_an_error_after_a_stopped_walk_stays(on: Handlers, begun: Any) -> None:
     assert not updates.keys() & set(on.parts.said)
 
 
+@pytest.fixture(scope="module")
+def page(explorer: Explorer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The whole page, laid out and connected."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "cache"))
+        photos = Photos([tiny_photos(2)], threading.Lock())
+        yield build(explorer, photos, folder, [tiny_photo_restorer()])
+
+
+def events(page: Any) -> list[tuple[Any, str, dict[str, Any]]]:
+    """What the page listens to: the part by its name, the event, and how."""
+    config = page.get_config_file()
+    names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+    return [
+        (names.get(part), event, one)
+        for one in config["dependencies"]
+        for part, event in one["targets"]
+    ]
+
+
+def test_no_stroke_or_press_is_lost_while_the_one_before_is_on_its_way(page: Any) -> None:
+    """By default Gradio drops it; and where the last is to count, it sends the first again."""
+    told = {
+        (part, event): one["trigger_mode"]
+        for part, event, one in events(page)
+        if event in ("paint", "select")
+    }
+    assert told.keys() >= {("painter", "paint"), ("restore-painter", "paint")}
+    assert told.keys() >= {("framed", "select"), ("gallery", "select")}
+    assert set(told.values()) == {"multiple"}
+    (damage,) = (one for part, event, one in events(page) if (part, event) == ("damage", "input"))
+    assert damage["trigger_mode"] == "always_last"  # a value, which is read anew
+    for part in ("framed", "gallery"):  # one after the other
+        (one,) = (one for name, event, one in events(page) if (name, event) == (part, "select"))
+        function = page.fns[one["id"]]
+        assert function.concurrency_limit == 1
+        assert [
+            other.fn.__name__
+            for other in page.fns.values()
+            if other.concurrency_id == function.concurrency_id
+        ] == [function.fn.__name__]
+
+
+def test_the_frame_that_was_pressed_is_what_is_drawn(
+    on: Handlers, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sliders show tenths of a percent, and a draw reads them."""
+    looked, look = list[Framing](), on.explorer.look
+
+    def watched(path: Path, kind: Any, model: Any, framing: Framing) -> Any:
+        looked.append(framing)
+        return look(path, kind, model, framing)
+
+    monkeypatch.setattr(on.explorer, "look", watched)
+    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 40)
+    pressed = gr.SelectData(None, {"index": [221, 107], "value": None})
+    shown = on.inputs.centre(*what, pressed)
+    sliders = (shown["input.x"], shown["input.y"], shown["input.side"])
+    assert sliders == (46.0, 22.3, 40)
+    assert looked[-1] == Framing(*(value / 100 for value in sliders))
+
+
 def test_every_seed_that_can_be_typed_reaches_what_answers_it(
-    explorer: Explorer, photo: Path, tmp_path: Path, on: Handlers
+    page: Any, photo: Path, on: Handlers
 ) -> None:
     """What Gradio refuses ends before a handler could say why, beside the hand."""
-    photos = Photos([load("photos-x4")], threading.Lock())
-    page = build(explorer, photos, tmp_path, [tiny_photo_restorer()])
     seeds = [part for part in page.blocks.values() if isinstance(part, gr.Number)]
     assert len(seeds) == 3
     assert [part.preprocess(-1) for part in seeds] == [-1] * 3
     what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 0)
     (told,) = on.draw(*what, 2, 0.8, 0.8, -1, True, False)
     assert "The seed must not be negative" in told["settings.said"]
+
+
+# The tab of photographs.
+
+
+@pytest.fixture(scope="module")
+def photos() -> Photos:
+    return Photos([tiny_photos(2)], threading.Lock())
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    noise = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
+    to_pil(0.3 + 0.4 * noise).save(tmp_path / "small.png")
+    return tmp_path / "small.png"
+
+
+def test_a_program_that_gives_up_a_photograph_frees_its_place(page: Any, small: Path) -> None:
+    """Between two strips: the queue looks for who listens after each that is yielded."""
+    (enlarge,) = (one.fn for one in page.fns.values() if one.api_name == "enlarge")
+    drawing = enlarge(str(small), "enlarge", 2, {"samples": 2})
+    (first, *between, (files, result)) = drawing
+    assert first == (gr.skip(), gr.skip())
+    assert all(one == first for one in between)
+    assert len(between) >= 1  # one for each sample
+    assert [Path(file).name for file in files][-1] == "result.json"
+    assert result["round_trip_exact"] == [True, True]
+
+
+def whole_of(photos: Photos, path: Path, which: str) -> str:
+    """What is said of the whole that was drawn."""
+    on = handlers_of(photos)
+    session = on.arrive(None, str(path), "×2", *SETTINGS)["session"]
+    *_, ready = on.whole(session, wanted(session, which))
+    return str(ready["said"])
+
+
+@pytest.mark.parametrize(
+    ("most", "which", "told"),
+    [(100, "all", True), (100, "", False), (10**6, "all", False)],
+)
+def test_a_zip_that_cannot_be_opened_here_is_said_to_be_none(
+    photos: Photos, small: Path, monkeypatch: pytest.MonkeyPatch, most: int, which: str, told: bool
+) -> None:
+    monkeypatch.setattr("cvdvae.app.photos.text.MAX_FILE", most)
+    assert ("take the settings alone, too" in whole_of(photos, small, which)) == told
+
+
+def test_a_sample_that_exploded_is_called_so(
+    photos: Photos, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strips = Drawing.strips
+
+    def exploding(drawing: Drawing, index: int, *how: Any) -> Any:
+        for strip in strips(drawing, index, *how):
+            yield strip._replace(exploded=torch.tensor([index == 1]))
+
+    assert "exploded" not in whole_of(photos, small, "all")
+    monkeypatch.setattr(Drawing, "strips", exploding)
+    assert "1 exploded and are no answer: lower the temperature." in whole_of(photos, small, "all")
+    session = handlers_of(photos).arrive(None, str(small), "×2", *SETTINGS)["session"]
+    mask = torch.zeros(40, 48, dtype=torch.bool)
+    mask[10:30, 10:30] = True
+
+    def quick(part: PartDrawing, index: int) -> PartSample:
+        pixels = torch.zeros(3, part.core.height, part.core.width, dtype=torch.uint8)
+        return PartSample(pixels, index == 1, True)
+
+    monkeypatch.setattr(PartDrawing, "sample", quick)
+    for parent, found in ((0, [False, True]), (1, [True, True])):
+        (folder := tmp_path / str(parent)).mkdir()
+        varied = photos.vary(session, 0, parent, pack_region(mask))
+        whole = Whole(photos, varied, 1, [0, 1], folder)
+        assert list(whole.draw())[-1] == 1
+        assert whole.report()["exploded"] == found
+
+
+def test_what_is_too_large_to_paint_on_gets_advice_that_works(photos: Photos, small: Path) -> None:
+    """What is shrunk first has the same size whatever the factor."""
+    on, strokes = handlers_of(photos), [{"size": 3, "points": [[12, 8]]}]
+    event = gr.EventData(None, {"step": 0, "sample": 0, "strokes": strokes})
+    session = on.arrive(None, str(small), "×2", *SETTINGS)["session"]
+    for truth, advice in ((None, "choose a smaller factor, or give a part of it"), (small, "give")):
+        photo = replace(session.photo, lr_size=(20, 2500), truth=truth)
+        said = on.vary(replace(session, photo=photo), event)["viewer"]["text"]
+        assert "up to 4096 pixels a side" in said
+        assert "5000×40" in said
+        assert advice in said
+        assert ("factor" in said) == (truth is None)
+    with pytest.raises(InputError, match="100×5000: give a part of it") as refused:
+        described("hole", 0, strokes, (5000, 100))
+    assert "becomes" not in str(refused.value)
+
+
+def test_what_never_began_to_be_drawn_is_told_to_the_viewer(page: Any, photos: Photos) -> None:
+    """The queue was full: the viewer would wait for good."""
+    (ask,) = (one for part, event, one in events(page) if (part, event) == ("viewer", "ask"))
+    lost = [one for _, _, one in events(page) if one["trigger_after"] == ask["id"]]
+    assert [(one["trigger_only_on_failure"], one["outputs"]) for one in lost] == [
+        (True, ask["outputs"])
+    ]
+    told = handlers_of(photos).lost()["viewer"]
+    assert told["kind"] == "lost"
+    assert "try again" in told["text"]
+
+
+def test_a_result_of_the_tab_restore_is_called_one(tmp_path: Path) -> None:
+    model, x = tiny_photo_restorer(), torch.rand(3, 16, 24)
+    archive = zip_of(model.run(degraded(x, parse("blur:sigma=1")), model.restoring(2)), tmp_path)
+    for path in (archive, tmp_path / "result.json"):
+        with pytest.raises(InputError, match=r"is of the tab Restore: .*cvdvae replay") as refused:
+            read_result(path, 10**6)
+        assert path.name in str(refused.value)
 
 
 # The tab that restores.
@@ -419,6 +602,44 @@ def test_a_double_click_restores_once(restoring: RestoringHandlers, two: tuple[s
     assert parts.shown[0] in pressed(0.0, STROKES)
     assert "Paint over" in pressed(0.0, [])[parts.said]
     assert pressed(0.0, STROKES)[parts.said] == ""  # what went wrong is no longer said
+
+
+def test_what_was_painted_stays_in_view_and_in_force_together(restoring: RestoringHandlers) -> None:
+    """What is not laid out at all forgets it, and what was told of it would still count."""
+    painter = restoring.parts.painter
+    for damage, visible in (("Blurred", "hidden"), ("A hole: paint over it", True)):
+        updates = restoring.chosen(damage)
+        assert updates[painter]["visible"] == visible
+        assert restoring.parts.strokes not in updates
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_without_any_is_no_damage(
+    restoring: RestoringHandlers, two: tuple[str, str], kind: str
+) -> None:
+    """The page offers it: its slider begins there."""
+    parts, subject = restoring.parts, "A photograph"
+    given = restoring.arrive(two[0], subject, None)[parts.given]
+    (told,) = restoring.draw(two[0], subject, kind, "Noisy", 50, 0.0, *HOLE[4:], given, [])
+    assert "Say how noisy it is, such as 0.01" in told[parts.said]
+    (drawn,) = restoring.draw(two[0], subject, kind, "Noisy", 50, 0.1, *HOLE[4:], given, [])
+    assert "4 of 4 answers explain" in drawn[parts.shown[0]]
+
+
+def test_what_was_changed_to_read_an_image_is_said(
+    restoring: RestoringHandlers, tmp_path: Path
+) -> None:
+    clear = Image.new("RGBA", (24, 16), (90, 120, 150, 100))
+    clear.save(tmp_path / "clear.png")
+    clear.resize((900, 800)).save(tmp_path / "large.png")
+    for name, notes in (("clear.png", 1), ("large.png", 2)):
+        said = restoring.arrive(str(tmp_path / name), "A photograph", None)[restoring.parts.said]
+        assert "Transparent pixels were put on white" in said
+        assert ("Your photograph has 900×800 pixels" in said) == (notes == 2)
+        assert said.count("callout") == notes
+    Image.new("L", (24, 16), 90).save(tmp_path / "grey.png")
+    grey = restoring.arrive(str(tmp_path / "grey.png"), "A photograph", None)
+    assert grey[restoring.parts.said] == ""  # what its samples are depends on what happens to it
 
 
 def test_a_standard_deviation_is_called_one(

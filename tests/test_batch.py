@@ -29,8 +29,8 @@ from PIL import Image, ImageCms
 from tiny import tiny_resolver
 
 from cvdvae.batch import Settings, Upscaler, sources
-from cvdvae.batch.files import Input
-from cvdvae.batch.local import Recipe, draw_locally
+from cvdvae.batch.files import Input, read_input
+from cvdvae.batch.local import Recipe, _Crew, draw_locally
 from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.sources import open_source
@@ -232,6 +232,50 @@ def test_failures_with_one_cause_are_one_reason_whatever_the_folder_is_called(
     }  # fmt: skip
 
 
+def test_images_of_many_sizes_fail_for_one_reason(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "in").mkdir()
+    for size in ((3, 3), (3, 9), (600, 20), (600, 21), (601, 20)):
+        Image.new("RGB", size).save(tmp_path / "in" / f"{size}.png")
+    options = ["--model", str(model_folder), "-n", "2", "--workers", "1"]
+    given = ["batch", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *options]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "3 × it has … pixels, more than 512 a side" in said
+    assert "2 × it has … pixels, and the model takes …" in said
+    assert said.count("it has") == 2
+    assert len({row["reason"] for row in failures(tmp_path / "out")}) == 5
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_folder_that_holds_files_of_others_fails_its_row_alone(
+    workers: str,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    album = as_folder(tmp_path)
+    for i in (0, 7):
+        (album / f"{i:012d}").mkdir()
+        (album / f"{i:012d}" / "mean.png").write_bytes(png(1))
+    options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", workers]
+    given = ["batch", f"{album}/*.png", "--out", str(album), *options]
+    for _ in range(2):
+        assert run(*given, monkeypatch=monkeypatch) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "2 × is there already, and of no earlier result" in said
+        assert {row["key"] for row in failures(album)} == {f"{i:012d}" for i in (0, 7)}
+        assert all("mean.png is there already" in row["error"] for row in failures(album))
+        done = {path.parent.name for path in album.rglob("result.json")}
+        assert done == {f"{i:012d}" for i in range(ROWS) if i not in (0, 7)}
+    assert (album / f"{7:012d}" / "mean.png").read_bytes() == png(1)
+
+
 def tiff(levels: int, kind: type) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.full((4, 4), levels, kind)).save(stream, "TIFF")
@@ -332,6 +376,24 @@ def test_the_mean_of_arrays_is_the_one_that_is_saved(samples: int, resolver: HVA
     told = upscaler(to_batch([Row(0, "a", small(0))]))
     np.testing.assert_array_equal(told["mean"][0], saved)
     assert np.array_equal(told["mean"][0], told["samples"][0][0]) == (samples == 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="it is Linux that tells")
+def test_what_is_read_is_open_nowhere_else(
+    resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows opens no file a second time that is written to."""
+
+    def read(model: SuperResolver, path: Path, *how: Any) -> Input:
+        held = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+        assert str(path) not in held
+        return read_input(model, path, *how)
+
+    monkeypatch.setattr("cvdvae.batch.upscaler.read_input", read)
+    (told,) = rows_of(Upscaler(resolver, SETTINGS)(to_batch([Row(0, "a", png(0))])))
+    assert told["error"] == ""
+    (told,) = rows_of(Upscaler(resolver, SETTINGS)(to_batch([Row(0, "a", b"text")])))
+    assert told["error"] == "a is not an image"
 
 
 def test_a_row_without_an_image_says_so(resolver: HVAEResolver) -> None:
@@ -525,6 +587,19 @@ def test_a_zarr_holds_back_no_more_bytes_than_a_part_of_parquet(
     group = zarr.open_group(out / "rows.zarr", mode="r")
     assert group["samples"].chunks[0] * row <= 3 * row
     assert group["key"].chunks[0] > 3
+
+
+def test_what_a_killed_run_left_in_a_zarr_is_removed_by_the_next(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    found, out = open_source(str(as_tar(tmp_path))), tmp_path / "out"
+    run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    before = sorted(out.rglob("*"))
+    for name in ("zarr.json", "samples/c/0/0/0/0/0"):
+        left = out / "rows.zarr" / name
+        left.with_suffix(f".{'ab' * 16}.partial").write_bytes(left.read_bytes()[:9])
+    run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    assert sorted(out.rglob("*")) == before
 
 
 def test_a_part_is_written_once_if_it_is_interrupted_just_behind_it(
@@ -993,6 +1068,27 @@ def test_processes_are_replaced_and_no_more_is_read_than_they_can_take(
     assert error == f"{LETHAL} ended its process (exit code -9)"
     assert len(seen) == len({*seen})
     assert {f"{i:012d}" for i in range(1, 50)} < {*seen}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it is Linux that tells")
+def test_a_process_hears_no_interrupt_even_as_it_starts() -> None:
+    """Ctrl+C, which goes to all, would end it in a traceback; who started it hears it as before."""
+    crew = _Crew(Recipe("none", SETTINGS, as_arrays))
+    try:
+        for _ in range(2):  # with the first, another process of multiprocessing starts
+            crew.hire()
+        deaf = [_is_deaf(process.pid) for process in crew.processes.values()]
+    finally:
+        crew.dismiss()
+    assert deaf == [True, True]
+    assert not _is_deaf(os.getpid())
+
+
+def _is_deaf(pid: int | None) -> bool:
+    """Whether a process blocks or ignores SIGINT."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    masks = [int(re.findall(rf"{name}:\s*(\w+)", told)[0], 16) for name in ("SigBlk", "SigIgn")]
+    return any(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+from fcntl import F_GETFL, fcntl
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,10 +25,13 @@ from cvdvae.batch.files import plan
 from cvdvae.bench import bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
 from cvdvae.domains.faces import demo_photo
+from cvdvae.domains.simulate import simulate, simulate_at_scale
 from cvdvae.errors import InputError
 from cvdvae.evaluation.measure import Judges
+from cvdvae.files import write_text
 from cvdvae.imaging.io import read_photo
 from cvdvae.imaging.sheets import LABEL, MARGIN, TILE
 from cvdvae.restoration.hvae import HVAEResolver
@@ -182,6 +187,15 @@ def test_a_bad_setting_ends_in_one_sentence(
     assert len(errors.splitlines()) == 1
 
 
+def test_a_limit_may_be_infinite(
+    lr_image: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back at the end
+    given = ["upscale", str(lr_image), "--model", str(model_folder), "-n", "1"]
+    given += ["--out", str(tmp_path / "o"), "--max-megapixels", "inf"]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+
+
 def test_inputs_that_would_share_a_folder_are_refused(
     lr_image: Path,
     tmp_path: Path,
@@ -249,6 +263,26 @@ def test_a_second_result_replaces_the_first_whole(
     assert samples == ["sample_00.png", "sample_01.png"]
 
 
+@pytest.mark.parametrize("sides", [(3, 9), (3,)])
+def test_a_face_too_small_for_all_models_fails_alone(
+    sides: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And does not choose the model of the others."""
+    for side in sides:
+        Image.new("RGB", (side, side), (150, 120, 100)).save(tmp_path / f"{side}.png")
+    given = [*map(str, tmp_path.glob("*.png")), "--domain", "faces", "-n", "1", "--no-check"]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 1
+    errors = " ".join(capsys.readouterr().err.split())
+    assert "3.png: it has 3×3 pixels" in errors
+    assert "no model of faces takes fewer than 4×4" in errors
+    results = tmp_path.rglob("result.json")
+    found = {p.parent.name: json.loads(p.read_text())["model"] for p in results}
+    assert found == ({"9": "celeba64-x8"} if 9 in sides else {})
+
+
 def test_damaged_files_of_every_kind_are_input_errors(tmp_path: Path) -> None:
     """Pillow raises errors of many kinds: flip bytes all over, and nothing else may escape."""
     rng = np.random.default_rng(0)
@@ -266,6 +300,16 @@ def test_damaged_files_of_every_kind_are_input_errors(tmp_path: Path) -> None:
                 read_photo(bad)
 
 
+def test_what_is_made_safe_on_the_disk_is_open_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses anything else."""
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda handle: modes.append(fcntl(handle, F_GETFL)))
+    write_text(tmp_path / "a.txt", "a")
+    assert [mode & os.O_ACCMODE for mode in modes] == [os.O_RDWR]
+
+
 def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old and whole")
@@ -279,6 +323,16 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert path.read_bytes() == b"old and whole"
+
+
+@pytest.mark.parametrize("of", ["a size", "any size"])
+def test_an_unknown_crop_is_refused(of: str) -> None:
+    """A photo that is taken for a square is squashed."""
+    photo, crop = Image.new("RGB", (60, 40)), cast("Any", "center")
+    to_a_size = partial(simulate, degradation=BicubicDownscaling((16, 16), (4, 4)))
+    shrunk = to_a_size if of == "a size" else partial(simulate_at_scale, scale=4)
+    with pytest.raises(InputError, match="crop must be one of face, centre, none, not 'center'"):
+        shrunk(photo, crop=crop)
 
 
 def test_simulate_without_a_face_says_so(
@@ -436,6 +490,18 @@ def test_bench_counts_what_all_threads_compute(resolver: HVAEResolver) -> None:
     assert eight.gflops >= counter.get_total_flops() / 1e9 > 0
 
 
+def test_bench_tells_no_memory_where_the_system_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    monkeypatch.setattr("cvdvae.bench.bench", lambda model: [])
+    monkeypatch.setattr("cvdvae.bench.peak", lambda *_: 1.0)
+    assert run("bench", "--model", "celeba64-x8", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "1 GFLOP/s" in said
+    assert "memory" not in said
+
+
 def test_bench_names_the_scale_of_a_model_of_several(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -545,6 +611,36 @@ def test_a_glob_of_all_that_lies_below_a_folder(
         assert run(*given, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
         drawn = {p.parent.relative_to(out).as_posix() for p in Path(out).rglob("result.json")}
         assert drawn == {"a", "2020/b", "c"}
+
+
+@pytest.mark.parametrize("command", ["upscale", "batch"])
+def test_folders_that_a_glob_names_are_searched(
+    command: str,
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """But for results, and for what else a run has written there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("2023/a", "2024-05/b", "2024-06/day 2/b", "2024-07/notes", "c"):
+        file = Path("album") / f"{name}.{'txt' if name.endswith('notes') else 'png'}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(lr_image.read_bytes())
+    given = ["--model", str(model_folder), "-n", "1"]
+    given += ["--workers", "1"] if command == "batch" else []
+    for source, out, expected in (
+        ("album/2024-*", "results", {"2024-05/b", "2024-06/day 2/b"}),
+        ("album/*", "album", {"2023/a", "2024-05/b", "2024-06/day 2/b", "c"}),
+    ):
+        for _ in range(2):
+            code = run(command, source, "--out", out, *given, monkeypatch=monkeypatch)
+            assert code == 0, capsys.readouterr().err
+            drawn = {p.parent.relative_to(out).as_posix() for p in Path(out).rglob("result.json")}
+            assert drawn == expected
+    assert run(command, "album/*-07", "--out", "o", *given, monkeypatch=monkeypatch) == 1
+    assert "album/*-07 holds no image" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_cannot_be_read_fails_alone_and_is_not_called_damaged(

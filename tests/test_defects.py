@@ -146,7 +146,7 @@ def test_saving_removes_only_what_an_earlier_result_wrote(
     assert all(path.exists() for path in mine)
 
 
-@pytest.mark.parametrize("name", ["sample_01.png", "grid.png"])
+@pytest.mark.parametrize("name", ["sample_01.png", "grid.png", "result.json"])
 def test_saving_writes_over_nothing_that_no_result_has_written(
     resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path, name: str
 ) -> None:

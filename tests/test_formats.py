@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -368,6 +369,22 @@ def test_the_picture_of_an_array_leaves_out_what_exploded(
     assert np.allclose(shown[0].std, std, atol=1 / 255)
 
 
+@pytest.mark.parametrize(("antithetic", "share"), [(False, 2 / 4), (True, 3 / 5)])
+def test_what_exploded_does_not_widen_the_share_of_the_interval(
+    antithetic: bool, share: float, model: SuperResolver, tmp_path: Path
+) -> None:
+    """Three of four samples are left in the plane with the fewest; where none is, all count."""
+    np.save(tmp_path / "a.npy", smooth(5, 12, 10))
+    sampling = model.sampling(4, antithetic=antithetic)
+    stack = read_stack(model, tmp_path / "a.npy", LIMITS)
+    result = draw_into(model, stack, sampling, tmp_path / "out")
+    assert isinstance(result, StackResult)
+    assert not result.exploded_planes.any()
+    result.exploded_planes[1, 1] = True
+    result.exploded_planes[:, 2] = True
+    assert result.report()["interval"]["share"] == share
+
+
 def test_colours_are_drawn_together_as_the_picture_is(model: SuperResolver, tmp_path: Path) -> None:
     values = np.moveaxis(smooth(3, 12, 10), 0, 2)
     bytes_ = np.round(values * 255).astype(np.uint8)
@@ -536,6 +553,24 @@ def test_where_0_is_white_it_stays_white(
     assert np.array_equal(shown[0].pixels[1, 0], 255 - sample)
 
 
+def test_no_data_at_the_end_of_the_floats_is_drawn_without_a_warning(
+    model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Squares of it, and it in units of the range, are beyond all numbers."""
+    values, nothing = smooth(1, 12, 10) / 2, float(np.finfo(np.float64).min)
+    values[0, 3:5, 4] = nothing
+    geotiff(tmp_path / "g.tif", values, nodata=nothing).close()
+    arguments = ("upscale", str(tmp_path / "g.tif"), "--model", model_folder, "--scale", "2")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=RuntimeWarning)
+        assert run(*arguments, "-n", "2", "--out", str(tmp_path / "out"),
+                   monkeypatch=monkeypatch) == 0  # fmt: skip
+    for name in ("sample_00", "mean", "std", "lower"):
+        found = TIFF().read(tmp_path / "out" / "g" / f"{name}.tif", LIMITS)
+        assert found.missing.sum() == 8
+        assert float(np.abs(found.values[~found.missing]).max()) < 1
+
+
 @pytest.mark.parametrize("packing", ["jpeg", "webp", "lzw", "packbits"])
 def test_a_geotiff_is_packed_without_loss(
     packing: str, model: SuperResolver, tmp_path: Path
@@ -596,6 +631,21 @@ def geotiff(path: Path, values: np.ndarray, **how: Any) -> Any:
     )  # fmt: skip
     target.write(values)
     return target
+
+
+def test_statistics_of_the_input_are_not_those_of_what_is_drawn(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    """GDAL believes them wherever they stand."""
+    with geotiff(tmp_path / "s.tif", 0.2 + 0.2 * smooth(2, 12, 10)) as target:
+        target.update_tags(1, STATISTICS_MINIMUM=5, STATISTICS_MAXIMUM=9, SENSOR="S2")
+        target.update_tags(STATISTICS_MEAN=7)
+    result = draw(model, tmp_path / "s.tif", tmp_path / "out")
+    for name in (*result.samples, "mean.tif", "std.tif", "lower.tif", "upper.tif"):
+        with pytest.importorskip("rasterio").open(tmp_path / "out" / name) as found:
+            tags = found.tags(1)
+            assert tags.pop("SENSOR") == "S2"
+            assert not [one for one in (*tags, *found.tags()) if "STATISTICS" in one]
 
 
 @pytest.mark.parametrize("kind", ["geo", "zarr"])
@@ -938,6 +988,18 @@ def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
     assert read_photo(tmp_path / "flat.tif").notes == []
 
 
+def test_a_deep_grey_png_is_transparent_where_it_says_so(tmp_path: Path) -> None:
+    """Where it has that value in all 16 bits, and not where it has one near it."""
+    values = np.array([[1000, 1001], [30000, 60000]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "grey.png", transparency=1000)
+    kept = read_photo(tmp_path / "grey.png", keep_alpha=True)
+    assert kept.extras.alpha is not None
+    assert np.asarray(kept.extras.alpha).tolist() == [[0, 255], [255, 255]]
+    white = read_photo(tmp_path / "grey.png")
+    assert "transparent pixels were put on white" in white.notes
+    assert np.asarray(white.image)[..., 0].tolist() == [[255, 4], [117, 233]]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize(("turn", "quarters"), [(3, 2), (6, 3), (8, 1)])
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3)])
@@ -1037,6 +1099,19 @@ def test_what_does_not_fit_into_memory_is_drawn_in_strips_to_the_same(
     for name in (*first.samples, "std.npy"):
         one, other = (np.load(tmp_path / place / name) for place in ("whole", "strips"))
         assert np.allclose(one, other, rtol=0, atol=1.01 if dtype == "uint16" else 1e-2)
+
+
+@pytest.mark.parametrize("in_memory", [0, 10**6])
+def test_a_result_keeps_no_pixels_of_what_was_compared(
+    in_memory: int, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_drawing, "IN_MEMORY", in_memory)
+    np.save(tmp_path / "a.npy", smooth(5, 40, 30).astype(np.float32))
+    result = draw(model, tmp_path / "a.npy", tmp_path / "out")
+    trips = [trip for planes in result.round_trips for trip, _ in planes]
+    held = [value for trip in trips for value in vars(trip).values() if torch.is_tensor(value)]
+    assert sum(one.untyped_storage().nbytes() for one in held) == 0
+    assert [trip.values for trip in trips] == [40 * 30] * 10
 
 
 @pytest.mark.parametrize("axes", ["YXS", "SYX", "ZYX", "ZYXS"])

@@ -9,13 +9,15 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import ENCODER, tiny_flow, tiny_resolver
+from tiny import ENCODER, tiny_flow, tiny_prior, tiny_resolver
 
 from cvdvae.checkpoints.folder import expect, read_record, save_model
 from cvdvae.checkpoints.records import Expected, FlowRecord, SuperResolutionRecord
 from cvdvae.errors import WeightsError
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
+from cvdvae.training.config import DataConfig, EncoderTraining, OptimConfig
+from cvdvae.training.encoder import EncoderModule
 
 SCALES = replace(ENCODER, scales=(4, 8), width=6)
 """Of a judge that knows two scales, and is smaller than what it judges for."""
@@ -89,6 +91,55 @@ def test_calibration_brings_a_judge_along_and_keeps_it(
     again = loaded(model_folder)
     assert again.judge.config == SCALES
     assert again.expected == first
+
+
+def test_further_training_keeps_the_judge_and_another_prior_does_not(
+    judge_folder: Path, tmp_path: Path
+) -> None:
+    """And with the same weights what was found with it."""
+    prior, out = judge_folder / "prior", tmp_path / "run"
+    data, optim = DataConfig(str(tmp_path)), OptimConfig(steps=1, batch_size=2, warmup=0)
+    training = EncoderTraining(ENCODER, str(prior), data, optim)
+    module, model = EncoderModule(training, out), tmp_path / "model"
+    module.export(model)
+    expect(str(model), EXPECTED, str(judge_folder))
+    before = loaded(model)
+    module.export(model)
+    again = loaded(model)
+    assert (again.judge.config, again.expected) == (SCALES, EXPECTED)
+    with torch.no_grad():
+        for weight in module.best.parameters():
+            weight.add_(1)
+    module.export(model)
+    assert (loaded(model).judge.config, loaded(model).expected) == (SCALES, None)
+    assert not torch.equal(*(next(m.encoder.parameters()) for m in (before, loaded(model))))
+
+    save_model(prior, read_record(prior), tiny_prior(seed=1).state_dict())
+    EncoderModule(training, out).export(model)
+    other = loaded(model)
+    assert other.judge is other.encoder
+
+
+def test_a_judge_that_could_not_be_stored_leaves_the_one_before(
+    model_folder: Path, judge_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expect(str(model_folder), EXPECTED, str(judge_folder))
+    before = loaded(model_folder).judge.state_dict()
+    weights = tiny_resolver(SCALES, seed=1).encoder.state_dict()
+    save_model(judge_folder, read_record(judge_folder), weights)
+
+    def full(path: Path, text: str) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cvdvae.checkpoints.folder.write_text", full)
+        with pytest.raises(OSError, match="no space"):
+            expect(str(model_folder), EXPECTED, str(judge_folder))
+    kept = loaded(model_folder).judge.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in before.items())
+    expect(str(model_folder), EXPECTED, str(judge_folder))
+    now = loaded(model_folder).judge.state_dict()
+    assert all(torch.equal(now[name], value) for name, value in weights.items())
 
 
 def test_other_weights_than_those_that_judged_are_refused(

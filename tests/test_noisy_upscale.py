@@ -1,13 +1,15 @@
 """Small images with noise, or from JPEG files: the restorer on the same prior enlarges them."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from command import run
-from PIL import Image
+from PIL import Image, ImageCms
 from tiny import ENCODER, RESTORING, tiny_resolver, tiny_restorer
 
 from cvdvae.checkpoints.folder import digest, save_model
@@ -94,6 +96,60 @@ def test_a_grey_picture_gets_grey_samples(
     assert "so are its samples" in " ".join(capsys.readouterr().out.split())
     drawn = np.asarray(Image.open(tmp_path / "out" / "grey" / "sample_00.png").convert("RGB"))
     assert bool((drawn == drawn[..., :1]).all())
+
+
+@pytest.mark.parametrize("options", [["--jpeg", "auto"], ["--jpeg", "70"], ["--noise", "0.02"]])
+def test_profile_and_exif_are_handed_on(
+    options: list[str],
+    zoo: Path,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """But for a profile that goes with no RGB picture, which is said."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a maker", 1
+    with Image.open(small) as image:
+        image.save(tmp_path / "rgb.jpg", quality=70, icc_profile=profile, exif=exif)
+        other = profile[:16] + b"GRAY" + profile[20:]
+        image.convert("L").save(tmp_path / "grey.jpg", quality=70, icc_profile=other)
+    given = [str(tmp_path / name) for name in ("rgb.jpg", "grey.jpg")]
+    given += ["--model", "tiny-x4", "-n", "1", "--out", str(tmp_path / "out"), *options]
+    assert run("upscale", *given, monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("its colour profile is not one of RGB") == 1
+    for name in ("sample_00", "mean", "seen"):
+        with Image.open(tmp_path / "out" / "rgb" / f"{name}.png") as image:
+            assert image.info["icc_profile"] == profile
+            assert image.getexif().get(0x010F) == "a maker"
+            assert 0x0112 not in image.getexif()
+        with Image.open(tmp_path / "out" / "grey" / f"{name}.png") as image:
+            assert "icc_profile" not in image.info
+
+
+@pytest.mark.parametrize("has_restorer", [True, False])
+def test_what_explains_an_impossible_input_is_advised_only_where_it_is_taken(
+    has_restorer: bool,
+    zoo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    squares = np.indices((4, 4)).sum(0) % 2 * 255
+    Image.fromarray(squares.astype(np.uint8)).convert("RGB").save(tmp_path / "hard.png")
+    if not has_restorer:
+        shutil.rmtree(zoo / "tiny-restore")
+    given = ["upscale", str(tmp_path / "hard.png"), "--model", "tiny-x4", "-n", "1"]
+    given += ["--out", str(tmp_path / "out")]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "no image shrinks to it" in said
+    advised = re.search(r"(--noise) (\S+) explains it", said)
+    assert (advised is not None) == has_restorer
+    if advised is not None:
+        assert run(*given, *advised.groups(), monkeypatch=monkeypatch) == 0
 
 
 def test_intact_photos_are_shrunk_and_made_noisy_first(

@@ -11,23 +11,26 @@ import tifffile
 import torch
 from command import free_port, run
 from PIL import Image
-from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei
+from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei, tiny_prior
 
 import cvdvae
 from cvdvae.analysis.calibration import calibration
+from cvdvae.batch.files import read_input
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.data.folder import DataConfig
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import downscaling
-from cvdvae.errors import ConfigError
+from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.evaluate import Plan, evaluate
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Models, comparison
 from cvdvae.evaluation.selection import Selection
 from cvdvae.gaussian import Window
+from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration import large
 from cvdvae.restoration.finish import Frame, finish, finish_in_strips
+from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.part import PartDrawing
 from cvdvae.restoration.recipe import recipe_from_text
 from cvdvae.restoration.tolerance import PhotonNoise, Tolerance, explain
@@ -156,9 +159,57 @@ def test_a_result_tells_the_noise_and_is_drawn_again(y: torch.Tensor, tmp_path: 
     assert torch.equal(model.run(recipe.y, recipe.sampling).pixels, result.pixels)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_what_are_no_colours_are_samples_and_no_picture(
+    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of two or four channels is no alpha."""
+    prior = tiny_prior(replace(NUCLEI, channels=channels))
+    model = HVAEResolver(prior, LREncoder(FAINT, prior.config).eval(), "tiny")
+    y = torch.full((channels, 8, 8), 51 / 255)
+    result = model.upscale(y, samples=1)
+    assert result.pixels.shape == (1, channels, 32, 32)
+    for side in (1024, 4):
+        monkeypatch.setattr("cvdvae.restoration.recipe.MAX_SIDE", side)
+        assert result.report()["input"] is None
+        with pytest.raises(InputError, match=f"1 or 3 channels, not {channels}"):
+            result.save(tmp_path / "out")
+        drawn = list[int]()
+        with pytest.raises(InputError, match=f"1 or 3 channels, not {channels}"):
+            large.draw_to_folder(
+                model, y, result.sampling, tmp_path / "out", on_pixels=drawn.append
+            )
+        assert not drawn
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_picture_is_read_for_it(photos: Path) -> None:
     read, _ = cvdvae.load_image(photos / "0.png", tiny_nuclei().channels)
     assert torch.equal(read, torch.from_numpy(cells(0)).float()[None] / 255)
+
+
+def test_colours_are_not_made_grey_without_a_word(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their luma weighs blue by 0.114: where light is counted, it would be a ninth of it."""
+    grey, blue = tmp_path / "grey.png", tmp_path / "blue.png"
+    Image.fromarray(cells(0)).convert("RGB").save(grey)
+    dark = np.zeros_like(cells(0))
+    Image.fromarray(np.stack([dark, dark, cells(0)], 2)).save(blue)
+    assert cvdvae.load_image(grey, 1).notes == []
+    for told in (cvdvae.load_image(blue, 1).notes, read_input(_without_noise(), blue).notes):
+        assert any("its luma" in note for note in told)
+    arguments = ("upscale", str(grey), str(blue), "--model", folder, "-n", "1")
+    assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "blue.png: it is in colours: save the channel that you mean" in said
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["grey"]
+
+
+def _without_noise() -> HVAEResolver:
+    model = tiny_nuclei()
+    model.photon_noise = None
+    return model
 
 
 def test_a_part_is_the_whole_there(y: torch.Tensor) -> None:

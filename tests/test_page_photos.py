@@ -2,12 +2,14 @@
 
 import io
 import re
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from command import served
@@ -16,8 +18,11 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from test_page import Visitor, unfold
 from test_page import pytestmark as pytestmark
 from test_page_access import SCHEMES, switch
+from test_photos import SETTINGS, handlers
+from tiny import tiny_photos
 
 from cvdvae.app.photos import viewer
+from cvdvae.app.photos.explorer import Photos
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.photos import coffee
@@ -304,6 +309,83 @@ def test_what_is_visible_is_never_dropped(browser: Browser) -> None:
     page.close()
     assert found[:3] == [[0, 600], [0, 600, 1200], [0, 600, 1200, 1800]]
     assert found[3] == [1200, 1800, 9000]
+
+
+ALONE = """([html, script]) => {
+    document.body.innerHTML = `<div>${html}</div>`;
+    const props = { value: null }, watched = [];
+    window.told = [];
+    window.tell = (value) => { props.value = value; watched.forEach((one) => one()); };
+    new Function("element", "props", "trigger", "watch", script)(
+        document.body.firstChild, props,
+        (name, data) => told.push({ name, ...data }), (_, call) => watched.push(call));
+}"""
+"""The viewer without the page around it: `told` is what it tells, `tell` tells it something."""
+
+
+class Alone:
+    """The viewer, and in the place of a server the handlers that it speaks with."""
+
+    def __init__(self, page: Page, photo: Path) -> None:
+        self.page, self.on = page, handlers(Photos([tiny_photos(2)], threading.Lock()))
+        script = "\n".join((VIEWER / name).read_text("utf-8") for name in viewer.SCRIPTS)
+        page.evaluate(ALONE, [(VIEWER / "viewer.html").read_text("utf-8"), script])
+        shown = self.on.arrive(None, str(photo), "×2", *SETTINGS)
+        self.session = shown["session"]
+        self.tell(shown)
+
+    def tell(self, updates: Any) -> None:
+        self.page.evaluate("value => tell(value)", updates["viewer"])
+
+    def told(self, name: str, count: int) -> Any:
+        """What the viewer tells for the last time of so many."""
+        found = "([name, n]) => told.filter((one) => one.name === name)[n - 1]"
+        return self.page.wait_for_function(found, arg=[name, count]).json_value()
+
+    def answers(self, asked: Any) -> list[Any]:
+        """What the viewer is told of the window that it asks for."""
+        return list(self.on.draw(self.session, gr.EventData(None, asked)))
+
+    def expect(self, state: str, words: str) -> None:
+        self.page.wait_for_selector(f'.viewer[data-state="{state}"]')
+        expect(self.page.locator(".said")).to_contain_text(words)
+
+
+@pytest.fixture
+def alone(browser: Browser, small: Path) -> Iterator[Alone]:
+    page = browser.contexts[0].new_page()
+    yield Alone(page, small)
+    page.close()
+
+
+def test_what_went_wrong_stays_until_the_next_act(alone: Alone) -> None:
+    first, second = alone.answers(alone.told("ask", 1))
+    alone.tell(first)
+    alone.expect("drawing", "1 of 2 samples")
+    alone.tell({"viewer": {"kind": "wrong", "text": "That is none."}})
+    second["viewer"]["exploded"] = [False, True]
+    alone.tell(second)
+    alone.expect("ready", "That is none.")
+    alone.page.click('[data-do="in"]')
+    alone.expect("ready", "Drawn.")
+    expect(alone.page.locator(".said")).to_contain_text("1 exploded and are no answer: lower the")
+
+
+def test_a_window_that_never_began_to_be_drawn_is_not_waited_for(alone: Alone) -> None:
+    alone.told("ask", 1)
+    alone.tell(alone.on.lost())
+    alone.expect("ready", "as too many are waiting: try again")
+    here = alone.page.locator('[data-do="here"]')
+    here.click()
+    alone.told("ask", 2)
+    alone.page.click('[data-do="stop"]')
+    here.click()
+    asked = alone.told("ask", 3)
+    alone.tell(alone.on.lost())  # that is the one that was stopped
+    alone.expect("drawing", "Drawing what you see …")
+    for part in alone.answers(asked):
+        alone.tell(part)
+    alone.expect("ready", "Drawn.")
 
 
 def test_vary_only_what_is_painted(

@@ -96,6 +96,8 @@ def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path
 def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
     give(page, face)
     page.locator("#restore-kind label").first.click()
+    paint_in_the_middle(page)
+    painted = page.locator("#restore-painter canvas").evaluate("canvas => canvas.toDataURL()")
     page.locator("#damage input").click()
     page.get_by_role("option", name="Missing pixels").click()
     expect(page.locator("#strength")).to_contain_text("Missing, %")
@@ -105,14 +107,15 @@ def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:
     expect(page.locator("#restore-truth img")).to_be_visible()
     page.locator("#damage input").click()
     page.get_by_role("option", name="A hole").click()
-    paint_in_the_middle(page)
+    canvas = page.locator("#restore-painter canvas")
+    expect(canvas).to_be_visible()
+    assert canvas.evaluate("canvas => canvas.toDataURL()") == painted  # as it is on the server
     photo = page.locator("#restore-photo")
     photo.get_by_label("Remove Image").or_(photo.get_by_label("Clear")).first.click()
     expect(page.locator("#restore-told")).to_have_text("")  # it would be of an image that has gone
     expect(page.locator("#restore-take")).not_to_be_visible()
     for name in ("seen", "mean", "heat", "truth", "gallery"):
         expect(page.locator(f"#restore-{name} img")).to_have_count(0)
-    canvas = page.locator("#restore-painter canvas")
     page.wait_for_function(f"canvas => !({PAINTED})(canvas)", arg=canvas.element_handle())
     canvas.click()
     assert not canvas.evaluate(PAINTED)

@@ -201,6 +201,44 @@ def test_samples_follow_each_other(
     assert run(*arguments, "--animation", "webp", monkeypatch=monkeypatch) == 1
 
 
+def test_what_is_too_long_for_webp_is_refused_before_it_is_drawn(
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.new("RGB", (2, 5462), (90, 120, 150)).save(tmp_path / "tall.png")
+    arguments = ["upscale", str(tmp_path / "tall.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "1", "--animation", "webp", "--out", str(tmp_path / "out")]
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "at most 16383 pixels a side, not 6×16386: take --animation apng" in said
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+@pytest.mark.parametrize("in_memory", [0, 10**6])
+def test_a_result_json_of_another_program_stays(
+    in_memory: int,
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", in_memory)
+    photo.save(tmp_path / "photo.png")
+    other = tmp_path / "out" / "photo" / "result.json"
+    other.parent.mkdir(parents=True)
+    other.write_text('{"files": ["mine.png"], "accuracy": 0.9}')
+    arguments = ["upscale", str(tmp_path / "photo.png"), "--model", model, "--scale", "3"]
+    arguments += ["-n", "2", "--out", str(tmp_path / "out")]
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "result.json is there already, and of no earlier result: move it" in said
+    assert "accuracy" in other.read_text()
+    assert not list(other.parent.glob("*.png"))
+
+
 def test_json_lists_the_files_that_result_json_lists(
     model: str,
     photo: Image.Image,
@@ -423,6 +461,7 @@ def test_what_no_image_shrinks_to_is_told_how_it_could_be_explained(
     Image.fromarray(squares.astype(np.uint8)).convert("RGB").save(tmp_path / name, quality=95)
     photo.save(tmp_path / "fine.png")
     asked = ["upscale", name, "fine.png", "--model", model, "--scale", "3", "-n", "1", "--json"]
+    monkeypatch.setattr("cvdvae.restoration.beside.restorer_beside", lambda *_: ("restore", 3))
     monkeypatch.chdir(tmp_path)
     assert run(*asked, "--out", "out", monkeypatch=monkeypatch) == 0
     hard, fine = (json.loads(line)["notes"] for line in capsys.readouterr().out.splitlines())

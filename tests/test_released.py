@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ from torch import Tensor
 
 from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.published import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
+from cvdvae.configs import load_yaml
 from cvdvae.errors import ConfigError, OutputError, WeightsError
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
-from cvdvae.hvae import HVAE, HVAEConfig
+from cvdvae.hvae import HVAE, HVAEConfig, presets
 from cvdvae.hvae.config import parse_top_down
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.restoration.load import load
+from cvdvae.training import EncoderTraining
 
+ROOT = Path(__file__).parents[1]
+COMPARISON = runpy.run_path(str(ROOT / "benchmarks" / "published.py"))
 PRIOR = HVAEConfig.of_resolutions(
     image_size=16,
     encoder="16x1,16d4,4x1,4d4,1x1",
@@ -91,6 +96,26 @@ def test_presets_have_the_published_depths_and_sizes(
     config = PRESETS[preset]
     everywhere = {config.image_size // s.stride for s in parse_top_down(config.top_down)}
     assert biases == {r for r in everywhere if r <= 64}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_comparisons_tell_the_published_code_its_own_settings(preset: str) -> None:
+    told = vars(presets)[f"_{preset.upper()}"]
+    theirs = COMPARISON["hyperparameters"](preset, PRESETS[preset])
+    assert (theirs.enc_blocks, theirs.dec_blocks) == (told["encoder"], told["decoder"])
+    widths = (f"{r}:{w}" for r, w in told.get("widths", {}).items())
+    assert theirs.custom_width_str == ",".join(widths)
+    assert theirs.no_bias_above == min(64, told["image_size"])  # the largest that has a bias
+
+
+@pytest.mark.parametrize(("scale", "groups"), [(4, 57), (8, 43), (16, 21)])
+def test_comparisons_tell_the_lr_encoder_its_own_settings(scale: int, groups: int) -> None:
+    config = load_yaml(EncoderTraining, ROOT / "configs" / f"ffhq256-x{scale}.yaml").model
+    theirs = COMPARISON["lr_hyperparameters"](config, PRESETS["ffhq256"])
+    side, blocks = 256 // scale, presets._FFHQ256["encoder"]
+    assert theirs["enc_blocks_y"] == blocks[blocks.index(f"{side}x") :]  # the prior's, from y's on
+    assert (theirs["ky"], theirs["image_size_y"], theirs["width_y"]) == (groups, side, 512)
+    assert theirs["custom_width_str_y"] == ""
 
 
 def test_every_tensor_has_one_name_on_either_side() -> None:

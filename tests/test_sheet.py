@@ -11,8 +11,9 @@ from PIL import Image
 from tiny import tiny_resolver
 
 import cvdvae.restoration.sheet
+from cvdvae.errors import InputError
 from cvdvae.imaging.io import Extras
-from cvdvae.restoration.sheet import sheet
+from cvdvae.restoration.sheet import save_animation, sheet
 
 
 @pytest.mark.parametrize(("samples", "rows"), [(1, [1]), (8, [4, 4]), (9, [8, 1])])
@@ -49,3 +50,15 @@ def test_what_moves_carries_what_the_samples_do(
                 assert np.array_equal(np.asarray(moving.convert("RGBA")), np.asarray(sample))
                 assert moving.info["icc_profile"] == sample.info["icc_profile"] == b"a profile"
                 assert moving.getexif()[0x010F] == sample.getexif()[0x010F] == "Canon"
+
+
+def test_only_what_webp_cannot_hold_is_refused(tmp_path: Path) -> None:
+    result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=2)
+    for side, kind in ((16_383, "webp"), (16_384, "apng")):
+        long = replace(result, pixels=torch.arange(2).byte().expand(1, 3, side, 2).transpose(0, 3))
+        save_animation(long, tmp_path / f"samples.{kind}")
+        with Image.open(tmp_path / f"samples.{kind}") as moving:
+            assert moving.size == (1, side)
+    with pytest.raises(InputError, match="not 1×16384: take --animation apng"):
+        long.save(tmp_path / "out", "webp")
+    assert not (tmp_path / "out").exists()

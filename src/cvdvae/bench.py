@@ -1,5 +1,6 @@
 """How fast a model draws, beside what this machine can do."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -99,10 +100,13 @@ def _times(call: Callable[[], object], repeats: int, device: torch.device) -> li
 
 
 def peak_memory(device: torch.device) -> float:
-    """Most gigabytes that this process has held: on the GPU if it computes there."""
+    """Most gigabytes that this process has held: on the GPU if it computes there; NaN where the
+    system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -23,6 +23,10 @@ class OutputError(CVDVAEError, OSError):
     """A result that cannot be written."""
 
 
+class OccupiedError(OutputError):
+    """A folder that holds a file of another origin where a result would be."""
+
+
 def need(module: str, purpose: str, extra: str) -> None:
     """Refuse to go on without a module of an extra.
 

@@ -45,7 +45,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         mark_as_in_use(handle)
         write(temporary)
         temporary.chmod(stat.S_IMODE(os.fstat(handle).st_mode))  # some put another file there
-        with temporary.open("rb") as stream:
+        with temporary.open("r+b") as stream:  # Windows syncs no file that is only read
             os.fsync(stream.fileno())
         os.close(handle)
         handle = -1

@@ -10,7 +10,7 @@ from ..domains.faces import crop_face, demo_photo
 from ..domains.simulate import simulate
 from ..imaging.io import to_pil
 from .api import add_api
-from .controls import DRAWING, LATEST, LOOKING, PRIVATE, QUIET, saved
+from .controls import DRAWING, EVERY, LATEST, LOOKING, PRIVATE, QUIET, saved
 from .events import Handlers
 from .explorer import Explorer
 from .inputs import Inputs
@@ -62,7 +62,15 @@ def _wire_image(on: Inputs, paths: list[Path], status: gr.HTML) -> None:
         radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
     for radio in which:
         radio.input(on.recommend, which, temperatures, queue=False, **LATEST, **QUIET)
-    shown.framed.select(on.centre, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
+    shown.framed.select(
+        on.centre,
+        [*image, *frame],
+        [*frame, *seen],
+        concurrency_id="centre",
+        concurrency_limit=1,
+        **EVERY,
+        **QUIET,
+    )
     for slider in frame:
         slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
 
@@ -118,12 +126,12 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
         on.choose,
         [parts.session],
         [parts.chosen, parts.strokes, answers.wipe, steering.chosen, steering.painter],
-        trigger_mode="multiple",
         concurrency_id="choose",
         concurrency_limit=1,
+        **EVERY,
         **QUIET,
     ).then(on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET)
-    steering.painter.paint(on.painted, None, parts.strokes, queue=False, **QUIET)
+    steering.painter.paint(on.painted, None, parts.strokes, queue=False, **EVERY, **QUIET)
     steering.groups.input(
         on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
     )

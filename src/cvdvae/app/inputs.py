@@ -104,7 +104,7 @@ class Inputs:
             return UNCHANGED
         width, height = seen.framed[0].size
         x, y = (
-            min(100.0, max(0.0, 100 * float(at) / length))
+            round(min(100.0, max(0.0, 100 * float(at) / length)), 1)  # as the sliders show it
             for at, length in zip(event.index, (width, height), strict=True)
         )
         return self.look(path, kind, scale, method, x, y, 100 * seen.framing.side)

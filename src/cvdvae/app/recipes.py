@@ -50,6 +50,8 @@ def read_result(path: Path, max_pixels: int) -> Recipe:
         raise InputError(f"{path} is no result.json of this program, nor a zip of one") from None
     if isinstance(data, dict) and data.get("input") == BESIDE and BESIDE not in held:
         raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
+    if isinstance(data, dict) and "degradation" in data:
+        raise InputError(f"{path} is of the tab Restore: the command cvdvae replay draws it again")
     return recipe_from_dict(data, str(path), held.get(BESIDE), max_pixels)
 
 

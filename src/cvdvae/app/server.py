@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
-MAX_FILE = "40mb"
 NO_HOST = "--host needs an address: 127.0.0.1 for this machine alone, 0.0.0.0 for others, too"
 PREFIX = "cvdvae-app-"
 """Of the folder with what visitors bring and get; it goes when the server ends."""
@@ -109,6 +108,7 @@ def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -
     from gradio.route_utils import FnIndexInferError
 
     from .theme import CSS, SCRIPT, theme
+    from .uploads import MAX_FILE
 
     gr.mount_gradio_app(
         app,

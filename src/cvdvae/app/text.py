@@ -1,6 +1,6 @@
 """What the page says, in plain words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +84,13 @@ def agreement(result: SuperResolution) -> str:
             f"{sum(exact)} of {n} give your image back exactly; the others come as near as an "
             f"image can, within {max(result.largest_lr_error):.1f} of 255 levels."
         )
-    if any(result.exploded):
-        line += f" {sum(result.exploded)} exploded and are no answer: lower the temperature."
-    return line
+    return line + exploded(result.exploded)
+
+
+def exploded(which: Sequence[bool]) -> str:
+    """How many samples are none; nothing where all are some."""
+    count = sum(which)
+    return f" {count} exploded and are no answer: lower the temperature." if count else ""
 
 
 class Shown(NamedTuple):

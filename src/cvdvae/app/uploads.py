@@ -10,6 +10,9 @@ from typing import Any
 
 import gradio as gr
 
+MAX_FILE = 40 * 2**20
+"""Bytes that an upload may have."""
+
 REFUSED = "upload the image or the settings to this page: no other file, path or address is read"
 """The same whatever the path is, so that it tells nothing about the files of the server."""
 

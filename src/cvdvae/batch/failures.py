@@ -13,10 +13,14 @@ class Failures:
 
     Args:
         path: The file; that of an earlier run is replaced.
+
+    Attributes:
+        reasons: How many rows failed for each; where they differ in sizes alone, it is one.
     """
 
     def __init__(self, path: Path) -> None:
         self.reasons: dict[str, int] = {}
+        self.shown: dict[str, str] = {}
         try:
             self.file = path.open("w", encoding="utf-8")
         except OSError as error:
@@ -30,12 +34,21 @@ class Failures:
         """
         error = readable(error)  # which names files
         reason = reason_of(error, key)
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        self._count(reason)
         line = json.dumps({"key": key, "reason": reason, "error": error}, ensure_ascii=False)
         try:
             print(line, file=self.file, flush=True)
         except OSError as problem:
             raise OutputError(f"cannot write {self.file.name}: {problem.strerror}") from None
+
+    def _count(self, reason: str) -> None:
+        kind = re.sub(r"\d+×\d+", "…", reason)
+        before = self.shown.setdefault(kind, reason)
+        if before not in (reason, kind):
+            self.reasons[kind] = self.reasons.pop(before)
+            self.shown[kind] = kind
+        shown = self.shown[kind]
+        self.reasons[shown] = self.reasons.get(shown, 0) + 1
 
     def close(self) -> None:
         """No more will fail."""
@@ -50,7 +63,9 @@ def reason_of(error: str, key: str) -> str:
         'is damaged or truncated'
         >>> reason_of("a/b.png: tiny takes images of 4×4 pixels, not 5×5: shrink it", "a/b")
         'tiny takes images of 4×4 pixels, not 5×5'
+        >>> reason_of("out/a/b/mean.png is there already", "a/b")
+        'is there already'
     """
-    file = rf"^(?:.*?/)?{re.escape(key)}(?:\.[^\s:/]*)?:?\s"
+    file = rf"^(?:.*?/)?{re.escape(key)}(?:\.[^\s:/]*|/[^\s:/]+)?:?\s"
     rest = re.sub(file, "", error) if key else error
     return re.sub(r"\s*\(.*\)$", "", rest).split(": ")[0]

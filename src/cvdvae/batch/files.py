@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.crop import centre_square
 from ..imaging.formats import format_of
-from ..imaging.io import MAX_PIXELS, Extras, in_channels, read_photo, to_tensor
+from ..imaging.io import LUMA, MAX_PIXELS, Extras, has_colours, in_channels, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
@@ -24,6 +24,7 @@ from ..restoration.restored import Restoration, read_restoration
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+from ..restoration.sheet import check_animation
 from ..restoration.stack import AUTO, Stack, read_stack
 from ..restoration.stack_drawing import draw_stack
 from ..restoration.stack_result import StackResult, read_stack_recipe
@@ -148,6 +149,10 @@ def read_input(
     photons = photons_of(model.photon_noise)
     fitted, extras = list[str](), photo.extras
     try:
+        if model.channels == 1 and has_colours(photo.image):
+            if photons:
+                raise InputError("it is in colours: save the channel that you mean")
+            photo.notes.append(LUMA)
         image = in_channels(photo.image, model.channels)
         if crop is None:
             y, truth = to_tensor(image), None
@@ -229,7 +234,7 @@ def draw_into(
         on_pixels: Called with the number of pixels that are done since the last call.
 
     Raises:
-        InputError: A large image is to move.
+        InputError: A large image is to move, or one too long for WebP.
         OutputError: The folder cannot be written; nothing is left behind.
     """
     if isinstance(given, Stack):
@@ -249,6 +254,7 @@ def draw_into(
         return draw_to_folder(
             model, given.y, sampling, folder, given.truth, given.extras, doubts, on_pixels
         )
+    check_animation(animation, *(model.scale * side for side in given.y.shape[1:]))
     result = model.run(given.y, sampling, given.truth, lambda n: on_pixels(n * pixels))
     seconds = time.perf_counter() - started
     result = replace(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def files_of(
     """Files, folders and globs to files, each with the place that it has in its folder: of a glob,
     in the folder that it names before its first wildcard.
 
-    Where folders are searched with all that is in them, results of this program are passed over.
+    Where folders are searched with all that is in them, results of this program are passed over. So
+    are folders that a glob names, of which some may hold no image.
 
     Args:
         inputs: What the user names.
@@ -32,22 +34,22 @@ def files_of(
         say: Told how much that was, if anything.
 
     Raises:
-        InputError: A folder holds no image, or nothing but results.
+        InputError: A folder, or what a glob names, holds no image, or nothing but results.
     """
     found: list[tuple[Path, Path]] = []
     passed = 0
     for text in inputs:
         path = Path(text)
         if path.is_dir() and format_of(path) is None:
-            root, some, deep = path, _files_in(path), True
+            root, named, searched = path, list[Path](), _files_in(path)
         elif not path.exists() and has_magic(text):
-            root, deep = next(p for p in path.parents if not has_magic(str(p))), "**" in text
-            some = sorted(Path(m) for m in glob(text, recursive=True))
-            some = (_without_folders(some) if deep else some) or [path]
+            root = next(p for p in path.parents if not has_magic(str(p)))
+            named, searched = _matched(text)
+            named = [one for one in named if not _is_of_run(one, out)]
         else:
-            root, some, deep = path.parent, [path], False
-        kept = _given(some, root, out) if deep else some
-        passed += len(some) - len(kept)
+            root, named, searched = path.parent, [path], []
+        kept = named + _given(searched, root, out)
+        passed += len(named) + len(searched) - len(kept)
         if not kept:
             raise InputError(f"{text} holds nothing but results of this program: name the files")
         found += [(one, one.relative_to(root).parent) for one in kept]
@@ -70,10 +72,16 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
         return known[folder]
 
     def written(path: Path) -> bool:
-        named = path.name in (NOTE, FAILURES, TABLES, ARRAYS)
-        return (named and there(path.parent) == target) or ours(path.parent)
+        return _is_of_run(there(path), target) or ours(path.parent)
 
     return [path for path in found if path == root or not written(path)]
+
+
+def _is_of_run(path: Path, out: Path | None) -> bool:
+    """Whether a run that writes to a folder has written this file of it, or this store."""
+    if out is None or path.name not in (NOTE, FAILURES, TABLES, ARRAYS):
+        return False
+    return path.parent.resolve() == out.resolve()
 
 
 def is_result(folder: Path) -> bool:
@@ -93,6 +101,27 @@ def _files_in(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in known)
     stores = {p for p in found if p.is_dir()}
     return [p for p in found if stores.isdisjoint(p.parents)] or list_images(folder, deep=True)
+
+
+def _matched(text: str) -> tuple[list[Path], list[Path]]:
+    """What a glob names: files and stores that are meant, and those found by a search.
+
+    Raises:
+        InputError: It names folders alone, and no image is in them.
+    """
+    found = sorted(Path(match) for match in glob(text, recursive=True))
+    if "**" in text:
+        return [], _without_folders(found) or [Path(text)]
+    files, inside = list[Path](), list[Path]()
+    for path in found:
+        if not path.is_dir() or format_of(path) is not None:
+            files.append(path)
+            continue
+        with suppress(InputError):  # it holds no image, as another may
+            inside += _files_in(path)
+    if found and not files and not inside:
+        raise InputError(f"{text} holds no image ({', '.join(sorted(PICTURES))})")
+    return files if found else [Path(text)], inside
 
 
 def _without_folders(found: list[Path]) -> list[Path]:

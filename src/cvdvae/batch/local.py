@@ -11,8 +11,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
@@ -90,7 +91,8 @@ class _Crew:
         """Start a process; it says when it is ready."""
         ours, theirs = self.context.Pipe()
         process = self.context.Process(target=_serve, args=(theirs, self.recipe), daemon=True)
-        process.start()
+        with _deaf_at_birth():
+            process.start()
         theirs.close()
         self.processes[ours] = process
         self.starting.add(ours)
@@ -157,6 +159,21 @@ class _Crew:
             process.terminate()
         for process in self.processes.values():
             process.join()
+
+
+@contextmanager
+def _deaf_at_birth() -> Iterator[None]:
+    """Processes that start within do not hear Ctrl+C, which is for the first process: it would end
+    them with a traceback before `_serve` can say so."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # starts with the first process, and would undo this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def one_by_one(batch: Batch) -> Iterator[Batch]:

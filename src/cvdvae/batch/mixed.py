@@ -2,13 +2,12 @@
 
 from contextlib import suppress
 from glob import has_magic
-from itertools import chain
 from pathlib import Path
 
 from ..errors import InputError
-from ..imaging.formats import SUFFIXES, format_of
+from ..imaging.formats import SUFFIXES
 from ..imaging.io import SUFFIXES as PICTURES
-from .finding import files_of, is_result
+from .finding import files_of
 
 KNOWN = {*PICTURES, *SUFFIXES}
 """Suffixes of files that are one row."""
@@ -41,11 +40,8 @@ def refuse_mixed(text: str, tables: list[Path], tars: list[Path], out: Path | No
 
 
 def _first_image(text: str, out: Path | None) -> Path | None:
-    """A file of a folder, or of what a glob names and of the folders among that, with an image."""
+    """A file of a folder, or of what a glob names, with an image."""
     with suppress(InputError):  # no image, or results of this program alone
-        found = [path for path, _ in files_of([text], out)]
-        images = (p for p in found if p.suffix.lower() in KNOWN and p.is_file())
-        folders = (p for p in found if p.is_dir() and format_of(p) is None and not is_result(p))
-        inside = (_first_image(str(p), out) for p in folders)
-        return next((one for one in chain(images, inside) if one is not None), None)
+        found = (path for path, _ in files_of([text], out))
+        return next((p for p in found if p.suffix.lower() in KNOWN and p.is_file()), None)
     return None

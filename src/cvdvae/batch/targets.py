@@ -8,13 +8,14 @@ aside and moved into place, so what is there is whole, and is the list of what i
 import io
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError, OutputError, need
+from ..errors import InputError, OccupiedError, OutputError, need
 from ..files import write_atomically
 from ..imaging.io import Extras, to_pil
 from ..restoration.sampler import SuperResolver
@@ -79,7 +80,10 @@ class _IntoFolder:
             raise InputError("its key cannot name a folder")
         if self._is_too_long(place):
             raise InputError("its key is too long to name a folder")
-        draw_into(model, given, sampling, self.root / place, check=check)
+        try:
+            draw_into(model, given, sampling, self.root / place, check=check)
+        except OccupiedError as error:  # of this row alone: others have folders of their own
+            raise InputError(str(error)) from None
         return {}
 
     def _is_too_long(self, place: PurePosixPath) -> bool:
@@ -228,6 +232,9 @@ class ZarrTarget:
         self.root, self.count, self.lined_up = root, rows, list[str]()
         self.rows, self.bytes = list[dict[str, Any]](), 0
         self.group: Any = None
+        for left in root.rglob("*.partial"):  # of a killed run: nobody else writes here now
+            with suppress(OSError):
+                left.unlink()
 
     def done(self) -> set[str]:
         """The array ``key``, where it is not empty."""

@@ -240,13 +240,13 @@ class Upscaler:
             limits = Limits(limit, MAX_PAGES)
             return read_any(self.model, Path(values), None, limits, shrunk_by, keep_alpha=alpha)
         if isinstance(values, bytes):
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(values)
-                file.flush()
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "image"
+                path.write_bytes(values)
                 try:
-                    given = read_input(self.model, Path(file.name), None, limit, shrunk_by, alpha)
+                    given = read_input(self.model, path, None, limit, shrunk_by, alpha)
                 except InputError as error:
-                    raise InputError(str(error).replace(file.name, key or "an image")) from None
+                    raise InputError(str(error).replace(str(path), key or "an image")) from None
             if REDUCED in given.notes and values.startswith(TIFF):
                 raise InputError(
                     f"{key or 'an image'} holds values of more than 8 bits: give it as a file of "

@@ -36,7 +36,7 @@ from .records import (
 from .weights import WEIGHTS, digest
 
 CONFIG = "config.yaml"
-PRIOR_SUBFOLDER, ENCODER_SUBFOLDER, JUDGE_SUBFOLDER = "prior", "encoder", "judge"
+PRIOR_SUBFOLDER, ENCODER_SUBFOLDER, JUDGE_SUBFOLDERS = "prior", "encoder", "judge-"
 
 
 def zoo() -> Path:
@@ -185,13 +185,31 @@ def expect(name: str, expected: Expected, judge: str = "") -> Path:
     if not isinstance(record, (SuperResolutionRecord, OneScaleRecord)):
         raise WeightsError(f"'{name}' is a {record.kind}: only an LR encoder can doubt its input")
     if judge and isinstance(record, SuperResolutionRecord):
-        source, known = find(judge), judge in bundled_names()
-        if not known:
-            bring(source, path.parent / JUDGE_SUBFOLDER)
-        kept = Judge(judge if known else JUDGE_SUBFOLDER, digest(source))
-        record = replace(record, judge=kept)
+        record = replace(record, judge=_kept(judge, path.parent))
     write_text(path, to_yaml(replace(record, expected=expected)))
     return path
+
+
+def _kept(judge: str, folder: Path) -> Judge:
+    """What a record says of a judge. One that is not bundled is copied into a subfolder that no
+    other judge has, so that the one of now stays whole until the record names another."""
+    source = find(judge)
+    told = digest(source)
+    if judge in bundled_names():
+        return Judge(judge, told)
+    own = f"{JUDGE_SUBFOLDERS}{told[:8]}"
+    bring(source, folder / own)
+    return Judge(own, told)
+
+
+def judge_folder(folder: Path, judge: Judge) -> Path:
+    """Folder of the judge that the record in a model's folder names.
+
+    Raises:
+        WeightsError: There is no such encoder.
+    """
+    own = judge.encoder.startswith(JUDGE_SUBFOLDERS)
+    return folder / judge.encoder if own else find(judge.encoder)
 
 
 def bring(source: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ from ..errors import InputError, WeightsError
 from ..hcflow import HCFlow
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .folder import JUDGE_SUBFOLDER, encoder_folder, find, prior_folder, read_record
+from .folder import encoder_folder, find, judge_folder, prior_folder, read_record
 from .records import (
     SECOND,
     Expected,
@@ -158,8 +158,7 @@ def load_judge(name: str, prior: HVAE, prior_digest: str, scale: int) -> LREncod
 def _judge(folder: Path, record: SuperResolutionRecord, prior: HVAE, scale: int) -> LREncoder:
     """The judge that a folder's record names."""
     assert record.judge is not None
-    own = record.judge.encoder == JUDGE_SUBFOLDER
-    source = folder / JUDGE_SUBFOLDER if own else find(record.judge.encoder)
+    source = judge_folder(folder, record.judge)
     if digest(source) != record.judge.digest:
         raise WeightsError(
             f"what '{folder.name}' expects was found with other weights than {source}"

@@ -87,8 +87,8 @@ class Judge:
     well from proper ones.
 
     Attributes:
-        encoder: Name of a bundled LR encoder on the same prior, or ``judge`` for the one in the
-            folder's own subfolder.
+        encoder: Name of a bundled LR encoder on the same prior, or ``judge-…`` for the one in that
+            subfolder of the folder.
         digest: SHA-256 of its weights file.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .folder import encoder_folder, find, prior_folder, read_record
+from .folder import bundled_names, encoder_folder, find, prior_folder, read_record
 from .records import (
     FlowRecord,
     OneScaleRecord,
@@ -60,7 +60,17 @@ def _encoder(folder: Path, record: SuperResolutionRecord) -> tuple[str, str, str
     if prior.model.any_size:
         return does, "any size" if prior.model.channels != 1 else "any size, grey", times
     hr = prior.model.image_size
-    return does, _square(hr // scales[0]), f"{_square(hr)} ({times})"
+    takes = ", ".join(_square(hr // scale) for scale in scales)
+    if folder.name in _judges():
+        return f"judge of inputs on {record.prior}", takes, "–"
+    return does, takes, f"{_square(hr)} ({times})"
+
+
+def _judges() -> set[str]:
+    """Names of the bundled encoders that tell for others how likely an image is."""
+    records = map(read_record, map(find, bundled_names()))
+    known = [r.judge for r in records if isinstance(r, SuperResolutionRecord)]
+    return {judge.encoder for judge in known if judge}
 
 
 def _one_scale(folder: Path, record: OneScaleRecord) -> tuple[str, str, str]:

@@ -1,5 +1,6 @@
 """Commands that draw samples: upscale, replay."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -128,7 +129,7 @@ def upscale(
     if look and temperature is not None:
         raise InputError("--look is a temperature of its own: leave --temperature out")
     Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
-    limits = Limits(int(max_megapixels * 1e6), max_pages)
+    limits = Limits(int(min(max_megapixels * 1e6, sys.maxsize)), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
@@ -170,20 +171,22 @@ def upscale(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes = given.notes + exploded(result) + _impossible(job.path, result)
+            notes = given.notes + exploded(result) + _impossible(job.path, result, name, scale)
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, None if quiet else progress.console)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
 def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: bool) -> str:
-    """The bundled model of a scale; where none is named, one that all small images suit."""
+    """The bundled model of a scale; where none is named, one that all small images suit but those
+    that are too small for every model, which fail by themselves."""
     from ..batch.files import shorter_side
     from ..domains.fit import scale_for
 
     if scale is None and domain.side is not None and not simulate:
-        sides = [side for job in jobs if (side := shorter_side(job.path)) is not None]
-        scale = scale_for(min(sides), domain) if sides else None
+        sides = [shorter_side(job.path) or 0 for job in jobs]
+        taken = [side for side in sides if side >= min(domain.inputs.values())]
+        scale = scale_for(min(taken), domain) if taken else None
     return domain.model_at(scale or domain.usual_scale)
 
 
@@ -262,20 +265,31 @@ FAR = 2.0
 """Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
 
 
-def _impossible(path: Path, result: "Outcome") -> list[str]:
+def _impossible(path: Path, result: "Outcome", model: str, scale: int | None) -> list[str]:
     """What to do where no image shrinks to the input."""
-    from ..imaging.io import is_jpeg
     from ..restoration.stack_result import StackResult
 
     if isinstance(result, StackResult) or result.misfit is not None:
         return []
     if all(result.round_trip_exact) or min(result.largest_lr_error) < FAR:
         return []
-    how = "--jpeg auto" if is_jpeg(path) else "--noise 0.01"
     return [
         "no image shrinks to it, as where it was sharpened or compressed since: samples that come "
-        f"as near as they can may have dots along its edges; {how} explains it within that instead"
+        f"as near as they can may have dots along its edges{_explained(path, model, scale)}"
     ]
+
+
+def _explained(path: Path, model: str, scale: int | None) -> str:
+    """Which option would explain it, where a model beside this one takes it."""
+    from ..imaging.io import is_jpeg
+    from ..restoration.beside import restorer_beside
+
+    try:
+        restorer_beside(model, scale)
+    except CVDVAEError:
+        return ""
+    how = "--jpeg auto" if is_jpeg(path) else "--noise 0.01"
+    return f"; {how} explains it within that instead"
 
 
 def _agreement(result: "Outcome") -> str:

@@ -129,13 +129,13 @@ def calibrate_doubt(
     from ..input_check.thresholds import judge as judged_of
 
     resolver = _load(model, device, scale, judge)
+    if save:
+        check_one_scale(model)
     selection = Selection(data, start, images, crop)
     if resolver.any_size:
         _refuse_faint_light(resolver)
         _calibrate_programs(resolver, selection, find(model) if save else None)
         return
-    if save:
-        check_one_scale(model)
     failures: dict[str, str] = {}
     pairs = selection.pairs(resolver.degradation, failures)
     with telling(failures), progress_bar() as progress:

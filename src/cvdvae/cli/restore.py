@@ -1,5 +1,6 @@
 """The command that restores what any degradation has left."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -156,7 +157,7 @@ def restore_all(
     """
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
-    from ..imaging.io import MAX_PIXELS
+    from ..imaging.io import MAX_PIXELS, read_extras
     from ..locks import sole_writer
 
     most = MAX_PIXELS if most is None else most
@@ -172,11 +173,13 @@ def restore_all(
                     )
                 else:
                     told, notes = read_seen(job.path, what, most)
-                result = restorer.run(told, how, truth)
+                extras, left_out = read_extras(job.path)
+                result = replace(restorer.run(told, how, truth), extras=extras)
                 result.save(job.folder)
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
+            notes += [one for one in left_out if one not in notes]
             notes = [*what.notes, *notes] if json_ else notes
             notes = [*notes, note] if note and result.sigma else notes
             notes = notes + exploded(result) + _unexplained(result)

@@ -1,6 +1,7 @@
 """Commands around models: app, demo, models, import, push, bench."""
 
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -196,4 +197,5 @@ def bench(
             )
     out.print(table)
     out.print(f"Peak of this machine's 3×3 convolutions: {top:.0f} GFLOP/s", highlight=False)
-    out.print(f"Peak memory: {peak_memory(place):.2f} GB", highlight=False)
+    if not isnan(memory := peak_memory(place)):
+        out.print(f"Peak memory: {memory:.2f} GB", highlight=False)

@@ -5,7 +5,8 @@ beyond its border, and the continued image convolved by FFT. Where the whole H i
 in the Fourier domain (``circular``; ``reflect`` with a kernel that is its own mirror image, on the
 image continued by its mirror images), so are Hᵀ and the damped inverse. A kernel that is a product
 of a column and a row has an H that is separable, whatever the border, and its damped inverse in
-closed form, too. For the others it is iterated, led by that of an image without a border.
+closed form, too, up to 512 pixels of y a side. For the others, and beyond, it is iterated, led by
+that of an image without a border.
 
 No blur but a slight one can be inverted: a frequency that the kernel does not pass is lost. So a
 projection onto {Hx = y} takes a y that is not exactly Hx for more than it is, and the nearest

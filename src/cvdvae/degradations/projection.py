@@ -149,7 +149,7 @@ def round_consistently(
     there, a value is moved by δ = ±1 level where that lowers ``‖e‖²``, e = y − Hx in levels: the
     change is ``−2δ (Hᵀe)_p + (HᵀH)_pp``. The best pixel of every block moves at once, and the step
     is kept by the images and colours that it helped. No value ends a level or more from where it
-    was. `rounding` does so for a separable H.
+    was, but for what `settling` moves. `rounding` does so for a separable H.
 
     Args:
         x: Images in [0, 1], ``(N, C, H, W)``.

@@ -1,6 +1,6 @@
 """Make a low-resolution image whose truth is known: crop a photo, resize it, shrink it with H."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from PIL import Image
@@ -39,7 +39,7 @@ def simulate_at_scale(
         ``(C, scale h, scale w)``, both float in [0, 1].
 
     Raises:
-        InputError: No face is found, or no pixel would be left.
+        InputError: No face is found, no pixel would be left, or `crop` is something else.
     """
     part = _cut(photo, crop)
     height, width = part.height // scale, part.width // scale
@@ -56,6 +56,8 @@ def _shrunk(truth: Tensor, degradation: Downscaling, photons: float) -> Tensor:
 
 
 def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
+    if crop not in get_args(Crop):
+        raise InputError(f"crop must be one of {', '.join(get_args(Crop))}, not '{crop}'")
     if crop == "face":
         return crop_face(photo)
     return centre_square(photo) if crop == "centre" else photo
@@ -77,8 +79,8 @@ def simulate(
         float in [0, 1].
 
     Raises:
-        InputError: No face is found, less is left than the model's own size, or the
-            whole photo has another shape.
+        InputError: No face is found, less is left than the model's own size, the whole photo has
+            another shape, or `crop` is something else.
     """
     height, width = degradation.hr_size
     photo = _cut(photo, crop)

@@ -99,7 +99,7 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
             "unit": source.units[i],
             "scale": source.scales[i],
             "offset": source.offsets[i],
-            "tags": source.tags(i + 1),
+            "tags": _lasting(source.tags(i + 1)),
             "shows": source.colorinterp[i],
         }
         for i in range(source.count)
@@ -111,9 +111,14 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     mask = _masked(path, source)
     if mask is not None:
         notes.append("what its mask leaves out counts as no data")
-    carried = Carried(profile, source.tags(), bands, source.gcps, mask)
+    carried = Carried(profile, _lasting(source.tags()), bands, source.gcps, mask)
     nodata = list(source.nodatavals)
     return array_of(path, source.read(), layout, nodata, carried, notes, white_is_0, mask)
+
+
+def _lasting(tags: dict[str, str]) -> dict[str, str]:
+    """Tags without what GDAL has measured in the values themselves, which will be others."""
+    return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}
 
 
 def _masked(path: Path, source: Any) -> np.ndarray | None:

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_atomically
-from .png import LEVEL, SIGNATURE
+from .carried import exif_of, profile_of
+from .deep import DEEP, in_8_bits, is_reduced
+from .png import LEVEL, check_channels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
@@ -24,12 +26,10 @@ MAX_PIXELS = 100_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
-ORIENTATION, SIZES, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, (0xA002, 0xA003), 0x0102, 0x0106
-JPEGS, DEEP = {"JPEG", "MPO"}, {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+PHOTOMETRIC, JPEGS = 0x0106, {"JPEG", "MPO"}
 GREY = "a greyscale image: so are its samples"
+LUMA = "its luma was taken, of which blue is a tenth: save one channel where you mean that one"
 REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
-DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
-"""EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,8 @@ def load_image(path: str | Path, channels: int = 3) -> Loaded:
         ((3, 2, 4), [])
     """
     photo = read_photo(Path(path))
-    return Loaded(to_tensor(in_channels(photo.image, channels)), photo.notes)
+    lost = [LUMA] if channels == 1 and has_colours(photo.image) else []
+    return Loaded(to_tensor(in_channels(photo.image, channels)), photo.notes + lost)
 
 
 def list_images(folder: Path, deep: bool = False) -> list[Path]:
@@ -161,7 +162,7 @@ def read_photo(
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
             photo = _upright_rgb(file, keep_alpha)
-            if file.mode not in DEEP and (_is_deep_png(path) or _is_deep_tiff(file)):
+            if is_reduced(path, file):
                 photo.notes.append(REDUCED)
             return photo
     except UnidentifiedImageError:
@@ -174,6 +175,16 @@ def read_photo(
         if isinstance(error, OSError) and error.errno not in (None, EINVAL):  # no place in a file
             raise InputError(f"cannot read {path}: {error.strerror}") from None
         raise InputError(f"{path} is damaged or truncated ({error})") from None
+
+
+def read_extras(path: Path) -> tuple[Extras, list[str]]:
+    """What a file that could be read carries but for alpha, and a note on what is left out."""
+    try:
+        with Image.open(path) as file:
+            profile, notes = profile_of(file)
+            return Extras(profile, None, exif_of(file, file.format == "TIFF")), notes
+    except Exception:  # as of `read_photo`
+        return Extras(), []
 
 
 def kind_of(path: Path) -> str | None:
@@ -190,19 +201,6 @@ def is_jpeg(path: Path) -> bool:
     return kind_of(path) in JPEGS
 
 
-def _is_deep_png(path: Path) -> bool:
-    """Whether a PNG has 16 bits a value, of which Pillow reads 8 where it has colours."""
-    with path.open("rb") as stream:
-        head = stream.read(25)
-    return head.startswith(SIGNATURE) and head[24] == 16
-
-
-def _is_deep_tiff(file: Image.Image) -> bool:
-    """Whether a TIFF has more than 8 bits a value, of which Pillow reads 8 where it has colours."""
-    bits = getattr(file, "tag_v2", {}).get(BITS_PER_SAMPLE, 8)
-    return any(one > 8 for one in (bits if isinstance(bits, tuple) else (bits,)))
-
-
 def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str) -> None:
     if file.width * file.height > max_pixels:
         raise InputError(
@@ -217,14 +215,11 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str
 
 
 def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
-    notes, alpha, profile = list[str](), None, file.info.get("icc_profile")
-    if profile and profile[16:20] != b"RGB ":  # the field of an ICC header with its colour space
-        profile = None
-        notes.append("its colour profile is not one of RGB: the samples are sRGB without it")
+    alpha, (profile, notes) = None, profile_of(file)
     image = ImageOps.exif_transpose(file)
-    exif = _exif_of(image, file.format == "TIFF")
+    exif = exif_of(image, file.format == "TIFF")
     if image.mode in DEEP:
-        image = _in_8_bits(image)
+        image = in_8_bits(image)
         if getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # white: Pillow turns 8 bits alone
             image = ImageOps.invert(image)
         notes.append(REDUCED)
@@ -245,30 +240,6 @@ def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
     return Photo(image.convert("RGB"), notes, Extras(profile, alpha, exif))
 
 
-def _exif_of(image: Image.Image, is_tiff: bool) -> bytes | None:
-    """EXIF of an upright image; of a TIFF, whose own tags lie among them, what describes it."""
-    try:
-        exif = image.getexif()
-        exif.pop(ORIENTATION, None)
-        for tag in SIZES:
-            exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
-        for tag in [tag for tag in exif if is_tiff and tag not in DESCRIBING]:
-            del exif[tag]
-        return exif.tobytes() if len(exif) else None
-    except Exception:  # Pillow raises errors of many kinds on damaged EXIF, which is no picture
-        return None
-
-
-def _in_8_bits(image: Image.Image) -> Image.Image:
-    """A greyscale image of 16 bits, or of more that hold no more."""
-    values = np.asarray(image).astype(np.float64)
-    if image.mode in ("I", "F") and not 255 < values.max() <= 65535:
-        raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
-    if values.min() < 0:
-        raise InputError("values below 0 are no image's: save 8 or 16 bits")
-    return Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
-
-
 def in_channels(image: Image.Image, channels: int) -> Image.Image:
     """A Pillow image as a model of so many channels takes it: grey for 1, RGB for 3.
 
@@ -279,6 +250,12 @@ def in_channels(image: Image.Image, channels: int) -> Image.Image:
     if channels not in modes:
         raise InputError(f"image files hold 1 or 3 channels, not the model's {channels}")
     return image.convert(modes[channels])
+
+
+def has_colours(image: Image.Image) -> bool:
+    """Whether channels of an RGB picture differ."""
+    red, *others = image.split()
+    return any(ImageChops.difference(red, other).getbbox() for other in others)
 
 
 def opaque(image: Image.Image) -> Image.Image:
@@ -313,7 +290,12 @@ def eight_bit_values(y: Tensor) -> Tensor:
 
 
 def to_pil(x: Tensor) -> Image.Image:
-    """One image ``(C, H, W)``, C = 1 or 3, float in [0, 1] or uint8, as a Pillow image."""
+    """One image ``(C, H, W)``, float in [0, 1] or uint8, as a Pillow image.
+
+    Raises:
+        InputError: C is neither 1 nor 3.
+    """
+    check_channels(len(x))
     eight_bit = x if x.dtype == torch.uint8 else to_bytes(x)
     if len(eight_bit) == 1:
         return Image.fromarray(eight_bit[0].contiguous().numpy())

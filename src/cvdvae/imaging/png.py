@@ -13,14 +13,28 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from ..errors import InputError
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """Grey, grey with alpha, RGB, and RGB with alpha."""
+OPAQUE = 1, 3
+"""Channels of those without alpha."""
 UP = 2
 LEVEL = 4
 """Of zlib: twice as fast as its default, for files that are a few percent larger."""
 AT_ONCE = 2**21
 """Bytes that are unpacked at once."""
+
+
+def check_channels(channels: int) -> None:
+    """Refuse images that are neither grey nor RGB: another channel would be taken for alpha.
+
+    Raises:
+        InputError: Neither 1 nor 3 channels.
+    """
+    if channels not in OPAQUE:
+        raise InputError(f"pictures hold 1 or 3 channels, not {channels}: keep them as arrays")
 
 
 class PNGWriter:

@@ -1,12 +1,17 @@
-"""How many samples are drawn together."""
+"""How many samples are drawn together, and held."""
 
 import torch
+
+from ..errors import InputError
 
 BATCH = 4
 """Samples drawn together at most by a processor; larger batches gain nothing."""
 
 PIXELS = BATCH * 64**2
 """Pixels drawn together at most by a processor; a single sample may have any number."""
+
+MOST_PIXELS = 100_000_000
+"""Of all samples together, which are held in memory, with 15 bytes each."""
 
 GPU_BATCH, STATES_IN_MEMORY = 8, 16
 """Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
@@ -23,3 +28,18 @@ def gpu_batch_for(device: torch.device, state: float) -> int:
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     states = (torch.cuda.mem_get_info(device)[0] + kept) / state
     return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))
+
+
+def check_memory(samples: int, height: int, width: int) -> None:
+    """Refuse enlarged images that cannot be held together.
+
+    Raises:
+        InputError: They have more than `MOST_PIXELS`.
+    """
+    most = MOST_PIXELS // (height * width)
+    if samples > most:
+        fewer = f"ask for at most {most}, or " if most else ""
+        raise InputError(
+            f"{samples} samples of {width}×{height} pixels do not fit into memory: {fewer}let "
+            f"cvdvae upscale draw them into files"
+        )

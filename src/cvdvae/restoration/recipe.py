@@ -23,6 +23,7 @@ from ..configs import from_dict
 from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.io import opaque, png_in_base64, to_bytes, to_pil, to_tensor
+from ..imaging.png import OPAQUE
 from .edits import MAX_STEPS, edit_from_dict
 from .saving import to_json
 from .settings import Sampling
@@ -83,11 +84,11 @@ class Recipe:
     def beside(self) -> bool:
         """Whether the input is so large that it lies beside the recipe, as `BESIDE`."""
         large = max(self.y.shape) > MAX_SIDE or self.y.numel() > MAX_VALUES
-        return large and has_8_bits(self.y)
+        return large and _is_picture(self.y)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data; the input as a PNG in base64, the name of the file beside it where it is
-        large, or None where it has no 8-bit values."""
+        large, or None where no picture holds it."""
         return {"input": BESIDE if self.beside else _png_of(self.y), **self.origin.to_dict()}
 
     @property
@@ -220,13 +221,13 @@ def read_recipe(path: str | Path) -> Recipe:
     return recipe_from_dict(data, str(path), path.with_name(BESIDE))
 
 
-def has_8_bits(y: Tensor) -> bool:
-    """Whether an image in [0, 1] has the values of 8 bits alone."""
-    return torch.allclose(to_bytes(y).float() / 255, y.float(), atol=1e-6)
+def _is_picture(y: Tensor) -> bool:
+    """Whether an image in [0, 1] is grey or RGB, with the values of 8 bits alone."""
+    return len(y) in OPAQUE and torch.allclose(to_bytes(y).float() / 255, y.float(), atol=1e-6)
 
 
 def _png_of(y: Tensor) -> str | None:
-    return png_in_base64(to_pil(to_bytes(y))) if has_8_bits(y) else None
+    return png_in_base64(to_pil(to_bytes(y))) if _is_picture(y) else None
 
 
 def _y_of(png: str, where: str) -> Tensor:

@@ -20,7 +20,7 @@ from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
+from ..imaging.io import MAX_PIXELS, Extras, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
 from .described import description_from_dict
@@ -72,6 +72,7 @@ class Restoration(Answers):
         diagnostics: Of the chains, where there were moves.
         weights: Fingerprint of the model's weights; empty for a model that came from no folder.
         dtype: What the networks computed in.
+        extras: What the file carried that was restored, for the pictures.
     """
 
     y: Tensor
@@ -89,6 +90,7 @@ class Restoration(Answers):
     diagnostics: Diagnostics | None = None
     weights: str = ""
     dtype: Dtype = "fp32"
+    extras: Extras = field(default_factory=Extras)
 
     def ddof(self, kept: list[int]) -> float:
         """As the samples were drawn."""
@@ -197,7 +199,8 @@ class Restoration(Answers):
         with saved_files(folder, self.files, self.report):
             images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
             images["seen.png"] = self.shown
-            save_pictures(folder, {name: partial(to_pil, one) for name, one in images.items()})
+            pictures = {name: partial(to_pil, one) for name, one in images.items()}
+            save_pictures(folder, pictures, self.extras)
             std = partial(std_picture, self.std)
             save_pictures(folder, {"std.png": std, "grid.png": self.grid})
 

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .batches import BATCH, batch_for
+from .batches import BATCH, MOST_PIXELS, batch_for
 from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
@@ -41,8 +41,6 @@ from .workers import in_order, one_thread_each, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
-MOST_PIXELS = 100_000_000
-"""Of all samples together, which are held in memory, with 15 bytes each."""
 MOST_MOVED = 250_000
 """Pixels of an image on which chains move, which need gradients through the whole network."""
 LEAST_SIGMA = 0.5 / 255

@@ -18,7 +18,7 @@ from .answers import Answers
 from .recipe import BESIDE, Dtype, Recipe
 from .saving import save_pictures, saved_files
 from .settings import Sampling
-from .sheet import save_animation, sheet, std_picture, summary_row
+from .sheet import check_animation, save_animation, sheet, std_picture, summary_row
 
 DISCLAIMER = (
     "The samples are plausible, not true: details are invented by a model and identify nobody."
@@ -220,12 +220,14 @@ class SuperResolution(Answers):
         is complete.
 
         Raises:
+            InputError: No picture holds such samples, or no WebP.
             OutputError: The folder cannot be written, or another process writes to it.
         """
         if animation not in (None, self.animation):
             replace(self, animation=animation).save(folder)
             return
         folder = Path(folder)
+        check_animation(self.animation, *self.pixels.shape[2:])
         with saved_files(folder, self.files, self.report):
             images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
             pictures = {name: partial(to_pil, one) for name, one in images.items()}

@@ -22,6 +22,7 @@ class RoundTrip:
         exact: Whether every row so far gives y's levels back.
         largest: Largest ``|Hx − y|`` so far, in levels; in units of [0, 1] where there are none.
         squares: Sum of ``(Hx − y)²`` so far, in units of [0, 1].
+        values: How many values of y count.
     """
 
     def __init__(
@@ -34,12 +35,15 @@ class RoundTrip:
     ) -> None:
         self.y, self.degradation, self.levels, self.sigma = y, degradation, levels, sigma
         self.counted = torch.ones(y.shape[2:], dtype=torch.bool) if counted is None else counted
+        self.values = y.shape[1] * int(self.counted.sum())
         self.exact, self.largest, self.squares = True, 0.0, 0.0
         self.row, self.top = 0, 0
         self.seen = torch.empty(1, y.shape[1], 0, degradation.lr_size[1], dtype=torch.float64)
 
     def add(self, pixels: Tensor) -> None:
         """The next rows, as `finish` gives their pixels, ``(1, C, rows, W)``."""
+        if self.row == self.degradation.lr_size[0]:  # rows that no row of y sees
+            return
         across = self.degradation.columns.along_width(from_levels(pixels, self.levels))
         self.seen = torch.cat([self.seen, across], 2)
         end = self.top + self.seen.shape[2]
@@ -53,8 +57,11 @@ class RoundTrip:
         self._compare(part @ self.seen, y, self.counted[self.row : last])
         self.row = last
         if last < self.degradation.lr_size[0]:
-            start = sees(self.degradation, last).start
+            start = min(end, sees(self.degradation, last).start)  # some programs leave rows out
             self.seen, self.top = self.seen[:, :, start - self.top :], start
+        else:  # a result of many planes keeps all its trips; a slice would keep its pixels
+            held = (self.seen, self.y, self.counted)
+            self.seen, self.y, self.counted = (one[:0].clone() for one in held)
 
     def _compare(self, shrunk: Tensor, y: Tensor, counted: Tensor) -> None:
         given_back = to_levels(shrunk, self.levels) == to_levels(y, self.levels)
@@ -62,11 +69,6 @@ class RoundTrip:
         error = (shrunk - y) * counted
         self.largest = max(self.largest, (self.levels or 1) * float(error.abs().max()))
         self.squares += float(error.square().sum())
-
-    @property
-    def values(self) -> int:
-        """How many values of y count."""
-        return self.y.shape[1] * int(self.counted.sum())
 
     @property
     def lr_psnr(self) -> float:

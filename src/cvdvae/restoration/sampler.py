@@ -15,7 +15,7 @@ from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..gaussian import Noise, Window, noise_for
-from .batches import batch_for, gpu_batch_for
+from .batches import batch_for, check_memory, gpu_batch_for
 from .drawing import Drawer, Drawing
 from .finish import Finished, finish
 from .networks import Networks
@@ -160,7 +160,8 @@ class SuperResolver(Networks):
             antithetic: Whether samples are drawn in opposite pairs.
 
         Raises:
-            InputError: An argument that is not as said; the message says what is wanted.
+            InputError: An argument that is not as said, or samples of an image of any size that do
+                not fit into memory; the message says what is wanted.
 
         Example:
             >>> import cvdvae
@@ -246,6 +247,10 @@ class SuperResolver(Networks):
                 where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
+        y = self.check(y)
+        if self.any_size:
+            height, width = (self.scale * side for side in y.shape[2:])
+            check_memory(sampling.samples, height, width)
         drawing = Drawing(self, y, sampling)
         batches = list[Finished]()
         for batch in drawing.finished(parent):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import OutputError
+from ..errors import OccupiedError, OutputError
 from ..files import check_writable, read_bounded, remove, temporary_folder, write_text
 from ..imaging.io import MAX_PIXELS, Extras, save_png
 from ..locks import sole_writer
@@ -65,12 +65,13 @@ def saved_files(
 
     Raises:
         OutputError: The folder cannot be written, another process writes to it, or a file of
-            such a name is in it that no earlier result has written.
+            such a name, or a `result.json`, is in it that no earlier result has written.
     """
     with sole_writer(folder):
         check_writable(folder)
         earlier, cut_off = (_names_in(folder / note) for note in (RESULT, UNFINISHED))
-        _check_free(folder, names, [*earlier, *cut_off], given)
+        foreign = [] if earlier else [RESULT]
+        _check_free(folder, [*names, *foreign], [*earlier, *cut_off], given)
         for name in {*cut_off}.difference(earlier):
             _remove(folder / name, given)
         with _out_of_the_way(folder, [*earlier, RESULT], given):
@@ -143,7 +144,7 @@ def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path 
         path = folder / name
         replaced = _is(path, given) and name.split(".")[0] != "input"  # which holds the same again
         if path.exists() and (replaced or name not in earlier):
-            raise OutputError(
+            raise OccupiedError(
                 f"{path} is there already, and of no earlier result: move it, or choose another "
                 f"folder"
             )

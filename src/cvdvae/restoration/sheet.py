@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradations.bicubic import upscale_bicubic
+from ..errors import InputError
 from ..files import write_atomically
 from ..gaussian import Window
 from ..imaging.io import Extras, to_pil
@@ -19,6 +20,8 @@ from .regions import Region, most_uncertain
 REGIONS, SHOWN = 6, 5
 """How many regions a contact sheet has, and how many samples it shows of each."""
 FRAME_SECONDS = 0.4
+WEBP_SIDE = 16_383
+"""Most pixels a side that WebP holds."""
 
 Tile = tuple[str, Image.Image]
 
@@ -174,6 +177,19 @@ def heat(std: Tensor, whole: Tensor) -> Image.Image:
 def std_picture(std: Tensor) -> Image.Image:
     """`std.png`: the standard deviation, ``(H, W)``, beside its scale."""
     return with_scale_bar(heat(std, std), float(std.max()) * 255)
+
+
+def check_animation(kind: str | None, height: int, width: int) -> None:
+    """Refuse what an animation cannot hold, before anything is drawn.
+
+    Raises:
+        InputError: A side is too long for WebP.
+    """
+    if kind == "webp" and max(height, width) > WEBP_SIDE:
+        raise InputError(
+            f"WebP holds at most {WEBP_SIDE} pixels a side, not {width}×{height}: "
+            f"take --animation apng"
+        )
 
 
 def save_animation(result: Shown, path: Path, extras: Extras = Extras()) -> None:

@@ -224,7 +224,7 @@ def _add_statistics(
     rows = max(1, AT_ONCE // max(1, samples[:, :, 0].size))
     for top in range(0, samples.shape[2], rows):
         part = samples[chosen, :, top : top + rows].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # in holes, which are put back
+        with np.errstate(invalid="ignore", over="ignore"):  # in holes, which are put back
             std = part.std(0, ddof=ddof) if len(part) > 1 else np.zeros_like(part[0])
             # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
             ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..files import read_bounded
 from ..imaging.formats import suffix_of
 from ..imaging.values import ValueRange
+from .answers import answering
 from .recipe import MAX_BYTES, Origin, origin_from_dict
 from .result import DISCLAIMER, Doubt, Truth
 from .round_trip import RoundTrip, misfit
@@ -131,14 +132,23 @@ class StackResult:
         every = [misfit([trip for trip, _ in planes]) for planes in self.round_trips]
         return [one for one in every if one is not None] or None
 
+    @property
+    def share(self) -> float:
+        """How likely one more sample lies in the interval, where the fewest are answers."""
+        sampling, most = self.origin.sampling, UPPER - LOWER
+        for exploded in self.exploded_planes.T:
+            kept = answering(exploded.tolist())
+            n, pairs = len(kept), sampling.ddof(kept) < 1
+            most = min(most, n / (n + 2) if pairs else (n - 1) / (n + 1))
+        return most
+
     def against_truth(self) -> Truth | None:
         """None: an array's file comes without its truth."""
         return None
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
-        array, n = self.stack.array, self.origin.sampling.samples
-        most = n / (n + 2) if self.origin.sampling.pairs else (n - 1) / (n + 1)
+        array = self.stack.array
         return {
             **self.origin.to_dict(),
             "input": self.input,
@@ -149,7 +159,7 @@ class StackResult:
                 "shape": list(array.layout.shape),
                 "missing": int(array.missing.sum()),
             },
-            "interval": {"lower": LOWER, "upper": UPPER, "share": min(0.8, most)},
+            "interval": {"lower": LOWER, "upper": UPPER, "share": self.share},
             "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
             "round_trip_exact": self.round_trip_exact if self.whole else None,
             "largest_lr_error": self.largest_lr_error,

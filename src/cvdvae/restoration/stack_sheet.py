@@ -79,7 +79,8 @@ def stack_sheet(
     shown = len(drawn) if small else min(SHOWN, len(drawn))
     parts = np.asarray(drawn[:shown, page, channels][:, :, *inside])
     values = stack.range_of(0)
-    units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)
+    with np.errstate(over="ignore"):  # what stands for no data may be the last of all numbers
+        units = np.nan_to_num((parts.astype(np.float64) - values.low) / values.span)
     pixels = to_levels(torch.from_numpy(units))
     plane = page * len(stack.groups)
     kept = answering([False] * shown if exploded is None else exploded[:shown, plane].tolist())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..imaging.io import Extras
-from ..imaging.png import PNGWriter
+from ..imaging.png import PNGWriter, check_channels
 from ..imaging.sheets import heat_map
 
 FULL_HEAT = 64
@@ -120,9 +120,13 @@ class Dressed(PNGWriter):
         size: Width and height.
         channels: 1 or 3.
         extras: What it carries beside the colours.
+
+    Raises:
+        InputError: Another number of channels.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], channels: int, extras: Extras) -> None:
+        check_channels(channels)
         alpha = extras.alpha_of(size)
         self.alpha = None if alpha is None else np.asarray(alpha)
         self.top = 0

@@ -23,7 +23,7 @@ from .config import OptimConfig
 
 PATIENCE = 50
 """Steps of which one must not be skipped."""
-FOUND = ("recommended", "pixel_std", "expected")
+FOUND = ("recommended", "pixel_std", "expected", "judge")
 """Of a record, what `cvdvae calibrate` and `calibrate-doubt` find."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,8 +65,8 @@ class Training(L.LightningModule):
     def save(self, folder: Path, record: Record, bits: StoredBits) -> None:
         """Write the averaged weights with a record.
 
-        What was found of the model that is there stays: the temperatures and s, and with the same
-        weights what it makes of proper images.
+        What was found of the model that is there stays: the temperatures and s, on the same prior
+        the judge of its inputs, and with the same weights what it makes of proper images.
         """
         known: dict[str, Any] = {}
         before = digest(folder) if (folder / WEIGHTS).is_file() else ""
@@ -74,6 +74,8 @@ class Training(L.LightningModule):
             earlier = read_record(folder)
             both = (key for key in FOUND if hasattr(earlier, key) and hasattr(record, key))
             known = {key: getattr(earlier, key) for key in both}
+            if getattr(earlier, "prior_digest", "") != getattr(record, "prior_digest", ""):
+                known.pop("judge", None)
         expected = known.pop("expected", None)
         save_model(folder, replace(record, **known), self.best.state_dict(), bits)
         if expected is not None and digest(folder) == before:

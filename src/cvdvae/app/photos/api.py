@@ -20,7 +20,7 @@ def add_api(photos: Photos) -> None:
 
     def enlarge(
         image: str | None, kind: Kind, scale: int, sampling: dict[str, Any]
-    ) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    ) -> Iterator[tuple[Any, Any]]:
         """Draw what could be behind a photograph of any size.
 
         `sampling` has the settings of `result.json`; what is left out is as recommended. The files
@@ -34,7 +34,7 @@ def add_api(photos: Photos) -> None:
                     photos, *_asked(photos, Path(image), kind, scale, sampling), Path(folder)
                 )
                 for _ in whole.draw():
-                    pass
+                    yield gr.skip(), gr.skip()  # the queue ends here what nobody waits for
             except CVDVAEError as error:
                 raise gr.Error(
                     str(error).replace(str(image), "the photograph"), print_exception=False

@@ -22,15 +22,8 @@ from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
 from . import text
 from .album import GONE
 from .asked import Wanted, number, numbers, whole_number
-from .explorer import (
-    LEAST_SAMPLES,
-    MAX_INPUT,
-    MAX_PART,
-    Kind,
-    Photos,
-    Session,
-)
-from .strokes import region_of
+from .explorer import LEAST_SAMPLES, MAX_INPUT, MAX_PART, Kind, Photos, Session
+from .strokes import PART, SMALLER, region_of
 from .viewer import packed
 from .whole import Whole
 from .windows import interesting, smoothed, truth_in
@@ -38,6 +31,7 @@ from .windows import interesting, smoothed, truth_in
 logger = logging.getLogger(__name__)
 
 SORRY = f"{WRONG} {AGAIN}"
+LOST = "It could not be drawn, as too many are waiting: try again in a moment."
 
 
 @dataclass(frozen=True)
@@ -230,12 +224,18 @@ class PhotoHandlers:
             logger.exception("a part could not be drawn")
             yield self.tell("part", request=request, error=SORRY)
 
+    def lost(self) -> Updates:
+        """A window was asked for and never came to be drawn, as where the queue was full."""
+        return self.tell("lost", text=LOST)
+
     def vary(self, session: Session | None, event: gr.EventData) -> Updates:
         """A region of one sample is to be drawn anew."""
         try:
             if session is None:
                 raise InputError(GONE)
-            region = region_of(getattr(event, "strokes", None), session.photo.size)
+            strokes, photo = getattr(event, "strokes", None), session.photo
+            # What was shrunk first becomes as large by every factor.
+            region = region_of(strokes, photo.size, PART if photo.truth else SMALLER)
             session = self.photos.vary(
                 session, number(event, "step"), number(event, "sample"), pack_region(region)
             )
@@ -286,9 +286,10 @@ class PhotoHandlers:
                         break
                     yield {parts.said: text.progress(share, time.monotonic() - begun)}
                 else:  # what takes a while, too: it may be stopped meanwhile
+                    file = whole.archive()
                     ready = {
-                        parts.said: text.drawn(whole.exact, whole.sampling.consistent),
-                        parts.file: gr.update(value=str(whole.archive()), visible=True),
+                        parts.said: text.drawn(whole, file),
+                        parts.file: gr.update(value=str(file), visible=True),
                         parts.stop: gr.update(visible=False),
                     }
                 # The page copies the file while this waits, and then it goes.

@@ -64,6 +64,7 @@ function placeOf(x, y, canvas) {
 }
 
 function beginStroke(x, y, canvas) {
+  held = false;
   stroke = { size: $(".size").value / view.zoom, points: [placeOf(x, y, canvas)] };
   scene.strokes.push(stroke);
   show();
@@ -161,10 +162,13 @@ const deeds = {
   }),
 };
 for (const button of element.querySelectorAll("[data-do]")) {
-  button.addEventListener("click", () => scene.image && deeds[button.dataset.do]());
+  button.addEventListener("click", () => {
+    held = false;
+    if (scene.image) deeds[button.dataset.do]();
+  });
 }
 $(".divide input").addEventListener("input", (event) => divideAt(event.target.value / 100));
-$(".auto input").addEventListener("change", () => next());
+$(".auto input").addEventListener("change", () => ((held = false), next()));
 $(".map").addEventListener("click", (event) => {
   const place = event.target.getBoundingClientRect();
   view.x = ((event.clientX - place.left) / place.width) * view.width;

@@ -10,6 +10,7 @@ from ...domains.faces import demo_photo
 from ...domains.photos import PHOTOS
 from ..controls import (
     DRAWING,
+    EVERY,
     LATEST,
     LOOKING,
     QUIET,
@@ -122,8 +123,10 @@ def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
     reopen.upload(on.reopen, [parts.session, reopen], [*outputs, *how], **LOOKING, **QUIET)
     again.click(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
     drawing = parts.viewer.ask(
-        on.draw, [parts.session], [parts.viewer], trigger_mode="multiple", **DRAWING, **QUIET
+        on.draw, [parts.session], [parts.viewer], **EVERY, **DRAWING, **QUIET
     )
+    # Nobody else would tell that the queue was full. One that was halted fails, too.
+    drawing.failure(on.lost, None, parts.viewer, queue=False, **QUIET)
     parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
     parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
     asked = parts.viewer.whole(

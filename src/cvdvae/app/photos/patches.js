@@ -61,7 +61,7 @@ function blurred(values, width, step) {
 
 class Patch {
   constructor([top, left, height, width], pairs) {
-    Object.assign(this, { top, left, height, width, pairs, pictures: {}, samples: [], done: false });
+    Object.assign(this, { top, left, height, width, pairs, pictures: {}, samples: [], exploded: [], done: false });
     this.sum = new Float32Array(3 * height * width);
     this.squares = new Float32Array(3 * height * width);
     this.counted = 0;
@@ -77,7 +77,7 @@ class Patch {
     const rgb = await unpack(text, this.width, this.height);
     this.samples.push(canvasOf(rgb, this.width, this.height));
     if (this.samples.length % 2 === 1) this.first = !exploded;
-    if (exploded) return;
+    if (exploded) return void this.exploded.push(this.samples.length - 1);
     this.counted += 1;
     const second = this.pairs && this.samples.length % 2 === 0;
     this.alone += second && this.first ? -1 : 1;

@@ -13,24 +13,29 @@ from ...restoration.edits import MAX_REGION_SIDE
 
 MAX_STROKES, MAX_POINTS = 500, 20_000
 
+PART = "give a part of it"
+SMALLER = f"choose a smaller factor, or {PART}"
+"""What to do with an image that is too large to be painted on."""
+
 DAMAGED = "what was painted cannot be read: paint it again"
 
 
-def region_of(strokes: Any, size: tuple[int, int]) -> Tensor:
+def region_of(strokes: Any, size: tuple[int, int], advice: str = SMALLER) -> Tensor:
     """The pixels that strokes cover, ``(H, W)`` bool.
 
     Args:
         strokes: Dictionaries with `size`, half the width of the brush, and `points`, pairs of x and
             y, all in pixels of the large image.
         size: Its height and width.
+        advice: What to do where it is too large.
 
     Raises:
-        InputError: They are no strokes, too many, or the image is too large to be varied.
+        InputError: They are no strokes, too many, or the image is too large to be painted on.
     """
     if max(size) > MAX_REGION_SIDE:
         raise InputError(
-            f"only pictures of up to {MAX_REGION_SIDE} pixels a side can be varied, and this "
-            f"becomes {size[1]}×{size[0]}: choose a smaller factor"
+            f"only pictures of up to {MAX_REGION_SIDE} pixels a side can be painted on, and this "
+            f"has {size[1]}×{size[0]}: {advice}"
         )
     if not isinstance(strokes, list) or len(strokes) > MAX_STROKES:
         raise InputError(DAMAGED)

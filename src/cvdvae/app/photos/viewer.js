@@ -16,12 +16,16 @@ const view = new View();
 const scene = { image: null, gallery: null, galleries: [], step: 0, sample: 0, strokes: [] };
 let panels = [], film = [], divide = 0.5, request = null, asked = 0, timer = 0, playing = 0;
 let paused = false, pushing = false, rate = 0, chain = Promise.resolve(), frame = 0;
+let held = false, given = 0;
 
 const root = $(".viewer");
 const on = (name) => $(`[data-do="${name}"]`).getAttribute("aria-pressed") === "true";
 const press = (name, pressed) => $(`[data-do="${name}"]`).setAttribute("aria-pressed", String(pressed));
 
+// What went wrong stays until the next act: what is drawn meanwhile has less to say.
 function say(text, wrong = false) {
+  if (held && !wrong) return;
+  held = wrong;
   $(".said").textContent = text;
   $(".work").classList.toggle("wrong", wrong);
 }
@@ -239,6 +243,7 @@ function missing() {
 // The state: empty, moving until the view has rested, then drawing, and ready where nothing more is drawn.
 
 function moved() {
+  held = false;
   if (scene.image) root.dataset.state = "moving";
   show();
   clearTimeout(timer);
@@ -275,10 +280,12 @@ function next() {
 
 function finished() {
   const done = scene.gallery.patches.filter((patch) => patch.done), off = done.filter((patch) => !patch.exact);
+  const bad = new Set(done.flatMap((patch) => patch.exploded)).size;
+  const lost = bad ? ` ${bad} exploded and are no answer: lower the temperature.` : "";
   $("progress").hidden = true;
-  if (scene.image.consistent && !off.length) say("Drawn. Every sample, shrunk again, gives your photograph back in every pixel of what you see.");
-  else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come as near as they can. ${scene.image.explained ? "The tab Restore (Shrunk, damaged already)" : "The command cvdvae upscale --noise 0.01"} explains it within its noise.`);
-  else say("Drawn as the model gives them: shrunk again, they are not exactly your photograph.");
+  if (scene.image.consistent && !off.length) say(`Drawn. Every sample, shrunk again, gives your photograph back in every pixel of what you see.${lost}`);
+  else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come as near as they can. ${scene.image.explained ? "The tab Restore (Shrunk, damaged already)" : "The command cvdvae upscale --noise 0.01"} explains it within its noise.${lost}`);
+  else say(`Drawn as the model gives them: shrunk again, they are not exactly your photograph.${lost}`);
 }
 
 function ask(window) {
@@ -299,6 +306,7 @@ function working(busy) {
 function halt() {
   if (!request) return;
   trigger("halt", {});
+  given += 1;
   if (!request.patch.done) request.gallery.drop(request.patch);
   request = null;
   working(false);
@@ -319,6 +327,7 @@ async function received(part) {
     say(part.error, true);
     return;
   }
+  given = 0;
   for (const name of ["bicubic", "truth"]) if (part[name] && !patch.pictures[name]) await patch.add(name, part[name]);
   while (patch.samples.length < part.samples.length) {
     const i = patch.samples.length;
@@ -337,9 +346,20 @@ async function received(part) {
   next();
 }
 
+// It was never begun to be drawn. What was halted is lost, too, and may be told of only now, while
+// another is asked for.
+function lost(text) {
+  if (given) given -= 1;
+  else if (request && !request.patch.samples.length) {
+    received({ request: request.id, error: text });
+    next();
+  }
+}
+
 // What comes from the server.
 
 async function opened(image) {
+  held = false;
   const same = scene.image && scene.image.id === image.id && scene.image.scale === image.scale;
   const picture = new Image();
   picture.src = image.png;
@@ -362,6 +382,7 @@ async function opened(image) {
 }
 
 function closed(text) {
+  held = false;
   if (request) halt();
   play(false);
   $('[data-do="here"]').hidden = true;
@@ -402,7 +423,7 @@ function listSteps() {
 
 function receive(value) {
   if (!value || !value.kind) return;
-  const handle = { image: opened, part: received, none: (v) => closed(v.text), steps: (v) => branched(v.steps), wrong: (v) => say(v.text, true) }[value.kind];
+  const handle = { image: opened, part: received, none: (v) => closed(v.text), steps: (v) => branched(v.steps), lost: (v) => lost(v.text), wrong: (v) => say(v.text, true) }[value.kind];
   const copy = JSON.parse(JSON.stringify(value));
   chain = chain.then(() => handle(copy)).catch((error) => say(`That did not work: ${error.message}.`, true));
 }

@@ -46,6 +46,7 @@ class Whole:
         kind: ``png`` or ``tiff``.
         files: What has been written.
         exact: Which of them give the input back in every pixel.
+        exploded: Which of them exploded somewhere.
     """
 
     photos: Photos
@@ -56,11 +57,13 @@ class Whole:
     kind: str = "png"
     files: list[Path] = field(default_factory=list)
     exact: list[bool] = field(default_factory=list)
+    exploded: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.model = self.photos.model(self.session.photo.scale)
         self.y = self.model.check(self.session.photo.y.float() / 255)
         self.sampling = self.photos.sampling_of(self.session, self.step)
+        self._exploded: set[Path] = set()
 
     def draw(self) -> Iterator[float]:
         """Draw them, saying after every strip which share is done."""
@@ -69,6 +72,7 @@ class Whole:
             for share in self._draw(self.sampling, index, path):
                 yield (done + share) / len(self.indices)
             self.exact.append(self._is_exact(path))
+            self.exploded.append(path in self._exploded)
             self.files.append(as_tiff(path) if self.kind == "tiff" else path)
 
     def archive(self) -> Path:
@@ -103,6 +107,7 @@ class Whole:
         return {
             **self.recipe.to_dict(),
             "round_trip_exact": self.exact,
+            "exploded": self.exploded,
             "files": [file.name for file in self.files],
             "note": DISCLAIMER,
         }
@@ -120,6 +125,7 @@ class Whole:
             for strip in strips:
                 rows = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
                 writer.write(rows)
+                self._mark(path, bool(strip.exploded.any()))
                 top += len(rows)
                 yield top / height
                 time.sleep(0.01)  # whoever waits for their turn gets it
@@ -132,17 +138,25 @@ class Whole:
             for share in self._draw(sampling.before(), sample, parent):
                 yield 0.8 * share
         pixels = np.array(Image.open(parent).convert("RGB"))
+        self._mark(path, parent in self._exploded)
         if mask is not None:
             for core in blocks(mask):
                 part = PartDrawing(self.model, self.y, sampling, self._aligned(core))
                 with self.photos.turn:
-                    new = part.sample(index).pixels.permute(1, 2, 0).numpy()
+                    drawn = part.sample(index)
+                new = drawn.pixels.permute(1, 2, 0).numpy()
+                self._mark(path, drawn.exploded)
                 top, left, height, width = part.core
                 rows, columns = slice(top, top + height), slice(left, left + width)
                 place = pixels[rows, columns]
                 place[mask[rows, columns].numpy()] = new[mask[rows, columns].numpy()]
         Image.fromarray(pixels).save(path)
         yield 1.0
+
+    def _mark(self, path: Path, exploded: bool) -> None:
+        """Keep in mind whether what a file holds exploded."""
+        if exploded:
+            self._exploded.add(path)
 
     def _degradation(self) -> Downscaling:
         size = (self.y.shape[2], self.y.shape[3])

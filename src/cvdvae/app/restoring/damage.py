@@ -13,12 +13,12 @@ from ...batch.restore import Happened, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...domains.faces import crop_face
 from ...errors import InputError
-from ...imaging.io import is_jpeg, read_photo, to_bytes, to_tensor
+from ...imaging.io import GREY, is_jpeg, read_photo, to_bytes, to_tensor
 from ...restoration.described import Description, description_from_dict
 from ...restoration.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...restoration.packed import pack
 from ...restoration.restoring import Seen, seen
-from ..photos.strokes import region_of
+from ..photos.strokes import PART, region_of
 
 MAX_PIXELS = 60_000_000
 """Of a file; larger ones are refused before they are decoded."""
@@ -83,7 +83,7 @@ def described(kind: str, strength: float, strokes: Any, size: tuple[int, int]) -
         "jpeg": {"kind": "jpeg", "quality": int(strength)},
     }
     if kind == "hole":
-        missing = region_of(strokes or [], size)
+        missing = region_of(strokes or [], size, PART)
         if not bool(missing.any()):
             raise InputError("paint over what is missing: the picture is at the left")
         if bool(missing.all()):
@@ -102,6 +102,7 @@ class Given:
         path: Its file.
         subject: What it shows, as visitors read it.
         note: What was done to it, for the visitor.
+        notes: What had to be changed to read it, in plain words.
         side: Side of the images of its model; None for one that takes any size.
         left: Set once another is given: answers for this one are then wanted no more.
         answered: What was asked of it last, and is shown.
@@ -112,6 +113,7 @@ class Given:
     path: Path
     subject: str
     note: str = ""
+    notes: tuple[str, ...] = ()
     side: int | None = None
     left: threading.Event = field(default_factory=threading.Event)
     answered: list[Any] = field(default_factory=list)
@@ -134,27 +136,29 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     Raises:
         InputError: It cannot be read, or there is no face in it.
     """
-    photo = read_photo(path, MAX_PIXELS).image
+    photo, noted, _ = read_photo(path, MAX_PIXELS)
+    notes = tuple(note for note in noted if note != GREY)  # coloured noise may be put on it
+    read: dict[str, Any] = {"path": path, "subject": subject, "notes": notes, "side": side}
     if side is not None:
         if photo.size == (side, side):
-            return Given(to_bytes(to_tensor(photo)), True, path, subject, side=side)
+            return Given(to_bytes(to_tensor(photo)), True, **read)
         try:
             face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
         except InputError:
             raise InputError(
                 "no face was found: cut the picture to the face, or choose “A photograph”"
             ) from None
-        return Given(to_bytes(to_tensor(face)), False, path, subject, side=side)
+        return Given(to_bytes(to_tensor(face)), False, **read)
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:
-        return Given(to_bytes(to_tensor(photo)), True, path, subject)
+        return Given(to_bytes(to_tensor(photo)), True, **read)
     size = (max(1, int(photo.width * zoom)), max(1, int(photo.height * zoom)))
     note = (
         f"your photograph has {photo.width}×{photo.height} pixels, and is shown at "
         f"{size[0]}×{size[1]}: the command cvdvae restore takes larger ones"
     )
     small = photo.resize(size, Image.Resampling.BICUBIC)
-    return Given(to_bytes(to_tensor(small)), False, path, subject, note)
+    return Given(to_bytes(to_tensor(small)), False, note=note, **read)
 
 
 def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:

@@ -81,7 +81,7 @@ class RestoringHandlers:
             parts.given: given,
             parts.strokes: [],
             parts.painter: pictures.to_paint(given.pixels),
-            parts.said: text.remark(given.note) if given.note else "",
+            parts.said: "".join(map(text.remark, filter(None, (*given.notes, given.note)))),
         }
         if self.restorers[subject].side is not None:  # a photograph may be either
             updates[parts.kind] = list(KINDS)[int(given.as_it_is)]
@@ -104,7 +104,8 @@ class RestoringHandlers:
         return {
             self.parts.strength: slider,
             self.parts.noise: gr.update(visible=DAMAGES[kind].may_be_noisy),
-            self.parts.painter: gr.update(visible=kind == "hole"),
+            # What is not laid out at all would forget what was painted, and the server would not.
+            self.parts.painter: gr.update(visible=True if kind == "hole" else "hidden"),
         }
 
     def painted(self, event: gr.EventData) -> Any:
@@ -142,6 +143,8 @@ class RestoringHandlers:
         noise = noise if DAMAGES[which].may_be_noisy else 0
         try:
             how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
+            if which == "noise" and not noise:
+                raise InputError("say how noisy it is, such as 0.01")
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
             truth, notes = None if KINDS[kind] else given.x, list[str]()
             if truth is None:
@@ -181,12 +184,9 @@ class RestoringHandlers:
         levels = result.std * 255
         fits = sum(result.explains)
         way = "exactly" if result.sigma == 0 else "within its noise"
-        exploded = sum(result.exploded)
         words = f"{fits} of {len(result.explains)} answers explain what is seen {way}."
+        words += text.exploded(result.exploded)
         blocks, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
-
-        if exploded:
-            words += f" {exploded} exploded and are no answer: lower the temperature."
 
         def shown(image: Tensor) -> Image.Image:
             return pictures.fitted(to_pil(image), smooth)

@@ -10,6 +10,7 @@ from ...domains import FACES, PHOTOS
 from ...restoration.restorer import Restorer
 from ..controls import (
     DRAWING,
+    EVERY,
     LATEST,
     LOOKING,
     PRIVATE,
@@ -74,8 +75,8 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
         **LOOKING,
         **QUIET,
     )
-    damage.input(on.chosen, [damage], [strength, noise, painter], queue=False, **QUIET)
-    painter.paint(on.painted, None, strokes, queue=False, **QUIET)
+    damage.input(on.chosen, [damage], [strength, noise, painter], queue=False, **LATEST, **QUIET)
+    painter.paint(on.painted, None, strokes, queue=False, **EVERY, **QUIET)
     told = [photo[0], subject, kind, damage, strength, noise]
     how = [*told, *settings, given, strokes]
     drawn = [said, given, *parts.shown]

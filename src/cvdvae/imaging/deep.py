@@ -1,0 +1,48 @@
+"""Pictures of more than 8 bits a value, reduced to 8."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from .png import SIGNATURE
+
+BITS_PER_SAMPLE = 0x0102
+DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+"""Pillow's kinds of pixels that have more than 8 bits."""
+
+
+def is_reduced(path: Path, file: Image.Image) -> bool:
+    """Whether Pillow itself reduces a picture to 8 bits, as it does those with colours."""
+    return file.mode not in DEEP and (_is_deep_png(path) or _is_deep_tiff(file))
+
+
+def _is_deep_png(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(25)
+    return head.startswith(SIGNATURE) and head[24] == 16
+
+
+def _is_deep_tiff(file: Image.Image) -> bool:
+    bits = getattr(file, "tag_v2", {}).get(BITS_PER_SAMPLE, 8)
+    return any(one > 8 for one in (bits if isinstance(bits, tuple) else (bits,)))
+
+
+def in_8_bits(image: Image.Image) -> Image.Image:
+    """A greyscale image of 16 bits, or of more that hold no more; with alpha where it names a value
+    that is transparent.
+
+    Raises:
+        InputError: Its values have no known range.
+    """
+    values = np.asarray(image).astype(np.float64)
+    if image.mode in ("I", "F") and not 255 < values.max() <= 65535:
+        raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
+    if values.min() < 0:
+        raise InputError("values below 0 are no image's: save 8 or 16 bits")
+    grey = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
