@@ -11,8 +11,9 @@ from command import run
 from PIL import Image
 from tiny import ENCODER, tiny_flow, tiny_prior, tiny_resolver
 
-from cvdvae.checkpoints.folder import expect, read_record, save_model
-from cvdvae.checkpoints.records import Expected, FlowRecord, SuperResolutionRecord
+from cvdvae.checkpoints.folder import expect, find, read_record, save_model
+from cvdvae.checkpoints.records import Expected, FlowRecord, Judge, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.errors import WeightsError
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
@@ -191,3 +192,9 @@ def test_photographs_are_not_judged(
     arguments = ["--model", "photos-x4", "--judge", "photos-sr", "--data", str(tmp_path)]
     assert run("calibrate-doubt", *arguments, monkeypatch=monkeypatch) == 1
     assert "--judge goes with models of one size" in capsys.readouterr().err
+
+
+def test_a_bundled_model_that_was_trained_on_its_draws_is_judged_by_another() -> None:
+    record = read_record(find("celeba64-x8"))
+    assert isinstance(record, SuperResolutionRecord)
+    assert record.judge == Judge("celeba64-judge", digest(find("celeba64-judge")))
