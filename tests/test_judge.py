@@ -42,10 +42,19 @@ def loaded(folder: Path, scale: int | None = None) -> HVAEResolver:
     return model
 
 
+def rejudged(folder: Path, prior: Path) -> Path:
+    """The judge of a folder, as if it had been trained on another prior."""
+    record = read_record(folder)
+    assert isinstance(record, SuperResolutionRecord)
+    weights = tiny_resolver(SCALES, seed=0).encoder.state_dict()
+    save_model(folder, replace(record, prior_digest=digest(prior)), weights)
+    return folder
+
+
 def photos(folder: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for i in range(44):
+    for i in range(40):
         pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02d}.png")
     return folder
@@ -86,7 +95,7 @@ def test_calibration_brings_a_judge_along_and_keeps_it(
     assert judged.judge.config == SCALES
     first = judged.expected
     assert first is not None
-    assert first.images == 44
+    assert first.images == 40
 
     assert run(*calibrate, monkeypatch=monkeypatch) == 0
     again = loaded(model_folder)
@@ -120,6 +129,13 @@ def test_further_training_keeps_the_judge_and_another_prior_does_not(
     other = loaded(model)
     assert other.judge is other.encoder
 
+    expect(str(model), EXPECTED, str(rejudged(judge_folder, prior)))
+    assert loaded(model).judge.config == SCALES
+    wider = replace(training, model=replace(ENCODER, scales=(8,)))
+    EncoderModule(wider, out).export(model)
+    other = loaded(model)
+    assert other.judge is other.encoder
+
 
 def test_a_judge_that_could_not_be_stored_leaves_the_one_before(
     model_folder: Path, judge_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -141,6 +157,7 @@ def test_a_judge_that_could_not_be_stored_leaves_the_one_before(
     expect(str(model_folder), EXPECTED, str(judge_folder))
     now = loaded(model_folder).judge.state_dict()
     assert all(torch.equal(now[name], value) for name, value in weights.items())
+    assert len(list(model_folder.glob("judge-*"))) == 1
 
 
 def test_other_weights_than_those_that_judged_are_refused(

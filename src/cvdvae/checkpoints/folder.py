@@ -187,6 +187,10 @@ def expect(name: str, expected: Expected, judge: str = "") -> Path:
     if judge and isinstance(record, SuperResolutionRecord):
         record = replace(record, judge=_kept(judge, path.parent))
     write_text(path, to_yaml(replace(record, expected=expected)))
+    if isinstance(record, SuperResolutionRecord) and record.judge:
+        for other in path.parent.glob(f"{JUDGE_SUBFOLDERS}*"):
+            if other.name != record.judge.encoder:
+                shutil.rmtree(other, ignore_errors=True)
     return path
 
 

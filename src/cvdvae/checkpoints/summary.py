@@ -1,10 +1,11 @@
 """A line about every model, for the list of what is there."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .folder import bundled_names, encoder_folder, find, prior_folder, read_record
+from .folder import CONFIG, encoder_folder, find, prior_folder, read_record, zoo
 from .records import (
     FlowRecord,
     OneScaleRecord,
@@ -61,14 +62,15 @@ def _encoder(folder: Path, record: SuperResolutionRecord) -> tuple[str, str, str
         return does, "any size" if prior.model.channels != 1 else "any size, grey", times
     hr = prior.model.image_size
     takes = ", ".join(_square(hr // scale) for scale in scales)
-    if folder.name in _judges():
+    if folder.name in _judges(zoo()):
         return f"judge of inputs on {record.prior}", takes, "–"
     return does, takes, f"{_square(hr)} ({times})"
 
 
-def _judges() -> set[str]:
-    """Names of the bundled encoders that tell for others how likely an image is."""
-    records = map(read_record, map(find, bundled_names()))
+@lru_cache(maxsize=4)
+def _judges(bundled: Path) -> set[str]:
+    """Names of the encoders that tell for others in a folder how likely an image is."""
+    records = [read_record(path.parent) for path in bundled.glob(f"*/{CONFIG}")]
     known = [r.judge for r in records if isinstance(r, SuperResolutionRecord)]
     return {judge.encoder for judge in known if judge}
 

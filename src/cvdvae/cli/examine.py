@@ -246,8 +246,10 @@ def _load(name: str, device: str, scale: int | None, judge: str = "") -> "HVAERe
         raise InputError(f"the flow {name} has no prior to doubt with: name an LR encoder")
     if judge:
         record = read_record(find(name))
-        if model.any_size or not isinstance(record, SuperResolutionRecord):
+        if model.any_size:
             raise InputError("--judge goes with models of one size: photographs are not judged")
+        if not isinstance(record, SuperResolutionRecord):
+            raise InputError(f"'{name}' is one scale of an encoder of several, which judges itself")
         model.judge = load_judge(judge, model.prior, record.prior_digest, model.scale)
         model.to(device)
     return model

@@ -66,7 +66,8 @@ class Training(L.LightningModule):
         """Write the averaged weights with a record.
 
         What was found of the model that is there stays: the temperatures and s, on the same prior
-        the judge of its inputs, and with the same weights what it makes of proper images.
+        at the same scale the judge of its inputs, and with the same weights what it makes of proper
+        images.
         """
         known: dict[str, Any] = {}
         before = digest(folder) if (folder / WEIGHTS).is_file() else ""
@@ -74,7 +75,7 @@ class Training(L.LightningModule):
             earlier = read_record(folder)
             both = (key for key in FOUND if hasattr(earlier, key) and hasattr(record, key))
             known = {key: getattr(earlier, key) for key in both}
-            if getattr(earlier, "prior_digest", "") != getattr(record, "prior_digest", ""):
+            if _judged_as(earlier) != _judged_as(record):
                 known.pop("judge", None)
         expected = known.pop("expected", None)
         save_model(folder, replace(record, **known), self.best.state_dict(), bits)
@@ -195,3 +196,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
         torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + n) / (10 + n)))
 
     return update
+
+
+def _judged_as(record: Record) -> tuple[str, tuple[int, ...]]:
+    """What a judge must suit: the prior, and the factors that the model enlarges by."""
+    return getattr(record, "prior_digest", ""), getattr(record.model, "scales", ())
