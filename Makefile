@@ -19,8 +19,10 @@ demo: $(VENV)/demo  ## draw what could be behind a photograph and behind a face:
 test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -n $(WORKERS)
+# Types are checked while the tests begin on the other processors, and told of behind them.
+	@echo "mypy, beside pytest -n $(WORKERS)"; told=$$(mktemp); $(VENV)/bin/mypy > $$told 2>&1 & types=$$!; \
+	$(VENV)/bin/pytest -n $(WORKERS); tests=$$?; wait $$types; types=$$?; \
+	cat $$told; rm $$told; exit $$((tests > types ? tests : types))
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

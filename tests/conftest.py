@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,8 @@ import pytest
 import torch
 from command import CHROMIUM, served
 from hypothesis import settings
-from tiny import tiny_prior, tiny_resolver
+from tiny import saved_resolver, tiny_prior, tiny_resolver
 
-from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.hvae import HVAE
 from cvdvae.restoration.hvae import HVAEResolver
 
@@ -32,11 +31,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SERVED = {
-    "test_page": "faces",
-    "test_page_restore": "faces",
-    "test_page_photos": "photographs",
-    "test_page_access": "photographs",
+PAGES = ("test_page_photos", "test_page_access", "test_page", "test_page_restore")
+"""Files whose tests share a browser, too; photographs first, whose memory is measured."""
+SERVED = dict.fromkeys(PAGES, "pages") | {
     "test_page_programs": "programs",
     "test_app_security": "programs",
 }
@@ -44,6 +41,12 @@ SERVED = {
 SHARING = ("test_app", "test_doubt", "test_metrics", "test_photos", "test_site", "test_wheel")
 """Files whose tests share what takes longer than they do."""
 TOGETHER = SERVED | {name: name for name in SHARING}
+ORDER = {name: place for place, name in enumerate(TOGETHER)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What cannot be divided comes first, the longest before all, or one process ends late."""
+    items.sort(key=lambda item: ORDER.get(item.path.stem, len(ORDER)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,11 +58,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return TOGETHER.get(Path(nodeid.split("::")[0]).stem, nodeid)
 
+    config.option.loadscopereorder = False  # not the most tests first: ORDER knows better
     return Together(config, log)
 
 
 running: list[tuple[served, Path]] = []
 """The server, while there is one, and the folder of what it is given."""
+browsing: list[tuple["Browser", ExitStack]] = []
+"""The browser, while there is one, and what closes it."""
+
+
+def end_browser() -> None:
+    while browsing:
+        browsing.pop()[1].close()
 
 
 def end_server() -> None:
@@ -71,13 +82,17 @@ def end_server() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """The server ends with the last test of those that share it."""
-    if item.path.stem in SERVED and (nextitem is None or nextitem.path.stem not in SERVED):
+    """Browser and server end with the last test of those that share them."""
+    following = nextitem.path.stem if nextitem else ""
+    if following not in PAGES:
+        end_browser()
+    if item.path.stem in SERVED and following not in SERVED:
         end_server()
 
 
 def pytest_sessionfinish() -> None:
-    """Nor does it outlive tests that were interrupted."""
+    """Nor do they outlive tests that were interrupted."""
+    end_browser()
     end_server()
 
 
@@ -105,23 +120,26 @@ def address(program: served) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Browser":
     """Chromium; not for the whole session, since its loop is in the way of others.
 
-    Its first context keeps the page's compiled scripts on the disk, for the next file, too.
+    Its first context keeps the page's compiled scripts, and waits for no animation.
     """
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.getbasetemp() / "chromium",
-            executable_path=CHROMIUM,
-            args=["--no-sandbox"],
-            viewport={"width": 1366, "height": 768},
-        )
-        assert context.browser is not None
-        yield context.browser
-        context.close()
+    if not browsing:
+        with ExitStack() as stack:
+            context = stack.enter_context(sync_playwright()).chromium.launch_persistent_context(
+                tmp_path_factory.getbasetemp() / "chromium",
+                executable_path=CHROMIUM,
+                args=["--no-sandbox"],
+                viewport={"width": 1366, "height": 768},
+                reduced_motion="reduce",
+            )
+            stack.callback(context.close)
+            assert context.browser is not None
+            browsing.append((context.browser, stack.pop_all()))
+    return browsing[0][0]
 
 
 @pytest.fixture(autouse=True)
@@ -156,14 +174,6 @@ def images() -> torch.Tensor:
 
 
 @pytest.fixture
-def model_folder(tmp_path: Path, resolver: HVAEResolver) -> Path:
+def model_folder(tmp_path: Path) -> Path:
     """A folder with a tiny LR encoder and its own prior."""
-    folder = tmp_path / "tiny-x4"
-    save_model(
-        folder / "prior", PriorRecord("prior", resolver.prior.config), resolver.prior.state_dict()
-    )
-    record = SuperResolutionRecord(
-        "lr-encoder", "prior", digest(folder / "prior"), resolver.encoder.config
-    )
-    save_model(folder, record, resolver.encoder.state_dict())
-    return folder
+    return saved_resolver(tmp_path / "tiny-x4")

@@ -428,6 +428,14 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_drawn_but_not_int
     assert all((tmp_path / name).is_file() for name in result.samples)
 
 
+def test_an_image_without_pixels_is_refused(photos: HVAEResolver, tmp_path: Path) -> None:
+    draws = (photos.upscale, lambda y: draw_to_folder(photos, y, Sampling(1), tmp_path))
+    for y in (torch.zeros(3, 0, 5), torch.zeros(1, 3, 5, 0)):
+        for draw in draws:
+            with pytest.raises(InputError, match="without pixels"):
+                draw(y)
+
+
 @pytest.mark.parametrize("size", [(1, 60), (60, 1), (2, 1)])
 def test_a_large_result_may_be_a_strip(
     size: tuple[int, int], photos: HVAEResolver, tmp_path: Path

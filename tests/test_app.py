@@ -23,7 +23,7 @@ from cvdvae.app import layout, showing
 from cvdvae.app import text as words
 from cvdvae.app.archive import zip_of
 from cvdvae.app.events import Handlers
-from cvdvae.app.explorer import Explorer, seed_after
+from cvdvae.app.explorer import Explorer, FaceInput, seed_after
 from cvdvae.app.framing import Framing
 from cvdvae.app.inputs import UNCHANGED, Inputs
 from cvdvae.app.page import build
@@ -60,6 +60,12 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "astronaut.png"
     demo_photo().save(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def seen(explorer: Explorer, photo: Path) -> FaceInput:
+    """What a model sees of it, where the face was found."""
+    return explorer.look(photo, "photo", explorer.model(8, "hvae"), Framing())
 
 
 def test_a_picture_is_stored_once_and_whole(
@@ -99,7 +105,7 @@ def test_images_of_every_kind_are_taken(explorer: Explorer, tmp_path: Path) -> N
     kinds = {
         "grey.png": photo.convert("L"),
         "clear.png": clear,
-        "huge.jpg": photo.resize((4000, 4000)),
+        "huge.jpg": photo.resize((2000, 2000)),
     }
     notes = {"grey.png": "greyscale", "clear.png": "transparent", "huge.jpg": ""}
     for name, picture in kinds.items():
@@ -147,9 +153,8 @@ def test_what_cannot_be_used_is_said(
         explorer.look(path, kind, explorer.model(8, "hvae"), Framing())  # type: ignore[arg-type]
 
 
-def test_steps_can_be_walked_back_and_reopened(explorer: Explorer, photo: Path) -> None:
+def test_steps_can_be_walked_back_and_reopened(explorer: Explorer, seen: FaceInput) -> None:
     model = explorer.model(8, "hvae")
-    seen = explorer.look(photo, "photo", model, Framing())
     first = last(explorer.start(seen, model, model.sampling(4)))
     second = last(explorer.steer(first, Resample(2, 9, seed_after(first))))
     stayed = explorer.what_stays(first, 2, 9)
@@ -173,10 +178,9 @@ def test_steps_can_be_walked_back_and_reopened(explorer: Explorer, photo: Path) 
 
 
 def test_the_code_that_is_shown_draws_the_same(
-    explorer: Explorer, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    explorer: Explorer, seen: FaceInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = explorer.model(8, "hvae")
-    seen = explorer.look(photo, "photo", model, Framing())
     sampling = model.sampling(3, 0.812345678, 7, 1.1, shrunk_by="pillow-lanczos")
     session = last(explorer.start(seen, model, sampling))
     session = last(explorer.steer(session, Resample(2, 9, 1)))
@@ -265,10 +269,9 @@ def on(explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
 
 
 @pytest.fixture
-def begun(explorer: Explorer, photo: Path) -> Any:
+def begun(explorer: Explorer, seen: FaceInput) -> Any:
     """A session of four samples, and a walk between two of them that was stopped."""
     model = explorer.model(8, "hvae")
-    seen = explorer.look(photo, "photo", model, Framing())
     session = last(explorer.start(seen, model, model.sampling(4)))
     walk = last(explorer.steer(session, Blend(0, 3)))
     drawn = replace(walk.result, pixels=walk.result.pixels[:2], exploded=walk.result.exploded[:2])
@@ -276,10 +279,12 @@ def begun(explorer: Explorer, photo: Path) -> Any:
 
 
 def test_an_image_that_comes_while_another_is_drawn_waits_with_its_button(
-    on: Handlers, photo: Path
+    on: Handlers, tmp_path: Path
 ) -> None:
     """A press would be skipped, and what is drawn would seem to be of the image that came."""
-    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE")
+    path = tmp_path / "small.png"
+    demo_photo().resize((8, 8)).save(path)
+    what = (str(path), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE")
     for given in (what[0], None):
         assert on.inputs.arrive(given, *what[1:], WAITING)["settings.draw"] == UNCHANGED
     for status in (words.STILL, None):
@@ -438,7 +443,7 @@ def whole_of(photos: Photos, path: Path, which: str) -> str:
 def test_a_zip_that_cannot_be_opened_here_is_said_to_be_none(
     photos: Photos, small: Path, monkeypatch: pytest.MonkeyPatch, most: int, which: str, told: bool
 ) -> None:
-    monkeypatch.setattr("cvdvae.app.photos.text.MAX_FILE", most)
+    monkeypatch.setattr("cvdvae.app.photos.handlers.MAX_FILE", most)
     assert ("take the settings alone, too" in whole_of(photos, small, which)) == told
 
 

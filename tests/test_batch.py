@@ -260,20 +260,24 @@ def test_a_folder_that_holds_files_of_others_fails_its_row_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     album = as_folder(tmp_path)
-    for i in (0, 7):
+    foreign = {0: "mean.png", 7: "mean.png", 9: "result.json"}
+    for i, name in foreign.items():
         (album / f"{i:012d}").mkdir()
-        (album / f"{i:012d}" / "mean.png").write_bytes(png(1))
+        (album / f"{i:012d}" / name).write_bytes(png(1))
     options = ["--model", str(model_folder), "-n", "2", "--seed", "3", "--workers", workers]
     given = ["batch", f"{album}/*.png", "--out", str(album), *options]
     for _ in range(2):
         assert run(*given, monkeypatch=monkeypatch) == 1
         said = " ".join(capsys.readouterr().err.split())
-        assert "2 × is there already, and of no earlier result" in said
-        assert {row["key"] for row in failures(album)} == {f"{i:012d}" for i in (0, 7)}
-        assert all("mean.png is there already" in row["error"] for row in failures(album))
-        done = {path.parent.name for path in album.rglob("result.json")}
-        assert done == {f"{i:012d}" for i in range(ROWS) if i not in (0, 7)}
-    assert (album / f"{7:012d}" / "mean.png").read_bytes() == png(1)
+        assert "3 × is there already, and of no earlier result" in said
+        errors = {row["key"]: row["error"] for row in failures(album)}
+        assert errors.keys() == {f"{i:012d}" for i in foreign}
+        for i, name in foreign.items():
+            assert f"{name} is there already" in errors[f"{i:012d}"]
+        done = {path.parent.name for path in album.rglob("sample_00.png")}
+        assert done == {f"{i:012d}" for i in range(ROWS) if i not in foreign}
+    for i, name in foreign.items():
+        assert (album / f"{i:012d}" / name).read_bytes() == png(1)
 
 
 def tiff(levels: int, kind: type) -> bytes:
@@ -753,7 +757,7 @@ def test_on_ray_rows_are_counted_and_not_their_keys(
     found, out = open_source(str(tmp_path)), tmp_path / "out"
     for key in "klmno":
         (out / key).mkdir(parents=True)
-        (out / key / "result.json").touch()
+        (out / key / "result.json").write_text('{"model": "", "samples": 1, "seed": 0}')
     engine = on_ray.ray_engine(workers=1)
     with monkeypatch.context() as patch:
         patch.setattr("cvdvae.batch.run._note", lambda *_: None)

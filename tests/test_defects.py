@@ -146,6 +146,42 @@ def test_saving_removes_only_what_an_earlier_result_wrote(
     assert all(path.exists() for path in mine)
 
 
+@pytest.mark.parametrize("most", [256, 9], ids=["input within", "input beside"])
+def test_settings_alone_are_drawn_again_where_they_lie(
+    model_folder: Path,
+    y: torch.Tensor,
+    most: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the page gives: a `result.json` that lists no picture, and a large input beside it."""
+    monkeypatch.setattr("cvdvae.restoration.recipe.MAX_VALUES", most)
+    result = cvdvae.load(str(model_folder)).upscale(y, samples=2)
+    folder = tmp_path / "taken"
+    result.save(folder)
+    recipe = folder / "result.json"
+    told = json.loads(recipe.read_text())
+    for name in told["files"]:
+        if name != told["input"]:
+            (folder / name).unlink()
+    recipe.write_text(json.dumps(told | {"files": []}))
+    assert len(list(folder.glob("*.png"))) == (most == 9)
+    arguments = ("replay", str(recipe), "--trust-model", "--out", str(folder))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert {path.name for path in folder.iterdir()} == {"result.json", *result.files}
+
+
+def test_a_report_that_lists_pictures_of_such_names_is_still_of_another_program(
+    resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path
+) -> None:
+    (tmp_path / "mean.png").write_bytes(b"theirs")
+    (tmp_path / "result.json").write_text('{"files": ["mean.png"], "accuracy": 0.9}')
+    with pytest.raises(OutputError, match="is there already, and of no earlier result"):
+        resolver.upscale(y, samples=2).save(tmp_path)
+    assert (tmp_path / "mean.png").read_bytes() == b"theirs"
+    assert "accuracy" in (tmp_path / "result.json").read_text()
+
+
 @pytest.mark.parametrize("name", ["sample_01.png", "grid.png", "result.json"])
 def test_saving_writes_over_nothing_that_no_result_has_written(
     resolver: HVAEResolver, y: torch.Tensor, tmp_path: Path, name: str

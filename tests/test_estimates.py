@@ -1,14 +1,15 @@
 """What a file or an image tells of what happened to it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import Tensor
 
-from cvdvae.batch.restore import happened, read_seen
+from cvdvae.batch.restore import degrade, happened, read_seen
 from cvdvae.degradations.block_dct import MIDDLE, ROUNDING, steps_at
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import InputError
@@ -176,9 +177,29 @@ def test_white_dust_is_no_noise(words: str, tmp_path: Path) -> None:
     to_pil((~known)[None].float()).save(tmp_path / "mask.png")
     for what in (happened(words, None, None, "auto"),
                  happened(None, tmp_path / "mask.png", None, "auto")):  # fmt: skip
-        told, notes = read_seen(tmp_path / "dust.png", what)
+        told, notes, _ = read_seen(tmp_path / "dust.png", what)
         assert told.sigma == pytest.approx(0.02, rel=0.1)
         assert f"{told.sigma:.4f}" in notes[0]
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_what_a_picture_carries_comes_with_it_at_one_reading(
+    simulated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path, opened = tmp_path / "seen.png", list[object]()
+    to_pil(noisy(0.02)).save(path, icc_profile=profile)
+    really = Image.open
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        opened.append(arguments)
+        return really(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", counted)
+    what = happened(None, None, None, "0.02")
+    read = degrade(path, what, None, "none", 0) if simulated else read_seen(path, what)
+    assert read.extras.icc_profile == profile
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(

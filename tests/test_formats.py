@@ -18,11 +18,9 @@ from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-from tiny import tiny_nuclei, tiny_photos, tiny_resolver
+from tiny import copied, saved_resolver, tiny_nuclei, tiny_photos, tiny_resolver
 
 from cvdvae.batch.files import draw_into, plan, read_any
-from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging import tiff
@@ -34,7 +32,6 @@ from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
 from cvdvae.restoration import stack_drawing, stack_sheet
 from cvdvae.restoration.finish import finish, finish_in_strips
-from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
@@ -50,16 +47,14 @@ def model() -> SuperResolver:
     return tiny_photos(2)
 
 
+def save_photos(folder: Path) -> None:
+    saved_resolver(folder, tiny_photos(2))
+
+
 @pytest.fixture
-def model_folder(model: SuperResolver, tmp_path: Path) -> str:
+def model_folder(tmp_path: Path) -> str:
     """The same in a folder."""
-    assert isinstance(model, HVAEResolver)
-    folder, prior, encoder = tmp_path / "tiny", model.prior, model.encoder
-    save_model(folder / "prior", PriorRecord("prior", prior.config), prior.state_dict())
-    prior_digest = digest(folder / "prior")
-    record = SuperResolutionRecord("lr-encoder", "prior", prior_digest, encoder.config)
-    save_model(folder, record, encoder.state_dict())
-    return str(folder)
+    return str(copied(tmp_path / "tiny", save_photos))
 
 
 def smooth(*shape: int, seed: int = 0) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from command import run
 from PIL import Image, ImageCms
-from tiny import ENCODER, RESTORING, tiny_resolver, tiny_restorer
+from tiny import ENCODER, RESTORING, copied, tiny_resolver, tiny_restorer
 
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
@@ -20,10 +20,9 @@ from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.beside import restorer_beside
 
 
-@pytest.fixture
-def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A prior with an LR encoder and a restorer on it, bundled."""
-    folder, small, any_ = tmp_path / "zoo", tiny_resolver(), tiny_restorer()
+def save_zoo(folder: Path) -> None:
+    """A prior with an LR encoder and a restorer on it."""
+    small, any_ = tiny_resolver(), tiny_restorer()
     assert any_.encoder is not None
     save_model(folder / "tiny", PriorRecord("prior", small.prior.config), small.prior.state_dict())
     of = digest(folder / "tiny")
@@ -31,6 +30,12 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_model(folder / "tiny-x4", record, small.encoder.state_dict())
     restoring = RestorerRecord("restorer", "tiny", of, RESTORING)
     save_model(folder / "tiny-restore", restoring, any_.encoder.state_dict())
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """These, bundled."""
+    folder = copied(tmp_path / "zoo", save_zoo)
     monkeypatch.setattr("cvdvae.checkpoints.folder.zoo", lambda: folder)
     return folder
 

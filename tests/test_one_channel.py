@@ -19,6 +19,7 @@ from cvdvae.batch.files import read_input
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.data.folder import DataConfig
+from cvdvae.data.images import open_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.errors import ConfigError, InputError
@@ -204,6 +205,33 @@ def test_colours_are_not_made_grey_without_a_word(
     said = " ".join(capsys.readouterr().err.split())
     assert "blue.png: it is in colours: save the channel that you mean" in said
     assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["grey"]
+
+
+def test_colours_are_not_measured_by_a_model_that_counts_light(photos: Path) -> None:
+    """They are left out by name, also of `calibrate`, `evaluate` and `report`."""
+    light = cells(0)
+    Image.fromarray(np.stack([0 * light, 0 * light, light], 2)).save(photos / "0.png")
+    H, failures = downscaling((32, 32), (8, 8), "bicubic"), dict[str, str]()
+    seen = Selection(photos).as_seen_by(tiny_nuclei())
+    assert len(list(seen.pairs(H, failures))) == 3
+    (said,) = failures.values()
+    assert said == f"{photos / '0.png'}: it is in colours: save the channel that you mean"
+    assert len(list(Selection(photos).as_seen_by(_without_noise()).pairs(H, failures))) == 4
+
+
+@pytest.mark.parametrize("how", [{}, {"jitter_side": 0.01}, {"random_crops": True}])
+def test_colours_that_a_training_takes_the_luma_of_are_noted(
+    how: dict[str, Any], photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = DataConfig(str(photos), validation=1, **how)
+    open_images(data, 32, channels=1)
+    assert "luma" not in capsys.readouterr().err
+    light = cells(1)
+    Image.fromarray(np.stack([0 * light, 0 * light, light], 2)).save(photos / "1.png")
+    open_images(data, 32, channels=1)
+    assert capsys.readouterr().err.count("1.png is in colours: its luma was taken") == 1
+    open_images(data, 32, channels=3)
+    assert "luma" not in capsys.readouterr().err
 
 
 def _without_noise() -> HVAEResolver:

@@ -105,6 +105,12 @@ class Visitor:
             self.page.locator("#samples input[type=number]"),
         )
 
+    def many(self, samples: int) -> None:
+        """Ask for so many samples."""
+        number = self.page.locator("#samples input[type=number]")
+        number.fill(str(samples))
+        number.press("Tab")
+
     def upload(self, path: Path) -> None:
         self.page.locator("#photo input[type=file]").set_input_files(str(path))
 
@@ -145,7 +151,7 @@ class Visitor:
             self.page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
-def test_see_the_answers(browser: Browser, address: str) -> None:
+def test_see_the_answers_and_move_the_frame(browser: Browser, address: str) -> None:
     with Visitor(browser, address) as visitor:
         visitor.picture("1-empty")
         visitor.example(0)
@@ -165,33 +171,6 @@ def test_see_the_answers(browser: Browser, address: str) -> None:
         assert visitor.page.evaluate(uncovered) == "inset(0px 0px 0px 0%)"
         slider.press("End")
         assert visitor.page.evaluate(uncovered) == "inset(0px 0px 0px 100%)"
-        visitor.page.get_by_role("tab", name="What it means").click()
-        expect(visitor.page.locator("#faces-meaning")).to_contain_text("Nobody can be identified")
-        visitor.picture("3-meaning")
-
-
-def test_a_low_resolution_image_finds_its_own_scale(browser: Browser, address: str) -> None:
-    with Visitor(browser, address) as visitor:
-        for number, scale in ((3, "×16"), (1, "×4"), (2, "×8")):
-            visitor.example(number)
-            chosen = visitor.page.locator("#scale label.selected, #scale label:has(input:checked)")
-            expect(chosen).to_contain_text(scale)
-            visitor.draw()
-            assert "gives your image back exactly" in visitor.status()
-        first = visitor.samples()[0]
-        visitor.settings()
-        visitor.page.get_by_label("Opposite pairs").check()
-        visitor.draw()
-        assert visitor.samples()[0] == first
-        visitor.page.get_by_role("button", name="The same in Python").click()
-        expect(visitor.page.locator("#python")).to_contain_text("antithetic=True")
-        visitor.page.locator("#kind").get_by_text("A photo to shrink").click()
-        expect(visitor.page.locator("#doubts")).to_contain_text("widen the frame")
-
-
-def test_the_frame_can_be_moved(browser: Browser, address: str) -> None:
-    with Visitor(browser, address) as visitor:
-        visitor.example(0)
         visitor.settings()
         first = visitor.page.locator("#seen img").get_attribute("src")
         slider = visitor.page.locator("#frame-side input[type=range]")
@@ -202,6 +181,29 @@ def test_the_frame_can_be_moved(browser: Browser, address: str) -> None:
             slider.press("ArrowRight")
         expect(visitor.page.locator("#seen img")).not_to_have_attribute("src", first or "")
         assert float(slider.input_value()) > found
+        visitor.page.get_by_role("tab", name="What it means").click()
+        expect(visitor.page.locator("#faces-meaning")).to_contain_text("Nobody can be identified")
+        visitor.picture("3-meaning")
+
+
+def test_a_low_resolution_image_finds_its_own_scale(browser: Browser, address: str) -> None:
+    with Visitor(browser, address) as visitor:
+        visitor.settings()
+        visitor.many(2)
+        for number, scale in ((3, "×16"), (1, "×4"), (2, "×8")):
+            visitor.example(number)
+            chosen = visitor.page.locator("#scale label.selected, #scale label:has(input:checked)")
+            expect(chosen).to_contain_text(scale)
+            visitor.draw()
+            assert "gives your image back exactly" in visitor.status()
+        first = visitor.samples()[0]
+        visitor.page.get_by_label("Opposite pairs").check()
+        visitor.draw()
+        assert visitor.samples()[0] == first
+        visitor.page.get_by_role("button", name="The same in Python").click()
+        expect(visitor.page.locator("#python")).to_contain_text("antithetic=True")
+        visitor.page.locator("#kind").get_by_text("A photo to shrink").click()
+        expect(visitor.page.locator("#doubts")).to_contain_text("widen the frame")
 
 
 def test_steer_and_take_away(
@@ -211,8 +213,7 @@ def test_steer_and_take_away(
         page = visitor.page
         visitor.example(0)
         visitor.settings()
-        page.locator("#samples input[type=number]").fill("4")
-        page.locator("#samples input[type=number]").press("Tab")
+        visitor.many(4)
         visitor.draw()
         first = visitor.samples()
 
@@ -308,8 +309,7 @@ def test_steer_and_take_away(
         paint(page, canvas.bounding_box())
         assert canvas.evaluate(seen) != unpainted
         visitor.settings()
-        page.locator("#samples input[type=number]").fill("5")
-        page.locator("#samples input[type=number]").press("Tab")
+        visitor.many(5)
         visitor.draw()
         assert visitor.samples()[0] == first[0]
         again = f"before => ({seen})(document.querySelector('#painter canvas')) === before"
@@ -360,29 +360,6 @@ def release(page: Page) -> None:
         page.mouse.up()
 
 
-def test_the_flow_draws_and_cannot_be_steered(browser: Browser, address: str) -> None:
-    with Visitor(browser, address) as visitor:
-        visitor.example(2)
-        visitor.settings()
-        visitor.page.locator("#method").get_by_text("Flow").click()
-        visitor.draw()
-        assert "gives your image back exactly" in visitor.status()
-        expect(visitor.page.locator("#chosen")).to_contain_text("no latent groups")
-        expect(visitor.page.locator("#others")).to_be_disabled()
-
-
-def test_doubt_stands_beside_the_answer(browser: Browser, address: str) -> None:
-    with Visitor(browser, address) as visitor:
-        visitor.example(2)
-        expect(visitor.page.locator("#draw")).to_be_enabled()
-        assert "In doubt" not in visitor.page.locator("#doubts").inner_text()
-        visitor.example(4)
-        expect(visitor.page.locator("#doubts")).to_contain_text("In doubt")
-        visitor.draw()
-        assert visitor.drawn() == 8
-        visitor.picture("7-doubt")
-
-
 def test_bad_input_gets_a_sentence_and_the_page_goes_on(
     browser: Browser, address: str, temporary: Path, tmp_path: Path
 ) -> None:
@@ -421,7 +398,7 @@ def test_bad_input_gets_a_sentence_and_the_page_goes_on(
         expect(page.locator("#draw-said")).to_contain_text("The seed must not be negative")
         expect(page.locator("#draw")).to_be_enabled()
         # What is refused before it begins, such as a file that has gone, is over, too.
-        tiny = tmp_path / "tiny.png"
+        tiny = tmp_path / "gone.png"  # a name that no other visitor uploads
         Image.new("RGB", (8, 8), (90, 120, 150)).save(tiny)
         visitor.clear()
         visitor.upload(tiny)
@@ -434,12 +411,15 @@ def test_bad_input_gets_a_sentence_and_the_page_goes_on(
         expect(page.locator("#archive")).to_be_enabled()
 
 
-def test_a_second_click_while_it_runs_is_told_to_wait(browser: Browser, address: str) -> None:
+def test_a_second_click_while_it_runs_is_told_to_wait_and_doubt_stands_beside_the_answer(
+    browser: Browser, address: str
+) -> None:
     held: list[Route] = []
     with Visitor(browser, address) as visitor:
         page = visitor.page
         visitor.example(2)
         expect(page.locator("#draw")).to_be_enabled()
+        assert "In doubt" not in page.locator("#doubts").inner_text()
         page.route("**/queue/join*", lambda route: held.append(route))
         page.click("#draw")
         expect(page.locator("#status")).to_contain_text("press Stop to end it")
@@ -454,21 +434,42 @@ def test_a_second_click_while_it_runs_is_told_to_wait(browser: Browser, address:
         expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)
         expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
 
+        visitor.wait_for_another("")
+        before = visitor.samples()
+        visitor.example(4)
+        expect(page.locator("#doubts")).to_contain_text("In doubt")
+        visitor.draw()
+        assert visitor.drawn() == 8
+        assert not set(visitor.samples()) & set(before)
+        visitor.picture("7-doubt")
 
-def test_what_is_stopped_can_be_used(browser: Browser, address: str) -> None:
+
+def test_what_is_stopped_can_be_used_and_the_flow_cannot_be_steered(
+    browser: Browser, address: str
+) -> None:
     with Visitor(browser, address) as visitor:
         page = visitor.page
         visitor.example(1)
         visitor.settings()
         page.locator("#method").get_by_text("Flow").click()
-        page.locator("#samples input[type=number]").fill("32")
-        page.locator("#samples input[type=number]").press("Tab")
+        visitor.many(32)
         draw_until(page, "of 32 are drawn", press="#stop")
         expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
         assert "gives your image back exactly" in visitor.status()
         drawn = visitor.drawn()
         assert 1 <= drawn < 32
         expect(page.locator("#trail")).to_contain_text(f"{drawn} samples")
+
+        visitor.wait_for_another("")
+        visitor.example(2)
+        expect(page.locator("#scale label:has(input:checked)")).to_contain_text("×8")
+        expect(page.locator("#method label:has(input:checked)")).to_contain_text("Flow")
+        visitor.many(8)
+        visitor.draw()
+        assert visitor.drawn() == 8
+        assert "gives your image back exactly" in visitor.status()
+        expect(page.locator("#chosen")).to_contain_text("no latent groups")
+        expect(page.locator("#others")).to_be_disabled()
 
 
 def test_a_visitor_who_is_cut_off_disturbs_nobody(browser: Browser, address: str) -> None:

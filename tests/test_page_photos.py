@@ -66,6 +66,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of 30×21 pixels, where little more than that it is drawn matters."""
+    path = tmp_path_factory.mktemp("smallest") / "coffee.png"
+    coffee().resize((30, 21), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
 class Looker(Visitor):
     """A visitor of the page of photographs."""
 
@@ -207,12 +215,12 @@ PRESS = """(canvas, [key, shiftKey]) => {
 """What a key does at once: which sample it shows, and whether the view moves."""
 
 
-def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], small: Path) -> None:
+def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smallest: Path) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
         radios = page.locator("#what input, #by input")
         with visitor.waiting():
-            page.locator("#picture input[type=file]").set_input_files(str(small))
+            page.locator("#picture input[type=file]").set_input_files(str(smallest))
             for radio in radios.all():  # while it is read, they would be of no use
                 expect(radio).to_be_disabled()
         visitor.wait()
@@ -389,11 +397,11 @@ def test_a_window_that_never_began_to_be_drawn_is_not_waited_for(alone: Alone) -
 
 
 def test_vary_only_what_is_painted(
-    browser: Browser, server: tuple[str, Memory], small: Path
+    browser: Browser, server: tuple[str, Memory], smallest: Path
 ) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
-        visitor.give(small)
+        visitor.give(smallest)
         page.click('[data-do="paint"]')
         page.click('[data-do="vary"]')
         expect(page.locator("#viewer .said")).to_contain_text("Paint over what may change first")
@@ -428,12 +436,12 @@ def test_vary_only_what_is_painted(
 
 
 def test_download_what_gives_the_photograph_back(
-    browser: Browser, server: tuple[str, Memory], small: Path
+    browser: Browser, server: tuple[str, Memory], smallest: Path
 ) -> None:
-    y = to_tensor(Image.open(small))
+    y = to_tensor(Image.open(smallest))
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
-        visitor.give(small)
+        visitor.give(smallest)
         with page.expect_download() as view:
             page.click('[data-do="save"]')
         assert view.value.suggested_filename == "sample-0-details-invented.png"
@@ -441,7 +449,7 @@ def test_download_what_gives_the_photograph_back(
             if form == "png":
                 visitor.clear()
                 visitor.nothing_to_take()  # it would be of the photograph that has gone
-                visitor.give(small)
+                visitor.give(smallest)
             page.select_option("#viewer .format", form)
             page.click('[data-do="whole"]')
             expect(page.locator("#whole-said")).to_contain_text("Ready", timeout=PATIENCE)
@@ -451,8 +459,8 @@ def test_download_what_gives_the_photograph_back(
             with Image.open(download.value.path()) as file:
                 assert file.format == form.upper()
                 drawn = to_tensor(file.convert("RGB"))
-            assert drawn.shape == (3, 168, 240)
-            shrunk = shrink_to_8_bits(drawn[None], BicubicDownscaling((168, 240), (42, 60)))[0]
+            assert drawn.shape == (3, 84, 120)
+            shrunk = shrink_to_8_bits(drawn[None], BicubicDownscaling((84, 120), (21, 30)))[0]
             exact = bool((to_bytes(shrunk) == to_bytes(y)).all())
             assert ("1 of 1" in page.locator("#whole-said").inner_text()) == exact
         unfold(page.get_by_role("button", name="More").first, page.locator("#again"))
@@ -467,7 +475,7 @@ def test_download_what_gives_the_photograph_back(
 
 
 def test_a_result_that_was_taken_away_is_opened_again(
-    browser: Browser, server: tuple[str, Memory], small: Path, tmp_path: Path
+    browser: Browser, server: tuple[str, Memory], smallest: Path, tmp_path: Path
 ) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
@@ -476,7 +484,7 @@ def test_a_result_that_was_taken_away_is_opened_again(
         many = page.locator("#many input[type=number]")
         many.fill("2")
         many.press("Tab")
-        visitor.give(small)
+        visitor.give(smallest)
         pairs.check()
         visitor.again()
         page.click('[data-do="paint"]')
@@ -518,44 +526,42 @@ def test_a_result_that_was_taken_away_is_opened_again(
         expect(page.locator("#viewer .said")).to_contain_text("“other.json” is no result.json")
 
 
-def test_a_large_photograph_is_shrunk_first_and_shown_beside(
+def test_what_cannot_be_used_is_said_and_a_large_photograph_is_shrunk_first_and_shown_beside(
     browser: Browser, server: tuple[str, Memory], tmp_path: Path
 ) -> None:
     large = tmp_path / "large.jpg"
     coffee().resize((1800, 1200), Image.Resampling.LANCZOS).save(large, quality=95)
+    text, tiny, huge = (tmp_path / name for name in ("text.png", "tiny.png", "huge.png"))
+    text.write_text("I am no picture")
+    Image.new("RGB", (5, 5)).save(tiny)
+    Image.new("1", (6000, 5000)).save(huge)
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
+        page.set_viewport_size({"width": 800, "height": 768})  # the less there is to draw
+        for path, sentence in (
+            (text, "“text.png” is not an image."),
+            (tiny, "5×5 pixels are too few"),
+            (huge, "over 25 megapixels: use the command line, which takes larger ones"),
+        ):
+            page.locator("#picture input[type=file]").set_input_files(str(path))
+            expect(page.locator("#viewer .said")).to_contain_text(sentence)
+            visitor.clear()
         visitor.give(large)
         expect(page.locator("#notes")).to_contain_text("450×300 → 1800×1200")
         expect(page.locator("#notes")).to_contain_text("it was shrunk by 4 first")
+        expect(page.locator("#viewer .said")).to_contain_text("Drawn.")
         page.locator(".panels select").nth(2).select_option("truth")
         visitor.paint()
         assert near(visitor.seen(1), visitor.seen(2)) < 20
         visitor.picture("photo-5-truth")
 
 
-def test_what_cannot_be_used_is_said_in_a_sentence(
-    browser: Browser, server: tuple[str, Memory], tmp_path: Path
+def test_photographs_on_a_phone(
+    browser: Browser, server: tuple[str, Memory], smallest: Path
 ) -> None:
-    text, tiny, huge = (tmp_path / name for name in ("text.png", "tiny.png", "huge.png"))
-    text.write_text("I am no picture")
-    Image.new("RGB", (5, 5)).save(tiny)
-    Image.new("1", (6000, 5000)).save(huge)
-    with Looker(browser, server[0]) as visitor:
-        for path, sentence in (
-            (text, "“text.png” is not an image."),
-            (tiny, "5×5 pixels are too few"),
-            (huge, "over 25 megapixels: use the command line, which takes larger ones"),
-        ):
-            visitor.page.locator("#picture input[type=file]").set_input_files(str(path))
-            expect(visitor.page.locator("#viewer .said")).to_contain_text(sentence)
-            visitor.clear()
-
-
-def test_photographs_on_a_phone(browser: Browser, server: tuple[str, Memory], small: Path) -> None:
     size = {"width": 390, "height": 844}
     with Looker(browser, server[0], viewport=size, has_touch=True, is_mobile=True) as visitor:
-        visitor.give(small)
+        visitor.give(smallest)
         for scheme in SCHEMES:
             switch(visitor.page, scheme)
             assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390

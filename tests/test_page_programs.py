@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from command import client
-from gradio_client import handle_file
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
@@ -30,13 +30,18 @@ from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    path = tmp_path_factory.mktemp("photo") / "an astronaut.png"
     demo_photo().save(path)
     return path
 
 
-def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
-    page = client(address)
+@pytest.fixture(scope="module")
+def page(address: str) -> Client:
+    """One program that uses it."""
+    return client(address)
+
+
+def test_a_program_can_draw_and_steer(page: Client, photo: Path) -> None:
     common = {"image": handle_file(photo), "scale": 8, "api_name": "/upscale"}
     files, archive, result = page.predict(**common, sampling={"samples": 3})
     assert len(files) == 3
@@ -53,10 +58,9 @@ def test_a_program_can_draw_and_steer(address: str, photo: Path) -> None:
         assert np.abs(difference).max() <= 1
 
 
-def test_a_program_can_enlarge_a_photograph(address: str, tmp_path: Path) -> None:
+def test_a_program_can_enlarge_a_photograph(page: Client, tmp_path: Path) -> None:
     path = tmp_path / "small.png"
     coffee().resize((36, 26)).save(path)
-    page = client(address)
     wanted = {"samples": 2, "seed": 3, "temperature": 0.85, "shrunk_by": "box"}
     common = {"image": handle_file(path), "scale": 2, "api_name": "/enlarge"}
     files, result = page.predict(**common, sampling=wanted)
@@ -76,8 +80,7 @@ def test_a_program_can_enlarge_a_photograph(address: str, tmp_path: Path) -> Non
             page.predict(**common, sampling=sampling)
 
 
-def test_a_program_is_told_what_is_wrong(address: str, photo: Path, tmp_path: Path) -> None:
-    page = client(address)
+def test_a_program_is_told_what_is_wrong(page: Client, photo: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.png"
     text.write_text("I am no picture")
     large = tmp_path / "large.png"
@@ -108,7 +111,7 @@ def test_ten_at_once_get_their_own_answers(address: str, tmp_path: Path) -> None
         files, _, _ = client(address).predict(
             image=handle_file(path),
             kind="low",
-            sampling={"samples": 4},
+            sampling={"samples": 2},
             api_name="/upscale",
             scale=8,
         )
@@ -124,13 +127,13 @@ def test_ten_at_once_get_their_own_answers(address: str, tmp_path: Path) -> None
     assert answers == dict.fromkeys(range(10), True)
 
 
-def test_the_server_fetches_nothing(address: str) -> None:
+def test_the_server_fetches_nothing(address: str, page: Client) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{address}/gradio_api/file=https://example.org/", timeout=20)
     assert refused.value.code == 403
     elsewhere = {"path": "https://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(AppError):
-        client(address).predict(image=elsewhere, scale=8, api_name="/upscale")
+        page.predict(image=elsewhere, scale=8, api_name="/upscale")
 
 
 def test_it_listens_to_this_machine_alone_and_loads_nothing_from_elsewhere(address: str) -> None:

@@ -15,12 +15,10 @@ import torch
 import typer
 from command import run
 from PIL import Image, ImageCms
-from tiny import tiny_photos
+from tiny import copied, saved_resolver, tiny_photos
 
 import cvdvae
 from cvdvae.batch.files import plan
-from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.cli.program import app
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.downscaling import Downscaling
@@ -32,16 +30,15 @@ from cvdvae.imaging.sheets import TILE, with_scale_bar
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+def save_photos(folder: Path) -> None:
+    """A tiny model for photographs, ×3."""
+    saved_resolver(folder, tiny_photos(3))
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    """A folder with a tiny model for photographs, ×3."""
-    resolver, folder = tiny_photos(3), tmp_path / "tiny-x3"
-    save_model(folder / "prior", PriorRecord("prior", resolver.prior.config),
-               resolver.prior.state_dict())  # fmt: skip
-    config = resolver.encoder.config
-    record = SuperResolutionRecord("lr-encoder", "prior", digest(folder / "prior"), config)
-    save_model(folder, record, resolver.encoder.state_dict())
-    return str(folder)
+    """The same in a folder of the test."""
+    return str(copied(tmp_path / "tiny-x3", save_photos))
 
 
 @pytest.fixture
@@ -467,3 +464,8 @@ def test_what_no_image_shrinks_to_is_told_how_it_could_be_explained(
     hard, fine = (json.loads(line)["notes"] for line in capsys.readouterr().out.splitlines())
     assert [how in note for note in hard if "no image shrinks to it" in note] == [True]
     assert not [note for note in fine if "no image shrinks to it" in note]
+    monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", 0)
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 60 * 42 - 1)
+    assert run(*asked, "--out", "out", monkeypatch=monkeypatch) == 0
+    hard = json.loads(capsys.readouterr().out.splitlines()[0])["notes"]
+    assert [how in note for note in hard if "no image shrinks to it" in note] == [False]

@@ -64,6 +64,13 @@ def path(picture: Image.Image, tmp_path: Path) -> Path:
     return tmp_path / "picture.png"
 
 
+@pytest.fixture
+def little(picture: Image.Image, tmp_path: Path) -> Path:
+    """30×20 pixels, drawn in a moment."""
+    picture.resize((30, 20)).save(tmp_path / "little.png")
+    return tmp_path / "little.png"
+
+
 def started(photos: Photos, path: Path, scale: int = 4, samples: int = 2) -> Session:
     photo = photos.look(path, "enlarge", scale)
     return photos.start(photo, samples, 0.85, 0, True)
@@ -246,6 +253,7 @@ def test_a_region_of_too_large_a_picture_is_refused() -> None:
 class Taken:
     """A photograph whose second step varies a region, and what was taken away of both steps."""
 
+    picture: Path
     session: Session
     mask: torch.Tensor
     first: list[torch.Tensor]
@@ -256,16 +264,17 @@ class Taken:
 @pytest.fixture(scope="module")
 def taken(photos: Photos, picture: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Taken:
     folder = tmp_path_factory.mktemp("taken")
-    picture.save(folder / "picture.png")
-    session = started(photos, folder / "picture.png")
-    mask = region_of([{"size": 12, "points": [[200, 100], [240, 120]]}], session.photo.size)
+    path = folder / "picture.png"
+    picture.resize((48, 32), Image.Resampling.LANCZOS).save(path)
+    session = started(photos, path)
+    mask = region_of([{"size": 6, "points": [[100, 50], [120, 60]]}], session.photo.size)
     session = photos.vary(session, 0, 1, pack_region(mask))
     first, varied = (drawn(photos, session, i, folder / str(i)) for i in range(2))
-    return Taken(session, mask, first, varied, folder / "1" / "cvdvae.zip")
+    return Taken(path, session, mask, first, varied, folder / "1" / "cvdvae.zip")
 
 
 def test_the_whole_gives_the_photograph_back_also_where_it_was_varied(taken: Taken) -> None:
-    degradation = BicubicDownscaling((256, 384), (64, 96))
+    degradation = BicubicDownscaling((128, 192), (32, 48))
     for pixels in (*taken.first, *taken.varied):
         shrunk = to_bytes(shrink_to_8_bits(pixels[None].float() / 255, degradation)[0])
         assert int((shrunk.int() - taken.session.photo.y.int()).abs().max()) <= 1
@@ -276,9 +285,9 @@ def test_the_whole_gives_the_photograph_back_also_where_it_was_varied(taken: Tak
 
 
 def test_what_was_taken_away_is_brought_back_with_its_steps(
-    photos: Photos, taken: Taken, path: Path, tmp_path: Path
+    photos: Photos, taken: Taken, tmp_path: Path
 ) -> None:
-    session, archive = taken.session, taken.archive
+    session, archive, path = taken.session, taken.archive, taken.picture
     with zipfile.ZipFile(archive) as packed:
         packed.extract("result.json", tmp_path)
     for file in (archive, tmp_path / "result.json"):
@@ -330,11 +339,11 @@ def test_the_settings_alone_are_enough(photos: Photos, path: Path, tmp_path: Pat
 
 
 def test_a_reopened_photograph_that_then_arrives_changes_nothing(
-    photos: Photos, path: Path, tmp_path: Path
+    photos: Photos, little: Path, tmp_path: Path
 ) -> None:
     """The page sets the picture, which counts as a new one for whoever listens to it."""
-    session = started(photos, path)
-    mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
+    session = started(photos, little)
+    mask = region_of([{"size": 4, "points": [[60, 30]]}], session.photo.size)
     whole = Whole(photos, photos.vary(session, 0, 1, pack_region(mask)), 1, [], tmp_path)
     on = handlers(photos)
     shown = on.reopen(None, str(whole.archive()))
@@ -345,11 +354,11 @@ def test_a_reopened_photograph_that_then_arrives_changes_nothing(
     shown["photo"].save(tmp_path / "picture.png")
     again = on.arrive(reopened, str(tmp_path / "picture.png"), "×4", *SETTINGS)
     assert again.keys() == {"kind"}
-    path.write_bytes((tmp_path / "picture.png").read_bytes())
-    fresh = on.arrive(None, str(path), "×4", *SETTINGS)
+    little.write_bytes((tmp_path / "picture.png").read_bytes())
+    fresh = on.arrive(None, str(little), "×4", *SETTINGS)
     assert len(fresh["session"].history) == 1
-    Image.new("RGB", (40, 30), (9, 9, 9)).save(path)
-    assert len(on.arrive(reopened, str(path), "×4", *SETTINGS)["session"].history) == 1
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(little)
+    assert len(on.arrive(reopened, str(little), "×4", *SETTINGS)["session"].history) == 1
     (tmp_path / "wrong.json").write_text("{")
     wrong = on.reopen(fresh["session"], str(tmp_path / "wrong.json"))
     assert wrong.keys() == {"viewer"}
@@ -360,14 +369,14 @@ def test_a_reopened_photograph_that_then_arrives_changes_nothing(
 
 @pytest.mark.parametrize("by", ["another", "none", "settings", "a result"])
 def test_what_there_is_to_take_is_of_what_is_shown(
-    photos: Photos, path: Path, tmp_path: Path, by: str
+    photos: Photos, little: Path, tmp_path: Path, by: str
 ) -> None:
     """Once something else is shown, by whatever way, a file of before is neither offered nor
     drawn on."""
     on, other, result = handlers(photos), tmp_path / "other.png", tmp_path / "result"
     Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
     result.mkdir()
-    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    session = on.arrive(None, str(little), "×4", *SETTINGS)["session"]
     *_, ready = on.whole(session, wanted(session, "settings"))
     assert "Ready" in ready["said"]
     assert ready["file"]["visible"]
@@ -375,7 +384,7 @@ def test_what_there_is_to_take_is_of_what_is_shown(
     assert next(drawing)["stop"]["visible"]
     assert "of the whole is drawn" in next(drawing)["said"]
     if by == "settings":
-        updates = on.look(session, str(path), label(text.KINDS, "enlarge"), "×4", *SETTINGS)
+        updates = on.look(session, str(little), label(text.KINDS, "enlarge"), "×4", *SETTINGS)
     elif by == "a result":
         archive = Whole(photos, session, 0, [], result).archive()
         updates = on.reopen(session, str(archive))
@@ -404,19 +413,19 @@ def wanted(session: Session, which: str) -> Wanted:
 
 @pytest.mark.parametrize("by", ["another", "settings", "a region"])
 def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
-    photos: Photos, path: Path, tmp_path: Path, by: str
+    photos: Photos, little: Path, tmp_path: Path, by: str
 ) -> None:
     """The page reads the session when it is the drawing's turn."""
     on, other = handlers(photos), tmp_path / "other.png"
     Image.new("RGB", (40, 30), (9, 9, 9)).save(other)
-    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    session = on.arrive(None, str(little), "×4", *SETTINGS)["session"]
     event = gr.EventData(None, wanted(session, "settings").told)
     asked = on.want_whole(session, None, event)
     assert "waits for its turn" in asked["said"]
     assert asked["stop"]["visible"]
     assert on.want_whole(session, asked["wanted"], event) == UNCHANGED  # pressed again
     if by == "a region":
-        mask = region_of([{"size": 12, "points": [[200, 100]]}], session.photo.size)
+        mask = region_of([{"size": 4, "points": [[60, 30]]}], session.photo.size)
         session = photos.vary(session, 0, 1, pack_region(mask))
         assert "Ready" in list(on.whole(session, asked["wanted"]))[-1]["said"]
         assert list(on.whole(session, asked["wanted"])) == [UNCHANGED]  # the second press
@@ -425,7 +434,7 @@ def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
         session = photos.vary(session, 0, 0, pack_region(mask))
     else:
         settings = (*SETTINGS[:2], 9, *SETTINGS[3:]) if by == "settings" else SETTINGS
-        given = path if by == "settings" else other
+        given = little if by == "settings" else other
         session = on.arrive(session, str(given), "×4", *settings)["session"]
     (quiet,) = on.whole(session, asked["wanted"])
     assert quiet["said"] == ""
@@ -433,9 +442,9 @@ def test_a_whole_that_waited_is_of_what_was_shown_when_it_was_wanted(
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_whole_that_is_stopped_ends(photos: Photos, path: Path, begun: bool) -> None:
+def test_a_whole_that_is_stopped_ends(photos: Photos, little: Path, begun: bool) -> None:
     on = handlers(photos)
-    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    session = on.arrive(None, str(little), "×4", *SETTINGS)["session"]
     whole = wanted(session, "all")
     drawing = on.whole(session, whole)
     if begun:
@@ -446,11 +455,11 @@ def test_a_whole_that_is_stopped_ends(photos: Photos, path: Path, begun: bool) -
 
 
 def test_a_whole_that_is_stopped_as_its_files_are_packed_is_not_offered(
-    photos: Photos, path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Photos, little: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is packed after the last strip takes a while, in which Stop is still there."""
     on = handlers(photos)
-    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    session = on.arrive(None, str(little), "×4", *SETTINGS)["session"]
     whole, packed = wanted(session, "settings"), Whole.archive
 
     def stopped_meanwhile(files: Whole) -> Path:
@@ -464,11 +473,11 @@ def test_a_whole_that_is_stopped_as_its_files_are_packed_is_not_offered(
 
 @pytest.mark.parametrize("by", ["stop", "another"])
 def test_what_is_wanted_while_an_old_strip_ends_keeps_its_place(
-    photos: Photos, path: Path, tmp_path: Path, by: str
+    photos: Photos, little: Path, tmp_path: Path, by: str
 ) -> None:
     """The end of the old one is not what the page then shows."""
     on = handlers(photos)
-    session = on.arrive(None, str(path), "×4", *SETTINGS)["session"]
+    session = on.arrive(None, str(little), "×4", *SETTINGS)["session"]
     event = gr.EventData(None, wanted(session, "all").told)
     old = on.want_whole(session, None, event)["wanted"]
     drawing = on.whole(session, old)

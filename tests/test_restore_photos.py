@@ -119,12 +119,12 @@ def test_no_sample_is_drawn_with_the_noise_of_what_was_seen() -> None:
 
 def test_what_does_not_fit_is_said_before_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     model, told = tiny_photo_restorer(), seen_of("noise", 40, 50, 0.1)
-    monkeypatch.setattr(restoring, "MOST_PIXELS", 5000)
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 5000)
     with pytest.raises(
         InputError, match="3 samples of 50×40 pixels do not fit into memory: ask for at most 2"
     ):
         model.run(told, model.restoring(3))
-    monkeypatch.setattr(restoring, "MOST_PIXELS", 1000)
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 1000)
     with pytest.raises(InputError, match="restore it in parts"):
         model.run(told, model.restoring(1))
     monkeypatch.setattr(restoring, "MOST_MOVED", 1000)
@@ -261,15 +261,15 @@ def grey_photo(height: int = 40, width: int = 48) -> torch.Tensor:
     return (0.2 + 0.6 * smooth).expand(3, -1, -1)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "jpeg:quality=60",
-        "jpeg:quality=60,subsampling=4:0:0",
-        "blur:sigma=1 + jpeg:quality=75,subsampling=4:4:4",
-        "downscale:scale=2 + jpeg:quality=80",
-    ],
+JPEGS = (
+    "jpeg:quality=60",
+    "jpeg:quality=60,subsampling=4:0:0",
+    "blur:sigma=1 + jpeg:quality=75,subsampling=4:4:4",
+    "downscale:scale=2 + jpeg:quality=80",
 )
+
+
+@pytest.mark.parametrize("words", JPEGS)
 @pytest.mark.parametrize("grain", [False, True])
 def test_a_grey_photograph_stays_grey_behind_a_jpeg(words: str, grain: bool) -> None:
     model, told = tiny_photo_restorer(), degraded(grey_photo(), parse(words))
@@ -277,9 +277,12 @@ def test_a_grey_photograph_stays_grey_behind_a_jpeg(words: str, grain: bool) -> 
     assert torch.equal(result.pixels, result.pixels[:, :1].expand_as(result.pixels))
     assert grain or all(result.explains)
     assert torch.equal(result.shown, result.shown[:1].expand_as(result.shown))
-    coloured = model.run(
-        seen_of(words.replace("4:0:0", "4:4:4"), 40, 48), model.restoring(1)
-    ).pixels
+
+
+@pytest.mark.parametrize("words", JPEGS)
+def test_a_coloured_photograph_stays_coloured_behind_a_jpeg(words: str) -> None:
+    model, told = tiny_photo_restorer(), seen_of(words.replace("4:0:0", "4:4:4"), 40, 48)
+    coloured = model.run(told, model.restoring(1)).pixels
     assert not torch.equal(coloured, coloured[:, :1].expand_as(coloured))
 
 

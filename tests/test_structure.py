@@ -72,6 +72,10 @@ def test_the_graph_sees_every_way_to_import() -> None:
     }  # fmt: skip
 
 
+def test_the_words_about_photographs_know_nothing_of_the_page() -> None:
+    assert not {m for m in graph()["app.photos.text"] if m.startswith("app.") and m != "app.text"}
+
+
 def test_the_import_graph_has_no_cycle() -> None:
     done: set[str] = set()
 

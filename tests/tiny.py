@@ -1,14 +1,17 @@
 """Tiny models with random weights, built in a moment: for tests and for trying out a pipeline."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from cvdvae.checkpoints.folder import digest, save_model
-from cvdvae.checkpoints.records import PriorRecord, RestorerRecord
+from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE, HVAEConfig
@@ -73,9 +76,20 @@ def saved_prior(folder: Path, prior: HVAE | None = None) -> Path:
     return folder
 
 
+def saved_resolver(folder: Path, model: HVAEResolver | None = None) -> Path:
+    """An LR encoder in a folder, with its prior in it; the tiny one by default."""
+    if model is None:
+        return copied(folder, _tiny_resolver)
+    prior = saved_prior(folder / "prior", model.prior)
+    record = SuperResolutionRecord("lr-encoder", "prior", digest(prior), model.encoder.config)
+    save_model(folder, record, model.encoder.state_dict())
+    return folder
+
+
 def saved_restorer(folder: Path, model: Restorer | None = None) -> Path:
     """A restorer in a folder, with its prior in it; the tiny one by default."""
-    model = model or tiny_restorer()
+    if model is None:
+        return copied(folder, _tiny_restorer)
     assert model.encoder is not None
     prior = saved_prior(folder / "prior", model.prior)
     record = RestorerRecord(
@@ -87,6 +101,34 @@ def saved_restorer(folder: Path, model: Restorer | None = None) -> Path:
     )
     save_model(folder, record, model.encoder.state_dict())
     return folder
+
+
+def copied(folder: Path, save: Callable[[Path], object]) -> Path:
+    """What a function saves in a folder. It is called once: from then on its files are copied, and
+    the random numbers go on as they did behind it."""
+    files, state = _saved(save)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    torch.set_rng_state(state)
+    return folder
+
+
+@cache
+def _saved(save: Callable[[Path], object]) -> tuple[dict[Path, bytes], torch.Tensor]:
+    with TemporaryDirectory() as place:
+        save(Path(place))
+        paths = [path for path in Path(place).rglob("*") if path.is_file()]
+        files = {path.relative_to(place): path.read_bytes() for path in paths}
+    return files, torch.get_rng_state()
+
+
+def _tiny_resolver(folder: Path) -> None:
+    saved_resolver(folder, tiny_resolver())
+
+
+def _tiny_restorer(folder: Path) -> None:
+    saved_restorer(folder, tiny_restorer())
 
 
 def tiny_flow(seed: int = 0) -> FlowResolver:

@@ -1,17 +1,15 @@
 """Files, folders and globs to files, without what this program itself has written there."""
 
-import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from glob import glob, has_magic
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import read_bounded
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
 from ..imaging.io import list_images
-from ..restoration.saving import MAX_BYTES, RESULT, UNFINISHED
+from ..restoration.saving import is_result
 
 NOTE, FAILURES, TABLES, ARRAYS = "batch.json", "failures.jsonl", "rows.parquet", "rows.zarr"
 """What `cvdvae batch` writes into the folder of a run, beside the folders of rows."""
@@ -82,17 +80,6 @@ def _is_of_run(path: Path, out: Path | None) -> bool:
     if out is None or path.name not in (NOTE, FAILURES, TABLES, ARRAYS):
         return False
     return path.parent.resolve() == out.resolve()
-
-
-def is_result(folder: Path) -> bool:
-    """Whether a folder holds a `result.json` of this program, or what a killed one left of it."""
-    if (folder / UNFINISHED).is_file():
-        return True
-    try:
-        data = json.loads(read_bounded(folder / RESULT, MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(data, dict) and {"model", "samples", "seed"} <= set(data)
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from ..errors import InputError, OccupiedError, OutputError, need
 from ..files import write_atomically
 from ..imaging.io import Extras, to_pil
 from ..restoration.sampler import SuperResolver
-from ..restoration.saving import RESULT
+from ..restoration.saving import RESULT, is_report
 from ..restoration.settings import Sampling
 from ..restoration.stack import Stack
 from .files import Input, draw_into
@@ -110,8 +110,8 @@ class FolderTarget:
         self.deliver: Deliver = _IntoFolder(root)
 
     def done(self) -> set[str]:
-        """Paths of the folders with a `result.json`, which is written last."""
-        found = self.root.rglob(RESULT)
+        """Paths of the folders with a `result.json` of this program, which is written last."""
+        found = filter(is_report, self.root.rglob(RESULT))
         return {path.parent.relative_to(self.root).as_posix() for path in found}
 
     def add(self, row: dict[str, Any]) -> None:

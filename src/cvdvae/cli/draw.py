@@ -171,7 +171,7 @@ def upscale(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes = given.notes + exploded(result) + _impossible(job.path, result, name, scale)
+            notes = given.notes + exploded(result) + _remedy(job.path, result, name, scale, pixels)
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, None if quiet else progress.console)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
@@ -265,8 +265,8 @@ FAR = 2.0
 """Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
 
 
-def _impossible(path: Path, result: "Outcome", model: str, scale: int | None) -> list[str]:
-    """What to do where no image shrinks to the input."""
+def _remedy(path: Path, result: "Outcome", model: str, scale: int | None, pixels: int) -> list[str]:
+    """What to do where no image shrinks to the input, of samples of so many pixels together."""
     from ..restoration.stack_result import StackResult
 
     if isinstance(result, StackResult) or result.misfit is not None:
@@ -275,15 +275,18 @@ def _impossible(path: Path, result: "Outcome", model: str, scale: int | None) ->
         return []
     return [
         "no image shrinks to it, as where it was sharpened or compressed since: samples that come "
-        f"as near as they can may have dots along its edges{_explained(path, model, scale)}"
+        f"as near as they can may have dots along its edges{_explained(path, model, scale, pixels)}"
     ]
 
 
-def _explained(path: Path, model: str, scale: int | None) -> str:
+def _explained(path: Path, model: str, scale: int | None, pixels: int) -> str:
     """Which option would explain it, where a model beside this one takes it."""
     from ..imaging.io import is_jpeg
+    from ..restoration.batches import MOST_PIXELS
     from ..restoration.beside import restorer_beside
 
+    if pixels > MOST_PIXELS:  # which a restorer holds in memory
+        return ""
     try:
         restorer_beside(model, scale)
     except CVDVAEError:

@@ -30,16 +30,21 @@ def gpu_batch_for(device: torch.device, state: float) -> int:
     return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))
 
 
-def check_memory(samples: int, height: int, width: int) -> None:
-    """Refuse enlarged images that cannot be held together.
+def check_memory(samples: int, height: int, width: int, instead: str) -> None:
+    """Refuse images that cannot be held together.
+
+    Args:
+        samples: How many.
+        height: Of each.
+        width: Of each.
+        instead: What to do.
 
     Raises:
         InputError: They have more than `MOST_PIXELS`.
     """
-    most = MOST_PIXELS // (height * width)
-    if samples > most:
+    if samples * height * width > MOST_PIXELS:
+        most = MOST_PIXELS // (height * width)
         fewer = f"ask for at most {most}, or " if most else ""
         raise InputError(
-            f"{samples} samples of {width}×{height} pixels do not fit into memory: {fewer}let "
-            f"cvdvae upscale draw them into files"
+            f"{samples} samples of {width}×{height} pixels do not fit into memory: {fewer}{instead}"
         )

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .batches import BATCH, MOST_PIXELS, batch_for
+from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
@@ -215,7 +215,7 @@ class Restorer(Networks):
                 samples, or for chains.
         """
         channels, height, width = what.degradation.A_adjoint(what.y[:1]).shape[1:]
-        pixels, side = height * width, self.side
+        side = self.side
         if side is not None and (height, width) != (side, side):
             raise InputError(
                 f"{self.name} restores images of {side}×{side} pixels, not {width}×{height}"
@@ -225,18 +225,12 @@ class Restorer(Networks):
                 f"{self.name} restores images of {self.prior.config.channels} channels, not "
                 f"{channels}"
             )
-        if how.moves and pixels > MOST_MOVED:
+        if how.moves and height * width > MOST_MOVED:
             raise InputError(
                 f"chains move on images of up to {MOST_MOVED} pixels, not {width}×{height}: "
                 f"restore without moves"
             )
-        if pixels * how.samples > MOST_PIXELS:
-            most = MOST_PIXELS // pixels
-            instead = f"ask for at most {most}" if most else "restore it in parts"
-            raise InputError(
-                f"{how.samples} samples of {width}×{height} pixels do not fit into memory: "
-                f"{instead}"
-            )
+        check_memory(how.samples, height, width, "restore it in parts")
         if self.encoder is None or how.moves:
             self.prior.check_size(*self.prior.config.padded(height, width))
 

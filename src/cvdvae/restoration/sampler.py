@@ -250,7 +250,8 @@ class SuperResolver(Networks):
         y = self.check(y)
         if self.any_size:
             height, width = (self.scale * side for side in y.shape[2:])
-            check_memory(sampling.samples, height, width)
+            instead = "let cvdvae upscale draw them into files"
+            check_memory(sampling.samples, height, width, instead)
         drawing = Drawing(self, y, sampling)
         batches = list[Finished]()
         for batch in drawing.finished(parent):
@@ -329,6 +330,8 @@ class SuperResolver(Networks):
                 f"expected one float image of shape ({channels}, {sides}), "
                 f"not {y.dtype} {tuple(y.shape)}"
             )
+        if not y.numel():
+            raise InputError(f"{y.shape[3]}×{y.shape[2]} is an image without pixels")
         if not self.any_size and tuple(y.shape[2:]) != (size, size):
             height, width = y.shape[2:]
             raise InputError(

@@ -48,6 +48,16 @@ def _plain(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
+def is_result(folder: Path) -> bool:
+    """Whether a folder holds a `result.json` of this program, or what a killed one left of it."""
+    return (folder / UNFINISHED).is_file() or is_report(folder / RESULT)
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a `result.json` of this program."""
+    return _is_ours(_told_in(path))
+
+
 @contextmanager
 def saved_files(
     folder: Path, names: list[str], report: Callable[[], Any], given: Path | None = None
@@ -69,8 +79,9 @@ def saved_files(
     """
     with sole_writer(folder):
         check_writable(folder)
-        earlier, cut_off = (_names_in(folder / note) for note in (RESULT, UNFINISHED))
-        foreign = [] if earlier else [RESULT]
+        before, begun = (_told_in(folder / note) for note in (RESULT, UNFINISHED))
+        earlier, cut_off = _names_in(before), _names_in(begun)
+        foreign = [] if _is_ours(before) else [RESULT]
         _check_free(folder, [*names, *foreign], [*earlier, *cut_off], given)
         for name in {*cut_off}.difference(earlier):
             _remove(folder / name, given)
@@ -159,17 +170,26 @@ def _is(path: Path, given: Path | None) -> bool:
     return given is not None and path.resolve() == given.resolve()
 
 
-def _names_in(note: Path) -> list[str]:
-    """The pictures that a result lists; those of one without a list follow from its samples."""
+def _told_in(note: Path) -> dict[str, Any]:
+    """What a `result.json` says; nothing where it is none."""
     try:
         data = json.loads(read_bounded(note, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
-        return []
-    if not isinstance(data, dict):
-        return []
-    names, samples = data.get("files"), data.get("samples")
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _is_ours(told: dict[str, Any]) -> bool:
+    return {"model", "samples", "seed"} <= set(told)
+
+
+def _names_in(told: dict[str, Any]) -> list[str]:
+    """The pictures that a result lists, and the input that it names; those of one without a list
+    follow from its samples."""
+    names, samples = told.get("files"), told.get("samples")
     if names is None and isinstance(samples, int) and samples <= 10_000:
         names = [f"sample_{i:02d}.png" for i in range(samples)]
         names += ["mean.png", "std.png", "grid.png"]
-    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    listed = [*(names if isinstance(names, list) else []), told.get("input")]
+    known = dict.fromkeys(name for name in listed if isinstance(name, str))
     return [name for name in known if OURS.fullmatch(name)]
