@@ -337,7 +337,8 @@ def test_what_an_earlier_restoration_left_goes(tmp_path: Path) -> None:
 
 
 def test_the_samples_of_a_result_with_a_large_input_go_too(tmp_path: Path) -> None:
-    old = {"files": ["sample_00.png", "sample_05.png"], "input": {"png": "A" * 5_000_000}}
+    of_ours = {"model": "tiny", "samples": 2, "seed": 0}
+    old = of_ours | {"files": ["sample_00.png", "sample_05.png"], "input": {"png": "A" * 5_000_000}}
     (tmp_path / "result.json").write_text(json.dumps(old))
     (tmp_path / "sample_05.png").write_bytes(b"old")
     with saved_files(tmp_path, ["sample_00.png"], lambda: {"files": ["sample_00.png"]}):

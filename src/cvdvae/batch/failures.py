@@ -20,7 +20,7 @@ class Failures:
 
     def __init__(self, path: Path) -> None:
         self.reasons: dict[str, int] = {}
-        self.shown: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         try:
             self.file = path.open("w", encoding="utf-8")
         except OSError as error:
@@ -43,11 +43,11 @@ class Failures:
 
     def _count(self, reason: str) -> None:
         kind = re.sub(r"\d+×\d+", "…", reason)
-        before = self.shown.setdefault(kind, reason)
+        before = self._shown.setdefault(kind, reason)
         if before not in (reason, kind):
             self.reasons[kind] = self.reasons.pop(before)
-            self.shown[kind] = kind
-        shown = self.shown[kind]
+            self._shown[kind] = kind
+        shown = self._shown[kind]
         self.reasons[shown] = self.reasons.get(shown, 0) + 1
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.crop import centre_square
 from ..imaging.formats import format_of
-from ..imaging.io import LUMA, MAX_PIXELS, Extras, has_colours, in_channels, read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, Extras, as_channels, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
@@ -149,11 +149,7 @@ def read_input(
     photons = photons_of(model.photon_noise)
     fitted, extras = list[str](), photo.extras
     try:
-        if model.channels == 1 and has_colours(photo.image):
-            if photons:
-                raise InputError("it is in colours: save the channel that you mean")
-            photo.notes.append(LUMA)
-        image = in_channels(photo.image, model.channels)
+        image, lost = as_channels(photo.image, model.channels, photons > 0)
         if crop is None:
             y, truth = to_tensor(image), None
             if not model.any_size:
@@ -168,7 +164,7 @@ def read_input(
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Input(y, truth, [*photo.notes, *fitted], extras)
+    return Input(y, truth, [*photo.notes, *lost, *fitted], extras)
 
 
 def read_any(

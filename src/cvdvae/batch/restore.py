@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from PIL import Image
@@ -15,7 +15,16 @@ from ..domains.faces import crop_face
 from ..domains.simulate import Crop
 from ..errors import InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import GREY, JPEGS, MAX_PIXELS, kind_of, read_photo, to_tensor
+from ..imaging.io import (
+    GREY,
+    JPEGS,
+    MAX_PIXELS,
+    Extras,
+    kind_of,
+    read_extras,
+    read_photo,
+    to_tensor,
+)
 from ..restoration.degradation_kinds import JPEG, Grey, Mosaic
 from ..restoration.described import Description, name_of, named_in, parse
 from ..restoration.estimates import GREY_FILE, JPEGFile, estimate_noise, read_jpeg
@@ -125,7 +134,21 @@ def _noise(text: str | None) -> float | Literal["auto"] | None:
     return sigma
 
 
-def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen, list[str]]:
+class ReadSeen(NamedTuple):
+    """What a file shows.
+
+    Attributes:
+        seen: What was seen.
+        notes: What was found out about it.
+        extras: What else the file carries.
+    """
+
+    seen: Seen
+    notes: list[str]
+    extras: Extras
+
+
+def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> ReadSeen:
     """What a file shows, and what was found out about it.
 
     Args:
@@ -143,7 +166,8 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
         description = Description((*before, *file.description.steps))
         _refuse_holes(path, description)
         told = seen(file.y, _behind(file, description), description=description)
-        return told, _true_of(told, file.told)
+        extras, left_out = read_extras(path)
+        return ReadSeen(told, [*_true_of(told, file.told), *left_out], extras)
     _refuse_holes(path, what.description)
     photo = read_photo(path, most)
     y, notes = to_tensor(photo.image), list(photo.notes)
@@ -154,7 +178,7 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> tuple[Seen,
         sigma = _estimated(y, what.description)
         notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
     told = seen(y, what.description, sigma)
-    return told, _true_of(told, notes)
+    return ReadSeen(told, _true_of(told, notes), photo.extras)
 
 
 def _true_of(told: Seen, notes: list[str]) -> list[str]:
@@ -207,10 +231,26 @@ def _behind(file: JPEGFile, description: Description) -> LinearOperator:
     return description.operator(description.hr_size(file.operator.size))
 
 
+class Degraded(NamedTuple):
+    """An intact photo that was degraded.
+
+    Attributes:
+        seen: What is then seen.
+        truth: The photo, ``(C, H, W)`` in [0, 1].
+        notes: What had to be changed to read the file.
+        extras: What else the file carries.
+    """
+
+    seen: Seen
+    truth: Tensor
+    notes: list[str]
+    extras: Extras
+
+
 def degrade(
     path: Path, what: Happened, side: int | None, crop: Crop, seed: int, most: int = MAX_PIXELS
-) -> tuple[Seen, Tensor, list[str]]:
-    """Degrade an intact photo: what is then seen, the truth, and notes.
+) -> Degraded:
+    """Degrade an intact photo.
 
     Args:
         path: The photo.
@@ -244,4 +284,4 @@ def degrade(
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     x = to_tensor(image)
     told = degraded(x, what.description, what.noise, seed)
-    return told, x, _true_of(told, photo.notes)
+    return Degraded(told, x, _true_of(told, photo.notes), photo.extras)

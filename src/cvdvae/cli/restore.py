@@ -157,7 +157,7 @@ def restore_all(
     """
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
-    from ..imaging.io import MAX_PIXELS, read_extras
+    from ..imaging.io import MAX_PIXELS
     from ..locks import sole_writer
 
     most = MAX_PIXELS if most is None else most
@@ -168,18 +168,16 @@ def restore_all(
             try:
                 truth = None
                 if crop is not None:
-                    told, truth, notes = degrade(
+                    told, truth, notes, extras = degrade(
                         job.path, what, restorer.side, crop, how.seed, most
                     )
                 else:
-                    told, notes = read_seen(job.path, what, most)
-                extras, left_out = read_extras(job.path)
+                    told, notes, extras = read_seen(job.path, what, most)
                 result = replace(restorer.run(told, how, truth), extras=extras)
                 result.save(job.folder)
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes += [one for one in left_out if one not in notes]
             notes = [*what.notes, *notes] if json_ else notes
             notes = [*notes, note] if note and result.sigma else notes
             notes = notes + exploded(result) + _unexplained(result)

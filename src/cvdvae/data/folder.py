@@ -3,7 +3,8 @@
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import REDUCED, in_channels, read_photo
+from ..imaging.io import REDUCED, Photo, as_channels, in_channels, read_photo
 
 MAX_WORKERS, MAX_REPEAT = 256, 1000
 TWELVE_BITS = 16
@@ -119,11 +120,7 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
         InputError: They are such.
     """
     faint = None
-    for path in paths[:: max(1, len(paths) // PROBES)]:
-        try:
-            photo = read_photo(path)
-        except InputError:
-            continue
+    for path, photo in _probed(paths):
         if REDUCED not in photo.notes:
             return
         if np.asarray(photo.image).max() > TWELVE_BITS:
@@ -137,6 +134,28 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
             f"{faint} fills less than a sixteenth of its 16 bits, and would be almost black: map "
             f"the values of such files to 8 bits first (docs/microscopy.md)"
         )
+
+
+def tell_luma(paths: Sequence[Path], channels: int) -> None:
+    """Say where a model of one channel is to know images in colours; some files tell for all.
+
+    Args:
+        paths: As for `refuse_counts`.
+        channels: Those of the model.
+    """
+    if channels != 1 or not is_first_process():
+        return
+    for path, photo in _probed(paths):
+        for note in as_channels(photo.image, channels)[1]:
+            print(f"note: {path} is in colours: {note}", file=sys.stderr, flush=True)
+            return
+
+
+def _probed(paths: Sequence[Path]) -> Iterator[tuple[Path, Photo]]:
+    """Some of the files that can be read."""
+    for path in paths[:: max(1, len(paths) // PROBES)]:
+        with suppress(InputError):
+            yield path, read_photo(path)
 
 
 def load_images(

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..imaging.io import list_images, to_channels
-from .folder import DataConfig, load_images, refuse_counts, split, square_and_around
+from .folder import DataConfig, load_images, refuse_counts, split, square_and_around, tell_luma
 from .photographs import Photographs
 
 MEMORY = 2 * 2**30
@@ -271,6 +271,7 @@ def _open_source(
         )
     paths = [path for path in list_images(source) if fnmatch(path.name, config.only)]
     refuse_counts(paths, tell=True)
+    tell_luma(paths, channels)
     if config.random_crops:
         return open_crops(config, size, paths, channels)
     training, validation = split(len(paths), config)

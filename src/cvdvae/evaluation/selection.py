@@ -17,7 +17,7 @@ from ..degradations.base import shrink_to_8_bits
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square, random_square
-from ..imaging.io import in_channels, list_images, read_photo, to_tensor
+from ..imaging.io import as_channels, list_images, read_photo, to_tensor
 from ..restoration.tolerance import PhotonNoise, photons_of
 
 Failures = dict[str, str]
@@ -106,7 +106,7 @@ class Selection:
             InputError: It cannot be read, or would have to be enlarged.
         """
         try:
-            photo = in_channels(read_photo(path).image, self.channels)
+            photo, _ = as_channels(read_photo(path).image, self.channels, self.photons > 0)
             if self.random_crops:
                 photo = random_square(photo, size, _seed_of(path)).cut(photo)
             square = centre_square(photo, 0 if self.random_crops else self.crop)

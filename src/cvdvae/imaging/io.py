@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..files import write_atomically
 from .carried import exif_of, profile_of
 from .deep import DEEP, in_8_bits, is_reduced
-from .png import LEVEL, check_channels
+from .png import LEVEL, OPAQUE, check_channels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
@@ -106,8 +106,8 @@ def load_image(path: str | Path, channels: int = 3) -> Loaded:
         ((3, 2, 4), [])
     """
     photo = read_photo(Path(path))
-    lost = [LUMA] if channels == 1 and has_colours(photo.image) else []
-    return Loaded(to_tensor(in_channels(photo.image, channels)), photo.notes + lost)
+    image, lost = as_channels(photo.image, channels)
+    return Loaded(to_tensor(image), photo.notes + lost)
 
 
 def list_images(folder: Path, deep: bool = False) -> list[Path]:
@@ -246,10 +246,23 @@ def in_channels(image: Image.Image, channels: int) -> Image.Image:
     Raises:
         InputError: Another number.
     """
-    modes = {1: "L", 3: "RGB"}
-    if channels not in modes:
+    if channels not in OPAQUE:
         raise InputError(f"image files hold 1 or 3 channels, not the model's {channels}")
-    return image.convert(modes[channels])
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def as_channels(
+    image: Image.Image, channels: int, counts_light: bool = False
+) -> tuple[Image.Image, list[str]]:
+    """As `in_channels`, with a note where colours are lost.
+
+    Raises:
+        InputError: As there, or colours would be lost to a model that counts light.
+    """
+    lost = channels == 1 and has_colours(image)
+    if lost and counts_light:
+        raise InputError("it is in colours: save the channel that you mean")
+    return in_channels(image, channels), [LUMA] * lost
 
 
 def has_colours(image: Image.Image) -> bool:

@@ -19,12 +19,13 @@ from ..controls import WILDEST
 from ..inputs import UNCHANGED, Updates
 from ..recipes import read_result
 from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
+from ..uploads import MAX_FILE
 from . import text
 from .album import GONE
 from .asked import Wanted, number, numbers, whole_number
 from .explorer import LEAST_SAMPLES, MAX_INPUT, MAX_PART, Kind, Photos, Session
 from .strokes import PART, SMALLER, region_of
-from .viewer import packed
+from .viewer import copied, packed
 from .whole import Whole
 from .windows import interesting, smoothed, truth_in
 
@@ -286,9 +287,11 @@ class PhotoHandlers:
                         break
                     yield {parts.said: text.progress(share, time.monotonic() - begun)}
                 else:  # what takes a while, too: it may be stopped meanwhile
-                    file = whole.archive()
+                    file, exact, how = whole.archive(), whole.exact, whole.sampling
+                    # One sample is no zip, nor opened here.
+                    large = len(exact) > 1 and file.stat().st_size > MAX_FILE
                     ready = {
-                        parts.said: text.drawn(whole, file),
+                        parts.said: text.drawn(exact, how.consistent, whole.exploded, large),
                         parts.file: gr.update(value=str(file), visible=True),
                         parts.stop: gr.update(visible=False),
                     }
@@ -341,8 +344,3 @@ class PhotoHandlers:
         if before is not None:
             before.left.set()
         return self.nothing_to_take()
-
-
-def copied(drawn: dict[str, Any]) -> dict[str, Any]:
-    """What is sent must not grow while it is being sent."""
-    return {key: list(v) if isinstance(v, list) else v for key, v in drawn.items()}

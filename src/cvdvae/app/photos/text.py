@@ -8,8 +8,6 @@ from ...degradations.kernels import KERNELS
 from ...input_check.shrinking import SURE, Likely
 from ...restoration.settings import Sampling
 from ..text import callout, exploded
-from ..uploads import MAX_FILE
-from .whole import Whole
 
 MEANING = Path(__file__).with_name("meaning.md")
 """What the samples of photographs mean, and what not."""
@@ -69,15 +67,22 @@ def progress(share: float, seconds: float) -> str:
     return callout("busy", f"{share:.0%}", f"of the whole is drawn, {words}.")
 
 
-def drawn(whole: Whole, file: Path) -> str:
-    """What is to be said of files that can be taken, as one."""
-    line, exact = "as the model gives them", whole.exact
+def drawn(exact: Sequence[bool], consistent: bool, broken: Sequence[bool], too_large: bool) -> str:
+    """What is to be said of samples that can be taken, as one file.
+
+    Args:
+        exact: Which of them give the input back in every pixel.
+        consistent: Whether they should.
+        broken: Which of them exploded.
+        too_large: Whether the page could not open the file again.
+    """
+    line = "as the model gives them"
     if not exact:
         line = "your photograph and the settings; “Open a result” under “More” draws them again"
-    elif whole.sampling.consistent:
+    elif consistent:
         line = f"{sum(exact)} of {len(exact)} give your photograph back exactly, in every pixel"
-    line += f".{exploded(whole.exploded)}"
-    if len(exact) > 1 and file.stat().st_size > MAX_FILE:  # one sample is no zip, nor opened here
+    line += f".{exploded(broken)}"
+    if too_large:
         line += " To open them here again, take the settings alone, too."
     warning = "Details are invented and prove nothing: say so wherever you show them."
     return callout("good", "Ready:", f"{line} {warning}")

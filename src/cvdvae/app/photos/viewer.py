@@ -36,3 +36,8 @@ def packed(pixels: Tensor) -> str:
     differences = rows.copy()
     differences[1:] -= rows[:-1]  # modulo 256
     return base64.b64encode(zlib.compress(differences.tobytes(), 1)).decode()
+
+
+def copied(told: dict[str, Any]) -> dict[str, Any]:
+    """What is sent must not grow while it is being sent."""
+    return {key: list(v) if isinstance(v, list) else v for key, v in told.items()}

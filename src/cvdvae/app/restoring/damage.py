@@ -199,7 +199,9 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
             "shrinks to it, say here how noisy it is, such as 0.01"
         )
     before = Description((OnlyNoise(),)) if was_jpeg else what
-    return read_seen(path, Happened(before, was_jpeg or (was_shrunk and not noise), noise or None))
+    told_of = Happened(before, was_jpeg or (was_shrunk and not noise), noise or None)
+    told, notes, _ = read_seen(path, told_of)
+    return told, notes
 
 
 def _check_small(given: Given, size: tuple[int, int]) -> None:
