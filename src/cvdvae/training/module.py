@@ -200,4 +200,5 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
 
 def _judged_as(record: Record) -> tuple[str, tuple[int, ...]]:
     """What a judge must suit: the prior, and the factors that the model enlarges by."""
-    return getattr(record, "prior_digest", ""), getattr(record.model, "scales", ())
+    model = getattr(record, "model", None)
+    return getattr(record, "prior_digest", ""), getattr(model, "scales", ())
