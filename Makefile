@@ -20,9 +20,10 @@ test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 # Types are checked while the tests begin on the other processors, and told of behind them.
-	@echo "mypy, beside pytest -n $(WORKERS)"; told=$$(mktemp); $(VENV)/bin/mypy > $$told 2>&1 & types=$$!; \
+	@echo "mypy, beside pytest -n $(WORKERS)"; told=$$(mktemp); trap 'rm -f $$told' EXIT; \
+	nice $(VENV)/bin/mypy > $$told 2>&1 & types=$$!; trap 'kill $$types; exit 130' INT TERM; \
 	$(VENV)/bin/pytest -n $(WORKERS); tests=$$?; wait $$types; types=$$?; \
-	cat $$told; rm $$told; exit $$((tests > types ? tests : types))
+	cat $$told; exit $$((tests > types ? tests : types))
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

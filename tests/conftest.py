@@ -84,16 +84,21 @@ def end_server() -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Browser and server end with the last test of those that share them."""
     following = nextitem.path.stem if nextitem else ""
-    if following not in PAGES:
-        end_browser()
-    if item.path.stem in SERVED and following not in SERVED:
-        end_server()
+    try:
+        if following not in PAGES:
+            end_browser()
+    finally:
+        if item.path.stem in SERVED and following not in SERVED:
+            end_server()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
     """Nor do they outlive tests that were interrupted."""
-    end_browser()
-    end_server()
+    try:
+        end_browser()
+    finally:
+        end_server()
 
 
 @pytest.fixture(scope="module")

@@ -172,10 +172,6 @@ def test_what_is_found_at_one_scale_is_not_stored_for_several(
     asked = ["calibrate", "--model", both, "--scale", 3, "--data", tmp_path, "--save"]
     assert run(*map(str, asked), monkeypatch=monkeypatch) == 1
     assert "which has several" in capsys.readouterr().err
-    asked[0] = "calibrate-doubt"
-    assert run(*map(str, asked), monkeypatch=monkeypatch) == 1
-    assert "which has several" in capsys.readouterr().err
-    assert not list(both.glob("shrinking*"))
 
 
 def test_models_of_any_size_are_analysed_at_their_scales(

@@ -243,6 +243,10 @@ def test_a_user_calibrates_and_examines_photographs(
     assert str(folder) in said.replace("\n", "")
     assert load(str(folder), scale=2).shrinking is not None
     assert load(str(folder), scale=3).shrinking is None
+    kept = (folder / SHRINKING).read_bytes()
+    assert run(monkeypatch, *calibrate, "--save", "--scale", "3") == 1
+    assert "is of another scale than ×3" in " ".join(capsys.readouterr().err.split())
+    assert (folder / SHRINKING).read_bytes() == kept
 
     assert run(monkeypatch, "examine", *small, *model) == 0
     png, compressed, guess, tiny = capsys.readouterr().out.strip().splitlines()

@@ -418,7 +418,7 @@ def test_nothing_is_mirrored_that_should_not_be_and_every_draw_is_another() -> N
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     kind: type[Any] = PriorTraining
-    if re.search("-(x|sr|restore)", path.stem):
+    if re.search("-(x|sr|restore|judge)", path.stem):
         kind = FlowTraining if "hcflow" in path.stem else EncoderTraining
     settings = load_yaml(kind, path)
     assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")

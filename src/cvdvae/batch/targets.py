@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import InputError, OccupiedError, OutputError, need
 from ..files import write_atomically
 from ..imaging.io import Extras, to_pil
+from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import RESULT, is_report
 from ..restoration.settings import Sampling
@@ -33,6 +34,8 @@ PART_ROWS, PART_BYTES = 256, 64 * 2**20
 Zarr target together, and are a chunk of it at most."""
 CHUNK = 16
 """Rows of a chunk of a Zarr target at most; four chunks' worth is written together."""
+LAST = 1024
+"""Bytes at the end of a `result.json` in which its last words stand."""
 FILE_NAME = 64
 """Bytes that the path of a row's folder leaves for the names of the files in it."""
 
@@ -111,7 +114,7 @@ class FolderTarget:
 
     def done(self) -> set[str]:
         """Paths of the folders with a `result.json` of this program, which is written last."""
-        found = filter(is_report, self.root.rglob(RESULT))
+        found = filter(_is_ours, self.root.rglob(RESULT))
         return {path.parent.relative_to(self.root).as_posix() for path in found}
 
     def add(self, row: dict[str, Any]) -> None:
@@ -119,6 +122,16 @@ class FolderTarget:
 
     def flush(self) -> None:
         """Nothing is held back."""
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a `result.json` of this program, by its last words, or by all of it: there
+    may be very many, and each holds an image."""
+    with suppress(OSError), path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - LAST))
+        if DISCLAIMER.encode() in stream.read():
+            return True
+    return is_report(path)
 
 
 def as_png(

@@ -57,6 +57,19 @@ def save_shrinking(folder: Path, shrinking: Shrinking) -> Path:
     return write_tensors(folder / SHRINKING, tensors, told)
 
 
+def check_no_other(folder: Path, scale: int) -> None:
+    """Refuse to write over what was found at another scale.
+
+    Raises:
+        WeightsError: The folder holds that, or its file is damaged.
+    """
+    if (folder / SHRINKING).is_file() and read_shrinking(folder, scale) is None:
+        raise WeightsError(
+            f"{folder / SHRINKING} is of another scale than ×{scale}, and a folder keeps one: move "
+            f"it away, or give each scale a folder of its own"
+        )
+
+
 def read_shrinking(folder: Path, scale: int) -> Shrinking | None:
     """What a model's folder holds; None where there is nothing, or of another scale.
 

@@ -129,13 +129,13 @@ def calibrate_doubt(
     from ..input_check.thresholds import judge as judged_of
 
     resolver = _load(model, device, scale, judge)
-    if save:
-        check_one_scale(model)
     selection = Selection(data, start, images, crop)
     if resolver.any_size:
         _refuse_faint_light(resolver)
         _calibrate_programs(resolver, selection, find(model) if save else None)
         return
+    if save:
+        check_one_scale(model)
     failures: dict[str, str] = {}
     pairs = selection.pairs(resolver.degradation, failures)
     with telling(failures), progress_bar() as progress:
@@ -173,12 +173,14 @@ def calibrate_doubt(
 def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: Path | None) -> None:
     """Find what spectra photographs have that known programs shrank: of every second one, judged
     on the others; stored in a folder."""
-    from ..checkpoints.shrinking import save_shrinking
+    from ..checkpoints.shrinking import check_no_other, save_shrinking
     from ..imaging.io import read_photo
     from ..input_check.shrinking import FEWEST, PROGRAMS, SURE, fit_shrinking, spectra_of, tell
 
     if selection.crop:
         raise InputError("--crop goes with models of one size: photographs are taken whole")
+    if folder is not None:
+        check_no_other(folder, model.scale)
     paths = selection.paths()
     if len(paths) < 2 * FEWEST:
         raise InputError(
