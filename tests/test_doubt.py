@@ -25,7 +25,7 @@ from cvdvae.input_check.examine import WIDTH, Scores, examine, excess_of, score
 from cvdvae.input_check.jpeg import lattice, subsampling
 from cvdvae.input_check.screen import PASSES, costs, doubts_of, fit_proper, glimpse, odd
 from cvdvae.input_check.shrinking import stored
-from cvdvae.input_check.thresholds import FALSE_DOUBTS, doubted_share, fit_expected, judge
+from cvdvae.input_check.thresholds import FALSE_DOUBTS, doubted_share, fit_expected, judge_all
 from cvdvae.input_check.transforms import filtered, repairs, shifted, smooth_colours, zoomed
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
@@ -342,7 +342,7 @@ def test_a_prior_has_nothing_to_expect() -> None:
 def test_fitted_thresholds_doubt_few_and_need_enough_images(resolver: HVAEResolver) -> None:
     generator = torch.Generator().manual_seed(3)
     images = [rounded(torch.rand(3, 4, 4, generator=generator)) for _ in range(60)]
-    judged = judge(resolver, images)
+    judged = judge_all(resolver, images)
     expected = fit_expected(judged)
     assert doubted_share(judged, expected) <= FALSE_DOUBTS
     assert set(expected.limits) >= {"turned", "too sharp", "too soft", "unframed", "unlikely"}

@@ -114,7 +114,7 @@ class FolderTarget:
 
     def done(self) -> set[str]:
         """Paths of the folders with a `result.json` of this program, which is written last."""
-        found = filter(_is_ours, self.root.rglob(RESULT))
+        found = filter(_is_report, self.root.rglob(RESULT))
         return {path.parent.relative_to(self.root).as_posix() for path in found}
 
     def add(self, row: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ class FolderTarget:
         """Nothing is held back."""
 
 
-def _is_ours(path: Path) -> bool:
+def _is_report(path: Path) -> bool:
     """Whether a file is a `result.json` of this program, by its last words, or by all of it: there
     may be very many, and each holds an image."""
     with suppress(OSError), path.open("rb") as stream:

@@ -176,7 +176,8 @@ def expect(name: str, expected: Expected, judge: str = "") -> Path:
             is not bundled comes along.
 
     Raises:
-        WeightsError: The model is unknown, or not an LR encoder, or has several scales.
+        WeightsError: The model is unknown, or not an LR encoder, or has several scales; or it is
+            one scale of such, and a judge is named.
         OutputError: Its folder cannot be written.
     """
     check_one_scale(name)
@@ -184,13 +185,16 @@ def expect(name: str, expected: Expected, judge: str = "") -> Path:
     record = read_record(path.parent)
     if not isinstance(record, (SuperResolutionRecord, OneScaleRecord)):
         raise WeightsError(f"'{name}' is a {record.kind}: only an LR encoder can doubt its input")
-    if judge and isinstance(record, SuperResolutionRecord):
-        record = replace(record, judge=_kept(judge, path.parent))
-    write_text(path, to_yaml(replace(record, expected=expected)))
-    if isinstance(record, SuperResolutionRecord) and record.judge:
-        for other in path.parent.glob(f"{JUDGE_SUBFOLDERS}*"):
-            if other.name != record.judge.encoder:
-                shutil.rmtree(other, ignore_errors=True)
+    if not judge:
+        write_text(path, to_yaml(replace(record, expected=expected)))
+        return path
+    if not isinstance(record, SuperResolutionRecord):
+        raise WeightsError(f"'{name}' is a {record.kind}, whose encoder judges for itself")
+    kept = _kept(judge, path.parent)
+    write_text(path, to_yaml(replace(record, expected=expected, judge=kept)))
+    for other in path.parent.glob(f"{JUDGE_SUBFOLDERS}*"):
+        if other.name != kept.encoder:
+            shutil.rmtree(other, ignore_errors=True)
     return path
 
 

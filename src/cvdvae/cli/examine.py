@@ -125,8 +125,7 @@ def calibrate_doubt(
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
     from ..input_check.screen import fit_proper
-    from ..input_check.thresholds import doubted_share, fit_expected
-    from ..input_check.thresholds import judge as judged_of
+    from ..input_check.thresholds import doubted_share, fit_expected, judge_all
 
     resolver = _load(model, device, scale, judge)
     selection = Selection(data, start, images, crop)
@@ -142,11 +141,11 @@ def calibrate_doubt(
         task = progress.add_task("judging", total=len(selection))
         proper = [p.y for p in pairs]
         half = len(proper) // 2
-        fitted_on = judged_of(resolver, proper[:half], lambda: progress.advance(task, 0.5))
-        fitted_on += judged_of(
+        fitted_on = judge_all(resolver, proper[:half], lambda: progress.advance(task, 0.5))
+        fitted_on += judge_all(
             resolver, (y.flip(2) for y in proper[:half]), lambda: progress.advance(task, 0.5)
         )
-        judged = judged_of(resolver, proper[half:], lambda: progress.advance(task))
+        judged = judge_all(resolver, proper[half:], lambda: progress.advance(task))
         expected = fit_expected(fitted_on)
         glance = fit_proper(
             *(part + [y.flip(2) for y in part] for part in (proper[:half], proper[half:]))

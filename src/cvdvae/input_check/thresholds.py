@@ -36,7 +36,7 @@ class Judged(NamedTuple):
     scores: Scores
 
 
-def judge(
+def judge_all(
     model: HVAEResolver, images: Iterable[Tensor], on_image: Callable[[], None] | None = None
 ) -> list[Judged]:
     """Score low-resolution images, ``(3, h, w)``, with all their repairs.
