@@ -1,8 +1,11 @@
 # Every target sets up what it needs, in .venv.
 PYTHON ?= python3
 VENV := .venv
-# One more than processors: the tests of the page wait now and then.
-WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
+# Two more than processors: the tests of the page and those that start programs wait now and then.
+WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 2)
+
+# They write thousands of files, each safely: where memory has room for them, no disk is waited for.
+ROOM := $(shell df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
 
 # The tests start many programs: what Python compiles once, it finds again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +25,7 @@ test: $(VENV)/test  ## style, types and all tests
 # Types are checked while the tests begin on the other processors, and told of behind them.
 	@echo "mypy, beside pytest -n $(WORKERS)"; told=$$(mktemp); trap 'rm -f $$told' EXIT; \
 	nice $(VENV)/bin/mypy > $$told 2>&1 & types=$$!; trap 'kill $$types; exit 130' INT TERM; \
-	$(VENV)/bin/pytest -n $(WORKERS); tests=$$?; wait $$types; types=$$?; \
+	PYTEST_DEBUG_TEMPROOT=$(ROOM) $(VENV)/bin/pytest -n $(WORKERS); tests=$$?; wait $$types; types=$$?; \
 	cat $$told; exit $$((tests > types ? tests : types))
 
 $(VENV)/demo: pyproject.toml

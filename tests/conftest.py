@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -47,6 +48,11 @@ ORDER = {name: place for place, name in enumerate(TOGETHER)}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What cannot be divided comes first, the longest before all, or one process ends late."""
     items.sort(key=lambda item: ORDER.get(item.path.stem, len(ORDER)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: not to be searched for garbage again and again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

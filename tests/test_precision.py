@@ -11,6 +11,7 @@ from cvdvae.checkpoints.loading import load_encoder
 from cvdvae.checkpoints.precision import STEP, StoredBits, pack, unpack
 from cvdvae.checkpoints.records import SuperResolutionRecord
 from cvdvae.errors import WeightsError
+from cvdvae.hvae import HVAE
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -84,3 +85,13 @@ def test_steps_that_do_not_belong_are_refused(model_folder: Path) -> None:
         save_file(broken, path)
         with pytest.raises(WeightsError):
             load_encoder(str(model_folder))
+
+
+def test_loading_a_model_leaves_the_random_numbers_of_others_as_they_are(
+    model_folder: Path,
+) -> None:
+    before = torch.get_rng_state()
+    loaded = load_encoder(str(model_folder))
+    assert torch.equal(torch.get_rng_state(), before)
+    HVAE(loaded.prior.config)  # one that is to be trained begins at random
+    assert not torch.equal(torch.get_rng_state(), before)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ConfigError
@@ -13,6 +14,8 @@ from ..errors import ConfigError
 MAX_BLOCKS, MAX_SIZE, MAX_PARAMETERS = 10_000, 4096, 2**31
 BLOCK_LISTS = ("bottom_up", "top_down", "encoder", "decoder")
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand, torch.eye}
+RANDOM_FILLS = frozenset({nn.init.kaiming_uniform_, nn.init.uniform_})
+"""What PyTorch's layers fill their weights with."""
 
 
 def check_description(model: Any) -> None:
@@ -39,13 +42,16 @@ def check_description(model: Any) -> None:
 class _Budget(TorchFunctionMode):
     """Counts the numbers of new tensors, which are only reserved when they are counted."""
 
-    def __init__(self, numbers: int) -> None:
+    def __init__(self, numbers: int, filled: bool) -> None:
         super().__init__()
         self.left = numbers
+        self.skipped = frozenset() if filled else RANDOM_FILLS
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func in self.skipped:
+            return args[0] if args else (kwargs or {})["tensor"]
         made = func(*args, **(kwargs or {}))
         if func in FACTORIES:
             self.left -= made.numel()
@@ -55,14 +61,19 @@ class _Budget(TorchFunctionMode):
 
 
 @contextmanager
-def at_most(numbers: int, where: str) -> Iterator[None]:
+def at_most(numbers: int, where: str, filled: bool = True) -> Iterator[None]:
     """Build models within, with no more weights than that.
+
+    Args:
+        numbers: How many.
+        where: Where the model is described.
+        filled: Fill them at random; not worth its time where they are read from a file next.
 
     Raises:
         ConfigError: It has more, or cannot be built; the message says `where` it is described.
     """
     try:
-        with _Budget(numbers):
+        with _Budget(numbers, filled):
             yield
     except (MemoryError, OverflowError, RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -45,7 +45,7 @@ def build(folder: Path, make: Callable[[], M]) -> M:
         ConfigError: The model would be larger than it.
     """
     path = _file_in(folder)
-    with at_most(path.stat().st_size + 2**20, str(folder)):
+    with at_most(path.stat().st_size + 2**20, str(folder), filled=False):
         model = make()
     load_weights(folder, model)
     return model.eval().requires_grad_(False)
