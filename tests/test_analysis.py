@@ -25,8 +25,9 @@ from tiny import (
 )
 
 from cvdvae.analysis.calibration import calibration, fit
-from cvdvae.analysis.figures import _pixels
+from cvdvae.analysis.figures import _pixels, draw_consistency
 from cvdvae.analysis.latents import expected_distance, measured_distance, nested_samples, rates
+from cvdvae.analysis.temperature import example, picture
 from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
 from cvdvae.checkpoints.records import Expected, Recommended, SuperResolutionRecord
 from cvdvae.cli import main
@@ -294,6 +295,39 @@ def test_nested_samples_end_at_the_image_itself(prior: HVAE) -> None:
     assert float(nested.std[0].mean()) > float(nested.std[-1].mean())
     with pytest.raises(InputError, match="two samples"):
         nested_samples(prior, samples=1)
+
+
+def test_the_photo_at_every_temperature_is_one_that_the_model_takes(
+    resolver: HVAEResolver,
+) -> None:
+    for model in (resolver, tiny_photos(3), tiny_nuclei()):
+        photo = example(model.any_size, model.channels)
+        assert photo.width == photo.height >= model.degradation.hr_size[0]
+        if model.any_size:
+            model.degradation = model.degradation_of((6, 6))
+        assert picture(model).height > 5 * model.degradation.hr_size[0]
+
+
+def test_where_all_samples_explode_there_is_no_distance(
+    resolver: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, draw = own_truths(resolver, 2), HVAEResolver.draw
+
+    def exploding(self: HVAEResolver, y: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+        drawn = draw(self, y, sampling)
+        return drawn if sampling.seed in sound else drawn * torch.nan
+
+    monkeypatch.setattr(HVAEResolver, "draw", exploding)
+    sound = [0, 1]
+    first, both = (measured_distance(resolver, pairs[:n]) for n in (1, 2))
+    assert both.mean != pytest.approx(first.mean)
+    sound = [0]
+    assert measured_distance(resolver, pairs).mean == pytest.approx(first.mean)
+    sound = []
+    none = measured_distance(resolver, pairs)
+    assert none.mean is None
+    path = draw_consistency([[2.0, 1.0, 0.5]], [4], {4: (2, none)}, {}, tmp_path / "a.png")
+    assert Image.open(path).width > 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from command import run
 from PIL import Image
-from tiny import saved_restorer
+from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior
 
 from cvdvae.batch.restore import happened
 
@@ -235,3 +235,21 @@ def test_what_is_said_of_a_grey_picture_is_so(
     assert ("so are its samples" in note) == grey
     drawn = np.asarray(Image.open(restore.out / "a" / "sample_00.png").convert("RGB"))
     assert bool((drawn == drawn[..., :1]).all()) == grey
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--noise", "0.05"], ["--noise", "auto"], ["--noise", "0.05", "--simulate", "--crop", "none"]],
+)
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_model_of_one_channel_restores_grey_and_takes_the_luma_of_colours(
+    coloured: bool, options: list[str], restore: Restore, photo: Path
+) -> None:
+    restore.folder = saved_prior(photo.parent / "grey", tiny_prior(NUCLEI))
+    given = Image.open(photo).resize((24, 24))
+    (given if coloured else given.convert("L")).save(photo)
+    assert restore(photo, *options, "--moves", "1", "--json") == 0
+    notes = " ".join(json.loads(restore.lines[0])["notes"])
+    assert ("its luma was taken" in notes) == coloured
+    assert ("so are its samples" in notes) == (not coloured)
+    assert Image.open(restore.out / "a" / "sample_00.png").mode == "L"

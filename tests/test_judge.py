@@ -9,12 +9,13 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import ENCODER, tiny_flow, tiny_prior, tiny_resolver
+from tiny import ENCODER, PRIOR, saved_resolver, tiny_flow, tiny_prior, tiny_resolver
 
 from cvdvae.checkpoints.folder import expect, find, read_record, save_model
 from cvdvae.checkpoints.records import Expected, FlowRecord, Judge, SuperResolutionRecord
 from cvdvae.checkpoints.weights import digest
 from cvdvae.errors import WeightsError
+from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 from cvdvae.training.config import DataConfig, EncoderTraining, OptimConfig
@@ -215,3 +216,18 @@ def test_a_bundled_model_that_was_trained_on_its_draws_is_judged_by_another() ->
     record = read_record(find("celeba64-x8"))
     assert isinstance(record, SuperResolutionRecord)
     assert record.judge == Judge("celeba64-judge", digest(find("celeba64-judge")))
+
+
+def test_what_to_expect_is_found_of_images_as_the_model_sees_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One channel, where they have three; too few of them, which is said when all were judged."""
+    prior = tiny_prior(replace(PRIOR, channels=1))
+    grey = HVAEResolver(prior, LREncoder(ENCODER, prior.config), "grey")
+    folder, photos = saved_resolver(tmp_path / "grey", grey), tmp_path / "photos"
+    photos.mkdir()
+    for i in range(4):
+        Image.new("RGB", (16, 16), (40 * i, 90, 200)).save(photos / f"{i}.png")
+    given = ["calibrate-doubt", "--model", str(folder), "--data", str(photos)]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert "at least 20 images, not 4" in " ".join(capsys.readouterr().err.split())

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import tiny_flow
 
 from cvdvae.checkpoints.folder import read_record, save_model
-from cvdvae.checkpoints.loading import load_encoder
+from cvdvae.checkpoints.loading import load_encoder, load_flow
 from cvdvae.checkpoints.precision import STEP, StoredBits, pack, unpack
-from cvdvae.checkpoints.records import SuperResolutionRecord
+from cvdvae.checkpoints.records import FlowRecord, SuperResolutionRecord
 from cvdvae.errors import WeightsError
 from cvdvae.hvae import HVAE
 
@@ -90,8 +91,11 @@ def test_steps_that_do_not_belong_are_refused(model_folder: Path) -> None:
 def test_loading_a_model_leaves_the_random_numbers_of_others_as_they_are(
     model_folder: Path,
 ) -> None:
+    flow = tiny_flow().flow
+    save_model(model_folder / "flow", FlowRecord("hcflow", flow.config), flow.state_dict())
     before = torch.get_rng_state()
     loaded = load_encoder(str(model_folder))
+    load_flow(str(model_folder / "flow"))
     assert torch.equal(torch.get_rng_state(), before)
     HVAE(loaded.prior.config)  # one that is to be trained begins at random
     assert not torch.equal(torch.get_rng_state(), before)

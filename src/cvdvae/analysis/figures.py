@@ -64,7 +64,7 @@ def draw_consistency(
     figure, ((axes,),) = _figure(1, size=5)
     for scale, row in zip(scales, distances, strict=True):
         (line,) = axes.plot(range(len(row)), row, marker=".", label=f"U, ×{scale}")
-        if scale in measured:
+        if scale in measured and measured[scale][1].mean is not None:
             k, value = measured[scale]
             axes.plot([k], [value.mean], marker="*", ms=10, color=line.get_color(),
                       label=f"measured CE, ×{scale}", ls="")  # fmt: skip

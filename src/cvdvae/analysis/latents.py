@@ -85,11 +85,12 @@ def measured_distance(
     At temperature 1 throughout, with the standard error over images. With a perfect encoder on a
     perfect prior it is ``U_k^s``.
     """
-    values = []
+    values: list[float | None] = []
     for number, (_, y) in enumerate(pairs):
         settings = Sampling(samples, temperature=1.0, seed=seed + number, consistent=False)
         x = finish(model.draw(y, settings), y[None], model.degradation, consistent=False).answers
-        values.append(float(_distance(model.degradation.A(x), y).mean()))
+        near = _distance(model.degradation.A(x), y)  # of those that did not explode
+        values.append(float(near.mean()) if len(near) else None)
         if on_image is not None:
             on_image()
     return figure(values)

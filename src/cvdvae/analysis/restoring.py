@@ -8,21 +8,18 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..domains.faces import crop_face, demo_photo
-from ..domains.photos import coffee
 from ..evaluation.damaged import Damaged, Restorations
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges
 from ..evaluation.table import write_tables
 from ..files import write_text
-from ..imaging.crop import centre_square
-from ..imaging.io import in_channels, save_png, to_tensor
+from ..imaging.io import save_png, to_tensor
 from ..restoration.settings import Sampling
 from .calibration import Calibration, calibration
 from .figures import draw_calibration, draw_temperature
 from .report import Section, calibration_rows, tables, verdict
 from .study import Study
-from .temperature import TEMPERATURES, picture_of, sweep
+from .temperature import TEMPERATURES, example, picture_of, sweep
 
 SAMPLES, AT_EVERY_TEMPERATURE = 19, 4
 """Samples of each image for the calibration, and for the curves over the temperature."""
@@ -100,6 +97,5 @@ def _temperature(study: Study, subject: Damaged, judges: Judges) -> None:
 def _example(subject: Damaged) -> torch.Tensor:
     """A picture in the public domain, as the model takes it."""
     height, width = subject.truth_size
-    square = crop_face(demo_photo()) if subject.restorer.side else centre_square(coffee())
-    small = square.resize((width, height), Image.Resampling.BICUBIC)
-    return to_tensor(in_channels(small, subject.channels))
+    square = example(subject.restorer.side is None, subject.channels)
+    return to_tensor(square.resize((width, height), Image.Resampling.BICUBIC))

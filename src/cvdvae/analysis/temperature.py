@@ -6,17 +6,20 @@ from statistics import fmean
 from PIL import Image
 from torch import Tensor
 
-from ..domains.faces import demo_photo
+from ..domains.faces import crop_face, demo_photo
+from ..domains.photos import coffee
 from ..domains.simulate import simulate
 from ..errors import InputError
 from ..evaluation.measure import METRICS, Judges, Scores, measure
 from ..evaluation.selection import Pair
 from ..evaluation.task import Subject
-from ..imaging.io import to_pil
+from ..imaging.crop import centre_square
+from ..imaging.io import in_channels, to_pil
 from ..imaging.sheets import labelled_sheet
 from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+from ..restoration.tolerance import photons_of
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -66,9 +69,21 @@ def sweep(
 
 
 def picture(model: SuperResolver, seed: int = 0) -> Image.Image:
-    """Samples of the bundled photo at every temperature, in one row each."""
-    y, _ = simulate(demo_photo(), model.degradation)
+    """Samples of a bundled photo at every temperature, in one row each."""
+    photo = example(model.any_size, model.channels)
+    y, _ = simulate(photo, model.degradation, "none", photons_of(model.photon_noise))
     return picture_of(model, y, seed)
+
+
+def example(any_size: bool, channels: int) -> Image.Image:
+    """A square picture in the public domain, as a model knows them: a face, or a photograph.
+
+    Args:
+        any_size: Whether the model takes images of any size.
+        channels: That it takes.
+    """
+    square = centre_square(coffee()) if any_size else crop_face(demo_photo())
+    return in_channels(square, channels)
 
 
 def picture_of(

@@ -16,14 +16,11 @@ from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..errors import CVDVAEError
 from .rows import Batch, column
 from .upscaler import Deliver, Settings, Upscaler
-
-if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext, SpawnContext
 
 TRIES = 2
 """Processes that a row may end before it is given up."""
@@ -82,7 +79,7 @@ class _Crew:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.context = _context()
+        self.context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive fork
         self.processes: dict[Connection, BaseProcess] = {}
         self.tasks: dict[Connection, _Task] = {}
         self.idle = list[Connection]()
@@ -162,16 +159,6 @@ class _Crew:
             process.terminate()
         for process in self.processes.values():
             process.join()
-
-
-def _context() -> "ForkServerContext | SpawnContext":
-    """How processes start: not as copies of this one, whose threads would not survive it, but where
-    the system can as those of one that has only imported what they need."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cvdvae.batch.upscaler", "cvdvae.restoration.load"])
-    return context
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from ..imaging.io import (
     JPEGS,
     MAX_PIXELS,
     Extras,
+    as_channels,
     kind_of,
     read_extras,
     read_photo,
@@ -148,13 +149,14 @@ class ReadSeen(NamedTuple):
     extras: Extras
 
 
-def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> ReadSeen:
+def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS, channels: int = 3) -> ReadSeen:
     """What a file shows, and what was found out about it.
 
     Args:
         path: The file.
         what: What happened to it.
         most: Its pixels at most.
+        channels: Of the model: 3, or 1 for grey.
 
     Raises:
         InputError: The file cannot be used, or does not belong to the degradation.
@@ -167,23 +169,24 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS) -> ReadSeen:
         _refuse_holes(path, description)
         told = seen(file.y, _behind(file, description), description=description)
         extras, left_out = read_extras(path)
-        return ReadSeen(told, [*_true_of(told, file.told), *left_out], extras)
+        return ReadSeen(told, [*_true_of(told, file.told, channels), *left_out], extras)
     _refuse_holes(path, what.description)
     photo = read_photo(path, most)
-    y, notes = to_tensor(photo.image), list(photo.notes)
+    image, lost = as_channels(photo.image, channels)
+    y, notes = to_tensor(image), [*photo.notes, *lost]
     sigma = what.noise
-    if what.description.colours_left == 1:
+    if what.description.colours_left == 1 and channels == 3:
         y = luminance().A(y[None])[0]
     if sigma == "auto":
         sigma = _estimated(y, what.description)
         notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
     told = seen(y, what.description, sigma)
-    return ReadSeen(told, _true_of(told, notes), photo.extras)
+    return ReadSeen(told, _true_of(told, notes, channels), photo.extras)
 
 
-def _true_of(told: Seen, notes: list[str]) -> list[str]:
+def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
     """What a file's reader noted, put right where colours were lost on the way."""
-    untrue = () if told.is_grey else (GREY, GREY_FILE)
+    untrue = () if told.is_grey or channels == 1 else (GREY, GREY_FILE)
     return [COLOURED if note in untrue else note for note in notes]
 
 
@@ -248,7 +251,13 @@ class Degraded(NamedTuple):
 
 
 def degrade(
-    path: Path, what: Happened, side: int | None, crop: Crop, seed: int, most: int = MAX_PIXELS
+    path: Path,
+    what: Happened,
+    side: int | None,
+    crop: Crop,
+    seed: int,
+    most: int = MAX_PIXELS,
+    channels: int = 3,
 ) -> Degraded:
     """Degrade an intact photo.
 
@@ -259,6 +268,7 @@ def degrade(
         crop: ``face``, ``centre`` or ``none``.
         seed: Of the noise.
         most: Pixels of the photo at most.
+        channels: Of the model: 3, or 1 for grey.
 
     Raises:
         InputError: The file cannot be used, or no face is found.
@@ -282,6 +292,7 @@ def degrade(
                 f"needs {side}×{side}: an enlarged image is none"
             )
         image = image.resize((side, side), Image.Resampling.BICUBIC)
+    image, lost = as_channels(image, channels)
     x = to_tensor(image)
     told = degraded(x, what.description, what.noise, seed)
-    return Degraded(told, x, _true_of(told, photo.notes), photo.extras)
+    return Degraded(told, x, _true_of(told, [*photo.notes, *lost], channels), photo.extras)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -45,7 +46,8 @@ def build(folder: Path, make: Callable[[], M]) -> M:
         ConfigError: The model would be larger than it.
     """
     path = _file_in(folder)
-    with at_most(path.stat().st_size + 2**20, str(folder), filled=False):
+    at_most_of_file = at_most(path.stat().st_size + 2**20, str(folder), filled=False)
+    with torch.random.fork_rng(devices=[]), at_most_of_file:
         model = make()
     load_weights(folder, model)
     return model.eval().requires_grad_(False)

@@ -129,14 +129,14 @@ def calibrate_doubt(
 
     resolver = _load(model, device, scale, judge)
     selection = Selection(data, start, images, crop)
+    _refuse_faint_light(resolver)
     if resolver.any_size:
-        _refuse_faint_light(resolver)
         _calibrate_programs(resolver, selection, find(model) if save else None)
         return
     if save:
         check_one_scale(model)
     failures: dict[str, str] = {}
-    pairs = selection.pairs(resolver.degradation, failures)
+    pairs = selection.as_seen_by(resolver).pairs(resolver.degradation, failures)
     with telling(failures), progress_bar() as progress:
         task = progress.add_task("judging", total=len(selection))
         proper = [p.y for p in pairs]

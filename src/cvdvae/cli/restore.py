@@ -161,6 +161,7 @@ def restore_all(
     from ..locks import sole_writer
 
     most = MAX_PIXELS if most is None else most
+    channels = restorer.prior.config.channels
     failures: list[str] = []
     with sole_writer(out_folder):
         check_writable(out_folder)
@@ -169,10 +170,10 @@ def restore_all(
                 truth = None
                 if crop is not None:
                     told, truth, notes, extras = degrade(
-                        job.path, what, restorer.side, crop, how.seed, most
+                        job.path, what, restorer.side, crop, how.seed, most, channels
                     )
                 else:
-                    told, notes, extras = read_seen(job.path, what, most)
+                    told, notes, extras = read_seen(job.path, what, most, channels)
                 result = replace(restorer.run(told, how, truth), extras=extras)
                 result.save(job.folder)
             except CVDVAEError as error:

@@ -222,8 +222,8 @@ class Restorer(Networks):
             )
         if channels != self.prior.config.channels:
             raise InputError(
-                f"{self.name} restores images of {self.prior.config.channels} channels, not "
-                f"{channels}"
+                f"{self.name} restores images of {self.prior.config.channels} "
+                f"channel{'s' * (self.prior.config.channels > 1)}, not {channels}"
             )
         if how.moves and height * width > MOST_MOVED:
             raise InputError(
