@@ -1,7 +1,9 @@
 """Files of arrays: read, drawn, and written with their values, units and metadata."""
 
 import base64
+import errno
 import json
+import os
 import re
 import struct
 import warnings
@@ -938,6 +940,24 @@ def test_values_go_with_arrays_alone(model: SuperResolver, tmp_path: Path) -> No
     Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
     with pytest.raises(InputError, match="--values goes with arrays"):
         read_any(model, tmp_path / "p.png", how="dtype")
+    for name, how in (("none.tif", "dtype"), ("none.png", None), ("none.npy", "dtype")):
+        with pytest.raises(InputError, match=f"{name} does not exist"):
+            read_any(model, tmp_path / name, how=how)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.zarr"])
+def test_what_may_not_be_read_is_not_called_damaged(
+    name: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*given: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    np.save(tmp_path / "a.npy", smooth(8, 8))
+    (tmp_path / "a.zarr").mkdir()
+    monkeypatch.setattr(np, "load", denied)
+    monkeypatch.setattr("zarr.open", denied)
+    with pytest.raises(InputError, match=f"cannot read .*{name}: Permission denied"):
+        read_any(model, tmp_path / name)
 
 
 def test_a_photograph_keeps_its_exif_but_for_orientation_and_size(tmp_path: Path) -> None:

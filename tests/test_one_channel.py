@@ -10,8 +10,8 @@ import pytest
 import tifffile
 import torch
 from command import free_port, run
-from PIL import Image
-from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei, tiny_prior
+from PIL import Image, ImageCms
+from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei, tiny_photos, tiny_prior
 
 import cvdvae
 from cvdvae.analysis.calibration import calibration
@@ -107,6 +107,16 @@ def test_a_checkpoint_from_before_a_key_continues(photos: Path, tmp_path: Path) 
     grey = PriorModule(PriorTraining(NUCLEI, data, OPTIM), tmp_path)
     with pytest.raises(ConfigError, match="another model"):
         grey.on_load_checkpoint({"identity": {"model": old}})
+
+
+def test_a_profile_of_rgb_goes_with_no_grey_picture(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey = Image.new("RGB", (6, 6), (80, 80, 80))
+    grey.save(tmp_path / "a.png", icc_profile=profile)
+    model = tiny_nuclei()
+    model.photon_noise = None
+    given = [read_input(one, tmp_path / "a.png") for one in (model, tiny_photos(3))]
+    assert [one.extras.icc_profile for one in given] == [None, profile]
 
 
 def test_the_mean_given_z_and_y_ends_at_the_projection_and_at_the_network() -> None:

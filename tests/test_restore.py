@@ -251,6 +251,21 @@ def test_a_hole_in_a_shrunken_picture_is_shown_grey() -> None:
     assert float(picture.min()) > 0.4
 
 
+@pytest.mark.parametrize(
+    ("words", "as_it_is"),
+    [("grey", True), ("grey + blur:sigma=1", True), ("downscale:scale=2 + grey", True),
+     ("bayer", False)],
+)  # fmt: skip
+def test_what_only_the_luminance_is_left_of_is_shown_in_grey(words: str, as_it_is: bool) -> None:
+    x = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    told = made_of(x, parse(words))
+    picture = shown(told)
+    assert picture.shape == x.shape
+    assert torch.equal(picture, picture[:1].expand(3, -1, -1)) == as_it_is
+    if as_it_is and told.y.shape[2:] == x.shape[1:]:
+        assert torch.allclose(picture[:1], told.y[0], atol=1e-6)
+
+
 def test_what_is_measured_is_what_a_mask_leaves() -> None:
     told = seen(torch.ones(3, SIDE, SIDE), "hole:side=6")
     assert measured(told.degradation, told.y).sum() == 3 * (SIDE**2 - 36)

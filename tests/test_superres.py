@@ -352,6 +352,9 @@ def test_bf16_samples_are_near_those_of_fp32_and_still_exact(y: torch.Tensor) ->
     assert not torch.equal(exact.samples, near.samples)
     assert psnr(near.samples, exact.samples) > 40
     assert all(near.round_trip_exact)
+    with pytest.raises(InputError, match="load it again"):
+        rough.to("cpu", torch.float32)
+    assert rough.to("cpu").dtype == torch.bfloat16
 
 
 def test_a_processor_draws_some_thousands_of_pixels_together(resolver: HVAEResolver) -> None:

@@ -164,7 +164,7 @@ def read_input(
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Input(y, truth, [*photo.notes, *lost, *fitted], extras)
+    return Input(y, truth, [*photo.notes, *lost, *fitted], extras.of(model.channels))
 
 
 def read_any(
@@ -201,7 +201,9 @@ def read_any(
             raise InputError(f"{path} holds arrays, which are shrunk whole: say --crop none")
         return read_shrunk(model, path, limits, how or AUTO, shrunk_by)
     if how is not None:
-        raise InputError(f"{path} is a picture in 8 bits: --values goes with arrays")
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
+        raise InputError(f"{path} is a picture: --values goes with arrays (TIFF, Zarr, NumPy)")
     return read_input(model, path, crop, limits.pixels, shrunk_by, keep_alpha)
 
 

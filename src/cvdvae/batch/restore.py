@@ -169,7 +169,8 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS, channels: int 
         _refuse_holes(path, description)
         told = seen(file.y, _behind(file, description), description=description)
         extras, left_out = read_extras(path)
-        return ReadSeen(told, [*_true_of(told, file.told, channels), *left_out], extras)
+        notes = [*_true_of(told, file.told, channels), *left_out]
+        return ReadSeen(told, notes, extras.of(channels))
     _refuse_holes(path, what.description)
     photo = read_photo(path, most)
     image, lost = as_channels(photo.image, channels)
@@ -181,7 +182,7 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS, channels: int 
         sigma = _estimated(y, what.description)
         notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
     told = seen(y, what.description, sigma)
-    return ReadSeen(told, _true_of(told, notes, channels), photo.extras)
+    return ReadSeen(told, _true_of(told, notes, channels), photo.extras.of(channels))
 
 
 def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
@@ -295,4 +296,6 @@ def degrade(
     image, lost = as_channels(image, channels)
     x = to_tensor(image)
     told = degraded(x, what.description, what.noise, seed)
-    return Degraded(told, x, _true_of(told, [*photo.notes, *lost], channels), photo.extras)
+    return Degraded(
+        told, x, _true_of(told, [*photo.notes, *lost], channels), photo.extras.of(channels)
+    )

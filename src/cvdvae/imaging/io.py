@@ -3,7 +3,7 @@
 import base64
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EINVAL
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +46,10 @@ class Extras:
     icc_profile: bytes | None = None
     alpha: Image.Image | None = None
     exif: bytes | None = None
+
+    def of(self, channels: int) -> "Extras":
+        """Those of a picture of so many channels: the profile, of RGB, goes with no grey one."""
+        return replace(self, icc_profile=None) if channels == 1 else self
 
     def alpha_of(self, size: tuple[int, int]) -> Image.Image | None:
         """The alpha of a picture of this width and height."""

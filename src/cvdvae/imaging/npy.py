@@ -28,6 +28,8 @@ class Npy:
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise InputError(f"{path} does not exist") from None
+        except PermissionError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
         except Exception as error:  # np.load raises errors of many kinds on damaged files
             raise InputError(f"{path} is damaged or truncated ({error})") from None
         if not 2 <= values.ndim <= MAX_AXES:

@@ -77,6 +77,8 @@ class Zarr:
             found, carried = _open(path)
         except InputError:
             raise
+        except PermissionError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
         except Exception as error:  # zarr raises errors of many kinds on damaged stores
             raise InputError(f"{path} is no Zarr store, or damaged ({error})") from None
         if not 2 <= found.ndim <= MAX_AXES:

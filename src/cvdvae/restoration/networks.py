@@ -44,8 +44,11 @@ class Networks(ABC):
                 Gaussians, the likelihood and the projection stay in float32.
 
         Raises:
-            InputError: There is no such device here.
+            InputError: There is no such device here, or its weights were rounded to bfloat16
+                before, which they would remain.
         """
+        if dtype == torch.float32 != self.dtype:
+            raise InputError("its weights were rounded to bf16: load it again to compute in fp32")
         try:
             for network in self.networks:
                 network.to(device, dtype or self.dtype)

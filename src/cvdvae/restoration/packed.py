@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import MAX_PIXELS, read_photo
+from ..imaging.io import MAX_PIXELS, REDUCED, read_photo
 
 MAX_FILE, MAX_KERNEL = 2**24, 2**20
 """Bytes of a kernel's file, and numbers in it."""
@@ -64,6 +64,8 @@ def pack_kernel(path: Path) -> str:
         InputError: The file cannot be used, or is larger than any kernel.
     """
     if path.suffix.lower() != ".npy":
+        if REDUCED in read_photo(path).notes:
+            raise InputError(f"{path} holds values of more than 8 bits: save them as .npy")
         kernel = grey_levels(path)
     else:
         try:

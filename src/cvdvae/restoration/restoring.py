@@ -15,6 +15,7 @@ from ..degradations.mask import InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
+from .degradation_kinds import Mosaic
 from .described import Description, parse
 from .evidence import faithful_estimate
 from .settings import check_samples, ddof
@@ -94,6 +95,13 @@ class Seen:
             return _without_chroma(self.degradation, y)
         picture = y.ndim == 4 and y.shape[1] > 1 and bool((y == y[:, :1]).all())
         return picture and not getattr(self.degradation, "mixes_colours", True)
+
+    @property
+    def is_luminance(self) -> bool:
+        """Whether its description says that of the colours only the luminance is left."""
+        told = self.description
+        mosaic = told is not None and any(isinstance(step, Mosaic) for step in told.steps)
+        return told is not None and told.colours_left == 1 and not mosaic
 
     @property
     def luma_alone(self) -> bool:
@@ -215,13 +223,16 @@ def shown(what: Seen) -> Tensor:
     """What was seen, for the eye, ``(C, H, W)`` in [0, 1].
 
     A picture y is shown at the size of x, grey where nothing was measured; what is no picture, such
-    as the coefficients of a JPEG file, as an estimate of x that loses nothing of it.
+    as the coefficients of a JPEG file, as an estimate of x that loses nothing of it. Where only the
+    luminance is left, that is shown.
     """
     y, like = what.y, what.degradation.A_adjoint(what.y)
-    if y.ndim != 4 or y.shape[1] != like.shape[1]:
+    in_grey = what.is_grey or what.is_luminance
+    if y.ndim != 4 or y.shape[1] not in (like.shape[1], int(in_grey)):
         x = faithful_estimate(what.degradation, y, what.sigma)
-        return (in_luma(x).expand_as(x) if what.is_grey else x)[0].clamp(0, 1)
+        return (in_luma(x).expand_as(x) if in_grey else x)[0].clamp(0, 1)
     y = torch.where(measured(what.degradation, y), y, 0.5).clamp(0, 1)
+    y = y.expand(-1, like.shape[1], -1, -1)
     return (y if y.shape == like.shape else upscale_bicubic(y, (like.shape[2], like.shape[3])))[0]
 
 

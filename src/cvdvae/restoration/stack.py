@@ -135,7 +135,8 @@ def read_large(
     """As `read_stack`, of any size: to be shrunk first."""
     form = format_of(path)
     if form is None:
-        raise InputError(f"{path} holds no array in a known format")
+        why = "holds no array in a known format" if path.exists() else "does not exist"
+        raise InputError(f"{path} {why}")
     array = form.read(path, limits)
     together = array.values.shape[1] == model.channels
     stack = Stack(path, form, array, together, ranges or [], model.channels, array.notes)

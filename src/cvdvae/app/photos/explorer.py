@@ -222,6 +222,7 @@ class Photos:
             samples,
             temperature,
             seed,
+            temperature,
             consistent=consistent,
             shrunk_by=shrunk_by,
             antithetic=antithetic,
