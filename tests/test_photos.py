@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from tiny import tiny_photo_restorer, tiny_restorer
 
 from cvdvae.app import page
@@ -30,7 +30,7 @@ from cvdvae.app.photos.strokes import MAX_POINTS, region_of
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.photos.windows import interesting, smoothed, truth_in
 from cvdvae.app.recipes import read_result
-from cvdvae.app.restoring.damage import LARGEST
+from cvdvae.app.restoring.damage import LARGEST, image_in
 from cvdvae.app.text import label
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
@@ -242,6 +242,22 @@ def test_strokes_become_a_region() -> None:
 def test_strokes_that_are_none_are_refused(strokes: object) -> None:
     with pytest.raises(InputError, match="paint it again"):
         region_of(strokes, (40, 100))
+
+
+def test_colours_that_are_none_of_srgb_are_said_to_be_paler_here(
+    photos: Photos, tmp_path: Path
+) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    names = ("sRGB built-in", "Wide built-in")
+    wide = srgb.replace(*(name.encode("utf-16-be") for name in names))
+    said = []
+    for profile in (b"", srgb, wide, b"damaged"):
+        coffee().resize((48, 32)).save(tmp_path / "a.png", icc_profile=profile)
+        look = photos.look(tmp_path / "a.png", "enlarge", 4)
+        given = image_in(tmp_path / "a.png", None)
+        assert look.notes == given.notes
+        said.append([note for note in look.notes if "Wide built-in" in note])
+    assert [len(notes) for notes in said] == [0, 0, 1, 0]
 
 
 def test_a_region_of_too_large_a_picture_is_refused() -> None:

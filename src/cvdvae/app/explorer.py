@@ -20,7 +20,7 @@ from ..domains.fit import LARGEST, fit
 from ..domains.simulate import simulate
 from ..errors import InputError
 from ..imaging.crop import Square
-from ..imaging.io import read_photo, to_tensor
+from ..imaging.io import to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.edits import Edit, Resample
 from ..restoration.load import load
@@ -30,6 +30,7 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .framing import Framing
 from .pictures import thumbnail
+from .reading import read_upload
 from .recipes import check_same, check_seeds
 
 Kind = Literal["photo", "low"]
@@ -186,7 +187,7 @@ class Explorer:
         Raises:
             InputError: The file cannot be used; the message says what to do.
         """
-        image, notes, _ = read_photo(path, MAX_PHOTO_PIXELS)
+        image, notes, _ = read_upload(path, MAX_PHOTO_PIXELS)
         if kind == "low":
             if max(image.size) > LARGEST:
                 raise InputError(

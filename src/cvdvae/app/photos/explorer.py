@@ -25,6 +25,7 @@ from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 from ..explorer import in_turn
+from ..reading import read_upload
 from ..recipes import check_same, check_seeds
 from .album import Album
 
@@ -183,7 +184,7 @@ class Photos:
         most, advice = MAX_INPUT, "choose “Shrink it first”, or use the command line"
         if kind == "shrink":
             most, advice = MAX_PHOTO, "use the command line, which takes larger ones"
-        read = read_photo(path, most, advice=advice)
+        read = read_upload(path, most, advice)
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")

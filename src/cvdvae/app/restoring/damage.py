@@ -13,12 +13,13 @@ from ...batch.restore import Happened, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...domains.faces import crop_face
 from ...errors import InputError
-from ...imaging.io import GREY, is_jpeg, read_photo, to_bytes, to_tensor
+from ...imaging.io import GREY, is_jpeg, to_bytes, to_tensor
 from ...restoration.described import Description, description_from_dict
 from ...restoration.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...restoration.packed import pack
 from ...restoration.restoring import Seen, seen
 from ..photos.strokes import PART, region_of
+from ..reading import read_upload
 
 MAX_PIXELS = 60_000_000
 """Of a file; larger ones are refused before they are decoded."""
@@ -136,7 +137,7 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     Raises:
         InputError: It cannot be read, or there is no face in it.
     """
-    photo, noted, _ = read_photo(path, MAX_PIXELS)
+    photo, noted, _ = read_upload(path, MAX_PIXELS)
     notes = tuple(note for note in noted if note != GREY)  # coloured noise may be put on it
     read: dict[str, Any] = {"path": path, "subject": subject, "notes": notes, "side": side}
     if side is not None:
