@@ -1,6 +1,7 @@
 """Photographs as people have them, through the command: any size, kind, folder."""
 
 import io
+import itertools
 import json
 import re
 import struct
@@ -24,6 +25,7 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.errors import InputError
+from cvdvae.imaging.carried import Extras
 from cvdvae.imaging.io import to_tensor
 from cvdvae.imaging.sheets import TILE, with_scale_bar
 
@@ -469,3 +471,16 @@ def test_what_no_image_shrinks_to_is_told_how_it_could_be_explained(
     assert run(*asked, "--out", "out", monkeypatch=monkeypatch) == 0
     hard = json.loads(capsys.readouterr().out.splitlines()[0])["notes"]
     assert [how in note for note in hard if "no image shrinks to it" in note] == [False]
+
+
+@pytest.mark.parametrize("size", [(40, 28), (60, 42), (17, 93), (5, 3)])
+def test_rows_of_an_enlarged_alpha_are_those_of_the_whole(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (14, 20), dtype=np.uint8)
+    extras = Extras(alpha=Image.fromarray(values))
+    whole = extras.alpha_of(size)
+    assert whole is not None
+    assert whole == extras.alpha.resize(size, Image.Resampling.BICUBIC)  # type: ignore[union-attr]
+    bounds = [0, size[1] // 3, size[1] // 3 + 1, size[1]]
+    for top, bottom in itertools.pairwise(bounds):
+        rows = extras.alpha_of(size, slice(top, bottom))
+        np.testing.assert_array_equal(np.asarray(rows), np.asarray(whole)[top:bottom])

@@ -12,7 +12,7 @@ from tiny import tiny_resolver
 
 import cvdvae.restoration.sheet
 from cvdvae.errors import InputError
-from cvdvae.imaging.io import Extras
+from cvdvae.imaging.carried import Extras
 from cvdvae.restoration.sheet import save_animation, sheet
 
 

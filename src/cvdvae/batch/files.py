@@ -14,9 +14,10 @@ from ..domains.fit import fit
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
+from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.formats import format_of
-from ..imaging.io import MAX_PIXELS, Extras, as_channels, read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, as_channels, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for

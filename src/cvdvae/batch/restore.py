@@ -14,12 +14,12 @@ from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
 from ..errors import InputError
+from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.io import (
     GREY,
     JPEGS,
     MAX_PIXELS,
-    Extras,
     as_channels,
     kind_of,
     read_extras,

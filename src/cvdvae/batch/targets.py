@@ -17,7 +17,8 @@ from PIL import Image
 
 from ..errors import InputError, OccupiedError, OutputError, need
 from ..files import write_atomically
-from ..imaging.io import Extras, to_pil
+from ..imaging.carried import Extras
+from ..imaging.io import to_pil
 from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import RESULT, is_report

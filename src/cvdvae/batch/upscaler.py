@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..errors import CVDVAEError, InputError, OutputError
 from ..imaging.arrays import MAX_PAGES, Limits
-from ..imaging.io import MAX_PIXELS, REDUCED, Extras
+from ..imaging.carried import Extras
+from ..imaging.io import MAX_PIXELS, REDUCED
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load

@@ -1,10 +1,50 @@
 """What the file of a picture carries beside its pixels: colour profile and EXIF."""
 
+from dataclasses import dataclass, replace
+
 from PIL import ExifTags, Image
 
 ORIENTATION, SIZES = 0x0112, (0xA002, 0xA003)
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What a file carries beside its colours, and hands on to the pictures made of them.
+
+    Attributes:
+        icc_profile: What its colours mean; sRGB where there is none.
+        alpha: How opaque every pixel is, 8-bit, upright.
+        exif: Camera, time, place and the like, without size and orientation: the picture is
+            upright, and those made of it are larger.
+    """
+
+    icc_profile: bytes | None = None
+    alpha: Image.Image | None = None
+    exif: bytes | None = None
+
+    def of(self, channels: int) -> "Extras":
+        """Those of a picture of so many channels: the profile, of RGB, goes with no grey one."""
+        return replace(self, icc_profile=None) if channels == 1 else self
+
+    def alpha_of(self, size: tuple[int, int], rows: slice | None = None) -> Image.Image | None:
+        """The alpha of a picture of this width and height, or of some of its rows."""
+        if self.alpha is None:
+            return None
+        top, bottom, _ = (rows or slice(None)).indices(size[1])
+        step = self.alpha.height / size[1]
+        box = (0, top * step, self.alpha.width, bottom * step)
+        return self.alpha.resize((size[0], bottom - top), Image.Resampling.BICUBIC, box)
+
+    def added_to(self, image: Image.Image) -> Image.Image:
+        """A grey or RGB picture, with the alpha."""
+        alpha = self.alpha_of(image.size)
+        if alpha is None:
+            return image
+        image = image.copy()
+        image.putalpha(alpha)
+        return image
 
 
 def profile_of(file: Image.Image) -> tuple[bytes | None, list[str]]:

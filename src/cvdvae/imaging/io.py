@@ -3,7 +3,6 @@
 import base64
 import io
 import warnings
-from dataclasses import dataclass, replace
 from errno import EINVAL
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_atomically
-from .carried import exif_of, profile_of
+from .carried import Extras, exif_of, profile_of
 from .deep import DEEP, in_8_bits, is_reduced
 from .png import LEVEL, OPAQUE, check_channels
 
@@ -30,39 +29,6 @@ PHOTOMETRIC, JPEGS = 0x0106, {"JPEG", "MPO"}
 GREY = "a greyscale image: so are its samples"
 LUMA = "its luma was taken, of which blue is a tenth: save one channel where you mean that one"
 REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
-
-
-@dataclass(frozen=True, eq=False)
-class Extras:
-    """What a file carries beside its colours, and hands on to the pictures made of them.
-
-    Attributes:
-        icc_profile: What its colours mean; sRGB where there is none.
-        alpha: How opaque every pixel is, 8-bit, upright.
-        exif: Camera, time, place and the like, without size and orientation: the picture is
-            upright, and those made of it are larger.
-    """
-
-    icc_profile: bytes | None = None
-    alpha: Image.Image | None = None
-    exif: bytes | None = None
-
-    def of(self, channels: int) -> "Extras":
-        """Those of a picture of so many channels: the profile, of RGB, goes with no grey one."""
-        return replace(self, icc_profile=None) if channels == 1 else self
-
-    def alpha_of(self, size: tuple[int, int]) -> Image.Image | None:
-        """The alpha of a picture of this width and height."""
-        return self.alpha and self.alpha.resize(size, Image.Resampling.BICUBIC)
-
-    def added_to(self, image: Image.Image) -> Image.Image:
-        """A grey or RGB picture, with the alpha."""
-        alpha = self.alpha_of(image.size)
-        if alpha is None:
-            return image
-        image = image.copy()
-        image.putalpha(alpha)
-        return image
 
 
 class Photo(NamedTuple):

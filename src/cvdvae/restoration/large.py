@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ..files import write_atomically
 from ..gaussian import Window
-from ..imaging.io import Extras, save_png, to_pil
+from ..imaging.carried import Extras
+from ..imaging.io import save_png, to_pil
 from ..imaging.png import read_rows
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import answering

@@ -20,7 +20,8 @@ from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import MAX_PIXELS, Extras, png_in_base64, to_bytes, to_pil, to_tensor
+from ..imaging.carried import Extras
+from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
 from .described import description_from_dict

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
-from ..imaging.io import Extras, eight_bit_values, to_bytes, to_pil
+from ..imaging.carried import Extras
+from ..imaging.io import eight_bit_values, to_bytes, to_pil
 from .answers import Answers
 from .recipe import BESIDE, Dtype, Recipe
 from .saving import save_pictures, saved_files

@@ -14,7 +14,8 @@ from PIL import Image
 
 from ..errors import OccupiedError, OutputError
 from ..files import check_writable, read_bounded, remove, temporary_folder, write_text
-from ..imaging.io import MAX_PIXELS, Extras, save_png
+from ..imaging.carried import Extras
+from ..imaging.io import MAX_PIXELS, save_png
 from ..locks import sole_writer
 from .workers import in_order, workers_on
 

@@ -13,7 +13,8 @@ from ..degradations.bicubic import upscale_bicubic
 from ..errors import InputError
 from ..files import write_atomically
 from ..gaussian import Window
-from ..imaging.io import Extras, to_pil
+from ..imaging.carried import Extras
+from ..imaging.io import to_pil
 from ..imaging.sheets import TILE, heat_map, labelled_sheet, with_scale_bar
 from .regions import Region, most_uncertain
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..imaging.io import Extras
+from ..imaging.carried import Extras
 from ..imaging.png import PNGWriter, check_channels
 from ..imaging.sheets import heat_map
 
@@ -127,16 +127,15 @@ class Dressed(PNGWriter):
 
     def __init__(self, path: Path, size: tuple[int, int], channels: int, extras: Extras) -> None:
         check_channels(channels)
-        alpha = extras.alpha_of(size)
-        self.alpha = None if alpha is None else np.asarray(alpha)
-        self.top = 0
-        channels += alpha is not None
+        self.extras, self.size, self.top = extras, size, 0
+        channels += extras.alpha is not None
         super().__init__(path, *size, channels, extras.icc_profile, extras.exif)
 
     def write(self, rows: np.ndarray) -> None:
         """Add rows of colours, uint8, ``(n, width, C)``."""
-        if self.alpha is not None:
-            alpha = self.alpha[self.top : self.top + len(rows), :, None]
-            self.top += len(rows)
-            rows = np.concatenate([rows, alpha], 2)
+        bottom = self.top + len(rows)
+        alpha = self.extras.alpha_of(self.size, slice(self.top, bottom))
+        if alpha is not None:
+            rows = np.concatenate([rows, np.asarray(alpha)[:, :, None]], 2)
+        self.top = bottom
         super().write(rows)
