@@ -241,7 +241,7 @@ def test_the_report_has_all_that_is_known_of_a_restorer(
 ) -> None:
     monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
     monkeypatch.setattr("cvdvae.analysis.restoring.SAMPLES", 3)
-    monkeypatch.setattr("cvdvae.analysis.restoring.crop_face", lambda photo: photo)
+    monkeypatch.setattr("cvdvae.analysis.temperature.crop_face", lambda photo: photo)
     out = tmp_path / "out"
     given = ["--data", str(photos), "--model", str(model_folder), "--out", str(out)]
     happened = ["--degradation", "hole:side=6", "--degradation", "grey", "--noise", "0.1"]
@@ -261,7 +261,7 @@ def test_a_prior_alone_is_reported_on_with_its_chains(
 ) -> None:
     monkeypatch.setattr(Judges, "load", lambda path: NOBODY)
     monkeypatch.setattr("cvdvae.analysis.restoring.SAMPLES", 3)
-    monkeypatch.setattr("cvdvae.analysis.restoring.crop_face", lambda photo: photo)
+    monkeypatch.setattr("cvdvae.analysis.temperature.crop_face", lambda photo: photo)
     prior, out = saved_prior(tmp_path / "prior"), tmp_path / "out"
     asked = f"report --data {photos} --model {prior} --out {out} --images 1 -n 2 --moves 3"
     what = "--degradation grey --noise 0.1"
