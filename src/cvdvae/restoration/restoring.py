@@ -227,10 +227,10 @@ def shown(what: Seen) -> Tensor:
     luminance is left, that is shown.
     """
     y, like = what.y, what.degradation.A_adjoint(what.y)
-    in_grey = what.is_grey or what.is_luminance
-    if y.ndim != 4 or y.shape[1] not in (like.shape[1], int(in_grey)):
+    grey = what.is_grey or what.is_luminance
+    if y.ndim != 4 or y.shape[1] not in (like.shape[1], int(grey)):
         x = faithful_estimate(what.degradation, y, what.sigma)
-        return (in_luma(x).expand_as(x) if in_grey else x)[0].clamp(0, 1)
+        return (in_luma(x).expand_as(x) if grey else x)[0].clamp(0, 1)
     y = torch.where(measured(what.degradation, y), y, 0.5).clamp(0, 1)
     y = y.expand(-1, like.shape[1], -1, -1)
     return (y if y.shape == like.shape else upscale_bicubic(y, (like.shape[2], like.shape[3])))[0]
