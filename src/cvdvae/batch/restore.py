@@ -193,7 +193,7 @@ def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
 
 def _estimated(y: Tensor, description: Description) -> float:
     """σ of the noise of a picture ``(C, h, w)``, from what its holes leave."""
-    if any(isinstance(step, Mosaic) for step in description.steps):
+    if description.is_mosaic:
         raise InputError(
             "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
             "estimated: name it, as in --noise 0.02"

@@ -20,7 +20,7 @@ from ..degradations.base import LinearOperator
 from ..degradations.composed import Composed
 from ..degradations.mask import InAllColours
 from ..errors import ConfigError
-from .degradation_kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey
+from .degradation_kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
 from .step import Size, Step
 
 MAX_STEPS = 16
@@ -79,6 +79,11 @@ class Description:
         """How many colours y has; None for as many as x."""
         left = [step.colours[1] for step in self.steps if step.colours is not None]
         return left[-1] if left else None
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether neighbouring pixels of y are of other colours."""
+        return any(isinstance(step, Mosaic) for step in self.steps)
 
     def hr_size(self, y_size: Size) -> Size:
         """Height and width of x for a y of this height and width.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import MAX_PIXELS, REDUCED, read_photo
+from ..imaging.io import MAX_PIXELS, REDUCED, Photo, read_photo
 
 MAX_FILE, MAX_KERNEL = 2**24, 2**20
 """Bytes of a kernel's file, and numbers in it."""
@@ -64,9 +64,10 @@ def pack_kernel(path: Path) -> str:
         InputError: The file cannot be used, or is larger than any kernel.
     """
     if path.suffix.lower() != ".npy":
-        if REDUCED in read_photo(path).notes:
+        photo = read_photo(path, keep_alpha=True)
+        if REDUCED in photo.notes:
             raise InputError(f"{path} holds values of more than 8 bits: save them as .npy")
-        kernel = grey_levels(path)
+        kernel = _grey_levels(photo)
     else:
         try:
             values = np.load(io.BytesIO(read_bounded(path, MAX_FILE)), allow_pickle=False)
@@ -82,7 +83,10 @@ def pack_kernel(path: Path) -> str:
 
 def grey_levels(path: Path) -> Tensor:
     """Grey levels of an image file in [0, 1], ``(h, w)`` float64; what is transparent is black."""
-    photo = read_photo(path, keep_alpha=True)
+    return _grey_levels(read_photo(path, keep_alpha=True))
+
+
+def _grey_levels(photo: Photo) -> Tensor:
     grey = np.asarray(photo.image.convert("L"), dtype=np.float64) / 255
     if photo.extras.alpha is not None:
         grey = grey * (np.asarray(photo.extras.alpha, dtype=np.float64) / 255)

@@ -15,7 +15,6 @@ from ..degradations.mask import InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import to_bytes
-from .degradation_kinds import Mosaic
 from .described import Description, parse
 from .evidence import faithful_estimate
 from .settings import check_samples, ddof
@@ -100,8 +99,7 @@ class Seen:
     def is_luminance(self) -> bool:
         """Whether its description says that of the colours only the luminance is left."""
         told = self.description
-        mosaic = told is not None and any(isinstance(step, Mosaic) for step in told.steps)
-        return told is not None and told.colours_left == 1 and not mosaic
+        return told is not None and told.colours_left == 1 and not told.is_mosaic
 
     @property
     def luma_alone(self) -> bool:

@@ -223,7 +223,7 @@ class Photos:
             samples,
             temperature,
             seed,
-            temperature,
+            encoder_temperature=temperature,
             consistent=consistent,
             shrunk_by=shrunk_by,
             antithetic=antithetic,
