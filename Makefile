@@ -1,8 +1,8 @@
 # Every target sets up what it needs, in .venv.
 PYTHON ?= python3
 VENV := .venv
-# Two more than processors: the tests of the page and those that start programs wait now and then.
-WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 2)
+# One more than processors: the tests of the page and those that start programs wait now and then.
+WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 
 # They write thousands of files, each safely: where memory has room for them, and
 # programs may run there, no disk is waited for.

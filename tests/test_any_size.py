@@ -380,7 +380,7 @@ def test_a_region_of_a_large_result_varies_alone(
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 48)
     monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
-    y, before = image(50, 30), Sampling(3, seed=2, consistent=consistent)
+    y, before = image(50, 30), Sampling(2, seed=2, consistent=consistent)
     varied = before.then(corner(150, 90))
     result = draw_to_folder(photos, y, varied, tmp_path)
     parent, held = photos.run(y, before).pixels[1], photos.run(y, varied).pixels

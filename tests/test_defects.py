@@ -262,7 +262,7 @@ def test_reading_in_threads_leaves_the_warnings_as_they_were(tmp_path: Path) -> 
     Image.new("RGB", (4, 4)).save(path)
     before = list(warnings.filters)
     threads = [
-        threading.Thread(target=lambda: [read_photo(path) for _ in range(100)]) for _ in range(8)
+        threading.Thread(target=lambda: [read_photo(path) for _ in range(25)]) for _ in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -212,10 +212,15 @@ def test_photographs_are_not_judged(
     assert "--judge goes with models of one size" in capsys.readouterr().err
 
 
-def test_a_bundled_model_that_was_trained_on_its_draws_is_judged_by_another() -> None:
-    record = read_record(find("celeba64-x8"))
+@pytest.mark.parametrize(
+    ("model", "judge"), [("celeba64-x4", "celeba64-judge-x4"), ("celeba64-x8", "celeba64-judge")]
+)
+def test_a_bundled_model_that_was_trained_on_its_draws_is_judged_by_another(
+    model: str, judge: str
+) -> None:
+    record = read_record(find(model))
     assert isinstance(record, SuperResolutionRecord)
-    assert record.judge == Judge("celeba64-judge", digest(find("celeba64-judge")))
+    assert record.judge == Judge(judge, digest(find(judge)))
 
 
 def test_what_to_expect_is_found_of_images_as_the_model_sees_them(
