@@ -1,5 +1,6 @@
 """Analyses: what must hold exactly, and what holds when the model itself drew the truth."""
 
+import errno
 import json
 import re
 import sys
@@ -17,8 +18,10 @@ from tiny import (
     ENCODER,
     PHOTONS,
     PHOTOS,
+    PRIOR,
     SCALES,
     saved_prior,
+    saved_resolver,
     tiny_nuclei,
     tiny_photos,
     tiny_prior,
@@ -35,10 +38,10 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
-from cvdvae.evaluation.selection import Pair
+from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import HVAE, bits_per_dim
-from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
@@ -201,6 +204,34 @@ def test_models_of_any_size_are_analysed_at_their_scales(
     assert run(*map(str, picture), monkeypatch=monkeypatch) == 0
 
 
+@pytest.mark.parametrize(("scales", "side"), [((5, 2), 160), ((3, 5), 240)])
+def test_rates_are_of_images_that_the_prior_and_all_scales_divide(
+    scales: tuple[int, ...], side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """192 // 5 · 5 is 190, which stride 16 does not divide."""
+    prior = tiny_prior(replace(PRIOR, biases=()))
+    places = []
+    for scale in scales:
+        config = LREncoderConfig(scales=(scale,), bottom_up="1x1,1d2,2d2,4d4,16x1", width=8)
+        model = HVAEResolver(prior, LREncoder(config, prior.config), "any")
+        places.append(saved_resolver(tmp_path / f"any-x{scale}", model))
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (250, 250), (40, 90, 200)).save(tmp_path / "photos" / "0.png")
+    sides: list[int] = []
+    truth = Selection.truth
+
+    def noted(selection: Selection, path: Path, size: int) -> torch.Tensor:
+        sides.append(size)
+        return truth(selection, path, size)
+
+    monkeypatch.setattr(Selection, "truth", noted)
+    given = ["--models", f"{tmp_path}/any-x{{scale}}", "--data", f"{tmp_path}/photos"]
+    given += ["--scales", *map(str, scales), "--out", f"{tmp_path}/out"]
+    assert run("analyze", "rate", *given, monkeypatch=monkeypatch) == 0
+    assert sides == [side]
+    assert len(json.loads((tmp_path / "out" / "rate.json").read_text())["conditional"]) == 2
+
+
 def test_calibration_needs_two_samples_and_an_image(resolver: HVAEResolver) -> None:
     with pytest.raises(InputError, match="at least two"):
         calibration(resolver, own_truths(resolver, 1), Sampling(1))
@@ -306,6 +337,13 @@ def test_the_photo_at_every_temperature_is_one_that_the_model_takes(
         if model.any_size:
             model.degradation = model.degradation_of((6, 6))
         assert picture(model).height > 5 * model.degradation.hr_size[0]
+
+
+def test_the_photo_is_enlarged_for_a_model_of_larger_images() -> None:
+    prior = tiny_prior(replace(PRIOR, image_size=144))
+    larger = HVAEResolver(prior, LREncoder(ENCODER, prior.config).eval(), "larger")
+    assert example(larger.any_size, larger.channels).width < 144
+    assert picture(larger).height > 5 * 144
 
 
 def test_where_all_samples_explode_there_is_no_distance(
@@ -436,6 +474,9 @@ def test_a_grey_image_is_drawn_in_grey() -> None:
     drawn = _pixels(image)
     assert drawn.shape == (2, 2, 3)
     assert (drawn == drawn[..., :1]).all()
+    more = torch.cat([image, torch.ones(4, 2, 2)])
+    assert (_pixels(more[:2]) == drawn).all()
+    assert (_pixels(more) == drawn).all()
 
 
 def test_calibrate_stores_what_it_finds(
@@ -459,3 +500,39 @@ def test_calibrate_stores_what_it_finds(
     record = read_record(model_folder)
     assert isinstance(record, SuperResolutionRecord)
     assert record.recommended == Recommended(0.6, 1.1)
+
+
+@pytest.mark.parametrize("command", ["calibrate", "calibrate-doubt"])
+@pytest.mark.parametrize("any_size", [False, True])
+def test_a_folder_that_cannot_be_written_is_found_out_before_anything_is_drawn(
+    command: str,
+    any_size: bool,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if any_size:
+        prior = tiny_prior(PHOTOS)
+        one = LREncoder(replace(SCALES, scales=(2,)), prior.config)
+        model_folder = saved_resolver(tmp_path / "any", HVAEResolver(prior, one, "any"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(40):
+        Image.new("RGB", (16, 16), (i, 90, 200)).save(photos / f"{i}.png")
+
+    def refused(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def drawn(*_: object) -> None:
+        pytest.fail("it began")
+
+    monkeypatch.setattr("cvdvae.files.tempfile.TemporaryFile", refused)
+    for began in ("analysis.calibration.fit", "input_check.thresholds.judge_all",
+                  "input_check.shrinking.spectra_of"):  # fmt: skip
+        monkeypatch.setattr(f"cvdvae.{began}", drawn)
+    given = ["--model", str(model_folder), "--data", str(photos), "--save"]
+    assert run(command, *given, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cannot write to" in said
+    assert "Read-only file system" in said

@@ -310,6 +310,18 @@ def test_unprojected_strips_are_the_whole() -> None:
     assert torch.equal(torch.cat(parts, 2), x)
 
 
+def test_many_small_samples_that_go_into_files_are_what_few_in_memory_are(
+    photos: HVAEResolver, tmp_path: Path
+) -> None:
+    """To the bit, where strips have another step of the projection than the whole."""
+    y = image(50, 60, seed=1)
+    held = photos.run(y, Sampling(2, seed=2)).pixels
+    draw_to_folder(photos, y, Sampling(3, seed=2), tmp_path)
+    for i, pixels in enumerate(held):
+        saved = np.asarray(Image.open(tmp_path / f"sample_{i:02d}.png"))
+        assert np.array_equal(saved, pixels.permute(1, 2, 0).numpy())
+
+
 def test_what_goes_straight_into_files_is_what_memory_would_hold(
     photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,14 +16,29 @@ from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 from test_photos import SETTINGS, wanted
 from test_photos import handlers as handlers_of
-from tiny import tiny_photo_restorer, tiny_photos
+from tiny import (
+    ENCODER,
+    FAINT,
+    NUCLEI,
+    PHOTONS,
+    PHOTOS,
+    RESTORING,
+    saved_resolver,
+    saved_restorer,
+    tiny_photo_restorer,
+    tiny_photos,
+    tiny_prior,
+    tiny_resolver,
+    tiny_restorer,
+)
 
 import cvdvae
 from cvdvae.app import layout, showing
 from cvdvae.app import text as words
 from cvdvae.app.archive import zip_of
 from cvdvae.app.events import Handlers
-from cvdvae.app.explorer import Explorer, FaceInput, seed_after
+from cvdvae.app.explorer import Explorer, FaceInput, Session, seed_after
+from cvdvae.app.faces import examples
 from cvdvae.app.framing import Framing
 from cvdvae.app.inputs import UNCHANGED, Inputs
 from cvdvae.app.page import build
@@ -31,18 +46,23 @@ from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.pictures import rectangle, stored, to_paint
 from cvdvae.app.recipes import read_result
-from cvdvae.app.restoring.damage import KINDS, described
+from cvdvae.app.restoring.damage import KINDS, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
-from cvdvae.app.server import parse_auth
+from cvdvae.app.server import load_models, parse_auth
 from cvdvae.app.text import command_of, python_of
+from cvdvae.app.theme import SCRIPT
+from cvdvae.degradations.bicubic import downscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
+from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.described import parse
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
+from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.part import PartDrawing, PartSample
 from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
+from cvdvae.restoration.restorer import Restorer
 from cvdvae.restoration.restoring import degraded
 
 
@@ -237,6 +257,55 @@ def test_an_input_without_8_bit_values_cannot_be_stored(explorer: Explorer) -> N
     assert result.report()["input"] is None
 
 
+def test_the_example_of_a_face_is_large_enough_for_every_model(tmp_path: Path) -> None:
+    """The astronaut's has 138 pixels a side."""
+    model = tiny_resolver()
+    model.degradation, model.lr_size = downscaling((256, 256), (64, 64), "bicubic"), 64
+    paths = examples(Explorer([model]), tmp_path)
+    sizes = {path.stem: Image.open(path).size for path in paths}
+    assert sizes["64 by 64 pixels"] == (64, 64)
+
+
+def test_a_model_of_several_scales_is_opened_at_each(tmp_path: Path) -> None:
+    prior = tiny_prior()
+    encoder = LREncoder(
+        replace(ENCODER, scales=(2, 4), patch_size=2, groups=3), prior.config
+    ).eval()
+    folder = str(saved_resolver(tmp_path, HVAEResolver(prior, encoder, "")))
+    loaded, _ = load_models([folder])
+    explorer = Explorer(loaded)
+    assert explorer.scales == [2, 4]
+    for scale in (2, 4):  # steered, reopened and told as what it is
+        model, side = explorer.model(scale, "hvae"), 16 // scale
+        seen = FaceInput(torch.full((3, side, side), 0.2), None, Framing(), None, (), None)
+        session = last(explorer.start(seen, model, model.sampling(2)))
+        steered = last(explorer.steer(session, Resample(1, 2, 1)))
+        again = last(explorer.reopen(steered.result.recipe))
+        assert torch.equal(again.result.pixels, steered.result.pixels)
+        assert f'load("{folder}", scale={scale})' in python_of(again.result.recipe)
+
+
+def test_models_whose_images_the_page_would_misjudge_are_refused(tmp_path: Path) -> None:
+    grey, colour = tiny_prior(NUCLEI), tiny_prior(PHOTOS)
+    restoring = replace(RESTORING, bottom_up=FAINT.bottom_up, conditions=4, groups=3)
+    one_channel = saved_resolver(
+        tmp_path / "a", HVAEResolver(grey, LREncoder(FAINT, grey.config), "")
+    )
+    restorer = saved_restorer(tmp_path / "b", Restorer(grey, LREncoder(restoring, grey.config), ""))
+    faint = saved_resolver(
+        tmp_path / "c", HVAEResolver(colour, LREncoder(FAINT, colour.config), "")
+    )
+    record = faint / "config.yaml"
+    record.write_text(f"{record.read_text()}photons: {PHOTONS}\n".replace("photons: 0.0\n", ""))
+    for folder, message in (
+        (one_channel, "in colour, and .* has 1 channel: draw its samples with cvdvae upscale"),
+        (restorer, "in colour, and .* has 1 channel: draw its samples with cvdvae restore"),
+        (faint, "those of .* explain it within its noise: draw them with cvdvae upscale"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_models([str(folder)])
+
+
 def test_credentials_are_a_pair() -> None:
     assert parse_auth(None) is None
     assert parse_auth("anna:a:b") == ("anna", "a:b")
@@ -299,6 +368,26 @@ def test_a_wilder_result_than_the_page_draws_is_opened_at_its_wildest(
     opened = last(on.arrive_by_link(recipe.to_text()))
     assert (opened["settings.temperature"], opened["settings.encoder_temperature"]) == (1.5, 1.5)
     assert opened["session"].sampling.temperature == 2
+
+
+def test_what_is_reopened_sets_the_controls_once(
+    on: Handlers, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its samples are drawn, a visitor may give another image."""
+    model = explorer.model(8, "hvae")
+    recipe = model.run(torch.full((3, 8, 8), 0.2), model.sampling(1)).recipe
+    (whole,) = explorer.reopen(recipe)
+    grown = replace(whole, history=(replace(whole.sampling, samples=3),))
+
+    def growing(_: object) -> Iterator[Session]:
+        yield from (grown, grown, whole)
+
+    monkeypatch.setattr(explorer, "reopen", growing)
+    first, *others = on.arrive_by_link(recipe.to_text())
+    assert first["settings.samples"] == 3
+    assert len(others) == 2
+    for updates in others:
+        assert not {"input.photo", "input.scale", "settings.samples"} & updates.keys()
 
 
 def test_where_nothing_new_was_drawn_the_trail_says_what_is_shown(on: Handlers, begun: Any) -> None:
@@ -493,6 +582,26 @@ def test_what_is_too_large_to_paint_on_gets_advice_that_works(photos: Photos, sm
     assert "becomes" not in str(refused.value)
 
 
+def test_nothing_is_drawn_or_opened_while_a_photograph_is_read(page: Any, photos: Photos) -> None:
+    """It would be of the photograph before."""
+    on, held = handlers_of(photos), {"kind", "scale", "again", "reopen"}
+    for updates, may in ((on.fixed(), False), (on.fixed(False), True)):
+        assert updates.keys() == held
+        assert all(update["interactive"] == may for update in updates.values())
+    config = page.get_config_file()
+    names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+    (fixed,) = (one for part, _, one in events(page) if (part, one["queue"]) == ("picture", False))
+    assert {names[part] for part in fixed["outputs"]} == {"what", "by", "again", "photo-reopen"}
+
+
+def test_what_is_said_is_read_aloud(page: Any) -> None:
+    script = SCRIPT.read_text("utf-8")
+    ids = {part.elem_id for part in page.blocks.values() if isinstance(part, gr.HTML)}
+    said = {one for one in ids if one and one.endswith(("said", "told", "notes", "doubts"))}
+    assert said >= {"draw-said", "restore-said", "restore-told", "notes", "doubts"}
+    assert not [one for one in said if f'"{one}"' not in script]
+
+
 def test_what_never_began_to_be_drawn_is_told_to_the_viewer(page: Any, photos: Photos) -> None:
     """The queue was full: the viewer would wait for good."""
     (ask,) = (one for part, event, one in events(page) if (part, event) == ("viewer", "ask"))
@@ -515,6 +624,23 @@ def test_a_result_of_the_tab_restore_is_called_one(tmp_path: Path) -> None:
 
 
 # The tab that restores.
+
+
+def test_a_face_that_is_too_small_is_no_truth(photo: Path, tmp_path: Path) -> None:
+    """As `cvdvae restore --simulate` says; damage that was painted on it can still be undone."""
+    path, words = tmp_path / "small.png", "needs 64×64: an enlarged image is none"
+    demo_photo().resize((200, 200)).save(path)
+    parts = Parts(*range(7), shown=tuple(range(7, 14)))  # type: ignore[arg-type]
+    on, given = RestoringHandlers({"A face": tiny_restorer()}, parts), image_in(path, 64, "A face")
+    intact, damaged = KINDS
+    for what, kind, refused in (
+        (given, intact, True),
+        (given, damaged, False),
+        (image_in(photo, 64, "A face"), intact, False),
+    ):
+        (told,) = on.draw(str(what.path), "A face", kind, *HOLE[1:], what, STROKES)
+        assert (words in told[parts.said]) == refused
+        assert refused or "restores images of 16×16" in told[parts.said]  # which it is handed
 
 
 @pytest.fixture(scope="module")

@@ -286,6 +286,23 @@ def test_names_depend_on_the_address_that_is_listened_on() -> None:
     assert not is_loopback("0.0.0.0")
 
 
+def test_further_names_are_taken_as_addresses_write_them() -> None:
+    hosts = Hosts("127.0.0.1", ("Faces.example.org:8443", "[fe80::1]", "fe80::2", "mybox."))
+    for name in (
+        "faces.example.org",
+        "faces.example.org:8443",
+        "[fe80::1]:80",
+        "[fe80::2]",
+        "mybox",
+    ):
+        assert hosts.knows(name)
+    own = {"host": "127.0.0.1:7860", "origin": "https://faces.example.org:8443"}
+    assert hosts.trusts(own)
+    for name in ("https://faces.example.org", "faces.example.org/", "*", "", " "):
+        with pytest.raises(InputError, match="--allow-host takes a name"):
+            Hosts("127.0.0.1", (name,))
+
+
 @pytest.mark.parametrize(
     "path", ["/file=https://a.b/", "/file/https://a.b/", "/proxy=https://a.b/"]
 )

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ from PIL import Image, ImageCms
 from tiny import tiny_resolver
 
 from cvdvae.batch import Settings, Upscaler, sources
+from cvdvae.batch.failures import Failures
 from cvdvae.batch.files import Input, read_input
 from cvdvae.batch.local import Recipe, _Crew, draw_locally
 from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
@@ -948,6 +950,306 @@ def test_sources_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path)
     }.items():
         with pytest.raises(InputError, match=message):
             open_source(str(tmp_path / name))
+
+
+def third_header(tar: Path) -> int:
+    with tarfile.open(tar) as file:
+        return file.getmembers()[2].offset
+
+
+@pytest.mark.parametrize("damage", ["a byte", "in a header", "before a header", "twice"])
+def test_rows_of_a_damaged_tar_are_not_left_out_without_a_word(damage: str, tmp_path: Path) -> None:
+    """Python's tarfile takes whatever is no header for the end."""
+    path = as_tar(tmp_path)
+    data, third = bytearray(path.read_bytes()), third_header(path)
+    assert open_source(str(path)).rows == ROWS
+    data[third + 4] ^= damage == "a byte"
+    cut = {"in a header": third + 200, "before a header": third}.get(damage)
+    path.write_bytes(bytes(data[:cut]) * (1 + (damage == "twice")))
+    with pytest.raises(InputError, match="is no tar file, or a damaged one") as caught:
+        open_source(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_hard_links_in_a_tar_are_rows(tmp_path: Path) -> None:
+    path = as_tar(tmp_path)
+    with tarfile.open(path, "a") as tar:
+        link = tarfile.TarInfo("again.png")
+        link.type, link.linkname = tarfile.LNKTYPE, f"{3:012d}.png"
+        tar.addfile(link)
+    rows = [row for shard in open_source(str(path)).shards for row in shard.rows()]
+    assert len(rows) == ROWS + 1
+    assert (rows[-1].key, rows[-1].image) == ("again", png(3))
+    with tarfile.open(path, "a") as tar:
+        link.name, link.linkname = "lost.png", "none.png"
+        tar.addfile(link)
+    with pytest.raises(InputError, match=r"lost\.png is a link to none\.png, which is not in it"):
+        open_source(str(path))
+
+
+def deep_folder(folder: Path, highest: list[int]) -> Path:
+    """TIFF files of 16 bits whose largest values are these."""
+    folder.mkdir()
+    for i, most in enumerate(highest):
+        values = np.linspace(0, most, 16).reshape(4, 4).astype(np.uint16)
+        Image.fromarray(values).save(folder / f"{i}.tif")
+    return folder
+
+
+def test_what_becomes_of_values_is_said_and_chosen_as_for_upscale(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--model", str(model_folder), "-n", "1", "--workers", "1"]
+
+    def go(source: str, *more: str) -> tuple[int, str]:
+        out = str(tmp_path / f"out of {source}")
+        given = ["batch", str(tmp_path / source), "--out", out, *options, *more]
+        ended = run(*given, monkeypatch=monkeypatch)
+        return ended, capsys.readouterr().err
+
+    deep_folder(tmp_path / "one", [4000, 4095])
+    deep_folder(tmp_path / "many", [4000, 40000])
+    said = "values from 0 to {} are the model's 0 to 1"
+    assert f"note: 2 × {said.format(4095)} (--values" in go("one")[1]
+    assert f"note: 2 × {said.format('…')} (--values" in go("many")[1]
+    assert "drawn with another values" in go("one", "--values", "0,8191")[1]
+    note = tmp_path / "out of one" / "batch.json"
+    kept = json.loads(note.read_text())
+    assert kept.pop("values", "") is None
+    note.write_text(json.dumps(kept))
+    assert go("one")[0] == 0, "a folder from before"
+    deep_folder(tmp_path / "named", [4000, 40000])
+    ended, told = go("named", "--values", "0,50000")
+    assert (ended, told.count("note:")) == (0, 1)
+    assert f"note: 2 × {said.format(50000)}" in told
+    whole = [
+        "upscale",
+        str(tmp_path / "named"),
+        "--values",
+        "0,50000",
+        "--model",
+        str(model_folder),
+    ]
+    assert run(*whole, "-n", "1", "--out", str(tmp_path / "up"), monkeypatch=monkeypatch) == 0
+    for i in "01":
+        here, there = (tmp_path / a / i / "sample_00.tif" for a in ("out of named", "up"))
+        np.testing.assert_array_equal(np.asarray(Image.open(here)), np.asarray(Image.open(there)))
+    capsys.readouterr()
+    ended, told = go("refused", "--values", "9,1")
+    assert (ended, told.count("error:")) == (1, 1)
+    assert "--values wants the smaller number first" in told
+    assert not (tmp_path / "out of refused").exists()
+
+
+def test_values_of_what_is_no_file_of_arrays_are_not_ignored(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    settings = Settings(samples=2, seed=3, values="0,4095")
+    for i, source in enumerate((as_tar(tmp_path), as_zarr(tmp_path), as_folder(tmp_path))):
+        out = tmp_path / f"out {i}"
+        told = run_batch(open_source(str(source)), out, str(model_folder), settings, "folder",
+                         IN_PROCESS)  # fmt: skip
+        assert (told.drawn, told.failed) == (0, ROWS)
+        assert all("--values goes with" in row["error"] for row in failures(out))
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet"])
+def test_a_file_where_the_folder_of_a_row_would_be_fails_that_row_alone(
+    form: Form, tmp_path: Path, model_folder: Path
+) -> None:
+    keys = ["a", "ko/a", "ko/b/c", "b", "d"]
+    table = pa.table({"key": keys, "png": [png(i) for i in range(5)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    found, out = open_source(str(tmp_path / "in.parquet")), tmp_path / "out"
+    out.mkdir()
+    (out / "ko").write_text("a file")
+    (out / "d").symlink_to("nowhere")
+    for drawn in (2, 0):
+        told = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+        if form == "folder":
+            assert (told.drawn, told.failed) == (drawn, 3)
+            assert told.reasons == {"a file stands where its folder would be": 3}
+            assert {row["key"] for row in failures(out)} == {"ko/a", "ko/b/c", "d"}
+            assert str(out / "ko") in failures(out)[0]["error"]
+        else:
+            assert told.failed == 0
+    assert (out / "ko").read_text() == "a file"
+
+
+def test_a_glob_of_zarr_stores_has_a_row_for_each(tmp_path: Path) -> None:
+    for name in "ab":
+        zarr.create_array(tmp_path / f"{name}.zarr", shape=(4, 4), dtype="uint16")
+    found = open_source(str(tmp_path / "*.zarr"))
+    assert [key for _, key in found.names()] == ["a", "b"]
+    with pytest.raises(InputError, match="does not exist"):
+        open_source(str(tmp_path / "none*.zarr"))
+    zarr.create_array(tmp_path / "c[1].zarr", shape=(2, 4, 4, 3), dtype="uint8")
+    assert open_source(str(tmp_path / "c[1].zarr")).rows == 2
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+def test_a_seed_that_a_target_cannot_hold_is_refused_before_anything_is_drawn(
+    form: Form, tmp_path: Path, model_folder: Path
+) -> None:
+    found, out = open_source(str(some_rows(tmp_path / "in.parquet", range(1)))), tmp_path / "out"
+
+    def go(seed: int, independent: bool = False) -> int:
+        settings = Settings(samples=1, seed=seed, independent=independent)
+        name = out / f"{seed} {independent}"
+        return run_batch(found, name, str(model_folder), settings, form, IN_PROCESS).drawn
+
+    assert go(2**63, independent=True) == go(2**63 - 1) == 1
+    if form == "folder":
+        assert go(2**63) == 1
+        return
+    with pytest.raises(InputError, match=r"seeds below 2\^63"):
+        go(2**63)
+    assert not (out / f"{2**63} False").exists()
+
+
+def test_results_of_a_batch_elsewhere_are_no_source(tmp_path: Path, model_folder: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "a.png").write_bytes(png(0))
+    some_rows(album / "t.parquet", range(2))
+    forms: list[Form] = ["zarr", "parquet"]
+    for form in forms:
+        found = open_source(str(album / "*.png"))
+        run_batch(found, album / form, str(model_folder), SETTINGS, form, IN_PROCESS)
+    elsewhere = tmp_path / "out"
+    said = list[str]()
+    pictures = open_source(str(album / "**" / "*.[pz][na]*[gr]"), out=elsewhere, say=said.append)
+    assert [key for _, key in pictures.names()] == ["a"]
+    assert said
+    assert open_source(str(album / "**" / "*.parquet"), out=elsewhere).rows == 2
+    with pytest.raises(InputError, match="nothing but results of this program"):
+        open_source(str(album / "*" / "rows.*" / "*.parquet"), out=elsewhere)
+    assert open_source(str(album / "parquet" / "rows.parquet")).rows == 1, "it is named"
+    (album / "t.parquet").unlink()
+    assert [key for _, key in open_source(str(album), out=elsewhere).names()] == ["a"]
+    (album / "zarr" / "batch.json").unlink()
+    assert open_source(str(album), out=elsewhere).rows == 2, "nobody knows whose it is"
+
+
+@pytest.mark.parametrize("source", [as_folder, as_tar, as_zarr])
+def test_columns_of_what_has_none_are_refused(source: Any, tmp_path: Path) -> None:
+    given = str(source(tmp_path))
+    for columns in (("png", None), (None, "id")):
+        with pytest.raises(InputError, match="go with Parquet"):
+            open_source(given, *columns)
+
+
+def test_the_column_of_images_is_remembered(tmp_path: Path, model_folder: Path) -> None:
+    columns = {"key": ["a", "b"], "x": [png(0), png(1)], "y": [png(2), png(3)]}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    out, note = tmp_path / "out", tmp_path / "out" / "batch.json"
+
+    def go(column: str | None) -> int:
+        found = open_source(str(tmp_path / "in.parquet"), column)
+        return run_batch(found, out, str(model_folder), SETTINGS, "parquet", IN_PROCESS).before
+
+    go("y")
+    assert go("y") == 2
+    for other in ("x", None):
+        with pytest.raises(OutputError, match="drawn with another image_column"):
+            go(other)
+    kept = json.loads(note.read_text())
+    assert kept.pop("image_column") == "y"
+    note.write_text(json.dumps(kept))
+    assert go("y") == go("x") == 2, "a folder from before"
+
+
+def test_rows_without_a_key_fail_and_say_so(tmp_path: Path, model_folder: Path) -> None:
+    keys = ["a", None, "", None]
+    table = pa.table({"key": keys, "png": [png(i) for i in range(4)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    found = open_source(str(tmp_path / "in.parquet"))
+    why = {i: f"row {i} has no key" for i in (1, 3)}
+    nameless = [{"key": f"{i:012d}", "reason": why[i], "error": why[i]} for i in why]
+    forms: list[Form] = ["zarr", "folder", "parquet"]
+    for form in forms:
+        out = tmp_path / form
+        for _ in range(2):
+            told = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+            others = [row for row in failures(out) if row["key"]]
+            assert sorted(others, key=lambda row: row["key"]) == nameless
+            assert told.reasons["row … has no key"] == 2
+            assert told.failed == (2 if form == "parquet" else 3)
+            held = dict(samples_in(out, form))
+            assert set(held) == ({"a", ""} if form == "parquet" else {"a"})
+    (row,) = (row for row in failures(tmp_path / "zarr") if not row["key"])
+    assert row["error"] == "a row of a Zarr needs a key"
+
+
+def test_rows_of_a_damaged_part_fail_under_their_own_keys(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    path = some_rows(tmp_path / "in.parquet", range(4), keys=True)
+    with pq.ParquetFile(path) as file:
+        start = file.metadata.row_group(0).column(1).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    found, out = open_source(str(path)), tmp_path / "out"
+    told = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert (told.drawn, told.failed) == (0, 4)
+    assert [row["key"] for row in failures(out)] == ["k0", "k1", "k2", "k3"]
+    assert all(" is damaged (" in row["error"] for row in failures(out))
+
+
+def test_failures_that_differ_in_numbers_alone_are_one_reason(tmp_path: Path) -> None:
+    failed = Failures(tmp_path / "failures.jsonl")
+    for pictures, more in ((2, 7), (3, 7), (3, 7.5)):
+        failed.add("a", f"a holds {pictures} pictures of uint16 together {more} megapixels")
+    for unlike in (
+        "a holds pictures of uint16",
+        "a holds 2 pictures of uint8 together 7 megapixels",
+    ):
+        failed.add("a", unlike)
+    assert failed.reasons == {
+        "holds … pictures of uint16 together … megapixels": 3,
+        "holds pictures of uint16": 1,
+        "holds 2 pictures of uint8 together 7 megapixels": 1,
+    }
+    for size in (512, 512):
+        failed.add("b", f"b has {size}×3 pixels, more than 256")
+    failed.add("b", "b has 600×3 pixels, more than 256")
+    assert failed.reasons["has … pixels, more than 256"] == 3
+    assert sum(failed.reasons.values()) == 8
+
+
+def test_on_ray_a_model_that_no_actor_can_load_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would start such an actor again and again; without Ray itself."""
+    from cvdvae.batch import on_ray
+
+    recipe = Recipe(str(tmp_path / "nonesuch"), SETTINGS, as_arrays)
+    rows = np.array([pickle.dumps(Row(0, "a", png(0)))], object)
+    block = on_ray._Actor(recipe)({"row": rows})
+    with pytest.raises(CVDVAEError, match="nonesuch") as here:
+        Upscaler(*recipe)
+    ray = MagicMock()
+    mapped = ray.data.from_items.return_value.flat_map.return_value.map_batches.return_value
+    mapped.iter_batches.return_value = [block]
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
+    work = Work([], frozenset(), recipe, False, 1)
+    with pytest.raises(type(here.value), match="nonesuch"):
+        list(on_ray._pass(work, frozenset(), 1, 1, 0.0))
+
+
+def test_on_ray_a_gpu_is_booked_to_compute_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray hides all others from its actors."""
+    given = ["batch", str(as_tar(tmp_path)), "--out", str(tmp_path / "out"), "--engine", "ray"]
+    assert run(*given, "--device", "cuda:0", monkeypatch=monkeypatch) == 1
+    assert "--device cuda goes with --gpus on Ray" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_second_writer_is_refused(tmp_path: Path, model_folder: Path) -> None:

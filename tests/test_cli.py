@@ -386,6 +386,16 @@ def test_bundled_models_beat_bicubic_on_the_demo_photo_and_give_the_input_back(
     assert float((first - second).std()) > 2
 
 
+def test_demo_leaves_a_picture_of_that_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo.png").write_bytes(b"mine")
+    assert run("demo", "--out", str(tmp_path), "-n", "1", monkeypatch=monkeypatch) == 1
+    assert "demo.png is there already" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.png"]
+    assert (tmp_path / "demo.png").read_bytes() == b"mine"
+
+
 def test_demo_makes_one_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of regions of the photo, and one for each model of faces."""
     assert run("demo", "--out", str(tmp_path), "-n", "2", monkeypatch=monkeypatch) == 0

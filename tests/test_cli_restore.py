@@ -171,6 +171,49 @@ def test_where_nothing_fits_it_is_said_how_far_it_is_off_and_what_to_do(
     assert "does not fit" not in restore.printed
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--noise", "0.1"],
+        ["--jpeg", "auto"],
+        ["--noise", "0.1", "--simulate", "--crop", "none"],
+    ],
+)
+def test_what_is_too_large_is_refused_before_anything_is_made_of_it(
+    options: list[str], restore: Restore, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*_: object) -> None:
+        raise AssertionError("H was tried out")
+
+    Image.open(photo).save(photo.with_suffix(".jpg"))
+    monkeypatch.setattr("cvdvae.restoration.restoring.check_linear", made)
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", SIDE * SIDE)
+    assert restore(photo.with_suffix(".jpg"), *options) == 1
+    assert "2 samples of 16×16 pixels do not fit into memory: ask for at most 1" in restore.errors
+
+
+def test_a_picture_in_colours_is_no_mosaic_and_loses_them_knowingly(
+    restore: Restore, photo: Path
+) -> None:
+    assert restore(photo, "--degradation", "bayer:pattern=RGGB") == 1
+    assert "a.png is in colours: save the mosaic as one grey channel" in restore.errors
+    assert restore(photo, "--degradation", "grey") == 0
+    assert "its luma was taken" in restore.printed
+
+
+def test_a_description_that_is_right_is_not_called_wrong(restore: Restore, photo: Path) -> None:
+    """With `--grain` no sample need explain, and what was simulated did happen."""
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photo)
+    assert restore(photo, "--degradation", "box:side=5", "--grain") == 0
+    assert "standard deviations of its noise: --grain draws their pixels" in restore.printed
+    assert "does not fit" not in restore.printed
+    asked = ("--degradation", "blur:sigma=1", "--noise", "0.00001")
+    assert restore(photo, *asked, "--simulate", "--crop", "none") == 0
+    assert "samples are off by" in restore.printed
+    assert "does not fit" not in restore.printed
+
+
 def test_a_photograph_given_as_a_mask_is_asked_about(
     restore: Restore, photo: Path, tmp_path: Path
 ) -> None:

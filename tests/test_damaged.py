@@ -207,6 +207,11 @@ def test_what_no_text_tells_of_a_degradation_is_in_its_fingerprint() -> None:
     ("arguments", "message"),
     [
         (["--degradation", "blur:sigma=1", "--scales", "4"], "go with shrinking"),
+        (
+            ["--degradation", "blur:sigma=1", "--models", "my-x{scale}"],
+            "name one model with --model",
+        ),
+        (["--noise", "0.1", "--flows", "my-flow-x{scale}"], "name one model with --model"),
         (["--degradation", "spell"], "no kind 'spell'"),
         (["--degradation", "jpeg:quality=30", "--noise", "0.1"], "leave the noise out"),
         (["--degradation", "hole:side=40"], "40"),

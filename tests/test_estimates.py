@@ -6,16 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageCms
 from torch import Tensor
 
 from cvdvae.batch.restore import degrade, happened, read_seen
-from cvdvae.degradations.block_dct import MIDDLE, ROUNDING, steps_at
+from cvdvae.degradations.block_dct import (
+    MIDDLE,
+    ROUNDING,
+    steps_at,
+    transformed,
+    transformed_back,
+)
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil, to_tensor
 from cvdvae.restoration.described import description_from_dict, parse
-from cvdvae.restoration.estimates import JPEGFile, estimate_noise, read_jpeg
+from cvdvae.restoration.estimates import JPEGFile, _whole, estimate_noise, read_jpeg
 from cvdvae.restoration.mask_kinds import Masked
 from cvdvae.restoration.restoring import degraded
 
@@ -88,6 +95,18 @@ def test_all_but_a_few_come_back_where_blocks_are_cut_or_steps_are_fine(tmp_path
     for image, quality, share in [(picture(75, 101), 60, 0.97), (picture(), 98, 0.9)]:
         image.save(path, quality=quality, subsampling=2)
         assert float(right(read_jpeg(path), path).double().mean()) > share
+
+
+def test_what_black_and_white_cut_off_is_filled_in_from_the_coefficients() -> None:
+    x = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = 400 * F.interpolate(x, (64, 64), mode="bicubic")[0] - 70
+    steps = steps_at(50)[0].double()
+    wanted = torch.round(transformed(x - MIDDLE, steps))
+    decoded = transformed_back(wanted, 1 / steps, (64, 64)) + MIDDLE
+    decoded = decoded.clamp(0, 255).round()
+    plain = torch.round(transformed(decoded - MIDDLE, steps))
+    found = _whole(decoded[0], steps, (64, 64))
+    assert int((found != wanted).sum()) < 0.92 * int((plain != wanted).sum())
 
 
 def test_what_explains_the_coefficients_is_the_decoded_picture(tmp_path: Path) -> None:

@@ -6,13 +6,32 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import ENCODER, PRIOR, RESTORING, _shake, saved_prior, saved_restorer, tiny_prior
+from tiny import (
+    ENCODER,
+    PRIOR,
+    RESTORING,
+    SCALES,
+    _shake,
+    saved_prior,
+    saved_resolver,
+    saved_restorer,
+    tiny_photos,
+    tiny_prior,
+)
 
 from cvdvae.checkpoints.folder import read_record, save_model
 from cvdvae.checkpoints.loading import load_encoder
-from cvdvae.checkpoints.records import SECOND, PriorRecord, SuperResolutionRecord
+from cvdvae.checkpoints.records import (
+    SECOND,
+    OneScaleRecord,
+    PriorRecord,
+    SuperResolutionRecord,
+)
+from cvdvae.checkpoints.weights import digest
+from cvdvae.configs import to_yaml
 from cvdvae.data.folder import DataConfig
 from cvdvae.errors import ConfigError, WeightsError
+from cvdvae.files import write_text
 from cvdvae.gaussian import Conditional, DiagonalGaussian
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
@@ -230,3 +249,52 @@ def test_an_encoder_takes_more_groups_than_the_one_it_starts_from(
     one = replace(training, model=replace(ENCODER, groups=1))
     with pytest.raises(ConfigError, match="losing blocks"):
         EncoderModule(one, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("key", "value"), [("relative", False), ("activation", "gelu")])
+def test_an_encoder_does_not_start_from_what_its_weights_mean_something_else_for(
+    key: str, value: object, model_folder: Path, tmp_path: Path
+) -> None:
+    prior = str(model_folder / "prior")
+    for groups in (0, 4):  # as it is, and grown
+        changed: dict[str, object] = {"groups": groups, key: value}
+        config = replace(ENCODER, bottom_up="2x1,2d2,4x1,4d4,16x1", **changed)  # type: ignore[arg-type]
+        config = config if groups else replace(config, bottom_up=ENCODER.bottom_up)
+        training = EncoderTraining(config, prior, DATA, OPTIM, start_from=str(model_folder))
+        with pytest.raises(ConfigError, match=f"{key} .*{value}"):
+            EncoderModule(training, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("key", "value"), [("activation", "gelu"), ("likelihood", "gaussian")])
+def test_a_prior_does_not_start_from_what_its_weights_mean_something_else_for(
+    key: str, value: object, model_folder: Path, tmp_path: Path
+) -> None:
+    for described in (PRIOR, GROWN):
+        config = replace(described, **{key: value})  # type: ignore[arg-type]
+        training = PriorTraining(config, DATA, OPTIM, start_from=str(model_folder / "prior"))
+        with pytest.raises(ConfigError, match=f"{key} .*{value}"):
+            PriorModule(training, tmp_path / "run")
+
+
+def test_an_encoder_starts_from_one_scale_of_several(tmp_path: Path) -> None:
+    """Named as one scale, and as the encoder: the same function, but for the border, where the
+    convolution met no constant."""
+    several = tiny_photos(3)
+    folder = saved_resolver(tmp_path / "sr", several)
+    one = OneScaleRecord("one-scale", str(folder), digest(folder), 3)
+    (tmp_path / "x3").mkdir()
+    write_text(tmp_path / "x3" / "config.yaml", to_yaml(one))
+    y = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(3))
+    for name in ("x3", "sr"):
+        training = EncoderTraining(
+            replace(SCALES, scales=(3,)),
+            str(folder / "prior"),
+            DATA,
+            OPTIM,
+            start_from=str(tmp_path / name),
+        )
+        alone = EncoderModule(training, tmp_path / "run").trained.eval()
+        with torch.no_grad():
+            for mine, its in zip(alone.terms(y), several.encoder.terms(y, 3), strict=True):
+                inner = slice(mine.shape[2] // 3, -mine.shape[2] // 3)
+                torch.testing.assert_close(mine[..., inner, inner], its[..., inner, inner])

@@ -378,6 +378,7 @@ def test_the_bundled_flows_invert_and_beat_bicubic(scale: int) -> None:
     """Forward and inverse agree to 1e-4 with trained weights, from both ends."""
     model = load(f"celeba64-hcflow-x{scale}")
     assert isinstance(model, FlowResolver)
+    assert model.group_resolutions == []  # so it cannot be steered
     flow = model.flow
     y, x = simulate(crop_face(demo_photo()), model.degradation, crop="none")
     x, y = x[None], y[None]

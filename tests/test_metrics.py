@@ -14,14 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError, WeightsError
+from cvdvae.evaluation.measure import Judges, measure
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
 from cvdvae.metrics.distortion import luma, psnr, psnr_y, ssim, ssim_y
 from cvdvae.metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from cvdvae.metrics.perceptual import BRISQUE, FEATURES, LPIPS
 from cvdvae.metrics.realism import FaceDetector, detected, kernel_distance
+from cvdvae.restoration.finish import finish
 
 SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 
@@ -122,6 +125,26 @@ def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: L
         assert not lpips.maps(torch.cat([x, y]), x[0]).requires_grad
     torch.testing.assert_close(lpips.model(2 * x - 1, 2 * y - 1)[:, 0], lpips.maps(x, y))
     assert not any(p.requires_grad for p in lpips.model.parameters())
+
+
+@pytest.mark.parametrize("size", [(30, 40), (31, 31)])
+def test_images_too_small_for_lpips_are_measured_by_all_else(
+    lpips: LPIPS, size: tuple[int, int]
+) -> None:
+    H = BicubicDownscaling.of_scale(size, 2)
+    truth = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+    y = H.A(truth[None])[0]
+    done = finish(torch.stack([truth, truth / 2]), y[None], H, consistent=True)
+    judges = Judges(lpips, None, {})
+    scores = measure(done, y, truth, H, judges)
+    columns = [scores[key] for key in ("lpips", "apd_lpips", "ntire_diversity")]
+    assert scores["psnr"] is not None
+    if min(size) < 31:
+        assert columns == [None] * 3
+        assert judges.missing == {"LPIPS": "it needs images of at least 31×31 pixels, not of 40×30"}
+    else:
+        assert None not in columns
+        assert not judges.missing
 
 
 def test_vectors_are_computed_where_the_images_are(lpips: LPIPS) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from command import run
 from PIL import Image, ImageCms
@@ -134,6 +135,12 @@ def test_profile_and_exif_are_handed_on(
             assert "icc_profile" not in image.info
 
 
+def hard(contrast: int, darkest: int) -> Image.Image:
+    """Squares that no image shrinks to."""
+    squares = np.indices((4, 4)).sum(0) // 2 % 2 * contrast + darkest
+    return Image.fromarray(squares.astype(np.uint8)).convert("RGB")
+
+
 @pytest.mark.parametrize("has_restorer", [True, False])
 def test_what_explains_an_impossible_input_is_advised_only_where_it_is_taken(
     has_restorer: bool,
@@ -142,8 +149,7 @@ def test_what_explains_an_impossible_input_is_advised_only_where_it_is_taken(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    squares = np.indices((4, 4)).sum(0) % 2 * 255
-    Image.fromarray(squares.astype(np.uint8)).convert("RGB").save(tmp_path / "hard.png")
+    hard(205, 25).save(tmp_path / "hard.png")
     if not has_restorer:
         shutil.rmtree(zoo / "tiny-restore")
     given = ["upscale", str(tmp_path / "hard.png"), "--model", "tiny-x4", "-n", "1"]
@@ -155,6 +161,74 @@ def test_what_explains_an_impossible_input_is_advised_only_where_it_is_taken(
     assert (advised is not None) == has_restorer
     if advised is not None:
         assert run(*given, *advised.groups(), monkeypatch=monkeypatch) == 0
+        said = " ".join("".join(capsys.readouterr()).split())
+        assert "1 of 1 samples explain the image" in said
+        assert "explained within its noise" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "advised"),
+    [
+        ("contrast.png", hard(255, 0), None),
+        ("wide.png", hard(205, 25).crop((0, 0, 5, 4)), None),
+        ("grey.jpg", hard(205, 25).convert("L"), "--jpeg auto"),
+        ("print.jpg", hard(205, 25).convert("CMYK"), "--noise"),
+    ],
+)
+def test_nothing_is_advised_that_would_be_refused_or_explain_nothing(
+    name: str,
+    image: Image.Image,
+    advised: str | None,
+    zoo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image.save(tmp_path / name, quality=100)
+    given = ["upscale", str(tmp_path / name), "--model", "tiny-x4", "-n", "1"]
+    assert run(*given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "no image shrinks to it" in said
+    found = re.search(r"(--noise|--jpeg auto).* explains it", said)
+    assert (found[1] if found else None) == advised
+
+
+def test_what_explains_nothing_is_not_said_to_be_explained(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hard(255, 0).save(tmp_path / "hard.png")
+    given = [str(tmp_path / "hard.png"), "--model", "tiny-x4", "-n", "1", "--noise", "0.001"]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "does not fit" in said
+    assert "explained within its noise" not in said
+
+
+def test_another_size_is_refused_in_pixels_of_the_input(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to_pil(torch.zeros(3, 4, 5)).save(tmp_path / "wide.png")
+    given = [str(tmp_path / "wide.png"), "--model", "tiny-x4", "--noise", "0.1"]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "tiny-restore takes inputs of 4×4 pixels here, not 5×4" in said
+
+
+def test_what_upscale_alone_keeps_of_arrays_is_said(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = np.arange(16, dtype=np.uint16).reshape(4, 4) * 1000 + 20000
+    tifffile.imwrite(tmp_path / "deep.tif", values)
+    np.save(tmp_path / "a.npy", values)
+    given = ["upscale", "--model", "tiny-x4", "-n", "1", "--noise", "0.1"]
+    given += ["--out", str(tmp_path / "out")]
+    assert run(*given, str(tmp_path / "deep.tif"), monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "its values, axes and place are not handed on" in said
+    assert said.count("without --noise and --jpeg keeps") == 2
+    assert run(*given, str(tmp_path / "a.npy"), monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "holds arrays and no picture: cvdvae upscale without --noise and --jpeg takes it" in said
 
 
 def test_intact_photos_are_shrunk_and_made_noisy_first(

@@ -319,6 +319,21 @@ def test_what_is_visible_is_never_dropped(browser: Browser) -> None:
     assert found[3] == [1200, 1800, 9000]
 
 
+def test_a_sample_that_is_not_drawn_yet_is_no_other(browser: Browser) -> None:
+    """Where it will be stays hatched, also in what is saved."""
+    script = (VIEWER / "patches.js").read_text("utf-8")
+    pictures = """(script) => {
+        const { Patch } = new Function(`${script}; return { Patch };`)();
+        const patch = new Patch([0, 0, 4, 4], false);
+        patch.samples = ["first", "second"];
+        return [0, 1, 3].map((sample) => patch.picture("sample", sample) || null);
+    }"""
+    page = browser.contexts[0].new_page()
+    found = page.evaluate(pictures, script)
+    page.close()
+    assert found == ["first", "second", None]
+
+
 ALONE = """([html, script]) => {
     document.body.innerHTML = `<div>${html}</div>`;
     const props = { value: null }, watched = [];

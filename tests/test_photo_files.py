@@ -456,7 +456,7 @@ def test_what_no_image_shrinks_to_is_told_how_it_could_be_explained(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    squares = np.indices((14, 20)).sum(0) // 2 % 2 * 255
+    squares = np.indices((14, 20)).sum(0) // 2 % 2 * 207 + 24
     Image.fromarray(squares.astype(np.uint8)).convert("RGB").save(tmp_path / name, quality=95)
     photo.save(tmp_path / "fine.png")
     asked = ["upscale", name, "fine.png", "--model", model, "--scale", "3", "-n", "1", "--json"]

@@ -249,15 +249,16 @@ def test_colours_that_are_none_of_srgb_are_said_to_be_paler_here(
 ) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     names = ("sRGB built-in", "Wide built-in")
-    wide = srgb.replace(*(name.encode("utf-16-be") for name in names))
+    renamed = srgb.replace(*(name.encode("utf-16-be") for name in names))
+    wide = renamed.replace(b"rXYZ", b"hold").replace(b"gXYZ", b"rXYZ").replace(b"hold", b"gXYZ")
     said = []
-    for profile in (b"", srgb, wide, b"damaged"):
+    for profile in (b"", srgb, wide, b"damaged", renamed):
         coffee().resize((48, 32)).save(tmp_path / "a.png", icc_profile=profile)
         look = photos.look(tmp_path / "a.png", "enlarge", 4)
         given = image_in(tmp_path / "a.png", None)
         assert look.notes == given.notes
         said.append([note for note in look.notes if "Wide built-in" in note])
-    assert [len(notes) for notes in said] == [0, 0, 1, 0]
+    assert [len(notes) for notes in said] == [0, 0, 1, 0, 0]
 
 
 def test_a_region_of_too_large_a_picture_is_refused() -> None:
@@ -336,11 +337,13 @@ def test_a_large_photograph_lies_beside_its_result_in_the_zip(
     picture.save(tmp_path / "wide.png")
     session = started(photos, tmp_path / "wide.png")
     whole = Whole(photos, session, 0, [0, 1], tmp_path)
+    y = session.photo.y
+    photos.album._images.pop(session.photo.name)  # it had to make room while this was drawn
     with zipfile.ZipFile(tmp_path / "cvdvae.zip", "w") as packed:
         for file in whole.with_report():
             packed.write(file, file.name)
     again = photos.reopen(read_result(tmp_path / "cvdvae.zip", 10**6))
-    assert torch.equal(again.photo.y, session.photo.y)
+    assert torch.equal(again.photo.y, y)
     with pytest.raises(InputError, match="open the zip that it lay in"):
         read_result(tmp_path / "result.json", 10**6)
 

@@ -42,6 +42,7 @@ from cvdvae.restoration.evidence import (
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
+from cvdvae.restoration.recipe import read_recipe
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import Restorer, _ended
 from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
@@ -108,6 +109,25 @@ def test_a_network_that_is_too_sure_gives_way_to_what_was_seen(words: str) -> No
     assert within_noise(off(found), count).all()
     assert off(found)[1] > 0.7  # no nearer to y than it takes
     assert torch.equal(found[0], sure.draw(x)[0])  # what explains y stays
+
+
+@pytest.mark.parametrize(
+    "words", ["blur:sigma=1", "box:side=5", "motion:length=7", "jpeg:quality=98"]
+)
+def test_what_an_image_with_black_and_white_explains_is_explained(words: str) -> None:
+    """Where pixels are clipped the widest p(x|z) does not reach y: steps within [0, 1] do."""
+    x = torch.round((4 * picture(side=32) - 1.5).clamp(0, 1) * 255) / 255
+    told = made_of(x[0], parse(words), None)
+    count = told.count
+    measurement = Measurement(told.y, told.degradation, 10 / 255, told.sigma)
+    mean = x + 0.02 * torch.randn(2, *x.shape[1:], generator=torch.Generator().manual_seed(4))
+
+    def off(images: torch.Tensor) -> torch.Tensor:
+        saved = to_bytes(images).float() / 255
+        return misfit(told.degradation.A(saved) - told.y, count, told.sigma)
+
+    assert within_noise(off(x), count).all()
+    assert within_noise(off(nearest_explaining(mean, measurement, count)), count).all()
 
 
 def test_a_hole_is_filled_and_the_rest_stays() -> None:
@@ -218,6 +238,12 @@ def test_a_result_is_drawn_again_from_its_file(tmp_path: Path) -> None:
     assert torch.equal(model.run(recipe.seen, recipe.restoring).pixels, result.pixels)
 
 
+def test_a_recipe_of_upscale_is_none_of_a_restoration(tmp_path: Path) -> None:
+    tiny_restorer().restore(degraded("noise"), "noise", samples=1, noise=0.1).save(tmp_path)
+    with pytest.raises(InputError, match=r"is of a restoration, which cvdvae\.replay draws again"):
+        read_recipe(tmp_path / "result.json")
+
+
 def test_a_jpeg_is_explained_by_its_own_rounding() -> None:
     x = picture()
     result = tiny_restorer().restore(x, "jpeg:quality=40", samples=2)
@@ -241,6 +267,20 @@ def test_what_a_hole_left_of_a_shrunken_picture_does_not_wreck_the_truth() -> No
     found = Ending(told, Restoring(), 10 / 255).of(x, SeededNoise(0, [0])).x
     assert told.sigma == pytest.approx(ROUNDING / 255)
     assert float((found - x).square().mean().sqrt()) * 255 < 10
+
+
+@pytest.mark.parametrize("after", ["", " + downscale:scale=2"])
+def test_what_a_valid_blur_kept_is_shown_in_its_place(after: str) -> None:
+    """The image lies there as it is where a blur leaves it: on a slope."""
+    x = torch.linspace(0.2, 0.8, SIDE).expand(1, 3, SIDE, SIDE)
+    words = "box:side=5,boundary=valid" + after
+    what = seen(parse(words).operator((SIDE, SIDE)).A(x), words, 0.01)
+    before = shown(what)
+    assert before.shape == (3, SIDE, SIDE)
+    apart = (before - x[0]).abs()
+    assert float(apart[:, 4:12, 4:12].max()) < 0.01
+    assert float((before[:, :, [0, 1, -2, -1]] - 0.5).abs().max()) < 1e-6
+    assert float((before[:, [0, 1, -2, -1]] - 0.5).abs().max()) < 1e-6
 
 
 def test_a_hole_in_a_shrunken_picture_is_shown_grey() -> None:
@@ -498,6 +538,23 @@ def test_an_operator_that_makes_another_size_is_refused() -> None:
         seen(torch.rand(3, 16, 16), Nothing())
 
 
+def test_one_channel_of_a_jpeg_is_a_grey_picture() -> None:
+    y = degraded("grey")
+    grey, coloured = (seen(one, "jpeg:quality=50").y for one in (y, y.expand(-1, 3, -1, -1)))
+    assert torch.equal(grey, coloured)
+
+
+def test_what_is_seen_without_noise_is_explained_to_half_a_level() -> None:
+    """A pixel that was seen and is off by one level is not explained; one that was not is."""
+    y = torch.full((1, 3, SIDE, SIDE), 100 / 255)
+    result = tiny_restorer().restore(y, "half:side=left", samples=3)
+    assert result.sigma == 0
+    pixels = result.pixels.clone()
+    pixels[1, 0, 3, SIDE - 2] += 1
+    pixels[2, 0, 3, 1] ^= 1
+    assert replace(result, pixels=pixels).explains == [True, False, True]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model folder."""
@@ -636,8 +693,10 @@ def test_a_model_is_named_for_what_it_is(folder: Path, tmp_path: Path) -> None:
     assert load_restorer(str(folder / "prior")).encoder is None
     with pytest.raises(WeightsError, match="any degradation"):
         load_restorer("celeba64-x8")
-    with pytest.raises(WeightsError, match="restorer"):
+    with pytest.raises(WeightsError, match="restorer") as caught:
         load(str(folder))
+    assert "cvdvae restore" in str(caught.value)
+    assert "load_prior" not in str(caught.value)
 
 
 def test_the_bundled_model_is_that_of_the_domain(

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -21,12 +22,14 @@ import cvdvae.training.progress
 from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
 from cvdvae.checkpoints.records import Expected, PriorRecord, Recommended, SuperResolutionRecord
 from cvdvae.configs import to_yaml
+from cvdvae.data.images import Key
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian, motion
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError, WeightsError
+from cvdvae.hvae import HVAEConfig
 from cvdvae.imaging.io import to_pil
 from cvdvae.training import (
     EncoderTraining,
@@ -232,6 +235,7 @@ def test_an_encoder_is_trained_on_the_energy_of_its_consistent_draws(
         judged.append(x)
         return [x.square()]
 
+    monkeypatch.setattr("cvdvae.metrics.perceptual.LEAST", 16)  # what follows sees any size
     monkeypatch.setattr("cvdvae.metrics.perceptual.LPIPS.__init__", lambda *_: None)
     monkeypatch.setattr("cvdvae.metrics.perceptual.LPIPS.embedded", seen)
     losses, logs = [], []
@@ -256,6 +260,23 @@ def test_an_encoder_is_trained_on_the_energy_of_its_consistent_draws(
         case = module.task.training(faces, 0, 0)
         assert case.degradation is not None
         assert float((case.degradation.A(judged[0].detach()) - case.evidence).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (PRIOR, "at least 31×31 pixels, not of 16×16"),
+        (replace(PRIOR, channels=2, image_size=32), "of 1 or 3 channels, not of 2"),
+    ],
+)
+def test_what_lpips_cannot_see_is_refused_before_the_training(
+    prior: HVAEConfig, message: str, tmp_path: Path
+) -> None:
+    """Before AlexNet's weights are asked for, too."""
+    place = str(saved_prior(tmp_path / "prior", tiny_prior(prior)))
+    training = EncoderTraining(ENCODER, place, DATA, OPTIM, energy=EnergyConfig(features=1.0))
+    with pytest.raises(ConfigError, match=message):
+        EncoderModule(training, tmp_path / "run")
 
 
 @pytest.mark.parametrize("weights", [{"pixels": -1.0}, {"features": math.nan}])
@@ -336,6 +357,37 @@ def test_an_export_keeps_what_was_found_of_the_model(tmp_path: Path) -> None:
     other = read_record(model)
     assert isinstance(other, SuperResolutionRecord)
     assert (other.recommended, other.expected) == (warm, None)
+
+
+@pytest.mark.parametrize("change", ["scale", "prior", "kind"])
+def test_an_export_keeps_nothing_that_was_found_of_another_model(
+    change: str, tmp_path: Path
+) -> None:
+    model, first = tmp_path / "model", str(saved_prior(tmp_path / "prior"))
+    EncoderModule(EncoderTraining(ENCODER, first, DATA, OPTIM), tmp_path / "run").export(model)
+    recommend(str(model), Recommended(0.5, 1.2, 0.4))
+    config, prior = ENCODER, first
+    if change == "scale":
+        config = replace(ENCODER, scales=(8,), groups=3)
+    elif change == "prior":
+        prior = str(saved_prior(tmp_path / "other", tiny_prior(seed=1)))
+    training = EncoderTraining(config, prior, DATA, OPTIM)
+    if change == "kind":
+        training = replace(training, model=RESTORING, degradations="any")
+    EncoderModule(training, tmp_path / "run").export(model)
+    record = read_record(model)
+    assert not isinstance(record, PriorRecord)
+    assert record.recommended == Recommended()
+
+
+def test_an_export_of_a_flow_at_another_scale_keeps_nothing(tmp_path: Path) -> None:
+    for flow in (FLOW, replace(FLOW, scale=2)):
+        module = FlowModule(FlowTraining(flow, DATA, OPTIM), tmp_path / "run")
+        module.export(tmp_path / "model")
+        record = read_record(tmp_path / "model")
+        assert not isinstance(record, PriorRecord)
+        assert record.recommended == Recommended()
+        recommend(str(tmp_path / "model"), Recommended(0.5))
 
 
 def test_every_seed_degrades_in_its_own_way(faces: Tensor) -> None:
@@ -431,6 +483,27 @@ def test_every_epoch_shows_every_image_once_and_half_of_them_mirrored() -> None:
         shown = keys[50 * epoch : 50 * (epoch + 1)]
         assert sorted(key.row for key in shown) == list(range(50))
     assert 0.45 < sum(key.mirrored for key in keys) / len(keys) < 0.55
+
+
+def test_the_order_is_that_of_the_seed_and_takes_little_memory() -> None:
+    n = 20_000
+    tracemalloc.start()
+    first, second = islice(StepBatches(n, n, seed=3), 2)
+    del first
+    following = next(iter(StepBatches(n, 2, seed=3, first_step=n - 1)))
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    one = next(iter(StepBatches(n, 2, seed=3)))
+    used = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert used < 30 * n  # a tuple of objects for each took 200 bytes
+    rng = np.random.default_rng([3, 1])
+    rows, mirrored = rng.permutation(n), rng.random(n) < 0.5
+    drawn = rng.integers(2**62, size=n)
+    told = zip(rows.tolist(), mirrored.tolist(), drawn.tolist(), strict=True)
+    assert second == [Key(*key) for key in told]
+    assert following == second[-2:]
+    assert [type(value) for value in one[0]] == [int, bool, int]
 
 
 def test_one_process_says_what_a_training_starts_from(
@@ -615,6 +688,18 @@ def test_every_kind_comes_as_often_as_it_should() -> None:
     assert scales == {2, 4, 8}
     again = degraded(x, (7,))
     assert torch.equal(again.y, drawn[7].y)
+
+
+@pytest.mark.parametrize("side", [8, 16, 24, 25])
+def test_small_images_are_blurred_and_moved_as_far_as_they_reach(side: int) -> None:
+    x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    widths = set()
+    for seed in range(40):
+        for kind in ("blur", "motion"):
+            blur = degraded(x, (seed,), kind).degradation
+            assert isinstance(blur, Blur)
+            widths.add(blur.kernel.shape[0])
+    assert side - 2 <= max(widths) <= side
 
 
 def test_one_channel_is_never_a_jpeg() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 from .domains import FACES, PHOTOS
 from .domains.faces import crop_face
 from .domains.simulate import simulate, simulate_at_scale
+from .errors import OccupiedError
 from .files import check_writable
 from .imaging.io import save_png
 from .imaging.sheets import labelled_sheet
 from .restoration.load import load
 from .restoration.result import DISCLAIMER, SuperResolution
 from .restoration.sampler import SuperResolver
+from .restoration.saving import is_result
 from .restoration.settings import Sampling
 from .restoration.sheet import region_rows
 
@@ -49,8 +51,17 @@ def run_demo(
     Without a temperature they draw at the one for looking, see `Recommended`. `on_progress` is
     called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does, and
     ``out/demo.png``.
+
+    Raises:
+        OutputError: The folder cannot be written, or holds a ``demo.png`` of another origin.
     """
     check_writable(out)
+    picture = out / "demo.png"
+    if picture.exists() and not is_result(out / PHOTO):
+        raise OccupiedError(
+            f"{picture} is there already, and of no earlier result: move it, or choose another "
+            f"folder"
+        )
     model = load(PHOTO)
     y, truth = simulate_at_scale(PHOTOS.example(), model.scale)
     results = [model.run(y, _sampling(model, samples, temperature, seed), truth, on_progress)]
@@ -62,7 +73,6 @@ def run_demo(
         results.append(model.run(y, sampling, truth, on_progress))
     for result in results:
         result.save(out / result.model)
-    picture = out / "demo.png"
     rows = region_rows(results[0], REGIONS)
     rows += [result.summary_row(samples=5) for result in results[1:]]
     save_png(picture, labelled_sheet(rows, DISCLAIMER))

@@ -124,7 +124,8 @@ def draw_nested(nested: Nested, path: Path) -> Path:
 
 
 def _pixels(image: Tensor) -> Any:
-    return to_bytes(image).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    shown = image if len(image) == 3 else image[:1]  # other channels are no colours
+    return to_bytes(shown).expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 
 def _label(axes: Any, title: str, x: str, y: str) -> None:

@@ -186,7 +186,7 @@ def rates(
     Args:
         prior: The prior.
         models: LR encoders on it.
-        images: True images of the models' `truth_size`, ``(C, H, W)``, in [0, 1].
+        images: True images whose sides the prior and all scales divide, ``(C, H, W)``, in [0, 1].
         seed: Of the draws z ~ q(z|x).
         on_image: Called after every image.
     """
@@ -227,4 +227,5 @@ def names_of(models: Sequence[SuperResolver]) -> list[str]:
 def _seen(model: HVAEResolver, x: Tensor, seed: int) -> Tensor:
     """What a model gets of true images, with the noise that it knows."""
     generator = torch.Generator(x.device).manual_seed(seed)
-    return shrink_to_8_bits(x, model.degradation, photons_of(model.photon_noise), generator)
+    H = model.degradation_of((x.shape[2] // model.scale, x.shape[3] // model.scale))
+    return shrink_to_8_bits(x, H, photons_of(model.photon_noise), generator)

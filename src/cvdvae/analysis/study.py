@@ -1,6 +1,7 @@
 """All analyses of a family of models on one selection of images, written to one folder."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from ..files import write_text
 from ..imaging.io import save_png
 from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load, load_at_scale
-from ..restoration.sampler import SuperResolver
+from ..restoration.sampler import MEASURED, SuperResolver
 from ..restoration.settings import check_samples
 from .calibration import Calibration, calibration
 from .figures import (
@@ -143,10 +144,16 @@ class Study:
         draw_consistency(distances, factors, measured, natural, self.out / "consistency.png")
 
     def rate(self) -> Rates:
-        """Write ``rate.json`` and ``rate.png``."""
+        """Write ``rate.json`` and ``rate.png``.
+
+        For a prior that takes any size, of the largest squares up to `MEASURED` that it and all
+        scales divide, since bits/dim are of whole images, and comparable on the same ones.
+        """
         first = self.encoders[0]
         prior, selection = first.prior, self.selection.as_seen_by(first)
-        truths = selection.truths(first.truth_size[0], self.failures)
+        step = math.lcm(prior.config.multiple, *(r.scale for r in self.encoders))
+        most = MEASURED if first.any_size else prior.config.image_size
+        truths = selection.truths(max(1, most // step) * step, self.failures)
         result = rates(prior, self.encoders, truths, self.seed, self.tick)
         self._json("rate", asdict(result))
         draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")

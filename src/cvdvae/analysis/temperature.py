@@ -70,7 +70,9 @@ def sweep(
 
 def picture(model: SuperResolver, seed: int = 0) -> Image.Image:
     """Samples of a bundled photo at every temperature, in one row each."""
+    height, width = model.truth_size  # which may be larger than the picture
     photo = example(model.any_size, model.channels)
+    photo = photo.resize((width, height), Image.Resampling.BICUBIC)
     y, _ = simulate(photo, model.degradation, "none", photons_of(model.photon_noise))
     return picture_of(model, y, seed)
 

@@ -182,11 +182,12 @@ class Handlers:
         said: gr.HTML,
         path: str | None = None,
     ) -> Iterator[Updates]:
-        """A gallery of elsewhere, with the image and the settings that it was drawn from."""
-        for updates in self._shown(sessions, progress, said, path):
+        """A gallery of elsewhere, with the image and the settings that it was drawn from; those
+        at first only: while it grows, the visitor may change them."""
+        for number, updates in enumerate(self._shown(sessions, progress, said, path)):
             session = updates.get(self.parts.session)
-            if isinstance(session, Session):
-                model, s = self.explorer.named(session.result.model), session.sampling
+            if isinstance(session, Session) and number == 0:
+                model, s = self.explorer.named(session.result), session.sampling
                 settings = self.parts.settings
                 updates |= {
                     self.inputs.input.photo: to_pil(session.seen.y),

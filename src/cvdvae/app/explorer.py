@@ -149,16 +149,16 @@ class Explorer:
         """One of the models of a scale, the main one if it is there."""
         return next(self.models[scale, m] for m in self.methods if (scale, m) in self.models)
 
-    def named(self, name: str) -> SuperResolver:
-        """The model of this name.
+    def named(self, drawn: Recipe | SuperResolution) -> SuperResolver:
+        """The model that a result or its recipe names.
 
         Raises:
             InputError: There is none.
         """
         for model in self.models.values():
-            if model.name == name:
+            if model.name == drawn.model and drawn.scale in (None, model.scale):
                 return model
-        raise InputError(f"these settings are of the model {name}, which is not here")
+        raise InputError(f"these settings are of the model {drawn.model}, which is not here")
 
     def guess(self, path: Path) -> int | None:
         """The scale for a low-resolution image file; None for a photo, or what cannot be read.
@@ -239,7 +239,7 @@ class Explorer:
         if max(step.samples) >= len(session.result.pixels):
             raise InputError("the samples that the step starts from were not drawn")
         parent = session.result.pixels[step.samples[0]]
-        model = self.named(session.result.model)
+        model = self.named(session.result)
         sampling = session.sampling.then(step)
         history = (*session.history[: session.here + 1], sampling)
         for result in self._draw(model, session.seen, sampling, parent):
@@ -253,7 +253,7 @@ class Explorer:
         """
         if not 0 <= here < len(session.history):
             raise InputError("there is no such step")
-        model = self.named(session.result.model)
+        model = self.named(session.result)
         for result in self._draw(model, session.seen, session.history[here]):
             yield replace(session, result=result, here=here)
 
@@ -278,7 +278,7 @@ class Explorer:
         """
         if recipe.sampling.samples > MAX_SAMPLES:
             raise InputError(f"these settings ask for more than {MAX_SAMPLES} samples at once")
-        model = self.named(recipe.model)
+        model = self.named(recipe)
         check_same(recipe, model)
         y = model.check(recipe.y)[0]
         seen = FaceInput(y, None, Framing(), None, (), self._doubts(y, model.scale))
@@ -287,7 +287,7 @@ class Explorer:
 
     def what_stays(self, session: Session, chosen: int, groups: int) -> Tensor:
         """Mean of the first few others that share the first groups of a sample, ``(3, H, W)``."""
-        model = self.named(session.result.model)
+        model = self.named(session.result)
         sampling = session.sampling.then(Resample(chosen, groups, seed_after(session)))
         return next(self._draw(model, session.seen, sampling)).mean
 

@@ -145,6 +145,7 @@ def examples(explorer: Explorer, folder: Path) -> list[Path]:
     face, pictures = crop_face(photo), {"a photo": photo}
     for scale in explorer.scales:
         model = explorer.any_at(scale)
-        y, _ = simulate(face, model.degradation, crop="none")
+        side = max(face.width, *model.truth_size)  # one that is too small for a truth does here
+        y, _ = simulate(face.resize((side, side)), model.degradation, crop="none")
         pictures[f"{model.lr_size} by {model.lr_size} pixels"] = to_pil(y)
     return saved({**pictures, "a cat": Image.fromarray(chelsea())}, folder)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from ..errors import InputError
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ADDRESS = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 
@@ -23,11 +25,24 @@ class Hosts:
 
     Attributes:
         bound: The address or name that it listens on.
-        names: Further names that it is reached by, such as those of a server in front of it.
+        names: Further names that it is reached by, such as those of a server in front of it; a
+            port is left out.
+
+    Raises:
+        InputError: One of `names` is none.
     """
 
     bound: str
     names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [name if _is_address(name) else _name(name) for name in self.names]
+        for given, name in zip(self.names, names, strict=True):
+            if name is None:
+                raise InputError(
+                    f"--allow-host takes a name as in faces.example.org, not '{given[:100]}'"
+                )
+        object.__setattr__(self, "names", tuple(names))
 
     def knows(self, address: str) -> bool:
         """Whether it may be called so, with a port or without."""

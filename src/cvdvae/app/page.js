@@ -40,7 +40,8 @@
     all('fieldset').forEach((box, i) => {
       for (const radio of box.querySelectorAll('input[type="radio"]')) set(radio, "name", `choice-${box.id || i}`);
     });
-    for (const id of ["status", "draw-said", "steer-said", "take-said", "whole-said", "doubts"]) {
+    const spoken = ["status", "notes", "doubts", "restore-told", "draw-said", "steer-said", "take-said", "whole-said", "restore-said"];
+    for (const id of spoken) {
       const node = document.getElementById(id);
       if (node) set(node, "aria-live", "polite");
     }

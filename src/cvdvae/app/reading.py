@@ -3,9 +3,17 @@
 import io
 from pathlib import Path
 
-from PIL import ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 from ..imaging.io import Photo, read_photo
+
+COLOURS = Image.new("RGB", (6, 1))
+COLOURS.putdata(
+    [(200, 60, 60), (60, 200, 60), (60, 60, 200), (200, 200, 60), (200, 60, 200), (60, 200, 200)]
+)
+"""Saturated, but none that sRGB lacks in a wider profile, where it would be cut off."""
+MOVED = 4
+"""Levels of 255 by which a profile must move one of them to be another than sRGB."""
 
 
 def read_upload(path: Path, max_pixels: int, advice: str = "shrink it first") -> Photo:
@@ -21,19 +29,24 @@ def read_upload(path: Path, max_pixels: int, advice: str = "shrink it first") ->
         InputError: As there.
     """
     photo = read_photo(path, max_pixels, advice=advice)
-    name = _profile_name(photo.extras.icc_profile)
-    if not name or "srgb" in name.lower():
+    name = _other_than_srgb(photo.extras.icc_profile)
+    if not name:
         return photo
     note = f"its colours are those of {name}, and paler as sRGB here: the commands keep its profile"
     return photo._replace(notes=[*photo.notes, note])
 
 
-def _profile_name(profile: bytes | None) -> str:
-    """What a profile calls itself; nothing where there is none, or it is damaged."""
+def _other_than_srgb(profile: bytes | None) -> str:
+    """What a profile calls itself; nothing where its colours are those of sRGB, under whatever
+    name, or where there is none, or it is damaged."""
     if not profile:
         return ""
     try:
-        named = ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        read = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        seen = ImageCms.profileToProfile(COLOURS, read, ImageCms.createProfile("sRGB"))
+        named = ImageCms.getProfileName(read).strip()[:60]
     except (OSError, ImageCms.PyCMSError):
         return ""
-    return named.strip()[:60]
+    assert seen is not None
+    off = ImageChops.difference(seen, COLOURS).tobytes()
+    return named if max(off) > MOVED else ""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
+    from ..restoration.restorer import Restorer
+    from ..restoration.sampler import SuperResolver
+
 NO_HOST = "--host needs an address: 127.0.0.1 for this machine alone, 0.0.0.0 for others, too"
 PREFIX = "cvdvae-app-"
 """Of the folder with what visitors bring and get; it goes when the server ends."""
@@ -60,9 +63,7 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
-    from ..checkpoints.folder import find, read_record
     from ..domains import PHOTOS
-    from ..restoration.load import load, load_restorer
     from .explorer import Explorer, bundled
     from .guard import Guard
     from .page import build
@@ -82,22 +83,53 @@ def make_app(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled(), *restoring()]
-    restorers = [name for name in names if read_record(find(name)).kind == "restorer"]
-    loaded, turn = [load(name) for name in names if name not in restorers], threading.Lock()
-    for model in loaded:
-        if model.channels != 3:
-            raise InputError(
-                f"the page shows pictures in colour, and {model.name} has {model.channels} "
-                f"channel{'s' * (model.channels > 1)}: draw its samples with cvdvae upscale"
-            )
+    (loaded, restorers), turn = load_models(names), threading.Lock()
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
-    restoring_ones = [load_restorer(name) for name in restorers]
-    if len({one.side is None for one in restoring_ones}) < len(restoring_ones):
-        raise InputError("the page restores with one model of photographs and one of faces at most")
-    page = build(faces, photos, folder, restoring_ones)
+    page = build(faces, photos, folder, restorers)
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))
+
+
+def load_models(names: list[str]) -> "tuple[list[SuperResolver], list[Restorer]]":
+    """The models that super-resolve, at each of their scales, and those that restore.
+
+    Raises:
+        InputError: The page cannot show what one of them draws, or two restore the same.
+        WeightsError: A model is unknown or damaged.
+    """
+    from ..checkpoints.folder import find, read_record
+    from ..checkpoints.records import SuperResolutionRecord
+    from ..restoration.load import load, load_restorer
+
+    resolvers: list[SuperResolver] = []
+    restorers: list[Restorer] = []
+    for name in names:
+        record = read_record(find(name))
+        if record.kind == "restorer":
+            restorers.append(load_restorer(name))
+            _check_colour(name, restorers[-1].prior.config.channels, "restore")
+            continue
+        scales = record.model.scales if isinstance(record, SuperResolutionRecord) else (None,)
+        resolvers += [load(name, scale=scale) for scale in scales]
+        _check_colour(name, resolvers[-1].channels, "upscale")
+        if resolvers[-1].photon_noise is not None:
+            raise InputError(
+                f"the page says which samples give an image back exactly, and those of {name} "
+                f"explain it within its noise: draw them with cvdvae upscale"
+            )
+    if len({one.side is None for one in restorers}) < len(restorers):
+        raise InputError("the page restores with one model of photographs and one of faces at most")
+    return resolvers, restorers
+
+
+def _check_colour(name: str, channels: int, command: str) -> None:
+    """Refuse a model whose images are not in colour."""
+    if channels != 3:
+        raise InputError(
+            f"the page shows pictures in colour, and {name} has {channels} "
+            f"channel{'s' * (channels > 1)}: draw its samples with cvdvae {command}"
+        )
 
 
 def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -> None:
@@ -154,7 +186,7 @@ def serve(
         on_listening: Called once the address is taken, before the models are loaded.
 
     Raises:
-        InputError: The address cannot be used.
+        InputError: The address cannot be used, or a name is none.
         WeightsError: A model is unknown or damaged.
     """
     import uvicorn
@@ -162,9 +194,10 @@ def serve(
     # uvicorn ends cleanly and then raises the signal again: that must not skip the tidying up.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    hosts = Hosts(host, names)
     with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         on_listening()
-        app = make_app(models, Path(name), auth, Hosts(host, names))
+        app = make_app(models, Path(name), auth, hosts)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])

@@ -65,7 +65,7 @@ class Showing:
 
     def steerable(self, session: Session) -> list[int]:
         """Resolutions of the latent groups of its model; none where it cannot be steered."""
-        return self.explorer.named(session.result.model).group_resolutions
+        return self.explorer.named(session.result).group_resolutions
 
     def growing(self, session: Session) -> Updates:
         """The samples so far."""

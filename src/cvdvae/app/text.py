@@ -185,7 +185,7 @@ def python_of(recipe: Recipe) -> str:
     lines += [
         "",
         'y = cvdvae.read_recipe("result.json").y  # your image, from the zip',
-        f'model = cvdvae.load("{recipe.model}")',
+        f'model = cvdvae.load("{recipe.model}", scale={recipe.scale})',
         "sampling = model.sampling(",
         f"    samples={s.samples}, temperature={s.temperature!r}, seed={s.seed},",
         f"    encoder_temperature={s.encoder_temperature!r}, consistent={s.consistent},",

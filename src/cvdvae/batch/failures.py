@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from ..errors import OutputError
+from .kinds import Kinds
 from .rows import readable
 
 
@@ -15,12 +16,11 @@ class Failures:
         path: The file; that of an earlier run is replaced.
 
     Attributes:
-        reasons: How many rows failed for each; where they differ in sizes alone, it is one.
+        reasons: How many rows failed for each kind of them.
     """
 
     def __init__(self, path: Path) -> None:
-        self.reasons: dict[str, int] = {}
-        self._shown: dict[str, str] = {}
+        self.reasons = Kinds()
         try:
             self.file = path.open("w", encoding="utf-8")
         except OSError as error:
@@ -34,21 +34,12 @@ class Failures:
         """
         error = readable(error)  # which names files
         reason = reason_of(error, key)
-        self._count(reason)
+        self.reasons.add(reason)
         line = json.dumps({"key": key, "reason": reason, "error": error}, ensure_ascii=False)
         try:
             print(line, file=self.file, flush=True)
         except OSError as problem:
             raise OutputError(f"cannot write {self.file.name}: {problem.strerror}") from None
-
-    def _count(self, reason: str) -> None:
-        kind = re.sub(r"\d+×\d+", "…", reason)
-        before = self._shown.setdefault(kind, reason)
-        if before not in (reason, kind):
-            self.reasons[kind] = self.reasons.pop(before)
-            self._shown[kind] = kind
-        shown = self._shown[kind]
-        self.reasons[shown] = self.reasons.get(shown, 0) + 1
 
     def close(self) -> None:
         """No more will fail."""

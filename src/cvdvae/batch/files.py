@@ -191,11 +191,7 @@ def read_any(
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    try:
-        form = format_of(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    if form is not None:
+    if holds_arrays(path):
         if crop is None:
             return read_stack(model, path, limits, how or AUTO)
         if crop != "none":
@@ -206,6 +202,18 @@ def read_any(
             raise InputError(f"{path} does not exist")
         raise InputError(f"{path} is a picture: --values goes with arrays (TIFF, Zarr, NumPy)")
     return read_input(model, path, crop, limits.pixels, shrunk_by, keep_alpha)
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether a file is of a format of arrays.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return format_of(path) is not None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 Outcome = SuperResolution | LargeResult | StackResult

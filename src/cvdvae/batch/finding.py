@@ -43,7 +43,7 @@ def files_of(
         elif not path.exists() and has_magic(text):
             root = next(p for p in path.parents if not has_magic(str(p)))
             named, searched = _matched(text)
-            named = [one for one in named if not _is_of_run(one, out)]
+            named = [one for one in named if not is_of_run(one, out)]
         else:
             root, named, searched = path.parent, [path], []
         kept = named + _given(searched, root, out)
@@ -70,16 +70,21 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
         return known[folder]
 
     def written(path: Path) -> bool:
-        return _is_of_run(there(path), target) or ours(path.parent)
+        return is_of_run(there(path), target) or ours(path.parent)
 
     return [path for path in found if path == root or not written(path)]
 
 
-def _is_of_run(path: Path, out: Path | None) -> bool:
-    """Whether a run that writes to a folder has written this file of it, or this store."""
-    if out is None or path.name not in (NOTE, FAILURES, TABLES, ARRAYS):
-        return False
-    return path.parent.resolve() == out.resolve()
+def is_of_run(path: Path, out: Path | None = None) -> bool:
+    """Whether a run, the one that writes to `out` or an earlier one, has written this file beside
+    the folders of rows, this store, or this part of a table."""
+    known, place = (NOTE, FAILURES, TABLES, ARRAYS), path.absolute()
+
+    def of_run(folder: Path) -> bool:
+        ours = out is not None and folder.resolve() == out.resolve()
+        return ours or (folder / NOTE).is_file()
+
+    return any(one.name in known and of_run(one.parent) for one in (place, place.parent))
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.folder import bundled_names
-from ..errors import InputError, OutputError, need
+from ..errors import CVDVAEError, InputError, need
 from ..restoration.workers import usable_processors
 from .local import Recipe, given_up
 from .rows import Batch, column, to_batch
@@ -99,8 +99,8 @@ def _pass(
         )
         for block in drawn.iter_batches(batch_size=None, batch_format="numpy"):
             for packed in block["batch"]:
-                batch: Batch | OutputError = pickle.loads(packed)
-                if isinstance(batch, OutputError):
+                batch: Batch | CVDVAEError = pickle.loads(packed)
+                if isinstance(batch, CVDVAEError):
                     raise batch
                 yield batch
 
@@ -115,17 +115,24 @@ def _read(item: dict[str, Any], numbers: Any) -> Iterator[dict[str, Any]]:
 
 
 class _Actor:
-    """Draws rows that come and go as bytes: they hold what tables of Arrow cannot."""
+    """Draws rows that come and go as bytes: they hold what tables of Arrow cannot. What must end
+    the run comes back, too, for Ray would try again."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.upscaler = Upscaler(*recipe)
+        self.upscaler: Upscaler | CVDVAEError
+        try:
+            self.upscaler = Upscaler(*recipe)
+        except CVDVAEError as error:
+            self.upscaler = error
 
     def __call__(self, batch: Batch) -> Batch:
-        """Draw some rows; what must end the run comes back, for Ray would try again."""
-        said: Batch | OutputError
+        """Draw some rows."""
+        said: Batch | CVDVAEError
         try:
+            if isinstance(self.upscaler, CVDVAEError):
+                raise self.upscaler
             said = self.upscaler(to_batch(pickle.loads(row) for row in batch["row"]))
-        except OutputError as error:
+        except CVDVAEError as error:
             said = error
         return {"batch": column([pickle.dumps(said)])}
 

@@ -19,8 +19,10 @@ from ..imaging.crop import centre_square
 from ..imaging.io import (
     GREY,
     JPEGS,
+    LUMA,
     MAX_PIXELS,
     as_channels,
+    has_colours,
     kind_of,
     read_extras,
     read_photo,
@@ -31,13 +33,15 @@ from ..restoration.described import Description, name_of, named_in, parse
 from ..restoration.estimates import GREY_FILE, JPEGFile, estimate_noise, read_jpeg
 from ..restoration.mask_kinds import Masked, MaskFromFile, OnlyNoise
 from ..restoration.packed import grey_levels, pack_mask
-from ..restoration.restoring import Seen, degraded, seen
+from ..restoration.restoring import Check, Seen, degraded, seen
 from ..restoration.step import Step
+from .files import holds_arrays
 
 UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
 SHADES = 0.2
 """Share of a mask's pixels that are neither black nor white above which it is asked about."""
+KEEPING = "cvdvae upscale without --noise and --jpeg"
 COLOURED = "a greyscale image, whose samples are in colour"
 """In place of what `read_photo` notes, where that is not so."""
 
@@ -149,7 +153,13 @@ class ReadSeen(NamedTuple):
     extras: Extras
 
 
-def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS, channels: int = 3) -> ReadSeen:
+def read_seen(
+    path: Path,
+    what: Happened,
+    most: int = MAX_PIXELS,
+    channels: int = 3,
+    check: Check = lambda description, size: None,
+) -> ReadSeen:
     """What a file shows, and what was found out about it.
 
     Args:
@@ -157,6 +167,7 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS, channels: int 
         what: What happened to it.
         most: Its pixels at most.
         channels: Of the model: 3, or 1 for grey.
+        check: As for `seen`.
 
     Raises:
         InputError: The file cannot be used, or does not belong to the degradation.
@@ -167,22 +178,43 @@ def read_seen(path: Path, what: Happened, most: int = MAX_PIXELS, channels: int 
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
         description = Description((*before, *file.description.steps))
         _refuse_holes(path, description)
+        check(description, file.operator.size)
         told = seen(file.y, _behind(file, description), description=description)
         extras, left_out = read_extras(path)
         notes = [*_true_of(told, file.told, channels), *left_out]
         return ReadSeen(told, notes, extras.of(channels))
     _refuse_holes(path, what.description)
+    unkept = _unkept(path)
     photo = read_photo(path, most)
     image, lost = as_channels(photo.image, channels)
-    y, notes = to_tensor(image), [*photo.notes, *lost]
+    y, notes = to_tensor(image), [*unkept, *photo.notes, *lost]
     sigma = what.noise
     if what.description.colours_left == 1 and channels == 3:
+        if has_colours(image):
+            if what.description.is_mosaic:
+                raise InputError(f"{path} is in colours: save the mosaic as one grey channel")
+            notes.append(LUMA)
         y = luminance().A(y[None])[0]
     if sigma == "auto":
         sigma = _estimated(y, what.description)
         notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
-    told = seen(y, what.description, sigma)
+    told = seen(y, what.description, sigma, check=check)
     return ReadSeen(told, _true_of(told, notes, channels), photo.extras.of(channels))
+
+
+def _unkept(path: Path) -> list[str]:
+    """A note on what `upscale` would keep of a file of arrays that is read as a picture.
+
+    Raises:
+        InputError: It holds arrays and no picture.
+    """
+    if not path.exists() or not holds_arrays(path):
+        return []
+    if kind_of(path) is None:
+        raise InputError(f"{path} holds arrays and no picture: {KEEPING} takes it")
+    return [
+        f"read as a picture: its values, axes and place are not handed on ({KEEPING} keeps them)"
+    ]
 
 
 def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
@@ -251,6 +283,24 @@ class Degraded(NamedTuple):
     extras: Extras
 
 
+def check_truth(size: tuple[int, int], side: int) -> None:
+    """Refuse what has fewer pixels than the images of a model.
+
+    Args:
+        size: Width and height of a square photo, or of what was cut out of it.
+        side: Side of the model's images.
+
+    Raises:
+        InputError: It has.
+    """
+    width, height = size
+    if width < side:
+        raise InputError(
+            f"the photo (or its face) has {width}×{height} pixels, and the truth needs "
+            f"{side}×{side}: an enlarged image is none"
+        )
+
+
 def degrade(
     path: Path,
     what: Happened,
@@ -259,6 +309,7 @@ def degrade(
     seed: int,
     most: int = MAX_PIXELS,
     channels: int = 3,
+    check: Check = lambda description, size: None,
 ) -> Degraded:
     """Degrade an intact photo.
 
@@ -270,6 +321,7 @@ def degrade(
         seed: Of the noise.
         most: Pixels of the photo at most.
         channels: Of the model: 3, or 1 for grey.
+        check: As for `seen`.
 
     Raises:
         InputError: The file cannot be used, or no face is found.
@@ -287,14 +339,11 @@ def degrade(
             raise InputError(
                 "the photo would be squashed: cut it with --crop face or --crop centre"
             )
-        if image.width < side:
-            raise InputError(
-                f"the photo (or its face) has {image.width}×{image.height} pixels, and the truth "
-                f"needs {side}×{side}: an enlarged image is none"
-            )
+        check_truth(image.size, side)
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     image, lost = as_channels(image, channels)
     x = to_tensor(image)
+    check(what.description, what.description.lr_size((image.height, image.width)))
     told = degraded(x, what.description, what.noise, seed)
     return Degraded(
         told, x, _true_of(told, [*photo.notes, *lost], channels), photo.extras.of(channels)

@@ -5,9 +5,7 @@ results. One process writes to it at a time.
 """
 
 import json
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -22,6 +20,7 @@ from ..restoration.saving import to_json
 from ..restoration.workers import usable_processors
 from .failures import Failures
 from .finding import FAILURES, NOTE
+from .kinds import SIZE, Kinds
 from .local import Recipe, draw_locally
 from .marks import are_others
 from .rows import Batch, Row, in_batches, rows_of
@@ -31,6 +30,8 @@ from .upscaler import Settings
 
 BATCH = 4
 """Rows that a process is given at a time."""
+SEEDS = 2**63
+"""How many seeds the int64 of Parquet and Zarr can hold."""
 
 Engine = Callable[["Work"], Generator[Batch]]
 """Draws all rows of some work that are still to do, in any order."""
@@ -67,7 +68,7 @@ class Progress:
         failed: Failed in this run.
         started: When it started, by `time.monotonic`.
         reasons: Rows that failed, by reason.
-        notes: Rows drawn, by what had to be changed to read them, without the sizes.
+        notes: Rows drawn, by what had to be changed to read them, without the sizes of images.
     """
 
     rows: int
@@ -75,8 +76,8 @@ class Progress:
     drawn: int = 0
     failed: int = 0
     started: float = field(default_factory=time.monotonic)
-    reasons: dict[str, int] = field(default_factory=dict)
-    notes: Counter[str] = field(default_factory=Counter)
+    reasons: Kinds = field(default_factory=Kinds)
+    notes: Kinds = field(default_factory=Kinds)
 
     @property
     def left(self) -> int:
@@ -121,7 +122,10 @@ def run_batch(
         OutputError: The folder cannot be written, another run writes to it, or it holds results
             that were drawn otherwise. What was done is kept.
         WeightsError: There is no such model.
+        InputError: The target cannot hold the seed.
     """
+    if form != "folder" and not settings.independent and settings.seed >= SEEDS:
+        raise InputError(f"Parquet and Zarr hold seeds below 2^63, not {settings.seed}")
     with sole_writer(out):
         check_writable(out)
         target = TARGETS[form](out, source.rows)
@@ -185,8 +189,8 @@ def _take(
         return
     done.add(place)
     progress.drawn += 1
-    notes = re.sub(r"\d+×\d+", "…", str(row.get("notes") or ""))
-    progress.notes.update(note for note in notes.split("; ") if note)
+    for note in filter(None, str(row.get("notes") or "").split("; ")):
+        progress.notes.add(SIZE.sub("…", note))
 
 
 def _note(
@@ -205,13 +209,15 @@ def _note(
         "to": form,
         "independent": settings.independent,
         "dtype": settings.dtype,
+        "values": settings.values,
+        "image_column": source.image_column,
         **asdict(settings.sampling(resolver)),
         "rows": source.rows if form == "zarr" else None,
     }
     facts = json.loads(to_json(facts))
     path = out / NOTE
     try:
-        before = _read(path) if path.exists() else None
+        before = _read(path, source) if path.exists() else None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be read ({error})") from None
     if before is None and begun:
@@ -245,10 +251,12 @@ def _has_begun(out: Path, note: Any, rows: int) -> bool:
     return bool(target.done() or target.lined_up)
 
 
-def _read(path: Path) -> Any:
-    """What a note says; one from before there were opposite pairs is of independent samples."""
+def _read(path: Path, source: Source) -> Any:
+    """What a note says, and what one from before does not say: its samples are independent, and
+    which column it took nobody knows."""
     note = json.loads(path.read_text("utf-8"))
-    return {"antithetic": False, **note} if isinstance(note, dict) else note
+    unsaid = {"antithetic": False, "values": None, "image_column": source.image_column}
+    return {**unsaid, **note} if isinstance(note, dict) else note
 
 
 def rows_to_do(

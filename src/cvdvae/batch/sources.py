@@ -4,24 +4,23 @@ A source is a list of shards. Finding them reads names and tables of contents, n
 can be read by itself, in any process, row after row.
 """
 
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
-from itertools import accumulate, chain
-from pathlib import Path, PurePosixPath
+from itertools import accumulate, chain, islice
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import InputError, need
-from ..imaging.io import SUFFIXES
 from .files import into_folders
-from .finding import TABLES, files_of
+from .finding import files_of, is_of_run
 from .marks import mark_of, marks_of_rows
 from .mixed import refuse_mixed
 from .rows import Row, readable
+from .tars import images_in
 
 SHARD = 8
 """Rows of a shard, where the source does not say how it is divided; few, so that no worker has many
@@ -45,11 +44,13 @@ class Source(NamedTuple):
         shards: Its parts.
         rows: How many rows they have together.
         marks: Where rows are counted: what tells them from those of other files.
+        image_column: The column of images that was chosen; None where none was.
     """
 
     shards: list[Shard]
     rows: int
     marks: tuple[str, ...] = ()
+    image_column: str | None = None
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Number and key of every row, without the images."""
@@ -124,34 +125,38 @@ class RowGroup:
                 for number, value in enumerate(
                     (v for b in some for v in b.to_pylist()), self.first
                 ):
-                    key = str(value[self.keys]) if self.keys else self._key(number)
-                    yield self._row(number, key, value[self.images])
+                    yield self._row(number, value)
                     done += 1
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             reason = f"a part of {self.path} is damaged ({str(error).splitlines()[0]})"
-            for number in range(self.first + done, self.first + self.size):
-                yield Row(number, self._key(number), None, reason)
+            for number, key in islice(self.names(), done, None):
+                yield Row(number, key, None, reason)
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the column of keys, which is read alone; of a damaged one, the numbers."""
         import pyarrow.parquet as pq
 
-        keys = [self._key(number) for number in range(self.first, self.first + self.size)]
+        keys = list[Any]([None] * self.size)
         if self.keys:
             with suppress(OSError, ValueError), pq.ParquetFile(self.path) as file:
                 column = file.read_row_group(self.group, columns=[self.keys])[self.keys]
-                keys = [str(key) for key in column.to_pylist()]
-        return enumerate(keys, self.first)
+                keys = column.to_pylist()
+        return ((number, _key_of(number, key)) for number, key in enumerate(keys, self.first))
 
-    def _key(self, number: int) -> str:
-        return f"{number:012d}"
-
-    @staticmethod
-    def _row(number: int, key: str, image: Any) -> Row:
+    def _row(self, number: int, value: dict[str, Any]) -> Row:
+        key = _key_of(number, value.get(self.keys or ""))
+        if self.keys and value[self.keys] is None:
+            return Row(number, key, None, f"row {number} has no key")
+        image = value[self.images]
         if isinstance(image, dict):  # {"bytes": …, "path": …}, as data sets of the Hub hold them
             image = image.get("bytes")
         empty = not isinstance(image, bytes) or not image
         return Row(number, key, None if empty else image, f"{key} holds no image" if empty else "")
+
+
+def _key_of(number: int, key: Any = None) -> str:
+    """The key of a row, which is counted where it has none."""
+    return f"{number:012d}" if key is None else str(key)
 
 
 @dataclass(frozen=True)
@@ -168,8 +173,7 @@ class ZarrRows:
         import zarr
 
         array = zarr.open_array(self.path, mode="r")
-        for number in range(self.first, self.stop):
-            key = f"{number:012d}"
+        for number, key in self.names():
             try:
                 values = np.asarray(array[number])
             except Exception as error:  # decoders raise errors of many kinds on damaged chunks
@@ -179,7 +183,7 @@ class ZarrRows:
 
     def names(self) -> Iterator[tuple[int, str]]:
         """The numbers."""
-        return ((number, f"{number:012d}") for number in range(self.first, self.stop))
+        return ((number, _key_of(number)) for number in range(self.first, self.stop))
 
 
 def open_source(
@@ -204,9 +208,12 @@ def open_source(
         InputError: There is nothing, or nothing that can be used; the message says why.
     """
     path = Path(text)
-    if path.suffix == ".zarr" or (path / "zarr.json").exists() or (path / ".zarray").exists():
-        return _zarr(path)
     tables, tars = (_files_with(path, text, suffix, out) for suffix in (".parquet", ".tar"))
+    if not tables and (image_column or key_column):
+        raise InputError(f"--image-column and --key-column go with Parquet, and not with {text}")
+    named = path.suffix == ".zarr" and (path.exists() or not has_magic(text))
+    if named or (path / "zarr.json").exists() or (path / ".zarray").exists():
+        return _zarr(path)
     if (tables or tars) and not path.is_file():
         refuse_mixed(text, tables, tars, out)
     if tables:
@@ -222,9 +229,8 @@ def _files_with(path: Path, text: str, suffix: str, out: Path | None) -> list[Pa
     if path.is_dir():
         return sorted(p for p in path.glob(f"*{suffix}") if p.is_file())
     if not path.exists() and has_magic(text):
-        written = None if out is None else (out / TABLES).resolve()
         found = (p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
-        return sorted(p for p in found if p.is_file() and p.resolve().parent != written)
+        return sorted(p for p in found if p.is_file() and not is_of_run(p, out))
     if path.suffix == suffix and not path.is_file():
         raise InputError(f"{path} does not exist")
     return [path] if path.suffix == suffix else []
@@ -248,27 +254,10 @@ def _tar(files: list[Path]) -> Source:
     shards: list[Shard] = []
     rows = 0
     for path in files:
-        try:
-            with tarfile.open(path, "r:") as tar:
-                found = [
-                    (_key_in_tar(one.name), one.offset_data, one.size)
-                    for one in tar
-                    if one.isfile() and PurePosixPath(one.name).suffix.lower() in SUFFIXES
-                ]
-        except (OSError, tarfile.TarError) as error:
-            raise InputError(f"{path} is no tar file, or a damaged one ({error})") from None
-        if not found:
-            raise InputError(f"{path} holds no image ({', '.join(sorted(SUFFIXES))})")
-        for some in _in_shards(found):
+        for some in _in_shards(images_in(path)):
             shards.append(TarMembers(rows, str(path.absolute()), some))
             rows += len(some)
     return Source(shards, rows)
-
-
-def _key_in_tar(name: str) -> str:
-    """As in a WebDataset: all up to the first dot of the file's name."""
-    path = PurePosixPath(name)
-    return readable(str(path.parent / path.name.split(".")[0]))
 
 
 def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
@@ -293,7 +282,7 @@ def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
         for i, (start, size) in enumerate(zip(starts, sizes, strict=False)):
             shards.append(RowGroup(start, str(path.absolute()), i, size, column, key))
         rows, counted = rows + sum(sizes), counted or key is None
-    return Source(shards, rows, tuple(map(mark_of, files)) if counted else ())
+    return Source(shards, rows, tuple(map(mark_of, files)) if counted else (), images)
 
 
 def _image_column(path: Path, schema: Any, wanted: str | None) -> str:

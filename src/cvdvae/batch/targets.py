@@ -84,6 +84,9 @@ class _IntoFolder:
             raise InputError("its key cannot name a folder")
         if self._is_too_long(place):
             raise InputError("its key is too long to name a folder")
+        for path in (self.root / one for one in (place, *place.parents)):
+            if os.path.lexists(path) and not path.is_dir():
+                raise InputError(f"a file stands where its folder would be ({path})")
         try:
             draw_into(model, given, sampling, self.root / place, check=check)
         except OccupiedError as error:  # of this row alone: others have folders of their own
@@ -258,6 +261,8 @@ class ZarrTarget:
 
     def add(self, row: dict[str, Any]) -> None:
         """Hold it back until some chunks' worth is there."""
+        if not row["key"]:  # which stands for a row that is not there
+            raise InputError("a row of a Zarr needs a key")
         shape = row["samples"].shape
         expected = self._shape()
         if expected is not None and shape != expected:

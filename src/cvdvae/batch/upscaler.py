@@ -19,6 +19,7 @@ from ..errors import CVDVAEError, InputError, OutputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, REDUCED
+from ..imaging.values import choose_range
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load
@@ -49,6 +50,7 @@ class Settings:
         dtype: What the networks compute in.
         max_pixels: Most pixels that an image may have.
         antithetic: Whether the samples of an image are drawn in opposite pairs.
+        values: How values of files of arrays are mapped to [0, 1], as for `read_any`.
 
     Raises:
         InputError: A value out of its range.
@@ -65,9 +67,12 @@ class Settings:
     dtype: Dtype = "fp32"
     max_pixels: int = MAX_PIXELS
     antithetic: bool = False
+    values: str | None = None
 
     def __post_init__(self) -> None:
         Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
+        if self.values is not None:  # refused here, and not with every row
+            choose_range(np.array([0.0, 1.0]), self.values)
 
     def sampling(self, model: SuperResolver) -> Sampling:
         """How `model` draws by these settings."""
@@ -216,9 +221,8 @@ class Upscaler:
             sampling = self.sampling
             if self.settings.independent:
                 sampling = sampling.reseeded(seed_of(key, sampling.seed))
-            notes = "; ".join(given.notes) if isinstance(given, Input) else ""
             columns = self.deliver(self.model, given, sampling, self.settings.check, key)
-            return told | {"notes": notes} | columns
+            return told | {"notes": "; ".join(given.notes)} | columns
         except OutputError:
             raise
         except CVDVAEError as error:
@@ -236,10 +240,13 @@ class Upscaler:
         if values is None:
             raise InputError(f"{key or 'a row'} holds no image")
         limit, shrunk_by = self.settings.max_pixels, self.settings.shrunk_by
+        how = self.settings.values
         alpha = self.deliver is not as_arrays  # which have no place for it
         if isinstance(values, str):
             limits = Limits(limit, MAX_PAGES)
-            return read_any(self.model, Path(values), None, limits, shrunk_by, keep_alpha=alpha)
+            return read_any(self.model, Path(values), None, limits, shrunk_by, how, alpha)
+        if how is not None:
+            raise InputError(f"{key or 'a row'} is no file of arrays: --values goes with those")
         if isinstance(values, bytes):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "image"

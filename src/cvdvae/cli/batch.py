@@ -16,6 +16,7 @@ from .common import (
     Samples,
     Seed,
     Temperature,
+    Values,
     complain,
     ignore,
     out,
@@ -70,6 +71,7 @@ def batch(
         ),
     ] = False,
     shrunk_by: Annotated[str, typer.Option(help="As for upscale.")] = "bicubic",
+    values: Values = None,
     check: Annotated[
         bool, typer.Option(help="Ask whether the input is such as the model knows.")
     ] = True,
@@ -100,6 +102,7 @@ def batch(
         device,
         dtype,
         antithetic=antithetic,
+        values=values,
     )
     name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
     chosen = _engine(engine, address, workers, gpus, device)
@@ -127,6 +130,8 @@ def _engine(
         return local(workers)
     if gpus and device == "cpu":
         raise InputError("--gpus goes with --device cuda: without it, processors compute")
+    if not gpus and device.startswith("cuda"):  # Ray hides them
+        raise InputError("--device cuda goes with --gpus on Ray: what part of a GPU a worker takes")
     from ..batch.on_ray import ray_engine
 
     return ray_engine(address, workers, gpus)

@@ -52,6 +52,14 @@ OtherModel = Annotated[
 Domain = Annotated[str, typer.Option("--domain", help="What they show: photos, faces.")]
 Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders or globs.")]
 Results = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Values = Annotated[
+    str | None,
+    typer.Option(
+        "--values",
+        help="What the model's 0 and 1 stand for in arrays: dtype, percentiles, or LOW,HIGH; "
+        "by default as the data let expect, and said.",
+    ),
+]
 Look = Annotated[
     bool,
     typer.Option("--look", help="Tamer samples, to look at: they differ less than the truth may."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from .common import METHODS, SCALES
+from .common import FLOWS, METHODS, MODELS, SCALES
 
 if TYPE_CHECKING:
     from ..evaluation.damaged import Damaged
@@ -57,14 +57,18 @@ class DamageOptions:
             raise InputError("--grain goes with --degradation or --noise")
         return self.named
 
-    def check_alone(self, scales: list[int], methods: list[str]) -> None:
+    def check_alone(self, scales: list[int], methods: list[str], models: str, flows: str) -> None:
         """Refuse options of shrinking beside.
 
         Raises:
             InputError: There is one.
         """
-        if self.wanted and (scales != SCALES or methods != METHODS):
-            raise InputError("--scales and --methods go with shrinking: leave --degradation out")
+        given = (scales, methods, models, flows)
+        if self.wanted and given != (SCALES, METHODS, MODELS, FLOWS):
+            raise InputError(
+                "--scales, --methods, --models and --flows go with shrinking: with --degradation "
+                "or --noise, name one model with --model"
+            )
 
     def subjects(self) -> "list[Damaged]":
         """The model, on each degradation."""

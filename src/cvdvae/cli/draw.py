@@ -27,6 +27,7 @@ from .common import (
     Samples,
     Seed,
     Temperature,
+    Values,
     end_of_inputs,
     failed,
     ignore,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ..domains import Domain as Known
     from ..restoration.recipe import Dtype as Precision
     from ..restoration.restorer import Restorer
+    from ..restoration.sampler import SuperResolver
 
 app = typer.Typer()
 
@@ -101,13 +103,7 @@ def upscale(
     max_pages: Annotated[
         int, typer.Option(min=1, help="Files of arrays with more pages are refused.")
     ] = 100,
-    values: Annotated[
-        str | None,
-        typer.Option(
-            help="What the model's 0 and 1 stand for in arrays: dtype, percentiles, or LOW,HIGH; "
-            "by default as the data let expect, and said."
-        ),
-    ] = None,
+    values: Values = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     compile_: Compile = False,
@@ -171,7 +167,7 @@ def upscale(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes = given.notes + exploded(result) + _remedy(job.path, result, name, scale, pixels)
+            notes = given.notes + exploded(result) + _remedy(job.path, result, resolver, pixels)
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, None if quiet else progress.console)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
@@ -263,9 +259,12 @@ def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
 
 FAR = 2.0
 """Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
+FEW, ENOUGH = 4 / 255, 1.2
+"""Root mean square of what they miss up to which it may be an input's noise, and how many times as
+much noise explains it."""
 
 
-def _remedy(path: Path, result: "Outcome", model: str, scale: int | None, pixels: int) -> list[str]:
+def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int) -> list[str]:
     """What to do where no image shrinks to the input, of samples of so many pixels together."""
     from ..restoration.stack_result import StackResult
 
@@ -273,25 +272,36 @@ def _remedy(path: Path, result: "Outcome", model: str, scale: int | None, pixels
         return []
     if all(result.round_trip_exact) or min(result.largest_lr_error) < FAR:
         return []
+    missed = max(10 ** (-psnr / 20) for psnr in result.lr_psnr)
+    how = _explained(path, missed, resolver, pixels)
     return [
         "no image shrinks to it, as where it was sharpened or compressed since: samples that come "
-        f"as near as they can may have dots along its edges{_explained(path, model, scale, pixels)}"
+        f"as near as they can may have dots along its edges{how}"
     ]
 
 
-def _explained(path: Path, model: str, scale: int | None, pixels: int) -> str:
-    """Which option would explain it, where a model beside this one takes it."""
-    from ..imaging.io import is_jpeg
+def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int) -> str:
+    """Which option would explain what samples miss, a root mean square, where a model beside this
+    one takes the file."""
+    from ..batch.files import pixels_of, shorter_side
     from ..restoration.batches import MOST_PIXELS
     from ..restoration.beside import restorer_beside
+    from ..restoration.estimates import read_jpeg
 
-    if pixels > MOST_PIXELS:  # which a restorer holds in memory
+    if pixels > MOST_PIXELS or missed > FEW:  # which a restorer holds in memory
+        return ""
+    side = resolver.lr_size
+    if not resolver.any_size and (shorter_side(path), pixels_of(path)) != (side, side * side):
         return ""
     try:
-        restorer_beside(model, scale)
+        restorer_beside(resolver.name, resolver.scale)
     except CVDVAEError:
         return ""
-    how = "--jpeg auto" if is_jpeg(path) else "--noise 0.01"
+    try:
+        read_jpeg(path)
+        how = "--jpeg auto"
+    except InputError:
+        how = f"--noise {max(HALF_A_LEVEL, ENOUGH * missed):.2g}"
     return f"; {how} explains it within that instead"
 
 

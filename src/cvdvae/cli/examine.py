@@ -124,6 +124,7 @@ def calibrate_doubt(
     from ..checkpoints.folder import check_one_scale, expect, find
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
+    from ..files import check_writable
     from ..input_check.screen import fit_proper
     from ..input_check.thresholds import doubted_share, fit_expected, judge_all
 
@@ -135,6 +136,7 @@ def calibrate_doubt(
         return
     if save:
         check_one_scale(model)
+        check_writable(find(model))
     failures: dict[str, str] = {}
     pairs = selection.as_seen_by(resolver).pairs(resolver.degradation, failures)
     with telling(failures), progress_bar() as progress:
@@ -173,6 +175,7 @@ def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: P
     """Find what spectra photographs have that known programs shrank: of every second one, judged
     on the others; stored in a folder."""
     from ..checkpoints.shrinking import check_no_other, save_shrinking
+    from ..files import check_writable
     from ..imaging.io import read_photo
     from ..input_check.shrinking import FEWEST, PROGRAMS, SURE, fit_shrinking, spectra_of, tell
 
@@ -180,6 +183,7 @@ def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: P
         raise InputError("--crop goes with models of one size: photographs are taken whole")
     if folder is not None:
         check_no_other(folder, model.scale)
+        check_writable(folder)
     paths = selection.paths()
     if len(paths) < 2 * FEWEST:
         raise InputError(

@@ -111,7 +111,7 @@ def evaluate(
 
     selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
-    damage.check_alone(scales, methods)
+    damage.check_alone(scales, methods, models, flows)
     Plan(selection, tuple(temperatures or ()), samples, seed)  # refused before all else
     check_enough(len(selection), realism)
     tasks, usual = (
@@ -228,8 +228,9 @@ def calibrate(
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
     from ..analysis.calibration import fit
-    from ..checkpoints.folder import check_one_scale, recommend
+    from ..checkpoints.folder import check_one_scale, find, recommend
     from ..evaluation.selection import Selection
+    from ..files import check_writable
     from ..restoration.settings import Sampling
 
     selection = Selection(data, start, images, crop)
@@ -244,6 +245,7 @@ def calibrate(
     tried_at, model = subject.grids, subject.name
     if save:
         check_one_scale(model)
+        check_writable(find(model))
     with telling(failures), progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)
@@ -330,7 +332,7 @@ def report(
 
     selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
-    damage.check_alone(scales, methods)
+    damage.check_alone(scales, methods, models, flows)
     subjects = damage.subjects() if damage.wanted else []
     usual = damage.usual(subjects) if subjects else TEMPERATURES
     plan = Plan(selection, tuple(temperatures or usual), samples, seed)

@@ -151,7 +151,7 @@ def restore_all(
         crop: How to cut intact inputs that are degraded first; None for inputs as they are.
         json_: Whether to speak in JSON.
         quiet: Whether to speak of failures only.
-        note: Said of every one with noise.
+        note: Said of every one that is explained within its noise.
         most: Pixels of a file; larger ones are refused before they are decoded. By default the
             program's own limit.
     """
@@ -161,7 +161,7 @@ def restore_all(
     from ..locks import sole_writer
 
     most = MAX_PIXELS if most is None else most
-    channels = restorer.prior.config.channels
+    channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
     failures: list[str] = []
     with sole_writer(out_folder):
         check_writable(out_folder)
@@ -170,17 +170,18 @@ def restore_all(
                 truth = None
                 if crop is not None:
                     told, truth, notes, extras = degrade(
-                        job.path, what, restorer.side, crop, how.seed, most, channels
+                        job.path, what, restorer.side, crop, how.seed, most, channels, check
                     )
                 else:
-                    told, notes, extras = read_seen(job.path, what, most, channels)
+                    told, notes, extras = read_seen(job.path, what, most, channels, check)
                 result = replace(restorer.run(told, how, truth), extras=extras)
                 result.save(job.folder)
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
             notes = [*what.notes, *notes] if json_ else notes
-            notes = [*notes, note] if note and result.sigma else notes
+            explained = result.sigma > 0 and any(result.explains)
+            notes = [*notes, note] if note and explained else notes
             notes = notes + exploded(result) + _unexplained(result)
             line = partial(one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, None if quiet else out)
@@ -203,6 +204,13 @@ def _unexplained(result: "Restoration") -> list[str]:
     levels = 1 if result.sigma else 255
     off = " to ".join(f"{levels * end(result.misfit):.3g}" for end in (min, max))
     by = "standard deviations of its noise" if result.sigma else "levels of 255"
+    if result.restoring.grain and result.sigma:
+        return [
+            f"samples are off by {off} {by}: --grain draws their pixels and leaves it at that; "
+            f"whether what you said happened fits is seen without it"
+        ]
+    if result.truth is not None:  # it did happen
+        return [f"samples are off by {off} {by}"]
     steps = (result.description or {}).get("steps", [])
     compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
     instead = "another quality" if compressed else "how noisy the image is, with --noise"

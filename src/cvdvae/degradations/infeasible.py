@@ -5,6 +5,8 @@ which is dropped where it points uphill (O'Donoghue & Candès 2015). They end ne
 start: what H does not see, they do not move.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -23,12 +25,28 @@ def violate_least(
     steps: int = STEPS,
     enough: float = ENOUGH,
 ) -> Tensor:
-    """Images in range that are nearly as consistent as any, and near to `start`.
+    """Images in range that are nearly as consistent as any, and near to `start`: the last of
+    `nearer`, whose arguments it takes."""
+    x = start
+    for following in nearer(degradation, start, y, dims, steps, enough):
+        x = following
+    return x
+
+
+def nearer(
+    degradation: Products,
+    start: Tensor,
+    y: Tensor,
+    dims: tuple[int, ...],
+    steps: int = STEPS,
+    enough: float = ENOUGH,
+) -> Iterator[Tensor]:
+    """Images in range after every step towards those that violate Hx = y least.
 
     Args:
         degradation: H.
         start: Images in range, ``(N, C, H, W)``.
-        y: ``(N, c, h, w)``.
+        y: ``(N, c, h, w)``, or whatever else H gives.
         dims: What belongs to one problem: height and width, and colours where H mixes them.
         steps: Most steps.
         enough: Ends where `LOOK` steps lower no violation by more than this share.
@@ -40,7 +58,7 @@ def violate_least(
     for step in range(steps):
         error = degradation.A(ahead) - y
         if step % LOOK == 0:
-            violation = error.square().sum(dims, keepdim=True)
+            violation = error.square().sum([d for d in dims if d < y.ndim], keepdim=True)
             if not bool((violation < (1 - enough) * before).any()):
                 break
             before = violation
@@ -51,4 +69,4 @@ def violate_least(
         later = torch.where(uphill, 1, (1 + (1 + 4 * time * time).sqrt()) / 2)
         ahead = torch.addcmul(following, torch.where(uphill, 0, (time - 1) / later), change)
         x, time = following, later
-    return x
+        yield x

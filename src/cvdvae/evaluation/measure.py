@@ -5,7 +5,7 @@ A new one is a `Metric`, added to `METRICS`: `cvdvae evaluate` then has a column
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..imaging.io import eight_bit_values, to_bytes
 from ..metrics.calibration import crps, energy_score
 from ..metrics.distortion import psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
-from ..metrics.perceptual import BRISQUE, LPIPS
+from ..metrics.perceptual import BRISQUE, LPIPS, unseen
 from ..restoration.finish import Finished
 from ..restoration.restoring import Seen as What
 from ..restoration.tolerance import misfit, within_noise
@@ -202,14 +202,19 @@ def measure(
 ) -> Scores:
     """Measure the samples of one image by all of `METRICS`; the arguments are those of `Seen`.
 
+    What LPIPS has nothing to say of is noted in `Judges.missing`.
+
     Raises:
         InputError: All samples exploded.
     """
     seen = Seen(finished, y, truth, degradation, judges, sigma)
+    if judges.lpips is not None and (why := unseen(*truth.shape)):
+        judges.missing["LPIPS"] = why
+        seen.judges = replace(judges, lpips=None)
     scores: Scores = {}
     for key, metric in METRICS.items():
         needs = metric.column.needs.lower()
-        known = not needs or getattr(judges, needs) is not None
+        known = not needs or getattr(seen.judges, needs) is not None
         value = metric.of(seen) if known and len(seen.samples) >= metric.samples else None
         scores[key] = value if value is not None and math.isfinite(value) else None
     return scores

@@ -7,10 +7,11 @@ encoder says ``q_ψ = p``. (As function-preserving growth in Net2Net, Chen et al
 training are kept when a model gets more layers.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
@@ -18,7 +19,7 @@ from .config import HVAEConfig, parse_bottom_up, parse_top_down
 from .lr_encoder import LREncoder
 from .model import HVAE
 
-FIRST = "bottom_up.in_conv.weight"
+FIRST = "bottom_up.in_conv"
 """What an encoder's input meets first."""
 
 
@@ -71,7 +72,8 @@ def grow_encoder(
 ) -> None:
     """Start an LR encoder as a smaller one on a smaller prior, in place.
 
-    It may be told more than the smaller one (`conditions`), and keep the size where that enlarges.
+    It may be told more than the smaller one (`conditions`), and keep the size where that enlarges,
+    or have one scale where that has several.
 
     Raises:
         ConfigError: The smaller ones are not contained in the larger ones, or a head is new in a
@@ -91,26 +93,27 @@ def grow_encoder(
             "a new head in a group that the smaller prior has begins as the prior only where heads "
             "are relative: leave groups as they are"
         )
-    state = small.state_dict() | {FIRST: _first_kernel(large, small)}
+    state = small.state_dict() | _first(large, small)
     _grow(large, state, {"bottom_up.blocks": blocks, "heads": heads})
 
 
-def _first_kernel(large: LREncoder, small: LREncoder) -> Tensor:
-    """The small encoder's for the large one's input, of which all that is new counts for nothing.
+def _first(large: LREncoder, small: LREncoder) -> dict[str, Tensor]:
+    """The small encoder's first layer for the large one's input.
 
-    The factor, which an encoder of several is told as log₂ s, is 0 for one that keeps the size.
+    All that is new there counts for nothing. The factor s, which an encoder of several is told as a
+    constant log₂ s, goes into the bias of one that has no other: the same, but at the border.
     """
     kernel, like = small.bottom_up.in_conv.weight, large.bottom_up.in_conv.weight
+    bias = small.bottom_up.in_conv.bias
+    assert bias is not None
     ours, theirs = large.config, small.config
-    patch = theirs.patch_size**2
-    told = kernel.shape[1] - (len(theirs.scales) > 1)
-    comparable = ours.scales == (1,) and ours.patch_size == theirs.patch_size
-    new = (ours.conditions - theirs.conditions) * patch
-    if not comparable or kernel.shape == like.shape or new < 0 or theirs.conditions:
-        return kernel
-    zeros = torch.zeros_like(like)
-    zeros[:, :told] = kernel[:, :told]
-    return zeros
+    if len(ours.scales) == 1 < len(theirs.scales):
+        bias = bias + math.log2(ours.scales[0]) * kernel[:, -1].sum((1, 2))
+        kernel = kernel[:, :-1]
+    new = like.shape[1] - kernel.shape[1]
+    if ours.scales == (1,) and ours.patch_size == theirs.patch_size and not theirs.conditions:
+        kernel = F.pad(kernel, (0, 0, 0, 0, 0, max(0, new)))
+    return {f"{FIRST}.weight": kernel, f"{FIRST}.bias": bias}
 
 
 def _grow(large: nn.Module, small: dict[str, Tensor], lists: dict[str, list[int | None]]) -> None:

@@ -28,7 +28,10 @@ FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "J
 PHOTOMETRIC, JPEGS = 0x0106, {"JPEG", "MPO"}
 GREY = "a greyscale image: so are its samples"
 LUMA = "its luma was taken, of which blue is a tenth: save one channel where you mean that one"
-REDUCED = "16-bit values were reduced to 8 bits (cvdvae upscale keeps those of a TIFF file)"
+REDUCED = (
+    "16-bit values were reduced to 8 bits (cvdvae upscale without --noise and --jpeg keeps those "
+    "of a TIFF file)"
+)
 
 
 class Photo(NamedTuple):

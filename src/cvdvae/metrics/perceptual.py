@@ -15,6 +15,8 @@ from ..errors import WeightsError
 
 FEATURES = {0: "slice1.0", 3: "slice2.3", 6: "slice3.6", 8: "slice4.8", 10: "slice5.10"}
 """AlexNet's convolutions: their numbers in torchvision → their names in the package lpips."""
+LEAST = 31
+"""Side of the smallest images of which AlexNet leaves anything."""
 
 
 class LPIPS:
@@ -112,6 +114,15 @@ class LPIPS:
         layers = self.model.net(self.model.scaling_layer(2 * large.clamp(0, 1) - 1))
         last: Tensor = layers[-1]
         return last.mean((2, 3))
+
+
+def unseen(channels: int, height: int, width: int) -> str:
+    """Why LPIPS has nothing to say of images of this size; empty where it has."""
+    if channels not in (1, 3):
+        return f"it needs images of 1 or 3 channels, not of {channels}"
+    if min(height, width) < LEAST:
+        return f"it needs images of at least {LEAST}×{LEAST} pixels, not of {width}×{height}"
+    return ""
 
 
 def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

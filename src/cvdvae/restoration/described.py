@@ -96,6 +96,13 @@ class Description:
             size = step.hr_size(size)
         return size
 
+    def lr_size(self, x_size: Size) -> Size:
+        """Height and width of y for an x of this height and width."""
+        size = x_size
+        for step in self.steps:
+            size = step.lr_size(size)
+        return size
+
     def operator(self, hr_size: Size) -> LinearOperator:
         """H for images of this height and width.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
-from .finish import Finished, Frame, finish, finish_in_strips, in_grey, joined
+from .finish import Finished, Frame, finish, finish_in_strips, in_grey, in_strips, joined
 from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
@@ -103,7 +103,7 @@ class Drawing:
     def strips(self, index: int, cut: Sequence[Tile] | None = None) -> Iterator[Finished]:
         """Strips of one sample as they leave the program, from the top, in the memory of a few.
 
-        Where only a region varies, the first is all of it.
+        Where only a region varies, or the image is small, the first is all of it.
 
         Args:
             index: Which sample.
@@ -113,7 +113,7 @@ class Drawing:
         alone = self.model.device.type != "cpu"
         batch = range(index, index + 1) if alone else self.batch_of(index)
         within = slice(index - batch.start, index - batch.start + 1)
-        if self.frame is not None:
+        if self.frame is not None or not in_strips(self.degradation):  # as `finished`, to the bit
             (done,) = in_order(partial(self._finished, frame=self.frame), [batch], 1)
             return iter([Finished(*(part[within] for part in done))])
         bands = Bands(self, batch, cut or self.tiles, self.workers)

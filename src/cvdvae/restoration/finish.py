@@ -88,7 +88,7 @@ def finish(
         levels: Of y, and of what is saved; None for values that are not rounded.
         tolerance: What the noise of y leaves open; None where y is Hx, and rounded at most.
     """
-    if frame is None and isinstance(degradation, Downscaling) and x[0, 0].numel() > STRIP_PIXELS:
+    if frame is None and isinstance(degradation, Downscaling) and in_strips(degradation):
         strips = finish_in_strips(
             lambda a, b: x[:, :, a:b], y, degradation, consistent, levels, tolerance
         )
@@ -149,6 +149,11 @@ STRIP_PIXELS = 2**20
 """Images of more pixels than this are finished in strips of about so many."""
 OVERLAP = 8
 """Rows of y by which strips overlap."""
+
+
+def in_strips(degradation: Downscaling) -> bool:
+    """Whether images of this size are finished in strips."""
+    return math.prod(degradation.hr_size) > STRIP_PIXELS
 
 
 def finish_in_strips(

@@ -71,10 +71,10 @@ def load(
     folder = find(name)
     kind = read_record(folder).kind
     if kind not in KINDS:
-        raise WeightsError(
-            f"'{name}' is a {kind}, which alone cannot super-resolve: name an LR encoder on it, or "
-            f"take it as a prior (cvdvae.load_prior)"
-        )
+        advice = "name an LR encoder on it, or take it as a prior (cvdvae.load_prior)"
+        if kind == "restorer":
+            advice = "use cvdvae restore, or in Python cvdvae.load_restorer"
+        raise WeightsError(f"'{name}' is a {kind}, which alone cannot super-resolve: {advice}")
     model = KINDS[kind](name, scale)
     model.weights = fingerprint_of(folder)
     model.proper, model.shrinking = read_proper(folder), read_shrinking(folder, model.scale)

@@ -139,6 +139,8 @@ def recipe_from_dict(
         ConfigError: A setting that is unknown or of a wrong type.
     """
     origin = origin_from_dict(data, where)
+    if "degradation" in data:
+        raise InputError(f"{where} is of a restoration, which cvdvae.replay draws again")
     if not isinstance(data.get("input"), str):
         raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
     if "values" in data:

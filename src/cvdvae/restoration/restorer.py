@@ -35,6 +35,7 @@ from .networks import Networks
 from .posterior import Measurement
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
+from .step import Size
 from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
 from .workers import in_order, one_thread_each, workers_on
@@ -112,7 +113,8 @@ class Restorer(Networks):
             >>> model.restore(y, "hole:side=20", samples=8).save("out/")     # doctest: +SKIP
         """
         how = self.restoring(samples, temperature, seed, moves, grain, antithetic)
-        return self.run(seen(y, degradation, noise), how, truth)
+        check = partial(self.check_seen, how)
+        return self.run(seen(y, degradation, noise, check=check), how, truth)
 
     def restoring(
         self,
@@ -170,7 +172,7 @@ class Restorer(Networks):
         """
         started = time.perf_counter()
         self.check_moves(how.moves)
-        self._check_size(what, how)
+        self._check(what, how)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
             workers, chains = workers_on(self.device), None
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
@@ -207,23 +209,43 @@ class Restorer(Networks):
             dtype=self.dtype_name,
         )
 
-    def _check_size(self, what: Seen, how: Restoring) -> None:
+    def check_seen(self, how: Restoring, description: Description, size: Size) -> None:
+        """Refuse what cannot be restored so, by the height and width of y alone.
+
+        Args:
+            how: How to restore.
+            description: What happened to the image.
+            size: Height and width of y.
+
+        Raises:
+            InputError: As `check_size`; of another size that is y's.
+        """
+        height, width = description.hr_size(size)
+        side = self.side
+        if side is not None and (height, width) not in ((side, side), size):
+            y_height, y_width = description.lr_size((side, side))
+            raise InputError(
+                f"{self.name} takes inputs of {y_width}×{y_height} pixels here, not "
+                f"{size[1]}×{size[0]}"
+            )
+        self.check_size(how, height, width)
+
+    def check_size(self, how: Restoring, height: int, width: int) -> None:
         """Refuse images of a size that cannot be restored so.
+
+        Args:
+            how: How to restore.
+            height: Of the images.
+            width: Of the images.
 
         Raises:
             InputError: The model is bound to another size, or the image is too large for so many
                 samples, or for chains.
         """
-        channels, height, width = what.degradation.A_adjoint(what.y[:1]).shape[1:]
         side = self.side
         if side is not None and (height, width) != (side, side):
             raise InputError(
                 f"{self.name} restores images of {side}×{side} pixels, not {width}×{height}"
-            )
-        if channels != self.prior.config.channels:
-            raise InputError(
-                f"{self.name} restores images of {self.prior.config.channels} "
-                f"channel{'s' * (self.prior.config.channels > 1)}, not {channels}"
             )
         if how.moves and height * width > MOST_MOVED:
             raise InputError(
@@ -233,6 +255,20 @@ class Restorer(Networks):
         check_memory(how.samples, height, width, "restore it in parts")
         if self.encoder is None or how.moves:
             self.prior.check_size(*self.prior.config.padded(height, width))
+
+    def _check(self, what: Seen, how: Restoring) -> None:
+        """Refuse images of a size or of colours that cannot be restored so.
+
+        Raises:
+            InputError: As `check_size`, or the model has another number of channels.
+        """
+        channels, height, width = what.degradation.A_adjoint(what.y[:1]).shape[1:]
+        self.check_size(how, height, width)
+        if channels != self.prior.config.channels:
+            raise InputError(
+                f"{self.name} restores images of {self.prior.config.channels} "
+                f"channel{'s' * (self.prior.config.channels > 1)}, not {channels}"
+            )
 
     def _proposal(self, what: Seen, told: Tensor) -> Proposal:
         """Where chains begin: the encoder's groups for this y, or sweeps."""

@@ -1,14 +1,16 @@
 """What was seen of an image, and how to restore it."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..degradations.base import Degradation
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.block_dct import ROUNDING, BlockDCT
+from ..degradations.blur import Blur
 from ..degradations.composed import Composed, as_jpeg, jpeg_at_end
 from ..degradations.foreign import check_linear, in_precision
 from ..degradations.mask import InAllColours, luminance
@@ -18,11 +20,16 @@ from ..imaging.io import to_bytes
 from .described import Description, parse
 from .evidence import faithful_estimate
 from .settings import check_samples, ddof
+from .step import Size
 from .tolerance import measured
 
 MAX_MOVES, MAX_NOISE = 10_000, 1.0
 FAR, SIGMAS = 0.5, 6
 """How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
+
+Check = Callable[[Description, Size], None]
+"""Refuses what was seen by its description, height and width, before large images of it are made.
+"""
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ def seen(
     degradation: str | Description | Degradation,
     noise: float | None = None,
     description: Description | None = None,
+    check: Check = lambda description, size: None,
 ) -> Seen:
     """Check what was seen.
 
@@ -142,6 +150,7 @@ def seen(
         degradation: H, in words (see `described`), described, or an operator of ours or deepinv's.
         noise: σ; by default `usual_noise`.
         description: Of an operator, where there is one.
+        check: Called before anything is made for words or a description.
 
     Raises:
         InputError: y is no tensor, not finite, a picture far from [0, 1] behind a description, or
@@ -165,6 +174,7 @@ def seen(
         if y.ndim != 4:
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
+        check(description, (y.shape[2], y.shape[3]))
         degradation = description.operator(description.hr_size((y.shape[2], y.shape[3])))
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
@@ -231,7 +241,27 @@ def shown(what: Seen) -> Tensor:
         return (in_luma(x).expand_as(x) if grey else x)[0].clamp(0, 1)
     y = torch.where(measured(what.degradation, y), y, 0.5).clamp(0, 1)
     y = y.expand(-1, like.shape[1], -1, -1)
-    return (y if y.shape == like.shape else upscale_bicubic(y, (like.shape[2], like.shape[3])))[0]
+    return _at_size_of_x(what.degradation, y, what.y)[0]
+
+
+def _at_size_of_x(degradation: Degradation, y: Tensor, like: Tensor) -> Tensor:
+    """y enlarged; what a `valid` blur kept lies in the middle, grey around it.
+
+    Args:
+        degradation: H.
+        y: ``(1, C, h, w)`` in [0, 1].
+        like: An image of the shape of those that H gives.
+    """
+    steps = degradation.steps if isinstance(degradation, Composed) else (degradation,)
+    for step in reversed(steps):
+        like = step.A_adjoint(like)
+        height, width = like.shape[2] - y.shape[2], like.shape[3] - y.shape[3]
+        if isinstance(step, Blur) and step.boundary == "valid":
+            bottom, right = (side // 2 for side in step.kernel.shape)
+            y = F.pad(y, (width - right, right, height - bottom, bottom), value=0.5)
+        elif height or width:
+            y = upscale_bicubic(y, (like.shape[2], like.shape[3]))
+    return y
 
 
 def in_luma(x: Tensor) -> Tensor:

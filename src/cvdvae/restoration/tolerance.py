@@ -19,12 +19,16 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Products
 from ..degradations.foreign import in_precision
+from ..degradations.infeasible import nearer
 from ..degradations.projection import Within
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .posterior import Measurement, conditional_draw
 
 WIDENING, WIDENINGS = 1.5, 14
 """By what s grows, and how often it may, for a sample that does not explain y."""
+NEAR, SLOW = 5.0, 0.02
+"""Misfit up to which steps within [0, 1] are worth trying, and the share of χ² that some of them
+must take away to go on."""
 BEYOND = 3.0
 """A sample explains y while its χ² is within so many standard deviations of what noise gives."""
 ROUND_OFF = 1e-9
@@ -106,7 +110,8 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
 
     A network may be surer of its image than it should be. For such samples s grows until what is
     saved of them passes the test of `within_noise`: the larger s, the nearer Hx comes to y
-    (Morozov's discrepancy principle, 1966). Where no image in [0, 1] does, the nearest found stays.
+    (Morozov's discrepancy principle, 1966). Where [0, 1] is in the way, steps within it go on from
+    there, as far as it takes. Where no image in [0, 1] passes, the nearest of s stays.
 
     Args:
         mean: μ(z), ``(n, C, H, W)``.
@@ -133,6 +138,12 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
         worse = found > misses[left]  # where [0, 1] is in the way; rounding may hide a small step
         x[left[~worse]], misses[left[~worse]] = wider[~worse], found[~worse]
         left = left[~worse & ~within_noise(found, count)]
+    near = (misses < NEAR) & ~within_noise(misses, count)
+    for i in near.nonzero().flatten().tolist():
+        for within in nearer(H, x[i : i + 1].clamp(0, 1), y, (1, 2, 3), enough=SLOW):
+            if bool(within_noise(off(within), count)):
+                x[i] = within[0]
+                break
     return x
 
 

@@ -180,8 +180,8 @@ class EncoderTraining:
         energy: What two draws for every image are judged by, beside the KL: for the last hours,
             since a step takes longer.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
-            fewer blocks, and it may be told less of y, see `cvdvae.hvae.growing`. Empty for fresh
-            ones.
+            fewer blocks, it may have several scales where this one has one, and it may be told less
+            of y, see `cvdvae.hvae.growing`. Empty for fresh ones.
         stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 

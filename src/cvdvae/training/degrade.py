@@ -38,13 +38,14 @@ Random = Callable[[np.random.Generator, int], Degradation]
 
 
 def random_blur(rng: np.random.Generator, side: int) -> Degradation:
-    """A Gaussian of 0.5 to 3 pixels."""
-    return Blur((side, side), gaussian(rng.uniform(0.5, 3)))
+    """A Gaussian of 0.5 to 3 pixels, whose kernel reaches 4 of them: no further than the image."""
+    return Blur((side, side), gaussian(rng.uniform(0.5, min(3, (side - 1) // 2 / 4))))
 
 
 def random_motion(rng: np.random.Generator, side: int) -> Degradation:
-    """A movement of 3 to 15 pixels in any direction."""
-    return Blur((side, side), motion(rng.uniform(3, 15), rng.uniform(0, 180)), "circular")
+    """A movement of 3 to 15 pixels, or as far as the image reaches, in any direction."""
+    length = rng.uniform(3, min(15, (side - 1) // 2 * 2))
+    return Blur((side, side), motion(length, rng.uniform(0, 180)), "circular")
 
 
 def random_downscaling(rng: np.random.Generator, side: int) -> Degradation:

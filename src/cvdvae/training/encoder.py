@@ -12,10 +12,11 @@ from ..checkpoints.folder import PRIOR_SUBFOLDER, bring, bundled_names, find
 from ..checkpoints.loading import load_prior
 from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
-from ..errors import WeightsError
+from ..errors import ConfigError, WeightsError
 from ..gaussian import SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
+from ..metrics.perceptual import unseen
 from .config import EncoderTraining
 from .energy import Energies, EnergyOfDraws
 from .module import Training
@@ -48,6 +49,8 @@ class EncoderModule(Training):
         size = self.image_size = config.image_size or prior.config.image_size
         prior.check_size(size, size)
         self.task = task_of(config, prior.config.channels, size)
+        if config.energy.features and (why := unseen(prior.config.channels, size, size)):
+            raise ConfigError(f"energy.features are what LPIPS sees: {why}")
         wanted = config.energy.pixels or config.energy.features
         self.energy = EnergyOfDraws(config.energy) if wanted else None
 

@@ -65,18 +65,16 @@ class Training(L.LightningModule):
     def save(self, folder: Path, record: Record, bits: StoredBits) -> None:
         """Write the averaged weights with a record.
 
-        What was found of the model that is there stays: the temperatures and s, on the same prior
-        at the same scale the judge of its inputs, and with the same weights what it makes of proper
-        images.
+        What was found of the model that is there stays, where it is one of the same kind, on the
+        same prior and at the same scale: the temperatures, s and the judge of its inputs, and with
+        the same weights what it makes of proper images.
         """
         known: dict[str, Any] = {}
         before = digest(folder) if (folder / WEIGHTS).is_file() else ""
         if before and (folder / CONFIG).is_file():
             earlier = read_record(folder)
-            both = (key for key in FOUND if hasattr(earlier, key) and hasattr(record, key))
-            known = {key: getattr(earlier, key) for key in both}
-            if _judged_as(earlier) != _judged_as(record):
-                known.pop("judge", None)
+            if _place(earlier) == _place(record):
+                known = {key: getattr(earlier, key) for key in FOUND if hasattr(earlier, key)}
         expected = known.pop("expected", None)
         save_model(folder, replace(record, **known), self.best.state_dict(), bits)
         if expected is not None and digest(folder) == before:
@@ -198,7 +196,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     return update
 
 
-def _judged_as(record: Record) -> tuple[str, tuple[int, ...]]:
-    """What a judge must suit: the prior, and the factors that the model enlarges by."""
+def _place(record: Record) -> tuple[object, ...]:
+    """What was found of a model suits others of its kind, on its prior, at its factors."""
     model = getattr(record, "model", None)
-    return getattr(record, "prior_digest", ""), getattr(model, "scales", ())
+    factors = getattr(model, "scales", None) or getattr(model, "scale", None)
+    return record.kind, getattr(record, "prior_digest", ""), factors

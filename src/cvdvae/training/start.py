@@ -2,18 +2,26 @@
 
 from pathlib import Path
 
-from ..checkpoints.folder import find, prior_folder, read_record
+from ..checkpoints.folder import encoder_folder, find, prior_folder, read_record
 from ..checkpoints.loading import load_prior
-from ..checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
+from ..checkpoints.records import (
+    OneScaleRecord,
+    PriorRecord,
+    RestorerRecord,
+    SuperResolutionRecord,
+)
 from ..checkpoints.weights import WEIGHTS, build, digest, load_weights
 from ..data.folder import is_first_process
-from ..errors import WeightsError
+from ..errors import ConfigError, WeightsError
 from ..hvae import HVAE, HVAEConfig
 from ..hvae.growing import grow_encoder, grow_prior
-from ..hvae.lr_encoder import LREncoder
+from ..hvae.lr_encoder import LREncoder, LREncoderConfig
 
 CHECKPOINT = "last.ckpt"
 """In the folder of a run, what it goes on from."""
+OF_PRIOR = ("activation", "likelihood")
+OF_ENCODER = ("activation", "relative")
+"""Keys of a model that say what weights of the same shapes mean."""
 
 
 def begins(folder: Path) -> bool:
@@ -26,11 +34,13 @@ def start_prior(model: HVAE, name: str) -> None:
 
     Raises:
         WeightsError: There is no such model, or it is no prior that fits.
-        ConfigError: It has blocks that the prior lacks.
+        ConfigError: It has blocks that the prior lacks, or weights that mean something else.
     """
     folder = find(name)
-    say_start(name)
     record = read_record(folder)
+    if isinstance(record, PriorRecord):
+        _check_meaning(name, OF_PRIOR, model.config, record.model)
+    say_start(name)
     if isinstance(record, PriorRecord) and _blocks(record.model) != _blocks(model.config):
         grow_prior(model, load_prior(name))
     else:
@@ -45,14 +55,19 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
 
     Raises:
         WeightsError: There is no such model, or it is no encoder that fits.
-        ConfigError: It has blocks that the encoder or its prior lacks.
+        ConfigError: It has blocks that the encoder or its prior lacks, or weights that mean
+            something else.
     """
     folder = find(name)
     record = read_record(folder)
+    if isinstance(record, OneScaleRecord):
+        folder = encoder_folder(folder, record)
+        record = read_record(folder)
     if not isinstance(record, (RestorerRecord, SuperResolutionRecord)):
         say_start(name)
         load_weights(folder, model)
         return
+    _check_meaning(name, OF_ENCODER, model.config, record.model)
     where = prior_folder(folder, record.prior)
     its_prior = read_record(where)
     if not isinstance(its_prior, PriorRecord):
@@ -73,6 +88,18 @@ def say_start(name: str, remark: str = "") -> None:
     if is_first_process():
         more = f"; {remark}" if remark else ""
         print(f"starts from the weights of {name} (start_from){more}", flush=True)
+
+
+def _check_meaning(
+    name: str,
+    keys: tuple[str, ...],
+    ours: HVAEConfig | LREncoderConfig,
+    theirs: HVAEConfig | LREncoderConfig,
+) -> None:
+    for key in keys:
+        mine, its = getattr(ours, key), getattr(theirs, key)
+        if mine != its:
+            raise ConfigError(f"start_from: {name} has {key} {its}, and this model {key} {mine}")
 
 
 def _blocks(config: HVAEConfig) -> tuple[str, str]:

@@ -49,7 +49,14 @@ class Parts:
     wanted: gr.State
     photo: gr.Image
     scale: gr.Radio
+    again: gr.Button
+    reopen: gr.UploadButton
     settings: tuple[Any, ...]
+
+    @property
+    def held(self) -> list[Any]:
+        """What would be of another photograph while one is read."""
+        return [self.kind, self.scale, self.again, self.reopen]
 
 
 class PhotoHandlers:
@@ -82,13 +89,9 @@ class PhotoHandlers:
         seen = self._look(session, guessed, path, what, scale, *settings)
         return seen | {self.parts.kind: what}
 
-    def fixed(self) -> Updates:
-        """While a photograph is read, what is done with it cannot be changed."""
-        return dict.fromkeys((self.parts.kind, self.parts.scale), gr.update(interactive=False))
-
-    def free(self) -> Updates:
-        """It can be again."""
-        return dict.fromkeys((self.parts.kind, self.parts.scale), gr.update(interactive=True))
+    def fixed(self, fixed: bool = True) -> Updates:
+        """While a photograph is read, what is done with it cannot be changed, nor another drawn."""
+        return dict.fromkeys(self.parts.held, gr.update(interactive=not fixed))
 
     def look(
         self, session: Session | None, path: str | None, kind: str, scale: str, *settings: Any

@@ -59,8 +59,8 @@ def photos_part(photos: Photos, pictures: Path, restored: int = 0) -> None:
                 )
                 stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
     shows = (session, viewer, kind, notes, said, file, stop, wanted, photo, scale)
-    parts = Parts(*shows, tuple(settings))
-    _wire(PhotoHandlers(photos, parts, restored), again, reopen)
+    parts = Parts(*shows, again, reopen, tuple(settings))
+    _wire(PhotoHandlers(photos, parts, restored))
     add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
 
@@ -103,25 +103,26 @@ def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.Uplo
     return how, again, reopen
 
 
-def _wire(on: PhotoHandlers, again: gr.Button, reopen: gr.UploadButton) -> None:
+def _wire(on: PhotoHandlers) -> None:
     parts = on.parts
-    taken, radios = [parts.said, parts.file, parts.stop], [parts.kind, parts.scale]
+    taken = [parts.said, parts.file, parts.stop]
     outputs = [parts.session, parts.viewer, parts.notes, *taken]
     how = [parts.photo, parts.kind, parts.scale, *parts.settings]
     looked = [parts.session, *how]
     # What is chosen while a photograph is read would not be what it is read for.
-    arrived = parts.photo.change(on.fixed, None, radios, queue=False, **QUIET).then(
+    arrived = parts.photo.change(on.fixed, None, parts.held, queue=False, **QUIET).then(
         on.arrive,
         [parts.session, parts.photo, parts.scale, *parts.settings],
         [*outputs, parts.kind],
         **LATEST, **LOOKING, **QUIET,
     )  # fmt: skip
     for end in (arrived.success, arrived.failure):
-        end(on.free, None, radios, queue=False, **QUIET)
-    for radio in radios:
+        end(lambda: on.fixed(False), None, parts.held, queue=False, **QUIET)
+    for radio in (parts.kind, parts.scale):
         radio.input(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
-    reopen.upload(on.reopen, [parts.session, reopen], [*outputs, *how], **LOOKING, **QUIET)
-    again.click(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
+    reopened = [parts.session, parts.reopen]
+    parts.reopen.upload(on.reopen, reopened, [*outputs, *how], **LOOKING, **QUIET)
+    parts.again.click(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
     drawing = parts.viewer.ask(
         on.draw, [parts.session], [parts.viewer], **EVERY, **DRAWING, **QUIET
     )

@@ -103,9 +103,9 @@ class Patch {
     this.pictures.map = canvasOf(heat, this.width, this.height);
   }
 
+  // Nothing where it is not drawn yet: another sample would pass for this one.
   picture(layer, sample) {
-    if (layer !== "sample") return this.pictures[layer];
-    return this.samples[Math.min(sample, this.samples.length - 1)];
+    return layer === "sample" ? this.samples[sample] : this.pictures[layer];
   }
 
   holds(top, left) {

@@ -91,7 +91,7 @@ class Whole:
         """The samples, `result.json`, and the input beside it where that is too large for it."""
         extra = [self.folder / BESIDE] if self.recipe.beside else []
         for path in extra:
-            save_png(path, to_pil(self.session.photo.y))
+            save_png(path, to_pil(self.y[0]))
         result = self.folder / "result.json"
         result.write_text(json.dumps(self.report(), indent=2), encoding="utf-8")
         return [*self.files, *extra, result]

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ...batch.restore import Happened, read_seen
+from ...batch.restore import Happened, check_truth, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...domains.faces import crop_face
 from ...errors import InputError
@@ -105,6 +105,7 @@ class Given:
         note: What was done to it, for the visitor.
         notes: What had to be changed to read it, in plain words.
         side: Side of the images of its model; None for one that takes any size.
+        frame: Width and height of what was cut out of the file, in its pixels; None where nothing.
         left: Set once another is given: answers for this one are then wanted no more.
         answered: What was asked of it last, and is shown.
     """
@@ -116,6 +117,7 @@ class Given:
     note: str = ""
     notes: tuple[str, ...] = ()
     side: int | None = None
+    frame: tuple[int, int] | None = None
     left: threading.Event = field(default_factory=threading.Event)
     answered: list[Any] = field(default_factory=list)
 
@@ -123,6 +125,17 @@ class Given:
     def x(self) -> Tensor:
         """The image, float in [0, 1]."""
         return self.pixels.float() / 255
+
+    @property
+    def truth(self) -> Tensor:
+        """The same, which is to be damaged.
+
+        Raises:
+            InputError: It was enlarged: what was there is not known.
+        """
+        if self.side and self.frame:
+            check_truth(self.frame, self.side)
+        return self.x
 
 
 def image_in(path: Path, side: int | None, subject: str = "") -> Given:
@@ -144,12 +157,13 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
         if photo.size == (side, side):
             return Given(to_bytes(to_tensor(photo)), True, **read)
         try:
-            face = crop_face(photo).resize((side, side), Image.Resampling.BICUBIC)
+            face = crop_face(photo)
         except InputError:
             raise InputError(
                 "no face was found: cut the picture to the face, or choose “A photograph”"
             ) from None
-        return Given(to_bytes(to_tensor(face)), False, **read)
+        fitted = face.resize((side, side), Image.Resampling.BICUBIC)
+        return Given(to_bytes(to_tensor(fitted)), False, frame=face.size, **read)
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:
         return Given(to_bytes(to_tensor(photo)), True, **read)

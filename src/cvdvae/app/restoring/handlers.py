@@ -146,7 +146,7 @@ class RestoringHandlers:
             if which == "noise" and not noise:
                 raise InputError("say how noisy it is, such as 0.01")
             what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
-            truth, notes = None if KINDS[kind] else given.x, list[str]()
+            truth, notes = None if KINDS[kind] else given.truth, list[str]()
             if truth is None:
                 told, notes = as_it_is(given, Path(path), what, noise)
             else:
