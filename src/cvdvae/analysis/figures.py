@@ -9,7 +9,7 @@ from torch import Tensor
 from ..evaluation.measure import Scores
 from ..evaluation.table import Figure
 from ..files import write_atomically
-from ..imaging.io import to_bytes
+from ..imaging.io import in_sight, to_bytes
 from .calibration import Calibration
 from .latents import Nested, Rates
 
@@ -124,8 +124,7 @@ def draw_nested(nested: Nested, path: Path) -> Path:
 
 
 def _pixels(image: Tensor) -> Any:
-    shown = image if len(image) == 3 else image[:1]  # other channels are no colours
-    return to_bytes(shown).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return to_bytes(in_sight(image)).expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 
 def _label(axes: Any, title: str, x: str, y: str) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from ..evaluation.damaged import Damaged, Restorations
 from ..evaluation.evaluate import Plan, evaluate
@@ -19,7 +18,7 @@ from .calibration import Calibration, calibration
 from .figures import draw_calibration, draw_temperature
 from .report import Section, calibration_rows, tables, verdict
 from .study import Study
-from .temperature import TEMPERATURES, example, picture_of, sweep
+from .temperature import TEMPERATURES, example_at, picture_of, sweep
 
 SAMPLES, AT_EVERY_TEMPERATURE = 19, 4
 """Samples of each image for the calibration, and for the curves over the temperature."""
@@ -96,6 +95,5 @@ def _temperature(study: Study, subject: Damaged, judges: Judges) -> None:
 
 def _example(subject: Damaged) -> torch.Tensor:
     """A picture in the public domain, as the model takes it."""
-    height, width = subject.truth_size
-    square = example(subject.restorer.side is None, subject.channels)
-    return to_tensor(square.resize((width, height), Image.Resampling.BICUBIC))
+    any_size = subject.restorer.side is None
+    return to_tensor(example_at(subject.truth_size, any_size, subject.channels))

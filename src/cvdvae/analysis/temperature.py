@@ -70,9 +70,7 @@ def sweep(
 
 def picture(model: SuperResolver, seed: int = 0) -> Image.Image:
     """Samples of a bundled photo at every temperature, in one row each."""
-    height, width = model.truth_size  # which may be larger than the picture
-    photo = example(model.any_size, model.channels)
-    photo = photo.resize((width, height), Image.Resampling.BICUBIC)
+    photo = example_at(model.truth_size, model.any_size, model.channels)
     y, _ = simulate(photo, model.degradation, "none", photons_of(model.photon_noise))
     return picture_of(model, y, seed)
 
@@ -86,6 +84,11 @@ def example(any_size: bool, channels: int) -> Image.Image:
     """
     square = centre_square(coffee()) if any_size else crop_face(demo_photo())
     return in_channels(square, channels)
+
+
+def example_at(size: tuple[int, int], any_size: bool, channels: int) -> Image.Image:
+    """The same of this height and width, which may be larger than it is."""
+    return example(any_size, channels).resize(size[::-1], Image.Resampling.BICUBIC)
 
 
 def picture_of(

@@ -33,7 +33,7 @@ from ..restoration.described import Description, name_of, named_in, parse
 from ..restoration.estimates import GREY_FILE, JPEGFile, estimate_noise, read_jpeg
 from ..restoration.mask_kinds import Masked, MaskFromFile, OnlyNoise
 from ..restoration.packed import grey_levels, pack_mask
-from ..restoration.restoring import Check, Seen, degraded, seen
+from ..restoration.restoring import Check, Seen, anything, degraded, seen
 from ..restoration.step import Step
 from .files import holds_arrays
 
@@ -158,7 +158,7 @@ def read_seen(
     what: Happened,
     most: int = MAX_PIXELS,
     channels: int = 3,
-    check: Check = lambda description, size: None,
+    check: Check = anything,
 ) -> ReadSeen:
     """What a file shows, and what was found out about it.
 
@@ -309,7 +309,7 @@ def degrade(
     seed: int,
     most: int = MAX_PIXELS,
     channels: int = 3,
-    check: Check = lambda description, size: None,
+    check: Check = anything,
 ) -> Degraded:
     """Degrade an intact photo.
 

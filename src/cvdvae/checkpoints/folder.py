@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..configs import from_dict, read_yaml, to_yaml
 from ..errors import ConfigError, WeightsError
-from ..files import write_atomically, write_text
+from ..files import check_writable, write_atomically, write_text
 from .bounds import check_description
 from .hub import download, is_hub_id, upload
 from .legacy import upgrade_encoder, upgrade_prior
@@ -136,18 +136,21 @@ def encoder_folder(folder: Path, record: OneScaleRecord) -> Path:
     return folder / ENCODER_SUBFOLDER if own else find(record.encoder)
 
 
-def check_one_scale(name: str) -> None:
-    """Refuse to store what belongs to one scale with a model of several.
+def check_storable(name: str) -> None:
+    """Refuse to store with a model what belongs to its scale, before it is looked for.
 
     Raises:
-        WeightsError: It has several, or is unknown.
+        WeightsError: It has several scales, or is unknown.
+        OutputError: Its folder cannot be written.
     """
-    record = read_record(find(name))
+    folder = find(name)
+    record = read_record(folder)
     if isinstance(record, SuperResolutionRecord) and len(record.model.scales) > 1:
         raise WeightsError(
             f"what is found at one scale cannot be stored with '{name}', which has several: train "
             f"an encoder of one"
         )
+    check_writable(folder)
 
 
 def recommend(name: str, temperatures: Recommended) -> Path:
@@ -157,7 +160,7 @@ def recommend(name: str, temperatures: Recommended) -> Path:
         WeightsError: The model is unknown, or a prior, or has several scales.
         OutputError: Its folder cannot be written.
     """
-    check_one_scale(name)
+    check_storable(name)
     path = find(name) / CONFIG
     record = read_record(path.parent)
     if isinstance(record, PriorRecord):
@@ -180,7 +183,7 @@ def expect(name: str, expected: Expected, judge: str = "") -> Path:
             one scale of such, and a judge is named.
         OutputError: Its folder cannot be written.
     """
-    check_one_scale(name)
+    check_storable(name)
     path = find(name) / CONFIG
     record = read_record(path.parent)
     if not isinstance(record, (SuperResolutionRecord, OneScaleRecord)):

@@ -121,10 +121,9 @@ def calibrate_doubt(
 ) -> None:
     """Find what to expect of proper images, or of photographs by what shrank them: on one half of
     them, judged on the other."""
-    from ..checkpoints.folder import check_one_scale, expect, find
+    from ..checkpoints.folder import check_storable, expect, find
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
-    from ..files import check_writable
     from ..input_check.screen import fit_proper
     from ..input_check.thresholds import doubted_share, fit_expected, judge_all
 
@@ -135,8 +134,7 @@ def calibrate_doubt(
         _calibrate_programs(resolver, selection, find(model) if save else None)
         return
     if save:
-        check_one_scale(model)
-        check_writable(find(model))
+        check_storable(model)
     failures: dict[str, str] = {}
     pairs = selection.as_seen_by(resolver).pairs(resolver.degradation, failures)
     with telling(failures), progress_bar() as progress:

@@ -228,9 +228,8 @@ def calibrate(
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
     from ..analysis.calibration import fit
-    from ..checkpoints.folder import check_one_scale, find, recommend
+    from ..checkpoints.folder import check_storable, recommend
     from ..evaluation.selection import Selection
-    from ..files import check_writable
     from ..restoration.settings import Sampling
 
     selection = Selection(data, start, images, crop)
@@ -244,8 +243,7 @@ def calibrate(
     )
     tried_at, model = subject.grids, subject.name
     if save:
-        check_one_scale(model)
-        check_writable(find(model))
+        check_storable(model)
     with telling(failures), progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)

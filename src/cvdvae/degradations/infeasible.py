@@ -5,7 +5,7 @@ which is dropped where it points uphill (O'Donoghue & Candès 2015). They end ne
 start: what H does not see, they do not move.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,24 +24,9 @@ def violate_least(
     dims: tuple[int, ...],
     steps: int = STEPS,
     enough: float = ENOUGH,
+    done: Callable[[Tensor], bool] = lambda x: False,
 ) -> Tensor:
-    """Images in range that are nearly as consistent as any, and near to `start`: the last of
-    `nearer`, whose arguments it takes."""
-    x = start
-    for following in nearer(degradation, start, y, dims, steps, enough):
-        x = following
-    return x
-
-
-def nearer(
-    degradation: Products,
-    start: Tensor,
-    y: Tensor,
-    dims: tuple[int, ...],
-    steps: int = STEPS,
-    enough: float = ENOUGH,
-) -> Iterator[Tensor]:
-    """Images in range after every step towards those that violate Hx = y least.
+    """Images in range that are nearly as consistent as any, and near to `start`.
 
     Args:
         degradation: H.
@@ -50,6 +35,7 @@ def nearer(
         dims: What belongs to one problem: height and width, and colours where H mixes them.
         steps: Most steps.
         enough: Ends where `LOOK` steps lower no violation by more than this share.
+        done: Whether such images are good enough; asked after every step.
     """
     length = 1 / largest_eigenvalue(degradation, start)
     x = ahead = start
@@ -69,4 +55,6 @@ def nearer(
         later = torch.where(uphill, 1, (1 + (1 + 4 * time * time).sqrt()) / 2)
         ahead = torch.addcmul(following, torch.where(uphill, 0, (time - 1) / later), change)
         x, time = following, later
-        yield x
+        if done(x):
+            break
+    return x

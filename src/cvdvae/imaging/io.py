@@ -224,6 +224,12 @@ def in_channels(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
+def in_sight(image: Tensor) -> Tensor:
+    """Of an image ``(C, H, W)`` what can be shown: its three colours, or of other channels the
+    first, ``(1, H, W)``."""
+    return image if len(image) == 3 else image[:1]
+
+
 def as_channels(
     image: Image.Image, channels: int, counts_light: bool = False
 ) -> tuple[Image.Image, list[str]]:

@@ -32,6 +32,10 @@ Check = Callable[[Description, Size], None]
 """
 
 
+def anything(description: Description, size: Size) -> None:
+    """A `Check` that refuses nothing."""
+
+
 @dataclass(frozen=True)
 class Restoring:
     """How to restore.
@@ -140,7 +144,7 @@ def seen(
     degradation: str | Description | Degradation,
     noise: float | None = None,
     description: Description | None = None,
-    check: Check = lambda description, size: None,
+    check: Check = anything,
 ) -> Seen:
     """Check what was seen.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Products
 from ..degradations.foreign import in_precision
-from ..degradations.infeasible import nearer
+from ..degradations.infeasible import violate_least
 from ..degradations.projection import Within
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .posterior import Measurement, conditional_draw
@@ -138,12 +138,16 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
         worse = found > misses[left]  # where [0, 1] is in the way; rounding may hide a small step
         x[left[~worse]], misses[left[~worse]] = wider[~worse], found[~worse]
         left = left[~worse & ~within_noise(found, count)]
+
+    def explains(one: Tensor) -> bool:
+        return bool(within_noise(off(one), count))
+
     near = (misses < NEAR) & ~within_noise(misses, count)
     for i in near.nonzero().flatten().tolist():
-        for within in nearer(H, x[i : i + 1].clamp(0, 1), y, (1, 2, 3), enough=SLOW):
-            if bool(within_noise(off(within), count)):
-                x[i] = within[0]
-                break
+        start = x[i : i + 1].clamp(0, 1)
+        within = violate_least(H, start, y, (1, 2, 3), enough=SLOW, done=explains)
+        if explains(within):
+            x[i] = within[0]
     return x
 
 

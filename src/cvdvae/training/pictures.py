@@ -4,11 +4,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..imaging.io import save_png, to_pil
+from ..imaging.io import in_sight, save_png, to_pil
 from ..imaging.sheets import labelled_sheet
 from ..restoration.result import DISCLAIMER
-
-COLOURS = 3
 
 
 def save_rows(path: Path, rows: list[tuple[str, Tensor]]) -> None:
@@ -20,11 +18,7 @@ def save_rows(path: Path, rows: list[tuple[str, Tensor]]) -> None:
         OutputError: It cannot be written.
     """
     tiles = [
-        [(label if i == 0 else "", to_pil(_shown(image))) for i, image in enumerate(images.cpu())]
+        [(label if i == 0 else "", to_pil(in_sight(image))) for i, image in enumerate(images.cpu())]
         for label, images in rows
     ]
     save_png(path, labelled_sheet(tiles, DISCLAIMER))
-
-
-def _shown(image: Tensor) -> Tensor:
-    return image if len(image) == COLOURS else image[:1]
