@@ -1385,10 +1385,17 @@ def test_a_process_hears_no_interrupt_even_as_it_starts() -> None:
         for _ in range(2):  # with the first, another process of multiprocessing starts
             crew.hire()
         deaf = [_is_deaf(process.pid) for process in crew.processes.values()]
+        parents = {_parent(process.pid) for process in crew.processes.values()}
     finally:
         crew.dismiss()
     assert deaf == [True, True]
     assert not _is_deaf(os.getpid())
+    assert len(parents) == 1  # what they come from has imported all, and is not this process,
+    assert parents != {os.getpid()}  # whose threads would not survive
+
+
+def _parent(pid: int | None) -> int:
+    return int(re.findall(r"PPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())[0])
 
 
 def _is_deaf(pid: int | None) -> bool:

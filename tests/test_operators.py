@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from tiny import matrix_of
 from torch import Tensor
 
 from cvdvae.degradations.base import Degradation, LinearOperator
@@ -115,12 +116,6 @@ def operator(name: str, size: Size) -> LinearOperator:
     return OPERATORS[name](size)
 
 
-def matrix_of(H: Degradation, size: Size) -> Tensor:
-    """H as a matrix, (m, n)."""
-    basis = torch.eye(3 * size[0] * size[1], dtype=torch.float64).view(-1, 3, *size)
-    return H.A(basis).flatten(1).T
-
-
 def apart(found: Tensor, expected: Tensor) -> float:
     """Relative to what is expected."""
     return float((found - expected).norm() / expected.norm())
@@ -134,6 +129,16 @@ def relative_damping(H: Degradation, y: Tensor) -> float:
 def dense_solve(matrix: Tensor, y: Tensor, damping: float) -> Tensor:
     gram = matrix @ matrix.T + damping * torch.eye(len(matrix), dtype=torch.float64)
     return torch.linalg.solve(gram, y.flatten(1).T).T.view_as(y)
+
+
+@pytest.mark.parametrize("name", [n for n in OPERATORS if hasattr(operator(n, SMALL), "diagonal")])
+def test_the_diagonal_is_that_of_the_matrix(name: str) -> None:
+    H = operator(name, SMALL)
+    weights = normal(2, 3, *SMALL).square()
+    found = H.diagonal(weights)  # type: ignore[attr-defined]
+    matrix = matrix_of(H, (3, *SMALL))
+    expected = (weights.flatten(1) @ matrix.square().T).view_as(found)
+    torch.testing.assert_close(found, expected)
 
 
 @every
@@ -180,7 +185,7 @@ def test_the_pseudo_inverse_is_that_of_moore_and_penrose(name: str) -> None:
 def test_the_pseudo_inverse_is_damped_where_frequencies_are_lost(name: str) -> None:
     H = operator(name, SMALL)
     y = H.A(normal(2, 3, *SMALL))
-    matrix = matrix_of(H, SMALL)
+    matrix = matrix_of(H, (3, *SMALL))
     expected = (dense_solve(matrix, y, DAGGER).flatten(1) @ matrix).view(2, 3, *SMALL)
     got = H.A_dagger(y)
     assert apart(got, expected) < 1e-3
@@ -190,7 +195,7 @@ def test_the_pseudo_inverse_is_damped_where_frequencies_are_lost(name: str) -> N
 @every
 def test_the_damped_inverse_is_that_of_dense_algebra(name: str) -> None:
     H = operator(name, SMALL)
-    matrix = matrix_of(H, SMALL)
+    matrix = matrix_of(H, (3, *SMALL))
     damping = 0.01 * float(matrix.square().sum()) / len(matrix)
     y = H.A(normal(2, 3, *SMALL))
     expected = dense_solve(matrix, y, damping)
@@ -225,7 +230,7 @@ def test_precision_and_device_are_those_of_what_comes_in(name: str) -> None:
 @every
 def test_what_it_tells_of_itself_is_true(name: str) -> None:
     H = operator(name, SMALL)
-    matrix = matrix_of(H, SMALL)
+    matrix = matrix_of(H, (3, *SMALL))
     told = H.mean_eigenvalue()
     assert (
         told is not None

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import scipy.stats
 import torch
-from tiny import tiny_resolver
+from tiny import matrix_of, tiny_resolver
 from torch import Tensor
 
 import cvdvae.restoration.chains as chains
@@ -50,11 +50,6 @@ class Dense(LinearOperator):
         return (y.flatten(1) @ torch.linalg.pinv(self.matrix).T.to(y)).view(len(y), 1, SIDE, SIDE)
 
 
-def matrix_of(degradation: LinearOperator) -> Tensor:
-    pixels = torch.eye(SIDE**2, dtype=torch.float64).view(-1, 1, SIDE, SIDE)
-    return degradation.A(pixels).flatten(1).T
-
-
 def random(*shape: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -86,7 +81,7 @@ class LinearModel:
     """
 
     def __init__(self, degradation: LinearOperator) -> None:
-        self.degradation, self.H = degradation, matrix_of(degradation)
+        self.degradation, self.H = degradation, matrix_of(degradation, (1, SIDE, SIDE))
         self.std = 0.8
         self.weights = 0.5 * random(10, 10, seed=1)
         for group in range(3):
@@ -277,7 +272,7 @@ def test_ranks_of_the_truth_are_uniform() -> None:
 def test_conditional_draws_have_the_moments_of_dense_algebra(
     degradation: LinearOperator, sigma: float
 ) -> None:
-    H, s = matrix_of(degradation), 0.3
+    H, s = matrix_of(degradation, (1, SIDE, SIDE)), 0.3
     mean = random(1, 1, SIDE, SIDE, seed=5)
     y = degradation.A(random(1, 1, SIDE, SIDE, seed=6))
     noise = s**2 * H @ H.T + sigma**2 * torch.eye(len(H))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from command import run
 from PIL import Image
-from tiny import RESTORING, saved_restorer, tiny_restorer
+from tiny import RESTORING, matrix_of, saved_restorer, tiny_restorer
 
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
@@ -317,9 +317,7 @@ def test_what_is_measured_is_what_a_mask_leaves() -> None:
 )
 def test_what_round_off_leaves_is_not_measured(words: str, side: int) -> None:
     H = parse(words).operator((side, side))
-    basis = torch.eye(3 * side**2, dtype=torch.float64).view(-1, 3, side, side)
-    columns = torch.cat([H.A(part).flatten(1) for part in basis.split(256)])
-    truly = columns.abs().amax(0) > 1e-9
+    truly = matrix_of(H, (3, side, side)).abs().amax(1) > 1e-9
     y = H.A(picture(side=side))
     told = seen(y, H)
     assert torch.equal(measured(H, y).flatten(), truly)

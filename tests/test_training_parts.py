@@ -15,12 +15,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from command import run
-from tiny import ENCODER, FLOW, PRIOR, RESTORING, saved_prior, tiny_prior
+from tiny import ENCODER, FLOW, PRIOR, RESTORING, matrix_of, saved_prior, tiny_prior
 from torch import Tensor
 
 import cvdvae.training.progress
 from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
-from cvdvae.checkpoints.records import Expected, PriorRecord, Recommended, SuperResolutionRecord
+from cvdvae.checkpoints.records import (
+    Expected,
+    PriorRecord,
+    Recommended,
+    RestorerRecord,
+    SuperResolutionRecord,
+)
 from cvdvae.configs import to_yaml
 from cvdvae.data.images import Key
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -31,6 +37,7 @@ from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError, WeightsError
 from cvdvae.hvae import HVAEConfig
 from cvdvae.imaging.io import to_pil
+from cvdvae.restoration.restoring import usual_noise
 from cvdvae.training import (
     EncoderTraining,
     FlowTraining,
@@ -258,8 +265,33 @@ def test_an_encoder_is_trained_on_the_energy_of_its_consistent_draws(
     assert float(logs[1][f"validation_energy_at_x4_of_{kind}"]) > 0
     if kind == "features":
         case = module.task.training(faces, 0, 0)
-        assert case.degradation is not None
-        assert float((case.degradation.A(judged[0].detach()) - case.evidence).abs().max()) < 1e-5
+        H = BicubicDownscaling.of_scale((16, 16), 4)
+        assert float((H.A(judged[0].detach()) - case.evidence).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_draws_behind_anything_are_judged_as_they_will_be_shown(kind: str, faces: Tensor) -> None:
+    """``E[x | z, y]``, by dense algebra, whose gradient is that of an affine map."""
+    x = faces[:2]
+    (case,) = Anything(0).validation(x, list(DEGRADATIONS).index(kind))
+    seen = degraded(x, (1, list(DEGRADATIONS).index(kind)), kind)
+    generator = torch.Generator().manual_seed(2)
+    mean = torch.rand(x.shape, generator=generator).requires_grad_()
+    ended = case.ended(mean)
+    H = matrix_of(seen.degradation, (3, 16, 16))
+    noise = (seen.sigma or usual_noise(seen.degradation)) / (RestorerRecord.pixel_std / 255)
+    inside = H @ H.T + noise**2 * torch.eye(len(H), dtype=H.dtype)
+    gain = H.T @ torch.linalg.pinv(inside, hermitian=True, rtol=1e-9)
+    flat, y = mean.detach().double().flatten(1).T, seen.y.double().flatten(1).T
+    expected = (flat + gain @ (y - H @ flat)).T.view_as(x)
+    assert torch.allclose(ended.double(), expected, atol=2e-3)
+    assert float((ended - mean).detach().abs().max()) > 0.01
+    v = torch.randn(x.shape, generator=generator)
+    ended.backward(v)
+    assert mean.grad is not None
+    back = v.double().flatten(1).T
+    expected = (back - H.T @ (gain.T @ back)).T.view_as(x)
+    assert torch.allclose(mean.grad.double(), expected, atol=2e-2)
 
 
 @pytest.mark.parametrize(

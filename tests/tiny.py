@@ -1,5 +1,6 @@
 """Tiny models with random weights, built in a moment: for tests and for trying out a pipeline."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -8,10 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cvdvae.checkpoints.folder import digest, save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
+from cvdvae.degradations.base import Products
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE, HVAEConfig
@@ -190,3 +192,9 @@ def tiny_nuclei() -> HVAEResolver:
     prior = tiny_prior(NUCLEI)
     encoder = _shake(LREncoder(FAINT, prior.config))
     return HVAEResolver(prior, encoder, "tiny nuclei", photons=PHOTONS)
+
+
+def matrix_of(degradation: Products, shape: tuple[int, int, int]) -> Tensor:
+    """H as a matrix, for images ``(C, H, W)``: float64, ``(m, n)``."""
+    pixels = torch.eye(math.prod(shape), dtype=torch.float64).view(-1, *shape)
+    return torch.cat([degradation.A(part).flatten(1) for part in pixels.split(256)]).T

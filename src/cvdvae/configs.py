@@ -1,7 +1,9 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
 import math
+from copy import deepcopy
 from dataclasses import MISSING, asdict, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,13 +55,19 @@ def read_yaml(path: Path) -> Any:
             hundreds of digits, lists in lists without an end.
     """
     try:
-        data = yaml.safe_load(read_bounded(path, MAX_BYTES).decode("utf-8"))
+        data = deepcopy(_parsed(read_bounded(path, MAX_BYTES).decode("utf-8")))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path} is not a YAML file") from None
     _check_plain(data, str(path))
     return data
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """A model's few descriptions are read several times while it loads."""
+    return yaml.safe_load(text)
 
 
 def _check_plain(data: Any, where: str) -> None:

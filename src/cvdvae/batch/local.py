@@ -8,6 +8,7 @@ and the rows that it had are drawn again one by one; a row that ends its process
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
@@ -24,6 +26,9 @@ from .upscaler import Deliver, Settings, Upscaler
 
 TRIES = 2
 """Processes that a row may end before it is given up."""
+Starting = ForkServerContext | SpawnContext
+"""How processes start: where that is safe, from one that has imported all and computed nothing, for
+PyTorch's threads do not survive a fork; else each imports all for itself."""
 
 
 class Recipe(NamedTuple):
@@ -79,7 +84,10 @@ class _Crew:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive fork
+        self.context: Starting = multiprocessing.get_context("spawn")
+        if sys.platform == "linux":
+            self.context = multiprocessing.get_context("forkserver")
+            self.context.set_forkserver_preload([__name__])
         self.processes: dict[Connection, BaseProcess] = {}
         self.tasks: dict[Connection, _Task] = {}
         self.idle = list[Connection]()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import LinearOperator
-from .resize import side
+from .resize import BandedMatrix, side
 from .separable import LONGEST, Spectrum
 
 
@@ -90,6 +90,15 @@ class Downscaling(LinearOperator):
         """``(H Hᵀ + λ I)⁻¹ y`` for sides of y up to `LONGEST`; None beyond, to be iterated."""
         _check(y, self.lr_size)
         return self._spectrum.solve(y, damping) if max(self.lr_size) <= LONGEST else None
+
+    def diagonal(self, weights: Tensor) -> Tensor:
+        """The diagonal of ``H diag(w) Hᵀ`` for w of the shape of images, in that of y."""
+        rows, columns = self._squared
+        return columns.along_width(rows.along_height(weights))
+
+    @cached_property
+    def _squared(self) -> tuple[BandedMatrix, BandedMatrix]:
+        return self.rows.squared(), self.columns.squared()
 
     @cached_property
     def _spectrum(self) -> Spectrum:

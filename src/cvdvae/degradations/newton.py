@@ -50,6 +50,7 @@ class Problem:
         y: ``(n, c, h, w)``.
         epsilon: ε.
         dims: What belongs to one problem: height and width, and colours where H mixes them.
+        within: Whether only a region may move.
     """
 
     operator: Products
@@ -57,6 +58,7 @@ class Problem:
     y: Tensor
     epsilon: float
     dims: tuple[int, ...]
+    within: bool = False
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """Inner product of every problem, ``(n, c or 1, 1, 1)``."""
@@ -80,6 +82,19 @@ class Problem:
         away = x - self.x0
         return 0.5 * self.dot(away, away) + 0.5 / self.epsilon * self.dot(error, error)
 
+    def near_inverse(self, free: Tensor, scaled: Tensor) -> Callable[[Tensor], Tensor]:
+        """Something near to the inverse of ``H D Hᵀ + εI``, for D that marks `free` pixels.
+
+        At the border of a region values of y depend on hardly any pixel that may move: in the
+        `scaled` problems they get the scale of the others (Jacobi). Without a region all are alike.
+        """
+        told = getattr(self.operator, "diagonal", None) if bool(scaled.any()) else None
+        diagonal = None if told is None else told(free)
+        if diagonal is None:
+            return lambda residual: residual
+        scale = torch.where(scaled, 1 / (diagonal + self.epsilon), 1)
+        return lambda residual: scale * residual
+
     def impossible_below(self, region: Tensor | None) -> Tensor:
         """φ below this proves that no image in range has Hx = y."""
         farthest = torch.maximum(self.x0, 1 - self.x0)
@@ -100,6 +115,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
     limit = problem.impossible_below(region)
     best, lowest = problem.x0.clamp(0, 1), torch.full_like(limit, torch.inf)
     cuts, hopeless = torch.zeros_like(limit), torch.zeros_like(limit, dtype=torch.bool)
+    scaled = torch.full_like(hopeless, problem.within)
     for step_number in range(max_steps + 1):
         z = problem.moved(multiplier)
         free = ((z > 0) & (z < 1)).to(z)
@@ -118,13 +134,15 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
             moved = free * problem.operator.A_adjoint(d)
             return problem.operator.A(moved) + problem.epsilon * d
 
+        near = problem.near_inverse(free, scaled)
         direction = conjugate_gradients(
-            newton_matrix, error, CG_STEPS, CG_TOLERANCE, dot=problem.dot
+            newton_matrix, error, CG_STEPS, CG_TOLERANCE, near, problem.dot
         )
         slope = -problem.dot(error, direction)
         step, value = _line_search(problem.dual, multiplier, direction, slope)
         multiplier = multiplier + step * direction
-        cuts = cuts + (step <= SHORT)
+        short = step <= SHORT
+        cuts, scaled = cuts + (short & ~scaled), scaled & ~short
         hopeless = hopeless | (value < limit) | (cuts >= PATIENCE)
     if not bool(open_.any()):
         return x

@@ -54,6 +54,12 @@ class Within:
         """``M Hᵀ y``."""
         return torch.where(self.region, self.degradation.A_adjoint(y), 0)
 
+    def diagonal(self, weights: Tensor) -> Tensor | None:
+        """The diagonal of ``H M diag(w) Hᵀ``; None where H does not tell."""
+        told = getattr(self.degradation, "diagonal", None)
+        found: Tensor | None = told(torch.where(self.region, weights, 0)) if told else None
+        return found
+
 
 def project(
     x: Tensor,
@@ -110,7 +116,8 @@ def project(
             solved = solve_separable(sides, x0, target, epsilon, max_steps, tolerance, where)
             projected = solved.to(x.dtype)
         else:
-            problem = Problem(operator, x0, target, epsilon, (1, 2, 3) if mixed else (2, 3))
+            dims = (1, 2, 3) if mixed else (2, 3)
+            problem = Problem(operator, x0, target, epsilon, dims, where is not None)
             projected = solve(problem, max_steps, where).to(x.dtype)
         result[part] = projected if where is None else torch.where(where, projected, x[part])
     return result

@@ -97,6 +97,11 @@ class BandedMatrix:
         """``‖R‖² / m``: the mean eigenvalue of ``R Rᵀ``."""
         return sum(float(block.values.square().sum()) for block in self.blocks) / self.shape[0]
 
+    def squared(self) -> "BandedMatrix":
+        """The square of every value."""
+        blocks = [b._replace(values=b.values.square()) for b in self.blocks]
+        return BandedMatrix(self.shape, tuple(blocks))
+
     def transposed(self) -> "BandedMatrix":
         """The transpose, in as many blocks."""
         blocks = []

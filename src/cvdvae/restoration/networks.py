@@ -51,8 +51,15 @@ class Networks(ABC):
             raise InputError("its weights were rounded to bf16: load it again to compute in fp32")
         try:
             for network in self.networks:
-                network.to(device, dtype or self.dtype)
+                _move(network, torch.device(device), dtype or self.dtype)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cannot use the device '{device}': {reason}") from None
         return self
+
+
+def _move(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Nothing is done where it is so already, which takes as long as reading its weights."""
+    first = next(network.parameters())
+    if (first.device, first.dtype) != (device, dtype):
+        network.to(device, dtype)

@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..degradations.base import Degradation
 from ..errors import need
 from ..gaussian import Noise
 from ..hvae import HVAE
@@ -79,7 +78,7 @@ class Energies(NamedTuple):
 
 
 class EnergyOfDraws:
-    """S of two draws of an encoder for every image, consistent where its answers will be.
+    """S of two draws of an encoder for every image, ended as its answers will be.
 
     Args:
         config: The weights.
@@ -116,9 +115,8 @@ class EnergyOfDraws:
         drawn = drawn_mean(prior, encoder, terms, 2 * n, size, noise)
         with torch.autocast(x.device.type, enabled=False):
             drawn, x = drawn.float(), x.float()
-            if case.degradation is not None:
-                drawn = _consistent(drawn, torch.cat([case.evidence] * 2), case.degradation)
-            first, second, none = drawn[:n], drawn[n:], drawn.new_zeros(())
+            first, second = case.ended(drawn[:n]), case.ended(drawn[n:])
+            none = drawn.new_zeros(())
             pixels = energy(first, second, x, patches) if self.config.pixels else none
             seen = none if self.seen is None else energy(first, second, x, self.seen)
         return Energies(pixels, seen)
@@ -127,8 +125,3 @@ class EnergyOfDraws:
         """Their weighted sum, in bits/dim."""
         weighted: Tensor = self.config.pixels * energies.pixels
         return weighted + self.config.features * energies.features
-
-
-def _consistent(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
-    """The nearest images with Hx = y, whatever their range: ``x + H⁺(y − Hx)``."""
-    return x + degradation.A_dagger(y - degradation.A(x))

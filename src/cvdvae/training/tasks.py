@@ -1,17 +1,23 @@
 """What the images of an encoder's training have been through: shrunk, or anything."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoints.records import RestorerRecord
 from ..degradations.base import Degradation, shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from ..degradations.damped import solve
 from ..errors import ConfigError
 from ..restoration.evidence import conditions, evidence
+from ..restoration.posterior import Measurement
+from ..restoration.restoring import usual_noise
 from .config import EncoderTraining
-from .degrade import DEGRADATIONS, degraded, kinds
+from .degrade import DEGRADATIONS, Degraded, degraded, kinds
 
 GROUPS = 4
 """Degradations in a batch of a process: each for a part of its images."""
@@ -25,14 +31,15 @@ class Case(NamedTuple):
         evidence: The encoder's input.
         scale: The factor that it enlarges by.
         shown: The same for the eye, ``(N, C, H, W)`` in [0, 1].
-        degradation: H, where answers are to give `evidence` back exactly.
+        ended: What becomes of draws of μ(z), one for every image, before they are answers, whatever
+            their range; differentiable.
     """
 
     name: str
     evidence: Tensor
     scale: int
     shown: Tensor
-    degradation: Degradation | None = None
+    ended: Callable[[Tensor], Tensor]
 
 
 class Task(Protocol):
@@ -116,8 +123,8 @@ class Shrinking:
     def _case(self, x: Tensor, scale: int, generator: torch.Generator | None) -> Case:
         y = shrink_to_8_bits(x, self.degradations[scale], self.photons, generator)
         size = (x.shape[2], x.shape[3])
-        exact = None if self.photons else self.degradations[scale]
-        return Case(f"x{scale}", y, scale, upscale_bicubic(y, size), exact)
+        ended = _unchanged if self.photons else partial(_consistent, y, self.degradations[scale])
+        return Case(f"x{scale}", y, scale, upscale_bicubic(y, size), ended)
 
 
 class Anything:
@@ -134,23 +141,64 @@ class Anything:
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """Each part of the batch is degraded in its own way."""
-        with torch.autocast(x.device.type, enabled=False):
-            parts = [
-                self._evidence(part, (self.seed, step, rank, i), None)
-                for i, part in enumerate(x.float().chunk(GROUPS))
-            ]
-        every = torch.cat(parts)
-        return Case("any", every, 1, every[:, : x.shape[1]].clamp(0, 1))
+        parts = x.float().chunk(GROUPS)
+        return self._case("any", parts, [(self.seed, step, rank, i) for i in range(len(parts))])
 
     def validation(self, x: Tensor, batch: int) -> list[Case]:
         """One kind after the other."""
         kind = list(DEGRADATIONS)[batch % self.period]
         if kind not in kinds(x.shape[1]):
             return []
-        with torch.autocast(x.device.type, enabled=False):
-            every = self._evidence(x.float(), (1, batch), kind)
-        return [Case(kind, every, 1, every[:, : x.shape[1]].clamp(0, 1))]
+        return [self._case(kind, [x.float()], [(1, batch)], kind)]
 
-    def _evidence(self, x: Tensor, seed: tuple[int, ...], kind: str | None) -> Tensor:
-        seen = degraded(x, seed, kind)
-        return evidence(seen.degradation, seen.y, seen.sigma)
+    def _case(
+        self,
+        name: str,
+        parts: Sequence[Tensor],
+        seeds: list[tuple[int, ...]],
+        kind: str | None = None,
+    ) -> Case:
+        with torch.autocast(parts[0].device.type, enabled=False):
+            seen = [degraded(x, seed, kind) for x, seed in zip(parts, seeds, strict=True)]
+            told = torch.cat([evidence(one.degradation, one.y, one.sigma) for one in seen])
+        shown = told[:, : parts[0].shape[1]].clamp(0, 1)
+        return Case(name, told, 1, shown, partial(_explaining, seen))
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+def _consistent(y: Tensor, degradation: Degradation, x: Tensor) -> Tensor:
+    """The nearest images with Hx = y: ``x + H⁺(y − Hx)``."""
+    return x + degradation.A_dagger(y - degradation.A(x))
+
+
+def _explaining(seen: Sequence[Degraded], x: Tensor) -> Tensor:
+    """``E[x | z, y]`` of parts of a batch that were degraded each in its own way."""
+    parts = x.split([len(one.y) for one in seen])
+    return torch.cat([_mean(part, one) for part, one in zip(parts, seen, strict=True)])
+
+
+def _mean(x: Tensor, seen: Degraded) -> Tensor:
+    sigma = seen.sigma or usual_noise(seen.degradation)
+    mean: Tensor = _ConditionalMean.apply(  # type: ignore[no-untyped-call]
+        x, Measurement(seen.y, seen.degradation, RestorerRecord.pixel_std / 255, sigma)
+    )
+    return mean
+
+
+class _ConditionalMean(torch.autograd.Function):
+    """``E[x | z, y]`` of `Measurement.draw` as a function of μ(z): ``x = μ + R (x' − μ)`` for any
+    x' that explains y, whose R is its own transpose. So no step of a solution has to be kept."""
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, measurement: Measurement) -> Tensor:
+        ctx.measurement = measurement
+        return measurement.draw(mean)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,), of = gradients, ctx.measurement
+        lost = solve(of.degradation, of.degradation.A(gradient), of.damping)
+        return gradient - of.degradation.A_adjoint(lost.to(gradient)), None
