@@ -21,7 +21,7 @@ from cvdvae.restoration.chains import Moves, PosteriorSamples, move, sample_post
 from cvdvae.restoration.mixing import effective_sample_size, split_r_hat
 from cvdvae.restoration.posterior import Measurement, conditional_draw
 from cvdvae.restoration.sweeps import proposal_by_sweeps
-from cvdvae.restoration.whitened import Proposal, Whitened
+from cvdvae.restoration.whitened import Proposal, State, Whitened
 from cvdvae.restoration.workers import one_thread_each
 
 SIDE, GIVEN, PIXEL_STD, SIGMA = 4, 2, 0.3, 0.2
@@ -421,3 +421,28 @@ def test_what_is_counted_comes_after_the_adaptation() -> None:
     assert found._counted.tolist() == [[7, 8, 9, 10]] * 3
     assert found.acceptance.tolist() == [0.75] * 3
     torch.testing.assert_close(found.rho**2 + ((2 - step) / (2 + step)) ** 2, torch.ones(3))
+
+
+def test_the_ratio_of_a_move_is_that_of_the_densities() -> None:
+    """``π(ε') q(ε|ε') / (π(ε) q(ε'|ε))``, whatever log w and its gradients are at both ends."""
+    step = torch.tensor([0.3, 1.7], dtype=torch.float64)
+    d = step.view(-1, 1, 1, 1)
+
+    def state(seed: int) -> State:
+        whites = [random(2, 1, 3, 3, seed=seed + i) for i in range(2)]
+        gradients = [random(2, 1, 3, 3, seed=seed + 10 + i) for i in range(2)]
+        return State(whites, [], whites[0], random(2, seed=seed + 20), gradients)
+
+    def log_q(new: State, old: State) -> Tensor:
+        total = torch.zeros(2, dtype=torch.float64)
+        for there, here, gradient in zip(new.whites, old.whites, old.gradients, strict=True):
+            away = there - ((2 - d) * here + 2 * d * gradient) / (2 + d)
+            total -= (away.square() * (2 + d) ** 2 / (16 * d)).flatten(1).sum(1)
+        return total
+
+    def log_target(of: State) -> Tensor:
+        return of.log_w - sum(white.square().flatten(1).sum(1) for white in of.whites) / 2
+
+    old, new = state(0), state(50)
+    expected = log_target(new) + log_q(old, new) - log_target(old) - log_q(new, old)
+    torch.testing.assert_close(chains._log_ratio(old, new, step), expected)

@@ -460,7 +460,8 @@ class Nothing(LinearOperator):
     ("y", "words", "noise", "message"),
     [
         (torch.rand(3, 16, 16), "blur:sigma=-1", None, "sigma"),
-        (torch.rand(3, 16, 16), "blur:strength=1", None, "has no 'strength'"),
+        (torch.rand(3, 16, 16), "blur:strength=1", None, "has no 'strength', but boundary, sigma$"),
+        (torch.rand(3, 16, 16), "grey:strength=1", None, "has no 'strength', but no settings$"),
         (torch.rand(3, 16, 16), "spell:sigma=1", None, "no kind"),
         (torch.rand(3, 16, 16), "noise", -0.1, "noise"),
         (torch.rand(3, 16, 16), "noise", float("nan"), "noise"),

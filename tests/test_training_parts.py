@@ -62,7 +62,7 @@ from cvdvae.training.order import StepBatches
 from cvdvae.training.pictures import save_rows
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.progress import Lines
-from cvdvae.training.run import TrainingData, fit, processes
+from cvdvae.training.run import TrainingData, fit, has_fast_bf16, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
 from cvdvae.training.tasks import Anything, task_of
@@ -108,6 +108,37 @@ def test_a_validation_of_the_prior_logs_its_bound_and_its_parts(
     assert len(parts) == 3
     assert sum(parts) == pytest.approx(logged["validation_kl_bits_per_dim"], rel=1e-5)
     assert (tmp_path / "samples" / "step_0000003.png").exists()
+
+
+def test_pictures_of_a_prior_hold_samples_at_two_temperatures(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = PriorModule(PriorTraining(PRIOR, DATA, OPTIM), tmp_path)
+    alone(module, monkeypatch)
+    asked: list[float] = []
+    sample = type(module.trained).sample
+
+    def sampled(*args: Any, **options: Any) -> Tensor:
+        if "temperature" in options:
+            asked.append(options["temperature"])
+        return sample(*args, **options)
+
+    monkeypatch.setattr(type(module.trained), "sample", sampled)
+    with torch.no_grad():
+        module.validation_step(faces, 0)
+    assert asked == [0.7, 1.0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is asked in its own way")
+@pytest.mark.parametrize(
+    ("told", "fast"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
+)
+def test_one_way_to_compute_bfloat16_is_enough(
+    told: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
+    assert has_fast_bf16() is fast
 
 
 def test_a_run_leaves_what_is_documented_and_nothing_else(faces: Tensor, tmp_path: Path) -> None:
@@ -626,6 +657,16 @@ def test_a_signal_is_noted_though_others_take_the_handlers(
 
 
 @pytest.mark.usefixtures("handlers")
+def test_an_interrupt_is_seen_as_one() -> None:
+    ending = EndAtSignal(lambda trainer: None)
+    with ending:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Stopped):
+            ending.on_train_batch_end(place(1))
+    assert isinstance(ending.reason, KeyboardInterrupt)
+
+
+@pytest.mark.usefixtures("handlers")
 def test_a_process_stops_where_another_was_told_to() -> None:
     saved: list[object] = []
     ending = EndAtSignal(saved.append)
@@ -666,6 +707,9 @@ def test_holes_are_one_to_three_rectangles() -> None:
         assert min(sides) == SIDE // 12
         assert 26 < max(sides) < 2 * SIDE // 3
     assert all(area < SIDE**2 for *_, area in boxes)
+    gone = torch.stack([missing(seed, "holes") for seed in range(200)])
+    edges = gone[:, 0].any(1), gone[:, -1].any(1), gone[:, :, 0].any(1), gone[:, :, -1].any(1)
+    assert all(float(edge.float().mean()) > 0.01 for edge in edges)  # they lie anywhere
 
 
 def test_half_is_missing_from_a_side() -> None:
