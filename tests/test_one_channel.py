@@ -92,6 +92,7 @@ def test_it_trains_exports_loads_and_draws(photos: Path, tmp_path: Path) -> None
     model = cvdvae.load(str(tmp_path / "x4/model"))
     assert model.channels == 1
     assert model.photon_noise == PhotonNoise(PHOTONS, 1 / 255)
+    assert model.noise_of(torch.full((1, 6, 8), 0.1)) == pytest.approx((0.1 / PHOTONS) ** 0.5)
     result = model.upscale(torch.full((1, 6, 8), 0.1), samples=2)
     assert result.pixels.shape == (2, 1, 24, 32)
 
@@ -115,6 +116,7 @@ def test_a_profile_of_rgb_goes_with_no_grey_picture(tmp_path: Path) -> None:
     grey.save(tmp_path / "a.png", icc_profile=profile)
     model = tiny_nuclei()
     model.photon_noise = None
+    assert model.noise_of(torch.ones(1, 6, 6)) == 0
     given = [read_input(one, tmp_path / "a.png") for one in (model, tiny_photos(3))]
     assert [one.extras.icc_profile for one in given] == [None, profile]
 

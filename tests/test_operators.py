@@ -251,6 +251,22 @@ def test_what_it_tells_of_itself_is_true(name: str) -> None:
         torch.testing.assert_close(thirds[0, :, 0], thirds[2, :, 2])
 
 
+def test_far_from_borders_a_blur_is_preconditioned_by_its_inverse() -> None:
+    H = Blur((41, 37), motion(4, 70), "replicate")
+    unit = torch.zeros(1, 3, 41, 37, dtype=torch.float64)
+    unit[..., 20, 18] = 1
+    product = H.A(H.A_adjoint(unit)) + 0.1 * unit
+    torch.testing.assert_close(H.precondition(product, 0.1), unit, atol=1e-3, rtol=0)
+
+
+def test_what_is_known_in_closed_form_is_not_iterated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvdvae.degradations.damped.conjugate_gradients", pytest.fail)
+    for name in ("gaussian, circular", "mask", "downscaling, box"):
+        H = operator(name, SMALL)
+        y = H.A(normal(1, 3, *SMALL))
+        assert solve(H, y, 0.1).shape == y.shape
+
+
 def test_pixels_averaged_across_a_hole_are_not_given_back_exactly() -> None:
     """What sees the rim of the hole has singular values near 0; its rounding is noise."""
     hole, half = mask(SMALL), shrunk("box")(SMALL)
@@ -340,6 +356,7 @@ def test_what_cannot_be_is_refused_in_a_sentence() -> None:
         (lambda: gaussian(-1.0), "sigma"),
         (lambda: gaussian(float("nan")), "sigma"),
         (lambda: motion(0.5), "length"),
+        (lambda: motion(400.5), "length"),
         (lambda: box(0), "side of a box"),
         (lambda: Mask(torch.zeros(4, 4, dtype=torch.bool)), "hides everything"),
         (lambda: Mask(torch.ones(4, 4)), "bool"),

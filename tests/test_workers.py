@@ -107,7 +107,8 @@ def test_a_container_s_quota_bounds_the_processors(
     for name, content in files.items():
         (tmp_path / name).write_text(content + "\n")
     monkeypatch.setattr(workers, "CGROUPS", tmp_path)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    bound = {0: set(range(64))}  # of this process, and of no other
+    monkeypatch.setattr("os.sched_getaffinity", bound.__getitem__, raising=False)
     assert usable_processors() == wanted
 
 
