@@ -25,6 +25,7 @@ from cvdvae.batch.files import plan
 from cvdvae.bench import _times, bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
+from cvdvae.checkpoints.summary import summary
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
 from cvdvae.domains.faces import demo_photo
@@ -429,6 +430,20 @@ def test_models_are_listed(
     assert all("judge" in line.replace("celeba64-judge", "") for line in lines)
 
 
+def test_what_has_no_weights_of_its_own_is_listed_without_a_size(
+    flow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it keeps of proper images beside them is none."""
+    size = (flow_folder / "model.safetensors").stat().st_size
+    (flow_folder / "shrinking.safetensors").write_bytes(bytes(6392))
+    assert summary(str(flow_folder)).megabytes == size / 1e6
+    (flow_folder / "model.safetensors").unlink()
+    assert summary(str(flow_folder)).megabytes == 0
+    monkeypatch.setattr("cvdvae.checkpoints.folder.zoo", lambda: flow_folder.parent)
+    assert run("models", monkeypatch=monkeypatch) == 0
+    assert " MB" not in capsys.readouterr().out
+
+
 def test_a_bundled_flow_is_listed_as_one(
     flow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -503,6 +518,24 @@ def test_bench_counts_what_all_threads_compute(resolver: HVAEResolver) -> None:
         resolver.prior.sample(8)
     *_, eight = bench(resolver, repeats=1)
     assert eight.gflops >= counter.get_total_flops() / 1e9 > 0
+
+
+def test_bench_times_what_is_compiled(
+    resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts the operations must not be there when a block is first called."""
+    graphs = list[Any]()
+
+    def backend(graph: Any, _: object) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    monkeypatch.setattr(HVAEResolver, "networks", property(lambda model: [model.encoder]))
+    (plain,) = bench(resolver, (1,), 1)
+    (compiled,) = bench(resolver.compile(), (1,), 1)
+    assert graphs
+    assert compiled.gflops == plain.gflops
 
 
 def test_bench_tells_no_memory_where_the_system_does_not(

@@ -14,7 +14,7 @@ from cvdvae.analysis.calibration import fit
 from cvdvae.checkpoints.folder import read_record
 from cvdvae.checkpoints.records import RestorerRecord
 from cvdvae.degradations.block_dct import ROUNDING
-from cvdvae.errors import InputError
+from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.damaged import AsSeen, Damaged, Restorations, Restored
 from cvdvae.evaluation.evaluate import Plan, evaluate
 from cvdvae.evaluation.measure import Judges
@@ -186,6 +186,25 @@ def test_another_mask_of_the_same_name_does_not_continue(
         Image.fromarray(mask).save(file)
         assert run(*given, monkeypatch=monkeypatch) == code
     assert f"another model at mask:file={file}" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_function_of_ones_own_that_was_edited_does_not_continue(
+    photos: Path, tmp_path: Path
+) -> None:
+    def light(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        return torch.full((samples, 3, 16, 16), 0.6)
+
+    def dark(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        return torch.full((samples, 3, 16, 16), 0.4)
+
+    plan, subject = Plan(Selection(photos), (1.0,), 2), damaged("grey")
+    light_task, dark_task = (
+        Restorations(subject, (AsSeen(subject), Custom("even", function)))
+        for function in (light, dark)
+    )
+    evaluate(plan, [light_task], NOBODY, tmp_path)
+    with pytest.raises(ConfigError, match="another method even at grey: choose another folder"):
+        evaluate(plan, [dark_task], NOBODY, tmp_path)
 
 
 def test_what_no_text_tells_of_a_degradation_is_in_its_fingerprint() -> None:

@@ -314,6 +314,22 @@ def test_weights_that_are_no_numbers_are_refused(model_folder: Path) -> None:
         load(str(model_folder))
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_weights_of_a_kind_that_is_not_computed_with_are_refused(
+    packed: bool, model_folder: Path
+) -> None:
+    weights = load_file(model_folder / WEIGHTS)
+    name = next(k for k in sorted(weights) if weights[k].dim() == 4)
+    if packed:  # in 8 bits, with steps of such a kind
+        steps = torch.ones(len(weights[name])).to(torch.float8_e4m3fn)
+        weights |= {name: weights[name].to(torch.int8), f"{name}.step": steps}
+    else:
+        weights[name] = weights[name].to(torch.float8_e4m3fn)
+    save_file(weights, model_folder / WEIGHTS)
+    with pytest.raises(WeightsError, match=rf"do not fit their configuration: {name}.* or kind\)"):
+        load(str(model_folder))
+
+
 EXPECTED = {
     "images": 20, "misfit": 2.0, "gains": {"smooth": 1.0}, "slope": 1.0,
     "typical": {"unlikely": 1.0}, "limits": {"unlikely": 2.0},

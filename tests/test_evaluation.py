@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,24 +16,27 @@ import torch
 from command import run
 from PIL import Image
 
+from cvdvae.analysis.report import Section, tables
 from cvdvae.cli import main
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
 from cvdvae.evaluation.measure import Column, Judges, columns
-from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, comparison
+from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, Resolver, comparison
 from cvdvae.evaluation.realism import judge_of, likenesses, write_likenesses
-from cvdvae.evaluation.selection import Selection
+from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import (
     LEGEND,
     as_markdown,
     best_rows,
     by_task,
+    figure,
     figures,
     name_of,
     winners,
     write_tables,
 )
+from cvdvae.evaluation.versions import version_of
 from cvdvae.metrics.perceptual import BRISQUE
 
 
@@ -140,6 +145,123 @@ def test_more_images_or_scales_may_be_added_but_no_other_plan(
         evaluate(plan, comparisons, judges, tmp_path)
 
 
+NEAREST = """
+def nearest(y, samples, temperature, seed, sides=(16, 16), *, by={"mode": "nearest"}):
+    def grown(x):
+        return torch.nn.functional.interpolate(x, sides, **by)
+    return grown(y[None]).clamp(0.0, 1.0).expand(samples, -1, -1, -1)
+"""
+EDITS = {
+    "a constant": ("1.0", "0.9"),
+    "a default": ("(16, 16)", "[16, 16]"),
+    "a keyword's default": ('"nearest"', '"bilinear"'),
+    "what is called": ("clamp", "clip"),
+    "the order": ("y[None]", "y[:1]"),
+    "an inner function": ("(x, sides, ", "(x + 0, sides, "),
+}
+"""What changes what the function is, each with one word for another."""
+
+
+def nearest(text: str = NEAREST) -> Any:
+    """The function as another process reads it from its file."""
+    scope: dict[str, Any] = {"torch": torch}
+    exec(text, scope)
+    return scope["nearest"]
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_a_function_that_was_edited_does_not_go_on_with_its_old_numbers(
+    edit: tuple[str, str], plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    def measured(function: Any, **told: str) -> Records:
+        task = Comparison(4, H, (Bicubic((16, 16)), Custom("near", function, **told)))
+        return evaluate(one, [task], judges, tmp_path)[0]
+
+    H = BicubicDownscaling((16, 16), (4, 4))
+    one = replace(plan, selection=replace(plan.selection, count=1))
+    first = measured(nearest())
+    assert measured(nearest("\n\n# moved\n" + NEAREST)) == first
+    changed = nearest(NEAREST.replace(*edit))
+    for function in (changed, partial(nearest(), sides=(16, 16)), torch.no_grad()(changed)):
+        with pytest.raises(ConfigError, match="with another method near at x4: choose another"):
+            measured(function)
+    with pytest.raises(ConfigError, match="another method near at x4"):
+        measured(nearest(), fingerprint="v2")
+
+
+def test_an_evaluation_from_before_methods_were_told_apart_goes_on(
+    plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    task = Comparison(4, BicubicDownscaling((16, 16), (4, 4)), (Custom("near", nearest()),))
+    records, _ = evaluate(plan, [task], judges, tmp_path)
+    settings = tmp_path / "settings.json"
+    held = json.loads(settings.read_text())
+    told = held.pop("methods")
+    settings.write_text(json.dumps(held))
+    assert evaluate(plan, [task], judges, tmp_path)[0] == records
+    assert json.loads(settings.read_text())["methods"] == told
+    settings.write_text(json.dumps(held | {"methods": {"x4": 3}}))
+    with pytest.raises(ConfigError, match=r"is damaged: remove it and records\.jsonl"):
+        evaluate(plan, [task], judges, tmp_path)
+
+
+def test_methods_are_told_apart_by_their_own_word_or_by_their_code() -> None:
+    class Own:
+        name, stochastic = "own", False
+
+        def draw(self, y: torch.Tensor, samples: int, temperature: float, seed: int) -> Any:
+            return y + 1
+
+    class Other(Own):
+        def draw(self, y: torch.Tensor, samples: int, temperature: float, seed: int) -> Any:
+            return y + 2
+
+    class Called:
+        def __call__(self, *_: object) -> Any:
+            return torch.zeros(3)
+
+    class Named(Own):
+        fingerprint = "v2"
+
+    function, called = nearest(), Called()
+    told = [
+        version_of(method)
+        for method in (Own(), Other(), Custom("a", function), Custom("a", called), Named())
+    ]
+    assert len(set(told)) == 5
+    assert told[-1] == version_of(Custom("a", function, fingerprint="v2")) == "v2"
+    assert version_of(Bicubic((4, 4))) == ""  # of the package: its numbers stay from here on
+    for _ in range(100):  # Python writes a function that is called often anew
+        function(torch.zeros(3, 4, 4), 1, 0.0, 0)
+    assert version_of(Custom("b", function)) == told[2]
+    assert version_of(Custom("b", Called())) == told[3]
+    endless: list[object] = []
+    endless.append(endless)
+    function.__defaults__ = (endless,)
+    assert version_of(Custom("b", function)) not in told
+
+
+SAID = """
+from types import SimpleNamespace
+from cvdvae.evaluation.versions import version_of
+def function(y, kinds=frozenset("abcdef"), what=object()):
+    return y in {"one", "two", "three"} or max
+print(version_of(SimpleNamespace(function=function)))
+"""
+
+
+def test_what_tells_a_function_from_others_is_the_same_in_every_process() -> None:
+    """Sets come in another order in each, and objects lie elsewhere."""
+    said = [
+        subprocess.check_output(
+            [sys.executable, "-c", SAID], env=os.environ | {"PYTHONHASHSEED": s}
+        )
+        for s in "12"
+    ]
+    assert said[0] == said[1]
+    assert len(said[0].strip()) == 16
+
+
 def test_squares_at_random_places_and_whole_images_do_not_meet_in_one_folder(
     plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
@@ -173,7 +295,9 @@ def test_an_image_that_one_method_fails_at_is_left_out_of_that_task_alone(
 ) -> None:
     def of(scale: int, worst: float) -> Comparison:
         def guess(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
-            return torch.full((samples, 3, 16, 16), torch.nan if seed == worst else 0.5)
+            if seed == worst:
+                raise InputError(f"no guess at ×{scale}")
+            return torch.full((samples, 3, 16, 16), 0.5)
 
         degradation = BicubicDownscaling.of_scale((16, 16), scale)
         return Comparison(scale, degradation, (Bicubic((16, 16)), Custom("guess", guess)))
@@ -249,8 +373,50 @@ def test_anybodys_function_can_be_measured(
     assert figures(records)[row]["exploded"].mean == pytest.approx(100 / 3)
     bad = Comparison(4, H, (Custom("broken", broken),))
     records, failures = evaluate(plan, [bad], judges, tmp_path / "b")
-    assert not records
+    known = [{k: v for k, v in scores.items() if v is not None} for scores in records.values()]
+    assert all(scores == {"exploded": 100} for scores in known)
     assert "broken ×4: every sample exploded" in failures["0.png"]
+    assert len(records) == 2 * len(failures) == 6
+    write_tables(records, {}, tmp_path / "b")
+    text = (tmp_path / "b" / "table.txt").read_text()
+    assert "exploded" in text
+    assert "they need two samples" not in text
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_an_image_all_of_whose_samples_exploded_counts_as_exploded_and_is_named(
+    samples: int, plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    """It is in no other column of its row, and in all of the other methods'."""
+    drawn = list[int]()
+
+    def flow(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        drawn.append(seed)
+        return torch.full((samples, 3, 16, 16), torch.nan if seed == 1 else 0.3 + 0.2 * seed)
+
+    H = BicubicDownscaling((16, 16), (4, 4))
+    tasks = [Comparison(4, H, (Custom("flow", flow), Bicubic((16, 16))))]
+    asked = replace(plan, samples=samples)
+    records, failures = evaluate(asked, tasks, judges, tmp_path)
+    assert list(failures) == ["1.png"]
+    assert f"{plan.selection.folder / '1.png'}, flow ×4: every sample exploded" in failures["1.png"]
+    plain, projected, bicubic = figures(records)
+    table = figures(records)
+    for row in (plain, projected):
+        assert table[row]["exploded"].mean == pytest.approx(100 / 3)
+        values = [records[row, f"{i}.png"]["psnr"] for i in (0, 2)]
+        assert table[row]["psnr"] == figure(values)
+        assert records[row, "1.png"]["psnr"] is None
+    assert all(records[bicubic, f"{i}.png"]["psnr"] is not None for i in range(3))
+    assert {name: part.images for name, part in by_task(records).items()} == {"×4": 3}
+    assert drawn == [0, 1, 2]
+    assert evaluate(asked, tasks, judges, tmp_path) == (records, failures)
+    assert drawn == [0, 1, 2]
+    file = tmp_path / "records.jsonl"  # as of an evaluation from before it was kept
+    kept = [line for line in file.read_text().splitlines() if '"image": "1.png"' not in line]
+    file.write_text("\n".join(kept) + "\n")
+    assert evaluate(asked, tasks, judges, tmp_path) == (records, failures)
+    assert drawn == [0, 1, 2, 1]
 
 
 def test_bad_plans_are_one_sentence(
@@ -540,6 +706,38 @@ def test_the_command_judges_realism_where_it_is_asked_to(
     ]  # fmt: skip
 
 
+def test_where_too_few_can_be_judged_it_is_said_which_failed(
+    model_folder: Path,
+    many: Plan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One is no image at all, and one explodes, which is judged as it is."""
+    folder, out, judge = many.selection.folder, tmp_path / "out", cast(Any, ByColour())
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(judge, None, {}))
+    monkeypatch.setattr("cvdvae.metrics.realism.FaceDetector", refuse)
+    given = ["evaluate", "--data", str(folder), "--scales", "4", "--methods", "cvdvae", "-n", "1"]
+    given += ["--models", str(model_folder).replace("-x4", "-x{scale}"), "--temperatures", "0.5"]
+    given += ["--out", str(out), "--realism", "--images"]
+    (folder / "02.png").write_text("no image")
+    assert run(*given, "6", monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "02.png is not an image" in said
+    assert "realism needs at least 6 images, not 5" in said
+    draw = Resolver.draw
+
+    def drawn(self: Resolver, y: torch.Tensor, *how: Any) -> torch.Tensor:
+        return draw(self, y, *how) * (torch.nan if how[2] == 6 else 1)
+
+    monkeypatch.setattr(Resolver, "draw", drawn)
+    assert run(*given, "7", monkeypatch=monkeypatch) == 1
+    printed = capsys.readouterr()
+    assert "6 images, one sample of each" in " ".join(printed.out.split())
+    said = " ".join(printed.err.split())
+    assert said.count("02.png is not an image") == said.count("06.png, cvdvae ×4: every") == 1
+
+
 def refuse() -> None:
     raise InputError("no detector here")
 
@@ -555,6 +753,7 @@ def commands(data: Path, models: Models, out: Path) -> dict[str, list[str]]:
         "report": ["report", *many, "-n", "2"],
         "temperature": ["analyze", "temperature", *given, "--out", str(out), "--model", model],
         "calibration": ["analyze", "calibration", *many, "-n", "2"],
+        "rate": ["analyze", "rate", *many],
     }
 
 
@@ -575,7 +774,7 @@ def test_squares_at_random_places_are_measured_where_they_are_asked_for(
     assert [settings[4] for settings in asked] == [False, True]
 
 
-@pytest.mark.parametrize("command", ["calibrate", "report", "temperature", "calibration"])
+@pytest.mark.parametrize("command", ["calibrate", "report", "temperature", "calibration", "rate"])
 def test_where_no_image_can_be_used_it_is_said_why(
     command: str,
     models: Models,
@@ -591,6 +790,42 @@ def test_where_no_image_can_be_used_it_is_said_why(
     errors = " ".join(capsys.readouterr().err.split())
     assert errors.count("tiny.png leaves 9×9 pixels, and the truth needs 16×16") == 1
     assert "there is no image to" in errors
+    assert not (tmp_path / "out" / "rate.json").exists()
+
+
+def test_the_report_is_on_the_images_that_it_used(
+    photos: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but one are used at ×4, and of them again all but one at ×2."""
+    (photos / "bad.png").write_text("no image")
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
+    seen, shrunk = [], Comparison.pair
+
+    def pair(self: Comparison, selection: Selection, path: Path) -> Pair:
+        seen.append(path.name)
+        if seen.count("0.png") == 2 and path.name == "0.png":
+            raise InputError(f"{path} is not for this scale")
+        return shrunk(self, selection, path)
+
+    def sections(study: Any, plan: Plan, *_: object) -> list[Section]:
+        tasks = [
+            Comparison(scale, BicubicDownscaling.of_scale((16, 16), scale), (Bicubic((16, 16)),))
+            for scale in (4, 2)
+        ]
+        records, failures = evaluate(plan, tasks, Judges(None, None, {}), study.out)
+        study.failures.update(failures)
+        write_tables(records, {}, study.out)
+        return tables(records)
+
+    monkeypatch.setattr(Comparison, "pair", pair)
+    monkeypatch.setattr("cvdvae.analysis.study.report_sections", sections)
+    out = tmp_path / "out"
+    asked = f"report --data {photos} --out {out} --models {models.cvdvae} --scales 4"
+    assert run(*asked.split(), monkeypatch=monkeypatch) == 1
+    page = (out / "report.html").read_text()
+    assert page.count(" on 3 images<") == 2  # in the title and in the heading
+    for words in ("over 3 images", "over 2 images"):
+        assert words in page
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging import tiff
 from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
 from cvdvae.imaging.formats import format_of
+from cvdvae.imaging.geotiff import GeoTIFF
 from cvdvae.imaging.io import read_photo, save_png
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.tiff import TIFF
@@ -204,6 +206,7 @@ WRITERS = {
     ".tif": write_plain,
     ".OME.TIF": write_ome,
     ".npy": write_npy,
+    ".ome.npy": write_npy,
     ".zarr": write_zarr,
     ".ome.zarr": write_zarr,
 }
@@ -257,6 +260,22 @@ def test_statistics_are_those_of_the_samples_in_their_unit(
     assert np.allclose(found["upper"], samples.max(0), atol=1e-4)
     report = json.loads((tmp_path / "out" / "result.json").read_text())
     assert report["interval"] == {"lower": 0.1, "upper": 0.9, "share": 0.8}
+
+
+@pytest.mark.parametrize(("low", "kind"), [(2**24, "float64"), (2**24 - 1000, "float32")])
+def test_statistics_tell_whole_numbers_apart_however_large(
+    low: int, kind: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (low + 1 + 998 * smooth(12, 10)).astype(np.uint32)
+    np.save(tmp_path / "l.npy", values)
+    draw(model, tmp_path / "l.npy", tmp_path / "out", n=1, how=f"{low},{low + 1000}")
+    found = {
+        name: np.load(tmp_path / "out" / f"{name}.npy")
+        for name in ("sample_00", "mean", "std", "lower", "upper")
+    }
+    for name in ("mean", "lower", "upper"):
+        assert found[name].dtype == kind
+        assert np.array_equal(found[name], found["sample_00"].astype(np.float64))
 
 
 def test_holes_stay_holes_and_change_nothing_far_from_them(
@@ -424,6 +443,29 @@ def test_an_imagej_stack_stays_one(model: SuperResolver, tmp_path: Path) -> None
         assert file.pages[0].tags["XResolution"].value == (8, 1)
 
 
+def test_names_in_an_ome_tiff_are_no_numbers(model: SuperResolver, tmp_path: Path) -> None:
+    names, path = ["007", "1,2", "1e3", "true", "µ & <x>"], tmp_path / "n.ome.tif"
+    tifffile.imwrite(
+        path, (smooth(5, 12, 10) * 4000).astype(np.uint16),
+        metadata={
+            "axes": "CYX", "Name": "0012", "PhysicalSizeX": 0.5, "PhysicalSizeY": "0,4",
+            "Channel": {"Name": names, "Fluor": ["1e2"] * 5, "Color": [-16776961] * 5},
+        },
+    )  # fmt: skip
+    draw(model, path, tmp_path / "out")
+    for name in ("sample_00", "std"):
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.ome.tif") as file:
+            (image,) = ElementTree.fromstring(file.ome_metadata or "").iterfind("{*}Image")
+        assert image.get("Name") == "0012"
+        channels = list(image.iterfind("{*}Pixels/{*}Channel"))
+        assert [one.get("Name") for one in channels] == names
+        assert {one.get("Fluor") for one in channels} == {"1e2"}
+        assert {one.get("Color") for one in channels} == {"-16776961"}
+        sizes = next(image.iterfind("{*}Pixels")).attrib
+        assert float(sizes["PhysicalSizeX"]) == 0.25
+        assert "PhysicalSizeY" not in sizes
+
+
 def test_a_tiff_is_turned_upright_and_keeps_profile_and_no_data(
     model: SuperResolver, tmp_path: Path
 ) -> None:
@@ -447,6 +489,45 @@ def test_a_tiff_is_turned_upright_and_keeps_profile_and_no_data(
     upright = np.rot90(values, 3)
     back = shrunk(tifffile.imread(tmp_path / "out" / "sample_00.tif"))
     assert np.array_equal(np.round(back)[6:], upright[6:])
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("axes", ["YXS", "SYX", "ZYXS", "ZSYX"])
+def test_the_alpha_of_a_tiff_says_what_is_missing_and_is_not_drawn(
+    axes: str, large: bool, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 bits; 8 bits of one page are a picture."""
+    if large:
+        monkeypatch.setattr(tiff, "LARGE", 100)
+        monkeypatch.setattr(tiff, "TILE", 16)
+    pages = 2 if "Z" in axes else 1
+    alpha = np.linspace(100, 65535, pages * 12 * 10).reshape(pages, 1, 12, 10)
+    alpha[0, 0, :3, :2] = 0
+    planes = np.concatenate([60_000 * smooth(pages, 3, 12, 10), alpha], 1).astype(np.uint16)
+    layout = Layout(axes, tuple({"Z": 2, "Y": 12, "X": 10, "S": 4}[axis] for axis in axes))
+    tifffile.imwrite(
+        tmp_path / "a.tif", layout.from_planes(planes), photometric="rgb", compression="zlib",
+        planarconfig="contig" if axes.endswith("S") else "separate", metadata={"axes": axes},
+        extrasamples=["assocalpha"],
+    )  # fmt: skip
+    result = draw(model, tmp_path / "a.tif", tmp_path / "out")
+    assert any("alpha" in note for note in result.stack.notes)
+    assert len(result.stack.ranges) == 1, "colours, drawn together"
+    assert np.array_equal(result.stack.array.missing.any(1), planes[:, 3] == 0)
+    given = TIFF().read(tmp_path / "a.tif", LIMITS)
+    for name in (*result.samples, "mean.tif", "std.tif"):
+        with tifffile.TiffFile(tmp_path / "out" / name) as file:
+            assert file.series[0].axes == axes
+            assert [int(one) for one in file.pages[0].extrasamples] == [1]
+            assert file.pages[0].is_tiled == large
+            doubled = Layout(axes, file.series[0].shape).to_planes(file.asarray())
+        assert np.array_equal(doubled[:, 3], planes[:, 3].repeat(2, 1).repeat(2, 2))
+        found = TIFF().read(tmp_path / "out" / name, LIMITS)
+        assert np.array_equal(found.missing, given.missing.repeat(2, 2).repeat(2, 3))
+    small = read_any(model, tmp_path / "a.tif", "none", LIMITS)
+    assert isinstance(small, Stack)
+    assert small.array.missing[0, 0].sum() == 2
+    assert small.array.carried.opaque[-1, 0, -1, -1] == planes[-1, 3, -2:, -2:].min()
 
 
 def test_what_was_packed_in_any_way_is_packed(model: SuperResolver, tmp_path: Path) -> None:
@@ -485,6 +566,62 @@ def test_a_unit_of_imagej_that_is_not_ascii_is_kept(model: SuperResolver, tmp_pa
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
         assert file.is_imagej
         assert file.imagej_metadata["unit"] == "\\u00B5m"  # as ImageJ writes it
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "cf=0\nc0=-32768.0\nc1=1.0\nvunit=Gray Value\n",
+        "cf=0\nc0=-273.15\nc1=0.01\nvunit=\\u00B0C\nzeroclip=true\n",
+        "cf=1\nc0=1.5\nc1=2.0\nc2=0.25\nvunit=OD\n",
+        "cf=21\nvunit=OD\n",
+        "vunit=mm\n",
+    ],
+    ids=["signed", "straight", "curve", "OD", "unit"],
+)
+def test_what_values_of_imagej_stand_for_is_kept(
+    told: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    """Of distances what is added to values is none, and a curve says nothing of them."""
+    values = (20_000 + smooth(2, 12, 10) * 30_000).astype(np.uint16)
+    before = dict(line.split("=") for line in told.splitlines())
+    tifffile.imwrite(
+        tmp_path / "j.tif", values, description=f"ImageJ=1.54f\nimages=2\nslices=2\n{told}",
+        metadata=None,
+    )  # fmt: skip
+    draw(model, tmp_path / "j.tif", tmp_path / "out")
+    for name in ("sample_00", "mean", "lower", "std"):
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.tif") as file:
+            lines = str(file.pages[0].tags[270].value).splitlines()
+        found = dict(line.split("=") for line in lines)
+        kept = {key: found[key] for key in found if key in {*before, "cf", "c0"}}
+        if name != "std" or "cf" not in before:
+            assert kept == before
+        else:
+            assert kept == ({**before, "c0": "0"} if before["cf"] == "0" else {})
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "sentence"),
+    [
+        ("Predictor", 3, "the predictor FLOATINGPOINT"),
+        ("BitsPerSample", 12, "12 bits a value"),
+        ("Compression", 5, "is packed by LZW"),
+    ],
+)
+def test_what_needs_another_package_is_not_called_damaged(
+    tag: str, value: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.tif"
+    tifffile.imwrite(
+        path, (smooth(12, 10) * 4000).astype(np.uint16), metadata=None, compression="zlib",
+        predictor=True,
+    )  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[tag].overwrite(value)
+    monkeypatch.setattr(tiff, "_has_codecs", lambda: False)
+    with pytest.raises(InputError, match=rf"p\.tif .*{sentence}.* needs imagecodecs: pip install"):
+        TIFF().read(path, LIMITS)
 
 
 @pytest.mark.parametrize("kind", ["colours", "pages", "order"])
@@ -711,6 +848,212 @@ def test_a_geotiff_of_which_a_part_would_not_be_read_is_refused(tmp_path: Path) 
     assert read_any(tiny_photos(2), path, limits=LIMITS).pages == 1
 
 
+@pytest.mark.parametrize("packing", ["none", "deflate"])
+def test_a_geotiff_that_a_full_disk_cuts_off_is_not_kept(packing: str, tmp_path: Path) -> None:
+    """GDAL writes the last blocks and the directory as it closes a file, and then says nothing."""
+    resource = pytest.importorskip("resource")
+    values = np.random.default_rng(0).integers(1, 60_000, (1, 24, 20)).astype(np.uint16)
+    geotiff(tmp_path / "g.tif", values, compress=packing).close()
+    array, planes = GeoTIFF().read(tmp_path / "g.tif", LIMITS), values[None].repeat(4, 2)
+    planes = np.random.default_rng(1).permuted(planes.repeat(4, 3), axis=3)
+    GeoTIFF().write(tmp_path / "whole.tif", planes, array, 4)
+    size = (tmp_path / "whole.tif").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for lost in (1, 60, 400, 1000, size // 2):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - lost, limits[1]))
+        try:
+            with pytest.raises(OutputError, match=r"cannot write .*cut\.tif"):
+                GeoTIFF().write(tmp_path / "cut.tif", planes, array, 4)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name for path in tmp_path.iterdir()} == {"g.tif", "whole.tif"}
+
+
+def test_a_geotiff_that_does_not_hold_what_was_written_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that are not there are read as zeros."""
+    rasterio = pytest.importorskip("rasterio")
+    values = np.round(255 * smooth(1, 24, 20)).astype(np.uint8)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), geotiff(tmp_path / "g.tif", values) as target:
+        target.write_mask(values[0] > 50)
+    array = GeoTIFF().read(tmp_path / "g.tif", LIMITS)
+    for method in ("write", "write_mask"):
+        with monkeypatch.context() as patch:
+            patch.setattr(rasterio.io.DatasetWriter, method, lambda *given, **how: None)
+            with pytest.raises(OutputError, match=r"cannot write .*out\.tif"):
+                GeoTIFF().write(tmp_path / "out.tif", values[None], array, 1)
+    GeoTIFF().write(tmp_path / "out.tif", values[None], array, 1)
+
+
+def test_a_fourth_band_of_eight_bits_is_no_alpha_where_it_is_hardly_ever_opaque(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    """As GDAL writes red, green, blue and near infrared."""
+    values = (200 * smooth(4, 24, 20)).astype(np.uint8)
+    values[3, :4, :4] = 0
+    with geotiff(tmp_path / "a.tif", values) as target:
+        assert target.colorinterp[3].name == "alpha"
+    result = draw(model, tmp_path / "a.tif", tmp_path / "out")
+    assert len(result.stack.ranges) == 4
+    assert not result.stack.array.missing.any()
+    assert any("drawn as the others" in note for note in result.stack.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "place", "kind"),
+    [("uint8", 4, 2), ("uint16", 4, 1), ("uint16", 2, 2), ("float32", 1, 2), ("uint8", 4, "mask")],
+)
+def test_the_alpha_of_a_geotiff_says_what_is_missing_and_is_not_drawn(
+    dtype: str,
+    place: int,
+    kind: int | str,
+    model: SuperResolver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    monkeypatch.setattr("cvdvae.imaging.geotiff.ROWS", 7)
+    top = {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]
+    shows = [rasterio.enums.ColorInterp[name] for name in ("red", "green", "blue")]
+    shows.insert(place - 1, rasterio.enums.ColorInterp.alpha)
+    alpha = (np.linspace(0.1, 1, 24 * 20).reshape(24, 20) * top).astype(dtype)
+    alpha[12:] = top
+    alpha[:5, :6] = 0
+    values = np.insert((top * smooth(3, 24, 20)).astype(dtype), place - 1, alpha, 0)
+    how = {"ALPHA": "PREMULTIPLIED", "photometric": "RGB"} if kind == 1 else {}
+    inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
+    with inside, geotiff(tmp_path / "a.tif", values, **how) as target:
+        target.colorinterp = shows
+        target.set_band_description(place, "how opaque")
+        if kind == "mask":
+            target.write_mask((alpha < 100) | (alpha > 120))
+    if kind == "mask":
+        alpha[(alpha >= 100) & (alpha <= 120)] = 0
+    result = draw(model, tmp_path / "a.tif", tmp_path / "out")
+    assert any(f"band {place} is its alpha" in note for note in result.stack.notes)
+    assert len(result.stack.ranges) == 1, "colours, drawn together"
+    assert np.array_equal(result.stack.array.missing[0, 1], alpha == 0)
+    for name in (*result.samples, "mean.tif", "std.tif"):
+        with rasterio.open(tmp_path / "out" / name) as found:
+            pixels, interpreted = found.read(), list(found.colorinterp)
+            assert found.descriptions[place - 1] == "how opaque"
+        with tifffile.TiffFile(tmp_path / "out" / name) as file:
+            assert (1 in file.pages[0].extrasamples) == (kind == 1)
+        assert interpreted == shows
+        assert np.array_equal(pixels[place - 1], alpha.repeat(2, 0).repeat(2, 1))
+        again = GeoTIFF().read(tmp_path / "out" / name, LIMITS)
+        assert np.array_equal(again.missing[0, 2], (alpha == 0).repeat(2, 0).repeat(2, 1))
+    truth = read_any(model, tmp_path / "a.tif", "none", LIMITS)
+    assert isinstance(truth, Stack)
+    assert truth.array.missing[0, 0].sum() >= 3 * 3  # the five rows end within a pixel
+    assert truth.array.carried.opaque[-1, -1] == alpha[-2:, -2:].min()
+
+
+def beside(folder: Path, kind: str) -> Path:
+    """A GeoTIFF of which something stands in a file beside it."""
+    rasterio = pytest.importorskip("rasterio")
+    path = folder / ("s.TIFF" if kind == "TIFFW" else "s.tif")
+    values = (1000 + 500 * smooth(1, 12, 10)).astype(np.uint16)
+    values[0, 3, 4] = 7
+    where = {"transform": rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000)}
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=12, width=10, dtype="uint16", crs="EPSG:32632",
+        **(where if kind == "tif.aux.xml" else {}),
+    ) as target:  # fmt: skip
+        target.write(values)
+    if kind == "tif.aux.xml":
+        path.with_name("s.tif.aux.xml").write_text(
+            '<PAMDataset><PAMRasterBand band="1"><NoDataValue>7</NoDataValue><UnitType>K</UnitType>'
+            "<Offset>3</Offset><Scale>0.5</Scale></PAMRasterBand></PAMDataset>"
+        )
+    else:
+        path.with_name(f"s.{kind}").write_text("10\n0\n0\n-10\n600005\n5699995\n")
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("kind", ["tif.aux.xml", "tfw", "wld", "TIFFW"])
+def test_what_stands_beside_a_geotiff_is_there_when_it_is_drawn_again(
+    kind: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvdvae.batch import files
+
+    rasterio = pytest.importorskip("rasterio")
+    path, out = beside(tmp_path, kind), tmp_path / "out"
+    draw(model, path, out)
+    copies = {f"input{path.suffix}": path, f"input.{kind}": path.with_name(f"s.{kind}")}
+    assert copies.keys() <= set(json.loads((out / "result.json").read_text())["files"])
+    for name, original in copies.items():
+        assert (out / name).read_bytes() == original.read_bytes()
+    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    first = (out / f"sample_01{path.suffix}").read_bytes()
+    for place in (tmp_path / "again", out, out):
+        files.replay_into(out / "result.json", place)
+        assert {one.name for one in place.iterdir()} == {one.name for one in out.iterdir()}
+        assert (place / f"sample_01{path.suffix}").read_bytes() == first
+    with rasterio.open(out / f"sample_01{path.suffix}") as found:
+        assert found.transform == rasterio.Affine(5, 0, 600_000, 0, -5, 5_700_000)
+        if kind == "tif.aux.xml":
+            assert (found.nodata, found.scales, found.offsets) == (7, (0.5,), (3,))
+            assert (found.read() == 7).sum() == 4
+    np.save(tmp_path / "other.npy", smooth(12, 10))
+    draw(model, tmp_path / "other.npy", out)
+    assert not [one for one in out.iterdir() if one.name in copies]
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_what_others_put_beside_an_input_hinders_no_replay(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that shows it leaves statistics there; in another folder such a file is refused."""
+    from cvdvae.batch import files
+
+    out, note = tmp_path / "out", "<PAMDataset />"
+    geotiff(tmp_path / "g.tif", (1000 * smooth(1, 12, 10)).astype(np.uint16)).close()
+    draw(model, tmp_path / "g.tif", out)
+    (out / "input.tif.aux.xml").write_text(note)
+    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    for _ in range(2):
+        files.replay_into(out / "result.json", out)
+        assert (out / "input.tif.aux.xml").read_text() == note
+    before = {one.name: one.read_bytes() for one in out.iterdir()}
+
+    def full(*given: object) -> None:
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack_drawing, "save_png", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            files.replay_into(out / "result.json", out)
+    assert {one.name: one.read_bytes() for one in out.iterdir()} == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "input.tif.aux.xml").write_text("of somebody")
+    with pytest.raises(OutputError, match=r"input\.tif\.aux\.xml is there already"):
+        files.replay_into(out / "result.json", tmp_path / "other")
+    assert (tmp_path / "other" / "input.tif.aux.xml").read_text() == "of somebody"
+
+
+@pytest.mark.parametrize(
+    "name", ["zip:x.tif", "s3:.tif", "GTIFF_DIR:1:x.tif", "s3:/x.tif", "a::b.zarr", "a::b/x.zarr"]
+)
+def test_a_name_that_looks_like_an_address_is_one_of_a_file(
+    name: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values, path = (1000 * smooth(1, 12, 10)).astype(np.uint16), Path(name)
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".zarr":
+        zarr = pytest.importorskip("zarr")
+        zarr.create_array(zarr.storage.LocalStore(path), data=values[0])
+    else:
+        geotiff(tmp_path / "x.tif", values).close()
+        (tmp_path / "x.tif").rename(path)
+    result = draw(model, path, path.parent / "s3::out")
+    assert all(result.round_trip_exact)
+    assert np.array_equal(load(path.parent / "s3::out" / f"input{path.suffix}"), values[None])
+
+
 @pytest.mark.parametrize("suffix", [".tif", ".zarr"])
 def test_no_data_of_half_floats_stays_none(
     suffix: str, model: SuperResolver, tmp_path: Path
@@ -773,6 +1116,10 @@ FILL = base64.standard_b64encode(struct.pack("<d", -9999)).decode()
         (3, "float64", 0, {"_FillValue": "AAAAAAAA+H8=", "missing_value": -9999.0}, [-9999]),
         (3, "int16", 5, {"_FillValue": -9, "missing_value": -8}, [-9, -8]),
         (3, "uint16", 0, {"_FillValue": -9, "missing_value": 7}, [7]),
+        (3, "int16", 0, {"_FillValue": [-9]}, [-9]),
+        (3, "int16", 0, {"_FillValue": -9, "missing_value": [-9, -8]}, [-9, -8]),
+        (3, "float32", 0, {"missing_value": ["nothing", -9.0, -8.0]}, [-9, -8]),
+        (3, "int16", 0, {"missing_value": []}, []),
         (2, "int16", -9, {}, [-9]),
         (2, "int16", None, {"missing_value": -8}, [-8]),
         (2, "float32", -9999, {}, [-9999]),
@@ -810,6 +1157,20 @@ def test_a_zarr_of_xarray_says_what_stands_for_no_data(
     again = zarr.open_array(str(tmp_path / "out" / result.samples[0]), mode="r")
     assert again.fill_value == fill or fill != fill != again.fill_value != again.fill_value
     assert again.metadata.zarr_format == version
+
+
+def test_of_several_marks_for_no_data_results_keep_the_first(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    values = (100 + 500 * smooth(12, 10)).astype(np.int16)
+    values[2, 3], values[2, 7] = -9, -8
+    marks = {"_FillValue": [-9], "missing_value": [-8, -9], "valid_min": [0]}
+    zarr.create_array(str(tmp_path / "m.zarr"), data=values).attrs.update(marks)
+    draw(model, tmp_path / "m.zarr", tmp_path / "out")
+    made = zarr.open_array(str(tmp_path / "out" / "sample_00.zarr"), mode="r")
+    assert dict(made.attrs) == {"_FillValue": [-9], "missing_value": [-9], "valid_min": [0]}
+    assert (made[...] == -9).sum() == 8
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -909,7 +1270,13 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("complex.npy", lambda p: np.save(p, np.ones((4, 4), complex)), "complex numbers"),
     ("bool.npy", lambda p: np.save(p, np.ones((4, 4), bool)), "no intensities"),
     ("object.npy", lambda p: np.save(p, np.array([[{}]]), allow_pickle=True), "damaged"),
+    (
+        "complex.tif",
+        lambda p: tifffile.imwrite(p, np.ones((4, 4), np.complex128), photometric="minisblack"),
+        "complex numbers",
+    ),
     ("text.npy", lambda p: p.write_text("no array"), "damaged"),
+    ("several.npy", lambda p: np.savez(p.open("wb"), a=np.ones((4, 4))), "is a .npz of named"),
     ("nan.npy", lambda p: np.save(p, np.full((4, 4), np.nan)), "holds no value"),
     ("flat.npy", lambda p: np.save(p, np.full((4, 4), 2.5)), "all values are 2.5"),
     ("large.npy", lambda p: np.save(p, np.zeros((2000, 1000), np.uint8)), "--max-megapixels"),

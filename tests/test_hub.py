@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cvdvae.checkpoints.folder import find, push_to_hub
+from cvdvae.checkpoints.summary import summary
 from cvdvae.errors import ConfigError, OutputError, WeightsError
 from cvdvae.restoration.load import load
 
@@ -61,6 +62,9 @@ def test_a_whole_model_folder_is_sent_and_nothing_else(
         def create_repo(self, repository: str, private: bool, exist_ok: bool) -> None:
             sent["repository"], sent["private"] = repository, private
 
+        def repo_info(self, repository: str) -> SimpleNamespace:
+            return SimpleNamespace(private=sent["private"])
+
         def upload_folder(
             self, repo_id: str, folder_path: str, allow_patterns: list[str]
         ) -> SimpleNamespace:
@@ -81,6 +85,50 @@ def test_a_whole_model_folder_is_sent_and_nothing_else(
         "prior/config.yaml",
         "prior/model.safetensors",
     ]
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_nothing_private_is_sent_where_all_can_see_it(
+    public: bool, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repository that exists stays as visible as it is, whatever is asked for."""
+    sent = list[str]()
+
+    class Api:
+        def create_repo(self, *_: object, **__: object) -> None:
+            pass
+
+        def repo_info(self, repository: str) -> SimpleNamespace:
+            return SimpleNamespace(private=not public)
+
+        def upload_folder(self, repo_id: str, **_: object) -> SimpleNamespace:
+            sent.append(repo_id)
+            return SimpleNamespace(commit_url="https://huggingface.co/commit/1")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    if public:
+        with pytest.raises(OutputError, match="'somebody/tiny' is there already, and public: make"):
+            push_to_hub(model_folder, "somebody/tiny", private=True)
+        assert not sent
+    push_to_hub(model_folder, "somebody/tiny", private=not public)
+    assert sent == ["somebody/tiny"]
+
+
+def test_a_folder_without_its_prior_is_not_looked_for_on_the_hub(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it lies in the working folder, ``tiny/prior`` has the form of a Hub id."""
+
+    def fetched(name: str) -> Path:
+        raise AssertionError(f"asked the Hub for {name}")
+
+    monkeypatch.setattr("cvdvae.checkpoints.folder.download", fetched)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model_folder, "tiny")
+    shutil.rmtree("tiny/prior")
+    for ask in (load, summary):
+        with pytest.raises(WeightsError, match="tiny lacks its prior/: copy the folder whole"):
+            ask("tiny")
 
 
 def test_without_a_network_nothing_is_sent_and_one_sentence_said(

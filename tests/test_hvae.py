@@ -276,6 +276,15 @@ def test_old_descriptions_in_resolutions_say_the_same_in_strides() -> None:
     assert upgrade_encoder(asdict(ENCODER), 16) == asdict(ENCODER)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("patch_size", "two"), ("patch_size", 0), ("image_size", "16")]
+)
+def test_what_should_be_a_number_in_an_old_description_is_named(name: str, value: object) -> None:
+    old = {"image_size": 16, "encoder": "16x1", "decoder": "1x1", name: value}
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number from 1 upwards, not"):
+        upgrade_prior(old)
+
+
 def test_a_convolutional_prior_takes_any_size_and_does_not_see_far() -> None:
     """A shift by the coarsest stride shifts everything; what is far away changes nothing."""
     model = variant(**CONVOLUTIONAL)

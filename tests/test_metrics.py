@@ -100,6 +100,26 @@ def test_psnr_and_ssim_of_luma_are_the_formula_and_scikit_image(border: int) -> 
     assert float(psnr_y(truth[None], truth, border)) == math.inf
 
 
+@pytest.mark.parametrize("measured", ["maps", "distances", "features", "embedded"])
+def test_lpips_computes_where_the_images_are(measured: str, lpips: LPIPS) -> None:
+    """On the device without numbers, from which the network does not come back."""
+    moved, x = deepcopy(lpips), images(2, 40).to("meta")
+    found = getattr(moved, measured)(*[x, x[0]][: 2 if measured in ("maps", "distances") else 1])
+    assert all(one.is_meta for one in found)
+    assert all(one.is_meta for one in moved.model.parameters())
+
+
+def test_scores_compute_where_the_samples_are() -> None:
+    """What they make by themselves does not go where new tensors go by default."""
+    samples, ranks = images(4), Ranks.empty(4, 32, 32)
+    ranks.add(samples, samples[0])
+    here = (crps(samples, samples[0]), ranks.histogram().tolist())
+    ranks = Ranks.empty(4, 32, 32)
+    with torch.device("meta"):
+        ranks.add(samples, samples[0])
+        assert (crps(samples, samples[0]), ranks.histogram().tolist()) == here
+
+
 def test_lpips_is_a_symmetric_distance_and_its_map_averages_to_about_it(lpips: LPIPS) -> None:
     x, y = photo()[None], (photo()[None] + 0.2 * (images(1, 96) - 0.5)).clamp(0, 1)
     d = lpips.distances(x, y)

@@ -20,13 +20,14 @@ from tiny import copied, saved_resolver, tiny_photos
 
 import cvdvae
 from cvdvae.batch.files import plan
+from cvdvae.cli.draw import _limits
 from cvdvae.cli.program import app
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.errors import InputError
 from cvdvae.imaging.carried import Extras
-from cvdvae.imaging.io import to_tensor
+from cvdvae.imaging.io import read_photo, to_tensor
 from cvdvae.imaging.sheets import TILE, with_scale_bar
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -270,6 +271,34 @@ def test_too_large_an_input_is_refused_with_the_way_out(
     assert run(*arguments, "0.0002", monkeypatch=monkeypatch) == 1
     assert "raise the limit with --max-megapixels" in " ".join(capsys.readouterr().err.split())
     assert run(*arguments, "0.001", monkeypatch=monkeypatch) == 0
+
+
+def test_a_limit_that_is_none_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("upscale", str(tmp_path / "none.png"), "--out", str(tmp_path / "out"))
+    assert run(*arguments, "--max-megapixels", "0", monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith("--max-megapixels is a number above 0, not 0")
+    for most in (float("nan"), -0.0, -1.0):  # of which newer typers refuse some themselves
+        with pytest.raises(InputError, match="is a number above 0, not"):
+            _limits(most, 100)
+    assert _limits(float("inf"), 7).pages == 7
+
+
+@pytest.mark.parametrize("exif", [b"garbage!!garbage", b"II*\0"])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_a_picture_with_damaged_exif_is_read_without_it(
+    suffix: str, exif: bytes, photo: Image.Image, tmp_path: Path
+) -> None:
+    photo.save(tmp_path / f"p{suffix}", exif=b"Exif\0\0" + exif, lossless=True)
+    found = read_photo(tmp_path / f"p{suffix}")
+    assert found.image.size == photo.size
+    assert found.extras.exif is None
+    if suffix == ".jpg":  # of which Pillow itself reads none
+        return
+    assert found.notes == ["its EXIF is damaged: it was taken as it lies in the file"]
+    assert np.array_equal(np.asarray(found.image), np.asarray(photo))
 
 
 def strict(text: str) -> dict[str, Any]:

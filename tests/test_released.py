@@ -39,6 +39,8 @@ PRIOR = HVAEConfig.of_resolutions(
     bias_max_resolution=4,
 )
 BLOCKS_Y = "4x2,4d4,1x1"
+MANY = f"4x{'9' * 5000}"
+"""A block list with a number that Python does not read."""
 ENCODER = LREncoderConfig.of_resolutions(
     16, 4, BLOCKS_Y, width=16, groups=4, head_width=0.25, relative=False,
     activation="gelu",
@@ -180,6 +182,7 @@ def faults() -> list[tuple[str, str]]:
         ("missing", "missing: decoder.gain"),
         ("extra", "extra: decoder.spare"),
         ("misshapen", "misshapen: decoder.bias_xs.0"),
+        ("empty", "misshapen: decoder.bias_xs.0"),
         ("list", "no dictionary"),
         ("tensor", "no dictionary"),
     ]
@@ -197,6 +200,8 @@ def test_wrong_tensors_are_listed_by_name_and_nothing_is_written(
         bad["decoder.spare"] = torch.zeros(1)
     elif fault == "misshapen":
         bad["decoder.bias_xs.0"] = torch.zeros(1, 7, 1, 1)
+    elif fault == "empty":
+        bad["decoder.bias_xs.0"] = bad["decoder.bias_xs.0"].to("meta")
     else:
         bad = list(weights) if fault == "list" else torch.ones(3)
     with pytest.raises(WeightsError, match=words):
@@ -209,6 +214,14 @@ def test_wrong_tensors_are_listed_by_name_and_nothing_is_written(
     [
         ({"hyper_parameters": None}, "settings"),
         ({"hyper_parameters": {"enc_blocks_y": BLOCKS_Y, "ky": "4", "image_size_y": 4}}, "kind"),
+        (
+            {"hyper_parameters": {"enc_blocks_y": "4x9999999999", "ky": 4, "image_size_y": 4}},
+            "more",
+        ),
+        ({"hyper_parameters": {"enc_blocks_y": MANY, "ky": 4, "image_size_y": 4}}, "more than"),
+        ({"hyper_parameters": {"enc_blocks_y": "4d3", "ky": 4, "image_size_y": 4}}, "a.ckpt: "),
+        ({"hyper_parameters": {"enc_blocks_y": BLOCKS_Y, "ky": -1, "image_size_y": 4}}, "a.ckpt: "),
+        ({"hyper_parameters": {"enc_blocks_y": BLOCKS_Y, "ky": 4, "image_size_y": 0}}, "a.ckpt: "),
         ({"state_dict": {}}, "no LR encoder"),
         ({"state_dict": ["a"]}, "no dictionary"),
         ({"state_dict": {3: 4}}, "no text"),

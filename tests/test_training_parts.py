@@ -52,6 +52,7 @@ from cvdvae.training.degrade import (
     MOST_NOISE,
     degraded,
     random_blur,
+    random_jpeg,
     random_motion,
 )
 from cvdvae.training.encoder import EncoderModule
@@ -724,6 +725,15 @@ def test_half_is_missing_from_a_side() -> None:
         corners = [bool(gone[i, j]) for i, j in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
         assert sum(corners) == 2
     assert len(found) > 15
+
+
+def test_jpegs_are_of_every_quality_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(BlockDCT, "of_quality", lambda size, quality, chroma: asked.append(quality))
+    rng = np.random.default_rng(0)
+    for _ in range(1500):
+        random_jpeg(rng, SIDE)
+    assert {*asked} == {*range(20, 96)}
 
 
 def test_pixels_are_missing_here_and_there() -> None:

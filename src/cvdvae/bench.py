@@ -57,8 +57,10 @@ def bench(
         def draw(sampling: Sampling = sampling) -> None:
             model.run(y, sampling)
 
-        # The counter sees what this thread computes, and no other.
-        with on_one_processor(), FlopCounterMode(display=False) as counter:
+        # The counter sees what this thread computes, and no other; where a block that is to be
+        # compiled meets it first, it would never be compiled.
+        eager = torch.compiler.set_stance("force_eager")
+        with eager, on_one_processor(), FlopCounterMode(display=False) as counter:
             draw(replace(sampling, consistent=False))
         yield Timing(samples, median_seconds(draw, repeats), counter.get_total_flops() / 1e9)
 

@@ -189,6 +189,9 @@ def rates(
         images: True images whose sides the prior and all scales divide, ``(C, H, W)``, in [0, 1].
         seed: Of the draws z ~ q(z|x).
         on_image: Called after every image.
+
+    Raises:
+        InputError: There is no image.
     """
     distortions: list[float] = []
     kls: list[list[float]] = []
@@ -207,6 +210,8 @@ def rates(
             values.append(float(bits_per_dim(nats, elbo.dims)))
         if on_image is not None:
             on_image()
+    if not distortions:
+        raise InputError("there is no image to measure rates on")
     return Rates(
         figure(distortions),
         [figure(group) for group in zip(*kls, strict=True)],

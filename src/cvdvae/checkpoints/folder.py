@@ -106,7 +106,12 @@ def prior_folder(folder: Path, prior: str) -> Path:
     Raises:
         WeightsError: There is no such prior.
     """
-    return folder / PRIOR_SUBFOLDER if prior == PRIOR_SUBFOLDER else find(prior)
+    if prior != PRIOR_SUBFOLDER:
+        return find(prior)
+    own = folder / PRIOR_SUBFOLDER
+    if not (own / CONFIG).is_file():  # its path may have the form of a Hub id
+        raise WeightsError(f"{folder} lacks its {PRIOR_SUBFOLDER}/: copy the folder whole")
+    return own
 
 
 def save_model(
@@ -247,7 +252,8 @@ def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> s
     Raises:
         ConfigError: The folder is not a model.
         WeightsError: It has no weights.
-        OutputError: huggingface_hub is not installed, or the Hub refuses.
+        OutputError: huggingface_hub is not installed, or the Hub refuses, or the repository is
+            there already and public, where it should be private.
     """
     folder = Path(folder)
     read_record(folder)

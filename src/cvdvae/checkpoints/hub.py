@@ -41,7 +41,8 @@ def upload(folder: Path, repository: str, private: bool) -> str:
     """Send a model folder to the Hub and return the address of the commit.
 
     Raises:
-        OutputError: huggingface_hub is not installed, or the Hub refuses.
+        OutputError: huggingface_hub is not installed, or the Hub refuses, or the repository is
+            there already and public, where it should be private.
     """
     if not is_hub_id(repository):
         raise OutputError(f"'{repository}' is not of the form user/repository")
@@ -52,9 +53,17 @@ def upload(folder: Path, repository: str, private: bool) -> str:
     try:
         api = HfApi()
         api.create_repo(repository, private=private, exist_ok=True)
+        # One that exists stays as visible as it is.
+        if private and not api.repo_info(repository).private:
+            raise OutputError(
+                f"'{repository}' is there already, and public: make it private in its settings on "
+                f"the Hub, or send to another name"
+            )
         commit = api.upload_folder(
             repo_id=repository, folder_path=str(folder), allow_patterns=FILES
         )
+    except OutputError:
+        raise
     except Exception as error:  # the library's transport has errors of its own
         raise OutputError(f"the Hub did not take '{repository}': {_first(error)}") from None
     return str(commit.commit_url)

@@ -18,12 +18,13 @@ def upgrade_prior(model: Any) -> Any:
     """The description of a prior in strides; what is not an old one is returned as it is.
 
     Raises:
-        ConfigError: Block lists that do not fit the size of the images.
+        ConfigError: Block lists that do not fit the size of the images, or words for numbers.
     """
     if not isinstance(model, dict) or not model.keys() >= OLD_PRIOR:
         return model
     size: Any = model.get("image_size")
-    _check_numbers(image_size=size, **{BIASES: model.get(BIASES, UP_TO)})
+    patch = model.get("patch_size", 1)
+    _check_numbers(image_size=size, patch_size=patch, **{BIASES: model.get(BIASES, UP_TO)})
     made = HVAEConfig.of_resolutions(
         size,
         str(model["encoder"]),
@@ -32,7 +33,7 @@ def upgrade_prior(model: Any) -> Any:
         model.get(BIASES, UP_TO),
         width=1_000_000,
         bottleneck=1.0,
-        patch_size=model.get("patch_size", 1),
+        patch_size=patch,
     )
     rest = {k: v for k, v in model.items() if k not in OLD_PRIOR | {BIASES}}
     return {

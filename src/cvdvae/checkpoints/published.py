@@ -27,9 +27,10 @@ from ..hvae import HVAE, HVAEConfig
 from ..hvae.config import parse_bottom_up, strides_of_resolutions
 from ..hvae.lr_encoder import LREncoder, LREncoderConfig
 from ..hvae.presets import PRESETS
+from .bounds import MAX_SIZE, check_description
 from .folder import PRIOR_SUBFOLDER, save_model
 from .records import FlowRecord, PriorRecord, SuperResolutionRecord
-from .weights import digest
+from .weights import digest, is_plain
 
 FLAG = ".initialized"
 """End of the names of actnorm's flags."""
@@ -120,10 +121,13 @@ def _convert_encoder(path: Path, loaded: dict[str, Any], preset: str, folder: Pa
         for name, value in loaded["state_dict"].items()
         if name.startswith("cvae.")
     }
-    config = _encoder_config(path, prior, loaded.get("hyper_parameters"), weights)
+    try:
+        config = _encoder_config(path, prior, loaded.get("hyper_parameters"), weights)
+        names_y = srvdvae_names(config, prior)
+    except ConfigError as error:
+        raise WeightsError(f"{path}: {error}") from None
     _check_normalization(path, preset, weights)
     names = vdvae_names(prior)
-    names_y = srvdvae_names(config, prior)
     shapes = _shapes(lambda: HVAE(prior))
     shapes_y = _shapes(lambda: LREncoder(config, prior))
     both = names | {f"y:{o}": t for o, t in names_y.items()}
@@ -275,8 +279,10 @@ def _encoder_config(
     if not isinstance(settings, dict) or any(key not in settings for key in wanted):
         raise WeightsError(f"{path} lacks the settings {', '.join(wanted)} of its LR encoder")
     blocks, groups, lr_size = (settings[key] for key in wanted)
-    if not (isinstance(blocks, str) and isinstance(groups, int) and isinstance(lr_size, int)):
-        raise WeightsError(f"{path}: the settings {', '.join(wanted)} are of another kind")
+    whole = all(isinstance(n, int) and 0 <= n <= MAX_SIZE for n in (groups, lr_size))
+    if not (isinstance(blocks, str) and whole):
+        raise WeightsError(f"{path}: the settings {', '.join(wanted)} are of another kind or size")
+    check_description({"bottom_up": blocks})
     first = weights.get("encoder_y.in_conv.weight")
     if not isinstance(first, Tensor) or first.ndim != 4:
         raise WeightsError(f"{path} holds no LR encoder (encoder_y)")
@@ -304,7 +310,7 @@ def _encoder_config(
 def _check_normalization(path: Path, preset: str, weights: dict[str, Any]) -> None:
     """The buffers of ``(255 x + shift) · scale`` must say what the preset says; take them out."""
     shift, scale = weights.pop("shift", None), weights.pop("scale", None)
-    if not all(isinstance(t, Tensor) and t.numel() == 1 and bool(t) for t in (shift, scale)):
+    if not all(is_plain(t) and t.numel() == 1 and bool(t) for t in (shift, scale)):
         raise WeightsError(f"{path} lacks cvae.shift and cvae.scale, of one number each")
     config = PRESETS[preset]
     mean, std = -float(shift) / 255, 1 / (255 * float(scale))
@@ -324,7 +330,7 @@ def _check(
 ) -> None:
     """Refuse a file whose tensors are not exactly those of the model."""
     expected = {theirs: shapes[ours] for ours, theirs in names.items()}
-    found = {k: tuple(v.shape) if isinstance(v, Tensor) else None for k, v in weights.items()}
+    found = {k: tuple(v.shape) if is_plain(v) else None for k, v in weights.items()}
     faults = {
         "missing": sorted(expected.keys() - found.keys()),
         "extra": sorted(found.keys() - expected.keys()),

@@ -13,6 +13,7 @@ from .records import (
     RestorerRecord,
     SuperResolutionRecord,
 )
+from .weights import WEIGHTS
 
 
 class Summary(NamedTuple):
@@ -22,7 +23,7 @@ class Summary(NamedTuple):
         does: Its use.
         takes: Size of its input, in pixels.
         gives: Size of its output.
-        megabytes: Size of its own weights.
+        megabytes: Size of its own weights; 0 where it has none.
     """
 
     does: str
@@ -40,7 +41,8 @@ def summary(name: str) -> Summary:
     """
     folder = find(name)
     record = read_record(folder)
-    megabytes = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
+    own = folder / WEIGHTS
+    megabytes = own.stat().st_size / 1e6 if own.is_file() else 0.0
     return Summary(*_WORDS.get(record.kind, _other)(folder, record), megabytes)
 
 

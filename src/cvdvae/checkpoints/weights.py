@@ -1,21 +1,23 @@
 """The weights file of a model folder."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import WeightsError
 from .bounds import at_most
 from .precision import unpack
 
 WEIGHTS = "model.safetensors"
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""Kinds of fractions that weights may be stored in: PyTorch computes with no others."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -61,28 +63,42 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     """
     path = _file_in(folder)
     try:
-        state = unpack(load_file(path))
+        stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read the weights {path}: it is damaged or foreign ({error})"
         ) from None
+    _refuse(path, (k for k, v in stored.items() if v.is_floating_point() and v.dtype not in FLOATS))
+    state = unpack(stored)
     expected, found = (
         {k: (tuple(v.shape), v.is_floating_point()) for k, v in tensors.items()}
         for tensors in (model.state_dict(), state)
     )
-    wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
-    if wrong:
-        names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
-        raise WeightsError(
-            f"the weights {path} do not fit their configuration: {names} "
-            f"({len(wrong)} missing, extra, or of another shape or kind)"
-        )
+    _refuse(path, (k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)))
     broken = [k for k, v in state.items() if not bool(v.isfinite().all())]
     if broken:
         raise WeightsError(
             f"the weights {path} hold what is no number (NaN or infinity), in {min(broken)}"
         )
     model.load_state_dict(state)
+
+
+def is_plain(value: object) -> TypeGuard[Tensor]:
+    """Whether something is a tensor of real numbers, all of which are there."""
+    if not isinstance(value, Tensor) or value.is_complex() or value.is_meta:
+        return False
+    return value.layout == torch.strided
+
+
+def _refuse(path: Path, names: Iterable[str]) -> None:
+    """Refuse a file some of whose tensors are not the model's, if there are any."""
+    wrong = sorted(names)
+    if wrong:
+        some = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
+        raise WeightsError(
+            f"the weights {path} do not fit their configuration: {some} "
+            f"({len(wrong)} missing, extra, or of another shape or kind)"
+        )
 
 
 def _file_in(folder: Path) -> Path:

@@ -37,13 +37,14 @@ from .common import (
     remark,
     tell,
 )
-from .restore import exploded, restore_all, usual_crop
+from .restore import ENLARGED, exploded, restore_all, usual_crop
 from .restore import one_line as of_restoration
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
     from ..batch.restore import Happened
     from ..domains import Domain as Known
+    from ..imaging.arrays import Limits
     from ..restoration.recipe import Dtype as Precision
     from ..restoration.restorer import Restorer
     from ..restoration.sampler import SuperResolver
@@ -114,7 +115,6 @@ def upscale(
     from ..batch.files import draw_into, pixels_of, plan, read_any
     from ..domains import domain_of
     from ..files import check_writable
-    from ..imaging.arrays import Limits
     from ..imaging.io import raise_pillows_limit
     from ..locks import sole_writer
     from ..restoration.load import load
@@ -125,7 +125,7 @@ def upscale(
     if look and temperature is not None:
         raise InputError("--look is a temperature of its own: leave --temperature out")
     Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
-    limits = Limits(int(min(max_megapixels * 1e6, sys.maxsize)), max_pages)
+    limits = _limits(max_megapixels, max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
@@ -138,8 +138,8 @@ def upscale(
         tame = restorer.recommended.look if look else temperature
         how = restorer.restoring(samples, tame, seed, antithetic=antithetic)
         cut = (crop or usual_crop(restorer)) if simulate else None
-        note = f"not given back exactly but explained within its noise, by {restorer.name}"
-        restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, note, limits.pixels)
+        most = limits.pixels
+        restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, ENLARGED, most)
         return
     failures: list[str] = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
@@ -171,6 +171,19 @@ def upscale(
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, None if quiet else progress.console)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
+
+
+def _limits(max_megapixels: float, max_pages: int) -> "Limits":
+    """What an input may hold.
+
+    Raises:
+        InputError: Nothing.
+    """
+    from ..imaging.arrays import Limits
+
+    if not max_megapixels > 0:
+        raise InputError(f"--max-megapixels is a number above 0, not {max_megapixels:g}")
+    return Limits(int(min(max_megapixels * 1e6, sys.maxsize)), max_pages)
 
 
 def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: bool) -> str:

@@ -101,7 +101,7 @@ def evaluate(
 ) -> None:
     """Measure methods on a folder of images: quality, consistency, diversity, calibration."""
     need("torchmetrics", "evaluation", "eval")
-    from ..evaluation.evaluate import Plan
+    from ..evaluation.evaluate import Plan, unused
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
     from ..evaluation.realism import HEADER, Likeness, check_enough, judge_of, write_likenesses
@@ -133,7 +133,9 @@ def evaluate(
             write_tables(records, judges.missing, out_folder)
         if judge is not None:
             progress.reset(bar, total=len(plan.selection) * len(tasks))
-            likenesses = _judge_realism(plan, tasks, judge, judges, failures, advance)
+            left_out = unused(records, failures)
+            with telling(failures):
+                likenesses = _judge_realism(plan, tasks, judge, judges, left_out, advance)
             write_likenesses(likenesses, judges.missing.get(FACES, ""), out_folder)
     if json_:
         _print_records(records, failures)
@@ -142,7 +144,7 @@ def evaluate(
     elif records and not quiet:
         _print_tables(records, samples, out_folder)
         if realism:
-            title = f"{len(plan.selection) - len(failures)} images, one sample of each"
+            title = f"{len(selection) - len(left_out)} images, one sample of each"
             out.print(as_rich([HEADER, *(one.cells() for one in likenesses)], title))
     if not quiet:
         for column, why in judges.missing.items():
@@ -234,8 +236,7 @@ def calibrate(
 
     selection = Selection(data, start, images, crop)
     failures: dict[str, str] = {}
-    words = [degradation] if degradation else []
-    damage = DamageOptions(model, words, noise, 0, grain, device)
+    damage = DamageOptions(model, [degradation] if degradation else [], noise, 0, grain, device)
     subject, recommended, pairs = (
         _restoring(damage, selection, failures)
         if damage.fitted(scale)
@@ -327,6 +328,7 @@ def report(
     from ..analysis.study import report_sections
     from ..evaluation.evaluate import Plan
     from ..evaluation.selection import Selection
+    from ..evaluation.table import images_in
 
     selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
@@ -334,8 +336,7 @@ def report(
     subjects = damage.subjects() if damage.wanted else []
     usual = damage.usual(subjects) if subjects else TEMPERATURES
     plan = Plan(selection, tuple(temperatures or usual), samples, seed)
-    n = len(selection)
-    total = n * (2 * len(subjects) + 1) if subjects else n * (3 * len(scales) + 2)
+    total = len(selection) * (2 * len(subjects) + 1 if subjects else 3 * len(scales) + 2)
     with open_study(out_folder, selection, scales, models, seed, device, total, flows) as study:
         if subjects:
             sections = restoration_sections(study, plan, subjects, lpips)
@@ -343,6 +344,7 @@ def report(
         else:
             sections = report_sections(study, plan, tuple(methods), lpips)
             names = ", ".join(study.names)
-        write_page(out_folder / "report.html", f"{names} on {n} images", sections, seed)
+        title = f"{names} on {images_in(out_folder)} images"
+        write_page(out_folder / "report.html", title, sections, seed)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
     end(study.failures)

@@ -14,9 +14,10 @@ from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
-from .measure import Judges, Scores, measure
+from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
 from .selection import Failures, Selection
 from .task import Method, Task, title_of
+from .versions import version_of
 
 SETTINGS, RECORDS = "settings.json", "records.jsonl"
 MAX_SETTINGS, MAX_RECORDS = 2**20, 2**30
@@ -89,10 +90,12 @@ def evaluate(
         on_image: Called after every image of every task with its name.
 
     Returns:
-        The records, and a sentence on every image that could not be used.
+        The records, and a sentence on every image that could not be used, or all of whose samples
+        exploded at some row: there it has a record, of that alone.
 
     Raises:
-        ConfigError: `out` holds the records of another plan or other models, or is damaged.
+        ConfigError: `out` holds the records of another plan, or of other models or methods, or is
+            damaged.
         InputError: There is no image, or a scale or a degradation is named twice.
         OutputError: `out` cannot be written, or another process writes to it.
     """
@@ -111,9 +114,18 @@ def evaluate(
             for path in paths:
                 if (_key(task), path.name) in lost:
                     failures.setdefault(path.name, lost[_key(task), path.name])
-                else:
-                    records[row, path.name] = held[row, path.name]
+                    continue
+                scores = records[row, path.name] = held[row, path.name]
+                if are_of_none(scores):
+                    failures.setdefault(path.name, _sentence(path, row, EXPLODED))
     return records, failures
+
+
+def unused(records: Records, failures: Failures) -> Failures:
+    """The failures of images that lack a record at some row, as those that exploded do not."""
+    rows = {row for row, _ in records}
+    whole = {name for name in failures if rows and all((row, name) in records for row in rows)}
+    return {name: why for name, why in failures.items() if name not in whole}
 
 
 def _measure_missing(
@@ -202,10 +214,17 @@ def _one_image(
         return
     truth, y = task.pair(plan.selection, path)
     for row, done in answers(plan, task, y, seed, plan.samples, rows):
+        if bool(done.exploded.all()):
+            yield row, measures_of_none()
+            continue
         try:
             yield row, measure(done, y, truth, task.degradation, judges, task.sigma(y))
         except InputError as error:
-            raise InputError(f"{path}, {row.method} {row.task}: {error}") from None
+            raise InputError(_sentence(path, row, str(error))) from None
+
+
+def _sentence(path: Path, row: Row, why: str) -> str:
+    return f"{path}, {row.method} {row.task}: {why}"
 
 
 def answers(
@@ -229,8 +248,16 @@ def _key(task: Task) -> str:
     return task.damage or f"x{task.scale}"
 
 
+def _is_settings(earlier: Any) -> bool:
+    """Whether this can be what `_settle` wrote, methods left out before they were told apart."""
+    if not isinstance(earlier, dict) or not isinstance(earlier.get("models"), dict):
+        return False
+    methods = earlier.get("methods", {})
+    return isinstance(methods, dict) and all(isinstance(v, dict) for v in methods.values())
+
+
 def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges, measured: bool) -> None:
-    """Write the plan down, or refuse to mix two plans, or two models, in one folder."""
+    """Write the plan down, or refuse to mix two plans, models or methods in one folder."""
     held: dict[str, Any] = {
         "folder": str(plan.selection.folder),
         "start": plan.selection.start,
@@ -241,6 +268,7 @@ def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges, measu
         "measures": ["LPIPS"] * (judges.lpips is not None)
         + ["BRISQUE"] * (judges.brisque is not None),
         "models": {_key(task): task.fingerprint for task in tasks},
+        "methods": {_key(task): {m.name: version_of(m) for m in task.methods} for task in tasks},
     }
     if measured and not path.exists():
         raise ConfigError(
@@ -253,18 +281,23 @@ def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges, measu
             earlier = json.loads(read_bounded(path, MAX_SETTINGS))
         except (OSError, ValueError, RecursionError):
             earlier = None
-        if not isinstance(earlier, dict) or not isinstance(earlier.get("models"), dict):
+        if not _is_settings(earlier):
             raise ConfigError(
                 f"{path} is damaged: remove it and {RECORDS}, or choose another folder"
             )
         earlier.setdefault("random_crops", False)  # of before there was the choice
-        models = earlier["models"]
-        different = [k for k in held if k != "models" and earlier.get(k) != held[k]]
+        models, methods = earlier["models"], earlier.get("methods", {})
+        added = ("models", "methods")  # to those of before, from which they must not differ
+        different = [k for k in held if k not in added and earlier.get(k) != held[k]]
         different += [f"model at {k}" for k, v in held["models"].items() if models.get(k, v) != v]
+        for key, told in held["methods"].items():
+            known = methods.get(key, {})
+            different += [f"method {m} at {key}" for m, v in told.items() if known.get(m, v) != v]
+            held["methods"][key] = known | told
         if different:
             raise ConfigError(
                 f"{path.parent} holds an evaluation with another {' and '.join(different)}: "
                 f"choose another folder"
             )
-        held["models"] = models | held["models"]
+        held["models"], held["methods"] = models | held["models"], methods | held["methods"]
     write_text(path, json.dumps(held, indent=2) + "\n")

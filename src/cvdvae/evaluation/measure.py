@@ -94,7 +94,7 @@ class Seen:
 
     def __post_init__(self) -> None:
         if bool(self.finished.exploded.all()):
-            raise InputError("every sample exploded: no value is near an image's")
+            raise InputError(EXPLODED)
 
     @cached_property
     def samples(self) -> Tensor:
@@ -218,6 +218,20 @@ def measure(
         value = metric.of(seen) if known and len(seen.samples) >= metric.samples else None
         scores[key] = value if value is not None and math.isfinite(value) else None
     return scores
+
+
+EXPLODED = "every sample exploded: no value is near an image's"
+"""What is said of an image none of whose samples is one."""
+
+
+def measures_of_none() -> Scores:
+    """The measures of an image all of whose samples exploded: their share, and nothing else."""
+    return {**dict.fromkeys(METRICS), "exploded": 100.0}
+
+
+def are_of_none(scores: Scores) -> bool:
+    """Whether these are such."""
+    return scores.get("exploded") == 100
 
 
 def _lpips(seen: Seen) -> float:

@@ -47,11 +47,20 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Custom:
-    """Anybody's function ``(y, samples, temperature, seed) -> (samples, C, H, W)``."""
+    """Anybody's function ``(y, samples, temperature, seed) -> (samples, C, H, W)``.
+
+    Attributes:
+        name: What tables call it.
+        function: The function.
+        stochastic: Whether it has a temperature and more than one answer.
+        fingerprint: Tells it from others of its name, so that their results do not mix; by default
+            its code does, see `cvdvae.evaluation.versions`.
+    """
 
     name: str
     function: Callable[[Tensor, int, float, int], Tensor]
     stochastic: bool = True
+    fingerprint: str = ""
 
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """What the function returns."""

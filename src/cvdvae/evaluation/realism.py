@@ -89,7 +89,7 @@ def likenesses(
         tasks: As for `evaluate`.
         judge: As `judge_of` gives it.
         detector: Of faces; None where the images are of something else.
-        failures: Images that could not be used: they are left out.
+        failures: Images that could not be used, `unused` of all failures: they are left out.
         on_image: Called after every image of every task with its name.
 
     Raises:

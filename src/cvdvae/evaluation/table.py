@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..files import write_text
 from .evaluate import Records, Row
-from .measure import Column, Scores, columns
+from .measure import Column, Scores, are_of_none, columns
 
 TOLD_APART = 2.0
 """How many standard errors of their difference lie between two rows that can be told apart."""
@@ -176,6 +176,11 @@ def _images_of(records: Records) -> int:
     return len({image for _, image in records})
 
 
+def images_in(out: Path) -> int:
+    """How many images the tables of a folder are about, at one task or another."""
+    return int(json.loads((out / "table.json").read_text(encoding="utf-8"))["images"])
+
+
 def as_rich(rows: list[list[str]], title: str) -> Table:
     """One of those tables for the terminal."""
     header, *lines = rows
@@ -217,7 +222,8 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     notes = "".join(
         f"\n{column}: not measured, because {why}.\n" for column, why in missing.items()
     )
-    if all(f["crps"].mean is None for f in figures(records).values()):
+    seen = [scores for scores in records.values() if not are_of_none(scores)]
+    if seen and all(scores.get("crps") is None for scores in seen):
         notes += "\nDiversity and proper scores: not measured, because they need two samples.\n"
     won = "".join(f"\n{line}\n" for line in winners(records))
     write_text(out / "table.txt", f"{as_text(records)}\n* {LEGEND}\n{won}{notes}")

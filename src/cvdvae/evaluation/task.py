@@ -12,7 +12,10 @@ from .selection import Pair, Selection
 
 
 class Method(Protocol):
-    """Anything that turns what was seen into samples."""
+    """Anything that turns what was seen into samples.
+
+    It may have a ``fingerprint``, too, a text that tells it from others of its name.
+    """
 
     @property
     def name(self) -> str:

@@ -81,6 +81,11 @@ class Layout:
         whole = planes.reshape(*lengths, *planes.shape[2:])
         return whole.transpose([order.index(axis) for axis in self.axes])
 
+    def with_samples(self, number: int) -> "Layout":
+        """With so many samples of a pixel."""
+        lengths = zip(self.axes, self.shape, strict=True)
+        return Layout(self.axes, tuple(number if axis == "S" else n for axis, n in lengths))
+
     def turned(self) -> "Layout":
         """With height and width exchanged."""
         height, width = self.size
@@ -103,6 +108,7 @@ class Array:
         white_is_0: Whether the file shows its smallest values as white, as faxes and films do.
         distances: Whether what is to be written are distances between values: what the file adds to
             its numbers to have values does not hold for them.
+        beside: Files beside it that were read with it.
     """
 
     values: np.ndarray
@@ -113,6 +119,7 @@ class Array:
     nodata: list[float | None]
     white_is_0: bool = False
     distances: bool = False
+    beside: tuple[Path, ...] = ()
 
     def nodata_of(self, channel: int) -> float | None:
         """What stands for no data in a channel."""
@@ -182,7 +189,8 @@ def array_of(
         carried: As in `Array`.
         notes: As in `Array`.
         white_is_0: As in `Array`.
-        mask: Where nothing stands for data in any channel, bool, ``(h, w)``.
+        mask: Where nothing stands for data in any channel, bool, of one page ``(h, w)``, of several
+            ``(pages, 1, h, w)``.
 
     Raises:
         InputError: Nothing but missing values.
@@ -195,5 +203,7 @@ def array_of(
         if none is not None:
             missing[:, channel] |= planes[:, channel] == none
     if missing.all():
-        raise InputError(f"{path} holds no value: every pixel is NaN or marked as no data")
+        raise InputError(
+            f"{path} holds no value: every pixel is NaN, transparent or marked as no data"
+        )
     return Array(planes, missing, layout, carried, notes or [], nodata, white_is_0)

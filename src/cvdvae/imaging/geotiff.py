@@ -1,5 +1,8 @@
 """GeoTIFF by rasterio: bands, and where on the Earth they lie."""
 
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,12 +12,15 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_atomically
 from .arrays import Array, Layout, Limits, array_of, check_layout
-from .tiff import TIFF, is_geo
+from .opacity import OF_ALPHA, at_scale, enlarged
+from .tiff import TIFF, is_geo, is_premultiplied
 
 TILE, LARGE, ROWS = 256, 2**22, 1024
 """Planes of more than `LARGE` pixels are written in tiles of this side, so many rows at a time."""
 WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
+BESIDE = re.compile(r".*(?:\.aux\.xml|\.(?:tfw|tiff?w|wld|tab))", re.IGNORECASE)
+"""Files beside one that say what it does not: no data, scale, unit, and where it lies."""
 
 
 class Carried(NamedTuple):
@@ -25,14 +31,17 @@ class Carried(NamedTuple):
         tags: Of the file.
         bands: Of every band: its description, unit, scale, offset, tags, and what it shows.
         points: Ground control points with their reference system.
-        mask: Where the file has a mask that says that there is nothing, bool, ``(h, w)``.
+        opaque: How opaque every pixel is, ``(h, w)``, 0 where there is nothing; None where the file
+            does not say.
+        alpha: Which band says so, from 0; None where a mask does.
     """
 
     profile: dict[str, Any]
     tags: dict[str, str]
     bands: list[dict[str, Any]]
     points: tuple[list[Any], Any]
-    mask: np.ndarray | None
+    opaque: np.ndarray | None
+    alpha: int | None
 
 
 class GeoTIFF:
@@ -57,7 +66,7 @@ class GeoTIFF:
         import rasterio
 
         try:
-            with rasterio.open(path, driver="GTiff") as source:
+            with rasterio.open(path.absolute(), driver="GTiff") as source:  # and no address
                 return _read(path, source, limits)
         except InputError:
             raise
@@ -86,7 +95,9 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
             f"{path} holds {len(source.subdatasets)} pictures in directories of their own: save "
             f"the one you mean"
         )
-    layout = Layout("CYX", (source.count, source.height, source.width))
+    alpha = _alpha(path, source)
+    drawn = [i for i in range(source.count) if i != alpha]
+    layout = Layout("CYX", (len(drawn), source.height, source.width))
     check_layout(path, layout, np.dtype(source.dtypes[0]), limits)
     profile = {
         key: source.profile[key]
@@ -108,12 +119,22 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
         profile["compress"] = "deflate"
     white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     notes = ["its RPCs are not handed on"] if source.rpcs else []
-    mask = _masked(path, source)
-    if mask is not None:
+    if alpha is None and "alpha" in [one.name for one in source.colorinterp]:
+        notes.append("a band that is called alpha is drawn as the others: it is hardly ever opaque")
+    opaque = _opaque(path, source, alpha)
+    if alpha is not None:
+        notes.append(f"band {alpha + 1} is {OF_ALPHA}")
+        if is_premultiplied(path):
+            profile["ALPHA"] = "PREMULTIPLIED"
+    elif opaque is not None:
         notes.append("what its mask leaves out counts as no data")
-    carried = Carried(profile, _lasting(source.tags()), bands, source.gcps, mask)
-    nodata = list(source.nodatavals)
-    return array_of(path, source.read(), layout, nodata, carried, notes, white_is_0, mask)
+    carried = Carried(profile, _lasting(source.tags()), bands, source.gcps, opaque, alpha)
+    nodata = [source.nodatavals[i] for i in drawn]
+    values = source.read([i + 1 for i in drawn])
+    gone = None if opaque is None else opaque == 0
+    array = array_of(path, values, layout, nodata, carried, notes, white_is_0, gone)
+    beside = [Path(name) for name in source.files[1:] if BESIDE.fullmatch(name)]
+    return replace(array, beside=tuple(beside))
 
 
 def _lasting(tags: dict[str, str]) -> dict[str, str]:
@@ -121,50 +142,53 @@ def _lasting(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}
 
 
-def _masked(path: Path, source: Any) -> np.ndarray | None:
-    """Where a mask of the file leaves pixels out; a number or a band may do so instead."""
+def _alpha(path: Path, source: Any) -> int | None:
+    """Which band is alpha, from 0; none where there would be nothing else to draw."""
+    shows = [one.name for one in source.colorinterp]
+    if "alpha" not in shows or len(shows) == 1:
+        return None
+    found = shows.index("alpha")
+    by_default = source.dtypes[found] == "uint8" and not is_premultiplied(path)
+    return None if by_default and not _is_mostly_opaque(source, found) else found
+
+
+def _is_mostly_opaque(source: Any, band: int) -> bool:
+    """Whether most of what is there is there fully: GDAL calls the fourth of four bands of 8 bits
+    alpha, near infrared too."""
+    there = fully = 0
+    for _, window in source.block_windows(band + 1):
+        values = source.read(band + 1, window=window)
+        there, fully = there + np.count_nonzero(values), fully + np.count_nonzero(values == 255)
+    return 2 * fully >= there
+
+
+def _opaque(path: Path, source: Any, alpha: int | None) -> np.ndarray | None:
+    """How opaque pixels are by a band, a mask, or both; a number may say so instead."""
     from rasterio.enums import MaskFlags
 
-    if source.mask_flag_enums[0] != [MaskFlags.per_dataset]:
-        return None
-    if any(name.lower().endswith(".msk") for name in source.files):
-        raise InputError(
-            f"{path} has its mask in a file beside it: put it inside with gdal_translate --config "
-            f"GDAL_TIFF_INTERNAL_MASK YES"
-        )
-    masked: np.ndarray = source.dataset_mask() == 0
-    return masked
+    mask: np.ndarray | None = None
+    if source.mask_flag_enums[0] == [MaskFlags.per_dataset]:
+        if any(name.lower().endswith(".msk") for name in source.files):
+            raise InputError(
+                f"{path} has its mask in a file beside it: put it inside with gdal_translate "
+                f"--config GDAL_TIFF_INTERNAL_MASK YES"
+            )
+        mask = source.dataset_mask()
+    if alpha is None:
+        return mask
+    band: np.ndarray = source.read(alpha + 1)
+    return band if mask is None else np.where(mask == 0, band.dtype.type(0), band)
 
 
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import rasterio
-    from rasterio.windows import Window
 
     carried: Carried = array.carried
-    bands, (_, count, height, width) = planes[0], planes.shape
-    profile = {**carried.profile, "BIGTIFF": "IF_SAFER"}
-    if "transform" in profile:
-        a, b, c, d, e, f, *_ = profile["transform"]
-        profile["transform"] = rasterio.Affine(a / scale, b / scale, c, d / scale, e / scale, f)
-    if planes.dtype != array.values.dtype and "nodata" in profile:
-        profile["nodata"] = float("nan")
-    if height * width > LARGE:
-        profile |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
-    if carried.bands[0]["shows"].name == "red" and count >= 3:
-        profile["photometric"] = "RGB"
-    elif array.white_is_0:
-        profile["photometric"] = "MINISWHITE"
-    points, crs = carried.points
-    if points:
-        profile.pop("transform", None)
-        profile |= {"gcps": [_finer(point, scale) for point in points], "crs": crs}
-    mask, times = carried.mask, max(1, round(scale))
-    if mask is not None and scale < 1:
-        mask = _shrunk(mask, round(1 / scale))
+    (height, width), path = planes.shape[2:], path.absolute()
     inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
     with inside, rasterio.open(
-        path, "w", driver="GTiff", width=width, height=height, count=count, dtype=planes.dtype,
-        **profile,
+        path, "w", driver="GTiff", width=width, height=height, count=len(carried.bands),
+        dtype=planes.dtype, **_profile(planes, array, scale),
     ) as target:  # fmt: skip
         target.update_tags(**carried.tags)
         target.colorinterp = [band["shows"] for band in carried.bands]
@@ -175,21 +199,74 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
             if band["description"]:
                 target.set_band_description(i, band["description"])
             target.update_tags(i, **band["tags"])
-        for top in range(0, height, ROWS):
-            rows = min(ROWS, height - top)
-            window = Window(0, top, width, rows)
-            target.write(bands[:, top : top + rows], window=window)
+        for window, bands, mask in _parts(planes[0], carried, scale):
+            target.write(bands, window=window)
             if mask is not None:
-                masked = mask[np.arange(top, top + rows) // times].repeat(times, 1)
-                target.write_mask(~masked, window=window)
+                target.write_mask(mask, window=window)
+    _check(path, _parts(planes[0], carried, scale))
 
 
-def _shrunk(mask: np.ndarray, by: int) -> np.ndarray:
-    """A mask of what becomes of pixels of which one or more are masked."""
-    height, width = (side // by for side in mask.shape)
-    parts = mask[: height * by, : width * by].reshape(height, by, width, by)
-    shrunk: np.ndarray = np.logical_or.reduce(parts, (1, 3))
-    return shrunk
+def _profile(planes: np.ndarray, array: Array, scale: float) -> dict[str, Any]:
+    """How rasterio makes a file of planes that are larger by `scale`."""
+    import rasterio
+
+    carried: Carried = array.carried
+    height, width = planes.shape[2:]
+    profile = {**carried.profile, "BIGTIFF": "IF_SAFER"}
+    if "transform" in profile:
+        a, b, c, d, e, f, *_ = profile["transform"]
+        profile["transform"] = rasterio.Affine(a / scale, b / scale, c, d / scale, e / scale, f)
+    if planes.dtype != array.values.dtype and "nodata" in profile:
+        profile["nodata"] = float("nan")
+    if height * width > LARGE:
+        profile |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
+    if [band["shows"].name for band in carried.bands[:3]] == ["red", "green", "blue"]:
+        profile["photometric"] = "RGB"
+    elif array.white_is_0:
+        profile["photometric"] = "MINISWHITE"
+    points, crs = carried.points
+    if points:
+        profile.pop("transform", None)
+        profile |= {"gcps": [_finer(point, scale) for point in points], "crs": crs}
+    return profile
+
+
+def _parts(
+    bands: np.ndarray, carried: Carried, scale: float
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
+    """Windows of a file, what all its bands hold there, and its mask if it has one."""
+    from rasterio.windows import Window
+
+    height, width = bands.shape[1:]
+    opaque = None if carried.opaque is None else at_scale(carried.opaque, scale)
+    for top in range(0, height, ROWS):
+        rows = slice(top, min(top + ROWS, height))
+        part, mask = bands[:, rows], None
+        if opaque is not None:
+            mask = enlarged(opaque, scale, rows)
+            if carried.alpha is not None:
+                part, mask = np.insert(part, carried.alpha, mask, 0), None
+        yield Window(0, top, width, rows.stop - top), part, mask
+
+
+def _check(path: Path, parts: Iterator[tuple[Any, np.ndarray, np.ndarray | None]]) -> None:
+    """See that a file holds what was written: what GDAL writes as it closes one may fail unsaid.
+
+    Raises:
+        OSError: It does not.
+    """
+    import rasterio
+
+    try:
+        with rasterio.open(path, driver="GTiff") as found:
+            for window, bands, mask in parts:
+                whole = np.array_equal(found.read(window=window), bands, bands.dtype.kind == "f")
+                if mask is not None:
+                    whole &= np.array_equal(found.read_masks(1, window=window) == 0, mask == 0)
+                if not whole:
+                    raise OSError("other values are read from it")
+    except Exception as error:  # rasterio raises errors of many kinds on damaged files
+        raise OSError("it is not whole afterwards, as where a disk is full") from error
 
 
 def _finer(point: Any, scale: float) -> Any:

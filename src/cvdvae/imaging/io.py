@@ -189,7 +189,11 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str
 
 def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
     alpha, (profile, notes) = None, profile_of(file)
-    image = ImageOps.exif_transpose(file)
+    try:
+        image = ImageOps.exif_transpose(file)
+    except Exception:  # Pillow raises errors of many kinds on damaged EXIF, which is no picture
+        image = file.copy()
+        notes.append("its EXIF is damaged: it was taken as it lies in the file")
     exif = exif_of(image, file.format == "TIFF")
     if image.mode in DEEP:
         image = in_8_bits(image)

@@ -32,6 +32,9 @@ class Npy:
             raise InputError(f"cannot read {path}: {error.strerror}") from None
         except Exception as error:  # np.load raises errors of many kinds on damaged files
             raise InputError(f"{path} is damaged or truncated ({error})") from None
+        if not isinstance(values, np.ndarray):
+            values.close()
+            raise InputError(f"{path} is a .npz of named arrays: save the one you mean as .npy")
         if not 2 <= values.ndim <= MAX_AXES:
             raise InputError(
                 f"{path} is an array of {values.ndim} axes: an image has 2 to {MAX_AXES}, the last "

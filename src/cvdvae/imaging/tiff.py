@@ -1,71 +1,42 @@
 """TIFF by tifffile: plain, ImageJ's, OME's; one page or many."""
 
-import json
 import logging
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
+from . import imagej, ome
 from .arrays import Array, Layout, Limits, array_of, check_layout
-from .ome import finer, sizes_and_names
+from .opacity import OF_ALPHA, at_scale, enlarged
+from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, number_in
 
-WHITE_IS_0, GREY, RGB = 0, (0, 1), 2
+WHITE_IS_0, GREY = 0, (0, 1)
 """Photometric interpretations of values that are intensities."""
-CLEAR = (1, 2)
+PREMULTIPLIED = 1
+CLEAR = (PREMULTIPLIED, 2)
 """Extra samples that say how opaque a pixel is."""
-ORIENTATION, RESOLUTION, UNIT, ICC, NODATA = 274, (282, 283), 296, 34675, 42113
-TEXTS = (271, 272, 315, 33432)
-"""Make, model, artist, copyright."""
 GEO = (33550, 33922, 34264, 34735)
 """Where on the Earth: such files are `geotiff`'s."""
-RAW, UNPACKED = 1, {1, 8, 32773, 32946}
-"""No compression, and those that need no imagecodecs."""
+UNPACKED = {1, 8, 32773, 32946}
+"""Compressions that need no imagecodecs."""
+PREDICTORS, BITS = {1, 2}, {8, 16, 32, 64, 128}
+"""Likewise."""
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False), 7: (3, True),
          8: (1, False)}  # fmt: skip
 """Orientations: mirrored from left to right first, then so many quarters of a turn to the left."""
 TILE, LARGE = 256, 2**22
 """Side of the tiles of planes of more than `LARGE` pixels."""
 BIG = 2**32 - 2**25
-IMAGEJ = ("spacing", "unit", "finterval", "fps", "loop", "mode", "Labels", "Info", "LUTs")
-
-
-class Carried(NamedTuple):
-    """What a TIFF carries.
-
-    Attributes:
-        kind: ``ome``, ``imagej``, ``shaped`` (tifffile's own) or ``plain``.
-        metadata: What tifffile writes as this kind's description.
-        description: Text of a plain one.
-        resolution: Pixels a unit, across and down, and the unit; None where it does not say.
-        profile: ICC profile.
-        texts: Tags of text, by number.
-        nodata: What stands for no data, as the file writes it.
-        colours: Whether three samples of a pixel are red, green and blue.
-        planar: Whether samples lie apart, one after the other.
-        extra: What the samples beyond the colours are.
-        deflate: Whether it was packed.
-    """
-
-    kind: str
-    metadata: dict[str, Any]
-    description: str | None
-    resolution: tuple[float, float, int] | None
-    profile: bytes | None
-    texts: dict[int, str]
-    nodata: str | None
-    colours: bool
-    planar: bool
-    extra: tuple[int, ...]
-    deflate: bool
 
 
 class TIFF:
-    """`.tif`: what holds intensities. Palettes, CMYK and alpha in 8 bits are pictures' matter."""
+    """`.tif`: what holds intensities. Palettes, CMYK and one page of 8 bits with alpha are
+    pictures' matter."""
 
     suffixes: tuple[str, ...] = (".tif", ".tiff")
 
@@ -119,10 +90,21 @@ def is_geo(path: Path) -> bool:
         return False
 
 
+def is_premultiplied(path: Path) -> bool:
+    """Whether the alpha of a TIFF is one that its colours were multiplied by."""
+    with _opened(path) as file:
+        return PREMULTIPLIED in (int(kind) for kind in file.pages[0].extrasamples)
+
+
+def _bits_of(page: Any) -> int:
+    bits = page.bitspersample
+    return int(bits if isinstance(bits, int) else max(bits))
+
+
 def _is_array(file: Any) -> bool:
     """Whether its values are intensities, rather than a picture in other colours."""
     page = file.pages[0]
-    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
+    bits = _bits_of(page)
     if page.photometric not in (*GREY, RGB) or bits < 8:
         return False
     if bits > 8 or len(file.pages) > 1:
@@ -138,6 +120,21 @@ def _has_codecs() -> bool:
     return find_spec("imagecodecs") is not None
 
 
+def _refuse_without_codecs(path: Path, page: Any) -> None:
+    """Refuse what imagecodecs alone can read, where that is missing."""
+    bits = _bits_of(page)
+    if int(page.compression) not in UNPACKED:
+        why = f"is packed by {page.compression.name}"
+    elif int(page.predictor) not in PREDICTORS:
+        why = f"is packed with the predictor {page.predictor.name}"
+    elif bits not in BITS:
+        why = f"has {bits} bits a value"
+    else:
+        return
+    if not _has_codecs():
+        raise InputError(f"{path} {why}, which needs imagecodecs: pip install 'cvdvae[tiff]'")
+
+
 def _read(path: Path, file: Any, limits: Limits) -> Array:
     series, notes = file.series[0], list[str]()
     others = [one for one in file.series[1:] if not one.keyframe.is_reduced]
@@ -146,11 +143,7 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
             f"{path} holds {len(file.series)} pictures of different sizes: save the one you mean"
         )
     page = series.keyframe
-    if int(page.compression) not in UNPACKED and not _has_codecs():
-        raise InputError(
-            f"{path} is packed by {page.compression.name}, which needs imagecodecs: "
-            f"pip install 'cvdvae[tiff]'"
-        )
+    _refuse_without_codecs(path, page)
     layout = Layout(_axes(series.axes), series.shape)
     check_layout(path, layout, series.dtype, limits)
     _refuse_partial(path, series)
@@ -160,10 +153,29 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
     if quarters or mirrored:
         values, layout = _upright(values, layout, quarters, mirrored)
         notes.append("it was turned upright, as its orientation says")
-    nodata = _number(page.tags.get(NODATA))
-    carried = _carried(file, page, layout, quarters % 2 == 1)
+    nodata = number_in(page.tags.get(NODATA))
+    carried = carried_by(file, page, layout, quarters % 2 == 1)
+    alpha, gone = _alpha(page, layout), None
+    if alpha is not None:
+        values, opaque, layout = _split(values, layout, alpha)
+        carried, gone = carried._replace(opaque=opaque, alpha=alpha), opaque == 0
+        notes.append(f"sample {alpha + 1} of its pixels is {OF_ALPHA}")
     white_is_0 = int(page.photometric) == WHITE_IS_0
-    return array_of(path, values, layout, [nodata], carried, notes, white_is_0)
+    return array_of(path, values, layout, [nodata], carried, notes, white_is_0, gone)
+
+
+def _alpha(page: Any, layout: Layout) -> int | None:
+    """Which sample of a pixel is alpha; none where there would be nothing else to draw."""
+    extra = [int(kind) in CLEAR for kind in page.extrasamples]
+    samples = layout.channels if layout.channel == "S" else 1
+    return samples - len(extra) + extra.index(True) if True in extra and samples > 1 else None
+
+
+def _split(values: np.ndarray, layout: Layout, alpha: int) -> tuple[np.ndarray, np.ndarray, Layout]:
+    """Values without one sample of every pixel, that one as planes, and the layout without it."""
+    place = layout.axes.index("S")
+    planes = layout.with_samples(1).to_planes(values.take([alpha], place))
+    return np.delete(values, alpha, place), planes, layout.with_samples(layout.channels - 1)
 
 
 def _axes(axes: str) -> str:
@@ -203,89 +215,28 @@ def _upright(
     return values, layout.turned() if quarters % 2 else layout
 
 
-def _number(tag: Any) -> float | None:
-    try:
-        return float(str(tag.value).strip("\0 "))
-    except (AttributeError, ValueError):
-        return None
-
-
-def _carried(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
-    kind, metadata, description = _described(file, page)
-    if kind != "plain":
-        metadata["axes"] = layout.axes
-    tags = page.tags
-    resolution = None
-    if all(code in tags for code in RESOLUTION):
-        across, down = (tags[code].value for code in RESOLUTION)
-        if across[1] and down[1]:
-            rates = across[0] / across[1], down[0] / down[1]
-            unit = int(tags[UNIT].value) if UNIT in tags else 2
-            resolution = (*(rates[::-1] if turned else rates), unit)
-    profile = tags.get(ICC)
-    nodata = tags.get(NODATA)
-    return Carried(
-        kind,
-        metadata,
-        description,
-        resolution,
-        profile.value if profile else None,
-        {code: str(tags[code].value) for code in TEXTS if code in tags},
-        str(nodata.value).strip("\0 ") if nodata else None,
-        page.photometric == RGB and "S" in layout.axes,
-        "S" in layout.axes and layout.axes.index("S") < layout.axes.index("Y"),
-        tuple(int(kind) for kind in page.extrasamples),
-        int(page.compression) != RAW,
-    )
-
-
-def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
-    """Kind of the file, what it says as such, and its own text."""
-    if file.is_ome:
-        return "ome", sizes_and_names(file.ome_metadata), None
-    if file.is_imagej:
-        found = file.imagej_metadata or {}
-        known = {key: found[key] for key in IMAGEJ if key in found}
-        if "unit" in known:  # of which ImageJ writes µ as \u00B5
-            unit = str(known["unit"])
-            known["unit"] = "".join(c if c.isascii() else f"\\u{ord(c):04X}" for c in unit)
-        return "imagej", known, None
-    text = page.description or None
-    if file.is_shaped:
-        try:
-            found = json.loads(text or "{}")
-        except ValueError:
-            found = {}
-        return "shaped", {k: v for k, v in found.items() if k not in ("shape", "truncated")}, None
-    return "plain", {}, text if text is None or text.isascii() else None
-
-
-def _suits_imagej(carried: Carried, dtype: np.dtype) -> bool:
-    """Whether ImageJ has such axes, in their order, and such numbers: colours are bytes."""
-    axes = carried.metadata["axes"]
-    ordered = [axis for axis in "TZCYXS" if axis in axes] == list(axes)
-    kinds = ("uint8",) if "S" in axes else ("uint8", "uint16", "float32")
-    return ordered and dtype in kinds and carried.colours == ("S" in axes)
-
-
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import tifffile
 
     carried: Carried = array.carried
-    laid_out = array.layout.from_planes(planes)
+    layout, (height, width) = array.layout, planes.shape[2:]
     same = planes.dtype == array.values.dtype
     options: dict[str, Any] = {"metadata": None, "description": carried.description}
-    imagej = carried.kind == "imagej" and _suits_imagej(carried, planes.dtype)
+    as_imagej = carried.kind == "imagej" and imagej.suits(
+        layout.axes, planes.dtype, carried.colours
+    )
     if carried.kind != "plain":
-        options = {"metadata": finer(carried.metadata, scale)}
-        if not imagej:
+        options = {"metadata": ome.finer(carried.metadata, scale)}
+        if carried.kind == "imagej" and array.distances:
+            options["metadata"] = imagej.of_distances(options["metadata"])
+        if not as_imagej:
             options["metadata"].pop("LUTs", None)  # which are ImageJ's alone
     if carried.resolution is not None:
         across, down, unit = carried.resolution
         options |= {"resolution": (across * scale, down * scale), "resolutionunit": unit}
     grey = "miniswhite" if array.white_is_0 else "minisblack"
     options["photometric"] = "rgb" if carried.colours else grey
-    if "S" in array.layout.axes:
+    if "S" in layout.axes:
         options["planarconfig"] = "separate" if carried.planar else "contig"
         if carried.extra:
             options["extrasamples"] = carried.extra
@@ -294,32 +245,56 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     # As bytes: of text, tifffile takes ASCII alone.
     tags = [(code, 2, 0, text.encode(), True) for code, text in texts.items()]
     options |= {"iccprofile": carried.profile, "extratags": tags}
-    if carried.deflate and not imagej:
+    if carried.deflate and not as_imagej:
         options["compression"] = "zlib"
-    height, width = planes.shape[2:]
-    data: Any = laid_out
-    if height * width > LARGE and not imagej:
+    tiled = height * width > LARGE and not as_imagej
+    if tiled:
         options["tile"] = (TILE, TILE)
-        contiguous = array.layout.axes.endswith("YXS")
-        if contiguous:
-            options |= {"shape": laid_out.shape, "dtype": laid_out.dtype}
-            data = _tiles(laid_out)
+    data, shape = _whole(planes, array, scale, tiled and layout.axes.endswith("YXS"))
+    if isinstance(data, Iterator):
+        options |= {"shape": shape, "dtype": planes.dtype}
     with tifffile.TiffWriter(
         path,
-        bigtiff=planes.nbytes > BIG and not imagej,
-        imagej=imagej,
+        bigtiff=prod(shape) * planes.itemsize > BIG and not as_imagej,
+        imagej=as_imagej,
         ome=carried.kind == "ome",
-        shaped=carried.kind == "shaped" or (carried.kind == "imagej" and not imagej),
+        shaped=carried.kind == "shaped" or (carried.kind == "imagej" and not as_imagej),
     ) as writer:
         writer.write(data, **options)
 
 
-def _tiles(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Tiles of pages ``(…, H, W, S)``, one after the other: never a whole one in memory."""
+def _whole(
+    planes: np.ndarray, array: Array, scale: float, in_tiles: bool
+) -> tuple[np.ndarray | Iterator[np.ndarray], tuple[int, ...]]:
+    """Planes as they lie in the file, with its alpha, or their tiles; and the shape of all."""
+    carried, layout, opaque = array.carried, array.layout, None
+    if carried.opaque is not None:
+        layout = layout.with_samples(layout.channels + 1)
+        opaque = at_scale(carried.opaque, scale)
+        if not in_tiles:
+            planes = np.insert(planes, [carried.alpha], enlarged(opaque, scale), 1)
+    if not in_tiles:
+        whole = layout.from_planes(planes)
+        return whole, whole.shape
+    laid_out = array.layout.from_planes(planes)
+    shape = *laid_out.shape[:-1], layout.channels
+    return _tiles(laid_out, opaque, carried.alpha, scale), shape
+
+
+def _tiles(
+    values: np.ndarray, opaque: np.ndarray | None, alpha: int, scale: float
+) -> Iterator[np.ndarray]:
+    """Tiles of pages ``(…, H, W, S)``, with their alpha, one after the other: never a whole page in
+    memory."""
     height, width = values.shape[-3:-1]
-    for page in values.reshape(-1, *values.shape[-3:]) if values.ndim > 3 else [values]:
+    pages = values.reshape(-1, *values.shape[-3:]) if values.ndim > 3 else [values]
+    for number, page in enumerate(pages):
         for down in range(ceil(height / TILE)):
             for over in range(ceil(width / TILE)):
-                part = page[down * TILE : (down + 1) * TILE, over * TILE : (over + 1) * TILE]
+                rows, columns = (slice(i * TILE, (i + 1) * TILE) for i in (down, over))
+                part = page[rows, columns]
+                if opaque is not None:
+                    clear = enlarged(opaque[number, 0], scale, rows, columns)
+                    part = np.insert(part, alpha, clear, 2)
                 short = [(0, TILE - n) for n in part.shape[:2]]
                 yield np.pad(part, [*short, (0, 0)])

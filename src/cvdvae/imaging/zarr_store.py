@@ -108,7 +108,8 @@ def _open(path: Path) -> tuple[Any, Carried]:
     """The array of a store, and what it carries."""
     import zarr
 
-    found: Any = zarr.open(str(path), mode="r")
+    # As a store: of a text, zarr takes some names for addresses.
+    found: Any = zarr.open(zarr.storage.LocalStore(path, read_only=True), mode="r")
     image: dict[str, Any] | None = None
     place = ""
     if isinstance(found, zarr.Group):
@@ -145,15 +146,27 @@ def _with_one_mark(
     marks = {name: attributes.get(name) for name in MARKED}
     if carried.version == 2 and "_ARRAY_DIMENSIONS" in attributes:  # there xarray keeps its own
         marks = {"": carried.fill, **marks}
-    known = {name: _number(mark, values.dtype) for name, mark in marks.items()}
-    numbers = [number for number in known.values() if number is not None]
+    known = [_number(mark, values.dtype) for several in marks.values() for mark in _each(several)]
+    numbers = [number for number in known if number is not None]
     if not numbers:
         return values, None, carried
+    first = numbers[0]
     for other in numbers[1:]:
-        values = np.where(values == other, values.dtype.type(numbers[0]), values)
-    dropped = {name for name, number in known.items() if number not in (None, numbers[0])}
-    kept = {name: value for name, value in attributes.items() if name not in dropped}
-    return values, numbers[0], carried._replace(attributes=kept)
+        values = np.where(values == other, values.dtype.type(first), values)
+    kept = dict(attributes)
+    for name in kept.keys() & marks.keys():
+        several = _each(kept[name])
+        left = [mark for mark in several if _number(mark, values.dtype) in (None, first)]
+        if isinstance(kept[name], list):
+            kept[name] = left
+        if several and not left:
+            del kept[name]
+    return values, first, carried._replace(attributes=kept)
+
+
+def _each(mark: Any) -> list[Any]:
+    """Marks, of which an attribute may list several."""
+    return mark if isinstance(mark, list) else [mark]
 
 
 def _number(mark: Any, dtype: np.dtype) -> float | None:
@@ -198,10 +211,11 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     fill = carried.fill if planes.dtype == array.values.dtype else np.nan
     options: dict[str, Any] = {"zarr_format": carried.version}
     create: Any = zarr.create_array
+    store = zarr.storage.LocalStore(path)
     if carried.image is None:
-        options["store"] = str(path)
+        options["store"] = store
     else:
-        group = zarr.open_group(str(path), mode="w", **options)
+        group = zarr.open_group(store, mode="w", **options)
         group.attrs.update(_finer(carried.image, array.layout.axes, scale))
         create, options["name"] = group.create_array, carried.place
         del options["zarr_format"]

@@ -25,7 +25,7 @@ def crps(samples: Tensor, truth: Tensor) -> float:
     n = len(samples)
     ordered = samples.double().sort(0).values
     # Σ_{i<j} (x_(j) − x_(i)) = Σ_i (2i − n + 1) x_(i)
-    weights = 2 * torch.arange(n, dtype=torch.float64) - n + 1
+    weights = 2 * torch.arange(n, dtype=torch.float64, device=samples.device) - n + 1
     spread = (weights.view(-1, 1, 1, 1) * ordered).sum(0) / (n * (n - 1) / 2)
     return float(((samples.double() - truth.double()).abs().mean(0) - spread / 2).mean())
 
@@ -64,9 +64,9 @@ class Ranks:
         """Count one image; a truth that equals samples shares its count among their ranks."""
         below = (samples < truth).sum(0)
         equal = (samples == truth).sum(0)
-        ranks = torch.arange(len(self.counts)).view(-1, 1, 1, 1)
+        ranks = torch.arange(len(self.counts), device=samples.device).view(-1, 1, 1, 1)
         within = (ranks >= below) & (ranks <= below + equal)
-        self.counts += (within / (equal + 1)).sum(1)
+        self.counts += (within / (equal + 1)).sum(1).to(self.counts.device)
 
     def histogram(self) -> Tensor:
         """Frequency of every rank, ``(N + 1,)``; uniform if calibrated."""

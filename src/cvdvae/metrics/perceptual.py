@@ -68,7 +68,7 @@ class LPIPS:
     @torch.no_grad()
     def maps(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance at every pixel, ``(N, H, W)``, of images in [0, 1], ``(N, 1 or 3, H, W)``."""
-        distances: Tensor = self.model(*_in_colour(x, y), normalize=True)
+        distances: Tensor = self._beside(x)(*_in_colour(x, y), normalize=True)
         return distances[:, 0]
 
     @torch.no_grad()
@@ -76,7 +76,7 @@ class LPIPS:
         """Distance of whole images, ``(N,)``: the mean over each layer's own positions."""
         self.model.spatial = False
         try:
-            distances: Tensor = self.model(*_in_colour(x, y), normalize=True)
+            distances: Tensor = self._beside(x)(*_in_colour(x, y), normalize=True)
         finally:
             self.model.spatial = True
         return distances.flatten()
@@ -95,11 +95,11 @@ class LPIPS:
         from lpips import normalize_tensor
 
         colour, _ = _in_colour(x, x)
-        self.model.to(x.device)
-        layers = self.model.net(self.model.scaling_layer(2 * colour - 1))
+        model = self._beside(x)
+        layers = model.net(model.scaling_layer(2 * colour - 1))
         return [
             lin.model[-1].weight.clamp(min=0).sqrt().view(1, -1, 1, 1) * normalize_tensor(layer)
-            for lin, layer in zip(self.model.lins, layers, strict=True)
+            for lin, layer in zip(model.lins, layers, strict=True)
         ]
 
     @torch.no_grad()
@@ -111,9 +111,14 @@ class LPIPS:
         """
         colour, _ = _in_colour(x, x)
         large = F.interpolate(colour, (side, side), mode="bicubic", antialias=True)
-        layers = self.model.net(self.model.scaling_layer(2 * large.clamp(0, 1) - 1))
+        model = self._beside(x)
+        layers = model.net(model.scaling_layer(2 * large.clamp(0, 1) - 1))
         last: Tensor = layers[-1]
         return last.mean((2, 3))
+
+    def _beside(self, x: Tensor) -> Any:
+        """The network on the device of the images, where it stays."""
+        return self.model.to(x.device)
 
 
 def unseen(channels: int, height: int, width: int) -> str:
@@ -155,5 +160,5 @@ class BRISQUE:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             colour = x.expand(-1, 3, -1, -1)
-            scores = [self.package.score(one.permute(1, 2, 0).numpy()) for one in colour]
+            scores = [self.package.score(one.permute(1, 2, 0).cpu().numpy()) for one in colour]
         return torch.tensor(scores, dtype=torch.float64)

@@ -23,7 +23,8 @@ RESULT, UNFINISHED = "result.json", ".unfinished.json"
 MAX_BYTES = 17 * MAX_PIXELS
 """Of a `result.json`: what was seen of a large image may stand in it, in three float32 a pixel."""
 OURS = re.compile(
-    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.(?:tiff?|zarr)|\.npy)"
+    r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.(?:tiff?|zarr|npy))"
+    r"|input(?:\.ome)?\.(?:tiff?\.aux\.xml|tfw|tiff?w|wld|tab)"
     r"|samples\.(?:webp|apng)",
     re.IGNORECASE,
 )
@@ -61,7 +62,7 @@ def is_report(path: Path) -> bool:
 
 @contextmanager
 def saved_files(
-    folder: Path, names: list[str], report: Callable[[], Any], given: Path | None = None
+    folder: Path, names: list[str], report: Callable[[], Any], given: tuple[Path, ...] = ()
 ) -> Iterator[None]:
     """Write pictures within, and `result.json` behind them.
 
@@ -72,7 +73,8 @@ def saved_files(
         folder: The folder.
         names: The pictures that will be written.
         report: Gives what `result.json` will hold, with the `names` as ``files``.
-        given: The input's file, which stays also where it is one of an earlier result.
+        given: The input's file, and those beside it that go with it: they stay also where they are
+            of an earlier result.
 
     Raises:
         OutputError: The folder cannot be written, another process writes to it, or a file of
@@ -83,7 +85,8 @@ def saved_files(
         before, begun = (_told_in(folder / note) for note in (RESULT, UNFINISHED))
         earlier, cut_off = _names_in(before), _names_in(begun)
         foreign = [] if _is_ours(before) else [RESULT]
-        _check_free(folder, [*names, *foreign], [*earlier, *cut_off], given)
+        beside = [path.name for path in given[1:] if path.parent.resolve() == folder.resolve()]
+        _check_free(folder, [*names, *foreign], [*earlier, *cut_off, *beside], given)
         for name in {*cut_off}.difference(earlier):
             _remove(folder / name, given)
         with _out_of_the_way(folder, [*earlier, RESULT], given):
@@ -100,7 +103,7 @@ def saved_files(
 
 
 @contextmanager
-def _out_of_the_way(folder: Path, names: list[str], given: Path | None) -> Iterator[None]:
+def _out_of_the_way(folder: Path, names: list[str], given: tuple[Path, ...]) -> Iterator[None]:
     """Files that go in the end, or come back where what happens in between fails.
 
     Raises:
@@ -150,7 +153,9 @@ def save_pictures(
         pass
 
 
-def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path | None) -> None:
+def _check_free(
+    folder: Path, names: list[str], earlier: list[str], given: tuple[Path, ...]
+) -> None:
     """Refuse to write over what is no earlier result, or over the input but by itself."""
     for name in names:
         path = folder / name
@@ -162,13 +167,13 @@ def _check_free(folder: Path, names: list[str], earlier: list[str], given: Path 
             )
 
 
-def _remove(path: Path, given: Path | None) -> None:
+def _remove(path: Path, given: tuple[Path, ...]) -> None:
     if not _is(path, given):
         remove(path)
 
 
-def _is(path: Path, given: Path | None) -> bool:
-    return given is not None and path.resolve() == given.resolve()
+def _is(path: Path, given: tuple[Path, ...]) -> bool:
+    return path.resolve() in [one.resolve() for one in given]
 
 
 def _told_in(note: Path) -> dict[str, Any]:

@@ -39,6 +39,8 @@ from .stack_sheet import stack_sheet
 
 AT_ONCE = 2**22
 """Values of all samples together of which statistics are taken at once."""
+WHOLE_IN_32 = 2**24
+"""Up to which float32 holds every whole number."""
 
 
 def draw_stack(
@@ -70,14 +72,14 @@ def draw_stack(
     result.doubts = doubts
     pages, channels, height, width = stack.array.values.shape
     planes = pages, channels, height * model.scale, width * model.scale
-    with saved_files(folder, result.files, result.report, stack.path):
+    with saved_files(folder, result.files, result.report, tuple(result.inputs.values())):
         with scratch(folder, (sampling.samples, *planes), _kind(stack)) as drawn:
             for plane, (page, group) in enumerate(stack.planes()):
                 _draw_plane(model, sampling, result, Plane(page, group, plane), drawn, on_pixels)
             for name, sample in zip(result.samples, drawn, strict=True):
                 stack.form.write(folder / name, sample, stack.array, model.scale)
-            kind = np.float64 if drawn.dtype == np.float64 else np.float32
-            with scratch(folder, (len(STATISTICS), *planes), np.dtype(kind)) as found:
+            kind = _kind_of_statistics(stack, drawn.dtype)
+            with scratch(folder, (len(STATISTICS), *planes), kind) as found:
                 for plane, (page, group) in enumerate(stack.planes()):
                     _add_statistics(result, Plane(page, group, plane), drawn, found)
                 for name, part in zip(STATISTICS, found, strict=True):
@@ -86,7 +88,8 @@ def draw_stack(
                     stack.form.write(path, part, array, model.scale)
             grid = stack_sheet(stack, drawn, model.scale, sampling, result.exploded_planes)
             save_png(folder / "grid.png", grid)
-        _copy(stack.path, folder / result.input)
+        for name, given in result.inputs.items():
+            _copy(given, folder / name)
         result.seconds = time.perf_counter() - started
     return result
 
@@ -123,6 +126,13 @@ def _kind(stack: Stack) -> np.dtype:
     """Numbers of the samples: the file's own, but that float16 has too few digits."""
     dtype: np.dtype = stack.array.values.dtype
     return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def _kind_of_statistics(stack: Stack, drawn: np.dtype) -> np.dtype:
+    """Float64 where the file's numbers are, or are whole and larger than float32 tells apart."""
+    largest = max(max(abs(one.low), abs(one.high)) for one in stack.ranges)
+    wide = drawn == np.float64 or (drawn.kind in "iu" and largest > WHOLE_IN_32)
+    return np.dtype(np.float64 if wide else np.float32)
 
 
 def _draw_plane(

@@ -77,12 +77,23 @@ class StackResult:
     def files(self) -> list[str]:
         """Names of all files but `result.json`."""
         statistics = [f"{name}{self.suffix}" for name in STATISTICS]
-        return [*self.samples, *statistics, self.input, "grid.png"]
+        return [*self.samples, *statistics, *self.inputs, "grid.png"]
 
     @property
     def input(self) -> str:
         """Name of the input beside them."""
         return f"input{self.suffix}"
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Names of the input and of what goes with it beside them, and of which file each is a
+        copy."""
+        path, copies = self.stack.path, {self.input: self.stack.path}
+        for one in self.stack.array.beside:
+            whole = one.name.lower().startswith(path.name.lower())
+            own, copied = (path.name, self.input) if whole else (path.stem, Path(self.input).stem)
+            copies[f"{copied}{one.name[len(own) :]}"] = one
+        return copies
 
     @property
     def exploded(self) -> list[bool]:

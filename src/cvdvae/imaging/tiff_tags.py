@@ -1,0 +1,103 @@
+"""What the tags of a TIFF carry beside its values."""
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import imagej, ome
+from .arrays import Layout
+
+RAW, RGB = 1, 2
+"""No compression; colours."""
+ORIENTATION, RESOLUTION, UNIT, ICC, NODATA = 274, (282, 283), 296, 34675, 42113
+TEXTS = (271, 272, 315, 33432)
+"""Make, model, artist, copyright."""
+
+
+class Carried(NamedTuple):
+    """What a TIFF carries.
+
+    Attributes:
+        kind: ``ome``, ``imagej``, ``shaped`` (tifffile's own) or ``plain``.
+        metadata: What tifffile writes as this kind's description.
+        description: Text of a plain one.
+        resolution: Pixels a unit, across and down, and the unit; None where it does not say.
+        profile: ICC profile.
+        texts: Tags of text, by number.
+        nodata: What stands for no data, as the file writes it.
+        colours: Whether three samples of a pixel are red, green and blue.
+        planar: Whether samples lie apart, one after the other.
+        extra: What the samples beyond the colours are.
+        deflate: Whether it was packed.
+        opaque: How opaque every pixel is, ``(pages, 1, h, w)``; None where it does not say.
+        alpha: Which sample of a pixel says so.
+    """
+
+    kind: str
+    metadata: dict[str, Any]
+    description: str | None
+    resolution: tuple[float, float, int] | None
+    profile: bytes | None
+    texts: dict[int, str]
+    nodata: str | None
+    colours: bool
+    planar: bool
+    extra: tuple[int, ...]
+    deflate: bool
+    opaque: np.ndarray | None = None
+    alpha: int = 0
+
+
+def number_in(tag: Any) -> float | None:
+    """The number that a tag of text holds, if it does."""
+    try:
+        return float(str(tag.value).strip("\0 "))
+    except (AttributeError, ValueError):
+        return None
+
+
+def carried_by(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
+    """What a file carries; `turned` are its values that lie on their side there."""
+    kind, metadata, description = _described(file, page)
+    if kind != "plain":
+        metadata["axes"] = layout.axes
+    tags = page.tags
+    resolution = None
+    if all(code in tags for code in RESOLUTION):
+        across, down = (tags[code].value for code in RESOLUTION)
+        if across[1] and down[1]:
+            rates = across[0] / across[1], down[0] / down[1]
+            unit = int(tags[UNIT].value) if UNIT in tags else 2
+            resolution = (*(rates[::-1] if turned else rates), unit)
+    profile = tags.get(ICC)
+    nodata = tags.get(NODATA)
+    return Carried(
+        kind,
+        metadata,
+        description,
+        resolution,
+        profile.value if profile else None,
+        {code: str(tags[code].value) for code in TEXTS if code in tags},
+        str(nodata.value).strip("\0 ") if nodata else None,
+        page.photometric == RGB and "S" in layout.axes,
+        "S" in layout.axes and layout.axes.index("S") < layout.axes.index("Y"),
+        tuple(int(kind) for kind in page.extrasamples),
+        int(page.compression) != RAW,
+    )
+
+
+def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
+    """Kind of the file, what it says as such, and its own text."""
+    if file.is_ome:
+        return "ome", ome.sizes_and_names(file.ome_metadata), None
+    if file.is_imagej:
+        return "imagej", imagej.described(file.imagej_metadata or {}), None
+    text = page.description or None
+    if file.is_shaped:
+        try:
+            found = json.loads(text or "{}")
+        except ValueError:
+            found = {}
+        return "shaped", {k: v for k, v in found.items() if k not in ("shape", "truncated")}, None
+    return "plain", {}, text if text is None or text.isascii() else None
