@@ -64,6 +64,8 @@ def test_the_first_of_each_pair_is_an_independent_sample(kind: str, one_thread: 
     model = MODELS[kind]()
     y = lr_image(model)
     alone = model.upscale(y, samples=2, temperature=0.5)
+    assert not model.sampling(4).antithetic
+    assert not tiny_restorer().restoring().antithetic
     pairs = model.upscale(y, samples=4, temperature=0.5, antithetic=True)
     assert torch.equal(pairs.samples[::2], alone.samples)
     assert all(pairs.round_trip_exact)

@@ -214,6 +214,16 @@ def test_a_description_that_is_right_is_not_called_wrong(restore: Restore, photo
     assert "does not fit" not in restore.printed
 
 
+def test_another_quality_is_advised_only_where_one_was_named(restore: Restore, photo: Path) -> None:
+    hard = (np.indices((SIDE, SIDE)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(hard).convert("RGB").save(photo.with_suffix(".jpg"), quality=100, subsampling=0)
+    for quality, end in (("auto", "as in blur:sigma=1.5"), ("99", "or another quality")):
+        given = ("--degradation", "blur:sigma=1.2", "--jpeg", quality, "--json")
+        assert restore(photo.with_suffix(".jpg"), *given) == 0
+        (note,) = (one for one in json.loads(restore.lines[0])["notes"] if "does not fit" in one)
+        assert note.endswith(end)
+
+
 def test_a_photograph_given_as_a_mask_is_asked_about(
     restore: Restore, photo: Path, tmp_path: Path
 ) -> None:

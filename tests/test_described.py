@@ -105,6 +105,16 @@ def test_another_subsampling_in_a_yaml_file_is_refused(value: str, folder: Path)
         description_from_yaml(folder, f"- {{kind: jpeg, quality: 60, subsampling: {value}}}")
 
 
+def test_a_jpeg_s_own_tables_stand_in_a_yaml_file(folder: Path) -> None:
+    table = ", ".join(["3"] * 64)
+    what = description_from_yaml(folder, f"- {{kind: jpeg, subsampling: 4:0:0, luma: [{table}]}}")
+    assert what == description_from_dict(what.to_dict())
+    with pytest.raises(CVDVAEError, match="luma of 'jpeg' is a list of whole numbers"):
+        description_from_yaml(folder, "- {kind: jpeg, subsampling: 4:0:0, luma: [three]}")
+    (jpeg,) = what.steps
+    assert jpeg.operator((8, 8)).A(torch.full((1, 3, 8, 8), 3 / 255))[0, 0] == pytest.approx(8)
+
+
 def test_white_is_missing_and_so_is_every_named_part(folder: Path) -> None:
     def known(text: str) -> torch.Tensor:
         operator = parse(text).operator(Y_SIZE)
@@ -145,6 +155,8 @@ def test_white_is_missing_and_so_is_every_named_part(folder: Path) -> None:
         ("bayer + jpeg:quality=30", "3 colours, but 1"),
         ("jpeg", "quality"),
         ("jpeg:quality=101", "quality"),
+        ("jpeg:luma=3,quality=5", "the luma of 'jpeg' is a list of whole numbers"),
+        ("jpeg:chroma=1 2 3", "the chroma of 'jpeg' is a list of whole numbers"),
         ("random:keep=0", "share"),
         ("random:seed=-1", "seed"),
         ("mask", "needs a file"),
@@ -182,6 +194,7 @@ def test_files_of_no_use_are_refused(folder: Path) -> None:
     Image.new("L", (8, 8)).save(folder / "black.png")
     Image.new("L", (8, 8), 255).save(folder / "white.png")
     np.save(folder / "cube.npy", np.ones((2, 2, 2)))
+    np.save(folder / "complex.npy", np.full((2, 2), 1 + 1j))
     np.save(folder / "objects.npy", np.array([{}]), allow_pickle=True)
     (folder / "text.npy").write_text("no matrix")
     Image.fromarray(np.full((3, 3), 4095, np.uint16)).save(folder / "deep.png")
@@ -192,6 +205,7 @@ def test_files_of_no_use_are_refused(folder: Path) -> None:
         ("kernel:file={}/deep.png", "more than 8 bits: save them as .npy"),
         ("kernel:file={}/cube.npy", "no matrix"),
         ("kernel:file={}/objects.npy", "no matrix"),
+        ("kernel:file={}/complex.npy", "complex.npy holds complex numbers: a kernel has real ones"),
         ("kernel:file={}/text.npy", "no matrix"),
     ]:
         with pytest.raises(CVDVAEError, match=words):

@@ -14,17 +14,19 @@ from cvdvae.batch.restore import degrade, happened, read_seen
 from cvdvae.degradations.block_dct import (
     MIDDLE,
     ROUNDING,
+    before_enlargement,
     steps_at,
     transformed,
     transformed_back,
 )
 from cvdvae.degradations.damped import estimate
-from cvdvae.errors import InputError
+from cvdvae.errors import CVDVAEError, InputError
 from cvdvae.imaging.io import to_pil, to_tensor
-from cvdvae.restoration.described import description_from_dict, parse
+from cvdvae.restoration.described import Description, description_from_dict, parse
 from cvdvae.restoration.estimates import JPEGFile, _whole, estimate_noise, read_jpeg
 from cvdvae.restoration.mask_kinds import Masked
-from cvdvae.restoration.restoring import degraded
+from cvdvae.restoration.restoring import degraded, seen
+from cvdvae.restoration.step import Size
 
 jpeglib = pytest.importorskip("jpeglib")
 
@@ -90,6 +92,58 @@ def test_a_grey_file_tells_of_luma_alone(tmp_path: Path, own: bool) -> None:
     assert any("grey" in note for note in file.notes)
 
 
+@pytest.mark.parametrize("size", [(24, 40), (40, 24), (75, 100)])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_of_luma_no_more_blocks_are_measured_than_a_file_holds(
+    tmp_path: Path, size: tuple[int, int], subsampling: int
+) -> None:
+    """Where chroma is averaged its blocks reach further, over what nobody has seen."""
+    path = tmp_path / "picture.jpg"
+    picture(*size).save(path, quality=50, subsampling=subsampling)
+    file, truth = read_jpeg(path), jpeglib.read_dct(str(path))
+    held = [plane.shape[:2] for plane in (truth.Y, truth.Cb, truth.Cr)]
+    assert [(h // 8, w // 8) for h, w in file.operator.planes] == held
+    assert file.y.shape == (1, sum(64 * h * w for h, w in held))
+    if size[0] < 75:  # else blocks of luma are cut, too
+        luma = 64 * held[0][0] * held[0][1]
+        assert bool(right(file, path)[:luma].all())
+        off = file.operator.A(to_tensor(picture(*size))[None]) - file.y
+        assert float(off[:, :luma].abs().max()) < 0.6
+
+
+@pytest.mark.parametrize("before", ["", "downscale:scale=2 + "])
+@pytest.mark.parametrize(("quality", "subsampling"), [(75, 2), (90, 2), (75, 1), (75, 0)])
+def test_a_decoded_picture_of_known_quality_tells_as_much_as_its_file(
+    tmp_path: Path, quality: int, subsampling: int, before: str
+) -> None:
+    """Its chroma was enlarged, by ¾ and ¼; what it was decoded from were whole numbers."""
+    path, png = tmp_path / "picture.jpg", tmp_path / "picture.png"
+    picture().save(path, quality=quality, subsampling=subsampling)
+    Image.open(path).convert("RGB").save(png)
+    file = read_jpeg(path)
+    y = to_tensor(Image.open(png))
+    told = seen(y, f"{before}{file.description}")
+    assert torch.equal(told.y, file.y)
+    if subsampling == 2:
+        what = happened(before.removesuffix(" + ") or None, None, str(quality), None)
+        assert torch.equal(read_seen(png, what).seen.y, file.y)
+    with pytest.raises(InputError, match="to 3 colours, or to 1, not to 2"):
+        seen(y[:2], str(file.description))
+
+
+def test_a_decoded_picture_in_grey_stays_grey(tmp_path: Path) -> None:
+    path, png = tmp_path / "picture.jpg", tmp_path / "picture.png"
+    picture().convert("L").save(path, quality=75)
+    Image.open(path).save(png)
+    file = read_jpeg(path)
+    for words in ("jpeg:quality=75", "jpeg:quality=75,subsampling=4:0:0"):
+        for y in (to_tensor(Image.open(png)), to_tensor(Image.open(png))[:1]):
+            told = seen(y, words)
+            assert told.is_grey
+            assert torch.equal(told.y[:, : file.y.shape[1]], file.y)
+    assert read_seen(png, happened(None, None, "75", None)).seen.is_grey
+
+
 def test_all_but_a_few_come_back_where_blocks_are_cut_or_steps_are_fine(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     for image, quality, share in [(picture(75, 101), 60, 0.97), (picture(), 98, 0.9)]:
@@ -133,6 +187,51 @@ def test_own_tables_are_kept(tmp_path: Path) -> None:
     assert bool(right(file, path).all())
 
 
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 7, 16, 17, 102])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_chroma_is_taken_back_as_by_the_pseudo_inverse(
+    side: int, dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ¾ and ¼, by the solution of a band: a dense one takes seconds where a side has 1500."""
+    half = (side + 1) // 2
+    enlargement = torch.zeros(side, half, dtype=torch.float64)
+    for i in range(side):
+        enlargement[i, i // 2] += 0.75
+        enlargement[i, min(max(i // 2 + (1 if i % 2 else -1), 0), half - 1)] += 0.25
+    planes = torch.rand(2, *((side, 5) if dim == 1 else (5, side)), dtype=torch.float64)
+    back = torch.linalg.pinv(enlargement)
+    expected = back @ planes if dim == 1 else planes @ back.T
+    monkeypatch.setattr(torch.linalg, "pinv", pytest.fail)
+    found = before_enlargement(planes, dim)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+def test_what_a_file_says_is_asked_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "picture.jpg"
+    picture().save(path, quality=60, subsampling=1)
+    told = read_jpeg(path).description
+    asked = list[object]()
+
+    def refuses(description: Description, size: Size) -> None:
+        asked.extend([description, size])
+        raise InputError("too much")
+
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"^too much$"):
+        read_jpeg(path, check=refuses)
+    assert asked == [told, (96, 112)]
+    for words, message in (("blur:sigma=1", "too much"), ("bayer", "needs 3 colours")):
+        what = happened(words, None, "auto", None)
+        with pytest.raises(CVDVAEError, match=message):
+            read_seen(path, what, check=refuses)
+    assert [str(one) for one in asked[2:]] == [
+        f"blur:boundary=reflect,sigma=1 + {told}",
+        "(96, 112)",
+    ]
+
+
 def test_what_is_no_jpeg_of_ours_is_refused_in_a_sentence(tmp_path: Path) -> None:
     picture().save(tmp_path / "half.jpg", subsampling=1)
     picture().save(tmp_path / "colours.jpg", keep_rgb=True)
@@ -148,6 +247,19 @@ def test_what_is_no_jpeg_of_ours_is_refused_in_a_sentence(tmp_path: Path) -> Non
     ]:
         with pytest.raises(InputError, match=words):
             read_jpeg(tmp_path / name)
+
+
+def test_a_grey_file_of_adobe_s_has_luma(tmp_path: Path) -> None:
+    """Its marker says that colours were not transformed: there is only one."""
+    marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+    for mode in ("L", "RGB"):
+        picture().convert(mode).save(tmp_path / f"{mode}.jpg", quality=60)
+        held = (tmp_path / f"{mode}.jpg").read_bytes()
+        (tmp_path / f"adobe {mode}.jpg").write_bytes(held[:2] + marker + held[2:])
+    assert Image.open(tmp_path / "adobe L.jpg").info["adobe_transform"] == 0
+    assert torch.equal(read_jpeg(tmp_path / "adobe L.jpg").y, read_jpeg(tmp_path / "L.jpg").y)
+    with pytest.raises(InputError, match="no luma and chroma"):
+        read_jpeg(tmp_path / "adobe RGB.jpg")
 
 
 def test_too_large_a_jpeg_is_refused_before_it_is_decoded(

@@ -204,6 +204,31 @@ def test_what_explains_nothing_is_not_said_to_be_explained(
     assert "explained within its noise" not in said
 
 
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (["--noise", "0.001"], "--shrunk-by, or how noisy the image is, with --noise$"),
+        (["--jpeg", "98"], "--shrunk-by, or another quality$"),
+        (["--jpeg", "auto"], "--shrunk-by$"),
+    ],
+)
+def test_where_nothing_fits_what_upscale_takes_is_advised(
+    options: list[str],
+    advice: str,
+    zoo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And nothing that the file itself says, nor what `restore` takes."""
+    hard(255, 0).save(tmp_path / "hard.jpg", quality=100, subsampling=0)
+    given = [str(tmp_path / "hard.jpg"), "--model", "tiny-x4", "-n", "1", "--json", *options]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    (note,) = (one for one in notes if "does not fit" in one)
+    assert re.search(rf"does not fit the image; say what made it small, with {advice}", note)
+
+
 def test_another_size_is_refused_in_pixels_of_the_input(
     zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

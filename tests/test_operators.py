@@ -317,6 +317,7 @@ def test_projecting_onto_a_strong_blur_takes_noise_for_truth() -> None:
 
 
 def test_kernels_are_what_they_say() -> None:
+    assert gaussian(0.1).shape == (3, 3)  # no pixel further is reached
     for kernel in (gaussian(1.5), box(4), motion(7, 20)):
         assert float(kernel.sum()) == pytest.approx(1)
         assert bool((kernel >= 0).all())
@@ -327,8 +328,39 @@ def test_kernels_are_what_they_say() -> None:
     line = motion(5, 0)
     assert int((line.sum(1) > 1e-9).sum()) == 1
     up = motion(9, 45)
-    assert float(up[2, 6] + up[2, 7]) > 0  # right of the middle is above it
-    assert float(up[2, 2]) == 0
+    assert float(up[0, 5] + up[0, 6]) > 0  # right of the middle is above it
+    assert float(up[0, 0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "angle", "shape"),
+    [(9, 0, (1, 9)), (9, 90, (9, 1)), (9, 180, (1, 9)), (8, 0, (1, 9)), (9, 45, (7, 7)),
+     (41, 0, (1, 41)), (1, 30, (1, 1)), (9, 10, (3, 9))],
+)  # fmt: skip
+def test_a_movement_reaches_no_further_than_it_goes(
+    length: float, angle: float, shape: tuple[int, int]
+) -> None:
+    """Rows of nothing would be invented beyond the border, and more of the image asked for."""
+    kernel = motion(length, angle)
+    assert kernel.shape == shape
+    for line in (kernel, kernel.T):
+        assert float(line[[0, -1]].abs().sum(1).max()) > 1e-12
+        middle = (line.sum(1) * (torch.arange(len(line)) - len(line) // 2)).sum()
+        assert abs(float(middle)) < 1e-9
+    assert Blur((30, 200), motion(41), "valid").lr_size == (30, 160)
+
+
+def test_cutting_a_movement_s_kernel_leaves_the_blur_as_it_was() -> None:
+    x = normal(1, 3, 24, 20)
+    for angle in (0, 90, 37):
+        kernel = motion(7, angle)
+        wide = torch.zeros(15, 15, dtype=torch.float64)
+        top, left = (7 - side // 2 for side in kernel.shape)
+        wide[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel
+        for boundary in ("reflect", "replicate", "circular", "zero"):
+            ours, theirs = (Blur((24, 20), k, boundary) for k in (kernel, wide))
+            torch.testing.assert_close(ours.A(x), theirs.A(x), atol=1e-12, rtol=0)
+            torch.testing.assert_close(ours.A_adjoint(x), theirs.A_adjoint(x), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("boundary", ["reflect", "replicate", "circular", "zero", "valid"])

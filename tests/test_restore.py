@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from command import run
 from PIL import Image
-from tiny import RESTORING, matrix_of, saved_restorer, tiny_restorer
+from tiny import RESTORING, matrix_of, saved_restorer, tiny_photo_restorer, tiny_restorer
 
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
@@ -43,7 +43,7 @@ from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.recipe import read_recipe
-from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
+from cvdvae.restoration.restored import _compressed, packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import Restorer, _ended
 from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
@@ -246,7 +246,7 @@ def test_a_recipe_of_upscale_is_none_of_a_restoration(tmp_path: Path) -> None:
 
 def test_a_jpeg_is_explained_by_its_own_rounding() -> None:
     x = picture()
-    result = tiny_restorer().restore(x, "jpeg:quality=40", samples=2)
+    result = tiny_restorer().run(made_of(x[0], parse("jpeg:quality=40")), Restoring(2))
     assert isinstance(result.degradation, BlockDCT)
     assert result.sigma == ROUNDING
     assert (result.y[None] - result.degradation.A(x)).abs().max() <= 0.5 + 1e-3
@@ -347,6 +347,51 @@ def test_chroma_that_a_grey_image_cannot_have_counts_nowhere(subsampling: str) -
     assert luma.square().mean(1).sqrt() / ROUNDING == pytest.approx(result.misfit, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("words", "share"), [("noise", 1.0), ("blur:sigma=1", 1.0), ("half:side=left", 0.5)]
+)
+def test_what_stands_in_all_colours_of_a_grey_picture_was_measured_once(
+    words: str, share: float
+) -> None:
+    """With one noise: three times as much would be known of it, and a true image ruled out."""
+    model, sigma, times = tiny_restorer(), 0.05, 40
+    x = (0.3 + 0.4 * picture()).mean(1, keepdim=True)
+    H, m = parse(words).operator((SIDE, SIDE)), int(share * SIDE**2)
+    noise = torch.randn(times, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    ys = H.A(x) + sigma * (H.A(noise) if words == "half:side=left" else noise)
+    told = seen(ys[:1].expand(-1, 3, -1, -1), words, sigma)
+    assert told.is_grey
+    assert told.count == m
+    true = x.expand(-1, 3, -1, -1)
+    misfits = torch.cat([misfit(H.A(true) - y.expand(3, -1, -1), told.count, sigma) for y in ys])
+    assert misfits[0] == pytest.approx(float(misfit(H.A(x) - ys[:1], m, sigma)), rel=1e-5)
+    assert within_noise(misfits, told.count).all()
+    result = model.run(told, Restoring(2))
+    assert result.measured == m
+    judges = Judges(None, None, {})
+    finished = Finished(result.samples, result.pixels, torch.zeros(2, dtype=torch.bool))
+    judged = Judged(finished, result.y, true[0], result.degradation, judges, result.sigma)
+    assert judged.misfit.tolist() == pytest.approx(result.misfit, rel=1e-3)
+    alone = H.A(result.pixels[:, :1].float() / 255) - told.y[:, :1]
+    assert misfit(alone, m, sigma).tolist() == pytest.approx(result.misfit, rel=1e-3)
+
+
+@pytest.mark.parametrize("words", ["noise", "blur:sigma=1", "downscale:scale=2"])
+def test_chains_learn_a_grey_picture_once(words: str) -> None:
+    model, s, sigma = tiny_restorer(), 10 / 255, 0.05
+    x, mean = ((0.3 + 0.4 * picture(i)).mean(1, keepdim=True) for i in (0, 1))
+    H = parse(words).operator((SIDE, SIDE))
+    told = seen(H.A(x).expand(-1, 3, -1, -1), words, sigma)
+    once = Measurement(told.y[:, :1], H, s, sigma).fit(mean)
+    found = model._measurement(told).fit(mean.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(found.log_likelihood, once.log_likelihood, rtol=1e-4, atol=0)
+    slope = found.gradient.sum(1, keepdim=True)  # along what changes all colours alike
+    torch.testing.assert_close(slope, once.gradient, rtol=1e-3, atol=1e-3)
+    coloured = seen(H.A(picture()), words, sigma)
+    direct = Measurement(coloured.y, H, s, sigma).fit(picture(1))
+    assert torch.equal(model._measurement(coloured).fit(picture(1)).gradient, direct.gradient)
+
+
 @pytest.mark.parametrize("size", [[-4, -4], [0, 16], [10**5, 10**5]])
 def test_a_recipe_of_no_or_of_any_size_is_refused(size: list[int], tmp_path: Path) -> None:
     y = degraded("random:keep=0.5,seed=0")
@@ -396,6 +441,34 @@ def test_what_a_jpeg_file_holds_takes_two_bytes_a_number(quality: int, tmp_path:
         assert torch.equal(unpacked(held, "there", H), y)
         assert len(zlib.decompress(base64.b64decode(held["jpeg"]))) <= 2 * y.numel() + 128
     assert "npy" in packed(file.y[0] + 0.3, file.operator)
+
+
+@pytest.mark.parametrize(
+    ("subsampling", "padded"), [("4:2:0", (32, 48)), ("4:2:2", (24, 48)), ("4:4:4", (24, 40))]
+)
+def test_a_result_whose_luma_was_padded_as_chroma_is_read(
+    subsampling: str, padded: tuple[int, int]
+) -> None:
+    """As results were written once: the blocks that no file holds are dropped."""
+    words = f"jpeg:quality=50,subsampling={subsampling}"
+    x = F.interpolate(picture(), (24, 40), mode="bicubic").clamp(0, 1)
+    told = made_of(x[0], parse(words))
+    jpeg = jpeg_at_end(told.degradation)
+    assert jpeg is not None
+    luma, *chroma = jpeg.in_file(told.y).split([h * w for h, w in jpeg.planes], 1)
+    wide = torch.full((padded[0] // 8, padded[1] // 8, 64), 7.0, dtype=torch.float64)
+    wide[:3, :5] = luma.view(3, 5, 64)
+    before = torch.cat([wide.flatten(), *(part[0] for part in chroma)])
+    report = tiny_photo_restorer().run(told, Restoring(1)).report()
+    now = report["input"]
+    report["input"] = {"jpeg": _compressed(before.numpy().astype(np.int16))}
+    again = restoration_from_dict(report, "result.json").seen
+    assert torch.equal(again.y, told.y)
+    assert packed(again.y[0], jpeg) == now
+    for wrong in (before[1:], torch.cat([before, before])):
+        report["input"] = {"jpeg": _compressed(wrong.numpy().astype(np.int16))}
+        with pytest.raises(InputError, match="damaged input"):
+            restoration_from_dict(report, "result.json")
 
 
 def test_evidence_says_what_is_known_where() -> None:
@@ -480,6 +553,35 @@ def test_bad_input_is_one_sentence(
     with pytest.raises((InputError, ConfigError), match=message) as caught:
         tiny_restorer().restore(y, words, noise=noise)
     assert "\n" not in str(caught.value)
+
+
+def test_a_side_that_does_not_divide_is_the_model_s(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen pixels shrunk by 3 are five, and so are fifteen: the model makes sixteen."""
+    model = tiny_restorer()
+    y = torch.round(degraded("downscale:scale=3") * 255) / 255
+    assert y.shape[2:] == (5, 5)
+    result = model.restore(y, "downscale:scale=3", samples=2)
+    assert result.pixels.shape == (2, 3, SIDE, SIDE)
+    assert all(result.explains)
+    again = restoration_from_dict(result.report(), "there")
+    assert torch.equal(model.run(again.seen, again.restoring).pixels, result.pixels)
+    of_jpeg = model.restore(y, "downscale:scale=3 + jpeg:quality=80", samples=1)
+    assert of_jpeg.samples.shape[2:] == (SIDE, SIDE)
+    for size in ((6, 6), (5, 6)):
+        with pytest.raises(InputError, match=f"of 5×5 pixels here, not {size[1]}×{size[0]}"):
+            model.restore(torch.rand(3, *size), "downscale:scale=3")
+    whole, small = written(tmp_path / "a.png", picture()), written(tmp_path / "b.jpg", y)
+    shrunk = ["--degradation", "downscale:scale=3"]
+    for name, said in (
+        ("1", [str(whole), *shrunk, "--simulate", "--crop", "centre"]),
+        ("2", [str(small), *shrunk, "--noise", "0.02"]),
+        ("3", [str(small), *shrunk, "--jpeg", "auto"]),
+    ):
+        told = results_of(folder, tmp_path / name, *said, monkeypatch=monkeypatch)
+        assert told["size"] == [SIDE, SIDE]
+        assert all(told["explains"])
 
 
 @pytest.mark.parametrize("y", [Loaded(torch.rand(3, 16, 16), []), np.zeros((3, 16, 16)), "a.png"])

@@ -3,9 +3,12 @@
 import base64
 import io
 import json
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,14 +22,15 @@ from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, ima
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian import Noise, SeededNoise
 from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.imaging.sheets import TILE
+from cvdvae.restoration import batches, workers
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.believing import Belief
 from cvdvae.restoration.described import parse
-from cvdvae.restoration.ending import Ending, together
+from cvdvae.restoration.ending import BYTES, FEWER, Ending, together
 from cvdvae.restoration.evidence import evidence
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load_restorer
@@ -130,6 +134,54 @@ def test_what_does_not_fit_is_said_before_it_is_drawn(monkeypatch: pytest.Monkey
     monkeypatch.setattr(restoring, "MOST_MOVED", 1000)
     with pytest.raises(InputError, match="chains move on images of up to"):
         model.run(told, model.restoring(1, moves=3))
+
+
+def test_no_more_is_finished_at_a_time_than_fits_though_all_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To finish a sample takes many times the memory that it is held in."""
+    model, told = tiny_photo_restorer(), seen_of("hole:side=6", 16, 24)
+    how, finish, draw = model.restoring(16, seed=3), Ending.of, Belief.draw
+    together, busy, most = threading.Barrier(2, timeout=20), list[int](), list[int]()
+
+    def drawn(belief: Belief, indices: range, workers: int = 1) -> Any:
+        if processors > 1:
+            together.wait()  # two draw at a time, or this breaks
+        return draw(belief, indices, workers)
+
+    def finished(ending: Ending, mean: torch.Tensor, noise: Noise) -> Finished:
+        busy.append(1)
+        most.append(len(busy))
+        time.sleep(0.02)
+        done = finish(ending, mean, noise)
+        busy.pop()
+        return done
+
+    monkeypatch.setattr(Belief, "draw", drawn)
+    monkeypatch.setattr(Ending, "of", finished)
+    results = []
+    for processors, room, at_once in ((1, 1, 1), (4, 1, 1), (4, 2, 2), (2, 9, 2)):
+        monkeypatch.setattr(workers, "usable_processors", lambda n=processors: n)
+        monkeypatch.setattr(batches, "MOST_FINISHING", room * FEWER * 4 * 16 * 24 + 1)
+        most.clear()
+        results.append(model.run(told, how).pixels)
+        assert max(most) <= at_once
+        assert torch.equal(results[0], results[-1])
+
+
+@pytest.mark.parametrize(
+    ("words", "noise", "bytes_"),
+    [("hole:side=6", None, FEWER), ("jpeg:quality=50", None, FEWER), ("grey", None, BYTES),
+     ("blur:sigma=1", 0.02, BYTES), ("downscale:scale=2 + jpeg:quality=50", None, BYTES)],
+)  # fmt: skip
+def test_what_finishing_takes_is_a_matter_of_the_degradation(
+    words: str, noise: float | None, bytes_: int
+) -> None:
+    told = seen_of(words, 16, 24, noise)
+    assert Ending(told, Restoring(), 0.1).bytes_of_a_pixel == bytes_
+    assert batches.finished_at_once(bytes_ * 12_000_000) == (2 if bytes_ == FEWER else 1)
+    assert batches.finished_at_once(bytes_ * 100_000_000) == 1
+    assert batches.finished_at_once(bytes_ * 100_000) > 100
 
 
 def test_a_large_result_shows_where_its_samples_differ_most() -> None:

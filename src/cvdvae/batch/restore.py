@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.base import LinearOperator
 from ..degradations.block_dct import ROUNDING
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
@@ -30,11 +29,11 @@ from ..imaging.io import (
 )
 from ..restoration.degradation_kinds import JPEG, Grey, Mosaic
 from ..restoration.described import Description, name_of, named_in, parse
-from ..restoration.estimates import GREY_FILE, JPEGFile, estimate_noise, read_jpeg
+from ..restoration.estimates import GREY_FILE, estimate_noise
 from ..restoration.mask_kinds import Masked, MaskFromFile, OnlyNoise
 from ..restoration.packed import grey_levels, pack_mask
-from ..restoration.restoring import Check, Seen, anything, degraded, seen
-from ..restoration.step import Step
+from ..restoration.restoring import Check, Seen, anything, degraded, seen, seen_in_jpeg
+from ..restoration.step import Size, Step
 from .files import holds_arrays
 
 UNSAID = {"boundary", "subsampling", "packed"}
@@ -174,12 +173,13 @@ def read_seen(
     """
     if what.jpeg:
         _check_jpeg(path)
-        file = read_jpeg(path, most)
+
+        def allowed(description: Description, size: Size) -> Size:
+            _refuse_holes(path, description)
+            return check(description, size)
+
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
-        description = Description((*before, *file.description.steps))
-        _refuse_holes(path, description)
-        check(description, file.operator.size)
-        told = seen(file.y, _behind(file, description), description=description)
+        told, file = seen_in_jpeg(path, before, most, allowed)
         extras, left_out = read_extras(path)
         notes = [*_true_of(told, file.told, channels), *left_out]
         return ReadSeen(told, notes, extras.of(channels))
@@ -260,11 +260,6 @@ def _check_jpeg(path: Path) -> None:
             f"{path} is no JPEG file but a {kind}: name the quality that it had before, as in "
             f"--jpeg 75"
         )
-
-
-def _behind(file: JPEGFile, description: Description) -> LinearOperator:
-    """H from the image that was there to what a file holds."""
-    return description.operator(description.hr_size(file.operator.size))
 
 
 class Degraded(NamedTuple):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -42,6 +42,25 @@ if TYPE_CHECKING:
     from ..restoration.restoring import Restoring
 
 app = typer.Typer()
+
+
+class Words(NamedTuple):
+    """What a command says of its results.
+
+    Attributes:
+        closer: How to say more closely what happened, where no sample explains the image.
+        explained: Said of every result that is explained within its noise; {} is the model.
+    """
+
+    closer: str
+    explained: str = ""
+
+
+RESTORED = Words("say it more closely, as in blur:sigma=1.5")
+ENLARGED = Words(
+    "say what made it small, with --shrunk-by",
+    "not given back exactly but explained within its noise, by {}",
+)
 
 
 @app.command()
@@ -137,7 +156,7 @@ def restore_all(
     crop: "Crop | None",
     json_: bool,
     quiet: bool,
-    note: str = "",
+    words: Words = RESTORED,
     most: int | None = None,
 ) -> None:
     """Restore files, each into its folder, and say what came of it; exit with 1 if any failed.
@@ -151,7 +170,7 @@ def restore_all(
         crop: How to cut intact inputs that are degraded first; None for inputs as they are.
         json_: Whether to speak in JSON.
         quiet: Whether to speak of failures only.
-        note: Said of every one that is explained within its noise.
+        words: What is said of them.
         most: Pixels of a file; larger ones are refused before they are decoded. By default the
             program's own limit.
     """
@@ -181,8 +200,9 @@ def restore_all(
                 continue
             notes = [*what.notes, *notes] if json_ else notes
             explained = result.sigma > 0 and any(result.explains)
-            notes = [*notes, note] if note and explained else notes
-            notes = notes + exploded(result) + _unexplained(result)
+            if words.explained and explained:
+                notes = [*notes, words.explained.format(restorer.name)]
+            notes = notes + exploded(result) + _unexplained(result, words.closer, what.jpeg)
             line = partial(one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, None if quiet else out)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
@@ -197,8 +217,14 @@ def exploded(result: "Answers | Outcome") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
-def _unexplained(result: "Restoration") -> list[str]:
-    """What to do where no sample explains the image, though not all of them exploded."""
+def _unexplained(result: "Restoration", closer: str, by_file: bool) -> list[str]:
+    """What to do where no sample explains the image, though not all of them exploded.
+
+    Args:
+        result: What came of it.
+        closer: As in `Words`.
+        by_file: Whether a JPEG's own tables said the rest.
+    """
     if any(result.explains) or (result.exploded and all(result.exploded)):
         return []
     levels = 1 if result.sigma else 255
@@ -213,10 +239,10 @@ def _unexplained(result: "Restoration") -> list[str]:
         return [f"samples are off by {off} {by}"]
     steps = (result.description or {}).get("steps", [])
     compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
-    instead = "another quality" if compressed else "how noisy the image is, with --noise"
+    noisy = "another quality" if compressed else "how noisy the image is, with --noise"
+    advice = closer if by_file else f"{closer}, or {noisy}"
     return [
-        f"samples are off by {off} {by}: what you said happened does not fit the image; say it "
-        f"more closely, as in blur:sigma=1.5, or {instead}"
+        f"samples are off by {off} {by}: what you said happened does not fit the image; {advice}"
     ]
 
 

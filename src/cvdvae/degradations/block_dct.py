@@ -1,7 +1,7 @@
 """JPEG as a linear operator: what its coefficients are before they are rounded.
 
 An image in [0, 1] becomes luma and chroma (JFIF), chroma is averaged over `subsampling` rows and
-columns, or left out where a file is grey, every plane is cut into blocks of 8×8, and the
+columns, or left out where a file is grey, every plane is continued to whole blocks of 8×8, and the
 orthonormal cosine transform of each is divided by the quantization steps q. A file holds these
 numbers rounded: ``y = Hx + n`` with every n between −½ and ½, nearly uniform, so of standard
 deviation ``ROUNDING = 1/√12``. The middle grey that JPEG subtracts first is added to y again, so
@@ -100,10 +100,11 @@ class BlockDCT(Damped):
         self.size, self.subsampling = size, pooled if chroma is not None else (1, 1)
         self.tables = [q.double() for q in tables]
         units = [BLOCK * s for s in self.subsampling]
-        self.padded = tuple(-(-side // unit) * unit for side, unit in zip(size, units, strict=True))
-        height, width = self.padded
+        height, width = (_up_to(unit, side) for side, unit in zip(size, units, strict=True))
         down, right = self.subsampling
-        self.planes = [(height, width), *[(height // down, width // right)] * (len(tables) - 1)]
+        luma_size = (_up_to(BLOCK, size[0]), _up_to(BLOCK, size[1]))
+        self.padded = (height, width)
+        self.planes = [luma_size, *[(height // down, width // right)] * (len(tables) - 1)]
 
     @classmethod
     def of_quality(
@@ -122,7 +123,8 @@ class BlockDCT(Damped):
         planes = torch.einsum("ij,njhw->nihw", mixing, 255 * x)
         below, right = (p - s for p, s in zip(self.padded, self.size, strict=True))
         planes = F.pad(planes, (0, right, 0, below), mode="replicate")
-        parts = [planes[:, 0]]
+        height, width = self.planes[0]
+        parts = [planes[:, 0, :height, :width]]
         if len(self.planes) > 1:
             parts += F.avg_pool2d(planes[:, 1:], self.subsampling).unbind(1)
         return torch.cat([transformed(p, q) for p, q in zip(parts, self.tables, strict=True)], 1)
@@ -134,6 +136,8 @@ class BlockDCT(Damped):
             transformed_back(part, q, size)[:, None]
             for part, q, size in zip(parts, self.tables, self.planes, strict=True)
         )
+        below, beside = (p - s for p, s in zip(self.padded, self.planes[0], strict=True))
+        whole = F.pad(whole, (0, beside, 0, below))
         down, right = self.subsampling
         for plane in chroma:
             wide = plane.repeat_interleave(down, 2).repeat_interleave(right, 3) / (down * right)
@@ -187,8 +191,18 @@ class BlockDCT(Damped):
         return self.A(torch.full((1, 3, *self.size), MIDDLE / 255, dtype=torch.float64))
 
     def of_file(self, whole: Tensor) -> Tensor:
-        """y of the whole numbers ``(N, M)`` that a file holds, float64."""
-        return whole.double() + self.middle.to(whole.device)
+        """y of the whole numbers ``(N, M)`` that a file holds, float64.
+
+        Those of a result from before are longer where luma was continued as far as chroma is: the
+        blocks that no file holds are dropped.
+        """
+        (height, width), (padded_height, padded_width) = self.planes[0], self.padded
+        luma, y = padded_height * padded_width, self.middle.to(whole.device)
+        if height * width < luma and whole.shape[1] == y.shape[1] + luma - height * width:
+            blocks = whole[:, :luma].view(len(whole), padded_height // BLOCK, -1, BLOCK**2)
+            own = blocks[:, : height // BLOCK, : width // BLOCK].flatten(1)
+            whole = torch.cat([own, whole[:, luma:]], 1)
+        return whole.double() + y
 
     def in_file(self, y: Tensor) -> Tensor:
         """The whole numbers ``(N, M)`` that are nearest to y, float64."""
@@ -197,6 +211,11 @@ class BlockDCT(Damped):
     def rounded(self, x: Tensor) -> Tensor:
         """What a file of x holds: y of ``(N, 3, H, W)`` in [0, 1] with whole coefficients."""
         return self.of_file(self.in_file(self.A(x))).to(x)
+
+
+def _up_to(unit: int, side: int) -> int:
+    """The least multiple of a unit that is no less than a side."""
+    return -(-side // unit) * unit
 
 
 def enlargement(side: int) -> Tensor:
@@ -210,6 +229,33 @@ def enlargement(side: int) -> Tensor:
     matrix[pixel, near] += 0.75
     matrix[pixel, far] += 0.25
     return matrix
+
+
+def before_enlargement(planes: Tensor, dim: int) -> Tensor:
+    """What `enlargement` E was made of, by its pseudo-inverse ``(EᵀE)⁻¹ Eᵀ``: EᵀE is a band of
+    three diagonals.
+
+    Args:
+        planes: Enlarged, ``(n, H, W)`` float64.
+        dim: 1 or 2: the height, or the width, of which ⌈side/2⌉ values are left.
+    """
+    from scipy.linalg import solveh_banded
+
+    enlarged = planes.movedim(dim, 0)
+    pixel = torch.arange(len(enlarged))
+    half, near = (len(enlarged) + 1) // 2, pixel // 2
+    if half == 1:
+        return planes.mean(dim, keepdim=True)
+    far = (near + 2 * (pixel % 2) - 1).clamp(0, half - 1)
+    sums = enlarged.new_zeros(half, *enlarged.shape[1:])
+    sums.index_add_(0, near, 0.75 * enlarged).index_add_(0, far, 0.25 * enlarged)
+    band = enlarged.new_zeros(2, half)
+    both = (near == far).to(band)  # at the ends: (¾ + ¼)² = ¾² + ¼² + 2 · ¾ · ¼
+    band[1].index_add_(0, near, 0.75**2 + 0.375 * both)
+    band[1].index_add_(0, far, torch.full_like(both, 0.25**2))
+    band[0].index_add_(0, torch.maximum(near, far), 0.1875 * (1 - both))
+    found = torch.from_numpy(solveh_banded(band.numpy(), sums.flatten(1).numpy()))
+    return found.view_as(sums).movedim(0, dim)
 
 
 @lru_cache(maxsize=1)

@@ -28,6 +28,8 @@ Boundary = Literal["reflect", "replicate", "circular", "zero", "valid"]
 """Beyond the border: mirror images, the last pixel, the other side, nothing; ``valid`` keeps only
 what the image itself decides, so that y is smaller than x."""
 
+NOUGHT = 1e-12
+"""What round-off leaves of a movement, of 1, where it has none."""
 RANK = 1e-12
 """Second singular value, relative to the first, of a kernel that is no product."""
 
@@ -246,7 +248,7 @@ def box(side: int) -> Tensor:
 
 
 def motion(length: float, angle: float = 0.0) -> Tensor:
-    """The kernel of a straight movement.
+    """The kernel of a straight movement, as high and as wide as that.
 
     Args:
         length: Pixels that it covers.
@@ -269,7 +271,17 @@ def motion(length: float, angle: float = 0.0) -> Tensor:
             weight = (1 - (down - rows).abs()) * (1 - (right - columns).abs())
             place = (rows.long().clamp(max=2 * reach), columns.long().clamp(max=2 * reach))
             kernel.index_put_(place, weight, accumulate=True)
-    return kernel / kernel.sum()
+    return _trimmed(kernel / kernel.sum())
+
+
+def _trimmed(kernel: Tensor) -> Tensor:
+    """A kernel without what is nought at both of its ends: it would see beyond the border."""
+    for dim in (0, 1):
+        held = (kernel.abs() > NOUGHT).any(1 - dim).nonzero().flatten()
+        side = kernel.shape[dim]
+        empty = min(int(held[0]), side - 1 - int(held[-1]))
+        kernel = kernel.narrow(dim, empty, side - 2 * empty)
+    return kernel.contiguous()
 
 
 def _check(x: Tensor, size: tuple[int, int]) -> None:

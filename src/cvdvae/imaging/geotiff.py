@@ -158,7 +158,8 @@ def _is_mostly_opaque(source: Any, band: int) -> bool:
     there = fully = 0
     for _, window in source.block_windows(band + 1):
         values = source.read(band + 1, window=window)
-        there, fully = there + np.count_nonzero(values), fully + np.count_nonzero(values == 255)
+        there += int(np.count_nonzero(values))
+        fully += int(np.count_nonzero(values == 255))
     return 2 * fully >= there
 
 

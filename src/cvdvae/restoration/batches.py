@@ -13,6 +13,9 @@ PIXELS = BATCH * 64**2
 MOST_PIXELS = 100_000_000
 """Of all samples together, which are held in memory, with 15 bytes each."""
 
+MOST_FINISHING = 8_000_000_000
+"""Bytes that samples may take while they are finished; a single one may take any number."""
+
 GPU_BATCH, STATES_IN_MEMORY = 8, 16
 """Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
 into what other programs leave of it."""
@@ -21,6 +24,11 @@ into what other programs leave of it."""
 def batch_for(pixels: int) -> int:
     """By a processor, of samples of so many pixels."""
     return max(1, min(BATCH, PIXELS // pixels))
+
+
+def finished_at_once(bytes_of_one: int) -> int:
+    """How many batches of which each takes so many bytes meanwhile."""
+    return max(1, MOST_FINISHING // bytes_of_one)
 
 
 def gpu_batch_for(device: torch.device, state: float) -> int:

@@ -24,6 +24,8 @@ from .degradation_kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
 from .step import Size, Step
 
 MAX_STEPS = 16
+LISTS = (tuple[int, ...], tuple[int, ...] | None)
+"""Types of settings that text cannot hold."""
 BASE_60 = {
     sum(int(digit) * 60**i for i, digit in enumerate(reversed(word.split(":")))): word
     for word in SUBSAMPLINGS
@@ -247,9 +249,14 @@ def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
         if key not in known:
             names = ", ".join(sorted(known - {"packed"})) or "no settings"
             raise ConfigError(f"{where}'{kind}' has no '{str(key)[:40]}', but {names}")
-        choices = get_args(get_type_hints(KINDS[kind])[key])
-        if get_origin(get_type_hints(KINDS[kind])[key]) is Literal and value not in choices:
+        hint = get_type_hints(KINDS[kind])[key]
+        choices = get_args(hint)
+        if get_origin(hint) is Literal and value not in choices:
             raise ConfigError(f"{where}the {key} of '{kind}' is one of {', '.join(choices)}")
+        if hint in LISTS and value is not None and not _are_whole(value):
+            raise ConfigError(
+                f"{where}the {key} of '{kind}' is a list of whole numbers: a YAML file holds it"
+            )
     if kind in PACKERS and "packed" not in settings:
         file = settings.get("file")
         if not isinstance(file, str) or not file:
@@ -258,6 +265,10 @@ def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
             raise ConfigError(f"{where}the file of '{kind}' cannot be read here")
         settings["packed"] = PACKERS[kind](folder / file)
     return from_dict(KINDS[kind], settings, f"{where}{kind}")
+
+
+def _are_whole(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(type(value) is int for value in values)
 
 
 def _given(step: Step) -> dict[str, Any]:

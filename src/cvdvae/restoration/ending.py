@@ -1,14 +1,22 @@
 """From draws of μ(z) to samples behind what was seen, as they leave the program."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 
 from torch import Tensor
 
+from ..degradations.block_dct import BlockDCT
 from ..gaussian import Noise
+from .batches import finished_at_once
 from .finish import Finished, cut, finish, in_grey
 from .posterior import Measurement
 from .restoring import Restoring, Seen, in_luma
 from .tolerance import nearest_explaining
+from .workers import in_order
+
+BYTES, FEWER = 500, 300
+"""What finishing takes for each pixel of a large image at most, and where H does the same to every
+colour, which then come one after the other, or is a JPEG alone (measured at 3 megapixels)."""
 
 
 class GreyNoise:
@@ -59,6 +67,13 @@ class Ending:
         widens = what.sigma > 0 and not how.grain  # alone needs to know how much was measured
         self.count = what.count if widens else 0
 
+    @property
+    def bytes_of_a_pixel(self) -> int:
+        """How much memory `of` takes for each pixel of a large image."""
+        H, exact = self.what.degradation, self.what.sigma == 0
+        one_by_one = exact and getattr(H, "colours_alike", False)
+        return FEWER if one_by_one or isinstance(H, BlockDCT) else BYTES
+
     def of(self, mean: Tensor, noise: Noise) -> Finished:
         """Finish a batch.
 
@@ -84,6 +99,30 @@ class Ending:
         x = x.expand(-1, 3, -1, -1) if self.luma else x
         done = finish(x, what.y, what.degradation, consistent=False)
         return done._replace(exploded=exploded)
+
+
+def finished(
+    draw: Callable[[range], tuple[Tensor, Noise]],
+    ending: Ending,
+    batches: Iterable[range],
+    pixels: int,
+    workers: int,
+) -> Iterator[Finished]:
+    """Draw and finish batches side by side, and finish no more at a time than fits into memory.
+
+    Args:
+        draw: Gives μ(z) of some samples, and the noise that their pixels are drawn with.
+        ending: Finishes them.
+        batches: Which samples.
+        pixels: Of a batch.
+        workers: How many batches at a time.
+    """
+    at_once = finished_at_once(ending.bytes_of_a_pixel * pixels)
+    if workers <= at_once:
+        yield from in_order(lambda indices: ending.of(*draw(indices)), batches, workers)
+        return
+    with closing(in_order(draw, batches, workers)) as drawn:
+        yield from in_order(lambda one: ending.of(*one), drawn, at_once)
 
 
 def together(batches: Iterator[Finished], samples: int) -> Finished:

@@ -5,8 +5,11 @@ in its header. A decoder turns them into pixels and rounds those. Back from the 
 chroma as they were decoded, before any conversion to RGB; chroma that was enlarged is taken back by
 the pseudo-inverse of the enlargement; then the cosine transform, and k the nearest whole numbers.
 A rounded pixel moves a coefficient by 0.3 grey levels: where its step is 3 or more, k is right.
+Where only the picture in RGB is left, luma and chroma are the whole numbers nearest to what its
+colours say, which rounding them to 8 bits moves by less than a half.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,17 +22,19 @@ from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from ..degradations.block_dct import (
+    LUMA_CHROMA,
     MIDDLE,
     BlockDCT,
-    enlargement,
+    before_enlargement,
     steps_at,
     transformed,
     transformed_back,
 )
-from ..errors import InputError
+from ..errors import CVDVAEError, InputError
 from ..imaging.io import MAX_PIXELS
 from .degradation_kinds import JPEG, SUBSAMPLINGS
 from .described import Description
+from .step import Size
 
 PASSES = 8
 """How often what the pixels do not show, beyond the border and beyond black and white, is filled in
@@ -86,6 +91,10 @@ def _sigma_of(channel: np.ndarray, hidden: np.ndarray | None) -> float:
     return float(np.median(rough)) / QUARTILE if rough.size else 0.0
 
 
+Asked = Callable[[Description, Size], object]
+"""Asked of what a file says of itself."""
+
+
 class JPEGFile(NamedTuple):
     """What a JPEG file says of itself.
 
@@ -110,12 +119,13 @@ class JPEGFile(NamedTuple):
         return [f"a JPEG of quality {self.quality}, by its own tables", *self.notes]
 
 
-def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
+def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) -> JPEGFile:
     """The coefficients of a JPEG file, recovered from its pixels, and its tables.
 
     Args:
         path: The file.
         most: Pixels that it may have; it is refused before it is decoded.
+        check: Called before that, too, with its description, height and width.
 
     Raises:
         InputError: The file cannot be read, is no JPEG in grey or in luma and chroma, or its chroma
@@ -128,11 +138,15 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
                 raise InputError(f"{path} is over {most / 1e6:g} megapixels")
             luma, chroma = _tables(path, file)
             sampling = _sampling(path, file)
+            quality, same = _quality(luma, chroma)
+            kind = JPEG(quality, sampling) if same else _own(luma, chroma, sampling)
+            if check is not None:
+                check(Description((kind,)), (file.height, file.width))
             turned = file.getexif().get(ORIENTATION, 1) != 1
             file.draft("YCbCr" if file.mode == "RGB" else file.mode, None)
             file.load()
             planes = np.atleast_3d(np.array(file))
-    except InputError:
+    except CVDVAEError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
@@ -141,8 +155,6 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS) -> JPEGFile:
     averaged = SUBSAMPLINGS[sampling] or 1
     operator = BlockDCT((planes.shape[0], planes.shape[1]), luma, chroma, averaged)
     y = coefficients(torch.from_numpy(planes).permute(2, 0, 1).double(), operator)
-    quality, same = _quality(luma, chroma)
-    kind = JPEG(quality, sampling) if same else _own(luma, chroma, sampling)
     notes = ["its file says to turn it: the results are as it is stored"] if turned else []
     if chroma is None:
         notes.append(GREY_FILE)
@@ -163,11 +175,32 @@ def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:
     luma, chroma = planes[0], planes[1:]
     down, right = operator.subsampling
     if down == 2:
-        chroma = torch.linalg.pinv(enlargement(luma.shape[0])) @ chroma
+        chroma = before_enlargement(chroma, 1)
     if right == 2:
-        chroma = chroma @ torch.linalg.pinv(enlargement(luma.shape[1])).T
+        chroma = before_enlargement(chroma, 2)
     parts = zip((luma, *chroma), operator.tables, operator.planes, strict=True)
     return operator.of_file(torch.cat([_whole(*part) for part in parts], 1))
+
+
+def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
+    """The same of a decoded picture, whose file is gone.
+
+    Args:
+        y: The picture, ``(1, 3, H, W)`` or in grey ``(1, 1, H, W)``, in [0, 1].
+        operator: H of the JPEG that it was, by its quality.
+
+    Returns:
+        ``(1, M)`` float32.
+
+    Raises:
+        InputError: Another number of colours.
+    """
+    if y.shape[1] not in (1, 3):
+        raise InputError(f"a JPEG is decoded to 3 colours, or to 1, not to {y.shape[1]}")
+    mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64)
+    planes = torch.einsum("ij,jhw->ihw", 255 * mixing, y[0].double().expand(3, -1, -1))
+    planes[1:] += MIDDLE
+    return coefficients(planes[: len(operator.planes)].round(), operator).float()
 
 
 def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -196,7 +229,8 @@ def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor | None]:
             f"colours: convert it to RGB, and name what happened"
         )
     count = {"L": 1, "RGB": 3}.get(file.mode)
-    if len(layers) != count or file.info.get("adobe_transform", 1) == 0:
+    untransformed = file.mode == "RGB" and file.info.get("adobe_transform", 1) == 0
+    if len(layers) != count or untransformed:
         raise InputError(f"{path} has no luma and chroma (it is {file.mode}): name what happened")
     found = getattr(file, "quantization", {})
     luma, *others = (torch.tensor(found[one[3]], dtype=torch.float64).view(8, 8) for one in layers)

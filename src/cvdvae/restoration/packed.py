@@ -71,7 +71,11 @@ def pack_kernel(path: Path) -> str:
     else:
         try:
             values = np.load(io.BytesIO(read_bounded(path, MAX_FILE)), allow_pickle=False)
+            if np.iscomplexobj(values):
+                raise InputError(f"{path} holds complex numbers: a kernel has real ones")
             kernel = torch.from_numpy(np.asarray(values, dtype=np.float64))
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         except (ValueError, TypeError, EOFError, MemoryError, OverflowError):

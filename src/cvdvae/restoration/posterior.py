@@ -47,29 +47,35 @@ class Measurement:
         degradation: H.
         pixel_std: s, in units of an image in [0, 1], positive.
         sigma: σ, in the units of y, not negative; 0 says that y is exact.
+        copies: How often every value stands in y, with the same noise: the likelihood counts it
+            once.
 
     Raises:
         InputError: s is not positive, σ is negative, or one of them is not finite.
     """
 
-    def __init__(self, y: Tensor, degradation: Products, pixel_std: float, sigma: float) -> None:
+    def __init__(
+        self, y: Tensor, degradation: Products, pixel_std: float, sigma: float, copies: int = 1
+    ) -> None:
         if not 0 < pixel_std < math.inf:
             raise InputError(f"the width s of p(x|z) must be positive, not {pixel_std}")
         if not 0 <= sigma < math.inf:
             raise InputError(f"the noise σ must be a number from 0 upwards, not {sigma}")
         self.y, self.degradation = y, in_precision(degradation, y.dtype)
-        self.pixel_std, self.sigma = pixel_std, sigma
+        self.pixel_std, self.sigma, self.copies = pixel_std, sigma, copies
         self.damping = (sigma / pixel_std) ** 2
 
     def widened(self, factor: float) -> "Measurement":
         """The same with s `factor` times as large."""
-        return Measurement(self.y, self.degradation, factor * self.pixel_std, self.sigma)
+        wider = factor * self.pixel_std
+        return Measurement(self.y, self.degradation, wider, self.sigma, self.copies)
 
     def fit(self, mean: Tensor) -> Fit:
         """How well μ, ``(n, C, H, W)``, explains y; without a graph."""
         mean = mean.detach()
         residual = self.y - self.degradation.A(mean)
-        weighted = solve(self.degradation, residual, self.damping) / self.pixel_std**2
+        weighted = solve(self.degradation, residual, self.damping)
+        weighted = weighted / (self.copies * self.pixel_std**2)
         square = (residual.double() * weighted.double()).flatten(1).sum(1)
         gradient = self.degradation.A_adjoint(weighted.to(mean))
         return Fit(-0.5 * square, gradient)

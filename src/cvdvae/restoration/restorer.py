@@ -29,7 +29,7 @@ from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .described import Description
-from .ending import Ending, together
+from .ending import Ending, finished, together
 from .evidence import evidence
 from .networks import Networks
 from .posterior import Measurement
@@ -38,7 +38,7 @@ from .restoring import Restoring, Seen, seen, shown
 from .step import Size
 from .sweeps import proposal_by_sweeps
 from .whitened import Proposal
-from .workers import in_order, one_thread_each, workers_on
+from .workers import one_thread_each, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
@@ -189,7 +189,8 @@ class Restorer(Networks):
                 draw = partial(belief.draw, workers=beside)
             ending = Ending(what, how, self.pixel_std / 255)
             batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
-            done = in_order(lambda indices: ending.of(*draw(indices)), batches, workers)
+            of_a_batch = batch * told[0, 0].numel()
+            done = finished(draw, ending, batches, of_a_batch, workers)
             x, pixels, exploded = together(done, how.samples)
         return Restoration(
             y=what.y[0],
@@ -209,7 +210,7 @@ class Restorer(Networks):
             dtype=self.dtype_name,
         )
 
-    def check_seen(self, how: Restoring, description: Description, size: Size) -> None:
+    def check_seen(self, how: Restoring, description: Description, size: Size) -> Size:
         """Refuse what cannot be restored so, by the height and width of y alone.
 
         Args:
@@ -217,18 +218,22 @@ class Restorer(Networks):
             description: What happened to the image.
             size: Height and width of y.
 
+        Returns:
+            Height and width of the images: those of the model, where y is what is left of them.
+
         Raises:
             InputError: As `check_size`; of another size that is y's.
         """
-        height, width = description.hr_size(size)
-        side = self.side
-        if side is not None and (height, width) not in ((side, side), size):
-            y_height, y_width = description.lr_size((side, side))
+        bound = None if self.side is None else (self.side, self.side)
+        wanted = None if bound is None else description.lr_size(bound)
+        large = bound if bound and size == wanted else description.hr_size(size)
+        if wanted is not None and large not in (bound, size):
             raise InputError(
-                f"{self.name} takes inputs of {y_width}×{y_height} pixels here, not "
+                f"{self.name} takes inputs of {wanted[1]}×{wanted[0]} pixels here, not "
                 f"{size[1]}×{size[0]}"
             )
-        self.check_size(how, height, width)
+        self.check_size(how, *large)
+        return large
 
     def check_size(self, how: Restoring, height: int, width: int) -> None:
         """Refuse images of a size that cannot be restored so.
@@ -285,7 +290,7 @@ class Restorer(Networks):
         """For chains, on `device`: they cannot move where y is exact."""
         sigma, y = max(what.sigma, LEAST_SIGMA), what.y.to(self.device)
         degradation = on_device(what.degradation, self.device)
-        return Measurement(y, degradation, self.pixel_std / 255, sigma)
+        return Measurement(y, degradation, self.pixel_std / 255, sigma, what.copies)
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor) -> PosteriorSamples:
         proposal = self._proposal(what, told)

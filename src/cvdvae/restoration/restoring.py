@@ -1,7 +1,8 @@
 """What was seen of an image, and how to restore it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +17,26 @@ from ..degradations.foreign import check_linear, in_precision
 from ..degradations.mask import InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
-from ..imaging.io import to_bytes
+from ..imaging.io import MAX_PIXELS, to_bytes
 from .described import Description, parse
+from .estimates import JPEGFile, of_decoded, read_jpeg
 from .evidence import faithful_estimate
 from .settings import check_samples, ddof
-from .step import Size
-from .tolerance import measured
+from .step import Size, Step
+from .tolerance import Count, measured
 
 MAX_MOVES, MAX_NOISE = 10_000, 1.0
 FAR, SIGMAS = 0.5, 6
 """How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
 
-Check = Callable[[Description, Size], None]
-"""Refuses what was seen by its description, height and width, before large images of it are made.
-"""
+Check = Callable[[Description, Size], Size]
+"""Height and width of x by the description of what was seen, and its own; it refuses what cannot be
+restored, before large images of it are made."""
 
 
-def anything(description: Description, size: Size) -> None:
+def anything(description: Description, size: Size) -> Size:
     """A `Check` that refuses nothing."""
+    return description.hr_size(size)
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,16 @@ class Seen:
         return Composed(InAllColours(), H) if self.luma_alone else H
 
     @property
-    def count(self) -> int:
-        """How many values of y say anything of what is open."""
-        return int(measured(self.of_what_is_open, self.y).sum())
+    def copies(self) -> int:
+        """How often every value stands in y: in all colours of a grey picture, with one noise."""
+        return self.y.shape[1] if self.is_grey and self.y.ndim == 4 else 1
+
+    @property
+    def count(self) -> Count:
+        """How many values of y say anything of what is open, copies of others left out."""
+        known = measured(self.of_what_is_open, self.y)
+        values = known.any(1) if self.copies > 1 else known
+        return Count(int(values.sum()), int(known.sum()))
 
 
 def _without_chroma(degradation: Degradation, y: Tensor) -> bool:
@@ -149,8 +159,9 @@ def seen(
     """Check what was seen.
 
     Args:
-        y: A picture ``(C, h, w)`` or ``(1, C, h, w)`` in [0, 1], or what an operator makes of one:
-            ``(1, M)`` coefficients of a JPEG file, from `cvdvae.restoration.estimates.read_jpeg`.
+        y: A picture ``(C, h, w)`` or ``(1, C, h, w)`` in [0, 1], decoded where words say that it
+            was a JPEG; or what an operator makes of one: ``(1, M)`` coefficients of a JPEG file,
+            from `cvdvae.restoration.estimates.read_jpeg`.
         degradation: H, in words (see `described`), described, or an operator of ours or deepinv's.
         noise: σ; by default `usual_noise`.
         description: Of an operator, where there is one.
@@ -178,14 +189,13 @@ def seen(
         if y.ndim != 4:
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
-        check(description, (y.shape[2], y.shape[3]))
-        degradation = description.operator(description.hr_size((y.shape[2], y.shape[3])))
+        degradation = description.operator(check(description, (y.shape[2], y.shape[3])))
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
             raise InputError("image values must be in [0, 1]")
         jpeg = jpeg_at_end(degradation)
         if jpeg is not None:
-            y = jpeg.rounded(y.expand(-1, 3, -1, -1) if y.shape[1] == 1 else y)
+            y = of_decoded(y, jpeg)
     sigma = usual_noise(degradation) if noise is None else float(noise)
     if not 0 <= sigma <= MAX_NOISE:
         raise InputError(f"the noise σ must be a number from 0 to {MAX_NOISE}, not {noise}")
@@ -197,6 +207,31 @@ def seen(
     degradation = in_precision(degradation, y.dtype)
     y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description)
+
+
+def seen_in_jpeg(
+    path: Path, before: Sequence[Step], most: int = MAX_PIXELS, check: Check = anything
+) -> tuple[Seen, JPEGFile]:
+    """What a JPEG file holds of an image, by its own tables, and the file.
+
+    Args:
+        path: The file.
+        before: What happened to the image before.
+        most: Pixels that it may have.
+        check: Called before it is decoded.
+
+    Raises:
+        InputError: As `read_jpeg`.
+        ConfigError: No JPEG can follow what happened before.
+    """
+
+    def whole(compressed: Description) -> Description:
+        return Description((*before, *compressed.steps))
+
+    file = read_jpeg(path, most, lambda compressed, size: check(whole(compressed), size))
+    description = whole(file.description)
+    operator = description.operator(check(description, file.operator.size))
+    return seen(file.y, operator, description=description), file
 
 
 def degraded(

@@ -151,6 +151,22 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
     return x
 
 
+class Count(int):
+    """How many values were measured, each by itself.
+
+    Attributes:
+        numbers: In how many numbers of y they stand, some of them more than once.
+    """
+
+    numbers: int
+
+    def __new__(cls, values: int, numbers: int) -> "Count":
+        """So many values, in so many numbers."""
+        count = super().__new__(cls, values)
+        count.numbers = numbers
+        return count
+
+
 def measured(degradation: Products, y: Tensor) -> Tensor:
     """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
     try:
@@ -174,10 +190,11 @@ def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
 
     Args:
         error: ``Hx − y``, ``(n, …)``, nought where nothing was measured.
-        count: How many values of y say anything of x.
+        count: How many values of y say anything of x; as `Count` where y has some more than once.
         sigma: σ, positive.
     """
-    return (error.double().square().flatten(1).sum(1) / max(1, count)).sqrt() / sigma
+    numbers = count.numbers if isinstance(count, Count) else count
+    return (error.double().square().flatten(1).sum(1) / max(1, numbers)).sqrt() / sigma
 
 
 def within_noise(misfit: Tensor, count: int) -> Tensor:

@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -99,7 +99,7 @@ AHEAD = 2
 """Items begun or done for every worker that nobody has taken yet: what bounds the memory."""
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
     """``work(item)`` for every item, in the order of the items, on one thread each.
 
     Args:
