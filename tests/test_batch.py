@@ -1378,9 +1378,9 @@ def test_processes_are_replaced_and_no_more_is_read_than_they_can_take(
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it is Linux that tells")
-def test_a_process_hears_no_interrupt_even_as_it_starts() -> None:
+def test_a_process_hears_no_interrupt_even_as_it_starts(model_folder: Path) -> None:
     """Ctrl+C, which goes to all, would end it in a traceback; who started it hears it as before."""
-    crew = _Crew(Recipe("none", SETTINGS, as_arrays))
+    crew = _Crew(Recipe(str(model_folder), SETTINGS, as_arrays))
     try:
         for _ in range(2):  # with the first, another process of multiprocessing starts
             crew.hire()
