@@ -34,11 +34,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 PAGES = ("test_page_photos", "test_page_access", "test_page", "test_page_restore")
 """Files whose tests share a browser, too; photographs first, whose memory is measured."""
-SERVED = dict.fromkeys(PAGES, "pages") | {
-    "test_page_programs": "programs",
-    "test_app_security": "programs",
-}
-"""Files whose tests share a server, which takes seconds and a gigabyte: in one process each."""
+SERVED = dict.fromkeys((*PAGES, "test_page_programs", "test_app_security"), "pages")
+"""Files whose tests share a server, which takes seconds and a gigabyte: in one process."""
 SHARING = ("test_app", "test_doubt", "test_metrics", "test_photos", "test_site", "test_wheel")
 """Files whose tests share what takes longer than they do."""
 TOGETHER = SERVED | {name: name for name in SHARING}
