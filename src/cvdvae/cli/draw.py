@@ -177,7 +177,7 @@ def _limits(max_megapixels: float, max_pages: int) -> "Limits":
     """What an input may hold.
 
     Raises:
-        InputError: Nothing.
+        InputError: The megapixels are not above 0.
     """
     from ..imaging.arrays import Limits
 

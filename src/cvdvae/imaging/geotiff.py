@@ -95,7 +95,7 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
             f"{path} holds {len(source.subdatasets)} pictures in directories of their own: save "
             f"the one you mean"
         )
-    alpha = _alpha(path, source)
+    alpha, of_alpha, told = _alpha(path, source)
     drawn = [i for i in range(source.count) if i != alpha]
     layout = Layout("CYX", (len(drawn), source.height, source.width))
     check_layout(path, layout, np.dtype(source.dtypes[0]), limits)
@@ -119,14 +119,9 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
         profile["compress"] = "deflate"
     white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     notes = ["its RPCs are not handed on"] if source.rpcs else []
-    if alpha is None and "alpha" in [one.name for one in source.colorinterp]:
-        notes.append("a band that is called alpha is drawn as the others: it is hardly ever opaque")
+    notes, profile = notes + told, profile | of_alpha
     opaque = _opaque(path, source, alpha)
-    if alpha is not None:
-        notes.append(f"band {alpha + 1} is {OF_ALPHA}")
-        if is_premultiplied(path):
-            profile["ALPHA"] = "PREMULTIPLIED"
-    elif opaque is not None:
+    if alpha is None and opaque is not None:
         notes.append("what its mask leaves out counts as no data")
     carried = Carried(profile, _lasting(source.tags()), bands, source.gcps, opaque, alpha)
     nodata = [source.nodatavals[i] for i in drawn]
@@ -142,14 +137,32 @@ def _lasting(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}
 
 
-def _alpha(path: Path, source: Any) -> int | None:
-    """Which band is alpha, from 0; none where there would be nothing else to draw."""
+class Alpha(NamedTuple):
+    """What of a file is alpha.
+
+    Attributes:
+        band: Which band, from 0; None where none is taken for it.
+        profile: What rasterio is to be told of it.
+        notes: What the user is.
+    """
+
+    band: int | None
+    profile: dict[str, str]
+    notes: list[str]
+
+
+def _alpha(path: Path, source: Any) -> Alpha:
+    """The band that is called alpha, but where there would be nothing else to draw."""
     shows = [one.name for one in source.colorinterp]
     if "alpha" not in shows or len(shows) == 1:
-        return None
-    found = shows.index("alpha")
-    by_default = source.dtypes[found] == "uint8" and not is_premultiplied(path)
-    return None if by_default and not _is_mostly_opaque(source, found) else found
+        return Alpha(None, {}, [])
+    band, premultiplied = shows.index("alpha"), is_premultiplied(path)
+    by_default = source.dtypes[band] == "uint8" and not premultiplied
+    if by_default and not _is_mostly_opaque(source, band):
+        drawn = "a band that is called alpha is drawn as the others: it is hardly ever opaque"
+        return Alpha(None, {}, [drawn])
+    profile = {"ALPHA": "PREMULTIPLIED"} if premultiplied else {}
+    return Alpha(band, profile, [f"band {band + 1} is {OF_ALPHA}"])
 
 
 def _is_mostly_opaque(source: Any, band: int) -> bool:
