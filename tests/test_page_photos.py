@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from test_page import Visitor, unfold
 from test_page import pytestmark as pytestmark
-from test_page_access import SCHEMES, switch
+from test_page_access import SCHEMES, see_both, switch
 from test_photos import SETTINGS, handlers
 from tiny import tiny_photos
 
@@ -571,7 +571,7 @@ def test_what_cannot_be_used_is_said_and_a_large_photograph_is_shrunk_first_and_
         visitor.picture("photo-5-truth")
 
 
-def test_photographs_on_a_phone(
+def test_photographs_and_faces_on_a_phone(
     browser: Browser, server: tuple[str, Memory], smallest: Path
 ) -> None:
     size = {"width": 390, "height": 844}
@@ -581,3 +581,5 @@ def test_photographs_on_a_phone(
             switch(visitor.page, scheme)
             assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
             visitor.picture(f"photo-6-phone-{scheme}")
+        visitor.page.get_by_role("tab", name="Faces").click()
+        see_both(visitor, "9-phone", 390)
