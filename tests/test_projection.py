@@ -16,6 +16,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.local_newton import Planes
 from cvdvae.degradations.newton import Problem
 from cvdvae.degradations.projection import Within, project, residual, round_consistently
+from cvdvae.degradations.rounding import Rounding
 from cvdvae.degradations.settling import settle
 from cvdvae.degradations.tiles import Tiles, cut
 from cvdvae.errors import InputError
@@ -119,6 +120,23 @@ def test_rounding_is_closer_to_y_than_nearest_rounding_and_moves_less_than_a_lev
     nearest = (x * 255).round() / 255
     ours, theirs = ((H.A(a) - y).pow(2).mean() for a in (pixels / 255, nearest))
     assert float(ours) < float(theirs) / 4
+
+
+def test_where_many_moves_at_once_no_longer_help_fewer_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours that move together move too far together: then every other one takes turns."""
+    start, y, H = problem(2, 64, 96, 8, contrast=0.5)
+    x = project(start, y, H)
+    choice = Rounding._choice
+
+    def crowded(rounding: Rounding, *how: Any) -> Tensor:
+        return choice(rounding, *how[:-1], torch.zeros_like(how[-1]))
+
+    left = []
+    for chosen in (choice, crowded):
+        monkeypatch.setattr(Rounding, "_choice", chosen)
+        pixels = round_consistently(x, y, H).double()
+        left.append(float((H.A(pixels / 255) - y).pow(2).mean()))
+    assert left[0] < 0.9 * left[1]
 
 
 class Masking(LinearOperator):
@@ -419,15 +437,24 @@ def test_an_edge_along_the_last_pixels_is_settled_as_any_other(
     assert float(real.abs().max()) < 0.75
 
 
+@pytest.mark.parametrize("change", [torch.inf, 0.0])
 def test_a_step_of_which_no_length_will_do_moves_all_by_the_last_that_was_tried(
-    monkeypatch: pytest.MonkeyPatch,
+    change: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where φ does not fall by what its slope promises, half of the step is tried."""
     start, y, H = problem(0, 32, 48)
     x0, seen, tiles = start[0], y[0], Tiles(cut(H.rows), cut(H.columns), 3)
     how = (x0, seen, 1e-3, 0.06, 1e-6, None)
     moved, trial = Planes(tiles, torch.zeros_like(seen), *how), Planes._trial
-    monkeypatch.setattr(Planes, "_trial", lambda *tried: (*trial(*tried)[:2], torch.inf))
+    lengths: list[float] = []
+
+    def tried(planes: Planes, some: Any, move: Tensor) -> tuple[Tensor, Tensor, float]:
+        lengths.append(float(move.norm()))
+        return (*trial(planes, some, move)[:2], change)
+
+    monkeypatch.setattr(Planes, "_trial", tried)
     moved.step()
+    assert lengths == pytest.approx([lengths[0] / 2**i for i in range(12)])
     there = Planes(tiles, moved.multiplier.view(seen.shape), *how)
     assert moved.multiplier.abs().max() > 0
     torch.testing.assert_close(moved.z, there.z, rtol=0, atol=1e-12)
