@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["err", "out", "progress_bar"]
 
+STRONG = "standard deviation; 1 is black to white, 0.02 about 5 of 255 grey levels"
+"""How the strength of noise is told."""
+
 Samples = Annotated[int, typer.Option("--samples", "-n", help="Samples of each image.")]
 Temperature = Annotated[
     float | None,
     typer.Option(
         "--temperature",
         "-t",
-        help="Of the prior's groups: 0 tame, 1 wild; the model's own recommendation by default.",
+        help="0 tame, 1 wild; by default the model's own calibrated ones. It is the prior's, and "
+        "changes the encoder's, too: to the same number where that gives all groups, as of "
+        "photographs, else to 1.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
@@ -102,7 +107,9 @@ Degradations = Annotated[
 ]
 Noise = Annotated[
     float | None,
-    typer.Option("--noise", help="With it, or alone: standard deviation of added noise, of 1."),
+    typer.Option(
+        "--noise", help=f"With --degradation, or alone: how strong the noise is ({STRONG})."
+    ),
 ]
 Grain = Annotated[
     bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")

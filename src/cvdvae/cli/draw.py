@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from ..errors import CVDVAEError, InputError
 from .common import (
+    STRONG,
     Antithetic,
     Compile,
     Cut,
@@ -83,8 +84,8 @@ def upscale(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="The inputs are noisy, by this standard deviation, of 1, or auto: samples explain "
-            "them within that, and do not repeat it."
+            help=f"The inputs are noisy. How strong the noise is ({STRONG}), or auto. Samples "
+            f"explain them within that, and do not repeat it."
         ),
     ] = None,
     jpeg: Annotated[

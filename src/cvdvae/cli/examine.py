@@ -40,7 +40,13 @@ app = typer.Typer()
 @app.command()
 def examine(
     inputs: Inputs,
-    model: Model = "celeba64-x8",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="Bundled name, model folder, or Hub id; photographs need --model photos-x4.",
+        ),
+    ] = "celeba64-x8",
     scale: OneScale = None,
     device: Device = "cpu",
 ) -> None:
@@ -119,8 +125,8 @@ def calibrate_doubt(
     save: Save = False,
     device: Device = "cpu",
 ) -> None:
-    """Find what to expect of proper images, or of photographs by what shrank them: on one half of
-    them, judged on the other."""
+    """Fit what `examine` compares an input with, for a model of your own: on one half of the
+    images; the other half says how often it is right."""
     from ..checkpoints.folder import check_storable, expect, find
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection

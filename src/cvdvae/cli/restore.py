@@ -9,6 +9,7 @@ import typer
 
 from ..errors import CVDVAEError, InputError
 from .common import (
+    STRONG,
     Antithetic,
     Cut,
     Device,
@@ -84,7 +85,7 @@ def restore(
     ] = None,
     noise: Annotated[
         str | None,
-        typer.Option(help="Standard deviation of the noise, of 1; auto estimates it."),
+        typer.Option(help=f"How strong the noise is ({STRONG}), or auto, which estimates it."),
     ] = None,
     domain: Domain = "photos",
     model: OtherModel = None,

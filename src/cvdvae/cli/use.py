@@ -80,7 +80,7 @@ def demo(
     samples: Samples = 8,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", "-t", help="Of the prior; as with --look by default."),
+        typer.Option("--temperature", "-t", help="As for upscale; as with --look by default."),
     ] = None,
     seed: Seed = 0,
 ) -> None:
