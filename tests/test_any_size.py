@@ -483,6 +483,8 @@ def test_sums_on_the_disk_are_those_in_memory(
     total.write_std(tmp_path / "std.png")
     heat = np.asarray(heat_map(torch.from_numpy(total.std(0, 10) / 64)))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "std.png")), heat)
+    total.leave_out(samples[1][top : top + 4] for top in (0, 4, 8))
+    np.testing.assert_allclose(total.mean(0, 10), samples[::2].mean(0), rtol=1e-6)
     total.close()
     with pytest.raises(ValueError, match="closed"):
         total.read(0, 1)

@@ -34,7 +34,7 @@ from cvdvae.restoration.load import load, replay
 from cvdvae.restoration.recipe import read_recipe, recipe_from_text
 from cvdvae.restoration.result import SuperResolution
 from cvdvae.restoration.settings import Sampling
-from cvdvae.training import PriorTraining
+from cvdvae.training import PriorTraining, train_encoder
 
 CONFIG = Path(__file__).parents[1] / "configs" / "celeba64.yaml"
 
@@ -519,6 +519,31 @@ def test_the_lr_psnr_is_right_however_high_it_is() -> None:
         exact = resolver.degradation.A(x.double()) - float(level)
         expected = float(-10 * torch.log10((exact / 255).square().mean()))
         assert result.lr_psnr[0] == pytest.approx(expected, abs=1e-7)
+
+
+def test_an_lr_psnr_without_any_error_is_null_in_json() -> None:
+    resolver = tiny_resolver()
+    y, x = torch.zeros(3, 4, 4), torch.zeros(2, 3, 16, 16)
+    x[1, 0, 0, 0] = 1 / 255
+    pixels = (255 * x).byte()
+    result = SuperResolution(y, x, pixels, resolver.degradation, "tiny", Sampling(2), 0.0)
+    assert result.lr_psnr[0] == float("inf")
+    assert result.report()["lr_psnr"] == [None, result.lr_psnr[1]]
+    json.dumps(result.report()["lr_psnr"], allow_nan=False)
+
+
+def test_an_encoder_of_before_on_what_is_no_prior_is_refused_as_one_of_today(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    """Its description in pixels is read by the size of the prior's images."""
+    old = "model: {lr_size: 4, encoder: '8x1', width: 4}\nprior: %s\n"
+    config = tmp_path / "old.yaml"
+    config.write_text(old % model_folder)
+    with pytest.raises(ConfigError, match="is not a prior but a"):
+        train_encoder(config, tmp_path / "out")
+    config.write_text(old % (model_folder / "prior"))
+    with pytest.raises(ConfigError, match=r"data|optim"):  # it is read, and lacks the rest
+        train_encoder(config, tmp_path / "out")
 
 
 def test_an_image_is_read_as_models_take_it(tmp_path: Path, resolver: HVAEResolver) -> None:

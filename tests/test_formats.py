@@ -39,7 +39,7 @@ from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
-from cvdvae.restoration.stack import Stack, avoid, read_stack
+from cvdvae.restoration.stack import Stack, _filled, avoid, read_stack
 from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
 
 LIMITS = Limits(10**6)
@@ -1592,6 +1592,18 @@ def test_what_was_measured_is_not_missing_once_it_is_shrunk(
     around = np.where(large == nodata, 1, large).astype(np.float64)
     off = given.array.values[0, 0] - np.clip(shrunk(around), given.ranges[0].low, None)
     assert np.abs(np.delete(off, 1, 1)[2:]).max() <= (1.01 if dtype == "int16" else 1e-4)
+
+
+def test_what_stands_for_no_data_is_at_no_end_of_the_range_and_holes_alone_are_black(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    values = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    write_marked(tmp_path / "a.tif", values, 0)
+    given = read_any(model, tmp_path / "a.tif", limits=LIMITS, how="0,200")
+    assert isinstance(given, Stack)
+    assert (given.ranges[0].low, given.ranges[0].high) == (1, 200)
+    missing = np.ones((1, 6, 8), bool)
+    assert not _filled(values[None], missing).any()
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".zarr"])
