@@ -25,6 +25,7 @@ from tiny import (
     RESTORING,
     saved_resolver,
     saved_restorer,
+    tiny_flow,
     tiny_photo_restorer,
     tiny_photos,
     tiny_prior,
@@ -36,21 +37,23 @@ import cvdvae
 from cvdvae.app import layout, showing
 from cvdvae.app import text as words
 from cvdvae.app.archive import zip_of
+from cvdvae.app.controls import seed_of
 from cvdvae.app.events import Handlers
 from cvdvae.app.explorer import Explorer, FaceInput, Session, seed_after
 from cvdvae.app.faces import examples
 from cvdvae.app.framing import Framing
 from cvdvae.app.inputs import UNCHANGED, Inputs
-from cvdvae.app.page import build
+from cvdvae.app.page import build, tabs_of
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.pictures import rectangle, stored, to_paint
 from cvdvae.app.recipes import read_result
-from cvdvae.app.restoring.damage import KINDS, described, image_in
+from cvdvae.app.restoring.damage import KINDS, LABELS, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.server import load_models, parse_auth
 from cvdvae.app.text import command_of, python_of
 from cvdvae.app.theme import SCRIPT
+from cvdvae.checkpoints.records import Recommended
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
@@ -61,7 +64,7 @@ from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.part import PartDrawing, PartSample
-from cvdvae.restoration.recipe import recipe_from_dict, recipe_from_text
+from cvdvae.restoration.recipe import BESIDE, recipe_from_dict, recipe_from_text
 from cvdvae.restoration.restorer import Restorer
 from cvdvae.restoration.restoring import degraded
 
@@ -95,10 +98,9 @@ def test_a_picture_is_stored_once_and_whole(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     picture = demo_photo().resize((64, 64))
     path = Path(stored(picture))
-    before = path.stat()
+    before = path.stat().st_ino
     assert stored(picture) == str(path)
-    after = path.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert path.stat().st_ino == before
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
     assert Image.open(path).tobytes() == picture.tobytes()
     # Where Gradio would put it: no second copy is made.
@@ -328,13 +330,26 @@ def named(kind: Any, name: str) -> Any:
 def on(explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
     """The handlers of a page."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    return handlers_with(explorer)
+
+
+def handlers_with(explorer: Explorer) -> Handlers:
+    """The handlers of a page with these models."""
     shown, settings = named(layout.Input, "input"), named(layout.Settings, "settings")
     figures = {name: named(layout.Figure, name) for name in ("mean", "heat", "truth")}
     answers = replace(named(layout.Answers, "answers"), **figures)
     steering, take = named(layout.Steering, "steering"), named(layout.Take, "take")
     states: Any = ("session", "chosen", "strokes")
     parts = showing.Parts(*states, settings, answers, steering, take)
-    return Handlers(explorer, Inputs(explorer, shown, settings), parts)
+    inputs = Inputs(explorer, shown, settings, answers.status)
+    return Handlers(explorer, inputs, parts)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
+    """The handlers of a page with a model that draws in a moment."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    return handlers_with(Explorer([tiny_resolver()]))
 
 
 @pytest.fixture
@@ -366,7 +381,8 @@ def test_a_wilder_result_than_the_page_draws_is_opened_at_its_wildest(
     model = explorer.model(8, "hvae")
     recipe = model.run(torch.full((3, 8, 8), 0.2), model.sampling(2, 2.0, 0, 1.9)).recipe
     opened = last(on.arrive_by_link(recipe.to_text()))
-    assert (opened["settings.temperature"], opened["settings.encoder_temperature"]) == (1.5, 1.5)
+    for slider in ("settings.temperature", "settings.encoder_temperature"):
+        assert opened[slider]["value"] == 1.5
     assert opened["session"].sampling.temperature == 2
 
 
@@ -388,6 +404,48 @@ def test_what_is_reopened_sets_the_controls_once(
     assert len(others) == 2
     for updates in others:
         assert not {"input.photo", "input.scale", "settings.samples"} & updates.keys()
+
+
+def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Handlers) -> None:
+    """What it promises of “your image” is not so of the one that came."""
+    y, other, same = torch.full((3, 4, 4), 0.2), tmp_path / "other.png", tmp_path / "same.png"
+    to_pil(y).save(same)
+    to_pil(y + 0.2).save(other)
+    model = tiny.explorer.model(4, "hvae")
+    session = last(tiny.arrive_by_link(model.upscale(y, samples=2).recipe.to_text()))["session"]
+    answered = tiny.showing.finished(session)["answers.status"]
+    assert "gives your image back" in answered
+
+    def status(path: Path | None, before: str, session: Session | None = session) -> Any:
+        what = (words.label(words.KINDS, "photo"), "×4", "Hierarchical VAE", before, session)
+        arrived = tiny.inputs.arrive(None if path is None else str(path), *what)
+        return arrived.get("answers.status", before)
+
+    for changed in (other, None, tmp_path):  # the last is no image
+        assert "Of the image before" in status(changed, answered)
+    assert status(same, answered) == answered  # as where it was reopened
+    assert status(same, status(other, answered)) == answered
+    assert status(other, WAITING) == WAITING
+    assert status(other, words.NOTHING, None) == words.NOTHING
+
+
+def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: Handlers) -> None:
+    flow = tiny_flow()
+    on = handlers_with(Explorer([on.explorer.model(8, "hvae"), flow]))
+    for scale, method in (("×8", "Hierarchical VAE"), ("×4", "Flow (HCFlow)")):
+        updates, found = on.inputs.recommend(scale, method), scale == "×8"
+        assert updates["settings.encoder_temperature"]["visible"] == found
+        assert ("as large as the doubt" in updates["settings.temperature"]["info"]) == found
+    recipe = flow.run(torch.full((3, 4, 4), 0.2), flow.sampling(1)).recipe
+    opened, *_ = on.arrive_by_link(recipe.to_text())
+    assert not opened["settings.encoder_temperature"]["visible"]
+    assert words.suited(flow) == "0.6 pleases the eye"
+    flow.recommended = Recommended(0.5)
+    assert words.suited(flow).endswith("; at 0.5 the spread is as large as the doubt")
+    photos = tiny_photos(2)
+    for temperatures, claimed in (((0.8, 1.0), False), ((1.1, 1.1), True), ((1.1, 1.2), False)):
+        photos.recommended = Recommended(*temperatures)
+        assert ("spread" in words.suited(photos, together=True)) == claimed  # one slider for both
 
 
 def test_where_nothing_new_was_drawn_the_trail_says_what_is_shown(on: Handlers, begun: Any) -> None:
@@ -436,6 +494,18 @@ def events(page: Any) -> list[tuple[Any, str, dict[str, Any]]]:
     ]
 
 
+def test_the_address_of_a_gallery_is_where_the_browser_is(
+    on: Handlers, begun: Any, page: Any
+) -> None:
+    """Behind a server that passes its own name on, what a request is for is none."""
+    session, _ = begun
+    told = next(on.pack(session, "https://faces.example.org/here/"))["take.link"]
+    assert told == f"https://faces.example.org/here/?r={session.result.recipe.to_text()}"
+    packs = [one for one in page.get_config_file()["dependencies"] if one["api_name"] == "pack"]
+    assert packs
+    assert all("location.origin + location.pathname" in one["js"] for one in packs)
+
+
 def test_no_stroke_or_press_is_lost_while_the_one_before_is_on_its_way(page: Any) -> None:
     """By default Gradio drops it; and where the last is to count, it sends the first again."""
     told = {
@@ -482,12 +552,31 @@ def test_every_seed_that_can_be_typed_reaches_what_answers_it(
     page: Any, photo: Path, on: Handlers
 ) -> None:
     """What Gradio refuses ends before a handler could say why, beside the hand."""
-    seeds = [part for part in page.blocks.values() if isinstance(part, gr.Number)]
+    seeds = [part for part in page.blocks.values() if getattr(part, "label", "") == "Seed"]
     assert len(seeds) == 3
-    assert [part.preprocess(-1) for part in seeds] == [-1] * 3
+    assert [part.preprocess("-1") for part in seeds] == ["-1"] * 3
     what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 0)
-    (told,) = on.draw(*what, 2, 0.8, 0.8, -1, True, False)
-    assert "The seed must not be negative" in told["settings.said"]
+    for typed, said in (("-1", "The seed must not be negative"), ("x", "must be a whole number")):
+        (told,) = on.draw(*what, 2, 0.8, 0.8, typed, True, False)
+        assert said in told["settings.said"]
+
+
+def test_a_seed_of_63_bits_comes_back_from_the_page_as_it_was(
+    page: Any, tiny: Handlers, photos: Photos, small: Path
+) -> None:
+    """A browser's numbers have 53 bits, its texts any."""
+    seed = 2**63 - 1
+    field = next(part for part in page.blocks.values() if part.elem_id == "seed")
+    assert isinstance(field.postprocess(seed), str)
+    recipe = tiny_resolver().upscale(torch.full((3, 4, 4), 0.2), samples=1, seed=seed).recipe
+    shown = field.postprocess(last(tiny.arrive_by_link(recipe.to_text()))["settings.seed"])
+    assert seed_of(field.preprocess(shown)) == seed
+    settings = (*SETTINGS[:2], shown, *SETTINGS[3:])
+    session = handlers_of(photos).arrive(None, str(small), "×2", *settings)["session"]
+    assert session.history[0].seed == seed
+    wrong = (*SETTINGS[:2], "x", *SETTINGS[3:])
+    said = handlers_of(photos).arrive(None, str(small), "×2", *wrong)["viewer"]["text"]
+    assert "The seed must be a whole number" in said
 
 
 # The tab of photographs.
@@ -623,6 +712,37 @@ def test_a_result_of_the_tab_restore_is_called_one(tmp_path: Path) -> None:
         assert path.name in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("model", "domain", "tab"),
+    [("photos-x4", "faces", "Photographs"), ("celeba64-x8", "photos", "Faces"),
+     ("celeba64-hcflow-x8", "photos", "Faces")],
+)  # fmt: skip
+def test_a_result_of_another_tab_is_told_where_it_belongs(
+    tmp_path: Path, model: str, domain: str, tab: str
+) -> None:
+    """Before its picture is read, which may be too large, or lie beside it."""
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"model": model, "input": BESIDE}))
+    with pytest.raises(InputError, match=f"is of a .*: open it in the tab {tab}$"):
+        read_result(path, 10**6, domain)
+    path.write_text(json.dumps({"model": "runs/mine", "input": ""}))
+    with pytest.raises(InputError, match="damaged input"):
+        read_result(path, 10**6, domain)
+
+
+@pytest.mark.parametrize("tab", ["Faces", "Photographs"])
+def test_each_tab_tells_of_the_other(
+    on: Handlers, photos: Photos, tmp_path: Path, tab: str
+) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"model": "photos-x4" if tab == "Photographs" else "celeba64-x8"}))
+    if tab == "Photographs":
+        said = last(on.reopen(str(path)))["take.said"]
+    else:
+        said = handlers_of(photos).reopen(None, str(path))["viewer"]["text"]
+    assert f"open it in the tab {tab}." in said
+
+
 # The tab that restores.
 
 
@@ -630,7 +750,7 @@ def test_a_face_that_is_too_small_is_no_truth(photo: Path, tmp_path: Path) -> No
     """As `cvdvae restore --simulate` says; damage that was painted on it can still be undone."""
     path, words = tmp_path / "small.png", "needs 64×64: an enlarged image is none"
     demo_photo().resize((200, 200)).save(path)
-    parts = Parts(*range(7), shown=tuple(range(7, 14)))  # type: ignore[arg-type]
+    parts = Parts(*range(8), shown=tuple(range(8, 15)))  # type: ignore[arg-type]
     on, given = RestoringHandlers({"A face": tiny_restorer()}, parts), image_in(path, 64, "A face")
     intact, damaged = KINDS
     for what, kind, refused in (
@@ -645,7 +765,7 @@ def test_a_face_that_is_too_small_is_no_truth(photo: Path, tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def restoring() -> RestoringHandlers:
-    parts = Parts(*range(7), shown=tuple(range(7, 14)))  # type: ignore[arg-type]
+    parts = Parts(*range(8), shown=tuple(range(8, 15)))  # type: ignore[arg-type]
     models = {"A photograph": tiny_photo_restorer(), "Another": tiny_photo_restorer()}
     return RestoringHandlers(models, parts)
 
@@ -739,7 +859,7 @@ def test_what_was_painted_stays_in_view_and_in_force_together(restoring: Restori
     """What is not laid out at all forgets it, and what was told of it would still count."""
     painter = restoring.parts.painter
     for damage, visible in (("Blurred", "hidden"), ("A hole: paint over it", True)):
-        updates = restoring.chosen(damage)
+        updates = restoring.chosen(damage, next(iter(KINDS)))
         assert updates[painter]["visible"] == visible
         assert restoring.parts.strokes not in updates
 
@@ -787,3 +907,127 @@ def test_a_picture_that_comes_again_is_painted_on_anew() -> None:
     """The browser takes equal values for the same one, and would keep what was painted."""
     picture = torch.zeros(3, 16, 16, dtype=torch.uint8)
     assert to_paint(picture) != to_paint(picture)
+
+
+def test_a_movement_goes_at_the_angle_that_is_said(
+    restoring: RestoringHandlers, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, intact = restoring.parts, next(iter(KINDS))
+    for damage in LABELS:
+        visible = restoring.chosen(damage, intact)[parts.angle]["visible"]
+        assert visible == (damage == "Moved")
+    assert described("motion", 9, [], (16, 24)) == parse("motion:length=9")
+    given = restoring.arrive(two[0], "A photograph", None)[parts.given]
+    what = (two[0], "A photograph", intact, "Moved", 5, 0.1, *HOLE[4:], given, [], 70)
+    drawing = restoring.draw(*what)
+    file = next(drawing)[parts.shown[-1]]["value"]
+    (step,) = json.loads(Path(file).with_name("result.json").read_text())["degradation"]["steps"]
+    assert (step["kind"], step["length"], step["angle"]) == ("motion", 5, 70)
+    drawing.close()
+
+    def begun(*_: Any) -> Any:
+        raise InputError("begun")
+
+    monkeypatch.setattr(Restorer, "run", begun)
+    for angle, again in ((70, False), (20, True)):  # the first is a double click
+        (updates,) = restoring.draw(*what[:-1], angle)
+        assert (updates != UNCHANGED) == again
+
+
+def test_what_restores_is_told_the_angle_and_what_the_image_is(page: Any) -> None:
+    config = page.get_config_file()
+    names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+    found = {
+        key: ([names[i] for i in one["inputs"]], [names[i] for i in one["outputs"]])
+        for part, event, one in events(page)
+        if (key := (part, event))
+        in {("restore", "click"), ("restore-kind", "change"), ("restore-photo", "change")}
+    }
+    assert found["restore", "click"][0][-1] == "angle"
+    assert found["restore-photo", "change"][0][-1] == "restore-kind"
+    assert found["restore-kind", "change"] == (["damage", "restore-kind"], ["strength"])
+    (photo,) = (one for part, event, one in events(page) if (part, event) == ("photo", "change"))
+    (arrive,) = (
+        one
+        for _, _, one in events(page)
+        if one["trigger_after"] == photo["id"] and not one["trigger_only_on_failure"]
+    )
+    assert names[arrive["outputs"][-1]] == names[arrive["inputs"][-2]] == "status"
+
+
+def test_the_strength_is_asked_for_only_where_it_is_used(restoring: RestoringHandlers) -> None:
+    """A JPEG that is one has its own tables; which pixels are missing is refused."""
+    parts, (intact, damaged) = restoring.parts, KINDS
+    for damage in LABELS:
+        before, after = (restoring.chosen(damage, kind)[parts.strength] for kind in KINDS)
+        own = damage in ("JPEG", "Missing pixels")
+        assert after["visible"] == (before["visible"] and not own)
+        for kind, updates in ((intact, before), (damaged, after)):
+            told = restoring.judged(damage, kind)
+            if own:
+                assert told == {parts.strength: gr.update(visible=updates["visible"])}
+            else:
+                assert told == UNCHANGED
+
+
+def test_what_a_face_was_taken_for_is_not_said_of_the_photograph_behind_it(tmp_path: Path) -> None:
+    """The page says of a face of the model's size that it is damaged already."""
+    parts = Parts(*range(8), shown=tuple(range(8, 15)))  # type: ignore[arg-type]
+    models = {"A face": tiny_restorer(), "A photograph": tiny_photo_restorer()}
+    on = RestoringHandlers(models, parts)
+    intact, damaged = KINDS
+    face, photo = str(tmp_path / "face.png"), str(tmp_path / "photo.png")
+    to_pil(torch.full((3, 16, 16), 90, dtype=torch.uint8)).save(face)
+    to_pil(torch.full((3, 16, 24), 90, dtype=torch.uint8)).save(photo)
+
+    def arrive(path: str | None, subject: str, before: Any, kind: str) -> tuple[Any, str]:
+        updates = on.arrive(path, subject, before, kind)
+        return updates[parts.given], updates.get(parts.kind, kind)
+
+    for said in KINDS:  # by the visitor, before
+        given, now = arrive(face, "A face", None, said)
+        assert now == damaged
+        assert arrive(photo, "A photograph", given, now)[1] == said
+        assert arrive(None, "A face", given, now)[1] == said
+        assert arrive(str(tmp_path), "A photograph", given, now)[1] == said  # no image
+        assert arrive(photo, "A photograph", given, intact)[1] == intact  # the visitor said so
+        to_pil(torch.full((3, 16, 16), 80, dtype=torch.uint8)).save(tmp_path / "other.png")
+        other, now = arrive(str(tmp_path / "other.png"), "A face", given, now)
+        assert arrive(photo, "A photograph", other, now)[1] == said
+    given, now = arrive(photo, "A photograph", None, damaged)
+    assert arrive(str(tmp_path / "other.png"), "A photograph", given, now)[1] == damaged
+
+
+def test_what_restores_waits_for_its_turn_and_says_what_nobody_foresaw(
+    two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, turn = Parts(*range(8), shown=tuple(range(8, 15))), threading.Lock()  # type: ignore[arg-type]
+    model = tiny_photo_restorer()
+    on = RestoringHandlers({"A photograph": model}, parts, turn)
+    given = on.arrive(two[0], "A photograph", None)[parts.given]
+    held, run = list[bool](), Restorer.run
+
+    def watched(*what: Any) -> Any:
+        held.append(turn.locked())
+        if len(held) > 1:
+            raise RuntimeError("no memory")
+        return run(*what)
+
+    monkeypatch.setattr(Restorer, "run", watched)
+    (drawn,) = on.draw(two[0], "A photograph", *HOLE, given, STROKES)
+    assert "4 of 4 answers explain" in drawn[parts.shown[0]]
+    (failed,) = on.draw(two[0], "A photograph", *with_noise(0.1), given, STROKES)
+    assert failed[parts.said] == words.FAILED
+    assert held == [True, True]
+    assert not turn.locked()
+    assert not given.answered  # what failed may be asked for again
+
+
+def test_all_tabs_draw_in_one_turn(photos: Photos, tmp_path: Path) -> None:
+    with gr.Blocks() as blocks:
+        tabs = gr.Tabs()
+        shown = tabs_of(blocks, tabs, Explorer([]), photos, [tiny_photo_restorer()], tmp_path)
+        (restore,) = (tab for tab in shown if tab.name == "restore")
+        restore.lay_out()
+    (draw,) = (one.fn for one in blocks.fns.values() if one.fn and one.fn.__name__ == "draw")
+    assert draw.__self__.turn is photos.turn

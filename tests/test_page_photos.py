@@ -411,6 +411,56 @@ def test_a_window_that_never_began_to_be_drawn_is_not_waited_for(alone: Alone) -
     alone.expect("ready", "Drawn.")
 
 
+def test_keys_paint_what_may_change(alone: Alone) -> None:
+    for part in alone.answers(alone.told("ask", 1)):
+        alone.tell(part)
+    alone.expect("ready", "Drawn.")
+    page, panel = alone.page, alone.page.locator(".panels canvas").nth(1)
+    frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+    def pressed(*keys: str) -> tuple[str, str | None]:
+        for key in keys:
+            page.keyboard.press(key)
+        page.evaluate(frame)
+        return panel.evaluate("one => one.toDataURL()"), panel.get_attribute("data-window")
+
+    before, there = pressed()
+    page.click('[data-do="paint"]')
+    panel.focus()
+    label = re.compile("Arrow keys move the brush, space paints there")
+    expect(panel).to_have_attribute("aria-label", label)
+    shown, still_there = pressed("ArrowRight", "ArrowRight", "ArrowDown")
+    assert shown != before  # the brush
+    assert still_there == there
+    page.locator(".size").focus()
+    assert pressed()[0] == before
+    panel.focus()
+    pressed("Space", "ArrowUp", "Shift+ArrowUp", "Shift+ArrowUp", "Shift+ArrowLeft", "Enter")
+    page.click('[data-do="vary"]')
+    dot, line, end = alone.told("vary", 1)["strokes"]
+    (x, y), step = dot["points"][0], dot["size"] / 2
+    path = [(x, y - step), (x, y - 2 * step), (x, y - 3 * step), (x - step, y - 3 * step)]
+    assert np.allclose(line["points"], path, atol=0.3)
+    assert end["points"] == line["points"][-1:]
+    assert len(dot["points"]) == 1
+    panel.focus()
+    assert pressed("+")[1] != pressed(*["ArrowUp"] * 30)[1]  # the view goes along
+    expect(page.locator('[data-do="play"]')).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize(("motion", "plays"), [("reduce", "false"), ("no-preference", "true")])
+def test_what_was_varied_plays_unless_nothing_is_to_move(
+    alone: Alone, motion: Any, plays: str
+) -> None:
+    alone.page.emulate_media(reduced_motion=motion)
+    strokes = [{"size": 9, "points": [[30, 30]]}]
+    event = gr.EventData(None, {"step": 0, "sample": 0, "strokes": strokes})
+    alone.told("ask", 1)
+    alone.tell(alone.on.vary(alone.session, event))
+    expect(alone.page.locator(".steps button")).to_have_count(2)
+    expect(alone.page.locator('[data-do="play"]')).to_have_attribute("aria-pressed", plays)
+
+
 def test_vary_only_what_is_painted(
     browser: Browser, server: tuple[str, Memory], smallest: Path
 ) -> None:
@@ -438,7 +488,6 @@ def test_vary_only_what_is_painted(
         page.click('[data-do="vary"]')
         expect(page.locator(".steps button")).to_have_count(2)
         visitor.wait()
-        page.click('[data-do="play"]')
         expect(page.locator(".legend.varied")).to_be_visible()
         visitor.picture("photo-4-varied")
         visitor.choose(3)
@@ -507,7 +556,6 @@ def test_a_result_that_was_taken_away_is_opened_again(
         page.click('[data-do="vary"]')
         expect(page.locator(".steps button")).to_have_count(2)
         visitor.wait()
-        page.click('[data-do="play"]')
         visitor.choose(1)
         kept = visitor.seen(1)
         page.select_option("#viewer .which", "all")

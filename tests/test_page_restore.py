@@ -11,7 +11,10 @@ import torch
 from playwright.sync_api import Browser, Page, Route, expect
 from test_page import pytestmark as pytestmark
 from test_page import release, unfold
+from test_page_photos import ALONE
 
+from cvdvae.app import painter
+from cvdvae.app.pictures import to_paint
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.packed import unpack
@@ -40,6 +43,7 @@ def face(tmp_path: Path) -> Path:
 
 PAINTED = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
 """Whether there is anything in a canvas."""
+SEEN = "canvas => canvas.toDataURL()"
 
 
 def give(page: Page, face: Path, subject: str = "A face") -> None:
@@ -91,6 +95,33 @@ def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path
     assert report["degradation"]["steps"][0]["kind"] == "mask"
     assert report["explains"] == [True] * 8
     assert "sample_07.png" in archive.namelist()
+
+
+def test_keys_paint(browser: Browser) -> None:
+    page = browser.contexts[0].new_page()
+    script = "\n".join((painter.HERE / name).read_text("utf-8") for name in painter.SCRIPTS)
+    page.evaluate(ALONE, [(painter.HERE / "painter.html").read_text("utf-8"), script])
+    page.evaluate("value => tell(value)", to_paint(torch.zeros(3, 64, 64)))
+    canvas = page.locator("canvas")
+    page.wait_for_function(f"({PAINTED})(document.querySelector('canvas'))")
+    plain = canvas.evaluate(SEEN)
+    page.keyboard.press("Tab")
+    expect(canvas).to_be_focused()
+    middle = canvas.evaluate(SEEN)
+    page.keyboard.press("ArrowRight")
+    assert len({plain, middle, canvas.evaluate(SEEN)}) == 3  # the brush is there, and moves
+    assert page.evaluate("told") == []
+    for key in ("Enter", "ArrowDown", "Shift+ArrowDown", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    strokes = page.evaluate("told.at(-1).strokes")
+    assert strokes == [
+        {"size": 4, "points": [[34, 32]]},
+        {"size": 4, "points": [[34, 34], [34, 36], [34, 38]]},
+    ]
+    page.locator("input").focus()
+    page.locator("button").click()
+    assert canvas.evaluate(SEEN) == plain
+    page.close()
 
 
 def test_other_damage_has_its_own_slider(page: Page, face: Path) -> None:

@@ -1,6 +1,7 @@
 """What the page does with photographs, without the page; and parts of images drawn alone."""
 
 import os
+import shutil
 import threading
 import zipfile
 from dataclasses import dataclass, fields, replace
@@ -37,7 +38,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import CVDVAEError, InputError
 from cvdvae.gaussian import Window
-from cvdvae.imaging.io import to_bytes, to_tensor
+from cvdvae.imaging.io import read_photo, to_bytes, to_tensor
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region
 from cvdvae.restoration.load import load
@@ -132,23 +133,52 @@ def test_what_varies_in_a_part_stays_in_its_region(photos: Photos, picture: Imag
 
 
 def test_a_photograph_is_enlarged_or_shrunk_first(photos: Photos, path: Path) -> None:
-    photo = photos.look(path, "enlarge", 4)
+    photo, truths = photos.look(path, "enlarge", 4), photos.truths
     assert photo.size == (256, 384)
-    assert truth_in(photo, Window(0, 0, 8, 8)) is None
+    assert truth_in(photo, Window(0, 0, 8, 8), truths) is None
     shrunk = photos.look(path, "shrink", 4)
     assert shrunk.size == (64, 96)
     window = Window(8, 16, 40, 32)
-    truth = truth_in(shrunk, window)
+    truth = truth_in(shrunk, window, truths)
     assert truth is not None
     assert torch.equal(truth, inside(to_bytes(to_tensor(Image.open(path))), window))
     os.utime(path, (0, 0))
-    truth_in(shrunk, window)
+    truth_in(shrunk, window, truths)
     assert path.stat().st_mtime > 0  # while it is looked at, it is kept
     path.unlink()
-    assert truth_in(shrunk, window) is None
+    assert truth_in(shrunk, window, truths) is None
     x, y = interesting(photo)
     assert 0 < x < 384
     assert 0 < y < 256
+
+
+def test_what_was_shrunk_is_decoded_once_for_all_its_windows(
+    photos: Photos, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes a third of a second of 25 megapixels; and it is kept in bounds."""
+    read = []
+
+    def reading(path: Path, most: int) -> Any:
+        read.append(path)
+        return read_photo(path, most)
+
+    monkeypatch.setattr("cvdvae.app.photos.windows.read_photo", reading)
+    other = Path(shutil.copy(path, tmp_path / "other.png"))
+    first, second = (photos.look(one, "shrink", 4) for one in (path, other))
+    one = Album(most=3 * 64 * 96)
+    for photo in (first, first, second, second, first):
+        for window in (Window(0, 0, 8, 8), Window(8, 16, 40, 32)):
+            there = inside(to_bytes(to_tensor(Image.open(path))), window)
+            assert torch.equal(truth_in(photo, window, one), there)  # type: ignore[arg-type]
+    assert read == [path, other, path]
+
+
+def test_a_photograph_that_is_shrunk_first_is_not_made_float_in_vain(
+    photos: Photos, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 25 megapixels, that would be 300 MB."""
+    monkeypatch.setattr("cvdvae.app.photos.explorer.to_tensor", None)
+    assert photos.look(path, "shrink", 4).size == (64, 96)
 
 
 @pytest.mark.parametrize("program", ["box", "pillow-lanczos", "matlab", "nearest", "canvas"])

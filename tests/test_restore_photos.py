@@ -259,7 +259,7 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     """Whatever the slider says, which was for another kind of damage."""
     path = tmp_path / "photo.png"
     to_pil(torch.full((3, 24, 30), 99, dtype=torch.uint8)).save(path)
-    parts = Parts(*range(7), shown=tuple(range(7, 14)))  # type: ignore[arg-type]
+    parts = Parts(*range(8), shown=tuple(range(8, 15)))  # type: ignore[arg-type]
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     given = image_in(path, None, "A photograph")
     found = list(
@@ -286,7 +286,7 @@ def test_an_image_that_arrives_again_loses_nothing(tmp_path: Path) -> None:
     have painted by then, or said that the image is to be damaged first."""
     for name in ("photo.png", "other.png"):
         to_pil(torch.full((3, 16, 16), 99, dtype=torch.uint8)).save(tmp_path / name)
-    parts = Parts(*range(7))  # type: ignore[arg-type]
+    parts = Parts(*range(8))  # type: ignore[arg-type]
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     path = str(tmp_path / "photo.png")
     given = on.arrive(path, "A photograph", None)[parts.given]

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from ..errors import InputError
 from . import text
 
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
@@ -67,19 +68,40 @@ def saved(pictures: dict[str, Image.Image], folder: Path) -> list[Path]:
 
 
 def temperature_part(
-    value: float, name: str, info: str | None = None, label: str = "Temperature: tame to wild"
+    value: float,
+    name: str,
+    info: str | None = None,
+    label: str = "Temperature: tame to wild",
+    visible: bool = True,
 ) -> gr.Slider:
     """A temperature."""
-    return gr.Slider(0, WILDEST, value, step=0.05, label=label, info=info, elem_id=name)
+    return gr.Slider(
+        0, WILDEST, value, step=0.05, label=label, info=info, elem_id=name, visible=visible
+    )
 
 
-def seed_part(prefix: str = "") -> gr.Number:
-    """A seed, and the button that throws another."""
+def seed_part(prefix: str = "") -> gr.Textbox:
+    """A seed, and the button that throws another.
+
+    It is a text, as the numbers of browsers have no more than 53 bits.
+    """
     with gr.Row():
-        seed = gr.Number(0, precision=0, label="Seed", elem_id=f"{prefix}seed")
+        seed = gr.Textbox("0", label="Seed", max_lines=1, elem_id=f"{prefix}seed")
         dice = gr.Button("New seed", elem_id=f"{prefix}dice")
-    dice.click(lambda: randrange(100_000), None, seed, queue=False, **QUIET)
+    dice.click(lambda: str(randrange(100_000)), None, seed, queue=False, **QUIET)
     return seed
+
+
+def seed_of(typed: str | None) -> int:
+    """The seed that a visitor has typed; 0 where there is none.
+
+    Raises:
+        InputError: It is no whole number.
+    """
+    try:
+        return int(typed or 0)
+    except ValueError:
+        raise InputError("the seed must be a whole number") from None
 
 
 def pairs_part(prefix: str = "") -> gr.Checkbox:

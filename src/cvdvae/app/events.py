@@ -14,7 +14,7 @@ from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
 from ..restoration.recipe import MAX_SIDE, recipe_from_text
 from .archive import zip_of
-from .controls import WILDEST
+from .controls import seed_of
 from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
 from .photos.strokes import region_of
@@ -43,7 +43,7 @@ class Handlers:
         samples: float,
         temperature: float,
         encoder_temperature: float,
-        seed: float | None,
+        seed: str | None,
         consistent: bool,
         antithetic: bool,
         progress: gr.Progress = gr.Progress(),
@@ -59,7 +59,7 @@ class Handlers:
             sampling = model.sampling(
                 int(samples),
                 temperature,
-                int(seed or 0),
+                seed_of(seed),
                 encoder_temperature,
                 consistent,
                 antithetic=antithetic,
@@ -150,7 +150,7 @@ class Handlers:
             yield UNCHANGED
         else:
             yield from self._restored(
-                lambda: self.explorer.reopen(read_result(Path(path), MAX_SIDE**2)),
+                lambda: self.explorer.reopen(read_result(Path(path), MAX_SIDE**2, "faces")),
                 progress,
                 self.parts.take.said,
                 path,
@@ -194,9 +194,8 @@ class Handlers:
                     self.inputs.input.scale: f"×{model.scale}",
                     settings.method: text.label(text.METHODS, model.method),
                     settings.samples: s.samples,
-                    settings.temperature: min(WILDEST, s.temperature),
-                    settings.encoder_temperature: min(WILDEST, s.encoder_temperature),
-                    settings.seed: s.seed,
+                    **self.inputs.temperatures(model, s.temperature, s.encoder_temperature),
+                    settings.seed: str(s.seed),
                     settings.consistent: s.consistent,
                     settings.antithetic: s.antithetic,
                 }
@@ -250,13 +249,12 @@ class Handlers:
 
     # Taking away.
 
-    def pack(self, session: Session | None, request: gr.Request) -> Iterator[Updates]:
-        """Files, address and code of the gallery that is shown."""
+    def pack(self, session: Session | None, page: str) -> Iterator[Updates]:
+        """Files, address and code of the gallery that is shown on this `page`."""
         if session is None:
             yield UNCHANGED
             return
         recipe = session.result.recipe
-        address = str(request.base_url).rstrip("/")
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(session.result, Path(name))
             # The page copies the files while this waits, and then they go.
@@ -265,7 +263,7 @@ class Handlers:
                 self.parts.take.settings: gr.update(
                     value=str(archive.with_name("result.json")), interactive=True
                 ),
-                self.parts.take.link: f"{address}/?r={recipe.to_text()}",
+                self.parts.take.link: f"{page}?r={recipe.to_text()}",
                 self.parts.take.python: text.python_of(recipe),
                 self.parts.take.command: text.command_of(recipe),
             }

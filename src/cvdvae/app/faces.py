@@ -16,6 +16,9 @@ from .explorer import Explorer
 from .inputs import Inputs
 from .showing import Parts
 
+ADDRESS = "(session, link) => [session, location.origin + location.pathname]"
+"""The page's own address: behind other servers, the browser alone knows it."""
+
 
 def faces_part(
     page: gr.Blocks, tabs: gr.Tabs, explorer: Explorer, pictures: Path, keep_seconds: float
@@ -39,15 +42,15 @@ def faces_part(
             settings = layout.settings_part(explorer, shown)
         with gr.Column(scale=5, min_width=320):
             answers, steering, take = layout.answers_part(explorer)
-    inputs = Inputs(explorer, shown, settings)
-    _wire_image(inputs, paths, answers.status)
+    inputs = Inputs(explorer, shown, settings, answers.status)
+    _wire_image(inputs, paths, session)
     parts = Parts(session, chosen, strokes, settings, answers, steering, take)
     _wire(page, tabs, Handlers(explorer, inputs, parts))
     add_api(explorer)
 
 
-def _wire_image(on: Inputs, paths: list[Path], status: gr.HTML) -> None:
-    shown, which = on.input, [on.input.scale, on.settings.method]
+def _wire_image(on: Inputs, paths: list[Path], session: gr.State) -> None:
+    shown, status, which = on.input, on.status, [on.input.scale, on.settings.method]
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
     seen = [shown.frame, shown.framed, shown.seen, shown.doubts]
@@ -55,7 +58,13 @@ def _wire_image(on: Inputs, paths: list[Path], status: gr.HTML) -> None:
     draw = on.settings.draw
     shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
     arrived = shown.photo.change(on.forget, None, [*frame, draw], queue=False, **QUIET).then(
-        on.arrive, [*image, status], [*frame, *seen, *guessed, draw], **LATEST, **LOOKING, **QUIET
+        on.arrive,
+        [*image, status, session],
+        [*frame, *seen, *guessed, draw, status],
+        show_progress_on=shown.seen,  # not in the status, which is read aloud
+        **LATEST,
+        **LOOKING,
+        **QUIET,
     )
     arrived.failure(on.arrived, status, draw, queue=False, **QUIET)
     for radio in (shown.kind, *which):
@@ -90,6 +99,7 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
         take.archive, take.settings,
     ]  # fmt: skip
     ready = list(dict.fromkeys([*busy, *finished]))
+    packed = [parts.session, take.link]
     taken = [take.archive, take.settings, take.link, take.python, take.command]
     sample, stays = [parts.session, parts.chosen], [steering.stays, steering.shared]
     link = gr.Textbox("", visible="hidden", label="the page's own address")
@@ -118,7 +128,7 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
                 on.showing.what_stays, [*sample, steering.groups], stays,
                 **LATEST, **DRAWING, **QUIET,
             )  # fmt: skip
-            ended.then(on.pack, [parts.session], taken, **LATEST, **LOOKING, **QUIET)
+            ended.then(on.pack, packed, taken, js=ADDRESS, **LATEST, **LOOKING, **QUIET)
         drawing.append(drawn)
     # What follows a drawing follows a stopped one, too: `ready` tells them apart.
     settings.stop.click(None, cancels=drawing, **PRIVATE)

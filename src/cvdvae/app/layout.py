@@ -38,7 +38,7 @@ class Settings:
     samples: gr.Slider
     temperature: gr.Slider
     encoder_temperature: gr.Slider
-    seed: gr.Number
+    seed: gr.Textbox
     consistent: gr.Checkbox
     antithetic: gr.Checkbox
     draw: gr.Button
@@ -157,15 +157,19 @@ def input_part(pictures: list[Path], explorer: Explorer) -> Input:
 def settings_part(explorer: Explorer, shown: Input) -> Settings:
     """The first column's lower half, the sliders of the frame among it."""
     methods = [name for name, method in text.METHODS.items() if method in explorer.methods]
-    suits = explorer.any_at(explorer.scales[len(explorer.scales) // 2]).recommended
+    model = explorer.any_at(explorer.scales[len(explorer.scales) // 2])
+    look = model.recommended.look
     with gr.Accordion("More: frame and settings", open=False):
         for slider in (shown.x, shown.y, shown.side):
             slider.render()
         method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
         samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
-        temperature = temperature_part(suits.look, "temperature", text.suited(suits))
+        temperature = temperature_part(look, "temperature", text.suited(model))
         encoder_temperature = temperature_part(
-            suits.look, "encoder-temperature", label="Temperature of what is read from your image"
+            look,
+            "encoder-temperature",
+            label="Temperature of what is read from your image",
+            visible=model.method != "flow",
         )
         seed = seed_part()
         consistent = gr.Checkbox(True, label="Give my image back exactly", elem_id="consistent")

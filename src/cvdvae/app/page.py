@@ -28,11 +28,11 @@ IDLE = 0.02
 a processor busy though nobody is there."""
 
 SESSIONS = 200
-"""Visitors whose images are kept, at most 2 MB each as bundled; the oldest go first. Photographs
-are in an album of their own, which is bounded."""
+"""Visitors whose images are kept, at most 2 MB in each tab as bundled; the oldest go first.
+Photographs are in albums of their own, which are bounded, and samples of them are not kept."""
 
 SESSION_SECONDS = 3600
-"""How long a visitor's images are kept after they were last used."""
+"""How long a visitor's images and files are kept after they were last used."""
 
 HEADING = """
 <h1>What is known, and what is invented?</h1>
@@ -76,7 +76,7 @@ def tabs_of(
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS)
         found.append(Tab("faces", "Faces", text.MEANING, part))
     if restorers:
-        part = partial(restoring_part, restorers, pictures, SESSION_SECONDS)
+        part = partial(restoring_part, restorers, pictures, SESSION_SECONDS, photos.turn)
         found.append(Tab("restore", "Restore", RESTORING, part))
     return found
 
@@ -98,7 +98,6 @@ def build(
     with Page(
         title="CVD-VAE: every plausible image behind a small one",
         analytics_enabled=False,
-        delete_cache=(600, SESSION_SECONDS),
     ) as page:
         gr.HTML(HEADING, elem_id="heading")
         with gr.Tabs(elem_id="domains") as tabs:

@@ -2,6 +2,8 @@
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 const size = element.querySelector("input");
 let picture = null, width = 64, height = 64, strokes = [], stroke = null;
+const brush = new KeyBrush();
+let untold = false; // whether keys have painted something since
 const BRUSH = 64; // the slider's sizes are for pictures of so many pixels a side
 
 function paint() {
@@ -21,9 +23,16 @@ function paint() {
   context.globalAlpha = 0.5;
   context.drawImage(layer, 0, 0);
   context.globalAlpha = 1;
+  if (!picture || !brush.at || !canvas.matches(":focus")) return;
+  brush.show(context, brush.at[0] * zoom, brush.at[1] * zoom, wide() * zoom);
 }
 
-const tell = () => trigger("paint", { strokes });
+const middle = () => [width / 2, height / 2];
+const wide = () => (Number(size.value) * Math.max(width, height)) / BRUSH;
+function tell() {
+  untold = false;
+  trigger("paint", { strokes });
+}
 
 function placeOf(event) {
   const place = canvas.getBoundingClientRect();
@@ -35,8 +44,8 @@ function placeOf(event) {
 canvas.onpointerdown = (event) => {
   if (!picture) return;
   canvas.setPointerCapture(event.pointerId);
-  const wide = (Number(size.value) * Math.max(width, height)) / BRUSH;
-  stroke = { size: wide, points: [placeOf(event)] };
+  brush.at = null;
+  stroke = { size: wide(), points: [placeOf(event)] };
   strokes.push(stroke);
   paint();
 };
@@ -49,6 +58,24 @@ canvas.onpointerup = canvas.onpointercancel = () => {
   if (stroke) tell();
   stroke = null;
 };
+
+// What keys paint is told when they are let go.
+canvas.onkeydown = (event) => {
+  const before = strokes.length;
+  if (!picture || !brush.takes(event, strokes, wide(), brush.at || middle(), [width, height])) return;
+  untold ||= event.shiftKey || strokes.length > before;
+  paint();
+};
+canvas.onkeyup = () => untold && tell();
+canvas.onblur = () => {
+  if (untold) tell();
+  paint();
+};
+canvas.onfocus = () => {
+  if (canvas.matches(":focus-visible")) brush.at ||= middle();
+  paint();
+};
+
 element.querySelector("button").onclick = () => {
   strokes = [];
   paint();
@@ -68,7 +95,8 @@ async function show() {
   }
   picture = next;
   strokes = [];
-  stroke = null;
+  stroke = brush.at = null;
+  untold = false;
   paint();
 }
 watch("value", show);

@@ -5,6 +5,8 @@ from pathlib import Path
 import gradio as gr
 
 HERE = Path(__file__).parent
+SCRIPTS = ("brush.js", "painter.js")
+"""In the order in which they build on each other; together they are the body of one function."""
 
 
 def make_painter(name: str = "painter") -> gr.HTML:
@@ -18,7 +20,7 @@ def make_painter(name: str = "painter") -> gr.HTML:
         {},
         html_template=(HERE / "painter.html").read_text(encoding="utf-8"),
         css_template=(HERE / "painter.css").read_text(encoding="utf-8"),
-        js_on_load=(HERE / "painter.js").read_text(encoding="utf-8"),
+        js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         apply_default_css=False,
         elem_id=name,
         elem_classes="painter-part",

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ def stored(picture: Image.Image) -> str:
     packed = io.BytesIO()
     picture.save(packed, "PNG")
     path = Path(get_upload_folder()) / hash_bytes(packed.getvalue()) / "image.png"
-    if not path.exists():
+    try:
+        os.utime(path)  # while it is shown anew, it is kept
+    except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(packed.getvalue())

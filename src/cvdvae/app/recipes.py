@@ -4,7 +4,9 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
+from ..domains import FACES, PHOTOS, domain_of_model
 from ..errors import InputError
 from ..files import read_bounded
 from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, check_weights, recipe_from_dict
@@ -12,6 +14,8 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 
 RESULT = "result.json"
+TABS = {PHOTOS.name: "Photographs", FACES.name: "Faces"}
+"""Tabs of the page, by the domain of their models."""
 MOST = {RESULT: MAX_BYTES, BESIDE: 2**25}
 """What is read of a zip, and how many bytes each may have once it is unpacked."""
 MAX_SEED = 2**64 - 1
@@ -22,15 +26,17 @@ PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How it may be packed: other ways unpack any amount at once."""
 
 
-def read_result(path: Path, max_pixels: int) -> Recipe:
+def read_result(path: Path, max_pixels: int, domain: str = "") -> Recipe:
     """Read the recipe of a `result.json`, or of a zip that holds one.
 
     Args:
         path: The file.
         max_pixels: The most that an image beside it may have.
+        domain: Name of that of the tab in which it is opened; empty where all is read.
 
     Raises:
-        InputError: It holds no recipe, or the image that it is of lies elsewhere.
+        InputError: It holds no recipe, or that of another tab, or the image that it is of lies
+            elsewhere.
         ConfigError: A setting that is unknown or of a wrong type.
     """
     held: dict[str, bytes] = {}
@@ -48,11 +54,25 @@ def read_result(path: Path, max_pixels: int) -> Recipe:
         data = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program, nor a zip of one") from None
+    if isinstance(data, dict):
+        _check_tab(data, path, domain)
     if isinstance(data, dict) and data.get("input") == BESIDE and BESIDE not in held:
         raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
-    if isinstance(data, dict) and "degradation" in data:
-        raise InputError(f"{path} is of the tab Restore: the command cvdvae replay draws it again")
     return recipe_from_dict(data, str(path), held.get(BESIDE), max_pixels)
+
+
+def _check_tab(data: dict[str, Any], path: Path, here: str) -> None:
+    """Refuse what another tab opens, or none.
+
+    Raises:
+        InputError: It is such a result; the message says what to do.
+    """
+    if "degradation" in data:
+        raise InputError(f"{path} is of the tab Restore: the command cvdvae replay draws it again")
+    # A bundled flow is called as the encoder that it is compared with.
+    found = domain_of_model(str(data.get("model")).replace("-hcflow-", "-"))
+    if here and found is not None and found.name != here:
+        raise InputError(f"{path} is of {found.subject}: open it in the tab {TABS[found.name]}")
 
 
 def _members(path: Path) -> dict[str, bytes]:

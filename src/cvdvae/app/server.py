@@ -66,9 +66,10 @@ def make_app(
     from ..domains import PHOTOS
     from .explorer import Explorer, bundled
     from .guard import Guard
-    from .page import build
+    from .page import SESSION_SECONDS, build
     from .photos.explorer import Photos
     from .restoring.damage import restoring
+    from .sweeping import sweeping
     from .waiting import Waiting
 
     async def refuse(url: str, cache_dir: str) -> str:
@@ -81,12 +82,17 @@ def make_app(
         assert auth is not None
         return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled(), *restoring()]
     (loaded, restorers), turn = load_models(names), threading.Lock()
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
     page = build(faces, photos, folder, restorers)
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lambda _: sweeping(page, SESSION_SECONDS),
+    )
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))
 

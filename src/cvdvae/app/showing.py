@@ -88,13 +88,11 @@ class Showing:
         """What follows from all of them."""
         result, answers, steering = session.result, self.parts.answers, self.parts.steering
         heat, largest = pictures.disagreement(result)
-        good = "good" if all(result.round_trip_exact) else "doubt"
-        status = text.callout(good, "", text.agreement(result))
         words = text.shown(session.sampling)
         lines, groups = text.trail(session.history), self.steerable(session)
         truth = None if result.truth is None else pictures.smooth(result.truth)
         return {
-            answers.status: status + text.remarks(session.seen),
+            answers.status: text.answered(result, session.seen),
             **_filled(answers.mean, pictures.smooth(result.mean), words.mean),
             **_filled(answers.heat, heat, words.heat),
             answers.bar: text.scale_bar(pictures.FULL_MAP, largest),

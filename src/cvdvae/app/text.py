@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checkpoints.folder import bundled_names
-from ..checkpoints.records import Recommended
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion
 from ..restoration.recipe import Recipe
 from ..restoration.result import SuperResolution
+from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .explorer import FaceInput
 
@@ -42,12 +42,21 @@ REGIONS = {
 """Top, left, bottom and right of the regions that can be named, for a face in the usual frame."""
 
 
-def suited(suits: Recommended) -> str:
-    """What stands beside the temperatures of a model of faces."""
-    return (
-        f"{suits.look:g} pleases the eye; at {suits.temperature:g}, and "
-        f"{suits.encoder_temperature:g} below, the spread is as large as the doubt"
-    )
+def suited(model: SuperResolver, together: bool = False) -> str:
+    """What stands beside the temperature of a model: at which its spread can be believed, where
+    calibration has found that.
+
+    Args:
+        model: The model.
+        together: Whether one slider is that of all its groups.
+    """
+    suits = model.recommended
+    looks, at = f"{suits.look:g} pleases the eye", f"{suits.temperature:g}"
+    if model.method != "flow" and not together:
+        at += f", and {suits.encoder_temperature:g} below,"
+    elif model.method != "flow" and suits.temperature != suits.encoder_temperature:
+        return looks
+    return f"{looks}; at {at} the spread is as large as the doubt" if suits.calibrated else looks
 
 
 def label(labels: dict[str, str], value: str) -> str:
@@ -85,6 +94,12 @@ def agreement(result: SuperResolution) -> str:
             f"image can, within {max(result.largest_lr_error):.1f} of 255 levels."
         )
     return line + exploded(result.exploded)
+
+
+def answered(result: SuperResolution, seen: FaceInput) -> str:
+    """What the status says of samples that are drawn."""
+    good = "good" if all(result.round_trip_exact) else "doubt"
+    return callout(good, "", agreement(result)) + remarks(seen)
 
 
 def exploded(which: Sequence[bool]) -> str:
@@ -260,3 +275,8 @@ NOTHING = callout(
     "once your image is there, press “Show what could be behind it”.",
 )
 STILL = callout("plain", "Nothing new was drawn:", "what is shown here is from before.")
+BEFORE = callout(
+    "plain",
+    "Of the image before:",
+    "that is what is shown here, until you press “Show what could be behind it”.",
+)

@@ -1,4 +1,4 @@
-"""Which files a visitor may name: what was uploaded to this page, and nothing else."""
+"""The page as Gradio serves it: which files a visitor may name, and what is not kept of them."""
 
 import os
 import re
@@ -21,9 +21,11 @@ _FOLDER = re.compile(r"[0-9a-f]{64}")
 
 
 class Page(gr.Blocks):
-    """Gradio's blocks, whose every handler takes uploads only.
+    """Gradio's blocks, whose every handler takes uploads only, and keeps nothing of what is sent.
 
-    Gradio's own check passes over files that come without `meta`, and opens what it lets pass.
+    Gradio's own check passes over files that come without `meta`, and opens what it lets pass. And
+    for links to what a page shows, of which there are none here, it keeps the last value of every
+    part for every visitor, samples among them, until 200 other visitors have come.
     """
 
     async def preprocess_data(
@@ -37,7 +39,25 @@ class Page(gr.Blocks):
         for path in named:
             with suppress(OSError):
                 os.utime(path)  # what is used is kept
-        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        try:
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        finally:
+            _forget(state, block_fn.inputs)
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As Gradio does."""
+        try:
+            return await super().postprocess_data(block_fn, predictions, state)
+        finally:
+            _forget(state, block_fn.outputs)
+
+
+def _forget(state: Any, parts: list[Any]) -> None:
+    """Forget what was sent from or to parts of the page."""
+    for part in parts:
+        config = None if state is None else state.config_values.get(part._id)
+        if config and "props" in config:
+            config["props"]["value"] = None
 
 
 def is_upload(path: Any, cache: Path) -> bool:

@@ -43,6 +43,12 @@ class Recommended:
         if not all(0 <= t < math.inf for t in temperatures):
             raise ConfigError("a recommended temperature must be a number from 0 upwards")
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether they were found: they are others than those that a model begins with."""
+        own = (self.temperature, self.encoder_temperature)
+        return own != (Recommended.temperature, Recommended.encoder_temperature)
+
 
 @dataclass(frozen=True)
 class Expected:

@@ -1,8 +1,10 @@
-"""The low-resolution images of all visitors, in so much memory and no more."""
+"""The images of all visitors, in so much memory and no more."""
 
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
 
 from torch import Tensor
 
@@ -29,12 +31,17 @@ class Album:
         """Keep an image, uint8, and return what it is called."""
         shape = "×".join(map(str, image.shape))
         name = hashlib.sha256(shape.encode() + image.contiguous().numpy().tobytes()).hexdigest()
-        with self._lock:
-            self._images[name] = image
-            self._images.move_to_end(name)
-            while len(self._images) > 1 and self._size() > self.most:
-                self._images.popitem(last=False)
+        self._keep(name, image)
         return name
+
+    def of_file(self, path: Path, read: Callable[[Path], Tensor]) -> Tensor:
+        """The image in a file, which is read where it is not kept."""
+        try:
+            return self.image(str(path))
+        except InputError:
+            image = read(path)
+            self._keep(str(path), image)
+            return image
 
     def image(self, name: str) -> Tensor:
         """The image of this name.
@@ -47,6 +54,13 @@ class Album:
                 raise InputError(GONE)
             self._images.move_to_end(name)
             return self._images[name]
+
+    def _keep(self, name: str, image: Tensor) -> None:
+        with self._lock:
+            self._images[name] = image
+            self._images.move_to_end(name)
+            while len(self._images) > 1 and self._size() > self.most:
+                self._images.popitem(last=False)
 
     def _size(self) -> int:
         return sum(image.numel() for image in self._images.values())

@@ -39,6 +39,8 @@ MAX_PHOTO = 25_000_000
 LARGE = 2_000_000
 """Photographs of more pixels are shrunk first, unless the visitor wants something else."""
 LEAST_SIDE = 8
+TRUTHS = 2**27
+"""Bytes of originals that are kept decoded: one of the largest, or twenty of two megapixels."""
 MAX_PART = 400_000
 """Pixels of the large image that are drawn for one request."""
 CELL = 48
@@ -142,7 +144,7 @@ class Photos:
                 raise InputError(
                     f"{other.name} and {model.name} have the same scale: start the app with one"
                 )
-        self.turn, self.album = turn, Album()
+        self.turn, self.album, self.truths = turn, Album(), Album(TRUTHS)
 
     @property
     def scales(self) -> list[int]:
@@ -188,10 +190,11 @@ class Photos:
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")
-        y, made_by = to_tensor(image), list[Likely]()
+        made_by = list[Likely]()
         if kind == "shrink":
             y, _ = simulate_at_scale(image, scale, shrunk_by=shrunk_by)
         else:
+            y = to_tensor(image)
             made_by = likely(self.model(scale).shrinking, y, is_jpeg(path))
         height, width = y.shape[1:]
         if height * width > MAX_INPUT:

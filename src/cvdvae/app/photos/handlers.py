@@ -15,7 +15,7 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
-from ..controls import WILDEST
+from ..controls import WILDEST, seed_of
 from ..inputs import UNCHANGED, Updates
 from ..recipes import read_result
 from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
@@ -108,7 +108,7 @@ class PhotoHandlers:
         scale: str,
         samples: float,
         temperature: float,
-        seed: float | None,
+        seed: str | None,
         consistent: bool,
         antithetic: bool,
         shrunk_by: str,
@@ -121,7 +121,7 @@ class PhotoHandlers:
             which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
             by = int(scale.removeprefix("×"))
             photo = self.photos.look(Path(path), which, by, shrunk_by)
-            how = (int(samples), temperature, int(seed or 0), consistent, shrunk_by, antithetic)
+            how = (int(samples), temperature, seed_of(seed), consistent, shrunk_by, antithetic)
             session = self.photos.start(photo, *how)
         except CVDVAEError as error:
             return self.tell("none", text=sentence(error, path)) | nothing
@@ -140,8 +140,8 @@ class PhotoHandlers:
         if path is None:
             return {self.parts.kind: gr.skip()}
         try:
-            reopened = self._reopened(self.photos.reopen(read_result(Path(path), MAX_INPUT)))
-            return self._left(before) | reopened
+            session = self.photos.reopen(read_result(Path(path), MAX_INPUT, "photos"))
+            return self._reopened(session) | self._left(before)
         except CVDVAEError as error:
             return self.tell("wrong", text=sentence(error, path))
         except Exception:
@@ -154,7 +154,7 @@ class PhotoHandlers:
         values = (
             max(LEAST_SAMPLES, how.samples),
             min(WILDEST, how.temperature),
-            how.seed,
+            str(how.seed),
             how.consistent,
             how.antithetic,
             how.shrunk_by if how.shrunk_by in text.PROGRAMS else "bicubic",
@@ -214,7 +214,7 @@ class PhotoHandlers:
             for sample in self.photos.draw(session, number(event, "step"), window):
                 if not drawn["samples"]:
                     drawn["bicubic"] = packed(smoothed(session.photo, window))
-                    truth = truth_in(session.photo, window)
+                    truth = truth_in(session.photo, window, self.photos.truths)
                     drawn["truth"] = None if truth is None else packed(truth)
                 drawn["samples"].append(packed(sample.pixels))
                 drawn["exploded"].append(sample.exploded)

@@ -1,6 +1,6 @@
 // Mouse, fingers, keys and buttons.
 
-const fingers = new Map();
+const fingers = new Map(), brush = new KeyBrush();
 let stroke = null, sliding = false;
 
 function listen(canvas, panel) {
@@ -21,6 +21,7 @@ function listen(canvas, panel) {
   canvas.onpointerdown = (event) => {
     canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
+    brush.at = null;
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     const [x, y, width] = at(event);
     if (fingers.size > 1) endStroke();
@@ -47,6 +48,11 @@ function listen(canvas, panel) {
     sliding = false;
   };
   canvas.onkeydown = (event) => keyed(event, canvas);
+  canvas.onblur = show;
+  canvas.onfocus = () => {
+    if (canvas.matches(":focus-visible")) brush.at = seen();
+    show();
+  };
 }
 
 function pinch(old, now, canvas) {
@@ -63,9 +69,29 @@ function placeOf(x, y, canvas) {
   return [now.left + x / zoom, now.top + y / zoom].map((v) => Math.round(v * 10) / 10);
 }
 
+const wide = () => $(".size").value / view.zoom;
+
+// Where the brush that keys move is, or else the middle, of what is visible.
+function seen() {
+  const { top, left, height, width } = visible(), [x, y] = brush.at || [view.x, view.y];
+  const within = (at, low, side) => Math.round(10 * Math.min(low + side, Math.max(low, at))) / 10;
+  return [within(x, left, width), within(y, top, height)];
+}
+
+// The view goes with the brush where that comes to the border.
+function brushed() {
+  held = false;
+  const { top, left, height, width } = box(), [x, y] = brush.at;
+  const beyond = (at, low, side) => Math.min(0, at - low) + Math.max(0, at - low - side);
+  const [dx, dy] = [beyond(x, left, width), beyond(y, top, height)];
+  view.move(dx, dy);
+  if (dx || dy) moved();
+  else show();
+}
+
 function beginStroke(x, y, canvas) {
   held = false;
-  stroke = { size: $(".size").value / view.zoom, points: [placeOf(x, y, canvas)] };
+  stroke = { size: wide(), points: [placeOf(x, y, canvas)] };
   scene.strokes.push(stroke);
   show();
 }
@@ -85,6 +111,7 @@ function divideAt(share) {
 
 function keyed(event, canvas) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (on("paint") && brush.takes(event, scene.strokes, wide(), seen(), [view.width, view.height])) return brushed();
   const step = 60 / view.zoom, middle = [canvas.clientWidth / 2, canvas.clientHeight / 2, canvas.clientWidth, canvas.clientHeight];
   const keys = {
     ArrowLeft: () => view.move(-step, 0), ArrowRight: () => view.move(step, 0),
@@ -120,6 +147,7 @@ function painting() {
   $(".brush").hidden = !on("paint");
   root.classList.toggle("painting", on("paint"));
   if (on("paint")) play(false);
+  brush.at = null;
   resize();
 }
 

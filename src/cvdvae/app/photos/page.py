@@ -20,7 +20,7 @@ from ..controls import (
     temperature_part,
     visitors_image,
 )
-from ..text import label
+from ..text import label, suited
 from . import text
 from .api import add_api
 from .explorer import LEAST_SAMPLES, MAX_SAMPLES, Photos
@@ -80,11 +80,11 @@ def _what(scales: list[str]) -> tuple[gr.Radio, gr.Radio]:
 
 def _settings(photos: Photos, scale: int) -> tuple[list[Any], gr.Button, gr.UploadButton]:
     """Samples, temperature, seed, consistency and H; buttons: draw, an old result."""
-    suits = photos.model(scale).recommended
+    model = photos.model(scale)
     with gr.Accordion("More", open=False):
         samples = gr.Slider(LEAST_SAMPLES, MAX_SAMPLES, 4, step=1, label="How many", elem_id="many")
-        info = f"{suits.look:g} pleases the eye; at {suits.temperature:g} the spread is as large "
-        temperature = temperature_part(suits.look, "wild", info + "as the doubt")
+        info = suited(model, together=True)
+        temperature = temperature_part(model.recommended.look, "wild", info)
         seed = seed_part("photo-")
         consistent = gr.Checkbox(True, label="Give my photograph back exactly", elem_id="give-back")
         antithetic = pairs_part("photo-")

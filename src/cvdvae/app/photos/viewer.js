@@ -22,6 +22,9 @@ const root = $(".viewer");
 const on = (name) => $(`[data-do="${name}"]`).getAttribute("aria-pressed") === "true";
 const press = (name, pressed) => $(`[data-do="${name}"]`).setAttribute("aria-pressed", String(pressed));
 
+// Whether nothing is to move by itself.
+const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 // What went wrong stays until the next act: what is drawn meanwhile has less to say.
 function say(text, wrong = false) {
   if (held && !wrong) return;
@@ -43,7 +46,8 @@ function captioned(panel) {
   panel.heat.lastChild.textContent = `${FULL}+ of 255`;
   panel.heat.hidden = panel.layer !== "map";
   panel.note.hidden = panel.layer === "map";
-  panel.canvas.setAttribute("aria-label", `${name}: ${note}. Arrow keys move, + and − zoom.`);
+  const keys = on("paint") ? "Arrow keys move the brush, space paints there, Shift and arrow keys paint along" : "Arrow keys move";
+  panel.canvas.setAttribute("aria-label", `${name}: ${note}. ${keys}, + and − zoom.`);
 }
 
 function makePanel(layer) {
@@ -157,6 +161,10 @@ function strokesIn(context, zoom, now) {
     points.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"]((x - now.left) * zoom, (y - now.top) * zoom));
     if (points.length === 1) context.lineTo((points[0][0] - now.left) * zoom + 0.01, (points[0][1] - now.top) * zoom);
     context.stroke();
+  }
+  if (brush.at && on("paint") && panels.some(({ canvas }) => canvas.matches(":focus"))) {
+    context.globalAlpha = 1;
+    brush.show(context, (brush.at[0] - now.left) * zoom, (brush.at[1] - now.top) * zoom, wide() * zoom);
   }
   if (scene.gallery.seen && !scene.strokes.length) {
     const [top, left, height, width] = scene.gallery.seen;
@@ -377,7 +385,7 @@ async function opened(image) {
   listSteps();
   resize();
   if (!same) view.goTo(...image.focus, image.zoom, first().clientWidth, first().clientHeight);
-  if (!same && root.getBoundingClientRect().top > 0.6 * window.innerHeight) root.scrollIntoView({ behavior: "smooth" });
+  if (!same && root.getBoundingClientRect().top > 0.6 * window.innerHeight) root.scrollIntoView({ behavior: still() ? "auto" : "smooth" });
   moved();
 }
 
@@ -406,7 +414,7 @@ function branched(steps) {
   stepTo(steps.length - 1);
   press("paint", false);
   painting();
-  play(true);
+  if (!still()) play(true);
 }
 
 function listSteps() {

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 HERE = Path(__file__).parent
-SCRIPTS = ("patches.js", "view.js", "viewer.js", "hands.js")
+SCRIPTS = ("patches.js", "view.js", "../brush.js", "viewer.js", "hands.js")
 """In the order in which they build on each other; together they are the body of one function."""
 
 

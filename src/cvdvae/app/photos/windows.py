@@ -1,6 +1,7 @@
 """What the page shows of a photograph beside its samples, and where it looks first."""
 
 import os
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +10,9 @@ from torch import Tensor
 from ...degradations.bicubic import upscale_bicubic
 from ...errors import InputError
 from ...gaussian import Window
-from ...imaging.io import read_photo, to_bytes, to_tensor
+from ...imaging.io import read_photo, to_bytes, to_channels
 from ...restoration.part import widened
+from .album import Album
 from .explorer import MAX_PHOTO, Photo
 
 
@@ -25,17 +27,27 @@ def smoothed(photo: Photo, window: Window) -> Tensor:
     return to_bytes(large[:, first : first + window.height, start : start + window.width])
 
 
-def truth_in(photo: Photo, window: Window) -> Tensor | None:
-    """What was shrunk, in a window, uint8 ``(3, height, width)``, where it is known."""
+def truth_in(photo: Photo, window: Window, truths: Album) -> Tensor | None:
+    """What was shrunk, in a window, uint8 ``(3, height, width)``, where it is known.
+
+    Args:
+        photo: The photograph.
+        window: The window.
+        truths: Keeps what was decoded for one window for the next.
+    """
     if photo.truth is None:
         return None
     try:
         os.utime(photo.truth)  # while it is looked at, it is kept
-        image = read_photo(photo.truth, MAX_PHOTO).image
+        image = truths.of_file(photo.truth, _decoded)
     except (OSError, InputError):  # it has gone
         return None
     top, left, height, width = window
-    return to_bytes(to_tensor(image.crop((left, top, left + width, top + height))))
+    return image[:, top : top + height, left : left + width]
+
+
+def _decoded(path: Path) -> Tensor:
+    return to_channels(read_photo(path, MAX_PHOTO).image)
 
 
 def interesting(photo: Photo, share: float = 0.12) -> tuple[float, float]:

@@ -36,21 +36,24 @@ class Damage:
         strength: What its slider says, its least and largest value, its step and where it begins;
             None where there is nothing to say.
         may_be_noisy: Whether there may be noise beside.
+        known: Whether the strength is that of what is damaged already: otherwise the file tells
+            it, or nobody can.
     """
 
     label: str
     strength: tuple[str, float, float, float, float] | None
     may_be_noisy: bool = True
+    known: bool = True
 
 
 DAMAGES: dict[str, Damage] = {
     "hole": Damage("A hole: paint over it", None),
-    "pixels": Damage("Missing pixels", ("Missing, %", 5, 90, 5, 50)),
+    "pixels": Damage("Missing pixels", ("Missing, %", 5, 90, 5, 50), known=False),
     "blur": Damage("Blurred", ("Blur, pixels", 0.5, 4, 0.25, 2)),
     "motion": Damage("Moved", ("Movement, pixels", 3, 20, 1, 9)),
     "small": Damage("Shrunk", ("Shrunk by", 2, 8, 1, 4)),
     "noise": Damage("Noisy", None),
-    "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30), may_be_noisy=False),
+    "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30), may_be_noisy=False, known=False),
 }
 """By their names."""
 LABELS = {damage.label: kind for kind, damage in DAMAGES.items()}
@@ -63,7 +66,9 @@ def restoring() -> list[str]:
     return [name for name in bundled_names() if read_record(find(name)).kind == "restorer"]
 
 
-def described(kind: str, strength: float, strokes: Any, size: tuple[int, int]) -> Description:
+def described(
+    kind: str, strength: float, strokes: Any, size: tuple[int, int], angle: float = 0.0
+) -> Description:
     """The degradation that a visitor means.
 
     Args:
@@ -71,6 +76,7 @@ def described(kind: str, strength: float, strokes: Any, size: tuple[int, int]) -
         strength: What the slider says.
         strokes: What is painted over, as `region_of` reads it.
         size: Height and width of the image.
+        angle: Of a movement, in degrees counterclockwise from the right.
 
     Raises:
         InputError: Nothing is painted, or everything.
@@ -78,7 +84,7 @@ def described(kind: str, strength: float, strokes: Any, size: tuple[int, int]) -
     steps: dict[str, dict[str, Any]] = {
         "pixels": {"kind": "random", "keep": 1 - strength / 100, "seed": 0},
         "blur": {"kind": "blur", "sigma": float(strength)},
-        "motion": {"kind": "motion", "length": float(strength), "angle": 30.0},
+        "motion": {"kind": "motion", "length": float(strength), "angle": float(angle)},
         "small": {"kind": "downscale", "scale": int(strength)},
         "noise": {"kind": "noise"},
         "jpeg": {"kind": "jpeg", "quality": int(strength)},
@@ -104,6 +110,8 @@ class Given:
         subject: What it shows, as visitors read it.
         note: What was done to it, for the visitor.
         notes: What had to be changed to read it, in plain words.
+        said: Whether it is damaged already, as visitors read it, where the page has said so for it;
+            and what stood there before. Empty where the visitor says it.
         side: Side of the images of its model; None for one that takes any size.
         frame: Width and height of what was cut out of the file, in its pixels; None where nothing.
         left: Set once another is given: answers for this one are then wanted no more.
@@ -116,6 +124,7 @@ class Given:
     subject: str
     note: str = ""
     notes: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     side: int | None = None
     frame: tuple[int, int] | None = None
     left: threading.Event = field(default_factory=threading.Event)

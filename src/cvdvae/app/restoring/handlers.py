@@ -1,6 +1,8 @@
 """What happens on a click; what belongs to a visitor comes in and goes out with every one."""
 
+import logging
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +15,20 @@ from torch import Tensor
 from ...errors import CVDVAEError, InputError
 from ...imaging.io import to_pil
 from ...imaging.sheets import heat_map
+from ...restoration.described import Description
+from ...restoration.mask_kinds import OnlyNoise
 from ...restoration.restored import Restoration
 from ...restoration.restorer import Restorer
 from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
+from ..controls import seed_of
 from ..inputs import UNCHANGED, Updates
 from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in
 
+logger = logging.getLogger(__name__)
+
+INTACT = next(iter(KINDS))
 FIRST = InputError("your image comes first")
 STILL = InputError(
     "your image is still being read, or is no longer kept: press again in a moment, or give it "
@@ -39,6 +47,7 @@ class Parts:
     noise: gr.Slider
     painter: gr.HTML
     said: gr.HTML
+    angle: gr.Slider
     shown: tuple[Any, ...] = ()
 
     def with_answers(self, shown: tuple[Any, ...]) -> "Parts":
@@ -52,12 +61,20 @@ class RestoringHandlers:
     Args:
         restorers: The models, by what their images show.
         parts: Of the page.
+        turn: Held while something is restored: what draws at the same time waits.
     """
 
-    def __init__(self, restorers: Mapping[str, Restorer], parts: Parts) -> None:
-        self.restorers, self.parts = restorers, parts
+    def __init__(
+        self,
+        restorers: Mapping[str, Restorer],
+        parts: Parts,
+        turn: "threading.Lock | None" = None,
+    ) -> None:
+        self.restorers, self.parts, self.turn = restorers, parts, turn or threading.Lock()
 
-    def arrive(self, path: str | None, subject: str, before: Given | None) -> Updates:
+    def arrive(
+        self, path: str | None, subject: str, before: Given | None, kind: str = INTACT
+    ) -> Updates:
         """A new image, or another subject: find what is restored, and lay it out to paint on.
 
         The page may tell of both at once. What has arrived `before` is not laid out again: the
@@ -70,6 +87,8 @@ class RestoringHandlers:
             before.left.set()
         empty: Updates = dict.fromkeys(parts.shown, None)  # what is shown is of the one before
         empty |= dict.fromkeys(parts.shown[-1:], gr.update(visible=False))
+        if before is not None and before.said[:1] == (kind,):  # what the page said is of that one
+            empty[parts.kind] = kind = before.said[1]
         nothing = empty | {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
         if path is None:
             return nothing
@@ -84,29 +103,42 @@ class RestoringHandlers:
             parts.said: "".join(map(text.remark, filter(None, (*given.notes, given.note)))),
         }
         if self.restorers[subject].side is not None:  # a photograph may be either
-            updates[parts.kind] = list(KINDS)[int(given.as_it_is)]
+            updates[parts.kind] = now = list(KINDS)[int(given.as_it_is)]
+            updates[parts.given] = replace(given, said=(now, kind))
         return updates
 
     def temperature_of(self, subject: str) -> float:
         """Where the model of this subject begins: at its own for looking."""
         return self.restorers[subject].recommended.look
 
-    def chosen(self, damage: str) -> Updates:
-        """Another kind of damage: its slider, or the picture to paint on."""
-        about = DAMAGES[LABELS[damage]].strength
+    def chosen(self, damage: str, kind: str) -> Updates:
+        """Another kind of damage: its sliders, or the picture to paint on."""
+        which = LABELS[damage]
+        about = DAMAGES[which]
         slider = gr.update(visible=False)
-        if about is not None:
-            label, low, high, step, value = about
+        if about.strength is not None:
+            label, low, high, step, value = about.strength
             slider = gr.update(
-                visible=True, label=label, minimum=low, maximum=high, step=step, value=value
+                visible=about.known or not KINDS[kind],
+                label=label,
+                minimum=low,
+                maximum=high,
+                step=step,
+                value=value,
             )
-        kind = LABELS[damage]
         return {
             self.parts.strength: slider,
-            self.parts.noise: gr.update(visible=DAMAGES[kind].may_be_noisy),
+            self.parts.angle: gr.update(visible=which == "motion"),
+            self.parts.noise: gr.update(visible=about.may_be_noisy),
             # What is not laid out at all would forget what was painted, and the server would not.
-            self.parts.painter: gr.update(visible=True if kind == "hole" else "hidden"),
+            self.parts.painter: gr.update(visible=True if which == "hole" else "hidden"),
         }
+
+    def judged(self, damage: str, kind: str) -> Updates:
+        """It is damaged already, or not: then some strengths are known."""
+        if DAMAGES[LABELS[damage]].known:
+            return UNCHANGED
+        return {self.parts.strength: gr.update(visible=not KINDS[kind])}
 
     def painted(self, event: gr.EventData) -> Any:
         """What the visitor has painted so far."""
@@ -122,10 +154,11 @@ class RestoringHandlers:
         noise: float,
         samples: float,
         temperature: float,
-        seed: float | None,
+        seed: str | None,
         antithetic: bool,
         given: Given | None,
         strokes: Any,
+        angle: float = 0.0,
     ) -> Iterator[Updates]:
         """Damage the image, or take it as it is; restore it, and show what could be there."""
         if path is None:
@@ -135,33 +168,54 @@ class RestoringHandlers:
         if given is None or (str(given.path), given.subject) != (path, subject):
             yield {self.parts.said: text.explained(self._not_here(path, subject), path)}
             return
-        asked = [kind, damage, strength, noise, samples, temperature, seed, antithetic, strokes]
+        how = (samples, temperature, seed, antithetic)
+        asked = [kind, damage, strength, angle, noise, *how, strokes]
         if asked == given.answered:  # a double click
             yield UNCHANGED
             return
-        which, number, restorer = LABELS[damage], int(seed or 0), self.restorers[subject]
-        noise = noise if DAMAGES[which].may_be_noisy else 0
         try:
-            how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
-            if which == "noise" and not noise:
-                raise InputError("say how noisy it is, such as 0.01")
-            what = described(which, strength, strokes, (given.x.shape[1], given.x.shape[2]))
-            truth, notes = None if KINDS[kind] else given.truth, list[str]()
-            if truth is None:
-                told, notes = as_it_is(given, Path(path), what, noise)
-            else:
-                told = degraded(truth, what, noise or None, number)
-            result = restorer.run(told, how, truth)
-        except CVDVAEError as error:
-            given.answered.clear()
-            yield self._answer(given, {self.parts.said: text.explained(error, path)})
+            which, size = LABELS[damage], (given.x.shape[1], given.x.shape[2])
+            what = described(which, strength, strokes, size, angle)
+            noise = noise if DAMAGES[which].may_be_noisy else 0
+            result, notes = self._restored(given, KINDS[kind], what, noise, *how)
+            with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+                archive = zip_of(result, Path(name))
+                # The page copies the file while this waits, and then it goes.
+                shown = self._shown(result, archive, notes)
+                given.answered[:] = asked
+                yield self._answer(given, {self.parts.said: "", **shown})
             return
-        with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
-            archive = zip_of(result, Path(name))
-            # The page copies the file while this waits, and then it goes.
-            shown = self._shown(result, archive, notes)
-            given.answered[:] = asked
-            yield self._answer(given, {self.parts.said: "", **shown})
+        except CVDVAEError as error:
+            wrong = text.explained(error, path)
+        except Exception:
+            logger.exception("an image could not be restored")
+            wrong = text.FAILED
+        given.answered.clear()
+        yield self._answer(given, {self.parts.said: wrong})
+
+    def _restored(
+        self,
+        given: Given,
+        damaged: bool,
+        what: Description,
+        noise: float,
+        samples: float,
+        temperature: float,
+        seed: str | None,
+        antithetic: bool,
+    ) -> tuple[Restoration, list[str]]:
+        """What could have been there, and what the file of a damaged image says."""
+        restorer, number, notes = self.restorers[given.subject], seed_of(seed), list[str]()
+        how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
+        if not noise and all(isinstance(step, OnlyNoise) for step in what.steps):
+            raise InputError("say how noisy it is, such as 0.01")
+        truth = None if damaged else given.truth
+        if truth is None:
+            told, notes = as_it_is(given, given.path, what, noise)
+        else:
+            told = degraded(truth, what, noise or None, number)
+        with self.turn:
+            return restorer.run(told, how, truth), notes
 
     def _not_here(self, path: str, subject: str) -> CVDVAEError:
         """Why an image has not arrived: it cannot be read, or not yet."""

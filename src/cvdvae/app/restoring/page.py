@@ -1,5 +1,6 @@
 """The tab's parts, and which event calls which handler."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,16 @@ EXAMPLES = {PHOTO: PHOTOS.example, FACE: FACES.example}
 MEANING = Path(__file__).with_name("meaning.md")
 
 
-def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: float) -> None:
+def restoring_part(
+    restorers: Sequence[Restorer], pictures: Path, keep_seconds: float, turn: threading.Lock
+) -> None:
     """Lay out what restores, and connect it.
 
     Args:
         restorers: The models; the first of each kind of images is used.
         pictures: Folder in which the bundled examples are laid out as files.
         keep_seconds: How long a visitor's image is kept after it was last drawn from.
+        turn: Held while something is drawn.
     """
     models = {PHOTO if one.side is None else FACE: one for one in reversed(restorers)}
     subjects = [name for name in EXAMPLES if name in models]
@@ -52,14 +56,15 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
             photo, subject, example = _input(paths, subjects)
-            damage, strength, noise = _damage()
+            damage, strength, angle, noise = _damage()
             painter = make_painter("restore-painter")
             settings = _settings(models[subjects[0]])
             draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
-            parts = _answers(Parts(given, strokes, photo[1], strength, noise, painter, said))
-    on = RestoringHandlers(models, parts)
+            told = Parts(given, strokes, photo[1], strength, noise, painter, said, angle)
+            parts = _answers(told)
+    on = RestoringHandlers(models, parts, turn)
     kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said, *parts.shown]
     example.click(
         lambda i: (str(paths[i]), subjects[i]), example, [photo[0], subject], queue=False, **QUIET
@@ -69,16 +74,18 @@ def restoring_part(restorers: Sequence[Restorer], pictures: Path, keep_seconds: 
     gr.on(
         [photo[0].change, subject.change],
         on.arrive,
-        [photo[0], subject, given],
+        [photo[0], subject, given, kind],
         laid_out,
         **LATEST,
         **LOOKING,
         **QUIET,
     )
-    damage.input(on.chosen, [damage], [strength, noise, painter], queue=False, **LATEST, **QUIET)
+    sliders = [strength, angle, noise]
+    damage.input(on.chosen, [damage, kind], [*sliders, painter], queue=False, **LATEST, **QUIET)
+    kind.change(on.judged, [damage, kind], strength, queue=False, **LATEST, **QUIET)
     painter.paint(on.painted, None, strokes, queue=False, **EVERY, **QUIET)
-    told = [photo[0], subject, kind, damage, strength, noise]
-    how = [*told, *settings, given, strokes]
+    happened = [photo[0], subject, kind, damage, strength, noise]
+    how = [*happened, *settings, given, strokes, angle]
     drawn = [said, given, *parts.shown]
     # A press while another image is restored is for the one that came.
     draw.click(on.draw, how, drawn, **LATEST, **DRAWING, **PRIVATE)
@@ -107,15 +114,25 @@ def _input(
     return (photo, kind), subject, example
 
 
-def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider]:
+def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider]:
     gr.HTML("<h2>2 · What happened to it</h2>")
     damage = gr.Dropdown(list(LABELS), value=next(iter(LABELS)), label="Damage", elem_id="damage")
     with gr.Row():
         strength = gr.Slider(
             0, 100, 50, label="Strength", visible=False, min_width=140, elem_id="strength"
         )
+        angle = gr.Slider(
+            0,
+            180,
+            0,
+            step=1,
+            label="Angle, ° (90: upright)",
+            visible=False,
+            min_width=140,
+            elem_id="angle",
+        )
         noise = gr.Slider(0, 0.2, 0, step=0.01, label="Noise, σ", min_width=140, elem_id="noise")
-    return damage, strength, noise
+    return damage, strength, angle, noise
 
 
 def _settings(restorer: Restorer) -> list[Any]:

@@ -1,0 +1,134 @@
+"""What the page keeps of its visitors, and for how long."""
+
+import asyncio
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+import torch
+from gradio import processing_utils
+from gradio.state_holder import SessionState
+from PIL import Image
+from tiny import tiny_photos
+
+from cvdvae.app import sweeping
+from cvdvae.app.explorer import Explorer
+from cvdvae.app.page import build
+from cvdvae.app.photos.explorer import Photos
+from cvdvae.app.pictures import stored
+from cvdvae.app.server import make_app
+from cvdvae.imaging.io import to_pil
+
+# Files.
+
+
+def laid(path: Path, later: float = 0) -> None:
+    """Lay a file out, as if it was last used now, or later than that; it is there at once."""
+    made = path.parents[2] / path.parent.name
+    made.mkdir()
+    (made / path.name).write_bytes(b"x")
+    os.utime(made / path.name, times=(time.time() + later,) * 2)
+    made.rename(path.parent)
+
+
+def test_what_nobody_uses_goes_also_after_a_sweep_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that comes while it is looked through is no end of it, as it is of Gradio's own."""
+    cache, sweep, fails = tmp_path / "cache", sweeping.sweep, iter([True])
+    cache.mkdir()
+    example, old, new = (cache / (name * 64) / "a.png" for name in "abc")
+    page = SimpleNamespace(GRADIO_CACHE=str(cache), temp_file_sets=[{str(old), str(new)}])
+
+    def failing(*how: Any) -> list[str]:
+        if next(fails, False):
+            raise RuntimeError("Set changed size during iteration")
+        return sweep(*how)
+
+    async def visit() -> None:
+        async with sweeping.sweeping(page, seconds=0):
+            laid(new, later=60)
+            laid(old)
+            while old.parent.exists():
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(sweeping, "EVERY", 0.01)
+    monkeypatch.setattr(sweeping, "sweep", failing)
+    laid(example)
+    asyncio.run(asyncio.wait_for(visit(), 20))
+    assert {path for path in cache.rglob("*") if path.is_file()} == {example, new}
+    assert page.temp_file_sets == [{str(new)}]
+
+
+def test_the_server_sweeps_its_own_folder_and_gradio_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):  # it sets them itself
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
+    monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([], []))
+    swept: list[Any] = []
+    monkeypatch.setattr(sweeping, "EVERY", 0.01)
+    monkeypatch.setattr(sweeping, "sweep", lambda *how: swept.append(how) or [])
+    app: Any = make_app(["none"], tmp_path).app  # type: ignore[attr-defined]
+
+    async def serve() -> None:
+        async with app.router.lifespan_context(app):
+            while not swept:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(serve(), 20))
+    cache, _, before = swept[0]
+    assert cache == tmp_path.resolve() / "cache"
+    assert abs(time.time() - 3600 - before) < 60
+    assert app.routes[-1].app.get_blocks().delete_cache is None
+
+
+def test_a_picture_that_is_shown_again_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go an hour after it was first shown."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    picture = Image.new("RGB", (8, 8))
+    path = stored(picture)
+    os.utime(path, (0, 0))
+    assert stored(picture) == path
+    assert abs(time.time() - Path(path).stat().st_mtime) < 60
+
+
+# Memory.
+
+
+def test_what_was_sent_is_not_kept_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio would keep the last samples of every visitor until 200 others have come."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    page = build(Explorer([]), Photos([tiny_photos(2)], threading.Lock()), tmp_path)
+    state = SessionState(page)
+    look, draw = ({one.name: one for one in page.fns.values()}[name] for name in ("look", "draw"))
+    (viewer,) = draw.outputs
+    noise = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
+    file = {"path": stored(to_pil(noise)), "meta": {"_type": "gradio.FileData"}}
+    values = [getattr(part, "value", None) for part in look.inputs]
+    event = gr.EventData(None, {"request": 1, "step": 0, "window": [0, 0, 40, 48]})
+
+    async def visit() -> list[str]:
+        given = [
+            file if part.elem_id == "picture" else value
+            for part, value in zip(look.inputs, values, strict=True)
+        ]
+        looked = await page.process_api(look, given, state)
+        shown = looked["data"][look.outputs.index(viewer)]
+        assert state[look.outputs[0]._id] is not None  # the session
+        drawn = await page.process_api(draw, [None], state, event_data=event)
+        return [shown["png"], drawn["data"][0]["bicubic"], *drawn["data"][0]["samples"]]
+
+    sent = asyncio.run(visit())
+    held = json.dumps(state.config_values, default=str)
+    assert len(sent) == 3
+    assert not [one for one in [*sent, file["path"]] if one in held]
