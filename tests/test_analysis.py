@@ -189,8 +189,17 @@ def test_models_of_any_size_are_analysed_at_their_scales(
     monkeypatch.setattr(
         "cvdvae.analysis.study.draw_consistency", lambda *given: rings.append(given[3])
     )
+    sides, sample = set[int](), HVAE.sample
+
+    def noted(prior: HVAE, *args: Any, **options: Any) -> torch.Tensor:
+        drawn = sample(prior, *args, **options)
+        sides.update(drawn.shape[2:])
+        return drawn
+
+    monkeypatch.setattr(HVAE, "sample", noted)
     common = f"--models {both} --scales 2 3 --data {photos} --out {out}".split()
     assert run("analyze", "consistency", "--draws", "2", *common, monkeypatch=monkeypatch) == 0
+    assert sides == {192}  # 24 · 8, as what is measured
     strides = tiny_photos(2).prior.config.group_strides
     assert rings == [{scale: sum(at >= scale for at in strides) for scale in (2, 3)}]
     assert rings[0][2] > rings[0][3]
@@ -266,6 +275,19 @@ def test_samples_that_share_all_groups_are_equal_and_those_that_share_none_diffe
         one, other = (prior.sample(64, noise=n, mean=True) for n in noise)
     apart = 255 * float((one - other).square().mean((1, 2, 3)).sqrt().mean())
     assert distances[0][0] == pytest.approx(apart, rel=0.15)
+
+
+def test_expected_distances_are_of_images_of_the_size_that_is_asked_for() -> None:
+    prior = tiny_prior(PHOTOS)
+    (row,) = expected_distance(prior, [5], draws=24, size=40)
+    H, noise = BicubicDownscaling.of_scale((40, 40), 5), (range(24), range(24, 48))
+    one, other = (
+        H.A(prior.sample(24, noise=SeededNoise(9, rows), mean=True, size=(40, 40)))
+        for rows in noise
+    )
+    apart = 255 * float((one - other).square().mean((1, 2, 3)).sqrt().mean())
+    assert row[0] == pytest.approx(apart, rel=0.15)
+    assert row[-1] == 0
 
 
 def test_measured_distance_of_samples_from_their_input(resolver: HVAEResolver) -> None:

@@ -24,18 +24,24 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, saved_prior, tiny_flow, tiny_prior
 
-from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.folder import bundled_names, find, read_record, save_model
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.checkpoints.precision import StoredBits
-from cvdvae.checkpoints.records import FlowRecord, PriorRecord
+from cvdvae.checkpoints.records import (
+    FlowRecord,
+    PriorRecord,
+    RestorerRecord,
+    SuperResolutionRecord,
+)
 from cvdvae.configs import from_dict, load_yaml, to_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.gaussian import SeededNoise
-from cvdvae.hvae import ELBO, HVAE
+from cvdvae.hvae import ELBO, HVAE, HVAEConfig
 from cvdvae.hvae.lr_encoder import lr_encoder_kl
+from cvdvae.hvae.presets import PRESETS
 from cvdvae.restoration.load import load
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.config import DataConfig
@@ -361,12 +367,18 @@ def test_noise_belongs_to_the_step_in_training_and_to_the_image_in_validation(
 ) -> None:
     optim, like = OptimConfig(1, batch_size=9, warmup=0, seed=3), torch.empty(3, 2, 4, 4)
     module = PriorModule(PriorTraining(PRIOR, DataConfig("unread"), optim), tmp_path)
-    module._trainer = SimpleNamespace(world_size=2, global_rank=1, global_step=7)
+    module._trainer = SimpleNamespace(world_size=2, global_rank=1)
+
+    def drawn(seed: int, step: int) -> torch.Tensor:
+        module.optim, module._trainer.global_step = replace(optim, seed=seed), step
+        module.on_train_batch_start(like, 0)
+        return module.training_noise().normal(like)
+
+    first = drawn(3, 7)
     module.on_train_batch_start(like, 0)
-    assert torch.initial_seed() == 3 * 2**32 + 7
-    drawn = module.training_noise().normal(like)
-    module.on_train_batch_start(like, 0)
-    assert torch.equal(drawn, torch.randn(6, 2, 4, 4)[1::2])
+    assert torch.equal(first, torch.randn(6, 2, 4, 4)[1::2])
+    for seed, step in ((4, 7), (0, 7), (3, 8), (7, 3), (2**31 - 1, 7)):
+        assert not bool((drawn(seed, step) == first).any())
     # Four images at a time on each of two: of the third batch the ninth to eleventh of its own.
     noise = module.validation_noise(like, 2).normal(like)
     assert torch.equal(noise, SeededNoise(0, [17, 19, 21]).normal(like))
@@ -422,7 +434,29 @@ def test_shipped_configurations_are_valid(path: Path) -> None:
         kind = FlowTraining if "hcflow" in path.stem else EncoderTraining
     settings = load_yaml(kind, path)
     assert from_dict(type(settings), yaml.safe_load(to_yaml(settings)), "x")
+    if isinstance(settings, PriorTraining):
+        settings.model.check_used()
+    elif isinstance(settings, EncoderTraining):
+        settings.model.check_used(prior_of(Path(settings.prior).name))
     assert not Path(settings.data.folder).is_absolute(), "a path of one machine"
+
+
+def prior_of(name: str) -> HVAEConfig:
+    """What a bundled prior is, or one of the released models."""
+    if name in PRESETS:
+        return PRESETS[name]
+    record = read_record(find(name))
+    assert isinstance(record, PriorRecord)
+    return record.model
+
+
+def test_what_is_there_already_has_no_key_that_counts_for_nothing() -> None:
+    for config in (*PRESETS.values(), *map(prior_of, ("celeba64", "nuclei", "photos"))):
+        config.check_used()
+    for name in bundled_names():
+        record = read_record(find(name))
+        if isinstance(record, (SuperResolutionRecord, RestorerRecord)):
+            record.model.check_used(prior_of(record.prior))
 
 
 def test_two_processes_train_as_one_with_the_whole_batch(
@@ -480,7 +514,8 @@ def test_the_loss_can_be_compiled(
         if kind == "prior":
             module = PriorModule(PriorTraining(SHORT, data, optim), tmp_path / str(compiled))
         else:
-            settings = EncoderTraining(ENCODER, str(prior), data, optim)
+            encoder = replace(ENCODER, bottom_up="4x1")
+            settings = EncoderTraining(encoder, str(prior), data, optim)
             module = EncoderModule(settings, tmp_path / str(compiled))
         fit(module, TrainingData(data, optim, 16), precision="32-true")
         ends.append(module.trained.state_dict())

@@ -34,6 +34,7 @@ def expected_distance(
     scales: Sequence[int],
     draws: int = 32,
     seed: int = 0,
+    size: int | None = None,
 ) -> list[list[float]]:
     """``U_k^s``: how far apart two samples that share the first k groups are at low resolution.
 
@@ -46,16 +47,18 @@ def expected_distance(
         scales: Factors s; 1 compares the images themselves.
         draws: Number of pairs.
         seed: Of the draws.
+        size: Side of the images, for a prior that takes any; that of its training by default.
 
     Returns:
         For every scale, the distance for k = 0 … L.
     """
-    size = prior.config.image_size
-    operators = [BicubicDownscaling.of_scale((size, size), s) for s in scales]
+    size = size or prior.config.image_size
+    sides = (size, size)
+    operators = [BicubicDownscaling.of_scale(sides, s) for s in scales]
     totals = torch.zeros(len(scales), prior.groups + 1)
     for first in range(0, draws, TOGETHER):
         rows = range(first, min(first + TOGETHER, draws))
-        _, latents = prior.decode([], len(rows), noise=SeededNoise(seed, rows))
+        _, latents = prior.decode([], len(rows), noise=SeededNoise(seed, rows), size=sides)
         for k in range(prior.groups + 1):
             one, other = (
                 prior.sample(
@@ -63,6 +66,7 @@ def expected_distance(
                     latents[:k],
                     noise=SeededNoise(seed, [part * draws + row for row in rows]),
                     mean=True,
+                    size=sides,
                 ).cpu()
                 for part in (1, 2)
             )

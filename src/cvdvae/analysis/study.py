@@ -103,6 +103,15 @@ class Study:
                 raise InputError(f"{r.name} stands on another prior than {encoders[0].name}")
         return encoders
 
+    @property
+    def side(self) -> int:
+        """That of images for all encoders: for a prior that takes any size, the largest up to
+        `MEASURED` that it and all scales divide."""
+        first = self.encoders[0]
+        step = math.lcm(first.prior.config.multiple, *(r.scale for r in self.encoders))
+        most = MEASURED if first.any_size else first.prior.config.image_size
+        return max(1, most // step) * step
+
     def calibration(
         self, samples: int = 19, temperature: float | None = None
     ) -> dict[str, Calibration]:
@@ -123,12 +132,14 @@ class Study:
     def consistency(self, draws: int = 64) -> None:
         """Write ``consistency.json`` and ``consistency.png``; ticks for every image and scale.
 
+        What is expected is of images of `side`, and what is measured of those about as large.
+
         Raises:
             InputError: The number of draws is below 1, or far too large.
         """
         check_samples(draws)
         prior, factors = self.encoders[0].prior, [1, *self.scales]
-        distances = expected_distance(prior, factors, draws, self.seed)
+        distances = expected_distance(prior, factors, draws, self.seed, self.side)
         measured = {}
         for r in self.encoders:
             pairs = self.selection.as_seen_by(r).pairs(r.degradation, self.failures)
@@ -146,14 +157,11 @@ class Study:
     def rate(self) -> Rates:
         """Write ``rate.json`` and ``rate.png``.
 
-        For a prior that takes any size, of the largest squares up to `MEASURED` that it and all
-        scales divide, since bits/dim are of whole images, and comparable on the same ones.
+        Of squares of `side`, since bits/dim are of whole images, and comparable on the same ones.
         """
         first = self.encoders[0]
         prior, selection = first.prior, self.selection.as_seen_by(first)
-        step = math.lcm(prior.config.multiple, *(r.scale for r in self.encoders))
-        most = MEASURED if first.any_size else prior.config.image_size
-        truths = selection.truths(max(1, most // step) * step, self.failures)
+        truths = selection.truths(self.side, self.failures)
         result = rates(prior, self.encoders, truths, self.seed, self.tick)
         self._json("rate", asdict(result))
         draw_rates(result, prior.config.group_resolutions, self.out / "rate.png")

@@ -19,7 +19,7 @@ So, for images of 8×8 pixels, ``"8x1,2u8,2r1,1u2,1r1"`` is a plain VAE with one
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -219,6 +219,23 @@ class HVAEConfig:
         if set(self.biases) - {b.stride for b in top_down}:
             raise ConfigError(f"biases at strides {list(self.biases)}, not all of which occur")
 
+    def check_used(self) -> None:
+        """Refuse what would count for nothing: asked where a training begins, since models that
+        were written with such keys are still read.
+
+        Raises:
+            ConfigError: Widths where there is no block, bottom-up blocks that no latent group sees,
+                or keys of the other likelihood.
+        """
+        strides = {block.stride for block in parse_top_down(self.top_down)}
+        check_counted(self.bottom_up, self.group_strides, self.widths, strides)
+        keys = ("pixel_std",) if self.likelihood == "mixture" else ("mixtures", "bits", "levels")
+        for key in keys:
+            if getattr(self, key) != getattr(HVAEConfig, key):
+                raise ConfigError(
+                    f"{key} means nothing to the likelihood {self.likelihood}: leave it out"
+                )
+
     @classmethod
     def of_resolutions(
         cls,
@@ -288,3 +305,28 @@ class HVAEConfig:
 def bottom_up_strides(blocks: list[BottomUpSpec]) -> set[int]:
     """Strides at which a bottom-up pass leaves an activation."""
     return {b.stride for b in blocks} | {b.stride * b.down for b in blocks}
+
+
+def check_counted(
+    bottom_up: str, groups: list[int], widths: Mapping[int, int], others: Set[int] = frozenset()
+) -> None:
+    """Refuse widths and bottom-up blocks that would count for nothing.
+
+    Args:
+        bottom_up: The blocks.
+        groups: Strides of the latent groups that see them.
+        widths: Channels at single strides.
+        others: Strides that occur elsewhere in the network.
+
+    Raises:
+        ConfigError: There are such.
+    """
+    strides = bottom_up_strides(parse_bottom_up(bottom_up))
+    odd = sorted(widths.keys() - strides - others)
+    if odd:
+        raise ConfigError(f"widths at strides {odd}, where there is no block")
+    if max(strides) > max(groups):
+        raise ConfigError(
+            f"the bottom-up pass goes on to stride {max(strides)}, where no latent group sees it: "
+            f"none is coarser than {max(groups)}"
+        )

@@ -25,7 +25,7 @@ from ..errors import ConfigError, InputError
 from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Noise
 from ..hvae import HVAE, HVAEConfig
 from .bottom_up import BottomUp
-from .config import bottom_up_strides, parse_bottom_up, strides_of_resolutions
+from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions
 from .layers import Block
 
 MAX_WIDENING = 0.25
@@ -136,6 +136,14 @@ class LREncoderConfig:
                 f"has latent groups"
             )
         return k
+
+    def check_used(self, prior: HVAEConfig) -> None:
+        """Refuse what would count for nothing on this prior, as `HVAEConfig.check_used`.
+
+        Raises:
+            ConfigError: Widths where there is no block, or blocks that no group sees.
+        """
+        check_counted(self.bottom_up, prior.group_strides[: self.groups_of(prior)], self.widths)
 
 
 class LREncoder(nn.Module):

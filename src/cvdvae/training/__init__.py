@@ -32,11 +32,10 @@ def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
     from .run import TrainingData, fit
 
     settings = _settings(PriorTraining, config, data, upgrade=upgrade_prior)
-    model = settings.model
-    images = TrainingData(settings.data, settings.optim, model.image_size, model.channels)
     with at_most(MAX_PARAMETERS, str(config)):
         module = PriorModule(settings, out)
-    fit(module, images)
+    model = settings.model
+    fit(module, TrainingData(settings.data, settings.optim, model.image_size, model.channels))
 
 
 def train_encoder(

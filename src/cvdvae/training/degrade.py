@@ -93,14 +93,14 @@ def random_small_jpeg(rng: np.random.Generator, side: int) -> Degradation:
 
 
 DEGRADATIONS: dict[str, tuple[Random, float]] = {
-    "blur": (random_blur, 0.18),
-    "motion": (random_motion, 0.06),
-    "downscaling": (random_downscaling, 0.16),
-    "holes": (random_holes, 0.14),
-    "half": (random_half, 0.05),
-    "pixels": (random_pixels, 0.12),
-    "noise": (nothing, 0.08),
-    "jpeg": (random_jpeg, 0.11),
+    "blur": (random_blur, 0.16),
+    "motion": (random_motion, 0.05),
+    "downscaling": (random_downscaling, 0.13),
+    "holes": (random_holes, 0.12),
+    "half": (random_half, 0.04),
+    "pixels": (random_pixels, 0.16),
+    "noise": (nothing, 0.06),
+    "jpeg": (random_jpeg, 0.20),
     "small-jpeg": (random_small_jpeg, 0.08),
 }
 """What may happen, and how often."""

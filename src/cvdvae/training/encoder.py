@@ -19,6 +19,7 @@ from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
 from ..metrics.perceptual import unseen
 from .config import EncoderTraining
 from .energy import Energies, EnergyOfDraws
+from .means import Means
 from .module import Training
 from .pictures import save_rows
 from .start import begins, start_encoder
@@ -26,6 +27,8 @@ from .tasks import Case, task_of
 
 PRIOR = "prior."
 """Beginning of the names of the prior's weights in the module."""
+MEAN, LOSS, ENERGY = "validation_kl_bits_per_dim", "validation_kl_at_", "validation_energy_at_"
+"""What a validation finds: the loss of all cases, and beginnings of the names of those of one."""
 
 
 class EncoderModule(Training):
@@ -38,8 +41,11 @@ class EncoderModule(Training):
         torch.manual_seed(config.optim.seed)
         source = find(config.prior)
         prior = load_prior(str(source))
+        new = begins(folder)
+        if new:
+            config.model.check_used(prior.config)
         encoder = LREncoder(config.model, prior.config)
-        if config.start_from and begins(folder):
+        if config.start_from and new:
             start_encoder(encoder, prior, config.start_from)
         super().__init__(encoder, config.optim, folder)
         self.config = config
@@ -64,33 +70,56 @@ class EncoderModule(Training):
         if self.energy is None:
             return loss
         energies = self.energy.of(self.prior, self.trained, x, case, self.training_noise())
-        self._log_energies("energy", energies, prog_bar=True)
+        for kind in self._scores:
+            value = getattr(energies, kind).mean()
+            self.log(f"energy_of_{kind}", value, prog_bar=True, sync_dist=True)
         return loss + self.energy.loss(energies)
+
+    def on_validation_epoch_start(self) -> None:
+        """Nothing is found yet."""
+        self.found = Means(self._measured())
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
         encoder = self.best
         assert isinstance(encoder, LREncoder)
-        every = []
-        for case in self.task.validation(x, batch_idx):
-            noise = self.validation_noise(x, batch_idx)
-            kl = lr_encoder_kl(self.prior, encoder, x, case.evidence, noise, case.scale)
-            every.append(bits_per_dim(kl.sum(1).mean(), x[0].numel()))
-            self.log(f"validation_kl_at_{case.name}", every[-1], sync_dist=True)
-            if self.energy is not None:
-                pairs = self.validation_noise(torch.cat([x, x]), batch_idx)
-                energies = self.energy.of(self.prior, encoder, x, case, pairs)
-                self._log_energies(f"validation_energy_at_{case.name}", energies)
-            if batch_idx < self.task.period and self.global_rank == 0:
+        numbers = self.numbers(x, batch_idx)
+        for rows, case in self.task.validation(x, numbers):
+            of, own = x[rows], [numbers[row] for row in rows]
+            noise = SeededNoise(0, own)
+            kl = lr_encoder_kl(self.prior, encoder, of, case.evidence, noise, case.scale)
+            losses = bits_per_dim(kl.sum(1), x[0].numel())
+            self.found.add([f"{LOSS}{name}" for name in case.names], losses)
+            self.found.add([MEAN] * len(losses), losses)
+            if self.energy is None:
+                continue
+            pairs = SeededNoise(0, [2 * one + draw for draw in (0, 1) for one in own])
+            energies = self.energy.of(self.prior, encoder, of, case, pairs)
+            for kind in self._scores:
+                names = [f"{ENERGY}{name}_of_{kind}" for name in case.names]
+                self.found.add(names, getattr(energies, kind))
+        if batch_idx == 0 and self.global_rank == 0:
+            for case in self.task.pictured(x[:8]):
                 self._picture(x[:8], case)
-        if every:
-            mean = torch.stack(every).mean()
-            self.log("validation_kl_bits_per_dim", mean, prog_bar=True, sync_dist=True)
 
-    def _log_energies(self, name: str, energies: Energies, prog_bar: bool = False) -> None:
-        for kind, value in energies._asdict().items():
-            if getattr(self.config.energy, kind):
-                self.log(f"{name}_of_{kind}", value, prog_bar=prog_bar, sync_dist=True)
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the images of all processes."""
+        reduce = self.trainer.strategy.reduce
+        means = self.found.of_all(lambda one: reduce(one, reduce_op="sum"), self.device)
+        for name, mean in means.items():
+            self.log(name, mean, prog_bar=name == MEAN, sync_dist=True)
+
+    def _measured(self) -> Iterator[str]:
+        """Names of all that a validation may find."""
+        for case in self.task.names:
+            yield f"{LOSS}{case}"
+            yield from (f"{ENERGY}{case}_of_{kind}" for kind in self._scores)
+        yield MEAN
+
+    @property
+    def _scores(self) -> list[str]:
+        """The energies that have a weight."""
+        return [kind for kind in Energies._fields if getattr(self.config.energy, kind)]
 
     def _picture(self, x: Tensor, case: Case) -> None:
         """What is seen, four samples of each before they are made consistent, and the truth."""
@@ -98,7 +127,7 @@ class EncoderModule(Training):
         drawn = self._samples(self.best, case, len(x))
         answers = [(f"answer {i}", one) for i, one in enumerate(drawn)]
         rows = [("seen", case.shown[: len(x)]), *answers, ("the truth", x)]
-        path = self.folder / "samples" / f"step_{self.global_step:07d}_{case.name}.png"
+        path = self.folder / "samples" / f"step_{self.global_step:07d}_{case.names[0]}.png"
         save_rows(path, rows)
 
     def _samples(self, encoder: LREncoder, case: Case, n: int) -> Iterator[Tensor]:

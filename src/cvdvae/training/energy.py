@@ -46,7 +46,7 @@ def patches(x: Tensor) -> list[Tensor]:
 
 
 def energy(first: Tensor, second: Tensor, x: Tensor, fields: Fields) -> Tensor:
-    """S, its mean over places, over fields and over images; a scalar.
+    """S, its mean over places and over fields, ``(N,)``.
 
     Args:
         first: One draw for every image, ``(N, C, H, W)`` in [0, 1].
@@ -56,17 +56,17 @@ def energy(first: Tensor, second: Tensor, x: Tensor, fields: Fields) -> Tensor:
     """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
-        return ((a - b).square().sum(1) + ROUND).sqrt().mean()
+        return ((a - b).square().sum(1) + ROUND).sqrt().flatten(1).mean(1)
 
     scores = [
         (distance(a, t) + distance(b, t) - distance(a, b)) / 2
         for a, b, t in zip(fields(first), fields(second), fields(x), strict=True)
     ]
-    return torch.stack(scores).mean()
+    return torch.stack(scores).mean(0)
 
 
 class Energies(NamedTuple):
-    """The two scores of a batch; 0 where one has no weight.
+    """The two scores of every image, ``(N,)``; 0 where one has no weight.
 
     Attributes:
         pixels: Of `patches`, in grey levels.
@@ -108,7 +108,7 @@ class EnergyOfDraws:
             noise: Source of the draws, of 2 N rows.
 
         Returns:
-            Scalars with a gradient in the encoder's weights.
+            Scores with a gradient in the encoder's weights.
         """
         n, size = len(x), (x.shape[2], x.shape[3])
         terms = [torch.cat([term, term]) for term in encoder.terms(case.evidence, case.scale)]
@@ -116,12 +116,12 @@ class EnergyOfDraws:
         with torch.autocast(x.device.type, enabled=False):
             drawn, x = drawn.float(), x.float()
             first, second = case.ended(drawn[:n]), case.ended(drawn[n:])
-            none = drawn.new_zeros(())
+            none = drawn.new_zeros(n)
             pixels = energy(first, second, x, patches) if self.config.pixels else none
             seen = none if self.seen is None else energy(first, second, x, self.seen)
         return Energies(pixels, seen)
 
     def loss(self, energies: Energies) -> Tensor:
-        """Their weighted sum, in bits/dim."""
+        """The mean over images of their weighted sum, in bits/dim."""
         weighted: Tensor = self.config.pixels * energies.pixels
-        return weighted + self.config.features * energies.features
+        return (weighted + self.config.features * energies.features).mean()

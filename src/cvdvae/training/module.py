@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -130,19 +131,26 @@ class Training(L.LightningModule):
         }
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        """Seed all noise from the step, so that a resumed run repeats the uninterrupted one."""
-        torch.manual_seed((self.optim.seed << 32) + self.global_step)
+        """Seed all noise from the step, so that a resumed run repeats the uninterrupted one.
+
+        In 32 bits, which is all that the generator of a CPU takes of a seed.
+        """
+        of = np.random.SeedSequence((self.optim.seed, self.global_step))
+        torch.manual_seed(int(of.generate_state(1)[0]))
 
     def training_noise(self) -> GlobalNoise:
         """This process's rows of the noise for the whole batch."""
         return GlobalNoise(self.global_rank, self.trainer.world_size)
 
-    def validation_noise(self, x: Tensor, batch_idx: int) -> SeededNoise:
-        """Noise that belongs to the images, the same at every validation."""
+    def numbers(self, x: Tensor, batch_idx: int) -> list[int]:
+        """Which of all validation images this process has in a batch."""
         step = self.trainer.world_size
         first = batch_idx * validation_batch(self.optim, step)
-        rows = range(first, first + len(x))
-        return SeededNoise(0, [row * step + self.global_rank for row in rows])
+        return [row * step + self.global_rank for row in range(first, first + len(x))]
+
+    def validation_noise(self, x: Tensor, batch_idx: int) -> SeededNoise:
+        """Noise that belongs to the images, the same at every validation."""
+        return SeededNoise(0, self.numbers(x, batch_idx))
 
     def compiled(self, function: F) -> F:
         """The function, compiled if the settings say so."""

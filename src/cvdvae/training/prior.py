@@ -39,8 +39,11 @@ class PriorModule(Training):
 
     def __init__(self, config: PriorTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
+        new = begins(folder)
+        if new:
+            config.model.check_used()
         model = HVAE(config.model)
-        if config.start_from and begins(folder):
+        if config.start_from and new:
             start_prior(model, config.start_from)
         super().__init__(model, config.optim, folder)
         self.config = config
@@ -63,7 +66,8 @@ class PriorModule(Training):
         self.log("validation_kl_bits_per_dim", kl.sum(), sync_dist=True)
         strides = torch.tensor(self.config.model.group_strides)
         for stride in sorted(set(strides.tolist())):
-            self.log(f"kl_at_stride_{stride}", kl[(strides == stride).to(kl.device)].sum())
+            at = kl[(strides == stride).to(kl.device)].sum()
+            self.log(f"kl_at_stride_{stride}", at, sync_dist=True)
         error = (self.best.reconstruct(x, self.validation_noise(x, batch_idx)) - x) ** 2
         decibels = -10 * torch.log10(error.flatten(1).mean(1))
         self.log("reconstruction_psnr", decibels.mean(), prog_bar=True, sync_dist=True)

@@ -1,7 +1,8 @@
 """What the images of an encoder's training have been through: shrunk, or anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,17 +18,21 @@ from ..restoration.evidence import conditions, evidence
 from ..restoration.posterior import Measurement
 from ..restoration.restoring import usual_noise
 from .config import EncoderTraining
-from .degrade import DEGRADATIONS, Degraded, degraded, kinds
+from .degrade import Degraded, degraded, kinds
 
 GROUPS = 4
 """Degradations in a batch of a process: each for a part of its images."""
+
+
+Way = tuple[tuple[int, ...], str | None]
+"""A seed of `degraded`, and a kind where it is not to be drawn."""
 
 
 class Case(NamedTuple):
     """Images as the encoder gets them.
 
     Attributes:
-        name: What happened to them.
+        names: What happened to each of them.
         evidence: The encoder's input.
         scale: The factor that it enlarges by.
         shown: The same for the eye, ``(N, C, H, W)`` in [0, 1].
@@ -35,7 +40,7 @@ class Case(NamedTuple):
             their range; differentiable.
     """
 
-    name: str
+    names: list[str]
     evidence: Tensor
     scale: int
     shown: Tensor
@@ -46,16 +51,24 @@ class Task(Protocol):
     """How images are degraded for an encoder.
 
     Attributes:
-        period: Validation batches after which all kinds of cases have come.
+        names: Those of all cases of a validation.
     """
 
-    period: int
+    names: list[str]
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """One case of a batch in [0, 1], ``(N, C, H, W)``; every process has its own rank."""
 
-    def validation(self, x: Tensor, batch: int) -> list[Case]:
-        """Cases of a batch, the same at every validation."""
+    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[tuple[list[int], Case]]:
+        """Cases of a batch, each with the order that it has its rows in.
+
+        Args:
+            x: The batch.
+            numbers: Which of all validation images it holds, on which alone depends what happens.
+        """
+
+    def pictured(self, x: Tensor) -> list[Case]:
+        """A case for every name, all of the same few images, to look at."""
 
 
 def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
@@ -79,7 +92,7 @@ def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
     if config.degradations == "any":
         if config.model.scales != (1,):
             raise ConfigError("an encoder for any degradation has scales [1]: it keeps the size")
-        return Anything(config.optim.seed)
+        return Anything(config.optim.seed, channels)
     odd = [scale for scale in config.model.scales if size % scale]
     if odd:
         raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
@@ -96,10 +109,9 @@ class Shrinking:
         seed: Of the training's.
     """
 
-    period = 1
-
     def __init__(self, size: int, scales: tuple[int, ...], photons: float, seed: int) -> None:
         self.scales, self.photons, self.seed = scales, photons, seed
+        self.names = [f"x{scale}" for scale in scales]
         self.degradations = {
             scale: BicubicDownscaling((size, size), (size // scale, size // scale))
             for scale in scales
@@ -113,18 +125,21 @@ class Shrinking:
             generator = torch.Generator(x.device).manual_seed(int(own >> 1))
         return self._case(x, self.scales[step % len(self.scales)], generator)
 
-    def validation(self, x: Tensor, batch: int) -> list[Case]:
-        """One case for every scale."""
-        return [
-            self._case(x, scale, torch.Generator(x.device).manual_seed(batch))
-            for scale in self.scales
-        ]
+    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[tuple[list[int], Case]]:
+        """The whole batch at every scale."""
+        for scale in self.scales:
+            generator = torch.Generator(x.device).manual_seed(numbers[0])
+            yield list(range(len(x))), self._case(x, scale, generator)
+
+    def pictured(self, x: Tensor) -> list[Case]:
+        """As the first of all images are validated."""
+        return [case for _, case in self.validation(x, range(len(x)))]
 
     def _case(self, x: Tensor, scale: int, generator: torch.Generator | None) -> Case:
         y = shrink_to_8_bits(x, self.degradations[scale], self.photons, generator)
         size = (x.shape[2], x.shape[3])
         ended = _unchanged if self.photons else partial(_consistent, y, self.degradations[scale])
-        return Case(f"x{scale}", y, scale, upscale_bicubic(y, size), ended)
+        return Case([f"x{scale}"] * len(x), y, scale, upscale_bicubic(y, size), ended)
 
 
 class Anything:
@@ -132,37 +147,40 @@ class Anything:
 
     Args:
         seed: Of the training's.
+        channels: Colours of the images.
     """
 
-    period = len(DEGRADATIONS)
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, channels: int) -> None:
+        self.seed, self.names = seed, kinds(channels)
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """Each part of the batch is degraded in its own way."""
-        parts = x.float().chunk(GROUPS)
-        return self._case("any", parts, [(self.seed, step, rank, i) for i in range(len(parts))])
+        parts = x.chunk(GROUPS)
+        ways = [((self.seed, step, rank, i), None) for i in range(len(parts))]
+        return self._case(parts, ways)
 
-    def validation(self, x: Tensor, batch: int) -> list[Case]:
-        """One kind after the other."""
-        kind = list(DEGRADATIONS)[batch % self.period]
-        if kind not in kinds(x.shape[1]):
-            return []
-        return [self._case(kind, [x.float()], [(1, batch)], kind)]
+    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[tuple[list[int], Case]]:
+        """Images have the kinds in turn; those of a batch that share one are degraded alike."""
 
-    def _case(
-        self,
-        name: str,
-        parts: Sequence[Tensor],
-        seeds: list[tuple[int, ...]],
-        kind: str | None = None,
-    ) -> Case:
+        def place(row: int) -> int:
+            return numbers[row] % len(self.names)
+
+        order = sorted(range(len(x)), key=place)
+        parts = [list(rows) for _, rows in groupby(order, place)]
+        ways = [((1, numbers[rows[0]]), self.names[place(rows[0])]) for rows in parts]
+        yield order, self._case([x[rows] for rows in parts], ways)
+
+    def pictured(self, x: Tensor) -> list[Case]:
+        """Every kind."""
+        return [self._case([x], [((1, i), kind)]) for i, kind in enumerate(self.names)]
+
+    def _case(self, parts: Sequence[Tensor], ways: Sequence[Way]) -> Case:
         with torch.autocast(parts[0].device.type, enabled=False):
-            seen = [degraded(x, seed, kind) for x, seed in zip(parts, seeds, strict=True)]
+            seen = [degraded(x.float(), *way) for x, way in zip(parts, ways, strict=True)]
             told = torch.cat([evidence(one.degradation, one.y, one.sigma) for one in seen])
+        names = [kind or "any" for x, (_, kind) in zip(parts, ways, strict=True) for _ in x]
         shown = told[:, : parts[0].shape[1]].clamp(0, 1)
-        return Case(name, told, 1, shown, partial(_explaining, seen))
+        return Case(names, told, 1, shown, partial(_explaining, seen))
 
 
 def _unchanged(x: Tensor) -> Tensor:
