@@ -501,11 +501,16 @@ def test_a_grey_image_is_drawn_in_grey() -> None:
     assert (_pixels(more) == drawn).all()
 
 
+@pytest.mark.parametrize("temperatures", [(0.6, 1.1), (0.8, 1.0)])
 def test_calibrate_stores_what_it_finds(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    temperatures: tuple[float, float],
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also where that is what a model begins with."""
     found = lambda model, pairs, sampling, tick: (  # noqa: E731
-        sampling.at(0.6, 1.1), [calibration(model, pairs(), sampling)],
+        sampling.at(*temperatures), [calibration(model, pairs(), sampling)],
     )  # fmt: skip
     monkeypatch.setattr("cvdvae.analysis.calibration.fit", found)
     photos = tmp_path / "photos"
@@ -521,7 +526,8 @@ def test_calibrate_stores_what_it_finds(
         main()
     record = read_record(model_folder)
     assert isinstance(record, SuperResolutionRecord)
-    assert record.recommended == Recommended(0.6, 1.1)
+    assert record.recommended == Recommended(*temperatures, calibrated=True)
+    assert "calibrated: true" in (model_folder / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize("command", ["calibrate", "calibrate-doubt"])

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -254,9 +255,14 @@ def test_recipes_that_are_none_are_refused(tmp_path: Path) -> None:
             cvdvae.read_recipe(path)
 
 
-def test_an_input_without_8_bit_values_cannot_be_stored(explorer: Explorer) -> None:
+def test_an_input_without_8_bit_values_is_left_to_the_command(
+    explorer: Explorer, tmp_path: Path
+) -> None:
     result = explorer.model(8, "hvae").upscale(torch.full((3, 8, 8), 0.3337), samples=1)
-    assert result.report()["input"] is None
+    (tmp_path / "result.json").write_text(json.dumps(result.report()))
+    with pytest.raises(InputError, match=r"8 bits do not hold: .* cvdvae replay"):
+        read_result(tmp_path / "result.json", 10**6)
+    assert torch.equal(recipe_from_text(result.recipe.to_text()).y, result.y)
 
 
 def test_the_example_of_a_face_is_large_enough_for_every_model(tmp_path: Path) -> None:
@@ -318,8 +324,6 @@ def test_credentials_are_a_pair() -> None:
 
 # The tab of faces.
 
-WAITING = words.callout("busy", "Drawing …", "press Stop to end it.")
-
 
 def named(kind: Any, name: str) -> Any:
     """Parts of the page that are called what they are."""
@@ -339,9 +343,9 @@ def handlers_with(explorer: Explorer) -> Handlers:
     figures = {name: named(layout.Figure, name) for name in ("mean", "heat", "truth")}
     answers = replace(named(layout.Answers, "answers"), **figures)
     steering, take = named(layout.Steering, "steering"), named(layout.Take, "take")
-    states: Any = ("session", "chosen", "strokes")
+    states: Any = ("session", "chosen", "strokes", "given", "drawing")
     parts = showing.Parts(*states, settings, answers, steering, take)
-    inputs = Inputs(explorer, shown, settings, answers.status)
+    inputs = Inputs(explorer, shown, settings, parts.given)
     return Handlers(explorer, inputs, parts)
 
 
@@ -363,16 +367,24 @@ def begun(explorer: Explorer, seen: FaceInput) -> Any:
 
 
 def test_an_image_that_comes_while_another_is_drawn_waits_with_its_button(
-    on: Handlers, tmp_path: Path
+    on: Handlers, begun: Any, page: Any
 ) -> None:
-    """A press would be skipped, and what is drawn would seem to be of the image that came."""
-    path = tmp_path / "small.png"
-    demo_photo().resize((8, 8)).save(path)
-    what = (str(path), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE")
-    for given in (what[0], None):
-        assert on.inputs.arrive(given, *what[1:], WAITING)["settings.draw"] == UNCHANGED
-    for status in (words.STILL, None):
-        assert on.inputs.arrive(*what, status)["settings.draw"]["interactive"]
+    """A press would be skipped, and what is drawn would seem to be of the image that came. It may
+    have begun to be looked at before the other began to be drawn: what it ends with is decided
+    when it ends."""
+    assert on.busy()["drawing"] is True
+    assert on.arrived(begun[0], "other.png", True, None) == UNCHANGED
+    for session in (None, begun[0]):
+        assert on.arrived(session, "other.png", False, None)["settings.draw"]["interactive"]
+    (photo,) = (one for part, event, one in events(page) if (part, event) == ("photo", "change"))
+    (arrive,) = (one for _, _, one in events(page) if one["trigger_after"] == photo["id"])
+    ends = [one for _, _, one in events(page) if one["trigger_after"] == arrive["id"]]
+    assert [one["trigger_only_on_failure"] for one in ends] == [False, True]
+    for end in ends:
+        told, (*asked, _) = page.fns[end["id"]].outputs, page.fns[end["id"]].inputs
+        assert [part.elem_id for part in told] == ["draw", "status"]
+        assert not set(end["outputs"]) & {*arrive["outputs"]}
+        assert all(isinstance(part, gr.State) for part in asked)  # a file may have gone by then
 
 
 def test_a_wilder_result_than_the_page_draws_is_opened_at_its_wildest(
@@ -413,20 +425,51 @@ def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Hand
     to_pil(y + 0.2).save(other)
     model = tiny.explorer.model(4, "hvae")
     session = last(tiny.arrive_by_link(model.upscale(y, samples=2).recipe.to_text()))["session"]
-    answered = tiny.showing.finished(session)["answers.status"]
-    assert "gives your image back" in answered
+    for says in (partial(tiny.arrived, status=words.BEFORE), tiny.ready):
+        for given in (str(other), None, str(tmp_path)):  # the last is no image
+            assert "Of the image before" in says(session, given, False)["answers.status"]
+        said = says(session, str(same), False)["answers.status"]  # as where it was reopened
+        assert "gives your image back" in said
+    for drawn, status in ((None, words.NOTHING), (session, words.STILL)):  # no promise
+        assert tiny.arrived(drawn, str(other), False, status).keys() == {"settings.draw"}
 
-    def status(path: Path | None, before: str, session: Session | None = session) -> Any:
-        what = (words.label(words.KINDS, "photo"), "×4", "Hierarchical VAE", before, session)
-        arrived = tiny.inputs.arrive(None if path is None else str(path), *what)
-        return arrived.get("answers.status", before)
 
-    for changed in (other, None, tmp_path):  # the last is no image
-        assert "Of the image before" in status(changed, answered)
-    assert status(same, answered) == answered  # as where it was reopened
-    assert status(same, status(other, answered)) == answered
-    assert status(other, WAITING) == WAITING
-    assert status(other, words.NOTHING, None) == words.NOTHING
+def test_what_is_drawn_of_the_image_before_promises_nothing_of_the_one_that_came(
+    tmp_path: Path, tiny: Handlers
+) -> None:
+    """Whether it came before the samples, while they are drawn, or before they were stopped."""
+    first, other = tmp_path / "first.png", tmp_path / "other.png"
+    for path, level in ((first, 60), (other, 90)):
+        Image.new("RGB", (4, 4), (level, 120, 150)).save(path)
+    what = (words.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
+    draw = tiny.draw(str(first), *what, 2, 0.8, 0.8, "0", True, False)
+
+    def shown(drawing: Iterator[Any]) -> tuple[Session, Any]:
+        updates = last(drawing)
+        assert "gives your image back" not in updates["answers.status"]  # not known yet
+        return updates["session"], updates["drawing"]
+
+    session, drawing = shown(draw)
+    others, _ = shown(tiny.others(session, 0, 1))
+    cut = replace(session.result, pixels=session.result.pixels[:1])
+    stopped = replace(session, result=replace(cut, exploded=cut.exploded[:1]))
+    for one, still in ((session, drawing), (others, drawing), (stopped, True)):
+        status = {
+            given.name: tiny.ready(one, str(given), still)["answers.status"]
+            for given in (first, other)
+        }
+        assert "Of the image before" in status["other.png"]
+        assert "back" in status["first.png"]
+        assert "Of the image before" not in status["first.png"]
+
+
+def test_a_reopened_image_is_known_before_the_page_tells_of_it(tiny: Handlers) -> None:
+    """Samples may be drawn by then."""
+    recipe = tiny_resolver().upscale(torch.full((3, 4, 4), 0.2), samples=2).recipe
+    updates = list(tiny.arrive_by_link(recipe.to_text()))
+    assert updates[0]["given"] == updates[0]["input.photo"]
+    assert updates[-1]["session"].shows(updates[0]["given"])
+    assert tiny.inputs.forget("other.png")["given"] == "other.png"
 
 
 def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: Handlers) -> None:
@@ -440,7 +483,9 @@ def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: 
     opened, *_ = on.arrive_by_link(recipe.to_text())
     assert not opened["settings.encoder_temperature"]["visible"]
     assert words.suited(flow) == "0.6 pleases the eye"
-    flow.recommended = Recommended(0.5)
+    flow.recommended = Recommended(0.8, calibrated=True)
+    assert words.suited(flow).endswith("; at 0.8 the spread is as large as the doubt")
+    flow.recommended = Recommended(0.5)  # as in older folders
     assert words.suited(flow).endswith("; at 0.5 the spread is as large as the doubt")
     photos = tiny_photos(2)
     for temperatures, claimed in (((0.8, 1.0), False), ((1.1, 1.1), True), ((1.1, 1.2), False)):
@@ -451,8 +496,9 @@ def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: 
 def test_where_nothing_new_was_drawn_the_trail_says_what_is_shown(on: Handlers, begun: Any) -> None:
     session, _ = begun
     session = replace(session, history=(session.sampling, session.sampling.then(Blend(0, 1))))
-    updates = on.ready(session, WAITING)
+    updates = on.ready(session, None, True)
     assert updates["answers.status"] == words.STILL
+    assert updates["drawing"] is False
     trail = updates["steering.trail"]
     assert trail["interactive"]
     assert trail["value"] == words.trail(session.history)[0]
@@ -460,7 +506,7 @@ def test_where_nothing_new_was_drawn_the_trail_says_what_is_shown(on: Handlers, 
 
 def test_what_was_not_drawn_lacks_no_image(on: Handlers) -> None:
     """It was stopped, or failed: the image is there."""
-    said = on.ready(None, WAITING)["answers.status"]
+    said = on.ready(None, None, True)["answers.status"]
     assert "Nothing was drawn" in said
     assert "image comes first" not in said
 
@@ -468,7 +514,7 @@ def test_what_was_not_drawn_lacks_no_image(on: Handlers) -> None:
 def test_an_error_after_a_stopped_walk_stays(on: Handlers, begun: Any) -> None:
     """A walk that was stopped has fewer samples than were asked for, also later."""
     _, walk = begun
-    updates = on.ready(walk, WAITING)
+    updates = on.ready(walk, None, True)
     assert updates["answers.gallery"]["value"]
     assert not updates.keys() & set(on.parts.said)
 
@@ -559,6 +605,24 @@ def test_every_seed_that_can_be_typed_reaches_what_answers_it(
     for typed, said in (("-1", "The seed must not be negative"), ("x", "must be a whole number")):
         (told,) = on.draw(*what, 2, 0.8, 0.8, typed, True, False)
         assert said in told["settings.said"]
+
+
+def test_no_tab_takes_a_seed_of_more_than_64_bits(
+    page: Any, photo: Path, small: Path, on: Handlers, photos: Photos, tmp_path: Path
+) -> None:
+    large, said = str(2**64), "A seed must be below 2⁶⁴ here"
+    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 0)
+    (faces,) = on.draw(*what, 2, 0.8, 0.8, large, True, False)
+    assert said in faces["settings.said"]
+    told = handlers_of(photos).arrive(None, str(small), "×2", *SETTINGS[:2], large, *SETTINGS[3:])
+    assert said in told["viewer"]["text"]
+    parts = Parts(*range(8), shown=tuple(range(8, 15)))  # type: ignore[arg-type]
+    restoring = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
+    given = restoring.arrive(str(small), "A photograph", None)[parts.given]
+    asked = (str(small), "A photograph", *HOLE[:6], large, False, given, STROKES)
+    (restored,) = restoring.draw(*asked)
+    assert said in restored[parts.said]
+    assert seed_of(str(2**64 - 1)) == 2**64 - 1
 
 
 def test_a_seed_of_63_bits_comes_back_from_the_page_as_it_was(
@@ -741,6 +805,25 @@ def test_each_tab_tells_of_the_other(
     else:
         said = handlers_of(photos).reopen(None, str(path))["viewer"]["text"]
     assert f"open it in the tab {tab}." in said
+
+
+def test_no_tab_is_named_that_is_not_there(photos: Photos, tmp_path: Path) -> None:
+    """As where the page was started with models of one kind."""
+    path = tmp_path / "result.json"
+    for model, explorer, tab in (
+        ("photos-x4", Explorer([tiny_resolver()]), Photos([], threading.Lock())),
+        ("celeba64-x8", Explorer([]), photos),
+    ):
+        page = build(explorer, tab, tmp_path)
+        path.write_text(json.dumps({"model": model}))
+        (reopen,) = (one.fn.__self__ for one in page.fns.values() if one.name == "reopen")
+        if model == "photos-x4":
+            (told,) = reopen.reopen(str(path))
+            said = told[reopen.parts.take.said]
+        else:
+            said = reopen.reopen(None, str(path))[reopen.parts.viewer]["text"]
+        assert "cvdvae replay draws it again" in said
+        assert "open it in the tab" not in said
 
 
 # The tab that restores.
@@ -946,13 +1029,6 @@ def test_what_restores_is_told_the_angle_and_what_the_image_is(page: Any) -> Non
     assert found["restore", "click"][0][-1] == "angle"
     assert found["restore-photo", "change"][0][-1] == "restore-kind"
     assert found["restore-kind", "change"] == (["damage", "restore-kind"], ["strength"])
-    (photo,) = (one for part, event, one in events(page) if (part, event) == ("photo", "change"))
-    (arrive,) = (
-        one
-        for _, _, one in events(page)
-        if one["trigger_after"] == photo["id"] and not one["trigger_only_on_failure"]
-    )
-    assert names[arrive["outputs"][-1]] == names[arrive["inputs"][-2]] == "status"
 
 
 def test_the_strength_is_asked_for_only_where_it_is_used(restoring: RestoringHandlers) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cvdvae.degradations.base import Degradation
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian
 from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.damped import estimate, solve
@@ -17,6 +18,7 @@ from cvdvae.degradations.mask import Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.errors import InputError
 from cvdvae.restoration.posterior import conditional_draw
+from cvdvae.restoration.restoring import seen, usual_noise
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -176,3 +178,80 @@ def test_what_is_not_linear_is_refused_in_a_sentence(physics: dict[str, Degradat
     thinned = dinv.physics.LinearPhysics(A=lambda x: x[..., ::2], A_adjoint=lambda y: y)
     with pytest.raises(InputError, match="another size"):
         check_linear(thinned, truth())
+
+
+@precisions
+@pytest.mark.parametrize("name", [*theirs(), *ours])
+def test_every_adjoint_passes_for_one(
+    name: str, dtype: torch.dtype, physics: dict[str, Degradation]
+) -> None:
+    H = {**physics, **ours}[name]
+    check_linear(H, in_precision(H, dtype).A(truth(dtype)))
+
+
+class Wrong:
+    """A blur, and what might be taken for its adjoint."""
+
+    def __init__(self, kernel: Tensor, adjoint: str) -> None:
+        self.blur, self.adjoint = Blur(SIZE, kernel, "circular"), adjoint
+
+    def A(self, x: Tensor) -> Tensor:
+        return self.blur.A(x)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        right = self.blur.A_adjoint(y)
+        return {
+            "A": self.blur.A(y),
+            "its inverse": self.blur.A_dagger(y),
+            "scaled": 1.01 * right,
+            "shifted": right.roll(1, 3),
+            "masked": right * (torch.arange(16) > 0),
+            "nothing": 0 * right,
+            "no number": right * float("nan"),
+        }[self.adjoint]
+
+
+@precisions
+@pytest.mark.parametrize(
+    "adjoint", ["A", "its inverse", "scaled", "shifted", "masked", "nothing", "no number"]
+)
+def test_a_wrong_adjoint_is_refused_in_a_sentence(adjoint: str, dtype: torch.dtype) -> None:
+    kernel = torch.tensor([[0.0, 0.2, 0.0], [0.1, 0.5, 0.0], [0.0, 0.0, 0.2]])
+    with pytest.raises(InputError, match="A_adjoint of Wrong is not the adjoint of its A"):
+        check_linear(Wrong(kernel, adjoint), truth(dtype))
+
+
+def test_a_mask_that_the_product_forgot_is_refused() -> None:
+    """``⟨HHᵀv, v⟩ = ‖Hᵀv‖²`` alone would take it."""
+    known = (torch.arange(16) > 7).float()
+    half = dinv.physics.LinearPhysics(A=lambda x: x, A_adjoint=lambda y: y * known)
+    with pytest.raises(InputError, match="not the adjoint"):
+        check_linear(half, truth())
+
+
+def test_the_noise_that_a_physics_carries_is_taken() -> None:
+    physics, y = dinv.physics, truth()
+    blur = ours["blur"]
+
+    def noisy(noise: object) -> Degradation:
+        made: Degradation = physics.LinearPhysics(
+            A=blur.A, A_adjoint=blur.A_adjoint, noise_model=noise
+        )
+        return made
+
+    carried = noisy(physics.GaussianNoise(0.07))
+    assert usual_noise(carried) == pytest.approx(0.07)
+    assert seen(y, carried).sigma == pytest.approx(0.07)
+    assert seen(y, carried, noise=0.2).sigma == 0.2
+    assert usual_noise(Composed(noisy(physics.GaussianNoise(0.3)), carried)) == pytest.approx(0.07)
+    assert usual_noise(Composed(carried, blur)) == usual_noise(blur)
+    for other in (
+        physics.GaussianNoise(0.0),
+        physics.GaussianNoise(torch.tensor([0.1, 0.2])),
+        physics.PoissonGaussianNoise(gain=0.1, sigma=0.1),
+        physics.PoissonNoise(0.1),
+    ):
+        assert usual_noise(noisy(other)) == ROUNDING / 255
+    with pytest.raises(InputError, match="from 0 to 1, but this degradation carries 25"):
+        seen(y, noisy(physics.GaussianNoise(25.0)))
+    assert usual_noise(BlockDCT.of_quality(SIZE, 50)) == ROUNDING

@@ -361,3 +361,70 @@ def test_below_three_pixels_every_convolution_is_one_by_one(resolution: int, ker
     block = Block(4, 2, 4, resolution, "gelu")
     sizes = [conv.kernel_size for conv in (block.conv1, block.conv2, block.conv3, block.conv4)]
     assert sizes == [(1, 1), (kernel, kernel), (kernel, kernel), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.zeros(1, 3, 16, 16, dtype=torch.uint8),
+        torch.full((1, 3, 16, 16), -0.5),
+        torch.full((1, 3, 16, 16), float("nan")),
+        torch.zeros(3, 16, 16),
+        torch.zeros(1, 1, 16, 16),
+        torch.zeros(1, 3, 12, 12),
+    ],
+    ids=["uint8", "negative", "nan", "no batch", "grey", "size"],
+)
+def test_a_bound_is_of_images_alone(prior: HVAE, wrong: torch.Tensor) -> None:
+    for task in (prior.elbo, prior.encode, prior.reconstruct):
+        with pytest.raises(InputError):
+            task(wrong)
+
+
+def test_a_training_does_not_wait_for_the_values_of_images(
+    prior: HVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(x: torch.Tensor) -> bool:
+        raise AssertionError("waited for")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.Tensor, "__bool__", refuse)
+        prior.train().elbo(torch.full((1, 3, 16, 16), 0.5))
+    with pytest.raises(InputError, match="expected float images"):
+        prior.elbo(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("groups", [0, -1, 99, 1.5, True])
+def test_groups_that_there_are_not_are_refused(
+    prior: HVAE, images: torch.Tensor, groups: int
+) -> None:
+    with pytest.raises(InputError, match=f"groups must be from 1 to {prior.groups}"):
+        prior.encode(images, groups=groups)
+
+
+def test_latents_beyond_the_last_group_are_refused(prior: HVAE, images: torch.Tensor) -> None:
+    latents = prior.encode(images[:1])
+    assert len(prior.encode(images[:1], groups=2)) == 2
+    with pytest.raises(InputError, match=f"{prior.groups + 1} latents for {prior.groups}"):
+        prior.sample(latents=[*latents, latents[-1]])
+
+
+def test_only_none_is_no_noise(prior: HVAE, images: torch.Tensor) -> None:
+    class Source(SeededNoise):
+        def __len__(self) -> int:
+            return 0
+
+    def noise() -> Source:
+        return Source(0, [0])
+
+    for task in (prior.reconstruct, lambda x, n: prior.sample(1, noise=n), prior.elbo):
+        once, again = task(images[:1], noise()), task(images[:1], noise())
+        assert torch.equal(once[0], again[0])
+
+
+@pytest.mark.parametrize("temperature", [-1.0, float("nan")])
+def test_images_are_encoded_at_a_temperature(
+    prior: HVAE, images: torch.Tensor, temperature: float
+) -> None:
+    with pytest.raises(InputError, match="a temperature"):
+        prior.encode(images, temperature=temperature)

@@ -20,12 +20,24 @@ from tiny import tiny_photos
 from cvdvae.app import sweeping
 from cvdvae.app.explorer import Explorer
 from cvdvae.app.page import build
+from cvdvae.app.photos.album import Album
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.pictures import stored
 from cvdvae.app.server import make_app
 from cvdvae.imaging.io import to_pil
 
 # Files.
+
+
+def noted(made: list[Album]) -> Any:
+    """Albums that are made from now on, noted."""
+    make = Album.__init__
+
+    def making(album: Album, *how: Any) -> None:
+        made.append(album)
+        make(album, *how)
+
+    return making
 
 
 def laid(path: Path, later: float = 0) -> None:
@@ -103,6 +115,34 @@ def test_a_picture_that_is_shown_again_is_used(
 
 
 # Memory.
+
+
+def test_what_was_decoded_of_a_file_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to 128 MB of a visitor's photographs would stay until others come."""
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
+    monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([tiny_photos(2)], []))
+    monkeypatch.setattr(sweeping, "EVERY", 0.01)
+    made: list[Album] = []
+    monkeypatch.setattr(Album, "__init__", noted(made))
+    app: Any = make_app(["none"], tmp_path).app  # type: ignore[attr-defined]
+    _, truths = made
+    paths = [tmp_path / "cache" / (name * 64) / "a.png" for name in "ab"]
+
+    async def serve() -> None:
+        async with app.router.lifespan_context(app):
+            for path in paths:
+                laid(path)
+                truths.of_file(path, lambda _: torch.zeros(3, 4, 4, dtype=torch.uint8))
+            paths[1].unlink()
+            while len(truths._images) > 1:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(serve(), 20))
+    assert [*truths._images] == [str(paths[0])]
 
 
 def test_what_was_sent_is_not_kept_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

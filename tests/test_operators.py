@@ -17,7 +17,7 @@ from cvdvae.degradations.damped import estimate, solve
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.kernels import KERNELS
-from cvdvae.degradations.mask import Colours, Mask, bayer, luminance
+from cvdvae.degradations.mask import Colours, InAllColours, Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.degradations.spectrum import largest_eigenvalue
 from cvdvae.errors import InputError
@@ -480,3 +480,33 @@ def test_conjugate_gradients_solve_each_problem_by_itself() -> None:
     torch.testing.assert_close(together, expected, rtol=1e-6, atol=1e-8)
     rough = conjugate_gradients(product, b, 1, 1e-10)
     assert float((rough - expected).abs().max()) > 1e-3
+
+
+FOREIGN = (torch.uint8, torch.int64, torch.bool, torch.float16, torch.bfloat16)
+"""What no operator computes with: whole numbers, and those that are rounded on the way."""
+
+
+@every
+def test_only_float32_and_float64_are_computed_with(name: str) -> None:
+    H, x = operator(name, SMALL), torch.full((1, 3, *SMALL), 0.5)
+    y = H.A(x)
+    for product, wrong in ((H.A, x), (H.A_adjoint, y), (H.A_dagger, y), (H, x)):
+        for dtype in FOREIGN:
+            with pytest.raises(InputError, match=f"float32 or float64, not {dtype}"):
+                product(wrong.to(dtype))
+
+
+@pytest.mark.parametrize("dtype", FOREIGN, ids=str)
+def test_only_float32_and_float64_are_projected(dtype: torch.dtype) -> None:
+    H, x = BicubicDownscaling.of_scale(SMALL, 2), torch.full((1, 3, *SMALL), 0.5)
+    for task in (project, round_consistently):
+        for images, y in ((x.to(dtype), H.A(x)), (x, H.A(x).to(dtype))):
+            with pytest.raises(InputError, match=f"float32 or float64, not {dtype}"):
+                task(images, y, H)
+
+
+def test_a_grey_in_all_colours_is_of_floats() -> None:
+    H, x = InAllColours(), torch.full((1, 1, 2, 2), 1, dtype=torch.uint8)
+    for product in (H.A, H.A_adjoint, H.A_dagger):
+        with pytest.raises(InputError, match="float32 or float64"):
+            product(x)

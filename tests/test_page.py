@@ -433,6 +433,7 @@ def test_a_second_click_while_it_runs_is_told_to_wait_and_doubt_stands_beside_th
             route.continue_()
         expect(page.locator("#gallery img")).to_have_count(8, timeout=PATIENCE)
         expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+        expect(page.locator("#status")).to_contain_text("Of the image before")
 
         visitor.wait_for_another("")
         before = visitor.samples()

@@ -74,7 +74,7 @@ def little(picture: Image.Image, tmp_path: Path) -> Path:
 
 def started(photos: Photos, path: Path, scale: int = 4, samples: int = 2) -> Session:
     photo = photos.look(path, "enlarge", scale)
-    return photos.start(photo, samples, 0.85, 0, True)
+    return Session(photo, (photos.sampling(scale, samples, 0.85, 0, True),))
 
 
 # Parts.
@@ -187,7 +187,7 @@ def test_what_another_program_shrank_is_given_back_through_it(
 ) -> None:
     shrunk = photos.look(path, "shrink", 4, program)
     assert not torch.equal(shrunk.y, photos.look(path, "shrink", 4).y)
-    session = photos.start(shrunk, 1, 0.85, 0, True, program)
+    session = Session(shrunk, (photos.sampling(4, 1, 0.85, 0, True, program),))
     (sample,) = photos.draw(session, 0, Window(0, 0, *shrunk.size))
     degradation = downscaling(shrunk.size, shrunk.lr_size, program)
     assert torch.equal(to_bytes(degradation.A(sample.pixels[None] / 255)[0]), shrunk.y)
@@ -195,11 +195,10 @@ def test_what_another_program_shrank_is_given_back_through_it(
 
 
 def test_how_a_browser_shrinks_by_three_is_not_claimed_to_be_known(
-    photos: Photos, path: Path
+    photos: Photos,
 ) -> None:
-    photo = photos.look(path, "enlarge", 3)
     with pytest.raises(InputError, match="known approximately only"):
-        photos.start(photo, 1, 0.85, 0, True, "canvas")
+        photos.sampling(3, 1, 0.85, 0, True, "canvas")
 
 
 def test_smoothing_a_window_is_smoothing_the_whole(photos: Photos, path: Path) -> None:
@@ -416,6 +415,28 @@ def test_a_reopened_photograph_that_then_arrives_changes_nothing(
     assert not fresh["session"].left.is_set()
 
 
+@pytest.mark.parametrize("seed", ["x", "-1", str(2**64)])
+def test_a_wrong_setting_leaves_the_photograph_there(
+    photos: Photos, little: Path, monkeypatch: pytest.MonkeyPatch, seed: str
+) -> None:
+    """It is told before the photograph is read once more; of another one, nothing stays."""
+    on, wrong = handlers(photos), (*SETTINGS[:2], seed, *SETTINGS[3:])
+    session = on.arrive(None, str(little), "×4", *SETTINGS)["session"]
+    kind = label(text.KINDS, "enlarge")
+    with monkeypatch.context() as patch:
+        patch.setattr(photos, "look", None)
+        told = on.look(session, str(little), kind, "×4", *wrong)
+        other = on.arrive(session, str(little), "×4", *wrong)
+    assert told.keys() == {"viewer"}
+    assert told["viewer"]["kind"] == "wrong"
+    assert "seed" in told["viewer"]["text"]
+    assert other["session"] is None
+    assert other["viewer"]["kind"] == "none"
+    assert "seed" in other["viewer"]["text"]
+    fresh = on.look(session, str(little), kind, "×4", *SETTINGS)
+    assert fresh["session"].keys == session.keys
+
+
 @pytest.mark.parametrize("by", ["another", "none", "settings", "a result"])
 def test_what_there_is_to_take_is_of_what_is_shown(
     photos: Photos, little: Path, tmp_path: Path, by: str
@@ -571,7 +592,7 @@ def test_the_page_knows_whether_it_restores_photographs(
     restorers = [tiny_photo_restorer() if restores else tiny_restorer()]
     laid_out: list[Any] = [None, None, Explorer([]), photos, restorers, tmp_path]
     page.tabs_of(*laid_out)[0].lay_out()
-    assert told == [photos, tmp_path, LARGEST if restores else 0]
+    assert told == [photos, tmp_path, LARGEST if restores else 0, ["photos"]]
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

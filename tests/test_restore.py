@@ -41,9 +41,10 @@ from cvdvae.restoration.evidence import (
 )
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
+from cvdvae.restoration.packed import pack_numbers
 from cvdvae.restoration.posterior import Measurement
 from cvdvae.restoration.recipe import read_recipe
-from cvdvae.restoration.restored import _compressed, packed, restoration_from_dict, unpacked
+from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import Restorer, _ended
 from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
@@ -461,12 +462,12 @@ def test_a_result_whose_luma_was_padded_as_chroma_is_read(
     before = torch.cat([wide.flatten(), *(part[0] for part in chroma)])
     report = tiny_photo_restorer().run(told, Restoring(1)).report()
     now = report["input"]
-    report["input"] = {"jpeg": _compressed(before.numpy().astype(np.int16))}
+    report["input"] = {"jpeg": pack_numbers(before.numpy().astype(np.int16))}
     again = restoration_from_dict(report, "result.json").seen
     assert torch.equal(again.y, told.y)
     assert packed(again.y[0], jpeg) == now
     for wrong in (before[1:], torch.cat([before, before])):
-        report["input"] = {"jpeg": _compressed(wrong.numpy().astype(np.int16))}
+        report["input"] = {"jpeg": pack_numbers(wrong.numpy().astype(np.int16))}
         with pytest.raises(InputError, match="damaged input"):
             restoration_from_dict(report, "result.json")
 

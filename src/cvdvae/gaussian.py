@@ -79,15 +79,15 @@ class SeededNoise:
 
     def normal(self, like: Tensor) -> Tensor:
         """Draw from N(0, 1); `like` has one row for every index."""
-        shape = like.shape[1:]
-        rows = [torch.randn(shape, generator=g) for g in self.generators]
-        return torch.stack(rows).to(like)
+        return self._rows(torch.randn, like).to(like)
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draw from U(1e-5, 1 - 1e-5); `like` has one row for every index."""
-        shape = like.shape[1:]
-        rows = [torch.rand(shape, generator=g) for g in self.generators]
-        return torch.stack(rows).mul_(1 - 2e-5).add_(1e-5).to(like)
+        return self._rows(torch.rand, like).mul_(1 - 2e-5).add_(1e-5).to(like)
+
+    def _rows(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        shape, usual = like.shape[1:], {"dtype": torch.float32, "device": "cpu"}
+        return torch.stack([draw(shape, generator=g, **usual) for g in self.generators])
 
 
 class Window(NamedTuple):
@@ -203,7 +203,7 @@ class AntitheticNoise:
         pairs = sorted({i // 2 for i in indices})  # what both of a pair need is drawn once
         self.noise, self.pairs = make(pairs), len(pairs)
         self.which = [pairs.index(i // 2) for i in indices]
-        self.second = torch.tensor([i % 2 == 1 for i in indices])
+        self.second = torch.tensor([i % 2 == 1 for i in indices], device="cpu")
 
     def normal(self, like: Tensor) -> Tensor:
         """Draw from N(0, 1); `like` has one row for every index."""

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import InputError
 from . import text
+from .recipes import check_seed
 
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
@@ -96,12 +97,13 @@ def seed_of(typed: str | None) -> int:
     """The seed that a visitor has typed; 0 where there is none.
 
     Raises:
-        InputError: It is no whole number.
+        InputError: It is no whole number, or too large.
     """
     try:
-        return int(typed or 0)
+        seed = int(typed or 0)
     except ValueError:
         raise InputError("the seed must be a whole number") from None
+    return check_seed(seed)
 
 
 def pairs_part(prefix: str = "") -> gr.Checkbox:

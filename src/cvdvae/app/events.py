@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,33 @@ from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
-from ..restoration.recipe import MAX_SIDE, recipe_from_text
+from ..restoration.recipe import MAX_SIDE, Recipe, recipe_from_text
 from .archive import zip_of
 from .controls import seed_of
 from .explorer import Explorer, Session, seed_after
 from .inputs import UNCHANGED, Inputs, Updates
 from .photos.strokes import region_of
-from .recipes import read_result
+from .recipes import TABS, read_result
 from .showing import Parts, Showing
 
 logger = logging.getLogger(__name__)
 
 
 class Handlers:
-    """The handlers of one page; what belongs to a visitor comes in and goes out as a `Session`."""
+    """The handlers of one page; what belongs to a visitor comes in and goes out as a `Session`.
 
-    def __init__(self, explorer: Explorer, inputs: Inputs, parts: Parts) -> None:
+    Args:
+        explorer: The models.
+        inputs: The handlers of the image.
+        parts: Of the page.
+        shown: Names of the domains that have a tab on it.
+    """
+
+    def __init__(
+        self, explorer: Explorer, inputs: Inputs, parts: Parts, shown: Container[str] = TABS
+    ) -> None:
         self.explorer, self.inputs, self.parts = explorer, inputs, parts
+        self.shown = shown
         self.showing = Showing(explorer, parts)
 
     def draw(
@@ -150,11 +160,14 @@ class Handlers:
             yield UNCHANGED
         else:
             yield from self._restored(
-                lambda: self.explorer.reopen(read_result(Path(path), MAX_SIDE**2, "faces")),
+                lambda: self.explorer.reopen(self._read(Path(path))),
                 progress,
                 self.parts.take.said,
                 path,
             )
+
+    def _read(self, path: Path) -> Recipe:
+        return read_result(path, MAX_SIDE**2, "faces", self.shown)
 
     def link_of(self, request: gr.Request) -> str:
         """What the page's own address says of a gallery."""
@@ -188,9 +201,10 @@ class Handlers:
             session = updates.get(self.parts.session)
             if isinstance(session, Session) and number == 0:
                 model, s = self.explorer.named(session.result), session.sampling
-                settings = self.parts.settings
+                settings, given = self.parts.settings, pictures.stored(to_pil(session.seen.y))
                 updates |= {
-                    self.inputs.input.photo: to_pil(session.seen.y),
+                    self.parts.given: given,
+                    self.inputs.input.photo: given,
                     self.inputs.input.scale: f"×{model.scale}",
                     settings.method: text.label(text.METHODS, model.method),
                     settings.samples: s.samples,
@@ -276,29 +290,43 @@ class Handlers:
         idle = [*parts.buttons, *parts.steers, parts.take.archive, parts.take.settings]
         waiting = text.callout("busy", "Drawing …", "press Stop to end it.")
         return {
+            parts.drawing: True,
             parts.answers.status: waiting,
             parts.settings.stop: gr.update(interactive=True),
             **dict.fromkeys(parts.said, ""),
             **dict.fromkeys(idle, gr.update(interactive=False)),
         }
 
-    def ready(self, session: Session | None, status: str | None) -> Updates:
-        """When they are drawn, or it was stopped or failed: the status tells which."""
+    def arrived(
+        self, session: Session | None, given: str | None, drawing: bool, status: str | None
+    ) -> Updates:
+        """An image was looked at, and can be drawn; while another is drawn, `ready` says so."""
+        if drawing:
+            return UNCHANGED
+        updates: Updates = {self.parts.settings.draw: gr.update(interactive=True)}
+        if session is None or status == text.STILL:  # which promises nothing
+            return updates
+        return updates | self.showing.status(session, given)
+
+    def ready(self, session: Session | None, given: str | None, drawing: bool) -> Updates:
+        """When they are drawn; or where it was stopped or failed, and `drawing` still."""
         parts = self.parts
         updates = {
+            parts.drawing: False,
             parts.settings.stop: gr.update(interactive=False),
             **dict.fromkeys(parts.buttons, gr.update(interactive=True)),
             **self.showing.may_steer(session),
         }
-        if text.BUSY not in (status or ""):
-            return updates
         if session is None:
             return updates | {parts.answers.status: text.NOTHING}
+        if not drawing:
+            return updates | self.showing.status(session, given)
         if len(session.result.pixels) == session.result.sampling.samples:
             here = text.trail(session.history)[session.here]  # not what was pressed
             trail = {parts.steering.trail: gr.update(value=here, interactive=True)}
             return updates | trail | {parts.answers.status: text.STILL}
         session = self.explorer.cut(session)
         shown = self.showing.growing(session) | self.showing.finished(session)
+        shown |= self.showing.status(session, given)
         # What went wrong stays: a walk that was stopped looks like one that is being stopped.
         return updates | {part: new for part, new in shown.items() if part not in parts.said}

@@ -30,7 +30,7 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .framing import Framing
 from .pictures import thumbnail
-from .reading import read_upload
+from .reading import holds, read_upload
 from .recipes import check_same, check_seeds
 
 Kind = Literal["photo", "low"]
@@ -56,6 +56,7 @@ class FaceInput:
         framed: A small picture of the photo, and the frame in its pixels.
         notes: What had to be changed or guessed, in plain words.
         doubts: Why it may be none that the models know; None where none of them can tell.
+        source: The visitor's file; None where it came from a result.
     """
 
     y: Tensor
@@ -64,6 +65,7 @@ class FaceInput:
     framed: tuple[Image.Image, Square] | None
     notes: tuple[str, ...]
     doubts: list[Doubt] | None
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ class Session:
     def sampling(self) -> Sampling:
         """The settings of the gallery that is shown."""
         return self.history[self.here]
+
+    def shows(self, path: str | None) -> bool:
+        """Whether it is of the image in this file."""
+        if path is None:
+            return False
+        return Path(path) == self.seen.source or holds(Path(path), self.seen.y)
 
 
 def bundled() -> list[str]:
@@ -197,7 +205,7 @@ class Explorer:
             y, fitted = fit(to_tensor(image), model.lr_size, domain_of_model(model.name))
             notes = [*notes, *fitted]
             doubts = self._doubts(y, model.scale)
-            return FaceInput(y, None, framing, None, tuple(notes), doubts)
+            return FaceInput(y, None, framing, None, tuple(notes), doubts, path)
         framing, note = self._frame(image, framing)
         square = framing.square(image)
         side = model.degradation.hr_size[0]
@@ -208,7 +216,7 @@ class Explorer:
             )
         y, truth = simulate(square.cut(image), model.degradation, crop="none")
         framed, doubts = thumbnail(image, square), self._doubts(y, model.scale)
-        return FaceInput(y, truth, framing, framed, (*notes, *note), doubts)
+        return FaceInput(y, truth, framing, framed, (*notes, *note), doubts, path)
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
         judge = self.models.get((scale, "hvae"))

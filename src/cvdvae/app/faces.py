@@ -1,5 +1,6 @@
 """The tab of faces: its parts, and which click calls which handler."""
 
+from collections.abc import Container
 from pathlib import Path
 
 import gradio as gr
@@ -21,7 +22,12 @@ ADDRESS = "(session, link) => [session, location.origin + location.pathname]"
 
 
 def faces_part(
-    page: gr.Blocks, tabs: gr.Tabs, explorer: Explorer, pictures: Path, keep_seconds: float
+    page: gr.Blocks,
+    tabs: gr.Tabs,
+    explorer: Explorer,
+    pictures: Path,
+    keep_seconds: float,
+    domains: Container[str],
 ) -> None:
     """Lay out what shows faces, and connect it.
 
@@ -31,9 +37,11 @@ def faces_part(
         explorer: The models.
         pictures: Folder in which the bundled examples are laid out as files.
         keep_seconds: How long a visitor's images are kept after something was last drawn of them.
+        domains: Names of those that have a tab.
     """
     session = gr.State(None, time_to_live=keep_seconds)
     chosen, strokes = gr.State(0), gr.State([])
+    given, drawing = gr.State(None), gr.State(False)
     gr.HTML(f"<p>{text.ABOUT}</p>", elem_classes="about")
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
@@ -42,31 +50,34 @@ def faces_part(
             settings = layout.settings_part(explorer, shown)
         with gr.Column(scale=5, min_width=320):
             answers, steering, take = layout.answers_part(explorer)
-    inputs = Inputs(explorer, shown, settings, answers.status)
-    _wire_image(inputs, paths, session)
-    parts = Parts(session, chosen, strokes, settings, answers, steering, take)
-    _wire(page, tabs, Handlers(explorer, inputs, parts))
+    parts = Parts(session, chosen, strokes, given, drawing, settings, answers, steering, take)
+    on = Handlers(explorer, Inputs(explorer, shown, settings, given), parts, domains)
+    _wire_image(on, paths)
+    _wire(page, tabs, on)
     add_api(explorer)
 
 
-def _wire_image(on: Inputs, paths: list[Path], session: gr.State) -> None:
-    shown, status, which = on.input, on.status, [on.input.scale, on.settings.method]
+def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
+    on, parts = handlers.inputs, handlers.parts
+    shown, which = on.input, [on.input.scale, on.settings.method]
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
     seen = [shown.frame, shown.framed, shown.seen, shown.doubts]
     guessed = [shown.kind, shown.scale, *temperatures]
-    draw = on.settings.draw
     shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
-    arrived = shown.photo.change(on.forget, None, [*frame, draw], queue=False, **QUIET).then(
+    begun = [*frame, parts.given, on.settings.draw]
+    arrived = shown.photo.change(on.forget, shown.photo, begun, queue=False, **QUIET).then(
         on.arrive,
-        [*image, status, session],
-        [*frame, *seen, *guessed, draw, status],
+        image,
+        [*frame, *seen, *guessed],
         show_progress_on=shown.seen,  # not in the status, which is read aloud
         **LATEST,
         **LOOKING,
         **QUIET,
     )
-    arrived.failure(on.arrived, status, draw, queue=False, **QUIET)
+    for end in (arrived.success, arrived.failure):  # by then samples may be drawn
+        asked, told = [*parts.now, parts.answers.status], [on.settings.draw, parts.answers.status]
+        end(handlers.arrived, asked, told, queue=False, **QUIET)
     for radio in (shown.kind, *which):
         radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
     for radio in which:
@@ -93,9 +104,9 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
     temperatures = [settings.temperature, settings.encoder_temperature]
     how = [settings.samples, *temperatures, settings.seed, settings.consistent, settings.antithetic]
     finished = parts.finished
-    restored = [*finished, shown.photo, shown.scale, settings.method, *how]
+    restored = [*finished, parts.given, shown.photo, shown.scale, settings.method, *how]
     busy = [
-        answers.status, settings.stop, *parts.said, *parts.buttons, *parts.steers,
+        parts.drawing, answers.status, settings.stop, *parts.said, *parts.buttons, *parts.steers,
         take.archive, take.settings,
     ]  # fmt: skip
     ready = list(dict.fromkeys([*busy, *finished]))
@@ -123,7 +134,7 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
         )
         # `then` would not follow what failed before it began: a full queue, a file that has gone.
         for end in (drawn.success, drawn.failure):
-            ended = end(on.ready, [parts.session, answers.status], ready, queue=False, **QUIET)
+            ended = end(on.ready, parts.now, ready, queue=False, **QUIET)
             ended.then(
                 on.showing.what_stays, [*sample, steering.groups], stays,
                 **LATEST, **DRAWING, **QUIET,

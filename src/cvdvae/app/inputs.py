@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 
 from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..restoration.sampler import SuperResolver
 from .controls import WILDEST
-from .explorer import Explorer, FaceInput, Kind, Method, Session
+from .explorer import Explorer, FaceInput, Kind, Method
 from .framing import Framing
 from .layout import Input, Settings
 
@@ -24,53 +23,27 @@ class Inputs:
     """The handlers of the image and of the settings that decide what is seen of it."""
 
     def __init__(
-        self, explorer: Explorer, shown: Input, settings: Settings, status: gr.HTML
+        self, explorer: Explorer, shown: Input, settings: Settings, given: gr.State
     ) -> None:
         self.explorer, self.input, self.settings = explorer, shown, settings
-        self.status = status
+        self.given = given
 
-    def forget(self) -> Updates:
+    def forget(self, path: str | None) -> Updates:
         """Before a new image is looked at: the last one's frame is none of its, so wait."""
         frame = {self.input.x: 50, self.input.y: 50, self.input.side: 0}
-        return frame | {self.settings.draw: gr.update(interactive=False)}
+        return frame | {self.given: path, self.settings.draw: gr.update(interactive=False)}
 
-    def arrive(
-        self,
-        path: str | None,
-        kind: str,
-        scale: str,
-        method: str,
-        status: str | None,
-        session: Session | None = None,
-    ) -> Updates:
+    def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
         """A new image: guess what it is, frame the face, and show what the model sees."""
-        go = self.arrived(status)
         if path is None:
-            return go | self._nothing_seen("") | self._of_before(None, session, status)
+            return self._nothing_seen("")
+        go: Updates = {}
         guessed = self.explorer.guess(Path(path))
         kind = text.label(text.KINDS, "photo" if guessed is None else "low")
         if guessed is not None and scale != f"×{guessed}":
             scale = f"×{guessed}"
             go |= {self.input.scale: scale} | self._recommended(scale, method)
-        seen, shown = self._looked(path, kind, scale, method, 50, 50, 0)
-        return go | {self.input.kind: kind} | shown | self._of_before(seen, session, status)
-
-    def _of_before(
-        self, seen: FaceInput | None, session: Session | None, status: str | None
-    ) -> Updates:
-        """Say whether the answers that are shown are of another image than this one; but nothing
-        while others are drawn. One that was reopened is no other."""
-        if session is None or text.BUSY in (status or ""):
-            return {}
-        if seen is None or not torch.equal(seen.y, session.seen.y):
-            return {self.status: text.BEFORE}
-        answered = text.answered(session.result, session.seen)
-        return {self.status: answered} if status == text.BEFORE else {}
-
-    def arrived(self, status: str | None) -> Updates:
-        """It can be drawn; but where another is being drawn, as the status says, after that."""
-        busy = text.BUSY in (status or "")
-        return {self.settings.draw: gr.skip() if busy else gr.update(interactive=True)}
+        return go | {self.input.kind: kind} | self.look(path, kind, scale, method, 50, 50, 0)
 
     def look(
         self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float
@@ -78,17 +51,11 @@ class Inputs:
         """Show what the model sees of the image, and whether it is what it knows."""
         if path is None:
             return UNCHANGED
-        return self._looked(path, kind, scale, method, x, y, side)[1]
-
-    def _looked(
-        self, path: str, kind: str, scale: str, method: str, x: float, y: float, side: float
-    ) -> tuple[FaceInput | None, Updates]:
-        """What the model sees of the image, and how that is shown; or why it sees nothing."""
         try:
             model = self.model(scale, method)
             seen = self.seen(path, kind, model, x, y, side)
         except CVDVAEError as error:
-            return None, self._nothing_seen(text.explained(error, path))
+            return self._nothing_seen(text.explained(error, path))
         updates: Updates = {
             self.input.seen: pictures.pixels(seen.y),
             self.input.doubts: text.remarks(seen),
@@ -102,7 +69,7 @@ class Inputs:
                 strict=True,
             ):
                 updates[slider] = round(100 * share, 1)  # exact: see Framing.rounded
-        return seen, updates
+        return updates
 
     def move(
         self, path: str | None, kind: str, scale: str, method: str, x: float, y: float, side: float

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..app import text
+from ..domains import FACES, PHOTOS
 from ..restoration.restorer import Restorer
 from .explorer import Explorer
 from .faces import faces_part
@@ -68,12 +69,14 @@ def tabs_of(
 ) -> list[Tab]:
     """The tabs for which there are models, in their order."""
     found = []
+    models = {PHOTOS.name: photos.models, FACES.name: explorer.models}
+    shown = [name for name, those in models.items() if those]
     if photos.models:
         restored = LARGEST if any(one.side is None for one in restorers) else 0
-        part = partial(photos_part, photos, pictures, restored)
+        part = partial(photos_part, photos, pictures, restored, shown)
         found.append(Tab("photos", "Photographs", photo_text.MEANING, part))
     if explorer.models:
-        part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS)
+        part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS, shown)
         found.append(Tab("faces", "Faces", text.MEANING, part))
     if restorers:
         part = partial(restoring_part, restorers, pictures, SESSION_SECONDS, photos.turn)

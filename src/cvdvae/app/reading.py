@@ -3,9 +3,12 @@
 import io
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageChops, ImageCms
+from torch import Tensor
 
-from ..imaging.io import Photo, read_photo
+from ..errors import InputError
+from ..imaging.io import Photo, read_photo, to_bytes, to_tensor
 
 COLOURS = Image.new("RGB", (6, 1))
 COLOURS.putdata(
@@ -34,6 +37,15 @@ def read_upload(path: Path, max_pixels: int, advice: str = "shrink it first") ->
         return photo
     note = f"its colours are those of {name}, and paler as sRGB here: the commands keep its profile"
     return photo._replace(notes=[*photo.notes, note])
+
+
+def holds(path: Path, y: Tensor) -> bool:
+    """Whether a file has the pixels of a low-resolution image ``(3, h, w)``, uint8 or in [0, 1]."""
+    y = y if y.dtype == torch.uint8 else to_bytes(y)
+    try:
+        return torch.equal(to_bytes(to_tensor(read_photo(path, y[0].numel()).image)), y)
+    except InputError:
+        return False
 
 
 def _other_than_srgb(profile: bytes | None) -> str:

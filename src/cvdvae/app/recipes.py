@@ -3,6 +3,7 @@
 import json
 import zipfile
 import zlib
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,23 @@ TABS = {PHOTOS.name: "Photographs", FACES.name: "Faces"}
 MOST = {RESULT: MAX_BYTES, BESIDE: 2**25}
 """What is read of a zip, and how many bytes each may have once it is unpacked."""
 MAX_SEED = 2**64 - 1
-"""The page's JSON holds no larger number."""
+"""Programs are told of it in Gradio's JSON, which has no larger number."""
 MAX_DIRECTORY = 2**20
 """Bytes of a zip's table of contents, which is read as a whole."""
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How it may be packed: other ways unpack any amount at once."""
 
 
-def read_result(path: Path, max_pixels: int, domain: str = "") -> Recipe:
+def read_result(
+    path: Path, max_pixels: int, domain: str = "", shown: Container[str] = TABS
+) -> Recipe:
     """Read the recipe of a `result.json`, or of a zip that holds one.
 
     Args:
         path: The file.
         max_pixels: The most that an image beside it may have.
         domain: Name of that of the tab in which it is opened; empty where all is read.
+        shown: Names of those that have a tab on the page.
 
     Raises:
         InputError: It holds no recipe, or that of another tab, or the image that it is of lies
@@ -55,13 +59,13 @@ def read_result(path: Path, max_pixels: int, domain: str = "") -> Recipe:
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program, nor a zip of one") from None
     if isinstance(data, dict):
-        _check_tab(data, path, domain)
+        _check_tab(data, path, domain, shown)
     if isinstance(data, dict) and data.get("input") == BESIDE and BESIDE not in held:
         raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
     return recipe_from_dict(data, str(path), held.get(BESIDE), max_pixels)
 
 
-def _check_tab(data: dict[str, Any], path: Path, here: str) -> None:
+def _check_tab(data: dict[str, Any], path: Path, here: str, shown: Container[str]) -> None:
     """Refuse what another tab opens, or none.
 
     Raises:
@@ -72,7 +76,10 @@ def _check_tab(data: dict[str, Any], path: Path, here: str) -> None:
     # A bundled flow is called as the encoder that it is compared with.
     found = domain_of_model(str(data.get("model")).replace("-hcflow-", "-"))
     if here and found is not None and found.name != here:
-        raise InputError(f"{path} is of {found.subject}: open it in the tab {TABS[found.name]}")
+        advice = "the command cvdvae replay draws it again"
+        if found.name in shown:
+            advice = f"open it in the tab {TABS[found.name]}"
+        raise InputError(f"{path} is of {found.subject}: {advice}")
 
 
 def _members(path: Path) -> dict[str, bytes]:
@@ -126,5 +133,16 @@ def check_seeds(sampling: Sampling) -> None:
     Raises:
         InputError: One is over `MAX_SEED`.
     """
-    if max(sampling.seed, *(step.fresh_seed or 0 for step in sampling.steps), 0) > MAX_SEED:
+    for seed in (sampling.seed, *(step.fresh_seed or 0 for step in sampling.steps)):
+        check_seed(seed)
+
+
+def check_seed(seed: int) -> int:
+    """A seed that the page can hold.
+
+    Raises:
+        InputError: It is over `MAX_SEED`.
+    """
+    if seed > MAX_SEED:
         raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
+    return seed

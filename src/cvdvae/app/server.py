@@ -91,7 +91,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=lambda _: sweeping(page, SESSION_SECONDS),
+        lifespan=lambda _: sweeping(page, SESSION_SECONDS, photos.truths.forget_gone),
     )
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))

@@ -15,11 +15,18 @@ from .layout import Answers, Figure, Settings, Steering, Take
 
 @dataclass(frozen=True)
 class Parts:
-    """What of the page the handlers change, and what they keep for a visitor."""
+    """What of the page the handlers change, and what they keep for a visitor.
+
+    Attributes:
+        given: Path of the image that the page shows as the visitor's.
+        drawing: Whether samples are being drawn.
+    """
 
     session: gr.State
     chosen: gr.State
     strokes: gr.State
+    given: gr.State
+    drawing: gr.State
     settings: Settings
     answers: Answers
     steering: Steering
@@ -42,13 +49,19 @@ class Parts:
         return [self.settings.said, self.steering.said, self.take.said]
 
     @property
+    def now(self) -> list[gr.State]:
+        """What tells whether the samples that are shown are of the visitor's image."""
+        return [self.session, self.given, self.drawing]
+
+    @property
     def finished(self) -> list[Any]:
         """What changes when samples are drawn."""
         a, s = self.answers, self.steering
         return [
-            self.session, self.chosen, self.strokes, a.status, a.shown, a.gallery, a.wipe,
-            a.mean.image, a.mean.caption, a.heat.image, a.heat.caption, a.bar, a.truth.column,
-            a.truth.image, s.trail, s.groups, s.last, s.chosen, s.painter, *self.said, *self.steers,
+            self.session, self.chosen, self.strokes, self.drawing, a.status, a.shown, a.gallery,
+            a.wipe, a.mean.image, a.mean.caption, a.heat.image, a.heat.caption, a.bar,
+            a.truth.column, a.truth.image, s.trail, s.groups, s.last, s.chosen, s.painter,
+            *self.said, *self.steers,
         ]  # fmt: skip
 
 
@@ -85,14 +98,14 @@ class Showing:
         }
 
     def finished(self, session: Session) -> Updates:
-        """What follows from all of them."""
+        """What follows from all of them; their status is left to what comes after."""
         result, answers, steering = session.result, self.parts.answers, self.parts.steering
         heat, largest = pictures.disagreement(result)
         words = text.shown(session.sampling)
         lines, groups = text.trail(session.history), self.steerable(session)
         truth = None if result.truth is None else pictures.smooth(result.truth)
         return {
-            answers.status: text.answered(result, session.seen),
+            self.parts.drawing: False,
             **_filled(answers.mean, pictures.smooth(result.mean), words.mean),
             **_filled(answers.heat, heat, words.heat),
             answers.bar: text.scale_bar(pictures.FULL_MAP, largest),
@@ -111,6 +124,12 @@ class Showing:
             **dict.fromkeys(self.parts.said, ""),
             **self.may_steer(session),
         }
+
+    def status(self, session: Session, given: str | None) -> Updates:
+        """What is promised of the visitor's image, where the samples are of the one given."""
+        of_it = session.shows(given)
+        said = text.answered(session.result, session.seen) if of_it else text.BEFORE
+        return {self.parts.answers.status: said}
 
     def may_steer(self, session: Session | None) -> Updates:
         """The buttons that steer: of use where the model has latent groups."""

@@ -5,7 +5,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Container, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,33 @@ EVERY = 600.0
 
 
 @asynccontextmanager
-async def sweeping(page: Any, seconds: float) -> AsyncIterator[None]:
-    """While this page is served, files and folders go that were not used for so long.
+async def sweeping(
+    page: Any, seconds: float, forget: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    """While this page is served, files and folders go that were not used for so long; `forget` is
+    called then, for what was made of them.
 
     What is there from the beginning stays: the examples. (Gradio's own sweeper ends for good, and
     tells nobody, with the first file that comes while it looks.)
     """
     cache = Path(page.GRADIO_CACHE)
-    task = asyncio.create_task(_sweep_again(page, cache, set(_inside(cache)), seconds))
+    task = asyncio.create_task(_sweep_again(page, cache, set(_inside(cache)), seconds, forget))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _sweep_again(page: Any, cache: Path, kept: Container[Path], seconds: float) -> None:
+async def _sweep_again(
+    page: Any, cache: Path, kept: Container[Path], seconds: float, forget: Callable[[], None]
+) -> None:
     while True:
         await asyncio.sleep(EVERY)
         try:
             gone = await asyncio.to_thread(sweep, cache, kept, time.time() - seconds)
             for files in page.temp_file_sets:  # Gradio's list of them, which has no end
                 files.difference_update(gone)
+            await asyncio.to_thread(forget)
         except Exception:
             logger.exception("a sweep failed")
 

@@ -264,9 +264,6 @@ def scale_bar(full: float, largest: float | None = None) -> str:
     )
 
 
-BUSY = "callout busy"
-"""Marks a status that says that samples are being drawn."""
-
 WRONG, AGAIN = "Something went wrong.", "Try again; if it comes back, reload the page."
 FAILED = callout("wrong", WRONG, AGAIN)
 NOTHING = callout(

@@ -161,7 +161,7 @@ class Upscaler:
     ``cvdvae upscale`` on the same machine with the seed that its row names.
 
     Args:
-        model: A model, or the name of one.
+        model: A model, or what `load` takes.
         settings: How to draw.
         deliver: What comes back of a row; `as_arrays` by default.
 
@@ -172,11 +172,11 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | SuperResolver,
+        model: str | Path | SuperResolver,
         settings: Settings = Settings(),
         deliver: Deliver = as_arrays,
     ) -> None:
-        if isinstance(model, str):
+        if isinstance(model, (str, Path)):
             model = load(model, settings.device, settings.dtype, scale=settings.scale)
         self.model, self.settings, self.deliver = model, settings, deliver
         self.sampling = settings.sampling(model)

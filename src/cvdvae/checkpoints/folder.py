@@ -49,22 +49,33 @@ def bundled_names() -> list[str]:
     return sorted(p.parent.name for p in zoo().glob(f"*/{CONFIG}"))
 
 
-def find(name: str) -> Path:
+def find(name: str | Path) -> Path:
     """Folder of a model, from a bundled name, a path, or a Hub id ``user/repository``.
+
+    A `Path` is always a folder.
 
     Raises:
         WeightsError: There is no such model; the message lists those that exist.
     """
-    if name in bundled_names():
+    if isinstance(name, str) and name in bundled_names():
         return zoo() / name
     if (Path(name) / CONFIG).is_file():
         return Path(name)
-    if is_hub_id(name) and not Path(name).exists():
+    if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
     raise WeightsError(
         f"unknown model '{name}': expected a folder with {CONFIG} or one of "
         f"{', '.join(bundled_names()) or 'the bundled models (none is installed)'}"
     )
+
+
+def name_of(name: str | Path) -> str:
+    """What results call a model that `find` finds: a folder by its absolute path, which holds
+    wherever they are drawn again; a bundled name and a Hub id as they are."""
+    bundled = isinstance(name, str) and name in bundled_names()
+    if not bundled and (Path(name) / CONFIG).is_file():
+        return str(Path(name).absolute())
+    return str(name)
 
 
 def read_record(folder: Path) -> Record:

@@ -7,10 +7,13 @@ digest of the prior's weights must be the one that the encoder's folder names.
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from ..errors import InputError, WeightsError
 from ..hcflow import HCFlow
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
+from .devices import check_device, named
 from .folder import encoder_folder, find, judge_folder, prior_folder, read_record
 from .records import (
     SECOND,
@@ -29,18 +32,26 @@ PRIOR_PIXEL_STD = 10.0
 """Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
 
 
-def load_prior(name: str) -> HVAE:
+def load_prior(name: str, device: str | torch.device = "cpu") -> HVAE:
     """Load a prior by bundled name, folder or Hub id, in evaluation mode and without gradients.
+
+    Args:
+        name: A bundled name, a folder, or a Hub id.
+        device: Where to compute.
 
     Raises:
         WeightsError: Unknown, damaged, or not a prior.
         ConfigError: Its configuration does not describe one.
+        InputError: There is no such device.
     """
+    check_device(device)
     folder = find(name)
     record = read_record(folder)
     if not isinstance(record, PriorRecord):
         raise WeightsError(f"'{name}' is not a prior but a {record.kind}")
-    return build(folder, lambda: HVAE(record.model))
+    prior = build(folder, lambda: HVAE(record.model))
+    with named(device) as there:
+        return prior.to(there)
 
 
 class Loaded(NamedTuple):

@@ -32,22 +32,22 @@ class Recommended:
         encoder_temperature: Of the LR encoder's groups.
         look: Of all groups, where pictures are wanted that please the eye: tamer, so that the
             samples differ less than the truth may.
+        calibrated: Whether the first two were found so. Of older folders, which do not say it,
+            those were that are others than what a model begins with.
     """
 
     temperature: float = 0.8
     encoder_temperature: float = 1.0
     look: float = 0.6
+    calibrated: bool | None = None
 
     def __post_init__(self) -> None:
         temperatures = (self.temperature, self.encoder_temperature, self.look)
         if not all(0 <= t < math.inf for t in temperatures):
             raise ConfigError("a recommended temperature must be a number from 0 upwards")
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether they were found: they are others than those that a model begins with."""
-        own = (self.temperature, self.encoder_temperature)
-        return own != (Recommended.temperature, Recommended.encoder_temperature)
+        if self.calibrated is None:
+            first = (Recommended.temperature, Recommended.encoder_temperature)
+            object.__setattr__(self, "calibrated", temperatures[:2] != first)
 
 
 @dataclass(frozen=True)

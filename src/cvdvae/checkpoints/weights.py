@@ -43,14 +43,16 @@ def _digest(path: str, inode: int, size: int, time: int) -> str:
 def build(folder: Path, make: Callable[[], M]) -> M:
     """Build a model no larger than its weights file, and fill it: for evaluation, no gradients.
 
+    In float32 and on the CPU, whatever PyTorch makes by default.
+
     Raises:
         WeightsError: The file is missing, damaged, or holds other tensors than the model.
         ConfigError: The model would be larger than it.
     """
     path = _file_in(folder)
     at_most_of_file = at_most(path.stat().st_size + 2**20, str(folder), filled=False)
-    with torch.random.fork_rng(devices=[]), at_most_of_file:
-        model = make()
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), at_most_of_file:
+        model = make().float()
     load_weights(folder, model)
     return model.eval().requires_grad_(False)
 

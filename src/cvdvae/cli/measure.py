@@ -267,7 +267,7 @@ def calibrate(
     if save:
         found = {"encoder_temperature": best.encoder_temperature}
         found["temperature"] = best.temperature if tried_at.prior else best.encoder_temperature
-        path = recommend(model, replace(recommended, **found))
+        path = recommend(model, replace(recommended, **found, calibrated=True))
         out.print(f"Stored in {path}", markup=False, highlight=False)
     chosen = (best.temperature, best.encoder_temperature)
     if any(t in (grid[0], grid[-1]) for t, grid in zip(chosen, tried_at, strict=True) if grid):

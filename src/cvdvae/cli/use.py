@@ -185,10 +185,10 @@ def bench(
     resolvers = [load(name, device, dtype, compile_, scale) for name in models]
     place = resolvers[0].device
     top = peak(place, resolvers[0].dtype)
-    for resolver in resolvers:
+    for name, resolver in zip(models, resolvers, strict=True):
         for row in run(resolver):
             table.add_row(
-                resolver.name,
+                name,
                 str(row.samples),
                 f"{row.seconds:.3f}",
                 f"{row.images_per_second:.2f}",

@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 
 class Products(Protocol):
     """The products with a linear operator H on images; it treats every image of a batch alike."""
@@ -66,6 +68,17 @@ class LinearOperator(ABC):
     def mean_eigenvalue(self) -> float | None:
         """``tr(H Hᵀ) / m``, m the length of y; None where it has to be probed."""
         return None
+
+
+def check_float(x: Tensor) -> None:
+    """Refuse images whose numbers operators do not compute with: whole ones would be cut off, and
+    halves have no Fourier transform everywhere.
+
+    Raises:
+        InputError: Neither float32 nor float64.
+    """
+    if x.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"images are in [0, 1], in float32 or float64, not {x.dtype}")
 
 
 def shrink_to_8_bits(

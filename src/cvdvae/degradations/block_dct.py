@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from .base import check_float
 from .damped import Damped
 
 BLOCK, MIDDLE = 8, 128.0
@@ -58,7 +59,10 @@ def steps_at(quality: int) -> tuple[Tensor, Tensor]:
     if not 1 <= quality <= 100:
         raise InputError(f"a JPEG's quality is a whole number from 1 to 100, not {quality}")
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    tables = (torch.tensor(table, dtype=torch.float64) for table in (LUMA_STEPS, CHROMA_STEPS))
+    tables = (
+        torch.tensor(table, dtype=torch.float64, device="cpu")
+        for table in (LUMA_STEPS, CHROMA_STEPS)
+    )
     luma, chroma = (((table * scale + 50) / 100).floor().clamp(1, 255) for table in tables)
     return luma, chroma
 
@@ -115,6 +119,7 @@ class BlockDCT(Damped):
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, 3, H, W)`` to ``(N, M)``, luma, then Cb and Cr, block after block."""
+        check_float(x)
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.size):
             raise InputError(
                 f"expected (N, 3, {self.size[0]}, {self.size[1]}), not {tuple(x.shape)}"
@@ -131,6 +136,7 @@ class BlockDCT(Damped):
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, M)`` to ``(N, 3, H, W)``."""
+        check_float(y)
         parts = y.split([h * w for h, w in self.planes], 1)
         whole, *chroma = (
             transformed_back(part, q, size)[:, None]
@@ -164,16 +170,18 @@ class BlockDCT(Damped):
     def _inverse(self, damping: float, like: Tensor) -> Tensor:
         """That of the planes at each of a block's 64 places, ``(64, 3, 3)`` or ``(64, 1, 1)``."""
         steps = torch.stack(self.tables).flatten(1).T
-        mixing = torch.tensor(LUMA_CHROMA[: len(self.planes)], dtype=torch.float64)
+        mixing = torch.tensor(LUMA_CHROMA[: len(self.planes)], dtype=torch.float64, device="cpu")
         gram = 255**2 * (mixing @ mixing.T) / (steps[:, :, None] * steps[:, None, :])
-        identity = torch.eye(len(self.planes), dtype=torch.float64)
+        identity = torch.eye(len(self.planes), dtype=torch.float64, device="cpu")
         inverse: Tensor = torch.linalg.inv(gram + damping * identity)
         return inverse.to(like)
 
     @cached_property
     def _diagonal(self) -> Tensor:
         """The diagonal of ``H Hᵀ`` away from borders, ``(1, M)`` float64."""
-        colours = torch.tensor(LUMA_CHROMA, dtype=torch.float64).square().sum(1) * 255**2
+        colours = (
+            torch.tensor(LUMA_CHROMA, dtype=torch.float64, device="cpu").square().sum(1) * 255**2
+        )
         averaged = self.subsampling[0] * self.subsampling[1]
         parts = [
             (colours[i] / (averaged if i else 1) / q.square()).flatten().repeat(h * w // BLOCK**2)
@@ -188,7 +196,9 @@ class BlockDCT(Damped):
     @cached_property
     def middle(self) -> Tensor:
         """What y is of the middle grey, which a file leaves out: ``(1, M)`` float64."""
-        return self.A(torch.full((1, 3, *self.size), MIDDLE / 255, dtype=torch.float64))
+        return self.A(
+            torch.full((1, 3, *self.size), MIDDLE / 255, dtype=torch.float64, device="cpu")
+        )
 
     def of_file(self, whole: Tensor) -> Tensor:
         """y of the whole numbers ``(N, M)`` that a file holds, float64.
@@ -222,8 +232,8 @@ def enlargement(side: int) -> Tensor:
     """How libjpeg makes a side of chroma out of half as many values, ``(side, ⌈side/2⌉)``: ¾ of the
     nearer, ¼ of the farther."""
     half = (side + 1) // 2
-    matrix = torch.zeros(side, half, dtype=torch.float64)
-    pixel = torch.arange(side)
+    matrix = torch.zeros(side, half, dtype=torch.float64, device="cpu")
+    pixel = torch.arange(side, device="cpu")
     near = pixel // 2
     far = (near + 2 * (pixel % 2) - 1).clamp(0, half - 1)
     matrix[pixel, near] += 0.75
@@ -242,7 +252,7 @@ def before_enlargement(planes: Tensor, dim: int) -> Tensor:
     from scipy.linalg import solveh_banded
 
     enlarged = planes.movedim(dim, 0)
-    pixel = torch.arange(len(enlarged))
+    pixel = torch.arange(len(enlarged), device="cpu")
     half, near = (len(enlarged) + 1) // 2, pixel // 2
     if half == 1:
         return planes.mean(dim, keepdim=True)
@@ -261,7 +271,7 @@ def before_enlargement(planes: Tensor, dim: int) -> Tensor:
 @lru_cache(maxsize=1)
 def cosines() -> Tensor:
     """The orthonormal cosine transform of a block's side, ``(8, 8)`` float64."""
-    k = torch.arange(BLOCK, dtype=torch.float64)
+    k = torch.arange(BLOCK, dtype=torch.float64, device="cpu")
     matrix = torch.cos(math.pi * k[:, None] * (k + 0.5) / BLOCK) * math.sqrt(2 / BLOCK)
     matrix[0] /= math.sqrt(2)
     return matrix

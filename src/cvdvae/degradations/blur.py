@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .base import check_float
 from .damped import Damped
 from .separable import LONGEST, Spectrum
 
@@ -171,9 +172,9 @@ class Blur(Damped):
 
 def _around(kernel: Tensor, grid: tuple[int, int]) -> Tensor:
     """A kernel on a grid whose ends meet."""
-    places = (torch.arange(k) % n for k, n in zip(kernel.shape, grid, strict=True))
+    places = (torch.arange(k, device="cpu") % n for k, n in zip(kernel.shape, grid, strict=True))
     rows, columns = torch.meshgrid(*places, indexing="ij")
-    spread = torch.zeros(grid, dtype=kernel.dtype)
+    spread = torch.zeros(grid, dtype=kernel.dtype, device="cpu")
     return spread.index_put_((rows, columns), kernel, accumulate=True)
 
 
@@ -181,9 +182,9 @@ def _matrix(line: Tensor, source: Tensor, side: int) -> Tensor:
     """H of one side, ``(h, H)``: a line of a kernel over a continued side."""
     results, taps = len(source) - len(line) + 1, len(line)
     place = source.unfold(0, taps, 1)
-    rows = torch.arange(results)[:, None].expand_as(place)
+    rows = torch.arange(results, device="cpu")[:, None].expand_as(place)
     weights = line.flip(0).expand_as(place) * (place >= 0)
-    matrix = torch.zeros(results, side, dtype=line.dtype)
+    matrix = torch.zeros(results, side, dtype=line.dtype, device="cpu")
     return matrix.index_put_((rows, place.clamp(min=0)), weights, accumulate=True)
 
 
@@ -211,8 +212,8 @@ def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 def _continued(n: int, kernel: int, middle: int, boundary: Boundary) -> Tensor:
     """Which pixel stands at every place of a continued side; −1 for nothing."""
     if boundary == "valid":
-        return torch.arange(n)
-    place = torch.arange(middle - kernel + 1, n + middle)
+        return torch.arange(n, device="cpu")
+    place = torch.arange(middle - kernel + 1, n + middle, device="cpu")
     if boundary == "replicate":
         return place.clamp(0, n - 1)
     if boundary == "circular":
@@ -232,7 +233,7 @@ def gaussian(sigma: float) -> Tensor:
     if not 0 < sigma <= 100:
         raise InputError(f"the sigma of a blur must be a number from 0 to 100 pixels, not {sigma}")
     reach = max(1, math.ceil(4 * sigma))
-    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).double() / sigma) ** 2)
+    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device="cpu").double() / sigma) ** 2)
     return torch.outer(line, line) / line.sum() ** 2
 
 
@@ -244,7 +245,7 @@ def box(side: int) -> Tensor:
     """
     if side < 1:
         raise InputError(f"the side of a box must be at least 1, not {side}")
-    return torch.full((side, side), 1 / side**2, dtype=torch.float64)
+    return torch.full((side, side), 1 / side**2, dtype=torch.float64, device="cpu")
 
 
 def motion(length: float, angle: float = 0.0) -> Tensor:
@@ -260,8 +261,8 @@ def motion(length: float, angle: float = 0.0) -> Tensor:
     if not 1 <= length <= 400 or not math.isfinite(angle):
         raise InputError(f"a movement has a length from 1 to 400 and an angle, not {length}")
     reach = math.ceil(length / 2)
-    kernel = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
-    along = torch.linspace(-0.5, 0.5, 8 * math.ceil(length) + 1, dtype=torch.float64)
+    kernel = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64, device="cpu")
+    along = torch.linspace(-0.5, 0.5, 8 * math.ceil(length) + 1, dtype=torch.float64, device="cpu")
     along = along * (length - 1)
     down = reach - along * math.sin(math.radians(angle))
     right = reach + along * math.cos(math.radians(angle))
@@ -285,6 +286,7 @@ def _trimmed(kernel: Tensor) -> Tensor:
 
 
 def _check(x: Tensor, size: tuple[int, int]) -> None:
+    check_float(x)
     if x.ndim != 4 or tuple(x.shape[2:]) != tuple(size):
         raise InputError(
             f"expected images of shape (N, C, {size[0]}, {size[1]}), not {tuple(x.shape)}"

@@ -27,5 +27,5 @@ def columns_of(matrix: BandedMatrix) -> Columns:
             columns.append(row[start:end])
     most = max(1, *(len(c) for c in columns))
     values = torch.stack([F.pad(c, (0, most - len(c))) for c in columns])
-    results = torch.tensor(first)[:, None] + torch.arange(most)
+    results = torch.tensor(first, device="cpu")[:, None] + torch.arange(most, device="cpu")
     return Columns(results.clamp(max=matrix.shape[0] - 1), values)

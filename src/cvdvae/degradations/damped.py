@@ -9,7 +9,7 @@ symmetric and positive definite matrix, where it has that.
 import torch
 from torch import Tensor
 
-from .base import LinearOperator, Products
+from .base import LinearOperator, Products, check_float
 from .conjugate_gradients import conjugate_gradients
 from .foreign import in_precision
 
@@ -83,4 +83,5 @@ class Damped(LinearOperator):
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """``H⁺ y`` as far as H leaves anything: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
+        check_float(y)
         return self.A_adjoint(solve(self, y, DAGGER))

@@ -13,7 +13,7 @@ from typing import Self
 from torch import Tensor
 
 from ..errors import InputError
-from .base import LinearOperator
+from .base import LinearOperator, check_float
 from .resize import BandedMatrix, side
 from .separable import LONGEST, Spectrum
 
@@ -110,6 +110,7 @@ class Downscaling(LinearOperator):
 
 
 def _check(x: Tensor, size: tuple[int, int]) -> None:
+    check_float(x)
     if x.ndim != 4 or tuple(x.shape[2:]) != size:
         raise InputError(
             f"expected images of shape (N, C, {size[0]}, {size[1]}), not {tuple(x.shape)}"

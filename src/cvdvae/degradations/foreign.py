@@ -5,6 +5,7 @@ nothing else; ours take what comes. The projection works in float64.
 """
 
 import copy
+from collections.abc import Sequence
 from functools import partial
 from typing import TypeVar, cast
 
@@ -19,6 +20,9 @@ Operator = TypeVar("Operator", bound=Products)
 TRIES, SLACK = 2.5, 1e-3
 """What a trial image is multiplied by, and how far its y may then be from as many times the first.
 """
+OFF = {torch.float32: 1e-3, torch.float64: 1e-6}
+"""How far ``⟨Hu, v⟩`` may be from ``⟨u, Hᵀv⟩``, of what it is for random u and v: a hundred times
+what rounding makes of it."""
 
 
 def in_precision(degradation: Operator, dtype: torch.dtype) -> Operator:
@@ -69,17 +73,21 @@ def check_linear(degradation: object, y: Tensor) -> None:
         y: What it gives, ``(1, …)`` float32 or float64.
 
     Raises:
-        InputError: It has no A or A_adjoint, or what it does is not linear.
+        InputError: It has no A or A_adjoint, what it does is not linear, or one is not the other's
+            adjoint.
     """
     if not all(callable(getattr(degradation, name, None)) for name in ("A", "A_adjoint")):
         raise InputError(
             f"{type(degradation).__name__} is no linear degradation: it lacks A or A_adjoint"
         )
     linear = in_precision(cast(Products, degradation), y.dtype)
-    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(y.shape, generator=generator, dtype=torch.float32, device="cpu").to(y)
     try:
         x = linear.A_adjoint(noise)
         once, more = linear.A(x), linear.A(TRIES * x)
+        other = torch.randn(x.shape, generator=generator, dtype=torch.float32, device="cpu").to(x)
+        seen = linear.A(other)
     except (NotImplementedError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or ["not implemented"])[0]
         raise InputError(f"y does not belong to this degradation: {reason}") from None
@@ -87,3 +95,29 @@ def check_linear(degradation: object, y: Tensor) -> None:
         raise InputError("y does not belong to this degradation: it has another size")
     if float((more - TRIES * once).abs().max()) > SLACK * float(more.abs().max()):
         raise InputError(f"{type(degradation).__name__} is not linear: no prior can be met with it")
+    # Both: a factor is told by ⟨Hx, v⟩ = ‖x‖² for x = Hᵀv, and a part that is missing by any u.
+    slack = OFF.get(y.dtype, SLACK)
+    for u, Hu, part in ((x, once, 1.0), (other, seen, y.numel() ** -0.5)):
+        there, back = float((Hu * noise).sum()), float((u * x).sum())
+        if not abs(there - back) <= slack * part * float(Hu.norm() * noise.norm()):
+            raise InputError(
+                f"A_adjoint of {type(degradation).__name__} is not the adjoint of its A: "
+                f"⟨Hx, v⟩ is {there:.4g}, and ⟨x, Hᵀv⟩ is {back:.4g}"
+            )
+
+
+def noise_carried_by(degradation: object) -> float | None:
+    """σ of the normal noise that an operator of deepinv's adds to Hx; None where it names none.
+
+    Args:
+        degradation: H; of a `Composed` the last step counts.
+    """
+    steps: Sequence[object] = getattr(degradation, "steps", ())
+    last = steps[-1] if hasattr(degradation, "each") else degradation
+    model = getattr(last, "noise_model", None)
+    sigma = getattr(model, "sigma", None)
+    if hasattr(model, "gain"):  # noise of photons, too, of which σ is a part
+        return None
+    if isinstance(sigma, Tensor) and sigma.numel() == 1:
+        sigma = sigma.item()
+    return float(sigma) if isinstance(sigma, (int, float)) and sigma else None

@@ -81,7 +81,7 @@ def antialiased(kernel: Filter, support: float) -> Callable[[int, int, Tensor], 
         centre = n / m * (results.double()[:, None] + 0.5)
         first = (centre - reach + 0.5).long().clamp(min=0)
         end = (centre + reach + 0.5).long().clamp(max=n)
-        pixels = first + torch.arange(int(2 * reach) + 2)
+        pixels = first + torch.arange(int(2 * reach) + 2, device="cpu")
         weights = kernel((pixels - centre + 0.5) * (1 / stretch))
         weights = torch.where(pixels < end, weights, 0)
         # cumsum adds one after the other, as they do; sum does not.
@@ -96,7 +96,7 @@ def mirrored_cubic(n: int, m: int, results: Tensor) -> Taps:
     width = 4 / scale
     centre = (results.double()[:, None] + 0.5) * n / m - 0.5
     first = (centre - width / 2).floor().long()
-    pixels = first + torch.arange(int(width) + 3)
+    pixels = first + torch.arange(int(width) + 3, device="cpu")
     weights = cubic(scale * (centre - pixels))
     around = pixels.remainder(2 * n)
     return Taps(
@@ -115,8 +115,10 @@ def halved_and_interpolated(n: int, m: int, results: Tensor) -> Taps:
     weights = torch.cat((1 - (place - left), place - left), 1)
     for side in reversed(sides[:-1]):
         # Of an odd side, Skia overlaps the pairs to ¼ ½ ¼.
-        mix = torch.tensor([0.25, 0.5, 0.25] if side % 2 else [0.5, 0.5], dtype=torch.float64)
-        pixels = (2 * pixels[..., None] + torch.arange(len(mix))).flatten(1)
+        mix = torch.tensor(
+            [0.25, 0.5, 0.25] if side % 2 else [0.5, 0.5], dtype=torch.float64, device="cpu"
+        )
+        pixels = (2 * pixels[..., None] + torch.arange(len(mix), device="cpu")).flatten(1)
         weights = (weights[..., None] * mix).flatten(1)
     return Taps(pixels, weights)
 
@@ -125,7 +127,7 @@ def picked(n: int, m: int, results: Tensor) -> Taps:
     """Every so many pixels one, and nothing of the others."""
     step = 1 / (m / n)  # as OpenCV has it: n / m may differ in the last bit, and so in the pixel
     pixels = (results.double()[:, None] * step).long().clamp(max=n - 1)
-    return Taps(pixels, torch.ones(pixels.shape, dtype=torch.float64))
+    return Taps(pixels, torch.ones(pixels.shape, dtype=torch.float64, device="cpu"))
 
 
 KERNELS = {

@@ -59,8 +59,8 @@ class Planes:
         self.x0 = tiles.of(x0)
         self.region = None if region is None else tiles.of(region)
         self.z = torch.empty_like(self.x0)
-        everything = torch.ones(y.numel(), dtype=torch.bool)
-        whole = Some(tiles, torch.arange(len(self.x0)), everything)
+        everything = torch.ones(y.numel(), dtype=torch.bool, device="cpu")
+        whole = Some(tiles, torch.arange(len(self.x0), device="cpu"), everything)
         self.error = self.y - epsilon * self.multiplier
         rows, columns = whole.matrices(torch.float64)
         for part in whole.parts():
@@ -117,7 +117,7 @@ class Planes:
     def _trial(self, some: Some, move: Tensor) -> tuple[Tensor, Tensor, float]:
         """z of the tiles with λ moved, by what it changes Hx, and φ."""
         rows, columns = some.matrices(torch.float64)
-        moved = torch.empty(len(some.chosen), *self.z.shape[1:], dtype=torch.float64)
+        moved = torch.empty(len(some.chosen), *self.z.shape[1:], dtype=torch.float64, device="cpu")
         shadow, change = torch.zeros_like(self.y), 0.0
         for part in some.parts():
             chosen = some.chosen[part]
@@ -137,7 +137,7 @@ class Planes:
 
     def _direction(self, some: Some) -> Tensor:
         """By preconditioned conjugate gradients."""
-        free = torch.empty(len(some.chosen), *self.z.shape[1:])
+        free = torch.empty(len(some.chosen), *self.z.shape[1:], dtype=torch.float32, device="cpu")
         for part in some.parts():
             z = self.z.index_select(0, some.chosen[part])
             free[part] = (z > 0) & (z < 1)

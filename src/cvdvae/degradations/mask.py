@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import LinearOperator
+from .base import LinearOperator, check_float
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luminance (ITU-R BT.601)."""
@@ -45,6 +45,7 @@ class Mask(LinearOperator):
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, C, H, W)``, 0 where nothing is seen."""
+        check_float(x)
         if x.ndim != 4 or tuple(x.shape[2:]) != self.size:
             height, width = self.size
             raise InputError(
@@ -106,6 +107,7 @@ class Colours(LinearOperator):
 
     def solve(self, y: Tensor, damping: float) -> Tensor:
         """``(H Hᵀ + λ I)⁻¹ y``."""
+        self._check(y, 1)
         return y / (self.weights.square().sum(0).to(y) + damping)
 
     def mean_eigenvalue(self) -> float:
@@ -113,6 +115,7 @@ class Colours(LinearOperator):
         return float(self.weights.square().sum(0).mean())
 
     def _check(self, x: Tensor, colours: int) -> None:
+        check_float(x)
         size = self.weights.shape[1:]
         if x.ndim != 4 or x.shape[1] != colours or size not in ((1, 1), x.shape[2:]):
             wanted = "(H, W)" if size == (1, 1) else tuple(size)
@@ -129,20 +132,23 @@ class InAllColours(LinearOperator):
 
     def A(self, x: Tensor) -> Tensor:
         """``(g, g, g)``."""
+        check_float(x)
         return x.expand(-1, 3, -1, -1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``r + g + b``."""
+        check_float(y)
         return y.sum(1, keepdim=True)
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """Their mean."""
+        check_float(y)
         return y.mean(1, keepdim=True)
 
 
 def luminance() -> Colours:
     """H that leaves the luminance of an RGB image, ``(N, 3, H, W)`` to ``(N, 1, H, W)``."""
-    return Colours(torch.tensor(LUMA).view(3, 1, 1))
+    return Colours(torch.tensor(LUMA, dtype=torch.float32, device="cpu").view(3, 1, 1))
 
 
 def bayer(size: tuple[int, int], pattern: str = "RGGB") -> Colours:
@@ -157,6 +163,6 @@ def bayer(size: tuple[int, int], pattern: str = "RGGB") -> Colours:
     """
     if pattern not in BAYER:
         raise InputError(f"there is no mosaic '{pattern}': take one of {', '.join(BAYER)}")
-    rows, columns = torch.arange(size[0]) % 2, torch.arange(size[1]) % 2
-    colour = torch.tensor(BAYER[pattern])[2 * rows[:, None] + columns[None]]
-    return Colours((colour[None] == torch.arange(3).view(3, 1, 1)).double())
+    rows, columns = torch.arange(size[0], device="cpu") % 2, torch.arange(size[1], device="cpu") % 2
+    colour = torch.tensor(BAYER[pattern], device="cpu")[2 * rows[:, None] + columns[None]]
+    return Colours((colour[None] == torch.arange(3, device="cpu").view(3, 1, 1)).double())

@@ -86,8 +86,8 @@ class Wiener:
         self.size = (height + 2 * below, width + 2 * right)
         self.inside = slice(below, below + height), slice(right, right + width)
         self.power = power_of(self.size).to(like)
-        alike = torch.full((channels, channels), ALIKE).double()
-        variances, axes = torch.linalg.eigh(alike + (1 - ALIKE) * torch.eye(channels))
+        alike = torch.full((channels, channels), ALIKE, dtype=torch.float32, device="cpu").double()
+        variances, axes = torch.linalg.eigh(alike + (1 - ALIKE) * torch.eye(channels, device="cpu"))
         self.variances, self.axes = variances.tolist(), axes.to(like)
 
     def __call__(self, x: Tensor, s: float) -> Tensor:
@@ -135,7 +135,10 @@ def _halved(x: Tensor) -> Tensor:
 
 def power_of(size: tuple[int, int]) -> Tensor:
     """``S(f)`` at the frequencies of `torch.fft.rfft2`, the square of `SPREAD` on average."""
-    rows, columns = torch.fft.fftfreq(size[0]).double(), torch.fft.rfftfreq(size[1]).double()
+    rows, columns = (
+        torch.fft.fftfreq(size[0], dtype=torch.float32, device="cpu").double(),
+        torch.fft.rfftfreq(size[1], dtype=torch.float32, device="cpu").double(),
+    )
     power: Tensor = (rows[:, None] ** 2 + columns**2 + LOWEST**2) ** -EXPONENT
     times = torch.full_like(columns, 2)  # of a real image's waves half are told
     times[0] = 1

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .base import Degradation, Products
+from .base import Degradation, Products, check_float
 from .foreign import in_precision
 from .local_newton import solve_separable
 from .newton import TOLERANCE, Problem, solve
@@ -252,6 +252,8 @@ def _best_of_every_block(gain: Tensor, block: int, shift: int, mixed: bool) -> T
 
 
 def _check(x: Tensor, y: Tensor, degradation: Degradation) -> None:
+    for given in (x, y):
+        check_float(given)
     if x.ndim != 4 or y.ndim != 4 or len(y) not in (1, len(x)):
         raise InputError(
             f"images are (N, C, H, W), and as many or one of low resolution: "

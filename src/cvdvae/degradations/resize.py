@@ -66,7 +66,7 @@ class BandedMatrix:
         """Some rows and columns as a dense matrix."""
         if len(self.blocks) == 1 and self.blocks[0].columns == slice(0, self.shape[1]):
             return self.blocks[0].values[rows, columns]
-        dense = torch.zeros(_length(rows), _length(columns), dtype=torch.float64)
+        dense = torch.zeros(_length(rows), _length(columns), dtype=torch.float64, device="cpu")
         for block in self.blocks:
             down, across = _common(rows, block.rows), _common(columns, block.columns)
             if _length(down) and _length(across):
@@ -152,9 +152,11 @@ def resize_matrix(hr: int, lr: int, kernel: str) -> BandedMatrix:
         raise InputError(f"cannot shrink a side of {hr} pixels to {lr}")
     blocks = []
     for rows in _chunks(lr, -(-lr // RESULTS)):
-        pixels, weights = KERNELS[kernel].taps(hr, lr, torch.arange(rows.start, rows.stop))
+        pixels, weights = KERNELS[kernel].taps(
+            hr, lr, torch.arange(rows.start, rows.stop, device="cpu")
+        )
         columns = slice(int(pixels.min()), int(pixels.max()) + 1) if lr > RESULTS else slice(0, hr)
-        values = torch.zeros(_length(rows), _length(columns), dtype=torch.float64)
+        values = torch.zeros(_length(rows), _length(columns), dtype=torch.float64, device="cpu")
         values.scatter_add_(1, pixels - columns.start, weights)
         blocks.append(SubMatrix(rows, columns, values))
     return BandedMatrix((lr, hr), tuple(blocks))

@@ -113,8 +113,11 @@ class Rounding:
         """
         left = error.clone()
         area, enough = self.size[0] * self.size[1], ENOUGH * self.weight * error[0].numel()
-        squared, planes = error.square().sum((1, 2)), torch.arange(len(sign))
-        idle, sparse = torch.zeros(len(sign)), torch.zeros(len(sign), dtype=torch.bool)
+        squared, planes = error.square().sum((1, 2)), torch.arange(len(sign), device="cpu")
+        idle, sparse = (
+            torch.zeros(len(sign), device="cpu"),
+            torch.zeros(len(sign), dtype=torch.bool, device="cpu"),
+        )
         for step in range(steps):
             place = self._choice(sign, error, step % 2, step // 2 % 2, sparse)
             moved = sign.view(-1)[place]
@@ -153,8 +156,8 @@ class Rounding:
             tall = gain.view(len(gain), -1, block, gain.shape[2])
             best, column = tall.amax(2).view(*tall.shape[:2], -1, block).max(3)
             good = 2 * best > self.weight
-            rows = torch.arange(good.shape[1]) + band.hr.start // block
-            turn = (rows[:, None] + torch.arange(good.shape[2])) % 2 == parity
+            rows = torch.arange(good.shape[1], device="cpu") + band.hr.start // block
+            turn = (rows[:, None] + torch.arange(good.shape[2], device="cpu")) % 2 == parity
             good &= turn | ~sparse[:, None, None]
             plane, down, over = good.nonzero(as_tuple=True)
             column = over * block + column[plane, down, over]
@@ -171,7 +174,7 @@ class Rounding:
         first = place // (height * width) * self.lr_size[0]
         results = (first[:, None] + self.down.results[row])[:, :, None] * self.lr_size[1]
         results = results + self.across.results[column, None]
-        shadow = torch.zeros(planes, *self.lr_size, dtype=torch.float64)
+        shadow = torch.zeros(planes, *self.lr_size, dtype=torch.float64, device="cpu")
         shadow.view(-1).index_add_(0, results.flatten(), values.flatten())
         return shadow
 

@@ -86,4 +86,4 @@ def mixes_colours(degradation: Products, x: Tensor, y: Tensor) -> bool:
 def _signs(like: Tensor, seed: int) -> Tensor:
     """Seeded random signs, the same on every device."""
     generator = torch.Generator().manual_seed(seed)
-    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
+    return (torch.randint(0, 2, like.shape, generator=generator, device="cpu") * 2 - 1).to(like)

@@ -71,8 +71,8 @@ def cut(matrix: BandedMatrix) -> Cut:
         part = slice(min(a, hr - length), min(a, hr - length) + length)
         seen = matrix.window(window, matrix.reach(window))
         grams.append(seen @ seen.T)
-        results.append(torch.arange(window.start, window.stop))
-        pixels.append(torch.arange(part.start, part.stop))
+        results.append(torch.arange(window.start, window.stop, device="cpu"))
+        pixels.append(torch.arange(part.start, part.stop, device="cpu"))
         own.append((pixels[-1] >= a) & (pixels[-1] < b))
         values.append(matrix.window(window, part) * own[-1])
     lr_index = torch.stack(results)
@@ -91,9 +91,9 @@ def _reached(adjoint: BandedMatrix, pixels: slice) -> tuple[int, int]:
 
 def _weights(results: Tensor, lr: int) -> Tensor:
     """Less at the ends of a part, where the inverse is not that of the whole."""
-    place = torch.arange(results.shape[1], dtype=torch.float64) + 1
+    place = torch.arange(results.shape[1], dtype=torch.float64, device="cpu") + 1
     ramp = torch.minimum(place, place.flip(0)).square().expand_as(results)
-    total = torch.zeros(lr, dtype=torch.float64)
+    total = torch.zeros(lr, dtype=torch.float64, device="cpu")
     total.index_add_(0, results.flatten(), ramp.square().flatten())
     return ramp / total.sqrt()[results]
 
@@ -112,10 +112,13 @@ class Tiles:
         self.rows, self.columns, self.planes = rows, columns, planes
         self.width = int(columns.hr.max()) + 1
         self.height = int(rows.hr.max()) + 1
-        down, across = torch.arange(len(rows.lr)), torch.arange(len(columns.lr))
+        down, across = (
+            torch.arange(len(rows.lr), device="cpu"),
+            torch.arange(len(columns.lr), device="cpu"),
+        )
         self.down = down.repeat_interleave(len(across)).repeat(planes)
         self.across = across.repeat(planes * len(down))
-        self.plane = torch.arange(planes).repeat_interleave(len(down) * len(across))
+        self.plane = torch.arange(planes, device="cpu").repeat_interleave(len(down) * len(across))
         lr_height, lr_width = (int(side.lr.max()) + 1 for side in (rows, columns))
         lr_rows = self.plane[:, None] * lr_height + rows.lr[self.down]
         self.windows = lr_rows[:, :, None] * lr_width + columns.lr[self.across, None]
@@ -149,8 +152,8 @@ class Some:
     def __init__(self, tiles: Tiles, chosen: Tensor, results: Tensor) -> None:
         self.chosen, self.index = chosen, results.nonzero().flatten()
         self.n = len(self.index)
-        slot = torch.full((len(results),), self.n)
-        slot[self.index] = torch.arange(self.n)
+        slot = torch.full((len(results),), self.n, device="cpu")
+        slot[self.index] = torch.arange(self.n, device="cpu")
         self.windows = tiles.windows[chosen]
         self.slots = slot[self.windows]
         self.sides = tiles.rows, tiles.columns

@@ -48,7 +48,7 @@ def find_face(photo: Image.Image) -> Square:
         )
     if not boxes:
         raise InputError(
-            "no face was found: frame it yourself and use --crop centre, or --crop none"
+            "no face was found: frame it yourself and use --crop centre or none (in Python crop=)"
         )
     box = max(boxes, key=lambda b: int(b["width"]))
     width = box["width"] / zoom

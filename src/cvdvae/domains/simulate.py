@@ -11,10 +11,13 @@ from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import to_tensor
+from ..imaging.deep import DEEP
+from ..imaging.io import to_tensor, upright_rgb
 from .faces import crop_face
 
 Crop = Literal["face", "centre", "none"]
+GREY = {"1", "L", "LA", *DEEP}
+"""Pillow's kinds of pixels without colours."""
 
 
 def simulate_at_scale(
@@ -27,8 +30,8 @@ def simulate_at_scale(
     """Shrink a photo of any size, at its own resolution.
 
     Args:
-        photo: Grey or RGB; the last rows and columns are left out where `scale` does not divide
-            its sides.
+        photo: Of any mode, taken as from a file: upright, 8-bit, on white, grey or RGB. The last
+            rows and columns are left out where `scale` does not divide its sides.
         scale: By what to shrink it.
         crop: The square around the largest face, the largest centred square, or the whole photo.
         shrunk_by: One of `cvdvae.degradations.kernels.KERNELS`.
@@ -39,7 +42,8 @@ def simulate_at_scale(
         ``(C, scale h, scale w)``, both float in [0, 1].
 
     Raises:
-        InputError: No face is found, no pixel would be left, or `crop` is something else.
+        InputError: No picture, or one whose values have no known range; no face is found, no pixel
+            would be left, or `crop` is something else.
     """
     part = _cut(photo, crop)
     height, width = part.height // scale, part.width // scale
@@ -58,9 +62,21 @@ def _shrunk(truth: Tensor, degradation: Downscaling, photons: float) -> Tensor:
 def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
     if crop not in get_args(Crop):
         raise InputError(f"crop must be one of {', '.join(get_args(Crop))}, not '{crop}'")
+    photo = _upright(photo)
     if crop == "face":
         return crop_face(photo)
     return centre_square(photo) if crop == "centre" else photo
+
+
+def _upright(photo: Image.Image) -> Image.Image:
+    """A picture as models take it, as a file of it is read: grey stays grey, all else is RGB."""
+    if not isinstance(photo, Image.Image):
+        raise InputError(
+            f"a {type(photo).__name__} is no picture: PIL.Image.open reads a file, and "
+            f"PIL.Image.fromarray takes an array"
+        )
+    image = upright_rgb(photo).image
+    return image.convert("L") if photo.mode in GREY else image
 
 
 def simulate(
@@ -69,7 +85,7 @@ def simulate(
     """Shrink a photo to what the model takes.
 
     Args:
-        photo: Grey or RGB.
+        photo: Of any mode, as for `simulate_at_scale`.
         degradation: H, whose `hr_size` the cropped photo is resized to (antialiased bicubic).
         crop: The square around the largest face, the largest centred square, or the whole photo.
         photons: As for `simulate_at_scale`.
@@ -79,15 +95,16 @@ def simulate(
         float in [0, 1].
 
     Raises:
-        InputError: No face is found, less is left than the model's own size, the whole photo has
-            another shape, or `crop` is something else.
+        InputError: No picture, or one whose values have no known range; no face is found, less is
+            left than the model's own size, the whole photo has another shape, or `crop` is
+            something else.
     """
     height, width = degradation.hr_size
     photo = _cut(photo, crop)
     if crop == "none" and photo.width * height != photo.height * width:
         raise InputError(
             f"the photo has {photo.width}×{photo.height} pixels and would be squashed: "
-            f"cut it with --crop face or --crop centre"
+            f"cut it with --crop face or centre (in Python crop=)"
         )
     if photo.width < width or photo.height < height:
         raise InputError(

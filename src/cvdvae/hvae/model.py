@@ -136,8 +136,12 @@ class HVAE(nn.Module):
                 f"both sides of an image must be multiples of {multiple}, not {width}×{height}"
             )
 
-    def check_images(self, x: Tensor) -> None:
+    def check_images(self, x: Tensor, values: bool = True) -> None:
         """Refuse what is not a batch of images of a size for this model with values in [0, 1].
+
+        Args:
+            x: The images.
+            values: Look at them: what computes on a GPU is waited for.
 
         Raises:
             InputError: Wrong shape or dtype, a NaN, or a value outside [0, 1].
@@ -149,7 +153,7 @@ class HVAE(nn.Module):
                 f"not {x.dtype} {tuple(x.shape)}"
             )
         self.check_size(x.shape[2], x.shape[3])
-        if not bool(((x >= 0) & (x <= 1)).all()):
+        if values and not bool(((x >= 0) & (x <= 1)).all()):
             raise InputError("image values must be in [0, 1], without NaN")
 
     def activations(self, x: Tensor) -> dict[int, Tensor]:
@@ -186,7 +190,7 @@ class HVAE(nn.Module):
         Returns:
             The last top-down state, and what was met in every group.
         """
-        noise = noise or GlobalNoise()
+        noise = GlobalNoise() if noise is None else noise
         activations = self.activations(x)
         visited: list[Inferred] = []
 
@@ -206,7 +210,12 @@ class HVAE(nn.Module):
         return block.posterior_of(h, activations[block.spec.stride])
 
     def elbo(self, x: Tensor, noise: Noise | None = None) -> ELBO:
-        """The evidence lower bound of images in [0, 1] with one draw z ~ q(z|x)."""
+        """The evidence lower bound of images in [0, 1] with one draw z ~ q(z|x).
+
+        Raises:
+            InputError: As `check_images`; in training mode the values are not looked at.
+        """
+        self.check_images(x, values=not self.training)
         h, visited = self.infer(x, noise)
         log_likelihood = self.likelihood.log_prob(self.parameters_of_x(h), x)
         kl = torch.stack([v.posterior.kl(v.prior) for v in visited], dim=1)
@@ -223,9 +232,13 @@ class HVAE(nn.Module):
         """The latents of `infer`, for images that are checked first.
 
         Raises:
-            InputError: As `check_images`.
+            InputError: As `check_images`, a negative temperature, or groups that there are not.
         """
         self.check_images(x)
+        self._temperatures(temperature)
+        whole = isinstance(groups, int) and not isinstance(groups, bool)
+        if groups is not None and not (whole and 1 <= groups <= self.groups):
+            raise InputError(f"groups must be from 1 to {self.groups}, not {groups}")
         return [v.z for v in self.infer(x, noise, temperature, groups)[1]]
 
     def decode(
@@ -250,10 +263,12 @@ class HVAE(nn.Module):
             Parameters ``(N, P, H, W)`` for `likelihood`, and the L latents.
 
         Raises:
-            InputError: A negative temperature, a number of them that is not L, or a size that the
-                model cannot take.
+            InputError: A negative temperature, a number of them that is not L, more latents, or a
+                size that the model cannot take.
         """
-        noise = noise or GlobalNoise()
+        noise = GlobalNoise() if noise is None else noise
+        if len(latents) > self.groups:
+            raise InputError(f"{len(latents)} latents for {self.groups} latent groups")
         temperatures = self._temperatures(temperature)
         n = len(latents[0]) if latents else batch
         if n is None or n < 1:
@@ -295,7 +310,7 @@ class HVAE(nn.Module):
         Returns:
             Images in [0, 1], ``(N, C, H, W)``.
         """
-        noise = noise or GlobalNoise()
+        noise = GlobalNoise() if noise is None else noise
         parameters, _ = self.decode(latents, batch, temperature, noise, size)
         if mean:
             return self.likelihood.mean(parameters)

@@ -134,7 +134,7 @@ def read_photo(
         with path.open("rb") as stream, Image.open(stream, formats=kinds) as file:
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
-            photo = _upright_rgb(file, keep_alpha)
+            photo = upright_rgb(file, keep_alpha)
             if is_reduced(path, file):
                 photo.notes.append(REDUCED)
             return photo
@@ -187,7 +187,12 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str
         )
 
 
-def _upright_rgb(file: Image.Image, keep_alpha: bool) -> Photo:
+def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
+    """An open picture of any mode as upright 8-bit RGB; as `read_photo`.
+
+    Raises:
+        InputError: Its values have no known range.
+    """
     alpha, (profile, notes) = None, profile_of(file)
     try:
         image = ImageOps.exif_transpose(file)

@@ -157,7 +157,8 @@ class Drawing:
 
     def _network(self, indices: range) -> Tensor:
         """What the network gives of a batch, its tiles side by side where batches are few."""
-        x = torch.empty(len(indices), self.model.channels, *self.degradation.hr_size)
+        shape = (len(indices), self.model.channels, *self.degradation.hr_size)
+        x = torch.empty(shape, dtype=torch.float32, device="cpu")
         drawn = in_order(partial(self.tile, indices), self.tiles, self.workers_of_a_batch)
         for tile, part in zip(self.tiles, drawn, strict=True):
             x[:, :, *tile.core.slices] = part

@@ -45,7 +45,8 @@ class FlowResolver(SuperResolver):
             InputError: There is no such device here, or the dtype is not float32.
         """
         if dtype not in (None, torch.float32):
-            raise InputError(f"the flow {self.name} computes in fp32: in bf16 no inverse is one")
+            why = "in bf16 no inverse is one" if dtype == torch.bfloat16 else f"not in {dtype}"
+            raise InputError(f"the flow {self.name} computes in fp32: {why}")
         super().to(device, dtype)
         return self
 

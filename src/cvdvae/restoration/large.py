@@ -22,13 +22,14 @@ from torch import Tensor
 from ..files import write_atomically
 from ..gaussian import Window
 from ..imaging.carried import Extras
-from ..imaging.io import save_png, to_pil
+from ..imaging.io import save_png
 from ..imaging.png import read_rows
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import answering
+from .checks import checked_truth
 from .drawing import Drawing
 from .finish import finish_in_strips
-from .recipe import BESIDE, Recipe
+from .recipe import Recipe
 from .regions import Region, most_uncertain
 from .result import DISCLAIMER, Doubt, Truth
 from .round_trip import RoundTrip, misfit
@@ -77,8 +78,8 @@ class LargeResult:
 
     @property
     def files(self) -> list[str]:
-        """Names of all pictures; `input.png` where `result.json` is not to hold it."""
-        inputs = [BESIDE] if self.recipe.beside else []
+        """Names of all pictures, and of the input's file where `result.json` is not to hold it."""
+        inputs = [name for name in (self.recipe.beside,) if name]
         return [*self.samples, "mean.png", "std.png", "grid.png", *inputs]
 
     @property
@@ -166,24 +167,24 @@ def draw_to_folder(
         on_pixels: Called with the number of pixels after every strip.
 
     Raises:
-        InputError: An image or steps of steering that the model does not take.
+        InputError: An image or steps of steering that the model does not take, or no truth.
         OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
     started = time.perf_counter()
     y = model.check(y)
+    height, width = (model.scale * side for side in y.shape[2:])
+    truth = checked_truth(truth, (model.channels, height, width))
     drawing = Drawing(model, y, sampling)
     recipe = Recipe(model.name, y[0], sampling, model.scale, model.weights, model.dtype_name)
     result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
-        height, width = (model.scale * side for side in y.shape[2:])
         sums = Sums(folder, height, width, model.channels)
         stack.callback(sums.close)
         for i, name in enumerate(result.samples):
             draw = partial(_draw_sample, drawing, i, sums, result, on_pixels)
             write_atomically(folder / name, draw)
         _keep_answers(result, sums)
-        if BESIDE in result.files:
-            save_png(folder / BESIDE, to_pil(y[0]), extras)
+        recipe.save_beside(folder, extras)
         write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
         write_atomically(folder / "std.png", sums.write_std)
         save_png(folder / "grid.png", _contact_sheet(result, sums))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.folder import bundled_names, find, fingerprint_of, read_record
+from ..checkpoints.devices import check_device
+from ..checkpoints.folder import bundled_names, find, fingerprint_of, name_of, read_record
 from ..checkpoints.loading import load_encoder, load_flow, load_restoring
 from ..checkpoints.proper import read_proper
 from ..checkpoints.shrinking import read_shrinking
@@ -45,7 +46,7 @@ here, and its record one in `cvdvae.checkpoints.records.RECORDS`."""
 
 
 def load(
-    name: str,
+    name: str | Path,
     device: str | torch.device = "cpu",
     dtype: Dtype = "fp32",
     compile: bool = False,
@@ -54,7 +55,8 @@ def load(
     """Load a super-resolution model.
 
     Args:
-        name: A bundled name, a folder, or a Hub id ``user/repository``.
+        name: A bundled name, a folder, or a Hub id ``user/repository``; a `Path` is a folder.
+            Results hold a folder's absolute path.
         device: Where to compute.
         dtype: What the networks compute in. bf16 is faster where the machine has it (AVX-512 with
             bf16, AMX, recent GPUs), and its samples differ slightly.
@@ -68,7 +70,7 @@ def load(
             `scale`, or a flow is to be compiled or to compute in bf16.
     """
     _check(device, dtype)
-    folder = find(name)
+    folder, name = find(name), name_of(name)
     kind = read_record(folder).kind
     if kind not in KINDS:
         advice = "name an LR encoder on it, or take it as a prior (cvdvae.load_prior)"
@@ -168,21 +170,17 @@ def _check(device: str | torch.device, dtype: Dtype) -> None:
     """Refuse what nothing can compute on, or in."""
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
-    try:
-        known = torch.device(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot use the device '{device}': {reason}") from None
-    if known.type == "meta":
-        raise InputError(f"cannot use the device '{device}': it computes nothing")
+    check_device(device)
 
 
-def load_restorer(name: str, device: str | torch.device = "cpu", dtype: Dtype = "fp32") -> Restorer:
+def load_restorer(
+    name: str | Path, device: str | torch.device = "cpu", dtype: Dtype = "fp32"
+) -> Restorer:
     """Load a model that restores what any linear degradation has left.
 
     Args:
-        name: A bundled name, a folder, or a Hub id: of an encoder for any degradation, or of a
-            prior, whose samples then need moves.
+        name: As for `load`: of an encoder for any degradation, or of a prior, whose samples then
+            need moves.
         device: As for `load`.
         dtype: As for `load`.
 
@@ -192,7 +190,7 @@ def load_restorer(name: str, device: str | torch.device = "cpu", dtype: Dtype = 
         InputError: There is no such device, or dtype is something else.
     """
     _check(device, dtype)
-    folder = find(name)
+    folder, name = find(name), name_of(name)
     parts = load_restoring(name)._asdict()
     model = Restorer(**parts, name=name, weights=fingerprint_of(folder))
     return model.to(device, DTYPES[dtype])

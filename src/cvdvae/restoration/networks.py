@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from ..checkpoints.devices import named
 from ..errors import InputError
 from .recipe import Dtype
 
@@ -32,8 +33,25 @@ class Networks(ABC):
 
     @property
     def dtype_name(self) -> Dtype:
-        """Its name in recipes."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+        """Its name in recipes.
+
+        Raises:
+            InputError: Somebody converted the networks to what has none.
+        """
+        for name, dtype in DTYPES.items():
+            if dtype == self.dtype:
+                return name
+        raise InputError(f"it computes in {self.dtype}: say .to(device, torch.float32) first")
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        side, scale = getattr(self, "side", None), getattr(self, "scale", None)
+        if scale is not None and not getattr(self, "any_size", False):
+            side = scale * getattr(self, "lr_size", 0)
+        size = "any size" if side is None else f"{side}×{side}"
+        what = size if scale is None else f"×{scale} to {size}"
+        kind, dtype = type(self).__name__, str(self.dtype).removeprefix("torch.")
+        return f"<{kind} {getattr(self, 'name', '')}: {what}, {dtype} on {self.device}>"
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Self:
         """Move the weights, and convert them.
@@ -44,17 +62,18 @@ class Networks(ABC):
                 Gaussians, the likelihood and the projection stay in float32.
 
         Raises:
-            InputError: There is no such device here, or its weights were rounded to bfloat16
-                before, which they would remain.
+            InputError: There is no such device here, the dtype is another, or its weights were
+                rounded to bfloat16 before, which they would remain.
         """
-        if dtype == torch.float32 != self.dtype:
+        if dtype is not None and dtype not in DTYPES.values():
+            raise InputError(
+                f"networks compute in {' or '.join(map(str, DTYPES.values()))}, not {dtype}"
+            )
+        if dtype == torch.float32 and self.dtype == torch.bfloat16:
             raise InputError("its weights were rounded to bf16: load it again to compute in fp32")
-        try:
+        with named(device) as there:
             for network in self.networks:
-                _move(network, torch.device(device), dtype or self.dtype)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot use the device '{device}': {reason}") from None
+                _move(network, there, dtype or self.dtype)
         return self
 
 

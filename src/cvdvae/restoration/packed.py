@@ -1,4 +1,4 @@
-"""Masks and kernels from files, and as text that a result can hold."""
+"""Masks, kernels and inputs as text that a result can hold, and from files."""
 
 import base64
 import binascii
@@ -17,6 +17,8 @@ from ..imaging.io import MAX_PIXELS, REDUCED, Photo, read_photo
 
 MAX_FILE, MAX_KERNEL = 2**24, 2**20
 """Bytes of a kernel's file, and numbers in it."""
+HEADER = 1024
+"""More bytes than stand before the numbers of an `.npy` file."""
 FORM = re.compile(r"(\d{1,6})x(\d{1,6}):([A-Za-z0-9+/=]*)")
 
 
@@ -46,6 +48,23 @@ def unpack(text: str, dtype: torch.dtype) -> Tensor:
     if len(raw) != length or not inflater.eof or (dtype == torch.bool and max(raw) > 1):
         raise InputError("a packed mask or kernel is damaged")
     return torch.frombuffer(bytearray(raw), dtype=dtype).view(height, width)
+
+
+def pack_numbers(values: np.ndarray) -> str:
+    """An array as text: its `.npy` file, in base64 of zlib."""
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    return base64.b64encode(zlib.compress(stream.getvalue(), 6)).decode()
+
+
+def unpack_numbers(text: str, most: int) -> np.ndarray:
+    """The array that `pack_numbers` made, of at `most` so many numbers of up to four bytes.
+
+    Raises:
+        Exception: It is damaged; NumPy raises errors of many kinds.
+    """
+    plain = zlib.decompressobj().decompress(base64.b64decode(text), 4 * most + HEADER)
+    return np.asarray(np.load(io.BytesIO(plain), allow_pickle=False))
 
 
 def pack_mask(path: Path) -> str:

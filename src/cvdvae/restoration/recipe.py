@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
@@ -21,19 +22,22 @@ from torch import Tensor
 
 from ..configs import from_dict
 from ..errors import InputError
-from ..files import read_bounded
-from ..imaging.io import opaque, png_in_base64, to_bytes, to_pil, to_tensor
+from ..files import read_bounded, write_atomically
+from ..imaging.carried import Extras
+from ..imaging.io import opaque, png_in_base64, save_png, to_bytes, to_pil, to_tensor
 from ..imaging.png import OPAQUE
 from .edits import MAX_STEPS, edit_from_dict
+from .packed import pack_numbers, unpack_numbers
 from .saving import to_json
 from .settings import Sampling
 
 MAX_SIDE, MAX_VALUES = 1024, 2 * 2**20
 """Side of an input, in pixels, and its values, up to which a recipe holds it; a larger one lies
 beside it."""
-MAX_BYTES = 4 * 2**20
-BESIDE, MAX_BESIDE = "input.png", 2**30
-"""Name of the file with a large input, and how many bytes it may have."""
+MAX_BYTES, MAX_NUMBERS = 4 * 2**20, 2**18
+"""Of a `result.json`; and values of an input up to which it holds them, where 8 bits do not."""
+BESIDE, NUMBERS_BESIDE, MAX_BESIDE = "input.png", "input.npy", 2**30
+"""Names of the file with a large input, and how many bytes it may have."""
 
 Dtype = Literal["fp32", "bf16"]
 """What networks compute in."""
@@ -81,15 +85,35 @@ class Recipe:
     dtype: Dtype = "fp32"
 
     @property
-    def beside(self) -> bool:
-        """Whether the input is so large that it lies beside the recipe, as `BESIDE`."""
-        large = max(self.y.shape) > MAX_SIDE or self.y.numel() > MAX_VALUES
-        return large and _is_picture(self.y)
+    def beside(self) -> str:
+        """Name of the file beside the recipe in which the input lies, `BESIDE` or `NUMBERS_BESIDE`;
+        empty where it is so small that the recipe holds it."""
+        if _is_picture(self.y):
+            large = max(self.y.shape) > MAX_SIDE or self.y.numel() > MAX_VALUES
+            return BESIDE if large else ""
+        return NUMBERS_BESIDE if self.y.numel() > MAX_NUMBERS else ""
+
+    def save_beside(self, folder: Path, extras: Extras = Extras()) -> None:
+        """Write the file that `beside` names, where it names one.
+
+        Args:
+            folder: Where it goes.
+            extras: What the input's file carried beside its colours, for a picture.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        name = self.beside
+        if name == BESIDE:
+            save_png(folder / name, to_pil(self.y), extras)
+        elif name:
+            values = self.y.numpy()
+            write_atomically(folder / name, lambda path: np.save(path, values, allow_pickle=False))
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data; the input as a PNG in base64, the name of the file beside it where it is
-        large, or None where no picture holds it."""
-        return {"input": BESIDE if self.beside else _png_of(self.y), **self.origin.to_dict()}
+        """As plain data; the input as a PNG in base64, or in `npy` where 8 bits do not hold it, or
+        the name of the file beside it where it is large."""
+        return {"input": self.beside or _packed(self.y), **self.origin.to_dict()}
 
     @property
     def origin(self) -> Origin:
@@ -125,14 +149,16 @@ def recipe_from_dict(
     where: str,
     beside: Path | bytes | None = None,
     max_pixels: int = 2**31,
+    numbers: bool = False,
 ) -> Recipe:
     """Read a recipe from plain data; what `result.json` says beside it is passed over.
 
     Args:
         data: The data.
         where: Their origin, for messages.
-        beside: The file in which a large input may lie, or what it holds.
+        beside: The folder in which a large input may lie, or what its picture holds.
         max_pixels: The most that such an input may have.
+        numbers: Whether to read an input that 8 bits do not hold, too.
 
     Raises:
         InputError: It is none; the message names `where` it was read.
@@ -141,16 +167,22 @@ def recipe_from_dict(
     origin = origin_from_dict(data, where)
     if "degradation" in data:
         raise InputError(f"{where} is of a restoration, which cvdvae.replay draws again")
-    if not isinstance(data.get("input"), str):
+    told = data.get("input")
+    if not isinstance(told, (str, dict)):
         raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
     if "values" in data:
         raise InputError(
             f"{where} is of a file of arrays: draw it again with the command cvdvae replay"
         )
-    if beside is not None and data["input"] == BESIDE:
-        y = _y_beside(beside, where, max_pixels)
+    if not numbers and (isinstance(told, dict) or told == NUMBERS_BESIDE):
+        raise InputError(
+            f"{where} is of an input that 8 bits do not hold: draw it again with the command "
+            f"cvdvae replay"
+        )
+    if beside is not None and told in (BESIDE, NUMBERS_BESIDE):
+        y = _y_beside(beside, str(told), where, max_pixels)
     else:
-        y = _y_of(data["input"], where)
+        y = _y_of(told, where)
     return Recipe(origin.model, y, origin.sampling, origin.scale, origin.weights, origin.dtype)
 
 
@@ -203,7 +235,7 @@ def recipe_from_text(text: str) -> Recipe:
         data = json.loads(plain)
     except (ValueError, RecursionError, binascii.Error, zlib.error):
         raise InputError("the address is damaged: copy it once more, to its end") from None
-    return recipe_from_dict(data, where)
+    return recipe_from_dict(data, where, numbers=True)
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -220,7 +252,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program") from None
-    return recipe_from_dict(data, str(path), path.with_name(BESIDE))
+    return recipe_from_dict(data, str(path), path.parent, numbers=True)
 
 
 def _is_picture(y: Tensor) -> bool:
@@ -228,23 +260,36 @@ def _is_picture(y: Tensor) -> bool:
     return len(y) in OPAQUE and torch.allclose(to_bytes(y).float() / 255, y.float(), atol=1e-6)
 
 
-def _png_of(y: Tensor) -> str | None:
-    return png_in_base64(to_pil(to_bytes(y))) if _is_picture(y) else None
+def _packed(y: Tensor) -> str | dict[str, str]:
+    if _is_picture(y):
+        return png_in_base64(to_pil(to_bytes(y)))
+    return {"npy": pack_numbers(y.numpy())}
 
 
-def _y_of(png: str, where: str) -> Tensor:
+def _y_of(told: str | dict[str, Any], where: str) -> Tensor:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"]) as image:
+        if isinstance(told, dict):
+            return _numbers(unpack_numbers(told["npy"], MAX_NUMBERS))
+        with Image.open(io.BytesIO(base64.b64decode(told)), formats=["PNG"]) as image:
             if max(image.size) > MAX_SIDE:
                 raise ValueError
             return to_tensor(opaque(image))
-    except Exception:  # Pillow raises errors of many kinds on damaged files
+    except Exception:  # Pillow and NumPy raise errors of many kinds on damaged files
         raise InputError(f"{where} holds a damaged input") from None
 
 
-def _y_beside(beside: Path | bytes, where: str, max_pixels: int) -> Tensor:
+def _numbers(values: np.ndarray) -> Tensor:
+    if values.dtype != np.float32 or values.ndim != 3 or not np.isfinite(values).all():
+        raise ValueError
+    return torch.from_numpy(values)
+
+
+def _y_beside(beside: Path | bytes, name: str, where: str, max_pixels: int) -> Tensor:
+    path = name if isinstance(beside, bytes) else beside / name
     try:
-        content = beside if isinstance(beside, bytes) else read_bounded(beside, MAX_BESIDE)
+        content = beside if isinstance(beside, bytes) else read_bounded(beside / name, MAX_BESIDE)
+        if name == NUMBERS_BESIDE:
+            return _numbers(np.load(io.BytesIO(content), allow_pickle=False))
         # Not by Image.open, which refuses large pictures: this one is our own.
         with PngImageFile(io.BytesIO(content)) as image:
             if image.width * image.height > max_pixels:
@@ -252,6 +297,5 @@ def _y_beside(beside: Path | bytes, where: str, max_pixels: int) -> Tensor:
             return to_tensor(opaque(image))
     except InputError:
         raise
-    except Exception:  # Pillow raises errors of many kinds on damaged files
-        name = BESIDE if isinstance(beside, bytes) else beside
-        raise InputError(f"{where} says that {name} holds its input, but it does not") from None
+    except Exception:  # Pillow and NumPy raise errors of many kinds on damaged files
+        raise InputError(f"{where} says that {path} holds its input, but it does not") from None

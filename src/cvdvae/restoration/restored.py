@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import zlib
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,15 +24,13 @@ from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
 from .described import description_from_dict
+from .packed import pack_numbers, unpack_numbers
 from .recipe import Dtype
 from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import MAX_BYTES, save_pictures, saved_files
 from .sheet import heat, rows_of, std_picture
 from .tolerance import misfit, within_noise
-
-HEADER = 1024
-"""More bytes than stand before the numbers of an `.npy` file."""
 
 
 @dataclass(frozen=True)
@@ -289,14 +286,8 @@ def packed(y: Tensor, jpeg: BlockDCT | None = None) -> dict[str, str]:
         whole = jpeg.in_file(y[None])
         # Where nothing is measured y is 0, and H of the middle grey is what round-off makes of it.
         if torch.allclose(jpeg.of_file(whole)[0].to(y), y, rtol=0, atol=1e-9):
-            return {"jpeg": _compressed(whole[0].numpy().astype(np.int16))}
-    return {"npy": _compressed(y.numpy())}
-
-
-def _compressed(values: np.ndarray) -> str:
-    stream = io.BytesIO()
-    np.save(stream, values, allow_pickle=False)
-    return base64.b64encode(zlib.compress(stream.getvalue(), 6)).decode()
+            return {"jpeg": pack_numbers(whole[0].numpy().astype(np.int16))}
+    return {"npy": pack_numbers(y.numpy())}
 
 
 def unpacked(
@@ -312,9 +303,7 @@ def unpacked(
             with Image.open(io.BytesIO(base64.b64decode(data["png"])), formats=["PNG"]) as image:
                 return to_tensor(image.convert("RGB"))
         name, dtype = ("npy", np.float32) if "npy" in data else ("jpeg", np.int16)
-        content = base64.b64decode(data[name])
-        plain = zlib.decompressobj().decompress(content, 4 * most + HEADER)
-        values = np.load(io.BytesIO(plain), allow_pickle=False)
+        values = unpack_numbers(data[name], most)
         y = torch.from_numpy(values.astype(np.float32))
         if values.dtype != dtype or y.ndim not in (1, 3) or not bool(y.isfinite().all()):
             raise ValueError

@@ -28,6 +28,7 @@ from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
+from .checks import checked_truth, whole_number
 from .described import Description
 from .ending import Ending, finished, together
 from .evidence import evidence
@@ -48,7 +49,7 @@ LEAST_SIGMA = 0.5 / 255
 """What chains take for the noise of a y without any: half a grey level, the rounding of a file."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Restorer(Networks):
     """A prior, and an encoder for any degradation on it.
 
@@ -138,6 +139,7 @@ class Restorer(Networks):
         Raises:
             InputError: A value out of its range.
         """
+        moves = whole_number(moves, "moves")
         if temperature is None:
             temperature = 1.0 if moves else self.recommended.encoder_temperature
         return Restoring(samples, temperature, seed, moves, grain, antithetic)
@@ -168,11 +170,11 @@ class Restorer(Networks):
 
         Raises:
             InputError: The model does not take images of this size, or has no encoder and no moves
-                are asked for.
+                are asked for; or the truth is none.
         """
         started = time.perf_counter()
         self.check_moves(how.moves)
-        self._check(what, how)
+        truth = checked_truth(truth, self._check(what, how))
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
             workers, chains = workers_on(self.device), None
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
@@ -204,7 +206,7 @@ class Restorer(Networks):
             model=self.name,
             restoring=how,
             seconds=time.perf_counter() - started,
-            truth=truth,
+            truth=None if truth is None else truth.clone(),
             diagnostics=None if chains is None else _diagnostics(chains),
             weights=self.weights,
             dtype=self.dtype_name,
@@ -261,8 +263,11 @@ class Restorer(Networks):
         if self.encoder is None or how.moves:
             self.prior.check_size(*self.prior.config.padded(height, width))
 
-    def _check(self, what: Seen, how: Restoring) -> None:
+    def _check(self, what: Seen, how: Restoring) -> tuple[int, int, int]:
         """Refuse images of a size or of colours that cannot be restored so.
+
+        Returns:
+            Channels, height and width of the images.
 
         Raises:
             InputError: As `check_size`, or the model has another number of channels.
@@ -274,6 +279,7 @@ class Restorer(Networks):
                 f"{self.name} restores images of {self.prior.config.channels} "
                 f"channel{'s' * (self.prior.config.channels > 1)}, not {channels}"
             )
+        return channels, height, width
 
     def _proposal(self, what: Seen, told: Tensor) -> Proposal:
         """Where chains begin: the encoder's groups for this y, or sweeps."""

@@ -13,11 +13,12 @@ from ..degradations.bicubic import upscale_bicubic
 from ..degradations.block_dct import ROUNDING, BlockDCT
 from ..degradations.blur import Blur
 from ..degradations.composed import Composed, as_jpeg, jpeg_at_end
-from ..degradations.foreign import check_linear, in_precision
+from ..degradations.foreign import check_linear, in_precision, noise_carried_by
 from ..degradations.mask import InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
+from .checks import make_plain, number
 from .described import Description, parse
 from .estimates import JPEGFile, of_decoded, read_jpeg
 from .evidence import faithful_estimate
@@ -25,7 +26,7 @@ from .settings import check_samples, ddof
 from .step import Size, Step
 from .tolerance import Count, measured
 
-MAX_MOVES, MAX_NOISE = 10_000, 1.0
+MAX_MOVES, MAX_NOISE, NOISE = 10_000, 1.0, "the noise σ"
 FAR, SIGMAS = 0.5, 6
 """How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
 
@@ -55,7 +56,7 @@ class Restoring:
             `cvdvae.restoration.settings.Sampling`; not with moves.
 
     Raises:
-        InputError: A value out of its range.
+        InputError: A value of another type, or out of its range; as for `Sampling`.
     """
 
     samples: int = 8
@@ -66,6 +67,7 @@ class Restoring:
     antithetic: bool = False
 
     def __post_init__(self) -> None:
+        make_plain(self, ("samples", "seed", "moves"), ("temperature",), ("grain", "antithetic"))
         check_samples(self.samples)
         if self.seed < 0:
             raise InputError(f"the seed must not be negative, but is {self.seed}")
@@ -180,7 +182,8 @@ def seen(
         raise InputError(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
         )
-    y = (y[None] if y.ndim == 3 else y).float().cpu()
+    y = (y[None] if y.ndim == 3 else y).detach().float().cpu()
+    noise = None if noise is None else number(noise, NOISE)
     if len(y) != 1:
         raise InputError(f"expected one image, not {len(y)}")
     if isinstance(degradation, str):
@@ -196,9 +199,9 @@ def seen(
         jpeg = jpeg_at_end(degradation)
         if jpeg is not None:
             y = of_decoded(y, jpeg)
-    sigma = usual_noise(degradation) if noise is None else float(noise)
+    sigma = usual_noise(degradation) if noise is None else noise
     if not 0 <= sigma <= MAX_NOISE:
-        raise InputError(f"the noise σ must be a number from 0 to {MAX_NOISE}, not {noise}")
+        raise InputError(f"{NOISE} must be a number from 0 to {MAX_NOISE}, not {noise}")
     if sigma == 0 and jpeg_at_end(degradation) is not None:
         raise InputError("a JPEG file is rounded: name a noise σ above 0, or none")
     if sigma == 0 and y.ndim != 4:
@@ -253,6 +256,7 @@ def degraded(
     Raises:
         InputError: The degradation does not fit the image.
     """
+    noise = None if noise is None else number(noise, NOISE)
     operator = description.operator((x.shape[1], x.shape[2]))
     file = as_jpeg(operator, x[None])
     if file is not None:
@@ -313,7 +317,18 @@ def usual_noise(degradation: Degradation) -> float:
     """σ where none is named: 0 where H gives y back, else what is lost in rounding y.
 
     That is a third of a quantization step in a JPEG file, and a third of a grey level in a picture.
+    A physics of deepinv's that carries normal noise, `noise_model.sigma`, has that.
+
+    Raises:
+        InputError: What it carries is beyond `MAX_NOISE`.
     """
     if jpeg_at_end(degradation) is not None:
         return ROUNDING
+    if (carried := noise_carried_by(degradation)) is not None:
+        if not 0 < carried <= MAX_NOISE:
+            raise InputError(
+                f"{NOISE} must be a number from 0 to {MAX_NOISE:g}, but this degradation carries "
+                f"{carried:g}"
+            )
+        return carried
     return 0.0 if getattr(degradation, "exact", False) else ROUNDING / 255

@@ -16,7 +16,7 @@ from ..degradations.downscaling import Downscaling
 from ..imaging.carried import Extras
 from ..imaging.io import eight_bit_values, to_bytes, to_pil
 from .answers import Answers
-from .recipe import BESIDE, Dtype, Recipe
+from .recipe import Dtype, Recipe
 from .saving import save_pictures, saved_files
 from .settings import Sampling
 from .sheet import check_animation, save_animation, sheet, std_picture, summary_row
@@ -54,7 +54,7 @@ class Truth:
     """How the samples compare with the true image, in dB.
 
     Attributes:
-        bicubic_psnr: PSNR of bicubic interpolation.
+        bicubic_psnr: PSNR of bicubic interpolation; in a restoration of what was seen, `shown`.
         sample_psnr: PSNR of each sample as saved.
         mean_psnr: PSNR of the mean of the samples.
     """
@@ -199,10 +199,10 @@ class SuperResolution(Answers):
 
     @property
     def files(self) -> list[str]:
-        """Names of the pictures that `save` writes; `input.png` where `result.json` is not to
-        hold it."""
+        """Names of the pictures that `save` writes, and of the input's file where `result.json` is
+        not to hold it."""
         samples = [f"sample_{i:02d}.png" for i in range(len(self.pixels))]
-        inputs = [BESIDE] if self.recipe.beside else []
+        inputs = [name for name in (self.recipe.beside,) if name]
         moving = [] if self.animation is None else [f"samples.{self.animation}"]
         return [*samples, "mean.png", "std.png", "grid.png", *inputs, *moving]
 
@@ -237,9 +237,8 @@ class SuperResolution(Answers):
                 save_animation(self, folder / f"samples.{self.animation}", self.extras)
             rest: dict[str, Callable[[], Image.Image]]
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
-            if self.recipe.beside:
-                rest[BESIDE] = partial(to_pil, self.y)
             save_pictures(folder, rest)
+            self.recipe.save_beside(folder)
 
 
 def psnr(x: Tensor, reference: Tensor) -> float:

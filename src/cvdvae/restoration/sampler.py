@@ -16,6 +16,7 @@ from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..gaussian import Noise, Window, noise_for
 from .batches import batch_for, check_memory, gpu_batch_for
+from .checks import checked_image, checked_truth
 from .drawing import Drawer, Drawing
 from .finish import Finished, finish
 from .networks import Networks
@@ -142,6 +143,7 @@ class SuperResolver(Networks):
         consistent: bool = True,
         shrunk_by: str = "bicubic",
         antithetic: bool = False,
+        truth: Tensor | None = None,
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
 
@@ -150,7 +152,7 @@ class SuperResolver(Networks):
         Args:
             y: The image, ``(C, h, w)`` or ``(1, C, h, w)`` with C = `channels`, float in [0, 1];
                 h = w = lr_size, unless the model takes any size.
-            samples: As in `Sampling`, like all that follow.
+            samples: As in `Sampling`, like all that follow but `truth`.
             temperature: Of the prior's groups.
             seed: Of the samples.
             encoder_temperature: Of the LR encoder's groups. Where neither is named, both are the
@@ -158,6 +160,7 @@ class SuperResolver(Networks):
             consistent: Whether to project; where y has noise, whether to explain it within that.
             shrunk_by: What y was shrunk by.
             antithetic: Whether samples are drawn in opposite pairs.
+            truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
 
         Raises:
             InputError: An argument that is not as said, or samples of an image of any size that do
@@ -173,7 +176,7 @@ class SuperResolver(Networks):
         sampling = self.sampling(
             samples, temperature, seed, encoder_temperature, consistent, shrunk_by, antithetic
         )
-        return self.run(y, sampling)
+        return self.run(y, sampling, truth)
 
     def sampling(
         self,
@@ -247,9 +250,11 @@ class SuperResolver(Networks):
                 where they are at hand; they are drawn again otherwise.
         """
         started = time.perf_counter()
-        y = self.check(y)
+        y = self.check(y).clone()  # what is handed over may change
+        height, width = (self.scale * side for side in y.shape[2:])
+        truth = checked_truth(truth, (self.channels, height, width))
+        truth = None if truth is None else truth.clone()
         if self.any_size:
-            height, width = (self.scale * side for side in y.shape[2:])
             instead = "let cvdvae upscale draw them into files"
             check_memory(sampling.samples, height, width, instead)
         drawing = Drawing(self, y, sampling)
@@ -276,9 +281,11 @@ class SuperResolver(Networks):
         return torch.cat(list(Drawing(self, y, sampling).before_finish()))
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
-        """Samples behind y, ``(C, h, w)`` in [0, 1], as they would be saved."""
-        drawn, tolerance = self.draw(y, sampling), self.tolerance(y[None])
-        return finish(drawn, y[None], self.degradation, sampling.consistent, tolerance=tolerance)
+        """Samples behind y, as for `upscale`, as they would be saved."""
+        y = self.check(y)
+        degradation = self.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
+        drawn, tolerance = self.draw(y, sampling), self.tolerance(y)
+        return finish(drawn, y, degradation, sampling.consistent, tolerance=tolerance)
 
     def tolerance(self, y: Tensor) -> Tolerance | None:
         """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
@@ -317,28 +324,5 @@ class SuperResolver(Networks):
         Raises:
             InputError: No tensor, another shape or size, not float, a NaN, or beyond [0, 1].
         """
-        size, channels = self.lr_size, self.channels
-        sides = "h, w" if self.any_size else f"{size}, {size}"
-        if not isinstance(y, Tensor):
-            raise InputError(
-                f"y is a {type(y).__name__}, no tensor: cvdvae.load_image reads a file"
-            )
-        if y.ndim == 3:
-            y = y[None]
-        if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, channels):
-            raise InputError(
-                f"expected one float image of shape ({channels}, {sides}), "
-                f"not {y.dtype} {tuple(y.shape)}"
-            )
-        if not y.numel():
-            raise InputError(f"{y.shape[3]}×{y.shape[2]} is an image without pixels")
-        if not self.any_size and tuple(y.shape[2:]) != (size, size):
-            height, width = y.shape[2:]
-            raise InputError(
-                f"{self.name} takes images of {size}×{size} pixels, not {width}×{height}: shrink "
-                f"a photo with cvdvae upscale --simulate (or cvdvae.simulate), or choose a model "
-                f"of another scale"
-            )
-        if not bool(((y >= 0) & (y <= 1)).all()):
-            raise InputError("image values must be in [0, 1], without NaN")
-        return y.float().cpu()
+        side = None if self.any_size else self.lr_size
+        return checked_image(y, self.channels, side, self.name)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..degradations.kernels import KERNELS
 from ..errors import InputError
+from .checks import make_plain
 from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
 MAX_SAMPLES = 10_000
@@ -78,7 +79,8 @@ class Sampling:
         steps: How to steer from the samples that the others give to those that are wanted.
 
     Raises:
-        InputError: A value out of its range.
+        InputError: A value of another type, or out of its range. Numbers of NumPy and torch become
+            plain ones; a float is no whole number.
     """
 
     samples: int = 8
@@ -91,16 +93,21 @@ class Sampling:
     steps: tuple[Edit, ...] = ()
 
     def __post_init__(self) -> None:
+        make_plain(
+            self,
+            whole=("samples", "seed"),
+            numbers=("temperature", "encoder_temperature"),
+            flags=("consistent", "antithetic"),
+        )
         check_samples(self.samples)
         if self.seed < 0:
             raise InputError(f"the seed must not be negative, but is {self.seed}")
         for value in (self.temperature, self.encoder_temperature):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"a temperature must be a number from 0 upwards, not {value}")
-        if self.shrunk_by not in KERNELS:
-            raise InputError(
-                f"unknown way to shrink '{self.shrunk_by[:40]}': choose one of {', '.join(KERNELS)}"
-            )
+        if not isinstance(self.shrunk_by, str) or self.shrunk_by not in KERNELS:
+            named = str(self.shrunk_by)[:40]
+            raise InputError(f"unknown way to shrink '{named}': choose one of {', '.join(KERNELS)}")
         if len(self.steps) > MAX_STEPS:
             raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
         if sum(step.regional for step in self.steps) > MAX_REGIONS:

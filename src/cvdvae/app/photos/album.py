@@ -55,6 +55,13 @@ class Album:
             self._images.move_to_end(name)
             return self._images[name]
 
+    def forget_gone(self) -> None:
+        """Keep nothing of files that have gone."""
+        with self._lock:
+            gone = [name for name in self._images if not Path(name).exists()]
+            for name in gone:
+                del self._images[name]
+
     def _keep(self, name: str, image: Tensor) -> None:
         with self._lock:
             self._images[name] = image

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ...domains.simulate import simulate_at_scale
 from ...errors import InputError
 from ...gaussian import Window
-from ...imaging.io import is_jpeg, read_photo, to_bytes, to_tensor
+from ...imaging.io import is_jpeg, to_bytes, to_tensor
 from ...input_check.shrinking import Likely, likely
 from ...restoration.edits import ResampleRegion
 from ...restoration.part import PartDrawing, PartSample
@@ -25,7 +24,7 @@ from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 from ..explorer import in_turn
-from ..reading import read_upload
+from ..reading import holds, read_upload
 from ..recipes import check_same, check_seeds
 from .album import Album
 
@@ -116,12 +115,9 @@ class Session:
 
     def shows(self, path: Path) -> bool:
         """Whether the photograph was reopened, and a file holds the same."""
-        if not self.reopened:
-            return False
         try:
-            pixels = to_bytes(to_tensor(read_photo(path, MAX_INPUT).image))
-            return torch.equal(pixels, self.photo.y)
-        except InputError:
+            return self.reopened and holds(path, self.photo.y)
+        except InputError:  # it is no longer kept
             return False
 
 
@@ -206,23 +202,22 @@ class Photos:
         name = self.album.add(to_bytes(y))
         return Photo(self.album, name, (height, width), scale, truth, notes, tuple(made_by))
 
-    def start(
+    def sampling(
         self,
-        photo: Photo,
+        scale: int,
         samples: int,
         temperature: float,
         seed: int,
         consistent: bool,
         shrunk_by: str = "bicubic",
         antithetic: bool = False,
-    ) -> Session:
-        """A session whose first set of samples is drawn so; `shrunk_by` is what H is.
+    ) -> Sampling:
+        """Settings of a first set of samples, at a scale; `shrunk_by` is what H is.
 
         Raises:
             InputError: A setting out of its range.
         """
-        model = self.model(photo.scale)
-        sampling = model.sampling(
+        sampling = self.model(scale).sampling(
             samples,
             temperature,
             seed,
@@ -231,8 +226,8 @@ class Photos:
             shrunk_by=shrunk_by,
             antithetic=antithetic,
         )
-        self.check(sampling, photo)
-        return Session(photo, (sampling,))
+        self._check_settings(sampling, scale)
+        return sampling
 
     def reopen(self, recipe: Recipe) -> Session:
         """Bring back what was drawn, with the steps that led to it.
@@ -262,20 +257,24 @@ class Photos:
         Raises:
             InputError: A setting out of its range, or steps that are not taken here.
         """
-        if sampling.samples > MAX_SAMPLES:
-            raise InputError(f"at most {MAX_SAMPLES} samples at once")
-        check_seeds(sampling)
+        self._check_settings(sampling, photo.scale)
         if not all(step.regional for step in sampling.steps):
             raise InputError(
                 "of photographs, regions alone are varied here: cvdvae replay draws what was "
                 "steered otherwise"
             )
-        if sampling.shrunk_by == "canvas" and photo.scale & (photo.scale - 1):
-            raise InputError(
-                f"how a browser shrinks by {photo.scale} is known approximately only: choose "
-                f"another program, or another factor"
-            )
         self.model(photo.scale).check_steps(sampling, photo.size)
+
+    @staticmethod
+    def _check_settings(sampling: Sampling, scale: int) -> None:
+        if sampling.samples > MAX_SAMPLES:
+            raise InputError(f"at most {MAX_SAMPLES} samples at once")
+        check_seeds(sampling)
+        if sampling.shrunk_by == "canvas" and scale & (scale - 1):
+            raise InputError(
+                f"how a browser shrinks by {scale} is known approximately only: choose another "
+                f"program, or another factor"
+            )
 
     def vary(self, session: Session, step: int, sample: int, region: str) -> Session:
         """Go on from a set of samples; what came after it is forgotten.

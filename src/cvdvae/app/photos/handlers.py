@@ -4,7 +4,7 @@ import itertools
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
 from ..controls import WILDEST, seed_of
 from ..inputs import UNCHANGED, Updates
-from ..recipes import read_result
+from ..recipes import TABS, read_result
 from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
 from ..uploads import MAX_FILE
 from . import text
@@ -25,7 +25,7 @@ from .album import GONE
 from .asked import Wanted, number, numbers, whole_number
 from .explorer import LEAST_SAMPLES, MAX_INPUT, MAX_PART, Kind, Photos, Session
 from .strokes import PART, SMALLER, region_of
-from .viewer import copied, packed
+from .viewer import copied, packed, steps_of
 from .whole import Whole
 from .windows import interesting, smoothed, truth_in
 
@@ -67,10 +67,14 @@ class PhotoHandlers:
         parts: Of the page.
         restored: Pixels of the largest image that the tab Restore gives back; 0 where it takes no
             photographs.
+        domains: Names of those that have a tab on it.
     """
 
-    def __init__(self, photos: Photos, parts: Parts, restored: int = 0) -> None:
+    def __init__(
+        self, photos: Photos, parts: Parts, restored: int = 0, domains: Container[str] = TABS
+    ) -> None:
         self.photos, self.parts, self.restored = photos, parts, restored
+        self.domains = domains
         self.number = itertools.count()
 
     def tell(self, kind: str, **values: Any) -> Updates:
@@ -85,8 +89,7 @@ class PhotoHandlers:
             return {self.parts.kind: label(text.KINDS, "enlarge")}
         kind = "enlarge" if path is None else self.photos.guess(Path(path))
         what = label(text.KINDS, kind)
-        guessed = (text.SHRUNK.format(scale=scale.removeprefix("×")),) if kind == "shrink" else ()
-        seen = self._look(session, guessed, path, what, scale, *settings)
+        seen = self._look(session, True, path, what, scale, *settings)
         return seen | {self.parts.kind: what}
 
     def fixed(self, fixed: bool = True) -> Updates:
@@ -97,12 +100,12 @@ class PhotoHandlers:
         self, session: Session | None, path: str | None, kind: str, scale: str, *settings: Any
     ) -> Updates:
         """Show a photograph; the viewer then asks for what is visible of its samples."""
-        return self._look(session, (), path, kind, scale, *settings)
+        return self._look(session, False, path, kind, scale, *settings)
 
     def _look(
         self,
         before: Session | None,
-        guessed: tuple[str, ...],
+        new: bool,
         path: str | None,
         kind: str,
         scale: str,
@@ -113,34 +116,40 @@ class PhotoHandlers:
         antithetic: bool,
         shrunk_by: str,
     ) -> Updates:
-        parts, left = self.parts, self._left(before)
-        nothing = left | {parts.session: None, parts.notes: ""}
+        parts = self.parts
         if path is None:
-            return self.tell("none", text="") | nothing
+            return self._nothing(before, "")
+        which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
+        by = int(scale.removeprefix("×"))
         try:
-            which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
-            by = int(scale.removeprefix("×"))
-            photo = self.photos.look(Path(path), which, by, shrunk_by)
             how = (int(samples), temperature, seed_of(seed), consistent, shrunk_by, antithetic)
-            session = self.photos.start(photo, *how)
+            sampling = self.photos.sampling(by, *how)
         except CVDVAEError as error:
-            return self.tell("none", text=sentence(error, path)) | nothing
+            if before is not None and not new:  # what is shown is of this photograph, and stays
+                return self.tell("wrong", text=sentence(error, path))
+            return self._nothing(before, sentence(error, path))
+        try:
+            photo = self.photos.look(Path(path), which, by, shrunk_by)
+        except CVDVAEError as error:
+            return self._nothing(before, sentence(error, path))
+        session = Session(photo, (sampling,))
+        guessed = (text.SHRUNK.format(scale=by),) if new and which == "shrink" else ()
         notes = (*photo.notes, *guessed, *text.made_small(photo.made_by, shrunk_by))
-        return (
-            left
-            | {
-                parts.session: session,
-                parts.notes: text.remarks(notes, photo.size, photo.scale),
-            }
-            | self._image(session)
-        )
+        remarks = text.remarks(notes, photo.size, photo.scale)
+        shown = {parts.session: session, parts.notes: remarks}
+        return self._left(before) | shown | self._image(session)
+
+    def _nothing(self, before: Session | None, why: str) -> Updates:
+        """No photograph is shown any more."""
+        nothing = self._left(before) | {self.parts.session: None, self.parts.notes: ""}
+        return self.tell("none", text=why) | nothing
 
     def reopen(self, before: Session | None, path: str | None) -> Updates:
         """What was drawn once, with its photograph and its settings."""
         if path is None:
             return {self.parts.kind: gr.skip()}
         try:
-            session = self.photos.reopen(read_result(Path(path), MAX_INPUT, "photos"))
+            session = self.photos.reopen(read_result(Path(path), MAX_INPUT, "photos", self.domains))
             return self._reopened(session) | self._left(before)
         except CVDVAEError as error:
             return self.tell("wrong", text=sentence(error, path))
@@ -184,23 +193,9 @@ class PhotoHandlers:
             cell=photo.cell,
             focus=list(interesting(photo)),
             zoom=1,
-            steps=self._steps(session),
+            steps=steps_of(session),
             step=len(session.history) - 1,
         )
-
-    @staticmethod
-    def _steps(session: Session) -> list[dict[str, Any]]:
-        names = text.steps(session.history)
-        found = []
-        for name, sampling, key in zip(names, session.history, session.keys, strict=True):
-            seen = None
-            if sampling.steps and (mask := sampling.steps[-1].mask) is not None:
-                rows, columns = (mask.any(side).nonzero().flatten() for side in (1, 0))
-                top, left = int(rows[0]), int(columns[0])
-                seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
-            told = {"label": name, "samples": sampling.samples, "seen": seen}
-            found.append(told | {"pairs": sampling.pairs, "key": key})
-        return found
 
     def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
         """The samples of a window, one after the other."""
@@ -245,7 +240,7 @@ class PhotoHandlers:
             )
         except CVDVAEError as error:
             return self.tell("wrong", text=sentence(error))
-        return {self.parts.session: session} | self.tell("steps", steps=self._steps(session))
+        return {self.parts.session: session} | self.tell("steps", steps=steps_of(session))
 
     def want_whole(
         self, session: Session | None, before: Wanted | None, event: gr.EventData

@@ -1,5 +1,6 @@
 """The page of photographs: its parts, and which event calls which handler."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..controls import (
     temperature_part,
     visitors_image,
 )
+from ..recipes import TABS
 from ..text import label, suited
 from . import text
 from .api import add_api
@@ -30,13 +32,16 @@ from .viewer import make_viewer
 WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
 
 
-def photos_part(photos: Photos, pictures: Path, restored: int = 0) -> None:
+def photos_part(
+    photos: Photos, pictures: Path, restored: int = 0, domains: Container[str] = TABS
+) -> None:
     """Lay out what shows photographs, and connect it.
 
     Args:
         photos: The models.
         pictures: Folder in which the bundled examples are laid out as files.
         restored: As in `PhotoHandlers`.
+        domains: Names of those that have a tab.
     """
     session, wanted = gr.State(None), gr.State(None)  # the photograph is in the album
     paths = examples(pictures)
@@ -60,7 +65,7 @@ def photos_part(photos: Photos, pictures: Path, restored: int = 0) -> None:
                 stop = gr.Button("Stop", visible=False, variant="stop", elem_id="whole-stop")
     shows = (session, viewer, kind, notes, said, file, stop, wanted, photo, scale)
     parts = Parts(*shows, again, reopen, tuple(settings))
-    _wire(PhotoHandlers(photos, parts, restored))
+    _wire(PhotoHandlers(photos, parts, restored, domains))
     add_api(photos)
     shown.click(lambda i: str(paths[i]), shown, photo, queue=False, **QUIET)
 

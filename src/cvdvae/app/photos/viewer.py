@@ -9,6 +9,9 @@ import gradio as gr
 import numpy as np
 from torch import Tensor
 
+from . import text
+from .explorer import Session
+
 HERE = Path(__file__).parent
 SCRIPTS = ("patches.js", "view.js", "../brush.js", "viewer.js", "hands.js")
 """In the order in which they build on each other; together they are the body of one function."""
@@ -41,3 +44,18 @@ def packed(pixels: Tensor) -> str:
 def copied(told: dict[str, Any]) -> dict[str, Any]:
     """What is sent must not grow while it is being sent."""
     return {key: list(v) if isinstance(v, list) else v for key, v in told.items()}
+
+
+def steps_of(session: Session) -> list[dict[str, Any]]:
+    """The sets of samples so far, as the viewer is told of them."""
+    names = text.steps(session.history)
+    found = []
+    for name, sampling, key in zip(names, session.history, session.keys, strict=True):
+        seen = None
+        if sampling.steps and (mask := sampling.steps[-1].mask) is not None:
+            rows, columns = (mask.any(side).nonzero().flatten() for side in (1, 0))
+            top, left = int(rows[0]), int(columns[0])
+            seen = [top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left]
+        told = {"label": name, "samples": sampling.samples, "seen": seen}
+        found.append(told | {"pairs": sampling.pairs, "key": key})
+    return found
