@@ -8,14 +8,25 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from command import run
-from tiny import ENCODER, FLOW, PHOTOS, PRIOR, RESTORING, matrix_of, saved_prior, tiny_prior
+from tiny import (
+    ENCODER,
+    FLOW,
+    PHOTOS,
+    PRIOR,
+    RESTORING,
+    matrix_of,
+    saved_prior,
+    saved_resolver,
+    saved_restorer,
+    tiny_prior,
+)
 from torch import Tensor
 
 import cvdvae.training.progress
@@ -39,6 +50,7 @@ from cvdvae.errors import ConfigError, WeightsError
 from cvdvae.hvae import HVAEConfig
 from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.imaging.io import to_pil
+from cvdvae.restoration.evidence import BEYOND
 from cvdvae.restoration.load import load
 from cvdvae.restoration.restoring import usual_noise
 from cvdvae.training import (
@@ -70,7 +82,7 @@ from cvdvae.training.progress import Lines
 from cvdvae.training.run import TrainingData, fit, has_fast_bf16, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
-from cvdvae.training.tasks import Anything, task_of
+from cvdvae.training.tasks import Anything, Task, seed_of, task_of
 
 DATA, OPTIM = DataConfig("nowhere"), OptimConfig(steps=10, batch_size=4, warmup=0)
 SIDE = 48
@@ -319,9 +331,9 @@ def test_draws_behind_anything_are_judged_as_they_will_be_shown(kind: str, faces
     """``E[x | z, y]``, by dense algebra, whose gradient is that of an affine map."""
     x = faces[:2]
     number = list(DEGRADATIONS).index(kind)
-    ((rows, case),) = Anything(0, 3).validation(x, [number, number + len(DEGRADATIONS)])
-    assert rows == [0, 1]
-    seen = degraded(x, (1, number), kind)
+    case = Anything(0, 3).pictured(x)[number]
+    assert case.names == [kind] * 2
+    seen = degraded(x, seed_of(number), kind)
     generator = torch.Generator().manual_seed(2)
     mean = torch.rand(x.shape, generator=generator).requires_grad_()
     ended = case.ended(mean)
@@ -524,9 +536,10 @@ def test_pictures_of_shrunk_images_are_of_the_first_batch_alone(
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of what an encoder is told, which takes its time, H^T y."""
+    """In place of what an encoder is told, which takes its time, H^T y within its bounds."""
     monkeypatch.setattr(
-        "cvdvae.training.tasks.evidence", lambda H, y, sigma: H.A_adjoint(y).repeat(1, 3, 1, 1)
+        "cvdvae.training.tasks.evidence",
+        lambda H, y, sigma: H.A_adjoint(y).clamp(-BEYOND, 1 + BEYOND).repeat(1, 3, 1, 1),
     )
 
 
@@ -598,10 +611,92 @@ def test_every_image_is_validated_and_every_kind_comes(channels: int, faces: Ten
     for rank in (0, 1):  # of two processes, each with batches
         numbers = list(range(rank, len(x), 2))
         for share in filter(None, (numbers[:3], numbers[3:])):
-            for rows, case in task.validation(x[: len(share)], share):
-                assert len(case.evidence) == len(rows)
-                found |= {share[row]: name for row, name in zip(rows, case.names, strict=True)}
+            for case in task.validation(x[: len(share)], share):
+                assert len(case.evidence) == len(share)
+                found |= dict(zip(share, case.names, strict=True))
     assert found == dict(enumerate(names))
+
+
+LAYOUTS = ((1, 4), (1, 7), (2, 4), (2, 6))
+"""Numbers of processes, and sizes of the batch that they share."""
+FAINT = EncoderTraining(ENCODER, "x", DATA, OPTIM, photons=50.0)
+ANY = EncoderTraining(RESTORING, "x", DATA, OPTIM, degradations="any")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("config", [FAINT, ANY], ids=["photons", "any"])
+def test_what_happens_to_a_validation_image_depends_on_its_number_alone(
+    config: EncoderTraining, faces: Tensor
+) -> None:
+    """On which process and in which batch it is changes no bit, and each has its own way."""
+    task, x = task_of(config, 3, 16), faces[:1].expand(19, -1, -1, -1)
+    seen = {layout: validated(task, x, *layout) for layout in LAYOUTS}
+    first = seen[LAYOUTS[0]]
+    assert sorted(first) == list(range(19))
+    for other in seen.values():
+        assert len(other) == len(first)
+        for n, one in other.items():
+            assert one.name == first[n].name
+            assert torch.equal(one.evidence, first[n].evidence)
+            assert torch.equal(one.ended, first[n].ended)
+    ways = {(one.evidence.numpy().tobytes(), one.ended.numpy().tobytes()) for one in first.values()}
+    assert len(ways) >= 18  # of the same image; two may be shrunk alike, and without noise
+
+
+class Validated(NamedTuple):
+    """What happened to one image."""
+
+    name: str
+    evidence: Tensor
+    ended: Tensor
+
+
+def validated(task: Task, x: Tensor, world: int, batch: int) -> dict[int, Validated]:
+    """What some processes together make of all validation images, by their numbers."""
+    found: dict[int, Validated] = {}
+    size = validation_batch(replace(OPTIM, batch_size=batch), world)
+    for rank in range(world):
+        numbers = list(range(rank, len(x), world))
+        for share in (numbers[i : i + size] for i in range(0, len(numbers), size)):
+            (case,) = task.validation(x[share], share)
+            ended = case.ended(0.9 * x[share])
+            found |= dict(zip(share, map(Validated, case.names, case.evidence, ended), strict=True))
+    return found
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("config", [FAINT, ANY], ids=["photons", "any"])
+def test_a_validation_finds_the_same_on_any_number_of_processes_and_in_any_batches(
+    config: EncoderTraining, faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an encoder that heeds what it sees, which a new one does not."""
+    monkeypatch.setattr(EncoderModule, "_picture", lambda *_: None)
+    save = saved_resolver if config.photons else saved_restorer
+    model = save(tmp_path / "model")
+    config = replace(config, prior=str(model / "prior"), start_from=str(model))
+    config = replace(config, energy=EnergyConfig(pixels=1.0))
+    x = torch.cat([faces, 1 - faces, faces.flip(2), faces.flip(3), 1 - faces.flip(2)])[:19]
+    assert len(x) == 19
+    first, *others = (
+        log
+        for world, batch in LAYOUTS
+        for log in processes_log(
+            replace(config, optim=replace(OPTIM, batch_size=batch)), x, tmp_path, world
+        )
+    )
+    assert len(first) == 1 + 2 * (1 if config.photons else len(DEGRADATIONS))
+    assert all(map(math.isfinite, first.values()))
+    for other in others:
+        assert other == pytest.approx(first, rel=1e-6)
+
+
+def test_no_step_of_a_training_degrades_as_a_validation_image() -> None:
+    """Whatever its seed: numpy takes a short one as if zeros followed."""
+    own = [np.random.SeedSequence(seed_of(n)).generate_state(4).tolist() for n in range(9)]
+    for seed, part in ((0, 0), (1, 0), (1, 1)):
+        for n in range(9):
+            for short in ((seed, n), (seed, n, 0), (seed, n, 0, part), (seed, n, 1, part)):
+                assert np.random.SeedSequence(short).generate_state(4).tolist() not in own
 
 
 @pytest.mark.parametrize("kind", ["prior", "flow"])

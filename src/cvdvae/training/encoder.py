@@ -84,17 +84,16 @@ class EncoderModule(Training):
         encoder = self.best
         assert isinstance(encoder, LREncoder)
         numbers = self.numbers(x, batch_idx)
-        for rows, case in self.task.validation(x, numbers):
-            of, own = x[rows], [numbers[row] for row in rows]
-            noise = SeededNoise(0, own)
-            kl = lr_encoder_kl(self.prior, encoder, of, case.evidence, noise, case.scale)
+        for case in self.task.validation(x, numbers):
+            noise = SeededNoise(0, numbers)
+            kl = lr_encoder_kl(self.prior, encoder, x, case.evidence, noise, case.scale)
             losses = bits_per_dim(kl.sum(1), x[0].numel())
             self.found.add([f"{LOSS}{name}" for name in case.names], losses)
             self.found.add([MEAN] * len(losses), losses)
             if self.energy is None:
                 continue
-            pairs = SeededNoise(0, [2 * one + draw for draw in (0, 1) for one in own])
-            energies = self.energy.of(self.prior, encoder, of, case, pairs)
+            pairs = SeededNoise(0, [2 * one + draw for draw in (0, 1) for one in numbers])
+            energies = self.energy.of(self.prior, encoder, x, case, pairs)
             for kind in self._scores:
                 names = [f"{ENERGY}{name}_of_{kind}" for name in case.names]
                 self.found.add(names, getattr(energies, kind))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,9 +22,17 @@ from .degrade import Degraded, degraded, kinds
 GROUPS = 4
 """Degradations in a batch of a process: each for a part of its images."""
 
-
-Way = tuple[tuple[int, ...], str | None]
+Seed = tuple[int, ...]
+Way = tuple[Seed, str | None]
 """A seed of `degraded`, and a kind where it is not to be drawn."""
+
+
+def seed_of(number: int) -> Seed:
+    """What happens to a validation image depends on this, and on nothing else of where it is.
+
+    It is no seed of a training: those are shorter, and numpy takes them as if zeros followed.
+    """
+    return (1, number, 0, 0, 1)
 
 
 class Case(NamedTuple):
@@ -59,12 +66,12 @@ class Task(Protocol):
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """One case of a batch in [0, 1], ``(N, C, H, W)``; every process has its own rank."""
 
-    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[tuple[list[int], Case]]:
-        """Cases of a batch, each with the order that it has its rows in.
+    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[Case]:
+        """Cases of all of a batch: what happens to an image is a function of its number alone.
 
         Args:
             x: The batch.
-            numbers: Which of all validation images it holds, on which alone depends what happens.
+            numbers: Which of all validation images it holds.
         """
 
     def pictured(self, x: Tensor) -> list[Case]:
@@ -119,27 +126,29 @@ class Shrinking:
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """The scale is that of the step; photons fall on every process in their own way."""
-        generator = None
-        if self.photons:  # the global generator is that of the noise, which all processes share
-            (own,) = np.random.SeedSequence((self.seed, step, rank)).generate_state(1, np.uint64)
-            generator = torch.Generator(x.device).manual_seed(int(own >> 1))
-        return self._case(x, self.scales[step % len(self.scales)], generator)
+        return self._case([x], self.scales[step % len(self.scales)], [(self.seed, step, rank)])
 
-    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[tuple[list[int], Case]]:
-        """The whole batch at every scale."""
+    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[Case]:
+        """The whole batch at every scale; photons fall on every image in its own way."""
+        seeds = [seed_of(number) for number in numbers]
         for scale in self.scales:
-            generator = torch.Generator(x.device).manual_seed(numbers[0])
-            yield list(range(len(x))), self._case(x, scale, generator)
+            yield self._case(x.split(1), scale, seeds)
 
     def pictured(self, x: Tensor) -> list[Case]:
         """As the first of all images are validated."""
-        return [case for _, case in self.validation(x, range(len(x)))]
+        return list(self.validation(x, range(len(x))))
 
-    def _case(self, x: Tensor, scale: int, generator: torch.Generator | None) -> Case:
-        y = shrink_to_8_bits(x, self.degradations[scale], self.photons, generator)
-        size = (x.shape[2], x.shape[3])
-        ended = _unchanged if self.photons else partial(_consistent, y, self.degradations[scale])
-        return Case([f"x{scale}"] * len(x), y, scale, upscale_bicubic(y, size), ended)
+    def _case(self, parts: Sequence[Tensor], scale: int, seeds: Sequence[Seed]) -> Case:
+        degradation = self.degradations[scale]
+        y = torch.cat(
+            [
+                shrink_to_8_bits(part, degradation, self.photons, _generator(seed, part.device))
+                for part, seed in zip(parts, seeds, strict=True)
+            ]
+        )
+        size = (parts[0].shape[2], parts[0].shape[3])
+        ended = _unchanged if self.photons else partial(_consistent, y, degradation)
+        return Case([f"x{scale}"] * len(y), y, scale, upscale_bicubic(y, size), ended)
 
 
 class Anything:
@@ -159,20 +168,14 @@ class Anything:
         ways = [((self.seed, step, rank, i), None) for i in range(len(parts))]
         return self._case(parts, ways)
 
-    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[tuple[list[int], Case]]:
-        """Images have the kinds in turn; those of a batch that share one are degraded alike."""
-
-        def place(row: int) -> int:
-            return numbers[row] % len(self.names)
-
-        order = sorted(range(len(x)), key=place)
-        parts = [list(rows) for _, rows in groupby(order, place)]
-        ways = [((1, numbers[rows[0]]), self.names[place(rows[0])]) for rows in parts]
-        yield order, self._case([x[rows] for rows in parts], ways)
+    def validation(self, x: Tensor, numbers: Sequence[int]) -> Iterator[Case]:
+        """Images have the kinds in turn, every one in its own way."""
+        ways = [(seed_of(one), self.names[one % len(self.names)]) for one in numbers]
+        yield self._case(x.split(1), ways)
 
     def pictured(self, x: Tensor) -> list[Case]:
-        """Every kind."""
-        return [self._case([x], [((1, i), kind)]) for i, kind in enumerate(self.names)]
+        """Every kind, all images in the way of the first that is validated with it."""
+        return [self._case([x], [(seed_of(i), kind)]) for i, kind in enumerate(self.names)]
 
     def _case(self, parts: Sequence[Tensor], ways: Sequence[Way]) -> Case:
         with torch.autocast(parts[0].device.type, enabled=False):
@@ -181,6 +184,12 @@ class Anything:
         names = [kind or "any" for x, (_, kind) in zip(parts, ways, strict=True) for _ in x]
         shown = told[:, : parts[0].shape[1]].clamp(0, 1)
         return Case(names, told, 1, shown, partial(_explaining, seen))
+
+
+def _generator(seed: Seed, device: torch.device) -> torch.Generator:
+    """One of its own: the global one is that of the latents' noise, which all processes share."""
+    (own,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(own >> 1))
 
 
 def _unchanged(x: Tensor) -> Tensor:
