@@ -14,7 +14,13 @@ DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat1
 
 
 class Networks(ABC):
-    """A model that is made of networks."""
+    """A model that is made of networks.
+
+    Attributes:
+        name: What results call it.
+    """
+
+    name: str
 
     @property
     @abstractmethod
@@ -43,15 +49,15 @@ class Networks(ABC):
                 return name
         raise InputError(f"it computes in {self.dtype}: say .to(device, torch.float32) first")
 
+    @property
+    @abstractmethod
+    def sizes(self) -> str:
+        """What it makes of which images, for people."""
+
     def __repr__(self) -> str:
         """What it is, in a line."""
-        side, scale = getattr(self, "side", None), getattr(self, "scale", None)
-        if scale is not None and not getattr(self, "any_size", False):
-            side = scale * getattr(self, "lr_size", 0)
-        size = "any size" if side is None else f"{side}×{side}"
-        what = size if scale is None else f"×{scale} to {size}"
         kind, dtype = type(self).__name__, str(self.dtype).removeprefix("torch.")
-        return f"<{kind} {getattr(self, 'name', '')}: {what}, {dtype} on {self.device}>"
+        return f"<{kind} {self.name}: {self.sizes}, {dtype} on {self.device}>"
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Self:
         """Move the weights, and convert them.

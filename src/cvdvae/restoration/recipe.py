@@ -11,6 +11,7 @@ import json
 import re
 import zlib
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -88,10 +89,16 @@ class Recipe:
     def beside(self) -> str:
         """Name of the file beside the recipe in which the input lies, `BESIDE` or `NUMBERS_BESIDE`;
         empty where it is so small that the recipe holds it."""
-        if _is_picture(self.y):
+        if self._picture:
             large = max(self.y.shape) > MAX_SIDE or self.y.numel() > MAX_VALUES
             return BESIDE if large else ""
         return NUMBERS_BESIDE if self.y.numel() > MAX_NUMBERS else ""
+
+    @cached_property
+    def _picture(self) -> bool:
+        """Whether the input is grey or RGB, with the values of 8 bits alone."""
+        y = self.y.float()
+        return len(y) in OPAQUE and torch.allclose(to_bytes(y).float() / 255, y, atol=1e-6)
 
     def save_beside(self, folder: Path, extras: Extras = Extras()) -> None:
         """Write the file that `beside` names, where it names one.
@@ -113,7 +120,12 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """As plain data; the input as a PNG in base64, or in `npy` where 8 bits do not hold it, or
         the name of the file beside it where it is large."""
-        return {"input": self.beside or _packed(self.y), **self.origin.to_dict()}
+        return {"input": self.beside or self._packed(), **self.origin.to_dict()}
+
+    def _packed(self) -> str | dict[str, str]:
+        if self._picture:
+            return png_in_base64(to_pil(to_bytes(self.y)))
+        return {"npy": pack_numbers(self.y.numpy())}
 
     @property
     def origin(self) -> Origin:
@@ -253,17 +265,6 @@ def read_recipe(path: str | Path) -> Recipe:
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program") from None
     return recipe_from_dict(data, str(path), path.parent, numbers=True)
-
-
-def _is_picture(y: Tensor) -> bool:
-    """Whether an image in [0, 1] is grey or RGB, with the values of 8 bits alone."""
-    return len(y) in OPAQUE and torch.allclose(to_bytes(y).float() / 255, y.float(), atol=1e-6)
-
-
-def _packed(y: Tensor) -> str | dict[str, str]:
-    if _is_picture(y):
-        return png_in_base64(to_pil(to_bytes(y)))
-    return {"npy": pack_numbers(y.numpy())}
 
 
 def _y_of(told: str | dict[str, Any], where: str) -> Tensor:

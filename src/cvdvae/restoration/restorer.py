@@ -150,6 +150,11 @@ class Restorer(Networks):
         config = self.prior.config
         return None if config.any_size else config.image_size
 
+    @property
+    def sizes(self) -> str:
+        """``64×64``, or ``any size``."""
+        return "any size" if self.side is None else f"{self.side}×{self.side}"
+
     def check_moves(self, moves: int) -> None:
         """Refuse to draw without moves where there is no encoder.
 

@@ -71,6 +71,12 @@ class SuperResolver(Networks):
         self.lr_size = (MEASURED if any_size else image_size) // scale
         self.degradation = self.degradation_of((self.lr_size, self.lr_size))
 
+    @property
+    def sizes(self) -> str:
+        """``×4 to 64×64``, or ``×4 to any size``."""
+        side = self.scale * self.lr_size
+        return f"×{self.scale} to {'any size' if self.any_size else f'{side}×{side}'}"
+
     def degradation_of(self, lr_size: tuple[int, int], shrunk_by: str = "bicubic") -> Downscaling:
         """H from images `scale` times as large to low-resolution ones of this height and width.
 
