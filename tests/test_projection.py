@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.infeasible import FAR, NEAR, SOFT, violate_least
 from cvdvae.degradations.local_newton import Planes
 from cvdvae.degradations.newton import Problem
 from cvdvae.degradations.projection import Within, project, residual, round_consistently
@@ -83,18 +84,82 @@ def test_it_is_the_nearest_point_by_a_generic_solver(seed: int) -> None:
     assert np.sum((ours - x0) ** 2) <= np.sum((solved.x - x0) ** 2) + 1e-6
 
 
-def test_where_no_image_exists_the_violation_is_the_least_possible() -> None:
-    """A hard checkerboard is the shadow of no image in range: bicubic has negative lobes."""
-    H = BicubicDownscaling.of_scale((16, 16), 4)
+def checkerboard(contrast: float) -> tuple[BicubicDownscaling, Tensor]:
+    """A hard one is the shadow of no image in range: bicubic has negative lobes."""
     row, column = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
-    y = ((row + column) % 2).double()[None, None]
+    y = 0.5 + contrast * ((row + column) % 2 - 0.5).double()[None, None]
+    return BicubicDownscaling.of_scale((16, 16), 4), y
+
+
+def dense(H: BicubicDownscaling) -> np.ndarray[Any, Any]:
+    return torch.kron(H.rows.dense(), H.columns.dense()).numpy()
+
+
+@pytest.mark.parametrize("contrast", [0.55, 0.58])
+def test_what_is_hard_to_meet_is_violated_as_little_as_possible(contrast: float) -> None:
+    """By up to some 12 of 255 levels."""
+    H, y = checkerboard(contrast)
     x = project(torch.rand(1, 1, 16, 16, dtype=torch.float64), y, H)
-    least = lsq_linear(
-        torch.kron(H.rows.dense(), H.columns.dense()).numpy(), y.flatten().numpy(), (0, 1)
-    )
+    least = lsq_linear(dense(H), y.flatten().numpy(), (0, 1))
     violation = 0.5 * float(((H.A(x) - y) ** 2).sum())
-    assert violation > 0.01
+    assert 1 < float(residual(x, y, H)) < 255 * FAR
     assert violation == pytest.approx(least.cost, rel=1e-3)
+
+
+def test_what_no_image_comes_near_to_has_a_soft_price() -> None:
+    """½‖x − x_0‖² + 1/(2ε) ‖Hx − y‖², ε no longer small, by a generic solver."""
+    H, y = checkerboard(1.0)
+    start = torch.rand(1, 1, 16, 16, dtype=torch.float64)
+    x = project(start, y, H)
+    stiff = (SOFT * H.mean_eigenvalue()) ** -0.5
+    matrix = np.concatenate((np.eye(256), stiff * dense(H)))
+    target = np.concatenate((start.flatten().numpy(), stiff * y.flatten().numpy()))
+    expected = lsq_linear(matrix, target, (0, 1), tol=1e-12).x
+    assert float(residual(x, y, H)) > 255 * FAR
+    assert np.abs(x.flatten().numpy() - expected).max() < 1e-4
+
+
+def sharpened(side: int) -> tuple[BicubicDownscaling, Tensor, Tensor]:
+    """Grey, with a white line between lines of black at one place, as no image in range has it."""
+    H = BicubicDownscaling.of_scale((4 * side, 4 * side), 4)
+    y = torch.full((1, 3, side, side), 0.5, dtype=torch.float64)
+    y[:, :2, 12, 10:18] = 1
+    y[:, :2, 11, 10:18] = y[:, :2, 13, 10:18] = 0
+    generator = torch.Generator().manual_seed(3)
+    noise = torch.randn((1, 3, 4 * side, 4 * side), generator=generator, dtype=torch.float64)
+    return H, y, (0.5 + 0.05 * noise).clamp(0, 1)
+
+
+@pytest.mark.parametrize("side", [26, 40])
+def test_a_place_that_no_image_has_costs_nothing_elsewhere(side: int) -> None:
+    """As whole images, and in tiles."""
+    H, y, start = sharpened(side)
+    x = project(start, y, H)
+    off = (H.A(x) - y).abs() * 255
+    assert float(off.max()) > 255 * FAR
+    far_away = torch.ones_like(off, dtype=torch.bool)
+    far_away[:, :, 11 - NEAR : 14 + NEAR, 10 - NEAR : 18 + NEAR] = False
+    assert float(off[far_away].max()) < 0.01
+
+
+def test_no_dots_surround_what_no_image_has() -> None:
+    """The least violation drives nine times as many pixels to black and white around it."""
+    H, y, start = sharpened(40)
+    least = violate_least(H, start, y, (2, 3))
+    x = project(start, y, H)
+
+    def extreme(image: Tensor) -> int:
+        around = torch.cat((image[:, :2, 28:40], image[:, :2, 64:76]), 2)
+        return int(((around < 0.02) | (around > 0.98)).sum())
+
+    assert float(residual(x, y, H)) < 1.4 * float(residual(least, y, H))
+    assert extreme(x) < extreme(least) / 4
+
+
+def test_tiles_give_up_what_the_whole_image_does() -> None:
+    H, y, start = sharpened(40)
+    tiled, whole = project(start, y, H), project(start, y, Counted(H))
+    torch.testing.assert_close(tiled, whole, atol=2e-2, rtol=0)
 
 
 def test_every_image_is_projected_as_if_it_were_alone() -> None:
@@ -323,21 +388,27 @@ def test_noise_that_no_image_has_takes_no_more_than_an_effort() -> None:
     counted = Counted(H)
     generator = torch.Generator().manual_seed(0)
     y = torch.rand((1, 3, 16, 16), generator=generator, dtype=torch.float64)
-    x = project(torch.rand((3, 3, 64, 64), generator=generator), y, counted)
+    start = torch.rand((3, 3, 64, 64), generator=generator)
+    x = project(start, y, counted)
     assert counted.count < 400
-    least = least_violation(H, y)
-    violation = (H.A(x.double()) - y).square().sum((1, 2, 3))
-    assert float(violation.max()) < 1.1 * least
+    assert float((soft_price(H, start, y, x) / least_soft_price(H, start, y)).max()) < 1.001
 
 
-def least_violation(H: BicubicDownscaling, y: Tensor) -> float:
+def soft_price(H: BicubicDownscaling, start: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    error, away = H.A(x.double()) - y, x.double() - start
+    soft = SOFT * H.mean_eigenvalue()
+    return (away.square().sum((1, 2, 3)) + error.square().sum((1, 2, 3)) / soft) / 2
+
+
+def least_soft_price(H: BicubicDownscaling, start: Tensor, y: Tensor) -> Tensor:
     """By many plain gradient steps."""
-    x = torch.full((1, 3, *H.hr_size), 0.5, dtype=torch.float64)
-    previous = x
-    for step in range(2000):
+    previous = x = start.double()
+    soft = SOFT * H.mean_eigenvalue()
+    for step in range(500):
         ahead = x + step / (step + 3) * (x - previous)
-        previous, x = x, (ahead - 15 * H.A_adjoint(H.A(ahead) - y)).clamp(0, 1)
-    return float((H.A(x) - y).square().sum())
+        slope = ahead - start + H.A_adjoint(H.A(ahead) - y) / soft
+        previous, x = x, (ahead - slope / (1 + 0.1 / soft)).clamp(0, 1)
+    return soft_price(H, start, y, x)
 
 
 def test_a_megapixel_takes_less_than_600_megabytes() -> None:

@@ -6,8 +6,9 @@ stiff price instead::
 
     min_x  ½‖x − x_0‖² + 1/(2ε) ‖Hx − y‖²     with 0 ≤ x ≤ 1
 
-For small ε that is the projection where there is one, and otherwise the nearest among the images in
-range that violate Hx = y least.
+For small ε that is the projection where there is one. Otherwise results of y that are hard to meet
+are violated as little as can be; those that no image in range comes near to have a soft ε
+(`infeasible`), so that pixels are not driven to black and white for what cannot be met anyway.
 
 `newton` solves it for any H, and `local_newton` for a separable one, where something is clipped.
 
@@ -25,6 +26,7 @@ from torch import Tensor
 from ..errors import InputError
 from .base import Degradation, Products, check_float
 from .foreign import in_precision
+from .infeasible import SOFT
 from .local_newton import solve_separable
 from .newton import TOLERANCE, Problem, solve
 from .rounding import Rounding, level_dtype
@@ -97,7 +99,8 @@ def project(
     _check(x, y, degradation)
     y = y.expand(len(x), -1, -1, -1)
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
-    epsilon = STIFFNESS * mean_eigenvalue(degradation, y[:1].double())
+    eigenvalue = mean_eigenvalue(degradation, y[:1].double())
+    epsilon, soft = STIFFNESS * eigenvalue, SOFT * eigenvalue
     # Along the edges of other regions results see so little of them that tiles converge slowly.
     whole_rows = region is None or region.shape[-1] == 1
     region = None if region is None else region.expand_as(x)
@@ -117,7 +120,7 @@ def project(
             projected = solved.to(x.dtype)
         else:
             dims = (1, 2, 3) if mixed else (2, 3)
-            problem = Problem(operator, x0, target, epsilon, dims, where is not None)
+            problem = Problem(operator, x0, target, epsilon, dims, where is not None, soft)
             projected = solve(problem, max_steps, where).to(x.dtype)
         result[part] = projected if where is None else torch.where(where, projected, x[part])
     return result
