@@ -434,6 +434,16 @@ def test_the_commands_draw(
             check_numbers(command, json.loads((out / name).read_text()))
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_no_generator_takes_is_refused(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = f"analyze rate --data {tmp_path} --out {tmp_path / 'out'} --seed {seed}"
+    assert run(*asked.split(), monkeypatch=monkeypatch) == 2
+    assert "Invalid value for '--seed'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def check_numbers(command: str, told: dict[str, Any]) -> None:
     """What must hold of the numbers that a command writes, whatever the model."""
     if command == "calibration":

@@ -1,16 +1,8 @@
-"""What is done where no image in range fulfils Hx = y.
+"""The images in range that violate Hx = y least, where none fulfils it.
 
-`violate_least` finds images that violate it least, by gradient steps on ``½‖Hx − y‖²``, clipped to
-[0, 1], with momentum (FISTA: Beck & Teboulle 2009), which is dropped where it points uphill
-(O'Donoghue & Candès 2015). They end near to where they start: what H does not see, they do not
-move.
-
-Some results may be far off even so. To violate such a y as little as can be, pixels around them are
-driven to black and white in turns, a pattern of dots that nothing in y speaks for. So those results
-are `given_up`: their ε becomes soft, so that missing them costs about what moving pixels costs, and
-the nearest image is asked for anew.
-
-Explained in docs/explanation/projection.md.
+Gradient steps on ``½‖Hx − y‖²``, clipped to [0, 1], with momentum (FISTA: Beck & Teboulle 2009),
+which is dropped where it points uphill (O'Donoghue & Candès 2015). They end near to where they
+start: what H does not see, they do not move.
 """
 
 from collections.abc import Callable
@@ -23,14 +15,6 @@ from .spectrum import largest_eigenvalue
 
 STEPS, LOOK = 100, 10
 ENOUGH = 1e-3
-FAR, NEAR = 16 / 255, 4
-"""What is so far off in the least violation is given up, and what is not met so near to it."""
-SMALL = 24
-"""In a y of no more results a side all that is not met is near."""
-SOFT = 0.2
-"""ε of what is given up, relative to the mean eigenvalue of ``H Hᵀ``."""
-SOFT_STEPS = 8
-"""Most steps of Newton's method then: a soft ε takes five or so."""
 
 
 def violate_least(
@@ -74,29 +58,3 @@ def violate_least(
         if done(x):
             break
     return x
-
-
-def given_up(off: Tensor, open_: Tensor) -> Tensor:
-    """Results that no image in range gives, and those not met beside them, in whichever colour.
-
-    Args:
-        off: ``|Hx − y|`` of images that violate it least, ``(N, c, h, w)``.
-        open_: Which results Newton's method does not meet, bool.
-
-    Returns:
-        Bool, ``(N, c, h, w)``.
-    """
-    far, side = off >= FAR, max(off.shape[-2:])
-    near = widened(far.any(1, keepdim=True).to(off), side if side <= SMALL else NEAR) > 0
-    return far | (near & open_)
-
-
-def widened(values: Tensor, around: int) -> Tensor:
-    """The largest of the values around each, ``(…, h, w)``."""
-    for dim in (-2, -1):
-        for _ in range(around):
-            first, last = values.narrow(dim, 0, 1), values.narrow(dim, values.shape[dim] - 1, 1)
-            before = torch.cat((first, values.narrow(dim, 0, values.shape[dim] - 1)), dim)
-            after = torch.cat((values.narrow(dim, 1, values.shape[dim] - 1), last), dim)
-            values = torch.maximum(torch.maximum(values, before), after)
-    return values

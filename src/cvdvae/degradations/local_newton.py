@@ -7,12 +7,11 @@ Yamashita 2004). Directions are found in float32; F and φ are float64 throughou
 accepted is as exact.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from .infeasible import SOFT, given_up, violate_least, widened
+from .infeasible import violate_least
+from .newton import CLOSE
 from .resize import gram_inverse
 from .tiles import Separable, Some, Tiles, cut
 
@@ -38,7 +37,7 @@ class Planes:
         start: λ to start from, ``(k, h, w)`` float64.
         x0: ``(k, H, W)`` float64; zero where pixels are not to move.
         y: ``(k, h, w)`` float64.
-        epsilon: ε of all that is not given up.
+        epsilon: ε.
         eigenvalue: The mean one of ``H Hᵀ``.
         tolerance: Largest ``|F(λ)|`` that is accepted.
         region: Which pixels may move, bool, ``(k, H, W)``; all of them by default.
@@ -56,15 +55,14 @@ class Planes:
         region: Tensor | None,
     ) -> None:
         self.tiles, self.size = tiles, y.shape
-        self.stiff, self.eigenvalue, self.tolerance = epsilon, eigenvalue, tolerance
-        self.y, self.start = y.flatten(), start.flatten()
-        self.multiplier, self.epsilon = self.start.clone(), torch.full_like(self.y, epsilon)
+        self.epsilon, self.eigenvalue, self.tolerance = epsilon, eigenvalue, tolerance
+        self.y, self.multiplier = y.flatten(), start.flatten().clone()
         self.x0 = tiles.of(x0)
         self.region = None if region is None else tiles.of(region)
         self.z = torch.empty_like(self.x0)
         everything = torch.ones(y.numel(), dtype=torch.bool, device="cpu")
         whole = Some(tiles, torch.arange(len(self.x0), device="cpu"), everything)
-        self.error = self.y - self.epsilon * self.multiplier
+        self.error = self.y - epsilon * self.multiplier
         rows, columns = whole.matrices(torch.float64)
         for part in whole.parts():
             z = rows[part].mT @ (self.multiplier[tiles.windows[part]] @ columns[part])
@@ -100,14 +98,11 @@ class Planes:
             z, shadow, change = self._trial(some, length * direction)
             if change <= 1e-4 * length * slope + 1e-12:
                 break
-        self._move(some, length * direction[:-1], z, shadow)
-
-    def _move(self, some: Some, move: Tensor, z: Tensor, shadow: Tensor) -> None:
-        """Accept what `_trial` found."""
         self.z.index_copy_(0, some.chosen, z)
+        move = length * direction[:-1]
         self.multiplier[some.index] += move
         self.error -= shadow
-        self.error[some.index] -= self.epsilon[some.index] * move
+        self.error[some.index] -= self.epsilon * move
 
     def solve(self, max_steps: int) -> None:
         """Newton steps until all is met, or until they come to nothing in every plane."""
@@ -119,37 +114,6 @@ class Planes:
             previous, squared = squared, self.open_error()
             idle = (squared > FASTER * previous) | (squared == 0)
             slow = slow + 1 if bool(idle.all()) else 0
-
-    def solve_or_give_up(self, max_steps: int, shape: torch.Size) -> "Least | None":
-        """`solve`; and where there is no image in range, without the results that none gives.
-
-        Args:
-            max_steps: Newton steps at most, each time.
-            shape: That of y, ``(n, c, h, w)``.
-
-        Returns:
-            What is to stand where something is not met even so.
-        """
-        self.solve(max_steps)
-        least = self.violate_least()
-        if least is None:
-            return None
-        hopeless = given_up(least.off.view(shape), self.open_().view(shape))
-        if bool(hopeless.any()):
-            self.give_up(hopeless.flatten(0, 1))
-            self.solve(max_steps)
-            least = self.violate_least()
-        return least
-
-    def give_up(self, results: Tensor) -> None:
-        """Let some results, ``(k, h, w)``, be missed, and begin anew around all that is not met."""
-        some, results = self.focus(self.open_() | results), results.flatten()
-        soft = SOFT * self.eigenvalue
-        self.error[results] -= (soft - self.epsilon[results]) * self.multiplier[results]
-        self.epsilon[results] = soft
-        back = some.vector(self.start - self.multiplier)
-        z, shadow, _ = self._trial(some, back)
-        self._move(some, back[:-1], z, shadow)
 
     def _trial(self, some: Some, move: Tensor) -> tuple[Tensor, Tensor, float]:
         """z of the tiles with λ moved, by what it changes Hx, and φ."""
@@ -169,7 +133,7 @@ class Planes:
             shadow.index_add_(0, some.windows[part].flatten(), moved_shadow.flatten())
         step, before = move[:-1], self.multiplier[some.index]
         change -= float(step @ self.y[some.index])
-        change += float((self.epsilon[some.index] * step) @ (before + step / 2))
+        change += self.epsilon * float(step @ (before + step / 2))
         return moved, shadow, change
 
     def _direction(self, some: Some) -> Tensor:
@@ -199,49 +163,26 @@ class Planes:
             direction = shaped + along / max(previous, 1e-30) * direction
         return d.double()
 
-    def violate_least(self) -> "Least | None":
-        """What violates Hx = y least around what is open, where anything is.
-
-        What is given up is not to be missed less.
-        """
-        open_ = self.open_()
-        if not bool(open_.any()):
-            return None
-        near = self.focus(open_)
+    def violate_least(self) -> tuple[Some, Tensor]:
+        """What violates Hx = y least around what is still open: those tiles, and x there."""
+        near = self.focus(self.open_())
         results = torch.zeros_like(self.y, dtype=torch.bool)
         results[near.windows] = True
         some = Some(self.tiles, near.chosen, results)
         start = self.z[some.chosen].clamp(0, 1)
         region = None if self.region is None else self.region[some.chosen]
         window = InTiles(some, region)
-        missed = torch.where(self.epsilon > self.stiff, 0, self.epsilon * self.multiplier)
-        target = window.A(start[None]) + some.vector(self.error + missed)
+        held = window.A(start[None])
+        target = held + some.vector(self.error + self.epsilon * self.multiplier)
         x = violate_least(
             window, start[None].float(), target.float(), (1, 2, 3), LEAST_STEPS, ENOUGH
         )[0].double()
         before, after = (
-            float((a - self.x0[some.chosen]).square().sum() * self.stiff)
+            float((a - self.x0[some.chosen]).square().sum() * self.epsilon)
             + float((window.A(a[None]) - target).square().sum())
             for a in (start, x)
         )
-        x = x if after < before else start
-        off = torch.zeros_like(self.y)
-        off[some.index] = (window.A(x[None]) - target).abs().flatten()[:-1]
-        return Least(some, x, off.view(self.size))
-
-
-class Least(NamedTuple):
-    """Images that violate Hx = y least, in some tiles.
-
-    Attributes:
-        some: The tiles.
-        x: ``(t, p, q)`` float64.
-        off: ``|Hx − y|``, ``(k, h, w)``, zero elsewhere.
-    """
-
-    some: Some
-    x: Tensor
-    off: Tensor
+        return some, x if after < before else start
 
 
 class InTiles:
@@ -285,8 +226,9 @@ def solve_separable(
     max_steps: int,
     tolerance: float,
     region: Tensor | None,
-) -> Tensor:
-    """The nearest images in range, ``(n, c, H, W)``: see `newton.solve`.
+    soft: bool = False,
+) -> tuple[Tensor, bool]:
+    """The nearest images in range, and whether all are close to Hx = y: see `newton.solve`.
 
     Args:
         operator: H.
@@ -296,6 +238,7 @@ def solve_separable(
         max_steps: Newton steps at most.
         tolerance: Largest ``|F(λ)|`` that is accepted.
         region: Which pixels may move, bool, ``(n, c, H, W)``; all of them by default.
+        soft: Whether ε is no small one, so that nothing is to be violated least.
     """
     rows, columns = operator.rows, operator.columns
     tiles = Tiles(cut(rows), cut(columns), len(x0) * x0.shape[1])
@@ -314,10 +257,23 @@ def solve_separable(
         tolerance,
         None if region is None else region.flatten(0, 1),
     )
-    least = planes.solve_or_give_up(max_steps, y.shape)
+    planes.solve(max_steps)
     multiplier = planes.multiplier.view(y.shape)
     moved = adjoints[1].along_width(adjoints[0].along_height(multiplier))
     result = moved.add_(x0).clamp_(0, 1)
-    if least is not None:
-        tiles.put(least.x, least.some.chosen, result.view(-1, *x0.shape[2:]))
-    return result
+    if bool(planes.open_error().any()) and not soft:
+        some, x = planes.violate_least()
+        tiles.put(x, some.chosen, result.view(-1, *x0.shape[2:]))
+        return result, False
+    return result, float((planes.error + epsilon * planes.multiplier).abs().max()) < CLOSE
+
+
+def widened(values: Tensor, around: int) -> Tensor:
+    """The largest of the values around each, ``(…, h, w)``."""
+    for dim in (-2, -1):
+        for _ in range(around):
+            first, last = values.narrow(dim, 0, 1), values.narrow(dim, values.shape[dim] - 1, 1)
+            before = torch.cat((first, values.narrow(dim, 0, values.shape[dim] - 1)), dim)
+            after = torch.cat((values.narrow(dim, 1, values.shape[dim] - 1), last), dim)
+            values = torch.maximum(torch.maximum(values, before), after)
+    return values

@@ -17,25 +17,25 @@ the pixels that are not clipped. Without clipping the first step is the affine p
 
 Where no image in range has Hx = y, λ grows with 1/ε and Newton's steps come to nothing. By weak
 duality there is none as soon as ``½‖x_0‖² − φ(λ)`` exceeds ½‖x − x_0‖² for every x in range; then
-accelerated gradient steps on x take over (`violate_least`). What they leave far off is given up:
-there ε becomes a soft one, and Newton's method begins anew (`infeasible`).
+accelerated gradient steps on x take over (`violate_least`).
 
 Explained in docs/explanation/projection.md.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .base import Products
 from .conjugate_gradients import conjugate_gradients
-from .infeasible import SOFT_STEPS, given_up, violate_least
+from .infeasible import violate_least
 
 TOLERANCE = 1e-6
 """Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
+CLOSE = 1e-3
+"""Largest ``|Hx − y|`` of images that need no second look."""
 CG_STEPS, CG_TOLERANCE = 20, 1e-2
 """Most of the conjugate gradients of a Newton step, and the residual at which they end."""
 SHORT, PATIENCE = 1 / 8, 2
@@ -50,27 +50,19 @@ class Problem:
         operator: H, or H M.
         x0: ``(n, c, H, W)``.
         y: ``(n, c, h, w)``.
-        stiff: ε of what is not given up.
+        epsilon: ε.
         dims: What belongs to one problem: height and width, and colours where H mixes them.
         within: Whether only a region may move.
-        soft: ε of what is given up.
-        given_up: Which results are, bool, ``(n, c, h, w)``; none by default.
+        soft: Whether ε is no small one: then there is a solution, whatever y is.
     """
 
     operator: Products
     x0: Tensor
     y: Tensor
-    stiff: float
+    epsilon: float
     dims: tuple[int, ...]
     within: bool = False
-    soft: float = 1.0
-    given_up: Tensor | None = None
-
-    @cached_property
-    def epsilon(self) -> Tensor:
-        """ε, of every result where some are given up."""
-        stiff = self.y.new_tensor(self.stiff)
-        return stiff if self.given_up is None else torch.where(self.given_up, self.soft, stiff)
+    soft: bool = False
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """Inner product of every problem, ``(n, c or 1, 1, 1)``."""
@@ -87,12 +79,12 @@ class Problem:
         z -= z.clamp(0, 1)
         value = value - 0.5 * self.dot(z, z)
         value = value - self.dot(multiplier, self.y)
-        return value + 0.5 * self.dot(self.epsilon * multiplier, multiplier)
+        return value + 0.5 * self.epsilon * self.dot(multiplier, multiplier)
 
     def price(self, x: Tensor, error: Tensor) -> Tensor:
         """What is to be as small as possible, for images and their y − Hx."""
         away = x - self.x0
-        return 0.5 * self.dot(away, away) + 0.5 * self.dot(error / self.epsilon, error)
+        return 0.5 * self.dot(away, away) + 0.5 / self.epsilon * self.dot(error, error)
 
     def near_inverse(self, free: Tensor, scaled: Tensor) -> Callable[[Tensor], Tensor]:
         """Something near to the inverse of ``H D Hᵀ + εI``, for D that marks `free` pixels.
@@ -115,39 +107,16 @@ class Problem:
         return 0.5 * self.dot(self.x0, self.x0) - 0.5 * self.dot(farthest, farthest)
 
 
-def solve(problem: Problem, max_steps: int, region: Tensor | None) -> Tensor:
-    """The nearest images in range, ``(n, c, H, W)``.
-
-    Args:
-        problem: What is asked, with nothing given up.
-        max_steps: Newton steps at most.
-        region: Which pixels of them may move, bool, ``(n, c, H, W)``; all of them by default.
-    """
-    limit = problem.impossible_below(region)
-    x, unmet = _nearest(problem, max_steps, limit)
-    if not bool(unmet.any()):
-        return x
-    hopeless = given_up((problem.y - problem.operator.A(x)).abs(), unmet)
-    if not bool(hopeless.any()):
-        return x
-    touched = hopeless.amax(problem.dims, keepdim=True)
-    limit = torch.where(touched, -torch.inf, limit)
-    without = replace(problem, given_up=hopeless)
-    return torch.where(touched, _nearest(without, min(SOFT_STEPS, max_steps), limit)[0], x)
-
-
-def _nearest(problem: Problem, max_steps: int, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """By Newton's method from λ = 0, and where it comes to nothing, what violates Hx = y least.
+def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tensor, bool]:
+    """The nearest images in range, ``(n, c, H, W)``, and whether all are `CLOSE` to Hx = y.
 
     Args:
         problem: What is asked.
         max_steps: Newton steps at most.
-        limit: φ below this proves that no image in range has Hx = y.
-
-    Returns:
-        The images, and which results Newton's method does not meet, bool, ``(n, c, h, w)``.
+        region: Which pixels of them may move, bool, ``(n, c, H, W)``; all of them by default.
     """
     multiplier = torch.zeros_like(problem.y)
+    limit = problem.impossible_below(region)
     best, lowest = problem.x0.clamp(0, 1), torch.full_like(limit, torch.inf)
     cuts, hopeless = torch.zeros_like(limit), torch.zeros_like(limit, dtype=torch.bool)
     scaled = torch.full_like(hopeless, problem.within)
@@ -159,8 +128,7 @@ def _nearest(problem: Problem, max_steps: int, limit: Tensor) -> tuple[Tensor, T
         price = problem.price(x, missing)
         best, lowest = torch.where(price < lowest, x, best), torch.minimum(price, lowest)
         error = missing - problem.epsilon * multiplier
-        unmet = error.abs() >= TOLERANCE
-        open_ = unmet.amax(problem.dims, keepdim=True)
+        open_ = error.abs().amax(problem.dims, keepdim=True) >= TOLERANCE
         if step_number == max_steps or not bool((open_ & ~hopeless).any()):
             break
         # What is solved stays as it is, whatever its neighbours need.
@@ -179,18 +147,15 @@ def _nearest(problem: Problem, max_steps: int, limit: Tensor) -> tuple[Tensor, T
         multiplier = multiplier + step * direction
         short = step <= SHORT
         cuts, scaled = cuts + (short & ~scaled), scaled & ~short
-        hopeless = hopeless | (value < limit) | (cuts >= PATIENCE)
+        if not problem.soft:
+            hopeless = hopeless | (value < limit) | (cuts >= PATIENCE)
     if not bool(open_.any()):
-        return x, unmet
-    all_else = problem
-    if problem.given_up is not None:  # which is not to be missed less
-        missed = torch.where(problem.given_up, problem.epsilon * multiplier, 0)
-        all_else = replace(problem, y=problem.y - missed, given_up=None)
-    least = _least(all_else, best, open_)
-    ours, theirs = (
-        all_else.price(one, all_else.y - problem.operator.A(one)) for one in (best, least)
-    )
-    return torch.where(open_, torch.where(theirs < ours, least, best), x), unmet
+        return x, float(missing.abs().max()) < CLOSE
+    if problem.soft:
+        return best, False
+    other = _least(problem, best, open_)
+    price = problem.price(other, problem.y - problem.operator.A(other))
+    return torch.where(open_, torch.where(price < lowest, other, best), x), False
 
 
 def _least(problem: Problem, start: Tensor, open_: Tensor) -> Tensor:

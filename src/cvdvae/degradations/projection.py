@@ -6,9 +6,8 @@ stiff price instead::
 
     min_x  ½‖x − x_0‖² + 1/(2ε) ‖Hx − y‖²     with 0 ≤ x ≤ 1
 
-For small ε that is the projection where there is one. Otherwise results of y that are hard to meet
-are violated as little as can be; those that no image in range comes near to have a soft ε
-(`infeasible`), so that pixels are not driven to black and white for what cannot be met anyway.
+For small ε that is the projection where there is one, and otherwise the nearest among the images in
+range that violate Hx = y least; but for places where they are far off even so (`attainable`).
 
 `newton` solves it for any H, and `local_newton` for a separable one, where something is clipped.
 
@@ -24,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from .attainable import SOFT, around, too_far, weights_of
 from .base import Degradation, Products, check_float
 from .foreign import in_precision
-from .infeasible import SOFT
 from .local_newton import solve_separable
 from .newton import TOLERANCE, Problem, solve
 from .rounding import Rounding, level_dtype
@@ -98,32 +97,76 @@ def project(
     degradation = in_precision(degradation, torch.float64)
     _check(x, y, degradation)
     y = y.expand(len(x), -1, -1, -1)
-    mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
-    eigenvalue = mean_eigenvalue(degradation, y[:1].double())
-    epsilon, soft = STIFFNESS * eigenvalue, SOFT * eigenvalue
-    # Along the edges of other regions results see so little of them that tiles converge slowly.
-    whole_rows = region is None or region.shape[-1] == 1
+    nearest = _Nearest(
+        degradation,
+        mean_eigenvalue(degradation, y[:1].double()),
+        mixes_colours(degradation, x[:1].double(), y[:1].double()),
+        # Along the edges of other regions results see so little of them that tiles are slow.
+        region is None or region.shape[-1] == 1,
+        max_steps,
+        tolerance,
+    )
     region = None if region is None else region.expand_as(x)
-    result, sides = torch.empty_like(x), cast(object, degradation)
-    for part in _parts(x, degradation):
-        x0, target = x[part].double(), y[part].double()
-        operator: Products = degradation
-        where = None
-        if region is not None:
-            where = region[part]
-            operator = Within(degradation, where)
-            target = target - degradation.A(torch.where(where, 0, x0))
-            x0 = torch.where(where, x0, 0)
-        large = x.is_cpu and x0[0, 0].numel() > SMALL
-        if is_separable(sides) and large and whole_rows:
-            solved = solve_separable(sides, x0, target, epsilon, max_steps, tolerance, where)
-            projected = solved.to(x.dtype)
-        else:
-            dims = (1, 2, 3) if mixed else (2, 3)
-            problem = Problem(operator, x0, target, epsilon, dims, where is not None, soft)
-            projected = solve(problem, max_steps, where).to(x.dtype)
-        result[part] = projected if where is None else torch.where(where, projected, x[part])
+    result, met = nearest(x, y, region, STIFFNESS)
+    if met:
+        return result
+    far = too_far(degradation.A(result.double()) - y, *weights_of(degradation, x, region))
+    some = far.flatten(1).any(1)
+    if not bool(some.any()):
+        return result
+    least, x, y, far = result[some], x[some], y[some], far[some]
+    mild, _ = nearest(x, y, None if region is None else region[some], SOFT)
+    result[some] = torch.lerp(least, mild, around(far, x.shape[2:]).to(x))
     return result
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """Solves the problem, by whichever method is the faster.
+
+    Attributes:
+        degradation: H, in float64.
+        eigenvalue: The mean one of ``H Hᵀ``.
+        mixed: Whether H mixes colours.
+        whole_rows: Whether what may move are whole rows.
+        max_steps: Newton steps at most.
+        tolerance: As for `project`.
+    """
+
+    degradation: Degradation
+    eigenvalue: float
+    mixed: bool
+    whole_rows: bool
+    max_steps: int
+    tolerance: float
+
+    def __call__(
+        self, x: Tensor, y: Tensor, region: Tensor | None, stiffness: float
+    ) -> tuple[Tensor, bool]:
+        """The nearest images, ε relative to `eigenvalue`, and whether all meet the constraint."""
+        epsilon, soft, met = stiffness * self.eigenvalue, stiffness > STIFFNESS, True
+        result, sides = torch.empty_like(x), cast(object, self.degradation)
+        for part in _parts(x, self.degradation):
+            x0, target = x[part].double(), y[part].double()
+            operator: Products = self.degradation
+            where = None
+            if region is not None:
+                where = region[part]
+                operator = Within(self.degradation, where)
+                target = target - self.degradation.A(torch.where(where, 0, x0))
+                x0 = torch.where(where, x0, 0)
+            large = x.is_cpu and x0[0, 0].numel() > SMALL
+            if is_separable(sides) and large and self.whole_rows:
+                solved, here = solve_separable(
+                    sides, x0, target, epsilon, self.max_steps, self.tolerance, where, soft
+                )
+            else:
+                dims = (1, 2, 3) if self.mixed else (2, 3)
+                problem = Problem(operator, x0, target, epsilon, dims, where is not None, soft)
+                solved, here = solve(problem, self.max_steps, where)
+            projected, met = solved.to(x.dtype), met and here
+            result[part] = projected if where is None else torch.where(where, projected, x[part])
+        return result, met
 
 
 def residual(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
