@@ -24,16 +24,19 @@ from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
+from cvdvae.restoration import large as large_results
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.drawing import Drawer, Drawing
 from cvdvae.restoration.edits import Blend, Moment, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
-from cvdvae.restoration.large import draw_to_folder
+from cvdvae.restoration.large import LargeResult, draw_to_folder
 from cvdvae.restoration.load import load
+from cvdvae.restoration.part import PartDrawing, widened
+from cvdvae.restoration.recipe import Recipe
 from cvdvae.restoration.regions import most_uncertain
-from cvdvae.restoration.round_trip import RoundTrip
+from cvdvae.restoration.round_trip import RoundTrip, misfit
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sums import FULL_HEAT, Sums
 from cvdvae.restoration.tiles import Tile, tiles
@@ -569,3 +572,164 @@ def test_a_result_knows_its_factor_whichever_way_it_lies(height: int, width: int
     result = model.run(image(height, width), model.sampling(samples=1))
     assert result.scale == 2
     assert result.samples.shape[2:] == (2 * height, 2 * width)
+
+
+@pytest.mark.parametrize(
+    ("height", "strips"),
+    [(100, [20] * 5), (96, [20] * 4 + [16]), (94, [20] * 3 + [34]), (30, [30]), (36, [20, 16])],
+)
+def test_strips_see_eight_rows_of_the_input_ahead_and_ask_for_none_twice(
+    height: int, strips: list[int]
+) -> None:
+    H, asked = BicubicDownscaling((height, 10), (height // 2, 5)), list[tuple[int, int]]()
+    x, y = torch.full((2, 3, height, 10), 0.5), torch.full((1, 3, height // 2, 5), 0.5)
+
+    def rows(first: int, end: int) -> torch.Tensor:
+        asked.append((first, end))
+        return x[:, :, first:end]
+
+    done = list(finish_in_strips(rows, y, H, strip_pixels=200))
+    assert [strip.pixels.shape[2] for strip in done] == strips
+    ends = [min(height, sum(strips[: i + 1]) + 16) for i in range(len(strips))]
+    assert asked == list(zip([0, *ends], ends, strict=False))
+    low = finish_in_strips(rows, y, H, strip_pixels=10)  # no strip is lower than its overlap
+    assert {strip.pixels.shape[2] for strip in low} - set(range(16, 32)) <= {height}
+
+
+def test_windows_of_a_part_are_as_wide_as_what_matters_to_it() -> None:
+    model = tiny_photos(2)
+    part = PartDrawing(model, image(300, 300), Sampling(1), Window(200, 208, 20, 40))
+    assert part.framed == Window(184, 192, 52, 72)
+    assert part.window == Window(104, 112, 216, 232)
+    assert not part.grey
+    corner = PartDrawing(model, image(300, 300)[:1].expand(3, -1, -1), Sampling(1),
+                         Window(580, 0, 20, 590))  # fmt: skip
+    assert corner.framed == Window(564, 0, 36, 600)
+    assert corner.window == Window(480, 0, 120, 600)
+    assert corner.grey
+    assert widened(Window(3, 5, 4, 6), 0, 1, (9, 99)) == Window(3, 5, 4, 6)
+
+
+def test_a_part_of_a_small_image_is_what_the_whole_has_there() -> None:
+    model, y, core = tiny_photos(2), image(40, 12), Window(2, 4, 20, 12)
+    first = Sampling(2, seed=2, consistent=False)
+    mask = torch.zeros(80, 24, dtype=torch.bool)
+    mask[4:20, 6:14] = True
+    step = ResampleRegion(1, pack_region(mask), seed=7)
+    for sampling in (first, first.then(step)):
+        whole = model.run(y, sampling).pixels[:, :, *core.slices]
+        part = list(PartDrawing(model, y, sampling, core).samples())
+        for sample, pixels in zip(part, whole, strict=True):
+            assert int((sample.pixels.int() - pixels.int()).abs().max()) <= 1
+            assert not sample.exact
+            assert not sample.exploded
+    elsewhere, exact = Window(60, 0, 20, 24), replace(first, consistent=True)
+    for window, changes in ((core, True), (elsewhere, False)):
+        parent = PartDrawing(model, y, exact, window).sample(1)
+        for sample in PartDrawing(model, y, exact.then(step), window).samples():
+            moved = (sample.pixels != parent.pixels).any(0)
+            assert sample.exact
+            assert not bool(moved[~mask[window.slices]].any())
+            assert bool(moved.any()) == changes
+
+
+def test_a_large_result_shows_its_regions_from_its_files(
+    photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[Any] = []
+
+    def noted(tiles: list[Any], footer: str) -> Image.Image:
+        rows.extend(tiles)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr(large_results, "labelled_sheet", noted)
+    y, truth = image(50, 30), torch.full((3, 150, 90), 0.2)
+    result = draw_to_folder(photos, y, Sampling(6, seed=2), tmp_path, truth)
+    (row,) = rows
+    names, tiles = zip(*row, strict=True)
+    window = Window(0, 0, 144, 88)  # in whole blocks of 8
+    saved = [np.asarray(Image.open(tmp_path / f"sample_0{i}.png")) for i in range(6)]
+    std = np.sqrt(np.var(saved, 0, ddof=1).mean(2))[window.slices]
+    assert list(names) == [
+        "input, row 0, column 0",
+        "bicubic",
+        *(f"sample {i}" for i in range(5)),
+        f"they differ by {std.mean():.0f} levels",
+        "the real photo",
+    ]
+    for tile, pixels in zip(tiles[2:7], saved, strict=False):
+        assert np.array_equal(np.asarray(tile), pixels[window.slices])
+    blocks = std.reshape(18, 8, 11, 8).mean((1, 3))
+    shown = np.asarray(tiles[7]).astype(int)
+    wanted = np.asarray(heat_map(torch.from_numpy(std / blocks.max()))).astype(int)
+    assert np.abs(shown - wanted).max() <= 1
+    assert tiles[8].getpixel((143 // 2, 80)) == (51, 51, 51)
+    told = replace(result, seconds=1.23456).report()
+    assert (told["seconds"], told["noise"], told["misfit"], told["doubts"]) == (
+        1.235,
+        0,
+        None,
+        None,
+    )
+    assert told["files"] == [*(f"sample_0{i}.png" for i in range(6)),
+                             "mean.png", "std.png", "grid.png"]  # fmt: skip
+    assert told["exploded"] == [False] * 6
+    assert 0 < result.seconds < 60
+
+
+def test_a_large_result_of_which_nothing_is_known_says_so(tmp_path: Path) -> None:
+    recipe = Recipe("tiny", torch.full((3, 2, 2), 0.5), Sampling(1), 2)
+    empty = LargeResult(tmp_path, recipe)
+    assert (empty.noise, empty.misfit, empty.against_truth()) == (0, None, None)
+    assert (empty.samples, empty.seconds, empty.lr_psnr) == (["sample_00.png"], 0, [])
+    known = replace(empty, truth=torch.full((3, 4, 4), 0.4))
+    for name in ("sample_00.png", "mean.png"):
+        for top in (0, 2):  # 0.4 is 102 levels
+            known.compare(name, top, np.full((2, 4, 3), 102 if name == "mean.png" else 127.5))
+    known.compare("bicubic", 0, np.full((4, 4, 3), 76.5))
+    truth = known.against_truth()
+    assert truth is not None
+    assert truth.sample_psnr == pytest.approx([20])
+    assert truth.bicubic_psnr == pytest.approx(20)
+    assert truth.mean_psnr > 100
+
+
+def test_a_round_trip_adds_up_what_counts() -> None:
+    H = BicubicDownscaling((16, 8), (8, 4))
+    counted = torch.ones(8, 4, dtype=torch.bool)
+    counted[2] = False
+    y = torch.full((1, 3, 8, 4), 100 / 255)
+    y[:, :, 2], y[:, :, 5, 1] = 0.9, 103 / 255
+    trip = RoundTrip(y, H, counted=counted, sigma=0.02)
+    assert (trip.exact, trip.largest, trip.squares, trip.lr_psnr) == (True, 0, 0, math.inf)
+    for rows in torch.full((1, 3, 16, 8), 100).byte().split(3, 2):
+        trip.add(rows)
+    squares = 3 * (3 / 255) ** 2
+    assert (trip.exact, trip.row, trip.values) == (False, 8, 84)
+    assert trip.largest == pytest.approx(3)
+    assert trip.squares == pytest.approx(squares)
+    assert trip.lr_psnr == pytest.approx(-10 * math.log10(squares / 84), abs=1e-5)
+    assert misfit([trip]) == pytest.approx((squares / 84) ** 0.5 / 0.02)
+    dark = RoundTrip(y, H)
+    assert misfit([dark]) is None
+    assert misfit([dark, trip]) == misfit([trip])
+    coarse = RoundTrip(y, H, levels=None)
+    coarse.add(torch.full((1, 3, 16, 8), 100 / 255))
+    assert coarse.largest == pytest.approx(0.9 - 100 / 255)
+
+
+def test_only_a_large_image_is_cut_and_its_rest_is_no_seam() -> None:
+    assert [tile.core for tile in tiles((2000, 1000), 16)] == [Window(0, 0, 2000, 1000)]
+    assert [tile.window for tile in tiles((2001, 1000), 16)] == [
+        Window(0, 0, 1152, 1000),
+        Window(896, 0, 1105, 1000),
+    ]
+    assert len(list(tiles((3, 666_667), 16))) > 1
+    assert [tile.core for tile in tiles((1152, 1737), 16)] == [
+        Window(0, 0, 1152, 1024),
+        Window(0, 1024, 1152, 713),
+    ]
+    y = torch.arange(40).view(1, 1, 5, 8)
+    tile = Tile(Window(2, 4, 6, 10), Window(4, 8, 2, 4))
+    assert torch.equal(tile.of(y, 2), y[:, :, 1:4, 2:7])
+    assert tile.inside == (slice(2, 4), slice(4, 8))

@@ -15,7 +15,7 @@ import yaml
 from command import run
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny import tiny_resolver
+from tiny import saved_restorer, tiny_resolver
 
 import cvdvae
 from cvdvae.batch.files import plan
@@ -24,15 +24,23 @@ from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.records import Expected
 from cvdvae.checkpoints.weights import WEIGHTS
 from cvdvae.configs import load_yaml, read_yaml
-from cvdvae.errors import ConfigError, CVDVAEError, InputError, OutputError, WeightsError
+from cvdvae.errors import (
+    ConfigError,
+    CVDVAEError,
+    InputError,
+    OccupiedError,
+    OutputError,
+    WeightsError,
+)
 from cvdvae.evaluation.measure import Judges
 from cvdvae.files import write_text
 from cvdvae.imaging.io import load_image, read_photo
 from cvdvae.metrics.diversity import apd_mse
 from cvdvae.restoration.hvae import HVAEResolver
-from cvdvae.restoration.load import load, replay
+from cvdvae.restoration.load import load, load_restorer, replay
 from cvdvae.restoration.recipe import read_recipe, recipe_from_text
 from cvdvae.restoration.result import SuperResolution
+from cvdvae.restoration.saving import is_result, saved_files
 from cvdvae.restoration.settings import Sampling
 from cvdvae.training import PriorTraining, train_encoder
 
@@ -626,3 +634,83 @@ def test_the_lowest_numpy_that_is_declared_is_one_that_works() -> None:
     """Before 2.0, every draw raised a TypeError: there, a uint64 could not be shifted by an int."""
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert '"numpy>=2.' in text
+
+
+def test_a_recipe_in_hand_is_drawn_again_as_its_file_is(
+    model_folder: Path, y: torch.Tensor, tmp_path: Path
+) -> None:
+    result = load(str(model_folder)).upscale(y, samples=1)
+    result.save(tmp_path / "out")
+    path = tmp_path / "out" / "result.json"
+    for told in (path, str(path), read_recipe(path)):
+        assert torch.equal(replay(told, trust=True).pixels, result.pixels)
+        with pytest.raises(InputError, match="none of the bundled ones"):
+            replay(told)
+
+
+def test_a_restoration_is_drawn_again_by_the_model_that_it_names(tmp_path: Path) -> None:
+    model = load_restorer(str(saved_restorer(tmp_path / "tiny")))
+    result = model.restore(torch.full((3, 16, 16), 0.5), "noise", samples=1, noise=0.1)
+    result.save(tmp_path / "out")
+    path = tmp_path / "out" / "result.json"
+    assert torch.equal(replay(path, trust=True).pixels, result.pixels)
+    with pytest.raises(InputError, match="none of the bundled ones"):
+        replay(path)
+
+
+def test_what_was_given_stays_where_its_result_goes(tmp_path: Path) -> None:
+    """Also where an earlier result has written it, and where this one fails."""
+    report = {"model": "tiny", "samples": 1, "seed": 0, "files": ["mean.png", "input.png"]}
+    (tmp_path / "result.json").write_text(json.dumps(report))
+    mean, given = tmp_path / "mean.png", tmp_path / "input.png"
+    mean.write_bytes(b"old")
+    given.write_bytes(b"given")
+
+    def fail_half_way() -> None:
+        with saved_files(tmp_path, ["mean.png", "input.png"], lambda: report, (given,)):
+            assert not mean.exists()
+            mean.write_bytes(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
+    assert (mean.read_bytes(), given.read_bytes()) == (b"old", b"given")
+    with saved_files(tmp_path, ["mean.png"], lambda: report | {"seed": 1}, (given,)):
+        assert given.read_bytes() == b"given"
+        mean.write_bytes(b"new")
+    assert (mean.read_bytes(), given.read_bytes()) == (b"new", b"given")
+    assert json.loads((tmp_path / "result.json").read_text())["seed"] == 1
+    again = saved_files(tmp_path, ["mean.png"], lambda: report, (mean,))
+    with pytest.raises(OccupiedError, match=r"mean\.png is there already"), again:
+        pytest.fail("it would be written over")
+    assert mean.read_bytes() == b"new"
+
+
+def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    left = {"files": ["sample_07.png", "notes.png", "../sample_07.png"]}
+    for name in ("sample_07.png", "notes.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert not is_result(tmp_path)
+    (tmp_path / ".unfinished.json").write_text(json.dumps(left))
+    assert is_result(tmp_path)
+    told = {"model": "tiny", "samples": 1, "seed": 0}
+    with saved_files(tmp_path, ["mean.png"], lambda: told):
+        begun = json.loads((tmp_path / ".unfinished.json").read_text())
+        assert begun == {"files": ["mean.png"]}
+        (tmp_path / "mean.png").write_bytes(b"x")
+    held = {path.name for path in tmp_path.iterdir()}
+    assert held == {"notes.png", "mean.png", "result.json"}
+    assert is_result(tmp_path)
+
+
+@pytest.mark.parametrize(("samples", "goes"), [(10_000, True), (10_001, False)])
+def test_a_result_of_before_the_list_has_as_many_pictures_as_it_may(
+    samples: int, goes: bool, tmp_path: Path
+) -> None:
+    told = {"model": "tiny", "samples": samples, "seed": 0}
+    (tmp_path / "result.json").write_text(json.dumps(told))
+    last = tmp_path / "sample_9999.png"
+    last.write_bytes(b"x")
+    with saved_files(tmp_path, ["input.png"], lambda: told):
+        pass
+    assert last.exists() != goes

@@ -1,9 +1,12 @@
 """Degradations in words, in YAML, and as plain data."""
 
+import base64
 import json
 import re
 import sys
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from cvdvae.degradations.composed import as_jpeg, jpeg_at_end
 from cvdvae.degradations.mask import Mask, luminance
 from cvdvae.errors import CVDVAEError
 from cvdvae.restoration.degradation_kinds import KINDS
-from cvdvae.restoration.described import Description, description_from_dict, parse
+from cvdvae.restoration.described import Description, description_from_dict, named_in, parse
 from cvdvae.restoration.packed import pack, unpack
 from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.tolerance import measured
@@ -312,3 +315,137 @@ def test_what_is_valid_is_smaller_by_the_kernel_on_each_side(folder: Path) -> No
 def test_one_value_of_three_colours_is_left(text: str) -> None:
     assert parse(text).steps[0].colours == (3, 1)
     assert parse(text).operator((4, 6)).A(torch.rand(1, 3, 4, 6)).shape == (1, 1, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("bare", "whole"),
+    [
+        ("blur", "blur:sigma=2,boundary=reflect"),
+        ("box", "box:side=5,boundary=reflect"),
+        ("motion", "motion:length=9,angle=0,boundary=reflect"),
+        ("random", "random:keep=0.5,seed=0"),
+        ("half", "half:side=left"),
+        ("downscale", "downscale:scale=4,by=bicubic"),
+        ("bayer", "bayer:pattern=RGGB"),
+        ("jpeg:quality=50", "jpeg:quality=50,subsampling=4:2:0"),
+    ],
+)
+def test_what_is_not_named_is_as_documented(bare: str, whole: str) -> None:
+    """In the table of docs/degradations.md."""
+    left, named = (parse(text).operator((20, 20)) for text in (bare, whole))
+    x = torch.rand(1, 3, 20, 20)
+    assert torch.equal(left.A(x), named.A(x))
+    assert parse(str(parse(bare))) == parse(bare)
+    assert named_in(f"{whole} + {bare}")[0] == {"kind", *re.findall(r"(\w+)=", whole)}
+
+
+@pytest.mark.parametrize(
+    ("text", "beyond"),
+    [
+        ("box:side=401", "box:side=402"),
+        ("downscale:scale=64", "downscale:scale=65"),
+        ("random:keep=1", "random:keep=1.0001"),
+        ("random:seed=9223372036854775807", "random:seed=9223372036854775808"),
+        ("hole:top=0,left=0,height=1,width=1", "hole:top=0,left=0,height=0,width=1"),
+        ("hole:side=1", "hole:side=0"),
+        (" + ".join(["grey"] + ["noise"] * 15), " + ".join(["grey"] + ["noise"] * 16)),
+    ],
+)
+def test_settings_are_taken_to_their_limits_and_not_beyond(text: str, beyond: str) -> None:
+    assert parse(text).steps
+    with pytest.raises(CVDVAEError):
+        parse(beyond)
+
+
+def test_parts_that_are_missing_lie_where_they_are_said_to() -> None:
+    def missing(text: str, size: tuple[int, int]) -> list[int]:
+        """First and last row, and first and last column."""
+        operator = parse(text).operator(size)
+        assert isinstance(operator, Mask)
+        rows, columns = (~operator.known).nonzero().unbind(1)
+        assert len(rows) == len(set(rows.tolist())) * len(set(columns.tolist()))
+        return [int(end) for line in (rows, columns) for end in torch.aminmax(line)]
+
+    assert missing("hole:top=10,left=15,height=6,width=5", (16, 20)) == [10, 15, 15, 19]
+    assert missing("hole:side=4", (7, 10)) == [1, 4, 3, 6]
+    assert missing("hole:side=15", (16, 15)) == [0, 14, 0, 14]
+    halves = [missing(f"half:side={side}", (5, 7)) for side in ("left", "right", "top", "bottom")]
+    assert halves == [[0, 4, 0, 2], [0, 4, 3, 6], [0, 1, 0, 6], [2, 4, 0, 6]]
+    for text in ("hole:side=17", "hole:top=11,left=0,height=6,width=1",
+                 "hole:top=0,left=16,height=1,width=5"):  # fmt: skip
+        with pytest.raises(CVDVAEError, match="is not within an image of 20×16"):
+            parse(text).operator((16, 20))
+    for keep, left in ((1, 30), (0.5, 15), (1e-9, 1)):
+        operator = parse(f"random:keep={keep}").operator((5, 6))
+        assert isinstance(operator, Mask)
+        assert int(operator.known.sum()) == left
+
+
+def test_a_shrunken_side_is_rounded_down_and_comes_back_as_a_multiple() -> None:
+    what = parse("downscale:scale=3 + box:side=4,boundary=valid")
+    assert what.lr_size((17, 31)) == (2, 7)
+    assert what.hr_size((2, 7)) == (15, 30)
+    assert parse("motion:length=5,boundary=valid").hr_size((6, 6)) == (6, 10)
+    assert parse("motion:length=5").hr_size((6, 6)) == (6, 6)
+
+
+TABLE = list(range(1, 65))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"luma": TABLE, "chroma": TABLE}, ""),
+        ({"luma": TABLE, "subsampling": "4:0:0"}, ""),
+        ({"quality": 50, "subsampling": "4:0:0"}, ""),
+        ({"luma": TABLE}, "a quality, or its own tables"),
+        ({"chroma": TABLE, "subsampling": "4:0:0"}, "a quality, or its own tables"),
+        ({"luma": TABLE, "chroma": TABLE, "quality": 50}, "a quality, or its own tables"),
+        ({"luma": TABLE, "chroma": TABLE, "subsampling": "4:0:0"}, "a quality, or its own"),
+        ({"luma": TABLE[1:], "chroma": TABLE}, "have 64 steps each"),
+        ({"luma": 5, "chroma": TABLE}, "the luma of 'jpeg' is a list of whole numbers"),
+        ({"luma": TABLE, "chroma": [1.5] * 64}, "the chroma of 'jpeg' is a list of whole"),
+        ({"luma": [True] * 64, "chroma": TABLE}, "the luma of 'jpeg' is a list of whole"),
+        ({"quality": 50, "subsampling": "4:1:1"}, "the subsampling of chroma is one of 1, 2"),
+    ],
+)
+def test_a_jpeg_has_a_quality_or_tables_of_its_own(settings: dict[str, Any], words: str) -> None:
+    data = [{"kind": "jpeg"} | settings]
+    if words:
+        with pytest.raises(CVDVAEError, match=words):
+            description_from_dict(data)
+        return
+    what = description_from_dict(data)
+    again = description_from_dict(json.loads(json.dumps(what.to_dict())))
+    assert again == what
+    grey = settings.get("subsampling") == "4:0:0"
+    y = what.operator((8, 8)).A(torch.rand(1, 3, 8, 8))
+    assert y.numel() == (64 if grey else 3 * 64 if "quality" in settings else 64 + 2 * 64)
+    assert (what.pictures, what.colours_left, what.is_mosaic) == (False, 3, False)
+
+
+def test_white_and_what_is_more_than_half_of_it_is_missing(tmp_path: Path) -> None:
+    grey = np.array([[127, 128, 255, 255]], np.uint8)
+    alpha = np.array([[255, 255, 127, 128]], np.uint8)
+    Image.fromarray(np.stack([grey, grey, grey, alpha], 2)).save(tmp_path / "m.png")
+    operator = parse(f"mask:file={tmp_path}/m.png").operator((1, 4))
+    assert isinstance(operator, Mask)
+    assert operator.known.tolist() == [[True, False, True, False]]
+
+
+def test_a_packed_matrix_has_a_size_that_it_may_have() -> None:
+    largest = torch.zeros(1024, 1024, dtype=torch.float64)
+    largest[3, 5] = 0.5
+    assert torch.equal(unpack(pack(largest), torch.float64), largest)
+    two, one = (base64.b64encode(zlib.compress(raw)).decode() for raw in (b"\x02", b"\x01"))
+    assert unpack(f"1x1:{one}", torch.bool).tolist() == [[True]]
+    for text, dtype, words in [
+        (f"1024x1025:{one}", torch.float64, "no packed mask or kernel"),
+        (f"0x1:{one}", torch.bool, "no packed mask or kernel"),
+        (f"1x1:{two}", torch.bool, "damaged"),
+        (f"1x2:{one}", torch.bool, "damaged"),
+        (f"1x1:{one[:-4]}", torch.bool, "damaged"),
+        (f"1x1:{one}A", torch.bool, "damaged"),
+    ]:
+        with pytest.raises(CVDVAEError, match=words):
+            unpack(text, dtype)

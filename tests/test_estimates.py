@@ -377,3 +377,21 @@ def test_a_picture_that_is_flat_all_over_has_the_noise_of_its_rounding(
     to_pil(flat).save(tmp_path / "flat.png")
     what = happened("blur:sigma=1", None, None, "auto")
     assert read_seen(tmp_path / "flat.png", what)[0].sigma == pytest.approx(ROUNDING / 255)
+
+
+def test_noise_is_estimated_from_a_hundred_and_fifty_wavelets_or_more() -> None:
+    """The finest ones of 22×24 pixels are 12×13; a hidden pixel takes four, its second neighbour
+    two more."""
+    x, hidden = noisy(0.02)[:, :22, :24], torch.zeros(22, 24, dtype=torch.bool)
+    assert estimate_noise(x, hidden) == estimate_noise(x)
+    hidden[10, [10, 12]] = True
+    beside = estimate_noise(x, hidden)
+    assert beside == pytest.approx(0.02, rel=0.3)
+    x[:, hidden] = 9
+    assert estimate_noise(x, hidden) == beside
+    hidden[10, 14] = True
+    with pytest.raises(InputError, match="too few pixels are left beside what is hidden"):
+        estimate_noise(x, hidden)
+    assert estimate_noise(noisy(0.02)[:, :8, :30]) > 0
+    with pytest.raises(InputError, match="30×7 pixels are too few"):
+        estimate_noise(noisy(0.02)[:, :7, :30])

@@ -1748,3 +1748,82 @@ def test_a_family_of_one_model_is_told_which_scale(model_folder: str) -> None:
     assert load_at_scale("photos-sr", 4).scale == 4
     with pytest.raises(InputError, match="not by 7"):
         load_at_scale(model_folder, 7)
+
+
+def test_the_picture_of_an_array_is_of_its_middle_page_from_black_to_white(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = list[Any]()
+    monkeypatch.setattr(stack_sheet, "sheet", lambda result, text: shown.append(result))
+    values = np.round(1000 + 2000 * smooth(5, 12, 10)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", values, metadata={"axes": "ZYX"})
+    stack = read_any(model, tmp_path / "a.ome.tif", limits=LIMITS, how="1000,3000")
+    assert isinstance(stack, Stack)
+    assert stack.pixels == 5 * 120
+    drawn = np.random.default_rng(0).integers(1000, 3001, (9, 5, 1, 24, 20)).astype(np.uint16)
+    stack_sheet.stack_sheet(stack, drawn, 2, Sampling(samples=9))
+    (found,) = shown
+    grey = np.round((drawn[:, 2] - 1000.0) / 2000 * 255)
+    assert np.array_equal(found.pixels.numpy(), grey.repeat(3, 1))
+    assert np.allclose(found.y.numpy(), (values[2] - 1000.0) / 2000, atol=1e-6)
+    assert (found.scale, found.kept, found.ddof, found.truth) == (2, list(range(9)), 1, None)
+    assert found.bicubic.shape == (3, 24, 20)
+    alone = stack_sheet._Shown(found.y, found.pixels, 2, [4], 1)
+    assert float(alone.std.max()) == 0
+    assert torch.equal(alone.mean, found.pixels[4].float() / 255)
+
+
+def test_of_a_large_array_the_busiest_window_of_a_few_samples_is_shown(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = list[Any]()
+    monkeypatch.setattr(stack_sheet, "sheet", lambda result, text: shown.append(result))
+    monkeypatch.setattr(stack_sheet, "SIDE", 16)
+    values = np.full((20, 18), 100, np.uint8)
+    board = 1 - np.indices((8, 8)).sum(0) % 2
+    fades = np.linspace(10, 9.5, 8)
+    values[5:13, 7:15] += (board * np.outer(fades, fades)).astype(np.uint8)
+    np.save(tmp_path / "a.npy", values)
+    stack = read_any(model, tmp_path / "a.npy", limits=LIMITS)
+    assert isinstance(stack, Stack)
+    drawn = np.random.default_rng(0).integers(0, 256, (7, 1, 1, 40, 36), np.uint8)
+    stack_sheet.stack_sheet(stack, drawn, 2, Sampling(samples=7))
+    # It begins at a multiple of a quarter of its side.
+    assert np.allclose(255 * shown[0].y[0].numpy(), values[4:12, 6:14])
+    assert np.array_equal(shown[0].pixels[:, 0].numpy(), drawn[:5, 0, 0, 8:24, 12:28])
+    assert stack_sheet._busiest(torch.zeros(1, 1, 6, 30), 8) == (0, 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_result_of_arrays_tells_what_stands_in_its_files(
+    dtype: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (1000 + 2000 * smooth(2, 12, 10)).astype(dtype)
+    np.save(tmp_path / "a.npy", values)
+    result = draw(model, tmp_path / "a.npy", tmp_path / "out", how="1000,3000")
+    assert 0 < result.seconds < 60
+    result.seconds = 1.23456
+    told = result.report()
+    off = [shrunk(np.load(tmp_path / "out" / f"sample_0{i}.npy")) - values for i in range(2)]
+    worst = [float(np.abs(one).max()) for one in off]
+    assert told["largest_lr_error"] == pytest.approx(worst, rel=1e-3, abs=1e-3)
+    wanted = [-10 * np.log10(np.mean((one / 2000) ** 2)) for one in off]
+    assert told["lr_psnr"] == pytest.approx(wanted, abs=0.2 if dtype == "uint16" else 30)
+    assert told["round_trip_exact"] == ([True, True] if dtype == "uint16" else None)
+    assert (told["seconds"], told["noise"], told["misfit"]) == (1.235, [0, 0], None)
+    assert (told["input"], told["exploded"], told["doubts"]) == ("input.npy", [False] * 2, None)
+    assert told["values"] == {
+        "ranges": [{"low": 1000, "high": 3000, "levels": 2000 if dtype == "uint16" else None}],
+        "dtype": dtype,
+        "axes": told["values"]["axes"],
+        "shape": [2, 12, 10],
+        "missing": 0,
+    }
+    assert told["interval"]["share"] == pytest.approx(1 / 3)
+    recipe = read_stack_recipe(tmp_path / "out" / "result.json")
+    assert recipe is not None
+    assert recipe.path == tmp_path / "out" / "input.npy"
+    assert recipe.ranges == result.stack.ranges
+    begun = StackResult.of(tmp_path, result.stack, model, Sampling(3))
+    assert (begun.noise, begun.seconds, begun.exploded) == ([], 0, [False] * 3)
+    assert StackResult(tmp_path, result.stack, result.origin, 2).exploded == []

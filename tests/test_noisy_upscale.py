@@ -300,9 +300,12 @@ def test_the_restorer_on_the_same_prior_is_found() -> None:
     assert restorer_beside("celeba64-x8", 8) == ("celeba64-restore", 8)
     assert restorer_beside("photos-x3") == ("photos-restore", 3)
     assert restorer_beside("photos-x3", 3) == ("photos-restore", 3)
+    assert restorer_beside("photos-sr", 4) == ("photos-restore", 4)
     for name, scale, words in [
         ("celeba64-x8", 4, "enlarges by 8, not by 4"),
         ("photos-x2", 4, "'photos-x2' enlarges by 2, not by 4$"),
+        ("photos-sr", None, "enlarges by 2, 3, 4, not by None: say which, with --scale"),
+        ("photos-sr", 5, "not by 5: say which, with --scale"),
         ("nuclei-x4", None, "there is none"),
     ]:
         with pytest.raises(InputError, match=words):

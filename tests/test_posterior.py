@@ -446,3 +446,55 @@ def test_the_ratio_of_a_move_is_that_of_the_densities() -> None:
     old, new = state(0), state(50)
     expected = log_target(new) + log_q(old, new) - log_target(old) - log_q(new, old)
     torch.testing.assert_close(chains._log_ratio(old, new, step), expected)
+
+
+def test_moves_are_as_documented_and_taken_to_their_limits() -> None:
+    usual = Moves()
+    assert usual == Moves(40, 1.0, 1.1, 4, None, 0.01)
+    assert [Moves(n).adapting for n in (1, 5, 40)] == [0, 2, 20]
+    assert [Moves(5, adapt=n).adapting for n in (0, 5)] == [0, 5]
+    assert (Moves(step=2.0).step, Moves(batch=1).batch) == (2, 1)
+    for wrong in ({"adapt": 41}, {"adapt": -1}, {"batch": 0}, {"step": 0.0}, {"step": 2.1},
+                  {"widening": math.inf}):  # fmt: skip
+        with pytest.raises(InputError):
+            replace(usual, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        tiny_chains(0)
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "accepted"), [(0.0, 1.0), (3.0, 1.0), (math.log(0.25), 0.25), (math.nan, 0.0)]
+)
+def test_steps_are_led_to_an_acceptance_of_574_in_a_thousand(
+    log_ratio: float, accepted: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Tensor] = []
+
+    def stay(target: Whitened, state: State, step: Tensor, noise: object) -> chains.Moved:
+        steps.append(step)
+        ratio = torch.full((len(step),), log_ratio, dtype=torch.float64)
+        return chains.Moved(state, ratio > 1, ratio)
+
+    monkeypatch.setattr(chains, "move", stay)
+    monkeypatch.setattr(chains, "workers_on", lambda device: 1)
+    found = tiny_chains(2, Moves(6, step=0.02))
+    log_step, wanted = math.log(0.02), [0.02]
+    for i in range(3):
+        log_step += 2 * (i + 1) ** -0.6 * (accepted - 0.574)
+        wanted.append(math.exp(log_step))
+    assert [float(step[0]) for step in steps] == pytest.approx([*wanted, *wanted[-1:] * 2])
+    assert found.step.tolist() == pytest.approx([wanted[-1]] * 2)
+    assert found.accepted.tolist() == [[log_ratio > 1] * 6] * 2
+    assert (found.adapting, found.log_w.shape) == (3, (2, 7))
+    if accepted == 1:
+        assert float(tiny_chains(1, Moves(2, step=1.9)).step) == pytest.approx(2)
+
+
+def test_diagnostics_of_a_few_draws_can_be_done_by_hand() -> None:
+    """Halves [0, 2] and [0, 2]: W = 2, their means are equal, so V = W / 2."""
+    assert split_r_hat(torch.tensor([[0.0, 2.0, 0.0, 2.0]])) == pytest.approx(0.5**0.5)
+    # With [4, 6] for the second: the means 1 and 5 have a variance of 8, which V has more.
+    assert split_r_hat(torch.tensor([[0.0, 2.0, 4.0, 6.0]])) == pytest.approx((9 / 2) ** 0.5)
+    # Of five draws that in the middle belongs to no half.
+    assert split_r_hat(torch.tensor([[0.0, 2.0, 9.0, 4.0, 6.0]])) == pytest.approx(4.5**0.5)
+    assert math.isnan(effective_sample_size(torch.rand(3, 3)))

@@ -1,7 +1,10 @@
 """Restoration: samples behind what any linear degradation has left."""
 
 import base64
+import io
 import json
+import math
+import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from command import run
 from PIL import Image
 from tiny import RESTORING, matrix_of, saved_restorer, tiny_photo_restorer, tiny_restorer
 
+from cvdvae.checkpoints.records import Recommended
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
 from cvdvae.degradations.composed import jpeg_at_end
@@ -26,10 +30,11 @@ from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.measure import Seen as Judged
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import MAX_PIXELS, Loaded, to_bytes, to_pil, to_tensor
-from cvdvae.restoration import saving
-from cvdvae.restoration.chains import PosteriorSamples
+from cvdvae.restoration import restored, saving
+from cvdvae.restoration import restorer as restoring
+from cvdvae.restoration.chains import PosteriorSamples, sample_posterior
 from cvdvae.restoration.described import parse
-from cvdvae.restoration.ending import Ending
+from cvdvae.restoration.ending import Ending, GreyNoise
 from cvdvae.restoration.estimates import read_jpeg
 from cvdvae.restoration.evidence import (
     MOST_NOISE,
@@ -48,7 +53,10 @@ from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import Restorer, _ended
 from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
+from cvdvae.restoration.result import psnr
+from cvdvae.restoration.sweeps import proposal_by_sweeps
 from cvdvae.restoration.tolerance import (
+    Count,
     measured,
     misfit,
     nearest_explaining,
@@ -867,3 +875,251 @@ def test_a_file_of_too_many_pixels_is_refused_by_upscale_too(
         given = ["upscale", str(file), "--out", str(tmp_path / "out"), "--max-megapixels", "0.01"]
         assert run(*given, *options, monkeypatch=monkeypatch) == 1
         assert "0.01 megapixels" in " ".join(capsys.readouterr().err.split())
+
+
+def test_how_to_restore_is_taken_to_its_limits_and_not_beyond() -> None:
+    assert tiny_restorer().restoring() == Restoring() == Restoring(8, 1.0, 0, 0, False, False)
+    named = (2, 0.5, 3, 4, True, False)
+    assert tiny_restorer().restoring(*named) == Restoring(*named)
+    model = replace(tiny_restorer(), recommended=Recommended(0.3, 0.7))
+    temperatures = [model.restoring(moves=moves).temperature for moves in (0, 5)]
+    assert temperatures == [0.7, 1.0]
+    assert Restoring(10_000, 0.0, 0, 0).samples == 10_000
+    assert Restoring(moves=10_000, temperature=1e-9).moves == 10_000
+    for wrong, words in [
+        ({"samples": 0}, "at least 1"),
+        ({"samples": 10_001}, "at most 10000"),
+        ({"seed": -1}, "must not be negative"),
+        ({"temperature": -0.1}, "from 0"),
+        ({"temperature": math.inf}, "from 0"),
+        ({"moves": -1}, "moves must be from 0 to 10000"),
+        ({"moves": 10_001}, "moves must be from 0 to 10000"),
+        ({"moves": 1, "temperature": 0.0}, "cannot move at temperature 0"),
+        ({"moves": 1, "antithetic": True}, "independent of each other"),
+        ({"grain": 1}, "grain must be True or False"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            Restoring(**wrong)  # type: ignore[arg-type]
+    assert [Restoring(4, antithetic=way).ddof([0, 1, 2]) for way in (False, True)] == [1, 1 / 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "noise", "words"),
+    [
+        (1.5, None, ""),
+        (-0.5, None, ""),
+        (1.51, None, r"must be in \[0, 1\]"),
+        (-0.51, None, r"must be in \[0, 1\]"),
+        (2.09, 0.1, ""),
+        (2.11, 0.1, r"must be in \[0, 1\]"),
+        (0.5, 1.0, ""),
+        (0.5, 1.001, "must be a number from 0 to 1.0, not 1.001"),
+        (0.5, True, "must be a number"),
+    ],
+)
+def test_what_was_seen_lies_within_its_noise_of_an_image(
+    value: float, noise: float | None, words: str
+) -> None:
+    y = torch.full((3, SIDE, SIDE), 0.5)
+    y[1, 2, 3] = value
+    if words:
+        with pytest.raises(InputError, match=words):
+            seen(y, "noise", noise)
+        return
+    told = seen(y, "noise", noise)
+    assert torch.equal(told.y[0], y)
+    assert told.sigma == (0 if noise is None else noise)
+    assert torch.equal(seen(y[None].double(), "noise", noise).y, told.y)
+    for wrong in (y[0, 0], y[None, None]):
+        with pytest.raises(InputError, match=r"finite floats \(C, h, w\)"):
+            seen(wrong, "noise", noise)
+
+
+def test_sizes_are_refused_before_anything_is_made() -> None:
+    faces, photos = tiny_restorer(), tiny_photo_restorer()
+    moved, drawn = Restoring(1, moves=1), Restoring(1)
+    photos.check_size(moved, 500, 500)
+    photos.check_size(drawn, 500, 501)
+    with pytest.raises(InputError, match="up to 250000 pixels, not 501×500"):
+        photos.check_size(moved, 500, 501)
+    faces.check_size(moved, SIDE, SIDE)
+    for size in ((SIDE, 15), (15, SIDE)):
+        with pytest.raises(InputError, match=f"16×16 pixels, not {size[1]}×{size[0]}"):
+            faces.check_size(drawn, *size)
+    blurred = parse("blur:sigma=0.5,boundary=valid")
+    assert photos.check_seen(drawn, blurred, (20, 30)) == blurred.hr_size((20, 30))
+    assert faces.check_seen(drawn, blurred, blurred.lr_size((SIDE, SIDE))) == (SIDE, SIDE)
+    for model in (faces, photos):
+        alone = replace(model, encoder=None)
+        assert alone.networks == (model.prior,)
+        alone.check_moves(1)
+        with pytest.raises(InputError, match="has no encoder: its samples need moves"):
+            alone.check_moves(0)
+
+
+def test_chains_take_an_exact_picture_for_one_that_was_rounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[Any] = []
+
+    def watched(*of: Any) -> PosteriorSamples:
+        found.append(of)
+        return sample_posterior(*of)
+
+    monkeypatch.setattr(restoring, "sample_posterior", watched)
+    y, model = picture()[0], replace(tiny_restorer(), pixel_std=20.0)
+    for noise, sigma in ((None, 0.5 / 255), (0.1, 0.1)):
+        result = model.restore(y, "hole:side=6", 2, noise, temperature=0.9, moves=2)
+        _, proposal, measurement, moves, samples, _ = found.pop()
+        assert (measurement.sigma, measurement.copies) == (sigma, 1)
+        assert measurement.pixel_std == pytest.approx(20 / 255)
+        assert (moves.moves, moves.temperature, moves.batch, samples) == (2, 0.9, 4, 2)
+        assert proposal.size == proposal.crop == (SIDE, SIDE)
+        assert result.diagnostics is not None
+        assert len(result.diagnostics.acceptance) == 2
+        assert result.report()["chains"]["r_hat"] is not None
+    alone = replace(model, encoder=None).restore(y, "hole:side=6", 1, moves=1)
+    assert alone.pixels.shape == (1, 3, SIDE, SIDE)
+    decoder, proposal, measurement, *_ = found.pop()
+    assert proposal.groups == 0
+    swept = proposal_by_sweeps(decoder, measurement, (SIDE, SIDE), (SIDE, SIDE), 2)
+    assert swept.begin is not None
+    begun = [begin(SeededNoise(0, [0]), 1) for begin in (proposal.begin, swept.begin)]
+    assert all(torch.equal(*pair) for pair in zip(*begun, strict=True))
+    assert alone.diagnostics is not None
+    assert alone.diagnostics.log_w_gain != 0
+
+
+@pytest.mark.parametrize(("samples", "rows"), [(2, [2]), (8, [4, 4]), (9, [8, 1])])
+def test_a_restoration_shows_and_tells_what_it_found(
+    samples: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, y = picture(seed=5)[0], picture()[0]
+    began = time.perf_counter()
+    drawn = tiny_restorer().restore(y, "hole:side=6", samples, truth=truth, seed=3)
+    assert 0 < drawn.seconds <= time.perf_counter() - began
+    result, tiles = replace(drawn, seconds=2.34567), list[Any]()
+    told = result.report()
+    assert (told["seconds"], told["noise"], told["size"]) == (2.346, 0, [SIDE, SIDE])
+    assert (told["samples"], told["seed"], told["chains"]) == (samples, 3, None)
+    assert told["truth"]["mean_psnr"] == psnr(result.mean, truth)
+    assert told["truth"]["bicubic_psnr"] == psnr(result.shown, truth)
+    assert told["truth"]["sample_psnr"] == [psnr(one / 255, truth) for one in result.pixels]
+    off = [(result.degradation.A(one[None] / 255) - result.y).square() for one in result.pixels]
+    known = result.degradation.A(torch.ones(1, 3, SIDE, SIDE)).bool().sum()
+    wanted = [float((one.sum() / known).sqrt()) for one in off]
+    assert told["misfit"] == pytest.approx(wanted, rel=1e-3)
+    assert told["files"] == [*(f"sample_0{i}.png" for i in range(samples)),
+                             "mean.png", "std.png", "seen.png", "grid.png"]  # fmt: skip
+    assert Image.open(io.BytesIO(result._repr_png_())).size == result.grid().size
+    monkeypatch.setattr(restored, "labelled_sheet", lambda found, footer: tiles.extend(found))
+    result.grid()
+    assert [name for name, _ in tiles[0]] == ["seen", "mean", "where they differ", "the real image"]
+    assert [len(row) for row in tiles[1:]] == rows
+    assert [row[0][0] for row in tiles[1:]] == ["sample 0", f"sample {rows[0]}"][: len(rows)]
+    for (_, tile), image in zip(tiles[0][::3], (result.shown, truth), strict=True):
+        assert np.array_equal(np.asarray(tile), to_bytes(image).permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("grain", [False, True])
+@pytest.mark.parametrize("noise", [None, 0.1])
+def test_what_explodes_in_a_restoration_is_marked_and_stays_an_image(
+    noise: float | None, grain: bool
+) -> None:
+    told = seen(picture()[0], "hole:side=6", noise)
+    mean = picture(seed=1).repeat(3, 1, 1, 1)
+    mean[1] = math.nan
+    mean[2, 0, 5, 5] = 2.1
+    done = Ending(told, Restoring(3, grain=grain), 5 / 255).of(mean, SeededNoise(0, range(3)))
+    assert done.exploded.tolist() == [False, True, True]
+    assert bool(((done.x >= 0) & (done.x <= 1)).all())
+    assert done.pixels.dtype == torch.uint8
+    hole = (slice(None), slice(5, 11), slice(5, 11))
+    assert bool((done.x[1][hole] - 0.5).abs().mean() < 0.05)
+    assert bool(((done.x[0] - mean[0])[hole].abs().mean() > 0.005) == grain)
+
+
+def test_noise_in_grey_is_that_of_the_first_colour() -> None:
+    like = torch.empty(2, 3, 4, 5)
+    for kind in ("normal", "uniform"):
+        grey = getattr(GreyNoise(SeededNoise(7, range(2))), kind)(like)
+        first = getattr(SeededNoise(7, range(2)), kind)(like)[:, :1]
+        assert torch.equal(grey, first.expand(-1, 3, -1, -1))
+
+
+def test_a_sample_explains_noise_up_to_three_standard_deviations() -> None:
+    assert within_noise(torch.tensor([0.0, 2.0, 2.001]), 2).tolist() == [True, True, False]
+    error = torch.full((2, 3, 2, 1), 0.1)
+    error[1] *= 2
+    assert misfit(error, 6, 0.05).tolist() == pytest.approx([2, 4])
+    assert misfit(error, Count(2, 6), 0.05).tolist() == pytest.approx([2, 4])
+    assert misfit(torch.zeros(1, 3, 2, 1), 0, 0.05).tolist() == [0]
+
+
+def test_evidence_of_a_small_picture_has_the_neighbours_that_there_are() -> None:
+    told = seen(picture()[0, :, :3, :9], "hole:top=0,left=5,height=2,width=3")
+    known = torch.ones(1, 1, 3, 9)
+    known[:, :, :2, 5:8] = 0
+    e = evidence(told.degradation, told.y, 0.0)
+    around = F.avg_pool2d(known, 5, 1, 2, count_include_pad=False)
+    torch.testing.assert_close(e[:, 7:8], around, atol=2e-4, rtol=0)
+    torch.testing.assert_close(e[:, 6:7], known, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("sigma", "found"), [(0.05, 0.5), (0.399, 3.99), (0.401, 4.0), (1.0, 4.0)])
+def test_evidence_tells_the_noise_of_a_pixel_up_to_four_tenths(sigma: float, found: float) -> None:
+    """Of what is seen alone: a hole says nothing of it."""
+    hole = seen(picture()[0], "hole:side=6", 0.1)
+    told = evidence(hole.degradation, hole.y, sigma)[0, 8]
+    torch.testing.assert_close(told, torch.full((SIDE, SIDE), found))
+    shrunk = parse("downscale:scale=2,by=box").operator((SIDE, SIDE))
+    like = torch.empty(1, 3, SIDE, SIDE)
+    signs = torch.randint(0, 2, like.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    means = F.avg_pool2d(signs, 2)
+    power = float(means[means != 0].square().mean())
+    wanted = min(4, sigma / 0.1 / power**0.5)
+    assert evidence(shrunk, shrunk.A(like * 0 + 0.5), sigma)[0, 8, 0, 0] == pytest.approx(wanted)
+
+
+def test_estimates_reach_half_beyond_an_image() -> None:
+    y = picture()[0]
+    y[:, 2:8, 2:8], y[:, 9:15, 9:15] = 3, -2
+    told = seen(y, "noise", 0.5)
+    e = evidence(told.degradation, told.y, 0.01)
+    assert (float(e[0, :6].min()), float(e[0, :6].max())) == (-0.5, 1.5)
+    assert e[0, 0, 4, 4] == e[0, 3, 4, 4] == 1.5
+    pair = evidence(told.degradation, torch.cat([told.y, told.y.flip(3)]), 0.01)
+    assert pair.shape == (2, 9, SIDE, SIDE)
+    torch.testing.assert_close(pair[0, :3], e[0, :3])
+    torch.testing.assert_close(pair[1, :3].flip(2), e[0, :3])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size": [16]}, "its size or its noise is missing"),
+        ({"size": [16, 16, 1]}, "its size or its noise is missing"),
+        ({"size": [16, 16.0]}, "its size or its noise is missing"),
+        ({"size": "16"}, "its size or its noise is missing"),
+        ({"noise": None}, "its size or its noise is missing"),
+        ({"noise": "0.1"}, "its size or its noise is missing"),
+        ({"model": None}, "is damaged$"),
+        ({"weights": 3}, "is damaged$"),
+        ({"dtype": "fp8"}, "is damaged$"),
+        ({"input": {"npy": "AAAA"}}, "holds a damaged input"),
+        ({"input": None}, "holds a damaged input"),
+        ({"input": packed(torch.full((3, 16, 16), math.nan))}, "holds a damaged input"),
+        ({"input": packed(torch.rand(3, 16))}, "holds a damaged input"),
+        ({"input": {"npy": pack_numbers(np.zeros((3, 16, 16)))}}, "holds a damaged input"),
+        ({"degradation": None}, "of an operator that cannot be described"),
+    ],
+)
+def test_a_damaged_report_of_a_restoration_is_refused(changed: dict[str, Any], words: str) -> None:
+    y = torch.full((3, SIDE, SIDE), 0.4)
+    result = tiny_restorer().restore(y, "noise", samples=1, noise=0.1)
+    found = restoration_from_dict(result.report(), "there")
+    assert torch.equal(found.seen.y[0], y)
+    assert (found.model, found.weights, found.dtype) == ("tiny", "", "fp32")
+    assert (found.seen.sigma, found.restoring) == (0.1, Restoring(1))
+    with pytest.raises(InputError, match=words):
+        restoration_from_dict(result.report() | changed, "there")

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from tiny import tiny_photo_restorer, tiny_photos
+from tiny import tiny_photo_restorer, tiny_photos, tiny_restorer
 
 from cvdvae.app.inputs import UNCHANGED
 from cvdvae.app.pictures import to_paint
@@ -22,10 +22,11 @@ from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, ima
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
-from cvdvae.gaussian import Noise, SeededNoise
+from cvdvae.gaussian import Noise, SeededNoise, Window, noise_for
 from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.imaging.sheets import TILE
 from cvdvae.restoration import batches, workers
+from cvdvae.restoration import believing as belief_of
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.believing import Belief
@@ -396,3 +397,37 @@ def test_the_samples_of_a_result_with_a_large_input_go_too(tmp_path: Path) -> No
     with saved_files(tmp_path, ["sample_00.png"], lambda: {"files": ["sample_00.png"]}):
         pass
     assert not (tmp_path / "sample_05.png").exists()
+
+
+def test_noise_belongs_to_places_only_where_images_may_have_any_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And that of the pixels follows that of the latents: none of its numbers comes twice."""
+    windows: list[Window | None] = []
+
+    def noted(seed: int, indices: range, window: Window | None, antithetic: bool) -> Noise:
+        windows.append(window)
+        return noise_for(seed, indices, window, antithetic)
+
+    monkeypatch.setattr(belief_of, "noise_for", noted)
+    bound = believing(tiny_restorer(), seen_of("noise", 16, 16, 0.1))()
+    _, noise = bound.draw(range(2))
+    like = torch.empty(2, 3, 1, 1)
+    assert windows == [None]
+    assert not torch.equal(noise.normal(like), SeededNoise(1, range(2)).normal(like))
+    windows.clear()
+    free = believing(tiny_photo_restorer(), seen_of("noise", 21, 18, 0.1))()
+    _, noise = free.draw(range(2))
+    assert windows == [Window(0, 0, 24, 24), None]
+    assert torch.equal(noise.normal(like), SeededNoise(1, range(2)).normal(like))
+    assert (bound.batch, free.batch, bound.antithetic) == (4, 4, False)
+    large = believing(tiny_photo_restorer(), seen_of("noise", 70, 60, 0.1))()
+    assert (large.batch, len(large.tiles), large.tiles[0].core) == (3, 1, Window(0, 0, 70, 60))
+
+
+def test_limits_of_what_is_finished_at_a_time_are_met() -> None:
+    """Eight gigabytes hold nine times a ninth of them, and not a byte more."""
+    assert batches.finished_at_once(8_000_000_000 // 8) == 8
+    assert batches.finished_at_once(888_888_889) == 8
+    assert batches.finished_at_once(888_888_888) == 9
+    assert batches.finished_at_once(10**12) == 1

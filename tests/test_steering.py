@@ -1,5 +1,6 @@
 """Steering: what stays stays, what varies gives the input back."""
 
+import math
 from dataclasses import asdict, replace
 
 import pytest
@@ -19,6 +20,7 @@ from cvdvae.restoration.edits import (
     MAX_STEPS,
     Blend,
     Edit,
+    Moment,
     Resample,
     ResampleRegion,
     edit_from_dict,
@@ -289,3 +291,85 @@ def test_without_a_degradation_a_region_is_blended() -> None:
     weights = torch.rand(1, 1, 8, 8, generator=generator)
     joined = set_in(x, stays, weights, None)
     torch.testing.assert_close(joined, (1 - weights) * stays + weights * x)
+
+
+def test_an_edit_is_told_in_a_few_words() -> None:
+    quarter = torch.zeros(16, 16, dtype=torch.bool)
+    quarter[:8, 8:] = True
+    steps = (Resample(3, 2, 0), Blend(1, 4), ResampleRegion(5, pack_region(quarter), 0))
+    assert [step.describe() for step in steps] == [
+        *("others like 3, 2 groups stay", "from 1 to 4", "5, varied in 25% of it")
+    ]
+
+
+@pytest.mark.parametrize("size", [(4096, 1), (1, 4096), (1, 1), (7, 9)])
+def test_a_region_survives_as_text(size: tuple[int, int]) -> None:
+    mask = torch.rand(size, generator=torch.Generator().manual_seed(0)) < 0.5
+    mask[0, 0] = True
+    assert torch.equal(unpack_region(pack_region(mask)), mask)
+
+
+def test_a_walk_of_two_samples_is_of_the_two_it_leads_between() -> None:
+    like, window = torch.empty(2, 3, 1, 1), Window(0, 0, 16, 16)
+    of = Sampling(samples=2, seed=3)
+    fresh = noise_of(PRIOR, of, range(2), window).normal(like)
+    walk = noise_of(PRIOR, of.then(Blend(1, 0)), range(2), window)
+    torch.testing.assert_close(walk.normal(like), fresh.flip(0), atol=1e-6, rtol=0)
+    alone = noise_of(PRIOR, of, [0], window).normal(like[:1])
+    begun = noise_of(PRIOR, replace(of, samples=1).then(Blend(0, 0)), [0], window)
+    assert torch.equal(begun.normal(like[:1]), alone)
+
+
+def test_what_is_no_latent_is_drawn_anew_by_the_seed_of_the_step() -> None:
+    like = torch.empty(2, 3, 4, 4)
+    for steps, seed in (((), 3), ((Resample(0, 1, 11),), 11), ((Blend(0, 1),), 3)):
+        of = Sampling(samples=2, seed=3, steps=steps)
+        noise = noise_of(PRIOR, of, range(2), Window(0, 0, 16, 16))
+        assert torch.equal(noise.uniform(like), SeededNoise(seed, range(2)).uniform(like))
+
+
+@pytest.mark.parametrize(("columns", "fresh"), [(1, False), (2, True), (3, True)])
+def test_a_cell_is_drawn_anew_where_the_region_covers_half_of_it(columns: int, fresh: bool) -> None:
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[4:8, 8 : 8 + columns] = True
+    step, window = ResampleRegion(0, pack_region(mask), 8), Window(0, 0, 16, 16)
+    start = Sampling(samples=1, seed=3)
+    noises = [noise_of(PRIOR, of, [0], window) for of in (start, start.then(step))]
+    for side in (1, 4):
+        kept, varied = (noise.normal(torch.empty(1, 3, side, side)) for noise in noises)
+        other = (kept != varied).all(1)[0].nonzero().tolist()
+        assert other == ([[1, 2]] if fresh and side == 4 else [])
+
+
+def test_opposite_samples_are_counted_as_the_pairs_that_they_are() -> None:
+    pairs = Sampling(samples=4, antithetic=True)
+    assert [pairs.ddof(kept) for kept in ([0, 1, 2, 3], [0, 1, 2], [0, 2])] == [0, 1 / 3, 1]
+    assert Sampling(samples=4).ddof([0, 1, 2, 3]) == 1
+    walk = pairs.then(Blend(1, 2))
+    assert walk.ddof([0, 1, 2, 3]) == 1  # a walk between two of them is none of pairs
+    assert [one.steps for one in walk.history] == [(), (Blend(1, 2),)]
+    assert walk.then(Blend(0, 1)).pairs is False
+    assert pairs.then(Resample(3, 0, 0)).pairs is True
+    for first, last in ((0, 1), (3, 2)):
+        with pytest.raises(InputError, match="opposite, and halfway between them is none"):
+            pairs.then(Blend(first, last))
+    assert pairs.then(Blend(2, 2)).steps
+
+
+def test_angles_of_edits_are_those_of_what_they_draw() -> None:
+    a, b = torch.randn(2, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).unbind()
+    assert Resample(0, 1, 2).angle(0.5, 1.0) == math.pi / 2
+    assert Blend(0, 1).angle(0.5, 1.0) == 0.5
+    assert repr(Blend(0, 1)) == "Blend(first=0, last=1)"
+    assert repr(Resample(0, 1, 2)) == "Resample(sample=0, groups=1, seed=2)"
+    assert repr(ResampleRegion(0, "r", 2)) == "ResampleRegion(sample=0, region='r', seed=2)"
+    window = Window(0, 0, 16, 16)
+    between = Blend(0, 1).epsilon(Moment(0, a, [a, b], [0.0, 0.5, 1.0], window))
+    torch.testing.assert_close(between, torch.cat([a, (a + b) * 0.5**0.5, b]), atol=1e-6, rtol=0)
+    third = Blend(0, 1).epsilon(Moment(0, a, [a, b], [1 / 3], window, math.pi / 4))
+    sines = [math.sin(share * math.pi / 4) / math.sin(math.pi / 4) for share in (2 / 3, 1 / 3)]
+    torch.testing.assert_close(third, sines[0] * a + sines[1] * b)
+    for angle in (0.0, math.pi):  # where there is no circle
+        torch.testing.assert_close(slerp(a, b, 0.3, angle), 0.7 * a + 0.3 * b)
+    torch.testing.assert_close(slerp(a / 100, b / 100, 0.3) * 100, slerp(a, b, 0.3))
+    assert torch.equal(slerp(0 * a, 0 * b, 0.3), 0 * a)

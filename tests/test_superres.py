@@ -1,13 +1,27 @@
+import base64
 import json
 import math
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import ENCODER, PRIOR, tiny_flow, tiny_resolver, tiny_restorer
+from tiny import (
+    ENCODER,
+    PRIOR,
+    saved_restorer,
+    tiny_flow,
+    tiny_nuclei,
+    tiny_photo_restorer,
+    tiny_photos,
+    tiny_resolver,
+    tiny_restorer,
+)
 
 from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.loading import load_prior
@@ -17,15 +31,30 @@ from cvdvae.gaussian import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
-from cvdvae.imaging.io import eight_bit_values, to_bytes
+from cvdvae.imaging.io import eight_bit_values, png_in_base64, to_bytes, to_pil
+from cvdvae.restoration.batches import check_memory
+from cvdvae.restoration.checks import checked_truth, flag, number, whole_number
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
-from cvdvae.restoration.recipe import read_recipe, recipe_from_text
+from cvdvae.restoration.recipe import (
+    Recipe,
+    origin_from_dict,
+    read_recipe,
+    recipe_from_dict,
+    recipe_from_text,
+)
 from cvdvae.restoration.restored import read_restoration
 from cvdvae.restoration.result import psnr
-from cvdvae.restoration.settings import MAX_SAMPLES, Sampling
+from cvdvae.restoration.settings import (
+    MAX_SAMPLES,
+    TEMPERATURES,
+    WIDE_TEMPERATURES,
+    Grids,
+    Sampling,
+)
 
 
 @pytest.fixture
@@ -224,6 +253,8 @@ def test_limits_of_settings_are_taken_and_beyond_them_nothing() -> None:
     least = Sampling(1, 0.0, 0, 0.0)
     assert (least.samples, least.temperature, least.encoder_temperature) == (1, 0, 0)
     assert Sampling(MAX_SAMPLES).samples == 10_000
+    assert tuple(i / 10 for i in range(6, 15)) == TEMPERATURES
+    assert tuple(i / 10 for i in range(1, 13)) == WIDE_TEMPERATURES
     with pytest.raises(InputError, match="at most 10000"):
         Sampling(MAX_SAMPLES + 1)
     with pytest.raises(InputError, match="unknown way to shrink"):
@@ -250,6 +281,11 @@ def test_a_gpu_draws_as_many_as_fit_into_a_sixteenth_of_what_is_free(
     for free, samples in ((0, 1), (3.9, 3), (100, 8)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, f=free: (int(f * of_one), 0))
         assert resolver.batch(256) == samples
+    # What PyTorch holds for itself and does not use is free, too.
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (of_one, 0))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 5 * of_one)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * of_one)
+    assert resolver.batch(256) == 4
 
 
 def test_progress_is_told_batch_by_batch(resolver: HVAEResolver, y: torch.Tensor) -> None:
@@ -486,3 +522,268 @@ def test_a_recipe_is_read_from_a_path_or_its_text(tmp_path: Path) -> None:
     found = [read_recipe(where) for where in (path, str(path))]
     assert found[0].model == found[1].model == "tiny"
     assert torch.equal(found[0].y, found[1].y)
+
+
+def test_a_model_says_what_it_is() -> None:
+    everything = LREncoderConfig.of_resolutions(16, 4, "8x1,8d2,4x1,4d4,1x1", width=8, groups=4)
+    flow, faces, photos = tiny_flow(), tiny_resolver(), tiny_photos(3)
+    assert repr(flow) == "<FlowResolver tiny flow: ×4 to 16×16, float32 on cpu>"
+    assert repr(faces) == "<HVAEResolver tiny: ×4 to 16×16, float32 on cpu>"
+    assert repr(photos) == "<HVAEResolver tiny photos: ×3 to any size, float32 on cpu>"
+    assert repr(tiny_restorer()) == "<Restorer tiny: 16×16, float32 on cpu>"
+    assert repr(tiny_photo_restorer()) == "<Restorer tiny photos: any size, float32 on cpu>"
+    assert [model.truth_size for model in (faces, photos)] == [(16, 16), (192, 192)]
+    assert [model.tile_step for model in (flow, faces, photos)] == [4, 16, 24]
+    assert [model.group_resolutions for model in (flow, faces)] == [[], [1, 4, 4, 8]]
+    assert flow.grids == Grids(WIDE_TEMPERATURES, ())
+    assert faces.grids == Grids(TEMPERATURES, TEMPERATURES)
+    assert tiny_resolver(everything).grids == Grids((), TEMPERATURES)
+    with pytest.raises(InputError, match="no prior to doubt with"):
+        flow.evidence(torch.rand(1, 3, 4, 4))
+    with pytest.raises(InputError, match=r"float32 or torch\.bfloat16, not torch\.float64"):
+        faces.to("cpu", torch.float64)
+    faces.prior.double()
+    with pytest.raises(InputError, match=r"computes in torch\.float64"):
+        print(faces.dtype_name)
+
+
+def test_settings_are_the_same_however_they_are_named(y: torch.Tensor) -> None:
+    for model in (tiny_resolver(), tiny_flow()):
+        assert model.sampling() == Sampling()
+        named = Sampling(2, 0.5, 4, 0.6, False, "box", True)
+        assert model.sampling(2, 0.5, 4, 0.6, False, "box", True) == named
+        assert model.upscale(y, 2, 0.5, 4, 0.6, False, "box", True).sampling == named
+        usual = model.upscale(y, samples=1)
+        assert usual.sampling == Sampling(samples=1)
+        assert (usual.truth, usual.doubts, usual.animation, usual.sigma) == (None, None, None, 0)
+    assert len(tiny_flow().upscale(y).pixels) == 8
+
+
+def test_answers_are_the_samples_as_they_would_be_saved(
+    resolver: HVAEResolver, y: torch.Tensor
+) -> None:
+    for how in (Sampling(3, seed=2), Sampling(3, seed=2, consistent=False, shrunk_by="box")):
+        answers, result = resolver.answers(y, how), resolver.run(y, how)
+        assert torch.equal(answers.pixels, result.pixels)
+        assert torch.equal(answers.answers, result.samples)
+    exploded = answers._replace(exploded=torch.tensor([False, True, False]))
+    assert torch.equal(exploded.answers, result.samples[::2])
+
+
+def test_a_report_says_what_was_found(resolver: HVAEResolver, y: torch.Tensor) -> None:
+    truth = torch.rand(3, 16, 16)
+    began = time.perf_counter()
+    drawn = resolver.upscale(y, samples=2, truth=truth)
+    assert 0 < drawn.seconds <= time.perf_counter() - began
+    result = replace(drawn, seconds=1.23456)
+    told = result.report()
+    assert told["seconds"] == 1.235
+    assert (told["noise"], told["misfit"], told["doubts"]) == (0, None, None)
+    assert told["exploded"] == [False, False]
+    assert told["truth"] == {
+        "bicubic_psnr": psnr(result.bicubic, truth),
+        "sample_psnr": [psnr(one / 255, truth) for one in result.pixels],
+        "mean_psnr": psnr(result.mean, truth),
+    }
+    assert told["largest_lr_error"] == (255 * result.lr_error.abs().amax((1, 2, 3))).tolist()
+    assert max(told["largest_lr_error"]) <= 0.5
+    one_left = replace(result, exploded=[True, False])
+    assert one_left.report()["exploded"] == [True, False]
+    assert torch.equal(one_left.mean, result.samples[1])
+    assert torch.equal(one_left.mean_pixels, result.pixels[1])
+    assert float(one_left.std.max()) == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "beside"),
+    [
+        ((3, 1024, 1), 100, ""),
+        ((3, 1025, 1), 100, "input.png"),
+        ((1, 1, 1025), 100, "input.png"),
+        ((3, 1024, 682), 100, ""),
+        ((3, 1024, 683), 100, "input.png"),
+        ((3, 2, 2), 100.4, ""),
+        ((3, 1025, 1), 100.4, ""),
+        ((4, 256, 256), 100, ""),
+        ((4, 256, 257), 100, "input.npy"),
+        ((3, 296, 296), 100.4, "input.npy"),
+    ],
+)
+def test_a_recipe_holds_its_input_up_to_a_size_and_as_exactly_as_it_is(
+    shape: tuple[int, int, int], value: float, beside: str, tmp_path: Path
+) -> None:
+    recipe = Recipe("tiny", torch.full(shape, value / 255), Sampling())
+    recipe.save_beside(tmp_path)
+    assert recipe.beside == beside
+    assert [path.name for path in tmp_path.iterdir()] == [beside] * bool(beside)
+    told = recipe.to_dict()
+    in_numbers = value != 100 or shape[0] == 4
+    assert isinstance(told["input"], dict) == (in_numbers and not beside)
+    again = recipe_from_dict(told, "here", tmp_path, numbers=True)
+    assert torch.equal(again.y, recipe.y)
+    if in_numbers:
+        with pytest.raises(InputError, match="an input that 8 bits do not hold"):
+            recipe_from_dict(told, "here", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"scale": 1}, ""),
+        ({"scale": 1024}, ""),
+        ({"scale": 0}, "scale must be a whole number from 1 to 1024"),
+        ({"scale": 1025}, "scale must be"),
+        ({"scale": 4.0}, "scale must be"),
+        ({"weights": "0f" * 32}, ""),
+        ({"weights": "0" * 65}, "damaged fingerprint"),
+        ({"weights": "xyz"}, "damaged fingerprint"),
+        ({"weights": None}, "damaged fingerprint"),
+        ({"dtype": "bf16"}, ""),
+        ({"dtype": "fp8"}, "one of fp32, bf16"),
+        ({"model": 3}, "is no result.json of this program"),
+        ({"steps": [{"kind": "blend", "first": 0, "last": 1}] * MAX_STEPS}, ""),
+        ({"steps": [None] * (MAX_STEPS + 1)}, "33 steps of steering are more than 32"),
+    ],
+)
+def test_what_a_result_follows_from_is_read_as_it_was_or_refused(
+    settings: dict[str, Any], words: str
+) -> None:
+    data = {"model": "tiny", "passed": "over"} | settings
+    if words:
+        with pytest.raises(InputError, match=words):
+            origin_from_dict(data, "there")
+        return
+    origin = origin_from_dict(data, "there").to_dict()
+    kept = {name: origin[name] for name in settings if name != "steps"}
+    assert kept == {name: value for name, value in settings.items() if name != "steps"}
+    assert len(origin["steps"]) == len(settings.get("steps", []))
+    assert origin["samples"] == 8
+
+
+def test_a_large_input_beside_a_recipe_may_have_so_many_pixels() -> None:
+    told = {"model": "tiny", "input": "input.png"}
+    y = torch.rand(3, 4, 3)
+    content = base64.b64decode(png_in_base64(to_pil(y)))
+    found = recipe_from_dict(told, "here", content, max_pixels=12)
+    assert torch.equal(to_bytes(found.y), to_bytes(y))
+    with pytest.raises(InputError, match="here is of an image of over 0 megapixels"):
+        recipe_from_dict(told, "here", content, max_pixels=11)
+    with pytest.raises(InputError, match=r"says that input\.png holds its input, but it does not"):
+        recipe_from_dict(told, "here", b"no picture")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (2.0, "2.0"),
+        (True, "True"),
+        (np.float32(3), repr(np.float32(3))),
+        (torch.ones(1), "tensor([1.])"),
+        ("8", "'8'"),
+        (list(range(40)), repr(list(range(40)))[:60]),
+    ],
+)
+def test_what_is_no_whole_number_is_shown_in_a_few_letters(value: object, shown: str) -> None:
+    with pytest.raises(InputError) as caught:
+        whole_number(value, "samples")
+    assert str(caught.value) == f"samples must be a whole number, not {shown}"
+
+
+def test_numbers_and_flags_are_plain_ones() -> None:
+    for three in (3, np.int8(3), np.array(3), torch.tensor(3)):
+        assert type(whole_number(three, "samples")) is int
+        assert type(number(three, "sigma")) is float
+    for yes in (True, np.bool_(True), torch.tensor(True)):
+        assert flag(yes, "grain") is True
+        with pytest.raises(InputError, match="sigma must be a number, not "):
+            number(yes, "sigma")
+    with pytest.raises(InputError, match=r"grain must be True or False, not 1$"):
+        flag(1, "grain")
+    with pytest.raises(InputError, match=r"sigma must be a number, not so large a number$"):
+        number(10**5000, "sigma")
+
+
+def test_the_truth_may_be_black_and_white_and_nothing_beyond() -> None:
+    edges = torch.tensor([0.0, 1.0]).repeat(3, 2, 1)
+    assert checked_truth(None, (3, 2, 2)) is None
+    found = checked_truth(edges.double(), (3, 2, 2))
+    assert found is not None
+    assert found.dtype == torch.float32
+    assert torch.equal(found, edges)
+    for wrong, words in [
+        (edges + 0.01, r"in \[0, 1\]"),
+        (edges - 0.01, r"in \[0, 1\]"),
+        (edges / 0, r"in \[0, 1\]"),
+        (edges[None], r"of shape \(3, 2, 2\)"),
+        (edges.byte(), "must be a float image"),
+        (edges.numpy(), "the truth is a ndarray, no tensor"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            checked_truth(wrong, (3, 2, 2))
+
+
+def test_memory_holds_so_many_samples_and_no_more() -> None:
+    check_memory(4, 5000, 5000, "halve it")
+    for samples, height, width, words in [
+        (17, 5_882_353, 1, "^17 samples of 1×5882353 .*: ask for at most 16, or halve it$"),
+        (1, 10_001, 10_000, "^1 samples of 10000×10001 .* do not fit into memory: halve it$"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            check_memory(samples, height, width, "halve it")
+
+
+def test_a_recipe_s_file_has_so_many_bytes_at_most(tmp_path: Path) -> None:
+    recipe = Recipe("tiny", torch.full((3, 2, 2), 0.4), Sampling(), 2)
+    text, path = json.dumps(recipe.to_dict()), tmp_path / "result.json"
+    path.write_text(text.ljust(4 * 2**20))
+    assert torch.equal(read_recipe(path).y, recipe.y)
+    path.write_text(text.ljust(4 * 2**20 + 1))
+    with pytest.raises(InputError, match=r"result\.json"):
+        read_recipe(path)
+    for n in range(4):  # whatever is left of the last letters of base64
+        other = replace(recipe, model="tiny"[: n + 1])
+        assert recipe_from_text(other.to_text()).origin == other.origin
+
+
+def test_a_model_is_loaded_for_what_it_does_alone(flow_folder: Path, tmp_path: Path) -> None:
+    assert load(str(flow_folder), scale=4).scale == load(flow_folder).scale == 4
+    with pytest.raises(InputError, match="enlarges by 4, not by 2"):
+        load(str(flow_folder), scale=2)
+    restorer = saved_restorer(tmp_path / "restorer")
+    with pytest.raises(WeightsError, match=r"is a restorer, .*: use cvdvae restore"):
+        load(restorer)
+    with pytest.raises(WeightsError, match=r"is a prior, .*: name an LR encoder on it"):
+        load(restorer / "prior")
+
+
+def test_a_model_knows_its_first_factor_and_its_noise() -> None:
+    photos, nuclei = tiny_photos(3), tiny_nuclei()
+    assert HVAEResolver(photos.prior, photos.encoder, "photos").scale == 2
+    assert (photos.photon_noise, photos.tolerance(torch.rand(1, 3, 4, 4))) == (None, None)
+    assert photos.noise_of(torch.rand(3, 4, 4)) == 0
+    assert nuclei.photon_noise is not None
+    assert nuclei.photon_noise.photons == 1000
+    assert nuclei.photon_noise.pixel_std == pytest.approx(1 / 255)
+    assert nuclei.noise_of(torch.full((1, 4, 4), 0.25)) == pytest.approx((0.25 / 1000) ** 0.5)
+    assert photos.networks == (photos.prior, photos.encoder)
+    other = tiny_photos(2).encoder
+    judged = HVAEResolver(photos.prior, photos.encoder, "photos", judge=other)
+    assert judged.networks == (photos.prior, photos.encoder, other)
+
+
+def test_samples_are_drawn_in_batches_of_one_size(resolver: HVAEResolver, y: torch.Tensor) -> None:
+    drawing = Drawing(resolver, y, Sampling(9))
+    assert [drawing.batch_of(i) for i in (0, 3, 4, 8)] == [
+        *(range(0, 4), range(0, 4), range(4, 8), range(8, 12))
+    ]
+    for workers, of_a_batch in ((1, 1), (5, 1), (6, 2), (8, 2)):
+        drawing.workers = workers
+        assert drawing.workers_of_a_batch == of_a_batch
+    assert not drawing.grey
+    whole = resolver.run(y, Sampling(9))
+    for index in (0, 5, 8):
+        (strip,) = drawing.strips(index)
+        assert torch.equal(strip.pixels[0], whole.pixels[index])
+    grey = resolver.run(y[:1].expand(3, -1, -1), Sampling(2))
+    assert bool((grey.pixels == grey.pixels[:, :1]).all())
+    assert float(grey.pixels.float().std()) > 1
