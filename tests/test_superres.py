@@ -634,6 +634,7 @@ def test_a_recipe_holds_its_input_up_to_a_size_and_as_exactly_as_it_is(
         ({"scale": 0}, "scale must be a whole number from 1 to 1024"),
         ({"scale": 1025}, "scale must be"),
         ({"scale": 4.0}, "scale must be"),
+        ({"scale": True}, "scale must be"),
         ({"weights": "0f" * 32}, ""),
         ({"weights": "0" * 65}, "damaged fingerprint"),
         ({"weights": "xyz"}, "damaged fingerprint"),

@@ -214,7 +214,7 @@ def origin_from_dict(data: Any, where: str) -> Origin:
         raise InputError(f"{where} holds a damaged fingerprint of the weights")
     if dtype not in get_args(Dtype):
         raise InputError(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}")
-    if scale is not None and (not isinstance(scale, int) or not 1 <= scale <= MAX_SIDE):
+    if scale is not None and (type(scale) is not int or not 1 <= scale <= MAX_SIDE):
         raise InputError(f"{where}: scale must be a whole number from 1 to {MAX_SIDE}")
     return Origin(data["model"], sampling_from_dict(settings, where), scale, weights, dtype)
 
