@@ -90,8 +90,8 @@ def agreement(result: SuperResolution) -> str:
         )
     else:
         line = (
-            f"{sum(exact)} of {n} give your image back exactly; the others come as near as an "
-            f"image can, within {max(result.largest_lr_error):.1f} of 255 levels."
+            f"{sum(exact)} of {n} give your image back exactly; the others come near to it, "
+            f"within {max(result.largest_lr_error):.1f} of 255 levels."
         )
     return line + exploded(result.exploded)
 

@@ -289,8 +289,8 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
     missed = max(10 ** (-psnr / 20) for psnr in result.lr_psnr)
     how = _explained(path, missed, resolver, pixels)
     return [
-        "no image shrinks to it, as where it was sharpened or compressed since: samples that come "
-        f"as near as they can may have dots along its edges{how}"
+        "no image shrinks to it, as where it was sharpened or compressed since: samples come near "
+        f"to it along its edges, but do not meet it there{how}"
     ]
 
 

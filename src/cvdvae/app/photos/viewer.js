@@ -292,7 +292,7 @@ function finished() {
   const lost = bad ? ` ${bad} exploded and are no answer: lower the temperature.` : "";
   $("progress").hidden = true;
   if (scene.image.consistent && !off.length) say(`Drawn. Every sample, shrunk again, gives your photograph back in every pixel of what you see.${lost}`);
-  else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come as near as they can. ${scene.image.explained ? "The tab Restore (Shrunk, damaged already)" : "The command cvdvae upscale --noise 0.01"} explains it within its noise.${lost}`);
+  else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come near to it. ${scene.image.explained ? "The tab Restore (Shrunk, damaged already)" : "The command cvdvae upscale --noise 0.01"} explains it within its noise.${lost}`);
   else say(`Drawn as the model gives them: shrunk again, they are not exactly your photograph.${lost}`);
 }
 
