@@ -667,14 +667,17 @@ def test_what_was_given_stays_where_its_result_goes(tmp_path: Path) -> None:
     given.write_bytes(b"given")
 
     def fail_half_way() -> None:
-        with saved_files(tmp_path, ["mean.png", "input.png"], lambda: report, (given,)):
+        names = ["mean.png", "input.png", "std.png"]
+        with saved_files(tmp_path, names, lambda: report, (given,)):
             assert not mean.exists()
             mean.write_bytes(b"half")
+            (tmp_path / "std.png").write_bytes(b"whole")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail_half_way()
     assert (mean.read_bytes(), given.read_bytes()) == (b"old", b"given")
+    assert not (tmp_path / "std.png").exists()
     with saved_files(tmp_path, ["mean.png"], lambda: report | {"seed": 1}, (given,)):
         assert given.read_bytes() == b"given"
         mean.write_bytes(b"new")

@@ -19,7 +19,14 @@ from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.local_newton import Planes
 from cvdvae.degradations.mask import Mask
 from cvdvae.degradations.newton import Problem
-from cvdvae.degradations.projection import SMALL, Within, project, residual, round_consistently
+from cvdvae.degradations.projection import (
+    SMALL,
+    Within,
+    _best_of_every_block,
+    project,
+    residual,
+    round_consistently,
+)
 from cvdvae.degradations.rounding import Rounding
 from cvdvae.degradations.settling import settle
 from cvdvae.degradations.tiles import Tiles, cut
@@ -451,6 +458,35 @@ def test_noise_that_no_image_has_takes_no_more_than_an_effort() -> None:
     assert counted.count < 400
     least = violate_least(H, torch.full((1, 3, 64, 64), 0.5), y.float(), (2, 3), 2000, enough=0)
     assert float(residual(x, y, H).max()) < 2 * float(residual(least, y, H))
+
+
+@pytest.mark.parametrize("size", [(40, 24), (700, 600)])
+def test_bands_of_rows_hold_all_that_rounding_needs_of_h(size: tuple[int, int]) -> None:
+    H = BicubicDownscaling.of_scale(size, 4)
+    columns = H.rows.dense().T.float()
+    for bands in Rounding(H, H.mean_eigenvalue() / 16).bands:
+        assert bands[-1].hr.stop == size[0]
+        for band in bands:
+            assert torch.equal(band.values, columns[band.hr, band.lr])
+            others = columns[band.hr].clone()
+            others[:, band.lr] = 0
+            assert not others.any()
+            assert band.values[:, 0].any()
+            assert band.values[:, -1].any()
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_where_h_mixes_colours_one_of_them_moves_in_a_block_else_each(shift: int) -> None:
+    gain = torch.rand((1, 3, 12, 8), generator=torch.Generator().manual_seed(0)) + 0.1
+    for mixed in (False, True):
+        chosen = _best_of_every_block(gain, 4, shift, mixed)
+        blocks = F.avg_pool2d(torch.roll(chosen, (shift, shift), (2, 3)), 4) * 16
+        assert torch.equal(
+            blocks.sum(1) if mixed else blocks, torch.ones_like(blocks[:, 0] if mixed else blocks)
+        )
+        best = F.max_pool2d(torch.roll(gain, (shift, shift), (2, 3)), 4)
+        moved = F.max_pool2d(torch.roll(gain * chosen, (shift, shift), (2, 3)), 4)
+        assert torch.equal(moved.amax(1), best.amax(1))
 
 
 def test_a_megapixel_takes_less_than_600_megabytes() -> None:
