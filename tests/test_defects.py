@@ -24,6 +24,10 @@ from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.records import Expected
 from cvdvae.checkpoints.weights import WEIGHTS
 from cvdvae.configs import load_yaml, read_yaml
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.infeasible import violate_least
+from cvdvae.degradations.mask import Mask
+from cvdvae.degradations.spectrum import largest_eigenvalue
 from cvdvae.errors import (
     ConfigError,
     CVDVAEError,
@@ -717,3 +721,14 @@ def test_a_result_of_before_the_list_has_as_many_pictures_as_it_may(
     with saved_files(tmp_path, ["input.png"], lambda: told):
         pass
     assert last.exists() != goes
+
+
+def test_four_pixels_of_one_value_are_made_to_violate_it_least() -> None:
+    """Random signs of so few pixels have a mean of zero, from which no power method gets away."""
+    H, start = BicubicDownscaling.of_scale((2, 2), 2), torch.full((1, 1, 2, 2), 0.5)
+    assert float(H.A(start)) == pytest.approx(0.5)
+    assert largest_eigenvalue(H, start) == pytest.approx(1.1 / 4, rel=1e-4)
+    least = violate_least(H, start, torch.full((1, 1, 1, 1), 2.0), (2, 3))
+    torch.testing.assert_close(least, torch.ones_like(start))
+    unseen = Mask(torch.zeros(2, 2, dtype=torch.bool))
+    assert torch.equal(violate_least(unseen, start, torch.ones(1, 1, 2, 2), (2, 3)), start)

@@ -37,7 +37,10 @@ def violate_least(
         enough: Ends where `LOOK` steps lower no violation by more than this share.
         done: Whether such images are good enough; asked after every step.
     """
-    length = 1 / largest_eigenvalue(degradation, start)
+    largest = largest_eigenvalue(degradation, start)
+    if largest == 0:  # no pixel has a part in y
+        return start
+    length = 1 / largest
     x = ahead = start
     time = torch.ones_like(start.sum(dims, keepdim=True))
     before = torch.full_like(time, torch.inf)

@@ -55,14 +55,19 @@ def squared_columns(degradation: Products, x: Tensor, y: Tensor) -> Tensor:
 def largest_eigenvalue(degradation: Products, x: Tensor) -> float:
     """``‖H‖²``, a tenth above what the power method finds.
 
+    It begins with random signs, and with ones where H takes those to zero.
+
     Args:
         degradation: H.
         x: An image of the shape, dtype and device of those that H takes, ``(N, C, H, W)``.
     """
-    vector, value = _signs(x[:1], 0), 0.0
-    for _ in range(POWERS):
-        vector = degradation.A_adjoint(degradation.A(vector / vector.norm().clamp(min=1e-300)))
-        value = float(vector.norm())
+    value = 0.0
+    for vector in (_signs(x[:1], 0), torch.ones_like(x[:1])):
+        for _ in range(POWERS):
+            vector = degradation.A_adjoint(degradation.A(vector / vector.norm().clamp(min=1e-300)))
+            value = float(vector.norm())
+        if value > 0:
+            break
     return 1.1 * value
 
 
