@@ -26,7 +26,7 @@ from cvdvae.checkpoints.weights import WEIGHTS
 from cvdvae.configs import load_yaml, read_yaml
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.infeasible import violate_least
-from cvdvae.degradations.mask import Mask
+from cvdvae.degradations.projection import Within
 from cvdvae.degradations.spectrum import largest_eigenvalue
 from cvdvae.errors import (
     ConfigError,
@@ -730,5 +730,5 @@ def test_four_pixels_of_one_value_are_made_to_violate_it_least() -> None:
     assert largest_eigenvalue(H, start) == pytest.approx(1.1 / 4, rel=1e-4)
     least = violate_least(H, start, torch.full((1, 1, 1, 1), 2.0), (2, 3))
     torch.testing.assert_close(least, torch.ones_like(start))
-    unseen = Mask(torch.zeros(2, 2, dtype=torch.bool))
-    assert torch.equal(violate_least(unseen, start, torch.ones(1, 1, 2, 2), (2, 3)), start)
+    still = Within(H, torch.zeros_like(start, dtype=torch.bool))
+    assert torch.equal(violate_least(still, start, torch.ones(1, 1, 1, 1), (2, 3)), start)
