@@ -1,6 +1,8 @@
 """A restorer is judged like a super-resolver: tables, calibration, the temperature it gets."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,9 @@ from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import figures, name_of
 from cvdvae.restoration.described import description_from_dict, parse
 from cvdvae.restoration.load import load_restorer
+from cvdvae.restoration.restoring import degraded, noise_in_8_bits
 from cvdvae.restoration.settings import Grids, Sampling
+from cvdvae.restoration.tolerance import misfit, within_noise
 
 NOBODY = Judges(None, None, {})
 
@@ -97,6 +101,35 @@ def test_the_truth_has_a_misfit_of_one_and_grey_does_not_explain(
     assert truth["explained"].mean == 100
     assert wrong["explained"].mean == 0
     assert truth["psnr"].mean is None  # infinite
+
+
+@pytest.mark.parametrize("noise", [0.0005, 0.001, 0.003])
+def test_the_truth_explains_what_was_rounded_after_a_little_noise(
+    noise: float, photos: Path, tmp_path: Path
+) -> None:
+    """The rounding to 8 bits is noise, too, and counts where it can be told."""
+    subject = damaged("blur:sigma=1", noise)
+    pairs = list(subject.pairs(Selection(photos), {}))
+    rounding = ROUNDING / 255
+    for truth, y in pairs:
+        told = subject.seen(y)
+        assert told.sigma == subject.noise_of(y) == pytest.approx((noise**2 + rounding**2) ** 0.5)
+        assert degraded(truth, subject.description, noise).sigma == told.sigma
+        off = misfit(subject.degradation.A(truth[None]) - y, told.count, told.sigma)
+        assert bool(within_noise(off, told.count).all())
+        assert float(off) == pytest.approx(1, abs=0.1)
+
+
+def test_rounding_that_cannot_be_told_from_noise_changes_nothing() -> None:
+    """More values tell it from more noise; where nothing is rounded, nothing counts."""
+    values = 3 * 64 * 64
+    assert [noise_in_8_bits(s, values) for s in (0.0, 0.011, 0.02, 0.1)] == [0.0, 0.011, 0.02, 0.1]
+    assert 0.009 < noise_in_8_bits(0.009, values) < 0.0091
+    assert 0.02 < noise_in_8_bits(0.02, 3 * 10**6) < 0.0201
+    assert noise_in_8_bits(0.02, 0) == 0.02
+    x = torch.full((3, 16, 16), 0.5)
+    for kept, sigma in ((True, math.hypot(0.001, ROUNDING / 255)), (False, 0.001)):
+        assert degraded(x, parse("noise"), 0.001, in_8_bits=kept).sigma == sigma
 
 
 def test_what_is_measured_is_what_restoring_gives(photos: Path) -> None:
@@ -185,7 +218,57 @@ def test_another_mask_of_the_same_name_does_not_continue(
         mask[:rows] = 0
         Image.fromarray(mask).save(file)
         assert run(*given, monkeypatch=monkeypatch) == code
-    assert f"another model at mask:file={file}" in capsys.readouterr().err.replace("\n", " ")
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert f"another mask, kernel, table or σ at mask:file={file}" in said
+
+
+def test_it_is_said_what_is_another_than_before(photos: Path, tmp_path: Path) -> None:
+    plan, first = Plan(Selection(photos, count=1), (1.0,), 2), damaged("grey", 0.1)
+    evaluate(plan, [Restorations(first)], NOBODY, tmp_path)
+    weights = tiny_restorer()
+    weights.weights = "0123456789abcdef"
+    finer = replace(first, noise=0.1 + 1e-9)
+    for other, words in (
+        (replace(first, moves=2), "number of moves"),
+        (replace(first, grain=True), "choice of grain"),
+        (finer, "mask, kernel, table or σ"),
+        (replace(first, restorer=weights), "model"),
+        (replace(finer, moves=2), "number of moves at grey, σ = 0.1 and mask, kernel, table or σ"),
+    ):
+        with pytest.raises(ConfigError, match=f"another {words} at grey, σ = 0.1: choose another"):
+            evaluate(plan, [Restorations(other)], NOBODY, tmp_path)
+    assert Restorations(first).differences("a text of another kind") == ["model"]
+
+
+def test_what_an_image_is_told_with_is_in_the_fingerprint() -> None:
+    """Not to go on where rounding was not told."""
+    low, high = (Restorations(damaged("noise", noise)) for noise in (0.001, 0.1))
+    assert high.fingerprint == high.subject.restorer.weights
+    assert len(low.fingerprint) > len(high.fingerprint)
+
+
+def test_chains_at_temperature_0_are_refused_before_anything_is_drawn(
+    photos: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr(Judges, "load", never)
+    monkeypatch.setattr(Restored, "draw", never)
+    given = f"evaluate --data {photos} --model {model_folder} --out {tmp_path / 'out'} -n 1"
+    what = "--degradation blur:sigma=1 --noise 0.05 --moves 1 --temperatures 1 --temperatures 0"
+    assert run(*given.split(), *what.split(), monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("chains cannot move at temperature 0") == 1
+    assert ".png" not in said
+    task = Restorations(replace(damaged("noise", 0.05), moves=1))
+    with pytest.raises(InputError, match="chains cannot move at temperature 0"):
+        evaluate(Plan(Selection(photos), (1.0, 0.0), 1), [task], NOBODY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_function_of_ones_own_that_was_edited_does_not_continue(

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,12 +16,13 @@ import pytest
 import torch
 from command import run
 from PIL import Image
+from tiny import saved_resolver, tiny_resolver
 
 from cvdvae.analysis.report import Section, tables
 from cvdvae.cli import main
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError, WeightsError
-from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records
+from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records, unused
 from cvdvae.evaluation.measure import Column, Judges, columns
 from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, Resolver, comparison
 from cvdvae.evaluation.realism import judge_of, likenesses, write_likenesses
@@ -260,6 +262,227 @@ def test_what_tells_a_function_from_others_is_the_same_in_every_process() -> Non
     ]
     assert said[0] == said[1]
     assert len(said[0].strip()) == 16
+
+
+class Counted:
+    """A method that remembers which seeds it drew with: its images are of their colour."""
+
+    name, stochastic, fingerprint = "counted", True, "v1"
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def draw(self, y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        self.seeds.append(seed)
+        return torch.full((samples, 3, 16, 16), 0.1 * (seed + 1))
+
+
+def counted(scale: int = 4) -> tuple[Counted, list[Comparison]]:
+    method = Counted()
+    return method, [Comparison(scale, BicubicDownscaling.of_scale((16, 16), scale), (method,))]
+
+
+def test_a_folder_is_known_wherever_one_stands(
+    plan: Plan, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was called from where one stood is not what it is."""
+    photos, (_, tasks), out = plan.selection.folder, counted(), tmp_path / "out"
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        shutil.copytree(photos, tmp_path / place / "faces")
+    here = replace(plan, selection=replace(plan.selection, folder=Path("faces")))
+    there = replace(plan, selection=replace(plan.selection, folder=tmp_path / "a" / "faces"))
+    monkeypatch.chdir(tmp_path / "a")
+    records, _ = evaluate(here, tasks, judges, out)
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"another folder of images \(/.*/a/faces\): choose"):
+        evaluate(here, tasks, judges, out)
+    assert evaluate(there, tasks, judges, out)[0] == records
+    settings = out / "settings.json"
+    held = json.loads(settings.read_text()) | {"folder": "faces"}  # as it was told before
+    settings.write_text(json.dumps(held))
+    with pytest.raises(ConfigError, match="another folder of images"):
+        evaluate(there, tasks, judges, out)
+    monkeypatch.chdir(tmp_path / "a")
+    assert evaluate(there, tasks, judges, out)[0] == records
+
+
+def test_an_image_that_was_replaced_or_got_another_number_is_measured_anew(
+    plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    """What is measured then is what a fresh evaluation gives."""
+    photos, out = plan.selection.folder, tmp_path / "out"
+
+    def drawn() -> list[int]:
+        (going_on, tasks), (_, others) = counted(), counted()
+        found, failures = evaluate(plan, tasks, judges, out)
+        fresh = evaluate(plan, others, judges, tmp_path / f"{len(list(tmp_path.iterdir()))}")
+        assert failures == fresh[1] == {}
+        assert list(found) == list(fresh[0])
+        for key, scores in fresh[0].items():  # up to the order of sums in several threads
+            assert found[key]["psnr"] == pytest.approx(scores["psnr"], rel=1e-4)
+            assert found[key]["crps"] == pytest.approx(scores["crps"], rel=1e-4)
+        return going_on.seeds
+
+    assert drawn() == [0, 1, 2]
+    assert drawn() == []
+    Image.new("RGB", (20, 20), "teal").save(photos / "1.png")
+    assert drawn() == [1]
+    Image.new("RGB", (20, 20), "plum").save(photos / "0a.png")
+    assert drawn() == [1, 2, 3]
+    (photos / "0.png").unlink()
+    assert drawn() == [0, 1, 2]
+    assert drawn() == []
+
+
+def test_records_from_before_images_were_told_apart_go_on(
+    plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    records, _ = evaluate(plan, counted()[1], judges, tmp_path)
+    file = tmp_path / "records.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line.pop("number") for line in lines] == [0, 0, 1, 1, 2, 2]
+    assert len({line.pop("digest") for line in lines}) == 3
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    method, tasks = counted()
+    assert evaluate(plan, tasks, judges, tmp_path)[0] == records
+    assert method.seeds == []
+
+
+def test_settings_bind_nobody_while_nothing_is_held(
+    plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    """Nor those of a method or a scale that nothing is held of."""
+    _, tasks = counted()
+    wrong = replace(plan, selection=replace(plan.selection, crop=999))
+    records, failures = evaluate(wrong, tasks, judges, tmp_path)
+    assert not records
+    assert len(failures) == 3
+    right = replace(plan, selection=replace(plan.selection, crop=18))
+    assert len(evaluate(right, tasks, judges, tmp_path)[0]) == 6
+    with pytest.raises(ConfigError, match="another crop: choose"):
+        evaluate(wrong, tasks, judges, tmp_path)
+
+    def failing(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        raise InputError("no")
+
+    H = tasks[0].degradation
+    for text in ("v1", "v2"):
+        none = Comparison(2, BicubicDownscaling.of_scale((16, 16), 2), (Custom("x", failing),))
+        beside = Comparison(4, H, (*tasks[0].methods, Custom("y", failing, True, text)))
+        assert evaluate(right, [replace(none, fingerprint=text)], judges, tmp_path)[1]
+        assert evaluate(right, [beside], judges, tmp_path)[1]
+
+
+@pytest.fixture
+def two(models: Models, tmp_path: Path) -> Models:
+    """Two models with other weights, one in the place of the flow."""
+    saved_resolver(tmp_path / "other-x4", tiny_resolver(seed=5))
+    return replace(models, hcflow=str(tmp_path / "other-x{scale}"))
+
+
+def test_every_method_has_its_own_model(
+    plan: Plan, two: Models, judges: Judges, tmp_path: Path
+) -> None:
+    """One may be added, left out, or stand elsewhere, but not be another."""
+    out, one = tmp_path / "out", replace(plan, selection=replace(plan.selection, count=1))
+
+    def measured(*names: str, models: Models = two) -> Records:
+        return evaluate(one, [comparison(4, names, models)], judges, out)[0]
+
+    alone = measured("cvdvae")
+    both = measured("bicubic", "cvdvae", "hcflow")
+    assert alone.items() <= both.items()
+    assert measured("hcflow", "cvdvae", "bicubic") == both
+    assert measured("hcflow").items() <= both.items()
+    with pytest.raises(ConfigError, match="another model hcflow at x4: choose"):
+        measured("hcflow", "cvdvae", models=replace(two, hcflow=two.cvdvae))
+
+
+def test_an_evaluation_from_when_all_models_had_one_fingerprint_goes_on_or_is_refused(
+    plan: Plan, two: Models, judges: Judges, tmp_path: Path
+) -> None:
+    out, one = tmp_path / "out", replace(plan, selection=replace(plan.selection, count=1))
+    task = comparison(4, ["bicubic", "cvdvae", "hcflow"], two)
+    records, _ = evaluate(one, [task], judges, out)
+    settings = out / "settings.json"
+    held = json.loads(settings.read_text())
+    told = held["methods"]["x4"]
+    assert held["models"] == {"x4": "16×16, channels: 3"}
+    joined = {"x4": f"{told['cvdvae']} {told['hcflow']}"}
+    for methods in ({"methods": {"x4": dict.fromkeys(told, "")}}, {"methods": {}}):
+        settings.write_text(json.dumps(held | methods | {"models": {"x4": "other weights"}}))
+        with pytest.raises(ConfigError, match="another model at x4"):
+            evaluate(one, [task], judges, out)
+        settings.write_text(json.dumps(held | methods | {"models": joined}))
+        assert evaluate(one, [task], judges, out)[0] == records
+        assert json.loads(settings.read_text()) == held
+
+
+def test_all_that_is_held_is_in_the_table(plan: Plan, judges: Judges, tmp_path: Path) -> None:
+    """Of other scales and temperatures, as long as it is of the images that are there."""
+    _, at4 = counted(4)
+    _, at2 = counted(2)
+    first, _ = evaluate(plan, at4, judges, tmp_path)
+    both, _ = evaluate(plan, at2, judges, tmp_path)
+    assert [row.scale for row in dict.fromkeys(row for row, _ in both)] == [2, 2, 4, 4]
+    assert first.items() <= both.items()
+    warmer, few = (replace(plan, temperatures=(0.8,)), replace(plan.selection, count=2))
+    third, _ = evaluate(replace(warmer, selection=few), at4, judges, tmp_path)
+    table = {task: part.images for task, part in by_task(third).items()}
+    assert table == {"×4": 2, "×2": 3}
+    assert {row.temperature for row, _ in third if row.scale == 4} == {0.8, 0.5}
+    fourth, _ = evaluate(warmer, at2, judges, tmp_path)  # at ×4 and 0.8 one is not measured
+    assert {(row.scale, row.temperature) for row, name in fourth if name == "2.png"} == {
+        (2, 0.8), (2, 0.5),
+    }  # fmt: skip
+    fifth, _ = evaluate(plan, at4, judges, tmp_path)
+    assert {row.temperature for row, _ in fifth if row.scale == 4} == {0.5}  # 0.8 is of fewer
+    Image.new("RGB", (20, 20), "teal").save(plan.selection.folder / "1.png")
+    last, _ = evaluate(plan, at2, judges, tmp_path)
+    assert {name for row, name in last if row.scale == 4} == {"0.png"}
+    failures = {"1.png": "it exploded at ×2, where it has a record"}
+    assert unused(last, failures, at2) == {}
+    assert unused(last, failures, at4) == failures
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        (lambda n: torch.zeros(n, 3, 8, 8), r"float32 \(3, 3, 8, 8\)"),
+        (lambda n: torch.zeros(n, 1, 16, 16), r"float32 \(3, 1, 16, 16\)"),
+        (lambda n: torch.zeros(3, 16, 16), r"float32 \(3, 16, 16\)"),
+        (lambda n: torch.zeros(n + 1, 3, 16, 16), r"float32 \(4, 3, 16, 16\)"),
+        (lambda n: torch.zeros(1, 3, 16, 16), r"float32 \(1, 3, 16, 16\)"),
+        (lambda n: torch.zeros(n, 3, 16, 16).byte(), r"uint8 \(3, 3, 16, 16\)"),
+        (lambda n: np.zeros((n, 3, 16, 16), np.float32), "a ndarray, no tensor"),
+        (lambda n: None, "a NoneType, no tensor"),
+    ],
+)
+def test_a_function_that_draws_no_samples_is_told_what_it_drew(
+    drawn: Any, said: str, plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    """No image is to blame, so that none is named."""
+    mine = Custom("mine", lambda y, samples, temperature, seed: drawn(samples))
+    tasks = [Comparison(4, BicubicDownscaling((16, 16), (4, 4)), (mine,))]
+    wanted = rf"method mine at ×4 drew {said}, not floats \(3, 3, 16, 16\)$"
+    with pytest.raises(ConfigError, match=wanted):
+        evaluate(plan, tasks, judges, tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_answer_may_be_given_once_or_as_often_as_asked(
+    count: int, dtype: torch.dtype, plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    mine = Custom("mine", lambda *_: torch.full((count, 3, 16, 16), 0.5, dtype=dtype), False)
+    tasks = [Comparison(4, BicubicDownscaling((16, 16), (4, 4)), (mine,))]
+    assert len(evaluate(plan, tasks, judges, tmp_path / "a")[0]) == 3
+    asked = [
+        replace(tasks[0], methods=(replace(mine, function=lambda *_: torch.zeros(2, 3, 9, 9)),))
+    ]
+    with pytest.raises(ConfigError, match=r"not floats \(1, 3, 16, 16\) or \(3, 3, 16, 16\)"):
+        evaluate(plan, asked, judges, tmp_path / "b")
 
 
 def test_squares_at_random_places_and_whole_images_do_not_meet_in_one_folder(
@@ -527,10 +750,10 @@ def test_what_cannot_be_told_from_the_best_is_marked_with_it() -> None:
 
 
 def test_rows_are_compared_on_the_images_that_both_have() -> None:
-    """An infinite LR-PSNR is left out of the mean: it must not decide by the images it leaves."""
+    """One that exploded is left out of the mean: it must not decide by the images it leaves."""
     records = scored("lr_psnr", a=HARDNESS + 1, b=HARDNESS, c=HARDNESS - 9)
     for i in np.flatnonzero(HARDNESS > 22):
-        records[Row(8, "a", None, False), f"{i}.png"] = {"lr_psnr": None}
+        records[Row(8, "a", None, False), f"{i}.png"] = {"lr_psnr": None, "exploded": 100.0}
     column = Column("lr_psnr", "LR-PSNR ↑")
     assert figures(records)[Row(8, "b", None, False)]["lr_psnr"].mean == pytest.approx(
         HARDNESS.mean()

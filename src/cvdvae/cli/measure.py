@@ -68,6 +68,7 @@ Temperatures = Annotated[
 RestoringModel = Annotated[
     str | None, typer.Option("--model", help=f"With --degradation: {RESTORER}, a folder, a Hub id.")
 ]
+Pairs = Callable[[], "Iterable[Pair]"]
 
 
 @app.command()
@@ -101,7 +102,7 @@ def evaluate(
 ) -> None:
     """Measure methods on a folder of images: quality, consistency, diversity, calibration."""
     need("torchmetrics", "evaluation", "eval")
-    from ..evaluation.evaluate import Plan, unused
+    from ..evaluation.evaluate import Plan, check_settings, unused
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
     from ..evaluation.realism import HEADER, Likeness, check_enough, judge_of, write_likenesses
@@ -118,6 +119,7 @@ def evaluate(
         damage.tasks() if damage.wanted else _shrinking(scales, methods, models, flows, device)
     )
     plan = Plan(selection, tuple(temperatures or usual), samples, seed)
+    check_settings(plan, tasks)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
     judge = judge_of(plan, judges) if realism else None  # refused before an hour of measuring
@@ -133,7 +135,7 @@ def evaluate(
             write_tables(records, judges.missing, out_folder)
         if judge is not None:
             progress.reset(bar, total=len(plan.selection) * len(tasks))
-            left_out = unused(records, failures)
+            left_out = unused(records, failures, tasks)
             with telling(failures):
                 likenesses = _judge_realism(plan, tasks, judge, judges, left_out, advance)
             write_likenesses(likenesses, judges.missing.get(FACES, ""), out_folder)
@@ -273,9 +275,6 @@ def calibrate(
     if any(t in (grid[0], grid[-1]) for t, grid in zip(chosen, tried_at, strict=True) if grid):
         out.print("The best value lies at the edge of what was tried.", highlight=False)
     end(failures)
-
-
-Pairs = Callable[[], "Iterable[Pair]"]
 
 
 def _resolving(

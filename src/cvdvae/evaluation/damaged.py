@@ -5,6 +5,7 @@ other methods on the same images.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +22,14 @@ from ..restoration.described import Description, parse
 from ..restoration.finish import Finished, finish
 from ..restoration.load import load_restorer
 from ..restoration.restorer import Restorer
-from ..restoration.restoring import Restoring, Seen, degraded, shown, usual_noise
+from ..restoration.restoring import (
+    Restoring,
+    Seen,
+    degraded,
+    noise_in_8_bits,
+    shown,
+    usual_noise,
+)
 from ..restoration.sampler import MEASURED
 from ..restoration.settings import TEMPERATURES, Grids, Sampling
 from .selection import Failures, Pair, Selection
@@ -29,6 +37,9 @@ from .task import Method
 
 IN_FILES = ("packed", "luma", "chroma")
 """Settings of a step that its text leaves out."""
+PARTS = re.compile(r"(\S*)((?: \d+ moves)?)((?: grain)?)((?: [0-9a-f]{16})?)")
+PARTED = ("model", "number of moves", "choice of grain", "mask, kernel, table or σ")
+"""The parts of `Restorations.fingerprint`, and what they are called."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,10 @@ class Damaged:
         return self.description.operator(self.truth_size)
 
     def noise_of(self, y: Tensor) -> float:
-        """σ of the noise in y, in its units."""
-        return usual_noise(self.degradation) if self.noise is None else self.noise
+        """σ of the noise in y, in its units; as `degraded` tells it."""
+        if self.noise is None:
+            return usual_noise(self.degradation)
+        return noise_in_8_bits(self.noise, y.numel())
 
     def damage(self, truth: Tensor, seed: int) -> Tensor:
         """What is seen of an image, as a file would hold it."""
@@ -110,9 +123,13 @@ class Damaged:
         chosen = replace(selection, channels=self.channels)
         return chosen.all_damaged(self.truth_size[0], self.damage, failures)
 
-    def answers(self, y: Tensor, sampling: Sampling) -> Finished:
-        """Samples; their temperature is that of the encoder, and of the prior's groups, too."""
-        how = Restoring(
+    def how(self, sampling: Sampling) -> Restoring:
+        """The settings of a draw.
+
+        Raises:
+            InputError: They do not go together, as no temperature and moves.
+        """
+        return Restoring(
             sampling.samples,
             sampling.encoder_temperature,
             sampling.seed,
@@ -120,7 +137,10 @@ class Damaged:
             self.grain,
             sampling.antithetic,
         )
-        result = self.restorer.run(self.seen(y), how)
+
+    def answers(self, y: Tensor, sampling: Sampling) -> Finished:
+        """Samples; their temperature is that of the encoder, and of the prior's groups, too."""
+        result = self.restorer.run(self.seen(y), self.how(sampling))
         return Finished(result.samples, result.pixels, torch.tensor(result.exploded))
 
 
@@ -176,6 +196,12 @@ class Restored:
     name: str
     stochastic: bool = True
 
+    def check_settings(self, samples: int, temperature: float) -> None:
+        """Refuse settings that no image can be drawn with, before one is."""
+        how = self.subject.how(Sampling(samples, temperature, 0, temperature))
+        self.subject.restorer.check_moves(how.moves)
+        self.subject.restorer.check_size(how, *self.subject.truth_size)
+
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Its samples."""
         sampling = Sampling(samples, temperature, seed, temperature)
@@ -214,6 +240,14 @@ class Restorations:
         grain = " grain" if subject.grain else ""
         return f"{subject.restorer.weights}{chains}{grain}{_untold(subject)}"
 
+    def differences(self, earlier: str) -> list[str]:
+        """What is another than in an earlier `fingerprint`, in words."""
+        before, now = (PARTS.fullmatch(text) for text in (earlier, self.fingerprint))
+        if before is None or now is None:
+            return ["model"]
+        of_both = zip(PARTED, before.groups(), now.groups(), strict=True)
+        return [name for name, a, b in of_both if a != b]
+
     @property
     def degradation(self) -> LinearOperator:
         """H."""
@@ -245,4 +279,7 @@ def _untold(subject: Damaged) -> str:
     untold: list[object] = [step[key] for step in steps for key in IN_FILES if key in step]
     if subject.noise is not None and subject.noise != float(f"{subject.noise:g}"):
         untold.append(subject.noise)
+    seen = subject.degradation.A(torch.zeros(1, subject.channels, *subject.truth_size))
+    if subject.noise is not None and (told := subject.noise_of(seen)) != subject.noise:
+        untold.append(told)
     return f" {sha256(json.dumps(untold).encode()).hexdigest()[:16]}" if untold else ""

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
+from .held import RECORDS, SETTINGS, Origin, digest_of, key_of, settle
 from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
 from .selection import Failures, Selection
 from .task import Method, Task, title_of
-from .versions import version_of
 
-SETTINGS, RECORDS = "settings.json", "records.jsonl"
-MAX_SETTINGS, MAX_RECORDS = 2**20, 2**30
-"""Bytes that the two files may have."""
+MAX_RECORDS = 2**30
+"""Bytes that the records may have."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class Row:
 
 Records = dict[tuple[Row, str], Scores]
 """The measures by row and name of the image, in the order of the table."""
+Origins = dict[tuple[Row, str], Origin]
+"""Of which images they are."""
 
 
 def evaluate(
@@ -90,22 +92,28 @@ def evaluate(
         on_image: Called after every image of every task with its name.
 
     Returns:
-        The records, and a sentence on every image that could not be used, or all of whose samples
-        exploded at some row: there it has a record, of that alone.
+        The records, those of before among them: of other scales and degradations, and of other
+        methods and temperatures where they are of all these images. And a sentence on every image
+        that could not be used, or all of whose samples exploded at some row: there it has a record,
+        of that alone.
 
     Raises:
         ConfigError: `out` holds the records of another plan, or of other models or methods, or is
-            damaged.
-        InputError: There is no image, or a scale or a degradation is named twice.
+            damaged; or a method draws no samples.
+        InputError: There is no image, a scale or a degradation is named twice, or a method cannot
+            be drawn at a temperature.
         OutputError: `out` cannot be written, or another process writes to it.
     """
     if len({_key(task) for task in tasks}) < len(tasks):
         raise InputError("a scale or a degradation is named twice")
+    check_settings(plan, tasks)
     paths = plan.selection.paths()
     with sole_writer(out):
         check_writable(out)
-        held = read_records(out / RECORDS)
-        _settle(out / SETTINGS, plan, tasks, judges, bool(held))
+        held, origins = _read(out / RECORDS)
+        measured = {(key_of(row.scale, row.damage), row.method) for row, _ in held}
+        settle(out / SETTINGS, _settings(plan, judges), tasks, measured)
+        _forget_others(held, origins, plan.selection)
         lost = _measure_missing(plan, tasks, judges, out, paths, held, on_image)
     records: Records = {}
     failures: Failures = {}
@@ -118,14 +126,62 @@ def evaluate(
                 scores = records[row, path.name] = held[row, path.name]
                 if are_of_none(scores):
                     failures.setdefault(path.name, _sentence(path, row, EXPLODED))
-    return records, failures
+        used = [path.name for path in paths if (_key(task), path.name) not in lost]
+        for row in _rows_at(held, title_of(task.scale, task.damage)):
+            if all((row, name) in held for name in used):
+                records |= {(row, name): held[row, name] for name in used}
+    return records | _at_other_tasks(held, tasks, plan.selection), failures
 
 
-def unused(records: Records, failures: Failures) -> Failures:
-    """The failures of images that lack a record at some row, as those that exploded do not."""
-    rows = {row for row, _ in records}
+def check_settings(plan: Plan, tasks: Sequence[Task]) -> None:
+    """Refuse what a method cannot be drawn at, where its ``check_settings`` says so: no image is
+    to blame.
+
+    Raises:
+        InputError: There is such a temperature, or number of samples.
+    """
+    for method in (method for task in tasks for method in task.methods if method.stochastic):
+        check = getattr(method, "check_settings", None)
+        if check is not None:
+            for temperature in plan.temperatures:
+                check(plan.samples, temperature)
+
+
+def unused(records: Records, failures: Failures, tasks: Sequence[Task]) -> Failures:
+    """The failures of images that lack a record at some row of these tasks, as those that exploded
+    do not."""
+    asked = {title_of(task.scale, task.damage) for task in tasks}
+    rows = {row for row, _ in records if row.task in asked}
     whole = {name for name in failures if rows and all((row, name) in records for row in rows)}
     return {name: why for name, why in failures.items() if name not in whole}
+
+
+def _rows_at(held: Records, task: str) -> list[Row]:
+    return list(dict.fromkeys(row for row, _ in held if row.task == task))
+
+
+def _at_other_tasks(held: Records, tasks: Sequence[Task], selection: Selection) -> Records:
+    """What was measured before at tasks that are not asked for now, of the images that are held at
+    all rows of each."""
+    asked = {title_of(task.scale, task.damage) for task in tasks}
+    records: Records = {}
+    for task in dict.fromkeys(row.task for row, _ in held if row.task not in asked):
+        rows = _rows_at(held, task)
+        names = [path.name for path in selection.all_paths()]
+        common = [name for name in names if all((row, name) in held for row in rows)]
+        records |= {(row, name): held[row, name] for row in rows for name in common}
+    return records
+
+
+def _forget_others(held: Records, origins: Origins, selection: Selection) -> None:
+    """Take out of `held` what is of other images than there are now: of a file that was replaced,
+    or of one with another number, and so with another seed."""
+    numbers = {path.name: number for number, path in enumerate(selection.all_paths())}
+    digest = cache(lambda name: digest_of(selection.folder / name))
+    for key, origin in origins.items():
+        name = key[1]
+        if name not in numbers or not origin.is_of(Origin(digest(name), numbers[name])):
+            del held[key]
 
 
 def _measure_missing(
@@ -150,9 +206,10 @@ def _measure_missing(
             for number, path in enumerate(paths):
                 missing = [row for row in rows if (row, path.name) not in held]
                 seed = plan.seed + number
+                of = Origin(digest_of(path), number)._asdict() if missing else {}
                 try:
                     for row, scores in _one_image(plan, task, judges, path, seed, missing):
-                        line = {**asdict(row), "image": path.name, "scores": scores}
+                        line = {**asdict(row), "image": path.name, **of, "scores": scores}
                         stream.write(json.dumps(line, allow_nan=False) + "\n")
                         held[row, path.name] = scores
                 except InputError as error:
@@ -175,13 +232,18 @@ def rows_of(task: Task, method: Method, plan: Plan) -> list[Row]:
 
 
 def read_records(path: Path) -> Records:
-    """Records of a file, without a last line that was cut off.
+    """Records of a file, the last of each, without a last line that was cut off.
 
     Raises:
         ConfigError: Another line is damaged.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Records, Origins]:
+    """The same with the images that they are of."""
     if not path.exists():
-        return {}
+        return {}, {}
     try:
         text = read_bounded(path, MAX_RECORDS).decode("utf-8")
     except (OSError, ValueError) as error:
@@ -191,6 +253,7 @@ def read_records(path: Path) -> Records:
     if whole != text:
         write_text(path, whole)
     records: Records = {}
+    origins: Origins = {}
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             record = json.loads(line)
@@ -199,11 +262,12 @@ def read_records(path: Path) -> Records:
             )
             row = Row(scale, method, temperature, projected, record.get("damage", ""))
             records[row, record["image"]] = dict(record["scores"])
+            origins[row, record["image"]] = Origin(record.get("digest"), record.get("number"))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ConfigError(
                 f"line {number} of {path} is damaged: remove it, or choose another folder"
             ) from None
-    return records
+    return records, origins
 
 
 def _one_image(
@@ -233,6 +297,9 @@ def answers(
     """What the methods of a task make of y, at some rows or all of them.
 
     Samples are drawn once for the projected and the plain row.
+
+    Raises:
+        ConfigError: A method draws no samples.
     """
     for method in task.methods:
         drawn: dict[float | None, Tensor] = {}
@@ -240,26 +307,33 @@ def answers(
             if rows is not None and row not in rows:
                 continue
             if row.temperature not in drawn:
-                drawn = {row.temperature: method.draw(y, samples, row.temperature or 0.0, seed)}
+                drawn = {row.temperature: _drawn(task, method, y, samples, row, seed)}
             yield row, task.finish(drawn[row.temperature], y, row.projected)
 
 
+def _drawn(task: Task, method: Method, y: Tensor, samples: int, row: Row, seed: int) -> Tensor:
+    """What a method draws, which must be samples: a function of somebody's may give anything."""
+    x: object = method.draw(y, samples, row.temperature or 0.0, seed)
+    shape = tuple(task.degradation.A_adjoint(y[None]).shape[1:])
+    counts = (samples,) if method.stochastic else (1, samples)
+    if isinstance(x, Tensor):
+        if x.is_floating_point() and tuple(x.shape) in [(count, *shape) for count in counts]:
+            return x
+        said = f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+    else:
+        said = f"a {type(x).__name__}, no tensor"
+    wanted = " or ".join(str((count, *shape)) for count in dict.fromkeys(counts))
+    raise ConfigError(f"method {method.name} at {row.task} drew {said}, not floats {wanted}")
+
+
 def _key(task: Task) -> str:
-    return task.damage or f"x{task.scale}"
+    return key_of(task.scale, task.damage)
 
 
-def _is_settings(earlier: Any) -> bool:
-    """Whether this can be what `_settle` wrote, methods left out before they were told apart."""
-    if not isinstance(earlier, dict) or not isinstance(earlier.get("models"), dict):
-        return False
-    methods = earlier.get("methods", {})
-    return isinstance(methods, dict) and all(isinstance(v, dict) for v in methods.values())
-
-
-def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges, measured: bool) -> None:
-    """Write the plan down, or refuse to mix two plans, models or methods in one folder."""
-    held: dict[str, Any] = {
-        "folder": str(plan.selection.folder),
+def _settings(plan: Plan, judges: Judges) -> dict[str, Any]:
+    """What must be the same for all records of a folder, whatever the task."""
+    return {
+        "folder": str(plan.selection.folder.resolve()),
         "start": plan.selection.start,
         "crop": plan.selection.crop,
         "random_crops": plan.selection.random_crops,
@@ -267,37 +341,4 @@ def _settle(path: Path, plan: Plan, tasks: Sequence[Task], judges: Judges, measu
         "seed": plan.seed,
         "measures": ["LPIPS"] * (judges.lpips is not None)
         + ["BRISQUE"] * (judges.brisque is not None),
-        "models": {_key(task): task.fingerprint for task in tasks},
-        "methods": {_key(task): {m.name: version_of(m) for m in task.methods} for task in tasks},
     }
-    if measured and not path.exists():
-        raise ConfigError(
-            f"{path.parent} holds records without the {SETTINGS} that says of what: remove "
-            f"{RECORDS}, or choose another folder"
-        )
-    if path.exists():
-        earlier: Any
-        try:
-            earlier = json.loads(read_bounded(path, MAX_SETTINGS))
-        except (OSError, ValueError, RecursionError):
-            earlier = None
-        if not _is_settings(earlier):
-            raise ConfigError(
-                f"{path} is damaged: remove it and {RECORDS}, or choose another folder"
-            )
-        earlier.setdefault("random_crops", False)  # of before there was the choice
-        models, methods = earlier["models"], earlier.get("methods", {})
-        added = ("models", "methods")  # to those of before, from which they must not differ
-        different = [k for k in held if k not in added and earlier.get(k) != held[k]]
-        different += [f"model at {k}" for k, v in held["models"].items() if models.get(k, v) != v]
-        for key, told in held["methods"].items():
-            known = methods.get(key, {})
-            different += [f"method {m} at {key}" for m, v in told.items() if known.get(m, v) != v]
-            held["methods"][key] = known | told
-        if different:
-            raise ConfigError(
-                f"{path.parent} holds an evaluation with another {' and '.join(different)}: "
-                f"choose another folder"
-            )
-        held["models"], held["methods"] = models | held["models"], methods | held["methods"]
-    write_text(path, json.dumps(held, indent=2) + "\n")

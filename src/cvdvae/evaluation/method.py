@@ -39,6 +39,11 @@ class Resolver:
     name: str
     stochastic: bool = True
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells the weights from others."""
+        return self.model.weights
+
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
         sampling = self.model.sampling(samples, temperature, seed, consistent=False)
@@ -75,7 +80,8 @@ class Comparison:
         scale: The factor.
         degradation: H.
         methods: The methods.
-        fingerprint: Tells the models' weights from others, so that their results do not mix.
+        fingerprint: Tells what all methods share from others, so that results do not mix; the
+            weights of a model are told with its method.
         channels: Of the images.
         photon_noise: The noise of y, which all methods get; None without.
     """
@@ -88,6 +94,11 @@ class Comparison:
     photon_noise: PhotonNoise | None = None
     damage: str = field(default="", init=False)
     projections: tuple[bool, ...] = field(default=(False, True), init=False)
+
+    def differences(self, earlier: str) -> list[str]:
+        """What is another than in an earlier `fingerprint`, which once was the weights of all."""
+        weights = (m.fingerprint for m in self.methods if isinstance(m, Resolver))
+        return [] if earlier and earlier == " ".join(weights) else ["model"]
 
     def pair(self, selection: Selection, path: Path) -> Pair:
         """One image with its low-resolution image."""
@@ -173,5 +184,11 @@ def comparison(scale: int, names: Sequence[str], models: Models, device: str = "
         raise InputError(f"the models at ×{scale} know images of different sizes or kinds")
     first = every[0]
     made = tuple(METHODS[name].make(name, first.degradation, loaded.get(name)) for name in names)
-    weights = " ".join(model.weights for model in every)
-    return Comparison(scale, first.degradation, made, weights, first.channels, first.photon_noise)
+    kind = (first.degradation.hr_size, first.channels, first.photon_noise)
+    return Comparison(scale, first.degradation, made, _told(*kind), *kind[1:])
+
+
+def _told(size: tuple[int, int], channels: int, noise: PhotonNoise | None) -> str:
+    """What all methods of a comparison share, as its fingerprint."""
+    camera = "" if noise is None else f", photons: {noise.photons}, s: {noise.pixel_std}"
+    return f"{size[1]}×{size[0]}, channels: {channels}{camera}"

@@ -90,6 +90,10 @@ class Selection:
         refuse_counts(paths)
         return paths
 
+    def all_paths(self) -> list[Path]:
+        """The files from `start` on, whatever their `count`."""
+        return replace(self, count=None)._listed()
+
     def __len__(self) -> int:
         return len(self._listed())
 

@@ -1,5 +1,6 @@
 """What was seen of an image, and how to restore it."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,7 +252,7 @@ def degraded(
         description: What happens to it.
         noise: σ; see `usual_noise`.
         seed: Of the noise.
-        in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits.
+        in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits; see `noise_in_8_bits`.
 
     Raises:
         InputError: The degradation does not fit the image.
@@ -267,7 +268,19 @@ def degraded(
         y = y + noise * SeededNoise(seed, [0], stream=2).normal(y)
     if in_8_bits:
         y = to_bytes(y.clamp(0, 1)).float() / 255
+        noise = None if noise is None else noise_in_8_bits(noise, y.numel())
     return seen(y, operator, noise, description)
+
+
+def noise_in_8_bits(noise: float, values: int) -> float:
+    """σ of so many values that were rounded to 8 bits after noise σ.
+
+    The rounding is told with it where it adds more to χ² than that has for a standard deviation, as
+    below 0.01 in 64×64 colours: the truth would not explain y else. 0 stays 0.
+    """
+    rounding = ROUNDING / 255
+    told = noise > 0 and (rounding / noise) ** 2 > math.sqrt(2 / max(1, values))
+    return math.hypot(noise, rounding) if told else noise
 
 
 def shown(what: Seen) -> Tensor:

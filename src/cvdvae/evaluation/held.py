@@ -1,0 +1,139 @@
+"""What a folder holds of an evaluation that goes on: its settings, and of what its records are."""
+
+import json
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import ConfigError
+from ..files import read_bounded, write_text
+from .task import Method, Task
+from .versions import version_of
+
+SETTINGS, RECORDS = "settings.json", "records.jsonl"
+MAX_SETTINGS = 2**20
+"""Bytes that the settings may have."""
+
+Measured = Collection[tuple[str, str]]
+"""What there are records of: keys of tasks, with names of methods."""
+
+
+class Origin(NamedTuple):
+    """Of what a record is; records of older evaluations do not say.
+
+    Attributes:
+        digest: Of the bytes of the image's file.
+        number: Of the image in its selection, which its seed is counted by.
+    """
+
+    digest: str | None = None
+    number: int | None = None
+
+    def is_of(self, now: "Origin") -> bool:
+        """Whether a record with this origin is one of an image as it is now."""
+        return all(a is None or a == b for a, b in zip(self, now, strict=True))
+
+
+def digest_of(path: Path) -> str:
+    """A digest of a file; empty where it cannot be read."""
+    try:
+        return sha256(path.read_bytes() if path.is_file() else b"").hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def key_of(scale: int, damage: str) -> str:
+    """What a task is called in the settings."""
+    return damage or f"x{scale}"
+
+
+def settle(path: Path, told: dict[str, Any], tasks: Sequence[Task], measured: Measured) -> None:
+    """Write settings down, or refuse to mix two plans, models or methods in one folder.
+
+    Args:
+        path: Of the settings.
+        told: How everything is measured, whatever the task.
+        tasks: What is measured.
+        measured: What there are records of; without any, earlier settings bind nobody.
+
+    Raises:
+        ConfigError: The earlier settings are others, damaged, or missing.
+    """
+    models = {key_of(task.scale, task.damage): task.fingerprint for task in tasks}
+    methods = {
+        key_of(task.scale, task.damage): {m.name: version_of(m) for m in task.methods}
+        for task in tasks
+    }
+    if measured:
+        earlier = _read(path)
+        different = [_named(k, earlier.get(k)) for k in told if not _same(k, earlier, told)]
+        for task in tasks:
+            different += _differences(task, earlier, measured)
+        if different:
+            raise ConfigError(
+                f"{path.parent} holds an evaluation with another {' and '.join(different)}: "
+                f"choose another folder"
+            )
+        known = earlier.get("methods", {})
+        methods = known | {key: known.get(key, {}) | now for key, now in methods.items()}
+        models = earlier["models"] | models
+    write_text(path, json.dumps({**told, "models": models, "methods": methods}, indent=2) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Earlier settings, methods left out before they were told apart."""
+    if not path.exists():
+        raise ConfigError(
+            f"{path.parent} holds records without the {SETTINGS} that says of what: remove "
+            f"{RECORDS}, or choose another folder"
+        )
+    earlier: Any
+    try:
+        earlier = json.loads(read_bounded(path, MAX_SETTINGS))
+    except (OSError, ValueError, RecursionError):
+        earlier = None
+    whole = isinstance(earlier, dict) and isinstance(earlier.get("models"), dict)
+    methods = earlier.get("methods", {}) if whole else None
+    if not isinstance(methods, dict) or not all(isinstance(v, dict) for v in methods.values()):
+        raise ConfigError(f"{path} is damaged: remove it and {RECORDS}, or choose another folder")
+    earlier.setdefault("random_crops", False)  # of before there was the choice
+    return dict(earlier)
+
+
+def _same(key: str, earlier: dict[str, Any], told: dict[str, Any]) -> bool:
+    """Whether a setting is as it was; a folder was once named from where one stood."""
+    if key == "folder" and isinstance(before := earlier.get(key), str):
+        try:
+            return bool(str(Path(before).resolve()) == told[key])
+        except (OSError, ValueError, RuntimeError):
+            return False
+    return bool(earlier.get(key) == told[key])
+
+
+def _named(key: str, before: object) -> str:
+    return f"folder of images ({before})" if key == "folder" else key
+
+
+def _differences(task: Task, earlier: dict[str, Any], measured: Measured) -> list[str]:
+    """What is another than it was when a task was measured, if it was."""
+    key = key_of(task.scale, task.damage)
+    if key not in {of for of, _ in measured}:
+        return []
+    different, known = list[str](), earlier.get("methods", {}).get(key, {})
+    before = earlier["models"].get(key, task.fingerprint)
+    if before != task.fingerprint:
+        tell = getattr(task, "differences", None)
+        different = tell(str(before)) if tell else ["model"]
+        # Where the weights of all methods stood there together, a method's own text did not.
+        known = known if different else {name: text for name, text in known.items() if text}
+    different = [f"{what} at {key}" for what in different]
+    for method in task.methods:
+        now = version_of(method)
+        if (key, method.name) in measured and known.get(method.name, now) != now:
+            different.append(f"{_kind(method)} {method.name} at {key}")
+    return different
+
+
+def _kind(method: Method) -> str:
+    return "model" if hasattr(method, "model") else "method"
