@@ -14,7 +14,8 @@ from .selection import Pair, Selection
 class Method(Protocol):
     """Anything that turns what was seen into samples.
 
-    It may have a ``fingerprint``, too, a text that tells it from others of its name.
+    It may have a ``fingerprint``, too, a text that tells it from others of its name, and
+    ``check_settings(samples, temperature)``, which raises InputError where it cannot draw so.
     """
 
     @property
