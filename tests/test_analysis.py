@@ -4,7 +4,7 @@ import errno
 import json
 import re
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,16 @@ from tiny import (
     SCALES,
     saved_prior,
     saved_resolver,
+    saved_restorer,
     tiny_nuclei,
     tiny_photos,
     tiny_prior,
 )
 
 from cvdvae.analysis.calibration import calibration, fit
-from cvdvae.analysis.figures import _pixels, draw_consistency
+from cvdvae.analysis.figures import _pixels, draw_calibration, draw_consistency
 from cvdvae.analysis.latents import expected_distance, measured_distance, nested_samples, rates
+from cvdvae.analysis.report import verdict
 from cvdvae.analysis.temperature import example, picture
 from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
 from cvdvae.checkpoints.records import Expected, Recommended, SuperResolutionRecord
@@ -42,10 +44,11 @@ from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import HVAE, bits_per_dim
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
+from cvdvae.imaging.io import to_bytes
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
-from cvdvae.restoration.settings import TEMPERATURES, Sampling
+from cvdvae.restoration.settings import TEMPERATURES, Grids, Sampling
 
 
 def own_truths(resolver: HVAEResolver, count: int) -> list[Pair]:
@@ -79,6 +82,116 @@ def test_a_model_is_calibrated_on_its_own_samples_and_not_at_other_temperatures(
     assert right.coverage["90%"] is None  # nine samples have no interval so wide
     assert 0 <= right.area_between < 1
     assert json.loads(json.dumps(right.report()))["images"] == 40
+
+
+@dataclass
+class Around:
+    """A model whose samples lie around a picture, ``(3, 16, 16)``, with a std at every value."""
+
+    middle: torch.Tensor
+    std: torch.Tensor
+    name: str = "around"
+    truth_size: tuple[int, int] = (16, 16)
+    grids = Grids((), (1.0,))
+    degradation = BicubicDownscaling((16, 16), (4, 4))
+
+    def answers(self, y: torch.Tensor, sampling: Sampling) -> Finished:
+        generator = torch.Generator().manual_seed(sampling.seed)
+        noise = torch.randn(sampling.samples, 3, 16, 16, generator=generator)
+        x = self.middle + self.std * noise
+        return Finished(x, to_bytes(x), torch.zeros(sampling.samples, dtype=torch.bool))
+
+    def noise_of(self, y: torch.Tensor) -> float:
+        return 0.0
+
+    def truths(self, count: int = 40) -> list[Pair]:
+        """More of its draws, as files hold them."""
+        drawn = self.answers(torch.empty(0), Sampling(count, seed=10**6)).pixels.float() / 255
+        return [Pair(one, torch.empty(0)) for one in drawn]
+
+
+def photograph() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(60, 196, (3, 16, 16), generator=generator).float() / 255
+
+
+def test_a_truth_in_8_bits_is_ranked_among_what_is_saved() -> None:
+    """Rounding moves it as far as the samples spread, and out of their intervals in float."""
+    model = Around(photograph(), torch.full((3, 16, 16), 0.5 / 255))
+    model.middle += torch.linspace(-0.5, 0.5, 16) / 255
+    found = calibration(model, model.truths(), Sampling(19))
+    assert found.coverage == {
+        level: pytest.approx(share, abs=0.01)
+        for level, share in (("50%", 0.5), ("80%", 0.8), ("90%", 0.9))
+    }
+    assert found.miscalibration < 0.01
+    finer = replace(model, std=0.1 * model.std)  # of which 8 bits keep nothing but a few ties
+    assert calibration(finer, finer.truths(), Sampling(19)).miscalibration < 0.03
+
+    class Unrounded(Around):
+        def answers(self, y: torch.Tensor, sampling: Sampling) -> Finished:
+            done = super().answers(y, sampling)
+            return done._replace(pixels=done.x.double())
+
+    fine = Unrounded(model.middle, model.std)
+    truths = [Pair(x, torch.empty(0)) for x in fine.answers(torch.empty(0), Sampling(40, 1, 99)).x]
+    assert calibration(fine, truths, Sampling(19)).miscalibration < 0.01
+
+
+def test_what_is_known_exactly_says_nothing_of_the_spread() -> None:
+    """Outside of a hole all samples are the truth, up to what floats keep."""
+    hole = torch.zeros(3, 16, 16)
+    hole[:, 6:12, 6:12] = 1
+    right = Around(photograph(), 0.05 * hole + 1e-7 * (1 - hole))
+    narrow = replace(right, std=0.3 * right.std)
+    filled = torch.where(hole > 0, 1.0, right.middle)
+    wrong = Around(filled, 0 * hole)
+    truths = right.truths()
+    found, tight, certain = (calibration(m, truths, Sampling(19)) for m in (right, narrow, wrong))
+    assert found.counted == pytest.approx(float(hole.mean()), abs=1e-3)
+    assert found.coverage["80%"] == pytest.approx(0.8, abs=0.02)
+    assert (tight.coverage["80%"] or 0) < 0.4
+    assert certain.coverage == {"50%": 0, "80%": 0, "90%": 0}
+    assert certain.counted == pytest.approx(float(hole.mean()), abs=1e-3)
+    assert found.miscalibration < 0.02 < 0.4 < certain.miscalibration
+    regions = found.coverage_by_region["80%"]
+    assert regions[0] == [None] * 3
+    assert regions[1][1] == pytest.approx(0.8, abs=0.02)
+    said = verdict({"right": found, "wrong": certain})
+    assert "right, τ = 0.8 / 1: the central 80% of the samples hold the truth in 80%" in said
+    assert said.endswith("they are over-confident: the truth lies outside of them too often.")
+    assert "values that are not known, 14% of all; they are well calibrated." in said
+
+
+def test_of_samples_that_are_the_truth_there_is_no_coverage(tmp_path: Path) -> None:
+    model = Around(photograph(), torch.zeros(3, 16, 16))
+    found = calibration(model, model.truths(), Sampling(19, 0.5, encoder_temperature=0.5))
+    assert found.counted == found.miscalibration == 0
+    assert set(found.coverage.values()) == {None}
+    assert found.rank_histogram == found.observed == []
+    json.dumps(found.report(), allow_nan=False)
+    assert draw_calibration({"model": found}, tmp_path / "drawn.png").exists()
+    assert verdict({"model": found}) == "model, τ = 0.5: every sample is the truth itself."
+
+
+def test_a_restorer_is_judged_at_its_own_temperature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever the tables are of; and the verdict says at which."""
+    photos, out, model = tmp_path / "photos", tmp_path / "out", saved_restorer(tmp_path / "model")
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photos / "0.png")
+    recommend(str(model), Recommended(0.7, 0.7))
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
+    monkeypatch.setattr("cvdvae.analysis.restoring.SAMPLES", 9)
+    monkeypatch.setattr("cvdvae.analysis.temperature.crop_face", lambda photo: photo)
+    asked = f"report --data {photos} --model {model} --degradation hole:side=6 --out {out} -n 1"
+    assert run(*asked.split(), "--temperatures", "0", "1", monkeypatch=monkeypatch) == 0
+    (found,) = json.loads((out / "calibration.json").read_text()).values()
+    assert found["sampling"]["encoder_temperature"] == found["sampling"]["temperature"] == 0.7
+    assert found["counted"] < 0.2
+    assert "hole:side=6, τ = 0.7: the central 80%" in (out / "report.html").read_text()
 
 
 def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(

@@ -420,6 +420,18 @@ def test_a_user_calibrates_a_model_and_examines_with_it(
     assert run("examine", str(small), *model, monkeypatch=monkeypatch) == 0
 
 
+def test_nothing_is_said_to_be_enlarged_where_a_picture_is_only_examined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(small)
+    assert run("examine", str(small), monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "its alpha channel is left out: the colours are examined as they are below it" in said
+    assert "enlarged" not in said
+
+
 def test_a_flow_cannot_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

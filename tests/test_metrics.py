@@ -12,14 +12,26 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import save_file
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError, WeightsError
-from cvdvae.evaluation.measure import Judges, measure
+from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate
+from cvdvae.evaluation.measure import METRICS, Judges, measure
+from cvdvae.evaluation.method import Bicubic, Comparison
+from cvdvae.evaluation.selection import Selection
+from cvdvae.evaluation.table import as_markdown, as_text, best_rows, winners, write_tables
 from cvdvae.imaging.io import to_bytes, to_tensor
-from cvdvae.metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
+from cvdvae.metrics.calibration import (
+    LEVELS,
+    Ranks,
+    crps,
+    energy_score,
+    sparsification,
+    uncertain,
+)
 from cvdvae.metrics.distortion import luma, psnr, psnr_y, ssim, ssim_y
 from cvdvae.metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from cvdvae.metrics.perceptual import BRISQUE, FEATURES, LPIPS
@@ -165,6 +177,93 @@ def test_images_too_small_for_lpips_are_measured_by_all_else(
     else:
         assert None not in columns
         assert not judges.missing
+
+
+@pytest.mark.parametrize(("side", "small"), [(4, "at least 8×8"), (10, ""), (12, None)])
+def test_why_a_measure_has_nothing_to_say_is_told_with_the_table(
+    side: int, small: str | None, lpips: LPIPS, tmp_path: Path
+) -> None:
+    """And once more when nothing is left to measure, and where another task has it."""
+    (tmp_path / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photos" / "0.png")
+    plan, out = Plan(Selection(tmp_path / "photos"), (0.8,), 1), tmp_path / "out"
+
+    def task(scale: int, size: int) -> Comparison:
+        return Comparison(
+            scale, BicubicDownscaling.of_scale((size, size), scale), (Bicubic((size, size)),)
+        )
+
+    def written(*tasks: Comparison) -> str:
+        judges = Judges(lpips, BRISQUE(), {})
+        records, _ = evaluate(plan, tasks, judges, out)
+        write_tables(records, judges.missing, out)
+        return (out / "table.md").read_text()
+
+    little, large = task(2, side), task(4, 32)
+    first = written(little)
+    of = f"pixels, not of {side}×{side}."
+    assert f"\nLPIPS: not measured, because it needs images of at least 31×31 {of}" in first
+    assert (f"SSIM: not measured, because it needs images of at least 11×11 {of}" in first) == (
+        small is not None
+    )
+    assert (f"BRISQUE: not measured, because it needs images of at least 8×8 {of}" in first) == (
+        bool(small)
+    )
+    assert written(little) == first
+    both = written(little, large)
+    assert f"\nLPIPS at ×2: not measured, because it needs images of at least 31×31 {of}" in both
+    assert "LPIPS:" not in both
+
+
+def test_samples_that_are_the_truth_leave_the_others_their_psnr() -> None:
+    H = BicubicDownscaling.of_scale((32, 32), 2)
+    truth = to_bytes(images(1)[0]).float() / 255
+    y = H.A(truth[None])[0].clamp(0, 1)
+    done = finish(torch.stack([truth, truth / 2]), y[None], H, consistent=False)
+    alone = finish((truth / 2)[None], y[None], H, consistent=False)
+    both, other = (measure(d, y, truth, H, Judges(None, None, {})) for d in (done, alone))
+    assert both["psnr"] == other["psnr"]
+    assert both["psnr"] is not None
+
+
+def rows_of(key: str, **values: list[float | None]) -> Records:
+    """Records of one measure: its values over images for every method."""
+    return {
+        (Row(4, method, None, False), f"{i}.png"): {key: value}
+        for method, each in values.items()
+        for i, value in enumerate(each)
+    }
+
+
+def test_nobody_wins_by_what_float32_rounds() -> None:
+    column = METRICS["lr_psnr_float"].column
+    records = rows_of(column.key, seen=[157, 156, 157], model=[150, 149, 149])
+    assert best_rows(records, column) == set()
+    assert winners(records) == ["×4, won by none: LR-PSNR, float."]
+    records |= rows_of(column.key, plain=[34, 35, 34])
+    assert {row.method for row in best_rows(records, column)} == {"seen", "model"}
+    assert "150" in as_markdown(rows_of(column.key, model=[150, 150]))
+    saved = rows_of("lr_psnr", one=[157, 156, 157], other=[150, 149, 149])
+    assert {row.method for row in best_rows(saved, METRICS["lr_psnr"].column)} == {"one"}
+
+
+def test_nobody_wins_a_column_in_which_values_are_missing() -> None:
+    """What is missing may be infinite; an image whose samples all exploded has nothing at all."""
+    column = METRICS["psnr"].column
+    whole = rows_of("psnr", a=[30, 31, 30], b=[20, 21, 20])
+    assert {row.method for row in best_rows(whole, column)} == {"a"}
+    assert best_rows(whole | rows_of("psnr", b=[20, None, 20]), column) == set()
+    assert best_rows(whole | rows_of("psnr", c=[None, None, None]), column) != set()
+    exploded = {(Row(4, "b", None, False), "1.png"): {"psnr": None, "exploded": 100.0}}
+    assert {row.method for row in best_rows(whole | exploded, column)} == {"a"}
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
+    row = Row(1, "[red]mine", None, False, "mask:file=loch [neu].png")
+    text = as_text({(row, "0.png"): {"psnr": 20.0}})
+    assert "mask:file=loch [neu].png, 1 images" in text
+    assert "mask:file=loch [neu].png: [red]mine" in text
 
 
 def test_vectors_are_computed_where_the_images_are(lpips: LPIPS) -> None:
@@ -313,6 +412,24 @@ def test_a_truth_that_equals_samples_shares_its_count() -> None:
     torch.testing.assert_close(ranks.histogram(), torch.full((5,), 0.2, dtype=torch.float64))
 
 
+def test_values_that_all_samples_share_with_the_truth_do_not_count() -> None:
+    """Those on which they agree and are wrong do; so ranks of equals remain uniform."""
+    samples = torch.tensor([[0.2, 0.2, 0.2, 0.2], [0.2, 0.2, 0.2 + 3e-7, 0.3]]).view(2, 1, 1, 4)
+    truth = torch.tensor([0.2, 0.9, 0.2, 0.2]).view(1, 1, 4)
+    counted = uncertain(samples, truth)
+    assert counted.flatten().tolist() == [False, True, False, True]
+    ranks = Ranks.empty(2, 1, 4)
+    ranks.add(samples, truth, counted)
+    assert ranks.counts[:, 0].T.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0], [0.5, 0.5, 0]]
+    assert Ranks.empty(2, 1, 4).coverage(0.3) is None
+    generator = torch.Generator().manual_seed(0)
+    few, many = Ranks.empty(4, 30, 30), torch.randint(0, 2, (40, 5, 3, 30, 30), generator=generator)
+    for drawn in many / 255:
+        few.add(drawn[1:], drawn[0], uncertain(drawn[1:], drawn[0]))
+    assert few.counts.sum() < 0.95 * 40 * 3 * 900
+    assert float((5 * few.histogram() - 1).abs().max()) < 0.03
+
+
 def test_no_order_sparsifies_better_than_the_error_itself() -> None:
     rng = np.random.default_rng(0)
     error = torch.from_numpy(rng.exponential(size=(20, 20)))
@@ -391,6 +508,7 @@ def test_the_kernel_distance_is_that_of_all_pairs_and_unbiased() -> None:
     )
     mean, spread = estimates[:, 0].mean(), estimates[:, 0].std()
     assert abs(mean) < 4 * spread / 200**0.5
+    assert spread < estimates[:, 1].mean() < 2 * spread  # √2 of it in theory
     apart, error = kernel_distance(x.repeat(20, 1) + 1, y.repeat(20, 1))
     assert apart > 4 * error
     with pytest.raises(InputError, match="as many in both"):

@@ -15,7 +15,9 @@ from ..errors import InputError
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
 from ..evaluation.task import Subject
-from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification
+from ..imaging.io import to_bytes
+from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification, uncertain
+from ..restoration.finish import Finished
 from ..restoration.settings import Sampling
 
 REGIONS = 3
@@ -26,15 +28,19 @@ REGIONS = 3
 class Calibration:
     """How the truth lies among the samples, over images.
 
+    Coverage and ranks are of what is saved, and of the values that are `uncertain`.
+
     Attributes:
         sampling: How the samples were drawn.
         images: Number of images.
+        counted: Share of the values that are uncertain, in [0, 1].
         crps: Continuous ranked probability score.
         energy_score: Energy score of whole images.
         coverage: Observed coverage of the central intervals of the nominal `LEVELS`; None where
-            there are too few samples for a level.
+            there are too few samples for a level, or no value counts.
         coverage_by_region: The same in a grid of regions, one grid for each level.
-        rank_histogram: Frequency of every rank of the truth among the samples.
+        rank_histogram: Frequency of every rank of the truth among the samples; empty where no
+            value counts, as are the next two.
         nominal: Nominal coverages of the reliability diagram.
         observed: Observed ones.
         sparsification: Error of the pixels that remain, leaving out those of the largest std.
@@ -43,6 +49,7 @@ class Calibration:
 
     sampling: Sampling
     images: int
+    counted: float
     crps: Figure
     energy_score: Figure
     coverage: dict[str, float | None]
@@ -55,9 +62,12 @@ class Calibration:
 
     @property
     def miscalibration(self) -> float:
-        """Mean distance of the observed from the nominal coverage, without that of nothing."""
-        pairs = zip(self.observed[1:], self.nominal[1:], strict=True)
-        return fmean(abs(o - n) for o, n in pairs)
+        """Mean distance of the observed from the nominal coverage, without that of nothing.
+
+        0 where no value counts: all samples are the truth.
+        """
+        pairs = list(zip(self.observed[1:], self.nominal[1:], strict=True))
+        return fmean(abs(o - n) for o, n in pairs) if pairs else 0.0
 
     @property
     def area_between(self) -> float:
@@ -74,6 +84,16 @@ class Calibration:
 
 class Exploded(InputError):
     """Samples are not finite: nothing can be said of this temperature."""
+
+
+def saved(done: Finished, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples and truth as files hold them, in [0, 1]; as they are where those are not 8-bit.
+
+    A truth that was rounded lies outside of many a narrow interval that was not.
+    """
+    if done.pixels.dtype != torch.uint8:
+        return done.answers, truth
+    return done.pixels[~done.exploded].float() / 255, to_bytes(truth).float() / 255
 
 
 def calibration(
@@ -101,12 +121,17 @@ def calibration(
     height, width = model.truth_size
     ranks = Ranks.empty(sampling.samples, height, width)
     scores: list[tuple[float, float]] = []
+    counted: list[float] = []
     curves: list[tuple[Tensor, Tensor]] = []
     for number, (truth, y) in enumerate(pairs):
-        samples = model.answers(y, sampling.reseeded(sampling.seed + number)).answers
+        done = model.answers(y, sampling.reseeded(sampling.seed + number))
+        samples = done.answers
         if len(samples) < sampling.samples:
             raise Exploded(f"samples of {model.name} exploded: a lower temperature calibrates")
-        ranks.add(samples, truth)
+        pixels, true = saved(done, truth)
+        open_ = uncertain(pixels, true)
+        ranks.add(pixels, true, open_)
+        counted.append(float(open_.float().mean()))
         scores.append((crps(samples, truth), energy_score(samples, truth)))
         error = (samples.mean(0) - truth).square().mean(0)
         curves.append(sparsification(samples.var(0).mean(0), error))
@@ -114,16 +139,17 @@ def calibration(
             on_image()
     if not scores:
         raise InputError("there is no image to calibrate on")
-    nominal, observed = ranks.reliability()
+    nominal, observed = ranks.reliability() if any(counted) else (torch.empty(0), torch.empty(0))
     by_std, best = (torch.stack(c).mean(0) for c in zip(*curves, strict=True))
     return Calibration(
         sampling=sampling,
         images=len(scores),
+        counted=fmean(counted),
         crps=figure(s[0] for s in scores),
         energy_score=figure(s[1] for s in scores),
         coverage={f"{level:.0%}": ranks.coverage(level) for level in LEVELS},
         coverage_by_region={f"{level:.0%}": ranks.coverage_map(level, REGIONS) for level in LEVELS},
-        rank_histogram=ranks.histogram().tolist(),
+        rank_histogram=ranks.histogram().tolist() if any(counted) else [],
         nominal=nominal.tolist(),
         observed=observed.tolist(),
         sparsification=by_std.tolist(),

@@ -77,7 +77,7 @@ def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
     header += ["CRPS ×10³", "energy ×10³", "sparsification, off the best"]
     lines = [
         [
-            f"{name}, τ = {c.sampling.temperature:g} / {c.sampling.encoder_temperature:g}",
+            _at_temperatures(name, c),
             *("–" if v is None else f"{v:.0%}" for v in c.coverage.values()),
             c.crps.show(THOUSANDTHS),
             c.energy_score.show(THOUSANDTHS),
@@ -88,6 +88,14 @@ def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
     return [header, *lines]
 
 
+def _at_temperatures(name: str, c: Calibration) -> str:
+    """A name with the temperatures of the prior and of the encoder, or the one of both."""
+    both = dict.fromkeys((c.sampling.temperature, c.sampling.encoder_temperature))
+    return f"{name}, τ = {' / '.join(f'{t:g}' for t in both)}"
+
+
+KNOWN = "Values that all samples share with the truth, as saved, are known: they do not count."
+"""What coverage is of."""
 FEW = 30
 """Images below which nothing is said of calibration."""
 
@@ -97,6 +105,8 @@ def verdict(results: dict[str, Calibration]) -> str:
     sentences = []
     for name, c in results.items():
         nominal, observed = LEVELS[1], c.coverage[f"{LEVELS[1]:.0%}"]
+        if not c.counted:
+            sentences.append(f"{_at_temperatures(name, c)}: every sample is the truth itself.")
         if observed is None:
             continue
         if c.images < FEW:
@@ -108,8 +118,9 @@ def verdict(results: dict[str, Calibration]) -> str:
         else:
             judged = "are under-confident: they spread more than they need to"
         sentences.append(
-            f"{name}: the central {nominal:.0%} of the samples hold the truth in {observed:.0%} "
-            f"of the pixels; they {judged}."
+            f"{_at_temperatures(name, c)}: the central {nominal:.0%} of the samples hold the truth "
+            f"in {observed:.0%} of the values that are not known, {c.counted:.0%} of all; "
+            f"they {judged}."
         )
     return " ".join(sentences)
 

@@ -10,13 +10,13 @@ import torch
 from ..evaluation.damaged import Damaged, Restorations
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges
-from ..evaluation.table import write_tables
+from ..evaluation.table import unmeasured, write_tables
 from ..files import write_text
 from ..imaging.io import save_png, to_tensor
 from ..restoration.settings import Sampling
 from .calibration import Calibration, calibration
 from .figures import draw_calibration, draw_temperature
-from .report import Section, calibration_rows, tables, verdict
+from .report import KNOWN, Section, calibration_rows, tables, verdict
 from .study import Study
 from .temperature import TEMPERATURES, example_at, picture_of, sweep
 
@@ -40,17 +40,16 @@ def restoration_sections(
     records, failures = evaluate(plan, tasks, judges, study.out, lambda _: study.tick())
     study.failures.update(failures)
     write_tables(records, judges.missing, study.out)
-    calibrations = _calibrations(study, subjects, plan.temperatures[0])
+    calibrations = _calibrations(study, subjects)
     _temperature(study, subjects[0], judges)
     sections = tables(records, "τ is the temperature of all groups.")
-    sections += [
-        Section(f"{c} is not measured", f"{why}.", []) for c, why in judges.missing.items()
-    ]
+    missing = unmeasured(records, judges.missing)
+    sections += [Section(f"{c} is not measured", f"{why}.", []) for c, why in missing.items()]
     return [
         *sections,
         Section(
             "Can the uncertainty be believed?",
-            verdict(calibrations) + " Where a pixel is known exactly, its intervals hold it.",
+            f"{verdict(calibrations)} {KNOWN}",
             calibration_rows(calibrations),
             (study.out / "calibration.png",),
         ),
@@ -64,9 +63,9 @@ def restoration_sections(
     ]
 
 
-def _calibrations(
-    study: Study, subjects: list[Damaged], temperature: float
-) -> dict[str, Calibration]:
+def _calibrations(study: Study, subjects: list[Damaged]) -> dict[str, Calibration]:
+    """At the temperature that a user gets, whichever the tables are of."""
+    temperature = subjects[0].restorer.restoring(moves=subjects[0].moves).temperature
     sampling = Sampling(SAMPLES, temperature, study.seed, temperature)
     results = {
         subject.title: calibration(

@@ -14,7 +14,7 @@ from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges, Scores
 from ..evaluation.method import Models, comparison
 from ..evaluation.selection import Failures, Selection
-from ..evaluation.table import write_tables
+from ..evaluation.table import unmeasured, write_tables
 from ..files import write_text
 from ..imaging.io import save_png
 from ..restoration.hvae import HVAEResolver
@@ -37,7 +37,7 @@ from .latents import (
     nested_samples,
     rates,
 )
-from .report import Section, calibration_rows, rate_rows, tables, verdict
+from .report import KNOWN, Section, calibration_rows, rate_rows, tables, verdict
 from .temperature import TEMPERATURES, picture, sweep
 
 
@@ -209,17 +209,15 @@ def report_sections(
     study.latents()
     found = study.rate()
     sections = tables(records)
-    sections += [
-        Section(f"{column} is not measured", f"{why}.", [])
-        for column, why in judges.missing.items()
-    ]
+    missing = unmeasured(records, judges.missing)
+    sections += [Section(f"{c} is not measured", f"{why}.", []) for c, why in missing.items()]
     out = study.out
     sections += [
         Section(
             "Can the uncertainty be believed?",
-            verdict(calibrations) + " Left: how often central intervals hold the truth; middle: "
-            "its rank among the samples; right: the error that remains when the pixels with the "
-            "largest standard deviation are left out.",
+            f"{verdict(calibrations)} {KNOWN} Left: how often central intervals hold the truth; "
+            "middle: its rank among the samples; right: the error that remains when the pixels "
+            "with the largest standard deviation are left out.",
             calibration_rows(calibrations),
             (out / "calibration.png",),
         ),

@@ -65,7 +65,7 @@ def sweep(
         raise InputError("there is no image to try temperatures on")
     if all(one["exploded"] == 100 for scores in collected for one in scores):
         raise InputError("every sample exploded at every temperature")
-    return [{key: _mean([s[key] for s in scores]) for key in scores[0]} for scores in collected]
+    return [{key: _mean([s[key] for s in scores]) for key in METRICS} for scores in collected]
 
 
 def picture(model: SuperResolver, seed: int = 0) -> Image.Image:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+TRANSPARENT = "its alpha channel is left out: the colours are examined as they are below it"
+
 
 @app.command()
 def examine(
@@ -66,10 +68,12 @@ def examine(
     failures: dict[str, str] = {}
     for path, _ in files_of(inputs, say=remark):
         try:
-            y, _, notes, _ = read_input(resolver, path)
+            y, _, notes, extras = read_input(resolver, path)
         except InputError as error:
             failures[str(path)] = str(error)
             continue
+        if extras.alpha is not None:
+            notes = [TRANSPARENT if "alpha channel" in note else note for note in notes]
         doubts, findings = examined(resolver, path, y)
         for line in notes + doubts:
             out.print(f"{path}: {line}", style="yellow", markup=False, soft_wrap=True)

@@ -107,7 +107,7 @@ def evaluate(
     from ..evaluation.measure import Judges
     from ..evaluation.realism import HEADER, Likeness, check_enough, judge_of, write_likenesses
     from ..evaluation.selection import Selection
-    from ..evaluation.table import as_rich, write_tables
+    from ..evaluation.table import as_rich, unmeasured, write_tables
     from ..locks import sole_writer
 
     selection = Selection(data, start, images, crop, random_crops)
@@ -149,7 +149,7 @@ def evaluate(
             title = f"{len(selection) - len(left_out)} images, one sample of each"
             out.print(as_rich([HEADER, *(one.cells() for one in likenesses)], title))
     if not quiet:
-        for column, why in judges.missing.items():
+        for column, why in unmeasured(records, judges.missing).items():
             remark(f"{column} is not measured: {why}")
     end(failures)
 

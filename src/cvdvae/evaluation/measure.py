@@ -16,7 +16,7 @@ from ..degradations.base import Degradation
 from ..errors import InputError, WeightsError
 from ..imaging.io import eight_bit_values, to_bytes
 from ..metrics.calibration import crps, energy_score
-from ..metrics.distortion import psnr, ssim
+from ..metrics.distortion import BORDER, psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from ..metrics.perceptual import BRISQUE, LPIPS, unseen
 from ..restoration.finish import Finished
@@ -24,7 +24,13 @@ from ..restoration.restoring import Seen as What
 from ..restoration.tolerance import misfit, within_noise
 
 Scores = dict[str, float | None]
-"""Measures of one image by name; None where a measure does not apply or is infinite."""
+"""Measures of one image by name; None where a measure does not apply or is infinite. Beside them
+the `SHAPE` of the true image."""
+SHAPE = ("channels", "height", "width")
+EXACT = 130.0
+"""dB from which on an LR-PSNR is that of the rounding of float32 alone."""
+SSIM_LEAST = 2 * BORDER + 1
+"""Side of the smallest images that it has a value for."""
 
 
 @dataclass
@@ -148,6 +154,7 @@ class Column:
         factor: What it is multiplied by before it is shown.
         digits: After the point.
         needs: Column of `Judges.missing` that explains why it may be empty.
+        most: Values from here on are equal where the best are marked.
     """
 
     key: str
@@ -155,6 +162,12 @@ class Column:
     factor: float = 1.0
     digits: int = 2
     needs: str = ""
+    most: float = math.inf
+
+    @property
+    def name(self) -> str:
+        """The title without its arrow."""
+        return self.title.rstrip(" ↑↓")
 
     @property
     def sign(self) -> int:
@@ -202,16 +215,16 @@ def measure(
 ) -> Scores:
     """Measure the samples of one image by all of `METRICS`; the arguments are those of `Seen`.
 
-    What LPIPS has nothing to say of is noted in `Judges.missing`.
+    Why LPIPS has nothing to say is noted in `Judges.missing`, for those who keep no records.
 
     Raises:
         InputError: All samples exploded.
     """
     seen = Seen(finished, y, truth, degradation, judges, sigma)
     if judges.lpips is not None and (why := unseen(*truth.shape)):
-        judges.missing["LPIPS"] = why
+        judges.missing.setdefault("LPIPS", why)
         seen.judges = replace(judges, lpips=None)
-    scores: Scores = {}
+    scores: Scores = dict(zip(SHAPE, truth.shape, strict=True))
     for key, metric in METRICS.items():
         needs = metric.column.needs.lower()
         known = not needs or getattr(seen.judges, needs) is not None
@@ -232,6 +245,11 @@ def measures_of_none() -> Scores:
 def are_of_none(scores: Scores) -> bool:
     """Whether these are such."""
     return scores.get("exploded") == 100
+
+
+def _ssim(seen: Seen) -> float | None:
+    small = min(seen.truth.shape[1:]) < SSIM_LEAST
+    return None if small else float(ssim(seen.saved, seen.truth).mean())
 
 
 def _lpips(seen: Seen) -> float:
@@ -290,15 +308,15 @@ def _mean_of_finite(values: Tensor) -> float | None:
 
 
 for _metric in (
-    Metric(Column("psnr", "PSNR ↑"), lambda s: float(psnr(s.saved, s.truth).mean())),
+    Metric(Column("psnr", "PSNR ↑"), lambda s: _mean_of_finite(psnr(s.saved, s.truth))),
     Metric(
         Column("psnr_of_mean", "PSNR of mean ↑"),
         lambda s: float(psnr(s.samples.mean(0)[None], s.truth)),
     ),
-    Metric(Column("ssim", "SSIM ↑", digits=3), lambda s: float(ssim(s.saved, s.truth).mean())),
+    Metric(Column("ssim", "SSIM ↑", digits=3), _ssim),
     Metric(Column("lpips", "LPIPS ↓", digits=3, needs="LPIPS"), _lpips),
     Metric(Column("brisque", "BRISQUE ↓", needs="BRISQUE"), _brisque),
-    Metric(Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1), _lr_psnr_float),
+    Metric(Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1, most=EXACT), _lr_psnr_float),
     Metric(Column("lr_psnr", "LR-PSNR, saved ↑", digits=1), _lr_psnr),
     Metric(Column("lr_psnr_worst", "worst ↑", digits=1), _lr_psnr_worst),
     Metric(Column("exact", "exact, % ↑", digits=1), _exact),

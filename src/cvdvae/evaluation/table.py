@@ -12,14 +12,19 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..files import write_text
+from ..metrics.perceptual import unseen
 from .evaluate import Records, Row
-from .measure import Column, Scores, are_of_none, columns
+from .measure import METRICS, SHAPE, SSIM_LEAST, Column, Scores, are_of_none, columns
 
 TOLD_APART = 2.0
 """How many standard errors of their difference lie between two rows that can be told apart."""
+
+BRISQUE_LEAST = 8
+"""Side of the smallest images that it has a value for."""
 
 TERMINAL, MARKDOWN = "[bold]* {}[/bold]", "**{}**"
 """How a cell of `best_rows` is marked; without colours the star is left."""
@@ -86,14 +91,18 @@ def best_rows(records: Records, column: Column) -> set[Row]:
 
     All rows see the same images, so two of them are compared by their differences image by image,
     whose standard error is far below those of the two means: a hard image is hard for both. Empty
-    where no row falls behind the best, and where the measure has no better and worse.
+    where no row falls behind the best, where the measure has no better and worse, and where a row
+    has it for some images alone: what it lacks may be infinite.
     """
     signed: dict[Row, dict[str, float]] = {}
+    lacking: set[Row] = set()
     for (row, image), scores in records.items():
         value = scores.get(column.key)
         if value is not None:
-            signed.setdefault(row, {})[image] = column.sign * value
-    if not signed or not column.sign:
+            signed.setdefault(row, {})[image] = column.sign * min(value, column.most)
+        elif not are_of_none(scores):
+            lacking.add(row)
+    if not signed or not column.sign or lacking & signed.keys():
         return set()
     best = max(signed.values(), key=lambda values: fmean(values.values()))
     close = {row for row, values in signed.items() if not _behind(values, best)}
@@ -123,7 +132,7 @@ def winners(records: Records) -> list[str]:
             best = best_rows(part, column)
             methods = dict.fromkeys(row.method for row, _ in part if row in best)
             who = f"won by {' and '.join(methods)}" if methods else "won by none"
-            won.setdefault(who, []).append(column.title.rstrip(" ↑↓"))
+            won.setdefault(who, []).append(column.name)
         if len({row.method for row, _ in part}) > 1:
             said = "; ".join(f"{who}: {' · '.join(titles)}" for who, titles in won.items())
             lines.append(f"{task}, {said}.")
@@ -182,14 +191,49 @@ def images_in(out: Path) -> int:
 
 
 def as_rich(rows: list[list[str]], title: str) -> Table:
-    """One of those tables for the terminal."""
+    """One of those tables for the terminal; names may hold what looks like markup."""
     header, *lines = rows
-    table = Table(title=title)
+    table = Table(title=escape(title))
     for cell in header:
-        table.add_column(cell, justify="right" if cell else "left")
-    for line in lines:
-        table.add_row(*line)
+        table.add_column(escape(cell), justify="right" if cell else "left")
+    for name, *cells in lines:
+        table.add_row(escape(name), *cells)
     return table
+
+
+def unmeasured(records: Records, missing: dict[str, str]) -> dict[str, str]:
+    """Why there are no values, by column; with the task where another one has them.
+
+    Args:
+        records: They tell what was measured, and how large the true images were.
+        missing: Why a judge is not at hand.
+    """
+    parts, found, rest = split_by_task(records), dict[str, str](), dict(missing)
+    for key in ("ssim", "lpips", "brisque"):
+        name, at = METRICS[key].column.name, dict[str, str]()
+        known = rest.pop(name, "")
+        for task, part in parts.items():
+            if all(s.get(key) is None for s in part.values()):
+                at[task] = next((why for s in part.values() if (why := _unsuited(key, s))), "")
+        if len(at) < len(parts):
+            found |= {f"{name} at {task}": why for task, why in at.items() if why}
+        elif why := known or next((why for why in at.values() if why), ""):
+            found[name] = why
+    return found | rest
+
+
+def _unsuited(key: str, scores: Scores) -> str:
+    """Why a measure has nothing to say of images of the shape of a record's, as ``ssim`` of few
+    pixels; empty where it has, and where a record of before does not tell its shape."""
+    if any(scores.get(name) is None for name in SHAPE):
+        return ""
+    channels, height, width = (int(scores[name] or 0) for name in SHAPE)
+    if key == "lpips":
+        return unseen(channels, height, width)
+    least = {"ssim": SSIM_LEAST, "brisque": BRISQUE_LEAST}[key]
+    if min(height, width) >= least:
+        return ""
+    return f"it needs images of at least {least}×{least} pixels, not of {width}×{height}"
 
 
 def as_text(records: Records) -> str:
@@ -219,6 +263,7 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     Raises:
         OutputError: `out` cannot be written.
     """
+    missing = unmeasured(records, missing)
     notes = "".join(
         f"\n{column}: not measured, because {why}.\n" for column, why in missing.items()
     )

@@ -10,6 +10,8 @@ from torch import Tensor
 
 LEVELS = (0.5, 0.8, 0.9)
 """Central intervals whose coverage is reported."""
+SAME = 1e-6
+"""Values of [0, 1] that are nearer than this are equal: what float32 keeps of them."""
 
 
 def crps(samples: Tensor, truth: Tensor) -> float:
@@ -43,6 +45,23 @@ def energy_score(samples: Tensor, truth: Tensor) -> float:
     return float(((flat - target).norm(dim=1).mean() - between / 2) / root)
 
 
+def uncertain(samples: Tensor, truth: Tensor) -> Tensor:
+    """Where samples differ, or miss the truth: the other values are known, and have no interval.
+
+    Whichever of the N + 1 images is called the truth, the same values are left out. So those that
+    remain have uniform ranks, too, where all have; leaving out all on which samples agree would
+    leave out the misses of a model that is certain and wrong.
+
+    Args:
+        samples: ``(N, C, H, W)``.
+        truth: ``(C, H, W)``.
+
+    Returns:
+        ``(C, H, W)``, bool.
+    """
+    return ((samples - truth).abs() > SAME).any(0)
+
+
 @dataclass
 class Ranks:
     """Ranks of the true values among the samples, counted over images and colours at every pixel.
@@ -60,16 +79,25 @@ class Ranks:
         """No image yet."""
         return cls(torch.zeros(samples + 1, height, width, dtype=torch.float64))
 
-    def add(self, samples: Tensor, truth: Tensor) -> None:
-        """Count one image; a truth that equals samples shares its count among their ranks."""
+    def add(self, samples: Tensor, truth: Tensor, counted: Tensor | None = None) -> None:
+        """Count one image; a truth that equals samples shares its count among their ranks.
+
+        Args:
+            samples: ``(N, C, H, W)``.
+            truth: ``(C, H, W)``.
+            counted: Which values count, ``(C, H, W)`` bool; all by default.
+        """
         below = (samples < truth).sum(0)
         equal = (samples == truth).sum(0)
         ranks = torch.arange(len(self.counts), device=samples.device).view(-1, 1, 1, 1)
         within = (ranks >= below) & (ranks <= below + equal)
-        self.counts += (within / (equal + 1)).sum(1).to(self.counts.device)
+        shares = within / (equal + 1)
+        if counted is not None:
+            shares = shares * counted
+        self.counts += shares.sum(1).to(self.counts.device)
 
     def histogram(self) -> Tensor:
-        """Frequency of every rank, ``(N + 1,)``; uniform if calibrated."""
+        """Frequency of every rank, ``(N + 1,)``; uniform if calibrated, NaN of no value."""
         total = self.counts.sum((1, 2))
         return total / total.sum()
 
@@ -80,12 +108,12 @@ class Ranks:
     def coverage(self, level: float) -> float | None:
         """Observed coverage of the central interval of a nominal level, between those at hand.
 
-        None beyond the widest interval that N samples have, ``(N − 1) / (N + 1)``.
+        None beyond the widest interval that N samples have, ``(N − 1) / (N + 1)``, and of no value.
         """
         return _at(level, *self.reliability())
 
     def coverage_map(self, level: float, cells: int) -> list[list[float | None]]:
-        """Observed coverage in a grid of ``cells × cells`` regions."""
+        """Observed coverage in a grid of ``cells × cells`` regions; None where no value counts."""
         rows = self.counts.tensor_split(cells, dim=1)
         grid = [[part.sum((1, 2)) for part in row.tensor_split(cells, dim=2)] for row in rows]
         return [[_at(level, *_reliability(c / c.sum())) for c in r] for r in grid]
@@ -104,8 +132,8 @@ def _reliability(histogram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _at(level: float, nominal: Tensor, observed: Tensor) -> float | None:
-    """Linear interpolation; None beyond the last point."""
-    if level > float(nominal[-1]) + 1e-6:
+    """Linear interpolation; None beyond the last point, and where nothing is observed."""
+    if level > float(nominal[-1]) + 1e-6 or bool(observed.isnan().any()):
         return None
     upper = int(torch.searchsorted(nominal, torch.tensor(level - 1e-6)).clamp(1))
     low, high = float(nominal[upper - 1]), float(nominal[upper])
