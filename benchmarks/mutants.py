@@ -171,6 +171,7 @@ def chosen(mutant: Mutant, known: dict[str, Any]) -> list[str]:
 
 def loaded(package: Path) -> tuple[list[FunctionType], list[Any]]:
     """All functions of the package that there are, and all caches."""
+    gc.unfreeze()  # the tests freeze what they have loaded, which is left out of these
     objects = gc.get_objects()
     functions = [f for f in objects if type(f) is FunctionType]
     caches = [f for f in objects if type(f) is functools._lru_cache_wrapper]

@@ -9,9 +9,6 @@ from torch import Tensor
 from cvdvae.degradations.damped import estimate
 from cvdvae.degradations.mask import Mask
 from cvdvae.degradations.natural import (
-    ALIKE,
-    MARGIN,
-    SPREAD,
     Wiener,
     natural_estimate,
     power_of,
@@ -21,6 +18,9 @@ from cvdvae.degradations.spectrum import mean_eigenvalue
 from cvdvae.restoration.described import parse
 from cvdvae.restoration.restoring import degraded as seen_of
 from cvdvae.training.degrade import DEGRADATIONS, degraded
+
+SPREAD, ALIKE, MARGIN = 0.22, 0.93, 16
+"""Standard deviation of a pixel, correlation of two colours, and pixels that are mirrored."""
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +134,49 @@ def test_gaps_are_filled_from_around_at_any_size(size: tuple[int, int]) -> None:
     assert bool((filled <= x.amax((2, 3), keepdim=True) + 1e-9).all())
     degradation = Mask(share[0, 0].bool())
     assert bool(natural_estimate(degradation, degradation.A(x), 0.0).isfinite().all())
+
+
+@pytest.mark.parametrize("size", [(12, 9), (7, 16)])
+def test_the_power_falls_with_the_frequency_as_it_says(size: tuple[int, int]) -> None:
+    power = power_of(size)
+    for row, column in ((0, 1), (1, 0), (3, 2), (size[0] // 2, size[1] // 2)):
+        f = (row / size[0]) ** 2 + (column / size[1]) ** 2
+        fall = ((f + 1e-4) / 1e-4) ** -1.25
+        assert float(power[row, column] / power[0, 0]) == pytest.approx(fall, rel=1e-5)
+    torch.testing.assert_close(power[1:], power[1:].flip(0))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.07])
+def test_eight_turns_lead_from_what_is_around_to_the_estimate(sigma: float) -> None:
+    degradation = random_mask(13, 10, 0.6)
+    known = degradation.known.double()
+    x = torch.rand(2, 3, 13, 10, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    y = known * x
+    gain = 1 / (1 + (sigma / 0.22) ** 2 + 1e-4)
+    found = 0.5 + pull_push(gain * known * (y - 0.5), (gain * known)[None, None])
+    wiener = Wiener(found)
+    for s in np.geomspace(0.15, 0.02, 8):
+        z = wiener(found, float(s))
+        found = z + known * (y - z) / (1 + (sigma / s) ** 2 + 1e-4)
+    torch.testing.assert_close(natural_estimate(degradation, y, sigma), found)
+
+
+def test_what_was_seen_in_part_is_filled_up_from_the_mean_of_all() -> None:
+    seen = torch.tensor([[[[1.0, 0], [0, 0]]]], dtype=torch.float64)
+    share = torch.tensor([[[[1.0, 0.5], [0, 0]]]], dtype=torch.float64)
+    mean = 0.25 / 0.375
+    wanted = [1, mean / 2, mean, mean]
+    assert pull_push(seen, share).flatten().tolist() == pytest.approx(wanted)
+    odd = torch.tensor([[[[0.2, 0.4, 0.9]]]], dtype=torch.float64)
+    assert torch.equal(pull_push(odd, torch.ones_like(odd)), odd)
+    alone = torch.zeros(1, 1, 1, 3, dtype=torch.float64)
+    alone[..., 2] = 1  # an odd last one is by itself, and of two halves the finer are nearer
+    row = pull_push(0.8 * alone, alone).flatten().tolist()
+    assert row == pytest.approx([0.8] * 3)
+
+
+def test_an_image_is_mirrored_sixteen_pixels_or_as_far_as_it_reaches() -> None:
+    for size, margins in (((40, 30), (16, 16)), ((10, 17), (9, 16)), ((1, 6), (0, 5))):
+        wiener = Wiener(torch.zeros(1, 3, *size))
+        assert wiener.size == tuple(n + 2 * m for n, m in zip(size, margins, strict=True))
+        assert wiener.margins == (margins[1], margins[1], margins[0], margins[0])

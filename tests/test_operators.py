@@ -1,17 +1,26 @@
 """One exam for every degradation. A new one joins it by a row of `OPERATORS`."""
 
+import math
 from collections.abc import Callable, Iterator
+from io import BytesIO
 
 import pytest
 import torch
+from PIL import Image
 from tiny import matrix_of
 from torch import Tensor
 
-from cvdvae.degradations.base import Degradation, LinearOperator
-from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.degradations.block_dct import BlockDCT, steps_at
+from cvdvae.degradations.base import Degradation, LinearOperator, shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
+from cvdvae.degradations.block_dct import (
+    LUMA_CHROMA,
+    BlockDCT,
+    before_enlargement,
+    enlargement,
+    steps_at,
+)
 from cvdvae.degradations.blur import Blur, Boundary, box, gaussian, motion
-from cvdvae.degradations.composed import Composed
+from cvdvae.degradations.composed import Composed, as_jpeg, jpeg_at_end
 from cvdvae.degradations.conjugate_gradients import conjugate_gradients
 from cvdvae.degradations.damped import estimate, solve
 from cvdvae.degradations.downscaling import Downscaling
@@ -19,7 +28,12 @@ from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.degradations.mask import Colours, InAllColours, Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
-from cvdvae.degradations.spectrum import largest_eigenvalue
+from cvdvae.degradations.spectrum import (
+    largest_eigenvalue,
+    mean_eigenvalue,
+    mixes_colours,
+    squared_columns,
+)
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
 
@@ -364,18 +378,22 @@ def test_cutting_a_movement_s_kernel_leaves_the_blur_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("boundary", ["reflect", "replicate", "circular", "zero", "valid"])
-def test_a_blur_is_the_convolution_of_the_continued_image(boundary: Boundary) -> None:
+@pytest.mark.parametrize("kernel", [uneven(5, 3), uneven(4, 6), gaussian(0.7)], ids=len)
+def test_a_blur_is_the_convolution_of_the_continued_image(
+    kernel: Tensor, boundary: Boundary
+) -> None:
     import numpy as np
     from scipy.signal import convolve2d
 
-    kernel, x = uneven(5, 3).double(), normal(1, 1, 11, 9)
-    kernel = kernel / kernel.sum()
+    kernel, x = kernel.double() / kernel.double().sum(), normal(1, 1, 11, 9)
     modes = {"reflect": "symmetric", "replicate": "edge", "circular": "wrap", "zero": "constant"}
     image = x[0, 0].numpy()
     if boundary != "valid":
-        image = np.pad(image, ((2, 2), (1, 1)), modes[boundary])
+        beyond = [(side - 1 - side // 2, side // 2) for side in kernel.shape]
+        image = np.pad(image, beyond, modes[boundary])
     expected = convolve2d(image, kernel.numpy(), "valid")
-    torch.testing.assert_close(Blur((11, 9), kernel, boundary).A(x)[0, 0], torch.tensor(expected))
+    found = Blur((11, 9), kernel, boundary).A(x)[0, 0]
+    torch.testing.assert_close(found, torch.tensor(expected), rtol=0, atol=1e-12)
 
 
 def test_what_cannot_be_is_refused_in_a_sentence() -> None:
@@ -456,6 +474,9 @@ def test_an_even_blur_that_is_mirrored_is_undone_in_closed_form(side: int) -> No
     assert not Blur((16, 18), box(side + 1), "reflect").closed
     assert not Blur((16, 18), uneven(), "reflect").closed
     assert not Blur((16, 18), box(side), "zero").closed
+    tilted = torch.tensor([[1.0, 2, 1], [3, 4, 3], [5, 6, 5]])
+    for kernel in (tilted, tilted.T, box(4)[:3], box(4)[:, :3]):
+        assert not Blur((16, 18), kernel, "reflect").closed
 
 
 def test_conjugate_gradients_solve_each_problem_by_itself() -> None:
@@ -510,3 +531,356 @@ def test_a_grey_in_all_colours_is_of_floats() -> None:
     for product in (H.A, H.A_adjoint, H.A_dagger):
         with pytest.raises(InputError, match="float32 or float64"):
             product(x)
+
+
+def test_steps_are_those_of_libjpeg_at_every_quality() -> None:
+    for quality in (1, 2, 10, 25, 49, 50, 51, 75, 90, 95, 99, 100):
+        file = BytesIO()
+        Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+        tables = Image.open(file).quantization
+        for ours, theirs in zip(steps_at(quality), tables.values(), strict=True):
+            assert ours.flatten().tolist() == theirs
+    for quality in (0, 101):
+        with pytest.raises(InputError, match=f"from 1 to 100, not {quality}"):
+            steps_at(quality)
+
+
+@pytest.mark.parametrize(
+    ("subsampling", "padded", "chroma"),
+    [(1, (24, 16), (24, 16)), ((1, 2), (24, 16), (24, 8)), (2, (32, 16), (16, 8))],
+)
+def test_planes_are_of_whole_blocks_of_a_continued_image(
+    subsampling: int | tuple[int, int], padded: tuple[int, int], chroma: tuple[int, int]
+) -> None:
+    H = BlockDCT.of_quality((20, 9), 60, subsampling)
+    assert (H.padded, H.planes) == (padded, [(24, 16), chroma, chroma])
+    x = normal(1, 3, 20, 9)
+    wide = torch.nn.functional.pad(x, (0, padded[1] - 9, 0, padded[0] - 20), mode="replicate")
+    whole = BlockDCT.of_quality(padded, 60, subsampling).A(wide)
+    luma = whole[:, : padded[0] * padded[1]].view(1, padded[0] // 8, padded[1] // 8, 64)
+    expected = torch.cat([luma[:, :3, :2].flatten(1), whole[:, padded[0] * padded[1] :]], 1)
+    torch.testing.assert_close(H.A(x), expected)
+    # Luma that was continued as far as chroma loses what no file holds.
+    held = H.of_file(expected.round())
+    assert torch.equal(H.of_file(whole.round()), held)
+    torch.testing.assert_close(held, expected.round() + H.middle)
+
+
+def test_coefficients_are_cosine_transforms_of_luma_and_mean_chroma() -> None:
+    from scipy.fft import dctn
+
+    x, (luma, chroma) = normal(1, 3, 16, 16).square(), steps_at(35)
+    y = BlockDCT((16, 16), luma, chroma, (2, 2)).A(x)[0]
+    red, green, blue = 255 * x[0]
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    for i in range(4):
+        block = grey[8 * (i // 2) :, 8 * (i % 2) :][:8, :8]
+        wanted = torch.tensor(dctn(block.numpy(), norm="ortho")) / luma
+        torch.testing.assert_close(y[64 * i : 64 * (i + 1)].view(8, 8), wanted)
+    for i, colour in enumerate(((blue - grey) / 1.772, (red - grey) / 1.402)):
+        mean = colour.view(8, 2, 8, 2).mean((1, 3))
+        wanted = torch.tensor(dctn(mean.numpy(), norm="ortho")) / chroma
+        found = y[256 + 64 * i : 320 + 64 * i].view(8, 8)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+    even = BlockDCT((16, 16), luma, chroma, 2)
+    assert even.middle[0, :2].tolist() == pytest.approx([8 * 128 / float(luma[0, 0]), 0])
+    whole = even.in_file(even.A(x))
+    assert torch.equal(whole, whole.round())
+    assert float((even.of_file(whole) - even.A(x)).abs().max()) <= 0.5
+    assert torch.equal(even.rounded(x), even.of_file(whole))
+
+
+@pytest.mark.parametrize("subsampling", [1, (1, 2), 2, None])
+def test_of_whole_blocks_the_diagonal_of_a_jpeg_is_told_exactly(
+    subsampling: int | tuple[int, int] | None,
+) -> None:
+    luma, chroma = steps_at(30)
+    H = BlockDCT((16, 16), luma, None if subsampling is None else chroma, subsampling or 2)
+    matrix = matrix_of(H, (3, 16, 16))
+    diagonal = matrix.square().sum(1)
+    assert H.mean_eigenvalue() == pytest.approx(float(diagonal.mean()))
+    r = normal(1, len(diagonal))
+    torch.testing.assert_close(H.precondition(r, 0.3), r / (diagonal + 0.3))
+    told = H.solve(r, 0.3)
+    assert (told is None) is (subsampling not in (1, None))
+    if told is not None:
+        torch.testing.assert_close(told, dense_solve(matrix, r, 0.3))
+    assert BlockDCT.of_quality((16, 12), 30, 1).solve(normal(1, 768), 0.3) is None
+
+
+def test_chroma_is_enlarged_by_three_quarters_of_the_nearer() -> None:
+    three, one = [0.75, 0.25], [0.25, 0.75]
+    assert enlargement(4).tolist() == [[1, 0], three, one, [0, 1]]
+    assert enlargement(5).tolist() == [
+        [1, 0, 0], [*three, 0], [*one, 0], [0, *three], [0, *one]
+    ]  # fmt: skip
+    for side in (1, 2, 3, 4, 9):
+        small = normal(2, (side + 1) // 2, 3)
+        large = enlargement(side) @ small
+        torch.testing.assert_close(before_enlargement(large, 1), small)
+        torch.testing.assert_close(before_enlargement(large.mT, 2), small.mT)
+
+
+def test_a_jpeg_has_tables_and_a_subsampling_that_there_are() -> None:
+    luma, chroma = steps_at(50)
+    holed = chroma.clone()
+    holed[3, 4] = 0
+    for tables in ((luma[:, :7], chroma), (luma, holed), (-luma, chroma)):
+        with pytest.raises(InputError, match="tables of 8×8, all positive"):
+            BlockDCT((8, 8), *tables)
+    for wrong in (0, 3, (2, 1)):
+        with pytest.raises(InputError, match="is 1, 2 or"):
+            BlockDCT((8, 8), luma, chroma, wrong)
+    assert BlockDCT((8, 8), luma, chroma).subsampling == (2, 2)
+    assert BlockDCT((8, 8), luma, None, 2).subsampling == (1, 1)
+    for shape in ((1, 1, 8, 8), (3, 8, 8), (1, 3, 8, 9)):
+        with pytest.raises(InputError, match=r"expected \(N, 3, 8, 8\), not"):
+            BlockDCT((8, 8), luma, chroma).A(torch.zeros(shape))
+    torch.testing.assert_close(
+        torch.tensor(LUMA_CHROMA).sum(1), torch.tensor([1.0, 0, 0]), atol=1e-6, rtol=0
+    )
+
+
+def test_kernels_have_these_numbers() -> None:
+    bell = gaussian(1.5)
+    assert bell.shape == (13, 13)
+    assert float(bell[6, 8] / bell[6, 6]) == pytest.approx(math.exp(-0.5 * (2 / 1.5) ** 2))
+    assert [len(gaussian(sigma)) for sigma in (0.25, 0.26, 1, 100)] == [3, 5, 9, 801]
+    line = torch.tensor([[0.26, 0.48, 0.26]], dtype=torch.float64)
+    torch.testing.assert_close(motion(3), line)
+    torch.testing.assert_close(motion(3, 90), line.T)
+    assert motion(1).tolist() == [[1]]
+    assert motion(400).shape == (1, 401)
+    assert (box(1).tolist(), box(2).tolist()) == ([[1]], [[0.25, 0.25], [0.25, 0.25]])
+    for build in (lambda: gaussian(0), lambda: gaussian(100.1), lambda: motion(3, math.inf)):
+        with pytest.raises(InputError):
+            build()
+
+
+def test_a_kernel_is_as_large_as_the_image_at_most_and_not_nought() -> None:
+    assert float(Blur((2, 3), torch.ones(2, 3)).kernel.sum()) == pytest.approx(1)
+    for kernel, words in [
+        (torch.ones(3, 3), "kernel of 3×3 is larger than the image of 3×2 pixels"),
+        (torch.ones(2, 4), "kernel of 4×2 is larger"),
+        (torch.ones(3), "matrix of finite numbers"),
+        (torch.ones(0, 3), "matrix of finite numbers"),
+        (torch.tensor([[1, -1 + 1e-6]], dtype=torch.float64), "add up to nought"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            Blur((2, 3), kernel)
+    slight = torch.tensor([[1, -1 + 3e-6]], dtype=torch.float64)
+    assert float(Blur((2, 3), slight).kernel.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("boundary", ["replicate", "zero", "valid"])
+def test_a_product_of_two_lines_is_undone_in_closed_form(boundary: Boundary) -> None:
+    H, slanted = Blur((12, 10), gaussian(0.7), boundary), Blur((12, 10), uneven(), boundary)
+    y = normal(1, 2, *H.lr_size)
+    found = H.solve(y, 0.1)
+    assert found is not None
+    torch.testing.assert_close(found, dense_solve(matrix_of(H, (2, 12, 10)), y, 0.1))
+    assert slanted.solve(normal(1, 1, *slanted.lr_size), 0.1) is None
+    crossed = Blur((12, 10), torch.eye(2), boundary)  # a sum of two products
+    assert crossed.solve(normal(1, 1, *crossed.lr_size), 0.1) is None
+
+
+def test_sides_of_more_than_512_are_iterated() -> None:
+    pair = torch.ones(1, 2)
+    for side in (512, 513):
+        blur = Blur((1, side), pair, "replicate")
+        shrunk = Downscaling((2, 2 * side), (1, side), "nearest")
+        for H in (blur, shrunk):
+            assert (H.solve(torch.ones(1, 1, 1, side), 0.1) is None) is (side == 513)
+
+
+def test_photons_fall_in_whole_numbers_and_the_file_has_8_bits() -> None:
+    H, generator = Mask(torch.ones(64, 64, dtype=torch.bool)), torch.Generator().manual_seed(0)
+    x = torch.full((1, 1, 64, 64), 0.4)
+    assert torch.equal(shrink_to_8_bits(x, H), torch.full_like(x, 102) / 255)
+    y = shrink_to_8_bits(x, H, 5, generator)
+    assert {round(255 * value) for value in y.unique().tolist()} == {0, 51, 102, 153, 204, 255}
+    assert float(y.mean()) == pytest.approx(0.4, abs=0.02)
+    assert float(y.std()) == pytest.approx((0.4 / 5) ** 0.5, abs=0.02)
+    assert torch.equal(y, shrink_to_8_bits(x, H, 5, generator.manual_seed(0)))
+    for value, wanted in ((-0.5, 0), (1.5, 1)):
+        assert shrink_to_8_bits(torch.full_like(x, value), H).unique().tolist() == [wanted]
+    assert float(shrink_to_8_bits(torch.full_like(x, -0.5), H, 5).max()) == 0
+
+
+def test_the_baseline_stays_in_range_and_a_downscaling_is_that_of_its_name() -> None:
+    y = (torch.arange(16).view(1, 1, 4, 4) % 2).float()
+    large = upscale_bicubic(y, (16, 16))
+    assert (float(large.min()), float(large.max())) == (0, 1)
+    assert isinstance(downscaling((8, 8), (2, 2), "bicubic"), BicubicDownscaling)
+    boxed = downscaling((8, 8), (2, 2), "box")
+    assert not isinstance(boxed, BicubicDownscaling)
+    assert boxed.by == "box"
+    assert Downscaling.of_scale((3, 41), 4, by="box").lr_size == (1, 10)
+
+
+def test_conjugate_gradients_end_as_soon_as_the_residual_is_small() -> None:
+    values, b = torch.linspace(1, 9, 12, dtype=torch.float64), torch.ones(1, 12).double()
+    residuals: list[float] = []
+
+    def product(v: Tensor) -> Tensor:
+        residuals.append(0)
+        return values * v
+
+    for tolerance in (0.5, 1e-2, 1e-4):
+        residuals.clear()
+        found = conjugate_gradients(product, b, 100, tolerance)
+        steps = len(residuals)
+        fewer = conjugate_gradients(product, b, steps - 1, tolerance)
+        ours, before = (float((values * v - b).norm() / b.norm()) for v in (found, fewer))
+        assert ours <= tolerance < before
+
+
+def test_what_is_iterated_takes_200_steps_at_most() -> None:
+    class Stretched(LinearOperator):
+        count = 0
+
+        def A(self, x: Tensor) -> Tensor:
+            self.count += 1
+            return x * torch.logspace(-6, 0, x.shape[-1], dtype=x.dtype)
+
+        A_adjoint = A_dagger = A
+
+    H = Stretched()
+    solve(H, normal(1, 1, 1, 4000), 0.0, tolerance=0)
+    assert H.count == 2 * 200
+    H.count, y = 0, normal(1, 1, 1, 40)
+    found = solve(H, y, 0.3)
+    again = H.A(H.A_adjoint(found)) + 0.3 * found
+    assert apart(again, y) < 1e-5
+
+
+class Scaled:
+    """Every colour has its own factor, of which nothing is told."""
+
+    def __init__(self, *factors: float) -> None:
+        self.factors, self.products = torch.tensor(factors, dtype=torch.float64).view(-1, 1, 1), 0
+
+    def A(self, x: Tensor) -> Tensor:
+        self.products += 1
+        return x * self.factors
+
+    A_adjoint = A
+
+
+def test_the_scale_of_an_operator_is_probed_where_it_is_not_told() -> None:
+    H, x = Scaled(1, 2, 3), torch.rand(2, 3, 5, 4, dtype=torch.float64)
+    assert mean_eigenvalue(H, x) == pytest.approx(14 / 3)
+    assert H.products == 4
+    torch.testing.assert_close(
+        squared_columns(H, x, x), torch.tensor([1.0, 4, 9]).double().view(1, 3, 1, 1)
+    )
+    assert H.products == 4 + 12
+    assert largest_eigenvalue(H, x) == pytest.approx(1.1 * 9, rel=1e-3)
+    assert H.products == 16 + 20
+    half = Downscaling((8, 6), (4, 3), "nearest")
+    assert squared_columns(half, normal(2, 3, 8, 6), normal(2, 3, 4, 3)).tolist() == [[[[0.25]]]]
+    for told in (0.0, math.nan, math.inf):
+        H.mean_eigenvalue = lambda told=told: told  # type: ignore[attr-defined]
+        with pytest.raises(InputError, match="takes every image to zero"):
+            mean_eigenvalue(H, x)
+
+
+def test_whether_colours_are_mixed_is_tried_where_it_is_not_told() -> None:
+    x = torch.rand(1, 3, 4, 4, dtype=torch.float64)
+    H = Scaled(1, 2, 3)
+    assert not mixes_colours(H, x, x)
+    assert mixes_colours(H, x, x[:, :1])
+    assert not mixes_colours(Scaled(2), x[:, :1], x[:, :1])
+    for first, second in ((0, 1), (2, 0)):
+
+        class Leaking(Scaled):
+            def A(self, x: Tensor, to: int = first, of: int = second) -> Tensor:
+                y = x.clone()
+                y[:, to] += x[:, of]
+                return y
+
+        assert mixes_colours(Leaking(1), x, x)
+        Leaking.mixes_colours = False  # type: ignore[attr-defined]
+        assert not mixes_colours(Leaking(1), x, x)
+
+
+def test_steps_to_the_least_violation_have_nesterovs_momentum() -> None:
+    """As Beck and Teboulle write it, where it never points uphill."""
+    H = Scaled(1, 0.3)
+    start, y = torch.full((1, 2, 3, 3), 0.2).double(), torch.full((1, 2, 3, 3), 0.9).double()
+    x = ahead = start
+    length, time = 1 / largest_eigenvalue(H, start), 1.0
+    for _ in range(6):
+        gradient = H.A(H.A(ahead) - y)
+        following, later = (
+            (ahead - length * gradient).clamp(0, 1),
+            (1 + (1 + 4 * time**2) ** 0.5) / 2,
+        )
+        uphill = (gradient * (following - x)).sum((2, 3), keepdim=True) > 0
+        momentum = torch.where(uphill, 0, (time - 1) / later)
+        assert not uphill[:, 1].any()
+        ahead, x, time = following + momentum * (following - x), following, later
+    found = violate_least(H, start, y, (2, 3), 6, enough=0)
+    torch.testing.assert_close(found[:, 1], x[:, 1])
+    once = violate_least(H, start, y, (2, 3), done=lambda x: True)
+    torch.testing.assert_close(once, start - length * H.A(H.A(start) - y))
+
+
+def test_the_least_violation_is_given_up_after_ten_steps_that_brought_little() -> None:
+    start, y = torch.full((1, 1, 3, 3), 0.2).double(), torch.full((1, 1, 3, 3), 0.9).double()
+    for enough, products in ((-1.0, 2 * 100), (0.9, 2 * 10 + 1)):
+        H = Scaled(0.3)
+        largest_eigenvalue(H, start)
+        before, H.products = H.products, 0
+        x = violate_least(H, start, y, (2, 3), enough=enough)
+        assert H.products - before == products
+        assert torch.equal(x, torch.ones_like(x))
+    jpeg, middle = BlockDCT.of_quality((8, 8), 80), torch.full((2, 3, 8, 8), 0.5).double()
+    truth = 0.5 + 0.1 * normal(2, 3, 8, 8)
+    y_of_jpeg = jpeg.A(truth)
+    near = violate_least(jpeg, middle, y_of_jpeg, (1, 2, 3), 100)
+    assert apart(jpeg.A(near), y_of_jpeg) < 0.1 * apart(jpeg.A(middle), y_of_jpeg)
+    steep, x = Scaled(1), torch.full_like(y, 0.9)
+    torch.testing.assert_close(violate_least(steep, start, y, (2, 3)), x, atol=1e-3, rtol=0)
+
+
+def test_the_last_step_says_what_y_is() -> None:
+    size = (16, 16)
+    jpeg, blur = BlockDCT.of_quality(size, 50), Blur(size, box(3))
+    x = normal(1, 3, *size).clamp(0, 1)
+    assert jpeg_at_end(jpeg) is jpeg_at_end(Composed(blur, jpeg)) is jpeg
+    assert jpeg_at_end(blur) is jpeg_at_end(Composed(blur, blur)) is None
+    assert as_jpeg(blur, x) is None
+    whole = as_jpeg(jpeg, blur.A(x))
+    assert whole is not None
+    assert torch.equal(whole, jpeg.rounded(blur.A(x)))
+    after = as_jpeg(Composed(blur, jpeg), x)
+    assert after is not None
+    assert torch.equal(after, whole)
+    untold, half = Scaled(1), shrunk("box")(size)
+    assert not Composed(untold, half).exact
+    assert Composed(untold, half).mixes_colours
+    assert not Composed(untold, half).colours_alike
+    untold.exact = True  # type: ignore[attr-defined]
+    assert Composed(untold, half).exact
+    both = Composed(blur, jpeg)
+    assert both.each(lambda step: step) is both
+    assert both.each(lambda step: blur if step is jpeg else step).steps == (blur, blur)
+
+
+def test_luminance_and_a_grey_in_all_colours_weigh_as_they_say() -> None:
+    x = torch.eye(3, dtype=torch.float64).view(3, 3, 1, 1)
+    assert luminance().A(x).flatten().tolist() == pytest.approx([0.299, 0.587, 0.114], rel=1e-6)
+    grey = normal(2, 1, 4, 5)
+    thrice = torch.cat([grey] * 3, 1)
+    assert torch.equal(InAllColours().A(grey), thrice)
+    torch.testing.assert_close(InAllColours().A_adjoint(thrice), 3 * grey)
+    torch.testing.assert_close(InAllColours().A_dagger(thrice), grey)
+    assert not InAllColours().exact
+    assert InAllColours().pixelwise
+    for known in (torch.ones(4, dtype=torch.bool), torch.ones(1, 1, 4, 4, dtype=torch.bool)):
+        with pytest.raises(InputError, match="a mask is bool"):
+            Mask(known)
+    hole = mask(SMALL)
+    assert (hole.colours_alike, hole.loses_pixels) == (True, True)
+    assert (mask(SMALL, 3).colours_alike, Mask(hole.known | True).loses_pixels) == (False, False)

@@ -11,29 +11,36 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, lsq_linear, minimize
 from torch import Tensor
 
-from cvdvae.degradations.attainable import FAR, NEAR, SOFT
+from cvdvae.degradations.attainable import around, too_far, weights_of
 from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.columns import columns_of
 from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.local_newton import Planes
 from cvdvae.degradations.mask import Mask
-from cvdvae.degradations.newton import Problem
+from cvdvae.degradations.newton import Problem, _line_search, solve
 from cvdvae.degradations.projection import (
-    SMALL,
     Within,
     _best_of_every_block,
+    _parts,
     project,
     residual,
     round_consistently,
 )
-from cvdvae.degradations.rounding import Rounding
-from cvdvae.degradations.settling import settle
-from cvdvae.degradations.tiles import Tiles, cut
+from cvdvae.degradations.resize import side as side_of
+from cvdvae.degradations.rounding import Rounding, level_dtype
+from cvdvae.degradations.settling import beyond, settle
+from cvdvae.degradations.tiles import Some, Tiles, cut
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
 
 seeds = st.integers(0, 10_000)
+
+FAR, NEAR, SOFT = 16 / 255, 5, 0.1
+"""From so much on a miss is given up, so many results around it, and ε there."""
+SMALL = 96 * 96
+"""Pixels up to which an image is solved as a whole."""
 
 
 def problem(
@@ -464,7 +471,9 @@ def test_noise_that_no_image_has_takes_no_more_than_an_effort() -> None:
 def test_bands_of_rows_hold_all_that_rounding_needs_of_h(size: tuple[int, int]) -> None:
     H = BicubicDownscaling.of_scale(size, 4)
     columns = H.rows.dense().T.float()
-    for bands in Rounding(H, H.mean_eigenvalue() / 16).bands:
+    both = Rounding(H, H.mean_eigenvalue() / 16).bands
+    assert [bands[0].hr.start for bands in both] == [0, 4]
+    for bands in both:
         assert bands[-1].hr.stop == size[0]
         for band in bands:
             assert torch.equal(band.values, columns[band.hr, band.lr])
@@ -608,3 +617,279 @@ def test_a_step_of_which_no_length_will_do_moves_all_by_the_last_that_was_tried(
     assert moved.multiplier.abs().max() > 0
     torch.testing.assert_close(moved.z, there.z, rtol=0, atol=1e-12)
     torch.testing.assert_close(moved.error, there.error, rtol=0, atol=1e-12)
+
+
+def test_results_are_given_up_that_are_sixteen_levels_off_and_could_be_met() -> None:
+    rows = [
+        (15.9, 1, 1, False),
+        (-15.9, 1, 1, False),
+        (16, 1, 1, True),
+        (-16.1, 1, 1, True),
+        (16.1, 1, 0.5, True),
+        (16.1, 1, 0.49, False),  # hardly a pixel that may move has a part in it
+        (127, 8, 8, False),
+        (129, 8, 4, True),
+        (0, 0, 0, False),  # no pixel at all has
+        (255, 0, 0, False),
+    ]
+    levels, total, movable = torch.tensor([row[:3] for row in rows], dtype=torch.float64).T
+    assert too_far(levels / 255, total, movable).tolist() == [row[3] for row in rows]
+
+
+def test_weights_are_the_sums_of_rows_over_what_may_move() -> None:
+    H, x = Louder(BicubicDownscaling((16, 16), (4, 4))), torch.zeros(2, 3, 16, 16)
+    total, all_of_it = weights_of(H, x, None)
+    assert total is all_of_it
+    torch.testing.assert_close(total, torch.full((1, 3, 4, 4), 8, dtype=torch.float64))
+    region = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) > 0.5
+    total, some = weights_of(H, x, region)
+    torch.testing.assert_close(some, H.A(region.double()))
+    assert total.shape == (1, 3, 4, 4)
+
+
+def test_around_what_is_given_up_five_results_fade_into_the_rest() -> None:
+    far = torch.zeros(2, 3, 24, 26, dtype=torch.bool)
+    far[0, 1, 12, 13] = True
+    near = around(far, far.shape[2:])
+    assert near.shape == (2, 1, 24, 26)
+    line = [0, 1 / 3, 2 / 3, *[1] * 9, 2 / 3, 1 / 3, 0]
+    assert near[0, 0, 12, 6:21].tolist() == pytest.approx(line)
+    assert near[0, 0, 5:20, 13].tolist() == pytest.approx(line)
+    assert float(near[0, 0, 7, 8]) == pytest.approx(4 / 9)
+    assert not near[1].any()
+    assert torch.equal(around(far | True, torch.Size((48, 52))), torch.ones(2, 1, 48, 52))
+    wide = around(far, torch.Size((48, 52)))
+    assert wide[0, 0, 24, 36:42].tolist() == pytest.approx([i / 12 for i in (9, 7, 5, 3, 1, 0)])
+
+
+def test_the_price_of_any_image_is_above_the_dual_and_at_the_solution_equal() -> None:
+    """Weak and strong duality, of several problems at once."""
+    H = BicubicDownscaling((12, 16), (3, 4))
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    x0, y, epsilon = 2 * random(2, 3, 12, 16) - 0.5, random(2, 3, 3, 4), 0.3
+    for dims in ((2, 3), (1, 2, 3)):
+        problem = Problem(H, x0, y, epsilon, dims, soft=True)
+        constant = 0.5 * x0.square().sum(dims, keepdim=True)
+        for size in (0.1, 1, 5):
+            multiplier, x = size * (random(*y.shape) - 0.5), random(*x0.shape)
+            bound = constant - problem.dual(multiplier)
+            assert bool((problem.price(x, y - H.A(x)) > bound).all())
+        x, close = solve(problem, 60, None)
+        assert not close
+        error = y - H.A(x)
+        multiplier = error / epsilon
+        torch.testing.assert_close(problem.moved(multiplier).clamp(0, 1), x, atol=1e-5, rtol=0)
+        bound = constant - problem.dual(multiplier)
+        torch.testing.assert_close(problem.price(x, error), bound, atol=1e-5, rtol=0)
+        wanted = 0.5 * (x - x0).square().sum(dims) + 0.5 / epsilon * error.square().sum(dims)
+        torch.testing.assert_close(problem.price(x, error).flatten(), wanted.flatten())
+
+
+def test_a_step_is_halved_by_every_problem_until_it_falls_enough() -> None:
+    start = torch.tensor([1.0, 1, 1]).double()
+    direction = torch.tensor([-4.0, -1, 4]).double()  # too long, right, and uphill
+
+    def squared(v: Tensor) -> Tensor:
+        return v.square()
+
+    step, value = _line_search(squared, start, direction, 2 * start * direction)
+    assert step.tolist()[:2] == [0.25, 1]
+    assert value.tolist()[:2] == [0, 0]
+    uphill, _ = _line_search(squared, start, direction, -8 * torch.ones(3))
+    assert float(uphill[2]) == 0.5**30
+
+
+def test_near_the_border_of_a_region_the_diagonal_leads() -> None:
+    H, free = BicubicDownscaling((8, 8), (2, 2)), torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    problem = Problem(H, free, H.A(free), 0.1, (2, 3), within=True)
+    r = torch.rand(1, 1, 2, 2, dtype=torch.float64)
+    scaled = torch.tensor([[[[True]]]])
+    expected = r / (H.diagonal(free) + 0.1)
+    torch.testing.assert_close(problem.near_inverse(free, scaled)(r), expected)
+    assert torch.equal(problem.near_inverse(free, ~scaled)(r), r)
+    untold = Problem(Counted(H), free, H.A(free), 0.1, (2, 3))
+    assert torch.equal(untold.near_inverse(free, scaled)(r), r)
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns", "tiled"),
+    [((96, 96), 1, 1, False), ((98, 96), 1, 1, True), ((98, 96), 98, 1, True),
+     ((98, 96), 98, 96, False), ((98, 96), 1, 96, False)],
+)  # fmt: skip
+def test_large_images_are_solved_in_tiles_where_whole_rows_may_move(
+    size: tuple[int, int],
+    rows: int,
+    columns: int,
+    tiled: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    for name in ("solve_separable", "solve"):
+
+        def noted(*how: Any, tiles: bool = name == "solve_separable") -> tuple[Tensor, bool]:
+            asked.append(tiles)
+            return how[1] if tiles else how[0].x0, True
+
+        monkeypatch.setattr(f"cvdvae.degradations.projection.{name}", noted)
+    H, region = BicubicDownscaling.of_scale(size, 2), torch.ones(1, 1, rows, columns) > 0
+    x = torch.rand(1, 1, *size)
+    project(x, H.A(x), H, region=None if rows == columns == 1 else region)
+    assert asked == [tiled]
+
+
+def test_a_batch_is_cut_into_images_and_those_into_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, alike = torch.empty(5, 3, 4, 5), BicubicDownscaling((4, 5), (2, 2))
+    whole = slice(None)
+
+    def parts(most: int, H: LinearOperator) -> list[tuple[slice, slice]]:
+        monkeypatch.setattr("cvdvae.degradations.projection.PART", most)
+        return list(_parts(x, H))
+
+    for H in (alike, Counted(alike)):
+        assert parts(60, H) == [(slice(i, i + 1), whole) for i in range(5)]
+        assert parts(140, H) == [(slice(i, i + 2), whole) for i in (0, 2, 4)]
+    assert parts(59, alike) == [
+        (slice(i, i + 1), slice(c, c + 2)) for i in range(5) for c in (0, 2)
+    ]
+    assert parts(19, alike)[:2] == [(slice(0, 1), slice(0, 1)), (slice(0, 1), slice(1, 2))]
+    assert parts(59, Counted(alike)) == [(slice(i, i + 1), whole) for i in range(5)]
+
+
+def test_levels_of_any_operator_end_at_black_and_white() -> None:
+    H = Masking(torch.ones(1, 1, 1, 1).double())
+    x = torch.tensor([1.002, -0.002, 0.3019]).double().view(1, 1, 1, 3)
+    pixels = round_consistently(x, torch.tensor([1.01, -0.01, 0.306]).view(1, 1, 1, 3), H)
+    assert pixels.flatten().tolist() == [255, 0, 77]
+    assert round_consistently(x, x, H, levels=1000).flatten().tolist() == [1000, 0, 302]
+    kinds = [level_dtype(levels) for levels in (1, 255, 256)]
+    assert kinds == [torch.uint8, torch.uint8, torch.int32]
+
+
+def settled(error: Tensor, level: int = 100, region: Tensor | None = None) -> Tensor:
+    """By how much levels are moved where H is the identity."""
+    down, across = (columns_of(side_of(n, n, "box").matrix) for n in error.shape)
+    levels = torch.full(error.shape, level, dtype=torch.uint8)
+    settle(levels, error.clone(), region, down, across, 255)
+    return levels.int() - level
+
+
+@pytest.mark.parametrize(
+    ("off", "level", "moved"),
+    [(0.499, 100, 0), (0.5, 100, 0), (0.504, 100, 1), (-0.504, 100, -1), (1.9, 100, 2),
+     (2.0, 100, 0), (-1.6, 1, -1), (-0.6, 0, 0), (1.6, 254, 1), (0.6, 255, 0)],
+)  # fmt: skip
+def test_what_is_half_a_level_off_is_moved_and_what_is_two_is_left(
+    off: float, level: int, moved: int
+) -> None:
+    error = torch.zeros(4, 5, dtype=torch.float64)
+    error[1, 3] = off
+    wanted = torch.zeros(4, 5, dtype=torch.int32)
+    wanted[1, 3] = moved
+    assert beyond(error).sum() == (abs(off) >= 0.5)
+    assert torch.equal(settled(error, level), wanted)
+    elsewhere = torch.ones(4, 5, dtype=torch.bool)
+    elsewhere[1, 3] = False
+    assert not settled(error, level, elsewhere).any()
+
+
+def test_more_than_512_results_that_are_off_are_left() -> None:
+    for size, moved in (((16, 32), 1), ((27, 19), 0)):
+        left = settled(torch.full(size, 0.6, dtype=torch.float64))
+        assert left.unique().tolist() == [moved]
+
+
+def test_a_part_of_a_plane_is_looked_at_two_results_around_what_is_open() -> None:
+    start, y, H = problem(0, 96, 96)
+    tiles = Tiles(cut(H.rows), cut(H.columns), 1)
+    plane = Planes(
+        tiles, torch.zeros(1, 24, 24).double(), start[0, :1], y[0, :1], 1e-3, 0.06, 0.5, None
+    )
+    plane.error = torch.zeros_like(plane.error)
+    plane.error[24 * 10 + 12], plane.error[24 * 20 + 3] = -0.5, 0.49
+    assert plane.open_().nonzero().tolist() == [[0, 10, 12]]
+    assert plane.open_error().tolist() == [0.25]
+    some = plane.focus(plane.open_())
+    rows, columns = torch.meshgrid(torch.arange(8, 13), torch.arange(10, 15), indexing="ij")
+    assert torch.equal(some.index, (24 * rows + columns).flatten())
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.79, 7), (0.81, 2), (0.0, 1)])
+def test_steps_that_leave_too_much_are_given_up_after_two(
+    share: float, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, y, H = problem(0, 32, 48)
+    tiles, count = Tiles(cut(H.rows), cut(H.columns), 3), [0]
+    planes = Planes(tiles, torch.zeros_like(y[0]), start[0], y[0], 1e-3, 0.06, 1e-9, None)
+
+    def step(planes: Planes) -> None:
+        count[0] += 1
+        planes.error *= share**0.5
+
+    monkeypatch.setattr(Planes, "step", step)
+    planes.solve(7)
+    assert count[0] == steps
+
+
+@pytest.mark.parametrize(("many", "most"), [(True, 20), (False, 80)])
+def test_directions_take_more_products_where_few_tiles_are_left(
+    many: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, y, H = problem(0, 160, 160)
+    tiles, count, newton = Tiles(cut(H.rows), cut(H.columns), 1), [0], Some.newton
+    plane = Planes(
+        tiles, torch.zeros_like(y[0, :1]), start[0, :1], y[0, :1], 1e-3, 0.06, 1e-6, None
+    )
+    where = torch.zeros(1, 40, 40, dtype=torch.bool)
+    where[:, 20, 20] = True
+    some = plane.focus(where | many)
+
+    def counted(*how: Any) -> Tensor:
+        count[0] += 1
+        return newton(*how)
+
+    monkeypatch.setattr(Some, "newton", counted)
+    direction = plane._direction(some)
+    near = count[0]
+    assert near < most
+    assert float(some.vector(plane.error) @ direction) > 0
+    monkeypatch.setattr("cvdvae.degradations.local_newton.CG_TOLERANCE", 0)
+    plane._direction(some)
+    assert count[0] - near == most
+
+
+@pytest.mark.parametrize("name", ["mosaic", "swap"])
+def test_any_operator_is_rounded_in_a_region_alone_and_for_many_steps(name: str) -> None:
+    H = some_operators()[name]
+    x = torch.rand((2, 3, 24, 24), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    y, nearest = H.A(x), (255 * x).round()
+
+    def missed(pixels: Tensor) -> float:
+        return float((H.A(pixels.double()) - 255 * y).square().sum())
+
+    region = torch.zeros(1, 1, 24, 24, dtype=torch.bool)
+    region[..., 5:15] = True
+    some = round_consistently(x, y, H, region=region).double()
+    assert torch.equal(torch.where(region, 0, some), torch.where(region, 0, nearest))
+    assert missed(some) < missed(nearest)
+    few, many = round_consistently(x, y, H, 2), round_consistently(x, y, H)
+    assert missed(many) < 0.9 * missed(few)
+    assert torch.equal(round_consistently(x, y, H, 0), nearest.to(torch.uint8))
+    counted = Counted(BicubicDownscaling((24, 24), (6, 6)))
+    exact = nearest / 255
+    kept = round_consistently(exact, counted.H.A(exact), counted)
+    assert torch.equal(kept, nearest.to(torch.uint8))
+    assert counted.count < 20  # two passes that helped nothing were enough
+
+
+def test_without_being_told_levels_are_those_of_8_bits() -> None:
+    start, y, H = problem(0)
+    exact = 255 * start.clamp(0, 1)
+    level = exact.round()
+    rounding = Rounding(H, H.mean_eigenvalue() / 16)
+    error = 255 * y - H.A(level)
+    assert rounding.run(exact, level, error, None, 1).dtype == torch.uint8
+    assert rounding.run(exact, level, error, None, 1, 256).dtype == torch.int32

@@ -1,5 +1,6 @@
 """The matrices of a side, and every kernel against the program whose way it is."""
 
+import math
 import os
 import subprocess
 import sys
@@ -15,9 +16,16 @@ from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.downscaling import Downscaling
-from cvdvae.degradations.kernels import KERNELS
+from cvdvae.degradations.kernels import KERNELS, box, cubic, lanczos, triangle
 from cvdvae.degradations.projection import project, residual, round_consistently
-from cvdvae.degradations.resize import BandedMatrix, pseudo_inverse, resize_matrix, side
+from cvdvae.degradations.resize import (
+    BandedMatrix,
+    SubMatrix,
+    _chunks,
+    pseudo_inverse,
+    resize_matrix,
+    side,
+)
 from cvdvae.degradations.spectrum import mean_eigenvalue
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
@@ -117,6 +125,82 @@ def test_matrices_are_made_once() -> None:
     assert isinstance(side(64, 16, "box").matrix, BandedMatrix)
     assert side(64, 16, "box") is side(64, 16, "box")
     assert side.cache_info().maxsize is not None
+
+
+def test_kernels_have_these_values() -> None:
+    x = torch.tensor([0, 0.5, -0.5, 1, -1.5, 2, 2.5, 3.5, -3.5], dtype=torch.float64)
+    bent = 2 / math.pi * 3 / math.pi
+    for kernel, wanted in (
+        (cubic, [1, 0.5625, 0.5625, 0, -0.0625, 0, 0, 0, 0]),
+        (triangle, [1, 0.5, 0.5, 0, 0, 0, 0, 0, 0]),
+        (box, [1, 1, 0, 0, 0, 0, 0, 0, 0]),
+        (lanczos, [1, bent, bent, 0, -bent * 2 / 9, 0, bent / 25, 0, 0]),
+    ):
+        assert kernel(x).tolist() == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "row", "weights"),
+    [
+        (3, 2, 1, [0, 0.25, 0.75]),
+        (5, 1, 0, [0.125, 0.25, 0.25, 0.25, 0.125]),
+        (8, 2, 1, [0, 0, 0, 0, 0.25, 0.25, 0.25, 0.25]),
+        (7, 3, 2, [0, 0, 0, 0, 0.25, 0.5, 0.25]),
+        (6, 2, 0, [0.375, 0.375, 0.125, 0.125, 0, 0]),
+        (3, 3, 2, [0, 0, 1]),
+    ],
+)
+def test_a_canvas_halves_and_then_interpolates(
+    n: int, m: int, row: int, weights: list[float]
+) -> None:
+    assert resize_matrix(n, m, "canvas").dense()[row].tolist() == pytest.approx(weights)
+
+
+@pytest.mark.parametrize(("lr", "blocks"), [(1, 1), (64, 1), (65, 2), (128, 2), (129, 3)])
+def test_a_side_has_a_block_for_every_64_results(lr: int, blocks: int) -> None:
+    matrix = resize_matrix(2 * lr, lr, "bicubic")
+    assert len(matrix.blocks) == blocks
+    assert [block.rows for block in matrix.blocks] == _chunks(lr, blocks)
+    for block in matrix.blocks:
+        if blocks > 1:
+            assert block.values.shape[1] <= 2 * len(block.values) + 8
+        assert block.columns.stop - block.columns.start == block.values.shape[1]
+    assert _chunks(10, 3) == [slice(0, 3), slice(3, 6), slice(6, 10)]
+
+
+def test_a_banded_matrix_tells_what_it_holds() -> None:
+    blocks = tuple(
+        SubMatrix(slice(2 * i, 2 * i + 2), slice(i, i + 3), image(2, 3, seed=i)) for i in range(3)
+    )
+    matrix = BandedMatrix((6, 5), blocks)
+    dense = torch.zeros(6, 5, dtype=torch.float64)
+    for rows, columns, values in blocks:
+        dense[rows, columns] = values
+    assert torch.equal(matrix.dense(), dense)
+    assert torch.equal(matrix.window(slice(1, 5), slice(2, 4)), dense[1:5, 2:4])
+    assert torch.equal(matrix.squared().dense(), dense.square())
+    assert torch.equal(matrix.transposed().dense(), dense.T)
+    assert matrix.mean_square() == pytest.approx(float(dense.square().sum()) / 6)
+    assert [matrix.reach(slice(*rows)) for rows in ((0, 2), (1, 3), (2, 6))] == [
+        slice(0, 3),
+        slice(0, 4),
+        slice(1, 5),
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 5, 70])
+def test_a_side_that_is_kept_is_kept_pixel_by_pixel(n: int) -> None:
+    for kernel in ("nearest", "box", "canvas"):
+        assert torch.equal(resize_matrix(n, n, kernel).dense(), torch.eye(n).double())
+
+
+def test_beyond_the_border_matlab_mirrors_with_the_last_pixel_twice() -> None:
+    """Of 4 pixels, halved: the cubic over eight of them, of which two lie beyond."""
+    cubic_at = [cubic(torch.tensor([(j - 0.5) / 2]).double()).item() for j in range(-3, 5)]
+    row = [0.0] * 4
+    for weight, pixel in zip(cubic_at, (2, 1, 0, 0, 1, 2, 3, 3), strict=True):
+        row[pixel] += weight / sum(cubic_at)
+    assert resize_matrix(4, 2, "matlab").dense()[0].tolist() == pytest.approx(row)
 
 
 # What follows is one exam for all operators.

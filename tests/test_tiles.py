@@ -10,8 +10,8 @@ from cvdvae.degradations.local_newton import InTiles, Planes, widened
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.degradations.resize import gram_inverse, side
 from cvdvae.degradations.rounding import columns_of
-from cvdvae.degradations.strip import Strip
-from cvdvae.degradations.tiles import Some, Tiles, cut, is_separable
+from cvdvae.degradations.strip import Strip, sees
+from cvdvae.degradations.tiles import Some, Tiles, _weights, cut, is_separable
 from cvdvae.imaging.io import to_bytes
 
 SIZES = [((64, 96), (16, 24)), ((61, 37), (15, 9)), ((37, 290), (7, 97)), ((9, 130), (4, 65))]
@@ -288,3 +288,86 @@ def test_a_strip_and_an_image_are_separable_and_others_are_not() -> None:
     assert is_separable(H)
     assert is_separable(strip)
     assert not is_separable(torch.nn.Identity())
+
+
+def test_a_strip_is_projected_onto_and_nothing_else() -> None:
+    H = Downscaling((64, 48), (16, 12))
+    strip, x, y = Strip(H, slice(4, 8), slice(8, 40)), image(1, 3, 32, 48), image(1, 3, 4, 12)
+    back = torch.nn.functional.pad(y, (0, 0, 4, 8))
+    torch.testing.assert_close(strip.A_adjoint(y), H.A_adjoint(back)[:, :, 8:40])
+    torch.testing.assert_close((strip.A(x) * y).sum(), (x * strip.A_adjoint(y)).sum())
+    rows, columns = H.rows.dense()[4:8], H.columns.dense()
+    expected = float(rows.square().sum() / 4 * columns.square().sum() / 12)
+    assert strip.mean_eigenvalue() == pytest.approx(expected)
+    with pytest.raises(NotImplementedError, match="no pseudo-inverse of its own"):
+        strip.A_dagger(y)
+
+
+@pytest.mark.parametrize("size", [(64, 16), (701, 300)])
+def test_a_row_sees_the_rows_from_its_first_tap_to_its_last(size: tuple[int, int]) -> None:
+    H = Downscaling((size[0], 8), (size[1], 4))
+    for row in (0, size[1] // 2, size[1] - 1):
+        used = H.rows.dense()[row].nonzero().flatten()
+        assert sees(H, row) == slice(int(used[0]), int(used[-1]) + 1)
+
+
+@pytest.mark.parametrize(("lr", "parts"), [(3, 1), (11, 1), (12, 2), (16, 2), (21, 3), (65, 8)])
+def test_a_side_has_a_part_for_every_eight_results(lr: int, parts: int) -> None:
+    found = cut(side(2 * lr, lr, "bicubic").matrix)
+    assert len(found.lr) == parts
+    lengths = found.own.sum(1)
+    assert int(lengths.sum()) == 2 * lr
+    assert int(lengths.max() - lengths.min()) <= 1
+
+
+def test_of_one_part_the_preconditioner_is_the_inverse() -> None:
+    """And of several a sum whose weights' squares add up to 1 at every result."""
+    one = side(20, 10, "bicubic").matrix
+    gram = one.dense() @ one.dense().T
+    torch.testing.assert_close(cut(one).inverse[0], torch.linalg.inv(gram))
+    parts = cut(side(80, 40, "box").matrix)  # whose Gram matrix is a multiple of the identity
+    together = torch.zeros(40, 40, dtype=torch.float64)
+    for results, inverse in zip(parts.lr, parts.inverse, strict=True):
+        together[results[:, None], results] += inverse
+    torch.testing.assert_close(together, 2 * torch.eye(40, dtype=torch.float64))
+
+
+def test_the_largest_around_is_found_along_both_sides() -> None:
+    values = torch.zeros(5, 6)
+    values[0, 5] = values[3, 1] = 1
+    expected = torch.zeros(5, 6)
+    expected[:2, 4:] = expected[2:, :3] = 1
+    assert torch.equal(widened(values, 1), expected)
+    assert torch.equal(widened(values, 0), values)
+
+
+def test_what_is_violated_least_in_some_tiles_lowers_the_price() -> None:
+    """Where it does not, what was there stays."""
+    H = BicubicDownscaling((64, 64), (16, 16))
+    y = torch.full((1, 16, 16), 0.5, dtype=torch.float64)
+    y[0, 6:9, 6:9] = (torch.arange(3)[:, None] + torch.arange(3)) % 2
+    x0, tiles = image(1, 64, 64), Tiles(cut(H.rows), cut(H.columns))
+    planes = Planes(tiles, torch.zeros_like(y), x0, y, 1e-6, 0.06, 1e-6, None)
+    planes.solve(3)
+    start = planes.z.clamp(0, 1)
+
+    def missed(tile: Tensor, chosen: Tensor) -> float:
+        x = torch.empty(64, 64, dtype=torch.float64)
+        everything = torch.arange(len(start))
+        tiles.put(start, everything, x)
+        tiles.put(tile, chosen, x)
+        return float((H.A(x[None, None])[0] - y).square().sum())
+
+    some, x = planes.violate_least()
+    assert float(x.min()) >= 0
+    assert float(x.max()) <= 1
+    assert missed(x, some.chosen) < missed(start[some.chosen], some.chosen)
+    planes.epsilon = 1e6  # now to move costs more than to miss
+    kept, unmoved = planes.violate_least()
+    assert torch.equal(unmoved, start[kept.chosen])
+
+
+def test_a_part_counts_less_towards_its_ends() -> None:
+    weights = _weights(torch.tensor([[0, 1, 2, 3], [2, 3, 4, 5]]), 6)
+    near, far = 4 / 17**0.5, 1 / 17**0.5
+    assert weights.flatten().tolist() == pytest.approx([1, 1, near, far, far, near, 1, 1])

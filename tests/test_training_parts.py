@@ -1,6 +1,7 @@
 """The parts of a training by themselves: what it logs, says and stops at, and what it degrades."""
 
 import math
+import shutil
 import signal
 import tracemalloc
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -45,8 +46,9 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian, motion
+from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.mask import Mask
-from cvdvae.errors import ConfigError, WeightsError
+from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.hvae import HVAEConfig
 from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.imaging.io import to_pil
@@ -58,7 +60,9 @@ from cvdvae.training import (
     FlowTraining,
     OptimConfig,
     PriorTraining,
+    _settings,
     config_path,
+    train_encoder,
 )
 from cvdvae.training.config import DataConfig, EnergyConfig
 from cvdvae.training.degrade import (
@@ -68,24 +72,38 @@ from cvdvae.training.degrade import (
     degraded,
     kinds,
     random_blur,
+    random_downscaling,
+    random_half,
+    random_holes,
     random_jpeg,
     random_motion,
+    random_pixels,
+    random_small_jpeg,
 )
 from cvdvae.training.encoder import EncoderModule
-from cvdvae.training.energy import SIDES, energy, patches
+from cvdvae.training.energy import Energies, EnergyOfDraws, energy, patches
 from cvdvae.training.flow import FlowModule
+from cvdvae.training.means import Means
 from cvdvae.training.module import Training, validation_batch
 from cvdvae.training.order import StepBatches
 from cvdvae.training.pictures import save_rows
 from cvdvae.training.prior import PriorModule
-from cvdvae.training.progress import Lines
-from cvdvae.training.run import TrainingData, fit, has_fast_bf16, processes
+from cvdvae.training.progress import Bar, Lines, progress
+from cvdvae.training.run import (
+    AtomicCheckpoint,
+    ExportAtValidation,
+    TrainingData,
+    fit,
+    has_fast_bf16,
+    processes,
+)
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
 from cvdvae.training.tasks import Anything, Task, seed_of, task_of
 
 DATA, OPTIM = DataConfig("nowhere"), OptimConfig(steps=10, batch_size=4, warmup=0)
 SIDE = 48
+SIDES = (1, 3, 8)
 
 
 def alone(module: Training, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
@@ -147,6 +165,7 @@ def test_pictures_of_a_prior_hold_samples_at_two_temperatures(
     def sampled(*args: Any, **options: Any) -> Tensor:
         if "temperature" in options:
             asked.append(options["temperature"])
+            assert options["mean"]
         return sample(*args, **options)
 
     monkeypatch.setattr(type(module.trained), "sample", sampled)
@@ -395,6 +414,9 @@ def test_an_encoder_is_not_exported_beside_another_prior_than_it_was_trained_on(
     module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
     module.export(tmp_path / "model")
     assert digest(tmp_path / "model" / "prior") == digest(prior)
+    record = read_record(tmp_path / "model")
+    assert isinstance(record, SuperResolutionRecord)
+    assert record.prior == "prior"
     other = tiny_prior(seed=1)
     save_model(prior, PriorRecord("prior", other.config), other.state_dict())
     with pytest.raises(WeightsError, match="has changed since this training began"):
@@ -697,6 +719,38 @@ def test_no_step_of_a_training_degrades_as_a_validation_image() -> None:
         for n in range(9):
             for short in ((seed, n), (seed, n, 0), (seed, n, 0, part), (seed, n, 1, part)):
                 assert np.random.SeedSequence(short).generate_state(4).tolist() not in own
+
+
+@pytest.mark.parametrize("kind", ["prior", "flow", "encoder"])
+def test_what_a_step_logs_is_of_all_processes(
+    kind: str, faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = str(saved_prior(tmp_path / "prior"))
+    weighed = EncoderTraining(ENCODER, prior, DATA, OPTIM, energy=EnergyConfig(pixels=1.0))
+    module, names = {
+        "prior": lambda: (
+            PriorModule(PriorTraining(PRIOR, DATA, OPTIM), tmp_path),
+            ["bits_per_dim", "kl_bits_per_dim"],
+        ),
+        "flow": lambda: (
+            FlowModule(FlowTraining(FLOW, DATA, OPTIM, 1.0), tmp_path),
+            ["bits_per_dim", "pixel_error"],
+        ),
+        "encoder": lambda: (
+            EncoderModule(weighed, tmp_path),
+            ["kl_bits_per_dim", "energy_of_pixels"],
+        ),
+    }[kind]()
+    alone(module, monkeypatch)
+    alike: dict[str, bool] = {}
+    monkeypatch.setattr(
+        type(module),
+        "log",
+        lambda self, name, value, prog_bar=False, sync_dist=False: alike.update({name: sync_dist}),
+    )
+    loss = module.training_step(faces[:1], 0)
+    assert loss.requires_grad
+    assert alike == dict.fromkeys(names, True)
 
 
 @pytest.mark.parametrize("kind", ["prior", "flow"])
@@ -1082,3 +1136,516 @@ def test_blurs_and_movements_lie_between_their_ends(
     along = motion(length, 180 if most else 0)
     assert torch.allclose(moved.kernel, along / along.sum())
     assert moved.boundary == "circular"
+
+
+def test_a_bundled_prior_is_named_and_does_not_come_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = str(saved_prior(tmp_path / "prior"))
+    monkeypatch.setattr("cvdvae.training.encoder.bundled_names", lambda: [prior])
+    config = EncoderTraining(ENCODER, prior, DATA, OPTIM)
+    for one in (config, replace(config, model=RESTORING, degradations="any")):
+        EncoderModule(one, tmp_path / "run").export(tmp_path / "model")
+        record = read_record(tmp_path / "model")
+        assert isinstance(record, (SuperResolutionRecord, RestorerRecord))
+        assert record.prior == prior
+        assert not (tmp_path / "model" / "prior").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_picture_shows_what_an_encoder_is_told_of_colours(
+    faces: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dark = torch.linspace(-0.4, 1.4, 9).view(1, 9, 1, 1)
+    monkeypatch.setattr("cvdvae.training.tasks.evidence", lambda *_: dark.expand(4, 9, 16, 16))
+    cases = Anything(0, 3).pictured(faces)
+    assert [case.names for case in cases] == [[kind] * 4 for kind in DEGRADATIONS]
+    for case in cases:
+        assert torch.equal(case.shown, dark[:, :3].clamp(0, 1).expand(4, 3, 16, 16))
+        assert case.scale == 1
+
+
+def test_scales_come_in_turn_and_are_shown_at_the_size_of_the_truth(faces: Tensor) -> None:
+    model = replace(ENCODER, scales=(4, 8))
+    task = task_of(EncoderTraining(model, "x", DATA, OPTIM), 3, 16)
+    assert task.names == ["x4", "x8"]
+    cases = [task.training(faces, step, 0) for step in range(3)]
+    assert [case.scale for case in cases] == [4, 8, 4]
+    for case in (*cases, *task.validation(faces, range(4)), *task.pictured(faces)):
+        H = BicubicDownscaling.of_scale((16, 16), case.scale)
+        assert case.names == [f"x{case.scale}"] * 4
+        assert torch.equal(case.evidence, shrink_to_8_bits(faces, H))
+        assert case.shown.shape == faces.shape
+        ended = case.ended(0.5 * faces)
+        torch.testing.assert_close(H.A(ended), case.evidence, rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match="18×18 pixels cannot be shrunk by 4"):
+        task_of(EncoderTraining(model, "x", DATA, OPTIM), 3, 18)
+    with pytest.raises(ConfigError, match="conditions must be 6, not 0"):
+        task_of(EncoderTraining(ENCODER, "x", DATA, OPTIM, degradations="any"), 3, 16)
+    with pytest.raises(ConfigError, match="conditions must be 0, not 6"):
+        task_of(EncoderTraining(RESTORING, "x", DATA, OPTIM), 3, 16)
+
+
+def test_pictures_of_an_encoder_hold_four_answers_and_the_truth(
+    faces: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    alone(module, monkeypatch)
+    shown: list[tuple[str, Tensor]] = []
+    monkeypatch.setattr("cvdvae.training.encoder.save_rows", lambda path, rows: shown.extend(rows))
+    x = torch.cat([faces, 1 - faces, faces])
+    validate(module, x)
+    assert [label for label, _ in shown] == [
+        "seen", *(f"answer {i}" for i in range(4)), "the truth"
+    ]  # fmt: skip
+    assert all(images.shape == (8, 3, 16, 16) for _, images in shown)
+    assert torch.equal(shown[-1][1], x[:8])
+    answers = [images for _, images in shown[1:5]]
+    assert len({one.numpy().tobytes() for one in answers}) == 4
+
+
+def test_checkpoints_are_due_at_their_steps_before_validations_and_at_the_ends(
+    tmp_path: Path,
+) -> None:
+    optim = OptimConfig(13, warmup=0, decay=3, checkpoint_every=4, validate_every=6)
+    for zero in (True, False):
+        for one, plateau in ((optim, [10]), (replace(optim, decay=0), [])):
+            trainer: Any = SimpleNamespace(is_global_zero=zero, global_step=0)
+            trainer.save_checkpoint = lambda path: path.write_text("whole")
+            found: dict[str, list[int]] = {"last.ckpt": [], "plateau.ckpt": []}
+            saving = AtomicCheckpoint(tmp_path, one)
+            for step in range(1, 14):
+                trainer.global_step = step
+                saving.on_train_batch_end(trainer)
+                for name, steps in found.items():
+                    if (tmp_path / name).exists():
+                        steps.append(step)
+                        (tmp_path / name).unlink()
+            assert found == {"last.ckpt": [4, 6, 8, 12, 13], "plateau.ckpt": plateau}
+
+
+def test_the_first_process_exports_after_every_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, exported = PriorModule(PriorTraining(PRIOR, DATA, OPTIM), tmp_path), list[Path]()
+    monkeypatch.setattr(PriorModule, "export", lambda self, folder: exported.append(folder))
+    for zero, checking in ((True, False), (True, True), (False, False), (False, True)):
+        trainer: Any = SimpleNamespace(is_global_zero=zero, sanity_checking=checking)
+        ExportAtValidation().on_validation_end(trainer, module)
+    assert exported == [tmp_path / "model"]
+
+
+@pytest.mark.parametrize(
+    ("step", "skipped", "norm", "every", "said"),
+    [
+        (48, 49, math.inf, 1000, ""),
+        (49, 50, math.inf, 1000, "all 50 steps .* is not finite"),
+        (49, 50, 2e3, 1000, "2000 in the last. is beyond skip_norm, 1000: raise it"),
+        (49, 49, 2e3, 1000, ""),
+        (49, 50, 1e3, 1000, ""),
+        (18, 19, 2e3, 20, ""),
+        (19, 20, 2e3, 20, "all 20 steps"),
+    ],
+)
+def test_a_training_may_skip_49_steps_in_the_beginning(
+    step: int,
+    skipped: int,
+    norm: float,
+    every: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    optim = OptimConfig(1000, validate_every=every)
+    module = PriorModule(PriorTraining(PRIOR, DATA, optim), tmp_path)
+    monkeypatch.setattr("lightning.LightningModule.optimizer_step", lambda *_, **__: None)
+    monkeypatch.setattr(PriorModule, "global_step", step)
+    module.norm, module.skipped = norm, torch.tensor(skipped)
+    if said:
+        with pytest.raises(ConfigError, match=said):
+            module.optimizer_step()
+    else:
+        module.optimizer_step()
+    assert int(module.averaged.n_averaged) == 1
+
+
+def test_the_noise_of_a_step_is_seeded_by_the_training_and_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = set()
+    for seed, step in ((0, 0), (0, 1), (1, 0)):
+        optim = replace(OPTIM, seed=seed)
+        module = PriorModule(PriorTraining(PRIOR, DATA, optim), tmp_path)
+        monkeypatch.setattr(PriorModule, "global_step", step)
+        module.on_train_batch_start(torch.empty(0), 7)
+        expected = np.random.SeedSequence((seed, step)).generate_state(1)[0]
+        assert torch.initial_seed() == int(expected)
+        drawn.add(float(torch.rand(())))
+        assert module.compiled(energy) is energy
+    assert len(drawn) == 3
+
+
+def test_a_mean_is_over_the_images_that_something_was_measured_of() -> None:
+    means = Means(["a", "b", "never"])
+    means.add(["a", "b", "a"], torch.tensor([1.0, 5.0, 2.0]))
+    means.add(["a"], torch.tensor([6.0]))
+    found = means.of_all(lambda table: table)
+    assert {name: float(mean) for name, mean in found.items()} == {"a": 3, "b": 5}
+    two = means.of_all(lambda table: table + torch.tensor([[0.0, 1, 8], [0, 1, 2]]))
+    assert {name: float(mean) for name, mean in two.items()} == {"a": 3, "b": 3, "never": 4}
+    with pytest.raises(KeyError):
+        means.add(["other"], torch.zeros(1))
+
+
+def test_patches_are_measured_in_grey_levels() -> None:
+    """As a root mean square, whatever their side and the number of colours."""
+    for channels in (1, 3):
+        fields = patches(torch.full((2, channels, 16, 16), 1 / 255))
+        assert [one.shape for one in fields] == [
+            (2, side * side * channels, places)
+            for side, places in zip(SIDES, (256, 196, 9), strict=True)
+        ]
+        for one in fields:
+            torch.testing.assert_close(one.square().sum(1).sqrt(), torch.ones(2, one.shape[2]))
+    x = torch.zeros(1, 3, 16, 16)
+    for first, second, score in ((10, 4, 4), (4, 10, 4), (10, -4, 0), (6, 6, 6)):
+        draws = x + first / 255, x + second / 255
+        assert float(energy(*draws, x, patches)) == pytest.approx(score, abs=1e-3)
+
+
+def test_an_energy_counts_as_much_as_its_weight() -> None:
+    judge = object.__new__(EnergyOfDraws)
+    judge.config = EnergyConfig(pixels=2.0, features=3.0)
+    energies = Energies(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0]))
+    assert float(judge.loss(energies)) == 15
+    alone = EnergyOfDraws(EnergyConfig(pixels=1.0))
+    assert (alone.config, alone.seen) == (EnergyConfig(pixels=1.0), None)
+    config = EnergyConfig()
+    assert (config.pixels, config.features, config.lpips) == (0, 0, "")
+
+
+class Trainer:
+    """Notes what it is asked for, and ends in the way that it is told to."""
+
+    made: ClassVar[list["Trainer"]] = []
+    ends: BaseException | None = None
+    is_global_zero = True
+
+    def __init__(self, **options: Any) -> None:
+        self.options, self.calls = options, list[tuple[Any, ...]]()
+        self.made.append(self)
+
+    def fit(self, module: Any, data: Any, **how: Any) -> None:
+        self.calls.append(("fit", how))
+        if self.ends is not None:
+            raise self.ends
+
+    def validate(self, module: Any, data: Any, **how: Any) -> None:
+        self.calls.append(("validate", how))
+
+
+@pytest.fixture
+def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Trainer, "made", [])
+    monkeypatch.setattr("cvdvae.training.run.L.Trainer", Trainer)
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: True)
+    return Trainer.made
+
+
+def idle(folder: Path, exported: list[Path]) -> Any:
+    """A module that trains nothing."""
+    optim = OptimConfig(30, warmup=0, validate_every=7)
+    return SimpleNamespace(optim=optim, folder=folder, export=exported.append)
+
+
+def test_a_run_resumes_validates_and_exports(
+    tmp_path: Path, trainers: list[Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[Path] = []
+    leftover = tmp_path / ".writing-1-x"
+    leftover.touch()
+    fit(idle(tmp_path, exported), Any)
+    assert not leftover.exists()
+    (tmp_path / "last.ckpt").touch()
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)
+    fit(idle(tmp_path, exported), Any, max_steps=3)
+    first, second = trainers
+    for trainer, resumed in ((first, None), (second, str(tmp_path / "last.ckpt"))):
+        assert trainer.calls == [
+            ("fit", {"ckpt_path": resumed, "weights_only": True}),
+            ("validate", {"verbose": False}),
+        ]
+    assert exported == [tmp_path / "model"] * 2
+    assert (first.options["precision"], second.options["precision"]) == ("bf16-mixed", "32-true")
+    assert (first.options["max_steps"], second.options["max_steps"]) == (30, 3)
+    assert (first.options["val_check_interval"], first.options["devices"]) == (7, 1)
+    assert first.options["check_val_every_n_epoch"] is None
+    assert first.options["num_sanity_val_steps"] == 0
+    assert first.options["enable_progress_bar"] is False
+    kinds = [type(one) for one in first.options["callbacks"]]
+    assert kinds == [Lines, AtomicCheckpoint, EndAtSignal, ExportAtValidation]
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    fit(idle(tmp_path, exported), Any)
+    assert len(exported) == 2
+
+
+@pytest.mark.parametrize(
+    ("ends", "received", "seen", "said"),
+    [
+        (InputError("Caught in a worker\nTraceback\n  e.InputError: a.png is no image\n"), 0,
+         InputError, "^a.png is no image$"),
+        (Stopped(), signal.SIGINT, KeyboardInterrupt, "^$"),
+        (Stopped(), signal.SIGTERM, SystemExit, "143"),
+        (RuntimeError("a worker was killed"), signal.SIGTERM, SystemExit, "143"),
+        (RuntimeError("a worker was killed"), 0, RuntimeError, "a worker was killed"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_run_is_told_as_what_it_is(
+    ends: BaseException,
+    received: int,
+    seen: type[BaseException],
+    said: str,
+    tmp_path: Path,
+    trainers: list[Trainer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Trainer, "ends", ends)
+    monkeypatch.setattr(EndAtSignal, "__enter__", lambda self: setattr(self, "received", received))
+    exported: list[Path] = []
+    with pytest.raises(seen, match=said):
+        fit(idle(tmp_path, exported), Any)
+    assert not exported
+    assert len(trainers) == 1
+
+
+def test_images_and_batches_are_shared_by_processes(faces: Tensor, tmp_path: Path) -> None:
+    for i, face in enumerate(torch.cat([faces, 1 - faces])):
+        to_pil(face).save(tmp_path / f"{i}.png")
+    data = TrainingData(DataConfig(str(tmp_path), validation=3, flip=False), OPTIM, 16)
+    rows = torch.stack([data.validation[i] for i in range(3)])
+    for rank, world in ((0, 1), (0, 2), (1, 2)):
+        trainer: Any = SimpleNamespace(world_size=world, global_rank=rank, global_step=2)
+        data.trainer = trainer
+        assert torch.equal(torch.cat([*data.val_dataloader()]), rows[rank::world])
+        batch = next(iter(data.train_dataloader()))
+        keys = next(iter(StepBatches(5, 4, 0, first_step=2, flip=False)))[rank::world]
+        assert torch.equal(batch, torch.stack([data.training[key] for key in keys]))
+    for world in (3, 4):
+        data.trainer.world_size = world
+        with pytest.raises(ConfigError, match=f"{world} processes cannot share batches of 4 and 3"):
+            data.train_dataloader()
+
+
+def test_a_bar_counts_steps_and_shows_the_losses_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "lightning.pytorch.callbacks.RichProgressBar.get_metrics",
+        lambda *_: {"v_num": "now", "loss": 1.0},
+    )
+    bar = Bar()
+    assert bar.get_metrics(Any, Any) == {"loss": 1.0}
+    assert bar._get_train_description(3).strip() == "training"
+    for terminal, kind in ((True, Bar), (False, Lines)):
+        monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda at=terminal: at))
+        assert type(progress()) is kind
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_that_is_ignored_stays_so_and_another_process_notes_none() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ending = EndAtSignal(lambda trainer: None)
+    with ending:
+        assert list(ending.before) == [signal.SIGTERM]
+        ending.process -= 1  # as in a process that was forked, and reads images
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert not ending.received
+
+
+class Extreme:
+    """Draws the least or the most of what it is asked for."""
+
+    def __init__(self, most: bool, *numbers: float) -> None:
+        self.most, self.numbers = most, list(numbers)
+
+    def choice(self, options: list[int]) -> int:
+        return options[-1 if self.most else 0]
+
+    def integers(self, low: int, high: int | None = None) -> int:
+        low, high = (0, low) if high is None else (low, high)
+        return high - 1 if self.most else low
+
+    def uniform(self, low: float, high: float) -> float:
+        return high if self.most else low
+
+    def random(self, shape: tuple[int, ...] | None = None) -> Any:
+        if shape is None:
+            return self.numbers.pop(0)
+        return np.linspace(0, 1, math.prod(shape)).reshape(shape)
+
+    def standard_normal(self, shape: tuple[int, ...], kind: type) -> Any:
+        return np.ones(shape, kind)
+
+
+@pytest.mark.parametrize("most", [False, True])
+def test_what_may_happen_lies_between_its_ends(most: bool) -> None:
+    rng: Any = Extreme(most)
+
+    def gone(of: Any) -> Tensor:
+        assert isinstance(of, Mask)
+        return ~of.known
+
+    hole, half, pixels = (gone(f(rng, SIDE)) for f in (random_holes, random_half, random_pixels))
+    wanted = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    wanted[17:, 17:] = most
+    wanted[:4, :4] |= not most
+    assert torch.equal(hole, wanted)
+    wanted = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    wanted[: 24 if most else 6] = True
+    assert torch.equal(half, torch.rot90(wanted, 3 if most else 0))
+    assert float(pixels.float().mean()) == pytest.approx(0.7 if most else 0.05, abs=1e-3)
+    shrunk, file, small = (
+        f(rng, SIDE) for f in (random_downscaling, random_jpeg, random_small_jpeg)
+    )
+    assert isinstance(shrunk, BicubicDownscaling)
+    assert shrunk.lr_size == ((6, 6) if most else (24, 24))
+    assert isinstance(small, Composed)
+    chroma, size = (2, (12, 12)) if most else (1, (24, 24))
+    last = small.steps[1]
+    for jpeg, quality, of in ((file, (20, 95), (SIDE, SIDE)), (last, (30, 95), size)):
+        assert isinstance(jpeg, BlockDCT)
+        assert (jpeg.size, jpeg.subsampling) == (of, (chroma, chroma))
+        expected = BlockDCT.of_quality(of, quality[most])
+        assert torch.equal(jpeg.tables[0], expected.tables[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "sigma"),
+    [
+        ("blur", (0.29, 0.5), 0),
+        ("blur", (0.31, 0), 0.005),
+        ("pixels", (0.31, 1), 0.1),
+        ("noise", (0.29, 0.5), 0.0005**0.5),
+        ("jpeg", (0.31, 0.5), 12**-0.5),
+    ],
+)
+def test_three_of_ten_are_without_noise_and_the_others_have_as_much_as_drawn(
+    kind: str, numbers: tuple[float, float], sigma: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draws(seed: object) -> Any:
+        rng: Any = Extreme(False, *numbers)
+        rng.choice = lambda options, p=None: options[0]
+        return rng
+
+    monkeypatch.setattr("cvdvae.training.degrade.np.random.default_rng", draws)
+    x = torch.rand(2, 3, 16, 16)
+    y, degradation, told = degraded(x, (0,), kind)
+    assert told == pytest.approx(sigma)
+    if kind != "jpeg":
+        seen = degradation.A(torch.ones_like(x)) if isinstance(degradation, Mask) else 1
+        torch.testing.assert_close(y, degradation.A(x) + sigma * seen)
+    assert sum(share for _, share in DEGRADATIONS.values()) == pytest.approx(1)
+
+
+def test_a_folder_that_is_named_takes_the_place_of_all_that_a_file_says_of_data(
+    tmp_path: Path,
+) -> None:
+    data = DataConfig("here", only="a*", repeat=3, more=(DataConfig("there"),), crop=30)
+    path = tmp_path / "run.yaml"
+    path.write_text(to_yaml(PriorTraining(PRIOR, data, OPTIM)))
+    assert _settings(PriorTraining, path, None).data == data
+    assert _settings(PriorTraining, path, tmp_path).data == DataConfig(str(tmp_path), crop=30)
+    path.write_text(to_yaml(EncoderTraining(ENCODER, "one", data, OPTIM)))
+    assert _settings(EncoderTraining, path, None).prior == "one"
+    assert _settings(EncoderTraining, path, None, prior="other").prior == "other"
+    named = _settings(PriorTraining, Path("celeba64"), tmp_path)
+    assert (named.data.folder, named.model.image_size) == (str(tmp_path), 64)
+
+
+def test_processes_validate_as_many_images_as_they_train_on() -> None:
+    shares = [
+        validation_batch(replace(OPTIM, batch_size=n), world) for n, world in ((7, 2), (1, 4))
+    ]
+    assert shares == [3, 1]
+
+
+def test_an_encoder_on_what_is_no_prior_is_nothing_to_start_from(tmp_path: Path) -> None:
+    first, second = saved_resolver(tmp_path / "first"), saved_resolver(tmp_path / "second")
+    prior = str(saved_prior(tmp_path / "prior"))
+    shutil.rmtree(first / "prior")
+    shutil.copytree(second, first / "prior")
+    config = EncoderTraining(ENCODER, prior, DATA, OPTIM, start_from=str(first))
+    with pytest.raises(WeightsError, match=r"the prior of '.*first' is a lr-encoder"):
+        EncoderModule(config, tmp_path / "run")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_is_degraded_in_four_ways_or_as_many_as_it_has_images(
+    faces: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: list[tuple[int, tuple[int, ...], str | None]] = []
+
+    def noted(x: Tensor, seed: tuple[int, ...], kind: str | None) -> Any:
+        ways.append((len(x), seed, kind))
+        return degraded(x, seed, kind or "noise")
+
+    monkeypatch.setattr("cvdvae.training.tasks.degraded", noted)
+    case = Anything(7, 3).training(torch.cat([faces, faces]), 5, 1)
+    assert ways == [(2, (7, 5, 1, i), None) for i in range(4)]
+    assert case.names == ["any"] * 8
+    Anything(7, 3).training(faces[:3], 5, 1)
+    assert [n for n, *_ in ways[4:]] == [1, 1, 1]
+
+
+def test_the_first_weights_are_those_of_the_seed(tmp_path: Path) -> None:
+    prior = str(saved_prior(tmp_path / "prior"))
+
+    def weights(seed: int) -> list[Tensor]:
+        optim = replace(OPTIM, seed=seed)
+        modules = (
+            PriorModule(PriorTraining(PRIOR, DATA, optim), tmp_path),
+            FlowModule(FlowTraining(FLOW, DATA, optim), tmp_path),
+            EncoderModule(EncoderTraining(ENCODER, prior, DATA, optim), tmp_path),
+        )
+        return [torch.cat([p.flatten() for p in one.trained.parameters()]) for one in modules]
+
+    for first, again, other in zip(weights(1), weights(1), weights(2), strict=True):
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+
+def test_a_row_of_pictures_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[list[list[str]]] = []
+
+    def sheet(tiles: list[list[tuple[str, Any]]], said: str) -> Any:
+        shown.append([[label for label, _ in row] for row in tiles])
+        assert "not" in said.split()
+        return tiles[0][0][1]
+
+    monkeypatch.setattr("cvdvae.training.pictures.labelled_sheet", sheet)
+    save_rows(
+        tmp_path / "a.png", [("seen", torch.zeros(3, 3, 4, 4)), ("it", torch.ones(1, 3, 4, 4))]
+    )
+    assert shown == [[["seen", "", ""], ["it"]]]
+
+
+def test_what_an_energy_of_features_needs_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def need(package: str, what: str, extra: str) -> None:
+        raise InputError(f"{what} needs {package}: [{extra}]")
+
+    monkeypatch.setattr("cvdvae.training.energy.need", need)
+    with pytest.raises(InputError, match=r"features needs lpips: \[eval\]"):
+        EnergyOfDraws(EnergyConfig(features=1.0))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_old_description_of_an_encoder_asks_its_prior_for_the_size(
+    named: bool, tmp_path: Path
+) -> None:
+    other, path = saved_resolver(tmp_path / "other"), tmp_path / "run.yaml"
+    said = "" if named else f"prior: {other}"
+    path.write_text(f"model: {{lr_size: 4, encoder: '4x1'}}\n{said}\n")
+    with pytest.raises(ConfigError, match="other' is not a prior but a lr-encoder"):
+        train_encoder(path, tmp_path / "run", prior=str(other) if named else None)
