@@ -21,6 +21,7 @@ from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.affine import ActNorm, Affine
 from cvdvae.hcflow.flow import Detail, Level, dequantize
 from cvdvae.hcflow.networks import RRDB, DenseBlock, Features, NormalizedConv, ZeroConv
+from cvdvae.hcflow.presets import PRESETS
 from cvdvae.hcflow.transforms import AffineCoupling, FlowStep, InvertibleConv1x1, Steps
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.load import load
@@ -140,6 +141,41 @@ def test_sampling_is_the_inverse_of_the_density(scale: int) -> None:
         base = level.detail.gaussian(u)
         got = (level.detail.steps(a, u)[0] - base.mean) / (0.7 * base.log_std.exp())
         torch.testing.assert_close(got, noise.normal(got), atol=1e-5, rtol=1e-4)
+
+
+def test_features_of_coarser_levels_come_nearest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, seen = HCFlow(replace(SMALL, scale=8)), list[list[int]]()
+    features_of = Level.features_of
+
+    def spy(level: Level, z: Tensor, coarser: list[Tensor]) -> Tensor:
+        seen.append([u.shape[2] for u in coarser])
+        return features_of(level, z, coarser)
+
+    monkeypatch.setattr(Level, "features_of", spy)
+    x, y = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 1, 1)
+    for use in (lambda: flow.log_prob(x, y), lambda: flow.sample(y, GlobalNoise())):
+        seen.clear()
+        use()
+        assert seen == [[], [1], [2, 1]]
+
+
+def test_shift_and_scale_of_a_coupling_lie_side_by_side_and_its_scale_is_bounded() -> None:
+    coupling = AffineCoupling(4, 2, 4)
+    x, u = torch.randn(1, 4, 3, 3), torch.randn(1, 2, 3, 3)
+    out = 3 * torch.randn(1, 4, 3, 3)
+    coupling.network.forward = lambda given: out  # type: ignore[method-assign]
+    z, log_det = coupling(x, u)
+    scale = 0.318 * torch.atan(2 * out[:, [1, 3]])
+    torch.testing.assert_close(
+        z, torch.cat((x[:, :2], (x[:, 2:] + out[:, [0, 2]]) * scale.exp()), 1)
+    )
+    torch.testing.assert_close(log_det, scale.flatten(1).sum(1))
+    assert float(scale.abs().max()) < 0.5
+
+
+def test_published_flows_of_photographs_take_any_size() -> None:
+    assert PRESETS["hcflow-general-x4"].any_size
+    assert not PRESETS["hcflow-celeba-x8"].any_size
 
 
 def test_at_temperature_zero_there_is_one_answer() -> None:

@@ -179,6 +179,16 @@ def test_an_encoder_without_a_channel_is_refused(prior: HVAE) -> None:
             LREncoder(replace(ENCODER, **changes), prior.config)
 
 
+def test_an_encoder_sees_y_as_the_prior_sees_its_images(prior: HVAE) -> None:
+    """Less their mean, and divided by their standard deviation."""
+    encoder, y = LREncoder(ENCODER, prior.config), torch.rand(1, 3, 4, 4)
+    encoder.input_mean, encoder.input_std = encoder.input_mean * 0, encoder.input_std * 0 + 1
+    plain = encoder.terms((y - 0.4) / 0.25)
+    encoder.input_mean, encoder.input_std = encoder.input_mean + 0.4, encoder.input_std * 0.25
+    for a, b in zip(plain, encoder.terms(y), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
 def test_limits_themselves_are_taken() -> None:
     for changes in ({"bits": 1}, {"bits": 8}, {"mixtures": 1}, {"z_channels": 1}, {"channels": 1}):
         assert variant(**changes).sample(1, mean=True).shape[0] == 1
