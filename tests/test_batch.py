@@ -40,6 +40,8 @@ from cvdvae.batch.targets import TARGETS, Form, ZarrTarget
 from cvdvae.batch.upscaler import as_arrays, seed_of
 from cvdvae.errors import CVDVAEError, InputError, OutputError
 from cvdvae.files import write_atomically
+from cvdvae.imaging import folders
+from cvdvae.imaging.io import list_images
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
@@ -1160,6 +1162,87 @@ def test_the_column_of_images_is_remembered(tmp_path: Path, model_folder: Path) 
     assert kept.pop("image_column") == "y"
     note.write_text(json.dumps(kept))
     assert go("y") == go("x") == 2, "a folder from before"
+
+
+def test_the_column_of_keys_is_remembered(tmp_path: Path, model_folder: Path) -> None:
+    columns = {"key": ["a", "b"], "id": ["c", "d"], "png": [png(0), png(1)]}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    out, note = tmp_path / "out", tmp_path / "out" / "batch.json"
+
+    def go(column: str | None) -> int:
+        found = open_source(str(tmp_path / "in.parquet"), None, column)
+        return run_batch(found, out, str(model_folder), SETTINGS, "parquet", IN_PROCESS).before
+
+    go(None)
+    assert go(None) == go("key") == 2, "which is taken by default"
+    with pytest.raises(OutputError, match="drawn with another key_column"):
+        go("id")
+    kept = json.loads(note.read_text())
+    assert kept.pop("key_column") is None
+    note.write_text(json.dumps(kept))
+    assert go(None) == 2, "a folder from before"
+    assert pq.read_table(out / "rows.parquet")["key"].to_pylist() == ["a", "b"]
+
+
+def linked(folder: Path) -> Path:
+    """Pictures in a folder, in one that it leads to, and links around in a circle."""
+    album, far = folder / "album", folder / "far" / "deep"
+    far.mkdir(parents=True)
+    (album / "real").mkdir(parents=True)
+    for i, path in enumerate((album / "real" / "a.png", far.parent / "b.png", far / "c.png")):
+        path.write_bytes(png(i))
+    for name, target in (("link", far.parent), ("same", far), ("a", album / "real"), ("up", album)):
+        (album / name).symlink_to(target)
+    (far / "up").symlink_to(folder)
+    return album
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path, model_folder: Path) -> None:
+    album, out = linked(tmp_path), tmp_path / "out"
+    found = open_source(str(album), out=out)
+    assert [key for _, key in found.names()] == ["link/b", "real/a", "same/c"]
+    (tmp_path / "elsewhere").mkdir()
+    out.mkdir()
+    (out / "real").symlink_to(tmp_path / "elsewhere")
+    run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
+    assert (tmp_path / "elsewhere" / "a" / "result.json").is_file()
+    again = open_source(str(album), out=out)
+    assert [key for _, key in again.names()] == ["link/b", "real/a", "same/c"], "no results"
+    assert run_batch(again, out, str(model_folder), SETTINGS, "folder", IN_PROCESS).before == 3
+
+
+def test_a_folder_is_no_picture_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "scan.tif").mkdir()
+    for name in ("scan.tif/a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(0))
+    as_zarr(tmp_path).rename(tmp_path / "scan.tif" / "c.zarr")
+    keys = [key for _, key in open_source(str(tmp_path)).names()]
+    assert keys == ["b", "scan.tif/a", "scan.tif/c"]
+    assert [path.name for path in list_images(tmp_path)] == ["b.png"]
+
+
+def test_folders_that_may_not_be_read_are_said_to_be_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read all, so the system's word is put into its mouth."""
+    (tmp_path / "album" / "closed").mkdir(parents=True)
+    (tmp_path / "album" / "a.png").write_bytes(png(0))
+    scan, shut = os.scandir, {"closed"}
+
+    def scandir(path: Any = ".") -> Any:
+        if Path(str(path)).name in shut:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(folders.os, "scandir", scandir)
+    said = list[str]()
+    for given in ("album", "al*"):
+        assert open_source(str(tmp_path / given), say=said.append).rows == 1
+    closed = tmp_path / "album" / "closed"
+    assert said == [f"1 folders were passed over, which may not be read, as {closed}"] * 2
+    shut.add("album")
+    with pytest.raises(InputError, match=r"cannot read .*album: Permission denied"):
+        open_source(str(tmp_path / "album"))
 
 
 def test_rows_without_a_key_fail_and_say_so(tmp_path: Path, model_folder: Path) -> None:

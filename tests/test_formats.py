@@ -31,6 +31,7 @@ from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
 from cvdvae.imaging.formats import format_of
 from cvdvae.imaging.geotiff import GeoTIFF
 from cvdvae.imaging.io import read_photo, save_png
+from cvdvae.imaging.npy import Npy
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
@@ -429,17 +430,48 @@ def test_an_ome_tiff_keeps_axes_names_and_finer_sizes(model: SuperResolver, tmp_
         assert [channel["Name"] for channel in pixels["Channel"]] == ["DAPI", "GFP"]
 
 
+def test_every_channel_of_an_ome_tiff_keeps_what_is_said_of_it_alone(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    told = [{"Name": "DAPI", "EmissionWavelength": "461"}, {}, {"Color": "-1"}]
+    channels = "".join(
+        f'<Channel ID="Channel:0:{i}" SamplesPerPixel="1"'
+        + "".join(f' {name}="{value}"' for name, value in one.items())
+        + "/>"
+        for i, one in enumerate(told)
+    )
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint16" DimensionOrder="XYCZT" SizeX="10" '
+        f'SizeY="12" SizeZ="1" SizeC="3" SizeT="1">{channels}<TiffData/></Pixels></Image></OME>'
+    )
+    values = (smooth(3, 12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "c.ome.tif", values, metadata=None, description=xml,
+                     photometric="minisblack")  # fmt: skip
+    draw(model, tmp_path / "c.ome.tif", tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "std.ome.tif") as file:
+        found = ElementTree.fromstring(file.ome_metadata or "").iterfind(".//{*}Channel")
+    kept = {"Name", "EmissionWavelength", "Color"}
+    assert [{k: v for k, v in one.attrib.items() if k in kept} for one in found] == told
+
+
 def test_an_imagej_stack_stays_one(model: SuperResolver, tmp_path: Path) -> None:
     values = (smooth(3, 12, 10) * 4000).astype(np.uint16)
     tifffile.imwrite(
         tmp_path / "j.tif", values, imagej=True, resolution=(4.0, 4.0),
-        metadata={"axes": "ZYX", "spacing": 1.5, "unit": "um"},
+        metadata={
+            "axes": "ZYX", "spacing": 1.5, "unit": "um", "yunit": "mm", "tunit": "sec",
+            "xorigin": 3.0, "yorigin": 2.5, "zorigin": 1.0,
+        },
     )  # fmt: skip
     draw(model, tmp_path / "j.tif", tmp_path / "out")
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
         assert file.is_imagej
         assert file.series[0].shape == (3, 24, 20)
-        assert file.imagej_metadata["spacing"] == 1.5
+        told = file.imagej_metadata or {}
+        assert told["spacing"] == 1.5
+        assert (told["yunit"], told["tunit"]) == ("mm", "sec")
+        assert [told[f"{axis}origin"] for axis in "xyz"] == [6, 5, 1], "in pixels"
         assert file.pages[0].tags["XResolution"].value == (8, 1)
 
 
@@ -548,7 +580,8 @@ def test_texts_of_a_tiff_that_are_not_ascii_are_kept(
     tags[0] = (271, 2, 0, "Zeiß".encode("cp1252"), True)  # as many programs write it
     values = (smooth(12, 10) * 4000).astype(np.uint16)
     for name, how in (("plain", {}), ("imagej", {"imagej": True})):
-        options: dict[str, Any] = {"extratags": tags, **(how or {"metadata": None})}
+        plain = {"metadata": None, "description": "20 µs".encode()}
+        options: dict[str, Any] = {"extratags": tags, **(how or plain)}
         tifffile.imwrite(tmp_path / f"{name}.tif", values, **options)
         arguments = ("upscale", str(tmp_path / f"{name}.tif"), "--scale", "2", "-n", "2")
         arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
@@ -556,6 +589,7 @@ def test_texts_of_a_tiff_that_are_not_ascii_are_kept(
         for made in ("sample_01", "std"):
             with tifffile.TiffFile(tmp_path / "out" / name / f"{made}.tif") as file:
                 assert {code: file.pages[0].tags[code].value for code in texts} == texts
+                assert how or file.pages[0].description == "20 µs"
 
 
 def test_a_unit_of_imagej_that_is_not_ascii_is_kept(model: SuperResolver, tmp_path: Path) -> None:
@@ -760,7 +794,7 @@ def geotiff(path: Path, values: np.ndarray, **how: Any) -> Any:
     rasterio = pytest.importorskip("rasterio")
     target = rasterio.open(
         path, "w", driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
-        dtype=values.dtype, crs="EPSG:32632", **how,
+        dtype=values.dtype, **{"crs": "EPSG:32632", **how},
         transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000),
     )  # fmt: skip
     target.write(values)
@@ -1002,6 +1036,38 @@ def test_what_stands_beside_a_geotiff_is_there_when_it_is_drawn_again(
     assert not [one for one in out.iterdir() if one.name in copies]
 
 
+def test_what_no_geotiff_can_hold_stands_beside_what_is_drawn(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    seen = rasterio.crs.CRS.from_proj4("+proj=nsper +h=3000000 +lat_0=-20 +lon_0=145")
+    geotiff(tmp_path / "g.tif", (1000 * smooth(1, 12, 10)).astype(np.uint16), crs=seen).close()
+    assert (tmp_path / "g.tif.aux.xml").is_file()
+    out = tmp_path / "out"
+    for _ in range(2):
+        draw(model, tmp_path / "g.tif", out)
+        listed = json.loads((out / "result.json").read_text())["files"]
+        assert {one.name for one in out.iterdir()} == {*listed, "result.json"}
+        for name in ("sample_01", "std"):
+            with rasterio.open(out / f"{name}.tif") as found:
+                assert found.crs == seen
+
+    def full(*given: object) -> None:
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack_drawing, "save_png", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            draw(model, tmp_path / "g.tif", tmp_path / "full")
+    assert not (tmp_path / "full").exists()
+    small = read_any(model, tmp_path / "g.tif", "none", LIMITS)
+    assert isinstance(small, Stack)
+    assert small.array.carried.profile["crs"] == seen
+    np.save(tmp_path / "other.npy", smooth(12, 10))
+    draw(model, tmp_path / "other.npy", out)
+    assert not list(out.glob("*.xml"))
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_others_put_beside_an_input_hinders_no_replay(
     model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -1102,6 +1168,24 @@ def test_an_ome_zarr_keeps_its_axes_and_finer_sizes(
         {"type": "translation", "translation": [0.0, -0.125, -0.125]},
     ]
     assert np.array_equal(np.round(shrunk(made["0"][...])), values)
+    chunks = tmp_path / "out" / "sample_00.zarr" / "0"
+    assert (chunks / ("0/0/0" if version == 2 else "c/0/0/0")).is_file(), "as OME-NGFF wants them"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_chunks_of_a_zarr_are_named_as_they_were(
+    separator: str, version: int, model: SuperResolver, tmp_path: Path
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    named = {"name": "v2" if version == 2 else "default", "separator": separator}
+    zarr.create_array(
+        str(tmp_path / "i.zarr"), data=(smooth(12, 10) * 4000).astype(np.uint16),
+        zarr_format=version, chunk_key_encoding=named,
+    )  # fmt: skip
+    draw(model, tmp_path / "i.zarr", tmp_path / "out")
+    name = separator.join("00" if version == 2 else "c00")
+    assert (tmp_path / "out" / "sample_00.zarr" / name).is_file()
 
 
 FILL = base64.standard_b64encode(struct.pack("<d", -9999)).decode()
@@ -1244,6 +1328,23 @@ def of_a_set(path: Path, missing: bool = False) -> None:
         tifffile.imwrite(path.with_name(name), values, metadata=None, description=xml)
 
 
+def cut_behind_a_plane(path: Path, share: float = 0.6, **how: Any) -> None:
+    values = (smooth(6, 16, 16) * 4000).astype(np.uint16)
+    tifffile.imwrite(path, values, photometric="minisblack", **how)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+
+def of_pictures(
+    path: Path, *sizes: int, kinds: str = "H", packing: str | None = None, **how: Any
+) -> None:
+    """Pages that are no pages of one picture, without a word on what they are."""
+    with tifffile.TiffWriter(path, ome=path.name.endswith(".ome.tif")) as writer:
+        for i, (size, kind) in enumerate(zip(sizes, kinds * len(sizes), strict=False)):
+            values = (smooth(size, size) * 4000).astype(kind)
+            first = {} if i else {"compression": packing}
+            writer.write(values, photometric="minisblack", **first, **how)
+
+
 def without_a_plane(path: Path) -> None:
     """An OME-TIFF whose description speaks of a plane more than there are."""
     values = (smooth(2, 12, 10) * 4000).astype(np.uint16)
@@ -1261,6 +1362,31 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("first.ome.tif", of_a_set, "lie in second.ome.tif: save .* as one file"),
     ("part.ome.tif", lambda p: of_a_set(p, missing=True), "2 of 3 planes of .* in files not here"),
     ("less.ome.tif", without_a_plane, "1 of 3 planes of .* in files not here"),
+    ("ij80.tif", lambda p: cut_behind_a_plane(p, 0.8, imagej=True), "is truncated: .* a page"),
+    ("ij60.tif", lambda p: cut_behind_a_plane(p, imagej=True), "is truncated: .* a page"),
+    (
+        "whole-ij.tif",  # as ImageJ writes what is over 4 GB: one page, and all planes behind it
+        lambda p: cut_behind_a_plane(p, imagej=True, truncate=True),
+        "is truncated, or .* of 6 planes, not of 1",
+    ),
+    ("cut.ome.tif", lambda p: cut_behind_a_plane(p, ome=True), "is truncated: .* a page"),
+    ("zip.tif", lambda p: cut_behind_a_plane(p, compression="zlib"), "is truncated: .* a page"),
+    (
+        "half.tif",
+        lambda p: of_pictures(p, 16, 16, 8, 8, metadata=None),
+        "holds 2 pictures of different sizes: save the one",
+    ),
+    (
+        "kinds.tif",
+        lambda p: of_pictures(p, 16, 16, kinds="Hf", metadata=None),
+        r"holds 2 pictures of different kinds \(uint16, float32\)",
+    ),
+    (
+        "packed.tif",
+        lambda p: of_pictures(p, 16, 16, metadata=None, packing="zlib"),
+        "holds 2 pictures that differ in packing",
+    ),
+    ("two.ome.tif", lambda p: of_pictures(p, 16, 16), "holds 2 images of their own"),
     ("pages.tif", many_pages, "200 pages, over 100: .*--max-pages"),
     ("rank1.zarr", lambda p: write_zarr(p, np.zeros(7, np.uint16)), "1 axes"),
     ("rank6.zarr", lambda p: write_zarr(p, np.zeros((1,) * 6, np.uint16)), "6 axes"),
@@ -1329,7 +1455,7 @@ def test_what_may_not_be_read_is_not_called_damaged(
 
 def test_a_photograph_keeps_its_exif_but_for_orientation_and_size(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "Canon"
+    exif[0x0112], exif[0x010F], exif[0x0100], exif[0x0101] = 6, "Canon", 8, 4
     exif.get_ifd(ExifTags.IFD.Exif).update({0xA002: 8, 0x9003: "2020:01:01 00:00:00"})
     exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
     Image.new("RGB", (8, 4)).save(tmp_path / "p.jpg", exif=exif)
@@ -1342,7 +1468,7 @@ def test_a_photograph_keeps_its_exif_but_for_orientation_and_size(tmp_path: Path
             assert image.size == (4, 8)
             kept = image.getexif()
             assert kept[0x010F] == "Canon"
-            assert 0x0112 not in kept
+            assert not {0x0100, 0x0101, 0x0112} & set(kept)
             assert dict(kept.get_ifd(ExifTags.IFD.Exif)) == {0x9003: "2020:01:01 00:00:00"}
             assert kept.get_ifd(ExifTags.IFD.GPSInfo) == {1: "N"}
 
@@ -1726,6 +1852,38 @@ def test_what_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     room = stack_drawing.scratch(tmp_path, (1,), np.dtype(np.float32))
     with pytest.raises(OutputError, match=r"^cannot write a/b: full$"), room:
         raise OutputError("cannot write a/b: full")
+
+
+def test_a_resolution_beyond_what_a_tag_holds_is_left_out(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (smooth(12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "r.tif", values, resolution=(3e9, 10), resolutionunit=3)
+    draw(model, tmp_path / "r.tif", tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
+        tags = file.pages[0].tags
+        assert (tags["XResolution"].value, tags["ResolutionUnit"].value) == ((1, 1), 1)
+
+
+def test_what_a_format_cannot_write_is_said_and_the_next_file_is_drawn(
+    model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name in ("a.npy", "b.tif"):
+        WRITERS[name[1:]](tmp_path / name, (smooth(12, 10) * 4000).astype(np.uint16))
+
+    def odd(*given: object) -> None:
+        raise ValueError("no such number")
+
+    monkeypatch.setattr(Npy, "write", odd)
+    arguments = ("upscale", str(tmp_path / "a.npy"), str(tmp_path / "b.tif"), "-n", "2")
+    arguments += ("--model", model_folder, "--scale", "2", "--out", str(tmp_path / "out"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().err.replace("\n", "")
+    assert "sample_00.npy cannot be written (no such number)" in said
+    assert "1 of 2 inputs failed" in said
+    assert not (tmp_path / "out" / "a").exists()
+    assert (tmp_path / "out" / "b" / "result.json").is_file()
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -6,9 +6,9 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from ..errors import InputError
+from ..imaging.folders import files_below
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
-from ..imaging.io import list_images
 from ..restoration.saving import is_result
 
 NOTE, FAILURES, TABLES, ARRAYS = "batch.json", "failures.jsonl", "rows.parquet", "rows.zarr"
@@ -29,20 +29,20 @@ def files_of(
     Args:
         inputs: What the user names.
         out: Where results go; what lies there is passed over, too.
-        say: Told how much that was, if anything.
+        say: Told how much that was, if anything, and how many folders may not be read.
 
     Raises:
         InputError: A folder, or what a glob names, holds no image, or nothing but results.
     """
     found: list[tuple[Path, Path]] = []
-    passed = 0
+    passed, refused = 0, list[Path]()
     for text in inputs:
         path = Path(text)
         if path.is_dir() and format_of(path) is None:
-            root, named, searched = path, list[Path](), _files_in(path)
+            root, named, searched = path, list[Path](), _files_in(path, refused)
         elif not path.exists() and has_magic(text):
             root = next(p for p in path.parents if not has_magic(str(p)))
-            named, searched = _matched(text)
+            named, searched = _matched(text, refused)
             named = [one for one in named if not is_of_run(one, out)]
         else:
             root, named, searched = path.parent, [path], []
@@ -53,6 +53,8 @@ def files_of(
         found += [(one, one.relative_to(root).parent) for one in kept]
     if passed:
         say(f"{passed} files were passed over, which are results of this program")
+    if refused:
+        say(f"{len(refused)} folders were passed over, which may not be read, as {refused[0]}")
     return found
 
 
@@ -66,7 +68,7 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
 
     def ours(folder: Path) -> bool:
         if folder not in known:
-            known[folder] = there(folder) == target or is_result(folder) or written(folder)
+            known[folder] = folder.resolve() == target or is_result(folder) or written(folder)
         return known[folder]
 
     def written(path: Path) -> bool:
@@ -87,15 +89,29 @@ def is_of_run(path: Path, out: Path | None = None) -> bool:
     return any(one.name in known and of_run(one.parent) for one in (place, place.parent))
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """Pictures and arrays of a folder and of its folders, but none within a store."""
+def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
+    """Pictures and arrays of a folder and of its folders, but none within a store.
+
+    Raises:
+        InputError: There is none, or the folder may not be read.
+    """
     known = {*PICTURES, *SUFFIXES}
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in known)
-    stores = {p for p in found if p.is_dir()}
-    return [p for p in found if stores.isdisjoint(p.parents)] or list_images(folder, deep=True)
+
+    def is_store(path: Path) -> bool:
+        return path.suffix.lower() in SUFFIXES and format_of(path) is not None
+
+    try:
+        below = files_below(folder, is_store, refused.append)
+        found = sorted(p for p in below if p.suffix.lower() in known)
+    except OSError as error:
+        refused.append(folder)
+        raise InputError(f"cannot read {folder}: {error.strerror}") from None
+    if not found:
+        raise InputError(f"{folder} holds no image ({', '.join(sorted(PICTURES))})")
+    return found
 
 
-def _matched(text: str) -> tuple[list[Path], list[Path]]:
+def _matched(text: str, refused: list[Path]) -> tuple[list[Path], list[Path]]:
     """What a glob names: files and stores that are meant, and those found by a search.
 
     Raises:
@@ -110,7 +126,7 @@ def _matched(text: str) -> tuple[list[Path], list[Path]]:
             files.append(path)
             continue
         with suppress(InputError):  # it holds no image, as another may
-            inside += _files_in(path)
+            inside += _files_in(path, refused)
     if found and not files and not inside:
         raise InputError(f"{text} holds no image ({', '.join(sorted(PICTURES))})")
     return files if found else [Path(text)], inside

@@ -211,6 +211,7 @@ def _note(
         "dtype": settings.dtype,
         "values": settings.values,
         "image_column": source.image_column,
+        "key_column": source.key_column,
         **asdict(settings.sampling(resolver)),
         "rows": source.rows if form == "zarr" else None,
     }
@@ -253,9 +254,10 @@ def _has_begun(out: Path, note: Any, rows: int) -> bool:
 
 def _read(path: Path, source: Source) -> Any:
     """What a note says, and what one from before does not say: its samples are independent, and
-    which column it took nobody knows."""
+    which columns it took nobody knows."""
     note = json.loads(path.read_text("utf-8"))
-    unsaid = {"antithetic": False, "values": None, "image_column": source.image_column}
+    columns = {"image_column": source.image_column, "key_column": source.key_column}
+    unsaid = {"antithetic": False, "values": None, **columns}
     return {**unsaid, **note} if isinstance(note, dict) else note
 
 

@@ -26,6 +26,9 @@ SHARD = 8
 """Rows of a shard, where the source does not say how it is divided; few, so that no worker has many
 left at the end."""
 
+KEY = "key"
+"""The column of keys where none is named."""
+
 
 class Shard(Protocol):
     """A part of a source that can be read by itself."""
@@ -45,12 +48,14 @@ class Source(NamedTuple):
         rows: How many rows they have together.
         marks: Where rows are counted: what tells them from those of other files.
         image_column: The column of images that was chosen; None where none was.
+        key_column: Likewise of keys.
     """
 
     shards: list[Shard]
     rows: int
     marks: tuple[str, ...] = ()
     image_column: str | None = None
+    key_column: str | None = None
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Number and key of every row, without the images."""
@@ -275,14 +280,15 @@ def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} is no Parquet file, or a damaged one ({reason})") from None
         column = _image_column(path, schema, images)
-        key = keys or ("key" if "key" in schema.names else None)
+        key = keys or (KEY if KEY in schema.names else None)
         if key is not None and key not in schema.names:
             raise InputError(f"{path} has no column '{key}', only {', '.join(schema.names)}")
         starts = accumulate(sizes[:-1], initial=rows)
         for i, (start, size) in enumerate(zip(starts, sizes, strict=False)):
             shards.append(RowGroup(start, str(path.absolute()), i, size, column, key))
         rows, counted = rows + sum(sizes), counted or key is None
-    return Source(shards, rows, tuple(map(mark_of, files)) if counted else (), images)
+    chosen = None if keys == KEY else keys  # which is taken by default
+    return Source(shards, rows, tuple(map(mark_of, files)) if counted else (), images, chosen)
 
 
 def _image_column(path: Path, schema: Any, wanted: str | None) -> str:

@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import InputError, OccupiedError, OutputError, need
 from ..files import write_atomically
 from ..imaging.carried import Extras
+from ..imaging.folders import files_below
 from ..imaging.io import to_pil
 from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
@@ -118,7 +119,8 @@ class FolderTarget:
 
     def done(self) -> set[str]:
         """Paths of the folders with a `result.json` of this program, which is written last."""
-        found = filter(_is_report, self.root.rglob(RESULT))
+        below = files_below(self.root) if self.root.is_dir() else []
+        found = (path for path in below if path.name == RESULT and _is_report(path))
         return {path.parent.relative_to(self.root).as_posix() for path in found}
 
     def add(self, row: dict[str, Any]) -> None:

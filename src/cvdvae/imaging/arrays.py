@@ -109,6 +109,7 @@ class Array:
         distances: Whether what is to be written are distances between values: what the file adds to
             its numbers to have values does not hold for them.
         beside: Files beside it that were read with it.
+        aside: How the names of files end that are written beside one made of it.
     """
 
     values: np.ndarray
@@ -120,6 +121,7 @@ class Array:
     white_is_0: bool = False
     distances: bool = False
     beside: tuple[Path, ...] = ()
+    aside: tuple[str, ...] = ()
 
     def nodata_of(self, channel: int) -> float | None:
         """What stands for no data in a channel."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from PIL import ExifTags, Image
 
-ORIENTATION, SIZES = 0x0112, (0xA002, 0xA003)
+UPRIGHT, SIZES = (0x0100, 0x0101, 0x0112), (0xA002, 0xA003)
+"""EXIF tags that hold no more: width, height and orientation, and sizes that the camera says."""
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
 
@@ -59,7 +60,8 @@ def exif_of(image: Image.Image, is_tiff: bool) -> bytes | None:
     """EXIF of an upright image; of a TIFF, whose own tags lie among them, what describes it."""
     try:
         exif = image.getexif()
-        exif.pop(ORIENTATION, None)
+        for tag in UPRIGHT:
+            exif.pop(tag, None)
         for tag in SIZES:
             exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
         for tag in [tag for tag in exif if is_tiff and tag not in DESCRIBING]:

@@ -1,6 +1,7 @@
 """GeoTIFF by rasterio: bands, and where on the Earth they lie."""
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ TILE, LARGE, ROWS = 256, 2**22, 1024
 """Planes of more than `LARGE` pixels are written in tiles of this side, so many rows at a time."""
 WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
+ASIDE = ".aux.xml"
+"""Ends the name of a file beside one, with what GDAL puts there as no TIFF can hold it."""
 BESIDE = re.compile(r".*(?:\.aux\.xml|\.(?:tfw|tiff?w|wld|tab))", re.IGNORECASE)
 """Files beside one that say what it does not: no data, scale, unit, and where it lies."""
 
@@ -34,6 +37,7 @@ class Carried(NamedTuple):
         opaque: How opaque every pixel is, ``(h, w)``, 0 where there is nothing; None where the file
             does not say.
         alpha: Which band says so, from 0; None where a mask does.
+        becomes: The reference system that a file made of it has, if that was tried.
     """
 
     profile: dict[str, Any]
@@ -42,6 +46,7 @@ class Carried(NamedTuple):
     points: tuple[list[Any], Any]
     opaque: np.ndarray | None
     alpha: int | None
+    becomes: Any = None
 
 
 class GeoTIFF:
@@ -79,7 +84,18 @@ class GeoTIFF:
         Raises:
             OutputError: It cannot be written; nothing is left behind.
         """
-        write_atomically(path, lambda p: _write(p, planes, array, scale))
+        aside = path.with_name(f"{path.name}{ASIDE}")
+
+        def write(temporary: Path) -> None:
+            beside = temporary.with_name(f"{temporary.name}{ASIDE}")
+            try:
+                _write(temporary, planes, array, scale)
+                if beside.exists():
+                    beside.replace(aside)
+            finally:
+                beside.unlink(missing_ok=True)
+
+        write_atomically(path, write)
 
 
 def _read(path: Path, source: Any, limits: Limits) -> Array:
@@ -129,7 +145,35 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     gone = None if opaque is None else opaque == 0
     array = array_of(path, values, layout, nodata, carried, notes, white_is_0, gone)
     beside = [Path(name) for name in source.files[1:] if BESIDE.fullmatch(name)]
-    return replace(array, beside=tuple(beside))
+    return _with_what_stands_aside(replace(array, beside=tuple(beside)))
+
+
+def _with_what_stands_aside(array: Array) -> Array:
+    """An array with what GDAL puts beside a file like its own: some reference systems fit in no
+    GeoTIFF."""
+    carried: Carried = array.carried
+    opaque = None if carried.opaque is None else carried.opaque[:1, :1]
+    with tempfile.TemporaryDirectory(prefix="cvdvae-geo-") as folder:
+        path = Path(folder) / "one.tif"
+        try:
+            one = replace(array, carried=carried._replace(opaque=opaque))
+            _write(path, array.values[:, :, :1, :1], one, 1)
+            becomes = _crs_in(path)
+        except Exception:  # whoever writes the whole says so
+            return array
+        aside = (ASIDE,) if path.with_name(f"{path.name}{ASIDE}").exists() else ()
+    crs = carried.points[1] if carried.points[0] else carried.profile.get("crs")
+    other = "its reference system is handed on as far as a GeoTIFF can hold it"
+    notes = [*array.notes, *([other] if becomes != crs else [])]
+    return replace(array, carried=carried._replace(becomes=becomes), aside=aside, notes=notes)
+
+
+def _crs_in(path: Path) -> Any:
+    """The reference system of a file, or of its ground control points."""
+    import rasterio
+
+    with rasterio.open(path, driver="GTiff") as found:
+        return found.gcps[1] if found.gcps[0] else found.crs
 
 
 def _lasting(tags: dict[str, str]) -> dict[str, str]:
@@ -217,7 +261,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
             target.write(bands, window=window)
             if mask is not None:
                 target.write_mask(mask, window=window)
-    _check(path, _parts(planes[0], carried, scale))
+    _check(path, _parts(planes[0], carried, scale), carried)
 
 
 def _profile(planes: np.ndarray, array: Array, scale: float) -> dict[str, Any]:
@@ -263,7 +307,9 @@ def _parts(
         yield Window(0, top, width, rows.stop - top), part, mask
 
 
-def _check(path: Path, parts: Iterator[tuple[Any, np.ndarray, np.ndarray | None]]) -> None:
+def _check(
+    path: Path, parts: Iterator[tuple[Any, np.ndarray, np.ndarray | None]], carried: Carried
+) -> None:
     """See that a file holds what was written: what GDAL writes as it closes one may fail unsaid.
 
     Raises:
@@ -272,6 +318,8 @@ def _check(path: Path, parts: Iterator[tuple[Any, np.ndarray, np.ndarray | None]
     import rasterio
 
     try:
+        if carried.becomes not in (None, _crs_in(path)):
+            raise OSError("it has another reference system")
         with rasterio.open(path, driver="GTiff") as found:
             for window, bands, mask in parts:
                 whole = np.array_equal(found.read(window=window), bands, bands.dtype.kind == "f")

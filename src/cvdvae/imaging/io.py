@@ -83,16 +83,16 @@ def load_image(path: str | Path, channels: int = 3) -> Loaded:
     return Loaded(to_tensor(image), photo.notes + lost)
 
 
-def list_images(folder: Path, deep: bool = False) -> list[Path]:
-    """The image files of a folder in the order of their names, with `deep` also of its folders.
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder in the order of their names.
 
     Raises:
         InputError: The folder does not exist or holds no image.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    found = folder.rglob("*") if deep else folder.iterdir()
-    paths = sorted(p for p in found if p.suffix.lower() in SUFFIXES)
+    named = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in named if not p.is_dir())
     if not paths:
         raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
     return paths

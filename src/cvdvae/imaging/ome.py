@@ -1,5 +1,6 @@
 """What OME-XML says of an image: its sizes, and the names of its channels."""
 
+from math import prod
 from typing import Any
 from xml.etree import ElementTree
 
@@ -22,11 +23,21 @@ def sizes_and_names(xml: str) -> dict[str, Any]:
     if "Name" in image.attrib:
         found["Name"] = image.attrib["Name"]
     channels = [channel.attrib for channel in pixels.iterfind("{*}Channel")]
-    shared = set.intersection(*(set(c) for c in channels)) if channels else set()
-    kept = sorted(shared - {"ID", "SamplesPerPixel"})
-    if kept:
-        found["Channel"] = {key: [c[key] for c in channels] for key in kept}
+    kept = [{k: v for k, v in c.items() if k not in ("ID", "SamplesPerPixel")} for c in channels]
+    if any(kept):  # tifffile wants one for each
+        missing = int(pixels.get("SizeC", 0)) - len(kept)
+        found["Channel"] = kept + [{}] * missing
     return found
+
+
+def values_in(xml: str) -> int:
+    """How many values the pixels of a lone image are said to have; 0 where it does not say."""
+    images = ElementTree.fromstring(xml).findall("{*}Image")
+    pixels = images[0].find("{*}Pixels") if len(images) == 1 else None
+    try:
+        return 0 if pixels is None else prod(int(pixels.attrib[f"Size{axis}"]) for axis in "XYZCT")
+    except (KeyError, ValueError):
+        return 0
 
 
 def finer(metadata: dict[str, Any], scale: float) -> dict[str, Any]:

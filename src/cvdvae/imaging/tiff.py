@@ -13,6 +13,7 @@ from ..files import write_atomically
 from . import imagej, ome
 from .arrays import Array, Layout, Limits, array_of, check_layout
 from .opacity import OF_ALPHA, at_scale, enlarged
+from .tiff_pages import refuse_others, refuse_partial
 from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, number_in
 
 WHITE_IS_0, GREY = 0, (0, 1)
@@ -137,16 +138,12 @@ def _refuse_without_codecs(path: Path, page: Any) -> None:
 
 def _read(path: Path, file: Any, limits: Limits) -> Array:
     series, notes = file.series[0], list[str]()
-    others = [one for one in file.series[1:] if not one.keyframe.is_reduced]
-    if others:
-        raise InputError(
-            f"{path} holds {len(file.series)} pictures of different sizes: save the one you mean"
-        )
+    refuse_others(path, file)
     page = series.keyframe
     _refuse_without_codecs(path, page)
     layout = Layout(_axes(series.axes), series.shape)
     check_layout(path, layout, series.dtype, limits)
-    _refuse_partial(path, series)
+    refuse_partial(path, file)
     values = series.asarray()
     turn = page.tags.get(ORIENTATION)
     quarters, mirrored = TURNS.get(int(turn.value), (0, False)) if turn else (0, False)
@@ -187,24 +184,6 @@ def _axes(axes: str) -> str:
     return result
 
 
-def _refuse_partial(path: Path, series: Any) -> None:
-    """Refuse planes that are not there, and those in other files, of which no copy is kept."""
-    pages = [page for page in series.pages if page is not None]
-    if lost := len(series.pages) - len(pages):
-        raise InputError(f"{lost} of {len(series.pages)} planes of {path} lie in files not here")
-    files = {Path(page.parent.filehandle.path) for page in pages}
-    if others := sorted(one.name for one in files if not one.samefile(path)):
-        raise InputError(f"planes of {path} lie in {others[0]}: save all of them as one file")
-    size = path.stat().st_size
-    for page in pages:
-        for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-            if start + length > size:
-                raise InputError(
-                    f"{path} is truncated: it has {size} bytes, and its pixels go on to byte "
-                    f"{start + length}"
-                )
-
-
 def _upright(
     values: np.ndarray, layout: Layout, quarters: int, mirrored: bool
 ) -> tuple[np.ndarray, Layout]:
@@ -221,19 +200,21 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     carried: Carried = array.carried
     layout, (height, width) = array.layout, planes.shape[2:]
     same = planes.dtype == array.values.dtype
-    options: dict[str, Any] = {"metadata": None, "description": carried.description}
+    options: dict[str, Any] = {"metadata": None, "description": _bytes(carried.description)}
     as_imagej = carried.kind == "imagej" and imagej.suits(
         layout.axes, planes.dtype, carried.colours
     )
     if carried.kind != "plain":
         options = {"metadata": ome.finer(carried.metadata, scale)}
-        if carried.kind == "imagej" and array.distances:
-            options["metadata"] = imagej.of_distances(options["metadata"])
+        if carried.kind == "imagej":
+            options["metadata"] = imagej.finer(options["metadata"], scale, array.distances)
         if not as_imagej:
             options["metadata"].pop("LUTs", None)  # which are ImageJ's alone
     if carried.resolution is not None:
         across, down, unit = carried.resolution
-        options |= {"resolution": (across * scale, down * scale), "resolutionunit": unit}
+        finer = across * scale, down * scale
+        if max(finer) < 2**32:  # more than a tag can hold
+            options |= {"resolution": finer, "resolutionunit": unit}
     grey = "miniswhite" if array.white_is_0 else "minisblack"
     options["photometric"] = "rgb" if carried.colours else grey
     if "S" in layout.axes:
@@ -242,8 +223,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
             options["extrasamples"] = carried.extra
     nodata = carried.nodata if same or carried.nodata is None else "nan"
     texts = carried.texts if nodata is None else {**carried.texts, NODATA: nodata}
-    # As bytes: of text, tifffile takes ASCII alone.
-    tags = [(code, 2, 0, text.encode(), True) for code, text in texts.items()]
+    tags = [(code, 2, 0, _bytes(text), True) for code, text in texts.items()]
     options |= {"iccprofile": carried.profile, "extratags": tags}
     if carried.deflate and not as_imagej:
         options["compression"] = "zlib"
@@ -261,6 +241,11 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         shaped=carried.kind == "shaped" or (carried.kind == "imagej" and not as_imagej),
     ) as writer:
         writer.write(data, **options)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    """A text as it lies in a tag: as such, tifffile takes ASCII alone."""
+    return None if text is None else text.encode()
 
 
 def _whole(

@@ -60,9 +60,11 @@ def number_in(tag: Any) -> float | None:
 def carried_by(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
     """What a file carries; `turned` are its values that lie on their side there."""
     kind, metadata, description = _described(file, page)
+    tags = page.tags
     if kind != "plain":
         metadata["axes"] = layout.axes
-    tags = page.tags
+    if tags.valueof(ORIENTATION, default=1) != 1:  # these lie where they did in the file
+        metadata = {key: value for key, value in metadata.items() if key not in imagej.ORIGINS}
     resolution = None
     if all(code in tags for code in RESOLUTION):
         across, down = (tags[code].value for code in RESOLUTION)
@@ -100,4 +102,4 @@ def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
         except ValueError:
             found = {}
         return "shaped", {k: v for k, v in found.items() if k not in ("shape", "truncated")}, None
-    return "plain", {}, text if text is None or text.isascii() else None
+    return "plain", {}, text

@@ -40,6 +40,7 @@ class Carried(NamedTuple):
         image: Attributes of the group around it, where that is an OME-NGFF image; else None.
         place: Name of the array in the group.
         fill: What its chunks that are not there hold; in version 2 None where it does not say.
+        separator: What stands between the numbers in the names of its chunks.
     """
 
     attributes: dict[str, Any]
@@ -48,6 +49,7 @@ class Carried(NamedTuple):
     image: dict[str, Any] | None
     place: str
     fill: Any
+    separator: str
 
 
 class Zarr:
@@ -135,7 +137,15 @@ def _open(path: Path) -> tuple[Any, Carried]:
         names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes or []] or names
     known = [str(name) for name in names] if names and all(names) else None
     version, fill = found.metadata.zarr_format, found.metadata.fill_value
-    return found, Carried(attributes, known, version, image, place, fill)
+    separator = "/" if image is not None else _separator(found.metadata)
+    return found, Carried(attributes, known, version, image, place, fill, separator)
+
+
+def _separator(metadata: Any) -> str:
+    """What stands between the numbers in the names of chunks."""
+    if metadata.zarr_format == 2:
+        return str(metadata.dimension_separator)
+    return str(getattr(metadata.chunk_key_encoding, "separator", "/"))
 
 
 def _with_one_mark(
@@ -209,6 +219,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         for axis, n in zip(array.layout.axes, laid_out.shape, strict=True)
     )
     fill = carried.fill if planes.dtype == array.values.dtype else np.nan
+    named = {"name": "v2" if carried.version == 2 else "default", "separator": carried.separator}
     options: dict[str, Any] = {"zarr_format": carried.version}
     create: Any = zarr.create_array
     store = zarr.storage.LocalStore(path)
@@ -222,8 +233,9 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     if carried.version == 3 and carried.names:
         options["dimension_names"] = carried.names
     made = create(
-        shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, fill_value=fill, **options
-    )
+        shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, fill_value=fill,
+        chunk_key_encoding=named, **options,
+    )  # fmt: skip
     attributes = _of_kind(carried.attributes, planes.dtype, array.values.dtype)
     if array.distances:
         attributes = {k: v for k, v in attributes.items() if k != "add_offset"}

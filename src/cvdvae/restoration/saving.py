@@ -24,7 +24,8 @@ MAX_BYTES = 17 * MAX_PIXELS
 """Of a `result.json`: what was seen of a large image may stand in it, in three float32 a pixel."""
 OURS = re.compile(
     r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.(?:tiff?|zarr|npy))"
-    r"|input(?:\.ome)?\.(?:tiff?\.aux\.xml|tfw|tiff?w|wld|tab)"
+    r"|(?:sample_\d{2,}|mean|std|lower|upper|input)(?:\.ome)?\.tiff?\.aux\.xml"
+    r"|input(?:\.ome)?\.(?:tfw|tiff?w|wld|tab)"
     r"|samples\.(?:webp|apng)",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import CVDVAEError, InputError
 from ..imaging.arrays import Array, Limits
 from ..imaging.formats import Format, format_of
 from ..imaging.values import ValueRange, choose_range
@@ -88,6 +88,20 @@ class Stack:
         """A plane as the model takes it, float32, ``(1, channels of the model, h, w)``."""
         y = self.unit(page, group).float()
         return y if self.together else y.expand(-1, self.channels, -1, -1)
+
+    def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
+        """Write a file of its format, as `Format.write` does.
+
+        Raises:
+            InputError: The format cannot hold what this file would have it hold.
+            OutputError: It cannot be written; nothing is left behind.
+        """
+        try:
+            self.form.write(path, planes, array, scale)
+        except CVDVAEError:
+            raise
+        except Exception as error:  # what writes has errors of many kinds
+            raise InputError(f"{self.path}: {path} cannot be written ({error})") from error
 
     def planes(self) -> Iterator[tuple[int, int]]:
         """Every page, and every group in it."""

@@ -64,7 +64,7 @@ def draw_stack(
         on_pixels: Called with the number of pixels that are done since the last call.
 
     Raises:
-        InputError: An image that the model does not take.
+        InputError: An image that the model does not take, or what its format cannot write.
         OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
     started = time.perf_counter()
@@ -77,7 +77,7 @@ def draw_stack(
             for plane, (page, group) in enumerate(stack.planes()):
                 _draw_plane(model, sampling, result, Plane(page, group, plane), drawn, on_pixels)
             for name, sample in zip(result.samples, drawn, strict=True):
-                stack.form.write(folder / name, sample, stack.array, model.scale)
+                stack.write(folder / name, sample, stack.array, model.scale)
             kind = _kind_of_statistics(stack, drawn.dtype)
             with scratch(folder, (len(STATISTICS), *planes), kind) as found:
                 for plane, (page, group) in enumerate(stack.planes()):
@@ -85,7 +85,7 @@ def draw_stack(
                 for name, part in zip(STATISTICS, found, strict=True):
                     path = folder / f"{name}{result.suffix}"
                     array = replace(stack.array, distances=name == "std")
-                    stack.form.write(path, part, array, model.scale)
+                    stack.write(path, part, array, model.scale)
             grid = stack_sheet(stack, drawn, model.scale, sampling, result.exploded_planes)
             save_png(folder / "grid.png", grid)
         for name, given in result.inputs.items():

@@ -76,8 +76,9 @@ class StackResult:
     @property
     def files(self) -> list[str]:
         """Names of all files but `result.json`."""
-        statistics = [f"{name}{self.suffix}" for name in STATISTICS]
-        return [*self.samples, *statistics, *self.inputs, "grid.png"]
+        drawn = [*self.samples, *(f"{name}{self.suffix}" for name in STATISTICS)]
+        aside = [f"{name}{end}" for name in drawn for end in self.stack.array.aside]
+        return [*drawn, *aside, *self.inputs, "grid.png"]
 
     @property
     def input(self) -> str:

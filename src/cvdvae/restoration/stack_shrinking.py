@@ -58,7 +58,7 @@ def read_shrunk(
     planes = np.stack([_page(large, i, gone[i], model, shrunk_by) for i in range(large.pages)])
     scratch = tempfile.TemporaryDirectory(prefix="cvdvae-shrunk-")
     small = Path(scratch.name) / path.name
-    large.form.write(small, planes, large.array, 1 / scale)
+    large.write(small, planes, large.array, 1 / scale)
     stack = read_stack(model, small, limits, ranges=large.ranges)
     said = f"shrunk by {scale} to {width}×{height} pixels before anything was drawn"
     noise = model.photon_noise

@@ -1,0 +1,94 @@
+"""Whether the pages of a TIFF are all there, and are those of one picture."""
+
+import struct
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from . import ome
+
+FLAT = "generic"
+"""Of series that tifffile puts together by sizes alone, whatever the pages say of themselves."""
+
+
+def refuse_others(path: Path, file: Any) -> None:
+    """Refuse a file of several pictures; reduced copies of the first are none.
+
+    Raises:
+        InputError: It says in what they differ.
+    """
+    first, *others = file.series
+    others = [one for one in others if not one.keyframe.is_reduced]
+    if first.kind == FLAT:  # of which a page of half the size is taken for a level
+        pages = [(level, level.keyframe) for level in first.levels[1:]]
+        others += [one for one, page in pages if not (page.is_reduced or page.is_subifd)]
+    if not others:
+        return
+    every = [first, *others]
+    kinds = dict.fromkeys(str(one.dtype) for one in every)
+    if len({one.keyframe.shape for one in every}) > 1:
+        how = "pictures of different sizes"
+    elif len(kinds) > 1:
+        how = f"pictures of different kinds ({', '.join(kinds)})"
+    elif file.is_ome:
+        how = "images of their own"
+    else:
+        how = "pictures that differ in packing, colours or axes"
+    raise InputError(f"{path} holds {len(every)} {how}: save the one you mean")
+
+
+def refuse_partial(path: Path, file: Any) -> None:
+    """Refuse planes that are not there, and those in other files, of which no copy is kept.
+
+    Raises:
+        InputError: It says what is missing.
+    """
+    series = file.series[0]
+    pages = [page for page in series.pages if page is not None]
+    if lost := len(series.pages) - len(pages):
+        raise InputError(f"{lost} of {len(series.pages)} planes of {path} lie in files not here")
+    files = {Path(page.parent.filehandle.path) for page in pages}
+    if others := sorted(one.name for one in files if not one.samefile(path)):
+        raise InputError(f"planes of {path} lie in {others[0]}: save all of them as one file")
+    size = path.stat().st_size
+    for page in pages:
+        for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if start + length > size:
+                raise InputError(
+                    f"{path} is truncated: it has {size} bytes, and its pixels go on to byte "
+                    f"{start + length}"
+                )
+    if further := _behind_the_last(file):
+        raise InputError(
+            f"{path} is truncated: it has {size} bytes, and a page that begins at byte {further} "
+            f"cannot be read"
+        )
+    said, there = _said(file), prod(series.shape)
+    if said > there:
+        plane = series.keyframe.size
+        raise InputError(
+            f"{path} is truncated, or its description is another file's: that is of "
+            f"{said // plane} planes, not of {there // plane}"
+        )
+
+
+def _behind_the_last(file: Any) -> int:
+    """Where the page behind the last one that could be read begins; 0 where there is none."""
+    place, stream = file.pages.next_page_offset, file.filehandle
+    if place is None:
+        return 0
+    stream.seek(place)
+    found = stream.read(file.tiff.offsetsize)
+    whole = len(found) == file.tiff.offsetsize
+    return int(struct.unpack(file.tiff.offsetformat, found)[0]) if whole else int(place)
+
+
+def _said(file: Any) -> int:
+    """How many values the description of a file speaks of; 0 where it does not say."""
+    series = file.series[0]
+    if file.is_ome:
+        return ome.values_in(file.ome_metadata)
+    if file.is_imagej and series.kind != "imagej":  # as tifffile leaves what does not fit
+        return int((file.imagej_metadata or {}).get("images", 0)) * int(series.keyframe.size)
+    return 0
