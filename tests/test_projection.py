@@ -31,9 +31,11 @@ from cvdvae.degradations.projection import (
 from cvdvae.degradations.resize import side as side_of
 from cvdvae.degradations.rounding import Rounding, level_dtype
 from cvdvae.degradations.settling import beyond, settle
+from cvdvae.degradations.strip import Strip
 from cvdvae.degradations.tiles import Some, Tiles, cut
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
+from cvdvae.restoration.finish import finish_in_strips, joined
 
 seeds = st.integers(0, 10_000)
 
@@ -647,19 +649,51 @@ def test_weights_are_the_sums_of_rows_over_what_may_move() -> None:
     assert total.shape == (1, 3, 4, 4)
 
 
-def test_around_what_is_given_up_five_results_fade_into_the_rest() -> None:
+def test_five_results_around_what_is_given_up_are_too_and_fade_into_the_rest() -> None:
     far = torch.zeros(2, 3, 24, 26, dtype=torch.bool)
     far[0, 1, 12, 13] = True
-    near = around(far, far.shape[2:])
-    assert near.shape == (2, 1, 24, 26)
-    line = [0, 1 / 3, 2 / 3, *[1] * 9, 2 / 3, 1 / 3, 0]
-    assert near[0, 0, 12, 6:21].tolist() == pytest.approx(line)
-    assert near[0, 0, 5:20, 13].tolist() == pytest.approx(line)
-    assert float(near[0, 0, 7, 8]) == pytest.approx(4 / 9)
-    assert not near[1].any()
-    assert torch.equal(around(far | True, torch.Size((48, 52))), torch.ones(2, 1, 48, 52))
-    wide = around(far, torch.Size((48, 52)))
-    assert wide[0, 0, 24, 36:42].tolist() == pytest.approx([i / 12 for i in (9, 7, 5, 3, 1, 0)])
+    each = around(far, Mask(torch.ones(24, 26, dtype=torch.bool)))
+    assert each.shape == (2, 3, 24, 26)
+    expected = torch.zeros(24, 26, dtype=torch.float64)
+    expected[7:18, 8:19] = 1
+    assert torch.equal(each[0], expected.expand(3, -1, -1))
+    assert not each[1].any()
+    H = BicubicDownscaling.of_scale((96, 104), 4)
+    near = around(far, H)
+    torch.testing.assert_close(near[0, :, 36:64, 40:68], torch.ones(3, 28, 28, dtype=torch.float64))
+    assert float(near.min()) >= 0
+    assert float(near.max()) <= 1
+    edge = near[0, 0, 48, 16:36]
+    assert float(edge[0]) == 0
+    assert 0.3 < float(edge[16]) < 0.7
+
+
+def test_rows_of_an_image_know_what_is_around_as_the_whole_does() -> None:
+    H = BicubicDownscaling.of_scale((160, 96), 4)
+    far = torch.zeros(1, 3, 40, 24, dtype=torch.bool)
+    far[0, 0, 20, 12] = True
+    whole = around(far, H)
+    part = around(far[:, :, 10:34], Strip(H, slice(10, 34), slice(32, 144)))
+    torch.testing.assert_close(part[:, :, 16:-16], whole[:, :, 48:128])
+
+
+@pytest.mark.parametrize("row", [28, 32, 36])
+def test_no_dots_come_back_where_strips_meet(row: int) -> None:
+    """Hardly more than half as many pixels are black or white as for the least violation."""
+    H = BicubicDownscaling.of_scale((256, 256), 4)
+    y = torch.full((1, 3, 64, 64), 0.5, dtype=torch.float64)
+    y[:, :2, row, 20:40] = 1
+    y[:, :2, row - 1, 20:40] = y[:, :2, row + 1, 20:40] = 0
+    noise = torch.randn((1, 3, 256, 256), generator=torch.Generator().manual_seed(3))
+    start = (0.5 + 0.05 * noise.double()).clamp(0, 1)
+    strips = finish_in_strips(lambda a, b: start[:, :, a:b], y, H, levels=255, strip_pixels=2**15)
+    pixels = joined(strips).pixels
+    least = violate_least(H, start, y, (2, 3))
+
+    def extreme(image: Tensor) -> int:
+        return int(((image < 0.02) | (image > 0.98)).sum())
+
+    assert extreme(pixels.double() / 255) < 0.6 * extreme(least)
 
 
 def test_the_price_of_any_image_is_above_the_dual_and_at_the_solution_equal() -> None:

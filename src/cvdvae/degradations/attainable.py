@@ -48,9 +48,20 @@ def too_far(error: Tensor, total: Tensor, movable: Tensor) -> Tensor:
     return (total > 0) & (movable >= total / 2) & (error.abs() >= FAR * total)
 
 
-def around(far: Tensor, size: torch.Size) -> Tensor:
-    """1 at the pixels around some results, in every colour, 0 away from them, ``(N, 1, H, W)``."""
-    near = far.any(1, keepdim=True).float()
-    near = F.max_pool2d(near, 2 * NEAR + 1, stride=1, padding=NEAR)
-    near = F.avg_pool2d(near, 3, stride=1, padding=1, count_include_pad=False)
-    return F.interpolate(near, tuple(size), mode="bilinear", align_corners=False)
+def around(far: Tensor, degradation: Products) -> Tensor:
+    """1 at the pixels around some results, in every colour, and 0 away from them.
+
+    As much of a pixel counts as results near to these have in it: ``Hᵀn / Hᵀ1``, n being 1 near to
+    them and 0 elsewhere.
+
+    Args:
+        far: Which results, bool, ``(N, c, h, w)``.
+        degradation: H, in float64.
+
+    Returns:
+        ``(N, C, H, W)`` float64 in [0, 1].
+    """
+    near = far.any(1, keepdim=True).double()
+    near = F.max_pool2d(near, 2 * NEAR + 1, stride=1, padding=NEAR).expand_as(far)
+    share, total = degradation.A_adjoint(near), degradation.A_adjoint(torch.ones_like(near))
+    return torch.where(total > 0, share / total, 0).clamp(0, 1)

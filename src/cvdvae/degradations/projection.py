@@ -110,14 +110,25 @@ def project(
     result, met = nearest(x, y, region, STIFFNESS)
     if met:
         return result
-    far = too_far(degradation.A(result.double()) - y, *weights_of(degradation, x, region))
-    some = far.flatten(1).any(1)
-    if not bool(some.any()):
-        return result
-    least, x, y, far = result[some], x[some], y[some], far[some]
-    mild, _ = nearest(x, y, None if region is None else region[some], SOFT)
-    result[some] = torch.lerp(least, mild, around(far, x.shape[2:]).to(x))
+    found = enumerate(_zones(result, y, degradation, region))
+    zones = {i: zone for i, zone in found if zone is not None}
+    if zones:
+        some = list(zones)
+        mild, _ = nearest(x[some], y[some], None if region is None else region[some], SOFT)
+        for (i, zone), instead in zip(zones.items(), mild, strict=True):
+            result[i] = torch.lerp(result[i], instead, zone)
     return result
+
+
+def _zones(
+    least: Tensor, y: Tensor, degradation: Degradation, region: Tensor | None
+) -> Iterator[Tensor | None]:
+    """Where the soft price holds, of every image as `around`, ``(C, H, W)``; None for nowhere."""
+    for i in range(len(least)):
+        x = least[i : i + 1]
+        weights = weights_of(degradation, x, None if region is None else region[i : i + 1])
+        far = too_far(degradation.A(x.double()) - y[i : i + 1], *weights)
+        yield around(far, degradation)[0].to(x) if bool(far.any()) else None
 
 
 @dataclass(frozen=True)
