@@ -19,7 +19,7 @@ from cvdvae.errors import ConfigError
 from cvdvae.gaussian import GlobalNoise, SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.affine import ActNorm, Affine
-from cvdvae.hcflow.flow import Detail, Level, dequantize
+from cvdvae.hcflow.flow import Detail, Level, _haar, dequantize
 from cvdvae.hcflow.networks import RRDB, DenseBlock, Features, NormalizedConv, ZeroConv
 from cvdvae.hcflow.presets import PRESETS
 from cvdvae.hcflow.transforms import AffineCoupling, FlowStep, InvertibleConv1x1, Steps
@@ -171,6 +171,13 @@ def test_shift_and_scale_of_a_coupling_lie_side_by_side_and_its_scale_is_bounded
     )
     torch.testing.assert_close(log_det, scale.flatten(1).sum(1))
     assert float(scale.abs().max()) < 0.5
+
+
+def test_means_and_differences_of_four_neighbours_are_orthogonal() -> None:
+    haar = _haar(12)
+    products = haar @ haar.T
+    assert torch.equal(products, products.diagonal().diag())
+    assert products.diagonal().tolist() == [*[0.25] * 3, *[1.0] * 9]
 
 
 def test_published_flows_of_photographs_take_any_size() -> None:

@@ -14,7 +14,7 @@ from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
 from cvdvae.hvae.layers import Block
 from cvdvae.hvae.likelihood import DiscretizedLogisticMixture, GaussianPixels
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, drawn_mean
 from cvdvae.hvae.presets import PRESETS
 
 PLAIN = {"top_down": "16x1,4u16,2u4,2r1"}
@@ -187,6 +187,36 @@ def test_an_encoder_sees_y_as_the_prior_sees_its_images(prior: HVAE) -> None:
     encoder.input_mean, encoder.input_std = encoder.input_mean + 0.4, encoder.input_std * 0.25
     for a, b in zip(plain, encoder.terms(y), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_gaussian_pixels_are_drawn_with_their_own_width_in_grey_levels() -> None:
+    parameters = torch.zeros(1, 1, 2, 3)
+    drawn = GaussianPixels(2.0, 1).sample(parameters, SeededNoise(0, [0]))
+    noise = SeededNoise(0, [0]).normal(parameters)
+    torch.testing.assert_close((drawn - 0.5) * 255, 2.0 * noise, atol=1e-4, rtol=1e-4)
+
+
+def test_a_gaussian_prior_begins_with_the_mean_of_its_images() -> None:
+    bias = HVAE(replace(variant(**CONVOLUTIONAL).config, input_mean=0.3)).out_conv.bias
+    torch.testing.assert_close(bias, torch.full_like(bias, -0.2))
+
+
+def test_an_encoder_draws_as_it_is_where_no_temperature_is_named(prior: HVAE) -> None:
+    encoder, y = LREncoder(ENCODER, prior.config), torch.rand(1, 3, 4, 4)
+    terms = encoder.terms(y)
+
+    def drawn(*temperatures: float) -> torch.Tensor:
+        return drawn_mean(prior, encoder, terms, 1, (16, 16), SeededNoise(0, [0]), *temperatures)
+
+    assert torch.equal(drawn(), drawn(1.0, 1.0))
+
+
+def test_heads_that_are_relative_begin_at_nought_and_others_as_any_block(prior: HVAE) -> None:
+    for relative in (True, False):
+        head = LREncoder(replace(ENCODER, relative=relative), prior.config).heads[0]
+        assert isinstance(head, Block)
+        largest, usual = float(head.conv4.weight.abs().max()), head.conv4.in_channels**-0.5
+        assert largest == 0 if relative else 0.5 * usual < largest <= usual
 
 
 def test_limits_themselves_are_taken() -> None:
