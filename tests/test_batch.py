@@ -1245,6 +1245,28 @@ def test_folders_that_may_not_be_read_are_said_to_be_passed_over(
         open_source(str(tmp_path / "album"))
 
 
+def test_a_link_into_a_closed_folder_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above: to look where it leads is refused."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "album").mkdir()
+    link, look = tmp_path / "album" / "link.png", os.stat
+    for path in (tmp_path / "album" / "a.png", tmp_path / "closed" / "b.png"):
+        path.write_bytes(png(0))
+    link.symlink_to(tmp_path / "closed" / "b.png")
+
+    def stat(path: Any, **how: Any) -> os.stat_result:
+        if path == link and how.get("follow_symlinks", True):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, **how)
+
+    monkeypatch.setattr(os, "stat", stat)
+    said = list[str]()
+    assert open_source(str(tmp_path / "album"), say=said.append).rows == 1
+    assert said == [f"1 folders were passed over, which may not be read, as {link}"]
+
+
 def test_rows_without_a_key_fail_and_say_so(tmp_path: Path, model_folder: Path) -> None:
     keys = ["a", None, "", None]
     table = pa.table({"key": keys, "png": [png(i) for i in range(4)]})

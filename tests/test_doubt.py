@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tiny import tiny_flow
 from torch import Tensor
 
 import cvdvae
+from cvdvae.batch import files
 from cvdvae.checkpoints.folder import expect, read_record, save_model
 from cvdvae.checkpoints.proper import read_proper, save_proper
 from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended
@@ -430,6 +432,25 @@ def test_nothing_is_said_to_be_enlarged_where_a_picture_is_only_examined(
     said = capsys.readouterr().out
     assert "its alpha channel is left out: the colours are examined as they are below it" in said
     assert "enlarged" not in said
+
+
+def test_other_notes_that_speak_of_an_alpha_channel_are_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, read = "an alpha channel is in its profile", files.read_input
+
+    def noted(*given: Any) -> Any:
+        found = read(*given)
+        return *found[:2], [*found[2], other], found[3]
+
+    small = tmp_path / "small.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(small)
+    monkeypatch.setattr(files, "read_input", noted)
+    assert run("examine", str(small), monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert other in said
+    assert said.count("its alpha channel is left out") == 1
 
 
 def test_a_flow_cannot_doubt(

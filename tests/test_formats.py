@@ -26,7 +26,8 @@ from tiny import copied, saved_resolver, tiny_nuclei, tiny_photos, tiny_resolver
 from cvdvae.batch.files import draw_into, plan, read_any
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.errors import InputError, OutputError
-from cvdvae.imaging import tiff
+from cvdvae.imaging import geo_systems, tiff
+from cvdvae.imaging import geotiff as geotiff_module
 from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
 from cvdvae.imaging.formats import format_of
 from cvdvae.imaging.geotiff import GeoTIFF
@@ -1066,6 +1067,121 @@ def test_what_no_geotiff_can_hold_stands_beside_what_is_drawn(
     np.save(tmp_path / "other.npy", smooth(12, 10))
     draw(model, tmp_path / "other.npy", out)
     assert not list(out.glob("*.xml"))
+
+
+def seen_from_space(folder: Path) -> tuple[Any, np.ndarray]:
+    """An array whose reference system stands beside its file, and its planes."""
+    rasterio = pytest.importorskip("rasterio")
+    values = (1000 * smooth(1, 12, 10)).astype(np.uint16)
+    crs = rasterio.crs.CRS.from_proj4("+proj=nsper +h=3000000 +lat_0=-20 +lon_0=145")
+    geotiff(folder / "space.tif", values, crs=crs).close()
+    return GeoTIFF().read(folder / "space.tif", LIMITS), values[None]
+
+
+def test_a_geotiff_that_is_not_kept_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array, planes = seen_from_space(tmp_path)
+    path, aside = tmp_path / "out" / "o.tif", tmp_path / "out" / "o.tif.aux.xml"
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for older in (None, b"<PAMDataset />"):
+        if older is not None:
+            aside.write_bytes(older)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(OutputError, match="No space left"):
+                GeoTIFF().write(path, planes, array, 1)
+        found = {one.name: one.read_bytes() for one in path.parent.iterdir()}
+        assert found == ({} if older is None else {aside.name: older})
+
+
+def test_a_geotiff_does_not_get_what_stood_beside_an_older_one(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    array, planes = seen_from_space(tmp_path)
+    geotiff(tmp_path / "g.tif", planes[0]).close()
+    path, aside = tmp_path / "o.tif", tmp_path / "o.tif.aux.xml"
+    GeoTIFF().write(path, planes, array, 1)
+    assert aside.is_file()
+    GeoTIFF().write(path, planes, GeoTIFF().read(tmp_path / "g.tif", LIMITS), 1)
+    assert not aside.exists()
+    with rasterio.open(path) as found:
+        assert found.crs.to_epsg() == 32632
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_a_reference_system_is_tried_once(
+    points: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    values = (1000 * smooth(1, 12, 10)).astype(np.uint16)
+    corner = rasterio.control.GroundControlPoint(row=0, col=0, x=1, y=2, z=0)
+    for i, crs in enumerate(("EPSG:32632", "EPSG:32632", "EPSG:32633")):
+        where = {"gcps": [corner]} if points else {"transform": rasterio.Affine(2, 0, i, 0, -2, i)}
+        with rasterio.open(
+            tmp_path / f"{i}.tif", "w", driver="GTiff", count=1, height=12, width=10,
+            dtype="uint16", crs=crs, **where,
+        ) as target:  # fmt: skip
+            target.write(values)
+    geotiff(tmp_path / "3.tif", values, crs=None).close()
+    tried, make = list[object](), geo_systems.crs_in
+    monkeypatch.setattr(geo_systems, "crs_in", lambda p: tried.append(p) or make(p))
+    geo_systems.tried.cache_clear()
+    found = [GeoTIFF().read(tmp_path / f"{i}.tif", LIMITS) for i in range(4)]
+    assert len(tried) == 2
+    *placed, nowhere = (array.carried.becomes for array in found)
+    assert [crs.to_epsg() for crs in placed] == [32632, 32632, 32633]
+    assert nowhere is None
+
+
+def test_only_what_gdal_refuses_is_left_to_who_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen_from_space(tmp_path)
+
+    def failing(error: Exception) -> Callable[..., object]:
+        def tried(crs: object, by_points: bool) -> object:
+            raise error
+
+        return tried
+
+    monkeypatch.setattr(geotiff_module, "tried", failing(OSError("full")))
+    assert GeoTIFF().read(tmp_path / "space.tif", LIMITS).carried.becomes is None
+    monkeypatch.setattr(geotiff_module, "tried", failing(ZeroDivisionError("a mistake")))
+    with pytest.raises(InputError, match="a mistake"):
+        GeoTIFF().read(tmp_path / "space.tif", LIMITS)
+
+
+@pytest.mark.parametrize(("pages", "to"), [(1, 0), (2, 0), (2, 1), (5, 0)])
+def test_a_tiff_whose_pages_lead_in_a_circle_is_not_called_truncated(
+    pages: int, to: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.tif"
+    values = (smooth(pages, 12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(path, values, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        first, place = file.pages[to].offset, file.pages.next_page_offset
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = struct.pack("<I", first)
+    path.write_bytes(data)
+    array = TIFF().read(path, LIMITS)
+    assert np.array_equal(array.values[:, 0], values)
+
+
+@pytest.mark.parametrize("error", [MemoryError, TypeError, AttributeError])
+def test_a_mistake_in_a_writer_is_no_trouble_with_a_file(
+    error: type[Exception], model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> None:
+        raise error("a mistake")
+
+    np.save(tmp_path / "a.npy", smooth(12, 10))
+    stack = read_stack(model, tmp_path / "a.npy", LIMITS)
+    monkeypatch.setattr(Npy, "write", broken)
+    with pytest.raises(error, match="a mistake"):
+        stack.write(tmp_path / "b.npy", stack.array.values, stack.array, 1)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -56,6 +56,7 @@ def examine(
     photographs, which program has probably made them small."""
     from ..batch.files import read_input
     from ..batch.finding import files_of
+    from ..imaging.io import ALPHA
 
     resolver = _load(model, device, scale)
     _refuse_faint_light(resolver)
@@ -73,7 +74,7 @@ def examine(
             failures[str(path)] = str(error)
             continue
         if extras.alpha is not None:
-            notes = [TRANSPARENT if "alpha channel" in note else note for note in notes]
+            notes = [TRANSPARENT if note == ALPHA else note for note in notes]
         doubts, findings = examined(resolver, path, y)
         for line in notes + doubts:
             out.print(f"{path}: {line}", style="yellow", markup=False, soft_wrap=True)

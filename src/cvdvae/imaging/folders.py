@@ -16,7 +16,7 @@ def files_below(
     Args:
         folder: The folder.
         is_one: Which folders are given as files are, and not looked into.
-        refused: Told of folders that may not be read.
+        refused: Told of folders that may not be read, and of links into such.
 
     Raises:
         OSError: The folder itself may not be read.
@@ -35,7 +35,12 @@ def files_below(
             continue
         for entry in found:
             path, linked = here / entry.name, entry.is_symlink()
-            if not (path.is_dir() if linked else entry.is_dir()) or is_one(path):
+            try:
+                is_file = not (path.is_dir() if linked else entry.is_dir()) or is_one(path)
+            except OSError:  # as where a link leads into a closed folder
+                refused(path)
+                continue
+            if is_file:
                 yield path
                 continue
             target = path.resolve() if linked else place / entry.name

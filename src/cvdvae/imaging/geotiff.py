@@ -1,7 +1,6 @@
 """GeoTIFF by rasterio: bands, and where on the Earth they lie."""
 
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_atomically
 from .arrays import Array, Layout, Limits, array_of, check_layout
+from .geo_systems import ASIDE, crs_in, tried
 from .opacity import OF_ALPHA, at_scale, enlarged
 from .tiff import TIFF, is_geo, is_premultiplied
 
@@ -20,8 +20,6 @@ TILE, LARGE, ROWS = 256, 2**22, 1024
 """Planes of more than `LARGE` pixels are written in tiles of this side, so many rows at a time."""
 WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
-ASIDE = ".aux.xml"
-"""Ends the name of a file beside one, with what GDAL puts there as no TIFF can hold it."""
 BESIDE = re.compile(r".*(?:\.aux\.xml|\.(?:tfw|tiff?w|wld|tab))", re.IGNORECASE)
 """Files beside one that say what it does not: no data, scale, unit, and where it lies."""
 
@@ -84,18 +82,30 @@ class GeoTIFF:
         Raises:
             OutputError: It cannot be written; nothing is left behind.
         """
-        aside = path.with_name(f"{path.name}{ASIDE}")
+        aside, moved = path.with_name(f"{path.name}{ASIDE}"), False
+        older = aside.read_bytes() if aside.is_file() else None
 
         def write(temporary: Path) -> None:
+            nonlocal moved
             beside = temporary.with_name(f"{temporary.name}{ASIDE}")
             try:
                 _write(temporary, planes, array, scale)
                 if beside.exists():
                     beside.replace(aside)
+                    moved = True
             finally:
                 beside.unlink(missing_ok=True)
 
-        write_atomically(path, write)
+        try:
+            write_atomically(path, write)
+        except BaseException:
+            if moved:
+                aside.unlink(missing_ok=True)
+                if older is not None:
+                    aside.write_bytes(older)
+            raise
+        if older is not None and not moved:
+            aside.unlink(missing_ok=True)
 
 
 def _read(path: Path, source: Any, limits: Limits) -> Array:
@@ -151,29 +161,19 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
 def _with_what_stands_aside(array: Array) -> Array:
     """An array with what GDAL puts beside a file like its own: some reference systems fit in no
     GeoTIFF."""
+    from rasterio.errors import CRSError, RasterioError
+
     carried: Carried = array.carried
-    opaque = None if carried.opaque is None else carried.opaque[:1, :1]
-    with tempfile.TemporaryDirectory(prefix="cvdvae-geo-") as folder:
-        path = Path(folder) / "one.tif"
-        try:
-            one = replace(array, carried=carried._replace(opaque=opaque))
-            _write(path, array.values[:, :, :1, :1], one, 1)
-            becomes = _crs_in(path)
-        except Exception:  # whoever writes the whole says so
-            return array
-        aside = (ASIDE,) if path.with_name(f"{path.name}{ASIDE}").exists() else ()
     crs = carried.points[1] if carried.points[0] else carried.profile.get("crs")
+    if not crs:
+        return array
+    try:
+        becomes, aside = tried(crs, bool(carried.points[0]))
+    except (OSError, RasterioError, CRSError):  # whoever writes the whole says so
+        return array
     other = "its reference system is handed on as far as a GeoTIFF can hold it"
     notes = [*array.notes, *([other] if becomes != crs else [])]
     return replace(array, carried=carried._replace(becomes=becomes), aside=aside, notes=notes)
-
-
-def _crs_in(path: Path) -> Any:
-    """The reference system of a file, or of its ground control points."""
-    import rasterio
-
-    with rasterio.open(path, driver="GTiff") as found:
-        return found.gcps[1] if found.gcps[0] else found.crs
 
 
 def _lasting(tags: dict[str, str]) -> dict[str, str]:
@@ -318,7 +318,7 @@ def _check(
     import rasterio
 
     try:
-        if carried.becomes not in (None, _crs_in(path)):
+        if carried.becomes not in (None, crs_in(path)):
             raise OSError("it has another reference system")
         with rasterio.open(path, driver="GTiff") as found:
             for window, bands, mask in parts:

@@ -9,8 +9,19 @@ VALUES = ("cf", "c0", "c1", "c2", "c3", "c4", "vunit", "zeroclip")
 UNITS = ("unit", "yunit", "zunit", "tunit", "vunit")
 ORIGINS = ("xorigin", "yorigin", "zorigin")
 """Where the pixel with the coordinates 0 lies, counted in pixels."""
-KNOWN = ("spacing", "finterval", "fps", "loop", "mode", "Labels", "Info", "LUTs",
-         *UNITS, *ORIGINS, *VALUES)  # fmt: skip
+KNOWN = (
+    "spacing",
+    "finterval",
+    "fps",
+    "loop",
+    "mode",
+    "Labels",
+    "Info",
+    "LUTs",
+    *UNITS,
+    *ORIGINS,
+    *VALUES,
+)
 STRAIGHT = 0
 """The function c0 + c1 v; signed numbers of 16 bits are unsigned ones with c0 = −32768."""
 

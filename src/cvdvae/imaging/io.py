@@ -28,6 +28,7 @@ FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "J
 PHOTOMETRIC, JPEGS = 0x0106, {"JPEG", "MPO"}
 GREY = "a greyscale image: so are its samples"
 LUMA = "its luma was taken, of which blue is a tenth: save one channel where you mean that one"
+ALPHA = "the alpha channel is enlarged by bicubic interpolation"
 REDUCED = (
     "16-bit values were reduced to 8 bits (cvdvae upscale without --noise and --jpeg keeps those "
     "of a TIFF file)"
@@ -210,7 +211,7 @@ def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
         opaque = image.getchannel("A").getextrema() == (255, 255)
         if keep_alpha and not opaque:
             alpha = image.getchannel("A")
-            notes.append("the alpha channel is enlarged by bicubic interpolation")
+            notes.append(ALPHA)
         else:
             if not opaque:
                 notes.append("transparent pixels were put on white")

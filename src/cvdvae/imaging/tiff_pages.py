@@ -74,14 +74,18 @@ def refuse_partial(path: Path, file: Any) -> None:
 
 
 def _behind_the_last(file: Any) -> int:
-    """Where the page behind the last one that could be read begins; 0 where there is none."""
+    """Where the page behind the last one that could be read begins; 0 where there is none, or one
+    of those again."""
     place, stream = file.pages.next_page_offset, file.filehandle
     if place is None:
         return 0
     stream.seek(place)
     found = stream.read(file.tiff.offsetsize)
     whole = len(found) == file.tiff.offsetsize
-    return int(struct.unpack(file.tiff.offsetformat, found)[0]) if whole else int(place)
+    if not whole:
+        return int(place)
+    further = int(struct.unpack(file.tiff.offsetformat, found)[0])
+    return 0 if further in (page.offset for page in file.pages) else further
 
 
 def _said(file: Any) -> int:

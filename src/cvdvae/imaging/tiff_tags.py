@@ -63,7 +63,8 @@ def carried_by(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
     tags = page.tags
     if kind != "plain":
         metadata["axes"] = layout.axes
-    if tags.valueof(ORIENTATION, default=1) != 1:  # these lie where they did in the file
+    # An origin counts pixels of the file as it lies there, not upright.
+    if tags.valueof(ORIENTATION, default=1) != 1:
         metadata = {key: value for key, value in metadata.items() if key not in imagej.ORIGINS}
     resolution = None
     if all(code in tags for code in RESOLUTION):

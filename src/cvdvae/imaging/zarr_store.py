@@ -233,9 +233,13 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     if carried.version == 3 and carried.names:
         options["dimension_names"] = carried.names
     made = create(
-        shape=laid_out.shape, dtype=laid_out.dtype, chunks=chunks, fill_value=fill,
-        chunk_key_encoding=named, **options,
-    )  # fmt: skip
+        shape=laid_out.shape,
+        dtype=laid_out.dtype,
+        chunks=chunks,
+        fill_value=fill,
+        chunk_key_encoding=named,
+        **options,
+    )
     attributes = _of_kind(carried.attributes, planes.dtype, array.values.dtype)
     if array.distances:
         attributes = {k: v for k, v in attributes.items() if k != "add_offset"}

@@ -98,7 +98,7 @@ class Stack:
         """
         try:
             self.form.write(path, planes, array, scale)
-        except CVDVAEError:
+        except (CVDVAEError, MemoryError, TypeError, AttributeError):  # the last are mistakes here
             raise
         except Exception as error:  # what writes has errors of many kinds
             raise InputError(f"{self.path}: {path} cannot be written ({error})") from error
