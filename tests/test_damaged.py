@@ -245,6 +245,15 @@ def test_what_an_image_is_told_with_is_in_the_fingerprint() -> None:
     low, high = (Restorations(damaged("noise", noise)) for noise in (0.001, 0.1))
     assert high.fingerprint == high.subject.restorer.weights
     assert len(low.fingerprint) > len(high.fingerprint)
+    (said,) = low.differences(high.fingerprint)  # as it was told before rounding was
+    assert said == "σ that y was told with (then without its rounding)"
+    assert low.differences(f"{high.fingerprint} {'0' * 16}") == ["mask, kernel, table or σ"]
+
+
+def test_nothing_is_computed_to_tell_what_has_no_noise() -> None:
+    task = Restorations(damaged("grey"))
+    vars(task.subject)["degradation"] = None
+    assert task.fingerprint == task.subject.restorer.weights
 
 
 def test_chains_at_temperature_0_are_refused_before_anything_is_drawn(

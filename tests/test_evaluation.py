@@ -23,6 +23,7 @@ from cvdvae.cli import main
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records, unused
+from cvdvae.evaluation.held import digest_of
 from cvdvae.evaluation.measure import Column, Judges, columns
 from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, Resolver, comparison
 from cvdvae.evaluation.realism import judge_of, likenesses, write_likenesses
@@ -336,7 +337,7 @@ def test_an_image_that_was_replaced_or_got_another_number_is_measured_anew(
 
 
 def test_records_from_before_images_were_told_apart_go_on(
-    plan: Plan, judges: Judges, tmp_path: Path
+    plan: Plan, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records, _ = evaluate(plan, counted()[1], judges, tmp_path)
     file = tmp_path / "records.jsonl"
@@ -345,8 +346,26 @@ def test_records_from_before_images_were_told_apart_go_on(
     assert len({line.pop("digest") for line in lines}) == 3
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     method, tasks = counted()
+    digests: list[Path] = []
+    monkeypatch.setattr("cvdvae.evaluation.evaluate.digest_of", digests.append)
     assert evaluate(plan, tasks, judges, tmp_path)[0] == records
     assert method.seeds == []
+    assert digests == []  # what is not told is not asked for
+
+
+def test_every_image_is_read_once_to_tell_it_from_others(
+    plan: Plan, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(plan, counted(4)[1], judges, tmp_path)
+    digests: list[str] = []
+
+    def digest(path: Path) -> str:
+        digests.append(path.name)
+        return digest_of(path)
+
+    monkeypatch.setattr("cvdvae.evaluation.evaluate.digest_of", digest)
+    evaluate(plan, [*counted(4)[1], *counted(2)[1], *counted(8)[1]], judges, tmp_path)
+    assert sorted(digests) == ["0.png", "1.png", "2.png"]
 
 
 def test_settings_bind_nobody_while_nothing_is_held(
@@ -419,6 +438,66 @@ def test_an_evaluation_from_when_all_models_had_one_fingerprint_goes_on_or_is_re
         assert json.loads(settings.read_text()) == held
 
 
+def test_what_has_no_model_goes_on_from_then_and_tells_nothing_of_models(
+    plan: Plan, two: Models, judges: Judges, tmp_path: Path
+) -> None:
+    one = replace(plan, selection=replace(plan.selection, count=1))
+    for methods in (["bicubic"], ["bicubic", "cvdvae"]):
+        out = tmp_path / str(len(methods))
+        task = comparison(4, methods, two)
+        records, _ = evaluate(one, [task], judges, out)
+        settings = out / "settings.json"
+        held = json.loads(settings.read_text())
+        weights = version_of(comparison(4, ["cvdvae"], two).methods[0])
+        held |= {"models": {"x4": weights}, "methods": {"x4": dict.fromkeys(methods, "")}}
+        settings.write_text(json.dumps(held))
+        assert evaluate(one, [comparison(4, ["bicubic"], two)], judges, out)[0] == records
+        kept = json.loads(settings.read_text())["models"] == held["models"]
+        assert kept == (len(methods) == 2)  # what may be of a model stays told
+    other = comparison(4, methods, replace(two, cvdvae=two.hcflow))
+    with pytest.raises(ConfigError, match="another model at x4: choose"):
+        evaluate(one, [other], judges, out)
+    assert evaluate(one, [task], judges, out)[0] == records
+    with pytest.raises(ConfigError, match="another model cvdvae at x4: choose"):
+        evaluate(one, [other], judges, out)
+
+
+def test_images_of_another_size_or_noise_are_not_called_another_model(two: Models) -> None:
+    task = comparison(4, ["bicubic"], two)
+    for earlier in ("32×32, channels: 3", "16×16, channels: 1, photons: 9.0, s: 1.0"):
+        assert task.differences(earlier) == ["size, channels or noise of images"]
+        assert replace(task, fingerprint="v1").differences(earlier) == ["model"]
+    assert replace(task, fingerprint="v2").differences("v1") == ["model"]
+    nameless = replace(task, methods=(Resolver(tiny_resolver(), "nameless"),))  # without weights
+    assert nameless.differences("") == ["model"]
+
+
+def test_a_model_that_was_told_nowhere_goes_on(plan: Plan, judges: Judges, tmp_path: Path) -> None:
+    """In a comparison of one's own, whose methods had no text of their own either."""
+    H, model = BicubicDownscaling((16, 16), (4, 4)), tiny_resolver()
+    model.weights = "0123456789abcdef"
+    task = Comparison(4, H, (Resolver(model, "mine"), Bicubic((16, 16))))
+    records, _ = evaluate(plan, [task], judges, tmp_path)
+    settings = tmp_path / "settings.json"
+    held = json.loads(settings.read_text()) | {"methods": {"x4": {"mine": "", "bicubic": ""}}}
+    settings.write_text(json.dumps(held))
+    edited = replace(task, methods=(Custom("bicubic", nearest(), False),))
+    with pytest.raises(ConfigError, match="another method bicubic at x4: choose"):
+        evaluate(plan, [edited], judges, tmp_path)
+    assert evaluate(plan, [task], judges, tmp_path)[0] == records
+
+
+def test_few_images_at_another_temperature_take_none_from_the_table(
+    plan: Plan, judges: Judges, tmp_path: Path
+) -> None:
+    (_, at4), (_, at2) = counted(4), counted(2)
+    few = replace(plan, selection=replace(plan.selection, count=2), temperatures=(0.8,))
+    first, _ = evaluate(plan, at4, judges, tmp_path)
+    evaluate(few, at4, judges, tmp_path)
+    both, _ = evaluate(plan, at2, judges, tmp_path)
+    assert {key: scores for key, scores in both.items() if key[0].scale == 4} == first
+
+
 def test_all_that_is_held_is_in_the_table(plan: Plan, judges: Judges, tmp_path: Path) -> None:
     """Of other scales and temperatures, as long as it is of the images that are there."""
     _, at4 = counted(4)
@@ -433,14 +512,17 @@ def test_all_that_is_held_is_in_the_table(plan: Plan, judges: Judges, tmp_path: 
     assert table == {"×4": 2, "×2": 3}
     assert {row.temperature for row, _ in third if row.scale == 4} == {0.8, 0.5}
     fourth, _ = evaluate(warmer, at2, judges, tmp_path)  # at ×4 and 0.8 one is not measured
-    assert {(row.scale, row.temperature) for row, name in fourth if name == "2.png"} == {
-        (2, 0.8), (2, 0.5),
-    }  # fmt: skip
+    for image in ("0.png", "2.png"):
+        assert {(row.scale, row.temperature) for row, name in fourth if name == image} == {
+            (2, 0.8), (2, 0.5), (4, 0.5),
+        }  # fmt: skip
     fifth, _ = evaluate(plan, at4, judges, tmp_path)
     assert {row.temperature for row, _ in fifth if row.scale == 4} == {0.5}  # 0.8 is of fewer
     Image.new("RGB", (20, 20), "teal").save(plan.selection.folder / "1.png")
     last, _ = evaluate(plan, at2, judges, tmp_path)
-    assert {name for row, name in last if row.scale == 4} == {"0.png"}
+    assert {(row.temperature, name) for row, name in last if row.scale == 4} == {
+        (0.5, "0.png"), (0.5, "2.png"),
+    }  # fmt: skip
     failures = {"1.png": "it exploded at ×2, where it has a record"}
     assert unused(last, failures, at2) == {}
     assert unused(last, failures, at4) == failures
@@ -541,6 +623,9 @@ def test_an_image_that_one_method_fails_at_is_left_out_of_that_task_alone(
     held = read_records(tmp_path / "records.jsonl")
     assert {row.method for row, image in held if (row.scale, image) == (4, "1.png")} == {"bicubic"}
     assert evaluate(plan, tasks, judges, tmp_path) == (records, failures)
+    # Nor is it what the others are measured by where another scale is asked for.
+    beside, _ = evaluate(plan, tasks[1:], judges, tmp_path)
+    assert beside == records
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")

@@ -40,6 +40,8 @@ IN_FILES = ("packed", "luma", "chroma")
 PARTS = re.compile(r"(\S*)((?: \d+ moves)?)((?: grain)?)((?: [0-9a-f]{16})?)")
 PARTED = ("model", "number of moves", "choice of grain", "mask, kernel, table or σ")
 """The parts of `Restorations.fingerprint`, and what they are called."""
+UNROUNDED = "σ that y was told with (then without its rounding)"
+"""What the last part is called where nothing else in it is another."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,9 @@ class Restorations:
         before, now = (PARTS.fullmatch(text) for text in (earlier, self.fingerprint))
         if before is None or now is None:
             return ["model"]
-        of_both = zip(PARTED, before.groups(), now.groups(), strict=True)
+        once = before[4] == _untold(self.subject, rounding=False)
+        names = (*PARTED[:-1], UNROUNDED if once else PARTED[-1])
+        of_both = zip(names, before.groups(), now.groups(), strict=True)
         return [name for name, a, b in of_both if a != b]
 
     @property
@@ -273,13 +277,13 @@ class Restorations:
         return finish(x, y[None], self.degradation, projected)
 
 
-def _untold(subject: Damaged) -> str:
-    """A digest of what the title does not tell: what stands in files, and further digits of σ."""
+def _untold(subject: Damaged, rounding: bool = True) -> str:
+    """A digest of what the title does not tell: what stands in files, further digits of σ, and what
+    it becomes with the rounding of y, which was not told at first."""
     steps = subject.description.to_dict()["steps"]
     untold: list[object] = [step[key] for step in steps for key in IN_FILES if key in step]
-    if subject.noise is not None and subject.noise != float(f"{subject.noise:g}"):
-        untold.append(subject.noise)
-    seen = subject.degradation.A(torch.zeros(1, subject.channels, *subject.truth_size))
-    if subject.noise is not None and (told := subject.noise_of(seen)) != subject.noise:
-        untold.append(told)
+    if (noise := subject.noise) is not None:
+        seen = subject.degradation.A(torch.zeros(1, subject.channels, *subject.truth_size))
+        told = subject.noise_of(seen) if rounding else noise
+        untold += [noise] * (noise != float(f"{noise:g}")) + [told] * (told != noise)
     return f" {sha256(json.dumps(untold).encode()).hexdigest()[:16]}" if untold else ""

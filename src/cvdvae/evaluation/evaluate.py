@@ -15,7 +15,7 @@ from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
-from .held import RECORDS, SETTINGS, Origin, digest_of, key_of, settle
+from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, key_of, settle
 from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
 from .selection import Failures, Selection
 from .task import Method, Task, title_of
@@ -92,8 +92,8 @@ def evaluate(
         on_image: Called after every image of every task with its name.
 
     Returns:
-        The records, those of before among them: of other scales and degradations, and of other
-        methods and temperatures where they are of all these images. And a sentence on every image
+        The records, those of before among them: of other methods and temperatures where they are
+        of all these images, and of other scales and degradations. And a sentence on every image
         that could not be used, or all of whose samples exploded at some row: there it has a record,
         of that alone.
 
@@ -108,13 +108,14 @@ def evaluate(
         raise InputError("a scale or a degradation is named twice")
     check_settings(plan, tasks)
     paths = plan.selection.paths()
+    digest = cache(digest_of)
     with sole_writer(out):
         check_writable(out)
         held, origins = _read(out / RECORDS)
         measured = {(key_of(row.scale, row.damage), row.method) for row, _ in held}
         settle(out / SETTINGS, _settings(plan, judges), tasks, measured)
-        _forget_others(held, origins, plan.selection)
-        lost = _measure_missing(plan, tasks, judges, out, paths, held, on_image)
+        _forget_others(held, origins, plan.selection, digest)
+        lost = _measure_missing(plan, tasks, judges, out, paths, held, on_image, digest)
     records: Records = {}
     failures: Failures = {}
     for task in tasks:
@@ -161,26 +162,30 @@ def _rows_at(held: Records, task: str) -> list[Row]:
 
 
 def _at_other_tasks(held: Records, tasks: Sequence[Task], selection: Selection) -> Records:
-    """What was measured before at tasks that are not asked for now, of the images that are held at
-    all rows of each."""
+    """What was measured before at tasks that are not asked for now: of each the images that its
+    fullest row has, without those that another row passed over, and the rows that have them all."""
     asked = {title_of(task.scale, task.damage) for task in tasks}
+    names = [path.name for path in selection.all_paths()]
     records: Records = {}
     for task in dict.fromkeys(row.task for row, _ in held if row.task not in asked):
         rows = _rows_at(held, task)
-        names = [path.name for path in selection.all_paths()]
-        common = [name for name in names if all((row, name) in held for row in rows)]
-        records |= {(row, name): held[row, name] for row in rows for name in common}
+        ends = {row: max(i for i, n in enumerate(names) if (row, n) in held) for row in rows}
+        some = enumerate(names[: max(ends.values()) + 1])
+        used = [n for i, n in some if all((r, n) in held or i > end for r, end in ends.items())]
+        whole = [row for row in rows if all((row, name) in held for name in used)]
+        records |= {(row, name): held[row, name] for row in whole for name in used}
     return records
 
 
-def _forget_others(held: Records, origins: Origins, selection: Selection) -> None:
+def _forget_others(held: Records, origins: Origins, selection: Selection, digest: Digest) -> None:
     """Take out of `held` what is of other images than there are now: of a file that was replaced,
     or of one with another number, and so with another seed."""
     numbers = {path.name: number for number, path in enumerate(selection.all_paths())}
-    digest = cache(lambda name: digest_of(selection.folder / name))
     for key, origin in origins.items():
         name = key[1]
-        if name not in numbers or not origin.is_of(Origin(digest(name), numbers[name])):
+        told = name in numbers and origin != Origin()
+        now = Origin(digest(selection.folder / name), numbers[name]) if told else origin
+        if name not in numbers or not origin.is_of(now):
             del held[key]
 
 
@@ -192,6 +197,7 @@ def _measure_missing(
     paths: list[Path],
     held: Records,
     on_image: Callable[[str], None] | None,
+    digest: Digest,
 ) -> dict[tuple[str, str], str]:
     """Measure what `held` lacks, into it and into the file.
 
@@ -206,7 +212,7 @@ def _measure_missing(
             for number, path in enumerate(paths):
                 missing = [row for row in rows if (row, path.name) not in held]
                 seed = plan.seed + number
-                of = Origin(digest_of(path), number)._asdict() if missing else {}
+                of = Origin(digest(path), number)._asdict() if missing else {}
                 try:
                     for row, scores in _one_image(plan, task, judges, path, seed, missing):
                         line = {**asdict(row), "image": path.name, **of, "scores": scores}

@@ -1,7 +1,7 @@
 """What a folder holds of an evaluation that goes on: its settings, and of what its records are."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ MAX_SETTINGS = 2**20
 
 Measured = Collection[tuple[str, str]]
 """What there are records of: keys of tasks, with names of methods."""
+Digest = Callable[[Path], str]
+"""`digest_of`, or what remembers it."""
 
 
 class Origin(NamedTuple):
@@ -77,6 +79,8 @@ def settle(path: Path, told: dict[str, Any], tasks: Sequence[Task], measured: Me
             )
         known = earlier.get("methods", {})
         methods = known | {key: known.get(key, {}) | now for key, now in methods.items()}
+        for task in tasks:
+            _keep(task, models, earlier["models"], measured)
         models = earlier["models"] | models
     write_text(path, json.dumps({**told, "models": models, "methods": methods}, indent=2) + "\n")
 
@@ -125,14 +129,23 @@ def _differences(task: Task, earlier: dict[str, Any], measured: Measured) -> lis
     if before != task.fingerprint:
         tell = getattr(task, "differences", None)
         different = tell(str(before)) if tell else ["model"]
-        # Where the weights of all methods stood there together, a method's own text did not.
-        known = known if different else {name: text for name, text in known.items() if text}
     different = [f"{what} at {key}" for what in different]
     for method in task.methods:
-        now = version_of(method)
-        if (key, method.name) in measured and known.get(method.name, now) != now:
-            different.append(f"{_kind(method)} {method.name} at {key}")
+        now, kind = version_of(method), _kind(method)
+        told = known.get(method.name, now)
+        # Before every model had a text of its own it was empty, as that of our methods without is.
+        if (key, method.name) in measured and told != now and (told or kind == "method"):
+            different.append(f"{kind} {method.name} at {key}")
     return different
+
+
+def _keep(task: Task, models: dict[str, str], earlier: dict[str, Any], measured: Measured) -> None:
+    """Keep the earlier text of a task in `models` where it may alone tell the weights of a method
+    that is held: none with a model is asked for now."""
+    key, asked = key_of(task.scale, task.damage), {method.name for method in task.methods}
+    held = {name for of, name in measured if of == key}
+    if key in earlier and held - asked and all(_kind(m) == "method" for m in task.methods):
+        models[key] = earlier[key]
 
 
 def _kind(method: Method) -> str:

@@ -1,5 +1,6 @@
 """What is compared: anything that turns a low-resolution image into samples."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.tolerance import PhotonNoise, Tolerance
 from .selection import Pair, Selection
 from .task import Method
+
+TOLD = re.compile(r"\d+×\d+, channels: .*")
+"""The `Comparison.fingerprint` of `comparison`."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,13 @@ class Comparison:
 
     def differences(self, earlier: str) -> list[str]:
         """What is another than in an earlier `fingerprint`, which once was the weights of all."""
-        weights = (m.fingerprint for m in self.methods if isinstance(m, Resolver))
-        return [] if earlier and earlier == " ".join(weights) else ["model"]
+        weights = [m.fingerprint for m in self.methods if isinstance(m, Resolver)]
+        before, now = (TOLD.fullmatch(text) for text in (earlier, self.fingerprint))
+        if before and now:
+            return ["size, channels or noise of images"]
+        if before is None and (now if not weights else earlier and earlier == " ".join(weights)):
+            return []
+        return ["model"]
 
     def pair(self, selection: Selection, path: Path) -> Pair:
         """One image with its low-resolution image."""
