@@ -201,7 +201,9 @@ def test_a_picture_in_colours_is_no_mosaic_and_loses_them_knowingly(
     assert "its luma was taken" in restore.printed
 
 
-def test_a_description_that_is_right_is_not_called_wrong(restore: Restore, photo: Path) -> None:
+def test_a_description_that_is_right_is_not_called_wrong(
+    restore: Restore, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With `--grain` no sample need explain, and what was simulated did happen."""
     noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     Image.fromarray(noise).save(photo)
@@ -209,6 +211,7 @@ def test_a_description_that_is_right_is_not_called_wrong(restore: Restore, photo
     assert "standard deviations of its noise: --grain draws their pixels" in restore.printed
     assert "does not fit" not in restore.printed
     asked = ("--degradation", "blur:sigma=1", "--noise", "0.00001")
+    monkeypatch.setattr("cvdvae.restoration.restoring.noise_in_8_bits", lambda sigma, *_: sigma)
     assert restore(photo, *asked, "--simulate", "--crop", "none") == 0
     assert "samples are off by" in restore.printed
     assert "does not fit" not in restore.printed

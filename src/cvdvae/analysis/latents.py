@@ -235,6 +235,6 @@ def names_of(models: Sequence[SuperResolver]) -> list[str]:
 
 def _seen(model: HVAEResolver, x: Tensor, seed: int) -> Tensor:
     """What a model gets of true images, with the noise that it knows."""
-    generator = torch.Generator(x.device).manual_seed(seed)
+    generator = torch.Generator(x.device).manual_seed(seed % 2**63)
     H = model.degradation_of((x.shape[2] // model.scale, x.shape[3] // model.scale))
     return shrink_to_8_bits(x, H, photons_of(model.photon_noise), generator)

@@ -34,16 +34,7 @@ Temperature = Annotated[
         "photographs, else to 1.",
     ),
 ]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        min=0,
-        max=2**63 - 1,
-        help="The same seed gives the same samples.",
-        metavar="<int>",
-    ),
-]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps …")]
 Dtype = Annotated[
     Literal["fp32", "bf16"],
