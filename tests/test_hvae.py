@@ -219,6 +219,15 @@ def test_heads_that_are_relative_begin_at_nought_and_others_as_any_block(prior: 
         assert largest == 0 if relative else 0.5 * usual < largest <= usual
 
 
+def test_groups_are_the_blocks_that_hold_a_latent() -> None:
+    top_down = PRIOR.top_down.replace("4x1", "4r1,4x1")
+    assert top_down != PRIOR.top_down
+    model = variant(top_down=top_down)
+    blocks = model.top_down.latent_blocks
+    assert len(blocks) == model.groups < len(model.top_down.blocks)
+    assert all(block.spec.latent for block in blocks)
+
+
 def test_limits_themselves_are_taken() -> None:
     for changes in ({"bits": 1}, {"bits": 8}, {"mixtures": 1}, {"z_channels": 1}, {"channels": 1}):
         assert variant(**changes).sample(1, mean=True).shape[0] == 1
