@@ -106,6 +106,17 @@ SIDE = 48
 SIDES = (1, 3, 8)
 
 
+def logged_by(module: Training, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """What a module will log, and whether it is of all processes."""
+    alike: dict[str, bool] = {}
+    monkeypatch.setattr(
+        type(module),
+        "log",
+        lambda self, name, value, prog_bar=False, sync_dist=False: alike.update({name: sync_dist}),
+    )
+    return alike
+
+
 def alone(module: Training, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Put a module where a single process would train it; what it logs comes into the result."""
     strategy = SimpleNamespace(reduce=lambda tensor, reduce_op: tensor)
@@ -742,12 +753,7 @@ def test_what_a_step_logs_is_of_all_processes(
         ),
     }[kind]()
     alone(module, monkeypatch)
-    alike: dict[str, bool] = {}
-    monkeypatch.setattr(
-        type(module),
-        "log",
-        lambda self, name, value, prog_bar=False, sync_dist=False: alike.update({name: sync_dist}),
-    )
+    alike = logged_by(module, monkeypatch)
     loss = module.training_step(faces[:1], 0)
     assert loss.requires_grad
     assert alike == dict.fromkeys(names, True)
@@ -761,12 +767,7 @@ def test_what_a_validation_logs_is_of_all_processes(
     if kind == "flow":
         module = FlowModule(FlowTraining(FLOW, DATA, OPTIM), tmp_path)
     alone(module, monkeypatch)
-    alike: dict[str, bool] = {}
-    monkeypatch.setattr(
-        type(module),
-        "log",
-        lambda self, name, value, prog_bar=False, sync_dist=False: alike.update({name: sync_dist}),
-    )
+    alike = logged_by(module, monkeypatch)
     with torch.no_grad():
         module.validation_step(faces, 1)
     assert alike

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..evaluation.evaluate import Records
 from ..evaluation.measure import Column
-from ..evaluation.table import LEGEND, by_task
+from ..evaluation.table import LEGEND, by_task, unmeasured
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER
@@ -69,6 +69,12 @@ def tables(records: Records, temperatures: str = MEANING) -> list[Section]:
         )
         for task, table in by_task(records, "* {}").items()
     ]
+
+
+def not_measured(records: Records, missing: dict[str, str]) -> list[Section]:
+    """A section for every column without values, as `unmeasured` tells of them."""
+    found = unmeasured(records, missing)
+    return [Section(f"{column} is not measured", f"{why}.", []) for column, why in found.items()]
 
 
 def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:

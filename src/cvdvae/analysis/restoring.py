@@ -10,13 +10,13 @@ import torch
 from ..evaluation.damaged import Damaged, Restorations
 from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges
-from ..evaluation.table import unmeasured, write_tables
+from ..evaluation.table import write_tables
 from ..files import write_text
 from ..imaging.io import save_png, to_tensor
 from ..restoration.settings import Sampling
 from .calibration import Calibration, calibration
 from .figures import draw_calibration, draw_temperature
-from .report import KNOWN, Section, calibration_rows, tables, verdict
+from .report import KNOWN, Section, calibration_rows, not_measured, tables, verdict
 from .study import Study
 from .temperature import TEMPERATURES, example_at, picture_of, sweep
 
@@ -42,11 +42,9 @@ def restoration_sections(
     write_tables(records, judges.missing, study.out)
     calibrations = _calibrations(study, subjects)
     _temperature(study, subjects[0], judges)
-    sections = tables(records, "τ is the temperature of all groups.")
-    missing = unmeasured(records, judges.missing)
-    sections += [Section(f"{c} is not measured", f"{why}.", []) for c, why in missing.items()]
     return [
-        *sections,
+        *tables(records, "τ is the temperature of all groups."),
+        *not_measured(records, judges.missing),
         Section(
             "Can the uncertainty be believed?",
             f"{verdict(calibrations)} {KNOWN}",

@@ -14,7 +14,7 @@ from ..evaluation.evaluate import Plan, evaluate
 from ..evaluation.measure import Judges, Scores
 from ..evaluation.method import Models, comparison
 from ..evaluation.selection import Failures, Selection
-from ..evaluation.table import unmeasured, write_tables
+from ..evaluation.table import write_tables
 from ..files import write_text
 from ..imaging.io import save_png
 from ..restoration.hvae import HVAEResolver
@@ -37,7 +37,7 @@ from .latents import (
     nested_samples,
     rates,
 )
-from .report import KNOWN, Section, calibration_rows, rate_rows, tables, verdict
+from .report import KNOWN, Section, calibration_rows, not_measured, rate_rows, tables, verdict
 from .temperature import TEMPERATURES, picture, sweep
 
 
@@ -208,9 +208,7 @@ def report_sections(
     study.consistency()
     study.latents()
     found = study.rate()
-    sections = tables(records)
-    missing = unmeasured(records, judges.missing)
-    sections += [Section(f"{c} is not measured", f"{why}.", []) for c, why in missing.items()]
+    sections = [*tables(records), *not_measured(records, judges.missing)]
     out = study.out
     sections += [
         Section(

@@ -70,9 +70,10 @@ def project(
     region: Tensor | None = None,
     tolerance: float = TOLERANCE,
 ) -> Tensor:
-    """Project images onto ``{x : Hx = y} ∩ [0, 1]``, or as near to it as an image in range can be.
+    """Project images onto ``{x : Hx = y} ∩ [0, 1]``, or near to it where that is empty.
 
-    `residual` tells how near that is.
+    `residual` tells how near. That is as near as can be, but for places where it would be far even
+    so (`attainable`).
 
     Args:
         x: Images to project, ``(N, C, H, W)``, any real values.
