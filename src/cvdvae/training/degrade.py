@@ -93,15 +93,15 @@ def random_small_jpeg(rng: np.random.Generator, side: int) -> Degradation:
 
 
 DEGRADATIONS: dict[str, tuple[Random, float]] = {
-    "blur": (random_blur, 0.16),
-    "motion": (random_motion, 0.05),
+    "blur": (random_blur, 0.15),
+    "motion": (random_motion, 0.04),
     "downscaling": (random_downscaling, 0.13),
-    "holes": (random_holes, 0.12),
+    "holes": (random_holes, 0.13),
     "half": (random_half, 0.04),
-    "pixels": (random_pixels, 0.16),
-    "noise": (nothing, 0.06),
-    "jpeg": (random_jpeg, 0.20),
-    "small-jpeg": (random_small_jpeg, 0.08),
+    "pixels": (random_pixels, 0.18),
+    "noise": (nothing, 0.05),
+    "jpeg": (random_jpeg, 0.22),
+    "small-jpeg": (random_small_jpeg, 0.06),
 }
 """What may happen, and how often."""
 COLOUR = 3
