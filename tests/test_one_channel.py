@@ -309,6 +309,30 @@ def test_commands_take_it(
     assert len(told["misfit"]) == 2
 
 
+def test_who_names_no_range_is_told_which_light_is_assumed(
+    folder: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing in the result tells that it was another; who names one, or simulates, knows."""
+    tifffile.imwrite(tmp_path / "s.tif", cells(1).astype(np.uint16) * 16)
+    tif, png = str(tmp_path / "s.tif"), str(photos / "0.png")
+    arguments = ("--model", folder, "-n", "1", "--out", str(tmp_path / "out"))
+    for given, count in (
+        ((tif,), 1),
+        ((png,), 1),
+        ((tif, "--values", "0,4095"), 0),
+        ((tif, "--simulate"), 0),
+        ((png, "--simulate"), 0),
+    ):
+        assert run("upscale", *given, *arguments, monkeypatch=monkeypatch) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert said.count("the model assumes") == said.count("--values LOW,HIGH") == count, given
+        assert count == 0 or "1000 photons" in said
+
+
 def test_evaluation_and_calibration_see_its_noise(
     folder: str, photos: Path, tmp_path: Path
 ) -> None:

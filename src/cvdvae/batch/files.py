@@ -158,6 +158,11 @@ def read_input(
                 if extras.alpha is not None:  # as `fit` cuts the colours
                     extras = replace(extras, alpha=centre_square(extras.alpha))
             y = model.check(y)[0]
+            if photons:
+                fitted.append(
+                    f"the model assumes that white stands for {photons:g} photons: counts of a "
+                    f"camera are better given as a TIFF, with --values LOW,HIGH"
+                )
         elif model.any_size:
             y, truth = simulate_at_scale(image, model.scale, crop, shrunk_by, photons)
         else:

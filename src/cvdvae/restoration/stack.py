@@ -136,7 +136,13 @@ def read_stack(
             f"{path}: {model.name} takes images of {model.lr_size}×{model.lr_size} pixels, not "
             f"{width}×{height}"
         )
-    return stack
+    if model.photon_noise is None or ranges is not None or how != AUTO:
+        return stack
+    assumed = (
+        f"the model assumes {model.photon_noise.photons:g} photons between the two values that "
+        f"become its 0 and 1: name those of your camera with --values LOW,HIGH"
+    )
+    return replace(stack, notes=[*stack.notes, assumed])
 
 
 def read_large(
