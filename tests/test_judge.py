@@ -9,12 +9,22 @@ import pytest
 import torch
 from command import run
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import ENCODER, PRIOR, saved_resolver, tiny_flow, tiny_prior, tiny_resolver
 
 from cvdvae.checkpoints.folder import expect, find, read_record, save_model
-from cvdvae.checkpoints.records import Expected, FlowRecord, Judge, SuperResolutionRecord
-from cvdvae.checkpoints.weights import digest
+from cvdvae.checkpoints.loading import load_encoder
+from cvdvae.checkpoints.records import (
+    Expected,
+    FlowRecord,
+    Judge,
+    OneScaleRecord,
+    SuperResolutionRecord,
+)
+from cvdvae.checkpoints.weights import WEIGHTS, digest
+from cvdvae.configs import to_yaml
 from cvdvae.errors import WeightsError
+from cvdvae.files import write_text
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
@@ -236,3 +246,28 @@ def test_what_to_expect_is_found_of_images_as_the_model_sees_them(
     given = ["calibrate-doubt", "--model", str(folder), "--data", str(photos)]
     assert run(*given, monkeypatch=monkeypatch) == 1
     assert "at least 20 images, not 4" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_that_is_called_like_a_bundled_model_is_that_folder(
+    model_folder: Path, judge_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``./`` in front; a name alone is the bundled model's."""
+    record = read_record(model_folder)
+    assert isinstance(record, SuperResolutionRecord)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model_folder / "prior", "photos")
+    shutil.copytree(judge_folder, "celeba64-judge")
+    judge = Judge("./celeba64-judge", digest(judge_folder))
+    record = replace(record, prior="./photos", expected=EXPECTED, judge=judge)
+    save_model(Path("celeba64-x4"), record, load_file(model_folder / WEIGHTS))
+    one = OneScaleRecord("one-scale", "./celeba64-x4", digest(model_folder), 4)
+    write_text(Path("one/config.yaml"), to_yaml(one))
+    for name in ("./celeba64-x4", "one"):
+        mine = load_encoder(name)
+        assert mine.prior.config == PRIOR
+        assert mine.judge is not None
+        assert mine.judge.config == SCALES
+    data, optim = DataConfig("unread"), OptimConfig(1, warmup=0)
+    module = EncoderModule(EncoderTraining(ENCODER, "./photos", data, optim), Path("run"))
+    for name, value in load_file("photos/model.safetensors").items():
+        assert torch.equal(module.prior.state_dict()[name], value)

@@ -32,11 +32,11 @@ PRIOR_PIXEL_STD = 10.0
 """Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
 
 
-def load_prior(name: str, device: str | torch.device = "cpu") -> HVAE:
+def load_prior(name: str | Path, device: str | torch.device = "cpu") -> HVAE:
     """Load a prior by bundled name, folder or Hub id, in evaluation mode and without gradients.
 
     Args:
-        name: A bundled name, a folder, or a Hub id.
+        name: A bundled name, a folder, or a Hub id; a `Path` is a folder.
         device: Where to compute.
 
     Raises:
@@ -66,11 +66,11 @@ class Loaded(NamedTuple):
     judge: LREncoder | None
 
 
-def load_encoder(name: str, scale: int | None = None) -> Loaded:
+def load_encoder(name: str | Path, scale: int | None = None) -> Loaded:
     """Load an LR encoder with its prior, in evaluation mode and without gradients.
 
     Args:
-        name: A bundled name, a folder, or a Hub id.
+        name: A bundled name, a folder, or a Hub id; a `Path` is a folder.
         scale: Which of its scales; may be left out where it has one.
 
     Raises:
@@ -129,10 +129,10 @@ def load_restoring(name: str) -> Restoring:
 
 
 def _on_its_prior(
-    name: str, folder: Path, record: SuperResolutionRecord | RestorerRecord
+    name: str | Path, folder: Path, record: SuperResolutionRecord | RestorerRecord
 ) -> tuple[HVAE, LREncoder]:
     its_prior = prior_folder(folder, record.prior)
-    prior = load_prior(str(its_prior))
+    prior = load_prior(its_prior)
     if digest(its_prior) != record.prior_digest:
         raise WeightsError(
             f"the encoder '{name}' was trained on other weights than those of the prior {its_prior}"
@@ -140,11 +140,11 @@ def _on_its_prior(
     return prior, build(folder, lambda: LREncoder(record.model, prior.config))
 
 
-def load_judge(name: str, prior: HVAE, prior_digest: str, scale: int) -> LREncoder:
+def load_judge(name: str | Path, prior: HVAE, prior_digest: str, scale: int) -> LREncoder:
     """Load an LR encoder that is to bound how likely images are.
 
     Args:
-        name: A bundled name, a folder, or a Hub id.
+        name: A bundled name, a folder, or a Hub id; a `Path` is a folder.
         prior: The prior that it is to work on.
         prior_digest: SHA-256 of that prior's weights file.
         scale: A scale that it must have.
@@ -174,16 +174,16 @@ def _judge(folder: Path, record: SuperResolutionRecord, prior: HVAE, scale: int)
         raise WeightsError(
             f"what '{folder.name}' expects was found with other weights than {source}"
         )
-    return load_judge(str(source), prior, record.prior_digest, scale)
+    return load_judge(source, prior, record.prior_digest, scale)
 
 
-def _one_scale(name: str, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
+def _one_scale(name: str | Path, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
     if scale not in (None, record.scale):
         raise InputError(f"'{name}' enlarges by {record.scale}, not by {scale}")
     source = encoder_folder(folder, record)
     if digest(source) != record.encoder_digest:
         raise WeightsError(f"'{name}' belongs to other weights than those of {source}")
-    loaded = load_encoder(str(source), record.scale)
+    loaded = load_encoder(source, record.scale)
     return loaded._replace(recommended=record.recommended, expected=record.expected)
 
 

@@ -40,7 +40,7 @@ class EncoderModule(Training):
     def __init__(self, config: EncoderTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
         source = find(config.prior)
-        prior = load_prior(str(source))
+        prior = load_prior(source)
         new = begins(folder)
         if new:
             config.model.check_used(prior.config)
