@@ -24,6 +24,7 @@ from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.records import Expected
 from cvdvae.checkpoints.weights import WEIGHTS
 from cvdvae.configs import load_yaml, read_yaml
+from cvdvae.data.folder import load_images
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.projection import Within
@@ -512,8 +513,19 @@ def test_values_below_zero_are_no_image(tmp_path: Path) -> None:
     values = np.linspace(-500, 60_000, 16, dtype=np.float32).reshape(4, 4)
     for name, mode in (("f.tif", np.float32), ("i.tif", np.int32)):
         Image.fromarray(values.astype(mode)).save(tmp_path / name)
-        with pytest.raises(InputError, match="below 0"):
+        with pytest.raises(InputError, match=rf"^\S*{name}: values below 0"):
             read_photo(tmp_path / name)
+
+
+def test_a_file_whose_values_have_no_range_is_named_once(tmp_path: Path) -> None:
+    """Whoever reads it: among thousands nobody else could find it."""
+    odd = tmp_path / "odd.tif"
+    Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)).save(odd)
+    words = f"{odd}: values of kind 'F' have no known range: save 8 or 16 bits"
+    for read in (read_photo, lambda path: load_images([path], 16)):
+        with pytest.raises(InputError) as refused:
+            read(odd)
+        assert str(refused.value) == words
 
 
 def test_the_lr_psnr_is_right_however_high_it_is() -> None:

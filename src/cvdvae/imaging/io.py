@@ -121,7 +121,8 @@ def read_photo(
         advice: What to do with an image that has more.
 
     Raises:
-        InputError: Missing, unreadable, empty, truncated, not an image, an animation, or too large.
+        InputError: Missing, unreadable, empty, truncated, not an image, an animation, too large, or
+            with values of no known range; the message names the file.
     """
     try:
         if not path.is_file():
@@ -135,7 +136,10 @@ def read_photo(
         with path.open("rb") as stream, Image.open(stream, formats=kinds) as file:
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
-            photo = upright_rgb(file, keep_alpha)
+            try:
+                photo = upright_rgb(file, keep_alpha)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
             if is_reduced(path, file):
                 photo.notes.append(REDUCED)
             return photo
