@@ -88,6 +88,19 @@ def test_steps_that_do_not_belong_are_refused(model_folder: Path) -> None:
             load_encoder(str(model_folder))
 
 
+@pytest.mark.parametrize("shape", [(), (60,), (60, 1), (60, 1, 1), (60, 1, 1, 1, 1)])
+def test_what_is_no_kernel_has_no_steps(shape: tuple[int, ...], model_folder: Path) -> None:
+    """A file of kilobytes makes no array of gigabytes, n×1×1×n: it is refused."""
+    path, values = model_folder / "model.safetensors", torch.ones(shape, dtype=torch.int8)
+    stored = {"bias": values, "bias" + STEP: torch.ones(shape[:1])}
+    assert {name: value.shape for name, value in unpack(stored).items()} == {
+        name: value.shape for name, value in stored.items()
+    }
+    save_file(load_file(path) | stored, path)
+    with pytest.raises(WeightsError, match=r"do not fit their configuration: bias, bias\.step"):
+        load_encoder(str(model_folder))
+
+
 def test_loading_a_model_leaves_the_random_numbers_of_others_as_they_are(
     model_folder: Path,
 ) -> None:

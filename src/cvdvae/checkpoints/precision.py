@@ -38,7 +38,8 @@ def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     weights = dict(stored)
     for name, whole in stored.items():
         step = stored.get(name + STEP)
-        if whole.dtype == torch.int8 and step is not None and step.shape == whole.shape[:1]:
+        is_packed = whole.dtype == torch.int8 and whole.dim() == 4
+        if is_packed and step is not None and step.shape == whole.shape[:1]:
             weights[name] = whole * weights.pop(name + STEP)[:, None, None, None]
     return weights
 
