@@ -182,6 +182,43 @@ def test_what_cannot_be_is_refused_in_a_sentence(text: str, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("{kind: jpeg, quality: yes}", "the quality of 'jpeg' is a whole number, not True"),
+        ("{kind: jpeg, quality: 9, subsampling: on}", "the subsampling of 'jpeg'"),
+        ("{kind: blur, sigma: yes}", "the sigma of 'blur' is a number, not True"),
+        ("{kind: blur, sigma: much}", "the sigma of 'blur' is a number, not much"),
+        ("{kind: random, seed: no}", "the seed of 'random' is a whole number, not False"),
+        ("{kind: hole, side: yes}", "the side of 'hole' is a whole number, not True"),
+        ("{kind: downscale, by: no}", "the by of 'downscale' is text, not False"),
+    ],
+)
+def test_yes_and_no_are_no_numbers(step: str, words: str, folder: Path) -> None:
+    with pytest.raises(CVDVAEError, match=words):
+        description_from_yaml(folder, f"- {step}")
+    assert description_from_yaml(folder, "- {kind: blur, sigma: 2e-1}") == parse("blur:sigma=0.2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "blur:sigma=1+downscale:scale=2",
+        "grey+jpeg:quality=50",
+        "blur:sigma=1 +noise",
+        "downscale:scale=2,by=box+ noise",
+        "half:side=left+noise",
+    ],
+)
+def test_who_forgets_the_blanks_between_steps_is_told(text: str) -> None:
+    with pytest.raises(CVDVAEError, match=r"joined by ' \+ ', a blank on either side\)$"):
+        parse(text)
+    for whole in ("grey + bayer", "blur:sigma=-1 + noise"):
+        with pytest.raises(CVDVAEError) as caught:
+            parse(whole)
+        assert "joined" not in str(caught.value)
+
+
 def test_what_does_not_fit_an_image_is_refused(folder: Path) -> None:
     for text, words in [
         (f"mask:file={folder}/hole.png", "has 20×16 pixels"),
@@ -247,7 +284,10 @@ def test_no_file_is_opened_for_plain_data_or_where_it_is_forbidden(folder: Path)
     for text in (f"mask:file={folder}/hole.png", f"{folder}/steps.yaml"):
         with pytest.raises(CVDVAEError, match="read here"):
             parse(text, read_files=False)
-    for data in (None, [], {"steps": []}, {"steps": "blur"}, {"steps": [["blur"]]}, [{}], 3):
+    damaged: list[Any] = [
+        None, [], {"steps": []}, {"steps": "blur"}, {"steps": [["blur"]]}, [{}], 3,
+    ]  # fmt: skip
+    for data in damaged:
         with pytest.raises(CVDVAEError):
             description_from_dict(data)
 

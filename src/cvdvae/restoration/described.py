@@ -157,7 +157,13 @@ def parse(text: str | Path, read_files: bool = True) -> Description:
         InputError: A file cannot be used.
     """
     data, where, folder = _plain(str(text).strip(), read_files)
-    return _build(data, where, folder if read_files else None)
+    try:
+        return _build(data, where, folder if read_files else None)
+    except ConfigError as error:
+        kinds = "|".join(KINDS)
+        if re.search(rf"(?<!\s)\+\s*({kinds})\b|\+({kinds})\b", str(text)) is None:
+            raise
+        raise ConfigError(f"{error} (steps are joined by ' + ', a blank on either side)") from None
 
 
 def named_in(text: str) -> list[set[str]]:
@@ -217,8 +223,7 @@ def _from_text(text: str) -> dict[str, Any]:
 
 def _typed(kind: str, key: str, value: str) -> Any:
     """A value as the kind wants it; text where it cannot be, which is then refused by name."""
-    hint = get_type_hints(KINDS[kind]).get(key, str) if kind in KINDS else str
-    wanted = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    wanted = _types_of(get_type_hints(KINDS[kind]).get(key, str) if kind in KINDS else str)
     for number in (int, float):
         if number in wanted:
             try:
@@ -226,6 +231,10 @@ def _typed(kind: str, key: str, value: str) -> Any:
             except ValueError:
                 continue
     return value
+
+
+def _types_of(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _build(data: Any, where: str, folder: Path | None) -> Description:
@@ -249,14 +258,8 @@ def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
         if key not in known:
             names = ", ".join(sorted(known - {"packed"})) or "no settings"
             raise ConfigError(f"{where}'{kind}' has no '{str(key)[:40]}', but {names}")
-        hint = get_type_hints(KINDS[kind])[key]
-        choices = get_args(hint)
-        if get_origin(hint) is Literal and value not in choices:
-            raise ConfigError(f"{where}the {key} of '{kind}' is one of {', '.join(choices)}")
-        if hint in LISTS and value is not None and not _are_whole(value):
-            raise ConfigError(
-                f"{where}the {key} of '{kind}' is a list of whole numbers: a YAML file holds it"
-            )
+        if (wanted := _missed(kind, key, value)) is not None:
+            raise ConfigError(f"{where}the {key} of '{kind}' is {wanted}")
     if kind in PACKERS and "packed" not in settings:
         file = settings.get("file")
         if not isinstance(file, str) or not file:
@@ -265,6 +268,23 @@ def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
             raise ConfigError(f"{where}the file of '{kind}' cannot be read here")
         settings["packed"] = PACKERS[kind](folder / file)
     return from_dict(KINDS[kind], settings, f"{where}{kind}")
+
+
+def _missed(kind: str, key: str, value: Any) -> str | None:
+    """What a setting is in words, where the value is something else."""
+    hint = get_type_hints(KINDS[kind])[key]
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        return None if value in choices else f"one of {', '.join(choices)}"
+    if hint in LISTS:
+        fits = value is None or _are_whole(value)
+        return None if fits else "a list of whole numbers: a YAML file holds it"
+    # YAML reads yes and no as booleans, which Python takes for numbers.
+    kept, wanted = _typed(kind, key, value) if isinstance(value, str) else value, _types_of(hint)
+    if type(kept) not in (bool, str) or type(kept) in wanted:
+        return None
+    noun = "a number" if float in wanted else "a whole number" if int in wanted else "text"
+    return f"{noun}, not {str(value)[:40]}"
 
 
 def _are_whole(values: Any) -> bool:
