@@ -9,12 +9,18 @@ from tiny import ENCODER, PRIOR, tiny_prior
 from cvdvae.checkpoints.legacy import upgrade_encoder, upgrade_prior
 from cvdvae.configs import from_dict
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.gaussian import MAX_LOG_STD, DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.gaussian import (
+    MAX_LOG_STD,
+    Conditional,
+    DiagonalGaussian,
+    GlobalNoise,
+    SeededNoise,
+)
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
 from cvdvae.hvae.layers import Block
 from cvdvae.hvae.likelihood import DiscretizedLogisticMixture, GaussianPixels
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, drawn_mean
+from cvdvae.hvae.lr_encoder import MAX_WIDENING, LREncoder, LREncoderConfig, drawn_mean
 from cvdvae.hvae.presets import PRESETS
 
 PLAIN = {"top_down": "16x1,4u16,2u4,2r1"}
@@ -198,6 +204,7 @@ def test_gaussian_pixels_are_drawn_with_their_own_width_in_grey_levels() -> None
 
 def test_a_gaussian_prior_begins_with_the_mean_of_its_images() -> None:
     bias = HVAE(replace(variant(**CONVOLUTIONAL).config, input_mean=0.3)).out_conv.bias
+    assert bias is not None
     torch.testing.assert_close(bias, torch.full_like(bias, -0.2))
 
 
@@ -217,6 +224,32 @@ def test_heads_that_are_relative_begin_at_nought_and_others_as_any_block(prior: 
         assert isinstance(head, Block)
         largest, usual = float(head.conv4.weight.abs().max()), head.conv4.in_channels**-0.5
         assert largest == 0 if relative else 0.5 * usual < largest <= usual
+
+
+@pytest.mark.parametrize("bound", [-1.0, 0.0, 4.0])
+def test_a_relative_head_begins_at_the_prior_and_widens_it_by_a_quarter_at_most(
+    bound: float,
+) -> None:
+    """Whatever bounds the prior's own width."""
+    model, y = variant(max_log_std=bound), torch.rand(4, 3, 4, 4)
+    encoder = LREncoder(ENCODER, model.config).requires_grad_(False)
+    wider: list[torch.Tensor] = []
+
+    def pick(group: int, h: torch.Tensor, p: Conditional) -> torch.Tensor:
+        if group < encoder.groups:
+            posterior = encoder.posterior_of(group, h, p, terms)()
+            wider.append((posterior.log_std - p().log_std).flatten())
+        return p.sample(SeededNoise(0, range(4)))
+
+    for most, head in ((0.0, 0.0), (MAX_WIDENING, 50.0)):
+        for block in encoder.heads:
+            assert isinstance(block, Block)
+            assert block.conv4.bias is not None
+            block.conv4.bias.fill_(head)
+        terms = encoder.terms(y)
+        model.top_down(pick, 4)
+        assert torch.allclose(torch.cat(wider), torch.tensor(most), rtol=0, atol=1e-6)
+        wider.clear()
 
 
 def test_groups_are_the_blocks_that_hold_a_latent() -> None:
@@ -279,8 +312,10 @@ def test_bad_images_and_temperatures_are_refused(prior: HVAE, images: torch.Tens
             prior.sample(1, temperature=temperature)
     with pytest.raises(InputError):
         prior.sample(0)
-    of_numpy, plain = (prior.sample(1, temperature=t, noise=SeededNoise(0, [0]), mean=True)
-                       for t in (np.float32(0.5), 0.5))  # fmt: skip
+    of_numpy, plain = (
+        prior.sample(1, temperature=t, noise=SeededNoise(0, [0]), mean=True)  # type: ignore[arg-type]
+        for t in (np.float32(0.5), 0.5)
+    )
     assert torch.equal(of_numpy, plain)
 
 

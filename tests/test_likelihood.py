@@ -3,6 +3,7 @@ import torch
 
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import DiscretizedLogisticMixture
+from cvdvae.hvae.likelihood import GaussianPixels
 
 K = 3
 
@@ -162,3 +163,17 @@ def test_no_scale_is_below_exp_of_minus_seven() -> None:
     likelihood, x = DiscretizedLogisticMixture(8, mixtures=K), torch.full((1, 3, 1, 1), 0.5)
     assert torch.equal(likelihood.log_prob(sharp, x), likelihood.log_prob(least, x))
     assert not torch.equal(likelihood.log_prob(blunt, x), likelihood.log_prob(least, x))
+
+
+@pytest.mark.parametrize("std", [1.0, 2.5])
+@pytest.mark.parametrize("level", [128.0, 128.3, 128.5])
+def test_a_density_in_grey_levels_is_on_average_the_mass_of_a_level(
+    std: float, level: float
+) -> None:
+    x = torch.arange(256.0).view(-1, 1, 1, 1) / 255
+    mean = torch.full_like(x, level / 255 - 0.5)
+    density = GaussianPixels(std, 1).log_prob(mean, x).double()
+    edges = (torch.arange(257, dtype=torch.float64) - 0.5 - level) / std
+    mass = torch.special.ndtr(edges).diff()
+    apart = (mass * (density - mass.clamp(min=1e-300).log())).sum()
+    assert abs(float(apart)) < 0.002

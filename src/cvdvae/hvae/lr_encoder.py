@@ -231,16 +231,11 @@ class LREncoder(nn.Module):
         inner = head.inner(h, term=terms[group])
 
         def of(rows: slice) -> DiagonalGaussian:
-            statistics = DiagonalGaussian.from_channels(
-                head.conv4(inner[:, :, rows]), self.max_log_std
-            )
+            statistics = head.conv4(inner[:, :, rows])
             if not self.config.relative:
-                return statistics
-            narrower = statistics._replace(log_std=statistics.log_std.clamp(max=MAX_WIDENING))
-            posterior = narrower.relative_to(prior.of(rows))
-            return posterior._replace(
-                log_std=posterior.log_std.clamp(max=self.max_log_std + MAX_WIDENING)
-            )
+                return DiagonalGaussian.from_channels(statistics, self.max_log_std)
+            difference = DiagonalGaussian.from_channels(statistics, MAX_WIDENING)
+            return difference.relative_to(prior.of(rows))
 
         return Conditional(of, inner, prior.channels)
 
