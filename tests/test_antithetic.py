@@ -1,6 +1,7 @@
 """Samples in opposite pairs: each is a draw like any other, and their mean hardly errs."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from PIL import Image
 from tiny import saved_restorer, tiny_flow, tiny_photos, tiny_resolver, tiny_restorer
 
 from cvdvae.analysis.calibration import calibration
-from cvdvae.batch.run import NOTE, local, run_batch
+from cvdvae.batch.finding import NOTE
+from cvdvae.batch.run import local, run_batch
+from cvdvae.batch.settings import Settings
 from cvdvae.batch.sources import open_source
-from cvdvae.batch.upscaler import Settings
 from cvdvae.errors import InputError
 from cvdvae.gaussian import AntitheticNoise, FieldNoise, SeededNoise, Window, noise_for
 from cvdvae.restoration.edits import Blend, Resample
@@ -22,7 +24,9 @@ from cvdvae.restoration.recipe import Recipe, recipe_from_text
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling, ddof
 
-MODELS = {"hvae": tiny_resolver, "flow": tiny_flow, "photos": lambda: tiny_photos(2)}
+MODELS: dict[str, Callable[[], SuperResolver]] = {
+    "hvae": tiny_resolver, "flow": tiny_flow, "photos": lambda: tiny_photos(2),
+}  # fmt: skip
 
 
 def lr_image(model: SuperResolver) -> torch.Tensor:

@@ -30,14 +30,16 @@ from PIL import Image, ImageCms
 from tiny import tiny_resolver
 
 from cvdvae.batch import Settings, Upscaler, sources
+from cvdvae.batch.drawers import Drawable
 from cvdvae.batch.failures import Failures
 from cvdvae.batch.files import Input, read_input
 from cvdvae.batch.local import Recipe, _Crew, draw_locally
 from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
+from cvdvae.batch.settings import seed_of
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import TARGETS, Form, ZarrTarget
-from cvdvae.batch.upscaler import as_arrays, seed_of
+from cvdvae.batch.upscaler import as_arrays
 from cvdvae.errors import CVDVAEError, InputError, OutputError
 from cvdvae.files import write_atomically
 from cvdvae.imaging import folders
@@ -45,8 +47,6 @@ from cvdvae.imaging.io import list_images
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.sampler import SuperResolver
-from cvdvae.restoration.settings import Sampling
-from cvdvae.restoration.stack import Stack
 from cvdvae.restoration.workers import usable_processors
 
 ROWS = 13
@@ -398,7 +398,7 @@ def test_what_is_read_is_open_nowhere_else(
         assert str(path) not in held
         return read_input(model, path, *how)
 
-    monkeypatch.setattr("cvdvae.batch.upscaler.read_input", read)
+    monkeypatch.setattr("cvdvae.batch.drawers.read_input", read)
     (told,) = rows_of(Upscaler(resolver, SETTINGS)(to_batch([Row(0, "a", png(0))])))
     assert told["error"] == ""
     (told,) = rows_of(Upscaler(resolver, SETTINGS)(to_batch([Row(0, "a", b"text")])))
@@ -1445,14 +1445,12 @@ class Marked:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(
-        self, model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
-    ) -> dict[str, Any]:
+    def __call__(self, row: Drawable, key: str) -> dict[str, Any]:
         (self.folder / f"{os.getpid()}").touch()
         if key == LETHAL:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
-        return as_arrays(model, given, sampling, check, key)
+        return as_arrays(row, key)
 
 
 LETHAL = f"{9:012d}"

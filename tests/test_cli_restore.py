@@ -10,7 +10,7 @@ from command import run
 from PIL import Image
 from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior
 
-from cvdvae.batch.restore import happened
+from cvdvae.batch.happened import happened
 
 SIDE = 16
 

@@ -1,7 +1,7 @@
 """What a file or an image tells of what happened to it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from cvdvae.batch.restore import degrade, happened, read_seen
+from cvdvae.batch.happened import happened
+from cvdvae.batch.restore import degrade, read_seen
 from cvdvae.degradations.block_dct import (
     MIDDLE,
     ROUNDING,
@@ -214,7 +215,7 @@ def test_what_a_file_says_is_asked_before_it_is_decoded(
     told = read_jpeg(path).description
     asked = list[object]()
 
-    def refuses(description: Description, size: Size) -> None:
+    def refuses(description: Description, size: Size) -> NoReturn:
         asked.extend([description, size])
         raise InputError("too much")
 

@@ -12,7 +12,7 @@ from tiny import saved_resolver, saved_restorer, tiny_photos, tiny_resolver, tin
 from torch import Tensor
 
 from cvdvae.batch import Upscaler
-from cvdvae.batch.upscaler import Settings
+from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import find, name_of
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import to_bytes
@@ -133,7 +133,7 @@ def test_flags_moves_and_noise_of_another_type_are_refused() -> None:
     ):
         for bad in ("no", 1, None):
             with pytest.raises(InputError, match=f"^{name} must be True or False, not "):
-                settings(**{name: bad})  # type: ignore[operator]
+                settings(**{name: bad})  # type: ignore[arg-type, operator]
     with pytest.raises(InputError, match=r"moves must be a whole number, not 2\.5"):
         tiny_restorer().restoring(moves=2.5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="encoder temperature must be a number, not '1'"):
@@ -141,9 +141,9 @@ def test_flags_moves_and_noise_of_another_type_are_refused() -> None:
     with pytest.raises(InputError, match="unknown way to shrink '3'"):
         Sampling(shrunk_by=3)  # type: ignore[arg-type]
     x = torch.full((3, 16, 16), 0.5)
-    for bad in ("0.02", True, torch.tensor([0.02])):
+    for noise in ("0.02", True, torch.tensor([0.02])):
         with pytest.raises(InputError, match="the noise σ must be a number, not "):
-            seen(x, "noise", bad)  # type: ignore[arg-type]
+            seen(x, "noise", noise)  # type: ignore[arg-type]
 
 
 def test_numbers_of_tensors_are_stored_as_plain_ones() -> None:

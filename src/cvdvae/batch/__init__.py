@@ -1,5 +1,6 @@
 """Many images."""
 
-from .upscaler import Settings, Upscaler
+from .settings import Settings
+from .upscaler import Upscaler
 
 __all__ = ["Settings", "Upscaler"]

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 from ..errors import CVDVAEError
 from .rows import Batch, column
-from .upscaler import Deliver, Settings, Upscaler
+from .settings import Settings
+from .upscaler import Deliver, Upscaler
 
 TRIES = 2
 """Processes that a row may end before it is given up."""

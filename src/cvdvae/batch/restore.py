@@ -1,8 +1,7 @@
 """Files of degraded images to what was seen, for `cvdvae restore`."""
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -27,115 +26,18 @@ from ..imaging.io import (
     read_photo,
     to_tensor,
 )
-from ..restoration.degradation_kinds import JPEG, Grey, Mosaic
-from ..restoration.described import Description, name_of, named_in, parse
+from ..restoration.degradation_kinds import Grey, Mosaic
+from ..restoration.described import Description, name_of
 from ..restoration.estimates import GREY_FILE, estimate_noise
-from ..restoration.mask_kinds import Masked, MaskFromFile, OnlyNoise
-from ..restoration.packed import grey_levels, pack_mask
+from ..restoration.mask_kinds import Masked, OnlyNoise
 from ..restoration.restoring import Check, Seen, anything, degraded, seen, seen_in_jpeg
-from ..restoration.step import Size, Step
+from ..restoration.step import Size
 from .files import holds_arrays
+from .happened import Happened
 
-UNSAID = {"boundary", "subsampling", "packed"}
-"""Settings that nobody need name: they are seldom otherwise, or come from a file."""
-SHADES = 0.2
-"""Share of a mask's pixels that are neither black nor white above which it is asked about."""
 KEEPING = "cvdvae upscale without --noise and --jpeg"
 COLOURED = "a greyscale image, whose samples are in colour"
 """In place of what `read_photo` notes, where that is not so."""
-
-
-@dataclass(frozen=True)
-class Happened:
-    """What the user says of their images.
-
-    Attributes:
-        description: H in words.
-        jpeg: Whether the file itself tells the rest, by a JPEG's own tables.
-        noise: σ, ``auto`` to estimate it from the image, or None for the usual one.
-        notes: What was assumed of it, in plain words.
-    """
-
-    description: Description
-    jpeg: bool
-    noise: float | Literal["auto"] | None
-    notes: tuple[str, ...] = ()
-
-
-def happened(
-    degradation: str | None, mask: Path | None, jpeg: str | None, noise: str | None
-) -> Happened:
-    """What the options of the command line say.
-
-    Args:
-        degradation: As `cvdvae.restoration.described.parse` takes it.
-        mask: A picture that is white where pixels are missing; it comes last.
-        jpeg: ``auto``, or a quality; it comes after all else.
-        noise: A number, or ``auto``.
-
-    Raises:
-        InputError: They say nothing, or what cannot be.
-        ConfigError: The words describe nothing.
-    """
-    sigma = _noise(noise)
-    if jpeg == "auto" and (mask is not None or noise):
-        raise InputError(
-            "with --jpeg auto the file itself says how it is noisy: leave the others out"
-        )
-    steps: list[Step] = list(parse(degradation).steps) if degradation else []
-    notes = _assumed(degradation, steps) if degradation else []
-    if mask is not None:
-        steps.append(MaskFromFile(file=str(mask), packed=pack_mask(mask)))
-        notes += _shades(mask)
-    if jpeg is not None and jpeg != "auto":
-        steps.append(JPEG(quality=_quality(jpeg)))
-    if not steps and jpeg is None and sigma is None:
-        raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
-    description = Description(tuple(steps or [OnlyNoise()]))
-    if sigma is not None and not description.pictures:
-        raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")
-    return Happened(description, jpeg == "auto", sigma, tuple(notes))
-
-
-def _quality(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise InputError(f"--jpeg is a quality from 1 to 100, or auto, not '{text[:40]}'")
-    return int(text)
-
-
-def _assumed(text: str, steps: list[Step]) -> list[str]:
-    """What was taken for settings that the user did not name, one line for each such step."""
-    notes = []
-    for step, said in zip(steps, named_in(text), strict=True):
-        taken = {f.name: getattr(step, f.name) for f in fields(step) if f.name not in said}
-        shown = [f"{k}={v}" for k, v in taken.items() if k not in UNSAID and v not in (None, "")]
-        if shown:
-            settings = ",".join(one.removesuffix(".0") for one in shown)
-            notes.append(f"{name_of(step)}:{settings} was assumed, since nothing was said of it")
-    return notes
-
-
-def _shades(mask: Path) -> list[str]:
-    """What a mask hides, where it has so many shades of grey that it may be a photograph."""
-    grey = grey_levels(mask)
-    if float(((grey > 0.1) & (grey < 0.9)).double().mean()) <= SHADES:
-        return []
-    return [
-        f"the mask {mask} has many shades of grey, of which the lighter half counts as white: "
-        f"{float((grey >= 0.5).double().mean()):.0%} of the pixels are missing"
-    ]
-
-
-def _noise(text: str | None) -> float | Literal["auto"] | None:
-    if text is None or text == "auto":
-        return "auto" if text else None
-    try:
-        sigma = float(text)
-    except ValueError:
-        raise InputError(f"--noise is a number from 0 to 1, or auto, not '{text[:40]}'") from None
-    if not 0 <= sigma <= 1:
-        raise InputError(f"the noise σ must be a number from 0 to 1, not {text[:40]}")
-    return sigma
 
 
 class ReadSeen(NamedTuple):
@@ -196,10 +98,29 @@ def read_seen(
             notes.append(LUMA)
         y = luminance().A(y[None])[0]
     if sigma == "auto":
-        sigma = _estimated(y, what.description)
-        notes.append(f"the noise was estimated from the image: σ = {sigma:.4f}")
+        sigma, told_so = _estimate(y, what.description)
+        notes += told_so
     told = seen(y, what.description, sigma, check=check)
     return ReadSeen(told, _true_of(told, notes, channels), photo.extras.of(channels))
+
+
+def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSeen:
+    """What an array shows.
+
+    Args:
+        y: A picture, ``(C, h, w)`` in [0, 1].
+        what: What happened to it.
+        check: As for `seen`.
+
+    Raises:
+        InputError: It does not belong to the degradation, or a JPEG file is wanted.
+    """
+    if what.jpeg:
+        raise InputError("an array is no JPEG file: name the quality that it had, as in --jpeg 75")
+    sigma, notes = what.noise, list[str]()
+    if sigma == "auto":
+        sigma, notes = _estimate(y, what.description)
+    return ReadSeen(seen(y, what.description, sigma, check=check), notes, Extras())
 
 
 def _unkept(path: Path) -> list[str]:
@@ -223,8 +144,8 @@ def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
     return [COLOURED if note in untrue else note for note in notes]
 
 
-def _estimated(y: Tensor, description: Description) -> float:
-    """σ of the noise of a picture ``(C, h, w)``, from what its holes leave."""
+def _estimate(y: Tensor, description: Description) -> tuple[float, list[str]]:
+    """σ of the noise of a picture ``(C, h, w)``, from what its holes leave; and that it is one."""
     if description.is_mosaic:
         raise InputError(
             "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
@@ -235,7 +156,8 @@ def _estimated(y: Tensor, description: Description) -> float:
     for step in description.steps:
         if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
             hidden |= ~step.known(size)
-    return max(estimate_noise(y, hidden), ROUNDING / 255)
+    sigma = max(estimate_noise(y, hidden), ROUNDING / 255)
+    return sigma, [f"the noise was estimated from the image: σ = {sigma:.4f}"]
 
 
 def _refuse_holes(path: Path, description: Description) -> None:

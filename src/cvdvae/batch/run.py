@@ -8,25 +8,26 @@ import json
 import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError, OutputError
 from ..files import check_writable, write_text
 from ..locks import sole_writer
-from ..restoration.load import load
+from ..restoration.result import DISCLAIMER
 from ..restoration.saving import to_json
 from ..restoration.workers import usable_processors
+from .drawers import drawer_of
 from .failures import Failures
 from .finding import FAILURES, NOTE
 from .kinds import SIZE, Kinds
 from .local import Recipe, draw_locally
 from .marks import are_others
 from .rows import Batch, Row, in_batches, rows_of
+from .settings import Settings
 from .sources import Shard, Source
 from .targets import TARGETS, Form, Target
-from .upscaler import Settings
 
 BATCH = 4
 """Rows that a process is given at a time."""
@@ -201,18 +202,16 @@ def _note(
     Raises:
         OutputError: The folder holds results that were drawn otherwise.
     """
-    resolver = load(model, scale=settings.scale)
+    drawer = drawer_of(model, replace(settings, device="cpu", dtype="fp32"))
     facts: dict[str, Any] = {
         "model": model,
-        "weights": resolver.weights,
-        "scale": resolver.scale,
+        "weights": drawer.model.weights,
         "to": form,
         "independent": settings.independent,
         "dtype": settings.dtype,
-        "values": settings.values,
         "image_column": source.image_column,
         "key_column": source.key_column,
-        **asdict(settings.sampling(resolver)),
+        **drawer.facts(),
         "rows": source.rows if form == "zarr" else None,
     }
     facts = json.loads(to_json(facts))
@@ -225,7 +224,8 @@ def _note(
         raise OutputError(f"{out} holds results of another command: choose another folder")
     counted = list(source.marks)
     if before is None or not (begun or _has_begun(out, before, source.rows)):
-        write_text(path, json.dumps({**facts, "counted": counted}, indent=2) + "\n")
+        note = {**facts, "counted": counted, "note": DISCLAIMER}
+        write_text(path, json.dumps(note, indent=2) + "\n")
         return
     old = before if isinstance(before, dict) else {}
     if names := [name for name in facts if facts[name] != old.get(name)]:

@@ -21,13 +21,10 @@ from ..imaging.carried import Extras
 from ..imaging.folders import files_below
 from ..imaging.io import to_pil
 from ..restoration.result import DISCLAIMER
-from ..restoration.sampler import SuperResolver
 from ..restoration.saving import RESULT, is_report
-from ..restoration.settings import Sampling
-from ..restoration.stack import Stack
-from .files import Input, draw_into
+from .drawers import Drawable
 from .finding import ARRAYS, TABLES
-from .upscaler import Deliver, as_arrays, drawn, facts
+from .upscaler import Deliver, as_arrays
 
 Form = Literal["folder", "parquet", "zarr"]
 
@@ -76,9 +73,7 @@ class _IntoFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def __call__(
-        self, model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
-    ) -> dict[str, Any]:
+    def __call__(self, row: Drawable, key: str) -> dict[str, Any]:
         """Nothing comes back: the worker has written the files."""
         place = PurePosixPath(key)
         if not key or place.is_absolute() or ".." in place.parts or place == PurePosixPath():
@@ -89,7 +84,7 @@ class _IntoFolder:
             if os.path.lexists(path) and not path.is_dir():
                 raise InputError(f"a file stands where its folder would be ({path})")
         try:
-            draw_into(model, given, sampling, self.root / place, check=check)
+            row.draw_into(self.root / place)
         except OccupiedError as error:  # of this row alone: others have folders of their own
             raise InputError(str(error)) from None
         return {}
@@ -140,16 +135,14 @@ def _is_report(path: Path) -> bool:
     return is_report(path)
 
 
-def as_png(
-    model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
-) -> dict[str, Any]:
+def as_png(row: Drawable, key: str) -> dict[str, Any]:
     """Columns as `cvdvae.batch.upscaler.as_arrays` has them, the pictures as bytes of PNG files,
     with alpha, ICC profile and EXIF; that of ``std`` is grey with 16 bits, 65535 being 1."""
-    result = drawn(model, given, sampling, check)
-    std = (result.std * 65535).round().clamp(0, 65535).numpy().astype(np.uint16)
-    return facts(result) | {
-        "samples": [_png(to_pil(one), result.extras) for one in result.pixels],
-        "mean": _png(to_pil(result.mean_pixels), result.extras),
+    answers, extras, told = row.drawn()
+    std = (answers.std * 65535).round().clamp(0, 65535).numpy().astype(np.uint16)
+    return told | {
+        "samples": [_png(to_pil(one), extras) for one in answers.pixels],
+        "mean": _png(to_pil(answers.mean_pixels), extras),
         "std": _png(Image.fromarray(std)),
     }
 
@@ -202,14 +195,16 @@ class ParquetTarget:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        binary, flags = pa.binary(), pa.list_(pa.bool_())
-        kinds = {
+        binary, flags, numbers = pa.binary(), pa.list_(pa.bool_()), pa.list_(pa.float64())
+        known = {
             "key": pa.string(), "number": pa.int64(), "seed": pa.int64(), "doubts": pa.string(),
-            "samples": pa.list_(binary), "mean": binary, "std": binary,
-            "round_trip_exact": flags, "exploded": flags,
+            "samples": pa.list_(binary), "mean": binary, "std": binary, "noise": pa.float64(),
+            "misfit": numbers, "explains": flags, "round_trip_exact": flags, "exploded": flags,
         }  # fmt: skip
-        rows = [{name: _plain(row[name]) for name in kinds} for row in self.rows]
-        table = pa.Table.from_pylist(rows, schema=pa.schema(list(kinds.items())))
+        kinds = [(name, kind) for name, kind in known.items() if name in self.rows[0]]
+        rows = [{name: _plain(row[name]) for name, _ in kinds} for row in self.rows]
+        schema = pa.schema(kinds, metadata={"note": DISCLAIMER})
+        table = pa.Table.from_pylist(rows, schema=schema)
         parts = self._parts()
         number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
         part = self.root / f"part-{number:06d}.parquet"
@@ -244,7 +239,10 @@ class ZarrTarget:
 
     deliver: Deliver = staticmethod(as_arrays)
     place_of: Callable[[str], str] = staticmethod(str)
-    names = ("samples", "mean", "std", "seed", "round_trip_exact", "exploded", "doubts", "key")
+    names = (
+        "samples", "mean", "std", "seed", "noise", "misfit", "explains", "round_trip_exact",
+        "exploded", "doubts", "key",
+    )  # fmt: skip
 
     def __init__(self, root: Path, rows: int) -> None:
         need("zarr", "a Zarr target", "batch")
@@ -287,7 +285,7 @@ class ZarrTarget:
             group = self._open() if self.group is None else self.group
             self.group = self._create(rows[0]) if group is None or "key" not in group else group
             numbers = np.array([int(row["number"]) for row in rows])
-            for name in self.names:
+            for name in (one for one in self.names if one in rows[0]):
                 values = [row[name] for row in rows]
                 kind = self.group[name].dtype
                 self.group[name].oindex[numbers] = np.array(values, dtype=kind)
@@ -314,7 +312,8 @@ class ZarrTarget:
         import zarr
 
         group = zarr.open_group(self.root, mode="a")
-        for name in self.names:
+        group.attrs["note"] = DISCLAIMER
+        for name in (one for one in self.names if one in row):
             value = np.asarray(row[name])
             rows = max(1, min(CHUNK, self.count, PART_BYTES // max(1, value.nbytes)))
             group.create_array(

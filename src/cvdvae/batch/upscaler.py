@@ -4,10 +4,7 @@ Ray Data takes it as it stands, ``ds.map_batches(Upscaler, fn_constructor_args=(
 `docs/batch.md` has recipes for Spark and for a plain loop.
 """
 
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,135 +13,28 @@ import torch
 from torch import Tensor
 
 from ..errors import CVDVAEError, InputError, OutputError
-from ..imaging.arrays import MAX_PAGES, Limits
-from ..imaging.carried import Extras
-from ..imaging.io import MAX_PIXELS, REDUCED
-from ..imaging.values import choose_range
-from ..input_check.screen import doubts_of
-from ..restoration.large import IN_MEMORY
-from ..restoration.load import load
-from ..restoration.recipe import Dtype
-from ..restoration.result import SuperResolution
-from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
-from ..restoration.stack import Stack
+from ..imaging.io import raise_pillows_limit
 from ..restoration.workers import on_one_processor
-from .files import Input, read_any, read_input
+from .drawers import Drawable, Model, drawer_of
 from .rows import IMAGES, Batch, column, rows_of
+from .settings import Settings
+
+Deliver = Callable[[Drawable, str], dict[str, Any]]
+"""``(row, key) -> columns``: draws a row, and says what of it comes back. It is sent to other
+processes, so it must be a function or a small object of a module."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the rows of a batch are drawn.
-
-    Attributes:
-        samples: Of each image.
-        temperature: Of the prior's groups; the model's recommended temperatures by default.
-        seed: Of the samples.
-        independent: Every row has noise of its own, a function of the seed and its key; otherwise
-            all rows have the noise of the seed, as images of one ``cvdvae upscale`` have.
-        shrunk_by: What made the images small.
-        check: Examine the images, where the model knows what to expect.
-        scale: The factor to enlarge by, where the model has several.
-        device: Where to compute.
-        dtype: What the networks compute in.
-        max_pixels: Most pixels that an image may have.
-        antithetic: Whether the samples of an image are drawn in opposite pairs.
-        values: How values of files of arrays are mapped to [0, 1], as for `read_any`.
-
-    Raises:
-        InputError: A value out of its range.
-    """
-
-    samples: int = 8
-    temperature: float | None = None
-    seed: int = 0
-    independent: bool = False
-    shrunk_by: str = "bicubic"
-    check: bool = True
-    scale: int | None = None
-    device: str = "cpu"
-    dtype: Dtype = "fp32"
-    max_pixels: int = MAX_PIXELS
-    antithetic: bool = False
-    values: str | None = None
-
-    def __post_init__(self) -> None:
-        Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
-        if self.values is not None:  # refused here, and not with every row
-            choose_range(np.array([0.0, 1.0]), self.values)
-
-    def sampling(self, model: SuperResolver) -> Sampling:
-        """How `model` draws by these settings."""
-        return model.sampling(
-            self.samples,
-            self.temperature,
-            self.seed,
-            shrunk_by=self.shrunk_by,
-            antithetic=self.antithetic,
-        )
-
-
-def seed_of(key: str, seed: int) -> int:
-    """The seed of a row with noise of its own: 63 bits of a digest of both.
-
-    Example:
-        >>> seed_of("a", 0) == seed_of("a", 0) != seed_of("b", 0)
-        True
-    """
-    digest = blake2b(f"{seed}:{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-Deliver = Callable[[SuperResolver, Input | Stack, Sampling, bool, str], dict[str, Any]]
-"""``(model, input, sampling, check, key) -> columns``: draws one row, and says what of it comes
-back. It is sent to other processes, so it must be a function or a small object of a module."""
-
-TIFF = (b"II", b"MM")
-"""How such files begin."""
-
-
-def drawn(
-    model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool
-) -> SuperResolution:
-    """The samples of one picture, in memory.
-
-    Raises:
-        InputError: They would not fit, or it is no picture but a file of arrays.
-    """
-    if isinstance(given, Stack):
-        raise InputError(f"{given.path} holds arrays in their own unit: write them to a folder")
-    pixels = given.y[0].numel() * model.scale**2 * sampling.samples
-    if pixels > IN_MEMORY and model.any_size:
-        raise InputError(
-            f"{sampling.samples} samples of together {pixels / 1e6:.0f} megapixels are too large "
-            f"for a row: write them to a folder"
-        )
-    doubts = doubts_of(model, given.y) if check else None
-    return replace(model.run(given.y, sampling), doubts=doubts, extras=given.extras)
-
-
-def as_arrays(
-    model: SuperResolver, given: Input | Stack, sampling: Sampling, check: bool, key: str
-) -> dict[str, Any]:
+def as_arrays(row: Drawable, key: str) -> dict[str, Any]:
     """Columns ``samples`` ``(N, H, W, C)`` and ``mean`` ``(H, W, C)``, uint8 as they are saved;
-    ``std`` ``(H, W)``, float32 in units of [0, 1]; ``seed``; per sample ``round_trip_exact`` and
-    ``exploded``; ``doubts``, the reasons in one text. Transparent pixels lie on white."""
-    result = drawn(model, given, sampling, check)
-    return facts(result) | {
-        "samples": channels_last(result.pixels),
-        "mean": channels_last(result.mean_pixels),
-        "std": result.std.numpy(),
-    }
-
-
-def facts(result: SuperResolution) -> dict[str, Any]:
-    """What is told of a row beside its pictures."""
-    return {
-        "seed": result.sampling.seed,
-        "round_trip_exact": np.array(result.round_trip_exact),
-        "exploded": np.array(result.exploded),
-        "doubts": ", ".join(doubt.reason for doubt in result.doubts or []),
+    ``std`` ``(H, W)``, float32 in units of [0, 1]; ``seed``; per sample ``exploded``. Of a model
+    that enlarges, per sample ``round_trip_exact``, and ``doubts``, the reasons in one text; of one
+    that restores, per sample ``misfit`` and ``explains``, and ``noise``, σ. Transparent pixels lie
+    on white."""
+    answers, _, told = row.drawn()
+    return told | {
+        "samples": channels_last(answers.pixels),
+        "mean": channels_last(answers.mean_pixels),
+        "std": answers.std.numpy(),
     }
 
 
@@ -158,10 +48,12 @@ class Upscaler:
 
     A sample depends on the image, the seed and, where rows are independent, the key: never on the
     batch, the process or the engine. On the CPU in fp32 it is, to the bit, that of
-    ``cvdvae upscale`` on the same machine with the seed that its row names.
+    ``cvdvae upscale``, or of ``cvdvae restore``, on the same machine with the seed that its row
+    names.
 
     Args:
-        model: A model, or what `load` takes.
+        model: A model, or what `load` takes; where the settings say what happened to the images,
+            one that restores, or what `load_restorer` takes.
         settings: How to draw.
         deliver: What comes back of a row; `as_arrays` by default.
 
@@ -172,14 +64,17 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | Path | SuperResolver,
+        model: str | Path | Model,
         settings: Settings = Settings(),
         deliver: Deliver = as_arrays,
     ) -> None:
-        if isinstance(model, (str, Path)):
-            model = load(model, settings.device, settings.dtype, scale=settings.scale)
-        self.model, self.settings, self.deliver = model, settings, deliver
-        self.sampling = settings.sampling(model)
+        raise_pillows_limit(settings.max_pixels)
+        self.drawer, self.settings, self.deliver = drawer_of(model, settings), settings, deliver
+
+    @property
+    def model(self) -> Model:
+        """What draws."""
+        return self.drawer.model
 
     def __call__(self, batch: Batch) -> Batch:
         """Draw every row of a batch.
@@ -217,12 +112,9 @@ class Upscaler:
         if told["error"]:
             return told
         try:
-            given = self.read(row, key)
-            sampling = self.sampling
-            if self.settings.independent:
-                sampling = sampling.reseeded(seed_of(key, sampling.seed))
-            columns = self.deliver(self.model, given, sampling, self.settings.check, key)
-            return told | {"notes": "; ".join(given.notes)} | columns
+            read = self.read(row, key)
+            columns = self.deliver(read, key)
+            return told | {"notes": "; ".join(read.notes)} | columns
         except OutputError:
             raise
         except CVDVAEError as error:
@@ -230,54 +122,16 @@ class Upscaler:
         except Exception as error:  # one row must not end a run of millions
             return told | {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
-    def read(self, row: dict[str, Any], key: str = "") -> Input | Stack:
+    def read(self, row: dict[str, Any], key: str = "") -> Drawable:
         """The image of a row.
 
         Raises:
             InputError: It cannot be used.
         """
-        values = next((row[name] for name in IMAGES if row.get(name) is not None), None)
-        if values is None:
+        image = next((row[name] for name in IMAGES if row.get(name) is not None), None)
+        if image is None:
             raise InputError(f"{key or 'a row'} holds no image")
-        limit, shrunk_by = self.settings.max_pixels, self.settings.shrunk_by
-        how = self.settings.values
-        alpha = self.deliver is not as_arrays  # which have no place for it
-        if isinstance(values, str):
-            limits = Limits(limit, MAX_PAGES)
-            return read_any(self.model, Path(values), None, limits, shrunk_by, how, alpha)
-        if how is not None:
-            raise InputError(f"{key or 'a row'} is no file of arrays: --values goes with those")
-        if isinstance(values, bytes):
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "image"
-                path.write_bytes(values)
-                try:
-                    given = read_input(self.model, path, None, limit, shrunk_by, alpha)
-                except InputError as error:
-                    raise InputError(str(error).replace(str(path), key or "an image")) from None
-            if REDUCED in given.notes and values.startswith(TIFF):
-                raise InputError(
-                    f"{key or 'an image'} holds values of more than 8 bits: give it as a file of "
-                    f"a folder"
-                )
-            return given
-        try:
-            return Input(self.model.check(_to_tensor(np.asarray(values)))[0], None, [], Extras())
-        except InputError as error:
-            raise InputError(f"{key}: {error}" if key else str(error)) from None
-
-
-def _to_tensor(values: "np.ndarray[Any, Any]") -> Tensor:
-    """An array ``(h, w, C)`` or ``(h, w)`` as ``(C, h, w)`` in [0, 1].
-
-    Raises:
-        InputError: Another rank, or a type that is neither uint8 nor float.
-    """
-    if values.ndim not in (2, 3) or not (values.dtype == np.uint8 or values.dtype.kind == "f"):
-        raise InputError(
-            f"an array must be uint8, or float in [0, 1], of shape (h, w, C), "
-            f"not {values.dtype} {values.shape}"
-        )
-    x = torch.from_numpy(np.array(values if values.ndim == 3 else values[..., None]))
-    x = x.permute(2, 0, 1)
-    return x.float() / 255 if values.dtype == np.uint8 else x.float()
+        if not isinstance(image, str | bytes):
+            image = np.asarray(image)
+        keep_alpha = self.deliver is not as_arrays  # which have no place for it
+        return self.drawer.read(image, key, keep_alpha)

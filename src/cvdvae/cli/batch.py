@@ -7,24 +7,32 @@ import typer
 
 from ..errors import InputError
 from .common import (
+    STRONG,
     Antithetic,
     Device,
     Domain,
     Dtype,
+    Look,
+    MaskFile,
+    MaxMegapixels,
     OtherModel,
     Quiet,
     Samples,
     Seed,
     Temperature,
     Values,
+    WhatHappened,
     complain,
     ignore,
+    megapixels,
     out,
     progress_bar,
     remark,
 )
+from .restore import named_restorer
 
 if TYPE_CHECKING:
+    from ..batch.happened import Happened
     from ..batch.run import Engine, Progress
 
 app = typer.Typer()
@@ -70,11 +78,23 @@ def batch(
             help="Every image has noise of its own, from its key; else all have the seed's.",
         ),
     ] = False,
+    look: Look = False,
     shrunk_by: Annotated[str, typer.Option(help="As for upscale.")] = "bicubic",
+    noise: Annotated[
+        str | None,
+        typer.Option(help=f"The images are noisy. How strong the noise is ({STRONG}), or auto."),
+    ] = None,
+    jpeg: Annotated[
+        str | None,
+        typer.Option(help="The images are or were JPEG files: auto, or a quality."),
+    ] = None,
+    degradation: WhatHappened = None,
+    mask: MaskFile = None,
     values: Values = None,
     check: Annotated[
         bool, typer.Option(help="Ask whether the input is such as the model knows.")
     ] = True,
+    max_megapixels: MaxMegapixels = 100,
     image_column: Annotated[
         str | None, typer.Option(help="Of Parquet: the first with bytes by default.")
     ] = None,
@@ -85,12 +105,16 @@ def batch(
     dtype: Dtype = "fp32",
     quiet: Quiet = False,
 ) -> None:
-    """Draw many images, on all processors or a cluster; started again, it goes on."""
-    from ..batch.run import run_batch
-    from ..batch.sources import open_source
-    from ..batch.upscaler import Settings
-    from ..domains import domain_of
+    """Draw many images, on all processors or a cluster; started again, it goes on.
 
+    They are enlarged, as upscale does; with --degradation, --mask or a --model that restores they
+    are restored, as restore does.
+    """
+    from ..batch.run import run_batch
+    from ..batch.settings import Settings
+    from ..batch.sources import open_source
+
+    name, happened = _chosen(domain, model, scale, shrunk_by, degradation, mask, jpeg, noise)
     settings = Settings(
         samples,
         temperature,
@@ -101,10 +125,14 @@ def batch(
         scale,
         device,
         dtype,
+        max_pixels=megapixels(max_megapixels),
         antithetic=antithetic,
         values=values,
+        look=look,
+        happened=happened,
     )
-    name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
+    for line in () if quiet or happened is None else happened.notes:
+        remark(line)
     chosen = _engine(engine, address, workers, gpus, device)
     with progress_bar(quiet, percent=True) as bar:
         task = bar.add_task("reading", total=None)
@@ -117,6 +145,38 @@ def batch(
         found = open_source(source, image_column, key_column, out_folder, say)
         progress = run_batch(found, out_folder, name, settings, to, chosen, told)
     _end(progress, out_folder, quiet)
+
+
+def _chosen(
+    domain: str,
+    model: str | None,
+    scale: int | None,
+    shrunk_by: str,
+    degradation: str | None,
+    mask: Path | None,
+    jpeg: str | None,
+    noise: str | None,
+) -> "tuple[str, Happened | None]":
+    """The model, and what happened to the images where it is one that restores.
+
+    Raises:
+        InputError: The options do not go together, or there is no such model.
+    """
+    from ..batch.happened import happened, undoing
+    from ..checkpoints.folder import find, read_record
+    from ..domains import domain_of
+
+    restores = model is not None and read_record(find(model)).kind in ("restorer", "prior")
+    if restores or degradation is not None or mask is not None:
+        if scale is not None or shrunk_by != "bicubic":
+            raise InputError(
+                "--scale and --shrunk-by go with enlarging: say --degradation downscale:scale=4"
+            )
+        return named_restorer(domain, model), happened(degradation, mask, jpeg, noise)
+    name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
+    if noise is None and jpeg is None:
+        return name, None
+    return undoing(name, scale, shrunk_by, jpeg, noise)
 
 
 def _engine(
@@ -157,12 +217,16 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
 def _end(progress: "Progress", out_folder: Path, quiet: bool) -> None:
     """Say what was done, and what failed and why; exit with 1 if anything did."""
     if not quiet:
         before = f", {progress.before} were there" if progress.before else ""
         out.print(
-            f"{progress.drawn} images drawn{before}. Details are invented and identify nobody: "
+            f"{_images(progress.drawn)} drawn{before}. Details are invented and identify nobody: "
             f"{out_folder}",
             markup=False,
             highlight=False,

@@ -1,6 +1,7 @@
 """What all commands share: options, consoles, progress bars."""
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import CVDVAEError
+from ..errors import CVDVAEError, InputError
 from .consoles import err, out, progress_bar
 
 if TYPE_CHECKING:
@@ -68,6 +69,25 @@ Values = Annotated[
 Look = Annotated[
     bool,
     typer.Option("--look", help="Tamer samples, to look at: they differ less than the truth may."),
+]
+WhatHappened = Annotated[
+    str | None,
+    typer.Option(
+        "--degradation",
+        help="What happened: blur:sigma=2, motion:length=9,angle=30, hole:side=20, "
+        "random:keep=0.5, downscale:scale=4, grey, bayer:pattern=RGGB …, several joined by "
+        "' + ', or a YAML file of such steps.",
+    ),
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option("--mask", help="A picture of the same size, white where pixels are missing."),
+]
+MaxMegapixels = Annotated[
+    float,
+    typer.Option(
+        "--max-megapixels", min=0, help="Larger inputs are refused before they are decoded."
+    ),
 ]
 Cut = Annotated[
     Literal["face", "centre", "none"] | None,
@@ -130,6 +150,17 @@ def remark(message: str) -> None:
 
 def ignore(message: str) -> None:
     """Say nothing."""
+
+
+def megapixels(count: float) -> int:
+    """So many, in pixels.
+
+    Raises:
+        InputError: They are not above 0.
+    """
+    if not count > 0:
+        raise InputError(f"--max-megapixels is a number above 0, not {count:g}")
+    return int(min(count * 1e6, sys.maxsize))
 
 
 def in_doubt(doubt: "Doubt") -> str:

@@ -1,6 +1,5 @@
 """Commands that draw samples: upscale, replay."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +21,7 @@ from .common import (
     Inputs,
     Json,
     Look,
+    MaxMegapixels,
     OtherModel,
     Quiet,
     Results,
@@ -32,6 +32,7 @@ from .common import (
     end_of_inputs,
     failed,
     ignore,
+    megapixels,
     out,
     progress_bar,
     psnr_tail,
@@ -43,11 +44,7 @@ from .restore import one_line as of_restoration
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
-    from ..batch.restore import Happened
     from ..domains import Domain as Known
-    from ..imaging.arrays import Limits
-    from ..restoration.recipe import Dtype as Precision
-    from ..restoration.restorer import Restorer
     from ..restoration.sampler import SuperResolver
 
 app = typer.Typer()
@@ -99,9 +96,7 @@ def upscale(
     check: Annotated[
         bool, typer.Option(help="Ask whether the input is such as the model knows.")
     ] = True,
-    max_megapixels: Annotated[
-        float, typer.Option(min=0, help="Larger inputs are refused before they are decoded.")
-    ] = 100,
+    max_megapixels: MaxMegapixels = 100,
     max_pages: Annotated[
         int, typer.Option(min=1, help="Files of arrays with more pages are refused.")
     ] = 100,
@@ -114,11 +109,13 @@ def upscale(
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
     from ..batch.files import draw_into, pixels_of, plan, read_any
+    from ..batch.happened import undoing
     from ..domains import domain_of
     from ..files import check_writable
+    from ..imaging.arrays import Limits
     from ..imaging.io import raise_pillows_limit
     from ..locks import sole_writer
-    from ..restoration.load import load
+    from ..restoration.load import load, load_restorer
     from ..restoration.settings import Sampling
 
     if crop and not simulate:
@@ -126,7 +123,7 @@ def upscale(
     if look and temperature is not None:
         raise InputError("--look is a temperature of its own: leave --temperature out")
     Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
-    limits = _limits(max_megapixels, max_pages)
+    limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
     name = model or _model_for(domain_of(domain), scale, jobs, simulate)
@@ -135,7 +132,8 @@ def upscale(
             raise InputError(
                 "--animation, --compile, --values and --no-check do not go with --noise and --jpeg"
             )
-        restorer, what = _undoing(name, scale, shrunk_by, noise, jpeg, device, dtype)
+        beside, what = undoing(name, scale, shrunk_by, jpeg, noise)
+        restorer = load_restorer(beside, device, dtype)
         tame = restorer.recommended.look if look else temperature
         how = restorer.restoring(samples, tame, seed, antithetic=antithetic)
         cut = (crop or usual_crop(restorer)) if simulate else None
@@ -174,19 +172,6 @@ def upscale(
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
-def _limits(max_megapixels: float, max_pages: int) -> "Limits":
-    """What an input may hold.
-
-    Raises:
-        InputError: The megapixels are not above 0.
-    """
-    from ..imaging.arrays import Limits
-
-    if not max_megapixels > 0:
-        raise InputError(f"--max-megapixels is a number above 0, not {max_megapixels:g}")
-    return Limits(int(min(max_megapixels * 1e6, sys.maxsize)), max_pages)
-
-
 def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: bool) -> str:
     """The bundled model of a scale; where none is named, one that all small images suit but those
     that are too small for every model, which fail by themselves."""
@@ -198,30 +183,6 @@ def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: 
         taken = [side for side in sides if side >= min(domain.inputs.values())]
         scale = scale_for(min(taken), domain) if taken else None
     return domain.model_at(scale or domain.usual_scale)
-
-
-def _undoing(
-    model: str,
-    scale: int | None,
-    shrunk_by: str,
-    noise: str | None,
-    jpeg: str | None,
-    device: str,
-    dtype: "Precision",
-) -> tuple["Restorer", "Happened"]:
-    """A model on the same prior that undoes shrinking, noise and JPEG at once; and what they are.
-
-    Raises:
-        InputError: There is none, or the options do not go together.
-    """
-    from ..batch.restore import happened
-    from ..restoration.beside import restorer_beside
-    from ..restoration.load import load_restorer
-
-    name, factor = restorer_beside(model, scale)
-    shrunk = f"downscale:scale={factor},by={shrunk_by}"
-    what = happened(shrunk, None, jpeg, noise)
-    return load_restorer(name, device, dtype), what
 
 
 class _Steps:

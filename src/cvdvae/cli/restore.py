@@ -19,11 +19,13 @@ from .common import (
     Inputs,
     Json,
     Look,
+    MaskFile,
     OtherModel,
     Quiet,
     Results,
     Samples,
     Seed,
+    WhatHappened,
     end_of_inputs,
     failed,
     ignore,
@@ -35,7 +37,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
-    from ..batch.restore import Happened
+    from ..batch.happened import Happened
     from ..domains.simulate import Crop
     from ..restoration.answers import Answers
     from ..restoration.restored import Restoration
@@ -68,18 +70,8 @@ ENLARGED = Words(
 def restore(
     inputs: Inputs,
     out_folder: Results,
-    degradation: Annotated[
-        str | None,
-        typer.Option(
-            help="What happened: blur:sigma=2, motion:length=9,angle=30, hole:side=20, "
-            "random:keep=0.5, downscale:scale=4, grey, bayer:pattern=RGGB …, several joined by "
-            "' + ', or a YAML file of such steps."
-        ),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(help="A picture of the same size, white where pixels are missing."),
-    ] = None,
+    degradation: WhatHappened = None,
+    mask: MaskFile = None,
     jpeg: Annotated[
         str | None, typer.Option(help="auto: by the file's own tables; or a quality, 1 to 100.")
     ] = None,
@@ -116,8 +108,7 @@ def restore(
 ) -> None:
     """Draw images behind blurred, noisy, compressed or incomplete ones, and save them."""
     from ..batch.files import plan
-    from ..batch.restore import happened
-    from ..domains import domain_of
+    from ..batch.happened import happened
     from ..restoration.load import load_restorer
     from ..restoration.restoring import Restoring
 
@@ -125,9 +116,7 @@ def restore(
         raise InputError("--crop goes with --simulate: a degraded image is taken as it is")
     if look and (temperature is not None or moves):
         raise InputError("--look is a temperature of its own: leave --temperature and --moves out")
-    name = model or domain_of(domain).restorer
-    if not name:
-        raise InputError(f"no bundled model restores {domain}: name one with --model")
+    name = named_restorer(domain, model)
     what = happened(degradation, mask, jpeg, noise)
     usual = 1.0 if temperature is None else temperature
     how = Restoring(samples, usual, seed, moves, grain, antithetic)  # refused before all else
@@ -141,6 +130,20 @@ def restore(
         how = restorer.restoring(samples, tame, seed, moves, grain, antithetic)
     cut = (crop or usual_crop(restorer)) if simulate else None
     restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
+
+
+def named_restorer(domain: str, model: str | None) -> str:
+    """The model that is named, or the bundled one of a domain.
+
+    Raises:
+        InputError: There is none.
+    """
+    from ..domains import domain_of
+
+    name = model or domain_of(domain).restorer
+    if not name:
+        raise InputError(f"no bundled model restores {domain}: name one with --model")
+    return name
 
 
 def usual_crop(restorer: "Restorer") -> "Crop":

@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ...batch.restore import Happened, check_truth, read_seen
+from ...batch.happened import Happened
+from ...batch.restore import check_truth, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...domains.faces import crop_face
 from ...errors import InputError

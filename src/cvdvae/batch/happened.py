@@ -1,0 +1,125 @@
+"""What the user says happened to their images."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from ..errors import InputError
+from ..restoration.beside import restorer_beside
+from ..restoration.degradation_kinds import JPEG
+from ..restoration.described import Description, name_of, named_in, parse
+from ..restoration.mask_kinds import MaskFromFile, OnlyNoise
+from ..restoration.packed import grey_levels, pack_mask
+from ..restoration.step import Step
+
+UNSAID = {"boundary", "subsampling", "packed"}
+"""Settings that nobody need name: they are seldom otherwise, or come from a file."""
+SHADES = 0.2
+"""Share of a mask's pixels that are neither black nor white above which it is asked about."""
+
+
+@dataclass(frozen=True)
+class Happened:
+    """What the user says of their images.
+
+    Attributes:
+        description: H in words.
+        jpeg: Whether the file itself tells the rest, by a JPEG's own tables.
+        noise: σ, ``auto`` to estimate it from the image, or None for the usual one.
+        notes: What was assumed of it, in plain words.
+    """
+
+    description: Description
+    jpeg: bool
+    noise: float | Literal["auto"] | None
+    notes: tuple[str, ...] = ()
+
+
+def happened(
+    degradation: str | None, mask: Path | None, jpeg: str | None, noise: str | None
+) -> Happened:
+    """What the options of the command line say.
+
+    Args:
+        degradation: As `cvdvae.restoration.described.parse` takes it.
+        mask: A picture that is white where pixels are missing; it comes last.
+        jpeg: ``auto``, or a quality; it comes after all else.
+        noise: A number, or ``auto``.
+
+    Raises:
+        InputError: They say nothing, or what cannot be.
+        ConfigError: The words describe nothing.
+    """
+    sigma = _noise(noise)
+    if jpeg == "auto" and (mask is not None or noise):
+        raise InputError(
+            "with --jpeg auto the file itself says how it is noisy: leave the others out"
+        )
+    steps: list[Step] = list(parse(degradation).steps) if degradation else []
+    notes = _assumed(degradation, steps) if degradation else []
+    if mask is not None:
+        steps.append(MaskFromFile(file=str(mask), packed=pack_mask(mask)))
+        notes += _shades(mask)
+    if jpeg is not None and jpeg != "auto":
+        steps.append(JPEG(quality=_quality(jpeg)))
+    if not steps and jpeg is None and sigma is None:
+        raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
+    description = Description(tuple(steps or [OnlyNoise()]))
+    if sigma is not None and not description.pictures:
+        raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")
+    return Happened(description, jpeg == "auto", sigma, tuple(notes))
+
+
+def undoing(
+    model: str, scale: int | None, shrunk_by: str, jpeg: str | None, noise: str | None
+) -> tuple[str, Happened]:
+    """What undoes shrinking, JPEG and noise at once: the name of the model on the same prior as one
+    that enlarges, and what happened.
+
+    Raises:
+        InputError: There is none, or the options do not go together.
+        WeightsError: There is no such model.
+    """
+    name, factor = restorer_beside(model, scale)
+    return name, happened(f"downscale:scale={factor},by={shrunk_by}", None, jpeg, noise)
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise InputError(f"--jpeg is a quality from 1 to 100, or auto, not '{text[:40]}'")
+    return int(text)
+
+
+def _assumed(text: str, steps: list[Step]) -> list[str]:
+    """What was taken for settings that the user did not name, one line for each such step."""
+    notes = []
+    for step, said in zip(steps, named_in(text), strict=True):
+        taken = {f.name: getattr(step, f.name) for f in fields(step) if f.name not in said}
+        shown = [f"{k}={v}" for k, v in taken.items() if k not in UNSAID and v not in (None, "")]
+        if shown:
+            settings = ",".join(one.removesuffix(".0") for one in shown)
+            notes.append(f"{name_of(step)}:{settings} was assumed, since nothing was said of it")
+    return notes
+
+
+def _shades(mask: Path) -> list[str]:
+    """What a mask hides, where it has so many shades of grey that it may be a photograph."""
+    grey = grey_levels(mask)
+    if float(((grey > 0.1) & (grey < 0.9)).double().mean()) <= SHADES:
+        return []
+    return [
+        f"the mask {mask} has many shades of grey, of which the lighter half counts as white: "
+        f"{float((grey >= 0.5).double().mean()):.0%} of the pixels are missing"
+    ]
+
+
+def _noise(text: str | None) -> float | Literal["auto"] | None:
+    if text is None or text == "auto":
+        return "auto" if text else None
+    try:
+        sigma = float(text)
+    except ValueError:
+        raise InputError(f"--noise is a number from 0 to 1, or auto, not '{text[:40]}'") from None
+    if not 0 <= sigma <= 1:
+        raise InputError(f"the noise σ must be a number from 0 to 1, not {text[:40]}")
+    return sigma
