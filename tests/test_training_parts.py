@@ -796,6 +796,9 @@ SHALLOW = replace(PRIOR, bottom_up="2x1,2d2,4x1", top_down="4x1,2m4,2r1", biases
         (replace(PHOTOS, bits=5), "bits means nothing to the likelihood gaussian"),
         (replace(PHOTOS, levels="floored"), "levels means nothing to the likelihood gaussian"),
     ],
+        (replace(SHALLOW, top_down="4x2,2x2"), "at stride 4 goes nowhere: .* m4 or u4"),
+        (replace(SHALLOW, top_down="4x1,2m4,4x1,2r1"), "at stride 4 goes nowhere"),
+        (replace(PRIOR, top_down="16x1,8r1,4m16,2m4"), "at stride 8 goes nowhere: .* m8 or u8"),
 )
 def test_keys_that_count_for_nothing_are_refused_when_a_prior_begins(
     model: HVAEConfig, said: str, tmp_path: Path

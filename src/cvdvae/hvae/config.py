@@ -225,10 +225,17 @@ class HVAEConfig:
 
         Raises:
             ConfigError: Widths where there is no block, bottom-up blocks that no latent group sees,
-                or keys of the other likelihood.
+                top-down blocks whose state goes nowhere, or keys of the other likelihood.
         """
-        strides = {block.stride for block in parse_top_down(self.top_down)}
-        check_counted(self.bottom_up, self.group_strides, self.widths, strides)
+        blocks = parse_top_down(self.top_down)
+        ends = {block.stride: i for i, block in enumerate(blocks)}
+        check_counted(self.bottom_up, self.group_strides, self.widths, ends.keys())
+        for stride, end in ends.items():
+            if end < len(blocks) - 1 and stride not in {later.source for later in blocks[end:]}:
+                raise ConfigError(
+                    f"the top-down state at stride {stride} goes nowhere: a later block must take "
+                    f"it, with m{stride} or u{stride}"
+                )
         keys = ("pixel_std",) if self.likelihood == "mixture" else ("mixtures", "bits", "levels")
         for key in keys:
             if getattr(self, key) != getattr(HVAEConfig, key):
