@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from torch import Tensor
 
 from cvdvae.batch.happened import happened
-from cvdvae.batch.restore import degrade, read_seen
+from cvdvae.batch.restore import SMOOTHED, degrade, read_seen
 from cvdvae.degradations.block_dct import (
     MIDDLE,
     ROUNDING,
@@ -378,6 +378,18 @@ def test_a_picture_that_is_flat_all_over_has_the_noise_of_its_rounding(
     to_pil(flat).save(tmp_path / "flat.png")
     what = happened("blur:sigma=1", None, None, "auto")
     assert read_seen(tmp_path / "flat.png", what)[0].sigma == pytest.approx(ROUNDING / 255)
+
+
+def test_what_a_jpeg_smoothed_is_said_where_its_noise_is_estimated(tmp_path: Path) -> None:
+    """Its blocks round the noise away: what is left is an estimate of less than there was."""
+    what, sigma = happened(None, None, None, "auto"), 0.05
+    picture = to_pil(noisy(sigma))
+    picture.save(tmp_path / "grainy.png")
+    picture.save(tmp_path / "grainy.jpg", quality=75)
+    kept, smoothed = (read_seen(tmp_path / name, what) for name in ("grainy.png", "grainy.jpg"))
+    assert kept.seen.sigma == pytest.approx(sigma, rel=0.15)
+    assert smoothed.seen.sigma < sigma / 2
+    assert [SMOOTHED in one.notes for one in (kept, smoothed)] == [False, True]
 
 
 def test_noise_is_estimated_from_a_hundred_and_fifty_wavelets_or_more() -> None:

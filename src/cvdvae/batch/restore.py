@@ -36,6 +36,10 @@ from .files import holds_arrays
 from .happened import Happened
 
 KEEPING = "cvdvae upscale without --noise and --jpeg"
+SMOOTHED = (
+    "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
+    "--noise 0.05"
+)
 COLOURED = "a greyscale image, whose samples are in colour"
 """In place of what `read_photo` notes, where that is not so."""
 
@@ -99,7 +103,7 @@ def read_seen(
         y = luminance().A(y[None])[0]
     if sigma == "auto":
         sigma, told_so = _estimate(y, what.description)
-        notes += told_so
+        notes += [*told_so, SMOOTHED] if kind_of(path) in JPEGS else told_so
     told = seen(y, what.description, sigma, check=check)
     return ReadSeen(told, _true_of(told, notes, channels), photo.extras.of(channels))
 

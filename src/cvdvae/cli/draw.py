@@ -110,19 +110,19 @@ def upscale(
     """Draw high-resolution images behind low-resolution ones, and save them."""
     from ..batch.files import draw_into, pixels_of, plan, read_any
     from ..batch.happened import undoing
+    from ..batch.settings import Settings
     from ..domains import domain_of
     from ..files import check_writable
     from ..imaging.arrays import Limits
     from ..imaging.io import raise_pillows_limit
     from ..locks import sole_writer
     from ..restoration.load import load, load_restorer
-    from ..restoration.settings import Sampling
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    if look and temperature is not None:
-        raise InputError("--look is a temperature of its own: leave --temperature out")
-    Sampling(samples, temperature or 0.0, seed, shrunk_by=shrunk_by)  # refused before all else
+    settings = Settings(
+        samples, temperature, seed, shrunk_by=shrunk_by, antithetic=antithetic, look=look
+    )
     limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
@@ -134,8 +134,7 @@ def upscale(
             )
         beside, what = undoing(name, scale, shrunk_by, jpeg, noise)
         restorer = load_restorer(beside, device, dtype)
-        tame = restorer.recommended.look if look else temperature
-        how = restorer.restoring(samples, tame, seed, antithetic=antithetic)
+        how = settings.restoring(restorer)
         cut = (crop or usual_crop(restorer)) if simulate else None
         most = limits.pixels
         restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, ENLARGED, most)
@@ -144,15 +143,7 @@ def upscale(
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         check_writable(out_folder)
         resolver = load(name, device, dtype, compile_, scale)
-        tame = resolver.recommended.look if look else None
-        sampling = resolver.sampling(
-            samples,
-            tame if look else temperature,
-            seed,
-            tame,
-            shrunk_by=shrunk_by,
-            antithetic=antithetic,
-        )
+        sampling = settings.sampling(resolver)
         cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
         steps = _Steps(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):
@@ -225,6 +216,7 @@ def replay(
     else:
         line = _one_line(recipe, out_folder, result)
     out.print(line, markup=False, highlight=False)
+    end_of_inputs([], 1, out_folder)
 
 
 def _one_line(path: Path, folder: Path, result: "Outcome") -> str:

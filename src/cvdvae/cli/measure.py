@@ -186,10 +186,10 @@ def _shrinking(
 
 def _print_tables(records: "Records", samples: int, out_folder: Path) -> None:
     """The tables and the winners, for a person."""
-    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, winners
+    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, counted, winners
 
     for task, table in by_task(records, TERMINAL).items():
-        what = f"{task}: {table.images} images, {samples} samples"
+        what = f"{task}: {counted(table.images, 'image')}, {counted(samples, 'sample')}"
         out.print(as_rich(table.rows, f"{what}, mean ± standard error"))
     for line in (f"* {LEGEND}", *winners(records)):
         out.print(line, markup=False, highlight=False)
@@ -234,6 +234,7 @@ def calibrate(
     from ..analysis.calibration import fit
     from ..checkpoints.folder import check_storable, recommend
     from ..evaluation.selection import Selection
+    from ..evaluation.table import counted
     from ..restoration.settings import Sampling
 
     selection = Selection(data, start, images, crop)
@@ -252,7 +253,7 @@ def calibrate(
         task = progress.add_task("drawing", total=total)
         start_at = Sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
-    table = Table(title=f"{model} on {tried[0].images} images")
+    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}")
     for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
     for c in tried:
@@ -327,7 +328,7 @@ def report(
     from ..analysis.study import report_sections
     from ..evaluation.evaluate import Plan
     from ..evaluation.selection import Selection
-    from ..evaluation.table import images_in
+    from ..evaluation.table import counted, images_in
 
     selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
@@ -343,7 +344,7 @@ def report(
         else:
             sections = report_sections(study, plan, tuple(methods), lpips)
             names = ", ".join(study.names)
-        title = f"{names} on {images_in(out_folder)} images"
+        title = f"{names} on {counted(images_in(out_folder), 'image')}"
         write_page(out_folder / "report.html", title, sections, seed)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
     end(study.failures)
