@@ -420,18 +420,21 @@ def test_what_is_reopened_sets_the_controls_once(
 
 def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Handlers) -> None:
     """What it promises of “your image” is not so of the one that came."""
-    y, other, same = torch.full((3, 4, 4), 0.2), tmp_path / "other.png", tmp_path / "same.png"
-    to_pil(y).save(same)
-    to_pil(y + 0.2).save(other)
+    y, path = torch.full((3, 4, 4), 0.2), tmp_path / "same.png"
+    to_pil(y).save(path)
+    low = (words.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
+    same = tiny.inputs.look(str(path), *low)["given"]
+    to_pil(y + 0.2).save(path)
+    other = tiny.inputs.look(str(path), *low)["given"]
     model = tiny.explorer.model(4, "hvae")
     session = last(tiny.arrive_by_link(model.upscale(y, samples=2).recipe.to_text()))["session"]
     for says in (partial(tiny.arrived, status=words.BEFORE), tiny.ready):
-        for given in (str(other), None, str(tmp_path)):  # the last is no image
+        for given in (other, None):
             assert "Of the image before" in says(session, given, False)["answers.status"]
-        said = says(session, str(same), False)["answers.status"]  # as where it was reopened
+        said = says(session, same, False)["answers.status"]  # as where it was reopened
         assert "gives your image back" in said
     for drawn, status in ((None, words.NOTHING), (session, words.STILL)):  # no promise
-        assert tiny.arrived(drawn, str(other), False, status).keys() == {"settings.draw"}
+        assert tiny.arrived(drawn, other, False, status).keys() == {"settings.draw"}
 
 
 def test_what_is_drawn_of_the_image_before_promises_nothing_of_the_one_that_came(
@@ -455,8 +458,9 @@ def test_what_is_drawn_of_the_image_before_promises_nothing_of_the_one_that_came
     stopped = replace(session, result=replace(cut, exploded=cut.exploded[:1]))
     for one, still in ((session, drawing), (others, drawing), (stopped, True)):
         status = {
-            given.name: tiny.ready(one, str(given), still)["answers.status"]
-            for given in (first, other)
+            path.name: tiny.ready(one, seen["given"], still)["answers.status"]
+            for path in (first, other)
+            if (seen := tiny.inputs.look(str(path), *what))
         }
         assert "Of the image before" in status["other.png"]
         assert "back" in status["first.png"]
@@ -467,9 +471,11 @@ def test_a_reopened_image_is_known_before_the_page_tells_of_it(tiny: Handlers) -
     """Samples may be drawn by then."""
     recipe = tiny_resolver().upscale(torch.full((3, 4, 4), 0.2), samples=2).recipe
     updates = list(tiny.arrive_by_link(recipe.to_text()))
-    assert updates[0]["given"] == updates[0]["input.photo"]
     assert updates[-1]["session"].shows(updates[0]["given"])
-    assert tiny.inputs.forget("other.png")["given"] == "other.png"
+    low = (words.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
+    arrived = tiny.inputs.look(updates[0]["input.photo"], *low)
+    assert arrived["given"] == updates[0]["given"]
+    assert tiny.inputs.forget()["given"] is None
 
 
 def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: Handlers) -> None:

@@ -201,10 +201,10 @@ class Handlers:
             session = updates.get(self.parts.session)
             if isinstance(session, Session) and number == 0:
                 model, s = self.explorer.named(session.result), session.sampling
-                settings, given = self.parts.settings, pictures.stored(to_pil(session.seen.y))
+                settings = self.parts.settings
                 updates |= {
-                    self.parts.given: given,
-                    self.inputs.input.photo: given,
+                    self.parts.given: session.seen.digest,
+                    self.inputs.input.photo: pictures.stored(to_pil(session.seen.y)),
                     self.inputs.input.scale: f"×{model.scale}",
                     settings.method: text.label(text.METHODS, model.method),
                     settings.samples: s.samples,
@@ -303,10 +303,19 @@ class Handlers:
         """An image was looked at, and can be drawn; while another is drawn, `ready` says so."""
         if drawing:
             return UNCHANGED
-        updates: Updates = {self.parts.settings.draw: gr.update(interactive=True)}
+        may_draw = {self.parts.settings.draw: gr.update(interactive=True)}
+        return may_draw | self._promised(session, given, status)
+
+    def looked(
+        self, session: Session | None, given: str | None, drawing: bool, status: str | None
+    ) -> Updates:
+        """The image was looked at in another way; as in `arrived`, but for the button."""
+        return UNCHANGED if drawing else self._promised(session, given, status) or UNCHANGED
+
+    def _promised(self, session: Session | None, given: str | None, status: str | None) -> Updates:
         if session is None or status == text.STILL:  # which promises nothing
-            return updates
-        return updates | self.showing.status(session, given)
+            return {}
+        return self.showing.status(session, given)
 
     def ready(self, session: Session | None, given: str | None, drawing: bool) -> Updates:
         """When they are drawn; or where it was stopped or failed, and `drawing` still."""

@@ -20,7 +20,7 @@ from ..domains.fit import LARGEST, fit
 from ..domains.simulate import simulate
 from ..errors import InputError
 from ..imaging.crop import Square
-from ..imaging.io import to_tensor
+from ..imaging.io import to_bytes, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.edits import Edit, Resample
 from ..restoration.load import load
@@ -30,7 +30,7 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from .framing import Framing
 from .pictures import thumbnail
-from .reading import holds, read_upload
+from .reading import digest_of, read_upload
 from .recipes import check_same, check_seeds
 
 Kind = Literal["photo", "low"]
@@ -56,7 +56,6 @@ class FaceInput:
         framed: A small picture of the photo, and the frame in its pixels.
         notes: What had to be changed or guessed, in plain words.
         doubts: Why it may be none that the models know; None where none of them can tell.
-        source: The visitor's file; None where it came from a result.
     """
 
     y: Tensor
@@ -65,7 +64,11 @@ class FaceInput:
     framed: tuple[Image.Image, Square] | None
     notes: tuple[str, ...]
     doubts: list[Doubt] | None
-    source: Path | None = None
+
+    @property
+    def digest(self) -> str:
+        """What tells y from every other: of two frames of a photo, too."""
+        return digest_of(to_bytes(self.y))
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,9 @@ class Session:
         """The settings of the gallery that is shown."""
         return self.history[self.here]
 
-    def shows(self, path: str | None) -> bool:
-        """Whether it is of the image in this file."""
-        if path is None:
-            return False
-        return Path(path) == self.seen.source or holds(Path(path), self.seen.y)
+    def shows(self, given: str | None) -> bool:
+        """Whether it is of what has this digest."""
+        return given == self.seen.digest
 
 
 def bundled() -> list[str]:
@@ -205,7 +206,7 @@ class Explorer:
             y, fitted = fit(to_tensor(image), model.lr_size, domain_of_model(model.name))
             notes = [*notes, *fitted]
             doubts = self._doubts(y, model.scale)
-            return FaceInput(y, None, framing, None, tuple(notes), doubts, path)
+            return FaceInput(y, None, framing, None, tuple(notes), doubts)
         framing, note = self._frame(image, framing)
         square = framing.square(image)
         side = model.degradation.hr_size[0]
@@ -216,7 +217,7 @@ class Explorer:
             )
         y, truth = simulate(square.cut(image), model.degradation, crop="none")
         framed, doubts = thumbnail(image, square), self._doubts(y, model.scale)
-        return FaceInput(y, truth, framing, framed, (*notes, *note), doubts, path)
+        return FaceInput(y, truth, framing, framed, (*notes, *note), doubts)
 
     def _doubts(self, y: Tensor, scale: int) -> list[Doubt] | None:
         judge = self.models.get((scale, "hvae"))

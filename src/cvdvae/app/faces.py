@@ -62,11 +62,11 @@ def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
     shown, which = on.input, [on.input.scale, on.settings.method]
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
-    seen = [shown.frame, shown.framed, shown.seen, shown.doubts]
+    seen = [parts.given, shown.frame, shown.framed, shown.seen, shown.doubts]
     guessed = [shown.kind, shown.scale, *temperatures]
     shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
     begun = [*frame, parts.given, on.settings.draw]
-    arrived = shown.photo.change(on.forget, shown.photo, begun, queue=False, **QUIET).then(
+    arrived = shown.photo.change(on.forget, None, begun, queue=False, **QUIET).then(
         on.arrive,
         image,
         [*frame, *seen, *guessed],
@@ -75,14 +75,17 @@ def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
         **LOOKING,
         **QUIET,
     )
+    status = parts.answers.status
+    asked, told = [*parts.now, status], [on.settings.draw, status]
     for end in (arrived.success, arrived.failure):  # by then samples may be drawn
-        asked, told = [*parts.now, parts.answers.status], [on.settings.draw, parts.answers.status]
         end(handlers.arrived, asked, told, queue=False, **QUIET)
-    for radio in (shown.kind, *which):
+    looks = [
         radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
+        for radio in (shown.kind, *which)
+    ]
     for radio in which:
         radio.input(on.recommend, which, temperatures, queue=False, **LATEST, **QUIET)
-    shown.framed.select(
+    centred = shown.framed.select(
         on.centre,
         [*image, *frame],
         [*frame, *seen],
@@ -91,8 +94,12 @@ def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
         **EVERY,
         **QUIET,
     )
-    for slider in frame:
+    looks += [
         slider.input(on.move, [*image, *frame], seen, **LATEST, **LOOKING, **QUIET)
+        for slider in frame
+    ]
+    for look in (*looks, centred):
+        look.then(handlers.looked, asked, status, queue=False, **QUIET)
 
 
 def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:

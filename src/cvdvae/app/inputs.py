@@ -28,10 +28,10 @@ class Inputs:
         self.explorer, self.input, self.settings = explorer, shown, settings
         self.given = given
 
-    def forget(self, path: str | None) -> Updates:
+    def forget(self) -> Updates:
         """Before a new image is looked at: the last one's frame is none of its, so wait."""
         frame = {self.input.x: 50, self.input.y: 50, self.input.side: 0}
-        return frame | {self.given: path, self.settings.draw: gr.update(interactive=False)}
+        return frame | {self.given: None, self.settings.draw: gr.update(interactive=False)}
 
     def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
         """A new image: guess what it is, frame the face, and show what the model sees."""
@@ -57,6 +57,7 @@ class Inputs:
         except CVDVAEError as error:
             return self._nothing_seen(text.explained(error, path))
         updates: Updates = {
+            self.given: seen.digest,
             self.input.seen: pictures.pixels(seen.y),
             self.input.doubts: text.remarks(seen),
             self.input.frame: gr.update(visible=seen.framed is not None),
@@ -136,7 +137,8 @@ class Inputs:
         return self.explorer.look(Path(path), what, model, framing)
 
     def _nothing_seen(self, doubts: str) -> Updates:
-        return {self.input.seen: None, self.input.framed: None, self.input.doubts: doubts}
+        nothing = dict.fromkeys((self.given, self.input.seen, self.input.framed))
+        return nothing | {self.input.doubts: doubts}
 
     def model(self, scale: str, method: str) -> SuperResolver:
         """The model that is chosen."""

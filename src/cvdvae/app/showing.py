@@ -18,7 +18,7 @@ class Parts:
     """What of the page the handlers change, and what they keep for a visitor.
 
     Attributes:
-        given: Path of the image that the page shows as the visitor's.
+        given: Digest of what is seen of the visitor's image.
         drawing: Whether samples are being drawn.
     """
 
@@ -50,7 +50,7 @@ class Parts:
 
     @property
     def now(self) -> list[gr.State]:
-        """What tells whether the samples that are shown are of the visitor's image."""
+        """What tells whether the samples that are shown are of what is seen of the image."""
         return [self.session, self.given, self.drawing]
 
     @property
@@ -126,7 +126,7 @@ class Showing:
         }
 
     def status(self, session: Session, given: str | None) -> Updates:
-        """What is promised of the visitor's image, where the samples are of the one given."""
+        """What is promised of the visitor's image, where the samples are of what is seen of it."""
         of_it = session.shows(given)
         said = text.answered(session.result, session.seen) if of_it else text.BEFORE
         return {self.parts.answers.status: said}

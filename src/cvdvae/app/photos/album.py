@@ -1,6 +1,5 @@
 """The images of all visitors, in so much memory and no more."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ...errors import InputError
+from ..reading import digest_of
 
 MOST = 2**28
 """Bytes that are kept: a hundred images of 1,000×700 pixels, or twenty of the largest."""
@@ -29,8 +29,7 @@ class Album:
 
     def add(self, image: Tensor) -> str:
         """Keep an image, uint8, and return what it is called."""
-        shape = "×".join(map(str, image.shape))
-        name = hashlib.sha256(shape.encode() + image.contiguous().numpy().tobytes()).hexdigest()
+        name = digest_of(image)
         self._keep(name, image)
         return name
 
