@@ -98,9 +98,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "cache"))
-        yield build(
-            Explorer([tiny_resolver()]), Photos([tiny_photos(2)], threading.Lock()), folder
-        )
+        yield build(Explorer([tiny_resolver()]), Photos([tiny_photos(2)], threading.Lock()), folder)
 
 
 @pytest.mark.parametrize(
