@@ -767,7 +767,7 @@ def test_the_command(
     with pytest.raises(SystemExit, match="0"):
         main()
     printed = capsys.readouterr()
-    assert "×4: 3 images, 1 samples" in printed.out
+    assert "×4: 3 images, 1 sample," in printed.out
     assert "LPIPS is not measured: why" in printed.err
     text = (tmp_path / "out" / "table.txt").read_text()
     assert "cvdvae τ=0.8, projected" in text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..evaluation.evaluate import Records
 from ..evaluation.measure import Column
-from ..evaluation.table import LEGEND, by_task, unmeasured
+from ..evaluation.table import LEGEND, by_task, counted, unmeasured
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER
@@ -63,8 +63,8 @@ def tables(records: Records, temperatures: str = MEANING) -> list[Section]:
     return [
         Section(
             task,
-            f"Mean and standard error over {table.images} images. Projected: onto Hx = y in "
-            f"[0, 1], or within the noise of y. {temperatures} Starred: {LEGEND}",
+            f"Mean and standard error over {counted(table.images, 'image')}. Projected: onto "
+            f"Hx = y in [0, 1], or within the noise of y. {temperatures} Starred: {LEGEND}",
             table.rows,
         )
         for task, table in by_task(records, "* {}").items()
@@ -116,7 +116,7 @@ def verdict(results: dict[str, Calibration]) -> str:
         if observed is None:
             continue
         if c.images < FEW:
-            judged = f"were measured on {c.images} images, too few to judge by"
+            judged = f"were measured on {counted(c.images, 'image')}, too few to judge by"
         elif abs(observed - nominal) < 0.03:
             judged = "are well calibrated"
         elif observed < nominal:

@@ -37,6 +37,16 @@ LEGEND = (
 """What the mark means."""
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something.
+
+    Example:
+        >>> counted(1, "image"), counted(2, "image")
+        ('1 image', '2 images')
+    """
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Figure:
     """A mean over images with its standard error; None where no image has the measure."""
@@ -240,7 +250,7 @@ def as_text(records: Records) -> str:
     """All of them as plain text."""
     console = Console(file=io.StringIO(), width=160)
     for task, table in by_task(records, TERMINAL).items():
-        console.print(as_rich(table.rows, f"{task}, {table.images} images"))
+        console.print(as_rich(table.rows, f"{task}, {counted(table.images, 'image')}"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
