@@ -69,7 +69,8 @@ def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Path(folder).mkdir()
         for i in range(number):
             values = 100 + 20 * cells(i, side).astype(np.uint16)
-            tifffile.imwrite(f"{folder}/m{i}.tif", np.minimum(values, 2100))
+            suffix = "TIF" if i else "tif"
+            tifffile.imwrite(f"{folder}/m{i}.{suffix}", np.minimum(values, 2100))
     exec(blocks("python")[0], {})
     assert len(list(Path("images").glob("*.png"))) == 2
 
