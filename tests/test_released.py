@@ -3,17 +3,22 @@
 import errno
 import os
 import pickle
+import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command import run
+from PIL import Image
 from torch import Tensor
 
 from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.published import hcflow_names, import_checkpoint, srvdvae_names, vdvae_names
 from cvdvae.configs import load_yaml
+from cvdvae.data.images import open_images
 from cvdvae.errors import ConfigError, OutputError, WeightsError
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
@@ -361,3 +366,21 @@ def test_flow_presets_have_the_published_sizes(preset: str, millions: float) -> 
     with torch.device("meta"):
         flow = HCFlow(FLOW_PRESETS[preset])
     assert sum(p.numel() for p in flow.parameters()) / 1e6 == pytest.approx(millions, abs=1e-3)
+
+
+def test_held_out_images_are_those_that_no_encoder_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/ffhq256.md, on 9 images, of which 3 are kept aside."""
+    page = (ROOT / "docs" / "ffhq256.md").read_text(encoding="utf-8")
+    script = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    config = load_yaml(EncoderTraining, ROOT / "configs" / "ffhq256-x8.yaml").data
+    assert f"validation={config.validation}, split_seed={config.split_seed}" in script
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    grey = np.arange(9, dtype=np.uint8)[:, None, None, None]
+    np.save(config.folder, np.broadcast_to(grey, (9, 16, 16, 3)))
+    exec(script.replace(str(config.validation), "3"), {})
+    _, kept = open_images(replace(config, validation=3), 16)
+    written = [np.asarray(Image.open(path)) for path in sorted(Path("held-out").iterdir())]
+    assert [image[0, 0, 0] for image in written] == [round(255 * float(x.mean())) for x in kept]
