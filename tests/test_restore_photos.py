@@ -31,7 +31,7 @@ from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.believing import Belief
 from cvdvae.restoration.described import parse
-from cvdvae.restoration.ending import BYTES, FEWER, Ending, together
+from cvdvae.restoration.ending import BYTES, FEWER, Ending, growing
 from cvdvae.restoration.evidence import evidence
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load_restorer
@@ -260,7 +260,7 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     """Whatever the slider says, which was for another kind of damage."""
     path = tmp_path / "photo.png"
     to_pil(torch.full((3, 24, 30), 99, dtype=torch.uint8)).save(path)
-    parts = Parts(*range(8), shown=tuple(range(8, 15)))  # type: ignore[arg-type]
+    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type]
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     given = image_in(path, None, "A photograph")
     found = list(
@@ -287,7 +287,7 @@ def test_an_image_that_arrives_again_loses_nothing(tmp_path: Path) -> None:
     have painted by then, or said that the image is to be damaged first."""
     for name in ("photo.png", "other.png"):
         to_pil(torch.full((3, 16, 16), 99, dtype=torch.uint8)).save(tmp_path / name)
-    parts = Parts(*range(8))  # type: ignore[arg-type]
+    parts = Parts(*range(9))  # type: ignore[arg-type]
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     path = str(tmp_path / "photo.png")
     given = on.arrive(path, "A photograph", None)[parts.given]
@@ -374,9 +374,11 @@ def test_another_number_of_channels_is_refused() -> None:
 def test_batches_are_put_together_in_their_order(samples: int) -> None:
     parts = torch.arange(12).view(3, 4)
     batches = (Finished(part.float(), part, part > 5) for part in parts)
-    whole = together(batches, samples)
+    *so_far, whole = growing(batches, samples)
     assert whole.pixels.tolist() == list(range(samples))
     assert whole.exploded.tolist() == [i > 5 for i in range(samples)]
+    for number, part in enumerate(so_far, 1):
+        assert part.pixels.tolist() == list(range(min(4 * number, samples)))
 
 
 def test_what_an_earlier_restoration_left_goes(tmp_path: Path) -> None:

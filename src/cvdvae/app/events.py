@@ -257,10 +257,6 @@ class Handlers:
         index = int(event.index)
         return {self.parts.chosen: index} | self.showing.chosen(session, index)
 
-    def painted(self, event: gr.EventData) -> Any:
-        """What has been painted so far."""
-        return getattr(event, "strokes", None) or []
-
     # Taking away.
 
     def pack(self, session: Session | None, page: str) -> Iterator[Updates]:

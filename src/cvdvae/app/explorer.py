@@ -5,7 +5,7 @@ that browser tab alone and hands back with every click.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -313,11 +313,14 @@ class Explorer:
             yield replace(result, doubts=seen.doubts)
 
 
-def in_turn(results: Iterator[T], turn: threading.Lock) -> Iterator[T]:
-    """The same, each while the turn is held: between two of them others may have it."""
+def in_turn(
+    results: Iterator[T], turn: threading.Lock, is_over: Callable[[], bool] = lambda: False
+) -> Iterator[T]:
+    """The same, each while the turn is held: between two of them others may have it, and it may be
+    over."""
     while True:
         with turn:
-            result = next(results, None)
+            result = None if is_over() else next(results, None)
         if result is None:
             return
         yield result

@@ -15,6 +15,7 @@ from .controls import DRAWING, EVERY, LATEST, LOOKING, PRIVATE, QUIET, saved
 from .events import Handlers
 from .explorer import Explorer
 from .inputs import Inputs
+from .painter import painted
 from .showing import Parts
 
 ADDRESS = "(session, link) => [session, location.origin + location.pathname]"
@@ -159,7 +160,7 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
         **EVERY,
         **QUIET,
     ).then(on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET)
-    steering.painter.paint(on.painted, None, parts.strokes, queue=False, **EVERY, **QUIET)
+    steering.painter.paint(painted, None, parts.strokes, queue=False, **EVERY, **QUIET)
     steering.groups.input(
         on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
     )

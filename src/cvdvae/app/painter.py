@@ -1,6 +1,7 @@
 """Where a visitor paints over a part of a sample."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -25,3 +26,8 @@ def make_painter(name: str = "painter") -> gr.HTML:
         elem_id=name,
         elem_classes="painter-part",
     )
+
+
+def painted(event: gr.EventData) -> Any:
+    """What has been painted so far."""
+    return getattr(event, "strokes", None) or []

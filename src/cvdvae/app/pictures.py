@@ -25,7 +25,9 @@ SIDE = 256
 PAINTER_SIDE = 512
 """Longer side of a picture that is painted on."""
 FULL_MAP = FULL_HEAT
-"""The standard deviation that every map shows as its brightest, in levels of 255."""
+"""The standard deviation that maps of faces and of what is damaged show as their brightest, in
+levels of 255. Photographs that are only enlarged differ by less: they have a map of their own, in
+`photos/patches.js`."""
 
 
 def smooth(image: Tensor, side: int = SIDE) -> Image.Image:

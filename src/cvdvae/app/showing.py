@@ -83,16 +83,13 @@ class Showing:
     def growing(self, session: Session) -> Updates:
         """The samples so far."""
         result, answers = session.result, self.parts.answers
-        done, wanted = len(result.pixels), session.sampling.samples
+        named = zip(result.pixels, text.captions(result.exploded), strict=True)
         return {
             self.parts.session: session,
-            answers.status: text.callout("busy", f"{done} of {wanted}", "are drawn …"),
+            answers.status: text.progress(len(result.pixels), session.sampling.samples),
             answers.shown: text.caption(text.shown(session.sampling).samples),
             answers.gallery: gr.update(
-                value=[
-                    (pictures.stored(to_pil(one)), f"{i}{' · exploded' if bad else ''}")
-                    for i, (one, bad) in enumerate(zip(result.pixels, result.exploded, strict=True))
-                ],
+                value=[(pictures.stored(to_pil(one)), name) for one, name in named],
                 selected_index=0,
             ),
         }

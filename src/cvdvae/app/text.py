@@ -105,7 +105,13 @@ def answered(result: SuperResolution, seen: FaceInput) -> str:
 def exploded(which: Sequence[bool]) -> str:
     """How many samples are none; nothing where all are some."""
     count = sum(which)
-    return f" {count} exploded and are no answer: lower the temperature." if count else ""
+    are = "is" if count == 1 else "are"
+    return f" {count} exploded and {are} no answer: lower the temperature." if count else ""
+
+
+def captions(which: Sequence[bool]) -> list[str]:
+    """What stands below each sample: its number, and whether it exploded."""
+    return [f"{i}{' · exploded' if bad else ''}" for i, bad in enumerate(which)]
 
 
 class Shown(NamedTuple):
@@ -262,6 +268,11 @@ def scale_bar(full: float, largest: float | None = None) -> str:
         f'<div class="scale"><i></i><span>0</span><span>{full} or more of 255</span></div>'
         f'<p class="caption">Standard deviation in grey levels{here}</p>'
     )
+
+
+def progress(done: int, wanted: int) -> str:
+    """How many samples are there of those that are drawn."""
+    return callout("busy", f"{done} of {wanted}", "are drawn …")
 
 
 WRONG, AGAIN = "Something went wrong.", "Try again; if it comes back, reload the page."

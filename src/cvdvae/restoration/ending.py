@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
+import torch
 from torch import Tensor
 
 from ..degradations.block_dct import BlockDCT
@@ -125,16 +126,27 @@ def finished(
         yield from in_order(lambda one: ending.of(*one), drawn, at_once)
 
 
-def together(batches: Iterator[Finished], samples: int) -> Finished:
-    """The first so many samples of all batches, without holding any of them twice."""
+def in_own_precision(batches: Iterator[Finished], device: torch.device) -> Iterator[Finished]:
+    """The same, each in the dtypes of its model, whatever a training around it computes in; who
+    takes them goes on in his own between two of them."""
+    while True:
+        with torch.autocast(device.type, enabled=False):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def growing(batches: Iterable[Finished], samples: int) -> Iterator[Finished]:
+    """After every batch the samples so far, the first so many of all, without holding any of them
+    twice."""
     whole: Finished | None = None
     first = 0
     for batch in batches:
         if whole is None:
             whole = Finished(*(part.new_empty(samples, *part.shape[1:]) for part in batch))
+        end = min(samples, first + len(batch.exploded))
         for part, of in zip(whole, batch, strict=True):
-            kept = of[: max(0, samples - first)]
-            part[first : first + len(kept)] = kept
-        first += len(batch.exploded)
-    assert whole is not None
-    return whole
+            part[first:end] = of[: end - first]
+        first = end
+        yield Finished(*(part[:end] for part in whole))

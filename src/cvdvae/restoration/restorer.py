@@ -12,7 +12,8 @@ super-resolution. `evidence`, `chains` and `posterior` have the equations of eac
 """
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -30,7 +31,7 @@ from .believing import Belief
 from .chains import Moves, PosteriorSamples, sample_posterior
 from .checks import checked_truth, whole_number
 from .described import Description
-from .ending import Ending, finished, together
+from .ending import Ending, finished, growing, in_own_precision
 from .evidence import evidence
 from .networks import Networks
 from .posterior import Measurement
@@ -164,7 +165,6 @@ class Restorer(Networks):
         if self.encoder is None and not moves:
             raise InputError(f"{self.name} has no encoder: its samples need moves, some hundreds")
 
-    @torch.no_grad()
     def run(self, what: Seen, how: Restoring, truth: Tensor | None = None) -> Restoration:
         """As `restore`, with what was seen and the settings in one object each.
 
@@ -177,45 +177,60 @@ class Restorer(Networks):
             InputError: The model does not take images of this size, or has no encoder and no moves
                 are asked for; or the truth is none.
         """
+        *_, whole = self.stream(what, how, truth)
+        return whole
+
+    @torch.no_grad()
+    def stream(
+        self, what: Seen, how: Restoring, truth: Tensor | None = None
+    ) -> Iterator[Restoration]:
+        """As `run`, yielding after every batch what would have come out had no more samples been
+        asked for; the last one is complete."""
         started = time.perf_counter()
         self.check_moves(how.moves)
         truth = checked_truth(truth, self._check(what, how))
+        workers = workers_on(self.device)
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
-            workers, chains = workers_on(self.device), None
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
-            if how.moves:
-                chains = self._moved(what, how, told)
-                batch, draw = BATCH, partial(_ended, chains, how.seed)
-            else:
-                assert self.encoder is not None
-                drawn = (how.temperature, how.seed, how.antithetic)
-                belief = Belief(self.prior, self.encoder, told, *drawn)
-                batch = belief.batch
-                beside = max(1, workers // -(-how.samples // batch))
-                draw = partial(belief.draw, workers=beside)
+            chains = self._moved(what, how, told) if how.moves else None
+            batch, draw = self._drawing(how, told, chains, workers)
             ending = Ending(what, how, self.pixel_std / 255)
-            batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
-            of_a_batch = batch * told[0, 0].numel()
-            done = finished(draw, ending, batches, of_a_batch, workers)
-            x, pixels, exploded = together(done, how.samples)
-        return Restoration(
+        whole = partial(
+            Restoration,
             y=what.y[0],
             shown=before,
-            samples=x,
-            pixels=pixels,
-            exploded=exploded.tolist(),
             degradation=what.degradation,
             description=None if what.description is None else what.description.to_dict(),
             sigma=what.sigma,
             model=self.name,
-            restoring=how,
-            seconds=time.perf_counter() - started,
             truth=None if truth is None else truth.clone(),
             diagnostics=None if chains is None else _diagnostics(chains),
             weights=self.weights,
             dtype=self.dtype_name,
         )
+        batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
+        done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers)
+        for x, pixels, exploded in growing(in_own_precision(done, self.device), how.samples):
+            yield whole(
+                samples=x,
+                pixels=pixels,
+                exploded=exploded.tolist(),
+                restoring=replace(how, samples=len(x)),
+                seconds=time.perf_counter() - started,
+            )
+
+    def _drawing(
+        self, how: Restoring, told: Tensor, chains: PosteriorSamples | None, workers: int
+    ) -> tuple[int, Callable[[range], tuple[Tensor, Noise]]]:
+        """How many samples are drawn together, and what draws them."""
+        if chains is not None:
+            return BATCH, partial(_ended, chains, how.seed)
+        assert self.encoder is not None
+        drawn = (how.temperature, how.seed, how.antithetic)
+        belief = Belief(self.prior, self.encoder, told, *drawn)
+        beside = max(1, workers // -(-how.samples // belief.batch))
+        return belief.batch, partial(belief.draw, workers=beside)
 
     def check_seen(self, how: Restoring, description: Description, size: Size) -> Size:
         """Refuse what cannot be restored so, by the height and width of y alone.

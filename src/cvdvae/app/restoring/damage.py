@@ -34,6 +34,7 @@ class Damage:
 
     Attributes:
         label: What visitors read.
+        words: What is said of its answers, with places for `strength` and `angle`.
         strength: What its slider says, its least and largest value, its step and where it begins;
             None where there is nothing to say.
         may_be_noisy: Whether there may be noise beside.
@@ -42,19 +43,32 @@ class Damage:
     """
 
     label: str
+    words: str
     strength: tuple[str, float, float, float, float] | None
     may_be_noisy: bool = True
     known: bool = True
 
 
 DAMAGES: dict[str, Damage] = {
-    "hole": Damage("A hole: paint over it", None),
-    "pixels": Damage("Missing pixels", ("Missing, %", 5, 90, 5, 50), known=False),
-    "blur": Damage("Blurred", ("Blur, pixels", 0.5, 4, 0.25, 2)),
-    "motion": Damage("Moved", ("Movement, pixels", 3, 20, 1, 9)),
-    "small": Damage("Shrunk", ("Shrunk by", 2, 8, 1, 4)),
-    "noise": Damage("Noisy", None),
-    "jpeg": Damage("JPEG", ("Quality", 5, 95, 5, 30), may_be_noisy=False, known=False),
+    "hole": Damage("A hole: paint over it", "Painted hole", None),
+    "pixels": Damage(
+        "Missing pixels", "{strength:g} % missing", ("Missing, %", 5, 90, 5, 50), known=False
+    ),
+    "blur": Damage("Blurred", "Blur of {strength:g} pixels", ("Blur, pixels", 0.5, 4, 0.25, 2)),
+    "motion": Damage(
+        "Moved",
+        "Movement of {strength:g} pixels at {angle:g}°",
+        ("Movement, pixels", 3, 20, 1, 9),
+    ),
+    "small": Damage("Shrunk", "Shrunk by {strength:g}", ("Shrunk by", 2, 8, 1, 4)),
+    "noise": Damage("Noisy", "Noise", None),
+    "jpeg": Damage(
+        "JPEG",
+        "JPEG of quality {strength:g}",
+        ("Quality", 5, 95, 5, 30),
+        may_be_noisy=False,
+        known=False,
+    ),
 }
 """By their names."""
 LABELS = {damage.label: kind for kind, damage in DAMAGES.items()}
@@ -65,6 +79,15 @@ KINDS = {"Intact: damage it first": False, "Damaged already": True}
 def restoring() -> list[str]:
     """Names of the bundled models that restore."""
     return [name for name in bundled_names() if read_record(find(name)).kind == "restorer"]
+
+
+def in_words(kind: str, damaged: bool, strength: float, angle: float, noise: float) -> str:
+    """What has happened to an image, as `described` takes it, and how noisy it is said to be."""
+    about = DAMAGES[kind]
+    said = about.words.format(strength=strength, angle=angle)
+    if damaged and not about.known:
+        said = about.label
+    return f"{said}, σ {noise:g}" if about.may_be_noisy else said
 
 
 def described(
@@ -100,6 +123,19 @@ def described(
     return description_from_dict({"steps": [steps[kind]]})
 
 
+@dataclass(eq=False)
+class Answered:
+    """What is shown of an image.
+
+    Attributes:
+        asked: What was asked of it last; empty where not all of that is shown.
+        told: What is said of its answers, HTML; empty where there are none.
+    """
+
+    asked: list[Any] = field(default_factory=list)
+    told: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Given:
     """A visitor's image, as it is restored.
@@ -116,7 +152,8 @@ class Given:
         side: Side of the images of its model; None for one that takes any size.
         frame: Width and height of what was cut out of the file, in its pixels; None where nothing.
         left: Set once another is given: answers for this one are then wanted no more.
-        answered: What was asked of it last, and is shown.
+        stopped: Set while no further answers are wanted.
+        answered: What is shown of it.
     """
 
     pixels: Tensor
@@ -129,7 +166,12 @@ class Given:
     side: int | None = None
     frame: tuple[int, int] | None = None
     left: threading.Event = field(default_factory=threading.Event)
-    answered: list[Any] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    answered: Answered = field(default_factory=Answered)
+
+    def is_over(self) -> bool:
+        """Whether no further answers are wanted."""
+        return self.left.is_set() or self.stopped.is_set()
 
     @property
     def x(self) -> Tensor:

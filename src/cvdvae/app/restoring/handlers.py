@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
 from ..controls import seed_of
+from ..explorer import in_turn
 from ..inputs import UNCHANGED, Updates
-from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in
+from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in, in_words
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ STILL = InputError(
     "your image is still being read, or is no longer kept: press again in a moment, or give it "
     "again"
 )
+
+STOPPED = text.callout("plain", "Stopped:", "press “See what could be there” for all answers.")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Parts:
     painter: gr.HTML
     said: gr.HTML
     angle: gr.Slider
+    stop: gr.Button
     shown: tuple[Any, ...] = ()
 
     def with_answers(self, shown: tuple[Any, ...]) -> "Parts":
@@ -140,9 +144,21 @@ class RestoringHandlers:
             return UNCHANGED
         return {self.parts.strength: gr.update(visible=not KINDS[kind])}
 
-    def painted(self, event: gr.EventData) -> Any:
-        """What the visitor has painted so far."""
-        return event._data["strokes"]
+    def busy(self, given: Given | None) -> Updates:
+        """While it is restored, or waits for that, it may be stopped."""
+        if given is not None:
+            given.stopped.clear()
+        return self.stoppable(True)
+
+    def stop(self, given: Given | None) -> Updates:
+        """No further answers are wanted: what is drawn ends with its batch."""
+        if given is not None:
+            given.stopped.set()
+        return self.stoppable(False)
+
+    def stoppable(self, may: bool) -> Updates:
+        """Whether there is anything to stop."""
+        return {self.parts.stop: gr.update(interactive=may)}
 
     def draw(
         self,
@@ -170,28 +186,65 @@ class RestoringHandlers:
             return
         how = (samples, temperature, seed, antithetic)
         asked = [kind, damage, strength, angle, noise, *how, strokes]
-        if asked == given.answered:  # a double click
+        if asked == given.answered.asked:  # a double click
             yield UNCHANGED
             return
+        given.answered.asked = []
         try:
             which, size = LABELS[damage], (given.x.shape[1], given.x.shape[2])
             what = described(which, strength, strokes, size, angle)
             noise = noise if DAMAGES[which].may_be_noisy else 0
-            result, notes = self._restored(given, KINDS[kind], what, noise, *how)
-            with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
-                archive = zip_of(result, Path(name))
-                # The page copies the file while this waits, and then it goes.
-                shown = self._shown(result, archive, notes)
-                given.answered[:] = asked
-                yield self._answer(given, {self.parts.said: "", **shown})
-            return
+            words = in_words(which, KINDS[kind], strength, angle, noise)
+            results, notes = self._restored(given, KINDS[kind], what, noise, *how)
+            yield from self._growing(given, results, [words, *notes], asked, int(samples))
         except CVDVAEError as error:
-            wrong = text.explained(error, path)
+            yield self._nothing_new(given, text.explained(error, path))
         except Exception:
             logger.exception("an image could not be restored")
-            wrong = text.FAILED
-        given.answered.clear()
-        yield self._answer(given, {self.parts.said: wrong})
+            yield self._nothing_new(given, text.FAILED)
+
+    def _growing(
+        self,
+        given: Given,
+        results: Iterator[Restoration],
+        about: Sequence[str],
+        asked: list[Any],
+        wanted: int,
+    ) -> Iterator[Updates]:
+        """How many answers there are, and then what they are: all, or those until it was stopped.
+
+        Args:
+            given: The image.
+            results: The answers, growing.
+            about: What has happened to the image, and what its file says.
+            asked: What was asked of it, which is kept once all of it is shown.
+            wanted: How many answers.
+        """
+        said, result, done = self.parts.said, None, 0
+        for result in results:
+            done = len(result.pixels)
+            if done < wanted:
+                yield self._answer(
+                    given, {said: text.progress(done, wanted), **self.stoppable(True)}
+                )
+        if result is None or given.left.is_set():
+            yield self._nothing_new(given, STOPPED)
+            return
+        if done == wanted:
+            given.answered.asked = asked
+        with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+            archive = zip_of(result, Path(name))
+            # The page copies the file while this waits, and then it goes.
+            shown = self._shown(result, archive, about)
+            given.answered.told = shown[self.parts.shown[0]]
+            yield self._answer(given, {said: "" if done == wanted else STOPPED, **shown})
+
+    def _nothing_new(self, given: Given, why: str) -> Updates:
+        """Why nothing was drawn; what is shown stays, and is said to be from before."""
+        updates: Updates = {self.parts.said: why}
+        if given.answered.told:
+            updates[self.parts.shown[0]] = text.STILL + given.answered.told
+        return self._answer(given, updates)
 
     def _restored(
         self,
@@ -203,8 +256,8 @@ class RestoringHandlers:
         temperature: float,
         seed: str | None,
         antithetic: bool,
-    ) -> tuple[Restoration, list[str]]:
-        """What could have been there, and what the file of a damaged image says."""
+    ) -> tuple[Iterator[Restoration], list[str]]:
+        """What could have been there, growing, and what the file of a damaged image says."""
         restorer, number, notes = self.restorers[given.subject], seed_of(seed), list[str]()
         how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
         if not noise and all(isinstance(step, OnlyNoise) for step in what.steps):
@@ -214,8 +267,7 @@ class RestoringHandlers:
             told, notes = as_it_is(given, given.path, what, noise)
         else:
             told = degraded(truth, what, noise or None, number)
-        with self.turn:
-            return restorer.run(told, how, truth), notes
+        return in_turn(restorer.stream(told, how, truth), self.turn, given.is_over), notes
 
     def _not_here(self, path: str, subject: str) -> CVDVAEError:
         """Why an image has not arrived: it cannot be read, or not yet."""
@@ -232,13 +284,16 @@ class RestoringHandlers:
             return UNCHANGED
         return updates | {self.parts.given: given}
 
-    def _shown(self, result: Restoration, archive: Path, notes: list[str]) -> Updates:
-        """What was seen and what its file says, the answers, and what they agree on."""
+    def _shown(self, result: Restoration, archive: Path, about: Sequence[str]) -> Updates:
+        """What was seen, what has happened to it and what its file says, the answers, and what they
+        agree on."""
         told, before, mean, heat, truth, gallery, file = self.parts.shown
         levels = result.std * 255
         fits = sum(result.explains)
         way = "exactly" if result.sigma == 0 else "within its noise"
-        words = f"{fits} of {len(result.explains)} answers explain what is seen {way}."
+        happened, *notes = about
+        words = f"{happened}, seed {result.restoring.seed}: {fits} of {len(result.explains)} "
+        words += f"answers explain what is seen {way}."
         words += text.exploded(result.exploded)
         blocks, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
 
@@ -255,6 +310,9 @@ class RestoringHandlers:
                 value=None if result.truth is None else shown(result.truth),
                 visible=result.truth is not None,
             ),
-            gallery: [(pictures.stored(shown(one)), None) for one in result.pixels],
+            gallery: [
+                (pictures.stored(shown(one)), name)
+                for one, name in zip(result.pixels, text.captions(result.exploded), strict=True)
+            ],
             file: gr.update(value=str(archive), visible=True),
         }

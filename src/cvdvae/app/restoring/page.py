@@ -22,7 +22,8 @@ from ..controls import (
     temperature_part,
     visitors_image,
 )
-from ..painter import make_painter
+from ..painter import make_painter, painted
+from ..pictures import FULL_MAP
 from .damage import KINDS, LABELS
 from .handlers import Parts, RestoringHandlers
 
@@ -59,10 +60,14 @@ def restoring_part(
             damage, strength, angle, noise = _damage()
             painter = make_painter("restore-painter")
             settings = _settings(models[subjects[0]])
-            draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
+            with gr.Row():
+                draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
+                stop = gr.Button(
+                    "Stop", elem_id="restore-stop", interactive=False, min_width=70, scale=0
+                )
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
-            told = Parts(given, strokes, photo[1], strength, noise, painter, said, angle)
+            told = Parts(given, strokes, photo[1], strength, noise, painter, said, angle, stop)
             parts = _answers(told)
     on = RestoringHandlers(models, parts, turn)
     kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said, *parts.shown]
@@ -83,12 +88,16 @@ def restoring_part(
     sliders = [strength, angle, noise]
     damage.input(on.chosen, [damage, kind], [*sliders, painter], queue=False, **LATEST, **QUIET)
     kind.change(on.judged, [damage, kind], strength, queue=False, **LATEST, **QUIET)
-    painter.paint(on.painted, None, strokes, queue=False, **EVERY, **QUIET)
+    painter.paint(painted, None, strokes, queue=False, **EVERY, **QUIET)
     happened = [photo[0], subject, kind, damage, strength, noise]
     how = [*happened, *settings, given, strokes, angle]
-    drawn = [said, given, *parts.shown]
+    drawn = [said, given, stop, *parts.shown]
     # A press while another image is restored is for the one that came.
-    draw.click(on.draw, how, drawn, **LATEST, **DRAWING, **PRIVATE)
+    begun = draw.click(on.busy, given, stop, queue=False, **QUIET)
+    ended = begun.then(on.draw, how, drawn, **LATEST, **DRAWING, **PRIVATE)
+    for end in (ended.success, ended.failure):
+        end(lambda: on.stoppable(False), None, stop, queue=False, **QUIET)
+    stop.click(on.stop, given, stop, queue=False, **QUIET)
 
 
 def _input(
@@ -161,7 +170,7 @@ def _answers(parts: Parts) -> Parts:
             for name, label in (
                 ("seen", "What is seen"),
                 ("mean", "The mean of all"),
-                ("heat", "Where they disagree"),
+                ("heat", f"Where they disagree: bright from {FULL_MAP} of 255 on"),
                 ("truth", "What was there"),
             )
         ]

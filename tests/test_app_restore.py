@@ -1,0 +1,191 @@
+"""The tab that restores, without a browser: what is said of its answers, and what ends them."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_app import STROKES, events, numbered
+from test_app import explorer as explorer
+from test_app import page as page
+from tiny import tiny_photo_restorer
+
+from cvdvae.app.inputs import UNCHANGED, Updates
+from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
+from cvdvae.app.restoring.handlers import RestoringHandlers
+from cvdvae.app.text import STILL
+from cvdvae.imaging.io import to_pil
+from cvdvae.restoration.restored import Restoration
+from cvdvae.restoration.restorer import Restorer
+
+INTACT, DAMAGED = KINDS
+SUBJECT = "A photograph"
+MANY = 20
+
+
+class Tab:
+    """The tab, with a photograph on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.turn = str(path), threading.Lock()
+        models = {SUBJECT: tiny_photo_restorer()}
+        self.on, self.parts = RestoringHandlers(models, numbered(), self.turn), numbered()
+        given = self.on.arrive(self.path, SUBJECT, None)[self.parts.given]
+        assert isinstance(given, Given)
+        self.given = given
+
+    def draw(
+        self, damage: str = "Blurred", strength: float = 1, noise: float = 0.02, samples: int = 2
+    ) -> Iterator[Updates]:
+        """Press the button."""
+        self.on.busy(self.given)
+        how = (samples, 1, "3", False)
+        what = (INTACT, damage, strength, noise)
+        return self.on.draw(self.path, SUBJECT, *what, *how, self.given, STROKES, 20)
+
+    def told(self, updates: Updates) -> str:
+        """What is said of the answers."""
+        return str(updates[self.parts.shown[0]])
+
+
+@pytest.fixture
+def tab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tab:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    noise = torch.rand(3, 16, 24, generator=torch.Generator().manual_seed(0))
+    to_pil(0.3 + 0.4 * noise).save(tmp_path / "photo.png")
+    return Tab(tmp_path / "photo.png")
+
+
+# What is said of the answers.
+
+
+@pytest.mark.parametrize(
+    ("damage", "strength", "noise", "said"),
+    [
+        ("A hole: paint over it", 50, 0, "Painted hole, σ 0, seed 3: 2 of 2 answers explain"),
+        ("Missing pixels", 40, 0.02, "40 % missing, σ 0.02, seed 3"),
+        ("Blurred", 1.5, 0.02, "Blur of 1.5 pixels, σ 0.02, seed 3"),
+        ("Moved", 5, 0.02, "Movement of 5 pixels at 20°, σ 0.02, seed 3"),
+        ("Noisy", 50, 0.05, "Noise, σ 0.05, seed 3"),
+        ("JPEG", 30, 0.05, "JPEG of quality 30, seed 3"),
+    ],
+)
+def test_answers_are_said_to_be_of_their_damage(
+    tab: Tab, damage: str, strength: float, noise: float, said: str
+) -> None:
+    *_, drawn = tab.draw(damage, strength, noise)
+    assert said in tab.told(drawn)
+
+
+def test_a_strength_that_is_not_asked_for_is_not_said() -> None:
+    assert in_words("jpeg", True, 30, 0, 0) == "JPEG"
+    assert all(in_words(kind, False, 7, 9, 0.5).strip() for kind in DAMAGES)
+
+
+def test_what_is_shown_after_a_failure_is_said_to_be_from_before(tab: Tab) -> None:
+    (first,) = tab.draw("Noisy", noise=0)  # nothing is shown yet
+    assert tab.parts.shown[0] not in first
+    *_, drawn = tab.draw()
+    for _ in range(2):
+        (failed,) = tab.draw("Noisy", noise=0)
+        assert "Say how noisy it is" in failed[tab.parts.said]
+        assert tab.told(failed) == STILL + tab.told(drawn)
+    *_, again = tab.draw()  # it is drawn anew
+    assert tab.told(again) == tab.told(drawn)
+
+
+def test_a_sample_that_exploded_is_called_so_below_it(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Restorer.stream
+
+    def exploding(*what: Any) -> Iterator[Restoration]:
+        for result in stream(*what):
+            result.exploded[1] = True
+            yield result
+
+    monkeypatch.setattr(Restorer, "stream", exploding)
+    *_, drawn = tab.draw(samples=3)
+    gallery = drawn[tab.parts.shown[-2]]
+    assert [name for _, name in gallery] == ["0", "1 · exploded", "2"]
+    assert "1 exploded and is no answer" in tab.told(drawn)
+
+
+# What ends them.
+
+
+def test_it_is_said_how_many_there_are_and_between_batches_others_have_their_turn(
+    tab: Tab,
+) -> None:
+    *growing, whole = tab.draw(samples=MANY)
+    said = [updates[tab.parts.said] for updates in growing]
+    assert len(said) >= 2
+    assert all(f"of {MANY}" in one for one in said)
+    assert whole[tab.parts.said] == ""
+    for _ in tab.draw("Moved", 5, samples=MANY):
+        assert not tab.turn.locked()
+
+
+def test_what_is_stopped_shows_what_was_drawn_till_then(tab: Tab) -> None:
+    drawing = tab.draw(samples=MANY)
+    next(drawing)
+    tab.on.stop(tab.given)
+    stopped = next(drawing)
+    drawn = len(stopped[tab.parts.shown[-2]])
+    assert 2 <= drawn < MANY
+    assert f"of {drawn} answers explain" in tab.told(stopped)
+    assert "Stopped" in stopped[tab.parts.said]
+    report = Path(stopped[tab.parts.shown[-1]]["value"]).with_name("result.json")
+    assert json.loads(report.read_text())["samples"] == drawn
+    assert list(drawing) == []
+    *_, whole = tab.draw(samples=MANY)  # no double click: it was not all
+    assert len(whole[tab.parts.shown[-2]]) == MANY
+
+
+def test_what_is_stopped_while_it_waits_never_begins(tab: Tab) -> None:
+    (drawn, *_) = tab.draw()
+    drawing = tab.draw("Moved", 5)
+    tab.on.stop(tab.given)
+    (stopped,) = drawing
+    assert "Stopped" in stopped[tab.parts.said]
+    assert tab.told(stopped) == STILL + tab.told(drawn)
+
+
+def test_what_nobody_wants_any_more_ends_with_its_batch(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, stream = list[int](), Restorer.stream
+
+    def watched(*what: Any) -> Iterator[Restoration]:
+        for result in stream(*what):
+            taken.append(len(result.pixels))
+            yield result
+
+    monkeypatch.setattr(Restorer, "stream", watched)
+    drawing = tab.draw(samples=MANY)
+    next(drawing)
+    tab.on.arrive(None, SUBJECT, tab.given)
+    assert list(drawing) == [UNCHANGED]
+    assert len(taken) == 1
+
+
+def test_stop_stops_what_is_drawn_and_may_be_pressed_meanwhile(page: Any, tab: Tab) -> None:
+    stop = tab.parts.stop
+    assert tab.on.busy(tab.given)[stop]["interactive"]
+    assert not tab.on.stop(tab.given)[stop]["interactive"]
+    assert next(tab.draw(samples=MANY))[stop]["interactive"]
+    names = {part._id: part.elem_id for part in page.blocks.values()}
+    (begun,) = (one for part, event, one in events(page) if (part, event) == ("restore", "click"))
+    (draw,) = (one for _, _, one in events(page) if one["trigger_after"] == begun["id"])
+    ends = [one for _, _, one in events(page) if one["trigger_after"] == draw["id"]]
+    assert len(ends) == 2  # also where it failed before it began
+    for one in (begun, *ends):
+        assert not one["queue"]
+        assert [names[part] for part in one["outputs"]] == ["restore-stop"]
+    (pressed,) = (
+        one for part, event, one in events(page) if (part, event) == ("restore-stop", "click")
+    )
+    assert not pressed["queue"]
