@@ -1241,6 +1241,7 @@ def test_the_first_process_exports_after_every_validation(
 
 
 @pytest.mark.parametrize(
+        trainer.global_step = 7
     ("step", "skipped", "norm", "every", "said"),
     [
         (48, 49, math.inf, 1000, ""),
@@ -1334,7 +1335,7 @@ class Trainer:
 
     made: ClassVar[list["Trainer"]] = []
     ends: BaseException | None = None
-    is_global_zero = True
+    is_global_zero, global_step = True, 30
 
     def __init__(self, **options: Any) -> None:
         self.options, self.calls = options, list[tuple[Any, ...]]()
@@ -1359,23 +1360,27 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
     return Trainer.made
 
 
-def idle(folder: Path, exported: list[Path]) -> Any:
-    """A module that trains nothing."""
+def idle(folder: Path, exported: list[Path], looked_at: list[object] | None = None) -> Any:
+    """A module that trains nothing, and the images that it does not see."""
+    looked_at = [] if looked_at is None else looked_at
     optim = OptimConfig(30, warmup=0, validate_every=7)
-    return SimpleNamespace(optim=optim, folder=folder, export=exported.append)
+    module = SimpleNamespace(optim=optim, folder=folder, export=exported.append)
+    module.check_own = looked_at.append
+    return module, SimpleNamespace(check=lambda: looked_at.append("images"))
 
 
 def test_a_run_resumes_validates_and_exports(
     tmp_path: Path, trainers: list[Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exported: list[Path] = []
+    exported, looked_at = list[Path](), list[object]()
     leftover = tmp_path / ".writing-1-x"
     leftover.touch()
-    fit(idle(tmp_path, exported), Any)
+    fit(*idle(tmp_path, exported, looked_at))
     assert not leftover.exists()
-    (tmp_path / "last.ckpt").touch()
+    torch.save({"global_step": 2}, tmp_path / "last.ckpt")
     monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)
-    fit(idle(tmp_path, exported), Any, max_steps=3)
+    fit(*idle(tmp_path, exported, looked_at), max_steps=3)
+    assert looked_at == ["images", {"global_step": 2}]
     first, second = trainers
     for trainer, resumed in ((first, None), (second, str(tmp_path / "last.ckpt"))):
         assert trainer.calls == [
@@ -1392,7 +1397,7 @@ def test_a_run_resumes_validates_and_exports(
     kinds = [type(one) for one in first.options["callbacks"]]
     assert kinds == [Lines, AtomicCheckpoint, EndAtSignal, ExportAtValidation]
     monkeypatch.setattr(Trainer, "is_global_zero", False)
-    fit(idle(tmp_path, exported), Any)
+    fit(*idle(tmp_path, exported))
     assert len(exported) == 2
 
 
@@ -1420,7 +1425,7 @@ def test_the_end_of_a_run_is_told_as_what_it_is(
     monkeypatch.setattr(EndAtSignal, "__enter__", lambda self: setattr(self, "received", received))
     exported: list[Path] = []
     with pytest.raises(seen, match=said):
-        fit(idle(tmp_path, exported), Any)
+        fit(*idle(tmp_path, exported))
     assert not exported
     assert len(trainers) == 1
 

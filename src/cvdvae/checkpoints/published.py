@@ -10,7 +10,6 @@ JingyunLiang/HCFlow       ``SR_*_HCFlow*.pth``: the state dict of an HCFlow
 They are read with ``weights_only=True``: a pickle that holds code is refused and does not run.
 """
 
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..hvae.lr_encoder import LREncoder, LREncoderConfig
 from ..hvae.presets import PRESETS
 from .bounds import MAX_SIZE, check_description
 from .folder import PRIOR_SUBFOLDER, save_model
+from .pickled import read_checkpoint
 from .records import FlowRecord, PriorRecord, SuperResolutionRecord
 from .weights import digest, is_plain
 
@@ -76,33 +76,6 @@ def import_checkpoint(checkpoint: str | Path, preset: str, out: str | Path) -> s
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
     return kind
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a PyTorch file without running what it holds.
-
-    Raises:
-        WeightsError: It is missing, damaged, holds other things than tensors and plain values, or
-            is not a dictionary.
-    """
-    if not path.is_file():
-        raise WeightsError(f"there is no checkpoint {path}")
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it holds the Python object {named[1]}" if named else "it is no plain checkpoint"
-        raise WeightsError(f"{path} was not loaded: {what}, and could run code") from None
-    except MemoryError:
-        raise WeightsError(f"{path} does not fit into memory") from None
-    except Exception:  # what a damaged file raises is as various as its damage
-        raise WeightsError(f"{path} is truncated, damaged, or not a PyTorch file") from None
-    inner = loaded.get("state_dict", {}) if isinstance(loaded, dict) else None
-    if not isinstance(inner, dict) or not loaded:
-        raise WeightsError(f"{path} holds no dictionary of tensors")
-    if not all(isinstance(name, str) for name in [*loaded, *inner]):
-        raise WeightsError(f"{path} holds a dictionary whose names are no text")
-    return loaded  # type: ignore[no-any-return]
 
 
 def _convert_prior(path: Path, loaded: dict[str, Any], preset: str, folder: Path) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import REDUCED, Photo, as_channels, in_channels, read_photo
+from ..imaging.io import REDUCED, Photo, as_channels, in_channels, list_images, read_photo
 
 MAX_WORKERS, MAX_REPEAT = 256, 1000
 TWELVE_BITS = 16
@@ -99,6 +100,15 @@ class DataConfig:
     def jitters(self) -> bool:
         """Whether training images are framed anew."""
         return self.jitter_side > 0 or self.jitter_angle > 0
+
+
+def paths_of(config: DataConfig) -> list[Path]:
+    """The image files of a source, in the order of their names.
+
+    Raises:
+        InputError: The folder does not exist or holds no image.
+    """
+    return [path for path in list_images(Path(config.folder)) if fnmatch(path.name, config.only)]
 
 
 def is_first_process() -> bool:

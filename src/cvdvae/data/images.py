@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +13,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from ..imaging.io import list_images, to_channels
-from .folder import DataConfig, load_images, refuse_counts, split, square_and_around, tell_luma
+from ..imaging.io import to_channels
+from .folder import (
+    DataConfig,
+    load_images,
+    paths_of,
+    refuse_counts,
+    split,
+    square_and_around,
+    tell_luma,
+)
 from .photographs import Photographs
 
 MEMORY = 2 * 2**30
@@ -48,6 +55,11 @@ class Images(Dataset[Tensor]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def unread(self) -> Sequence[int]:
+        """Those that are read from their files whenever they are asked for, each file once."""
+        return ()
 
     def read(self, row: int, draw: int) -> Tensor:
         """One image of the source, uint8, ``(C, H, W)``; `draw` decides where it is cut."""
@@ -103,6 +115,11 @@ class FileImages(Images):
         super().__init__(rows)
         self.paths, self.size, self.crop, self.channels = paths, size, crop, channels
 
+    @property
+    def unread(self) -> Sequence[int]:
+        """All of them."""
+        return range(len(self))
+
     def read(self, row: int, draw: int) -> Tensor:
         """One image.
 
@@ -147,6 +164,11 @@ class JitteredImages(Images):
                 break
             self.photos.append(photo)
 
+    @property
+    def unread(self) -> Sequence[int]:
+        """Those behind the ones in memory."""
+        return range(len(self.photos), len(self))
+
     def _photo(self, row: int) -> tuple[np.ndarray, int]:
         return square_and_around(self.paths[row], self.config.crop, self.around, self.channels)
 
@@ -178,6 +200,12 @@ class CropImages(Images):
         super().__init__(rows)
         self.photos, self.size = photos, size
 
+    @property
+    def unread(self) -> Sequence[int]:
+        """A square of each photograph that is not in memory."""
+        places = {row: i for i, row in enumerate(self.rows) if row >= len(self.photos.held)}
+        return list(places.values())
+
     def read(self, row: int, draw: int) -> Tensor:
         """A square at a random place, turned by a random number of quarter turns."""
         photo, rng = self.photos[row], np.random.default_rng(draw)
@@ -199,6 +227,12 @@ class JoinedImages(Images):
         self.sources, self.flips = zip(*every, strict=True)
         self.starts = np.cumsum([0, *(len(images) for images in self.sources)])
         super().__init__(range(int(self.starts[-1])))
+
+    @property
+    def unread(self) -> Sequence[int]:
+        """Those of all sources; what a source repeats counts once."""
+        starts = dict(zip(self.sources, self.starts[:-1].tolist(), strict=True))
+        return [start + i for images, start in starts.items() for i in images.unread]
 
     def __getitem__(self, key: Key | int) -> Tensor:
         """The image of a key, mirrored only where its source is."""
@@ -269,7 +303,7 @@ def _open_source(
             ArrayImages(source, size, training, channels),
             ArrayImages(source, size, validation, channels),
         )
-    paths = [path for path in list_images(source) if fnmatch(path.name, config.only)]
+    paths = paths_of(config)
     refuse_counts(paths, tell=True)
     tell_luma(paths, channels)
     if config.random_crops:

@@ -26,6 +26,9 @@ PATIENCE = 50
 """Steps of which one must not be skipped."""
 FOUND = ("recommended", "pixel_std", "expected", "judge")
 """Of a record, what `cvdvae calibrate` and `calibrate-doubt` find."""
+KEPT = ("trained.", "averaged.", "skipped")
+"""Beginnings of the names of what a checkpoint holds of a module."""
+ELSEWHERE = "choose another folder for this run, or remove the checkpoint"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,6 +88,17 @@ class Training(L.LightningModule):
         """What a checkpoint must share with this run to be continued by it."""
         raise NotImplementedError
 
+    def check_own(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that another training has written.
+
+        Raises:
+            ConfigError: It is that of another model, or of none of ours.
+        """
+        self._check_identity(checkpoint)
+        kept = checkpoint.get("state_dict", {})
+        if any(name.startswith(KEPT) and name not in kept for name in self.state_dict()):
+            raise ConfigError(f"{self.folder} holds a checkpoint of something else: {ELSEWHERE}")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the run's identity."""
         checkpoint["identity"] = self.identity()
@@ -95,16 +109,7 @@ class Training(L.LightningModule):
         Raises:
             ConfigError: The architecture or the prior is not that of the checkpoint.
         """
-        ours = self.identity()
-        theirs = ours | checkpoint.get("identity", {})
-        # It may be older than a key of the configuration, which then had what is the default now.
-        theirs["model"] = defaults(cast(Any, self.trained.config)) | theirs["model"]
-        different = [key for key in ours if theirs[key] != ours[key]]
-        if different:
-            raise ConfigError(
-                f"{self.folder} holds a checkpoint with another {' and '.join(different)}: "
-                f"choose another folder for this run, or remove the checkpoint"
-            )
+        self._check_identity(checkpoint)
         for optimizer, schedule in zip(
             checkpoint.get("optimizer_states", ()), checkpoint.get("lr_schedulers", ()), strict=True
         ):
@@ -114,6 +119,18 @@ class Training(L.LightningModule):
                 group["lr"] = rate * self.optim.rate_at(schedule["last_epoch"])
                 group["initial_lr"], group["betas"] = rate, self.optim.betas
                 group["weight_decay"] = self.optim.weight_decay
+
+    def _check_identity(self, checkpoint: dict[str, Any]) -> None:
+        ours = self.identity()
+        theirs = ours | checkpoint.get("identity", {})
+        # It may be older than a key of the configuration, which then had what is the default now.
+        theirs["model"] = defaults(cast(Any, self.trained.config)) | theirs["model"]
+        different = [key for key in ours if theirs[key] != ours[key]]
+        if different:
+            raise ConfigError(
+                f"{self.folder} holds a checkpoint with another {' and '.join(different)}: "
+                f"{ELSEWHERE}"
+            )
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up, plateau and linear decay."""

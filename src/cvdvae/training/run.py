@@ -14,9 +14,12 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset, get_worker_info
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_worker_info
 
+from ..checkpoints.pickled import read_checkpoint
+from ..data.division import Division, division_of, tell_another
 from ..data.folder import DataConfig, is_first_process
 from ..data.images import Images, open_images
 from ..errors import ConfigError, InputError
@@ -26,10 +29,14 @@ from .config import OptimConfig
 from .module import Training, validation_batch
 from .order import StepBatches
 from .progress import Lines, progress
-from .start import CHECKPOINT
+from .start import CHECKPOINT, begins
 from .stopping import EndAtSignal, Stopped, outlive_signals
 
 warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning and PyTorch
+
+
+NAMED = 3
+"""Images that a message names at most."""
 
 
 class AtomicCheckpoint(Callback):
@@ -56,11 +63,18 @@ class AtomicCheckpoint(Callback):
 
 
 class ExportAtValidation(Callback):
-    """Write the averaged weights to `model/` after every validation."""
+    """Write the averaged weights to `model/` after every validation.
+
+    Attributes:
+        step: That of the last validation.
+    """
+
+    step = -1
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Export from the first process."""
         assert isinstance(module, Training)
+        self.step = trainer.global_step
         if trainer.is_global_zero and not trainer.sanity_checking:
             module.export(module.folder / "model")
 
@@ -74,6 +88,44 @@ class TrainingData(L.LightningDataModule):
         super().__init__()
         self.training, self.validation = open_images(data, image_size, channels)
         self.data, self.optim = data, optim
+        self.divisions = [division_of(source) for source in (data, *data.more)]
+
+    def check(self) -> None:
+        """Read every image once that does not stay in memory, lest a damaged one end the training
+        when its turn comes. Processes that train together share them out.
+
+        Raises:
+            InputError: Some cannot be used; the message names the first of them.
+        """
+        every = ConcatDataset[str]([_Faults(self.training), _Faults(self.validation)])
+        if not every:
+            return
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        loader = DataLoader(
+            every,
+            batch_size=None,
+            sampler=range(rank, len(every), world),
+            num_workers=self.data.workers,
+            worker_init_fn=outlive_signals,
+        )
+        faults = [one for one in track(loader, "checking images", transient=True) if one]
+        if len(faults) == 1:
+            raise InputError(faults[0])
+        if faults:
+            some = "; ".join(faults[:NAMED]) + "; …" * (len(faults) > NAMED)
+            raise InputError(f"{len(faults)} images cannot be used: {some}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The split of every source, for the checkpoint."""
+        return {"divisions": [tuple(one) for one in self.divisions]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Say where the split is another one than that of the checkpoint."""
+        sources = (self.data, *self.data.more)
+        for source, then, now in zip(
+            sources, state_dict["divisions"], self.divisions, strict=False
+        ):
+            tell_another(source, Division(*then), now)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches that continue at the trainer's step."""
@@ -114,6 +166,23 @@ class TrainingData(L.LightningDataModule):
         )
 
 
+class _Faults(Dataset[str]):
+    """Why images cannot be used that are read when they are asked for; nothing where they can."""
+
+    def __init__(self, images: Images) -> None:
+        self.images, self.unread = images, images.unread
+
+    def __len__(self) -> int:
+        return len(self.unread)
+
+    def __getitem__(self, index: int) -> str:
+        try:
+            self.images[self.unread[index]]
+        except InputError as error:
+            return str(error)
+        return ""
+
+
 class _Keyed(torch.utils.data.IterableDataset[Tensor]):
     """Batches of a data set in the order that a batch sampler gives, without an end."""
 
@@ -152,6 +221,8 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
 
     Raises:
         InputError: An image cannot be used.
+        WeightsError: The checkpoint is damaged, or no checkpoint.
+        ConfigError: It is that of another model.
         OutputError: Another process trains in the folder.
         KeyboardInterrupt: It was ended by SIGINT.
         SystemExit: It was ended by SIGTERM; the code is 143.
@@ -168,7 +239,12 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
     # Its remarks are on devices, loggers and defaults of its own; warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optim, folder = module.optim, module.folder
-    checkpoint, saving = folder / CHECKPOINT, AtomicCheckpoint(folder, optim)
+    resume = None if begins(folder) else str(folder / CHECKPOINT)
+    if resume is None:
+        data.check()
+    else:
+        module.check_own(read_checkpoint(Path(resume)))
+    saving, exporting = AtomicCheckpoint(folder, optim), ExportAtValidation()
     ending, shown = EndAtSignal(saving.save), progress()
     options: dict[str, Any] = {
         "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
@@ -181,16 +257,16 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
         "enable_checkpointing": False,
         "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
         "enable_model_summary": False,
-        "callbacks": [shown, saving, ending, ExportAtValidation()],
+        "callbacks": [shown, saving, ending, exporting],
     }
     if isinstance(shown, Lines):
         options["enable_progress_bar"] = False
     trainer = L.Trainer(**(options | processes() | trainer_options))
-    resume = str(checkpoint) if checkpoint.exists() else None
     try:
         with ending:
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-            trainer.validate(module, data, verbose=False)
+            if exporting.step != trainer.global_step:
+                trainer.validate(module, data, verbose=False)
     except InputError as error:  # a reading process wraps its own message in a traceback
         raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from None
     except Stopped:

@@ -1,0 +1,213 @@
+"""What a training looks at before its first step: its checkpoint, and its images."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import PRIOR
+from torch import nn
+
+import cvdvae.data.images
+from cvdvae.configs import to_yaml
+from cvdvae.data.folder import DataConfig, load_images
+from cvdvae.errors import InputError
+from cvdvae.training import OptimConfig, PriorTraining
+from cvdvae.training.prior import PriorModule
+from cvdvae.training.run import TrainingData, fit
+
+OPTIM = OptimConfig(2, batch_size=2, warmup=0)
+CHANGED = "the split of {} into training and validation images is another than before"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(6):
+        Image.new("RGB", (20, 18), (40 * i, 90, 120)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def nothing_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training draws no pictures, which take longer than its steps."""
+    monkeypatch.setattr(PriorModule, "_picture", lambda *_: None)
+
+
+def train(data: DataConfig, out: Path, **optim: Any) -> None:
+    config = PriorTraining(PRIOR, data, replace(OPTIM, **optim))
+    module = PriorModule(config, out)
+    fit(module, TrainingData(data, config.optim, 16), precision="32-true")
+
+
+@pytest.mark.usefixtures("nothing_shown")
+def test_a_run_whose_images_are_others_says_so_and_goes_on(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images may have been added on purpose. A checkpoint of before says nothing of them."""
+    data, last = DataConfig(str(photos), validation=2), tmp_path / "run" / "last.ckpt"
+    train(data, last.parent)
+    Image.new("RGB", (20, 18)).save(photos / "0a.png")
+    kept = torch.load(last, weights_only=True)
+    for old in (False, True):
+        torch.save({k: v for k, v in kept.items() if not (old and k == "TrainingData")}, last)
+        capsys.readouterr()
+        train(data, last.parent, steps=3)
+        assert capsys.readouterr().err.count(CHANGED.format(photos)) == (not old)
+        assert torch.load(last, weights_only=True)["global_step"] == 3
+
+
+@pytest.mark.parametrize("change", ["more images", "another image", "another split", "none"])
+def test_every_source_has_a_split_of_its_own(
+    change: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels, array = np.zeros((5, 16, 16, 3), np.uint8), tmp_path / "images.npy"
+    np.save(array, pixels)
+    data = DataConfig(str(photos), validation=2, more=(DataConfig(str(array), validation=1),))
+    state = TrainingData(data, OPTIM, 16).state_dict()
+    if change == "more images":
+        np.save(array, np.concatenate([pixels, pixels]))
+    elif change == "another image":
+        (photos / "5.png").rename(photos / "1a.png")
+    elif change == "another split":
+        data = replace(data, validation=3)
+    capsys.readouterr()
+    TrainingData(data, OPTIM, 16).load_state_dict(state)
+    said = capsys.readouterr().err
+    assert said.count(CHANGED.format(array)) == (change == "more images")
+    assert said.count(CHANGED.format(photos)) == (change in ("another image", "another split"))
+    if change == "more images":
+        assert "(5 images then, 10 now): images that were trained on may now validate" in said
+
+
+class Other(L.LightningModule):
+    """Another project's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Linear(2, 1)
+
+
+def write(path: Path, how: str) -> None:
+    """A checkpoint that no training of ours has left so."""
+    path.parent.mkdir()
+    if how == "foreign":
+        trainer = L.Trainer(logger=False, barebones=True)
+        trainer.strategy.connect(Other())
+        trainer.save_checkpoint(path)
+    elif how == "code":
+        torch.save({"state_dict": {}, "run": os.system}, path)
+    else:
+        torch.save(nn.Linear(20, 100).state_dict(), path)
+        size = {"truncated": -1000, "empty": 0}.get(how)
+        path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("truncated", "last.ckpt is truncated, damaged, or not a PyTorch file"),
+        ("empty", "last.ckpt is truncated, damaged, or not a PyTorch file"),
+        ("code", "last.ckpt was not loaded: it holds the Python object posix.system"),
+        ("foreign", "run holds a checkpoint of something else: choose another folder for this"),
+        ("weights", "run holds a checkpoint of something else: choose another folder for this"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_continued_is_one_sentence(
+    how: str,
+    words: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(tmp_path / "run" / "last.ckpt", how)
+    data, config = DataConfig(str(photos), validation=2), tmp_path / "run.yaml"
+    config.write_text(to_yaml(PriorTraining(PRIOR, data, OPTIM)))
+    arguments = ("--config", str(config), "--out", str(tmp_path / "run"))
+    capsys.readouterr()
+    assert run("train", "prior", *arguments, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert words in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "framed anew": {"jitter_side": 0.01},
+    "random squares": {"random_crops": True},
+}
+
+
+@pytest.mark.parametrize(("how", "workers"), [*((one, 0) for one in WAYS), ("random squares", 1)])
+def test_damaged_images_beyond_memory_are_named_together_before_the_first_step(
+    how: str, workers: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not one by one in the hours after."""
+    monkeypatch.setattr(cvdvae.data.images, "MEMORY", 1500)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    further = tmp_path / "further"
+    further.mkdir()
+    for folder in (photos, further):
+        for i in range(6):
+            Image.fromarray(noise).save(folder / f"{i}.png")
+    broken = [photos / "2.png", photos / "3.png", further / "1.png", further / "3.png"]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:3000])
+    more = DataConfig(str(further), validation=1, repeat=2, **WAYS[how])
+    data = DataConfig(str(photos), validation=2, more=(more,), workers=workers, **WAYS[how])
+    with pytest.raises(InputError) as refused:
+        train(data, tmp_path / "run")
+    assert str(refused.value).startswith(f"4 images cannot be used: {broken[0]} is damaged")
+    assert [str(path) in str(refused.value) for path in broken] == [True, True, True, False]
+    for path in broken[1:]:
+        Image.fromarray(noise).save(path)
+    with pytest.raises(InputError, match=f"^{broken[0]} is damaged or truncated"):
+        train(data, tmp_path / "run")
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    Image.fromarray(noise).save(broken[0])
+    TrainingData(data, OPTIM, 16).check()
+
+
+def test_processes_share_out_what_is_read_beforehand(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cvdvae.data.images, "MEMORY", 1500)
+    asked: list[str] = []
+
+    def noted(paths: list[Path], *given: Any, **how: Any) -> torch.Tensor:
+        asked.extend(path.name for path in paths)
+        return load_images(paths, *given, **how)
+
+    monkeypatch.setattr(cvdvae.data.images, "load_images", noted)
+    data = TrainingData(DataConfig(str(photos), validation=2), OPTIM, 16)
+    assert not asked
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        data.check()
+        assert asked == [f"{i}.png" for i in range(rank, 6, 2)]
+        asked.clear()
+
+
+@pytest.mark.usefixtures("nothing_shown")
+def test_the_last_step_is_validated_once(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not it is one that is validated anyway; and again where a whole run is started."""
+    steps: list[int] = []
+    monkeypatch.setattr(
+        PriorModule, "on_validation_epoch_end", lambda self: steps.append(self.global_step)
+    )
+    data = DataConfig(str(photos), validation=2)
+    for to, validated in ((2, [2]), (3, [3]), (3, [3])):
+        train(data, tmp_path / "run", steps=to, validate_every=2)
+        assert steps == validated
+        steps.clear()
