@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from test_app import STROKES, events, numbered
+from test_app import STROKES, events
 from test_app import explorer as explorer
 from test_app import page as page
 from tiny import tiny_photo_restorer
 
 from cvdvae.app.inputs import UNCHANGED, Updates
 from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
-from cvdvae.app.restoring.handlers import RestoringHandlers
+from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.text import STILL
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.restored import Restoration
@@ -32,7 +32,8 @@ class Tab:
     def __init__(self, path: Path) -> None:
         self.path, self.turn = str(path), threading.Lock()
         models = {SUBJECT: tiny_photo_restorer()}
-        self.on, self.parts = RestoringHandlers(models, numbered(), self.turn), numbered()
+        self.parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type, misc]
+        self.on = RestoringHandlers(models, self.parts, self.turn)
         given = self.on.arrive(self.path, SUBJECT, None)[self.parts.given]
         assert isinstance(given, Given)
         self.given = given

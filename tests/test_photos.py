@@ -592,7 +592,7 @@ def test_the_page_knows_whether_it_restores_photographs(
     restorers = [tiny_photo_restorer() if restores else tiny_restorer()]
     laid_out: list[Any] = [None, None, Explorer([]), photos, restorers, tmp_path]
     page.tabs_of(*laid_out)[0].lay_out()
-    assert told == [photos, tmp_path, LARGEST if restores else 0, ["photos"]]
+    assert told == [photos, tmp_path, 3600, LARGEST if restores else 0, ["photos"]]
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

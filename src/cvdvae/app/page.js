@@ -72,12 +72,15 @@
     }
   });
 
-  // A button that is switched off while it draws loses the focus: it gets it back.
+  // What is switched off while something is drawn or read loses the focus: it gets it back.
   let left = null;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     left = button && button.id ? button : null;
     if (button && button.id === "draw") bringIntoView();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.type === "radio") left = event.target;
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab") left = null;

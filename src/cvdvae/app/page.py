@@ -16,6 +16,7 @@ from .faces import faces_part
 from .photos import text as photo_text
 from .photos.explorer import Photos
 from .photos.page import photos_part
+from .recipes import RESTORE, TABS
 from .restoring.damage import LARGEST
 from .restoring.page import MEANING as RESTORING
 from .restoring.page import restoring_part
@@ -73,14 +74,14 @@ def tabs_of(
     shown = [name for name, those in models.items() if those]
     if photos.models:
         restored = LARGEST if any(one.side is None for one in restorers) else 0
-        part = partial(photos_part, photos, pictures, restored, shown)
-        found.append(Tab("photos", "Photographs", photo_text.MEANING, part))
+        part = partial(photos_part, photos, pictures, SESSION_SECONDS, restored, shown)
+        found.append(Tab(PHOTOS.name, TABS[PHOTOS.name], photo_text.MEANING, part))
     if explorer.models:
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS, shown)
-        found.append(Tab("faces", "Faces", text.MEANING, part))
+        found.append(Tab(FACES.name, TABS[FACES.name], text.MEANING, part))
     if restorers:
         part = partial(restoring_part, restorers, pictures, SESSION_SECONDS, photos.turn)
-        found.append(Tab("restore", "Restore", RESTORING, part))
+        found.append(Tab("restore", RESTORE, RESTORING, part))
     return found
 
 

@@ -17,6 +17,8 @@ from ..restoration.settings import Sampling
 RESULT = "result.json"
 TABS = {PHOTOS.name: "Photographs", FACES.name: "Faces"}
 """Tabs of the page, by the domain of their models."""
+RESTORE = "Restore"
+"""The tab of what is damaged, whose results it does not open again."""
 MOST = {RESULT: MAX_BYTES, BESIDE: 2**25}
 """What is read of a zip, and how many bytes each may have once it is unpacked."""
 MAX_SEED = 2**64 - 1
@@ -72,7 +74,9 @@ def _check_tab(data: dict[str, Any], path: Path, here: str, shown: Container[str
         InputError: It is such a result; the message says what to do.
     """
     if "degradation" in data:
-        raise InputError(f"{path} is of the tab Restore: the command cvdvae replay draws it again")
+        raise InputError(
+            f"{path} is of the tab {RESTORE}: the command cvdvae replay draws it again"
+        )
     # A bundled flow is called as the encoder that it is compared with.
     found = domain_of_model(str(data.get("model")).replace("-hcflow-", "-"))
     if here and found is not None and found.name != here:

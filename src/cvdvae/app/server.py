@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,11 +88,12 @@ def make_app(
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
     page = build(faces, photos, folder, restorers)
+    forget = partial(photos.forget, SESSION_SECONDS)
     app = FastAPI(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=lambda _: sweeping(page, SESSION_SECONDS, photos.truths.forget_gone),
+        lifespan=lambda _: sweeping(page, SESSION_SECONDS, forget),
     )
     _mount(app, page, allowed if auth else None)
     return Guard(app, hosts, Waiting(page._queue))

@@ -13,7 +13,10 @@ import gradio as gr
 MAX_FILE = 40 * 2**20
 """Bytes that an upload may have."""
 
-REFUSED = "upload the image or the settings to this page: no other file, path or address is read"
+REFUSED = (
+    "upload the image or the settings to this page: no other file, path or address is read; what "
+    "was uploaded is kept for an hour after its last use: give it again"
+)
 """The same whatever the path is, so that it tells nothing about the files of the server."""
 
 _FOLDER = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +42,7 @@ class Page(gr.Blocks):
         for path in named:
             with suppress(OSError):
                 os.utime(path)  # what is used is kept
+        _keep(state, block_fn.inputs)
         try:
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         finally:
@@ -50,6 +54,14 @@ class Page(gr.Blocks):
             return await super().postprocess_data(block_fn, predictions, state)
         finally:
             _forget(state, block_fn.outputs)
+
+
+def _keep(state: Any, parts: list[Any]) -> None:
+    """Keep what belongs to a visitor for as long again, as it is used; Gradio counts from when it
+    was last given out."""
+    for part in parts:
+        if isinstance(part, gr.State) and state is not None and part._id in state:
+            state[part._id] = state[part._id]
 
 
 def _forget(state: Any, parts: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """The images of all visitors, in so much memory and no more."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ class Album:
     def __init__(self, most: int = MOST) -> None:
         self.most, self._lock = most, threading.Lock()
         self._images: OrderedDict[str, Tensor] = OrderedDict()
+        self._used: dict[str, float] = {}  # when they were last, in seconds of a clock of its own
 
     def add(self, image: Tensor) -> str:
         """Keep an image, uint8, and return what it is called."""
@@ -46,27 +48,39 @@ class Album:
         """The image of this name.
 
         Raises:
-            InputError: It had to make room for others.
+            InputError: It had to make room for others, or was forgotten.
         """
         with self._lock:
             if name not in self._images:
                 raise InputError(GONE)
-            self._images.move_to_end(name)
+            self._use(name)
             return self._images[name]
 
     def forget_gone(self) -> None:
         """Keep nothing of files that have gone."""
+        self._forget(lambda name: not Path(name).exists())
+
+    def forget_unused(self, seconds: float) -> None:
+        """Keep nothing that was last used longer ago than so many seconds."""
+        before = time.monotonic() - seconds
+        self._forget(lambda name: self._used[name] < before)
+
+    def _forget(self, which: Callable[[str], bool]) -> None:
         with self._lock:
-            gone = [name for name in self._images if not Path(name).exists()]
-            for name in gone:
-                del self._images[name]
+            for name in [*filter(which, self._images)]:
+                del self._images[name], self._used[name]
+
+    def _use(self, name: str) -> None:
+        self._images.move_to_end(name)
+        self._used[name] = time.monotonic()
 
     def _keep(self, name: str, image: Tensor) -> None:
         with self._lock:
             self._images[name] = image
-            self._images.move_to_end(name)
+            self._use(name)
             while len(self._images) > 1 and self._size() > self.most:
-                self._images.popitem(last=False)
+                oldest, _ = self._images.popitem(last=False)
+                del self._used[oldest]
 
     def _size(self) -> int:
         return sum(image.numel() for image in self._images.values())

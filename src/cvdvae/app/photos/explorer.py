@@ -142,6 +142,12 @@ class Photos:
                 )
         self.turn, self.album, self.truths = turn, Album(), Album(TRUTHS)
 
+    def forget(self, seconds: float) -> None:
+        """Keep no photograph that was last used longer ago than so many seconds, and nothing of
+        files that have gone."""
+        self.album.forget_unused(seconds)
+        self.truths.forget_gone()
+
     @property
     def scales(self) -> list[int]:
         """The scales there are, smallest first."""

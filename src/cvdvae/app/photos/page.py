@@ -1,6 +1,7 @@
 """The page of photographs: its parts, and which event calls which handler."""
 
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,23 @@ WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
 
 
 def photos_part(
-    photos: Photos, pictures: Path, restored: int = 0, domains: Container[str] = TABS
+    photos: Photos,
+    pictures: Path,
+    keep_seconds: float,
+    restored: int = 0,
+    domains: Container[str] = TABS,
 ) -> None:
     """Lay out what shows photographs, and connect it.
 
     Args:
         photos: The models.
         pictures: Folder in which the bundled examples are laid out as files.
+        keep_seconds: How long what belongs to a visitor is kept after it was last used.
         restored: As in `PhotoHandlers`.
         domains: Names of those that have a tab.
     """
-    session, wanted = gr.State(None), gr.State(None)  # the photograph is in the album
+    # The photograph is in the album.
+    session, wanted = (gr.State(None, time_to_live=keep_seconds) for _ in range(2))
     paths = examples(pictures)
     scales = [f"×{scale}" for scale in photos.scales]
     with gr.Row():
@@ -113,21 +120,19 @@ def _wire(on: PhotoHandlers) -> None:
     taken = [parts.said, parts.file, parts.stop]
     outputs = [parts.session, parts.viewer, parts.notes, *taken]
     how = [parts.photo, parts.kind, parts.scale, *parts.settings]
-    looked = [parts.session, *how]
-    # What is chosen while a photograph is read would not be what it is read for.
-    arrived = parts.photo.change(on.fixed, None, parts.held, queue=False, **QUIET).then(
-        on.arrive,
-        [parts.session, parts.photo, parts.scale, *parts.settings],
-        [*outputs, parts.kind],
-        **LATEST, **LOOKING, **QUIET,
-    )  # fmt: skip
-    for end in (arrived.success, arrived.failure):
-        end(lambda: on.fixed(False), None, parts.held, queue=False, **QUIET)
-    for radio in (parts.kind, parts.scale):
-        radio.input(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
-    reopened = [parts.session, parts.reopen]
-    parts.reopen.upload(on.reopen, reopened, [*outputs, *how], **LOOKING, **QUIET)
-    parts.again.click(on.look, looked, outputs, **LATEST, **LOOKING, **QUIET)
+    arrived = [parts.session, parts.photo, parts.scale, *parts.settings]
+    # One event of all three: of several that are queued at once, one may overtake another.
+    chosen = partial(gr.on, [parts.kind.input, parts.scale.input, parts.again.click])
+    for trigger, handler, inputs, shown in (
+        (parts.photo.change, on.arrive, arrived, [*outputs, parts.kind]),
+        (chosen, on.look, [parts.session, *how], outputs),
+        (parts.reopen.upload, on.reopen, [parts.session, parts.reopen], [*outputs, *how]),
+    ):
+        # What is chosen while a photograph is read would not be what it is read for.
+        begun = trigger(on.fixed, None, parts.held, queue=False, **QUIET)
+        read = begun.then(handler, inputs, shown, **LATEST, **LOOKING, **QUIET)
+        for end in (read.success, read.failure):
+            end(lambda: on.fixed(False), None, parts.held, queue=False, **QUIET)
     drawing = parts.viewer.ask(
         on.draw, [parts.session], [parts.viewer], **EVERY, **DRAWING, **QUIET
     )

@@ -1,0 +1,136 @@
+"""How long the page keeps photographs that it was given."""
+
+import asyncio
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+import torch
+from gradio import processing_utils
+from gradio.state_holder import SessionState
+from test_photos import SETTINGS, handlers
+from tiny import tiny_photos
+
+from cvdvae.app import sweeping
+from cvdvae.app.explorer import Explorer
+from cvdvae.app.page import build
+from cvdvae.app.photos import album
+from cvdvae.app.photos.album import GONE, Album
+from cvdvae.app.photos.explorer import Photos
+from cvdvae.app.server import make_app
+from cvdvae.errors import InputError
+from cvdvae.imaging.io import to_pil
+
+
+class Clock:
+    """A clock that is set."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(album, "time", clock)
+    return clock
+
+
+def test_what_was_not_looked_at_for_so_long_is_forgotten(clock: Clock) -> None:
+    images = [torch.full((3, 5, 8), value, dtype=torch.uint8) for value in range(3)]
+    kept = Album()
+    old, used, again = map(kept.add, images)
+    clock.now = 100
+    kept.image(used)
+    kept.add(images[2])
+    kept.forget_unused(99)
+    with pytest.raises(InputError, match="upload it again"):
+        kept.image(old)
+    assert torch.equal(kept.image(used), images[1])
+    assert torch.equal(kept.image(again), images[2])
+
+
+def test_what_makes_room_for_others_is_used_no_more(clock: Clock) -> None:
+    kept = Album(most=1)
+    for value in range(3):
+        kept.add(torch.full((3, 5, 8), value, dtype=torch.uint8))
+    clock.now = 100
+    kept.forget_unused(1)
+    assert not kept._images
+    assert not kept._used
+
+
+def test_a_photograph_that_nobody_uses_goes_with_a_sweep_of_the_server(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is enlarged as it is, too, of which no file is left."""
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
+    monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([tiny_photos(2)], []))
+    monkeypatch.setattr(sweeping, "EVERY", 0.01)
+    made: list[Album] = []
+    make = Album.__init__
+
+    def making(one: Album, *how: Any) -> None:
+        made.append(one)
+        make(one, *how)
+
+    monkeypatch.setattr(Album, "__init__", making)
+    app: Any = make_app(["none"], tmp_path).app  # type: ignore[attr-defined]
+    photographs, _ = made
+
+    async def serve() -> None:
+        async with app.router.lifespan_context(app):
+            photographs.add(torch.zeros(3, 4, 4, dtype=torch.uint8))
+            clock.now = 3000
+            last = photographs.add(torch.ones(3, 4, 4, dtype=torch.uint8))
+            clock.now = 3700
+            while len(photographs._images) > 1:
+                await asyncio.sleep(0.01)
+            assert photographs.image(last).shape == (3, 4, 4)
+
+    asyncio.run(asyncio.wait_for(serve(), 20))
+
+
+def test_the_viewer_is_told_that_it_is_gone(tmp_path: Path, clock: Clock) -> None:
+    photos = Photos([tiny_photos(2)], threading.Lock())
+    to_pil(torch.rand(3, 20, 24)).save(tmp_path / "a.png")
+    on = handlers(photos)
+    session = on.arrive(None, str(tmp_path / "a.png"), "×2", *SETTINGS)["session"]
+    event = gr.EventData(None, {"request": 1, "step": 0, "window": [0, 0, 40, 48]})
+    clock.now = 100
+    photos.forget(99)
+    (told,) = on.draw(session, event)
+    assert told["viewer"]["error"].lower() == f"{GONE}."
+    (told,) = on.draw(None, event)  # as where Gradio has forgotten the session
+    assert told["viewer"]["error"].lower() == f"{GONE}."
+
+
+def test_what_belongs_to_a_visitor_is_kept_for_as_long_again_as_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at windows gives no session out, from which Gradio counts."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    photos = Photos([tiny_photos(2)], threading.Lock())
+    page = build(Explorer([]), photos, tmp_path)
+    (draw,) = (one for one in page.fns.values() if one.name == "draw")
+    (part,) = draw.inputs
+    state = SessionState(page)
+    state[part._id] = "a session"
+
+    def expired() -> bool:
+        (found,) = (over for one, _, over in state.state_components if one._id == part._id)
+        return found
+
+    state._state_ttl[part._id] = (3600, datetime(2000, 1, 1))
+    assert part.time_to_live == 3600
+    assert expired()
+    asyncio.run(page.preprocess_data(draw, [None], state))
+    assert not expired()
+    assert state[part._id] == "a session"
