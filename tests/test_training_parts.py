@@ -791,14 +791,14 @@ SHALLOW = replace(PRIOR, bottom_up="2x1,2d2,4x1", top_down="4x1,2m4,2r1", biases
         (replace(PRIOR, widths={2: 8, 8: 12, 32: 12}), r"widths at strides \[8, 32\]"),
         (replace(SHALLOW, bottom_up="2x1,2d2,4x1,4d2,8x1"), "goes on to stride 8.*than 4"),
         (replace(SHALLOW, bottom_up="2x1,2d2,4d2"), "goes on to stride 8.*than 4"),
+        (replace(SHALLOW, top_down="4x2,2x2"), "at stride 4 goes nowhere: .* m4 or u4"),
+        (replace(SHALLOW, top_down="4x1,2m4,4x1,2r1"), "at stride 4 goes nowhere"),
+        (replace(PRIOR, top_down="16x1,8r1,4m16,2m4"), "at stride 8 goes nowhere: .* m8 or u8"),
         (replace(PRIOR, pixel_std=3.0), "pixel_std means nothing to the likelihood mixture"),
         (replace(PHOTOS, mixtures=4), "mixtures means nothing to the likelihood gaussian"),
         (replace(PHOTOS, bits=5), "bits means nothing to the likelihood gaussian"),
         (replace(PHOTOS, levels="floored"), "levels means nothing to the likelihood gaussian"),
     ],
-        (replace(SHALLOW, top_down="4x2,2x2"), "at stride 4 goes nowhere: .* m4 or u4"),
-        (replace(SHALLOW, top_down="4x1,2m4,4x1,2r1"), "at stride 4 goes nowhere"),
-        (replace(PRIOR, top_down="16x1,8r1,4m16,2m4"), "at stride 8 goes nowhere: .* m8 or u8"),
 )
 def test_keys_that_count_for_nothing_are_refused_when_a_prior_begins(
     model: HVAEConfig, said: str, tmp_path: Path
@@ -1236,12 +1236,12 @@ def test_the_first_process_exports_after_every_validation(
     monkeypatch.setattr(PriorModule, "export", lambda self, folder: exported.append(folder))
     for zero, checking in ((True, False), (True, True), (False, False), (False, True)):
         trainer: Any = SimpleNamespace(is_global_zero=zero, sanity_checking=checking)
+        trainer.global_step = 7
         ExportAtValidation().on_validation_end(trainer, module)
     assert exported == [tmp_path / "model"]
 
 
 @pytest.mark.parametrize(
-        trainer.global_step = 7
     ("step", "skipped", "norm", "every", "said"),
     [
         (48, 49, math.inf, 1000, ""),
