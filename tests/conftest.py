@@ -32,7 +32,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-PAGES = ("test_page_photos", "test_page_access", "test_page", "test_page_restore")
+PAGES = (
+    "test_page_photos",
+    "test_page_access",
+    "test_page",
+    "test_page_restore",
+    "test_page_viewer",
+    "test_page_promises",
+)
 """Files whose tests share a browser, too; photographs first, whose memory is measured."""
 SERVED = dict.fromkeys((*PAGES, "test_page_programs", "test_app_security"), "pages")
 """Files whose tests share a server, which takes seconds and a gigabyte: in one process."""

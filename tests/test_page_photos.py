@@ -391,7 +391,7 @@ def test_what_went_wrong_stays_until_the_next_act(alone: Alone) -> None:
     alone.expect("ready", "That is none.")
     alone.page.click('[data-do="in"]')
     alone.expect("ready", "Drawn.")
-    expect(alone.page.locator(".said")).to_contain_text("1 exploded and are no answer: lower the")
+    expect(alone.page.locator(".said")).to_contain_text("1 exploded and is no answer: lower the")
 
 
 def test_a_window_that_never_began_to_be_drawn_is_not_waited_for(alone: Alone) -> None:

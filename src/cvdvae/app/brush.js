@@ -1,6 +1,12 @@
 // A brush that keys move: arrows move it, space paints there, and with Shift arrows paint along.
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+// A stroke goes on to a point, unless that is nearer to its last one than a quarter of the brush.
+function goOn({ size, points }, [x, y]) {
+  const [x0, y0] = points.at(-1);
+  if (Math.hypot(x - x0, y - y0) >= size / 2) points.push([x, y]);
+}
+
 class KeyBrush {
   constructor() {
     this.at = null; // where it is, once a key has moved it

@@ -51,7 +51,7 @@ canvas.onpointerdown = (event) => {
 };
 canvas.onpointermove = (event) => {
   if (!stroke) return;
-  stroke.points.push(placeOf(event));
+  goOn(stroke, placeOf(event));
   paint();
 };
 canvas.onpointerup = canvas.onpointercancel = () => {

@@ -17,7 +17,7 @@ from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
 from ..controls import WILDEST, seed_of
 from ..inputs import UNCHANGED, Updates
-from ..recipes import TABS, read_result
+from ..recipes import RESTORE, TABS, read_result
 from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
 from ..uploads import MAX_FILE
 from . import text
@@ -195,6 +195,7 @@ class PhotoHandlers:
             zoom=1,
             steps=steps_of(session),
             step=len(session.history) - 1,
+            restore=RESTORE,
         )
 
     def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
@@ -288,8 +289,9 @@ class PhotoHandlers:
                     file, exact, how = whole.archive(), whole.exact, whole.sampling
                     # One sample is no zip, nor opened here.
                     large = len(exact) > 1 and file.stat().st_size > MAX_FILE
+                    what = text.taken(session.history, whole.step, whole.indices)
                     ready = {
-                        parts.said: text.drawn(exact, how.consistent, whole.exploded, large),
+                        parts.said: text.drawn(what, exact, how.consistent, whole.exploded, large),
                         parts.file: gr.update(value=str(file), visible=True),
                         parts.stop: gr.update(visible=False),
                     }

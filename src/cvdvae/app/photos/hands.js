@@ -35,7 +35,7 @@ function listen(canvas, panel) {
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     const [x, y, width, height] = at(event);
     if (fingers.size > 1) pinch(old, [...fingers.values()], canvas);
-    else if (stroke) stroke.points.push(placeOf(x, y, canvas)), show();
+    else if (stroke) goOn(stroke, placeOf(x, y, canvas)), show();
     else if (sliding) divideAt(x / width);
     else {
       view.move((before[0] - event.clientX) / view.zoom, (before[1] - event.clientY) / view.zoom);
@@ -156,10 +156,12 @@ function save() {
   canvas.width = Math.max(1, Math.round(now.width * zoom));
   canvas.height = Math.max(1, Math.round(now.height * zoom));
   drawLayer(canvas.getContext("2d"), scene, "sample", now, canvas.width, canvas.height);
+  const step = scene.step ? `-step-${scene.step + 1}` : "";
   canvas.toBlob((blob) => {
+    if (!blob) return say("That is more than this browser can save at once: zoom in, or draw the whole photograph.", true);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `sample-${scene.sample}-details-invented.png`;
+    link.download = `sample-${scene.sample}${step}-details-invented.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });

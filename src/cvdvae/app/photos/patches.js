@@ -1,7 +1,9 @@
 // Pictures of windows of the photograph, as they come from the server. Of each patch: the samples,
 // and what follows from them, the mean and the map of where they differ.
 
-const FULL = 24; // the standard deviation, in levels of 255, that the map shows as its brightest
+// The standard deviation, in levels of 255, that the map shows as its brightest: less than in the maps
+// of `pictures.py`, as no face and no hole is to be guessed here, where all would be bright.
+const FULL = 24;
 const HEAT = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
 const KEPT = 16e6; // pixels of all samples together that the browser keeps
 
@@ -116,8 +118,14 @@ class Patch {
     return top < this.top + this.height && top + height > this.top && left < this.left + this.width && left + width > this.left;
   }
 
+  // All its samples are there: what was summed of them is needed no more.
+  end(exact) {
+    Object.assign(this, { done: true, exact, sum: null, squares: null });
+  }
+
   get weight() {
-    return this.width * this.height * (this.samples.length + 3);
+    const sums = this.sum ? 6 : 0; // of three numbers of four bytes each
+    return this.width * this.height * (this.samples.length + Object.keys(this.pictures).length + sums);
   }
 }
 
@@ -126,17 +134,29 @@ class Gallery {
     Object.assign(this, { label, wanted: samples, seen, pairs, key, patches: [] });
   }
 
-  // A patch that is about to be drawn; for it, the oldest that are out of sight make room.
-  begin(window, visible) {
-    let held = this.patches.reduce((sum, one) => sum + one.weight, 0);
-    for (const patch of this.patches.filter((one) => !one.meets(visible))) {
-      if (held <= KEPT) break;
-      held -= patch.weight;
-      this.drop(patch);
+  // A patch that is about to be drawn; for it, those of other galleries and then the oldest that are
+  // out of sight make room.
+  begin(window, visible, galleries = [this]) {
+    const others = galleries.filter((gallery) => gallery !== this);
+    let held = [this, ...others].reduce((sum, gallery) => sum + gallery.weight, 0);
+    for (const gallery of [...others, this]) {
+      for (const patch of gallery.patches.filter((one) => gallery !== this || !one.meets(visible))) {
+        if (held <= KEPT) return this.added(window);
+        held -= patch.weight;
+        gallery.drop(patch);
+      }
     }
+    return this.added(window);
+  }
+
+  added(window) {
     const patch = new Patch(window, this.pairs);
     this.patches.push(patch);
     return patch;
+  }
+
+  get weight() {
+    return this.patches.reduce((sum, one) => sum + one.weight, 0);
   }
 
   drop(patch) {
@@ -146,6 +166,11 @@ class Gallery {
   // Whether a cell, one of those that cover the photograph, is drawn.
   covered(top, left) {
     return this.patches.some((patch) => patch.done && patch.holds(top, left));
+  }
+
+  // Which samples exploded, at least somewhere.
+  exploded() {
+    return new Set(this.patches.flatMap((patch) => patch.exploded));
   }
 
   // Samples that have been drawn of what is visible, at least somewhere.

@@ -18,6 +18,7 @@ SMALLER = f"choose a smaller factor, or {PART}"
 """What to do with an image that is too large to be painted on."""
 
 DAMAGED = "what was painted cannot be read: paint it again"
+TOO_MUCH = "more was painted than is taken at once: clear it, and paint with a larger brush"
 
 
 def region_of(strokes: Any, size: tuple[int, int], advice: str = SMALLER) -> Tensor:
@@ -37,8 +38,10 @@ def region_of(strokes: Any, size: tuple[int, int], advice: str = SMALLER) -> Ten
             f"only pictures of up to {MAX_REGION_SIDE} pixels a side can be painted on, and this "
             f"has {size[1]}×{size[0]}: {advice}"
         )
-    if not isinstance(strokes, list) or len(strokes) > MAX_STROKES:
+    if not isinstance(strokes, list):
         raise InputError(DAMAGED)
+    if len(strokes) > MAX_STROKES:
+        raise InputError(TOO_MUCH)
     canvas = Image.new("L", (size[1], size[0]))
     pen, left = ImageDraw.Draw(canvas), MAX_POINTS
     for stroke in strokes:
@@ -57,6 +60,8 @@ def _stroke(stroke: Any, most: int) -> tuple[float, list[tuple[float, float]]]:
     except (TypeError, ValueError, KeyError):
         raise InputError(DAMAGED) from None
     numbers = [radius, *(value for point in points for value in point)]
-    if len(points) > most or not all(math.isfinite(v) and abs(v) < 1e5 for v in numbers):
+    if len(points) > most:
+        raise InputError(TOO_MUCH)
+    if not all(math.isfinite(v) and abs(v) < 1e5 for v in numbers):
         raise InputError(DAMAGED)
     return min(max(radius, 0.5), MAX_REGION_SIDE / 2), points

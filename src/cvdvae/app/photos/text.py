@@ -48,6 +48,14 @@ def steps(history: tuple[Sampling, ...]) -> list[str]:
     return ["1 · first samples", *later]
 
 
+def taken(history: tuple[Sampling, ...], step: int, samples: Sequence[int]) -> str:
+    """Which samples of a set can be taken: one, all, or none but the settings."""
+    found = "your photograph and the settings"
+    if samples:
+        found = f"sample {samples[0]}" if len(samples) == 1 else f"all {len(samples)} samples"
+    return f"{found} of “{steps(history)[step]}”"
+
+
 def remarks(notes: tuple[str, ...], size: tuple[int, int], scale: int) -> str:
     """How large it is and becomes, and what was changed in it."""
     height, width = size
@@ -67,10 +75,13 @@ def progress(share: float, seconds: float) -> str:
     return callout("busy", f"{share:.0%}", f"of the whole is drawn, {words}.")
 
 
-def drawn(exact: Sequence[bool], consistent: bool, broken: Sequence[bool], too_large: bool) -> str:
+def drawn(
+    what: str, exact: Sequence[bool], consistent: bool, broken: Sequence[bool], too_large: bool
+) -> str:
     """What is to be said of samples that can be taken, as one file.
 
     Args:
+        what: Which they are.
         exact: Which of them give the input back in every pixel.
         consistent: Whether they should.
         broken: Which of them exploded.
@@ -78,10 +89,10 @@ def drawn(exact: Sequence[bool], consistent: bool, broken: Sequence[bool], too_l
     """
     line = "as the model gives them"
     if not exact:
-        line = "your photograph and the settings; “Open a result” under “More” draws them again"
+        line = "“Open a result” under “More” draws them again"
     elif consistent:
         line = f"{sum(exact)} of {len(exact)} give your photograph back exactly, in every pixel"
-    line += f".{exploded(broken)}"
+    line = f"{what}; {line}.{exploded(broken)}"
     if too_large:
         line += " To open them here again, take the settings alone, too."
     warning = "Details are invented and prove nothing: say so wherever you show them."

@@ -37,7 +37,8 @@ function say(text, wrong = false) {
 
 function captioned(panel) {
   const [name, note] = LAYERS[panel.layer], n = scene.gallery ? scene.gallery.drawn() : 0;
-  if (panel.layer === "sample") panel.note.textContent = `${scene.sample} of 0–${Math.max(0, n - 1)}: details are invented`;
+  const told = scene.gallery && scene.gallery.exploded().has(scene.sample) ? "exploded, and no answer" : "details are invented";
+  if (panel.layer === "sample") panel.note.textContent = `${scene.sample} of 0–${Math.max(0, n - 1)}: ${told}`;
   const varied = Boolean(scene.gallery && scene.gallery.seen);
   if (varied && panel.layer === "mean") panel.note.textContent = "of those that were varied";
   else if (panel.layer !== "sample") panel.note.textContent = note;
@@ -121,7 +122,9 @@ function paint() {
     drawLayer(context, scene, panel.layer, now, w, h);
     strokesIn(context, w / now.width, now);
   }
-  film.forEach(({ canvas }, i) => {
+  const bad = scene.gallery.exploded();
+  film.forEach(({ canvas, name }, i) => {
+    name.textContent = `${i}${bad.has(i) ? " · exploded" : ""}`;
     const [context, w, h] = prepared(canvas, 112, Math.round((112 * now.height) / now.width));
     drawLayer(context, { ...scene, sample: i }, "sample", now, w, h);
     canvas.parentElement.setAttribute("aria-pressed", String(i === scene.sample));
@@ -201,10 +204,11 @@ function makeFilm() {
     button.type = "button";
     button.title = i > 0 && i < 10 ? `Sample ${i} (press ${i})` : `Sample ${i}`; // 0 shows the whole
     button.setAttribute("aria-label", `Sample ${i}: plausible, not true`);
+    const name = document.createElement("small");
     canvas.style.width = "112px";
-    button.append(canvas);
+    button.append(canvas, name);
     button.onclick = () => choose(i);
-    return { button, canvas };
+    return { button, canvas, name };
   });
   $(".film").replaceChildren(...film.map(({ button }) => button));
 }
@@ -276,7 +280,7 @@ function next() {
     return;
   }
   const automatic = $(".auto input").checked && height * width <= MOST && !paused;
-  const much = Boolean(wanted) && height * width * (scene.gallery.wanted + 3) > KEPT;
+  const much = Boolean(wanted) && height * width * (scene.gallery.wanted + (scene.image.truth ? 4 : 3)) > KEPT;
   const asking = Boolean(wanted) && !much && !automatic && !pushing;
   $('[data-do="here"]').hidden = !asking;
   root.dataset.state = "ready"; // unless more is asked for
@@ -288,16 +292,16 @@ function next() {
 
 function finished() {
   const done = scene.gallery.patches.filter((patch) => patch.done), off = done.filter((patch) => !patch.exact);
-  const bad = new Set(done.flatMap((patch) => patch.exploded)).size;
-  const lost = bad ? ` ${bad} exploded and are no answer: lower the temperature.` : "";
+  const bad = scene.gallery.exploded().size;
+  const lost = bad ? ` ${bad} exploded and ${bad === 1 ? "is" : "are"} no answer: lower the temperature.` : "";
   $("progress").hidden = true;
   if (scene.image.consistent && !off.length) say(`Drawn. Every sample, shrunk again, gives your photograph back in every pixel of what you see.${lost}`);
-  else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come near to it. ${scene.image.explained ? "The tab Restore (Shrunk, damaged already)" : "The command cvdvae upscale --noise 0.01"} explains it within its noise.${lost}`);
+  else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come near to it. ${scene.image.explained ? `The tab ${scene.image.restore} (Shrunk, damaged already)` : "The command cvdvae upscale --noise 0.01"} explains it within its noise.${lost}`);
   else say(`Drawn as the model gives them: shrunk again, they are not exactly your photograph.${lost}`);
 }
 
 function ask(window) {
-  request = { id: ++asked, step: scene.step, window, patch: scene.gallery.begin(window, visible()), begun: performance.now(), got: 0 };
+  request = { id: ++asked, step: scene.step, window, patch: scene.gallery.begin(window, visible(), scene.galleries), begun: performance.now(), got: 0 };
   request.gallery = scene.gallery;
   say("Drawing what you see …");
   working(true);
@@ -346,8 +350,7 @@ async function received(part) {
   root.dataset.drawn = gallery.drawn();
   show();
   if (!part.done || request !== mine) return;
-  patch.done = true;
-  patch.exact = part.exact;
+  patch.end(part.exact);
   rate = (performance.now() - mine.begun) / 1000 / (patch.width * patch.height * gallery.wanted);
   request = null;
   working(false);

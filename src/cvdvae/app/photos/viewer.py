@@ -20,8 +20,8 @@ SCRIPTS = ("patches.js", "view.js", "../brush.js", "viewer.js", "hands.js")
 def make_viewer() -> gr.HTML:
     """The viewer, empty.
 
-    Its value is what the server says last; its events are `ask` (a window is wanted), `halt`, and
-    `vary` (a region is to be varied).
+    Its value is what the server says last; its events are `ask` (a window is wanted), `halt`,
+    `vary` (a region is to be varied), and `whole` (everything is wanted, as files).
     """
     return gr.HTML(
         {},

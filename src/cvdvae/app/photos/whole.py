@@ -77,11 +77,11 @@ class Whole:
 
     def archive(self) -> Path:
         """What to take: the one file, or a zip of several, or of none, with `result.json`."""
+        step = f"_step_{self.step + 1}" if self.step else ""
         if len(self.files) == 1:
-            return self.files[0].rename(
-                self.folder / f"{self.files[0].stem}_details_invented{self.files[0].suffix}"
-            )
-        path = self.folder / "cvdvae.zip"
+            name = f"{self.files[0].stem}{step}_details_invented{self.files[0].suffix}"
+            return self.files[0].rename(self.folder / name)
+        path = self.folder / f"cvdvae{step}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
             for file in self.with_report():
                 packed.write(file, file.name)
