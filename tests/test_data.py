@@ -192,6 +192,30 @@ def test_counts_of_12_bits_are_refused_and_not_made_black(
         list(Selection(tmp_path).truths(16, {}))
 
 
+@pytest.mark.parametrize("memory", [cvdvae.data.images.MEMORY, 0])
+@pytest.mark.parametrize("how", [{}, {"crop": 14}, {"jitter_side": 0.01}])
+def test_images_that_are_enlarged_are_noted_once(
+    how: dict[str, Any],
+    memory: int,
+    photographs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a model learns of them is what enlarging makes: they are blurred."""
+    monkeypatch.setattr(cvdvae.data.images, "MEMORY", memory)
+    config = DataConfig(str(photographs), validation=1, **how)
+    side = how.get("crop", 16)
+    open_images(config, side)
+    assert "is enlarged" not in capsys.readouterr().err
+    open_images(config, 32)
+    said = capsys.readouterr().err
+    assert said.count("is enlarged to 32×32") == 1
+    assert f"note: {photographs / '0.png'} gives a square of {side}×{side} pixels" in said
+    monkeypatch.setenv("RANK", "1")
+    open_images(config, 32)
+    assert not capsys.readouterr().err
+
+
 def test_a_photograph_that_holds_no_crop_is_named(photographs: Path) -> None:
     with pytest.raises(InputError, match=r"0\.png has 16×20 pixels: no square of 18×18"):
         open_images(DataConfig(str(photographs), random_crops=True, validation_every=3), 18)

@@ -161,6 +161,28 @@ def tell_luma(paths: Sequence[Path], channels: int) -> None:
             return
 
 
+def tell_enlarged(paths: Sequence[Path], size: int, crop: int = 0) -> None:
+    """Say where images have fewer pixels than they are to have; some files tell for all.
+
+    Args:
+        paths: As for `refuse_counts`.
+        size: Side of the images, in pixels.
+        crop: Side of the square that is cut out before; 0 takes the largest.
+    """
+    if not is_first_process():
+        return
+    for path, photo in _probed(paths):
+        side = crop or min(photo.image.size)
+        if side < size:
+            print(
+                f"note: {path} gives a square of {side}×{side} pixels, which is enlarged to "
+                f"{size}×{size}",
+                file=sys.stderr,
+                flush=True,
+            )
+            return
+
+
 def _probed(paths: Sequence[Path]) -> Iterator[tuple[Path, Photo]]:
     """Some of the files that can be read."""
     for path in paths[:: max(1, len(paths) // PROBES)]:

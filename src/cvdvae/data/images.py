@@ -21,6 +21,7 @@ from .folder import (
     refuse_counts,
     split,
     square_and_around,
+    tell_enlarged,
     tell_luma,
 )
 from .photographs import Photographs
@@ -308,6 +309,7 @@ def _open_source(
     tell_luma(paths, channels)
     if config.random_crops:
         return open_crops(config, size, paths, channels)
+    tell_enlarged(paths, size, config.crop)
     training, validation = split(len(paths), config)
     if not validates:
         paths, validation = [paths[row] for row in training], ()
