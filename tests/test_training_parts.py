@@ -432,6 +432,10 @@ def test_an_encoder_is_not_exported_beside_another_prior_than_it_was_trained_on(
     save_model(prior, PriorRecord("prior", other.config), other.state_dict())
     with pytest.raises(WeightsError, match="has changed since this training began"):
         module.export(tmp_path / "again")
+    for _ in ("changed", "gone"):  # what is there already is as it was
+        module.export(tmp_path / "model")
+        assert digest(tmp_path / "model" / "prior") == module.prior_digest
+        shutil.rmtree(prior, ignore_errors=True)
 
 
 def test_a_resumed_training_takes_the_rates_of_its_configuration(
@@ -480,7 +484,8 @@ def test_an_export_keeps_what_was_found_of_the_model(tmp_path: Path) -> None:
     module.export(model)
     other = read_record(model)
     assert isinstance(other, SuperResolutionRecord)
-    assert (other.recommended, other.expected) == (warm, None)
+    assert warm.calibrated
+    assert (other.recommended, other.expected) == (replace(warm, calibrated=False), None)
 
 
 @pytest.mark.parametrize("change", ["scale", "prior", "kind"])

@@ -30,7 +30,8 @@ for _ in range(30):
     x = prior.prox(x, gamma=0.003)
 
 # %%
-# Ours: as many answers as you like, each of which gives y back exactly.
+# Ours: as many answers as you like, each of which gives y back exactly. What differs between them
+# is invented.
 look = model.recommended.look
 result = model.upscale(y, samples=4, temperature=look, encoder_temperature=look)
 shown = {"bicubic": result.bicubic, "TV": x[0].clamp(0, 1), "mean": result.mean,

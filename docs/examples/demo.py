@@ -19,8 +19,9 @@ y, truth = simulate_at_scale(cup, scale=4)
 print(tuple(y.shape), "from", tuple(truth.shape))
 
 # %%
-# Four of the images that could be behind it. The tamer temperature, ``recommended.look``, pleases
-# the eye more; named nothing, the samples are calibrated.
+# Four of the images that could be behind it: what differs between them is invented. The tamer
+# temperature, ``recommended.look``, pleases the eye more; named nothing, the samples are
+# calibrated.
 model = cvdvae.load("photos-x4")
 look = model.recommended.look
 result = model.upscale(y, samples=4, temperature=look, seed=0)

@@ -34,7 +34,8 @@ def upper_left(photo: Image.Image) -> Square:
 register(Domain("walls", "a wall", "photos-x{scale}", (2, 3, 4), 2, brick, upper_left))
 
 # %%
-# By its name it gives the model and the frame.
+# By its name it gives the model and the frame. The samples are plausible, not true: what differs
+# between them is invented.
 walls = domain_of("walls")
 model = cvdvae.load(walls.model_at(walls.usual_scale))
 photo = walls.example()
