@@ -32,8 +32,8 @@ class Recommended:
         encoder_temperature: Of the LR encoder's groups.
         look: Of all groups, where pictures are wanted that please the eye: tamer, so that the
             samples differ less than the truth may.
-        calibrated: Whether the first two were found so. Of older folders, which do not say it,
-            those were that are others than what a model begins with.
+        calibrated: Whether the first two were found so, with the weights of now. Of older folders,
+            which do not say it, those were that are others than what a model begins with.
     """
 
     temperature: float = 0.8

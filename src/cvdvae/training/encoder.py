@@ -159,12 +159,13 @@ class EncoderModule(Training):
 
     def export(self, folder: Path) -> None:
         """Write the averaged encoder; a prior that is not a bundled one comes along."""
-        if digest(self.source) != self.prior_digest:
-            raise WeightsError(f"the prior {self.source} has changed since this training began")
         bundled = self.config.prior in bundled_names()
         own = folder / PRIOR_SUBFOLDER
-        if not bundled and not ((own / WEIGHTS).exists() and digest(own) == self.prior_digest):
-            bring(self.source, own)
+        if bundled or not ((own / WEIGHTS).exists() and digest(own) == self.prior_digest):
+            if digest(self.source) != self.prior_digest:
+                raise WeightsError(f"the prior {self.source} has changed since this training began")
+            if not bundled:
+                bring(self.source, own)
         record: Record
         prior = self.config.prior if bundled else PRIOR_SUBFOLDER
         if self.config.degradations == "any":

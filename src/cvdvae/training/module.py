@@ -70,8 +70,8 @@ class Training(L.LightningModule):
         """Write the averaged weights with a record.
 
         What was found of the model that is there stays, where it is one of the same kind, on the
-        same prior and at the same scale: the temperatures, s and the judge of its inputs, and with
-        the same weights what it makes of proper images.
+        same prior and at the same scale: the temperatures, s and the judge of its inputs. Where
+        the weights are others it is calibrated no more, and what it makes of proper images goes.
         """
         known: dict[str, Any] = {}
         before = digest(folder) if (folder / WEIGHTS).is_file() else ""
@@ -79,10 +79,12 @@ class Training(L.LightningModule):
             earlier = read_record(folder)
             if _place(earlier) == _place(record):
                 known = {key: getattr(earlier, key) for key in FOUND if hasattr(earlier, key)}
-        expected = known.pop("expected", None)
-        save_model(folder, replace(record, **known), self.best.state_dict(), bits)
-        if expected is not None and digest(folder) == before:
-            write_text(folder / CONFIG, to_yaml(replace(record, **known, expected=expected)))
+        left = {key: value for key, value in known.items() if key != "expected"}
+        if "recommended" in left:
+            left["recommended"] = replace(left["recommended"], calibrated=False)
+        save_model(folder, replace(record, **left), self.best.state_dict(), bits)
+        if known and digest(folder) == before:
+            write_text(folder / CONFIG, to_yaml(replace(record, **known)))
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with this run to be continued by it."""
