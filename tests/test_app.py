@@ -915,14 +915,10 @@ def test_why_an_image_cannot_be_read_is_still_said_when_it_is_drawn(
         assert "“text.png” is not an image" in updates[parts.said]
 
 
-def test_an_image_that_is_used_is_kept(restoring: RestoringHandlers, two: tuple[str, str]) -> None:
-    """Gradio keeps what a handler gives out for an hour."""
+def test_an_image_that_is_no_longer_kept_is_asked_for_again(
+    restoring: RestoringHandlers, two: tuple[str, str]
+) -> None:
     parts, subject = restoring.parts, "A photograph"
-    given = restoring.arrive(two[0], subject, None)[parts.given]
-    (drawn,) = restoring.draw(two[0], subject, *HOLE, given, STROKES)
-    assert drawn[parts.given] is given
-    (unpainted,) = restoring.draw(two[0], subject, *HOLE, given, [])
-    assert unpainted[parts.given] is given
     (gone,) = restoring.draw(two[0], subject, *HOLE, None, STROKES)
     assert "or is no longer kept" in gone[parts.said]
 
@@ -1029,8 +1025,7 @@ def test_what_restores_is_told_the_angle_and_what_the_image_is(page: Any) -> Non
     found = {
         key: ([names[i] for i in one["inputs"]], [names[i] for i in one["outputs"]])
         for part, event, one in events(page)
-        if (key := (part, event))
-        in {("restore-kind", "change"), ("restore-photo", "change")}
+        if (key := (part, event)) in {("restore-kind", "change"), ("restore-photo", "change")}
     }
     (begun,) = (one for part, event, one in events(page) if (part, event) == ("restore", "click"))
     (draw,) = (one for _, _, one in events(page) if one["trigger_after"] == begun["id"])

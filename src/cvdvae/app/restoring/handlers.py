@@ -278,11 +278,8 @@ class RestoringHandlers:
         return STILL
 
     def _answer(self, given: Given, updates: Updates) -> Updates:
-        """What is said of an image, where it is still the one that is shown; and it is kept for
-        another hour."""
-        if given.left.is_set():
-            return UNCHANGED
-        return updates | {self.parts.given: given}
+        """What is said of an image, where it is still the one that is shown."""
+        return UNCHANGED if given.left.is_set() else updates
 
     def _shown(self, result: Restoration, archive: Path, about: Sequence[str]) -> Updates:
         """What was seen, what has happened to it and what its file says, the answers, and what they

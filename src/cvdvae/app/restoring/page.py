@@ -91,7 +91,7 @@ def restoring_part(
     painter.paint(painted, None, strokes, queue=False, **EVERY, **QUIET)
     happened = [photo[0], subject, kind, damage, strength, noise]
     how = [*happened, *settings, given, strokes, angle]
-    drawn = [said, given, stop, *parts.shown]
+    drawn = [said, stop, *parts.shown]
     # A press while another image is restored is for the one that came.
     begun = draw.click(on.busy, given, stop, queue=False, **QUIET)
     ended = begun.then(on.draw, how, drawn, **LATEST, **DRAWING, **PRIVATE)
