@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..errors import OutputError, WeightsError
 
-FILES = ["**/config.yaml", "config.yaml", "**/*.safetensors", "*.safetensors", "README.md"]
+CARD = "README.md"
+FILES = ["**/config.yaml", "config.yaml", "**/*.safetensors", "*.safetensors", CARD]
 """What a model folder is made of; nothing else is fetched or sent."""
 
 
