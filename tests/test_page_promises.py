@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 from test_page import Visitor, unfold
 from test_page import pytestmark as pytestmark
 from test_page_restore import give, paint_in_the_middle
+from test_page_restore import page as page
 
 from cvdvae.domains.photos import coffee
 
