@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from published import (
@@ -31,7 +33,8 @@ from cvdvae.hvae import HVAE
 from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.restoration.hvae import HVAEResolver
-from cvdvae.restoration.load import DTYPES
+from cvdvae.restoration.networks import DTYPES
+from cvdvae.restoration.recipe import Dtype
 from cvdvae.restoration.settings import Sampling
 from cvdvae.training import EncoderTraining
 
@@ -52,7 +55,8 @@ class Published:
     def draw(self, y: torch.Tensor, samples: int) -> torch.Tensor:
         """Samples of one image, all in one batch, as its `sample_images` does."""
         batch = 255 * y.expand(samples, -1, -1, -1)
-        return self.model.forward_samples(batch, t=0.8, quantize=False)[0]
+        drawn: torch.Tensor = self.model.forward_samples(batch, t=0.8, quantize=False)[0]
+        return drawn
 
     def training_step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Loss and gradients of its `CondVAE.training_step`, the prior frozen as there."""
@@ -80,7 +84,7 @@ class Ours:
         copy_prior(published.model, self.prior.float())
         copy_encoder(published.model, self.encoder.float(), self.prior.config)
 
-    def resolver(self, dtype: str) -> HVAEResolver:
+    def resolver(self, dtype: Dtype) -> HVAEResolver:
         """Ready to draw in a dtype; only one dtype at a time."""
         return HVAEResolver(self.prior, self.encoder, "ffhq256-x8").to("cpu", DTYPES[dtype])
 
@@ -113,16 +117,15 @@ def compare(checkout: Path, repeats: int) -> None:
     with FlopCounterMode(display=False) as counter:
         draw(ours.resolver("fp32"), y, 1)
     gflops = counter.get_total_flops() / 1e9
-    peaks = {name: peak(CPU, dtype) for name, dtype in DTYPES.items()}
+    peaks: dict[str, float] = {name: peak(CPU, dtype) for name, dtype in DTYPES.items()}
     print(f"{gflops:.0f} GFLOP a sample; peak {peaks['fp32']:.0f} GFLOP/s in fp32, "
           f"{peaks['bf16']:.0f} in bf16")  # fmt: skip
     for samples in (1, 8):
         times: dict[str, list[float]] = {"published": [], "fp32": [], "bf16": []}
         for _ in range(repeats + 1):
-            times["published"].append(seconds(lambda n=samples: published.draw(y, n)))
+            times["published"].append(seconds(partial(published.draw, y, samples)))
             for dtype in DTYPES:
-                resolver = ours.resolver(dtype)
-                times[dtype].append(seconds(lambda r=resolver, n=samples: draw(r, y, n)))
+                times[dtype].append(seconds(partial(draw, ours.resolver(dtype), y, samples)))
             ours.take_weights(published)
         best = {side: min(values[1:]) for side, values in times.items()}
         for side, value in best.items():
@@ -131,7 +134,7 @@ def compare(checkout: Path, repeats: int) -> None:
                 f"{gflops * samples / value / peaks[side]:4.0%} of the peak"
             )  # fmt: skip
             print(f"{samples} samples, {side:>9}: {value:6.2f} s  {share}", flush=True)
-    exact, rough = (draw(ours.resolver(dtype), y, 1) for dtype in ("fp32", "bf16"))
+    exact, rough = (draw(ours.resolver(dtype), y, 1) for dtype in DTYPES)
     psnr = -10 * torch.log10((exact - rough).square().mean())
     print(f"bf16 against fp32, the same noise: {psnr:.1f} dB PSNR")
     ours.take_weights(published)
@@ -145,7 +148,7 @@ def compare(checkout: Path, repeats: int) -> None:
         print(f"training step, {side:>9}: {min(values[1:]):6.2f} s  {ratio:5.2f} times as fast")
 
 
-def memory(checkout: Path, side: str, samples: int) -> None:
+def memory(checkout: Path, side: Dtype | Literal["published"], samples: int) -> None:
     """Draw on one side and print this process's peak memory."""
     y = torch.rand(1, 3, 32, 32)
     if side == "published":

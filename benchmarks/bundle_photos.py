@@ -10,8 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from cvdvae.checkpoints.folder import digest, read_record, zoo
+from cvdvae.checkpoints.folder import read_record, zoo
 from cvdvae.checkpoints.records import OneScaleRecord, Recommended, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.configs import to_yaml
 
 source, target = Path(sys.argv[1]), zoo() / "photos-sr"

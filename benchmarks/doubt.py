@@ -28,7 +28,7 @@ from rich.table import Table
 from torch import Tensor
 
 from cvdvae.degradations.base import shrink_to_8_bits
-from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.imaging.io import list_images, read_photo, to_tensor
 from cvdvae.input_check.examine import examine
 from cvdvae.input_check.screen import odd
@@ -43,7 +43,7 @@ GREY = ("brick.png", "grass.png", "gravel.png", "coins.png")
 
 Cut = Callable[..., Tensor]
 FIGURES = ("images", "doubted", "right", "let pass")
-Kind = Callable[[Cut, BicubicDownscaling, int], Tensor]
+Kind = Callable[[Cut, Downscaling, int], Tensor]
 """``(cut, H, number) -> y``: cut gives the photo's square, moved and zoomed, ``(3, H, W)``."""
 
 
@@ -63,7 +63,7 @@ def cutter(path: Path, size: int) -> Cut:
     return cut
 
 
-def shrink(x: Tensor, degradation: BicubicDownscaling) -> Tensor:
+def shrink(x: Tensor, degradation: Downscaling) -> Tensor:
     return shrink_to_8_bits(x[None], degradation)[0]
 
 
@@ -81,7 +81,7 @@ def zoomed(factor: float) -> Kind:
 
 
 def noisy(levels: float) -> Kind:
-    def kind(cut: Cut, degradation: BicubicDownscaling, number: int) -> Tensor:
+    def kind(cut: Cut, degradation: Downscaling, number: int) -> Tensor:
         y = shrink(cut(), degradation)
         generator = torch.Generator().manual_seed(number)
         return rounded(y + torch.randn(y.shape, generator=generator) * levels / 255)
@@ -90,7 +90,7 @@ def noisy(levels: float) -> Kind:
 
 
 def compressed(quality: int) -> Kind:
-    def kind(cut: Cut, degradation: BicubicDownscaling, _: int) -> Tensor:
+    def kind(cut: Cut, degradation: Downscaling, _: int) -> Tensor:
         return stored(shrink(cut(), degradation), quality)
 
     return kind
@@ -99,7 +99,7 @@ def compressed(quality: int) -> Kind:
 def blurred(share: float) -> Kind:
     """A Gaussian of `share` low-resolution pixels before shrinking."""
 
-    def kind(cut: Cut, degradation: BicubicDownscaling, _: int) -> Tensor:
+    def kind(cut: Cut, degradation: Downscaling, _: int) -> Tensor:
         x = cut()
         sigma = share * x.shape[1] / degradation.lr_size[0]
         reach = int(3 * sigma) + 1
@@ -112,18 +112,18 @@ def blurred(share: float) -> Kind:
     return kind
 
 
-def picked(cut: Cut, degradation: BicubicDownscaling, _: int) -> Tensor:
+def picked(cut: Cut, degradation: Downscaling, _: int) -> Tensor:
     x = cut()
     step = x.shape[1] // degradation.lr_size[0]
     return x[:, step // 2 :: step, step // 2 :: step]
 
 
-def averaged(cut: Cut, degradation: BicubicDownscaling, _: int) -> Tensor:
+def averaged(cut: Cut, degradation: Downscaling, _: int) -> Tensor:
     x = cut()
     return rounded(F.avg_pool2d(x[None], x.shape[1] // degradation.lr_size[0])[0])
 
 
-def bilinear(cut: Cut, degradation: BicubicDownscaling, _: int) -> Tensor:
+def bilinear(cut: Cut, degradation: Downscaling, _: int) -> Tensor:
     return rounded(
         F.interpolate(cut()[None], degradation.lr_size, mode="bilinear", antialias=True)[0]
     )
@@ -155,9 +155,7 @@ KINDS: dict[str, tuple[Kind, set[str]]] = {
 }
 
 
-def no_faces(
-    names: tuple[str, ...], degradation: BicubicDownscaling, count: int
-) -> Iterator[Tensor]:
+def no_faces(names: tuple[str, ...], degradation: Downscaling, count: int) -> Iterator[Tensor]:
     """Random squares of scikit-image's photographs."""
     rng = np.random.default_rng(0)
     size = degradation.hr_size[0]

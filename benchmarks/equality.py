@@ -48,7 +48,7 @@ def compare_prior(checkout: Path, preset: str) -> None:
     counts = [sum(p.numel() for p in model.parameters()) for model in (theirs, ours)]
     print(f"{preset:>17}  {ours.groups} groups, {counts[0]:,} and {counts[1]:,} parameters")
     noise = ListedNoise(config, batch=1)
-    vae.draw_gaussian_diag_samples = noise.published
+    vae.draw_gaussian_diag_samples = noise.published  # type: ignore[attr-defined]
     size = config.image_size
     pixels = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(1))
     x = pixels / 255
@@ -95,7 +95,7 @@ def compare_encoder(checkout: Path, scale: int) -> None:
     copy_prior(theirs, ours)
     copy_encoder(theirs, encoder, prior)
     noise = ListedNoise(prior, batch=1)
-    cvdvae.draw_gaussian_diag_samples = noise.published
+    cvdvae.draw_gaussian_diag_samples = noise.published  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(1)
     x = torch.randint(0, 256, (1, 3, 256, 256), generator=generator) / 255
     side = settings.image_size_y
@@ -127,7 +127,7 @@ def compare_encoder(checkout: Path, scale: int) -> None:
 def compare_flow(checkout: Path, preset: str, options: str) -> None:
     """Encoding, likelihood and sampling of one flow."""
     sys.path.insert(0, str(checkout / "codes"))
-    from models.modules.HCFlowNet_SR_arch import HCFlowNet_SR
+    from models.modules.HCFlowNet_SR_arch import HCFlowNet_SR  # type: ignore[import-not-found]
 
     text = (checkout / "codes" / "options" / "test" / options).read_text()
     theirs = HCFlowNet_SR(yaml.safe_load(text)).eval()

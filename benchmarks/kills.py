@@ -36,8 +36,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 

@@ -138,7 +138,7 @@ class Room:
     def _footprints(self, items: dict[str, Any]) -> bool:
         prints = Footprints(self.package)
         for name, item in items.items():
-            prints.of(name, lambda item=item: self._run([item]))
+            prints.of(name, functools.partial(self._run, [item]))
             if self.failed:
                 print(f"{name} fails without any change", file=sys.__stderr__)
                 self.failed = False

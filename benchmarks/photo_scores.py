@@ -158,7 +158,7 @@ def _score_many(saved: Tensor, truth: Tensor, judges: Judges) -> Scores:
 
 def _mean(each: list[Scores]) -> Scores:
     """Means of the values that are finite."""
-    known = {k: [s[k] for s in each if s[k] is not None] for k in each[0]}
+    known = {k: [value for s in each if (value := s[k]) is not None] for k in each[0]}
     return {k: fmean(values) if values else None for k, values in known.items()}
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import Tensor
 
 from cvdvae.data.folder import load_images
-from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.projection import project
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import list_images
@@ -36,6 +36,7 @@ Row = dict[str, float]
 def figures(means: Tensor, truth: Tensor, measurement: Measurement) -> Row:
     """Of the samples of one face."""
     degradation, y = measurement.degradation, measurement.y
+    assert isinstance(degradation, LinearOperator)
     x = project(means, y.expand(len(means), -1, -1, -1), degradation)
     return {
         "LR-PSNR": sum(psnr(degradation.A(m[None])[0], y[0]) for m in means) / len(means),

@@ -32,7 +32,9 @@ def pillow(pixels: np.ndarray, side: int) -> np.ndarray:
 def pillow_in_float(pixels: np.ndarray, side: int) -> np.ndarray:
     """Colour by colour in its mode F, rounded at the end."""
     planes = [
-        Image.fromarray(pixels[..., c].astype(np.float32)).resize((side, side), Image.BICUBIC)
+        Image.fromarray(pixels[..., c].astype(np.float32)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
         for c in range(3)
     ]
     return np.stack([np.asarray(p) for p in planes], -1).round().clip(0, 255).astype(np.uint8)

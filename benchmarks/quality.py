@@ -20,13 +20,13 @@ from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import list_images
-from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 from cvdvae.restoration.result import psnr
+from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
 
 
-def measure(model: HVAEResolver, images: torch.Tensor, sampling: Sampling) -> dict[str, float]:
+def measure(model: SuperResolver, images: torch.Tensor, sampling: Sampling) -> dict[str, float]:
     """Means over images, and the worst LR-PSNR of all samples."""
     rows, lr_psnr, exact = [], [], []
     for image in track(images, model.name, transient=True):

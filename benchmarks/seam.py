@@ -71,7 +71,8 @@ def measure(name: str, files: list[Path], samples: int) -> None:
     inner, plain_inner = dict.fromkeys(found, 0.0), dict.fromkeys(found, 0.0)
     exact: list[bool] = []
     for i, file in enumerate(files):
-        face = centre_square(read_photo(file).image, CROP).resize((SIDE, SIDE), Image.BICUBIC)
+        square = centre_square(read_photo(file).image, CROP)
+        face = square.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         y = shrink_to_8_bits(to_tensor(face)[None], model.degradation)[0]
         sampling = model.sampling(samples=samples, seed=i)
         first = model.run(y, sampling)

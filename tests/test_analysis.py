@@ -40,8 +40,9 @@ from cvdvae.analysis.latents import (
 )
 from cvdvae.analysis.report import verdict
 from cvdvae.analysis.temperature import example, picture
-from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
+from cvdvae.checkpoints.folder import expect, read_record, recommend, save_model
 from cvdvae.checkpoints.records import Expected, Recommended, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.cli import main
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling

@@ -27,7 +27,7 @@ from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import large as large_results
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.drawing import Drawer, Drawing
-from cvdvae.restoration.edits import Blend, Moment, Resample, ResampleRegion, pack_region
+from cvdvae.restoration.edits import Blend, Edit, Moment, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
@@ -108,7 +108,7 @@ def test_a_sample_depends_on_the_seed_and_its_number_alone(photos: HVAEResolver)
     assert not torch.equal(many.samples[0], many.samples[1])
 
 
-STEPS = [
+STEPS: list[tuple[Edit, ...]] = [
     (),
     (Resample(0, 2, 5),),
     (Blend(0, 1),),
@@ -118,7 +118,7 @@ STEPS = [
 
 @pytest.mark.parametrize("steps", STEPS)
 def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
-    photos: HVAEResolver, steps: tuple, monkeypatch: pytest.MonkeyPatch
+    photos: HVAEResolver, steps: tuple[Edit, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     y = image(32, 40)
     sampling = Sampling(samples=2, consistent=False, steps=steps)
@@ -331,7 +331,7 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 48)
     monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
-    y, sampling, counted = image(50, 30), Sampling(3, seed=2), []
+    y, sampling, counted = image(50, 30), Sampling(3, seed=2), list[int]()
     truth = (y + 0.01).repeat_interleave(3, 1).repeat_interleave(3, 2)
     result = draw_to_folder(photos, y, sampling, tmp_path, truth, on_pixels=counted.append)
     held = photos.run(y, sampling, truth)

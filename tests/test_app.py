@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ from cvdvae.app.events import Handlers
 from cvdvae.app.explorer import Explorer, FaceInput, Session, seed_after
 from cvdvae.app.faces import examples
 from cvdvae.app.framing import Framing
-from cvdvae.app.inputs import UNCHANGED, Inputs
+from cvdvae.app.inputs import UNCHANGED, Inputs, Updates
 from cvdvae.app.page import build, tabs_of
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.whole import Whole
@@ -330,6 +330,11 @@ def named(kind: Any, name: str) -> Any:
     return kind(*(f"{name}.{field.name}" for field in fields(kind)))
 
 
+def numbered() -> Parts:
+    """Parts of the tab that restores, which are called by numbers."""
+    return Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type, misc]
+
+
 @pytest.fixture
 def on(explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
     """The handlers of a page."""
@@ -343,8 +348,9 @@ def handlers_with(explorer: Explorer) -> Handlers:
     figures = {name: named(layout.Figure, name) for name in ("mean", "heat", "truth")}
     answers = replace(named(layout.Answers, "answers"), **figures)
     steering, take = named(layout.Steering, "steering"), named(layout.Take, "take")
-    states: Any = ("session", "chosen", "strokes", "given", "drawing")
-    parts = showing.Parts(*states, settings, answers, steering, take)
+    states = ("session", "chosen", "strokes", "given", "drawing")
+    known: dict[str, Any] = {name: name for name in states}
+    parts = showing.Parts(**known, settings=settings, answers=answers, steering=steering, take=take)
     inputs = Inputs(explorer, shown, settings, parts.given)
     return Handlers(explorer, inputs, parts)
 
@@ -622,7 +628,7 @@ def test_no_tab_takes_a_seed_of_more_than_64_bits(
     assert said in faces["settings.said"]
     told = handlers_of(photos).arrive(None, str(small), "×2", *SETTINGS[:2], large, *SETTINGS[3:])
     assert said in told["viewer"]["text"]
-    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type]
+    parts = numbered()
     restoring = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     given = restoring.arrive(str(small), "A photograph", None)[parts.given]
     asked = (str(small), "A photograph", *HOLE[:6], large, False, given, STROKES)
@@ -839,7 +845,7 @@ def test_a_face_that_is_too_small_is_no_truth(photo: Path, tmp_path: Path) -> No
     """As `cvdvae restore --simulate` says; damage that was painted on it can still be undone."""
     path, words = tmp_path / "small.png", "needs 64×64: an enlarged image is none"
     demo_photo().resize((200, 200)).save(path)
-    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type]
+    parts = numbered()
     on, given = RestoringHandlers({"A face": tiny_restorer()}, parts), image_in(path, 64, "A face")
     intact, damaged = KINDS
     for what, kind, refused in (
@@ -854,7 +860,7 @@ def test_a_face_that_is_too_small_is_no_truth(photo: Path, tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def restoring() -> RestoringHandlers:
-    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type]
+    parts = numbered()
     models = {"A photograph": tiny_photo_restorer(), "Another": tiny_photo_restorer()}
     return RestoringHandlers(models, parts)
 
@@ -868,10 +874,10 @@ def two(tmp_path: Path) -> tuple[str, str]:
 
 
 STROKES = [{"size": 3, "points": [[12, 8]]}]
-HOLE = (next(iter(KINDS)), "A hole: paint over it", 50, 0.0, 4, 1, 3, False)
+HOLE = (next(iter(KINDS)), "A hole: paint over it", 50, 0.0, 4, 1, "3", False)
 
 
-def with_noise(noise: float) -> Any:
+def with_noise(noise: float) -> tuple[str, str, int, float, int, int, str, bool]:
     """A hole, and noise beside."""
     return (*HOLE[:3], noise, *HOLE[4:])
 
@@ -898,8 +904,10 @@ def test_what_is_still_being_read_is_not_taken_for_the_image_before(
 ) -> None:
     parts, subject = restoring.parts, "A photograph"
     given = restoring.arrive(two[0], subject, None)[parts.given]
-    for what in ((two[1], subject, given), (two[0], "Another", given), (two[0], subject, None)):
-        (early,) = restoring.draw(*what[:2], *HOLE, what[2], STROKES)
+    for path, about, known in (
+        (two[1], subject, given), (two[0], "Another", given), (two[0], subject, None)
+    ):  # fmt: skip
+        (early,) = restoring.draw(path, about, *HOLE, known, STROKES)
         assert early.keys() == {parts.said}  # its answer could be shown of another
         assert "Your image is still being read" in early[parts.said]
 
@@ -1003,8 +1011,13 @@ def test_a_movement_goes_at_the_angle_that_is_said(
         assert visible == (damage == "Moved")
     assert described("motion", 9, [], (16, 24)) == parse("motion:length=9")
     given = restoring.arrive(two[0], "A photograph", None)[parts.given]
-    what = (two[0], "A photograph", intact, "Moved", 5, 0.1, *HOLE[4:], given, [], 70)
-    drawing = restoring.draw(*what)
+
+    def moved(angle: float) -> Iterator[Updates]:
+        asked = (two[0], "A photograph", intact, "Moved", 5, 0.1, *HOLE[4:])
+        return restoring.draw(*asked, given, [], angle)
+
+    drawing = moved(70)
+    assert isinstance(drawing, Generator)
     file = next(drawing)[parts.shown[-1]]["value"]
     (step,) = json.loads(Path(file).with_name("result.json").read_text())["degradation"]["steps"]
     assert (step["kind"], step["length"], step["angle"]) == ("motion", 5, 70)
@@ -1015,7 +1028,7 @@ def test_a_movement_goes_at_the_angle_that_is_said(
 
     monkeypatch.setattr(Restorer, "stream", begun)
     for angle, again in ((70, False), (20, True)):  # the first is a double click
-        (updates,) = restoring.draw(*what[:-1], angle)
+        (updates,) = moved(angle)
         assert (updates != UNCHANGED) == again
 
 
@@ -1051,7 +1064,7 @@ def test_the_strength_is_asked_for_only_where_it_is_used(restoring: RestoringHan
 
 def test_what_a_face_was_taken_for_is_not_said_of_the_photograph_behind_it(tmp_path: Path) -> None:
     """The page says of a face of the model's size that it is damaged already."""
-    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type]
+    parts = numbered()
     models = {"A face": tiny_restorer(), "A photograph": tiny_photo_restorer()}
     on = RestoringHandlers(models, parts)
     intact, damaged = KINDS
@@ -1080,7 +1093,7 @@ def test_what_a_face_was_taken_for_is_not_said_of_the_photograph_behind_it(tmp_p
 def test_what_restores_waits_for_its_turn_and_says_what_nobody_foresaw(
     two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts, turn = Parts(*range(9), shown=tuple(range(9, 16))), threading.Lock()  # type: ignore[arg-type]
+    parts, turn = numbered(), threading.Lock()
     model = tiny_photo_restorer()
     on = RestoringHandlers({"A photograph": model}, parts, turn)
     given = on.arrive(two[0], "A photograph", None)[parts.given]

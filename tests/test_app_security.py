@@ -238,7 +238,8 @@ def test_an_upload_is_a_regular_file_in_a_folder_of_its_own(tmp_path: Path) -> N
     ids=str,
 )
 def test_other_sites_are_refused(address: str, headers: dict[str, str]) -> None:
-    for data in (None, {}):
+    bodies: tuple[dict[str, Any] | None, ...] = (None, {})
+    for data in bodies:
         status, answered, text = ask(address, "/config", data, **headers)
         assert status == 403
         assert "Access-Control-Allow-Origin" not in answered

@@ -42,7 +42,6 @@ from cvdvae.batch.targets import TARGETS, Form, ZarrTarget
 from cvdvae.batch.upscaler import as_arrays
 from cvdvae.errors import CVDVAEError, InputError, OutputError
 from cvdvae.files import write_atomically
-from cvdvae.imaging import folders
 from cvdvae.imaging.io import list_images
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
@@ -104,6 +103,13 @@ def as_zarr(folder: Path) -> Path:
     return folder / "in.zarr"
 
 
+def stored_in(group: zarr.Group, name: str) -> "zarr.Array[Any]":
+    """An array of a Zarr."""
+    found = group[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
 def samples_in(out: Path, form: Form) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     """Keys and samples of all rows of a target."""
     if form == "folder":
@@ -119,9 +125,9 @@ def samples_in(out: Path, form: Form) -> Iterator[tuple[str, np.ndarray[Any, Any
             yield row["key"], np.stack(pictures)
     else:
         group = zarr.open_group(out / "rows.zarr", mode="r")
-        for i, key in enumerate(group["key"][:].tolist()):
+        for i, key in enumerate(np.asarray(stored_in(group, "key")[:]).tolist()):
             if key:
-                yield key, group["samples"][i]
+                yield key, np.asarray(stored_in(group, "samples")[i])
 
 
 def check_all(out: Path, form: Form, rows: range = range(ROWS)) -> None:
@@ -594,8 +600,8 @@ def test_a_zarr_holds_back_no_more_bytes_than_a_part_of_parquet(
     assert max(most) <= 3
     check_all(out, "zarr")
     group = zarr.open_group(out / "rows.zarr", mode="r")
-    assert group["samples"].chunks[0] * row <= 3 * row
-    assert group["key"].chunks[0] > 3
+    assert stored_in(group, "samples").chunks[0] * row <= 3 * row
+    assert stored_in(group, "key").chunks[0] > 3
 
 
 def test_what_a_killed_run_left_in_a_zarr_is_removed_by_the_next(
@@ -1234,7 +1240,7 @@ def test_folders_that_may_not_be_read_are_said_to_be_passed_over(
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scan(path)
 
-    monkeypatch.setattr(folders.os, "scandir", scandir)
+    monkeypatch.setattr("cvdvae.imaging.folders.os.scandir", scandir)
     said = list[str]()
     for given in ("album", "al*"):
         assert open_source(str(tmp_path / given), say=said.append).rows == 1
@@ -1412,8 +1418,8 @@ runpy.run_module("cvdvae.cli", run_name="__main__", alter_sys=True)
 
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, model_folder: Path) -> None:
     source, out = as_folder(tmp_path), tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, "batch", source, "--out", out, "--model",
-               model_folder, "-n", "2", "--seed", "3", "--workers", "2", "-q"]  # fmt: skip
+    command = [sys.executable, "-c", KILLED, "batch", str(source), "--out", str(out), "--model",
+               str(model_folder), "-n", "2", "--seed", "3", "--workers", "2", "-q"]  # fmt: skip
     # Its processes hold its end of the pipe: this waits until they, too, have noticed and ended.
     job = subprocess.run(command, stdout=subprocess.PIPE, timeout=180)
     assert job.returncode == -signal.SIGKILL

@@ -11,6 +11,7 @@ import pytest
 import zarr
 from command import run
 from PIL import Image
+from test_batch import stored_in
 from tiny import saved_restorer, tiny_resolver, tiny_restorer
 
 from cvdvae.batch import Settings, Upscaler
@@ -73,8 +74,8 @@ def test_a_row_is_to_the_bit_what_restore_draws(form: Form, tmp_path: Path, albu
             assert "round_trip_exact" not in row
         else:
             group = zarr.open_group(out / "rows.zarr", mode="r")
-            drawn = list(group["samples"][i])
-            assert group["misfit"].shape == group["explains"].shape == (3, 2)
+            drawn = list(np.asarray(stored_in(group, "samples")[i]))
+            assert stored_in(group, "misfit").shape == stored_in(group, "explains").shape == (3, 2)
             assert group.attrs["note"] == DISCLAIMER
         np.testing.assert_array_equal(np.stack(drawn), restored(album / f"{i}.png", what))
     assert json.loads((out / "batch.json").read_text())["note"] == DISCLAIMER
@@ -85,7 +86,7 @@ def test_paths_bytes_and_arrays_are_restored_alike_and_rows_may_be_independent(
 ) -> None:
     path, what = album / "0.png", noisy()
     upscaler = Upscaler(tiny_restorer(), Settings(2, None, SEED, True, happened=what))
-    images = [str(path), path.read_bytes(), pixels(0)]
+    images: list[str | bytes | np.ndarray[Any, Any]] = [str(path), path.read_bytes(), pixels(0)]
     drawn = [next(rows_of(upscaler(to_batch([Row(0, "a", image)])))) for image in images]
     for row in drawn:
         assert row["error"] == ""

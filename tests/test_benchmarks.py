@@ -15,8 +15,9 @@ from tiny import (
     tiny_resolver,
 )
 
-from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.restoration.hvae import HVAEResolver
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"

@@ -37,6 +37,7 @@ from cvdvae.imaging.io import read_photo
 from cvdvae.imaging.sheets import LABEL, MARGIN, TILE
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
+from cvdvae.restoration.sampler import SuperResolver
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_upscale_a_folder_with_one_bad_file_does_the_others(
     assert json.loads((out / "a" / "result.json").read_text())["round_trip_exact"] == [True, True]
 
 
-def save(image: Image.Image, path: Path, **options: object) -> None:
+def save(image: Image.Image, path: Path, **options: Any) -> None:
     image.save(path, **options)
 
 
@@ -554,7 +555,12 @@ def test_bench_names_the_scale_of_a_model_of_several(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scales = list[int]()
-    monkeypatch.setattr("cvdvae.bench.bench", lambda model: scales.append(model.scale) or [])
+
+    def bench(model: SuperResolver) -> list[object]:
+        scales.append(model.scale)
+        return []
+
+    monkeypatch.setattr("cvdvae.bench.bench", bench)
     monkeypatch.setattr("cvdvae.bench.peak", lambda *_: 1.0)
     assert run("bench", "--model", "photos-sr", monkeypatch=monkeypatch) == 1
     assert "say which, with --scale" in " ".join(capsys.readouterr().err.split())

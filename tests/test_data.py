@@ -17,6 +17,7 @@ import cvdvae.data.images
 from cvdvae.configs import load_yaml
 from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import (
+    ArrayImages,
     CropImages,
     FileImages,
     JitteredImages,
@@ -26,6 +27,7 @@ from cvdvae.data.images import (
 )
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.selection import Selection
+from cvdvae.imaging.io import Photo, read_photo
 from cvdvae.training import OptimConfig
 from cvdvae.training.order import StepBatches
 from cvdvae.training.run import TrainingData, _Keyed
@@ -54,6 +56,7 @@ def test_the_split_is_that_of_the_released_models(array: Path, pixels: np.ndarra
 
 def test_the_array_stays_on_the_disk(array: Path) -> None:
     training, _ = open_images(DataConfig(str(array), validation=7), 8)
+    assert isinstance(training, ArrayImages)
     assert isinstance(training.array, np.memmap)
 
 
@@ -141,10 +144,13 @@ def test_photographs_that_do_not_fit_into_memory_are_cut_from_the_files(
     assert isinstance(read[0], CropImages)
     assert (len(held[0].photos.held), len(read[0].photos.held)) == (6, 2)
     asked: list[Path] = []
-    read_photo = cvdvae.data.photographs.read_photo
-    monkeypatch.setattr(
-        cvdvae.data.photographs, "read_photo", lambda path: asked.append(path) or read_photo(path)
-    )
+
+    def counted(path: Path) -> Photo:
+        asked.append(path)
+        return read_photo(path)
+
+    monkeypatch.setattr("cvdvae.data.photographs.read_photo", counted)
+    assert isinstance(read[1], CropImages)
     for _ in range(3):  # those that validate follow each other
         read[1].photos[3]
     assert len(asked) == 1

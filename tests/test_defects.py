@@ -19,10 +19,10 @@ from tiny import saved_restorer, tiny_resolver
 
 import cvdvae
 from cvdvae.batch.files import plan
-from cvdvae.checkpoints.folder import digest, read_record
+from cvdvae.checkpoints.folder import read_record
 from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.records import Expected
-from cvdvae.checkpoints.weights import WEIGHTS
+from cvdvae.checkpoints.weights import WEIGHTS, digest
 from cvdvae.configs import load_yaml, read_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.bicubic import BicubicDownscaling

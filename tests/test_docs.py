@@ -74,8 +74,8 @@ def test_commands_name_options_that_there_are(page: Path) -> None:
     program = typer.main.get_command(app)
     for words in commands(page):
         group, rest = program, words
-        while rest and rest[0] in getattr(group, "commands", {}):
-            group, rest = group.commands[rest[0]], rest[1:]
+        while rest and rest[0] in (inner := getattr(group, "commands", {})):
+            group, rest = inner[rest[0]], rest[1:]
         assert group is not program or rest[0].startswith("-"), words
         known = {name for p in group.params for name in (*p.opts, *p.secondary_opts)}
         for word in rest:

@@ -19,7 +19,7 @@ import cvdvae
 from cvdvae.batch import files
 from cvdvae.checkpoints.folder import expect, read_record, save_model
 from cvdvae.checkpoints.proper import read_proper, save_proper
-from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended
+from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended, SuperResolutionRecord
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import save_png, to_pil, to_tensor
@@ -327,6 +327,7 @@ EXPECTED = Expected(30, 2.5, {"turn 90": -3.0}, 1.5, {"turned": 0.5}, {"turned":
 
 def test_thresholds_are_stored_with_the_model_and_nothing_else_changes(model_folder: Path) -> None:
     before = read_record(model_folder)
+    assert isinstance(before, SuperResolutionRecord)
     path = expect(str(model_folder), EXPECTED)
     assert path == model_folder / "config.yaml"
     assert read_record(model_folder) == replace(before, expected=EXPECTED)
@@ -415,10 +416,12 @@ def test_a_user_calibrates_a_model_and_examines_with_it(
     calibrate = ["calibrate-doubt", *model, "--data", str(photos)]
     assert run(*calibrate, monkeypatch=monkeypatch) == 0
     assert "of the 20 others" in capsys.readouterr().out.replace("\n", " ")
-    assert load(str(model_folder)).expected is None  # type: ignore[attr-defined]
+    assert load(str(model_folder)).expected is None
     assert run(*calibrate, "--save", monkeypatch=monkeypatch) == 0
-    assert load(str(model_folder)).expected.images == 40  # type: ignore[attr-defined]
-    assert load(str(model_folder)).proper is not None
+    known = load(str(model_folder))
+    assert known.expected is not None
+    assert known.expected.images == 40
+    assert known.proper is not None
     assert run("examine", str(small), *model, monkeypatch=monkeypatch) == 0
 
 

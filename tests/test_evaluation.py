@@ -176,8 +176,9 @@ def nearest(text: str = NEAREST) -> Any:
 def test_a_function_that_was_edited_does_not_go_on_with_its_old_numbers(
     edit: tuple[str, str], plan: Plan, judges: Judges, tmp_path: Path
 ) -> None:
-    def measured(function: Any, **told: str) -> Records:
-        task = Comparison(4, H, (Bicubic((16, 16)), Custom("near", function, **told)))
+    def measured(function: Any, fingerprint: str = "") -> Records:
+        near = Custom("near", function, fingerprint=fingerprint)
+        task = Comparison(4, H, (Bicubic((16, 16)), near))
         return evaluate(one, [task], judges, tmp_path)[0]
 
     H = BicubicDownscaling((16, 16), (4, 4))
@@ -429,11 +430,13 @@ def test_an_evaluation_from_when_all_models_had_one_fingerprint_goes_on_or_is_re
     told = held["methods"]["x4"]
     assert held["models"] == {"x4": "16×16, channels: 3"}
     joined = {"x4": f"{told['cvdvae']} {told['hcflow']}"}
-    for methods in ({"methods": {"x4": dict.fromkeys(told, "")}}, {"methods": {}}):
-        settings.write_text(json.dumps(held | methods | {"models": {"x4": "other weights"}}))
+    unknown: tuple[dict[str, object], ...] = ({"x4": dict.fromkeys(told, "")}, {})
+    for methods in unknown:
+        older = held | {"methods": methods}
+        settings.write_text(json.dumps(older | {"models": {"x4": "other weights"}}))
         with pytest.raises(ConfigError, match="another model at x4"):
             evaluate(one, [task], judges, out)
-        settings.write_text(json.dumps(held | methods | {"models": joined}))
+        settings.write_text(json.dumps(older | {"models": joined}))
         assert evaluate(one, [task], judges, out)[0] == records
         assert json.loads(settings.read_text()) == held
 
@@ -741,10 +744,10 @@ def test_bad_plans_are_one_sentence(
         ("temperatures", (0.8, 0.8), "named twice"),
     ]:
         with pytest.raises(InputError, match=words):
-            replace(plan, **{field: value})
+            replace(plan, **{field: value})  # type: ignore[arg-type]
     for field, value in (("count", 0), ("crop", -5)):
         with pytest.raises(InputError, match="at least 1, and crop not negative"):
-            replace(plan.selection, **{field: value})
+            replace(plan.selection, **{field: value})  # type: ignore[arg-type]
     for names in ([], ["bicubic", "bicubic"], ["magic"]):
         with pytest.raises(InputError, match="choose from bicubic, cvdvae, hcflow"):
             comparison(4, names, models)

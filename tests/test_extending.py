@@ -17,7 +17,8 @@ from cvdvae.checkpoints.folder import find, read_record, save_model
 from cvdvae.checkpoints.records import RECORDS, Recommended
 from cvdvae.checkpoints.weights import build
 from cvdvae.cli.program import app
-from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
+from cvdvae.degradations.bicubic import upscale_bicubic
+from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.evaluation.measure import METRICS, Column, Judges, Metric
 from cvdvae.evaluation.method import METHODS, Custom, Entry
 from cvdvae.gaussian import Noise
@@ -155,7 +156,7 @@ def test_an_edit(resolver: HVAEResolver, y: Tensor, monkeypatch: pytest.MonkeyPa
 def test_a_metric_and_a_method(
     toy: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def grey(name: str, degradation: BicubicDownscaling, model: SuperResolver | None) -> Custom:
+    def grey(name: str, degradation: Downscaling, model: SuperResolver | None) -> Custom:
         return Custom(name, lambda y, n, t, seed: torch.full((1, 3, 16, 16), 0.5), stochastic=False)
 
     monkeypatch.setitem(METHODS, "grey", Entry(grey))

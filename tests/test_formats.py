@@ -41,6 +41,7 @@ from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.sheet import sheet
 from cvdvae.restoration.stack import Stack, _filled, avoid, read_stack
 from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
 
@@ -67,7 +68,8 @@ def smooth(*shape: int, seed: int = 0) -> np.ndarray:
     """A field in [0.1, 0.9] with the last two axes its height and width."""
     y, x = np.meshgrid(*(np.arange(n) for n in shape[-2:]), indexing="ij")
     phases = np.random.default_rng(seed).uniform(0, 6, shape[:-2])[..., None, None]
-    return 0.5 + 0.4 * np.sin(0.5 * y + phases) * np.cos(0.4 * x)
+    field: np.ndarray = 0.5 + 0.4 * np.sin(0.5 * y + phases) * np.cos(0.4 * x)
+    return field
 
 
 def draw(model: SuperResolver, path: Path, out: Path, n: int = 2, **how: Any) -> StackResult:
@@ -75,6 +77,16 @@ def draw(model: SuperResolver, path: Path, out: Path, n: int = 2, **how: Any) ->
     result = draw_into(model, stack, model.sampling(n), out)
     assert isinstance(result, StackResult)
     return result
+
+
+def watched(shown: list[Any]) -> Callable[[Any, str], Image.Image]:
+    """A `sheet` that keeps what it shows."""
+
+    def of(result: Any, text: str) -> Image.Image:
+        shown.append(result)
+        return sheet(result, text)
+
+    return of
 
 
 def shrunk(planes: np.ndarray) -> np.ndarray:
@@ -359,6 +371,7 @@ def test_the_picture_of_an_array_shows_how_its_values_spread(
     monkeypatch.setattr(stack_sheet, "sheet", lambda result, text: shown.append(result))
     np.save(tmp_path / "a.npy", np.round(255 * smooth(12, 10)).astype(np.uint8))
     stack = read_any(model, tmp_path / "a.npy", limits=LIMITS)
+    assert isinstance(stack, Stack)
     drawn = np.random.default_rng(0).integers(0, 256, (3, 1, 1, 24, 20), np.uint8)
     stack_sheet.stack_sheet(stack, drawn, 2, Sampling(samples=3))
     spread = (drawn[:, 0, 0] / 255).std(0, ddof=1)
@@ -369,16 +382,14 @@ def test_the_picture_of_an_array_shows_how_its_values_spread(
 def test_the_picture_of_an_array_leaves_out_what_exploded(
     model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown, sheet, strips = list[Any](), stack_sheet.sheet, stack_drawing._strips
+    shown, strips = list[Any](), stack_drawing._strips
 
     def exploding(*of: Any) -> Any:
         for index, top, pixels, _ in strips(*of):
             yield index, top, pixels * (index != 1), index == 1
 
     monkeypatch.setattr(stack_drawing, "_strips", exploding)
-    monkeypatch.setattr(
-        stack_sheet, "sheet", lambda one, text: shown.append(one) or sheet(one, text)
-    )
+    monkeypatch.setattr(stack_sheet, "sheet", watched(shown))
     np.save(tmp_path / "a.npy", smooth(12, 10).astype(np.float32))
     result = draw(model, tmp_path / "a.npy", tmp_path / "out", 4, how="0,1")
     assert result.exploded == [False, True, False, False]
@@ -425,6 +436,7 @@ def test_an_ome_tiff_keeps_axes_names_and_finer_sizes(model: SuperResolver, tmp_
     for name in ("sample_00", "std"):
         with tifffile.TiffFile(tmp_path / "out" / f"{name}.ome.tif") as file:
             assert file.series[0].axes == "ZCYX"
+            assert file.ome_metadata is not None
             pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
         assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeY"]) == (0.25, 0.2)
         assert pixels["PhysicalSizeZ"] == 2
@@ -473,7 +485,7 @@ def test_an_imagej_stack_stays_one(model: SuperResolver, tmp_path: Path) -> None
         assert told["spacing"] == 1.5
         assert (told["yunit"], told["tunit"]) == ("mm", "sec")
         assert [told[f"{axis}origin"] for axis in "xyz"] == [6, 5, 1], "in pixels"
-        assert file.pages[0].tags["XResolution"].value == (8, 1)
+        assert file.pages.first.tags["XResolution"].value == (8, 1)
 
 
 def test_names_in_an_ome_tiff_are_no_numbers(model: SuperResolver, tmp_path: Path) -> None:
@@ -511,13 +523,13 @@ def test_a_tiff_is_turned_upright_and_keeps_profile_and_no_data(
     result = draw(model, tmp_path / "t.tif", tmp_path / "out")
     assert result.stack.array.layout.size == (12, 10)
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
-        tags = file.pages[0].tags
+        tags = file.pages.first.tags
         assert file.asarray()[0, -1] == 7
         assert 274 not in tags
         assert (tags[34675].value, tags[42113].value, tags[271].value) == (b"profile", "7", "Leica")
-        assert file.pages[0].compression.name == "ADOBE_DEFLATE"
+        assert tifffile.COMPRESSION(file.pages.first.compression).name == "ADOBE_DEFLATE"
     with tifffile.TiffFile(tmp_path / "out" / "std.tif") as file:
-        assert file.pages[0].tags[42113].value == "nan"
+        assert file.pages.first.tags[42113].value == "nan"
         assert np.isnan(file.asarray()[0, -1])
     upright = np.rot90(values, 3)
     back = shrunk(tifffile.imread(tmp_path / "out" / "sample_00.tif"))
@@ -551,8 +563,8 @@ def test_the_alpha_of_a_tiff_says_what_is_missing_and_is_not_drawn(
     for name in (*result.samples, "mean.tif", "std.tif"):
         with tifffile.TiffFile(tmp_path / "out" / name) as file:
             assert file.series[0].axes == axes
-            assert [int(one) for one in file.pages[0].extrasamples] == [1]
-            assert file.pages[0].is_tiled == large
+            assert [int(one) for one in file.pages.first.extrasamples] == [1]
+            assert file.pages.first.is_tiled == large
             doubled = Layout(axes, file.series[0].shape).to_planes(file.asarray())
         assert np.array_equal(doubled[:, 3], planes[:, 3].repeat(2, 1).repeat(2, 2))
         found = TIFF().read(tmp_path / "out" / name, LIMITS)
@@ -570,7 +582,7 @@ def test_what_was_packed_in_any_way_is_packed(model: SuperResolver, tmp_path: Pa
         result = draw(model, tmp_path / "p.tif", tmp_path / "out")
         for name in (*result.samples, "std.tif"):
             with tifffile.TiffFile(tmp_path / "out" / name) as file:
-                assert file.pages[0].compression.name == kept
+                assert tifffile.COMPRESSION(file.pages.first.compression).name == kept
 
 
 def test_texts_of_a_tiff_that_are_not_ascii_are_kept(
@@ -584,13 +596,13 @@ def test_texts_of_a_tiff_that_are_not_ascii_are_kept(
         plain = {"metadata": None, "description": "20 µs".encode()}
         options: dict[str, Any] = {"extratags": tags, **(how or plain)}
         tifffile.imwrite(tmp_path / f"{name}.tif", values, **options)
-        arguments = ("upscale", str(tmp_path / f"{name}.tif"), "--scale", "2", "-n", "2")
-        arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
+        arguments = ["upscale", str(tmp_path / f"{name}.tif"), "--scale", "2", "-n", "2"]
+        arguments += ["--model", model_folder, "--out", str(tmp_path / "out")]
         assert run(*arguments, monkeypatch=monkeypatch) == 0
         for made in ("sample_01", "std"):
             with tifffile.TiffFile(tmp_path / "out" / name / f"{made}.tif") as file:
-                assert {code: file.pages[0].tags[code].value for code in texts} == texts
-                assert how or file.pages[0].description == "20 µs"
+                assert {code: file.pages.first.tags[code].value for code in texts} == texts
+                assert how or file.pages.first.description == "20 µs"
 
 
 def test_a_unit_of_imagej_that_is_not_ascii_is_kept(model: SuperResolver, tmp_path: Path) -> None:
@@ -600,7 +612,7 @@ def test_a_unit_of_imagej_that_is_not_ascii_is_kept(model: SuperResolver, tmp_pa
     draw(model, tmp_path / "j.tif", tmp_path / "out")
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
         assert file.is_imagej
-        assert file.imagej_metadata["unit"] == "\\u00B5m"  # as ImageJ writes it
+        assert (file.imagej_metadata or {})["unit"] == "\\u00B5m"  # as ImageJ writes it
 
 
 @pytest.mark.parametrize(
@@ -627,7 +639,7 @@ def test_what_values_of_imagej_stand_for_is_kept(
     draw(model, tmp_path / "j.tif", tmp_path / "out")
     for name in ("sample_00", "mean", "lower", "std"):
         with tifffile.TiffFile(tmp_path / "out" / f"{name}.tif") as file:
-            lines = str(file.pages[0].tags[270].value).splitlines()
+            lines = str(file.pages.first.tags[270].value).splitlines()
         found = dict(line.split("=") for line in lines)
         kept = {key: found[key] for key in found if key in {*before, "cf", "c0"}}
         if name != "std" or "cf" not in before:
@@ -652,8 +664,8 @@ def test_what_needs_another_package_is_not_called_damaged(
         path, (smooth(12, 10) * 4000).astype(np.uint16), metadata=None, compression="zlib",
         predictor=True,
     )  # fmt: skip
-    with tifffile.TiffFile(path, mode="r+b") as file:
-        file.pages[0].tags[tag].overwrite(value)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags[tag].overwrite(value)
     monkeypatch.setattr(tiff, "_has_codecs", lambda: False)
     with pytest.raises(InputError, match=rf"p\.tif .*{sentence}.* needs imagecodecs: pip install"):
         TIFF().read(path, LIMITS)
@@ -682,7 +694,8 @@ def test_what_imagej_cannot_hold_is_written_as_a_tiff_of_the_same_axes(
     for name in ("sample_01", "mean", "std"):
         with tifffile.TiffFile(tmp_path / "out" / "j" / f"{name}.tif") as file:
             assert file.is_imagej == (kind == "colours" and name == "sample_01")
-            assert file.pages[0].photometric.name == ("RGB" if kind == "colours" else "MINISBLACK")
+            shows = tifffile.PHOTOMETRIC(file.pages.first.photometric).name
+            assert shows == ("RGB" if kind == "colours" else "MINISBLACK")
         made = TIFF().read(tmp_path / "out" / "j" / f"{name}.tif", LIMITS)
         assert made.layout.axes == before.layout.axes
         assert made.values.shape[:2] == before.values.shape[:2]
@@ -706,15 +719,12 @@ def test_where_0_is_white_it_stays_white(
     else:
         kept = values if kind == "pages" else values[0]
         tifffile.imwrite(path, kept, photometric="miniswhite", metadata=None)
-    sheet = stack_sheet.sheet
-    monkeypatch.setattr(
-        stack_sheet, "sheet", lambda one, text: shown.append(one) or sheet(one, text)
-    )
+    monkeypatch.setattr(stack_sheet, "sheet", watched(shown))
     result = draw(model, path, tmp_path / "out")
     assert all(result.round_trip_exact)
     for name in (*result.samples, "mean.tif", "lower.tif"):
         with tifffile.TiffFile(tmp_path / "out" / name) as file:
-            assert {int(page.photometric) for page in file.pages} == {0}
+            assert {int(page.aspage().photometric) for page in file.pages} == {0}
     page = len(result.stack.array.values) // 2
     sample = load(tmp_path / "out" / "sample_01.tif")[page, 0]
     assert np.array_equal(np.round(shrunk(sample)), values[page])
@@ -880,7 +890,9 @@ def test_a_geotiff_of_which_a_part_would_not_be_read_is_refused(tmp_path: Path) 
         read_any(tiny_photos(2), path, limits=LIMITS)
     with geotiff(path, values) as target:
         target.build_overviews([2])
-    assert read_any(tiny_photos(2), path, limits=LIMITS).pages == 1
+    found = read_any(tiny_photos(2), path, limits=LIMITS)
+    assert isinstance(found, Stack)
+    assert found.pages == 1
 
 
 @pytest.mark.parametrize("packing", ["none", "deflate"])
@@ -974,7 +986,7 @@ def test_the_alpha_of_a_geotiff_says_what_is_missing_and_is_not_drawn(
             pixels, interpreted = found.read(), list(found.colorinterp)
             assert found.descriptions[place - 1] == "how opaque"
         with tifffile.TiffFile(tmp_path / "out" / name) as file:
-            assert (1 in file.pages[0].extrasamples) == (kind == 1)
+            assert (1 in file.pages.first.extrasamples) == (kind == 1)
         assert interpreted == shows
         assert np.array_equal(pixels[place - 1], alpha.repeat(2, 0).repeat(2, 1))
         again = GeoTIFF().read(tmp_path / "out" / name, LIMITS)
@@ -1127,7 +1139,12 @@ def test_a_reference_system_is_tried_once(
             target.write(values)
     geotiff(tmp_path / "3.tif", values, crs=None).close()
     tried, make = list[object](), geo_systems.crs_in
-    monkeypatch.setattr(geo_systems, "crs_in", lambda p: tried.append(p) or make(p))
+
+    def counted(p: Any) -> Any:
+        tried.append(p)
+        return make(p)
+
+    monkeypatch.setattr(geo_systems, "crs_in", counted)
     geo_systems.tried.cache_clear()
     found = [GeoTIFF().read(tmp_path / f"{i}.tif", LIMITS) for i in range(4)]
     assert len(tried) == 2
@@ -1163,6 +1180,7 @@ def test_a_tiff_whose_pages_lead_in_a_circle_is_not_called_truncated(
     tifffile.imwrite(path, values, photometric="minisblack", metadata=None)
     with tifffile.TiffFile(path) as file:
         first, place = file.pages[to].offset, file.pages.next_page_offset
+    assert place is not None
     data = bytearray(path.read_bytes())
     data[place : place + 4] = struct.pack("<I", first)
     path.write_bytes(data)
@@ -1397,8 +1415,8 @@ def test_a_zarr_of_any_name_is_drawn_once_more_and_again(
     values = (smooth(12, 10) * 900).astype(np.uint16)
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     write_zarr(tmp_path / name, values)
-    arguments = ("upscale", str(tmp_path / name), "--scale", "2", "-n", "2")
-    arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
+    arguments = ["upscale", str(tmp_path / name), "--scale", "2", "-n", "2"]
+    arguments += ["--model", model_folder, "--out", str(tmp_path / "out")]
     for _ in range(2):
         assert run(*arguments, monkeypatch=monkeypatch) == 0
     (recipe,) = (tmp_path / "out").rglob("result.json")
@@ -1457,7 +1475,7 @@ def of_pictures(
     with tifffile.TiffWriter(path, ome=path.name.endswith(".ome.tif")) as writer:
         for i, (size, kind) in enumerate(zip(sizes, kinds * len(sizes), strict=False)):
             values = (smooth(size, size) * 4000).astype(kind)
-            first = {} if i else {"compression": packing}
+            first: dict[str, Any] = {} if i else {"compression": packing}
             writer.write(values, photometric="minisblack", **first, **how)
 
 
@@ -1745,7 +1763,8 @@ def test_large_planes_are_written_in_tiles(
     monkeypatch.setattr(tiff, "LARGE", 0)
     shape = tuple({"Y": 12, "X": 10, "S": 3, "Z": 2}[axis] for axis in axes)
     values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
-    planar = {"planarconfig": "separate" if axes == "SYX" else "contig"} if "S" in axes else {}
+    config = "separate" if axes == "SYX" else "contig"
+    planar: dict[str, Any] = {"planarconfig": config} if "S" in axes else {}
     kind = "rgb" if "S" in axes else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", values, photometric=kind, metadata=None, **planar)
     form = format_of(tmp_path / "a.tif")
@@ -1754,7 +1773,7 @@ def test_large_planes_are_written_in_tiles(
     planes = array.values.repeat(30, 2).repeat(30, 3)
     form.write(tmp_path / "b.tif", planes, array, 30)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
-        assert file.pages[0].is_tiled
+        assert file.pages.first.is_tiled
     assert np.array_equal(form.read(tmp_path / "b.tif", LIMITS).values, planes)
 
 
@@ -1765,14 +1784,14 @@ def test_the_commands_say_what_the_values_become_and_draw_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_plain(tmp_path / "a.tif", (smooth(2, 12, 10) * 4000).astype(np.uint16))
-    arguments = ("upscale", str(tmp_path / "a.tif"), "--scale", "2", "-n", "1")
-    arguments += ("--model", model_folder)
+    arguments = ["upscale", str(tmp_path / "a.tif"), "--scale", "2", "-n", "1"]
+    arguments += ["--model", model_folder]
     assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
     told = " ".join("".join(capsys.readouterr()).split())
     assert "values from 0 to 4095 are the model's 0 to 1" in told
     assert "every sample gives the input back exactly" in told
-    again = ("replay", str(tmp_path / "out" / "a" / "result.json"), "--out", str(tmp_path / "b"))
-    again += ("--trust-model",)
+    again = ["replay", str(tmp_path / "out" / "a" / "result.json"), "--out", str(tmp_path / "b")]
+    again += ["--trust-model"]
     assert run(*again, monkeypatch=monkeypatch) == 0
     first, second = (load(tmp_path / place / "sample_00.tif") for place in ("out/a", "b"))
     assert np.array_equal(first, second)
@@ -1937,8 +1956,8 @@ def test_values_that_are_not_given_back_are_not_said_to_be(
                   r"\([\d.]+ % of the range\)"),
         ("smooth", "every sample gives the input back but for"),
     ):  # fmt: skip
-        arguments = ("upscale", str(tmp_path / f"{name}.npy"), "--scale", "2", "-n", "2")
-        arguments += ("--model", model_folder, "--out", str(tmp_path / "out"))
+        arguments = ["upscale", str(tmp_path / f"{name}.npy"), "--scale", "2", "-n", "2"]
+        arguments += ["--model", model_folder, "--out", str(tmp_path / "out")]
         assert run(*arguments, monkeypatch=monkeypatch) == 0
         assert re.search(words, " ".join("".join(capsys.readouterr()).split()))
 
@@ -1977,7 +1996,7 @@ def test_a_resolution_beyond_what_a_tag_holds_is_left_out(
     tifffile.imwrite(tmp_path / "r.tif", values, resolution=(3e9, 10), resolutionunit=3)
     draw(model, tmp_path / "r.tif", tmp_path / "out")
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
-        tags = file.pages[0].tags
+        tags = file.pages.first.tags
         assert (tags["XResolution"].value, tags["ResolutionUnit"].value) == ((1, 1), 1)
 
 
@@ -1992,8 +2011,8 @@ def test_what_a_format_cannot_write_is_said_and_the_next_file_is_drawn(
         raise ValueError("no such number")
 
     monkeypatch.setattr(Npy, "write", odd)
-    arguments = ("upscale", str(tmp_path / "a.npy"), str(tmp_path / "b.tif"), "-n", "2")
-    arguments += ("--model", model_folder, "--scale", "2", "--out", str(tmp_path / "out"))
+    arguments = ["upscale", str(tmp_path / "a.npy"), str(tmp_path / "b.tif"), "-n", "2"]
+    arguments += ["--model", model_folder, "--scale", "2", "--out", str(tmp_path / "out")]
     assert run(*arguments, monkeypatch=monkeypatch) == 1
     said = capsys.readouterr().err.replace("\n", "")
     assert "sample_00.npy cannot be written (no such number)" in said

@@ -191,14 +191,15 @@ def test_an_encoder_told_of_more_begins_as_the_one_that_was_told_of_colours(
         more, prior, DATA, OPTIM, degradations="any", start_from=str(tmp_path / "several")
     )
     module = EncoderModule(training, tmp_path / "run")
-    large = module.trained
+    large, several = module.trained, first.best
+    assert isinstance(several, LREncoder)
     module.export(tmp_path / "any")
     assert load_restorer(str(tmp_path / "any")).second_estimate == SECOND
     assert module.identity()["second_estimate"] == SECOND
     generator = torch.Generator().manual_seed(3)
     y, told = (torch.rand(2, c, 16, 16, generator=generator) for c in (3, 6))
     with torch.no_grad():
-        ours, theirs = large.terms(torch.cat([y, told], 1)), first.best.terms(y, 1)
+        ours, theirs = large.terms(torch.cat([y, told], 1)), several.terms(y, 1)
     for mine, its in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, its)
     wrong = replace(training, model=replace(more, patch_size=4))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cvdvae.checkpoints.folder import zoo
+from cvdvae.data.folder import DataConfig
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.domains.faces import crop_face, demo_photo
@@ -27,7 +28,6 @@ from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.load import load
 from cvdvae.restoration.result import psnr
 from cvdvae.training import FlowTraining, OptimConfig
-from cvdvae.training.config import DataConfig
 from cvdvae.training.flow import FlowModule
 
 SMALL = HCFlowConfig(
@@ -47,7 +47,8 @@ def shaken(module: nn.Module, seed: int = 0, by: float = 0.2) -> nn.Module:
 
 def log_det_by_autograd(f, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
     jacobian = torch.autograd.functional.jacobian(lambda v: f(v)[0].flatten(), x)
-    return torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
+    log_det: Tensor = torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
+    return log_det
 
 
 MAPS = {
@@ -163,7 +164,7 @@ def test_shift_and_scale_of_a_coupling_lie_side_by_side_and_its_scale_is_bounded
     coupling = AffineCoupling(4, 2, 4)
     x, u = torch.randn(1, 4, 3, 3), torch.randn(1, 2, 3, 3)
     out = 3 * torch.randn(1, 4, 3, 3)
-    coupling.network.forward = lambda given: out  # type: ignore[method-assign]
+    coupling.network.forward = lambda x: out  # type: ignore[method-assign]
     z, log_det = coupling(x, u)
     scale = 0.318 * torch.atan(2 * out[:, [1, 3]])
     torch.testing.assert_close(
@@ -273,7 +274,9 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert [n for n, p in flow.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
 
 
-def test_the_pixel_loss_reaches_every_parameter_and_lowers_the_error(tmp_path: Path) -> None:
+def test_the_pixel_loss_reaches_every_parameter_and_lowers_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beside the likelihood's in one step, times its weight."""
     torch.manual_seed(0)
     flow = shaken(HCFlow(SMALL), seed=1, by=0.05).float()  # where no inverse explodes
@@ -289,8 +292,8 @@ def test_the_pixel_loss_reaches_every_parameter_and_lowers_the_error(tmp_path: P
         config = FlowTraining(SMALL, DataConfig("unread"), OptimConfig(1, warmup=0), weight)
         module = FlowModule(config, tmp_path)
         module.trained = flow
-        module.training_noise = lambda: SeededNoise(0, range(8))  # type: ignore[method-assign]
-        module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        monkeypatch.setattr(module, "training_noise", lambda: SeededNoise(0, range(8)))
+        monkeypatch.setattr(module, "log", lambda *_, **__: None)
         losses.append(float(module.training_step(x, 0).detach()))
     before = float(error().detach())
     assert losses[1] - losses[0] == pytest.approx(10 * before, rel=1e-3)
@@ -385,6 +388,7 @@ def test_networks_start_small_and_couplings_as_the_identity() -> None:
 
 def test_the_volume_of_a_mixing_counts_every_position() -> None:
     module = shaken(InvertibleConv1x1(3))
+    assert isinstance(module, InvertibleConv1x1)
     _, log_det = module(torch.randn(2, 3, 2, 5, dtype=torch.float64))
     expected = 10 * float(torch.linalg.slogdet(module.weight.detach())[1])
     assert log_det.tolist() == pytest.approx([expected] * 2)

@@ -23,12 +23,13 @@ from cvdvae.checkpoints.records import (
 )
 from cvdvae.checkpoints.weights import WEIGHTS, digest
 from cvdvae.configs import to_yaml
+from cvdvae.data.folder import DataConfig
 from cvdvae.errors import WeightsError
 from cvdvae.files import write_text
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
-from cvdvae.training.config import DataConfig, EncoderTraining, OptimConfig
+from cvdvae.training.config import EncoderTraining, OptimConfig
 from cvdvae.training.encoder import EncoderModule
 
 SCALES = replace(ENCODER, scales=(4, 8), width=6)

@@ -87,7 +87,12 @@ def test_the_server_sweeps_its_own_folder_and_gradio_does_not(
     monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([], []))
     swept: list[Any] = []
     monkeypatch.setattr(sweeping, "EVERY", 0.01)
-    monkeypatch.setattr(sweeping, "sweep", lambda *how: swept.append(how) or [])
+
+    def sweep(*how: Any) -> list[Any]:
+        swept.append(how)
+        return []
+
+    monkeypatch.setattr(sweeping, "sweep", sweep)
     app: Any = make_app(["none"], tmp_path).app  # type: ignore[attr-defined]
 
     async def serve() -> None:
@@ -153,7 +158,8 @@ def test_what_was_sent_is_not_kept_beside(tmp_path: Path, monkeypatch: pytest.Mo
     look, draw = ({one.name: one for one in page.fns.values()}[name] for name in ("look", "draw"))
     (viewer,) = draw.outputs
     noise = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
-    file = {"path": stored(to_pil(noise)), "meta": {"_type": "gradio.FileData"}}
+    path = stored(to_pil(noise))
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     values = [getattr(part, "value", None) for part in look.inputs]
     event = gr.EventData(None, {"request": 1, "step": 0, "window": [0, 0, 40, 48]})
 
@@ -171,4 +177,4 @@ def test_what_was_sent_is_not_kept_beside(tmp_path: Path, monkeypatch: pytest.Mo
     sent = asyncio.run(visit())
     held = json.dumps(state.config_values, default=str)
     assert len(sent) == 3
-    assert not [one for one in [*sent, file["path"]] if one in held]
+    assert not [one for one in [*sent, path] if one in held]

@@ -13,8 +13,9 @@ from command import run
 from PIL import Image, ImageCms
 from tiny import ENCODER, RESTORING, copied, tiny_resolver, tiny_restorer
 
-from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.degradations.block_dct import ROUNDING
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil

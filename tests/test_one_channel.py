@@ -16,8 +16,9 @@ from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei, tiny_photos, tiny_prior
 import cvdvae
 from cvdvae.analysis.calibration import calibration
 from cvdvae.batch.files import read_input
-from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import open_images
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -52,7 +53,8 @@ def cells(seed: int, side: int = 32) -> np.ndarray[Any, Any]:
     image = np.full((side, side), 10.0)
     for row, column in rng.uniform(4, side - 4, (5, 2)):
         image += 90 / (1 + np.exp(np.hypot(rows - row, columns - column) - 3))
-    return np.clip(image, 0, 255).astype(np.uint8)
+    clipped: np.ndarray = np.clip(image, 0, 255)
+    return clipped.astype(np.uint8)
 
 
 @pytest.fixture
@@ -302,7 +304,7 @@ def test_commands_take_it(
     stack = ("upscale", str(tmp_path / "s.tif"), "--model", folder, "-n", "2", "--out", str(out))
     assert run(*stack, "--values", "0,4095", monkeypatch=monkeypatch) == 0
     drawn = tifffile.imread(out / "s" / "sample_00.tif")
-    assert (drawn.dtype, drawn.shape) == (np.uint16, (128, 128))
+    assert (drawn.dtype, drawn.shape) == (np.dtype(np.uint16), (128, 128))
     told = json.loads((out / "s" / "result.json").read_text())
     sigma = (float(tifffile.imread(tmp_path / "s.tif").mean()) / 4095 / PHOTONS) ** 0.5
     assert told["noise"] == pytest.approx([sigma * 4095], rel=1e-5)

@@ -88,7 +88,7 @@ def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert isinstance(record, SuperResolutionRecord)
     assert record.photons == 1000
     drawn, lower = (tifffile.imread(f"results/m0/{n}.tif") for n in ("sample_00", "lower"))
-    assert (drawn.dtype, drawn.shape) == (np.uint16, (32, 32))
+    assert (drawn.dtype, drawn.shape) == (np.dtype(np.uint16), (32, 32))
     assert (lower <= tifffile.imread("results/m0/upper.tif")).all()
     assert np.array_equal(tifffile.imread("again/sample_00.tif"), drawn)
 

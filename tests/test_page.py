@@ -7,7 +7,7 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ class Visitor:
         )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def __enter__(self) -> "Visitor":
+    def __enter__(self) -> Self:
         self.open("/")
         return self
 

@@ -78,7 +78,7 @@ def test_few_tabs_lead_to_the_main_action_and_the_focus_stays(
         assert box is not None
         assert min(box["width"], box["height"]) >= 80
         page.mouse.click(5, 5)
-        trail = []
+        trail = list[str]()
         while "draw" not in trail and len(trail) < MOST_TABS:
             page.keyboard.press("Tab")
             trail.append(page.evaluate("document.activeElement.id"))

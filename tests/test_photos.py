@@ -280,7 +280,7 @@ def test_strokes_that_are_none_are_refused(strokes: object) -> None:
     ],
 )
 def test_what_is_too_much_painting_is_not_called_unreadable(strokes: object) -> None:
-    with pytest.raises(InputError, match="more was painted than .* with a larger brush"):
+    with pytest.raises(InputError, match=r"more was painted than .* with a larger brush"):
         region_of(strokes, (40, 100))
 
 
@@ -289,7 +289,8 @@ def test_colours_that_are_none_of_srgb_are_said_to_be_paler_here(
 ) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     names = ("sRGB built-in", "Wide built-in")
-    renamed = srgb.replace(*(name.encode("utf-16-be") for name in names))
+    before, after = (name.encode("utf-16-be") for name in names)
+    renamed = srgb.replace(before, after)
     wide = renamed.replace(b"rXYZ", b"hold").replace(b"gXYZ", b"rXYZ").replace(b"hold", b"gXYZ")
     said = []
     for profile in (b"", srgb, wide, b"damaged", renamed):
@@ -483,8 +484,8 @@ SETTINGS = (2, 0.85, 0, True, False, "bicubic")
 
 def handlers(photos: Photos) -> PhotoHandlers:
     """Those of a page whose parts are called what they are."""
-    parts: Any = Parts(*(field.name for field in fields(Parts)[:-1]), tuple("abcdef"))
-    return PhotoHandlers(photos, parts)
+    named: dict[str, Any] = {field.name: field.name for field in fields(Parts)}
+    return PhotoHandlers(photos, Parts(**named | {"settings": tuple("abcdef")}))
 
 
 def wanted(session: Session, which: str) -> Wanted:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import pytest
 import scipy.stats
@@ -17,6 +18,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.projection import project
 from cvdvae.errors import InputError
 from cvdvae.gaussian import Conditional, DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.hvae.likelihood import Likelihood
 from cvdvae.restoration.chains import Moves, PosteriorSamples, move, sample_posterior
 from cvdvae.restoration.mixing import effective_sample_size, split_r_hat
 from cvdvae.restoration.posterior import Measurement, conditional_draw
@@ -26,6 +28,7 @@ from cvdvae.restoration.workers import one_thread_each
 
 SIDE, GIVEN, PIXEL_STD, SIGMA = 4, 2, 0.3, 0.2
 ENDS = (0, 3, 7, 10)
+Pick = Callable[[int, Tensor, Conditional], Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +50,8 @@ class Dense(LinearOperator):
         return (y.flatten(1) @ self.matrix.to(y)).view(len(y), 1, SIDE, SIDE)
 
     def A_dagger(self, y: Tensor) -> Tensor:
-        return (y.flatten(1) @ torch.linalg.pinv(self.matrix).T.to(y)).view(len(y), 1, SIDE, SIDE)
+        inverse: Tensor = torch.linalg.pinv(self.matrix)
+        return (y.flatten(1) @ inverse.T.to(y)).view(len(y), 1, SIDE, SIDE)
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -67,10 +71,8 @@ class Gaussian:
     cov: Tensor
 
     def draw(self, count: int) -> Tensor:
-        return (
-            self.mean
-            + torch.randn(count, 10, dtype=torch.float64) @ torch.linalg.cholesky(self.cov).T
-        )
+        root: Tensor = torch.linalg.cholesky(self.cov)
+        return self.mean + torch.randn(count, 10, dtype=torch.float64) @ root.T
 
 
 class LinearModel:
@@ -93,7 +95,7 @@ class LinearModel:
             self.weights[b] = basis.T @ self.weights[b]
             self.weights[:, b] = self.weights[:, b] @ basis
             self.decoder[:, b] = self.decoder[:, b] @ basis
-        self.likelihood = self
+        self.likelihood = cast(Likelihood, self)  # whose mean alone is asked for
 
     @property
     def prior(self) -> Gaussian:
@@ -118,7 +120,7 @@ class LinearModel:
         gain = cov[block(group), past] @ torch.linalg.inv(cov[past, past])
         return gain, cov[block(group), block(group)] - gain @ cov[past, block(group)]
 
-    def top_down(self, pick: Callable, batch: int, size: tuple[int, int]) -> Tensor:
+    def top_down(self, pick: Pick, batch: int, size: tuple[int, int]) -> Tensor:
         assert size == (SIDE, SIDE)
         z = torch.zeros(batch, 0, dtype=torch.float64)
         for group in range(3):
@@ -138,7 +140,8 @@ class LinearModel:
     def measured(self, z: Tensor) -> Tensor:
         """y ~ p(y|z), ``(n, 1, …)``."""
         noise = torch.randn(len(z), len(self.H), dtype=torch.float64)
-        y = z @ (self.H @ self.decoder).T + noise @ torch.linalg.cholesky(self.noise_of_y).T
+        root: Tensor = torch.linalg.cholesky(self.noise_of_y)
+        y = z @ (self.H @ self.decoder).T + noise @ root.T
         return y.view(-1, *self.degradation.A(torch.zeros(1, 1, SIDE, SIDE)).shape[1:])
 
     def proposal(self, y: Tensor, shift: float = 0, factor: float = 1) -> Proposal:
@@ -367,7 +370,8 @@ def test_the_gradient_is_that_of_log_w() -> None:
         start.at([w + sign * h * d for w, d in zip(whites, way, strict=True)]).log_w
         for sign in (1, -1)
     )
-    slope = sum((g * d).flatten(1).sum(1) for g, d in zip(state.gradients, way, strict=True))
+    slopes = [(g * d).flatten(1).sum(1) for g, d in zip(state.gradients, way, strict=True)]
+    slope = torch.stack(slopes).sum(0)
     assert torch.allclose((ahead - behind) / (2 * h), slope.double(), rtol=0.01, atol=0.05)
 
 
@@ -403,7 +407,7 @@ def test_diagnostics_of_chains_that_are_known() -> None:
 )
 def test_moves_that_mean_nothing_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        replace(Moves(), **values)
+        replace(Moves(), **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("s", "sigma"), [(0.0, 0.1), (0.1, -0.1), (0.1, math.nan)])

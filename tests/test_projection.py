@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, lsq_linear, minimize
 from torch import Tensor
 
 from cvdvae.degradations.attainable import around, too_far, weights_of
-from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
+from cvdvae.degradations.base import Degradation, LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.columns import columns_of
 from cvdvae.degradations.composed import Composed
@@ -255,8 +255,10 @@ def test_where_many_moves_at_once_no_longer_help_fewer_do(monkeypatch: pytest.Mo
     x = project(start, y, H)
     choice = Rounding._choice
 
-    def crowded(rounding: Rounding, *how: Any) -> Tensor:
-        return choice(rounding, *how[:-1], torch.zeros_like(how[-1]))
+    def crowded(
+        rounding: Rounding, sign: Tensor, error: Tensor, shifted: int, parity: int, sparse: Tensor
+    ) -> Tensor:
+        return choice(rounding, sign, error, shifted, parity, torch.zeros_like(sparse))
 
     left = []
     for chosen in (choice, crowded):
@@ -275,7 +277,10 @@ class Masking(LinearOperator):
     def A(self, x: Tensor) -> Tensor:
         return x * self.keep
 
-    A_adjoint = A_dagger = A
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return y * self.keep
+
+    A_dagger = A_adjoint
 
 
 class Mosaic:
@@ -311,7 +316,7 @@ class Swap:
         raise NotImplementedError
 
 
-def some_operators() -> dict[str, object]:
+def some_operators() -> dict[str, Degradation]:
     keep = torch.rand((1, 3, 12, 12), generator=torch.Generator().manual_seed(0)) > 0.4
     keep[..., 6, 6] = False  # the pixel at which H was once probed
     return {"masking": Masking(keep.double()), "mosaic": Mosaic(), "swap": Swap()}
@@ -409,8 +414,13 @@ def test_what_sees_little_of_a_region_is_met_as_soon_as_the_rest(
     region = torch.zeros(1, 1, 96, 96, dtype=torch.bool)
     region[..., 30:70, 30:70] = True
     disturbed = torch.where(region, x + 0.1 * (noise[..., 4:100, 4:100] - 0.5), x)
-    products, within = [], Within.A
-    monkeypatch.setattr(Within, "A", lambda self, x: (products.append(1), within(self, x))[1])
+    products, within = list[int](), Within.A
+
+    def counted(self: Within, x: Tensor) -> Tensor:
+        products.append(1)
+        return within(self, x)
+
+    monkeypatch.setattr(Within, "A", counted)
     H = BicubicDownscaling((96, 96), (24, 24))
     again = project(disturbed, H.A(x), H, region=region)
     assert len(products) < 100

@@ -260,13 +260,12 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     """Whatever the slider says, which was for another kind of damage."""
     path = tmp_path / "photo.png"
     to_pil(torch.full((3, 24, 30), 99, dtype=torch.uint8)).save(path)
-    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type]
+    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type, misc]
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     given = image_in(path, None, "A photograph")
+    intact, damaged = KINDS
     found = list(
-        on.draw(
-            str(path), "A photograph", next(iter(KINDS)), "JPEG", 40, 0.1, 2, 1, 3, False, given, []
-        )
+        on.draw(str(path), "A photograph", intact, "JPEG", 40, 0.1, 2, 1, "3", False, given, [])
     )
     assert "2 of 2 answers explain" in found[-1][parts.shown[0]]
     held = image_in(path, None, "A face")  # what the page still held from before
@@ -276,9 +275,10 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
 
     Image.open(path).save(tmp_path / "photo.jpg", quality=60)
     given = image_in(tmp_path / "photo.jpg", None, "A photograph")
-    damaged = next(label for label, is_damaged in KINDS.items() if is_damaged)
-    what = (damaged, "JPEG", 40, 0.0, 2, 1, 3, False, given, [])
-    found = list(on.draw(str(tmp_path / "photo.jpg"), "A photograph", *what))
+    file = str(tmp_path / "photo.jpg")
+    found = list(
+        on.draw(file, "A photograph", damaged, "JPEG", 40, 0.0, 2, 1, "3", False, given, [])
+    )
     assert "JPEG of quality 60, by its own tables" in found[-1][parts.shown[0]]
 
 

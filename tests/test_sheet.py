@@ -49,7 +49,7 @@ def test_what_moves_carries_what_the_samples_do(
 ) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Canon"
-    alpha = Image.fromarray(np.arange(90, 250, 10, np.uint8).reshape(4, 4))
+    alpha = Image.fromarray(np.arange(90, 250, 10, dtype=np.uint8).reshape(4, 4))
     extras = Extras(b"a profile", alpha, exif.tobytes())
     result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=3)
     replace(result, extras=extras).save(tmp_path, kind)

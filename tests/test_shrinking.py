@@ -12,7 +12,7 @@ from tiny import tiny_photos
 
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.text import made_small
-from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.checkpoints.shrinking import (
     FREQUENCIES,
@@ -21,6 +21,7 @@ from cvdvae.checkpoints.shrinking import (
     read_shrinking,
     save_shrinking,
 )
+from cvdvae.checkpoints.weights import digest
 from cvdvae.cli import main
 from cvdvae.domains.photos import coffee
 from cvdvae.domains.simulate import simulate_at_scale

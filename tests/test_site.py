@@ -7,11 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 pytest.importorskip("playwright")
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 SITE = Path(__file__).parents[1] / "docs" / "_build" / "html"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -21,7 +22,9 @@ PAGES = [
     "notebooks/five_minute_tour.html", "generated/reference.html", "generated/api/cvdvae.load.html",
     "source/src/cvdvae/hvae/model.py.html", "comparison.html",
 ]  # fmt: skip
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+Scheme = Literal["dark", "light"]
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 900}
 
 pytestmark = [
     pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="make docs builds the site"),
@@ -37,8 +40,8 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-def opened(browser: Browser, name: str, scheme: str, size: dict[str, int]) -> Page:
-    page = browser.new_page(color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
+def opened(browser: Browser, name: str, scheme: Scheme, size: ViewportSize) -> Page:
+    page = browser.new_page(color_scheme=scheme, viewport=size)
     page.set_default_timeout(60_000)
     page.goto((SITE / name).as_uri())
     return page

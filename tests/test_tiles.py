@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.columns import columns_of
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.local_newton import InTiles, Planes, widened
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.degradations.resize import gram_inverse, side
-from cvdvae.degradations.rounding import columns_of
 from cvdvae.degradations.strip import Strip, sees
 from cvdvae.degradations.tiles import Some, Tiles, _weights, cut, is_separable
 from cvdvae.imaging.io import to_bytes

@@ -34,7 +34,7 @@ from cvdvae.checkpoints.records import (
     SuperResolutionRecord,
 )
 from cvdvae.configs import from_dict, load_yaml, to_yaml
-from cvdvae.data.folder import load_images
+from cvdvae.data.folder import DataConfig, load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
@@ -44,7 +44,6 @@ from cvdvae.hvae.lr_encoder import lr_encoder_kl
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.restoration.load import load
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
-from cvdvae.training.config import DataConfig
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training, _moving_average, validation_batch
@@ -53,7 +52,9 @@ from cvdvae.training.prior import PriorModule, objective
 from cvdvae.training.run import TrainingData, fit
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
-OPTIM = {"batch_size": 4, "warmup": 2, "decay": 4, "validate_every": 1000, "checkpoint_every": 5}
+OPTIM = OptimConfig(
+    steps=6, batch_size=4, warmup=2, decay=4, validate_every=1000, checkpoint_every=5
+)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def photos(tmp_path: Path) -> Path:
 
 def prior_config(photos: Path, path: Path, steps: int) -> Path:
     data = DataConfig(folder=str(photos), crop=30, validation=2)
-    path.write_text(to_yaml(PriorTraining(PRIOR, data, OptimConfig(steps=steps, **OPTIM))))
+    path.write_text(to_yaml(PriorTraining(PRIOR, data, replace(OPTIM, steps=steps))))
     return path
 
 
@@ -117,7 +118,7 @@ def test_training_an_encoder_leaves_the_prior_as_it_was(
     prior = model_folder / "prior"
     before = (prior / "model.safetensors").read_bytes()
     data = DataConfig(folder=str(photos), validation=2)
-    settings = EncoderTraining(ENCODER, str(prior), data, OptimConfig(steps=6, **OPTIM))
+    settings = EncoderTraining(ENCODER, str(prior), data, OPTIM)
     trained = EncoderModule(settings, tmp_path / "run")
     fit(trained, TrainingData(data, settings.optim, 16))
     assert (prior / "model.safetensors").read_bytes() == before
@@ -141,7 +142,7 @@ def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(
 ) -> None:
 
     data = DataConfig(folder=str(photos), validation=2)
-    settings = PriorTraining(PRIOR, data, OptimConfig(steps=3, **(OPTIM | {"decay": 0})))
+    settings = PriorTraining(PRIOR, data, replace(OPTIM, steps=3, decay=0))
     module = PriorModule(settings, tmp_path / "run")
     original = PriorModule.training_step
 
@@ -157,7 +158,7 @@ def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(
 
 def test_a_checkpoint_of_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
 
-    data, optim = DataConfig(folder=str(photos), validation=2), OptimConfig(steps=6, **OPTIM)
+    data, optim = DataConfig(folder=str(photos), validation=2), OPTIM
     checkpoint: dict[str, Any] = {}
     PriorModule(PriorTraining(PRIOR, data, optim), tmp_path).on_save_checkpoint(checkpoint)
     other = PriorTraining(replace(PRIOR, width=16), data, optim)
@@ -203,7 +204,9 @@ def test_free_bits_are_a_floor_under_the_kl_of_every_stride(free: float) -> None
     assert bool((kl.grad[:, 1:] > 0).all()) == (free == 0)
 
 
-def test_one_encoder_for_several_scales_trains_on_each_in_turn(tmp_path: Path) -> None:
+def test_one_encoder_for_several_scales_trains_on_each_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prior = tiny_prior(PHOTOS)
     save_model(tmp_path / "prior", PriorRecord("prior", PHOTOS), prior.state_dict())
     folder, rng = tmp_path / "photos", np.random.default_rng(0)
@@ -212,11 +215,16 @@ def test_one_encoder_for_several_scales_trains_on_each_in_turn(tmp_path: Path) -
         image = rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)
         Image.fromarray(image).save(folder / f"{i}.png")
     data = DataConfig(str(folder), random_crops=True, validation_every=3)
-    optim = OptimConfig(steps=4, **OPTIM | {"warmup": 0, "decay": 0})
+    optim = replace(OPTIM, steps=4, warmup=0, decay=0)
     settings = EncoderTraining(SCALES, str(tmp_path / "prior"), data, optim, image_size=24)
     module = EncoderModule(settings, tmp_path / "run")
-    seen = []
-    module.kl = lambda *arguments: seen.append(arguments[-1]) or lr_encoder_kl(*arguments)
+    seen = list[int]()
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        seen.append(arguments[-1])
+        return lr_encoder_kl(*arguments)
+
+    monkeypatch.setattr(module, "kl", watched)
     fit(module, TrainingData(data, optim, module.image_size))
     assert seen == [2, 3, 2, 3]
     for scale in (2, 3):
@@ -247,12 +255,13 @@ def test_images_are_cropped_at_the_centre_and_resized(tmp_path: Path) -> None:
 def test_bad_settings_are_refused_by_name(tmp_path: Path) -> None:
     good = {"steps": 10, "warmup": 1}
     assert from_dict(OptimConfig, good | {"learning_rate": "1e-3"}, "x").learning_rate == 1e-3
-    for bad, word in [
+    refused: list[tuple[dict[str, object], str]] = [
         ({"stepz": 1}, "stepz"),
         ({"batch_size": "many"}, "batch_size"),
         ({"ema": 2.0}, "ema"),
         ({"decay": 20}, "longer"),
-    ]:
+    ]
+    for bad, word in refused:
         with pytest.raises(ConfigError, match=word):
             from_dict(OptimConfig, good | bad, "x")
     with pytest.raises(ConfigError, match="steps"):
@@ -367,10 +376,11 @@ def test_noise_belongs_to_the_step_in_training_and_to_the_image_in_validation(
 ) -> None:
     optim, like = OptimConfig(1, batch_size=9, warmup=0, seed=3), torch.empty(3, 2, 4, 4)
     module = PriorModule(PriorTraining(PRIOR, DataConfig("unread"), optim), tmp_path)
-    module._trainer = SimpleNamespace(world_size=2, global_rank=1)
+    place: Any = SimpleNamespace(world_size=2, global_rank=1)
+    module._trainer = place
 
     def drawn(seed: int, step: int) -> torch.Tensor:
-        module.optim, module._trainer.global_step = replace(optim, seed=seed), step
+        module.optim, place.global_step = replace(optim, seed=seed), step
         module.on_train_batch_start(like, 0)
         return module.training_noise().normal(like)
 
@@ -509,7 +519,7 @@ def test_the_loss_can_be_compiled(
     data = DataConfig(folder=str(photos), validation=2)
     ends = []
     for compiled in (False, True):
-        optim = OptimConfig(steps=4, **(OPTIM | {"warmup": 0}), compile=compiled)
+        optim = replace(OPTIM, steps=4, warmup=0, compile=compiled)
         module: Training
         if kind == "prior":
             module = PriorModule(PriorTraining(SHORT, data, optim), tmp_path / str(compiled))
@@ -524,9 +534,7 @@ def test_the_loss_can_be_compiled(
 
 
 def test_processes_that_cannot_share_a_batch_are_refused(photos: Path) -> None:
-    data = TrainingData(
-        DataConfig(folder=str(photos), validation=2), OptimConfig(steps=12, **OPTIM), 16
-    )
+    data = TrainingData(DataConfig(folder=str(photos), validation=2), replace(OPTIM, steps=12), 16)
     data.trainer = among(2)
     assert len(next(iter(data.train_dataloader()))) == 2
     data.trainer = among(3)
@@ -547,7 +555,7 @@ def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: f
     for stop in ([60], [20, 60]):
         folder = tmp_path / str(len(stop))
         for steps in stop:
-            optim = OptimConfig(steps=steps, **(OPTIM | {"decay": 0}), learning_rate=3e-3)
+            optim = replace(OPTIM, steps=steps, decay=0, learning_rate=3e-3)
             module = FlowModule(FlowTraining(FLOW, data, optim, pixel_weight), folder)
             fit(module, TrainingData(data, optim, 16), precision="32-true")
         ends.append(load_file(folder / "model/model.safetensors"))
@@ -564,7 +572,7 @@ def test_the_command_trains_a_flow(
 ) -> None:
     data = DataConfig(folder=str(photos), crop=30, validation=2)
     config, out = tmp_path / "flow.yaml", tmp_path / "run"
-    config.write_text(to_yaml(FlowTraining(FLOW, data, OptimConfig(steps=6, **OPTIM), 10.0)))
+    config.write_text(to_yaml(FlowTraining(FLOW, data, OPTIM, 10.0)))
     arguments = ["train", "flow", "--config", str(config), "--out", str(out)]
     assert run(*arguments, monkeypatch=monkeypatch) == 0
     assert load(str(out / "model")).method == "flow"
@@ -589,9 +597,10 @@ def test_defaults_on_the_page_of_all_keys_can_be_written_so(keys: Any) -> None:
             if not said.startswith("`"):
                 continue
             alone = make_dataclass("Alone", [(field.name, get_type_hints(cls)[field.name])])
-            taken = from_dict(alone, yaml.safe_load(f"{field.name}: {said.strip('`')}"), "page")
-            default = field.default
-            expected = field.default_factory() if default is MISSING else default
+            told = yaml.safe_load(f"{field.name}: {said.strip('`')}")
+            taken: object = from_dict(alone, told, "page")
+            made = field.default_factory
+            expected = field.default if made is MISSING else made()
             assert getattr(taken, field.name) == expected, (cls.__name__, field.name)
 
 

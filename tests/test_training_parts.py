@@ -30,8 +30,7 @@ from tiny import (
 )
 from torch import Tensor
 
-import cvdvae.training.progress
-from cvdvae.checkpoints.folder import digest, expect, read_record, recommend, save_model
+from cvdvae.checkpoints.folder import expect, read_record, recommend, save_model
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.checkpoints.records import (
     Expected,
@@ -40,7 +39,9 @@ from cvdvae.checkpoints.records import (
     RestorerRecord,
     SuperResolutionRecord,
 )
+from cvdvae.checkpoints.weights import digest
 from cvdvae.configs import to_yaml
+from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import Key
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -64,7 +65,7 @@ from cvdvae.training import (
     config_path,
     train_encoder,
 )
-from cvdvae.training.config import DataConfig, EnergyConfig
+from cvdvae.training.config import EnergyConfig
 from cvdvae.training.degrade import (
     DEGRADATIONS,
     LEAST_NOISE,
@@ -101,6 +102,8 @@ from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
 from cvdvae.training.tasks import Anything, Task, seed_of, task_of
 
+UNREAD: Any = object()
+"""What is handed on, and never looked at."""
 DATA, OPTIM = DataConfig("nowhere"), OptimConfig(steps=10, batch_size=4, warmup=0)
 SIDE = 48
 SIDES = (1, 3, 8)
@@ -334,7 +337,7 @@ def test_an_encoder_is_trained_on_the_energy_of_its_consistent_draws(
     monkeypatch.setattr("cvdvae.metrics.perceptual.LPIPS.__init__", lambda *_: None)
     monkeypatch.setattr("cvdvae.metrics.perceptual.LPIPS.embedded", seen)
     losses, logs = [], []
-    for config in (plain, replace(plain, energy=EnergyConfig(**weights))):
+    for config in (plain, replace(plain, energy=EnergyConfig(**weights))):  # type: ignore[arg-type]
         module = EncoderModule(config, tmp_path / "run")
         logs.append(alone(module, monkeypatch))
         torch.manual_seed(3)
@@ -403,7 +406,7 @@ def test_what_lpips_cannot_see_is_refused_before_the_training(
 @pytest.mark.parametrize("weights", [{"pixels": -1.0}, {"features": math.nan}])
 def test_weights_that_mean_nothing_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="must be a number from 0"):
-        EnergyConfig(**weights)
+        EnergyConfig(**weights)  # type: ignore[arg-type]
 
 
 def test_a_checkpoint_tells_whose_it_is_and_leaves_out_the_prior(tmp_path: Path) -> None:
@@ -627,8 +630,9 @@ def processes_log(
     modules = [Logging(config, folder) for _ in range(world)]
     for rank, module in enumerate(modules):
         module.logged = {}
-        module._trainer = cast(Any, SimpleNamespace(world_size=world, global_rank=rank))
-        module._trainer.global_step, module._trainer.strategy = 3, SimpleNamespace(reduce=reduce)
+        place = SimpleNamespace(world_size=world, global_rank=rank, global_step=3)
+        place.strategy = SimpleNamespace(reduce=reduce)
+        module._trainer = cast(Any, place)
         module.on_validation_epoch_start()
         with torch.no_grad():
             shares = x[rank::world].split(validation_batch(config.optim, world))
@@ -760,6 +764,7 @@ def test_what_a_step_logs_is_of_all_processes(
     alone(module, monkeypatch)
     alike = logged_by(module, monkeypatch)
     loss = module.training_step(faces[:1], 0)
+    assert isinstance(loss, Tensor)
     assert loss.requires_grad
     assert alike == dict.fromkeys(names, True)
 
@@ -907,7 +912,7 @@ def test_a_log_has_a_line_at_first_and_then_every_minute(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(cvdvae.training.progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("cvdvae.training.progress.time.monotonic", lambda: now[0])
     trainer: Any = SimpleNamespace(
         is_global_zero=True,
         global_step=5,
@@ -919,9 +924,9 @@ def test_a_log_has_a_line_at_first_and_then_every_minute(
         },
     )
     lines = Lines()
-    lines.on_validation_end(trainer, Any)  # as of a run that had ended before
+    lines.on_validation_end(trainer, UNREAD)  # as of a run that had ended before
     assert capsys.readouterr().out == "step 5 of 100: loss 1.25\n"
-    lines.on_train_start(trainer, Any)
+    lines.on_train_start(trainer, UNREAD)
     said = []
     for seconds in (10, 30, 59.5, 69.5, 70.5, 200):
         now[0], trainer.global_step = 1000 + seconds, 5 + 2 * seconds
@@ -929,10 +934,10 @@ def test_a_log_has_a_line_at_first_and_then_every_minute(
         said.append(capsys.readouterr().out)
     assert [bool(line) for line in said] == [True, False, False, False, True, True]
     assert said[0] == "step 25 of 100, 2 steps a second: loss 1.25\n"
-    lines.on_validation_end(trainer, Any)
+    lines.on_validation_end(trainer, UNREAD)
     assert capsys.readouterr().out == "step 405 of 100, 2 steps a second: loss 1.25\n"
     trainer.is_global_zero = False
-    lines.on_validation_end(trainer, Any)
+    lines.on_validation_end(trainer, UNREAD)
     assert not capsys.readouterr().out
 
 
@@ -1448,7 +1453,7 @@ def test_images_and_batches_are_shared_by_processes(faces: Tensor, tmp_path: Pat
         keys = next(iter(StepBatches(5, 4, 0, first_step=2, flip=False)))[rank::world]
         assert torch.equal(batch, torch.stack([data.training[key] for key in keys]))
     for world in (3, 4):
-        data.trainer.world_size = world
+        trainer.world_size = world
         with pytest.raises(ConfigError, match=f"{world} processes cannot share batches of 4 and 3"):
             data.train_dataloader()
 
@@ -1459,7 +1464,7 @@ def test_a_bar_counts_steps_and_shows_the_losses_alone(monkeypatch: pytest.Monke
         lambda *_: {"v_num": "now", "loss": 1.0},
     )
     bar = Bar()
-    assert bar.get_metrics(Any, Any) == {"loss": 1.0}
+    assert bar.get_metrics(UNREAD, UNREAD) == {"loss": 1.0}
     assert bar._get_train_description(3).strip() == "training"
     for terminal, kind in ((True, Bar), (False, Lines)):
         monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda at=terminal: at))

@@ -16,10 +16,10 @@ from typer.main import get_command
 import cvdvae
 from cvdvae.cli.program import app
 from cvdvae.configs import to_yaml
+from cvdvae.data.folder import DataConfig
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.photos import coffee
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
-from cvdvae.training.config import DataConfig
 
 OPTIM = OptimConfig(4, batch_size=4, warmup=1, decay=2, validate_every=4, checkpoint_every=4,
                     skip_norm=1e6)  # fmt: skip
@@ -113,7 +113,7 @@ def test_a_microscopist(
 
     folder = here / "results/well"
     samples = [tifffile.imread(folder / f"sample_{i:02d}.tif") for i in range(2)]
-    assert [(s.dtype, s.shape) for s in samples] == [(np.uint16, (96, 80))] * 2
+    assert [(s.dtype, s.shape) for s in samples] == [(np.dtype(np.uint16), (96, 80))] * 2
     drawn = np.stack(samples).astype(float)
     mean, std = (tifffile.imread(folder / f"{name}.tif") for name in ("mean", "std"))
     assert np.allclose(mean, drawn.mean(0), atol=0.01)
@@ -121,8 +121,9 @@ def test_a_microscopist(
     assert std.max() > 20
     assert abs(mean.mean() - measured.mean()) < 30
     with tifffile.TiffFile(folder / "sample_00.tif") as file:
-        assert file.imagej_metadata["unit"] == "um"
-        across, unit = (file.pages[0].tags[name].value for name in ("XResolution", "YResolution"))
+        assert (file.imagej_metadata or {})["unit"] == "um"
+        tags = file.pages.first.tags
+        across, unit = (tags[name].value for name in ("XResolution", "YResolution"))
         assert across[0] / across[1] == unit[0] / unit[1] == 16
     assert (folder / "input.tif").read_bytes() == Path("well.tif").read_bytes()
     walk(monkeypatch, "cvdvae replay results/well/result.json --out again")

@@ -11,8 +11,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from cvdvae.checkpoints.folder import digest, save_model
+from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.degradations.base import Products
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level

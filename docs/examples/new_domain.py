@@ -39,6 +39,7 @@ register(Domain("walls", "a wall", "photos-x{scale}", (2, 3, 4), 2, brick, upper
 walls = domain_of("walls")
 model = cvdvae.load(walls.model_at(walls.usual_scale))
 photo = walls.example()
+assert walls.framing is not None  # without one it would be the whole photograph
 y, truth = simulate_at_scale(walls.framing(photo).cut(photo), walls.usual_scale)
 result = model.upscale(y, samples=4, seed=0)
 
