@@ -146,6 +146,18 @@ def test_what_is_stopped_shows_what_was_drawn_till_then(tab: Tab) -> None:
     assert len(whole[tab.parts.shown[-2]]) == MANY
 
 
+def test_what_is_stopped_ends_though_more_is_asked_for_meanwhile(tab: Tab) -> None:
+    tab.on.busy(tab.given)
+    drawing = tab.draw(samples=MANY)
+    next(drawing)
+    tab.on.stop(tab.given)
+    tab.on.busy(tab.given)
+    *_, stopped = drawing
+    assert "Stopped" in stopped[tab.parts.said]
+    *_, whole = tab.draw("Moved", 5, samples=MANY)
+    assert len(whole[tab.parts.shown[-2]]) == MANY
+
+
 def test_what_is_stopped_while_it_waits_never_begins(tab: Tab) -> None:
     (drawn, *_) = tab.draw()
     drawing = tab.draw("Moved", 5)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,7 @@ def test_the_program_restores_a_folder_of_jpeg_files(program: Program, tmp_path:
         (["--model", "photos-restore"], "say what happened to the image"),
         (["--look", "-t", 0.5], "--look is a temperature of its own"),
         (["--noise", 0.1, "--values", "0,1"], "--values and --no-check do not go"),
+        (["--model", "photos", "--noise", 0.1], "'photos' is a prior, whose samples need"),
         (["--max-megapixels", 0], "--max-megapixels is a number above 0"),
         (["--model", "celeba64-hcflow-x4", "--noise", 0.1], "noise and JPEG need a model"),
     ],
@@ -213,6 +215,45 @@ def test_options_that_do_not_go_together_are_refused_at_once(
     assert not (tmp_path / "out").exists()
 
 
+def mask_at(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(path)
+    return path
+
+
+def test_one_mask_for_all_is_its_pixels_and_goes_to_other_processes(
+    tmp_path: Path, album: Path
+) -> None:
+    model, out = str(saved_restorer(tmp_path / "model")), tmp_path / "out"
+
+    def go(mask: Path) -> int:
+        what = happened(None, mask, None, None)
+        settings = Settings(samples=2, seed=SEED, happened=what)
+        return run_batch(open_source(str(album)), out, model, settings, engine=local(2)).drawn
+
+    one, other = (mask_at(tmp_path / name / "mask.png") for name in "ab")
+    assert go(one) == 3
+    drawn = np.asarray(Image.open(out / "0/sample_00.png"))
+    known = ~np.eye(16, dtype=bool)
+    np.testing.assert_array_equal(drawn[known], pixels(0)[known])
+    shutil.rmtree(out / "0")
+    assert go(other) == 1
+
+
+def test_samples_too_large_for_a_row_are_refused_before_they_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cvdvae.batch.drawers.IN_MEMORY", 2 * 16 * 16)
+    for samples, said in (
+        (2, ""),
+        (3, "3 samples of together 0 megapixels are too large for a row"),
+    ):
+        upscaler = Upscaler(tiny_restorer(), Settings(samples, happened=noisy()))
+        (row,) = rows_of(upscaler(to_batch([Row(0, "a", pixels(0))])))
+        assert row["error"].startswith(said)
+        assert bool(row["error"]) == bool(said)
+
+
 def test_larger_images_are_refused_and_the_limit_can_be_raised(
     program: Program, tmp_path: Path
 ) -> None:
@@ -223,6 +264,8 @@ def test_larger_images_are_refused_and_the_limit_can_be_raised(
     code, said = program(*command, "--max-megapixels", 0.001)
     assert code == 1, said
     assert "1 of 1 images failed" in said
+    told = json.loads((tmp_path / "out/failures.jsonl").read_text())
+    assert "raise the limit with --max-megapixels" in told["error"]
     code, said = program(*command, "--max-megapixels", 0.002)
     assert code == 0, said
     assert "1 image drawn" in said

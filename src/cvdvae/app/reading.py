@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageCms
 from torch import Tensor
 
 from ..errors import InputError
-from ..imaging.io import Photo, read_photo, to_bytes, to_tensor
+from ..imaging.io import SMALLER, Photo, read_photo, to_bytes, to_tensor
 
 COLOURS = Image.new("RGB", (6, 1))
 COLOURS.putdata(
@@ -20,7 +20,7 @@ MOVED = 4
 """Levels of 255 by which a profile must move one of them to be another than sRGB."""
 
 
-def read_upload(path: Path, max_pixels: int, advice: str = "shrink it first") -> Photo:
+def read_upload(path: Path, max_pixels: int, advice: str = SMALLER) -> Photo:
     """As `cvdvae.imaging.io.read_photo`, with a note where its colours mean others than sRGB: the
     page shows and hands on all pictures without a profile.
 

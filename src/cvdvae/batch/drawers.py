@@ -22,6 +22,7 @@ from ..imaging.carried import Extras
 from ..imaging.io import REDUCED
 from ..input_check.screen import doubts_of
 from ..restoration.answers import Answers
+from ..restoration.described import Description
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load, load_restorer
 from ..restoration.restorer import Restorer
@@ -29,7 +30,8 @@ from ..restoration.restoring import Restoring
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from ..restoration.stack import Stack
-from .files import Input, draw_into, read_any, read_input
+from ..restoration.step import Size
+from .files import HIGHER, Input, draw_into, read_any, read_input
 from .restore import ReadSeen, read_seen, seen_in_array
 from .settings import Settings
 
@@ -195,12 +197,8 @@ class _ToEnlarge(NamedTuple):
         if isinstance(self.given, Stack):
             path = self.given.path
             raise InputError(f"{path} holds arrays in their own unit: write them to a folder")
-        pixels = self.given.pixels * self.model.scale**2 * self.sampling.samples
-        if pixels > IN_MEMORY and self.model.any_size:
-            raise InputError(
-                f"{self.sampling.samples} samples of together {pixels / 1e6:.0f} megapixels are "
-                f"too large for a row: write them to a folder"
-            )
+        if self.model.any_size:
+            _check_row(self.sampling.samples, self.given.pixels * self.model.scale**2)
         doubts = doubts_of(self.model, self.given.y) if self.check else None
         result = self.model.run(self.given.y, self.sampling)
         told = {
@@ -236,26 +234,36 @@ class Undoing:
 
     def read(self, image: Image, key: str, keep_alpha: bool) -> Drawable:
         """Read a row; see `Drawer`. A file of arrays is read as a picture."""
-        check = partial(self.model.check_seen, self.how)
+        pixels = 0
+
+        def check(description: Description, size: Size) -> Size:
+            nonlocal pixels
+            height, width = self.model.check_seen(self.how, description, size)
+            pixels = height * width
+            return height, width
+
+        def read(path: Path) -> ReadSeen:
+            most, channels = self.settings.max_pixels, self.model.prior.config.channels
+            return read_seen(path, self.happened, most, channels, check, HIGHER)
+
         if isinstance(image, str):
-            found = self._file(Path(image))
+            found = read(Path(image))
         elif isinstance(image, bytes):
-            found = _as_file(image, key, self._file)
+            found = _as_file(image, key, read)
         else:
             with _named(key):
                 found = seen_in_array(_to_tensor(image), self.happened, check)
         how = replace(self.how, seed=self.settings.seed_of(key))
-        return _ToRestore(self.model, found, how)
-
-    def _file(self, path: Path) -> ReadSeen:
-        check, channels = partial(self.model.check_seen, self.how), self.model.prior.config.channels
-        return read_seen(path, self.happened, self.settings.max_pixels, channels, check)
+        return _ToRestore(self.model, found, how, pixels)
 
     def facts(self) -> dict[str, Any]:
-        """What results follow from; see `Drawer`."""
+        """What results follow from; see `Drawer`. A mask is its pixels, wherever its file lies."""
         what = self.happened
         told = {"jpeg": what.jpeg, "noise": what.noise, **asdict(self.how)}
-        return {"degradation": what.description.to_dict(), **told}
+        steps = what.description.to_dict()["steps"]
+        for step in (one for one in steps if one.get("packed")):
+            step.pop("file", None)
+        return {"degradation": steps, **told}
 
 
 class _ToRestore(NamedTuple):
@@ -264,6 +272,7 @@ class _ToRestore(NamedTuple):
     model: Restorer
     read: ReadSeen
     how: Restoring
+    pixels: int
 
     @property
     def notes(self) -> list[str]:
@@ -272,6 +281,7 @@ class _ToRestore(NamedTuple):
 
     def drawn(self) -> Drawn:
         """Its samples; see `Drawable`."""
+        _check_row(self.how.samples, self.pixels)
         result = self.model.run(self.read.seen, self.how)
         told = {
             "seed": self.how.seed,
@@ -286,6 +296,19 @@ class _ToRestore(NamedTuple):
         """Draw and save it; see `Drawable`."""
         result = self.model.run(self.read.seen, self.how)
         replace(result, extras=self.read.extras).save(folder)
+
+
+def _check_row(samples: int, pixels: int) -> None:
+    """Refuse samples of so many pixels each that are too large for a row.
+
+    Raises:
+        InputError: They are.
+    """
+    if samples * pixels > IN_MEMORY:
+        raise InputError(
+            f"{samples} samples of together {samples * pixels / 1e6:.0f} megapixels are too large "
+            f"for a row: write them to a folder"
+        )
 
 
 def _as_file(data: bytes, key: str, read: Callable[[Path], T]) -> T:

@@ -17,7 +17,7 @@ from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.formats import format_of
-from ..imaging.io import MAX_PIXELS, as_channels, read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, SMALLER, as_channels, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
@@ -35,7 +35,7 @@ from .finding import files_of
 
 REPLAYED = Limits(2**30, 10_000)
 """What an input may hold that has been drawn before."""
-HIGHER = "shrink it first, or raise the limit with --max-megapixels of cvdvae upscale"
+HIGHER = f"{SMALLER}, or raise the limit with --max-megapixels of cvdvae upscale or batch"
 """Advice on what is too large; other commands have no such option."""
 
 

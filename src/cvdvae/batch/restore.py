@@ -1,4 +1,4 @@
-"""Files of degraded images to what was seen, for `cvdvae restore`."""
+"""Files of degraded images to what was seen."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from ..imaging.io import (
     JPEGS,
     LUMA,
     MAX_PIXELS,
+    SMALLER,
     as_channels,
     has_colours,
     kind_of,
@@ -64,6 +65,7 @@ def read_seen(
     most: int = MAX_PIXELS,
     channels: int = 3,
     check: Check = anything,
+    advice: str = SMALLER,
 ) -> ReadSeen:
     """What a file shows, and what was found out about it.
 
@@ -73,6 +75,7 @@ def read_seen(
         most: Its pixels at most.
         channels: Of the model: 3, or 1 for grey.
         check: As for `seen`.
+        advice: What to do with a file that has more pixels, as for `read_photo`.
 
     Raises:
         InputError: The file cannot be used, or does not belong to the degradation.
@@ -91,7 +94,7 @@ def read_seen(
         return ReadSeen(told, notes, extras.of(channels))
     _refuse_holes(path, what.description)
     unkept = _unkept(path)
-    photo = read_photo(path, most)
+    photo = read_photo(path, most, advice=advice)
     image, lost = as_channels(photo.image, channels)
     y, notes = to_tensor(image), [*unkept, *photo.notes, *lost]
     sigma = what.noise

@@ -25,7 +25,7 @@ class Settings:
         temperature: Of the prior's groups; the model's recommended temperatures by default.
         seed: Of the samples.
         independent: Every row has noise of its own, a function of the seed and its key; otherwise
-            all rows have the noise of the seed, as images of one ``cvdvae upscale`` have.
+            all rows have the noise of the seed, as images of one command have.
         shrunk_by: What made the images small, for a model that enlarges.
         check: Examine the images, where the model knows what to expect.
         scale: The factor to enlarge by, where the model has several.

@@ -68,7 +68,7 @@ class Target(Protocol):
 
 
 class _IntoFolder:
-    """Draws a row as ``cvdvae upscale`` does, into the folder named after its key."""
+    """Draws a row as a command does, into the folder named after its key."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -100,7 +100,7 @@ class _IntoFolder:
 
 
 class FolderTarget:
-    """A folder for every row, named after its key, as ``cvdvae upscale`` writes it.
+    """A folder for every row, named after its key, as ``cvdvae upscale`` or ``restore`` writes it.
 
     Args:
         root: Where these folders lie.

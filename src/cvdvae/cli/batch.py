@@ -166,8 +166,10 @@ def _chosen(
     from ..checkpoints.folder import find, read_record
     from ..domains import domain_of
 
-    restores = model is not None and read_record(find(model)).kind in ("restorer", "prior")
-    if restores or degradation is not None or mask is not None:
+    kind = None if model is None else read_record(find(model)).kind
+    if kind == "prior":
+        raise InputError(f"'{model}' is a prior, whose samples need cvdvae restore --moves")
+    if kind == "restorer" or degradation is not None or mask is not None:
         if scale is not None or shrunk_by != "bicubic":
             raise InputError(
                 "--scale and --shrunk-by go with enlarging: say --degradation downscale:scale=4"
@@ -217,17 +219,15 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
 def _end(progress: "Progress", out_folder: Path, quiet: bool) -> None:
     """Say what was done, and what failed and why; exit with 1 if anything did."""
+    from ..evaluation.table import counted
+
     if not quiet:
         before = f", {progress.before} were there" if progress.before else ""
         out.print(
-            f"{_images(progress.drawn)} drawn{before}. Details are invented and identify nobody: "
-            f"{out_folder}",
+            f"{counted(progress.drawn, 'image')} drawn{before}. Details are invented and identify "
+            f"nobody: {out_folder}",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -178,12 +178,13 @@ def restore_all(
         most: Pixels of a file; larger ones are refused before they are decoded. By default the
             program's own limit.
     """
+    from ..batch.files import HIGHER
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
-    from ..imaging.io import MAX_PIXELS
+    from ..imaging.io import MAX_PIXELS, SMALLER
     from ..locks import sole_writer
 
-    most = MAX_PIXELS if most is None else most
+    most, advice = (MAX_PIXELS, SMALLER) if most is None else (most, HIGHER)
     channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
     failures: list[str] = []
     with sole_writer(out_folder):
@@ -196,7 +197,7 @@ def restore_all(
                         job.path, what, restorer.side, crop, how.seed, most, channels, check
                     )
                 else:
-                    told, notes, extras = read_seen(job.path, what, most, channels, check)
+                    told, notes, extras = read_seen(job.path, what, most, channels, check, advice)
                 result = replace(restorer.run(told, how, truth), extras=extras)
                 result.save(job.folder)
             except CVDVAEError as error:

@@ -19,6 +19,8 @@ from .deep import DEEP, in_8_bits, is_reduced
 from .png import LEVEL, OPAQUE, check_channels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+SMALLER = "shrink it first"
+"""Advice on what is too large."""
 MAX_PIXELS = 100_000_000
 # Pillow's own limit lies below `MAX_PIXELS`. Once and for all: to filter warnings for a while does
 # so for all threads, and two that overlap leave a filter behind.
@@ -110,7 +112,7 @@ def read_photo(
     path: Path,
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
-    advice: str = "shrink it first",
+    advice: str = SMALLER,
 ) -> Photo:
     """Read a still image of any common kind as upright 8-bit RGB.
 

@@ -130,10 +130,12 @@ class Answered:
     Attributes:
         asked: What was asked of it last; empty where not all of that is shown.
         told: What is said of its answers, HTML; empty where there are none.
+        stopped: Set once no further answers are wanted of what was asked for last.
     """
 
     asked: list[Any] = field(default_factory=list)
     told: str = ""
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +154,6 @@ class Given:
         side: Side of the images of its model; None for one that takes any size.
         frame: Width and height of what was cut out of the file, in its pixels; None where nothing.
         left: Set once another is given: answers for this one are then wanted no more.
-        stopped: Set while no further answers are wanted.
         answered: What is shown of it.
     """
 
@@ -166,12 +167,7 @@ class Given:
     side: int | None = None
     frame: tuple[int, int] | None = None
     left: threading.Event = field(default_factory=threading.Event)
-    stopped: threading.Event = field(default_factory=threading.Event)
     answered: Answered = field(default_factory=Answered)
-
-    def is_over(self) -> bool:
-        """Whether no further answers are wanted."""
-        return self.left.is_set() or self.stopped.is_set()
 
     @property
     def x(self) -> Tensor:

@@ -146,14 +146,14 @@ class RestoringHandlers:
 
     def busy(self, given: Given | None) -> Updates:
         """While it is restored, or waits for that, it may be stopped."""
-        if given is not None:
-            given.stopped.clear()
+        if given is not None:  # what was stopped stays so: it may still be drawing
+            given.answered.stopped = threading.Event()
         return self.stoppable(True)
 
     def stop(self, given: Given | None) -> Updates:
         """No further answers are wanted: what is drawn ends with its batch."""
         if given is not None:
-            given.stopped.set()
+            given.answered.stopped.set()
         return self.stoppable(False)
 
     def stoppable(self, may: bool) -> Updates:
@@ -267,7 +267,12 @@ class RestoringHandlers:
             told, notes = as_it_is(given, given.path, what, noise)
         else:
             told = degraded(truth, what, noise or None, number)
-        return in_turn(restorer.stream(told, how, truth), self.turn, given.is_over), notes
+        stopped = given.answered.stopped
+
+        def is_over() -> bool:
+            return given.left.is_set() or stopped.is_set()
+
+        return in_turn(restorer.stream(told, how, truth), self.turn, is_over), notes
 
     def _not_here(self, path: str, subject: str) -> CVDVAEError:
         """Why an image has not arrived: it cannot be read, or not yet."""
