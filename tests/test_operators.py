@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from typing import Any, Literal, cast
 
 import pytest
 import torch
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from tiny import matrix_of
 from torch import Tensor
 
@@ -43,6 +45,7 @@ DAGGER = 1e-6
 """Damping of the pseudo-inverses that are not exact."""
 
 Size = tuple[int, int]
+Steps = tuple[LinearOperator, LinearOperator]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,7 +145,8 @@ def relative_damping(H: Degradation, y: Tensor) -> float:
 
 def dense_solve(matrix: Tensor, y: Tensor, damping: float) -> Tensor:
     gram = matrix @ matrix.T + damping * torch.eye(len(matrix), dtype=torch.float64)
-    return torch.linalg.solve(gram, y.flatten(1).T).T.view_as(y)
+    solved: Tensor = torch.linalg.solve(gram, y.flatten(1).T)
+    return solved.T.view_as(y)
 
 
 @pytest.mark.parametrize("name", [n for n in OPERATORS if hasattr(operator(n, SMALL), "diagonal")])
@@ -283,11 +287,13 @@ def test_what_is_known_in_closed_form_is_not_iterated(monkeypatch: pytest.Monkey
 
 def test_pixels_averaged_across_a_hole_are_not_given_back_exactly() -> None:
     """What sees the rim of the hole has singular values near 0; its rounding is noise."""
-    hole, half = mask(SMALL), shrunk("box")(SMALL)
+    hole, half = mask(SMALL), Downscaling.of_scale(SMALL, 2, by="box")
     grey, whole = luminance(), Mask(torch.ones(SMALL, dtype=torch.bool))
-    for steps in ((hole, half), (Composed(hole, grey), half), (hole, Blur(SMALL, box(3)))):
+    torn: list[Steps] = [(hole, half), (Composed(hole, grey), half), (hole, Blur(SMALL, box(3)))]
+    kept: list[Steps] = [(hole, grey), (hole, whole), (whole, half), (half, mask(half.lr_size))]
+    for steps in torn:
         assert not Composed(*steps).exact
-    for steps in ((hole, grey), (hole, whole), (whole, half), (half, mask(half.lr_size))):
+    for steps in kept:
         assert Composed(*steps).exact
 
 
@@ -386,7 +392,9 @@ def test_a_blur_is_the_convolution_of_the_continued_image(
     from scipy.signal import convolve2d
 
     kernel, x = kernel.double() / kernel.double().sum(), normal(1, 1, 11, 9)
-    modes = {"reflect": "symmetric", "replicate": "edge", "circular": "wrap", "zero": "constant"}
+    modes: dict[str, Literal["symmetric", "edge", "wrap", "constant"]] = {
+        "reflect": "symmetric", "replicate": "edge", "circular": "wrap", "zero": "constant",
+    }  # fmt: skip
     image = x[0, 0].numpy()
     if boundary != "valid":
         beyond = [(side - 1 - side // 2, side // 2) for side in kernel.shape]
@@ -402,7 +410,7 @@ def test_what_cannot_be_is_refused_in_a_sentence() -> None:
         (lambda: Blur((8, 8), torch.tensor([[1.0, -1.0]])), "nought"),
         (lambda: Blur((8, 8), torch.full((3, 3), torch.nan)), "finite"),
         (lambda: Blur((8, 8), box(9)), "larger than the image"),
-        (lambda: Blur((8, 8), box(3), "mirror"), "boundary must be"),
+        (lambda: Blur((8, 8), box(3), "mirror"), "boundary must be"),  # type: ignore[arg-type]
         (lambda: gaussian(-1.0), "sigma"),
         (lambda: gaussian(float("nan")), "sigma"),
         (lambda: motion(0.5), "length"),
@@ -432,11 +440,124 @@ def test_an_image_of_another_size_is_refused(name: str) -> None:
 
 def test_the_size_that_is_wanted_is_said() -> None:
     for H, x, words in [
-        (luminance(), torch.rand(1, 1, 8, 9), r"3 colours and size \(H, W\), not \(1, 1, 8, 9\)"),
-        (bayer(SMALL, "GRBG"), torch.rand(1, 3, 9, 8), r"size \(8, 9\), not \(1, 3, 9, 8\)"),
+        (luminance(), torch.rand(1, 1, 8, 9), r"shape \(N, 3, H, W\), not \(1, 1, 8, 9\)"),
+        (bayer(SMALL, "GRBG"), torch.rand(1, 3, 9, 8), r"\(N, 3, 8, 9\), not \(1, 3, 9, 8\)"),
     ]:
         with pytest.raises(InputError, match=words):
             H.A(x)
+
+
+def test_an_operator_takes_images_of_its_own_shape_alone() -> None:
+    x = torch.full((1, 3, *SMALL), 0.5)
+    coloured, grey = mask(SMALL, 3), x[:, :1]
+    jpeg = BlockDCT.of_quality((8, 8), 50, 1)
+    for product, wrong, words in [
+        (coloured.A, grey, r"images of shape \(N, 3, 8, 9\), not \(1, 1, 8, 9\)"),
+        (coloured.A_adjoint, x[:, :2], r"images of shape \(N, 3, 8, 9\), not \(1, 2, 8, 9\)"),
+        (mask(SMALL).A, x[..., 1:], r"images of shape \(N, C, 8, 9\), not \(1, 3, 8, 8\)"),
+        (jpeg.A_adjoint, torch.zeros(1, 191), r"values of shape \(N, 192\), not \(1, 191\)"),
+        (jpeg.A_dagger, torch.zeros(1, 191), r"values of shape \(N, 192\), not \(1, 191\)"),
+        (InAllColours().A, x, r"images of shape \(N, 1, H, W\), not \(1, 3, 8, 9\)"),
+        (InAllColours().A_adjoint, grey, r"images of shape \(N, 3, H, W\), not \(1, 1, 8, 9\)"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            product(wrong)
+    one = mask(SMALL, 1)
+    assert one.A(x).shape == x.shape
+    assert one.A(grey).shape == grey.shape
+
+
+def test_sizes_may_stand_in_lists() -> None:
+    H = Downscaling([16, 12], [4, 3])  # type: ignore[arg-type]
+    x = normal(1, 3, 16, 12)
+    assert torch.equal(H.A(x), Downscaling((16, 12), (4, 3)).A(x))
+    assert H.A_dagger(H.A(x)).shape == x.shape
+
+
+class Elsewhere(Tensor):
+    """A tensor on a device where nothing can be done with it but to fetch it from there."""
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Any = None,
+    ) -> Any:
+        plain = [one.as_subclass(Tensor) if isinstance(one, Elsewhere) else one for one in args]
+        found = func(*plain, **(kwargs or {}))
+        if not isinstance(found, Tensor) or func is Tensor.cpu:
+            return found
+        if any(not isinstance(one, Elsewhere) for one in args if isinstance(one, Tensor)):
+            raise RuntimeError("Expected all tensors to be on the same device")
+        return found.as_subclass(Elsewhere)
+
+
+def test_kernels_and_tables_may_lie_on_a_gpu() -> None:
+    kernel, (luma, chroma) = gaussian(0.7), steps_at(50)
+    far, q, c = (one.as_subclass(Elsewhere) for one in (kernel, luma, chroma))
+    with pytest.raises(RuntimeError, match="same device"):
+        far * kernel
+    x = normal(1, 3, 16, 16)
+    for boundary in ("reflect", "zero"):
+        there, here = (Blur((16, 16), one, boundary) for one in (far, kernel))  # type: ignore[arg-type]
+        assert torch.equal(there.A(x), here.A(x))
+    assert torch.equal(BlockDCT((16, 16), q, c).A(x), BlockDCT((16, 16), luma, chroma).A(x))
+
+
+class Hues(LinearOperator):
+    """Every colour becomes a mixture of all of them; nothing is said of it."""
+
+    matrix = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.0, 0.2, 0.8]], dtype=torch.float64)
+
+    def A(self, x: Tensor) -> Tensor:
+        return torch.einsum("ij,njhw->nihw", self.matrix.to(x), x)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return torch.einsum("ij,nihw->njhw", self.matrix.to(y), y)
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        return torch.einsum("ij,njhw->nihw", self.matrix.inverse().to(y), y)
+
+
+def test_what_an_operator_does_not_say_is_not_taken_for_granted() -> None:
+    H, x = Hues(), torch.sigmoid(normal(1, 3, *SMALL))
+    y = H.A(x)
+    assert mixes_colours(H, x, y)
+    found = project(torch.full_like(x, 0.5), y, H)
+    assert float(residual(found, y, H)) < 0.01
+    assert not H.exact
+    assert not Composed(mask(SMALL), H).exact
+    assert Composed(mask(SMALL), H).mixes_colours
+
+    class Wrapped(Hues):
+        matrix = torch.diag(torch.tensor([0.5, 0.6, 0.7], dtype=torch.float64))
+
+    assert not mixes_colours(Wrapped(), x, y)
+
+
+def test_steps_end_where_those_that_are_left_would_not_do() -> None:
+    """Towards what is near they go on as before, and to the same image."""
+    H, y = Blur((24, 24), gaussian(1.5), "reflect"), normal(1, 3, 24, 24).clamp(0, 1)
+    start, asked = torch.full_like(y, 0.5), list[Tensor]()
+
+    def steps_to(goal: float) -> int:
+        asked.clear()
+
+        def done(x: Tensor) -> bool:
+            asked.append(x)
+            return False
+
+        violate_least(H, start, y, (1, 2, 3), enough=0, goal=goal, done=done)
+        return len(asked)
+
+    usual, least = steps_to(math.inf), float((H.A(asked[-1]) - y).square().sum())
+    last = asked[-1]
+    assert steps_to(2 * least) == steps_to(1.01 * least) == usual == 100
+    assert torch.equal(asked[-1], last)
+    assert steps_to(0.9 * least) < 50
+    assert steps_to(0.01 * least) == 10
 
 
 def test_momentum_violates_less_than_plain_steps_do() -> None:
@@ -537,8 +658,9 @@ def test_steps_are_those_of_libjpeg_at_every_quality() -> None:
     for quality in (1, 2, 10, 25, 49, 50, 51, 75, 90, 95, 99, 100):
         file = BytesIO()
         Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
-        tables = Image.open(file).quantization
-        for ours, theirs in zip(steps_at(quality), tables.values(), strict=True):
+        image = Image.open(file)
+        assert isinstance(image, JpegImageFile)
+        for ours, theirs in zip(steps_at(quality), image.quantization.values(), strict=True):
             assert ours.flatten().tolist() == theirs
     for quality in (0, 101):
         with pytest.raises(InputError, match=f"from 1 to 100, not {quality}"):
@@ -634,7 +756,7 @@ def test_a_jpeg_has_tables_and_a_subsampling_that_there_are() -> None:
     assert BlockDCT((8, 8), luma, chroma).subsampling == (2, 2)
     assert BlockDCT((8, 8), luma, None, 2).subsampling == (1, 1)
     for shape in ((1, 1, 8, 8), (3, 8, 8), (1, 3, 8, 9)):
-        with pytest.raises(InputError, match=r"expected \(N, 3, 8, 8\), not"):
+        with pytest.raises(InputError, match=r"expected images of shape \(N, 3, 8, 8\), not"):
             BlockDCT((8, 8), luma, chroma).A(torch.zeros(shape))
     torch.testing.assert_close(
         torch.tensor(LUMA_CHROMA).sum(1), torch.tensor([1.0, 0, 0]), atol=1e-6, rtol=0
@@ -743,7 +865,10 @@ def test_what_is_iterated_takes_200_steps_at_most() -> None:
             self.count += 1
             return x * torch.logspace(-6, 0, x.shape[-1], dtype=x.dtype)
 
-        A_adjoint = A_dagger = A
+        def A_adjoint(self, y: Tensor) -> Tensor:
+            return self.A(y)
+
+        A_dagger = A_adjoint
 
     H = Stretched()
     solve(H, normal(1, 1, 1, 4000), 0.0, tolerance=0)
@@ -857,7 +982,7 @@ def test_the_last_step_says_what_y_is() -> None:
     after = as_jpeg(Composed(blur, jpeg), x)
     assert after is not None
     assert torch.equal(after, whole)
-    untold, half = Scaled(1), shrunk("box")(size)
+    untold, half = cast(Degradation, Scaled(1)), shrunk("box")(size)  # no step's A⁺ is needed
     assert not Composed(untold, half).exact
     assert Composed(untold, half).mixes_colours
     assert not Composed(untold, half).colours_alike

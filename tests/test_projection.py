@@ -271,6 +271,8 @@ def test_where_many_moves_at_once_no_longer_help_fewer_do(monkeypatch: pytest.Mo
 class Masking(LinearOperator):
     """Keeps some values, others of every colour."""
 
+    mixes_colours = False
+
     def __init__(self, keep: Tensor) -> None:
         self.keep = keep
 
@@ -429,6 +431,8 @@ def test_what_sees_little_of_a_region_is_met_as_soon_as_the_rest(
 
 class Counted(LinearOperator):
     """Counts how often an image is shrunk."""
+
+    mixes_colours = False
 
     def __init__(self, H: BicubicDownscaling) -> None:
         self.H, self.count = H, 0

@@ -21,20 +21,22 @@ from cvdvae.imaging.io import to_tensor
 class Shake(LinearOperator):
     """The mean of an image at five places on a diagonal."""
 
-    colours_alike = True
+    mixes_colours = False  # each value of y is of one colour
+    colours_alike = True  # and all colours are treated the same
+    exact = False  # it hardly passes some waves: not every y has an image behind it
 
     def A(self, x: Tensor) -> Tensor:
-        return sum(x.roll((i, i), (2, 3)) for i in range(5)) / 5
+        return torch.stack([x.roll((i, i), (2, 3)) for i in range(5)]).mean(0)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        return sum(y.roll((-i, -i), (2, 3)) for i in range(5)) / 5
+        return torch.stack([y.roll((-i, -i), (2, 3)) for i in range(5)]).mean(0)
 
     def A_dagger(self, y: Tensor) -> Tensor:
         impulse = torch.zeros_like(y[:1, :1])
         impulse[..., 0, 0] = 1
         h = torch.fft.fft2(self.A(impulse))
         filtered = torch.fft.fft2(y) * h.conj() / (h.abs() ** 2).clamp(min=1e-6)
-        return torch.fft.ifft2(filtered).real
+        return torch.real(torch.fft.ifft2(filtered))
 
 
 # %%

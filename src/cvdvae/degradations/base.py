@@ -30,18 +30,19 @@ class LinearOperator(ABC):
     """A degradation of ours: what the protocol asks for, and what follows from it.
 
     Attributes:
-        mixes_colours: Whether a value of y depends on more than one colour of x. A foreign
-            operator that does not say is tried out.
+        mixes_colours: Whether a value of y depends on more than one colour of x; None where that
+            has to be tried out.
         colours_alike: Whether it does the same to every colour, however many there are.
-        exact: Whether there are images that give every y back: ``H Hᵀ`` is far from singular where
-            anything is measured. Otherwise the rounding of y in a file is noise, too.
+        exact: Whether it is known that some image gives every y back: ``H Hᵀ`` is far from
+            singular where anything is measured. Otherwise the rounding of y in a file is noise,
+            too.
         pixelwise: Whether a pixel of y depends on that pixel of x alone.
         loses_pixels: Whether nothing is seen of some of them.
     """
 
-    mixes_colours: bool = False
+    mixes_colours: bool | None = None
     colours_alike: bool = False
-    exact: bool = True
+    exact: bool = False
     pixelwise: bool = False
     loses_pixels: bool = False
 
@@ -70,6 +71,11 @@ class LinearOperator(ABC):
         return None
 
 
+def may_mix_colours(degradation: object) -> bool:
+    """Whether a degradation mixes colours, or does not say that it leaves them apart."""
+    return getattr(degradation, "mixes_colours", None) is not False
+
+
 def check_float(x: Tensor) -> None:
     """Refuse images whose numbers operators do not compute with: whole ones would be cut off, and
     halves have no Fourier transform everywhere.
@@ -79,6 +85,26 @@ def check_float(x: Tensor) -> None:
     """
     if x.dtype not in (torch.float32, torch.float64):
         raise InputError(f"images are in [0, 1], in float32 or float64, not {x.dtype}")
+
+
+def check_shape(x: Tensor, *wanted: int | str) -> None:
+    """Refuse images, or what else an operator takes, of another shape or dtype.
+
+    Args:
+        x: ``(N, …)``.
+        wanted: What follows N; a name where any number will do.
+
+    Raises:
+        InputError: x has another shape, or is as `check_float` refuses it.
+    """
+    check_float(x)
+    sides = zip(wanted, x.shape[1:], strict=False)
+    if x.ndim != 1 + len(wanted) or any(
+        not isinstance(side, str) and side != given for side, given in sides
+    ):
+        shape = ", ".join(map(str, ("N", *wanted)))
+        kind = "images" if len(wanted) == 3 else "values"
+        raise InputError(f"expected {kind} of shape ({shape}), not {tuple(x.shape)}")
 
 
 def shrink_to_8_bits(

@@ -3,9 +3,10 @@
 An image in [0, 1] becomes luma and chroma (JFIF), chroma is averaged over `subsampling` rows and
 columns, or left out where a file is grey, every plane is continued to whole blocks of 8×8, and the
 orthonormal cosine transform of each is divided by the quantization steps q. A file holds these
-numbers rounded: ``y = Hx + n`` with every n between −½ and ½, nearly uniform, so of standard
-deviation ``ROUNDING = 1/√12``. The middle grey that JPEG subtracts first is added to y again, so
-that H is linear.
+numbers rounded: ``y = Hx + n`` with every n between −½ and ½. Where a coefficient varies by several
+steps n is uniform, of standard deviation ``ROUNDING = 1/√12``, which is taken for all of them. Most
+of a photograph's are far smaller than a step and become 0: their n is smaller, too. The middle grey
+that JPEG subtracts first is added to y again, so that H is linear.
 """
 
 import math
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .base import check_float
+from .base import check_shape
 from .damped import Damped
 
 BLOCK, MIDDLE = 8, 128.0
@@ -79,6 +80,7 @@ class BlockDCT(Damped):
 
     Attributes:
         planes: Height and width of each plane, of whole blocks.
+        count: How many coefficients all of them have, M.
         tables: The steps of each.
 
     Raises:
@@ -86,7 +88,6 @@ class BlockDCT(Damped):
     """
 
     mixes_colours = True
-    exact = False
 
     def __init__(
         self,
@@ -102,13 +103,14 @@ class BlockDCT(Damped):
         if pooled not in ((1, 1), (2, 2), (1, 2)):
             raise InputError(f"the subsampling of chroma is 1, 2 or (1, 2), not {subsampling}")
         self.size, self.subsampling = size, pooled if chroma is not None else (1, 1)
-        self.tables = [q.double() for q in tables]
+        self.tables = [q.detach().cpu().double() for q in tables]
         units = [BLOCK * s for s in self.subsampling]
         height, width = (_up_to(unit, side) for side, unit in zip(size, units, strict=True))
         down, right = self.subsampling
         luma_size = (_up_to(BLOCK, size[0]), _up_to(BLOCK, size[1]))
         self.padded = (height, width)
         self.planes = [luma_size, *[(height // down, width // right)] * (len(tables) - 1)]
+        self.count = sum(h * w for h, w in self.planes)
 
     @classmethod
     def of_quality(
@@ -119,11 +121,7 @@ class BlockDCT(Damped):
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, 3, H, W)`` to ``(N, M)``, luma, then Cb and Cr, block after block."""
-        check_float(x)
-        if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.size):
-            raise InputError(
-                f"expected (N, 3, {self.size[0]}, {self.size[1]}), not {tuple(x.shape)}"
-            )
+        check_shape(x, 3, *self.size)
         mixing = x.new_tensor(LUMA_CHROMA[: len(self.planes)])
         planes = torch.einsum("ij,njhw->nihw", mixing, 255 * x)
         below, right = (p - s for p, s in zip(self.padded, self.size, strict=True))
@@ -136,7 +134,7 @@ class BlockDCT(Damped):
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, M)`` to ``(N, 3, H, W)``."""
-        check_float(y)
+        check_shape(y, self.count)
         parts = y.split([h * w for h, w in self.planes], 1)
         whole, *chroma = (
             transformed_back(part, q, size)[:, None]
@@ -157,6 +155,7 @@ class BlockDCT(Damped):
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
         """``(H Hᵀ + λ I)⁻¹ y`` of whole blocks without subsampling, else None: a coefficient then
         depends on those of the two other planes at its place alone."""
+        check_shape(y, self.count)
         if self.subsampling != (1, 1) or self.padded != self.size:
             return None
         planes = y.view(len(y), len(self.planes), -1, BLOCK**2)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import check_float
+from .base import check_shape
 from .damped import Damped
 from .separable import LONGEST, Spectrum
 
@@ -53,8 +53,8 @@ class Blur(Damped):
         True
     """
 
+    mixes_colours = False
     colours_alike = True
-    exact = False
 
     def __init__(
         self, size: tuple[int, int], kernel: Tensor, boundary: Boundary = "reflect"
@@ -84,7 +84,7 @@ class Blur(Damped):
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, C, H, W)`` to ``(N, C, h, w)``, smaller only where `valid`."""
-        _check(x, self.size)
+        check_shape(x, "C", *self.size)
         if self.closed:
             return self._filtered(x, self._transfer(x))
         top, left = (side - 1 for side in self.kernel.shape)
@@ -92,7 +92,7 @@ class Blur(Damped):
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, C, h, w)`` to ``(N, C, H, W)``."""
-        _check(y, self.lr_size)
+        check_shape(y, "C", *self.lr_size)
         if self.closed:
             return self._filtered(y, self._transfer(y).conj())
         top, left = (side - 1 for side in self.kernel.shape)
@@ -105,7 +105,7 @@ class Blur(Damped):
 
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
         """``(H Hᵀ + λ I)⁻¹ y`` where it is known in closed form, else None."""
-        _check(y, self.lr_size)
+        check_shape(y, "C", *self.lr_size)
         if self.closed:
             return self._filtered(y, 1 / (self._transfer(y).abs() ** 2 + damping))
         return None if self._spectrum is None else self._spectrum.solve(y, damping)
@@ -189,7 +189,7 @@ def _matrix(line: Tensor, source: Tensor, side: int) -> Tensor:
 
 
 def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """A kernel in float64 whose numbers add up to 1.
+    """A kernel in float64, on the processor, whose numbers add up to 1.
 
     Raises:
         InputError: It is no matrix of finite numbers, adds up to nought, or is larger than the
@@ -197,7 +197,7 @@ def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if kernel.ndim != 2 or not kernel.numel() or not bool(kernel.isfinite().all()):
         raise InputError("a kernel is a matrix of finite numbers")
-    kernel = kernel.double()
+    kernel = kernel.detach().cpu().double()
     total = float(kernel.sum())
     if abs(total) < 1e-6 * float(kernel.abs().sum()) or total == 0:
         raise InputError("the kernel's numbers add up to nought, so nothing would be left to see")
@@ -283,11 +283,3 @@ def _trimmed(kernel: Tensor) -> Tensor:
         empty = min(int(held[0]), side - 1 - int(held[-1]))
         kernel = kernel.narrow(dim, empty, side - 2 * empty)
     return kernel.contiguous()
-
-
-def _check(x: Tensor, size: tuple[int, int]) -> None:
-    check_float(x)
-    if x.ndim != 4 or tuple(x.shape[2:]) != tuple(size):
-        raise InputError(
-            f"expected images of shape (N, C, {size[0]}, {size[1]}), not {tuple(x.shape)}"
-        )

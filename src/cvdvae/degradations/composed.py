@@ -5,7 +5,7 @@ from functools import reduce
 
 from torch import Tensor
 
-from .base import Degradation
+from .base import Degradation, may_mix_colours
 from .block_dct import BlockDCT
 from .damped import Damped
 
@@ -29,7 +29,7 @@ class Composed(Damped):
         self.steps: tuple[Degradation, ...] = ()
         for step in steps:
             self.steps += step.steps if isinstance(step, Composed) else (step,)
-        self.mixes_colours = any(getattr(step, "mixes_colours", True) for step in steps)
+        self.mixes_colours = any(map(may_mix_colours, steps))
         self.exact = all(getattr(step, "exact", False) for step in steps) and not _tears(self.steps)
         self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
 
@@ -65,9 +65,14 @@ def _tears(steps: Sequence[Degradation]) -> bool:
     return False
 
 
+def steps_of(degradation: Degradation) -> tuple[Degradation, ...]:
+    """The steps of a `Composed`, or the degradation itself."""
+    return degradation.steps if isinstance(degradation, Composed) else (degradation,)
+
+
 def jpeg_at_end(degradation: Degradation) -> BlockDCT | None:
     """The JPEG that comes last, where one does: y then are coefficients, and no picture."""
-    last = degradation.steps[-1] if isinstance(degradation, Composed) else degradation
+    last = steps_of(degradation)[-1]
     return last if isinstance(last, BlockDCT) else None
 
 
@@ -77,5 +82,4 @@ def as_jpeg(degradation: Degradation, x: Tensor) -> Tensor | None:
     jpeg = jpeg_at_end(degradation)
     if jpeg is None:
         return None
-    before = degradation.steps[:-1] if isinstance(degradation, Composed) else ()
-    return jpeg.rounded(reduce(lambda v, step: step.A(v), before, x))
+    return jpeg.rounded(reduce(lambda v, step: step.A(v), steps_of(degradation)[:-1], x))

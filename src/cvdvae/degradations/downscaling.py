@@ -12,8 +12,7 @@ from typing import Self
 
 from torch import Tensor
 
-from ..errors import InputError
-from .base import LinearOperator, check_float
+from .base import LinearOperator, check_shape
 from .resize import BandedMatrix, side
 from .separable import LONGEST, Spectrum
 
@@ -43,12 +42,13 @@ class Downscaling(LinearOperator):
     """
 
     mixes_colours = False
-    colours_alike = True
+    colours_alike = exact = True
 
     def __init__(
         self, hr_size: tuple[int, int], lr_size: tuple[int, int], by: str = "bicubic"
     ) -> None:
-        self.hr_size, self.lr_size, self.by = hr_size, lr_size, by
+        self.hr_size, self.lr_size = (hr_size[0], hr_size[1]), (lr_size[0], lr_size[1])
+        self.by = by
         height, width = (side(hr, lr, by) for hr, lr in zip(hr_size, lr_size, strict=True))
         self.rows, self._rows_adjoint, self._rows_inverse = height
         self.columns, self._columns_adjoint, self._columns_inverse = width
@@ -65,7 +65,7 @@ class Downscaling(LinearOperator):
         Raises:
             InputError: x has another size than `hr_size`.
         """
-        _check(x, self.hr_size)
+        check_shape(x, "C", *self.hr_size)
         return self.columns.along_width(self.rows.along_height(x))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Downscaling(LinearOperator):
         Raises:
             InputError: y has another size than `lr_size`.
         """
-        _check(y, self.lr_size)
+        check_shape(y, "C", *self.lr_size)
         return self._columns_adjoint.along_width(self._rows_adjoint.along_height(y))
 
     def A_dagger(self, y: Tensor) -> Tensor:
@@ -83,12 +83,12 @@ class Downscaling(LinearOperator):
         Raises:
             InputError: y has another size than `lr_size`.
         """
-        _check(y, self.lr_size)
+        check_shape(y, "C", *self.lr_size)
         return self._columns_inverse.along_width(self._rows_inverse.along_height(y))
 
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
         """``(H Hᵀ + λ I)⁻¹ y`` for sides of y up to `LONGEST`; None beyond, to be iterated."""
-        _check(y, self.lr_size)
+        check_shape(y, "C", *self.lr_size)
         return self._spectrum.solve(y, damping) if max(self.lr_size) <= LONGEST else None
 
     def diagonal(self, weights: Tensor) -> Tensor:
@@ -107,11 +107,3 @@ class Downscaling(LinearOperator):
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``, the product of both sides'."""
         return self.rows.mean_square() * self.columns.mean_square()
-
-
-def _check(x: Tensor, size: tuple[int, int]) -> None:
-    check_float(x)
-    if x.ndim != 4 or tuple(x.shape[2:]) != size:
-        raise InputError(
-            f"expected images of shape (N, C, {size[0]}, {size[1]}), not {tuple(x.shape)}"
-        )

@@ -5,6 +5,7 @@ which is dropped where it points uphill (O'Donoghue & Candès 2015). They end ne
 start: what H does not see, they do not move.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -24,6 +25,7 @@ def violate_least(
     dims: tuple[int, ...],
     steps: int = STEPS,
     enough: float = ENOUGH,
+    goal: float = math.inf,
     done: Callable[[Tensor], bool] = lambda x: False,
 ) -> Tensor:
     """Images in range that are nearly as consistent as any, and near to `start`.
@@ -35,6 +37,8 @@ def violate_least(
         dims: What belongs to one problem: height and width, and colours where H mixes them.
         steps: Most steps.
         enough: Ends where `LOOK` steps lower no violation by more than this share.
+        goal: ``‖Hx − y‖²`` that is wanted: ends where all steps that are left would not come down
+            to it, were they as good as the last `LOOK`.
         done: Whether such images are good enough; asked after every step.
     """
     largest = largest_eigenvalue(degradation, start)
@@ -49,6 +53,9 @@ def violate_least(
         if step % LOOK == 0:
             violation = error.square().sum([d for d in dims if d < y.ndim], keepdim=True)
             if not bool((violation < (1 - enough) * before).any()):
+                break
+            left = (steps - step) / LOOK
+            if not bool((violation * (violation / before) ** left <= goal).any()):
                 break
             before = violation
         gradient = degradation.A_adjoint(error)

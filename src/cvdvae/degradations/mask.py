@@ -1,10 +1,12 @@
 """Pixels that are missing, and colours of which only some are seen."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import LinearOperator, check_float
+from .base import LinearOperator, check_shape
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luminance (ITU-R BT.601)."""
@@ -28,7 +30,8 @@ class Mask(LinearOperator):
         [[1.0, 0.0]]
     """
 
-    pixelwise = True
+    mixes_colours = False
+    exact = pixelwise = True
 
     def __init__(self, known: Tensor) -> None:
         if known.dtype != torch.bool or known.ndim not in (2, 3):
@@ -39,18 +42,19 @@ class Mask(LinearOperator):
         if not bool(known.any()):
             raise InputError("the mask hides everything: nothing would be left to see")
         self.known = known
+        # That of one colour is that of all.
+        self.colours = known.shape[0] if known.ndim == 3 and len(known) > 1 else "C"
         self.size = self.lr_size = (known.shape[-2], known.shape[-1])
         self.colours_alike = known.ndim == 2
         self.loses_pixels = not bool(known.all())
 
     def A(self, x: Tensor) -> Tensor:
-        """``H x``: ``(N, C, H, W)``, 0 where nothing is seen."""
-        check_float(x)
-        if x.ndim != 4 or tuple(x.shape[2:]) != self.size:
-            height, width = self.size
-            raise InputError(
-                f"the mask is for images of {width}×{height} pixels, not {tuple(x.shape)}"
-            )
+        """``H x``: ``(N, C, H, W)``, 0 where nothing is seen.
+
+        Raises:
+            InputError: x has another size than the mask, or another number of colours.
+        """
+        check_shape(x, self.colours, *self.size)
         return x * self.known.to(x)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
@@ -82,10 +86,17 @@ class Colours(LinearOperator):
         [[1.0, 0.5], [0.5, 0.0]]
     """
 
-    mixes_colours = pixelwise = True
+    mixes_colours = exact = pixelwise = True
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights.double()
+        size = self.weights.shape[1:]
+        self.size: Sequence[int | str] = ("H", "W") if size == (1, 1) else size
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it is the same sum at every pixel."""
+        return bool((self.weights == self.weights[:, :1, :1]).all())
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, C, H, W)`` to ``(N, 1, H, W)``.
@@ -93,12 +104,12 @@ class Colours(LinearOperator):
         Raises:
             InputError: x has another number of colours, or another size.
         """
-        self._check(x, len(self.weights))
+        check_shape(x, len(self.weights), *self.size)
         return (x * self.weights.to(x)).sum(1, keepdim=True)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, 1, H, W)`` to ``(N, C, H, W)``."""
-        self._check(y, 1)
+        check_shape(y, 1, *self.size)
         return y * self.weights.to(y)
 
     def A_dagger(self, y: Tensor) -> Tensor:
@@ -107,42 +118,32 @@ class Colours(LinearOperator):
 
     def solve(self, y: Tensor, damping: float) -> Tensor:
         """``(H Hᵀ + λ I)⁻¹ y``."""
-        self._check(y, 1)
+        check_shape(y, 1, *self.size)
         return y / (self.weights.square().sum(0).to(y) + damping)
 
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``."""
         return float(self.weights.square().sum(0).mean())
 
-    def _check(self, x: Tensor, colours: int) -> None:
-        check_float(x)
-        size = self.weights.shape[1:]
-        if x.ndim != 4 or x.shape[1] != colours or size not in ((1, 1), x.shape[2:]):
-            wanted = "(H, W)" if size == (1, 1) else tuple(size)
-            raise InputError(
-                f"expected images of {colours} colours and size {wanted}, not {tuple(x.shape)}"
-            )
-
 
 class InAllColours(LinearOperator):
     """A grey in all three colours: ``(N, 1, H, W)`` to ``(N, 3, H, W)``."""
 
     mixes_colours = pixelwise = True
-    exact = False
 
     def A(self, x: Tensor) -> Tensor:
         """``(g, g, g)``."""
-        check_float(x)
+        check_shape(x, 1, "H", "W")
         return x.expand(-1, 3, -1, -1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``r + g + b``."""
-        check_float(y)
+        check_shape(y, 3, "H", "W")
         return y.sum(1, keepdim=True)
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """Their mean."""
-        check_float(y)
+        check_shape(y, 3, "H", "W")
         return y.mean(1, keepdim=True)
 
 

@@ -18,7 +18,8 @@ class Strip(LinearOperator):
         hr_rows: Which rows of x; they hold all that `lr_rows` see.
     """
 
-    colours_alike = True
+    mixes_colours = False
+    colours_alike = exact = True
 
     def __init__(self, degradation: Downscaling, lr_rows: slice, hr_rows: slice) -> None:
         self.rows = degradation.rows.part(lr_rows, hr_rows)
