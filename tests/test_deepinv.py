@@ -18,7 +18,7 @@ from cvdvae.degradations.mask import Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.errors import InputError
 from cvdvae.restoration.posterior import conditional_draw
-from cvdvae.restoration.restoring import seen, usual_noise
+from cvdvae.restoration.restoring import seen, shown, usual_noise
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -243,15 +243,102 @@ def test_the_noise_that_a_physics_carries_is_taken() -> None:
     assert usual_noise(carried) == pytest.approx(0.07)
     assert seen(y, carried).sigma == pytest.approx(0.07)
     assert seen(y, carried, noise=0.2).sigma == 0.2
-    assert usual_noise(Composed(noisy(physics.GaussianNoise(0.3)), carried)) == pytest.approx(0.07)
-    assert usual_noise(Composed(carried, blur)) == usual_noise(blur)
-    for other in (
-        physics.GaussianNoise(0.0),
-        physics.GaussianNoise(torch.tensor([0.1, 0.2])),
-        physics.PoissonGaussianNoise(gain=0.1, sigma=0.1),
-        physics.PoissonNoise(0.1),
-    ):
-        assert usual_noise(noisy(other)) == ROUNDING / 255
+    assert usual_noise(Composed(blur, carried)) == pytest.approx(0.07)
+    for none in (physics.GaussianNoise(0.0), physics.ZeroNoise()):
+        assert (
+            usual_noise(noisy(none)) == usual_noise(Composed(noisy(none), blur)) == ROUNDING / 255
+        )
     with pytest.raises(InputError, match="from 0 to 1, but this degradation carries 25"):
         seen(y, noisy(physics.GaussianNoise(25.0)))
     assert usual_noise(BlockDCT.of_quality(SIZE, 50)) == ROUNDING
+    for H in (Composed(carried, blur), Composed(noisy(physics.PoissonNoise(0.1)), carried)):
+        with pytest.raises(InputError, match="noise that no single σ tells: name noise="):
+            seen(y, H)
+        assert seen(y, H, 0.1).sigma == 0.1
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        dinv.physics.GaussianNoise(torch.tensor([0.1, 0.2])),
+        dinv.physics.PoissonGaussianNoise(gain=0.1, sigma=0.1),
+        dinv.physics.PoissonNoise(0.02),
+        dinv.physics.LogPoissonNoise(),
+        dinv.physics.UniformNoise(0.1),
+        dinv.physics.UniformGaussianNoise(),
+        dinv.physics.SaltPepperNoise(),
+        dinv.physics.RicianNoise(0.1),
+        dinv.physics.LaplaceNoise(0.1),
+        lambda x: x + 0.1 * torch.randn_like(x),
+    ],
+    ids=lambda noise: type(noise).__name__,
+)
+def test_noise_that_one_sigma_does_not_tell_has_to_be_named(noise: object) -> None:
+    blur, y = ours["blur"], truth()
+    H = dinv.physics.LinearPhysics(A=blur.A, A_adjoint=blur.A_adjoint, noise_model=noise)
+    with pytest.raises(InputError, match=f"{type(noise).__name__} carries noise .* name noise="):
+        seen(y, H)
+    assert seen(y, H, noise=0.05).sigma == 0.05
+
+
+def test_a_sinogram_is_no_picture() -> None:
+    """Three channels, as an image has, but of angles and detectors: 16 pixels become 16 × 20."""
+    H = dinv.physics.Tomography(angles=20, img_width=16, circle=True, normalize=True)
+    y = H.A(truth())
+    assert y.shape == (1, 3, 16, 20)
+    with pytest.raises(InputError, match="no picture: name a noise σ above 0"):
+        seen(y, H)
+    told = seen(y, H, noise=0.05)
+    picture = shown(told)
+    assert picture.shape == IMAGE
+    assert float((H.A(picture[None]) - y).norm() / y.norm()) < 0.1, "an image with that sinogram"
+    H.noise_model = dinv.physics.GaussianNoise(0.1)
+    assert seen(y, H).sigma == pytest.approx(0.1)
+
+
+def test_a_smaller_picture_of_theirs_is_one(physics: dict[str, Degradation]) -> None:
+    H = physics["Downsampling"]
+    assert seen(H.A(truth()), H).sigma == ROUNDING / 255
+    ceiled = dinv.physics.Downsampling(img_size=(3, 15, 17), factor=2, filter="bicubic")
+    y = ceiled.A(torch.rand(1, 3, 15, 17))
+    assert seen(y, ceiled).sigma == ROUNDING / 255
+    assert shown(seen(y, ceiled)).shape == (3, 15, 17)
+
+
+def test_of_several_measurements_it_is_said_to_join_them() -> None:
+    H = dinv.physics.stack(dinv.physics.Decolorize(), dinv.physics.Denoising())
+    y = H.A(truth())
+    for several in (y, [*y], tuple(y)):
+        kind = type(several).__name__
+        with pytest.raises(InputError, match=f"y is a {kind}, no tensor: join its parts to one"):
+            seen(several, H)  # type: ignore[arg-type]
+
+
+class OnAGPU(torch.nn.Module):
+    """What a GPU's physics is to a machine without any: it computes nowhere but where it lies."""
+
+    def __init__(self, place: str = "meta") -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.ones((), device=place) / 2)
+
+    def to(self, device: torch.device) -> "OnAGPU":  # type: ignore[override]
+        return OnAGPU(str(device))
+
+    def A(self, x: Tensor) -> Tensor:
+        factor = self.get_buffer("factor")
+        if factor.device != x.device:
+            raise RuntimeError("Expected all tensors to be on the same device")
+        return x * factor
+
+    A_adjoint = A_dagger = A
+
+
+def test_a_physics_on_a_gpu_is_taken_to_where_y_is() -> None:
+    H = OnAGPU()
+    for degradation in (H, Composed(ours["blur"], H)):
+        told = seen(truth(), degradation, noise=0.02)
+        assert float((told.degradation.A(truth()) / 2).max()) < 0.25
+        assert estimate(told.degradation, truth(), 0.01).isfinite().all()
+    assert H.get_buffer("factor").device.type == "meta"
+    here = OnAGPU("cpu")
+    assert on_device(here, torch.device("cpu")) is here

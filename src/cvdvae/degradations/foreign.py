@@ -20,6 +20,7 @@ Operator = TypeVar("Operator", bound=Products)
 TRIES, SLACK = 2.5, 1e-3
 """What a trial image is multiplied by, and how far its y may then be from as many times the first.
 """
+UNTOLD = "carries noise that no single σ tells: name noise=, its standard deviation in y"
 OFF = {torch.float32: 1e-3, torch.float64: 1e-6}
 """How far ``⟨Hu, v⟩`` may be from ``⟨u, Hᵀv⟩``, of what it is for random u and v: a hundred times
 what rounding makes of it."""
@@ -36,8 +37,7 @@ def in_precision(degradation: Operator, dtype: torch.dtype) -> Operator:
         return cast(Operator, each(partial(in_precision, dtype=dtype)))
     if not isinstance(degradation, torch.nn.Module):
         return degradation
-    numbers = [*degradation.parameters(), *degradation.buffers()]
-    if all(one.dtype == dtype for one in numbers if one.is_floating_point()):
+    if all(one.dtype == dtype for one in _numbers_of(degradation) if one.is_floating_point()):
         return degradation
     complex_ = torch.complex128 if dtype == torch.float64 else torch.complex64
 
@@ -54,15 +54,21 @@ def on_device(degradation: Operator, device: torch.device) -> Operator:
     """The same operator on a device; ours are wherever what they are given is.
 
     Args:
-        degradation: H; a `torch.nn.Module` is copied to another device than the processor, and so
-            are those among the steps of a `Composed`.
+        degradation: H; a `torch.nn.Module` with numbers elsewhere is copied, and so are those among
+            the steps of a `Composed`.
         device: Where it is to compute.
     """
     if (each := getattr(degradation, "each", None)) is not None:
         return cast(Operator, each(partial(on_device, device=device)))
-    if device.type == "cpu" or not isinstance(degradation, torch.nn.Module):
+    if not isinstance(degradation, torch.nn.Module):
+        return degradation
+    if all(one.device == device for one in _numbers_of(degradation)):
         return degradation
     return cast(Operator, copy.deepcopy(degradation).to(device))
+
+
+def _numbers_of(module: torch.nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def check_linear(degradation: object, y: Tensor) -> None:
@@ -106,18 +112,34 @@ def check_linear(degradation: object, y: Tensor) -> None:
             )
 
 
-def noise_carried_by(degradation: object) -> float | None:
-    """σ of the normal noise that an operator of deepinv's adds to Hx; None where it names none.
+def noise_carried_by(steps: Sequence[object]) -> float:
+    """σ of the normal noise that an operator of deepinv's adds to Hx; 0 where it adds none.
 
     Args:
-        degradation: H; of a `Composed` the last step counts.
+        steps: Those of H; noise is added behind the last.
+
+    Raises:
+        InputError: They carry noise of which one σ does not tell.
     """
-    steps: Sequence[object] = getattr(degradation, "steps", ())
-    last = steps[-1] if hasattr(degradation, "each") else degradation
-    model = getattr(last, "noise_model", None)
+    *before, last = map(_sigma_of, steps)
+    if any(before):
+        raise InputError(f"a step of this degradation before its last {UNTOLD}")
+    return last
+
+
+def _sigma_of(step: object) -> float:
+    """σ of the normal noise that one step adds.
+
+    Raises:
+        InputError: It carries other noise.
+    """
+    model = getattr(step, "noise_model", None)
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    if model is None or "ZeroNoise" in kinds:
+        return 0.0
     sigma = getattr(model, "sigma", None)
-    if hasattr(model, "gain"):  # noise of photons, too, of which σ is a part
-        return None
     if isinstance(sigma, Tensor) and sigma.numel() == 1:
         sigma = sigma.item()
-    return float(sigma) if isinstance(sigma, (int, float)) and sigma else None
+    if "GaussianNoise" not in kinds or not isinstance(sigma, int | float):
+        raise InputError(f"this degradation's {type(model).__name__} {UNTOLD}")
+    return float(sigma)

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..degradations.base import Degradation
-from ..degradations.bicubic import upscale_bicubic
+from ..degradations.base import Degradation, may_mix_colours
 from ..degradations.block_dct import ROUNDING, BlockDCT
-from ..degradations.blur import Blur
-from ..degradations.composed import Composed, as_jpeg, jpeg_at_end
-from ..degradations.foreign import check_linear, in_precision, noise_carried_by
-from ..degradations.mask import InAllColours, luminance
+from ..degradations.composed import Composed, as_jpeg, jpeg_at_end, steps_of
+from ..degradations.foreign import check_linear, in_precision, noise_carried_by, on_device
+from ..degradations.mask import Colours, InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
@@ -23,11 +20,16 @@ from .checks import make_plain, number
 from .described import Description, parse
 from .estimates import JPEGFile, of_decoded, read_jpeg
 from .evidence import faithful_estimate
+from .pictures import at_size_of_x, is_picture
 from .settings import check_samples, ddof
 from .step import Size, Step
 from .tolerance import Count, measured
 
 MAX_MOVES, MAX_NOISE, NOISE = 10_000, 1.0, "the noise σ"
+READS = "cvdvae.load_image reads a file"
+JOINED = "join its parts to one, and take a degradation whose A gives them so"
+UNSAID = "what was seen is no picture: name a noise σ above 0"
+ROUNDED = "a JPEG's noise is the rounding of its coefficients: leave the noise out"
 FAR, SIGMAS = 0.5, 6
 """How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
 
@@ -110,13 +112,13 @@ class Seen:
         if jpeg_at_end(self.degradation) is not None:
             return _without_chroma(self.degradation, y)
         picture = y.ndim == 4 and y.shape[1] > 1 and bool((y == y[:, :1]).all())
-        return picture and not getattr(self.degradation, "mixes_colours", True)
+        return picture and not may_mix_colours(self.degradation)
 
     @property
     def is_luminance(self) -> bool:
-        """Whether its description says that of the colours only the luminance is left."""
-        told = self.description
-        return told is not None and told.colours_left == 1 and not told.is_mosaic
+        """Whether of the colours only the luminance is left, or another sum of theirs."""
+        steps = steps_of(self.degradation)
+        return any(isinstance(step, Colours) and step.everywhere for step in steps)
 
     @property
     def luma_alone(self) -> bool:
@@ -144,9 +146,9 @@ class Seen:
 
 def _without_chroma(degradation: Degradation, y: Tensor) -> bool:
     """Whether a JPEG at the end holds no chroma, though nothing before it took the colours."""
-    *before, jpeg = degradation.steps if isinstance(degradation, Composed) else (degradation,)
+    *before, jpeg = steps_of(degradation)
     assert isinstance(jpeg, BlockDCT)
-    if any(getattr(step, "mixes_colours", True) for step in before):
+    if any(map(may_mix_colours, before)):
         return False
     height, width = jpeg.planes[0]
     return not bool(jpeg.in_file(y)[:, height * width :].any())
@@ -172,13 +174,14 @@ def seen(
 
     Raises:
         InputError: y is no tensor, not finite, a picture far from [0, 1] behind a description, or
-            does not belong to H, H is not linear, or σ is no number from 0 to 1, or 0 for what is
-            no picture.
+            does not belong to H, H is not linear, or σ is no number from 0 to 1, 0 or not named for
+            what is no picture, or less than the rounding of a JPEG.
         ConfigError: The words describe nothing.
     """
     if not isinstance(y, Tensor):
         kind = type(y).__name__
-        raise InputError(f"y is a {kind}, no tensor: cvdvae.load_image reads a file")
+        instead = JOINED if kind in ("list", "tuple", "TensorList") else READS
+        raise InputError(f"y is a {kind}, no tensor: {instead}")
     if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):
         raise InputError(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
@@ -200,17 +203,23 @@ def seen(
         jpeg = jpeg_at_end(degradation)
         if jpeg is not None:
             y = of_decoded(y, jpeg)
-    sigma = usual_noise(degradation) if noise is None else noise
-    if not 0 <= sigma <= MAX_NOISE:
-        raise InputError(f"{NOISE} must be a number from 0 to {MAX_NOISE}, not {noise}")
-    if sigma == 0 and jpeg_at_end(degradation) is not None:
-        raise InputError("a JPEG file is rounded: name a noise σ above 0, or none")
-    if sigma == 0 and y.ndim != 4:
-        raise InputError("what was seen is no picture: name a noise σ above 0")
+    degradation = on_device(degradation, y.device)
     check_linear(degradation, y)
     degradation = in_precision(degradation, y.dtype)
+    sigma = usual_noise(degradation, y) if noise is None else noise
+    _check_sigma(sigma, degradation, y)
     y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description)
+
+
+def _check_sigma(sigma: float, degradation: Degradation, y: Tensor) -> None:
+    """Refuse a σ that cannot be that of y."""
+    if not 0 <= sigma <= MAX_NOISE:
+        raise InputError(f"{NOISE} must be a number from 0 to {MAX_NOISE}, not {sigma}")
+    if sigma < ROUNDING and jpeg_at_end(degradation) is not None:
+        raise InputError(ROUNDED)
+    if sigma == 0 and y.ndim != 4:
+        raise InputError(UNSAID)
 
 
 def seen_in_jpeg(
@@ -255,13 +264,15 @@ def degraded(
         in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits; see `noise_in_8_bits`.
 
     Raises:
-        InputError: The degradation does not fit the image.
+        InputError: The degradation does not fit the image, or noise is named of a JPEG.
     """
     noise = None if noise is None else number(noise, NOISE)
     operator = description.operator((x.shape[1], x.shape[2]))
     file = as_jpeg(operator, x[None])
+    if file is not None and noise is not None:
+        raise InputError(ROUNDED)
     if file is not None:
-        return seen(file, operator, noise, description)
+        return seen(file, operator, description=description)
     y = operator.A(x[None])
     if noise:
         # None of the numbers that samples of the same seed are drawn with.
@@ -292,32 +303,12 @@ def shown(what: Seen) -> Tensor:
     """
     y, like = what.y, what.degradation.A_adjoint(what.y)
     grey = what.is_grey or what.is_luminance
-    if y.ndim != 4 or y.shape[1] not in (like.shape[1], int(grey)):
+    if not is_picture(what.degradation, y) or y.shape[1] not in (like.shape[1], int(grey)):
         x = faithful_estimate(what.degradation, y, what.sigma)
         return (in_luma(x).expand_as(x) if grey else x)[0].clamp(0, 1)
     y = torch.where(measured(what.degradation, y), y, 0.5).clamp(0, 1)
     y = y.expand(-1, like.shape[1], -1, -1)
-    return _at_size_of_x(what.degradation, y, what.y)[0]
-
-
-def _at_size_of_x(degradation: Degradation, y: Tensor, like: Tensor) -> Tensor:
-    """y enlarged; what a `valid` blur kept lies in the middle, grey around it.
-
-    Args:
-        degradation: H.
-        y: ``(1, C, h, w)`` in [0, 1].
-        like: An image of the shape of those that H gives.
-    """
-    steps = degradation.steps if isinstance(degradation, Composed) else (degradation,)
-    for step in reversed(steps):
-        like = step.A_adjoint(like)
-        height, width = like.shape[2] - y.shape[2], like.shape[3] - y.shape[3]
-        if isinstance(step, Blur) and step.boundary == "valid":
-            bottom, right = (side // 2 for side in step.kernel.shape)
-            y = F.pad(y, (width - right, right, height - bottom, bottom), value=0.5)
-        elif height or width:
-            y = upscale_bicubic(y, (like.shape[2], like.shape[3]))
-    return y
+    return at_size_of_x(what.degradation, y, what.y)[0]
 
 
 def in_luma(x: Tensor) -> Tensor:
@@ -326,22 +317,30 @@ def in_luma(x: Tensor) -> Tensor:
     return luminance().A(x)
 
 
-def usual_noise(degradation: Degradation) -> float:
+def usual_noise(degradation: Degradation, y: Tensor | None = None) -> float:
     """σ where none is named: 0 where H gives y back, else what is lost in rounding y.
 
     That is a third of a quantization step in a JPEG file, and a third of a grey level in a picture.
     A physics of deepinv's that carries normal noise, `noise_model.sigma`, has that.
 
+    Args:
+        degradation: H.
+        y: What it gives, ``(1, …)``; a picture by default.
+
     Raises:
-        InputError: What it carries is beyond `MAX_NOISE`.
+        InputError: The noise that it carries is none that a σ tells, or is beyond `MAX_NOISE`; or y
+            is no picture.
     """
+    carried = noise_carried_by(steps_of(degradation))
+    if not 0 <= carried <= MAX_NOISE:
+        raise InputError(
+            f"{NOISE} must be a number from 0 to {MAX_NOISE:g}, but this degradation carries "
+            f"{carried:g}"
+        )
     if jpeg_at_end(degradation) is not None:
         return ROUNDING
-    if (carried := noise_carried_by(degradation)) is not None:
-        if not 0 < carried <= MAX_NOISE:
-            raise InputError(
-                f"{NOISE} must be a number from 0 to {MAX_NOISE:g}, but this degradation carries "
-                f"{carried:g}"
-            )
+    if carried or getattr(degradation, "exact", False):
         return carried
-    return 0.0 if getattr(degradation, "exact", False) else ROUNDING / 255
+    if y is not None and not is_picture(degradation, y):
+        raise InputError(UNSAID)
+    return ROUNDING / 255
