@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import math
+import re
+import textwrap
 import time
 import zlib
 from dataclasses import replace
@@ -22,7 +24,8 @@ from tiny import RESTORING, matrix_of, saved_restorer, tiny_photo_restorer, tiny
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
-from cvdvae.degradations.composed import jpeg_at_end
+from cvdvae.degradations.blur import Blur, gaussian
+from cvdvae.degradations.composed import Composed, jpeg_at_end
 from cvdvae.degradations.natural import natural_estimate
 from cvdvae.domains import DOMAINS
 from cvdvae.errors import ConfigError, InputError, WeightsError
@@ -137,6 +140,50 @@ def test_what_an_image_with_black_and_white_explains_is_explained(words: str) ->
 
     assert within_noise(off(x), count).all()
     assert within_noise(off(nearest_explaining(mean, measurement, count)), count).all()
+
+
+def written_page(side: int) -> torch.Tensor:
+    """Black on white, ``(1, 3, H, W)``: all of it is at a border of [0, 1]."""
+    strokes = torch.rand(1, 1, side // 2, side // 4, generator=torch.Generator().manual_seed(1))
+    return F.interpolate((strokes > 0.3).float(), (side, side)).expand(1, 3, side, side)
+
+
+@pytest.mark.parametrize(
+    ("words", "sigma"),
+    [("downscale:scale=2", 0.005), ("downscale:scale=4", 0.005), ("jpeg:quality=90", None),
+     ("blur:sigma=1.5", 0.002)],
+)  # fmt: skip
+def test_however_far_the_network_is_an_image_that_fits_is_found(
+    words: str, sigma: float | None
+) -> None:
+    x = written_page(48)
+    told = made_of(x[0], parse(words), sigma)
+    measurement = Measurement(told.y, told.degradation, 10 / 255, told.sigma)
+    for mean in (1 - x, torch.full_like(x, 0.5), Blur((48, 48), gaussian(2.0)).A(x)):
+        saved = to_bytes(nearest_explaining(mean, measurement, told.count)).float() / 255
+        off = misfit(told.degradation.A(saved) - told.y, told.count, told.sigma)
+        assert within_noise(off, told.count).all()
+
+
+@pytest.mark.parametrize(("words", "most"), [("blur:sigma=1", 200), ("motion:length=9", 150)])
+def test_what_no_image_comes_near_to_is_soon_given_up(words: str, most: int) -> None:
+    """A sharp and noisy picture, taken for a blurred one: no number of steps would do."""
+    H, products = parse(words).operator((48, 48)), []
+
+    class Counted:
+        def A(self, x: torch.Tensor) -> torch.Tensor:
+            products.append(1)
+            return H.A(x)
+
+        def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+            return H.A_adjoint(y)
+
+    grain = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(2))
+    y = (picture(side=48) + 0.05 * grain).clamp(0, 1)
+    found = nearest_explaining(y, Measurement(y, Counted(), 10 / 255, 0.005), y.numel())
+    off = misfit(H.A(to_bytes(found).float() / 255) - y, y.numel(), 0.005)
+    assert not within_noise(off, y.numel())
+    assert len(products) < most
 
 
 def test_a_hole_is_filled_and_the_rest_stays() -> None:
@@ -261,6 +308,19 @@ def test_a_jpeg_is_explained_by_its_own_rounding() -> None:
     assert (result.y[None] - result.degradation.A(x)).abs().max() <= 0.5 + 1e-3
 
 
+def test_the_truth_behind_a_jpeg_has_the_misfit_of_the_documentation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Below 1: a coefficient that is rounded to 0 loses less than one that is rounded anywhere."""
+    page = (Path(__file__).parents[1] / "docs" / "restore.md").read_text()
+    promises = page.split("## What a sample promises")[1].split("\n## ")[0]
+    told = promises.split("```python\n")[1].split("```")[0]
+    exec(textwrap.dedent(told), {})
+    found = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    said = re.findall(r"\d+(?:\.\d+)?", told.split("for quality in ")[1].split("\n")[0])
+    assert [*found, *(f"{float(one):.2f}" for one in found.values())] == said
+
+
 def test_the_usual_noise_is_nought_only_where_y_can_be_given_back() -> None:
     for words in WAYS:
         assert usual_noise(parse(words).operator((SIDE, SIDE))) == 0
@@ -303,16 +363,56 @@ def test_a_hole_in_a_shrunken_picture_is_shown_grey() -> None:
 @pytest.mark.parametrize(
     ("words", "as_it_is"),
     [("grey", True), ("grey + blur:sigma=1", True), ("downscale:scale=2 + grey", True),
-     ("bayer", False)],
+     ("grey + jpeg:quality=40", True), ("grey + downscale:scale=2 + jpeg:quality=40", True),
+     ("bayer", False), ("jpeg:quality=40", False)],
 )  # fmt: skip
 def test_what_only_the_luminance_is_left_of_is_shown_in_grey(words: str, as_it_is: bool) -> None:
     x = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     told = made_of(x, parse(words))
-    picture = shown(told)
-    assert picture.shape == x.shape
-    assert torch.equal(picture, picture[:1].expand(3, -1, -1)) == as_it_is
-    if as_it_is and told.y.shape[2:] == x.shape[1:]:
-        assert torch.allclose(picture[:1], told.y[0], atol=1e-6)
+    for what in (told, seen(told.y, told.degradation, told.sigma)):  # in words, and without any
+        picture = shown(what)
+        assert picture.shape == x.shape
+        assert torch.equal(picture, picture[:1].expand(3, -1, -1)) == as_it_is
+        if as_it_is and told.y.shape[2:] == x.shape[1:]:
+            assert torch.allclose(picture[:1], told.y[0], atol=1e-6)
+
+
+class Halved(LinearOperator):
+    """Nothing is said of its colours."""
+
+    def A(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 2
+
+    def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return y / 2
+
+    def A_dagger(self, y: torch.Tensor) -> torch.Tensor:
+        return 2 * y
+
+
+def test_colours_that_may_be_mixed_are_not_taken_for_grey() -> None:
+    grey = torch.full((3, SIDE, SIDE), 0.25)
+    assert seen(grey, Blur((SIDE, SIDE), gaussian(1.0))).is_grey
+    for H in (Halved(), Composed(Halved(), Blur((SIDE, SIDE), gaussian(1.0)))):
+        told = seen(grey, H)
+        assert not told.is_grey
+        assert told.sigma == ROUNDING / 255
+
+
+@pytest.mark.parametrize("words", ["jpeg:quality=75", "downscale:scale=2 + jpeg:quality=75"])
+def test_of_a_jpeg_less_noise_than_its_rounding_is_refused(words: str) -> None:
+    """0.02 of a quantization step is not what anybody means by it; what is stiffer is free."""
+    x = picture()[0]
+    for noise in (0.0, 0.02, ROUNDING - 1e-9):
+        with pytest.raises(InputError, match="the rounding of its coefficients: leave the noise"):
+            seen(x, "jpeg:quality=75", noise)
+    for noise in (0.02, 0.5):
+        with pytest.raises(InputError, match="the rounding of its coefficients: leave the noise"):
+            made_of(x, parse(words), noise)
+    told = made_of(x, parse(words))
+    assert told.sigma == ROUNDING
+    for noise in (ROUNDING, 0.5):
+        assert seen(told.y, told.degradation, noise).sigma == noise
 
 
 def test_what_is_measured_is_what_a_mask_leaves() -> None:
@@ -535,7 +635,10 @@ class Nothing(LinearOperator):
     def A(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, :, :3]
 
-    A_adjoint = A_dagger = A
+    def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        return self.A(y)
+
+    A_dagger = A_adjoint
 
 
 @pytest.mark.parametrize(
@@ -549,7 +652,7 @@ class Nothing(LinearOperator):
         (torch.rand(3, 16, 16), "noise", float("nan"), "noise"),
         (torch.rand(3, 15, 16), "noise", 0.1, "16×16"),
         (torch.rand(3, 16, 16) / 0, "noise", 0.1, "finite"),
-        (torch.rand(3, 16, 16), "jpeg:quality=50", 0.0, "above 0"),
+        (torch.rand(3, 16, 16), "jpeg:quality=50", 0.0, "leave the noise out"),
         (torch.rand(2, 3, 16, 16), "noise", 0.1, "one image"),
         (torch.rand(3, 16, 16) * 255, "noise", 0.1, r"must be in \[0, 1\]"),
         (torch.rand(3, 16, 16) * 2 - 1, "jpeg:quality=50", None, r"must be in \[0, 1\]"),
@@ -690,7 +793,10 @@ def test_the_command_restores_what_a_person_has(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def told_of(name: str, *arguments: str) -> dict[str, Any]:
-        return results_of(folder, tmp_path / name, *arguments, monkeypatch=monkeypatch)
+        told: dict[str, Any] = results_of(
+            folder, tmp_path / name, *arguments, monkeypatch=monkeypatch
+        )
+        return told
 
     file = written(tmp_path / "a.png", picture())
     hole = torch.zeros(1, 3, SIDE, SIDE)

@@ -118,7 +118,8 @@ class Restoration(Answers):
     def misfit(self) -> list[float]:
         """Root mean square of ``(Hx − y) / σ`` over what was measured; of ``Hx − y`` where σ = 0.
 
-        A true image has 1 on average; the most likely one somewhat less.
+        A true image has 1 on average, and less behind a JPEG, as `tolerance.misfit` says; the most
+        likely one has somewhat less.
         """
         return [off for off, _ in self._errors]
 
@@ -267,7 +268,7 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
         raise InputError(f"{where} is damaged: it is of {width}×{height} pixels")
     operator = description.operator((height, width))
     jpeg = jpeg_at_end(operator)
-    most = 3 * height * width if jpeg is None else sum(h * w for h, w in jpeg.planes)
+    most = 3 * height * width if jpeg is None else jpeg.count
     y = unpacked(data.get("input"), where, jpeg, most)[None]
     told = seen(y, operator, noise, description)
     model, weights, dtype = (data.get(name) for name in ("model", "weights", "dtype"))

@@ -26,9 +26,8 @@ from .posterior import Measurement, conditional_draw
 
 WIDENING, WIDENINGS = 1.5, 14
 """By what s grows, and how often it may, for a sample that does not explain y."""
-NEAR, SLOW = 5.0, 0.02
-"""Misfit up to which steps within [0, 1] are worth trying, and the share of χ² that some of them
-must take away to go on."""
+STEPS, SLOW = 300, 0.02
+"""Most steps within [0, 1], and the share of χ² that some of them must take away to go on."""
 BEYOND = 3.0
 """A sample explains y while its χ² is within so many standard deviations of what noise gives."""
 ROUND_OFF = 1e-9
@@ -111,7 +110,8 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
     A network may be surer of its image than it should be. For such samples s grows until what is
     saved of them passes the test of `within_noise`: the larger s, the nearer Hx comes to y
     (Morozov's discrepancy principle, 1966). Where [0, 1] is in the way, steps within it go on from
-    there, as far as it takes. Where no image in [0, 1] passes, the nearest of s stays.
+    there, as far as it takes, and up to `STEPS`. Where they find no image that passes, the nearest
+    of s stays.
 
     Args:
         mean: μ(z), ``(n, C, H, W)``.
@@ -142,10 +142,10 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
     def explains(one: Tensor) -> bool:
         return bool(within_noise(off(one), count))
 
-    near = (misses < NEAR) & ~within_noise(misses, count)
-    for i in near.nonzero().flatten().tolist():
+    wanted = sigma**2 * _numbers(count) * _most(count)
+    for i in (~within_noise(misses, count)).nonzero().flatten().tolist():
         start = x[i : i + 1].clamp(0, 1)
-        within = violate_least(H, start, y, (1, 2, 3), enough=SLOW, done=explains)
+        within = violate_least(H, start, y, (1, 2, 3), STEPS, SLOW, wanted, explains)
         if explains(within):
             x[i] = within[0]
     return x
@@ -186,15 +186,15 @@ def _of_noise(degradation: Products, y: Tensor) -> Tensor:
 def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
     """Root mean square of ``(Hx − y) / σ`` of every sample, float64 ``(n,)``.
 
-    A true image has 1 on average; the most likely one somewhat less.
+    A true image has 1 on average, and less behind a JPEG (`block_dct`); the most likely one has
+    somewhat less.
 
     Args:
         error: ``Hx − y``, ``(n, …)``, nought where nothing was measured.
         count: How many values of y say anything of x; as `Count` where y has some more than once.
         sigma: σ, positive.
     """
-    numbers = count.numbers if isinstance(count, Count) else count
-    return (error.double().square().flatten(1).sum(1) / max(1, numbers)).sqrt() / sigma
+    return (error.double().square().flatten(1).sum(1) / _numbers(count)).sqrt() / sigma
 
 
 def within_noise(misfit: Tensor, count: int) -> Tensor:
@@ -204,5 +204,14 @@ def within_noise(misfit: Tensor, count: int) -> Tensor:
         misfit: As `misfit` has it.
         count: m, how many values of y say anything of x.
     """
-    most = 1 + BEYOND * math.sqrt(2 / max(1, count))
-    return misfit.square() <= most
+    return misfit.square() <= _most(count)
+
+
+def _numbers(count: int) -> int:
+    """In how many numbers of y the values stand, and 1 where nothing was measured."""
+    return max(1, count.numbers if isinstance(count, Count) else count)
+
+
+def _most(count: int) -> float:
+    """The square of a misfit up to which a sample explains y."""
+    return 1 + BEYOND * math.sqrt(2 / max(1, count))
