@@ -262,7 +262,7 @@ def test_nobody_wins_a_column_in_which_values_are_missing() -> None:
 def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
     row = Row(1, "[red]mine", None, False, "mask:file=loch [neu].png")
     text = as_text({(row, "0.png"): {"psnr": 20.0}})
-    assert "mask:file=loch [neu].png, 1 images" in text
+    assert "mask:file=loch [neu].png, 1 image" in text
     assert "mask:file=loch [neu].png: [red]mine" in text
 
 
