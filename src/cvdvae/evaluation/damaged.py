@@ -23,6 +23,7 @@ from ..restoration.finish import Finished, finish
 from ..restoration.load import load_restorer
 from ..restoration.restorer import Restorer
 from ..restoration.restoring import (
+    ROUNDED,
     Restoring,
     Seen,
     degraded,
@@ -70,9 +71,7 @@ class Damaged:
         if self.noise is not None and not 0 <= self.noise <= 1:
             raise InputError(f"the noise σ must be a number from 0 to 1, not {self.noise}")
         if self.noise is not None and jpeg_at_end(self.degradation) is not None:
-            raise InputError(
-                "a JPEG's noise is the rounding of its coefficients: leave the noise out"
-            )
+            raise InputError(ROUNDED)
         self.degradation.A(torch.zeros(1, self.channels, *self.truth_size))
 
     @property
