@@ -29,15 +29,23 @@ from cvdvae.imaging.io import to_pil
 # Files.
 
 
-def noted(made: list[Album]) -> Any:
-    """Albums that are made from now on, noted."""
-    make = Album.__init__
+def swept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Album]]:
+    """The page of a tiny model, which sweeps all the time, with its albums: of photographs that are
+    enlarged as they are, and of what was decoded of files."""
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
+    monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([tiny_photos(2)], []))
+    monkeypatch.setattr(sweeping, "EVERY", 0.01)
+    made, make = list[Album](), Album.__init__
 
     def making(album: Album, *how: Any) -> None:
         made.append(album)
         make(album, *how)
 
-    return making
+    monkeypatch.setattr(Album, "__init__", making)
+    app = make_app(["none"], folder).app  # type: ignore[attr-defined]
+    return app, made
 
 
 def laid(path: Path, later: float = 0) -> None:
@@ -126,15 +134,7 @@ def test_what_was_decoded_of_a_file_goes_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to 128 MB of a visitor's photographs would stay until others come."""
-    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
-    monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([tiny_photos(2)], []))
-    monkeypatch.setattr(sweeping, "EVERY", 0.01)
-    made: list[Album] = []
-    monkeypatch.setattr(Album, "__init__", noted(made))
-    app: Any = make_app(["none"], tmp_path).app  # type: ignore[attr-defined]
-    _, truths = made
+    app, (_, truths) = swept(tmp_path, monkeypatch)
     paths = [tmp_path / "cache" / (name * 64) / "a.png" for name in "ab"]
 
     async def serve() -> None:

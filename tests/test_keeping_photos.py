@@ -4,23 +4,20 @@ import asyncio
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import pytest
 import torch
-from gradio import processing_utils
 from gradio.state_holder import SessionState
+from test_keeping import swept
 from test_photos import SETTINGS, handlers
 from tiny import tiny_photo_restorer, tiny_photos
 
-from cvdvae.app import sweeping
 from cvdvae.app.explorer import Explorer
 from cvdvae.app.page import build
 from cvdvae.app.photos import album
 from cvdvae.app.photos.album import GONE, Album
 from cvdvae.app.photos.explorer import Photos
-from cvdvae.app.server import make_app
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil
 
@@ -69,21 +66,7 @@ def test_a_photograph_that_nobody_uses_goes_with_a_sweep_of_the_server(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is enlarged as it is, too, of which no file is left."""
-    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
-    monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([tiny_photos(2)], []))
-    monkeypatch.setattr(sweeping, "EVERY", 0.01)
-    made: list[Album] = []
-    make = Album.__init__
-
-    def making(one: Album, *how: Any) -> None:
-        made.append(one)
-        make(one, *how)
-
-    monkeypatch.setattr(Album, "__init__", making)
-    app: Any = make_app(["none"], tmp_path).app  # type: ignore[attr-defined]
-    photographs, _ = made
+    app, (photographs, _) = swept(tmp_path, monkeypatch)
 
     async def serve() -> None:
         async with app.router.lifespan_context(app):

@@ -1,6 +1,5 @@
 """The tab of photographs, without a browser: what may be pressed, and what is said of its files."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +8,14 @@ import torch
 from test_app import events
 from test_app import explorer as explorer
 from test_app import page as page
+from test_app import photos as photos
+from test_app import small as small
 from test_photos import SETTINGS, handlers, wanted
-from tiny import tiny_photos
 
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.recipes import RESTORE, TABS
 from cvdvae.app.uploads import REFUSED
-from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.edits import pack_region
-
-
-@pytest.fixture(scope="module")
-def photos() -> Photos:
-    return Photos([tiny_photos(2)], threading.Lock())
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    noise = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
-    to_pil(0.3 + 0.4 * noise).save(tmp_path / "small.png")
-    return tmp_path / "small.png"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CVDVAEError, InputError, OutputError
-from ..imaging.io import raise_pillows_limit
+from ..imaging.io import MAX_PIXELS, raise_pillows_limit
 from ..restoration.workers import on_one_processor
 from .drawers import Drawable, Model, drawer_of
 from .rows import IMAGES, Batch, column, rows_of
@@ -68,7 +68,8 @@ class Upscaler:
         settings: Settings = Settings(),
         deliver: Deliver = as_arrays,
     ) -> None:
-        raise_pillows_limit(settings.max_pixels)
+        if settings.max_pixels > MAX_PIXELS:  # which somebody has asked for
+            raise_pillows_limit(settings.max_pixels)
         self.drawer, self.settings, self.deliver = drawer_of(model, settings), settings, deliver
 
     @property
