@@ -23,12 +23,12 @@ from cvdvae.degradations.projection import project
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import list_images
 from cvdvae.metrics.calibration import crps
-from cvdvae.restoration.chains import Moves, sample_posterior
 from cvdvae.restoration.load import load_hvae
-from cvdvae.restoration.posterior import Measurement
+from cvdvae.restoration.posterior.chains import Moves, sample_posterior
+from cvdvae.restoration.posterior.measurement import Measurement
+from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
+from cvdvae.restoration.posterior.whitened import Proposal, Whitened
 from cvdvae.restoration.result import psnr
-from cvdvae.restoration.sweeps import proposal_by_sweeps
-from cvdvae.restoration.whitened import Proposal, Whitened
 
 Row = dict[str, float]
 

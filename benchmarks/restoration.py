@@ -30,6 +30,7 @@ from rich.table import Table
 from skimage import restoration
 from torch import Tensor
 
+from cvdvae.damage.described import parse
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.blur import Blur
 from cvdvae.degradations.damped import estimate
@@ -39,9 +40,8 @@ from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import list_images, read_photo, to_bytes, to_tensor
 from cvdvae.metrics.calibration import Ranks
 from cvdvae.metrics.perceptual import LPIPS
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.load import load_restorer
-from cvdvae.restoration.posterior import Measurement
+from cvdvae.restoration.posterior.measurement import Measurement
 from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restorer import Restorer
 from cvdvae.restoration.restoring import Restoring, Seen, degraded

@@ -30,6 +30,7 @@ from cvdvae.analysis.figures import draw_calibration, draw_consistency
 from cvdvae.analysis.latents import expected_distance
 from cvdvae.analysis.temperature import picture as temperature_picture
 from cvdvae.checkpoints.loading import load_prior
+from cvdvae.damage.described import parse
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.demo import run_demo
 from cvdvae.domains import FACES
@@ -40,7 +41,6 @@ from cvdvae.evaluation.selection import Pair
 from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import save_png, save_tiles, to_pil, to_tensor
 from cvdvae.imaging.sheets import heat_map, labelled_sheet
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.restoring import degraded
 from cvdvae.restoration.result import DISCLAIMER

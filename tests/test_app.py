@@ -55,12 +55,12 @@ from cvdvae.app.server import load_models, parse_auth
 from cvdvae.app.text import command_of, python_of
 from cvdvae.app.theme import SCRIPT
 from cvdvae.checkpoints.records import Recommended
+from cvdvae.damage.described import parse
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.imaging.io import to_pil
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.hvae import HVAEResolver

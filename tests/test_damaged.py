@@ -15,6 +15,7 @@ from tiny import saved_prior, saved_restorer, tiny_restorer
 from cvdvae.analysis.calibration import fit
 from cvdvae.checkpoints.folder import read_record
 from cvdvae.checkpoints.records import RestorerRecord
+from cvdvae.damage.described import description_from_dict, parse
 from cvdvae.degradations.block_dct import ROUNDING
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.damaged import AsSeen, Damaged, Restorations, Restored
@@ -23,7 +24,6 @@ from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Custom
 from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import figures, name_of
-from cvdvae.restoration.described import description_from_dict, parse
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restoring import degraded, noise_in_8_bits
 from cvdvae.restoration.settings import Grids, Sampling

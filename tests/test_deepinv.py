@@ -17,7 +17,7 @@ from cvdvae.degradations.foreign import check_linear, in_precision, on_device
 from cvdvae.degradations.mask import Mask, bayer, luminance
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.errors import InputError
-from cvdvae.restoration.posterior import conditional_draw
+from cvdvae.restoration.posterior.measurement import conditional_draw
 from cvdvae.restoration.restoring import seen, shown, usual_noise
 
 with warnings.catch_warnings():

@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
+from cvdvae.damage.described import Description, description_from_dict, named_in, parse
+from cvdvae.damage.kinds import KINDS
+from cvdvae.damage.packed import pack, unpack
 from cvdvae.degradations.composed import as_jpeg, jpeg_at_end
 from cvdvae.degradations.mask import Mask, luminance
 from cvdvae.errors import CVDVAEError
-from cvdvae.restoration.degradation_kinds import KINDS
-from cvdvae.restoration.described import Description, description_from_dict, named_in, parse
-from cvdvae.restoration.packed import pack, unpack
 from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.tolerance import measured
 

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from cvdvae.batch.happened import happened
 from cvdvae.batch.restore import SMOOTHED, degrade, read_seen
+from cvdvae.damage.described import Description, description_from_dict, parse
+from cvdvae.damage.estimates import JPEGFile, _whole, estimate_noise, read_jpeg
+from cvdvae.damage.mask_kinds import Masked
+from cvdvae.damage.step import Size
 from cvdvae.degradations.block_dct import (
     MIDDLE,
     ROUNDING,
@@ -23,11 +27,7 @@ from cvdvae.degradations.block_dct import (
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import CVDVAEError, InputError
 from cvdvae.imaging.io import to_pil, to_tensor
-from cvdvae.restoration.described import Description, description_from_dict, parse
-from cvdvae.restoration.estimates import JPEGFile, _whole, estimate_noise, read_jpeg
-from cvdvae.restoration.mask_kinds import Masked
 from cvdvae.restoration.restoring import degraded, seen
-from cvdvae.restoration.step import Size
 
 jpeglib = pytest.importorskip("jpeglib")
 

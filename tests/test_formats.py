@@ -36,14 +36,15 @@ from cvdvae.imaging.npy import Npy
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
-from cvdvae.restoration import stack_drawing, stack_sheet
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sheet import sheet
-from cvdvae.restoration.stack import Stack, _filled, avoid, read_stack
-from cvdvae.restoration.stack_result import StackResult, read_stack_recipe
+from cvdvae.restoration.stack import drawing as stack_drawing
+from cvdvae.restoration.stack import sheet as stack_sheet
+from cvdvae.restoration.stack.planes import Stack, _filled, avoid, read_stack
+from cvdvae.restoration.stack.result import StackResult, read_stack_recipe
 
 LIMITS = Limits(10**6)
 H = downscaling((24, 20), (12, 10), "bicubic")

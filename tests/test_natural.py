@@ -6,6 +6,7 @@ import torch
 from skimage.data import astronaut
 from torch import Tensor
 
+from cvdvae.damage.described import parse
 from cvdvae.degradations.damped import estimate
 from cvdvae.degradations.mask import Mask
 from cvdvae.degradations.natural import (
@@ -15,7 +16,6 @@ from cvdvae.degradations.natural import (
     pull_push,
 )
 from cvdvae.degradations.spectrum import mean_eigenvalue
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.restoring import degraded as seen_of
 from cvdvae.training.degrade import DEGRADATIONS, degraded
 

@@ -15,9 +15,9 @@ from test_page_photos import ALONE
 
 from cvdvae.app import painter
 from cvdvae.app.pictures import to_paint
+from cvdvae.damage.packed import unpack
 from cvdvae.imaging.io import to_bytes, to_pil
 from cvdvae.restoration.load import load_restorer
-from cvdvae.restoration.packed import unpack
 
 PATIENCE = 90_000
 

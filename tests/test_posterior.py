@@ -12,18 +12,18 @@ import torch
 from tiny import matrix_of, tiny_resolver
 from torch import Tensor
 
-import cvdvae.restoration.chains as chains
+import cvdvae.restoration.posterior.chains as chains
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.projection import project
 from cvdvae.errors import InputError
 from cvdvae.gaussian import Conditional, DiagonalGaussian, GlobalNoise, SeededNoise
 from cvdvae.hvae.likelihood import Likelihood
-from cvdvae.restoration.chains import Moves, PosteriorSamples, move, sample_posterior
-from cvdvae.restoration.mixing import effective_sample_size, split_r_hat
-from cvdvae.restoration.posterior import Measurement, conditional_draw
-from cvdvae.restoration.sweeps import proposal_by_sweeps
-from cvdvae.restoration.whitened import Proposal, State, Whitened
+from cvdvae.restoration.posterior.chains import Moves, PosteriorSamples, move, sample_posterior
+from cvdvae.restoration.posterior.measurement import Measurement, conditional_draw
+from cvdvae.restoration.posterior.mixing import effective_sample_size, split_r_hat
+from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
+from cvdvae.restoration.posterior.whitened import Proposal, State, Whitened
 from cvdvae.restoration.workers import one_thread_each
 
 SIDE, GIVEN, PIXEL_STD, SIGMA = 4, 2, 0.3, 0.2

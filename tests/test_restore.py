@@ -22,6 +22,9 @@ from PIL import Image
 from tiny import RESTORING, matrix_of, saved_restorer, tiny_photo_restorer, tiny_restorer
 
 from cvdvae.checkpoints.records import Recommended
+from cvdvae.damage.described import parse
+from cvdvae.damage.estimates import read_jpeg
+from cvdvae.damage.packed import pack_numbers
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian
@@ -35,10 +38,7 @@ from cvdvae.gaussian import SeededNoise
 from cvdvae.imaging.io import MAX_PIXELS, Loaded, to_bytes, to_pil, to_tensor
 from cvdvae.restoration import restored, saving
 from cvdvae.restoration import restorer as restoring
-from cvdvae.restoration.chains import PosteriorSamples, sample_posterior
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.ending import Ending, GreyNoise
-from cvdvae.restoration.estimates import read_jpeg
 from cvdvae.restoration.evidence import (
     MOST_NOISE,
     NOISE_UNIT,
@@ -49,15 +49,15 @@ from cvdvae.restoration.evidence import (
 )
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
-from cvdvae.restoration.packed import pack_numbers
-from cvdvae.restoration.posterior import Measurement
+from cvdvae.restoration.posterior.chains import PosteriorSamples, sample_posterior
+from cvdvae.restoration.posterior.measurement import Measurement
+from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
 from cvdvae.restoration.recipe import read_recipe
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import Restorer, _ended
 from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
 from cvdvae.restoration.result import psnr
-from cvdvae.restoration.sweeps import proposal_by_sweeps
 from cvdvae.restoration.tolerance import (
     Count,
     measured,

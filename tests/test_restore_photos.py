@@ -20,6 +20,7 @@ from cvdvae.app.inputs import UNCHANGED
 from cvdvae.app.pictures import to_paint
 from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
+from cvdvae.damage.described import parse
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
 from cvdvae.gaussian import Noise, SeededNoise, Window, noise_for
@@ -30,7 +31,6 @@ from cvdvae.restoration import believing as belief_of
 from cvdvae.restoration import restorer as restoring
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.believing import Belief
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.ending import BYTES, FEWER, Ending, growing
 from cvdvae.restoration.evidence import evidence
 from cvdvae.restoration.finish import Finished

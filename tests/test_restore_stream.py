@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny import tiny_photo_restorer
 
+from cvdvae.damage.described import parse
 from cvdvae.restoration import restorer
 from cvdvae.restoration.believing import Belief
-from cvdvae.restoration.described import parse
 from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restoring import degraded
 

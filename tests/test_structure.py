@@ -12,7 +12,7 @@ LAYERS = [
     {"errors"},
     {"files", "locks", "gaussian"},
     {"configs", "hvae", "hcflow", "degradations", "imaging"},
-    {"checkpoints", "domains", "data", "metrics"},
+    {"checkpoints", "damage", "domains", "data", "metrics"},
     {"restoration"},
     {"input_check"},
     {"batch", "bench", "demo", "evaluation", "training"},

@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import text
 from ..configs import from_dict
 from ..errors import CVDVAEError, InputError
 from ..restoration.recipe import sampling_from_dict
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+from . import text
 from .archive import zip_of
 from .controls import file_image
 from .explorer import MAX_SAMPLES, Explorer, Kind, Method

@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
 from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
 from ..restoration.recipe import MAX_SIDE, Recipe, recipe_from_text
+from . import pictures, text
 from .archive import zip_of
 from .controls import seed_of
 from .explorer import Explorer, Session, seed_after

@@ -6,10 +6,10 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from ..app import layout, text
 from ..domains.faces import crop_face, demo_photo
 from ..domains.simulate import simulate
 from ..imaging.io import to_pil
+from . import layout, text
 from .api import add_api
 from .controls import DRAWING, EVERY, LATEST, LOOKING, PRIVATE, QUIET, saved
 from .events import Handlers

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..restoration.sampler import SuperResolver
+from . import pictures, text
 from .controls import WILDEST
 from .explorer import Explorer, FaceInput, Kind, Method
 from .framing import Framing

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import text
+from . import text
 from .controls import pairs_part, seed_part, temperature_part, visitors_image
 from .explorer import MAX_SAMPLES, Explorer
 from .painter import make_painter

@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import text
 from ..domains import FACES, PHOTOS
 from ..restoration.restorer import Restorer
+from . import text
 from .explorer import Explorer
 from .faces import faces_part
 from .photos import text as photo_text

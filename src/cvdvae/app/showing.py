@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..app import pictures, text
 from ..errors import CVDVAEError
 from ..imaging.io import to_pil
+from . import pictures, text
 from .explorer import Explorer, Session
 from .inputs import UNCHANGED, Updates
 from .layout import Answers, Figure, Settings, Steering, Take

@@ -16,21 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..damage.described import Description
+from ..damage.step import Size
 from ..errors import CVDVAEError, InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.io import REDUCED
 from ..input_check.screen import doubts_of
 from ..restoration.answers import Answers
-from ..restoration.described import Description
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load, load_restorer
 from ..restoration.restorer import Restorer
 from ..restoration.restoring import Restoring
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
-from ..restoration.stack import Stack
-from ..restoration.step import Size
+from ..restoration.stack.planes import Stack
 from .files import HIGHER, Input, draw_into, read_any, read_input
 from .restore import ReadSeen, read_seen, seen_in_array
 from .settings import Settings

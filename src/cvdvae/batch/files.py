@@ -26,10 +26,10 @@ from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 from ..restoration.sheet import check_animation
-from ..restoration.stack import AUTO, Stack, read_stack
-from ..restoration.stack_drawing import draw_stack
-from ..restoration.stack_result import StackResult, read_stack_recipe
-from ..restoration.stack_shrinking import read_shrunk
+from ..restoration.stack.drawing import draw_stack
+from ..restoration.stack.planes import AUTO, Stack, read_stack
+from ..restoration.stack.result import StackResult, read_stack_recipe
+from ..restoration.stack.shrinking import read_shrunk
 from ..restoration.tolerance import photons_of
 from .finding import files_of
 

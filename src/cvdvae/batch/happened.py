@@ -4,13 +4,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from ..damage.described import Description, name_of, named_in, parse
+from ..damage.kinds import JPEG
+from ..damage.mask_kinds import MaskFromFile, OnlyNoise
+from ..damage.packed import grey_levels, pack_mask
+from ..damage.step import Step
 from ..errors import InputError
 from ..restoration.beside import restorer_beside
-from ..restoration.degradation_kinds import JPEG
-from ..restoration.described import Description, name_of, named_in, parse
-from ..restoration.mask_kinds import MaskFromFile, OnlyNoise
-from ..restoration.packed import grey_levels, pack_mask
-from ..restoration.step import Step
 
 UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
@@ -41,7 +41,7 @@ def happened(
     """What the options of the command line say.
 
     Args:
-        degradation: As `cvdvae.restoration.described.parse` takes it.
+        degradation: As `cvdvae.damage.described.parse` takes it.
         mask: A picture that is white where pixels are missing; it comes last.
         jpeg: ``auto``, or a quality; it comes after all else.
         noise: A number, or ``auto``.

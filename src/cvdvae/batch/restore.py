@@ -7,6 +7,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..damage.described import Description, name_of
+from ..damage.estimates import GREY_FILE, estimate_noise
+from ..damage.kinds import Grey, Mosaic
+from ..damage.mask_kinds import Masked, OnlyNoise
+from ..damage.step import Size
 from ..degradations.block_dct import ROUNDING
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
@@ -27,12 +32,7 @@ from ..imaging.io import (
     read_photo,
     to_tensor,
 )
-from ..restoration.degradation_kinds import Grey, Mosaic
-from ..restoration.described import Description, name_of
-from ..restoration.estimates import GREY_FILE, estimate_noise
-from ..restoration.mask_kinds import Masked, OnlyNoise
 from ..restoration.restoring import Check, Seen, anything, degraded, seen, seen_in_jpeg
-from ..restoration.step import Size
 from .files import holds_arrays
 from .happened import Happened
 

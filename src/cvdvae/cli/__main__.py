@@ -1,5 +1,5 @@
 """``python -m cvdvae.cli``, as torchrun needs it."""
 
-from ..cli import main
+from . import main
 
 main()

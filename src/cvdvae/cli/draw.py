@@ -233,7 +233,7 @@ much noise explains it."""
 
 def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int) -> list[str]:
     """What to do where no image shrinks to the input, of samples of so many pixels together."""
-    from ..restoration.stack_result import StackResult
+    from ..restoration.stack.result import StackResult
 
     if isinstance(result, StackResult) or result.misfit is not None:
         return []
@@ -251,9 +251,9 @@ def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int
     """Which option would explain what samples miss, a root mean square, where a model beside this
     one takes the file."""
     from ..batch.files import pixels_of, shorter_side
+    from ..damage.estimates import read_jpeg
     from ..restoration.batches import MOST_PIXELS
     from ..restoration.beside import restorer_beside
-    from ..restoration.estimates import read_jpeg
 
     if pixels > MOST_PIXELS or missed > FEW:  # which a restorer holds in memory
         return ""
@@ -274,7 +274,7 @@ def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int
 
 def _agreement(result: "Outcome") -> str:
     """How well the samples give the input back."""
-    from ..restoration.stack_result import StackResult
+    from ..restoration.stack.result import StackResult
 
     if result.misfit is not None:
         off = f"{min(result.misfit):.2f} to {max(result.misfit):.2f}"

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..damage.described import Description, parse
 from ..degradations.base import LinearOperator
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
-from ..restoration.described import Description, parse
 from ..restoration.finish import Finished, finish
 from ..restoration.load import load_restorer
 from ..restoration.restorer import Restorer

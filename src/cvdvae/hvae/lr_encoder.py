@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
 from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Noise
-from ..hvae import HVAE, HVAEConfig
+from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions
 from .layers import Block

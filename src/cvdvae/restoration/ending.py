@@ -10,7 +10,7 @@ from ..degradations.block_dct import BlockDCT
 from ..gaussian import Noise
 from .batches import finished_at_once
 from .finish import Finished, cut, finish, in_grey
-from .posterior import Measurement
+from .posterior.measurement import Measurement
 from .restoring import Restoring, Seen, in_luma
 from .tolerance import nearest_explaining
 from .workers import in_order

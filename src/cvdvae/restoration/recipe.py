@@ -22,13 +22,13 @@ from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
 from ..configs import from_dict
+from ..damage.packed import pack_numbers, unpack_numbers
 from ..errors import InputError
 from ..files import read_bounded, write_atomically
 from ..imaging.carried import Extras
 from ..imaging.io import opaque, png_in_base64, save_png, to_bytes, to_pil, to_tensor
 from ..imaging.png import OPAQUE
 from .edits import MAX_STEPS, edit_from_dict
-from .packed import pack_numbers, unpack_numbers
 from .saving import to_json
 from .settings import Sampling
 

@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..configs import from_dict
+from ..damage.described import description_from_dict
+from ..damage.packed import pack_numbers, unpack_numbers
 from ..degradations.base import Degradation
 from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
@@ -23,8 +25,6 @@ from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
-from .described import description_from_dict
-from .packed import pack_numbers, unpack_numbers
 from .recipe import Dtype
 from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.records import SECOND, Recommended, SecondEstimate
+from ..damage.described import Description
+from ..damage.step import Size
 from ..degradations.base import Degradation
 from ..degradations.foreign import on_device
 from ..errors import InputError
@@ -28,18 +30,16 @@ from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
-from .chains import Moves, PosteriorSamples, sample_posterior
 from .checks import checked_truth, whole_number
-from .described import Description
 from .ending import Ending, finished, growing, in_own_precision
 from .evidence import evidence
 from .networks import Networks
-from .posterior import Measurement
+from .posterior.chains import Moves, PosteriorSamples, sample_posterior
+from .posterior.measurement import Measurement
+from .posterior.sweeps import proposal_by_sweeps
+from .posterior.whitened import Proposal
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
-from .step import Size
-from .sweeps import proposal_by_sweeps
-from .whitened import Proposal
 from .workers import one_thread_each, workers_on
 
 SWEEPS = 2

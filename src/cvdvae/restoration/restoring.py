@@ -8,6 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..damage.described import Description, parse
+from ..damage.estimates import JPEGFile, of_decoded, read_jpeg
+from ..damage.pictures import at_size_of_x, is_picture
+from ..damage.step import Size, Step
 from ..degradations.base import Degradation, may_mix_colours
 from ..degradations.block_dct import ROUNDING, BlockDCT
 from ..degradations.composed import Composed, as_jpeg, jpeg_at_end, steps_of
@@ -17,12 +21,8 @@ from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
 from .checks import make_plain, number
-from .described import Description, parse
-from .estimates import JPEGFile, of_decoded, read_jpeg
 from .evidence import faithful_estimate
-from .pictures import at_size_of_x, is_picture
 from .settings import check_samples, ddof
-from .step import Size, Step
 from .tolerance import Count, measured
 
 MAX_MOVES, MAX_NOISE, NOISE = 10_000, 1.0, "the noise σ"
@@ -166,7 +166,7 @@ def seen(
     Args:
         y: A picture ``(C, h, w)`` or ``(1, C, h, w)`` in [0, 1], decoded where words say that it
             was a JPEG; or what an operator makes of one: ``(1, M)`` coefficients of a JPEG file,
-            from `cvdvae.restoration.estimates.read_jpeg`.
+            from `cvdvae.damage.estimates.read_jpeg`.
         degradation: H, in words (see `described`), described, or an operator of ours or deepinv's.
         noise: σ; by default `usual_noise`.
         description: Of an operator, where there is one.

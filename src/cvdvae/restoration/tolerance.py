@@ -7,7 +7,7 @@ p(x|z) = N(μ(z), s²I) what z and y together say of x is instead ::
     E[x | z, y] = μ + Hᵀ (H Hᵀ + σ²/s² I)⁻¹ (y − H μ)
 
 with the mean variance over y for σ²: the projection onto {Hx = y} where there is no noise, and μ
-where there is nothing but noise. `cvdvae.restoration.posterior` has the derivation.
+where there is nothing but noise. `cvdvae.restoration.posterior.measurement` has the derivation.
 """
 
 import math
@@ -22,7 +22,7 @@ from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
 from ..degradations.projection import Within
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
-from .posterior import Measurement, conditional_draw
+from .posterior.measurement import Measurement, conditional_draw
 
 WIDENING, WIDENINGS = 1.5, 14
 """By what s grows, and how often it may, for a sample that does not explain y."""

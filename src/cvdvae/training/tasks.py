@@ -14,7 +14,7 @@ from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..degradations.damped import solve
 from ..errors import ConfigError
 from ..restoration.evidence import conditions, evidence
-from ..restoration.posterior import Measurement
+from ..restoration.posterior.measurement import Measurement
 from ..restoration.restoring import usual_noise
 from .config import EncoderTraining
 from .degrade import Degraded, degraded, kinds

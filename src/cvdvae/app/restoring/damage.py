@@ -12,12 +12,12 @@ from torch import Tensor
 from ...batch.happened import Happened
 from ...batch.restore import check_truth, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
+from ...damage.described import Description, description_from_dict
+from ...damage.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
+from ...damage.packed import pack
 from ...domains.faces import crop_face
 from ...errors import InputError
 from ...imaging.io import GREY, is_jpeg, to_bytes, to_tensor
-from ...restoration.described import Description, description_from_dict
-from ...restoration.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
-from ...restoration.packed import pack
 from ...restoration.restoring import Seen, seen
 from ..photos.strokes import PART, region_of
 from ..reading import read_upload

@@ -12,11 +12,11 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
+from ...damage.described import Description
+from ...damage.mask_kinds import OnlyNoise
 from ...errors import CVDVAEError, InputError
 from ...imaging.io import to_pil
 from ...imaging.sheets import heat_map
-from ...restoration.described import Description
-from ...restoration.mask_kinds import OnlyNoise
 from ...restoration.restored import Restoration
 from ...restoration.restorer import Restorer
 from ...restoration.restoring import degraded

@@ -12,7 +12,7 @@ The likelihood of the latents, with x integrated out::
     log p(y|z) = log N(y; H μ(z), s² H Hᵀ + σ² I) = −½ rᵀ W r + constant
     r = y − H μ(z),    W = (H Hᵀ + σ²/s² I)⁻¹ / s²,    ∂/∂μ = Hᵀ W r
 
-The determinant does not depend on z. `cvdvae.restoration.chains` samples z from p(z|y).
+The determinant does not depend on z. `cvdvae.restoration.posterior.chains` samples z from p(z|y).
 """
 
 import math
@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..degradations.base import Products
-from ..degradations.damped import solve
-from ..degradations.foreign import in_precision
-from ..errors import InputError
-from ..gaussian import Noise
+from ...degradations.base import Products
+from ...degradations.damped import solve
+from ...degradations.foreign import in_precision
+from ...errors import InputError
+from ...gaussian import Noise
 
 
 class Fit(NamedTuple):

@@ -20,22 +20,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..degradations.downscaling import Downscaling
-from ..degradations.strip import sees
-from ..errors import OutputError
-from ..files import write_atomically, write_folder_atomically
-from ..imaging.io import save_png
-from ..imaging.values import ValueRange, in_kind
-from .drawing import Drawing
-from .large import IN_MEMORY
-from .result import Doubt
-from .round_trip import RoundTrip
-from .sampler import SuperResolver
-from .saving import saved_files
-from .settings import Sampling
-from .stack import Stack, avoid
-from .stack_result import LOWER, STATISTICS, UPPER, StackResult
-from .stack_sheet import stack_sheet
+from ...degradations.downscaling import Downscaling
+from ...degradations.strip import sees
+from ...errors import OutputError
+from ...files import write_atomically, write_folder_atomically
+from ...imaging.io import save_png
+from ...imaging.values import ValueRange, in_kind
+from ..drawing import Drawing
+from ..large import IN_MEMORY
+from ..result import Doubt
+from ..round_trip import RoundTrip
+from ..sampler import SuperResolver
+from ..saving import saved_files
+from ..settings import Sampling
+from .planes import Stack, avoid
+from .result import LOWER, STATISTICS, UPPER, StackResult
+from .sheet import stack_sheet
 
 AT_ONCE = 2**22
 """Values of all samples together of which statistics are taken at once."""

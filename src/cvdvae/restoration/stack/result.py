@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import read_bounded
-from ..imaging.formats import suffix_of
-from ..imaging.values import ValueRange
-from .answers import answering
-from .recipe import MAX_BYTES, Origin, origin_from_dict
-from .result import DISCLAIMER, Doubt, Truth
-from .round_trip import RoundTrip, misfit
-from .sampler import SuperResolver
-from .settings import Sampling
-from .stack import Stack
+from ...errors import InputError
+from ...files import read_bounded
+from ...imaging.formats import suffix_of
+from ...imaging.values import ValueRange
+from ..answers import answering
+from ..recipe import MAX_BYTES, Origin, origin_from_dict
+from ..result import DISCLAIMER, Doubt, Truth
+from ..round_trip import RoundTrip, misfit
+from ..sampler import SuperResolver
+from ..settings import Sampling
+from .planes import Stack
 
 INPUT = re.compile(r"input(\.ome)?\.\w{1,8}", re.IGNORECASE)
 LOWER, UPPER = 0.1, 0.9

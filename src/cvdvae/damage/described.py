@@ -6,7 +6,7 @@ As text, several joined by `` + `` in the order in which they happened::
 
 As a YAML file, a list of mappings: ``- {kind: blur, sigma: 2}``. As plain data, for the JSON of a
 result, ``{"steps": [{"kind": "blur", "sigma": 2.0, "boundary": "circular"}]}``. The kinds stand in
-`degradation_kinds.KINDS`, and in docs/degradations.md.
+`kinds.KINDS`, and in docs/degradations.md.
 """
 
 import re
@@ -20,7 +20,7 @@ from ..degradations.base import LinearOperator
 from ..degradations.composed import Composed
 from ..degradations.mask import InAllColours
 from ..errors import ConfigError
-from .degradation_kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
+from .kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
 from .step import Size, Step
 
 MAX_STEPS = 16

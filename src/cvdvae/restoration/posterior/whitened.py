@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..gaussian import Conditional, DiagonalGaussian, Noise
-from ..hvae.likelihood import Likelihood
-from .posterior import Measurement
+from ...gaussian import Conditional, DiagonalGaussian, Noise
+from ...hvae.likelihood import Likelihood
+from .measurement import Measurement
 
 
 class Decoder(Protocol):

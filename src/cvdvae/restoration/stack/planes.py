@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CVDVAEError, InputError
-from ..imaging.arrays import Array, Limits
-from ..imaging.formats import Format, format_of
-from ..imaging.values import ValueRange, choose_range
-from .sampler import SuperResolver
+from ...errors import CVDVAEError, InputError
+from ...imaging.arrays import Array, Limits
+from ...imaging.formats import Format, format_of
+from ...imaging.values import ValueRange, choose_range
+from ..sampler import SuperResolver
 
 AUTO = "auto"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import InputError
-from ..imaging.arrays import Limits
-from ..imaging.values import in_kind
-from .sampler import SuperResolver
-from .stack import AUTO, Stack, avoid, read_large, read_stack
+from ...errors import InputError
+from ...imaging.arrays import Limits
+from ...imaging.values import in_kind
+from ..sampler import SuperResolver
+from .planes import AUTO, Stack, avoid, read_large, read_stack
 
 
 def read_shrunk(

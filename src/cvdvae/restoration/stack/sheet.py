@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.bicubic import upscale_bicubic
-from ..imaging.values import to_levels
-from .answers import answering
-from .result import DISCLAIMER
-from .settings import Sampling
-from .sheet import SHOWN, sheet
-from .stack import Stack
+from ...degradations.bicubic import upscale_bicubic
+from ...imaging.values import to_levels
+from ..answers import answering
+from ..result import DISCLAIMER
+from ..settings import Sampling
+from ..sheet import SHOWN, sheet
+from .planes import Stack
 
 SIDE = 1024
 """Most pixels a side that are looked at of a sample."""

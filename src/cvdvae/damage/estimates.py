@@ -32,8 +32,8 @@ from ..degradations.block_dct import (
 )
 from ..errors import CVDVAEError, InputError
 from ..imaging.io import MAX_PIXELS
-from .degradation_kinds import JPEG, SUBSAMPLINGS
 from .described import Description
+from .kinds import JPEG, SUBSAMPLINGS
 from .step import Size
 
 PASSES = 8

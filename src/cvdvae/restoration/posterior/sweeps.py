@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..gaussian import Noise
-from ..hvae import HVAE
-from .posterior import Measurement
+from ...errors import InputError
+from ...gaussian import Noise
+from ...hvae import HVAE
+from .measurement import Measurement
 from .whitened import Proposal
 
 

@@ -1,8 +1,8 @@
 """Sampling p(z|y) ∝ p(z) p(y|z) by moves that leave it invariant, whatever the proposal.
 
-In the whitened latents ε of `cvdvae.restoration.whitened` the posterior is ``N(ε; 0, I) w(ε)``. A
-move is the Langevin form of preconditioned Crank–Nicolson (pCNL; Cotter, Roberts, Stuart & White
-2013), with g = ∇ log w and ρ = √(8δ) / (2 + δ)::
+In the whitened latents ε of `cvdvae.restoration.posterior.whitened` the posterior is
+``N(ε; 0, I) w(ε)``. A move is the Langevin form of preconditioned Crank–Nicolson (pCNL; Cotter,
+Roberts, Stuart & White 2013), with g = ∇ log w and ρ = √(8δ) / (2 + δ)::
 
     ε' = √(1 − ρ²) ε + 2δ/(2 + δ) g(ε) + ρ ξ,    ξ ~ N(0, I)
 
@@ -27,12 +27,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..gaussian import Noise
+from ...errors import InputError
+from ...gaussian import Noise
+from ..workers import in_order, workers_on
+from .measurement import Measurement
 from .mixing import effective_sample_size, split_r_hat
-from .posterior import Measurement
 from .whitened import Decoder, Proposal, State, Whitened, chosen
-from .workers import in_order, workers_on
 
 ACCEPTANCE = 0.574
 FIRST_STEP, LONGEST_STEP = 0.01, 2.0

@@ -1,0 +1,1 @@
+"""What happened to an image: written by a person, as plain data, estimated from the image."""
