@@ -18,7 +18,7 @@ from torch import Tensor
 
 import cvdvae
 from cvdvae.app.pictures import rectangle
-from cvdvae.app.text import REGIONS
+from cvdvae.app.faces.text import REGIONS
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.domains import FACES
 from cvdvae.evaluation.selection import Selection

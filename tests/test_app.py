@@ -35,15 +35,17 @@ from tiny import (
 )
 
 import cvdvae
-from cvdvae.app import layout, showing
-from cvdvae.app import text as words
+from cvdvae.app import text as every
 from cvdvae.app.archive import zip_of
-from cvdvae.app.controls import seed_of
-from cvdvae.app.events import Handlers
-from cvdvae.app.explorer import Explorer, FaceInput, Session, seed_after
-from cvdvae.app.faces import examples
-from cvdvae.app.framing import Framing
-from cvdvae.app.inputs import UNCHANGED, Inputs, Updates
+from cvdvae.app.controls import UNCHANGED, Updates, seed_of
+from cvdvae.app.faces import layout, showing
+from cvdvae.app.faces import text as words
+from cvdvae.app.faces.explorer import Explorer, FaceInput, Session, seed_after
+from cvdvae.app.faces.framing import Framing
+from cvdvae.app.faces.handlers import Handlers
+from cvdvae.app.faces.inputs import Inputs
+from cvdvae.app.faces.page import examples
+from cvdvae.app.faces.text import command_of, python_of
 from cvdvae.app.page import build, tabs_of
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.whole import Whole
@@ -52,7 +54,6 @@ from cvdvae.app.recipes import read_result
 from cvdvae.app.restoring.damage import KINDS, LABELS, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.server import load_models, parse_auth
-from cvdvae.app.text import command_of, python_of
 from cvdvae.app.theme import SCRIPT
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
@@ -428,7 +429,7 @@ def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Hand
     """What it promises of “your image” is not so of the one that came."""
     y, path = torch.full((3, 4, 4), 0.2), tmp_path / "same.png"
     to_pil(y).save(path)
-    low = (words.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
+    low = (every.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
     same = tiny.inputs.look(str(path), *low)["given"]
     to_pil(y + 0.2).save(path)
     other = tiny.inputs.look(str(path), *low)["given"]
@@ -439,7 +440,7 @@ def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Hand
             assert "Of the image before" in says(session, given, False)["answers.status"]
         said = says(session, same, False)["answers.status"]  # as where it was reopened
         assert "gives your image back" in said
-    for drawn, status in ((None, words.NOTHING), (session, words.STILL)):  # no promise
+    for drawn, status in ((None, words.NOTHING), (session, every.STILL)):  # no promise
         assert tiny.arrived(drawn, other, False, status).keys() == {"settings.draw"}
 
 
@@ -450,7 +451,7 @@ def test_what_is_drawn_of_the_image_before_promises_nothing_of_the_one_that_came
     first, other = tmp_path / "first.png", tmp_path / "other.png"
     for path, level in ((first, 60), (other, 90)):
         Image.new("RGB", (4, 4), (level, 120, 150)).save(path)
-    what = (words.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
+    what = (every.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
     draw = tiny.draw(str(first), *what, 2, 0.8, 0.8, "0", True, False)
 
     def shown(drawing: Iterator[Any]) -> tuple[Session, Any]:
@@ -478,7 +479,7 @@ def test_a_reopened_image_is_known_before_the_page_tells_of_it(tiny: Handlers) -
     recipe = tiny_resolver().upscale(torch.full((3, 4, 4), 0.2), samples=2).recipe
     updates = list(tiny.arrive_by_link(recipe.to_text()))
     assert updates[-1]["session"].shows(updates[0]["given"])
-    low = (words.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
+    low = (every.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
     arrived = tiny.inputs.look(updates[0]["input.photo"], *low)
     assert arrived["given"] == updates[0]["given"]
     assert tiny.inputs.forget()["given"] is None
@@ -494,22 +495,22 @@ def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: 
     recipe = flow.run(torch.full((3, 4, 4), 0.2), flow.sampling(1)).recipe
     opened, *_ = on.arrive_by_link(recipe.to_text())
     assert not opened["settings.encoder_temperature"]["visible"]
-    assert words.suited(flow) == "0.6 pleases the eye"
+    assert every.suited(flow) == "0.6 pleases the eye"
     flow.recommended = Recommended(0.8, calibrated=True)
-    assert words.suited(flow).endswith("; at 0.8 the spread is as large as the doubt")
+    assert every.suited(flow).endswith("; at 0.8 the spread is as large as the doubt")
     flow.recommended = Recommended(0.5)  # as in older folders
-    assert words.suited(flow).endswith("; at 0.5 the spread is as large as the doubt")
+    assert every.suited(flow).endswith("; at 0.5 the spread is as large as the doubt")
     photos = tiny_photos(2)
     for temperatures, claimed in (((0.8, 1.0), False), ((1.1, 1.1), True), ((1.1, 1.2), False)):
         photos.recommended = Recommended(*temperatures)
-        assert ("spread" in words.suited(photos, together=True)) == claimed  # one slider for both
+        assert ("spread" in every.suited(photos, together=True)) == claimed  # one slider for both
 
 
 def test_where_nothing_new_was_drawn_the_trail_says_what_is_shown(on: Handlers, begun: Any) -> None:
     session, _ = begun
     session = replace(session, history=(session.sampling, session.sampling.then(Blend(0, 1))))
     updates = on.ready(session, None, True)
-    assert updates["answers.status"] == words.STILL
+    assert updates["answers.status"] == every.STILL
     assert updates["drawing"] is False
     trail = updates["steering.trail"]
     assert trail["interactive"]
@@ -598,7 +599,15 @@ def test_the_frame_that_was_pressed_is_what_is_drawn(
         return look(path, kind, model, framing)
 
     monkeypatch.setattr(on.explorer, "look", watched)
-    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 40)
+    what = (
+        str(photo),
+        every.label(words.KINDS, "photo"),
+        "×8",
+        "Hierarchical VAE",
+        50,
+        50,
+        40,
+    )
     pressed = gr.SelectData(None, {"index": [221, 107], "value": None})
     shown = on.inputs.centre(*what, pressed)
     sliders = (shown["input.x"], shown["input.y"], shown["input.side"])
@@ -613,7 +622,15 @@ def test_every_seed_that_can_be_typed_reaches_what_answers_it(
     seeds = [part for part in page.blocks.values() if getattr(part, "label", "") == "Seed"]
     assert len(seeds) == 3
     assert [part.preprocess("-1") for part in seeds] == ["-1"] * 3
-    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 0)
+    what = (
+        str(photo),
+        every.label(words.KINDS, "photo"),
+        "×8",
+        "Hierarchical VAE",
+        50,
+        50,
+        0,
+    )
     for typed, said in (("-1", "The seed must not be negative"), ("x", "must be a whole number")):
         (told,) = on.draw(*what, 2, 0.8, 0.8, typed, True, False)
         assert said in told["settings.said"]
@@ -623,7 +640,15 @@ def test_no_tab_takes_a_seed_of_more_than_64_bits(
     page: Any, photo: Path, small: Path, on: Handlers, photos: Photos, tmp_path: Path
 ) -> None:
     large, said = str(2**64), "A seed must be below 2⁶⁴ here"
-    what = (str(photo), words.label(words.KINDS, "photo"), "×8", "Hierarchical VAE", 50, 50, 0)
+    what = (
+        str(photo),
+        every.label(words.KINDS, "photo"),
+        "×8",
+        "Hierarchical VAE",
+        50,
+        50,
+        0,
+    )
     (faces,) = on.draw(*what, 2, 0.8, 0.8, large, True, False)
     assert said in faces["settings.said"]
     told = handlers_of(photos).arrive(None, str(small), "×2", *SETTINGS[:2], large, *SETTINGS[3:])
@@ -1109,7 +1134,7 @@ def test_what_restores_waits_for_its_turn_and_says_what_nobody_foresaw(
     (drawn,) = on.draw(two[0], "A photograph", *HOLE, given, STROKES)
     assert "4 of 4 answers explain" in drawn[parts.shown[0]]
     (failed,) = on.draw(two[0], "A photograph", *with_noise(0.1), given, STROKES)
-    assert failed[parts.said] == words.FAILED
+    assert failed[parts.said] == every.FAILED
     assert held == [True, True]
     assert not turn.locked()
     assert not given.answered.asked  # what failed may be asked for again

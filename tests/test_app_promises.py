@@ -10,16 +10,17 @@ import pytest
 from test_app import events, handlers_with
 from tiny import tiny_photos, tiny_resolver
 
-from cvdvae.app import text as words
-from cvdvae.app.events import Handlers
-from cvdvae.app.explorer import Explorer, Session
-from cvdvae.app.inputs import UNCHANGED, Updates
+from cvdvae.app import text as every
+from cvdvae.app.controls import UNCHANGED, Updates
+from cvdvae.app.faces import text as words
+from cvdvae.app.faces.explorer import Explorer, Session
+from cvdvae.app.faces.handlers import Handlers
 from cvdvae.app.page import build
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.domains.faces import demo_photo
 
 METHOD = "Hierarchical VAE"
-PHOTO, LOW = (words.label(words.KINDS, kind) for kind in ("photo", "low"))
+PHOTO, LOW = (every.label(words.KINDS, kind) for kind in ("photo", "low"))
 FRAME = (50.0, 40.0, 40.0)
 
 
@@ -89,7 +90,7 @@ def test_another_look_says_nothing_while_samples_are_drawn(on: Handlers, session
     given = session.seen.digest
     assert on.looked(session, given, True, None) == UNCHANGED
     assert on.looked(None, given, False, None) == UNCHANGED
-    assert on.looked(session, given, False, words.STILL) == UNCHANGED
+    assert on.looked(session, given, False, every.STILL) == UNCHANGED
 
 
 @pytest.fixture(scope="module")

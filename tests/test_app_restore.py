@@ -13,7 +13,7 @@ from test_app import explorer as explorer
 from test_app import page as page
 from tiny import tiny_photo_restorer
 
-from cvdvae.app.inputs import UNCHANGED, Updates
+from cvdvae.app.controls import UNCHANGED, Updates
 from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.text import STILL

@@ -27,7 +27,7 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from starlette.requests import Request
 
-from cvdvae.app.explorer import Explorer
+from cvdvae.app.faces.explorer import Explorer
 from cvdvae.app.guard import Tries
 from cvdvae.app.hosts import Hosts, is_loopback
 from cvdvae.app.server import make_app

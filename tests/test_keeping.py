@@ -18,7 +18,7 @@ from PIL import Image
 from tiny import tiny_photos
 
 from cvdvae.app import sweeping
-from cvdvae.app.explorer import Explorer
+from cvdvae.app.faces.explorer import Explorer
 from cvdvae.app.page import build
 from cvdvae.app.photos.album import Album
 from cvdvae.app.photos.explorer import Photos

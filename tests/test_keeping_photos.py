@@ -13,7 +13,7 @@ from test_keeping import swept
 from test_photos import SETTINGS, handlers
 from tiny import tiny_photo_restorer, tiny_photos
 
-from cvdvae.app.explorer import Explorer
+from cvdvae.app.faces.explorer import Explorer
 from cvdvae.app.page import build
 from cvdvae.app.photos import album
 from cvdvae.app.photos.album import GONE, Album

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 from tiny import tiny_photo_restorer, tiny_restorer
 
 from cvdvae.app import page
-from cvdvae.app.explorer import Explorer
-from cvdvae.app.inputs import UNCHANGED
+from cvdvae.app.controls import UNCHANGED
+from cvdvae.app.faces.explorer import Explorer
 from cvdvae.app.photos import text
 from cvdvae.app.photos.album import Album
 from cvdvae.app.photos.asked import Wanted

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from tiny import tiny_photo_restorer, tiny_photos, tiny_restorer
 
-from cvdvae.app.inputs import UNCHANGED
+from cvdvae.app.controls import UNCHANGED
 from cvdvae.app.pictures import to_paint
 from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, image_in
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers

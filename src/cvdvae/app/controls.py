@@ -18,6 +18,11 @@ EVERY: dict[str, Any] = {"trigger_mode": "multiple"}  # the last would be sent w
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
+Updates = dict[Any, Any]
+
+UNCHANGED: Updates = gr.skip()
+"""What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
+
 WILDEST = 1.5
 """The highest temperature that the page offers."""
 

@@ -10,9 +10,9 @@ import gradio as gr
 
 from ..domains import FACES, PHOTOS
 from ..restoration.restorer import Restorer
-from . import text
-from .explorer import Explorer
-from .faces import faces_part
+from .faces import text as face_text
+from .faces.explorer import Explorer
+from .faces.page import faces_part
 from .photos import text as photo_text
 from .photos.explorer import Photos
 from .photos.page import photos_part
@@ -78,7 +78,7 @@ def tabs_of(
         found.append(Tab(PHOTOS.name, TABS[PHOTOS.name], photo_text.MEANING, part))
     if explorer.models:
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS, shown)
-        found.append(Tab(FACES.name, TABS[FACES.name], text.MEANING, part))
+        found.append(Tab(FACES.name, TABS[FACES.name], face_text.MEANING, part))
     if restorers:
         part = partial(restoring_part, restorers, pictures, SESSION_SECONDS, photos.turn)
         found.append(Tab("restore", RESTORE, RESTORING, part))

@@ -1,4 +1,4 @@
-"""Results that visitors bring back, as `result.json` or as the zip that it came in."""
+"""Settings that visitors and programs bring: by name, as `result.json`, or in a zip with it."""
 
 import json
 import zipfile
@@ -10,7 +10,14 @@ from typing import Any
 from ..domains import FACES, PHOTOS, domain_of_model
 from ..errors import InputError
 from ..files import read_bounded
-from ..restoration.recipe import BESIDE, MAX_BYTES, Recipe, check_weights, recipe_from_dict
+from ..restoration.recipe import (
+    BESIDE,
+    MAX_BYTES,
+    Recipe,
+    check_weights,
+    recipe_from_dict,
+    sampling_from_dict,
+)
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 
@@ -150,3 +157,20 @@ def check_seed(seed: int) -> int:
     if seed > MAX_SEED:
         raise InputError("a seed must be below 2⁶⁴ here: choose a smaller one")
     return seed
+
+
+def settings_for(model: SuperResolver, named: dict[str, Any]) -> Sampling:
+    """The settings of a draw: those that are named, and temperatures that suit the model.
+
+    Raises:
+        InputError: They are no settings by their names, or a value is out of its range.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    if not isinstance(named, dict):
+        raise InputError("sampling must hold settings by their names")
+    asked = sampling_from_dict(named, "sampling")
+    own = model.sampling(
+        temperature=asked.temperature if "temperature" in named else None,
+        encoder_temperature=asked.encoder_temperature if "encoder_temperature" in named else None,
+    )
+    return asked.at(own.temperature, own.encoder_temperature)

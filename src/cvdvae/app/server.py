@@ -65,7 +65,7 @@ def make_app(
     from fastapi import FastAPI
 
     from ..domains import PHOTOS
-    from .explorer import Explorer, bundled
+    from .faces.explorer import Explorer, bundled
     from .guard import Guard
     from .page import SESSION_SECONDS, build
     from .photos.explorer import Photos

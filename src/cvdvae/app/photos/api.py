@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from ...errors import CVDVAEError, InputError
-from ..api import settings_for
 from ..controls import file_image
+from ..recipes import settings_for
 from . import text
 from .explorer import Kind, Photos, Session
 from .whole import Whole

@@ -23,9 +23,9 @@ from ...restoration.part import PartDrawing, PartSample
 from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
-from ..explorer import in_turn
 from ..reading import holds, read_upload
 from ..recipes import check_same, check_seeds
+from ..turns import in_turn
 from .album import Album
 
 Kind = Literal["enlarge", "shrink"]

@@ -15,8 +15,7 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
-from ..controls import WILDEST, seed_of
-from ..inputs import UNCHANGED, Updates
+from ..controls import UNCHANGED, WILDEST, Updates, seed_of
 from ..recipes import RESTORE, TABS, read_result
 from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
 from ..uploads import MAX_FILE

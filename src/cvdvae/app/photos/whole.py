@@ -24,7 +24,7 @@ from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
 from ...restoration.settings import Sampling
 from ...restoration.tiles import tiles
-from ..explorer import in_turn
+from ..turns import in_turn
 from .explorer import Photos, Session
 
 BLOCK = 576

@@ -22,9 +22,8 @@ from ...restoration.restorer import Restorer
 from ...restoration.restoring import degraded
 from .. import pictures, text
 from ..archive import zip_of
-from ..controls import seed_of
-from ..explorer import in_turn
-from ..inputs import UNCHANGED, Updates
+from ..controls import UNCHANGED, Updates, seed_of
+from ..turns import in_turn
 from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in, in_words
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..errors import InputError
-from ..imaging.crop import Square, square_inside
+from ...errors import InputError
+from ...imaging.crop import Square, square_inside
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import CVDVAEError
-from ..imaging.io import to_pil
-from . import pictures, text
+from ...errors import CVDVAEError
+from ...imaging.io import to_pil
+from .. import pictures
+from ..controls import UNCHANGED, Updates
+from ..text import captions, progress
+from . import text
 from .explorer import Explorer, Session
-from .inputs import UNCHANGED, Updates
 from .layout import Answers, Figure, Settings, Steering, Take
 
 
@@ -83,10 +85,10 @@ class Showing:
     def growing(self, session: Session) -> Updates:
         """The samples so far."""
         result, answers = session.result, self.parts.answers
-        named = zip(result.pixels, text.captions(result.exploded), strict=True)
+        named = zip(result.pixels, captions(result.exploded), strict=True)
         return {
             self.parts.session: session,
-            answers.status: text.progress(len(result.pixels), session.sampling.samples),
+            answers.status: progress(len(result.pixels), session.sampling.samples),
             answers.shown: text.caption(text.shown(session.sampling).samples),
             answers.gallery: gr.update(
                 value=[(pictures.stored(to_pil(one)), name) for one, name in named],

@@ -6,11 +6,12 @@ from typing import Any
 
 import gradio as gr
 
+from ..controls import pairs_part, seed_part, temperature_part, visitors_image
+from ..painter import make_painter
+from ..pictures import FULL_MAP
+from ..text import callout, suited
 from . import text
-from .controls import pairs_part, seed_part, temperature_part, visitors_image
 from .explorer import MAX_SAMPLES, Explorer
-from .painter import make_painter
-from .pictures import FULL_MAP
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def settings_part(explorer: Explorer, shown: Input) -> Settings:
             slider.render()
         method = gr.Radio(methods, value=methods[0], label="Method", elem_id="method")
         samples = gr.Slider(1, MAX_SAMPLES, 8, step=1, label="How many", elem_id="samples")
-        temperature = temperature_part(look, "temperature", text.suited(model))
+        temperature = temperature_part(look, "temperature", suited(model))
         encoder_temperature = temperature_part(
             look,
             "encoder-temperature",
@@ -187,7 +188,7 @@ def answers_part(explorer: Explorer) -> tuple[Answers, Steering, Take]:
     """The second column: the samples, below them what can be done with them, beside them what
     follows from them."""
     gr.HTML("<h2>2 · What could be behind it</h2>")
-    status = gr.HTML(text.callout("plain", "", text.EMPTY), elem_id="status")
+    status = gr.HTML(callout("plain", "", text.EMPTY), elem_id="status")
     with gr.Row(elem_id="answers"):
         with gr.Column(scale=5, min_width=320, elem_classes="figure"):
             shown = _caption(text.SAMPLES, "shown")

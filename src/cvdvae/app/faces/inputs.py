@@ -1,22 +1,18 @@
 """What happens to the visitor's image: it is looked at before anything is drawn."""
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from ..errors import CVDVAEError
-from ..restoration.sampler import SuperResolver
-from . import pictures, text
-from .controls import WILDEST
+from ...errors import CVDVAEError
+from ...restoration.sampler import SuperResolver
+from .. import pictures
+from ..controls import UNCHANGED, WILDEST, Updates
+from ..text import explained, label, suited
+from . import text
 from .explorer import Explorer, FaceInput, Kind, Method
 from .framing import Framing
 from .layout import Input, Settings
-
-Updates = dict[Any, Any]
-
-UNCHANGED: Updates = gr.skip()
-"""What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
 
 
 class Inputs:
@@ -39,7 +35,7 @@ class Inputs:
             return self._nothing_seen("")
         go: Updates = {}
         guessed = self.explorer.guess(Path(path))
-        kind = text.label(text.KINDS, "photo" if guessed is None else "low")
+        kind = label(text.KINDS, "photo" if guessed is None else "low")
         if guessed is not None and scale != f"×{guessed}":
             scale = f"×{guessed}"
             go |= {self.input.scale: scale} | self._recommended(scale, method)
@@ -55,7 +51,7 @@ class Inputs:
             model = self.model(scale, method)
             seen = self.seen(path, kind, model, x, y, side)
         except CVDVAEError as error:
-            return self._nothing_seen(text.explained(error, path))
+            return self._nothing_seen(explained(error, path))
         updates: Updates = {
             self.given: seen.digest,
             self.input.seen: pictures.pixels(seen.y),
@@ -97,7 +93,7 @@ class Inputs:
         try:
             seen = self.seen(path, kind, self.model(scale, method), x, y, side)
         except CVDVAEError as error:
-            return self._nothing_seen(text.explained(error, path))
+            return self._nothing_seen(explained(error, path))
         if seen.framed is None:
             return UNCHANGED
         width, height = seen.framed[0].size
@@ -122,9 +118,7 @@ class Inputs:
         """The temperatures of a model; a flow has but one."""
         own = gr.update(value=min(WILDEST, encoder), visible=model.method != "flow")
         return {
-            self.settings.temperature: gr.update(
-                value=min(WILDEST, prior), info=text.suited(model)
-            ),
+            self.settings.temperature: gr.update(value=min(WILDEST, prior), info=suited(model)),
             self.settings.encoder_temperature: own,
         }
 

@@ -8,17 +8,19 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import CVDVAEError
-from ..imaging.io import to_pil
-from ..restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
-from ..restoration.recipe import MAX_SIDE, Recipe, recipe_from_text
-from . import pictures, text
-from .archive import zip_of
-from .controls import seed_of
+from ...errors import CVDVAEError
+from ...imaging.io import to_pil
+from ...restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
+from ...restoration.recipe import MAX_SIDE, Recipe, recipe_from_text
+from .. import pictures
+from ..archive import zip_of
+from ..controls import UNCHANGED, Updates, seed_of
+from ..photos.strokes import region_of
+from ..recipes import TABS, read_result
+from ..text import FAILED, STILL, callout, explained, label
+from . import text
 from .explorer import Explorer, Session, seed_after
-from .inputs import UNCHANGED, Inputs, Updates
-from .photos.strokes import region_of
-from .recipes import TABS, read_result
+from .inputs import Inputs
 from .showing import Parts, Showing
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class Handlers:
         """The first gallery of an image."""
         said = self.parts.settings.said
         if path is None:
-            yield self._wrong(said, text.callout("wrong", "No image yet.", text.EMPTY))
+            yield self._wrong(said, callout("wrong", "No image yet.", text.EMPTY))
             return
 
         def sessions() -> Iterator[Session]:
@@ -144,7 +146,7 @@ class Handlers:
         """The gallery before."""
         said = self.parts.steering.said
         if session is None or session.here == 0:
-            first = text.callout("plain", "", "This is the first step: there is nothing before it.")
+            first = callout("plain", "", "This is the first step: there is nothing before it.")
             yield self._wrong(said, first)
             return
         before = session.here - 1
@@ -206,7 +208,7 @@ class Handlers:
                     self.parts.given: session.seen.digest,
                     self.inputs.input.photo: pictures.stored(to_pil(session.seen.y)),
                     self.inputs.input.scale: f"×{model.scale}",
-                    settings.method: text.label(text.METHODS, model.method),
+                    settings.method: label(text.METHODS, model.method),
                     settings.samples: s.samples,
                     **self.inputs.temperatures(model, s.temperature, s.encoder_temperature),
                     settings.seed: str(s.seed),
@@ -220,7 +222,7 @@ class Handlers:
     ) -> Iterator[Updates]:
         said = self.parts.steering.said
         if session is None:
-            yield self._wrong(said, text.callout("wrong", "Nothing to steer yet.", text.EMPTY))
+            yield self._wrong(said, callout("wrong", "Nothing to steer yet.", text.EMPTY))
             return
         yield from self._shown(lambda: self.explorer.steer(session, step(session)), progress, said)
 
@@ -241,10 +243,10 @@ class Handlers:
             if session is not None:
                 yield self.showing.growing(session) | self.showing.finished(session)
         except CVDVAEError as error:
-            yield self._wrong(said, text.explained(error, path))
+            yield self._wrong(said, explained(error, path))
         except Exception:
             logger.exception("a drawing failed")
-            yield self._wrong(said, text.FAILED)
+            yield self._wrong(said, FAILED)
 
     def _wrong(self, said: gr.HTML, words: str) -> Updates:
         """What went wrong, beside the hand; what is shown stays, and says so in `ready`."""
@@ -284,7 +286,7 @@ class Handlers:
         """While samples are drawn: no second click, no file of before, but a way to stop."""
         parts = self.parts
         idle = [*parts.buttons, *parts.steers, parts.take.archive, parts.take.settings]
-        waiting = text.callout("busy", "Drawing …", "press Stop to end it.")
+        waiting = callout("busy", "Drawing …", "press Stop to end it.")
         return {
             parts.drawing: True,
             parts.answers.status: waiting,
@@ -309,7 +311,7 @@ class Handlers:
         return UNCHANGED if drawing else self._promised(session, given, status) or UNCHANGED
 
     def _promised(self, session: Session | None, given: str | None, status: str | None) -> Updates:
-        if session is None or status == text.STILL:  # which promises nothing
+        if session is None or status == STILL:  # which promises nothing
             return {}
         return self.showing.status(session, given)
 
@@ -329,7 +331,7 @@ class Handlers:
         if len(session.result.pixels) == session.result.sampling.samples:
             here = text.trail(session.history)[session.here]  # not what was pressed
             trail = {parts.steering.trail: gr.update(value=here, interactive=True)}
-            return updates | trail | {parts.answers.status: text.STILL}
+            return updates | trail | {parts.answers.status: STILL}
         session = self.explorer.cut(session)
         shown = self.showing.growing(session) | self.showing.finished(session)
         shown |= self.showing.status(session, given)

@@ -7,14 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from ..configs import from_dict
-from ..errors import CVDVAEError, InputError
-from ..restoration.recipe import sampling_from_dict
-from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
+from ...configs import from_dict
+from ...errors import CVDVAEError, InputError
+from ..archive import zip_of
+from ..controls import file_image
+from ..recipes import settings_for
 from . import text
-from .archive import zip_of
-from .controls import file_image
 from .explorer import MAX_SAMPLES, Explorer, Kind, Method
 from .framing import Framing
 
@@ -75,20 +73,3 @@ def add_api(explorer: Explorer) -> None:
         concurrency_id="draw",
         concurrency_limit=1,
     )
-
-
-def settings_for(model: SuperResolver, named: dict[str, Any]) -> Sampling:
-    """The settings of a draw: those that are named, and temperatures that suit the model.
-
-    Raises:
-        InputError: They are no settings by their names, or a value is out of its range.
-        ConfigError: A setting that is unknown or of a wrong type.
-    """
-    if not isinstance(named, dict):
-        raise InputError("sampling must hold settings by their names")
-    asked = sampling_from_dict(named, "sampling")
-    own = model.sampling(
-        temperature=asked.temperature if "temperature" in named else None,
-        encoder_temperature=asked.encoder_temperature if "encoder_temperature" in named else None,
-    )
-    return asked.at(own.temperature, own.encoder_temperature)

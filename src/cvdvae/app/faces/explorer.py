@@ -5,38 +5,37 @@ that browser tab alone and hands back with every click.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.folder import bundled_names
-from ..domains.base import domain_of_model
-from ..domains.faces import find_face
-from ..domains.fit import LARGEST, fit
-from ..domains.simulate import simulate
-from ..errors import InputError
-from ..imaging.crop import Square
-from ..imaging.io import to_bytes, to_tensor
-from ..input_check.screen import doubts_of
-from ..restoration.edits import Edit, Resample
-from ..restoration.load import load
-from ..restoration.recipe import Recipe
-from ..restoration.result import Doubt, SuperResolution
-from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
+from ...checkpoints.folder import bundled_names
+from ...domains.base import domain_of_model
+from ...domains.faces import find_face
+from ...domains.fit import LARGEST, fit
+from ...domains.simulate import simulate
+from ...errors import InputError
+from ...imaging.crop import Square
+from ...imaging.io import to_bytes, to_tensor
+from ...input_check.screen import doubts_of
+from ...restoration.edits import Edit, Resample
+from ...restoration.load import load
+from ...restoration.recipe import Recipe
+from ...restoration.result import Doubt, SuperResolution
+from ...restoration.sampler import SuperResolver
+from ...restoration.settings import Sampling
+from ..pictures import thumbnail
+from ..reading import digest_of, read_upload
+from ..recipes import check_same, check_seeds
+from ..turns import in_turn
 from .framing import Framing
-from .pictures import thumbnail
-from .reading import digest_of, read_upload
-from .recipes import check_same, check_seeds
 
 Kind = Literal["photo", "low"]
 Method = Literal["hvae", "flow"]
-
-T = TypeVar("T")
 
 BUNDLED = ("celeba64-x{}", "celeba64-hcflow-x{}")
 SCALES = (4, 8, 16)
@@ -311,19 +310,6 @@ class Explorer:
         results = model.stream(seen.y, sampling, seen.truth, parent)
         for result in in_turn(results, self._turn):
             yield replace(result, doubts=seen.doubts)
-
-
-def in_turn(
-    results: Iterator[T], turn: threading.Lock, is_over: Callable[[], bool] = lambda: False
-) -> Iterator[T]:
-    """The same, each while the turn is held: between two of them others may have it, and it may be
-    over."""
-    while True:
-        with turn:
-            result = None if is_over() else next(results, None)
-        if result is None:
-            return
-        yield result
 
 
 def seed_after(session: Session) -> int:

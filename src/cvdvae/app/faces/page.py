@@ -6,16 +6,16 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from ..domains.faces import crop_face, demo_photo
-from ..domains.simulate import simulate
-from ..imaging.io import to_pil
+from ...domains.faces import crop_face, demo_photo
+from ...domains.simulate import simulate
+from ...imaging.io import to_pil
+from ..controls import DRAWING, EVERY, LATEST, LOOKING, PRIVATE, QUIET, saved
+from ..painter import painted
 from . import layout, text
 from .api import add_api
-from .controls import DRAWING, EVERY, LATEST, LOOKING, PRIVATE, QUIET, saved
-from .events import Handlers
 from .explorer import Explorer
+from .handlers import Handlers
 from .inputs import Inputs
-from .painter import painted
 from .showing import Parts
 
 ADDRESS = "(session, link) => [session, location.origin + location.pathname]"

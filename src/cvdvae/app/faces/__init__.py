@@ -1,0 +1,1 @@
+"""The tab of faces: what is drawn is shown in galleries, and steered."""
