@@ -576,6 +576,76 @@ def test_the_alpha_of_a_tiff_says_what_is_missing_and_is_not_drawn(
     assert small.array.carried.opaque[-1, 0, -1, -1] == planes[-1, 3, -2:, -2:].min()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "samples", "told", "kept"),
+    [
+        ("uint8", 4, [], [0]),
+        ("uint16", 4, [], [0]),
+        ("uint8", 5, [0], [0, 0]),
+        ("uint16", 5, [2], [0, 2]),
+    ],
+)
+def test_samples_that_a_tiff_does_not_explain_are_drawn_and_stay_unexplained(
+    dtype: str, samples: int, told: list[int], kept: list[int], model: SuperResolver, tmp_path: Path
+) -> None:
+    """Near infrared as a fourth sample, of which the tag says too little or nothing."""
+    path, top = tmp_path / "n.tif", np.iinfo(dtype).max
+    values = (top * np.moveaxis(smooth(samples, 12, 10), 0, -1)).astype(dtype)
+    tifffile.imwrite(
+        path, values, photometric="rgb", metadata=None, extrasamples=[*told, *kept][: len(kept)]
+    )
+    whole, short = (
+        struct.pack("<HHI", 338 if n else 336, 3, n or 1) for n in (len(kept), len(told))
+    )
+    path.write_bytes(path.read_bytes().replace(whole, short, 1))
+    with tifffile.TiffFile(path) as file:
+        assert [int(one) for one in file.pages.first.extrasamples] == told
+    result = draw(model, path, tmp_path / "out")
+    drawn = samples - kept.count(2)
+    assert result.stack.array.values.shape[1] == drawn
+    for name in (*result.samples, "mean.tif"):
+        with tifffile.TiffFile(tmp_path / "out" / name) as file:
+            assert [int(one) for one in file.pages.first.extrasamples] == kept
+    made = TIFF().read(tmp_path / "out" / "sample_01.tif", LIMITS)
+    assert np.array_equal(np.round(shrunk(made.values)), result.stack.array.values)
+    small = read_any(model, path, "none", LIMITS)
+    assert isinstance(small, Stack)
+    assert small.array.values.shape[1] == drawn
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "value", "kept"),
+    [
+        ("ResolutionUnit", "H", 0, ((600, 1), 1)),
+        ("ResolutionUnit", "H", 9, ((600, 1), 1)),
+        ("XResolution", "f", 300, ((1, 1), 1)),
+        ("XResolution", "H", 300, ((1, 1), 1)),
+    ],
+)
+def test_an_odd_resolution_of_a_tiff_costs_no_result(
+    tag: str, kind: str, value: float, kept: object, model: SuperResolver, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.tif"
+    tifffile.imwrite(path, (smooth(12, 10) * 4000).astype(np.uint16), resolution=(300, 300))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags[tag].overwrite(value, dtype=kind)
+    draw(model, path, tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
+        tags = file.pages.first.tags
+        assert (tags["XResolution"].value, tags["ResolutionUnit"].value) == kept
+
+
+@pytest.mark.parametrize("size", ["0.5 um", [0.5], None])
+def test_a_size_that_is_no_number_is_kept_as_it_is(
+    size: object, model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (smooth(12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "s.tif", values, metadata={"PhysicalSizeX": size})
+    draw(model, tmp_path / "s.tif", tmp_path / "out")
+    found = TIFF().read(tmp_path / "out" / "sample_00.tif", LIMITS)
+    assert found.carried.metadata["PhysicalSizeX"] == size
+
+
 def test_what_was_packed_in_any_way_is_packed(model: SuperResolver, tmp_path: Path) -> None:
     values = (smooth(12, 10) * 60_000).astype(np.uint16)
     for packing, kept in (("packbits", "ADOBE_DEFLATE"), (None, "NONE")):

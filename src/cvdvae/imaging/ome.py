@@ -41,6 +41,7 @@ def values_in(xml: str) -> int:
 
 
 def finer(metadata: dict[str, Any], scale: float) -> dict[str, Any]:
-    """Pixels are smaller by `scale`."""
-    sizes = ("PhysicalSizeX", "PhysicalSizeY")
-    return {k: v / scale if k in sizes else v for k, v in metadata.items()}
+    """Pixels are smaller by `scale`; of files that are not OME's, any size may be no number."""
+    known = {key: metadata.get(key) for key in ("PhysicalSizeX", "PhysicalSizeY")}
+    smaller = {key: n / scale for key, n in known.items() if isinstance(n, int | float)}
+    return metadata | smaller

@@ -14,7 +14,7 @@ from . import imagej, ome
 from .arrays import Array, Layout, Limits, array_of, check_layout
 from .opacity import OF_ALPHA, at_scale, enlarged
 from .tiff_pages import refuse_others, refuse_partial
-from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, number_in
+from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, extra_of, number_in
 
 WHITE_IS_0, GREY = 0, (0, 1)
 """Photometric interpretations of values that are intensities."""
@@ -163,9 +163,8 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
 
 def _alpha(page: Any, layout: Layout) -> int | None:
     """Which sample of a pixel is alpha; none where there would be nothing else to draw."""
-    extra = [int(kind) in CLEAR for kind in page.extrasamples]
-    samples = layout.channels if layout.channel == "S" else 1
-    return samples - len(extra) + extra.index(True) if True in extra and samples > 1 else None
+    extra = [kind in CLEAR for kind in extra_of(page, layout)]
+    return layout.channels - len(extra) + extra.index(True) if True in extra else None
 
 
 def _split(values: np.ndarray, layout: Layout, alpha: int) -> tuple[np.ndarray, np.ndarray, Layout]:

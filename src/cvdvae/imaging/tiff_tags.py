@@ -11,6 +11,8 @@ from .arrays import Layout
 RAW, RGB = 1, 2
 """No compression; colours."""
 ORIENTATION, RESOLUTION, UNIT, ICC, NODATA = 274, (282, 283), 296, 34675, 42113
+UNITS = range(1, 6)
+"""Those of a resolution that there are; the first is none."""
 TEXTS = (271, 272, 315, 33432)
 """Make, model, artist, copyright."""
 
@@ -66,28 +68,45 @@ def carried_by(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
     # An origin counts pixels of the file as it lies there, not upright.
     if tags.valueof(ORIENTATION, default=1) != 1:
         metadata = {key: value for key, value in metadata.items() if key not in imagej.ORIGINS}
-    resolution = None
-    if all(code in tags for code in RESOLUTION):
-        across, down = (tags[code].value for code in RESOLUTION)
-        if across[1] and down[1]:
-            rates = across[0] / across[1], down[0] / down[1]
-            unit = int(tags[UNIT].value) if UNIT in tags else 2
-            resolution = (*(rates[::-1] if turned else rates), unit)
     profile = tags.get(ICC)
     nodata = tags.get(NODATA)
     return Carried(
         kind,
         metadata,
         description,
-        resolution,
+        _resolution(tags, turned),
         profile.value if profile else None,
         {code: str(tags[code].value) for code in TEXTS if code in tags},
         str(nodata.value).strip("\0 ") if nodata else None,
-        page.photometric == RGB and "S" in layout.axes,
+        _in_colours(page, layout),
         "S" in layout.axes and layout.axes.index("S") < layout.axes.index("Y"),
-        tuple(int(kind) for kind in page.extrasamples),
+        extra_of(page, layout),
         int(page.compression) != RAW,
     )
+
+
+def extra_of(page: Any, layout: Layout) -> tuple[int, ...]:
+    """What every sample of a pixel beyond its colours is; the first of too few told ones are 0,
+    which says nothing."""
+    told = tuple(int(kind) for kind in page.extrasamples)
+    colours = 3 if _in_colours(page, layout) else 1
+    beyond = layout.channels - colours if "S" in layout.axes else 0
+    return ((0,) * beyond + told)[len(told) :]
+
+
+def _in_colours(page: Any, layout: Layout) -> bool:
+    return page.photometric == RGB and "S" in layout.axes
+
+
+def _resolution(tags: Any, turned: bool) -> tuple[float, float, int] | None:
+    """As in `Carried`; None where the tags hold no fractions."""
+    try:
+        across, down = (above / below for above, below in (tags[code].value for code in RESOLUTION))
+        unit = int(tags[UNIT].value) if UNIT in tags else 2
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    known = unit if unit in UNITS else UNITS[0]
+    return (down, across, known) if turned else (across, down, known)
 
 
 def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
