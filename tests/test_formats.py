@@ -876,7 +876,7 @@ def geotiff(path: Path, values: np.ndarray, **how: Any) -> Any:
     rasterio = pytest.importorskip("rasterio")
     target = rasterio.open(
         path, "w", driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
-        dtype=values.dtype, **{"crs": "EPSG:32632", **how},
+        **{"dtype": values.dtype, "crs": "EPSG:32632", **how},
         transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_700_000),
     )  # fmt: skip
     target.write(values)
@@ -1150,6 +1150,59 @@ def test_what_no_geotiff_can_hold_stands_beside_what_is_drawn(
     np.save(tmp_path / "other.npy", smooth(12, 10))
     draw(model, tmp_path / "other.npy", out)
     assert not list(out.glob("*.xml"))
+
+
+@pytest.mark.parametrize(("dtype", "samples"), [("uint16", 1), ("uint8", 3)])
+def test_a_tiff_with_a_world_file_alone_keeps_its_place(
+    dtype: str, samples: int, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As orthophotos come; where nothing can read it, that is said."""
+    rasterio, path = pytest.importorskip("rasterio"), tmp_path / "o.tif"
+    values = np.round(255 * np.moveaxis(smooth(samples, 12, 10), 0, -1)).astype(dtype).squeeze()
+    tifffile.imwrite(path, values, metadata=None)
+    path.with_suffix(".tfw").write_text("10\n0\n0\n-10\n600005\n5699995\n")
+    draw(model, path, tmp_path / "out")
+    assert (tmp_path / "out" / "input.tfw").is_file()
+    for name in ("sample_01", "std"):
+        with rasterio.open(tmp_path / "out" / f"{name}.tif") as found:
+            assert found.transform == rasterio.Affine(5, 0, 600_000, 0, -5, 5_700_000)
+    monkeypatch.setattr(geotiff_module, "find_spec", lambda name: None)
+    form = format_of(path)
+    assert isinstance(form, TIFF)
+    assert any("needs rasterio" in note for note in form.read(path, LIMITS).notes)
+
+
+def test_a_palette_with_a_world_file_stays_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "map.tif"
+    Image.fromarray(np.zeros((12, 10), np.uint8)).convert("P").save(path)
+    path.with_suffix(".wld").write_text("10\n0\n0\n-10\n600005\n5699995\n")
+    assert format_of(path) is None
+
+
+@pytest.mark.parametrize("counted", ["Area", "Point"])
+def test_ground_control_points_stay_where_they_are(
+    counted: str, model: SuperResolver, tmp_path: Path
+) -> None:
+    rasterio, path = pytest.importorskip("rasterio"), tmp_path / "p.tif"
+    points = [
+        rasterio.control.GroundControlPoint(row=row, col=col, x=600_000 + 10 * col, y=row, z=0)
+        for row, col in ((0, 0), (0, 10), (12, 0))
+    ]
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=12, width=10, dtype="uint16", crs="EPSG:32632",
+        gcps=points,
+    ) as target:  # fmt: skip
+        target.write((1000 * smooth(1, 12, 10)).astype(np.uint16))
+        target.update_tags(AREA_OR_POINT=counted)
+
+    def places(path: Path) -> list[tuple[float, ...]]:
+        with rasterio.open(path) as found:
+            return [(p.row, p.col, p.x, p.y) for p in found.gcps[0]]
+
+    draw(model, path, tmp_path / "out")
+    doubled = [(2 * row, 2 * col, x, y) for row, col, x, y in places(path)]
+    assert places(tmp_path / "out" / "sample_01.tif") == doubled
+    assert places(tmp_path / "out" / "std.tif") == doubled
 
 
 def seen_from_space(folder: Path) -> tuple[Any, np.ndarray]:
@@ -1557,6 +1610,21 @@ def without_a_plane(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'SizeZ="2"', b'SizeZ="3"'))
 
 
+def far_no_data(path: Path) -> None:
+    """GDAL would read the float that rasterio makes of it, -9.2e18, as -9."""
+    pytest.importorskip("rasterio")
+    place = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0,) * 6, True)]
+    values = (100 * smooth(12, 10)).astype(np.int64)
+    values[0, 0] = -(2**63)
+    told = [*place, (42113, 2, 0, str(-(2**63)), True)]
+    tifffile.imwrite(path, values, metadata=None, extratags=told)
+
+
+def complex_short(path: Path) -> None:
+    """As radar images are."""
+    geotiff(path, np.ones((1, 4, 4), np.complex64), dtype="complex_int16").close()
+
+
 def many_pages(path: Path) -> None:
     write_plain(path, np.zeros((200, 4, 4), np.uint16))
 
@@ -1606,6 +1674,8 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
         lambda p: tifffile.imwrite(p, np.ones((4, 4), np.complex128), photometric="minisblack"),
         "complex numbers",
     ),
+    ("int64.tif", far_no_data, "no data is -9.22337e.18, .* save its values as float, or"),
+    ("slc.tif", complex_short, "complex numbers"),
     ("text.npy", lambda p: p.write_text("no array"), "damaged"),
     ("several.npy", lambda p: np.savez(p.open("wb"), a=np.ones((4, 4))), "is a .npz of named"),
     ("nan.npy", lambda p: np.save(p, np.full((4, 4), np.nan)), "holds no value"),

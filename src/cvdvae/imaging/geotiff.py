@@ -12,15 +12,18 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_atomically
 from .arrays import Array, Layout, Limits, array_of, check_layout
+from .geo_alpha import alpha_of, opaque_of
 from .geo_systems import ASIDE, crs_in, tried
-from .opacity import OF_ALPHA, at_scale, enlarged
-from .tiff import TIFF, is_geo, is_premultiplied
+from .opacity import at_scale, enlarged
+from .tiff import LARGE, TIFF, TILE, WORLD, has_world_file, is_geo
 
-TILE, LARGE, ROWS = 256, 2**22, 1024
-"""Planes of more than `LARGE` pixels are written in tiles of this side, so many rows at a time."""
+ROWS = 1024
+"""How many are written at a time."""
+WHOLE = 2**53
+"""Floats hold every whole number up to this one: rasterio tells no data as a float."""
 WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
-BESIDE = re.compile(r".*(?:\.aux\.xml|\.(?:tfw|tiff?w|wld|tab))", re.IGNORECASE)
+BESIDE = re.compile(rf".*(?:\.aux\.xml|\.tab|{'|'.join(map(re.escape, WORLD))})", re.IGNORECASE)
 """Files beside one that say what it does not: no data, scale, unit, and where it lies."""
 
 
@@ -48,13 +51,16 @@ class Carried(NamedTuple):
 
 
 class GeoTIFF:
-    """`.tif` with a reference system or a transform, one page of bands."""
+    """`.tif` with a reference system or a transform, by itself or by a file beside it; one page of
+    bands."""
 
     suffixes: tuple[str, ...] = TIFF.suffixes
 
     def knows(self, path: Path) -> bool:
         """Whether a file is of this format."""
-        return path.suffix.lower() in self.suffixes and path.is_file() and is_geo(path)
+        if path.suffix.lower() not in self.suffixes or not path.is_file():
+            return False
+        return is_geo(path, find_spec("rasterio") is not None and has_world_file(path))
 
     def read(self, path: Path, limits: Limits) -> Array:
         """Read it.
@@ -121,10 +127,13 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
             f"{path} holds {len(source.subdatasets)} pictures in directories of their own: save "
             f"the one you mean"
         )
-    alpha, of_alpha, told = _alpha(path, source)
+    alpha, of_alpha, told = alpha_of(path, source)
     drawn = [i for i in range(source.count) if i != alpha]
     layout = Layout("CYX", (len(drawn), source.height, source.width))
-    check_layout(path, layout, np.dtype(source.dtypes[0]), limits)
+    kind = source.dtypes[0]  # NumPy has no complex_int16
+    check_layout(path, layout, np.dtype("c8" if kind.startswith("complex") else kind), limits)
+    nodata = [source.nodatavals[i] for i in drawn]
+    _refuse_far(path, np.dtype(kind), nodata)
     profile = {
         key: source.profile[key]
         for key in ("crs", "transform", "nodata", "compress", "interleave")
@@ -146,16 +155,28 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     notes = ["its RPCs are not handed on"] if source.rpcs else []
     notes, profile = notes + told, profile | of_alpha
-    opaque = _opaque(path, source, alpha)
+    opaque = opaque_of(path, source, alpha)
     if alpha is None and opaque is not None:
         notes.append("what its mask leaves out counts as no data")
-    carried = Carried(profile, _lasting(source.tags()), bands, source.gcps, opaque, alpha)
-    nodata = [source.nodatavals[i] for i in drawn]
+    tags = _lasting(source.tags())
+    if source.gcps[0]:  # which rasterio counts from the edge: told otherwise, GDAL would move them
+        tags.pop("AREA_OR_POINT", None)
+    carried = Carried(profile, tags, bands, source.gcps, opaque, alpha)
     values = source.read([i + 1 for i in drawn])
     gone = None if opaque is None else opaque == 0
     array = array_of(path, values, layout, nodata, carried, notes, white_is_0, gone)
     beside = [Path(name) for name in source.files[1:] if BESIDE.fullmatch(name)]
     return _with_what_stands_aside(replace(array, beside=tuple(beside)))
+
+
+def _refuse_far(path: Path, dtype: np.dtype, nodata: list[float | None]) -> None:
+    """Refuse a whole number for no data that cannot be handed on."""
+    for none in nodata:
+        if dtype.kind in "iu" and none is not None and abs(none) > WHOLE:
+            raise InputError(
+                f"{path}: its number for no data is {none:g}, which is too large to be handed on: "
+                f"save its values as float, or with another"
+            )
 
 
 def _with_what_stands_aside(array: Array) -> Array:
@@ -179,63 +200,6 @@ def _with_what_stands_aside(array: Array) -> Array:
 def _lasting(tags: dict[str, str]) -> dict[str, str]:
     """Tags without what GDAL has measured in the values themselves, which will be others."""
     return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}
-
-
-class Alpha(NamedTuple):
-    """What of a file is alpha.
-
-    Attributes:
-        band: Which band, from 0; None where none is taken for it.
-        profile: What rasterio is to be told of it.
-        notes: What the user is.
-    """
-
-    band: int | None
-    profile: dict[str, str]
-    notes: list[str]
-
-
-def _alpha(path: Path, source: Any) -> Alpha:
-    """The band that is called alpha, but where there would be nothing else to draw."""
-    shows = [one.name for one in source.colorinterp]
-    if "alpha" not in shows or len(shows) == 1:
-        return Alpha(None, {}, [])
-    band, premultiplied = shows.index("alpha"), is_premultiplied(path)
-    by_default = source.dtypes[band] == "uint8" and not premultiplied
-    if by_default and not _is_mostly_opaque(source, band):
-        drawn = "a band that is called alpha is drawn as the others: it is hardly ever opaque"
-        return Alpha(None, {}, [drawn])
-    profile = {"ALPHA": "PREMULTIPLIED"} if premultiplied else {}
-    return Alpha(band, profile, [f"band {band + 1} is {OF_ALPHA}"])
-
-
-def _is_mostly_opaque(source: Any, band: int) -> bool:
-    """Whether most of what is there is there fully: GDAL calls the fourth of four bands of 8 bits
-    alpha, near infrared too."""
-    there = fully = 0
-    for _, window in source.block_windows(band + 1):
-        values = source.read(band + 1, window=window)
-        there += int(np.count_nonzero(values))
-        fully += int(np.count_nonzero(values == 255))
-    return 2 * fully >= there
-
-
-def _opaque(path: Path, source: Any, alpha: int | None) -> np.ndarray | None:
-    """How opaque pixels are by a band, a mask, or both; a number may say so instead."""
-    from rasterio.enums import MaskFlags
-
-    mask: np.ndarray | None = None
-    if source.mask_flag_enums[0] == [MaskFlags.per_dataset]:
-        if any(name.lower().endswith(".msk") for name in source.files):
-            raise InputError(
-                f"{path} has its mask in a file beside it: put it inside with gdal_translate "
-                f"--config GDAL_TIFF_INTERNAL_MASK YES"
-            )
-        mask = source.dataset_mask()
-    if alpha is None:
-        return mask
-    band: np.ndarray = source.read(alpha + 1)
-    return band if mask is None else np.where(mask == 0, band.dtype.type(0), band)
 
 
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:

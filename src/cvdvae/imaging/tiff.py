@@ -23,6 +23,11 @@ CLEAR = (PREMULTIPLIED, 2)
 """Extra samples that say how opaque a pixel is."""
 GEO = (33550, 33922, 34264, 34735)
 """Where on the Earth: such files are `geotiff`'s."""
+WORLD = (".tfw", ".tifw", ".tiffw", ".wld")
+"""How files beside one end that say the same."""
+PLACED = (*GREY, RGB, 6)
+"""Photometric interpretations of what is an image of the Earth where it has such a file: those
+above, and JPEG's."""
 UNPACKED = {1, 8, 32773, 32946}
 """Compressions that need no imagecodecs."""
 PREDICTORS, BITS = {1, 2}, {8, 16, 32, 64, 128}
@@ -82,11 +87,19 @@ def _opened(path: Path) -> Any:
     return tifffile.TiffFile(path)
 
 
-def is_geo(path: Path) -> bool:
-    """Whether a TIFF says where on the Earth it lies."""
+def has_world_file(path: Path) -> bool:
+    """Whether a file beside it says where on the Earth a TIFF lies."""
+    return any(path.with_suffix(end).is_file() for one in WORLD for end in (one, one.upper()))
+
+
+def is_geo(path: Path, has_world: bool = False) -> bool:
+    """Whether a TIFF says where on the Earth it lies, or holds an image of which a world file may
+    say so."""
     try:
         with _opened(path) as file:
-            return any(code in file.pages[0].tags for code in GEO)
+            page = file.pages[0]
+            placed = has_world and page.photometric in PLACED and _bits_of(page) >= 8
+            return placed or any(code in page.tags for code in GEO)
     except Exception:  # it is no TIFF, or damaged: whoever reads it says so
         return False
 
@@ -157,6 +170,8 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
         values, opaque, layout = _split(values, layout, alpha)
         carried, gone = carried._replace(opaque=opaque, alpha=alpha), opaque == 0
         notes.append(f"sample {alpha + 1} of its pixels is {OF_ALPHA}")
+    if has_world_file(path):
+        notes.append("the file beside it that says where it lies is not read: that needs rasterio")
     white_is_0 = int(page.photometric) == WHITE_IS_0
     return array_of(path, values, layout, [nodata], carried, notes, white_is_0, gone)
 
