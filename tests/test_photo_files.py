@@ -3,8 +3,10 @@
 import io
 import itertools
 import json
+import os
 import re
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -15,12 +17,12 @@ import numpy as np
 import pytest
 import torch
 import typer
-from command import run
+from command import PATIENCE, run
 from PIL import Image, ImageCms
 from tiny import copied, saved_resolver, tiny_photos
 
 import cvdvae
-from cvdvae.batch.files import plan
+from cvdvae.batch.files import plan, shorter_side
 from cvdvae.cli.common import megapixels
 from cvdvae.cli.program import app
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -28,7 +30,7 @@ from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.errors import InputError
 from cvdvae.imaging.carried import Extras
-from cvdvae.imaging.io import read_photo, to_tensor
+from cvdvae.imaging.io import kind_of, read_extras, read_photo, to_tensor
 from cvdvae.imaging.sheets import TILE, with_scale_bar
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -65,6 +67,30 @@ def test_a_folder_keeps_its_folders(
     found = {str(p.parent.relative_to(tmp_path / "out"))
              for p in (tmp_path / "out").rglob("result.json")}  # fmt: skip
     assert found == {"a", "trip/a", "trip/day 2/b"}
+
+
+def test_a_pipe_is_refused_and_not_waited_for(
+    model: str, photo: Image.Image, tmp_path: Path
+) -> None:
+    pipes, good = [tmp_path / "a.png", tmp_path / "b.npy"], tmp_path / "good.png"
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    (tmp_path / "c.npy").mkdir()
+    photo.save(good)
+    inputs = [str(path) for path in (*pipes, tmp_path / "c.npy", good)]
+    arguments = ["upscale", *inputs, "--model", model, "--scale", "3", "-n", "1"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "cvdvae.cli", *arguments, "--out", str(tmp_path / "out")],
+        timeout=PATIENCE, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = " ".join(ended.stderr.split())
+    for name in ("a.png", "b.npy", "c.npy"):
+        assert f"{name} is no file" in said
+    assert "3 of 4 inputs failed" in said
+    assert (tmp_path / "out" / "good" / "result.json").is_file()
+    assert [shorter_side(path) for path in (*pipes, good)] == [None, None, 14]
+    assert [kind_of(path) for path in (*pipes, good)] == [None, None, "PNG"]
+    assert read_extras(pipes[0])[0].exif is None
 
 
 def test_a_glob_keeps_the_folders_behind_its_first_wildcard(

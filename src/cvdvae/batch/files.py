@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
 from torch import Tensor
 
 from ..domains.base import domain_of_model
@@ -17,7 +16,7 @@ from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.formats import format_of
-from ..imaging.io import MAX_PIXELS, SMALLER, as_channels, read_photo, to_tensor
+from ..imaging.io import MAX_PIXELS, SMALLER, as_channels, opened, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import load_for, model_of, restorer_for
@@ -87,7 +86,7 @@ def into_folders(found: Iterable[tuple[Path, Path]], out: Path) -> list[Job]:
 def pixels_of(path: Path) -> int:
     """About how many pixels a file has: what it says, or as many as its bytes let expect."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return image.width * image.height * int(getattr(image, "n_frames", 1))
     except Exception:  # it is read again, and refused with the reason
         files = path.rglob("*") if path.is_dir() else [path]
@@ -97,7 +96,7 @@ def pixels_of(path: Path) -> int:
 def shorter_side(path: Path) -> int | None:
     """The shorter side of a picture in pixels, as the file says; None for anything else."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return min(image.size)
     except Exception:  # it is read again, and refused with the reason
         return None

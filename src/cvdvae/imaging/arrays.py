@@ -143,6 +143,17 @@ def guessed_axes(shape: tuple[int, ...]) -> str:
     return "QTZ"[3 - leading :] + "YX"
 
 
+def check_is_file(path: Path) -> None:
+    """Refuse what is no file: a pipe would be waited for without an end.
+
+    Raises:
+        InputError: It is something else, or not there.
+    """
+    if not path.is_file():
+        gone = "is no file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {gone}")
+
+
 def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) -> None:
     """Refuse what cannot be drawn, before its values are read.
 

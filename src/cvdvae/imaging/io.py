@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import write_atomically
+from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
 from .deep import DEEP, in_8_bits, is_reduced
 from .png import LEVEL, OPAQUE, check_channels
@@ -127,9 +128,7 @@ def read_photo(
             with values of no known range; the message names the file.
     """
     try:
-        if not path.is_file():
-            gone = "is no file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {gone}")
+        check_is_file(path)
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty")
         Image.init()
@@ -157,10 +156,21 @@ def read_photo(
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
+def opened(path: Path) -> Image.Image:
+    """A picture whose pixels are not read yet.
+
+    Raises:
+        InputError: It is no file.
+        Exception: Of many kinds, as Pillow's: it is no picture.
+    """
+    check_is_file(path)
+    return Image.open(path)
+
+
 def read_extras(path: Path) -> tuple[Extras, list[str]]:
     """What a file that could be read carries but for alpha, and a note on what is left out."""
     try:
-        with Image.open(path) as file:
+        with opened(path) as file:
             profile, notes = profile_of(file)
             return Extras(profile, None, exif_of(file, file.format == "TIFF")), notes
     except Exception:  # as of `read_photo`
@@ -170,7 +180,7 @@ def read_extras(path: Path) -> tuple[Extras, list[str]]:
 def kind_of(path: Path) -> str | None:
     """Pillow's name of a picture's kind, whatever its name says; None if it cannot be opened."""
     try:
-        with Image.open(path) as file:
+        with opened(path) as file:
             return file.format
     except Exception:
         return None

@@ -6,7 +6,16 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
-from .arrays import MAX_AXES, Array, Layout, Limits, array_of, check_layout, guessed_axes
+from .arrays import (
+    MAX_AXES,
+    Array,
+    Layout,
+    Limits,
+    array_of,
+    check_is_file,
+    check_layout,
+    guessed_axes,
+)
 
 
 class Npy:
@@ -25,9 +34,10 @@ class Npy:
             InputError: It is damaged, or holds what cannot be drawn.
         """
         try:
+            check_is_file(path)
             values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise InputError(f"{path} does not exist") from None
+        except InputError:
+            raise
         except PermissionError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from None
         except Exception as error:  # np.load raises errors of many kinds on damaged files
