@@ -133,6 +133,11 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
     [
         (np.full(4, 3.5), "auto", "all values are 3.5"),
         (np.full(4, 7, np.int16), "auto", "all values are 7"),
+        (
+            np.array([0] * 2000 + [9]),
+            "percentiles",
+            r"^at least 99\.8 % .* are 0, which",
+        ),
         (np.array([-1.0, 1]), "dtype", r"must lie in \[0, 1\]"),
         (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels"),
         (np.array([0.0, 1]), "5", "two numbers as in 0,4095"),
@@ -1756,14 +1761,46 @@ def test_another_range_is_offered_only_where_none_was_chosen(tmp_path: Path) -> 
         assert ("--values chooses" in notes) == (how == "auto")
 
 
-def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
+def deep_png(path: Path, row: list[tuple[int, int, int]], clear: tuple[int, ...] = ()) -> None:
+    """A row of colours of 16 bits, of which one may be said to be transparent."""
+
+    def chunk(kind: bytes, data: bytes = b"") -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))
         return struct.pack(">I", len(data)) + kind + data + check
 
-    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
-    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
-    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    head = struct.pack(">IIBBBBB", len(row), 1, 16, 2, 0, 0, 0)
+    packed = zlib.compress(b"\0" + np.array(row, ">u2").tobytes())
+    told = chunk(b"tRNS", struct.pack(">HHH", *clear)) if clear else b""
+    body = chunk(b"IHDR", head) + told + chunk(b"IDAT", packed) + chunk(b"IEND")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_a_deep_colour_of_a_png_is_transparent_and_not_one_of_the_same_low_bytes(
+    tmp_path: Path,
+) -> None:
+    clear, other = (0x1234, 0x5678, 0x9ABC), (0x3434, 0x7878, 0xBCBC)
+    deep_png(tmp_path / "c.png", [clear, other, (9, 9, 9)], clear)
+    alpha = read_photo(tmp_path / "c.png", keep_alpha=True).extras.alpha
+    assert alpha is not None
+    assert np.asarray(alpha).tolist() == [[0, 255, 255]]
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(5, 1), (6, 3)])
+def test_a_dark_pgm_or_ppm_of_16_bits_is_read_as_such(
+    kind: int, channels: int, tmp_path: Path
+) -> None:
+    values = np.full((2, 3, channels), 200, ">u2")
+    for most, shown in ((65535, 1), (255, 200)):
+        head = f"P{kind}\n# of a camera, 3 by 2\n3 2\n{most}\n".encode()
+        data = values.tobytes() if most > 255 else values.astype(np.uint8).tobytes()
+        (tmp_path / "d.pnm").write_bytes(head + data)
+        photo = read_photo(tmp_path / "d.pnm")
+        assert ("reduced to 8 bits" in str(photo.notes)) == (most > 255)
+        assert np.asarray(photo.image).max() == shown
+
+
+def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
+    deep_png(tmp_path / "deep.png", [(0, 0, 0)] * 2)
     assert "reduced to 8 bits" in str(read_photo(tmp_path / "deep.png").notes)
     for name, dtype in (("deep", np.uint16), ("flat", np.uint8)):
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((2, 2, 3), dtype), photometric="rgb")

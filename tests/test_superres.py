@@ -33,7 +33,8 @@ from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.layers import Block
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
-from cvdvae.imaging.io import eight_bit_values, png_in_base64, to_bytes, to_pil
+from cvdvae.imaging.io import png_in_base64, to_bytes, to_pil
+from cvdvae.imaging.values import exact_values
 from cvdvae.restoration.batches import check_memory
 from cvdvae.restoration.checks import checked_truth, flag, number, whole_number
 from cvdvae.restoration.drawing import Drawing
@@ -165,7 +166,7 @@ def test_saved_files_hold_what_the_result_says(
         mean = torch.from_numpy(np.array(file)).permute(2, 0, 1)
     assert float((mean - 255 * result.mean).abs().max()) < 1.5
     assert torch.equal(to_bytes(resolver.degradation.A(mean[None].double() / 255)[0]), to_bytes(y))
-    error = resolver.degradation.A(saved[None].double() / 255) - eight_bit_values(y)
+    error = resolver.degradation.A(saved[None].double() / 255) - exact_values(y)
     assert report["lr_psnr"][1] == pytest.approx(-10 * math.log10(float((error**2).mean())))
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..degradations.base import Degradation
 from ..errors import InputError, WeightsError
-from ..imaging.io import eight_bit_values, to_bytes
+from ..imaging.io import to_bytes
+from ..imaging.values import exact_values
 from ..metrics.calibration import crps, energy_score
 from ..metrics.distortion import BORDER, psnr, ssim
 from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
@@ -125,7 +126,7 @@ class Seen:
     @cached_property
     def lr_psnr(self) -> Tensor:
         """LR-PSNR of every saved sample; infinite where Hx is y without any error."""
-        return psnr(self.shrunk, eight_bit_values(self.y))
+        return psnr(self.shrunk, exact_values(self.y))
 
     @cached_property
     def measured(self) -> int:
@@ -271,7 +272,7 @@ def _lr_psnr_float(seen: Seen) -> float | None:
     if seen.sigma:
         return None
     shrunk = seen.degradation.A(seen.samples.double())
-    return _mean_of_finite(psnr(shrunk, eight_bit_values(seen.y)))
+    return _mean_of_finite(psnr(shrunk, exact_values(seen.y)))
 
 
 def _lr_psnr(seen: Seen) -> float | None:

@@ -1,5 +1,6 @@
 """Pictures of more than 8 bits a value, reduced to 8."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,30 @@ from .png import SIGNATURE
 BITS_PER_SAMPLE = 0x0102
 DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 """Pillow's kinds of pixels that have more than 8 bits."""
+SCALED = "I", "PPM"
+"""Kind of pixels, and of a file, of which Pillow makes 16 bits whatever its largest value is."""
+HEAD = 1000
+"""Bytes of a file that tell how deep it is."""
 
 
 def is_reduced(path: Path, file: Image.Image) -> bool:
     """Whether Pillow itself reduces a picture to 8 bits, as it does those with colours."""
-    return file.mode not in DEEP and (_is_deep_png(path) or _is_deep_tiff(file))
-
-
-def _is_deep_png(path: Path) -> bool:
+    if file.mode in DEEP:
+        return False
     with path.open("rb") as stream:
-        head = stream.read(25)
+        head = stream.read(HEAD)
+    return _is_deep_png(head) or _is_deep_ppm(head) or _is_deep_tiff(file)
+
+
+def _is_deep_png(head: bytes) -> bool:
     return head.startswith(SIGNATURE) and head[24] == 16
+
+
+def _is_deep_ppm(head: bytes) -> bool:
+    """Whether a PPM, in which comments may stand anywhere, names a largest value over 8 bits."""
+    if head[:2] not in (b"P3", b"P6"):
+        return False
+    return int(re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)[3]) > 255
 
 
 def _is_deep_tiff(file: Image.Image) -> bool:
@@ -29,15 +43,24 @@ def _is_deep_tiff(file: Image.Image) -> bool:
     return any(one > 8 for one in (bits if isinstance(bits, tuple) else (bits,)))
 
 
-def in_8_bits(image: Image.Image) -> Image.Image:
+def reduce_clear(file: Image.Image) -> None:
+    """Reduce the colour that a picture calls transparent as Pillow has its pixels: to the upper
+    bytes."""
+    clear = file.info.get("transparency")
+    if isinstance(clear, tuple):
+        file.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:
     """A greyscale image of 16 bits, or of more that hold no more; with alpha where it names a value
-    that is transparent.
+    that is transparent. `kind` is Pillow's name of its file's.
 
     Raises:
         InputError: Its values have no known range.
     """
     values = np.asarray(image).astype(np.float64)
-    if image.mode in ("I", "F") and not 255 < values.max() <= 65535:
+    known = image.mode not in ("I", "F") or (image.mode, kind) == SCALED
+    if not known and not 255 < values.max() <= 65535:
         raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
     if values.min() < 0:
         raise InputError("values below 0 are no image's: save 8 or 16 bits")

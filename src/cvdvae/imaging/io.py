@@ -16,8 +16,9 @@ from ..errors import InputError
 from ..files import write_atomically
 from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
-from .deep import DEEP, in_8_bits, is_reduced
+from .deep import DEEP, in_8_bits, is_reduced, reduce_clear
 from .png import LEVEL, OPAQUE, check_channels
+from .values import to_levels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 SMALLER = "shrink it first"
@@ -137,11 +138,14 @@ def read_photo(
         with path.open("rb") as stream, Image.open(stream, formats=kinds) as file:
             _refuse_unusable(path, file, max_pixels, advice)
             file.load()
+            reduced = is_reduced(path, file)
+            if reduced:
+                reduce_clear(file)
             try:
                 photo = upright_rgb(file, keep_alpha)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
-            if is_reduced(path, file):
+            if reduced:
                 photo.notes.append(REDUCED)
             return photo
     except UnidentifiedImageError:
@@ -218,7 +222,7 @@ def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
         notes.append("its EXIF is damaged: it was taken as it lies in the file")
     exif = exif_of(image, file.format == "TIFF")
     if image.mode in DEEP:
-        image = in_8_bits(image)
+        image = in_8_bits(image, file.format)
         if getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # white: Pillow turns 8 bits alone
             image = ImageOps.invert(image)
         notes.append(REDUCED)
@@ -294,17 +298,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_bytes(x: Tensor) -> Tensor:
     """Round images in [0, 1] to 8 bits: uint8, the same shape."""
-    return torch.round(x.detach().cpu().clamp(0, 1) * 255).to(torch.uint8)
-
-
-def eight_bit_values(y: Tensor) -> Tensor:
-    """An image in [0, 1] as float64; where it holds 8-bit values, those exactly, ``k / 255``.
-
-    In float32 they are off by up to 3e-8, which shows in an LR-PSNR above 106 dB.
-    """
-    exact = to_bytes(y).double() / 255
-    given = y.detach().cpu().double()
-    return exact if torch.allclose(exact, given, rtol=0, atol=1e-6) else given
+    return to_levels(x)
 
 
 def to_pil(x: Tensor) -> Image.Image:

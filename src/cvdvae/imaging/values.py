@@ -151,18 +151,19 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
     Raises:
         InputError: They have no such range; the message says what to do.
     """
-    whole = values.dtype.kind in "iub"
+    whole = values.dtype.kind in "iu"
     if how == "dtype":
         low, high = _of_dtype(values)
     elif how == "auto" and values.dtype == np.uint8:
         low, high = 0.0, 255.0
-    elif how == "auto" and values.dtype.kind in "ub":
+    elif how == "auto" and values.dtype.kind == "u":
         low, high = 0.0, float(2 ** max(8, int(values.max()).bit_length()) - 1)
     elif how == "auto":
         low, high = _widened(values)
     elif how == "percentiles":
         low, high = (float(v) for v in np.percentile(values, PERCENTILES, method="nearest"))
-        _refuse_constant(low, high)
+        within = PERCENTILES[1] - PERCENTILES[0]
+        _refuse_constant(low, high, f"at least {within:g} % of the values are")
     else:
         low, high = _given(how)
     if not whole:
@@ -177,8 +178,6 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
 
 
 def _of_dtype(values: np.ndarray) -> tuple[float, float]:
-    if values.dtype.kind == "b":
-        return 0.0, 1.0
     if values.dtype.kind in "iu":
         limits = np.iinfo(values.dtype)
         return float(limits.min), float(limits.max)
@@ -202,10 +201,10 @@ def _widened(values: np.ndarray) -> tuple[float, float]:
     return max(bottom, 0.0) if low >= 0 else bottom, top
 
 
-def _refuse_constant(low: float, high: float) -> None:
+def _refuse_constant(low: float, high: float, told: str = "all values are") -> None:
     if low == high:
         raise InputError(
-            f"all values are {low:g}, which tells no range: name one with --values LOW,HIGH of "
+            f"{told} {low:g}, which tells no range: name one with --values LOW,HIGH of "
             f"cvdvae upscale"
         )
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.carried import Extras
-from ..imaging.io import eight_bit_values, to_bytes, to_pil
+from ..imaging.io import to_bytes, to_pil
+from ..imaging.values import exact_values
 from .answers import Answers
 from .recipe import Dtype, Recipe
 from .saving import save_pictures, saved_files
@@ -122,7 +123,7 @@ class SuperResolution(Answers):
     def lr_error(self) -> Tensor:
         """``H x − y`` of every sample as saved, ``(N, C, h, w)``, float64 in units of [0, 1]."""
         shrunk = [self.degradation.A(one[None].double() / 255) for one in self.pixels]
-        return torch.cat(shrunk) - eight_bit_values(self.y)
+        return torch.cat(shrunk) - exact_values(self.y)
 
     @property
     def lr_psnr(self) -> list[float]:
@@ -137,7 +138,7 @@ class SuperResolution(Answers):
     @property
     def round_trip_exact(self) -> list[bool]:
         """Whether shrinking the saved sample to 8 bits gives y's 8-bit values back, every pixel."""
-        shrunk = to_bytes(eight_bit_values(self.y) + self.lr_error)
+        shrunk = to_bytes(exact_values(self.y) + self.lr_error)
         return [bool(torch.equal(one, to_bytes(self.y))) for one in shrunk]
 
     @property
