@@ -40,7 +40,7 @@ from cvdvae.checkpoints.records import (
     SuperResolutionRecord,
 )
 from cvdvae.checkpoints.weights import digest
-from cvdvae.configs import to_yaml
+from cvdvae.configs import from_dict, to_yaml
 from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import Key
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -848,6 +848,14 @@ def test_moments_that_never_forget_are_refused(beta: float) -> None:
     for betas in ((beta, 0.9), (0.9, beta)):
         with pytest.raises(ConfigError, match="betas"):
             OptimConfig(steps=10, warmup=0, betas=betas)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"), [({"steps": True}, "steps"), ({"steps": 9, "betas": [0.9, False]}, "betas")]
+)
+def test_yes_and_no_are_no_numbers(data: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigError, match=f'wrong value type for field "{name}"'):
+        from_dict(OptimConfig, data, "run.yaml")
 
 
 def test_what_is_not_asked_for_is_not_done() -> None:

@@ -31,8 +31,9 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings")
     try:
+        hooks = {float: _number, int: _whole}
         return dacite.from_dict(
-            cls, data, dacite.Config(strict=True, type_hooks={float: _number}, cast=[tuple])
+            cls, data, dacite.Config(strict=True, type_hooks=hooks, cast=[tuple])
         )
     except (dacite.DaciteError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from None
@@ -123,4 +124,11 @@ def _number(value: Any) -> Any:
         return float(value)
     if isinstance(value, float) and math.isnan(value):
         raise ConfigError("NaN is no number")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """To Python ``true`` is 1, where a person has put it in a wrong line."""
+    if isinstance(value, bool):
+        raise dacite.WrongTypeError(int, value)
     return value
