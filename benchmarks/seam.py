@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 import cvdvae
-from cvdvae.app.pictures import rectangle
 from cvdvae.app.faces.text import REGIONS
+from cvdvae.app.pictures import rectangle
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.domains import FACES
 from cvdvae.evaluation.selection import Selection

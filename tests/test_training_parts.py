@@ -851,7 +851,12 @@ def test_moments_that_never_forget_are_refused(beta: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "name"), [({"steps": True}, "steps"), ({"steps": 9, "betas": [0.9, False]}, "betas")]
+    ("data", "name"),
+    [
+        ({"steps": True}, "steps"),
+        ({"steps": 900, "betas": [0.9, False]}, "betas"),
+        ({"steps": 900, "ema": False}, "ema"),
+    ],
 )
 def test_yes_and_no_are_no_numbers(data: dict[str, Any], name: str) -> None:
     with pytest.raises(ConfigError, match=f'wrong value type for field "{name}"'):

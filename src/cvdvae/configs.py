@@ -114,7 +114,7 @@ def defaults(config: "DataclassInstance") -> dict[str, Any]:
 def _number(value: Any) -> Any:
     """YAML reads ``1e-3`` as text and ``1`` as int where a float is meant."""
     if isinstance(value, bool):
-        return value
+        raise dacite.WrongTypeError(float, value)
     if isinstance(value, str):
         try:
             value = float(value)
@@ -128,7 +128,7 @@ def _number(value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """To Python ``true`` is 1, where a person has put it in a wrong line."""
+    """To Python ``true`` is 1; to whoever wrote it, it is none."""
     if isinstance(value, bool):
         raise dacite.WrongTypeError(int, value)
     return value
