@@ -53,6 +53,16 @@ def test_a_picture_of_any_mode_is_what_a_file_of_it_is(mode: str, tmp_path: Path
     assert torch.equal(whole, truth)
 
 
+@pytest.mark.parametrize(("mode", "channels"), [("LA", 1), ("RGBA", 3)])
+def test_a_picture_times_its_alpha_is_what_it_was_without(mode: str, channels: int) -> None:
+    """But for the rounding of the product."""
+    photo = translucent().convert(mode)
+    times_alpha = photo.convert({"LA": "La", "RGBA": "RGBa"}[mode])
+    straight, found = (simulate_at_scale(one, 4)[1] for one in (photo, times_alpha))
+    assert found.shape == (channels, 16, 16)
+    assert (found - straight).abs().max() <= 1.01 / 255
+
+
 def test_a_picture_that_was_turned_is_upright() -> None:
     photo = COLOUR.copy()
     photo.getexif()[ExifTags.Base.Orientation] = 6

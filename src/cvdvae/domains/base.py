@@ -89,7 +89,7 @@ def domain_of(name: str) -> Domain:
 
 
 def domain_of_model(name: str) -> Domain | None:
-    """The domain that a bundled model belongs to; None for another model."""
+    """The domain whose bundled model of some scale this is; None for any other, restorers too."""
     for domain in DOMAINS.values():
         if name in {domain.model_at(scale) for scale in domain.scales}:
             return domain

@@ -8,7 +8,7 @@ from ..errors import InputError
 from .base import Domain
 
 LARGEST = 512
-"""Side from which on an image is a photo to be shrunk knowingly, and not a small image."""
+"""Longest side of a small image: with a longer one it is a photo, to be shrunk knowingly."""
 
 
 def fit(
@@ -17,17 +17,17 @@ def fit(
     """Make an image one that a model of a fixed input size takes.
 
     Args:
-        y: The image, ``(3, h, w)`` in [0, 1].
+        y: The image, ``(C, h, w)`` in [0, 1].
         side: Side of what the model takes, in pixels.
         domain: Names the models that would take a smaller image.
         shrunk_by: H, by which a larger image is shrunk; one of `degradations.kernels.KERNELS`.
 
     Returns:
-        The image ``(3, side, side)``, rounded to 8 bits where it was shrunk, and what was done, in
+        The image ``(C, side, side)``, rounded to 8 bits where it was shrunk, and what was done, in
         plain words.
 
     Raises:
-        InputError: It is smaller than `side`, or larger than `LARGEST`.
+        InputError: Its shorter side is below `side`, or its longer one above `LARGEST`.
     """
     height, width = y.shape[1:]
     least, said = min(height, width), f"{width}×{height}"

@@ -16,7 +16,7 @@ from ..imaging.io import to_tensor, upright_rgb
 from .faces import crop_face
 
 Crop = Literal["face", "centre", "none"]
-GREY = {"1", "L", "LA", *DEEP}
+GREY = {"1", "L", "LA", "La", *DEEP}
 """Pillow's kinds of pixels without colours."""
 
 

@@ -211,12 +211,13 @@ def array_of(
     planes = layout.to_planes(values)
     planes = np.ascontiguousarray(planes, planes.dtype.newbyteorder("="))
     missing = ~np.isfinite(planes) if mask is None else ~np.isfinite(planes) | mask
+    array = Array(planes, missing, layout, carried, notes or [], nodata, white_is_0)
     for channel in range(layout.channels):
-        none = nodata[channel if len(nodata) > 1 else 0]
+        none = array.nodata_of(channel)
         if none is not None:
             missing[:, channel] |= planes[:, channel] == none
     if missing.all():
         raise InputError(
             f"{path} holds no value: every pixel is NaN, transparent or marked as no data"
         )
-    return Array(planes, missing, layout, carried, notes or [], nodata, white_is_0)
+    return array

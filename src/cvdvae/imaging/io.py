@@ -30,6 +30,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 PHOTOMETRIC, JPEGS = 0x0106, {"JPEG", "MPO"}
+TIMES_ALPHA = "La", "RGBa"
+"""Pillow's kinds of pixels whose values were multiplied by their alpha."""
 GREY = "a greyscale image: so are its samples"
 LUMA = "its luma was taken, of which blue is a tenth: save one channel where you mean that one"
 ALPHA = "the alpha channel is enlarged by bicubic interpolation"
@@ -221,6 +223,8 @@ def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
         image = file.copy()
         notes.append("its EXIF is damaged: it was taken as it lies in the file")
     exif = exif_of(image, file.format == "TIFF")
+    if image.mode in TIMES_ALPHA:
+        image = image.convert(image.mode.upper())
     if image.mode in DEEP:
         image = in_8_bits(image, file.format)
         if getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # white: Pillow turns 8 bits alone
