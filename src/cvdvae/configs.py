@@ -1,6 +1,7 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
@@ -31,7 +32,7 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings")
     try:
-        hooks = {float: _number, int: _whole}
+        hooks: dict[type, Callable[[Any], Any]] = {float: _number, int: _whole}
         return dacite.from_dict(
             cls, data, dacite.Config(strict=True, type_hooks=hooks, cast=[tuple])
         )
