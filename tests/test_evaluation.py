@@ -849,6 +849,18 @@ def test_rows_are_compared_on_the_images_that_both_have() -> None:
     assert methods_of(best_rows(records, column)) == {"a", "b"}
 
 
+def test_who_explodes_on_hard_images_is_not_the_best_by_what_is_left() -> None:
+    """b is ahead of a on every image that both have, and alone has the hard ones, too."""
+    hard = HARDNESS < 22
+    records = scored("psnr", a=HARDNESS + 0.1 * LUCK[0], b=HARDNESS + 1, c=HARDNESS - 9)
+    for i in np.flatnonzero(hard):
+        records[Row(8, "a", None, False), f"{i}.png"] = {"psnr": None, "exploded": 100.0}
+    means = {row.method: cells["psnr"].mean or 0 for row, cells in figures(records).items()}
+    assert means["a"] > means["b"]
+    assert methods_of(best_rows(records, columns()[0])) == {"b"}
+    assert winners(records)[0].startswith("×8, won by b: PSNR;")
+
+
 def test_a_method_alone_wins_nothing() -> None:
     records = scored("psnr", cvdvae=HARDNESS)
     assert best_rows(records, columns()[0]) == set()
@@ -1083,6 +1095,24 @@ def test_squares_at_random_places_are_measured_where_they_are_asked_for(
     assert run(*given, monkeypatch=monkeypatch) == 1
     assert run(*given, "--random-crops", monkeypatch=monkeypatch) == 1
     assert [settings[4] for settings in asked] == [False, True]
+
+
+@pytest.mark.parametrize("command", ["report", "temperature", "calibration", "rate"])
+def test_pictures_are_not_drawn_among_the_images(
+    command: str,
+    photos: Path,
+    models: Models,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The next analysis would take them for images."""
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
+    given = commands(photos, models, photos.parent / "." / "photos")[command]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert "choose another folder than --data for --out" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert sorted(path.name for path in photos.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
 @pytest.mark.parametrize("command", ["calibrate", "report", "temperature", "calibration", "rate"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from ..errors import need
+from ..errors import InputError, need
 from .common import (
     FLOWS,
     MODELS,
@@ -148,10 +148,8 @@ def analyze_latents(
 ) -> None:
     """Keep the first k groups of a generated image and draw the rest, for growing k."""
     need("matplotlib", "analysis", "eval")
-    from ..evaluation.selection import Selection
-
     scales = [] if scale is None else [scale]
-    with open_study(out_folder, Selection(Path()), scales, model, seed, "cpu") as study:
+    with open_study(out_folder, None, scales, model, seed, "cpu") as study:
         study.latents(samples)
     _say_where(out_folder, "latents")
 
@@ -187,7 +185,7 @@ def analyze_rate(
 @contextmanager
 def open_study(
     out_folder: Path,
-    selection: "Selection",
+    selection: "Selection | None",
     scales: list[int],
     models: str,
     seed: int,
@@ -195,11 +193,23 @@ def open_study(
     total: int | None = None,
     flows: str = FLOWS,
 ) -> "Iterator[Study]":
-    """A study whose ticks move a progress bar; its folder is locked meanwhile."""
+    """A study whose ticks move a progress bar; its folder is locked meanwhile.
+
+    Raises:
+        InputError: The images lie in that folder: what is drawn there would be one of them.
+    """
     from ..analysis.study import Study
+    from ..evaluation.selection import Selection
     from ..files import check_writable
     from ..locks import sole_writer
 
+    if selection is None:  # of an analysis without images
+        selection = Selection(Path())
+    elif out_folder.resolve() == selection.folder.resolve():
+        raise InputError(
+            f"pictures in {out_folder} would be taken for images: choose another folder than "
+            f"--data for --out"
+        )
     with sole_writer(out_folder), progress_bar() as progress:
         check_writable(out_folder)
         task = progress.add_task("drawing", total=total)

@@ -99,8 +99,9 @@ def shown_columns(records: Records) -> list[Column]:
 def best_rows(records: Records, column: Column) -> set[Row]:
     """Rows of one task with the best mean of a measure, and those that cannot be told from it.
 
-    All rows see the same images, so two of them are compared by their differences image by image,
-    whose standard error is far below those of the two means: a hard image is hard for both. Empty
+    The best is one of those that have the most images: a mean without the hard ones, at which a row
+    exploded, says little. All rows see the same images, so two of them are compared by their
+    differences image by image, whose standard error is far below those of the two means. Empty
     where no row falls behind the best, where the measure has no better and worse, and where a row
     has it for some images alone: what it lacks may be infinite.
     """
@@ -114,7 +115,7 @@ def best_rows(records: Records, column: Column) -> set[Row]:
             lacking.add(row)
     if not signed or not column.sign or lacking & signed.keys():
         return set()
-    best = max(signed.values(), key=lambda values: fmean(values.values()))
+    best = max(signed.values(), key=lambda of: (len(of), fmean(of.values())))
     close = {row for row, values in signed.items() if not _behind(values, best)}
     return close if len(close) < len(signed) else set()
 
