@@ -495,6 +495,20 @@ def test_the_share_of_detected_faces_is_measured_against_real_ones() -> None:
     assert error == pytest.approx(0.05)
 
 
+@given(st.integers(1, 400), st.integers(0, 5))
+def test_as_sure_as_of_99_percent_of_the_real_ones(n: int, seed: int) -> None:
+    """However few they are; and one more that does not pass would be too many."""
+    generator = torch.Generator().manual_seed(seed)
+    real = torch.rand(n, generator=generator, dtype=torch.float64) + 0.1
+    share, _ = detected(real, real)
+    assert share > 0.99 - 1e-9 > share - 1 / n
+    real[: n // 100] = 0  # 1 % of them at most: those that may be missed
+    assert detected(real, real)[0] == pytest.approx(1 - n // 100 / n)
+    real[n // 100] = 0
+    with pytest.raises(InputError, match="no face is found in over 1%"):
+        detected(real, real)
+
+
 def test_the_kernel_distance_is_that_of_all_pairs_and_unbiased() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
