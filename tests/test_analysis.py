@@ -615,7 +615,8 @@ def test_the_report_is_one_page_with_everything_inside(
     assert "2.png is not an image" in capsys.readouterr().err
     page = (out / "report.html").read_text()
     for words in ("×4 cvdvae τ=0.8, projected", "LPIPS is not measured", "interval holds", "why",
-                  "identify nobody", "Expected consistency"):  # fmt: skip
+                  "identify nobody", "Expected consistency", "over 2 images, 2 samples of each",
+                  "Of 2 images, 19 samples of each", "4 projected samples of each"):  # fmt: skip
         assert words in page
     assert page.count("data:image/png;base64,") == 6
     assert "http" not in re.sub('data:image/png;base64,[^"]*', "", page)

@@ -96,12 +96,13 @@ def test_tables_say_what_is_missing_and_agree_with_each_other(
     plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
 ) -> None:
     records, _ = evaluate(plan, comparisons, judges, tmp_path)
-    write_tables(records, judges.missing, tmp_path)
+    write_tables(records, judges.missing, tmp_path, plan.samples)
     markdown = (tmp_path / "table.md").read_text()
     assert "LPIPS: not measured, because not in this test" in markdown
     assert "LPIPS ↓" not in markdown
     content = json.loads((tmp_path / "table.json").read_text())
-    assert content["images"] == 3
+    assert (content["images"], content["samples"]) == (3, 3)
+    assert "\n×4: 3 images, 3 samples, mean ± standard error.\n" in markdown
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     for line, row in zip(rows, content["rows"], strict=True):
@@ -618,10 +619,11 @@ def test_an_image_that_one_method_fails_at_is_left_out_of_that_task_alone(
     assert seen == {(4, "0.png"), (4, "2.png"), *((2, f"{i}.png") for i in range(3))}
     told = {task: table.images for task, table in by_task(records).items()}
     assert told == {"×4": 2, "×2": 3}
-    write_tables(records, {}, tmp_path)
-    text = (tmp_path / "table.txt").read_text()
-    assert "×4, 2 images" in text
-    assert "×2, 3 images" in text
+    write_tables(records, {}, tmp_path, plan.samples)
+    for end in ("txt", "md"):
+        text = (tmp_path / f"table.{end}").read_text()
+        assert "×4: 2 images, 3 samples, mean ± standard error" in text
+        assert "×2: 3 images, 3 samples, mean ± standard error" in text
     # What was measured before the failure is not measured again, and stays unused.
     held = read_records(tmp_path / "records.jsonl")
     assert {row.method for row, image in held if (row.scale, image) == (4, "1.png")} == {"bicubic"}
@@ -688,7 +690,7 @@ def test_anybodys_function_can_be_measured(
     assert all(scores == {"exploded": 100} for scores in known)
     assert "broken ×4: every sample exploded" in failures["0.png"]
     assert len(records) == 2 * len(failures) == 6
-    write_tables(records, {}, tmp_path / "b")
+    write_tables(records, {}, tmp_path / "b", plan.samples)
     text = (tmp_path / "b" / "table.txt").read_text()
     assert "exploded" in text
     assert "they need two samples" not in text
@@ -871,7 +873,7 @@ def test_a_method_alone_wins_nothing() -> None:
 def test_scales_do_not_compete_and_every_table_says_what_its_marks_mean(tmp_path: Path) -> None:
     at8 = scored("psnr", 8, bicubic=HARDNESS, cvdvae=HARDNESS + 1)
     at4 = scored("psnr", 4, bicubic=HARDNESS + 9, hcflow=HARDNESS + 8)
-    write_tables(at8 | at4, {}, tmp_path)
+    write_tables(at8 | at4, {}, tmp_path, 2)
     text, markdown = ((tmp_path / f"table.{end}").read_text() for end in ("txt", "md"))
     for written in (text, markdown):
         assert LEGEND in written
@@ -957,8 +959,10 @@ def test_what_is_real_looks_real_and_what_is_grey_does_not(many: Plan, tmp_path:
     lines = (tmp_path / "realism.md").read_text().splitlines()
     assert lines[0] == "|  | detected faces, % ↑ | kernel distance ×10³ ↓ |"
     assert lines[3].startswith("| ×4 grey | 0.0 ± 0.0 | ")
+    assert lines[6] == "29 images, one sample of each, mean ± standard error."
     written = json.loads((tmp_path / "realism.json").read_text())
     assert [one["name"] for one in written] == [true.name, plain.name, alike.name]
+    assert [one["images"] for one in written] == [29] * 3
     (first, *_) = likenesses(many, [task], judge, None, {})
     assert first.cells()[1] == "–"
     write_likenesses([first], "it is not here", tmp_path)
@@ -1155,8 +1159,8 @@ def test_the_report_is_on_the_images_that_it_used(
         ]
         records, failures = evaluate(plan, tasks, Judges(None, None, {}), study.out)
         study.failures.update(failures)
-        write_tables(records, {}, study.out)
-        return tables(records)
+        write_tables(records, {}, study.out, plan.samples)
+        return tables(records, plan.samples)
 
     monkeypatch.setattr(Comparison, "pair", pair)
     monkeypatch.setattr("cvdvae.analysis.study.report_sections", sections)
@@ -1165,7 +1169,7 @@ def test_the_report_is_on_the_images_that_it_used(
     assert run(*asked.split(), monkeypatch=monkeypatch) == 1
     page = (out / "report.html").read_text()
     assert page.count(" on 3 images<") == 2  # in the title and in the heading
-    for words in ("over 3 images", "over 2 images"):
+    for words in ("over 3 images, 8 samples of each", "over 2 images, 8 samples of each"):
         assert words in page
 
 

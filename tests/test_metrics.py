@@ -197,7 +197,7 @@ def test_why_a_measure_has_nothing_to_say_is_told_with_the_table(
     def written(*tasks: Comparison) -> str:
         judges = Judges(lpips, BRISQUE(), {})
         records, _ = evaluate(plan, tasks, judges, out)
-        write_tables(records, judges.missing, out)
+        write_tables(records, judges.missing, out, plan.samples)
         return (out / "table.md").read_text()
 
     little, large = task(2, side), task(4, 32)
@@ -261,8 +261,8 @@ def test_nobody_wins_a_column_in_which_values_are_missing() -> None:
 
 def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
     row = Row(1, "[red]mine", None, False, "mask:file=loch [neu].png")
-    text = as_text({(row, "0.png"): {"psnr": 20.0}})
-    assert "mask:file=loch [neu].png, 1 image" in text
+    text = as_text({(row, "0.png"): {"psnr": 20.0}}, 1)
+    assert "mask:file=loch [neu].png: 1 image, 1 sample" in text
     assert "mask:file=loch [neu].png: [red]mine" in text
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..evaluation.evaluate import Records
 from ..evaluation.measure import Column
-from ..evaluation.table import LEGEND, by_task, counted, unmeasured
+from ..evaluation.table import FEW, LEGEND, by_task, counted, unmeasured
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER
@@ -53,18 +53,20 @@ MEANING = (
 """What τ means where images were shrunk."""
 
 
-def tables(records: Records, temperatures: str = MEANING) -> list[Section]:
+def tables(records: Records, samples: int, temperatures: str = MEANING) -> list[Section]:
     """Sections of `cvdvae evaluate`, one for each scale or degradation.
 
     Args:
         records: What was measured.
+        samples: As for `write_tables`.
         temperatures: What τ means.
     """
     return [
         Section(
             task,
-            f"Mean and standard error over {counted(table.images, 'image')}. Projected: onto "
-            f"Hx = y in [0, 1], or within the noise of y. {temperatures} Starred: {LEGEND}",
+            f"Mean and standard error over {counted(table.images, 'image')}, "
+            f"{counted(samples, 'sample')} of each. Projected: onto Hx = y in [0, 1], or within "
+            f"the noise of y. {temperatures} Starred: {LEGEND}",
             table.rows,
         )
         for task, table in by_task(records, "* {}").items()
@@ -102,8 +104,6 @@ def _at_temperatures(name: str, c: Calibration) -> str:
 
 KNOWN = "Values that all samples share with the truth, as saved, are known: they do not count."
 """What coverage is of."""
-FEW = 30
-"""Images below which nothing is said of calibration."""
 
 
 def verdict(results: dict[str, Calibration]) -> str:
@@ -129,6 +129,20 @@ def verdict(results: dict[str, Calibration]) -> str:
             f"they {judged}."
         )
     return " ".join(sentences)
+
+
+def believed(results: dict[str, Calibration], picture: Path) -> Section:
+    """The section on a calibration, with what `draw_calibration` has drawn."""
+    images = " or ".join(dict.fromkeys(counted(c.images, "image") for c in results.values()))
+    samples = max(c.sampling.samples for c in results.values())
+    return Section(
+        "Can the uncertainty be believed?",
+        f"Of {images}, {samples} samples of each. {verdict(results)} {KNOWN} Left: how often "
+        "central intervals hold the truth; middle: its rank among the samples; right: the error "
+        "that remains when the pixels with the largest standard deviation are left out.",
+        calibration_rows(results),
+        (picture,),
+    )
 
 
 def rate_rows(rates: Rates) -> list[list[str]]:

@@ -16,12 +16,12 @@ from ..imaging.io import save_png, to_tensor
 from ..restoration.settings import Sampling
 from .calibration import Calibration, calibration
 from .figures import draw_calibration, draw_temperature
-from .report import KNOWN, Section, calibration_rows, not_measured, tables, verdict
+from .report import Section, believed, not_measured, tables
 from .study import Study
-from .temperature import TEMPERATURES, example_at, picture_of, sweep
+from .temperature import CURVES, TEMPERATURES, example_at, picture_of, sweep
 
-SAMPLES, AT_EVERY_TEMPERATURE = 19, 4
-"""Samples of each image for the calibration, and for the curves over the temperature."""
+SAMPLES = 19
+"""Of each image, for the calibration."""
 
 
 def restoration_sections(
@@ -39,22 +39,17 @@ def restoration_sections(
     tasks = [Restorations(subject) for subject in subjects]
     records, failures = evaluate(plan, tasks, judges, study.out, lambda _: study.tick())
     study.failures.update(failures)
-    write_tables(records, judges.missing, study.out)
+    write_tables(records, judges.missing, study.out, plan.samples)
     calibrations = _calibrations(study, subjects)
     _temperature(study, subjects[0], judges)
     return [
-        *tables(records, "τ is the temperature of all groups."),
+        *tables(records, plan.samples, "τ is the temperature of all groups."),
         *not_measured(records, judges.missing),
-        Section(
-            "Can the uncertainty be believed?",
-            f"{verdict(calibrations)} {KNOWN}",
-            calibration_rows(calibrations),
-            (study.out / "calibration.png",),
-        ),
+        believed(calibrations, study.out / "calibration.png"),
         Section(
             "Temperature",
-            f"Samples of {subjects[0].name}, {subjects[0].title}, all groups at the same "
-            f"temperature; the picture shows a photo in the public domain.",
+            f"{CURVES} samples of each image, of {subjects[0].name}, {subjects[0].title}, all "
+            f"groups at the same temperature; the picture shows a photo in the public domain.",
             [],
             (study.out / "temperature.png", study.out / "temperature_samples.png"),
         ),
@@ -82,7 +77,7 @@ def _temperature(study: Study, subject: Damaged, judges: Judges) -> None:
     alone = replace(subject, moves=0) if subject.restorer.encoder is not None else subject
     tried = TEMPERATURES if not alone.moves else TEMPERATURES[1:]
     pairs = alone.pairs(study.selection, study.failures)
-    scores = sweep(alone, pairs, judges, AT_EVERY_TEMPERATURE, study.seed, tried, study.tick)
+    scores = sweep(alone, pairs, judges, CURVES, study.seed, tried, study.tick)
     content = dict(zip(map(str, tried), scores, strict=True))
     write_text(study.out / "temperature.json", json.dumps(content, indent=2) + "\n")
     draw_temperature(tried, scores, study.out / "temperature.png")

@@ -37,8 +37,8 @@ from .latents import (
     nested_samples,
     rates,
 )
-from .report import KNOWN, Section, calibration_rows, not_measured, rate_rows, tables, verdict
-from .temperature import TEMPERATURES, picture, sweep
+from .report import Section, believed, not_measured, rate_rows, tables
+from .temperature import CURVES, TEMPERATURES, picture, sweep
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Study:
         nested = nested_samples(self.encoders[0].prior, samples, self.seed)
         draw_nested(nested, self.out / "latents.png")
 
-    def temperature(self, judges: Judges, samples: int = 4) -> list[Scores]:
+    def temperature(self, judges: Judges, samples: int = CURVES) -> list[Scores]:
         """Write ``temperature.json``, ``temperature.png`` and ``temperature_samples.png``.
 
         For the first scale's model; ticks for every image.
@@ -202,27 +202,20 @@ def report_sections(
     judges = Judges.load(alexnet)
     records, failures = evaluate(plan, comparisons, judges, study.out, lambda _: study.tick())
     study.failures.update(failures)
-    write_tables(records, judges.missing, study.out)
+    write_tables(records, judges.missing, study.out, plan.samples)
     calibrations = study.calibration()
     study.temperature(judges)
     study.consistency()
     study.latents()
     found = study.rate()
-    sections = [*tables(records), *not_measured(records, judges.missing)]
+    sections = [*tables(records, plan.samples), *not_measured(records, judges.missing)]
     out = study.out
     sections += [
-        Section(
-            "Can the uncertainty be believed?",
-            f"{verdict(calibrations)} {KNOWN} Left: how often central intervals hold the truth; "
-            "middle: its rank among the samples; right: the error that remains when the pixels "
-            "with the largest standard deviation are left out.",
-            calibration_rows(calibrations),
-            (out / "calibration.png",),
-        ),
+        believed(calibrations, out / "calibration.png"),
         Section(
             "Temperature",
-            f"Projected samples of {study.names[0]}, all groups at the same temperature; "
-            "the picture shows a photo in the public domain.",
+            f"{CURVES} projected samples of each image, of {study.names[0]}, all groups at the "
+            "same temperature; the picture shows a photo in the public domain.",
             [],
             (out / "temperature.png", out / "temperature_samples.png"),
         ),

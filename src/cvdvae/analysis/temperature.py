@@ -22,13 +22,15 @@ from ..restoration.settings import Sampling
 from ..restoration.tolerance import photons_of
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
+CURVES = 4
+"""Samples of each image, for the curves."""
 
 
 def sweep(
     model: Subject,
     pairs: Iterable[Pair],
     judges: Judges,
-    samples: int = 4,
+    samples: int = CURVES,
     seed: int = 0,
     temperatures: tuple[float, ...] = TEMPERATURES,
     on_image: Callable[[], None] | None = None,

@@ -105,7 +105,7 @@ def evaluate(
     from ..evaluation.evaluate import Plan, check_settings, unused
     from ..evaluation.evaluate import evaluate as run
     from ..evaluation.measure import Judges
-    from ..evaluation.realism import HEADER, Likeness, check_enough, judge_of, write_likenesses
+    from ..evaluation.realism import HEADER, check_enough, judge_of, size_of, write_likenesses
     from ..evaluation.selection import Selection
     from ..evaluation.table import as_rich, unmeasured, write_tables
     from ..locks import sole_writer
@@ -132,7 +132,7 @@ def evaluate(
 
         records, failures = run(plan, tasks, judges, out_folder, advance)
         if records:
-            write_tables(records, judges.missing, out_folder)
+            write_tables(records, judges.missing, out_folder, samples)
         if judge is not None:
             progress.reset(bar, total=len(plan.selection) * len(tasks))
             left_out = unused(records, failures, tasks)
@@ -146,8 +146,8 @@ def evaluate(
     elif records and not quiet:
         _print_tables(records, samples, out_folder)
         if realism:
-            title = f"{len(selection) - len(left_out)} images, one sample of each"
-            out.print(as_rich([HEADER, *(one.cells() for one in likenesses)], title))
+            rows = [HEADER, *(one.cells() for one in likenesses)]
+            out.print(as_rich(rows, size_of(likenesses)))
     if not quiet:
         for column, why in unmeasured(records, judges.missing).items():
             remark(f"{column} is not measured: {why}")
@@ -186,11 +186,10 @@ def _shrinking(
 
 def _print_tables(records: "Records", samples: int, out_folder: Path) -> None:
     """The tables and the winners, for a person."""
-    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, counted, winners
+    from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, heading, winners
 
     for task, table in by_task(records, TERMINAL).items():
-        what = f"{task}: {counted(table.images, 'image')}, {counted(samples, 'sample')}"
-        out.print(as_rich(table.rows, f"{what}, mean ± standard error"))
+        out.print(as_rich(table.rows, heading(task, table, samples)))
     for line in (f"* {LEGEND}", *winners(records)):
         out.print(line, markup=False, highlight=False)
     out.print(f"The tables are in {out_folder}", markup=False, highlight=False)

@@ -19,7 +19,7 @@ from ..metrics.realism import FaceDetector, detected, kernel_distance
 from .evaluate import Plan, Row, answers
 from .measure import Column, Judges
 from .selection import Failures
-from .table import Figure, name_of, rows_as_markdown
+from .table import Figure, counted, name_of, rows_as_markdown
 from .task import Task
 
 LEAST = 6
@@ -35,6 +35,7 @@ class Likeness:
 
     Attributes:
         name: The row's name.
+        images: How many were judged, by one sample of each.
         detected: Share in which a face is found, in per cent, where the detector is as sure as it
             is of 99 % of the true images; without a mean where that is not known.
         distance: Squared maximum mean discrepancy to the true images, see `kernel_distance`;
@@ -42,6 +43,7 @@ class Likeness:
     """
 
     name: str
+    images: int
     detected: Figure
     distance: Figure
 
@@ -110,6 +112,7 @@ def likenesses(
         true = Row(task.scale, "true images, by halves", None, False, task.damage)
         yield Likeness(
             name_of(true),
+            len(real.features),
             real.detected(real),
             _distance(torch.stack(real.features[:half]), torch.stack(real.features[half:][:half])),
         )
@@ -118,7 +121,8 @@ def likenesses(
             pairs = [(x, y) for x, y in both if len(x)]
             alike = [torch.stack(list(part)) for part in zip(*pairs, strict=True)]
             distance = _distance(*alike) if len(pairs) > 2 else Figure(None, None)
-            yield Likeness(name_of(row), images.detected(real), distance)
+            count = len(images.features)
+            yield Likeness(name_of(row), count, images.detected(real), distance)
 
 
 @dataclass
@@ -153,20 +157,24 @@ def _distance(x: Tensor, y: Tensor) -> Figure:
     return Figure(*kernel_distance(x, y))
 
 
+def size_of(found: Sequence[Likeness]) -> str:
+    """Of how many images the lines are: the same for all."""
+    return f"{counted(found[0].images, 'image')}, one sample of each"
+
+
 def write_likenesses(found: Sequence[Likeness], missing: str, out: Path) -> None:
     """Write ``realism.md`` and ``realism.json``.
 
     Args:
-        found: The lines.
+        found: The lines, at least one.
         missing: Why faces were not looked for; empty where they were.
         out: The folder.
 
     Raises:
         OutputError: `out` cannot be written.
     """
+    table = rows_as_markdown([HEADER, *(one.cells() for one in found)])
     note = f"\nDetected faces: not measured, because {missing}.\n" if missing else ""
-    write_text(
-        out / "realism.md", rows_as_markdown([HEADER, *(one.cells() for one in found)]) + note
-    )
+    write_text(out / "realism.md", f"{table}\n{size_of(found)}, mean ± standard error.\n{note}")
     content = json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False)
     write_text(out / "realism.json", content + "\n")

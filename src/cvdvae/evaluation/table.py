@@ -23,6 +23,10 @@ from .measure import METRICS, SHAPE, SSIM_LEAST, Column, Scores, are_of_none, co
 TOLD_APART = 2.0
 """How many standard errors of their difference lie between two rows that can be told apart."""
 
+FEW = 30
+"""Images below which little is said of methods and of calibration. Of 3 images two equal methods
+are told apart in 18 % of the cases, of 30 in 6 %."""
+
 BRISQUE_LEAST = 8
 """Side of the smallest images that it has a value for."""
 
@@ -31,8 +35,8 @@ TERMINAL, MARKDOWN = "[bold]* {}[/bold]", "**{}**"
 
 LEGEND = (
     "The best of its measure in its table, and whatever cannot be told from it: the mean "
-    f"difference on the same images is at most {TOLD_APART:g} of its standard errors. Where no row "
-    "falls behind, none is marked."
+    f"difference on the same images is at most {TOLD_APART:g} of its standard errors, which says "
+    f"little of fewer than {FEW} images. Where no row falls behind, none is marked."
 )
 """What the mark means."""
 
@@ -196,6 +200,12 @@ def _images_of(records: Records) -> int:
     return len({image for _, image in records})
 
 
+def heading(task: str, table: TaskTable, samples: int) -> str:
+    """What a table is of: ``×4: 5 images, 8 samples, mean ± standard error``."""
+    of = f"{counted(table.images, 'image')}, {counted(samples, 'sample')}"
+    return f"{task}: {of}, mean ± standard error"
+
+
 def images_in(out: Path) -> int:
     """How many images the tables of a folder are about, at one task or another."""
     return int(json.loads((out / "table.json").read_text(encoding="utf-8"))["images"])
@@ -247,11 +257,11 @@ def _unsuited(key: str, scores: Scores) -> str:
     return f"it needs images of at least {least}×{least} pixels, not of {width}×{height}"
 
 
-def as_text(records: Records) -> str:
-    """All of them as plain text."""
+def as_text(records: Records, samples: int) -> str:
+    """All of them as plain text; `samples` as for `write_tables`."""
     console = Console(file=io.StringIO(), width=160)
     for task, table in by_task(records, TERMINAL).items():
-        console.print(as_rich(table.rows, f"{task}, {counted(table.images, 'image')}"))
+        console.print(as_rich(table.rows, heading(task, table, samples)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -268,8 +278,14 @@ def rows_as_markdown(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
 
 
-def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
+def write_tables(records: Records, missing: dict[str, str], out: Path, samples: int) -> None:
     """Write ``table.txt``, ``table.md``, ``table.csv`` and ``table.json``.
+
+    Args:
+        records: What was measured.
+        missing: Why a judge is not at hand.
+        out: The folder.
+        samples: How many of each image every method gave that draws samples.
 
     Raises:
         OutputError: `out` cannot be written.
@@ -282,8 +298,10 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     if seen and all(scores.get("crps") is None for scores in seen):
         notes += "\nDiversity and proper scores: not measured, because they need two samples.\n"
     won = "".join(f"\n{line}\n" for line in winners(records))
-    write_text(out / "table.txt", f"{as_text(records)}\n* {LEGEND}\n{won}{notes}")
-    write_text(out / "table.md", f"{as_markdown(records)}\n**Bold**: {LEGEND}\n{won}{notes}")
+    text, of = as_text(records, samples), by_task(records).items()
+    sizes = "".join(f"\n{heading(task, table, samples)}.\n" for task, table in of)
+    write_text(out / "table.txt", f"{text}\n* {LEGEND}\n{won}{notes}")
+    write_text(out / "table.md", f"{as_markdown(records)}{sizes}\n**Bold**: {LEGEND}\n{won}{notes}")
     table = figures(records)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -297,6 +315,7 @@ def write_tables(records: Records, missing: dict[str, str], out: Path) -> None:
     of = Counter(row for row, _ in records)
     content = {
         "images": _images_of(records),
+        "samples": samples,
         "missing": missing,
         "rows": [
             {**asdict(row), "images": of[row], **{k: asdict(f) for k, f in cells.items()}}
