@@ -164,6 +164,46 @@ def test_both_signals_end_a_command_even_if_somebody_swallows_them(
     assert process.returncode == code
 
 
+CLEANING = """
+import sys, time
+from contextlib import contextmanager
+from cvdvae.cli import signals
+signals.PATIENCE = 0.05
+@contextmanager
+def outer():
+    try:
+        yield
+    except BaseException:
+        time.sleep(0.5)
+        print("put back", flush=True)
+        raise
+with signals.EndAtSignals(), outer():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        try:
+            raise OSError("on the way")
+        except OSError:
+            time.sleep(0.5)
+        print("removed", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), ENDS)
+def test_one_signal_waits_for_what_it_has_begun_to_clean_up(
+    number: signal.Signals, code: int
+) -> None:
+    """However long it takes: a result that is half removed would be mixed with the earlier one."""
+    process = start("-c", CLEANING)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=10)
+    assert said.splitlines() == ["removed", "put back"]
+    assert process.returncode == code
+
+
 @pytest.mark.parametrize(
     ("number", "code", "seconds"),
     [

@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 PATIENCE = 2.0
-"""Seconds after which an interrupt is raised again: somebody caught it and went on."""
+"""Seconds after which an interrupt is raised again, where somebody caught it and went on."""
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -44,8 +44,6 @@ class EndAtSignals:
             raise SystemExit(128 + self.received) from None
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
-        if hasattr(signal, "SIGALRM") and number == signal.SIGALRM:
-            number = self.received
         self.received = number
         if _importing(frame):
             if sys.stderr.isatty():
@@ -54,12 +52,26 @@ class EndAtSignals:
         self._alarm(PATIENCE)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
+    def _again(self, _: int, frame: FrameType | None) -> None:
+        if not _on_its_way():
+            self._raise(self.received, frame)
+
     def _alarm(self, seconds: float) -> None:
         if not hasattr(signal, "setitimer") or not self.received:
             return
         if seconds and signal.SIGALRM not in self.before:
-            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._raise)
+            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+
+def _on_its_way() -> bool:
+    """Whether an interrupt is being handled: what it has begun to clean up may take its time."""
+    error = sys.exception()
+    while error is not None:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return True
+        error = error.__context__
+    return False
 
 
 def _importing(frame: FrameType | None) -> bool:
