@@ -1,11 +1,13 @@
 """The tables of `cvdvae evaluate`, on tiny random models."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from tiny import saved_resolver, tiny_resolver
 from cvdvae.analysis.report import Section, tables
 from cvdvae.cli import main
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records, unused
 from cvdvae.evaluation.held import digest_of
 from cvdvae.evaluation.measure import Column, Judges, columns
@@ -353,6 +355,51 @@ def test_records_from_before_images_were_told_apart_go_on(
     assert evaluate(plan, tasks, judges, tmp_path)[0] == records
     assert method.seeds == []
     assert digests == []  # what is not told is not asked for
+
+
+def test_a_file_of_any_size_is_told_from_others_a_piece_at_a_time(tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    with large.open("wb") as stream:
+        stream.truncate(2**25)
+    tracemalloc.start()
+    try:
+        assert digest_of(large) == hashlib.sha256(bytes(2**25)).hexdigest()[:16]
+        tracemalloc.reset_peak()
+        digest_of(large)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+    assert digest_of(tmp_path) == digest_of(tmp_path / "nothing") == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
+def test_records_that_cannot_be_written_are_one_sentence_that_names_them(
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
+) -> None:
+    """What was written goes on to the same numbers; an error of a method's own stays its own."""
+    import resource
+
+    whole, _ = evaluate(plan, comparisons, judges, tmp_path / "whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OutputError) as caught:
+            evaluate(plan, comparisons, judges, tmp_path / "cut")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    records = tmp_path / "cut" / "records.jsonl"
+    assert str(caught.value) == f"cannot write {records}: File too large"
+    assert 0 < len(read_records(records)) < len(whole)
+    again, _ = evaluate(plan, comparisons, judges, tmp_path / "cut")
+    assert list(again) == list(whole)
+
+    def lost(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+        raise OSError("a file of mine")
+
+    task = Comparison(4, comparisons[0].degradation, (Custom("lost", lost),))
+    with pytest.raises(OSError, match="a file of mine") as own:
+        evaluate(plan, [task], judges, tmp_path / "own")
+    assert not isinstance(own.value, OutputError)
 
 
 def test_every_image_is_read_once_to_tell_it_from_others(

@@ -15,7 +15,7 @@ from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
-from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, key_of, settle
+from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, keep, key_of, settle
 from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
 from .selection import Failures, Selection
 from .task import Method, Task, title_of
@@ -206,23 +206,21 @@ def _measure_missing(
         methods where one of them fails, so that all are judged by the same images.
     """
     lost: dict[tuple[str, str], str] = {}
-    with (out / RECORDS).open("a", encoding="utf-8") as stream:
-        for task in tasks:
-            rows = [row for method in task.methods for row in rows_of(task, method, plan)]
-            for number, path in enumerate(paths):
-                missing = [row for row in rows if (row, path.name) not in held]
-                seed = plan.seed + number
-                of = Origin(digest(path), number)._asdict() if missing else {}
-                try:
-                    for row, scores in _one_image(plan, task, judges, path, seed, missing):
-                        line = {**asdict(row), "image": path.name, **of, "scores": scores}
-                        stream.write(json.dumps(line, allow_nan=False) + "\n")
-                        held[row, path.name] = scores
-                except InputError as error:
-                    lost[_key(task), path.name] = str(error)
-                stream.flush()
-                if on_image is not None:
-                    on_image(path.name)
+    for task in tasks:
+        rows = [row for method in task.methods for row in rows_of(task, method, plan)]
+        for number, path in enumerate(paths):
+            missing = [row for row in rows if (row, path.name) not in held]
+            seed = plan.seed + number
+            of = Origin(digest(path), number)._asdict() if missing else {}
+            try:
+                for row, scores in _one_image(plan, task, judges, path, seed, missing):
+                    line = {**asdict(row), "image": path.name, **of, "scores": scores}
+                    keep(out / RECORDS, line)
+                    held[row, path.name] = scores
+            except InputError as error:
+                lost[_key(task), path.name] = str(error)
+            if on_image is not None:
+                on_image(path.name)
     return lost
 
 

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError
+from ..errors import ConfigError, OutputError
 from ..files import read_bounded, write_text
 from .task import Method, Task
 from .versions import version_of
@@ -40,9 +40,26 @@ class Origin(NamedTuple):
 def digest_of(path: Path) -> str:
     """A digest of a file; empty where it cannot be read."""
     try:
-        return sha256(path.read_bytes() if path.is_file() else b"").hexdigest()[:16]
+        if not path.is_file():
+            return ""
+        with path.open("rb") as stream:
+            return file_digest(stream, "sha256").hexdigest()[:16]
     except OSError:
         return ""
+
+
+def keep(path: Path, record: dict[str, Any]) -> None:
+    """Add a line to the records.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    line = json.dumps(record, allow_nan=False) + "\n"
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def key_of(scale: int, damage: str) -> str:
