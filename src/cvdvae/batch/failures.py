@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import OutputError
@@ -43,7 +44,8 @@ class Failures:
 
     def close(self) -> None:
         """No more will fail."""
-        self.file.close()
+        with suppress(OSError):  # what could not be written was said at once
+            self.file.close()
 
 
 def reason_of(error: str, key: str) -> str:

@@ -304,7 +304,8 @@ class ZarrTarget:
         import zarr
 
         try:
-            return zarr.open_group(self.root, mode="r+") if self.root.exists() else None
+            begun = self.root.exists() and any(self.root.iterdir())  # or a full disk left it empty
+            return zarr.open_group(self.root, mode="r+") if begun else None
         except Exception as error:
             raise OutputError(f"{self.root} is no Zarr group ({error})") from None
 
