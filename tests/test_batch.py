@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -427,6 +428,19 @@ def test_rows_with_the_same_key_are_written_once(tmp_path: Path, model_folder: P
         assert pq.read_table(out / "rows.parquet")["key"].to_pylist() == ["a", "b"]
 
 
+def test_a_model_is_the_same_wherever_its_folder_lies(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, moved = str(as_folder(tmp_path)), tmp_path / "moved"
+    shutil.copytree(model_folder, moved)
+    given = ("batch", source, "-n", "2", "--seed", "3", "--workers", "1", "-q", "--out", "out")
+    monkeypatch.chdir(tmp_path)
+    for model in (str(model_folder), "moved", "./moved/"):
+        assert run(*given, "--model", model, monkeypatch=monkeypatch) == 0
+    check_all(Path("out"), "folder")
+    assert json.loads(Path("out/batch.json").read_text())["model"] == str(model_folder)
+
+
 def test_results_of_another_source_do_not_count_as_done(tmp_path: Path, model_folder: Path) -> None:
     out, counts = tmp_path / "out", list[tuple[int, int, int]]()
     for keys in (["a", "b", "c"], ["d", "e", "f"], ["f", "g", "a"]):
@@ -583,6 +597,24 @@ def test_arrays_of_a_zarr_that_has_no_row_yet_bind_the_next_run(
     check_all(out, "zarr", range(2))
 
 
+def test_a_zarr_that_a_full_disk_left_empty_is_begun_anew(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_rows(tmp_path / "in.parquet", range(2))
+    found, out = open_source(str(tmp_path / "in.parquet")), tmp_path / "out"
+
+    def full(root: Path, **_: object) -> None:
+        root.mkdir()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zarr.open_group", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    run_batch(found, out, str(model_folder), SETTINGS, "zarr", IN_PROCESS)
+    check_all(out, "zarr", range(2))
+
+
 def test_a_zarr_holds_back_no_more_bytes_than_a_part_of_parquet(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -724,6 +756,22 @@ def test_a_zarr_of_small_images_may_have_its_channels_first(tmp_path: Path) -> N
     array[:] = np.stack([small(i).transpose(2, 0, 1) for i in range(2)])
     (shard,) = open_source(str(tmp_path / "in.zarr")).shards
     for row in shard.rows():
+        np.testing.assert_array_equal(row.image, small(row.number))  # type: ignore[arg-type]
+
+
+def test_a_chunk_of_a_zarr_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, asked = zarr.Array.__getitem__, list[Any]()
+
+    def counted(array: Any, selection: Any) -> Any:
+        asked.append(selection)
+        return read(array, selection)
+
+    (shard, *rest) = open_source(str(as_zarr(tmp_path))).shards
+    monkeypatch.setattr(zarr.Array, "__getitem__", counted)
+    rows = [row for one in (shard, *rest) for row in one.rows()]
+    assert len(asked) == 3, "of 6, 6 and 1 rows"
+    assert [row.key for row in rows] == [f"{i:012d}" for i in range(ROWS)]
+    for row in rows:
         np.testing.assert_array_equal(row.image, small(row.number))  # type: ignore[arg-type]
 
 
@@ -944,12 +992,16 @@ def test_sources_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path)
     (tmp_path / "cut.parquet").write_bytes(as_parquet(tmp_path).read_bytes()[:-9])
     zarr.create_array(tmp_path / "flat.zarr", shape=(3, 4), dtype="uint8")
     zarr.create_array(tmp_path / "odd.zarr", shape=(3, 4, 4, 3), dtype="int32")
+    zarr.create_array(tmp_path / "void.zarr", shape=(0, 4, 4, 3), dtype="uint8")
+    pq.write_table(pa.table({"png": pa.array([], pa.binary())}), tmp_path / "void.parquet")
     (tmp_path / "cut.tar").write_bytes(as_tar(tmp_path).read_bytes()[:3000])
     for name, message in {
         "text.parquet": r"no column with the bytes of image files: it has text \(string\)",
         "cut.parquet": "no Parquet file, or a damaged one",
         "flat.zarr": "rows of images have 4 axes",
         "odd.zarr": "holds int32",
+        "void.zarr": "holds no row",
+        "void.parquet": "holds no row",
         "cut.tar": "no tar file, or a damaged one",
         "none.tar": "does not exist",
         "none.zarr": "does not exist",
@@ -977,6 +1029,21 @@ def test_rows_of_a_damaged_tar_are_not_left_out_without_a_word(damage: str, tmp_
     with pytest.raises(InputError, match="is no tar file, or a damaged one") as caught:
         open_source(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_what_macos_writes_beside_files_is_no_row(tmp_path: Path) -> None:
+    """Their names begin with ``._``: on disks of others, and in every tar that a Mac packs."""
+    for pack in (as_folder, as_tar, as_parquet):
+        (tmp_path / pack.__name__).mkdir()
+        given = pack(tmp_path / pack.__name__)
+        beside = given if given.is_dir() else given.parent
+        for name in (f"._{0:012d}.png", "._in.tar", "._in.parquet"):
+            (beside / name).write_bytes(b"\0\5\x16\7")
+        assert open_source(str(beside)).rows == ROWS
+    path = as_tar(tmp_path)
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo(f"./._{0:012d}.png"))
+    assert open_source(str(path)).rows == ROWS
 
 
 def test_hard_links_in_a_tar_are_rows(tmp_path: Path) -> None:
@@ -1401,6 +1468,25 @@ def test_a_full_disk_ends_the_run_and_what_was_done_is_kept(
     again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
     assert (again.before, again.drawn) == (done, ROWS - done)
     check_all(out, "folder")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is Linux that has it")
+def test_what_was_drawn_is_kept_where_failures_cannot_be_noted(
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "failures.jsonl").symlink_to("/dev/full")
+    source = as_folder(tmp_path)
+    (source / "text.png").write_text("text")
+    given = ("batch", str(source), "-n", "2", "--seed", "3", "--workers", "1", "--to", "parquet")
+    given += ("--model", str(model_folder), "--out", str(tmp_path / "out"))
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"cannot write {tmp_path}/out/failures.jsonl: No space left on device" in said
+    check_all(tmp_path / "out", "parquet", range(ROWS))
 
 
 KILLED = """

@@ -89,6 +89,12 @@ def is_of_run(path: Path, out: Path | None = None) -> bool:
     return any(one.name in known and of_run(one.parent) for one in (place, place.parent))
 
 
+def is_fork(name: str) -> bool:
+    """Whether macOS has written a file of this name beside another, on a foreign disk or in a
+    tar."""
+    return name.startswith("._")
+
+
 def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
     """Pictures and arrays of a folder and of its folders, but none within a store.
 
@@ -102,7 +108,7 @@ def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
 
     try:
         below = files_below(folder, is_store, refused.append)
-        found = sorted(p for p in below if p.suffix.lower() in known)
+        found = sorted(p for p in below if p.suffix.lower() in known and not is_fork(p.name))
     except OSError as error:
         refused.append(folder)
         raise InputError(f"cannot read {folder}: {error.strerror}") from None

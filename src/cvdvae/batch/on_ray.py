@@ -20,7 +20,7 @@ from ..restoration.workers import usable_processors
 from .local import Recipe, given_up
 from .rows import Batch, column, to_batch
 from .run import BATCH, Engine, Work, rows_to_do
-from .sources import Shard
+from .shards import Shard
 from .upscaler import Upscaler
 
 BLOCK = 4 * 2**20

@@ -26,7 +26,8 @@ from .local import Recipe, draw_locally
 from .marks import are_others
 from .rows import Batch, Row, in_batches, rows_of
 from .settings import Settings
-from .sources import Shard, Source
+from .shards import Shard
+from .sources import Source
 from .targets import TARGETS, Form, Target
 
 BATCH = 4
@@ -228,7 +229,8 @@ def _note(
         write_text(path, json.dumps(note, indent=2) + "\n")
         return
     old = before if isinstance(before, dict) else {}
-    if names := [name for name in facts if facts[name] != old.get(name)]:
+    told = [name for name in facts if name != "model"]  # its weights say so, wherever it lies
+    if names := [name for name in told if facts[name] != old.get(name)]:
         raise OutputError(
             f"{out} holds results that were drawn with another {', '.join(names)}: go on as it "
             f"was begun, or choose another folder"

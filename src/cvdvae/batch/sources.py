@@ -1,43 +1,25 @@
 """Sources: folders and globs of image files, Parquet with image bytes, WebDataset tars, Zarr.
 
-A source is a list of shards. Finding them reads names and tables of contents, no image; every shard
-can be read by itself, in any process, row after row.
+A source is a list of shards. Finding them reads names and tables of contents, no image.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from glob import glob, has_magic
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from ..errors import InputError, need
 from .files import into_folders
-from .finding import files_of, is_of_run
+from .finding import files_of, is_fork, is_of_run
 from .marks import mark_of, marks_of_rows
 from .mixed import refuse_mixed
-from .rows import Row, readable
+from .rows import readable
+from .shards import SHARD, Files, RowGroup, Shard, TarMembers, ZarrRows
 from .tars import images_in
-
-SHARD = 8
-"""Rows of a shard, where the source does not say how it is divided; few, so that no worker has many
-left at the end."""
 
 KEY = "key"
 """The column of keys where none is named."""
-
-
-class Shard(Protocol):
-    """A part of a source that can be read by itself."""
-
-    def rows(self) -> Iterator[Row]:
-        """Its rows, read one after the other; one that cannot be read says why."""
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        """Number and key of every row, without the images."""
 
 
 class Source(NamedTuple):
@@ -60,135 +42,6 @@ class Source(NamedTuple):
     def names(self) -> Iterator[tuple[int, str]]:
         """Number and key of every row, without the images."""
         return chain.from_iterable(shard.names() for shard in self.shards)
-
-
-@dataclass(frozen=True)
-class Files:
-    """Image files: keys and paths, counted from `first`."""
-
-    first: int
-    files: tuple[tuple[str, str], ...]
-
-    def rows(self) -> Iterator[Row]:
-        """Paths: the worker opens them."""
-        for number, (key, path) in enumerate(self.files, self.first):
-            yield Row(number, key, path)
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        """Of the files."""
-        return enumerate((key for key, _ in self.files), self.first)
-
-
-@dataclass(frozen=True)
-class TarMembers:
-    """Members of a tar file: keys, and where their bytes lie."""
-
-    first: int
-    path: str
-    members: tuple[tuple[str, int, int], ...]
-
-    def rows(self) -> Iterator[Row]:
-        """The members' bytes."""
-        for number, (key, start, size) in enumerate(self.members, self.first):
-            try:
-                with Path(self.path).open("rb") as file:
-                    file.seek(start)
-                    data = file.read(size)
-            except OSError as error:
-                reason = f"{key} cannot be read from {self.path}: {error.strerror}"
-                yield Row(number, key, None, reason)
-                continue
-            whole = len(data) == size
-            reason = "" if whole else f"{key} is cut off: {self.path} is truncated"
-            yield Row(number, key, data if whole else None, reason)
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        """Of the members."""
-        return enumerate((key for key, _, _ in self.members), self.first)
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """A row group of a Parquet file."""
-
-    first: int
-    path: str
-    group: int
-    size: int
-    images: str
-    keys: str | None
-
-    def rows(self) -> Iterator[Row]:
-        """Its rows, decoded a few at a time."""
-        import pyarrow.parquet as pq
-
-        columns = [self.images, *([self.keys] if self.keys else [])]
-        done = 0
-        try:
-            with pq.ParquetFile(self.path) as file:
-                some = file.iter_batches(SHARD, row_groups=[self.group], columns=columns)
-                for number, value in enumerate(
-                    (v for b in some for v in b.to_pylist()), self.first
-                ):
-                    yield self._row(number, value)
-                    done += 1
-        except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-            reason = f"a part of {self.path} is damaged ({str(error).splitlines()[0]})"
-            for number, key in islice(self.names(), done, None):
-                yield Row(number, key, None, reason)
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        """Of the column of keys, which is read alone; of a damaged one, the numbers."""
-        import pyarrow.parquet as pq
-
-        keys = list[Any]([None] * self.size)
-        if self.keys:
-            with suppress(OSError, ValueError), pq.ParquetFile(self.path) as file:
-                column = file.read_row_group(self.group, columns=[self.keys])[self.keys]
-                keys = column.to_pylist()
-        return ((number, _key_of(number, key)) for number, key in enumerate(keys, self.first))
-
-    def _row(self, number: int, value: dict[str, Any]) -> Row:
-        key = _key_of(number, value.get(self.keys or ""))
-        if self.keys and value[self.keys] is None:
-            return Row(number, key, None, f"row {number} has no key")
-        image = value[self.images]
-        if isinstance(image, dict):  # {"bytes": …, "path": …}, as data sets of the Hub hold them
-            image = image.get("bytes")
-        empty = not isinstance(image, bytes) or not image
-        return Row(number, key, None if empty else image, f"{key} holds no image" if empty else "")
-
-
-def _key_of(number: int, key: Any = None) -> str:
-    """The key of a row, which is counted where it has none."""
-    return f"{number:012d}" if key is None else str(key)
-
-
-@dataclass(frozen=True)
-class ZarrRows:
-    """Rows of a Zarr array ``(n, h, w, C)`` or, with `channels_first`, ``(n, C, h, w)``."""
-
-    first: int
-    path: str
-    stop: int
-    channels_first: bool
-
-    def rows(self) -> Iterator[Row]:
-        """Arrays ``(h, w, C)``."""
-        import zarr
-
-        array = zarr.open_array(self.path, mode="r")
-        for number, key in self.names():
-            try:
-                values = np.asarray(array[number])
-            except Exception as error:  # decoders raise errors of many kinds on damaged chunks
-                yield Row(number, key, None, f"a chunk of {self.path} is damaged ({error})")
-                continue
-            yield Row(number, key, values.transpose(1, 2, 0) if self.channels_first else values)
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        """The numbers."""
-        return ((number, _key_of(number)) for number in range(self.first, self.stop))
 
 
 def open_source(
@@ -218,11 +71,11 @@ def open_source(
         raise InputError(f"--image-column and --key-column go with Parquet, and not with {text}")
     named = path.suffix == ".zarr" and (path.exists() or not has_magic(text))
     if named or (path / "zarr.json").exists() or (path / ".zarray").exists():
-        return _zarr(path)
+        return _with_rows(_zarr(path), text)
     if (tables or tars) and not path.is_file():
         refuse_mixed(text, tables, tars, out)
     if tables:
-        return _parquet(tables, image_column, key_column)
+        return _with_rows(_parquet(tables, image_column, key_column), text)
     if tars:
         return _tar(tars)
     if text.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")):
@@ -230,9 +83,16 @@ def open_source(
     return _folder(text, out, say)
 
 
+def _with_rows(source: Source, text: str) -> Source:
+    if not source.rows:
+        raise InputError(f"{text} holds no row")
+    return source
+
+
 def _files_with(path: Path, text: str, suffix: str, out: Path | None) -> list[Path]:
     if path.is_dir():
-        return sorted(p for p in path.glob(f"*{suffix}") if p.is_file())
+        found = (p for p in path.glob(f"*{suffix}") if not is_fork(p.name))
+        return sorted(p for p in found if p.is_file())
     if not path.exists() and has_magic(text):
         found = (p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
         return sorted(p for p in found if p.is_file() and not is_of_run(p, out))

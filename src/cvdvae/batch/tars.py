@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from ..imaging.io import SUFFIXES
+from .finding import is_fork
 from .rows import readable
 
 BLOCK = 2**20
@@ -26,7 +27,8 @@ def images_in(path: Path) -> list[tuple[str, int, int]]:
                     continue
                 place = (one.offset_data, one.size) if one.isfile() else places.get(one.linkname)
                 places[one.name] = place
-                if PurePosixPath(one.name).suffix.lower() not in SUFFIXES:
+                member = PurePosixPath(one.name)
+                if member.suffix.lower() not in SUFFIXES or is_fork(member.name):
                     continue
                 if place is None:
                     raise InputError(
