@@ -49,10 +49,12 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.selection import Pair, Selection
+from cvdvae.evaluation.table import FEW
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import HVAE, bits_per_dim
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
 from cvdvae.imaging.io import to_bytes
+from cvdvae.input_check.thresholds import FEWEST
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
@@ -646,10 +648,7 @@ def test_calibrate_stores_what_it_finds(
         sampling.at(*temperatures), [calibration(model, pairs(), sampling)],
     )  # fmt: skip
     monkeypatch.setattr("cvdvae.analysis.calibration.fit", found)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(photos / "0.png")
+    photos = many_photos(tmp_path / "photos", FEW)
     monkeypatch.setattr(
         sys, "argv",
         ["cvdvae", "calibrate", "--model", str(model_folder), "--data", str(photos), "-n", "2",
@@ -661,6 +660,59 @@ def test_calibrate_stores_what_it_finds(
     assert isinstance(record, SuperResolutionRecord)
     assert record.recommended == Recommended(*temperatures, calibrated=True)
     assert "calibrated: true" in (model_folder / "config.yaml").read_text()
+
+
+def many_photos(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "count", "words"),
+    [
+        (["calibrate", "--save"], FEW - 1, f"need at least {FEW} images, not {FEW - 1}"),
+        (["calibrate-doubt"], FEWEST - 1, f"at least {FEWEST} images are needed, to fit"),
+        (["calibrate-doubt"], FEWEST - 1, f"there are {FEWEST - 1}"),
+    ],
+)
+def test_too_few_images_to_calibrate_on_are_refused_before_anything_is_drawn(
+    command: list[str],
+    count: int,
+    words: str,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for began in ("analysis.calibration.fit", "input_check.thresholds.judge_all"):
+        monkeypatch.setattr(f"cvdvae.{began}", lambda *_: pytest.fail("it began"))
+    photos, written = many_photos(tmp_path / "photos", count), model_folder / "config.yaml"
+    before = written.read_bytes()
+    given = [*command, "--model", str(model_folder), "--data", str(photos)]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert written.read_bytes() == before
+
+
+def test_images_that_cannot_be_read_do_not_count_for_what_is_stored(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = many_photos(tmp_path / "photos", FEW)
+    (photos / "03.png").write_text("no image")
+    monkeypatch.setattr("cvdvae.restoration.hvae.HVAEResolver.grids", Grids((), (0.8,)))
+    given = ["calibrate", "--model", str(model_folder), "--data", str(photos), "-n", "2"]
+    assert run(*given, "--save", monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "03.png is not an image" in said
+    assert f"need at least {FEW} images, not {FEW - 1}" in said
+    assert "calibrated: true" not in (model_folder / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize("command", ["calibrate", "calibrate-doubt"])

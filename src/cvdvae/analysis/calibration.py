@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..evaluation.selection import Pair
-from ..evaluation.table import Figure, figure
+from ..evaluation.table import FEW, Figure, figure
 from ..evaluation.task import Subject
 from ..imaging.io import to_bytes
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification, uncertain
@@ -155,6 +155,16 @@ def calibration(
         sparsification=by_std.tolist(),
         oracle=best.tolist(),
     )
+
+
+def check_enough(images: int, asked: bool = True) -> None:
+    """Refuse to store what was found on few images, where that is asked for at all.
+
+    Raises:
+        InputError: They are too few.
+    """
+    if asked and images < FEW:
+        raise InputError(f"temperatures to be saved need at least {FEW} images, not {images}")
 
 
 def fit(

@@ -136,7 +136,7 @@ def calibrate_doubt(
     from ..checkpoints.proper import save_proper
     from ..evaluation.selection import Selection
     from ..input_check.screen import fit_proper
-    from ..input_check.thresholds import doubted_share, fit_expected, judge_all
+    from ..input_check.thresholds import FEWEST, doubted_share, fit_expected, judge_all
 
     resolver = _load(model, device, scale, judge)
     selection = Selection(data, start, images, crop)
@@ -151,6 +151,7 @@ def calibrate_doubt(
     with telling(failures), progress_bar() as progress:
         task = progress.add_task("judging", total=len(selection))
         proper = [p.y for p in pairs]
+        _check_enough(len(proper), FEWEST, "images")
         half = len(proper) // 2
         fitted_on = judge_all(resolver, proper[:half], lambda: progress.advance(task, 0.5))
         fitted_on += judge_all(
@@ -194,11 +195,7 @@ def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: P
         check_no_other(folder, model.scale)
         check_writable(folder)
     paths = selection.paths()
-    if len(paths) < 2 * FEWEST:
-        raise InputError(
-            f"at least {2 * FEWEST} photographs are needed, to fit on one half of them and to "
-            f"judge on the other: there are {len(paths)}"
-        )
+    _check_enough(len(paths), 2 * FEWEST, "photographs")
     failures: dict[str, str] = {}
 
     def photos(half: list[Path]) -> "Iterator[Image.Image]":
@@ -232,6 +229,14 @@ def _calibrate_programs(model: "HVAEResolver", selection: "Selection", folder: P
         path = save_shrinking(folder, shrinking)
         out.print(f"Stored in {path}", markup=False, highlight=False)
     end(failures)
+
+
+def _check_enough(count: int, least: int, what: str) -> None:
+    if count < least:
+        raise InputError(
+            f"at least {least} {what} are needed, to fit on one half of them and to judge on the "
+            f"other: there are {count}"
+        )
 
 
 def _refuse_faint_light(model: "HVAEResolver") -> None:

@@ -146,8 +146,7 @@ def evaluate(
     elif records and not quiet:
         _print_tables(records, samples, out_folder)
         if realism:
-            rows = [HEADER, *(one.cells() for one in likenesses)]
-            out.print(as_rich(rows, size_of(likenesses)))
+            out.print(as_rich([HEADER, *(one.cells() for one in likenesses)], size_of(likenesses)))
     if not quiet:
         for column, why in unmeasured(records, judges.missing).items():
             remark(f"{column} is not measured: {why}")
@@ -230,7 +229,7 @@ def calibrate(
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
-    from ..analysis.calibration import fit
+    from ..analysis.calibration import check_enough, fit
     from ..checkpoints.folder import check_storable, recommend
     from ..evaluation.selection import Selection
     from ..evaluation.table import counted
@@ -247,11 +246,13 @@ def calibrate(
     tried_at, model = subject.grids, subject.name
     if save:
         check_storable(model)
+    check_enough(len(selection), save)
     with telling(failures), progress_bar() as progress:
         total = sum(len(grid) for grid in tried_at) * len(selection)
         task = progress.add_task("drawing", total=total)
         start_at = Sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
+        check_enough(tried[0].images, save)
     table = Table(title=f"{model} on {counted(tried[0].images, 'image')}")
     for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
