@@ -290,6 +290,8 @@ class _ToRestore(NamedTuple):
             "explains": np.array(result.explains),
             "exploded": np.array(result.exploded),
         }
+        if (chains := result.diagnostics) is not None:
+            told |= {"acceptance": np.array(chains.acceptance), "r_hat": chains.r_hat}
         return Drawn(result, self.read.extras, told)
 
     def draw_into(self, folder: Path) -> None:

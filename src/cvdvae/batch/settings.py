@@ -37,6 +37,8 @@ class Settings:
         look: Draw at the model's temperature for looking.
         happened: What happened to the images, for a model that restores; None for one that
             enlarges.
+        moves: As in `Restoring`, like `grain`; for a model that restores.
+        grain: Whether pixels are drawn.
 
     Raises:
         InputError: A value out of its range, or two that do not go together.
@@ -56,13 +58,22 @@ class Settings:
     values: str | None = None
     look: bool = False
     happened: Happened | None = None
+    moves: int = 0
+    grain: bool = False
 
     def __post_init__(self) -> None:
         Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
-        if self.look and self.temperature is not None:
-            raise InputError("--look is a temperature of its own: leave --temperature out")
-        if self.happened is not None and (self.values is not None or not self.check):
-            raise InputError("--values and --no-check do not go with a model that restores")
+        if self.look and (self.temperature is not None or self.moves):
+            raise InputError(
+                "--look is a temperature of its own: leave --temperature and --moves out"
+            )
+        if self.happened is None and (self.moves or self.grain):
+            raise InputError("--moves and --grain go with a model that restores")
+        if self.happened is not None:
+            if self.values is not None or not self.check:
+                raise InputError("--values and --no-check do not go with a model that restores")
+            usual = 1.0 if self.temperature is None else self.temperature
+            Restoring(self.samples, usual, self.seed, self.moves, self.grain, self.antithetic)
         if self.values is not None:  # refused here, and not with every row
             choose_range(np.array([0.0, 1.0]), self.values)
 
@@ -81,7 +92,9 @@ class Settings:
     def restoring(self, model: Restorer) -> Restoring:
         """How a model that restores draws by these settings."""
         tame = model.recommended.look if self.look else self.temperature
-        return model.restoring(self.samples, tame, self.seed, antithetic=self.antithetic)
+        return model.restoring(
+            self.samples, tame, self.seed, self.moves, self.grain, self.antithetic
+        )
 
     def seed_of(self, key: str) -> int:
         """The seed of a row."""

@@ -200,6 +200,7 @@ class ParquetTarget:
             "key": pa.string(), "number": pa.int64(), "seed": pa.int64(), "doubts": pa.string(),
             "samples": pa.list_(binary), "mean": binary, "std": binary, "noise": pa.float64(),
             "misfit": numbers, "explains": flags, "round_trip_exact": flags, "exploded": flags,
+            "acceptance": numbers, "r_hat": pa.float64(),
         }  # fmt: skip
         kinds = [(name, kind) for name, kind in known.items() if name in self.rows[0]]
         rows = [{name: _plain(row[name]) for name, _ in kinds} for row in self.rows]
@@ -241,7 +242,7 @@ class ZarrTarget:
     place_of: Callable[[str], str] = staticmethod(str)
     names = (
         "samples", "mean", "std", "seed", "noise", "misfit", "explains", "round_trip_exact",
-        "exploded", "doubts", "key",
+        "exploded", "acceptance", "r_hat", "doubts", "key",
     )  # fmt: skip
 
     def __init__(self, root: Path, rows: int) -> None:

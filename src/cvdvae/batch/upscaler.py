@@ -28,8 +28,8 @@ def as_arrays(row: Drawable, key: str) -> dict[str, Any]:
     """Columns ``samples`` ``(N, H, W, C)`` and ``mean`` ``(H, W, C)``, uint8 as they are saved;
     ``std`` ``(H, W)``, float32 in units of [0, 1]; ``seed``; per sample ``exploded``. Of a model
     that enlarges, per sample ``round_trip_exact``, and ``doubts``, the reasons in one text; of one
-    that restores, per sample ``misfit`` and ``explains``, and ``noise``, σ. Transparent pixels lie
-    on white."""
+    that restores, per sample ``misfit`` and ``explains``, and ``noise``, σ; where chains moved, per
+    sample ``acceptance``, and ``r_hat``. Transparent pixels lie on white."""
     answers, _, told = row.drawn()
     return told | {
         "samples": channels_last(answers.pixels),
