@@ -2,8 +2,11 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +29,7 @@ from cvdvae.bench import _times, bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.checkpoints.summary import summary
+from cvdvae.cli.consoles import err
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
 from cvdvae.domains.faces import demo_photo
@@ -150,6 +154,82 @@ def test_a_bad_file_ends_in_one_sentence(
     assert words in errors
     assert len(errors.splitlines()) == 1
     assert not out.exists() or not list(out.iterdir())
+
+
+class Terminal(io.StringIO):
+    """A screen of 80 columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """What is left on it, without what was erased."""
+        shown = [""]
+        for part in re.split(r"(\x1b\[[0-9;?]*[a-zA-Z]|\r|\n)", self.getvalue()):
+            if part == "\n":
+                shown.append("")
+            elif part == "\x1b[2K":
+                shown[-1] = ""
+            elif part == "\x1b[1A":
+                shown.pop()
+            elif part != "\r" and not part.startswith("\x1b"):
+                shown[-1] += part
+        return [line for line in shown if line]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Where standard error is shown from here on."""
+    screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(err, "is_interactive", True)
+    return screen
+
+
+def test_what_came_of_an_image_is_on_stdout_and_all_of_it(
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With its notes; stderr is for what went wrong."""
+    Image.open(lr_image).convert("L").save(lr_image)
+    out = tmp_path / "out"
+    given = [str(lr_image), "--model", str(model_folder), "-n", "1"]
+    assert run("upscale", *given, "--out", str(out), monkeypatch=monkeypatch) == 0
+    said, errors = capsys.readouterr()
+    note, line, last = said.splitlines()
+    assert note == f"{lr_image}: a greyscale image: so are its samples"
+    assert line.startswith(f"{lr_image} → {out / 'small'} in ")
+    assert line.endswith(" s: every sample gives the input back exactly")
+    assert last.endswith(f"Look at every grid.png in {out}")
+    recipe = [str(out / "small" / "result.json"), "--trust-model"]
+    assert run("replay", *recipe, "--out", str(out / "again"), monkeypatch=monkeypatch) == 0
+    again, other = capsys.readouterr()
+    assert " ".join(again.split()).count("gives the input back exactly") == 1
+    assert errors + other == ""
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_on_a_terminal_the_bar_makes_room_for_what_is_said(
+    both: bool,
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = terminal(monkeypatch)
+    said = screen if both else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", said)
+    given = [str(lr_image), "--model", str(model_folder), "-n", "1", "--out", str(tmp_path / "o")]
+    for how in ([], ["--json"]):
+        assert run("upscale", *given, *how, monkeypatch=monkeypatch) == 0
+    assert "━" in screen.getvalue()
+    lines = screen.lines() if both else said.getvalue().splitlines()
+    assert lines[0].startswith(f"{lr_image} → "[:60])
+    assert json.loads(lines[-1])["input"] == str(lr_image)
+    assert both or screen.lines() == []
 
 
 @pytest.mark.parametrize(
@@ -485,10 +565,12 @@ def test_a_flow_is_calibrated_and_then_draws_at_the_temperature_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The one that its images were drawn at; it has no encoder with a temperature of its own."""
+    for i in range(6, 30):
+        shutil.copy(flow_photos / f"{i % 6}.png", flow_photos / f"{i}.png")
     arguments = ["calibrate", "--model", str(flow_folder), "--data", str(flow_photos)]
-    assert run(*arguments, "-n", "8", "--save", monkeypatch=monkeypatch) == 0
+    assert run(*arguments, "-n", "2", "--save", monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
-    assert "on 6 images" in printed
+    assert "on 30 images" in printed
     assert "at the edge" not in printed
     y = torch.full((3, 4, 4), 128 / 255)
     found = load(str(flow_folder)).upscale(y, samples=1).sampling

@@ -388,11 +388,11 @@ def test_upscale_shows_the_doubt_beside_the_result(
         report = json.loads((tmp_path / "out" / name / "result.json").read_text())
         assert report["round_trip_exact"] == [True]
         assert [d["reason"] for d in report["doubts"]] == ["turned"] * (name == "down")
-        noted = " ".join(capsys.readouterr().err.split())
+        noted = " ".join(capsys.readouterr().out.split())
         assert ("upside down" in noted) == (name == "down")
     assert run(*arguments, "--no-check", monkeypatch=monkeypatch) == 0
     assert json.loads((tmp_path / "out" / "down" / "result.json").read_text())["doubts"] is None
-    assert "upside down" not in capsys.readouterr().err
+    assert "upside down" not in "".join(capsys.readouterr())
 
 
 def test_a_user_calibrates_a_model_and_examines_with_it(

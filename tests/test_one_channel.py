@@ -330,7 +330,7 @@ def test_who_names_no_range_is_told_which_light_is_assumed(
         ((png, "--simulate"), 0),
     ):
         assert run("upscale", *given, *arguments, monkeypatch=monkeypatch) == 0
-        said = " ".join(capsys.readouterr().err.split())
+        said = " ".join(capsys.readouterr().out.split())
         assert said.count("the model assumes") == said.count("--values LOW,HIGH") == count, given
         assert count == 0 or "1000 photons" in said
 

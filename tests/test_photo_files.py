@@ -167,7 +167,7 @@ def test_a_profile_that_no_sample_can_carry_is_said_to_be_left_out(
     arguments = ["upscale", str(tmp_path / "scan.jpg"), "--scale", "3", "-n", "1"]
     arguments += ["--model", model, "--out", str(tmp_path / "out")]
     assert run(*arguments, monkeypatch=monkeypatch) == 0
-    assert "its colour profile is not one of RGB" in " ".join(capsys.readouterr().err.split())
+    assert "its colour profile is not one of RGB" in " ".join(capsys.readouterr().out.split())
     with Image.open(tmp_path / "out" / "scan" / "sample_00.png") as image:
         assert "icc_profile" not in image.info
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..errors import CVDVAEError, InputError
-from .consoles import err, out, progress_bar
+from .consoles import console_of_results, err, out, progress_bar
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
@@ -131,6 +130,10 @@ Noise = Annotated[
         "--noise", help=f"With --degradation, or alone: how strong the noise is ({STRONG})."
     ),
 ]
+Moves = Annotated[
+    int,
+    typer.Option("--moves", min=0, help="Moves of each sample's chain, which correct the encoder."),
+]
 Grain = Annotated[
     bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")
 ]
@@ -173,7 +176,8 @@ def print_json(data: dict[str, Any]) -> None:
     """One line of JSON, at once."""
     from ..restoration.saving import to_json
 
-    print(to_json(data), flush=True)
+    line = to_json(data)
+    console_of_results().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def tell(
@@ -182,14 +186,14 @@ def tell(
     notes: list[str],
     line: Callable[[], str],
     as_json: bool,
-    console: Console | None,
+    quiet: bool,
 ) -> None:
-    """Say what came of one input, with all that speaks against it; to a person, where there is a
-    console."""
+    """Say on stdout what came of one input, with all that speaks against it."""
     if as_json:
         kept = {key: value for key, value in result.report().items() if key != "note"}
         print_json(kept | {"input": str(job.path), "folder": str(job.folder), "notes": notes})
-    elif console is not None:
+    elif not quiet:
+        console = console_of_results()
         doubts = getattr(result, "doubts", None) or []
         for note in notes + [in_doubt(doubt) for doubt in doubts]:
             console.print(f"{job.path}: {note}", style="yellow", markup=False)

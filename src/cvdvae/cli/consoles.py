@@ -31,10 +31,20 @@ class WideConsole(Console):
 out, err = WideConsole(), WideConsole(stderr=True)
 
 
+def console_of_results() -> Console:
+    """That of stdout; where both are the terminal that shows a bar, that of the bar, which makes
+    room for what it prints."""
+    return err if out.is_terminal and err.is_terminal else out
+
+
 class Counted(Progress):
     """A bar that vanishes when done; where none can be seen, a line every `SECONDS`."""
 
     said, percent = 0.0, False
+
+    def stop(self) -> None:
+        """End it, without the empty line that Rich leaves where no bar was seen."""
+        self.live.stop()
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         """Go on, and say so where it is time."""

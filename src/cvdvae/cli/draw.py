@@ -159,7 +159,7 @@ def upscale(
                 continue
             notes = given.notes + exploded(result) + _remedy(job.path, result, resolver, pixels)
             line = partial(_one_line, job.path, job.folder, result)
-            tell(job, result, notes, line, json_, None if quiet else progress.console)
+            tell(job, result, notes, line, json_, quiet)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 

@@ -20,6 +20,7 @@ from .common import (
     Json,
     Look,
     MaskFile,
+    Moves,
     OtherModel,
     Quiet,
     Results,
@@ -29,7 +30,6 @@ from .common import (
     end_of_inputs,
     failed,
     ignore,
-    out,
     psnr_tail,
     remark,
     tell,
@@ -91,9 +91,7 @@ def restore(
         ),
     ] = None,
     look: Look = False,
-    moves: Annotated[
-        int, typer.Option(min=0, help="Moves of each sample's chain, which correct the encoder.")
-    ] = 0,
+    moves: Moves = 0,
     grain: Grain = False,
     antithetic: Antithetic = False,
     seed: Seed = 0,
@@ -209,7 +207,7 @@ def restore_all(
                 notes = [*notes, words.explained.format(restorer.name)]
             notes = notes + exploded(result) + _unexplained(result, words.closer, what.jpeg)
             line = partial(one_line, job.path, job.folder, result)
-            tell(job, result, notes, line, json_, None if quiet else out)
+            tell(job, result, notes, line, json_, quiet)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
 
 
