@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -230,6 +229,30 @@ def test_on_a_terminal_the_bar_makes_room_for_what_is_said(
     assert lines[0].startswith(f"{lr_image} → "[:60])
     assert json.loads(lines[-1])["input"] == str(lr_image)
     assert both or screen.lines() == []
+
+
+def test_names_and_lines_are_printed_as_they_are(
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A long line stays one in a pipe; on a terminal the bar takes no name for markup."""
+    name = f"[red]a:smile:b{'x' * 180}.png"
+    lr_image.rename(tmp_path / name)
+    given = [str(tmp_path / name), "--model", str(model_folder), "-n", "1"]
+    out = str(tmp_path / "o")
+    missing = str(tmp_path / ":smile:.png")
+    assert run("upscale", *given, missing, "--out", out, monkeypatch=monkeypatch) == 1
+    said, errors = capsys.readouterr()
+    assert errors.splitlines()[0] == f"error: {missing} does not exist"
+    line, last = said.splitlines()
+    assert line.startswith(f"{tmp_path / name} → {out}/{name[:-4]} in ")
+    assert last.endswith(out)
+    screen = terminal(monkeypatch)
+    assert run("upscale", *given, "--out", out, monkeypatch=monkeypatch) == 0
+    assert "[red]a:smile:b" in screen.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -511,6 +534,19 @@ def test_models_are_listed(
     assert all("judge" in line.replace("celeba64-judge", "") for line in lines)
 
 
+def test_models_are_listed_on_80_columns_with_no_word_cut_short(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = summary("celeba64-restore").takes.count("…")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("models", monkeypatch=monkeypatch) == 0
+    listed = capsys.readouterr().out
+    restorers = [name for name in bundled_names() if name.endswith("-restore")]
+    assert listed.count("…") == wide * len(restorers)
+    assert all(name in listed for name in bundled_names())
+    assert "super-resolution, " in listed
+
+
 def test_what_has_no_weights_of_its_own_is_listed_without_a_size(
     flow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -565,12 +601,11 @@ def test_a_flow_is_calibrated_and_then_draws_at_the_temperature_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The one that its images were drawn at; it has no encoder with a temperature of its own."""
-    for i in range(6, 30):
-        shutil.copy(flow_photos / f"{i % 6}.png", flow_photos / f"{i}.png")
+    monkeypatch.setattr("cvdvae.analysis.calibration.FEW", 6)
     arguments = ["calibrate", "--model", str(flow_folder), "--data", str(flow_photos)]
-    assert run(*arguments, "-n", "2", "--save", monkeypatch=monkeypatch) == 0
+    assert run(*arguments, "-n", "8", "--save", monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
-    assert "on 30 images" in printed
+    assert "on 6 images" in printed
     assert "at the edge" not in printed
     y = torch.full((3, 4, 4), 128 / 255)
     found = load(str(flow_folder)).upscale(y, samples=1).sampling

@@ -1,6 +1,7 @@
 """What `cvdvae restore` takes, and what it says of it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def test_what_chains_were_too_short_for_is_null_in_json(restore: Restore, photo:
     for text in (restore.lines[0], recipe.read_text()):
         assert "NaN" not in text
         assert json.loads(text)["chains"]["r_hat"] is None
+    assert restore(photo, "--degradation", "hole:side=4", "--moves", "2") == 0
+    assert re.search(r"; chains accepted \d+%( Details|$)", restore.printed)
     again = ("replay", str(recipe), "--trust-model", "--out", str(restore.out / "again"))
     assert run(*again, monkeypatch=restore.monkeypatch) == 0
 

@@ -13,7 +13,19 @@ WIDTH, SECONDS = 200, 10.0
 
 
 class WideConsole(Console):
-    """A console that breaks lines for a terminal alone."""
+    """A console that breaks lines for a terminal alone, and in which `:x:` of a name is no picture.
+
+    Args:
+        stderr: Whether it is that of standard error.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, emoji=False)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As Rich does."""
+        text = all(isinstance(one, str) for one in objects)
+        super().print(*objects, **{"soft_wrap": text and not self.is_terminal, **how})
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -73,7 +85,7 @@ def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
     """A bar with a count or per cent, and the time to go."""
     done = "{task.percentage:.0f} %" if percent else "{task.completed}"
     bar = Counted(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn(done),
         TimeRemainingColumn(),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -260,5 +261,7 @@ def one_line(path: Path, folder: Path, result: "Restoration") -> str:
     if result.diagnostics is not None:
         chains = result.diagnostics
         mean = sum(chains.acceptance) / len(chains.acceptance)
-        line += f"; chains accepted {mean:.0%}, R̂ {chains.r_hat:.2f}"
+        line += f"; chains accepted {mean:.0%}"
+        if isfinite(chains.r_hat):  # there were enough moves
+            line += f", R̂ {chains.r_hat:.2f}"
     return line + psnr_tail(result.against_truth(), "as seen")

@@ -121,10 +121,11 @@ def models() -> None:
     from ..checkpoints.folder import bundled_names
     from ..checkpoints.summary import summary
 
-    table = Table()
+    table = Table(show_edge=False, pad_edge=False)  # or 80 columns cut words short
     table.add_column("model", no_wrap=True)
-    for title in ("does", "takes", "gives", "weights"):
-        table.add_column(title)
+    table.add_column("does", min_width=len("super-resolution,"))
+    for title in ("takes", "gives", "size"):
+        table.add_column(title, overflow="fold")
     for name in bundled_names():
         *words, megabytes = summary(name)
         table.add_row(name, *words, f"{megabytes:.1f} MB" if megabytes else "–")
