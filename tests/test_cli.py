@@ -292,6 +292,33 @@ def test_a_bad_setting_ends_in_one_sentence(
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["upscale", "restore", "examine"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["", "--out", "o"], "an argument is empty"),
+        (["small.png", "", "--out", "o"], "an argument is empty"),
+        (["small.png", "--out", ""], "what follows --out is empty"),
+        (["small.png", "--out="], "what follows --out is empty"),
+        (["small.png", "--out", "o", "--model", ""], "what follows --model is empty"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(
+    command: str,
+    given: list[str],
+    words: str,
+    lr_image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As `upscale "$FILE"` gives, where there is no such variable."""
+    monkeypatch.chdir(lr_image.parent)
+    assert run(command, *given, monkeypatch=monkeypatch) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error == f"error: {words}, as where a variable is not set: name it"
+    assert [path.name for path in Path().iterdir()] == ["small.png"]
+
+
 def test_a_limit_may_be_infinite(
     lr_image: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,22 @@ def ignore(message: str) -> None:
     """Say nothing."""
 
 
+def refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty argument, which as a path would be the whole current folder, but that of
+    `--host`, of which there is more to say.
+
+    Raises:
+        InputError: There is one.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option = before if before.startswith("-") else ""
+        if argument.startswith("--") and argument.endswith("="):
+            option, argument = argument[:-1], ""
+        if not argument and option != "--host":
+            after = f"what follows {option}" if option else "an argument"
+            raise InputError(f"{after} is empty, as where a variable is not set: name it")
+
+
 def megapixels(count: float) -> int:
     """So many, in pixels.
 
