@@ -12,8 +12,8 @@ import pytest
 import zarr
 from command import run
 from PIL import Image
-from test_batch import stored_in
-from tiny import saved_restorer, tiny_resolver, tiny_restorer
+from test_batch import samples_in, stored_in
+from tiny import saved_prior, saved_restorer, tiny_resolver, tiny_restorer
 
 from cvdvae.batch import Settings, Upscaler
 from cvdvae.batch.happened import Happened, happened
@@ -197,11 +197,16 @@ def test_the_program_restores_a_folder_of_jpeg_files(program: Program, tmp_path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--moves", 9], "--moves and --grain go with a model that restores"),
+        (["--grain"], "--moves and --grain go with a model that restores"),
+        (["--noise", 0.1, "--moves", 9, "--look"], "--look is a temperature of its own"),
+        (["--noise", 0.1, "--moves", 9, "-t", 0], "chains cannot move at temperature 0"),
+        (["--noise", 0.1, "--moves", 9, "--antithetic"], "leave antithetic or moves out"),
         (["--degradation", "blur:sigma=1", "--scale", 4], "--scale and --shrunk-by go with"),
         (["--model", "photos-restore"], "say what happened to the image"),
         (["--look", "-t", 0.5], "--look is a temperature of its own"),
         (["--noise", 0.1, "--values", "0,1"], "--values and --no-check do not go"),
-        (["--model", "photos", "--noise", 0.1], "'photos' is a prior, whose samples need"),
+        (["--model", "photos", "--noise", 0.1], "'photos' is a prior, whose samples need --moves"),
         (["--max-megapixels", 0], "--max-megapixels is a number above 0"),
         (["--model", "celeba64-hcflow-x4", "--noise", 0.1], "noise and JPEG need a model"),
     ],
@@ -213,6 +218,36 @@ def test_options_that_do_not_go_together_are_refused_at_once(
     assert code == 1, told
     assert said in told
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+@pytest.mark.parametrize("save", [saved_restorer, saved_prior])
+def test_chains_move_and_pixels_are_drawn_as_by_restore(
+    save: Any, form: Form, program: Program, tmp_path: Path, album: Path
+) -> None:
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    given = ["--model", save(tmp_path / "model"), "--degradation", "blur:sigma=1", "--noise", 0.05]
+    given += ["-n", 2, "--seed", SEED, "--moves", 12, "--grain"]
+    code, said = program("restore", album, *given, "--out", alone)
+    assert code == 0, said
+    code, said = program("batch", album, *given, "--to", form, "--workers", 1, "--out", out)
+    assert code == 0, said
+    found = dict(samples_in(out, form))
+    for i in range(3):
+        expected = [np.asarray(Image.open(alone / f"{i}/sample_{k:02d}.png")) for k in range(2)]
+        np.testing.assert_array_equal(found[str(i)], np.stack(expected))
+    diagnostics = json.loads((alone / "0/result.json").read_text())["chains"]
+    if form == "parquet":
+        row = pq.read_table(out / "rows.parquet").to_pylist()[0]
+        assert row["acceptance"] == diagnostics["acceptance"]
+        assert row["r_hat"] == diagnostics["r_hat"]
+    elif form == "zarr":
+        group = zarr.open_group(out / "rows.zarr", mode="r")
+        np.testing.assert_array_equal(stored_in(group, "acceptance")[0], diagnostics["acceptance"])
+        assert stored_in(group, "r_hat")[0] == diagnostics["r_hat"]
+    code, said = program("batch", album, *given[:-2], 6, "--grain", "--to", form, "--out", out)
+    assert code == 1
+    assert "drawn with another moves" in said
 
 
 def mask_at(path: Path) -> Path:

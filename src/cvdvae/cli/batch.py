@@ -12,9 +12,11 @@ from .common import (
     Device,
     Domain,
     Dtype,
+    Grain,
     Look,
     MaskFile,
     MaxMegapixels,
+    Moves,
     OtherModel,
     Quiet,
     Samples,
@@ -90,6 +92,8 @@ def batch(
     ] = None,
     degradation: WhatHappened = None,
     mask: MaskFile = None,
+    moves: Moves = 0,
+    grain: Grain = False,
     values: Values = None,
     check: Annotated[
         bool, typer.Option(help="Ask whether the input is such as the model knows.")
@@ -114,7 +118,7 @@ def batch(
     from ..batch.settings import Settings
     from ..batch.sources import open_source
 
-    name, happened = _chosen(domain, model, scale, shrunk_by, degradation, mask, jpeg, noise)
+    name, happened = _chosen(domain, model, scale, shrunk_by, degradation, mask, jpeg, noise, moves)
     settings = Settings(
         samples,
         temperature,
@@ -130,6 +134,8 @@ def batch(
         values=values,
         look=look,
         happened=happened,
+        moves=moves,
+        grain=grain,
     )
     for line in () if quiet or happened is None else happened.notes:
         remark(line)
@@ -156,6 +162,7 @@ def _chosen(
     mask: Path | None,
     jpeg: str | None,
     noise: str | None,
+    moves: int,
 ) -> "tuple[str, Happened | None]":
     """The model, and what happened to the images where it is one that restores.
 
@@ -167,9 +174,9 @@ def _chosen(
     from ..domains import domain_of
 
     kind = None if model is None else read_record(find(model)).kind
-    if kind == "prior":
-        raise InputError(f"'{model}' is a prior, whose samples need cvdvae restore --moves")
-    if kind == "restorer" or degradation is not None or mask is not None:
+    if kind == "prior" and not moves:
+        raise InputError(f"'{model}' is a prior, whose samples need --moves, some hundreds")
+    if kind in ("restorer", "prior") or degradation is not None or mask is not None:
         if scale is not None or shrunk_by != "bicubic":
             raise InputError(
                 "--scale and --shrunk-by go with enlarging: say --degradation downscale:scale=4"
