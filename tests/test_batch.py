@@ -1481,8 +1481,8 @@ def test_what_was_drawn_is_kept_where_failures_cannot_be_noted(
     (tmp_path / "out" / "failures.jsonl").symlink_to("/dev/full")
     source = as_folder(tmp_path)
     (source / "text.png").write_text("text")
-    given = ("batch", str(source), "-n", "2", "--seed", "3", "--workers", "1", "--to", "parquet")
-    given += ("--model", str(model_folder), "--out", str(tmp_path / "out"))
+    given = ["batch", str(source), "-n", "2", "--seed", "3", "--workers", "1", "--to", "parquet"]
+    given += ["--model", str(model_folder), "--out", str(tmp_path / "out")]
     assert run(*given, monkeypatch=monkeypatch) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert f"cannot write {tmp_path}/out/failures.jsonl: No space left on device" in said

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InputError
-from ..imaging.folders import files_below
+from ..imaging.folders import files_below, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
 from ..restoration.saving import is_result
@@ -15,8 +16,30 @@ NOTE, FAILURES, TABLES, ARRAYS = "batch.json", "failures.jsonl", "rows.parquet",
 """What `cvdvae batch` writes into the folder of a run, beside the folders of rows."""
 
 
+class Named(NamedTuple):
+    """What a user names.
+
+    Attributes:
+        text: His words.
+        matches: Where they are a glob, what it names, in order; None where they are none.
+        refused: Folders that may not be read, of those that were searched for it.
+    """
+
+    text: str
+    matches: list[Path] | None
+    refused: list[Path]
+
+
+def named(text: str) -> Named:
+    """A file, a folder or a glob, which is looked through."""
+    refused = list[Path]()
+    if not has_magic(text) or Path(text).exists():
+        return Named(text, None, refused)
+    return Named(text, list(matching(text, _is_store, refused.append)), refused)
+
+
 def files_of(
-    inputs: Iterable[str],
+    inputs: Iterable[str | Named],
     out: Path | None = None,
     say: Callable[[str], None] = lambda note: None,
 ) -> list[tuple[Path, Path]]:
@@ -36,26 +59,34 @@ def files_of(
     """
     found: list[tuple[Path, Path]] = []
     passed, refused = 0, list[Path]()
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir() and format_of(path) is None:
-            root, named, searched = path, list[Path](), _files_in(path, refused)
-        elif not path.exists() and has_magic(text):
+    for given in (named(one) if isinstance(one, str) else one for one in inputs):
+        path = Path(given.text)
+        refused += given.refused
+        if given.matches is not None:
             root = next(p for p in path.parents if not has_magic(str(p)))
-            named, searched = _matched(text, refused)
-            named = [one for one in named if not is_of_run(one, out)]
+            meant, searched = _matched(given.text, given.matches, refused)
+            meant = [one for one in meant if not is_of_run(one, out)]
+        elif path.is_dir() and format_of(path) is None:
+            root, meant, searched = path, list[Path](), _files_in(path, refused)
         else:
-            root, named, searched = path.parent, [path], []
-        kept = named + _given(searched, root, out)
-        passed += len(named) + len(searched) - len(kept)
+            root, meant, searched = path.parent, [path], []
+        kept = meant + _given(searched, root, out)
+        passed += len(meant) + len(searched) - len(kept)
         if not kept:
-            raise InputError(f"{text} holds nothing but results of this program: name the files")
+            raise InputError(
+                f"{given.text} holds nothing but results of this program: name the files"
+            )
         found += [(one, one.relative_to(root).parent) for one in kept]
     if passed:
         say(f"{passed} files were passed over, which are results of this program")
+    tell_refused(refused, say)
+    return found
+
+
+def tell_refused(refused: list[Path], say: Callable[[str], None]) -> None:
+    """Say how many folders may not be read, if any."""
     if refused:
         say(f"{len(refused)} folders were passed over, which may not be read, as {refused[0]}")
-    return found
 
 
 def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
@@ -95,6 +126,10 @@ def is_fork(name: str) -> bool:
     return name.startswith("._")
 
 
+def _is_store(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and format_of(path) is not None
+
+
 def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
     """Pictures and arrays of a folder and of its folders, but none within a store.
 
@@ -102,12 +137,8 @@ def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
         InputError: There is none, or the folder may not be read.
     """
     known = {*PICTURES, *SUFFIXES}
-
-    def is_store(path: Path) -> bool:
-        return path.suffix.lower() in SUFFIXES and format_of(path) is not None
-
     try:
-        below = files_below(folder, is_store, refused.append)
+        below = files_below(folder, _is_store, refused.append)
         found = sorted(p for p in below if p.suffix.lower() in known and not is_fork(p.name))
     except OSError as error:
         refused.append(folder)
@@ -117,30 +148,28 @@ def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
     return found
 
 
-def _matched(text: str, refused: list[Path]) -> tuple[list[Path], list[Path]]:
-    """What a glob names: files and stores that are meant, and those found by a search.
+def _matched(text: str, matches: list[Path], refused: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Of what a glob names, files and stores that are meant, and those found by a search.
 
     Raises:
         InputError: It names folders alone, and no image is in them.
     """
-    found = sorted(Path(match) for match in glob(text, recursive=True))
-    if "**" in text:
-        return [], _without_folders(found) or [Path(text)]
+    if not matches:
+        return [Path(text)], []
+    if "**" in Path(text).parts:
+        return [], matches
     files, inside = list[Path](), list[Path]()
-    for path in found:
-        if not path.is_dir() or format_of(path) is not None:
+    for path in matches:
+        try:
+            searched = path.is_dir() and format_of(path) is None
+        except PermissionError:
+            refused.append(path)
+            continue
+        if not searched:
             files.append(path)
             continue
         with suppress(InputError):  # it holds no image, as another may
             inside += _files_in(path, refused)
-    if found and not files and not inside:
+    if not files and not inside:
         raise InputError(f"{text} holds no image ({', '.join(sorted(PICTURES))})")
-    return files if found else [Path(text)], inside
-
-
-def _without_folders(found: list[Path]) -> list[Path]:
-    """Files and stores, but none within a store."""
-    folders = {p for p in found if p.is_dir()}
-    stores = {p for p in folders if format_of(p) is not None}
-    plain = folders - stores
-    return [p for p in found if p not in plain and stores.isdisjoint(p.parents)]
+    return files, inside

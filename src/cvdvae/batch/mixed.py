@@ -7,17 +7,17 @@ from pathlib import Path
 from ..errors import InputError
 from ..imaging.formats import SUFFIXES
 from ..imaging.io import SUFFIXES as PICTURES
-from .finding import files_of
+from .finding import Named, files_of
 
 KNOWN = {*PICTURES, *SUFFIXES}
 """Suffixes of files that are one row."""
 
 
-def refuse_mixed(text: str, tables: list[Path], tars: list[Path], out: Path | None) -> None:
+def refuse_mixed(given: Named, tables: list[Path], tars: list[Path], out: Path | None) -> None:
     """Refuse a folder or a glob with rows of several kinds: which are meant, it does not say.
 
     Args:
-        text: The folder or the glob.
+        given: The folder or the glob.
         tables: Its Parquet files.
         tars: Its tar files.
         out: As for `files_of`.
@@ -25,7 +25,7 @@ def refuse_mixed(text: str, tables: list[Path], tars: list[Path], out: Path | No
     Raises:
         InputError: It names those of two kinds.
     """
-    path, image = Path(text), _first_image(text, out)
+    path, image = Path(given.text), _first_image(given, out)
     folder = path if path.is_dir() else next(p for p in path.parents if not has_magic(str(p)))
     firsts = {f"{some[0].suffix} files": some[0] for some in (tables, tars) if some}
     kinds = firsts if image is None else {"files of images": image, **firsts}
@@ -35,13 +35,13 @@ def refuse_mixed(text: str, tables: list[Path], tars: list[Path], out: Path | No
             folder / ("" if p.parent == folder else "**") / f"*{p.suffix}" for p in (one, other)
         )
         raise InputError(
-            f"{text} holds {a} and {b}: name those that you mean, as in '{one}' or '{other}'"
+            f"{given.text} holds {a} and {b}: name those that you mean, as in '{one}' or '{other}'"
         )
 
 
-def _first_image(text: str, out: Path | None) -> Path | None:
+def _first_image(given: Named, out: Path | None) -> Path | None:
     """A file of a folder, or of what a glob names, with an image."""
     with suppress(InputError):  # no image, or results of this program alone
-        found = (path for path, _ in files_of([text], out))
+        found = (path for path, _ in files_of([given], out))
         return next((p for p in found if p.suffix.lower() in KNOWN and p.is_file()), None)
     return None

@@ -4,14 +4,13 @@ A source is a list of shards. Finding them reads names and tables of contents, n
 """
 
 from collections.abc import Callable, Iterator
-from glob import glob, has_magic
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError, need
 from .files import into_folders
-from .finding import files_of, is_fork, is_of_run
+from .finding import Named, files_of, is_fork, is_of_run, named, tell_refused
 from .marks import mark_of, marks_of_rows
 from .mixed import refuse_mixed
 from .rows import readable
@@ -65,22 +64,23 @@ def open_source(
     Raises:
         InputError: There is nothing, or nothing that can be used; the message says why.
     """
-    path = Path(text)
-    tables, tars = (_files_with(path, text, suffix, out) for suffix in (".parquet", ".tar"))
+    path, given = Path(text), named(text)
+    tables, tars = (_files_with(given, suffix, out) for suffix in (".parquet", ".tar"))
     if not tables and (image_column or key_column):
         raise InputError(f"--image-column and --key-column go with Parquet, and not with {text}")
-    named = path.suffix == ".zarr" and (path.exists() or not has_magic(text))
-    if named or (path / "zarr.json").exists() or (path / ".zarray").exists():
+    is_named = path.suffix == ".zarr" and given.matches is None
+    if is_named or (path / "zarr.json").exists() or (path / ".zarray").exists():
         return _with_rows(_zarr(path), text)
     if (tables or tars) and not path.is_file():
-        refuse_mixed(text, tables, tars, out)
+        refuse_mixed(given, tables, tars, out)
+        tell_refused(given.refused, say)
     if tables:
         return _with_rows(_parquet(tables, image_column, key_column), text)
     if tars:
         return _tar(tars)
     if text.endswith((".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")):
         raise InputError(f"{text} is compressed, so no row of it can be read by itself: unpack it")
-    return _folder(text, out, say)
+    return _folder(given, out, say)
 
 
 def _with_rows(source: Source, text: str) -> Source:
@@ -89,23 +89,24 @@ def _with_rows(source: Source, text: str) -> Source:
     return source
 
 
-def _files_with(path: Path, text: str, suffix: str, out: Path | None) -> list[Path]:
+def _files_with(given: Named, suffix: str, out: Path | None) -> list[Path]:
+    path = Path(given.text)
+    if given.matches is not None:
+        found = (p for p in given.matches if p.suffix == suffix)
+        return [p for p in found if p.is_file() and not is_of_run(p, out)]
     if path.is_dir():
         found = (p for p in path.glob(f"*{suffix}") if not is_fork(p.name))
         return sorted(p for p in found if p.is_file())
-    if not path.exists() and has_magic(text):
-        found = (p for p in map(Path, glob(text, recursive=True)) if p.suffix == suffix)
-        return sorted(p for p in found if p.is_file() and not is_of_run(p, out))
     if path.suffix == suffix and not path.is_file():
         raise InputError(f"{path} does not exist")
     return [path] if path.suffix == suffix else []
 
 
-def _folder(text: str, out: Path | None, say: Callable[[str], None]) -> Source:
-    jobs = into_folders(files_of([text], out, say), Path())
+def _folder(given: Named, out: Path | None, say: Callable[[str], None]) -> Source:
+    jobs = into_folders(files_of([given], out, say), Path())
     pairs = [(readable(job.folder.as_posix()), str(job.path.absolute())) for job in jobs]
     if len(pairs) == 1 and not jobs[0].path.exists():
-        raise InputError(f"{text} does not exist")
+        raise InputError(f"{given.text} does not exist")
     shards: list[Shard] = [Files(i * SHARD, some) for i, some in enumerate(_in_shards(pairs))]
     return Source(shards, len(pairs))
 

@@ -1,7 +1,9 @@
-"""What is in a folder and in its folders, through links as well."""
+"""What is in a folder and in its folders, through links as well, and what a glob names there."""
 
 import os
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from glob import has_magic
 from pathlib import Path
 
 
@@ -51,3 +53,78 @@ def files_below(
                     continue
                 seen.add(target)
             waiting.append((path, target, outside or linked))
+
+
+def matching(
+    pattern: str,
+    is_one: Callable[[Path], bool] = lambda path: False,
+    refused: Callable[[Path], object] = lambda path: None,
+) -> Iterator[Path]:
+    """What a glob names, in order: files and folders, and by ``**`` files alone, as `files_below`
+    finds them. Names that begin with a dot are meant only where the glob says so.
+
+    Args:
+        pattern: The glob.
+        is_one: As for `files_below`.
+        refused: As for `files_below`.
+    """
+    path = Path(pattern)
+    found = _matching(Path(path.anchor), path.relative_to(path.anchor).parts, is_one, refused)
+    return (one for one in found if one.is_dir() or not pattern.endswith("/"))
+
+
+def _matching(
+    folder: Path,
+    parts: tuple[str, ...],
+    is_one: Callable[[Path], bool],
+    refused: Callable[[Path], object],
+) -> Iterator[Path]:
+    part, *rest = parts
+    try:
+        if part == "**":
+            below = files_below(folder, is_one, refused)
+            yield from sorted(p for p in below if _fits(p.relative_to(folder).parts, parts))
+            return
+        found = _named(folder, part)
+    except PermissionError:
+        refused(folder)
+        return
+    except OSError:  # it is no folder, or holds no such file
+        return
+    for one in found:
+        try:
+            one.stat()
+        except PermissionError:  # a link into a closed folder
+            refused(one)
+            continue
+        except OSError:  # a link to nothing
+            pass
+        if rest:
+            yield from _matching(one, tuple(rest), is_one, refused)
+        else:
+            yield one
+
+
+def _named(folder: Path, part: str) -> list[Path]:
+    """What one part of a glob names in a folder.
+
+    Raises:
+        OSError: There is no such file, or the folder may not be read.
+    """
+    if not has_magic(part):
+        (folder / part).lstat()
+        return [folder / part]
+    found = [path for path in folder.iterdir() if _fits((path.name,), (part,))]
+    (folder / "..").lstat()  # is refused where names may be read, and files may not
+    return sorted(found)
+
+
+def _fits(names: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Whether the names of a path are those of a glob."""
+    if not parts or not names:
+        return not names and set(parts) <= {"**"}
+    (name, *_), (part, *_) = names, parts
+    shown = part.startswith(".") or not name.startswith(".")
+    if part == "**":
+        return _fits(names, parts[1:]) or (shown and _fits(names[1:], parts))
+    return shown and fnmatch(name, part) and _fits(names[1:], parts[1:])
