@@ -169,7 +169,9 @@ def test_what_is_known_exactly_says_nothing_of_the_spread() -> None:
     assert regions[0] == [None] * 3
     assert regions[1][1] == pytest.approx(0.8, abs=0.02)
     said = verdict({"right": found, "wrong": certain})
-    assert "right, τ = 0.8 / 1: the central 80% of the samples hold the truth in 80%" in said
+    assert "right, τ = 0.8 / 1: the central 80% of the samples hold the truth in 80% ± " in said
+    assert 0 < (found.coverage_error["80%"] or 0) < 0.02
+    assert certain.coverage_error["80%"] == 0
     assert said.endswith("they are over-confident: the truth lies outside of them too often.")
     assert "values that are not known, 14% of all; they are well calibrated." in said
 

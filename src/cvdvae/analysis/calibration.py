@@ -38,6 +38,7 @@ class Calibration:
         energy_score: Energy score of whole images.
         coverage: Observed coverage of the central intervals of the nominal `LEVELS`; None where
             there are too few samples for a level, or no value counts.
+        coverage_error: Their standard errors over images; None of a single one.
         coverage_by_region: The same in a grid of regions, one grid for each level.
         rank_histogram: Frequency of every rank of the truth among the samples; empty where no
             value counts, as are the next two.
@@ -53,6 +54,7 @@ class Calibration:
     crps: Figure
     energy_score: Figure
     coverage: dict[str, float | None]
+    coverage_error: dict[str, float | None]
     coverage_by_region: dict[str, list[list[float | None]]]
     rank_histogram: list[float]
     nominal: list[float]
@@ -148,6 +150,7 @@ def calibration(
         crps=figure(s[0] for s in scores),
         energy_score=figure(s[1] for s in scores),
         coverage={f"{level:.0%}": ranks.coverage(level) for level in LEVELS},
+        coverage_error={f"{level:.0%}": ranks.coverage_error(level) for level in LEVELS},
         coverage_by_region={f"{level:.0%}": ranks.coverage_map(level, REGIONS) for level in LEVELS},
         rank_histogram=ranks.histogram().tolist() if any(counted) else [],
         nominal=nominal.tolist(),

@@ -86,7 +86,7 @@ def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
     lines = [
         [
             _at_temperatures(name, c),
-            *("–" if v is None else f"{v:.0%}" for v in c.coverage.values()),
+            *(_covered(c, level) for level in c.coverage),
             c.crps.show(THOUSANDTHS),
             c.energy_score.show(THOUSANDTHS),
             f"{c.area_between:.3f}",
@@ -94,6 +94,14 @@ def calibration_rows(results: dict[str, Calibration]) -> list[list[str]]:
         for name, c in results.items()
     ]
     return [header, *lines]
+
+
+def _covered(c: Calibration, level: str) -> str:
+    """How often an interval holds the truth, with the standard error: ``82% ± 0.7%``."""
+    share, error = c.coverage[level], c.coverage_error[level]
+    if share is None:
+        return "–"
+    return f"{share:.0%}" if error is None else f"{share:.0%} ± {error:.1%}"
 
 
 def _at_temperatures(name: str, c: Calibration) -> str:
@@ -110,7 +118,8 @@ def verdict(results: dict[str, Calibration]) -> str:
     """What the coverage says, in words."""
     sentences = []
     for name, c in results.items():
-        nominal, observed = LEVELS[1], c.coverage[f"{LEVELS[1]:.0%}"]
+        nominal, level = LEVELS[1], f"{LEVELS[1]:.0%}"
+        observed = c.coverage[level]
         if not c.counted:
             sentences.append(f"{_at_temperatures(name, c)}: every sample is the truth itself.")
         if observed is None:
@@ -124,8 +133,8 @@ def verdict(results: dict[str, Calibration]) -> str:
         else:
             judged = "are under-confident: they spread more than they need to"
         sentences.append(
-            f"{_at_temperatures(name, c)}: the central {nominal:.0%} of the samples hold the truth "
-            f"in {observed:.0%} of the values that are not known, {c.counted:.0%} of all; "
+            f"{_at_temperatures(name, c)}: the central {level} of the samples hold the truth in "
+            f"{_covered(c, level)} of the values that are not known, {c.counted:.0%} of all; "
             f"they {judged}."
         )
     return " ".join(sentences)
@@ -137,9 +146,10 @@ def believed(results: dict[str, Calibration], picture: Path) -> Section:
     samples = max(c.sampling.samples for c in results.values())
     return Section(
         "Can the uncertainty be believed?",
-        f"Of {images}, {samples} samples of each. {verdict(results)} {KNOWN} Left: how often "
-        "central intervals hold the truth; middle: its rank among the samples; right: the error "
-        "that remains when the pixels with the largest standard deviation are left out.",
+        f"Of {images}, {samples} samples of each, ± standard error. {verdict(results)} {KNOWN} "
+        "Left: how often central intervals hold the truth; middle: its rank among the samples; "
+        "right: the error that remains when the pixels with the largest standard deviation are "
+        "left out.",
         calibration_rows(results),
         (picture,),
     )

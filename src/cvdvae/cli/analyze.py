@@ -71,7 +71,7 @@ def analyze_calibration(
         results = study.calibration(samples, temperature)
     header, *lines = calibration_rows(results)
     name = Column(header[0], no_wrap=True)  # cut short, the models would all be "celeba6…"
-    table = Table(name, *header[1:], title=f"{samples} samples each")
+    table = Table(name, *header[1:], title=f"{samples} samples each, ± standard error")
     for line in lines:
         table.add_row(*line)
     out.print(table)

@@ -3,7 +3,8 @@
 Explained in docs/explanation/calibration.md.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -70,9 +71,11 @@ class Ranks:
 
     Attributes:
         counts: How often the truth had rank 0 … N (so many samples below it), ``(N + 1, H, W)``.
+        by_image: The same of every image as a whole, ``(N + 1,)`` each.
     """
 
     counts: Tensor
+    by_image: list[Tensor] = field(default_factory=list)
 
     @classmethod
     def empty(cls, samples: int, height: int, width: int) -> "Ranks":
@@ -94,7 +97,9 @@ class Ranks:
         shares = within / (equal + 1)
         if counted is not None:
             shares = shares * counted
-        self.counts += shares.sum(1).to(self.counts.device)
+        counts = shares.sum(1).to(self.counts)
+        self.counts += counts
+        self.by_image.append(counts.sum((1, 2)))
 
     def histogram(self) -> Tensor:
         """Frequency of every rank, ``(N + 1,)``; uniform if calibrated, NaN of no value."""
@@ -111,6 +116,21 @@ class Ranks:
         None beyond the widest interval that N samples have, ``(N − 1) / (N + 1)``, and of no value.
         """
         return _at(level, *self.reliability())
+
+    def coverage_error(self, level: float) -> float | None:
+        """Standard error of `coverage`, over images: the values of one image hang together.
+
+        That of a ratio of two sums over images (Cochran 1977): its residuals are what an image
+        covers more than its share. None where there is no coverage, or a single image.
+        """
+        coverage, weights = self.coverage(level), [float(h.sum()) for h in self.by_image]
+        counted = [(h / w, w) for h, w in zip(self.by_image, weights, strict=True) if w]
+        n = len(counted)
+        if coverage is None or n < 2:
+            return None
+        covered = ((_at(level, *_reliability(h)) or 0.0, w) for h, w in counted)
+        residuals = math.fsum((w * (one - coverage)) ** 2 for one, w in covered)
+        return math.sqrt(n / (n - 1) * residuals) / math.fsum(weights)
 
     def coverage_map(self, level: float, cells: int) -> list[list[float | None]]:
         """Observed coverage in a grid of ``cells × cells`` regions; None where no value counts."""
