@@ -1,6 +1,7 @@
 """Measures against other libraries, closed forms, and what they must be by definition."""
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -361,6 +362,14 @@ def test_crps_and_energy_score_by_their_definitions() -> None:
     assert energy_score(samples, truth) == pytest.approx(float(expected) / 75**0.5)
 
 
+@pytest.mark.parametrize("score", [crps, energy_score])
+def test_proper_scores_of_one_sample_are_refused(
+    score: Callable[[torch.Tensor, torch.Tensor], float],
+) -> None:
+    with pytest.raises(InputError, match="at least two"):
+        score(images(1), images(1)[0])
+
+
 def test_proper_scores_prefer_the_distribution_that_the_truth_comes_from() -> None:
     generator = torch.Generator().manual_seed(1)
     truth = torch.randn(3, 40, 40, generator=generator)
@@ -473,6 +482,31 @@ def test_coverage_by_hand() -> None:
     ]
     even = Ranks(torch.ones(4, 1, 1))  # of three samples: the middle half, and no wider one
     assert even.reliability()[0].tolist() == [0, 0.5]
+
+
+def test_the_error_of_coverage_is_how_far_it_strays_with_other_images() -> None:
+    """Values of one image hang together: it is of images, however many values they have."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(images: int, seen: float = 1.0) -> Ranks:
+        ranks = Ranks.empty(19, 8, 8)
+        for _ in range(images):
+            samples, truth = torch.randn(20, 3, 8, 8, generator=generator).split([19, 1])
+            samples = samples + torch.randn(1, generator=generator)  # far off in the whole image
+            share = torch.rand(1, generator=generator) ** (1 - seen)
+            counted = torch.rand(3, 8, 8, generator=generator) < share
+            ranks.add(samples, truth[0], counted)
+        return ranks
+
+    for seen in (1.0, 0.0):  # all values count, or of every image another share
+        many = [drawn(20, seen) for _ in range(60)]
+        strays = torch.tensor([ranks.coverage(0.8) for ranks in many]).std()
+        told = torch.tensor([ranks.coverage_error(0.8) for ranks in many]).square().mean().sqrt()
+        assert float(told) == pytest.approx(float(strays), rel=0.25)
+        assert float(told) > 0.03  # that of values that do not hang together is 0.006
+    assert drawn(1).coverage_error(0.8) is None
+    assert drawn(3).coverage_error(0.95) is None
+    assert Ranks.empty(19, 8, 8).coverage_error(0.8) is None
 
 
 def test_a_face_is_found_where_there_is_one() -> None:

@@ -10,7 +10,14 @@ from ..domains.faces import crop_face, demo_photo
 from ..domains.photos import coffee
 from ..domains.simulate import simulate
 from ..errors import InputError
-from ..evaluation.measure import METRICS, Judges, Scores, measure
+from ..evaluation.measure import (
+    METRICS,
+    Judges,
+    Scores,
+    are_of_none,
+    measure,
+    measures_of_none,
+)
 from ..evaluation.selection import Pair
 from ..evaluation.task import Subject
 from ..imaging.crop import centre_square
@@ -57,7 +64,7 @@ def sweep(
         for scores, temperature in zip(collected, temperatures, strict=True):
             done = model.answers(y, Sampling(samples, temperature, seed + number, temperature))
             if bool(done.exploded.all()):
-                scores.append({**dict.fromkeys(METRICS), "exploded": 100.0})
+                scores.append(measures_of_none())
                 continue
             sigma = model.noise_of(y)
             scores.append(measure(done, y, truth, model.degradation, judges, sigma))
@@ -65,7 +72,7 @@ def sweep(
             on_image()
     if not collected[0]:
         raise InputError("there is no image to try temperatures on")
-    if all(one["exploded"] == 100 for scores in collected for one in scores):
+    if all(are_of_none(one) for scores in collected for one in scores):
         raise InputError("every sample exploded at every temperature")
     return [{key: _mean([s[key] for s in scores]) for key in METRICS} for scores in collected]
 

@@ -9,10 +9,22 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 LEVELS = (0.5, 0.8, 0.9)
 """Central intervals whose coverage is reported."""
 SAME = 1e-6
 """Values of [0, 1] that are nearer than this are equal: what float32 keeps of them."""
+
+
+def at_least_two(samples: Tensor, score: str) -> None:
+    """Refuse a single sample where a score compares samples with each other.
+
+    Raises:
+        InputError: There is no other.
+    """
+    if len(samples) < 2:
+        raise InputError(f"{score} needs at least two samples")
 
 
 def crps(samples: Tensor, truth: Tensor) -> float:
@@ -22,9 +34,16 @@ def crps(samples: Tensor, truth: Tensor) -> float:
     that the expectation does not depend on their number (Ferro 2014).
 
     Args:
-        samples: ``(N, C, H, W)``, at least two.
+        samples: ``(N, C, H, W)``.
         truth: ``(C, H, W)``.
+
+    Returns:
+        In the unit of the values.
+
+    Raises:
+        InputError: There is only one sample.
     """
+    at_least_two(samples, "the CRPS")
     n = len(samples)
     ordered = samples.double().sort(0).values
     # Σ_{i<j} (x_(j) − x_(i)) = Σ_i (2i − n + 1) x_(i)
@@ -38,7 +57,18 @@ def energy_score(samples: Tensor, truth: Tensor) -> float:
 
     Norms are divided by the square root of the number of values, so that sizes compare; the second
     term is over pairs of different samples (Gneiting & Raftery 2007).
+
+    Args:
+        samples: ``(N, C, H, W)``.
+        truth: ``(C, H, W)``.
+
+    Returns:
+        In the unit of the values.
+
+    Raises:
+        InputError: There is only one sample.
     """
+    at_least_two(samples, "the energy score")
     flat, target = samples.double().flatten(1), truth.double().flatten()
     root = flat.shape[1] ** 0.5
     n = len(flat)

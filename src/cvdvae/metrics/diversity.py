@@ -5,16 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from .calibration import at_least_two
 from .perceptual import LPIPS
 
 PAIRS = 32
 """Pairs that are compared at once."""
-
-
-def _at_least_two(samples: Tensor) -> None:
-    if len(samples) < 2:
-        raise InputError("the distance between samples needs at least two of them")
 
 
 def apd_mse(samples: Tensor) -> float:
@@ -25,7 +20,7 @@ def apd_mse(samples: Tensor) -> float:
     Raises:
         InputError: There is only one sample.
     """
-    _at_least_two(samples)
+    at_least_two(samples, "the distance between samples")
     mean = sum(one.double() for one in samples) / len(samples)
     squares = [float((one.double() - mean).square().mean()) for one in samples]
     return 2 * math.fsum(squares) / (len(samples) - 1)
@@ -37,7 +32,7 @@ def apd_lpips(samples: Tensor, lpips: LPIPS) -> float:
     Raises:
         InputError: There is only one sample.
     """
-    _at_least_two(samples)
+    at_least_two(samples, "the distance between samples")
     one, other = torch.triu_indices(len(samples), len(samples), offset=1)
     parts = zip(one.split(PAIRS), other.split(PAIRS), strict=True)
     return float(torch.cat([lpips.distances(samples[i], samples[j]) for i, j in parts]).mean())
@@ -55,8 +50,7 @@ def ntire_diversity(maps: Tensor) -> float:
     Raises:
         InputError: There is only one sample.
     """
-    if len(maps) < 2:
-        raise InputError("the diversity score needs at least two samples")
+    at_least_two(maps, "the diversity score")
     best_whole = maps.mean((1, 2)).min()
     best_everywhere = maps.min(0).values.mean()
     return float(100 * (best_whole - best_everywhere) / best_whole)
