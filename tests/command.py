@@ -1,6 +1,8 @@
 """The program as a user starts it: a command in this process, the page in one of its own."""
 
+import io
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cvdvae.cli import main
+from cvdvae.cli.consoles import err
 
 if TYPE_CHECKING:
     from gradio_client import Client
@@ -33,6 +36,36 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+class Terminal(io.StringIO):
+    """A screen of 80 columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """What is left on it, without what was erased."""
+        shown = [""]
+        for part in re.split(r"(\x1b\[[0-9;?]*[a-zA-Z]|\r|\n)", self.getvalue()):
+            if part == "\n":
+                shown.append("")
+            elif part == "\x1b[2K":
+                shown[-1] = ""
+            elif part == "\x1b[1A":
+                shown.pop()
+            elif part != "\r" and not part.startswith("\x1b"):
+                shown[-1] += part
+        return [line for line in shown if line]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Where standard error is shown from here on."""
+    screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(err, "is_interactive", True)
+    return screen
 
 
 class served:

@@ -5,7 +5,6 @@ import errno
 import io
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from command import run
+from command import run, terminal
 from PIL import Image
 from tiny import FLOW, tiny_flow
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +27,6 @@ from cvdvae.bench import _times, bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.checkpoints.summary import summary
-from cvdvae.cli.consoles import err
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
 from cvdvae.domains.faces import demo_photo
@@ -153,36 +151,6 @@ def test_a_bad_file_ends_in_one_sentence(
     assert words in errors
     assert len(errors.splitlines()) == 1
     assert not out.exists() or not list(out.iterdir())
-
-
-class Terminal(io.StringIO):
-    """A screen of 80 columns."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def lines(self) -> list[str]:
-        """What is left on it, without what was erased."""
-        shown = [""]
-        for part in re.split(r"(\x1b\[[0-9;?]*[a-zA-Z]|\r|\n)", self.getvalue()):
-            if part == "\n":
-                shown.append("")
-            elif part == "\x1b[2K":
-                shown[-1] = ""
-            elif part == "\x1b[1A":
-                shown.pop()
-            elif part != "\r" and not part.startswith("\x1b"):
-                shown[-1] += part
-        return [line for line in shown if line]
-
-
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Where standard error is shown from here on."""
-    screen = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(err, "is_interactive", True)
-    return screen
 
 
 def test_what_came_of_an_image_is_on_stdout_and_all_of_it(

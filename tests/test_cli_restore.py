@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import run
+import torch
+from command import run, terminal
 from PIL import Image
-from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior
+from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior, tiny_restorer
 
 from cvdvae.batch.happened import happened
+from cvdvae.restoration.restoring import Restoring, seen
 
 SIDE = 16
 
@@ -111,6 +113,25 @@ def test_what_chains_were_too_short_for_is_null_in_json(restore: Restore, photo:
     assert re.search(r"; chains accepted \d+%( Details|$)", restore.printed)
     again = ("replay", str(recipe), "--trust-model", "--out", str(restore.out / "again"))
     assert run(*again, monkeypatch=restore.monkeypatch) == 0
+
+
+@pytest.mark.parametrize("moves", [0, 3])
+def test_a_bar_shows_how_far_a_restoration_is_also_when_it_is_drawn_again(
+    moves: int, restore: Restore, photo: Path
+) -> None:
+    told = list[int]()
+    what, how = seen(torch.full((3, SIDE, SIDE), 0.4), "noise", 0.02), Restoring(6, moves=moves)
+    tiny_restorer().run(what, how, on_steps=told.append)
+    assert sum(told) == how.steps == 6 * (moves + 1)
+    assert min(told) > 0
+    recipe = str(restore.out / "a" / "result.json")
+    again = ("replay", recipe, "--trust-model", "--out", str(restore.out / "again"))
+    screen = terminal(restore.monkeypatch)
+    assert restore(photo, "--degradation", "hole:side=4", "--moves", str(moves)) == 0
+    assert re.search("a.png ━+ 100 %", screen.getvalue())
+    screen = terminal(restore.monkeypatch)
+    assert run(*again, monkeypatch=restore.monkeypatch) == 0
+    assert re.search("a ━+ 100 %", screen.getvalue())
 
 
 @pytest.mark.parametrize(

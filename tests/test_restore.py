@@ -1076,7 +1076,7 @@ def test_chains_take_an_exact_picture_for_one_that_was_rounded(
     y, model = picture()[0], replace(tiny_restorer(), pixel_std=20.0)
     for noise, sigma in ((None, 0.5 / 255), (0.1, 0.1)):
         result = model.restore(y, "hole:side=6", 2, noise, temperature=0.9, moves=2)
-        _, proposal, measurement, moves, samples, _ = found.pop()
+        _, proposal, measurement, moves, samples, *_ = found.pop()
         assert (measurement.sigma, measurement.copies) == (sigma, 1)
         assert measurement.pixel_std == pytest.approx(20 / 255)
         assert (moves.moves, moves.temperature, moves.batch, samples) == (2, 0.9, 4, 2)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -276,18 +277,41 @@ def draw_into(
 
 
 def replay_into(
-    recipe: Path, folder: Path, device: str = "cpu", trust: bool = False
+    recipe: Path,
+    folder: Path,
+    device: str = "cpu",
+    trust: bool = False,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> Outcome | Restoration:
-    """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`."""
+    """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`.
+
+    Args:
+        recipe: The file.
+        folder: Where the results go.
+        device: As for `cvdvae.replay`.
+        trust: As for `cvdvae.replay`.
+        on_share: Called with what part of the whole is done since the last call, on any thread.
+    """
+
+    def drawn(model: SuperResolver, given: Input | Stack, sampling: Sampling) -> Outcome:
+        pixels = sampling.samples * given.pixels * model.scale**2
+        tell = partial(_in_parts, on_share, pixels)
+        return draw_into(model, given, sampling, folder, on_pixels=tell)
+
     stacked = read_stack_recipe(recipe)
     if stacked is not None:
         model = model_of(stacked.origin, device, trust)
         given = read_stack(model, stacked.path, REPLAYED, ranges=stacked.ranges)
-        return draw_into(model, given, stacked.origin.sampling, folder)
+        return drawn(model, given, stacked.origin.sampling)
     told = read_restoration(recipe)
     if told is not None:
-        result = restorer_for(told, device, trust).run(told.seen, told.restoring)
+        tell = partial(_in_parts, on_share, told.restoring.steps)
+        result = restorer_for(told, device, trust).run(told.seen, told.restoring, on_steps=tell)
         result.save(folder)
         return result
     model, found = load_for(recipe, device, trust)
-    return draw_into(model, Input(found.y, None, [], Extras()), found.sampling, folder)
+    return drawn(model, Input(found.y, None, [], Extras()), found.sampling)
+
+
+def _in_parts(on_share: Callable[[float], None], whole: int, done: int) -> None:
+    on_share(done / whole)

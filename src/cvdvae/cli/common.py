@@ -11,14 +11,14 @@ import typer
 from rich.markup import escape
 
 from ..errors import CVDVAEError, InputError
-from .consoles import console_of_results, err, out, progress_bar
+from .consoles import Shares, console_of_results, err, out, progress_bar
 
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
     from ..restoration.restored import Restoration
     from ..restoration.result import Doubt, Truth
 
-__all__ = ["err", "out", "progress_bar"]
+__all__ = ["Shares", "err", "out", "progress_bar"]
 
 STRONG = "standard deviation; 1 is black to white, 0.02 about 5 of 255 grey levels"
 """How the strength of noise is told."""

@@ -3,6 +3,8 @@ and cannot show a bar."""
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleDimensions
@@ -79,6 +81,27 @@ class Counted(Progress):
         done = f"{task.percentage:.0f} %" if self.percent else f"{task.completed:.0f}{of}"
         line = f"{task.description}: {done}".lstrip(": ")
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Shares:
+    """Progress over inputs of different sizes, each with a share of the bar by its pixels.
+
+    Args:
+        progress: The bar.
+        sizes: Of the inputs, in pixels.
+    """
+
+    def __init__(self, progress: Progress, sizes: list[int]) -> None:
+        self.progress, self.sizes = progress, sizes
+        self.task = progress.add_task("", total=max(1, sum(sizes)))
+
+    @contextmanager
+    def of(self, index: int, name: str, steps: int) -> Iterator[Callable[[int], None]]:
+        """Give what is to be called with the steps done, of all that one input takes."""
+        before, size = sum(self.sizes[:index]), self.sizes[index]
+        self.progress.update(self.task, description=name, completed=before)
+        yield lambda done: self.progress.advance(self.task, done / steps * size)
+        self.progress.update(self.task, completed=before + size)
 
 
 def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:

@@ -1,13 +1,10 @@
 """Commands that draw samples: upscale, replay."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import Progress
 
 from ..errors import CVDVAEError, InputError
 from .common import (
@@ -27,6 +24,7 @@ from .common import (
     Results,
     Samples,
     Seed,
+    Shares,
     Temperature,
     Values,
     end_of_inputs,
@@ -145,12 +143,12 @@ def upscale(
         resolver = load(name, device, dtype, compile_, scale)
         sampling = settings.sampling(resolver)
         cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
-        steps = _Steps(progress, [pixels_of(job.path) for job in jobs])
+        shares = Shares(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):
             try:
                 given = read_any(resolver, job.path, cut, limits, shrunk_by, values)
                 pixels = samples * given.pixels * resolver.scale**2
-                with steps.of(index, job.path.name, pixels) as advance:
+                with shares.of(index, job.path.name, pixels) as advance:
                     result = draw_into(
                         resolver, given, sampling, job.folder, animation, check, advance
                     )
@@ -176,22 +174,6 @@ def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: 
     return domain.model_at(scale or domain.usual_scale)
 
 
-class _Steps:
-    """Progress over inputs of different sizes, each with a share of the bar by its pixels."""
-
-    def __init__(self, progress: Progress, sizes: list[int]) -> None:
-        self.progress, self.sizes = progress, sizes
-        self.task = progress.add_task("", total=max(1, sum(sizes)))
-
-    @contextmanager
-    def of(self, index: int, name: str, pixels: int) -> Iterator[Callable[[int], None]]:
-        """Give what is to be called with the pixels done, of all that one input comes to."""
-        before, size = sum(self.sizes[:index]), self.sizes[index]
-        self.progress.update(self.task, description=name, completed=before)
-        yield lambda done: self.progress.advance(self.task, done / pixels * size)
-        self.progress.update(self.task, completed=before + size)
-
-
 @app.command()
 def replay(
     recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
@@ -208,9 +190,10 @@ def replay(
     from ..locks import sole_writer
     from ..restoration.restored import Restoration
 
-    with sole_writer(out_folder):
+    with sole_writer(out_folder), progress_bar(percent=True) as progress:
         check_writable(out_folder)
-        result = replay_into(recipe, out_folder, device, trust_model)
+        advance = partial(progress.advance, progress.add_task(recipe.parent.name, total=1))
+        result = replay_into(recipe, out_folder, device, trust_model, advance)
     if isinstance(result, Restoration):
         line = of_restoration(recipe, out_folder, result)
     else:

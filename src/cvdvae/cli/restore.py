@@ -27,10 +27,12 @@ from .common import (
     Results,
     Samples,
     Seed,
+    Shares,
     WhatHappened,
     end_of_inputs,
     failed,
     ignore,
+    progress_bar,
     psnr_tail,
     remark,
     tell,
@@ -177,7 +179,7 @@ def restore_all(
         most: Pixels of a file; larger ones are refused before they are decoded. By default the
             program's own limit.
     """
-    from ..batch.files import HIGHER
+    from ..batch.files import HIGHER, pixels_of
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
     from ..imaging.io import MAX_PIXELS, SMALLER
@@ -186,9 +188,10 @@ def restore_all(
     most, advice = (MAX_PIXELS, SMALLER) if most is None else (most, HIGHER)
     channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
     failures: list[str] = []
-    with sole_writer(out_folder):
+    with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         check_writable(out_folder)
-        for job in jobs:
+        shares = Shares(progress, [pixels_of(job.path) for job in jobs])
+        for index, job in enumerate(jobs):
             try:
                 truth = None
                 if crop is not None:
@@ -197,7 +200,9 @@ def restore_all(
                     )
                 else:
                     told, notes, extras = read_seen(job.path, what, most, channels, check, advice)
-                result = replace(restorer.run(told, how, truth), extras=extras)
+                with shares.of(index, job.path.name, how.steps) as advance:
+                    result = restorer.run(told, how, truth, advance)
+                result = replace(result, extras=extras)
                 result.save(job.folder)
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)

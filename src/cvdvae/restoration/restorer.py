@@ -28,7 +28,7 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .batches import BATCH, batch_for, check_memory
+from .batches import BATCH, OnSteps, batch_for, check_memory, untold
 from .believing import Belief
 from .checks import checked_truth, whole_number
 from .ending import Ending, finished, growing, in_own_precision
@@ -165,24 +165,27 @@ class Restorer(Networks):
         if self.encoder is None and not moves:
             raise InputError(f"{self.name} has no encoder: its samples need moves, some hundreds")
 
-    def run(self, what: Seen, how: Restoring, truth: Tensor | None = None) -> Restoration:
+    def run(
+        self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnSteps = untold
+    ) -> Restoration:
         """As `restore`, with what was seen and the settings in one object each.
 
         Args:
             what: What was seen.
             how: How to restore.
             truth: As for `restore`.
+            on_steps: Told how many of `Restoring.steps` are done.
 
         Raises:
             InputError: The model does not take images of this size, or has no encoder and no moves
                 are asked for; or the truth is none.
         """
-        *_, whole = self.stream(what, how, truth)
+        *_, whole = self.stream(what, how, truth, on_steps)
         return whole
 
     @torch.no_grad()
     def stream(
-        self, what: Seen, how: Restoring, truth: Tensor | None = None
+        self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnSteps = untold
     ) -> Iterator[Restoration]:
         """As `run`, yielding after every batch what would have come out had no more samples been
         asked for; the last one is complete."""
@@ -193,7 +196,7 @@ class Restorer(Networks):
         with one_thread_each(), torch.autocast(self.device.type, enabled=False):
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
-            chains = self._moved(what, how, told) if how.moves else None
+            chains = self._moved(what, how, told, on_steps) if how.moves else None
             batch, draw = self._drawing(how, told, chains, workers)
             ending = Ending(what, how, self.pixel_std / 255)
         whole = partial(
@@ -211,7 +214,10 @@ class Restorer(Networks):
         )
         batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
         done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers)
+        known = 0
         for x, pixels, exploded in growing(in_own_precision(done, self.device), how.samples):
+            on_steps(len(x) - known)
+            known = len(x)
             yield whole(
                 samples=x,
                 pixels=pixels,
@@ -318,13 +324,13 @@ class Restorer(Networks):
         degradation = on_device(what.degradation, self.device)
         return Measurement(y, degradation, self.pixel_std / 255, sigma, what.copies)
 
-    def _moved(self, what: Seen, how: Restoring, told: Tensor) -> PosteriorSamples:
+    def _moved(self, what: Seen, how: Restoring, told: Tensor, tell: OnSteps) -> PosteriorSamples:
         proposal = self._proposal(what, told)
         batch = batch_for(proposal.size[0] * proposal.size[1])
         moves = Moves(how.moves, how.temperature, batch=batch)
         noise = partial(SeededNoise, how.seed)
-        measurement = self._measurement(what)
-        return sample_posterior(self.prior, proposal, measurement, moves, how.samples, noise)
+        of = (self._measurement(what), moves, how.samples, noise, tell)
+        return sample_posterior(self.prior, proposal, *of)
 
 
 def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor, Noise]:

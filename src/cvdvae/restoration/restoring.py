@@ -83,6 +83,11 @@ class Restoring:
         if self.moves and self.antithetic:
             raise InputError("chains are independent of each other: leave antithetic or moves out")
 
+    @property
+    def steps(self) -> int:
+        """How many there are, as progress is told: the moves of all chains, and the samples."""
+        return self.samples * (self.moves + 1)
+
     def ddof(self, kept: Collection[int]) -> float:
         """As in `cvdvae.restoration.settings.Sampling`."""
         return ddof(kept, self.antithetic)
@@ -312,8 +317,7 @@ def shown(what: Seen) -> Tensor:
 
 
 def in_luma(x: Tensor) -> Tensor:
-    """The luma ``(n, 1, H, W)`` of images ``(n, 3, H, W)``, of which a JPEG holds what it does of
-    them."""
+    """The luma ``(n, 1, H, W)`` of images ``(n, 3, H, W)``, as a JPEG holds it."""
     return luminance().A(x)
 
 

@@ -22,6 +22,7 @@ every group: what is sampled is then the posterior under that prior, an exact on
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -131,6 +132,7 @@ def sample_posterior(
     moves: Moves,
     samples: int,
     noise_of: Callable[[range], Noise],
+    on_move: Callable[[int], None] = lambda chains: None,
 ) -> PosteriorSamples:
     """Draw z ~ p(z|y), one sample from each of as many chains.
 
@@ -145,6 +147,7 @@ def sample_posterior(
         samples: Number of chains n.
         noise_of: The noise of a batch, from the indices of its chains: ``partial(SeededNoise,
             seed)``. The numbers of a move follow those of the one before.
+        on_move: Called after every move of a batch with the number of its chains; on its thread.
 
     Raises:
         InputError: No samples are asked for, or the device has no float64.
@@ -159,7 +162,8 @@ def sample_posterior(
 
     def work(indices: range) -> _Ended:
         with torch.autocast(measurement.y.device.type, enabled=False):
-            return _run(target, moves, len(indices), noise_of(indices))
+            tell = partial(on_move, min(len(indices), samples - indices.start))
+            return _run(target, moves, len(indices), noise_of(indices), tell)
 
     ended = list(in_order(work, batches, workers_on(measurement.y.device)))
     latents = [
@@ -190,7 +194,9 @@ class _Ended(NamedTuple):
     step: Tensor
 
 
-def _run(target: Whitened, moves: Moves, count: int, noise: Noise) -> _Ended:
+def _run(
+    target: Whitened, moves: Moves, count: int, noise: Noise, on_move: Callable[[], None]
+) -> _Ended:
     """Begin some chains, and move."""
     state = target.at(target.first(noise, count))
     log_step = torch.full((count,), math.log(moves.step), dtype=torch.float64)
@@ -203,6 +209,7 @@ def _run(target: Whitened, moves: Moves, count: int, noise: Noise) -> _Ended:
             log_step.clamp_(max=math.log(LONGEST_STEP))
         log_w.append(state.log_w)
         accepted.append(taken)
+        on_move()
     ended = (state.latents, state.mean, torch.stack(log_w, 1), torch.stack(accepted, 1))
     return _Ended(*ended, log_step.exp())
 
