@@ -298,9 +298,9 @@ def write_tables(records: Records, missing: dict[str, str], out: Path, samples: 
     if seen and all(scores.get("crps") is None for scores in seen):
         notes += "\nDiversity and proper scores: not measured, because they need two samples.\n"
     won = "".join(f"\n{line}\n" for line in winners(records))
-    text, of = as_text(records, samples), by_task(records).items()
-    sizes = "".join(f"\n{heading(task, table, samples)}.\n" for task, table in of)
-    write_text(out / "table.txt", f"{text}\n* {LEGEND}\n{won}{notes}")
+    parts = by_task(records).items()
+    sizes = "".join(f"\n{heading(task, part, samples)}.\n" for task, part in parts)
+    write_text(out / "table.txt", f"{as_text(records, samples)}\n* {LEGEND}\n{won}{notes}")
     write_text(out / "table.md", f"{as_markdown(records)}{sizes}\n**Bold**: {LEGEND}\n{won}{notes}")
     table = figures(records)
     text = io.StringIO()
