@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,13 +20,17 @@ from tiny import saved_prior, saved_restorer, tiny_resolver, tiny_restorer
 
 from cvdvae.batch import Settings, Upscaler
 from cvdvae.batch.happened import Happened, happened
-from cvdvae.batch.rows import Row, rows_of, to_batch
+from cvdvae.batch.local import Recipe, _Crew
+from cvdvae.batch.memory import HELD, memory_of
+from cvdvae.batch.rows import Batch, Row, rows_of, to_batch
 from cvdvae.batch.run import local, run_batch
 from cvdvae.batch.settings import seed_of
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import Form
+from cvdvae.batch.upscaler import as_arrays
 from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging.io import load_image
+from cvdvae.restoration.ending import BYTES
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.result import DISCLAIMER
 
@@ -304,3 +311,61 @@ def test_larger_images_are_refused_and_the_limit_can_be_raised(
     code, said = program(*command, "--max-megapixels", 0.002)
     assert code == 0, said
     assert "1 image drawn" in said
+
+
+def test_memory_of_a_row_is_that_of_what_is_behind_it(tmp_path: Path, album: Path) -> None:
+    of_pixel = BYTES + 2 * HELD
+    rows: list[str | bytes | np.ndarray[Any, Any] | None] = [
+        str(album / "0.png"), (album / "0.png").read_bytes(), pixels(0)
+    ]  # fmt: skip
+    blurred = Settings(2, happened=noisy("blur:sigma=1"))
+    shrunk = Settings(2, happened=noisy("downscale:scale=4"))
+    for image in rows:
+        one = to_batch([Row(0, "a", image)])
+        assert memory_of(one, blurred) == 16 * 16 * of_pixel
+        assert memory_of(one, shrunk) == 64 * 64 * of_pixel
+        assert memory_of(one, Settings(2)) == 0, "large ones are enlarged through files"
+    large = to_batch([Row(0, "a", pixels(0)), Row(1, "b", pixels(1, 32)), Row(2, "c", pixels(2))])
+    assert memory_of(large, blurred) == 32 * 32 * of_pixel, "one is drawn after the other"
+    os.mkfifo(tmp_path / "fifo.png")
+    for bad in (None, b"text", str(tmp_path / "none.png"), str(tmp_path / "fifo.png")):
+        assert memory_of(to_batch([Row(0, "a", bad)]), blurred) == 0
+
+
+def test_processes_have_no_more_at_a_time_than_memory_holds(tmp_path: Path) -> None:
+    crew = _Crew(Recipe("tiny", Settings(1, happened=noisy()), as_arrays))
+    held = crew.task(to_batch([Row(0, "a", pixels(0))])).memory
+    crew.most = 2.5 * held
+    sides = [16, 16, 16, 64, 16, 16]  # of which one is larger than all that may be held
+    batches = (to_batch([Row(i, str(i), pixels(i, side))]) for i, side in enumerate(sides))
+    crew.idle = [MagicMock() for _ in sides]
+    together = list[list[int]]()
+    while not crew.exhausted:
+        crew._hand_out(batches)
+        together.append([int(task.batch["number"][0]) for task in crew.tasks.values()])
+        done = next(iter(crew.tasks), None)
+        if done is not None:
+            crew.tasks.pop(done)
+            crew.idle.append(done)
+    assert together == [[0, 1], [1, 2], [2], [3], [4, 5]], "in the order of the source"
+
+
+def test_where_memory_is_short_images_are_drawn_one_at_a_time(
+    program: Program, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvdvae.batch.local.usable_memory", lambda: 1.0)
+    monkeypatch.setattr("cvdvae.batch.run.BATCH", 1)
+    hand_out, together = _Crew._hand_out, list[int]()
+
+    def counted(crew: _Crew, batches: Iterator[Batch]) -> None:
+        hand_out(crew, batches)
+        together.append(len(crew.tasks))
+
+    monkeypatch.setattr(_Crew, "_hand_out", counted)
+    given = ["--noise", 0.05, "-n", 2, "--seed", SEED, "--workers", 2, "--out", tmp_path / "out"]
+    code, said = program("batch", album, *given, "--model", saved_restorer(tmp_path / "model"))
+    assert code == 0, said
+    assert max(together) == 1
+    found = dict(samples_in(tmp_path / "out", "folder"))
+    for i in range(3):
+        np.testing.assert_array_equal(found[str(i)], restored(album / f"{i}.png", noisy()))

@@ -13,6 +13,7 @@ from cvdvae.restoration.workers import (
     in_order,
     on_one_processor,
     one_thread_each,
+    usable_memory,
     usable_processors,
     workers_on,
 )
@@ -110,6 +111,23 @@ def test_a_container_s_quota_bounds_the_processors(
     bound = {0: set(range(64))}  # of this process, and of no other
     monkeypatch.setattr("os.sched_getaffinity", bound.__getitem__, raising=False)
     assert usable_processors() == wanted
+
+
+def test_memory_that_may_be_used_is_the_containers_where_that_is_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "CGROUPS", tmp_path)
+    whole = usable_memory()
+    assert whole > 2**28
+    (tmp_path / "memory").mkdir()
+    for name, text, wanted in (
+        ("memory/memory.limit_in_bytes", f"{2**63 - 4096}\n", whole),
+        ("memory/memory.limit_in_bytes", f"{2**27}\n", 2**27),
+        ("memory.max", "max\n", 2**27),
+        ("memory.max", f"{2**26}\n", 2**26),
+    ):
+        (tmp_path / name).write_text(text)
+        assert usable_memory() == wanted
 
 
 def test_a_process_among_others_uses_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:

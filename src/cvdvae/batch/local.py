@@ -1,8 +1,9 @@
 """The local engine: processes with one thread each, as many as there are processors.
 
 A process has one batch at a time and is given the next when it hands one back: what is read ahead
-is bounded by the number of processes, however large the source. A process that dies is replaced,
-and the rows that it had are drawn again one by one; a row that ends its process twice is given up.
+is bounded by the number of processes, however large the source. Where a batch would not fit into
+memory beside those that others draw, it waits for them. A process that dies is replaced, and the
+rows that it had are drawn again one by one; a row that ends its process twice is given up.
 """
 
 import multiprocessing
@@ -21,6 +22,8 @@ from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 from ..errors import CVDVAEError
+from ..restoration.workers import usable_memory
+from .memory import memory_of
 from .rows import Batch, column
 from .settings import Settings
 from .upscaler import Deliver, Upscaler
@@ -41,9 +44,10 @@ class Recipe(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """A batch, and how many processes it has ended."""
+    """A batch, the bytes that it takes while it is drawn, and how many processes it has ended."""
 
     batch: Batch
+    memory: int
     tries: int = 0
 
 
@@ -65,7 +69,7 @@ def draw_locally(batches: Iterable[Batch], recipe: Recipe, processes: int) -> It
     crew, batches = _Crew(recipe), iter(batches)
     try:
         for batch in islice(batches, processes):  # no more processes than there are batches
-            crew.again.append(_Task(batch))
+            crew.again.append(crew.task(batch))
             crew.hire()
         yield from crew.work(batches)
     finally:
@@ -76,6 +80,7 @@ class _Crew:
     """Processes, and what each is doing.
 
     Attributes:
+        most: Bytes that all tasks together may take; a single one may take any number.
         processes: By the connection to them.
         tasks: What those have that are drawing.
         idle: Those that wait for a task; the others are starting or drawing.
@@ -84,7 +89,7 @@ class _Crew:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        self.recipe, self.most = recipe, usable_memory() / 2
         self.context: Starting = multiprocessing.get_context("spawn")
         if sys.platform == "linux":
             self.context = multiprocessing.get_context("forkserver")
@@ -106,6 +111,10 @@ class _Crew:
         self.processes[ours] = process
         self.starting.add(ours)
 
+    def task(self, batch: Batch, tries: int = 0) -> _Task:
+        """A batch as a task."""
+        return _Task(batch, memory_of(batch, self.recipe.settings), tries)
+
     def work(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Give every process a batch whenever it is free."""
         while True:
@@ -120,6 +129,10 @@ class _Crew:
 
     def _hand_out(self, batches: Iterator[Batch]) -> None:
         while self.idle and (task := self._next(batches)) is not None:
+            taken = sum(one.memory for one in self.tasks.values())
+            if self.tasks and taken + task.memory > self.most:
+                self.again.appendleft(task)
+                return
             connection = self.idle.pop()
             self.tasks[connection] = task
             with suppress(OSError):  # it has died since: `wait` says so
@@ -130,7 +143,7 @@ class _Crew:
             return self.again.popleft()
         batch = next(batches, None)
         self.exhausted = batch is None
-        return None if batch is None else _Task(batch)
+        return None if batch is None else self.task(batch)
 
     def _hear(self, connection: Connection) -> Batch | None:
         """What a process says: that it is ready, a result, or what must end the run."""
@@ -155,7 +168,7 @@ class _Crew:
         self.hire()
         if task is None:
             return None
-        singles = [_Task(one, task.tries + 1) for one in one_by_one(task.batch)]
+        singles = [self.task(one, task.tries + 1) for one in one_by_one(task.batch)]
         if len(singles) == 1 and task.tries + 1 >= TRIES:
             return given_up(task.batch, f"ended its process (exit code {process.exitcode})")
         self.again.extend(singles)

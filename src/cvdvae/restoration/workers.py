@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +30,18 @@ def usable_processors() -> int:
     else:
         bound = os.cpu_count() or 1
     return max(1, math.ceil(min(bound, _quota(CGROUPS))))
+
+
+def usable_memory() -> float:
+    """Bytes of memory that this process may use: the machine's, or its container's limit; infinity
+    where neither is told."""
+    whole = math.inf
+    with suppress(AttributeError, OSError, ValueError):
+        whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of version 2 or 1
+        with suppress(OSError, ValueError):  # there is none, or "max"
+            whole = min(whole, float((CGROUPS / name).read_text()))
+    return whole
 
 
 def workers_on(device: torch.device) -> int:

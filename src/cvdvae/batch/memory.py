@@ -1,0 +1,43 @@
+"""How much memory rows take while they are drawn."""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..damage.step import Size
+from ..imaging.io import opened
+from ..restoration.ending import BYTES
+from .rows import IMAGES, Batch, rows_of
+from .settings import Settings
+
+HELD = 15
+"""Bytes for each pixel of every sample, all of which are held."""
+
+
+def memory_of(batch: Batch, settings: Settings) -> int:
+    """Bytes that the largest row of a batch takes at most while it is restored; 0 where images are
+    enlarged: large ones are then drawn through files."""
+    what, pixels = settings.happened, 0
+    if what is None:
+        return 0
+    for image in (row.get(name) for row in rows_of(batch) for name in IMAGES):
+        with suppress(Exception):  # it is read again, and refused with the reason
+            height, width = what.description.hr_size(_size_of(image))
+            pixels = max(pixels, height * width)
+    return pixels * (BYTES + HELD * settings.samples)
+
+
+def _size_of(image: Any) -> Size:
+    """Height and width of a row's image, as its file says.
+
+    Raises:
+        Exception: Of many kinds: it is no picture.
+    """
+    if isinstance(image, np.ndarray):
+        return image.shape[0], image.shape[1]
+    with opened(Path(image)) if isinstance(image, str) else Image.open(io.BytesIO(image)) as file:
+        return file.height, file.width
