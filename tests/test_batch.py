@@ -1257,6 +1257,27 @@ def test_the_column_of_keys_is_remembered(tmp_path: Path, model_folder: Path) ->
     assert pq.read_table(out / "rows.parquet")["key"].to_pylist() == ["a", "b"]
 
 
+def test_keys_may_be_bytes_and_are_not_taken_for_images(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tools write text that they have not marked as such."""
+    keys = [b"a", "ü".encode(), b"J\xfcrgen"]
+    table = pa.table({"key": pa.array(keys, pa.binary()), "png": [png(i) for i in range(3)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    given = ["batch", str(tmp_path / "in.parquet"), "--model", str(model_folder), "-n", "2", "-q"]
+    given += ["--seed", "3", "--workers", "1", "--out", str(tmp_path / "out")]
+    for columns in ([], ["--image-column", "png"]):
+        out = tmp_path / "out" if not columns else tmp_path / "named"
+        given[-1] = str(out)
+        assert run(*given, *columns, monkeypatch=monkeypatch) == 0
+        found = dict(samples_in(out, "folder"))
+        assert sorted(found) == [r"J\udcfcrgen", "a", "ü"]
+        np.testing.assert_array_equal(found["ü"], truth(1))
+    pq.write_table(table.select(["key"]), tmp_path / "keys.parquet")
+    with pytest.raises(InputError, match="no column with the bytes of image files"):
+        open_source(str(tmp_path / "keys.parquet"))
+
+
 def linked(folder: Path) -> Path:
     """Pictures in a folder, in one that it leads to, and links around in a circle."""
     album, far = folder / "album", folder / "far" / "deep"

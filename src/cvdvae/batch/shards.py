@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .rows import Row
+from .rows import Row, readable
 
 SHARD = 8
 """Rows of a shard, where the source does not say how it is divided; few, so that no worker has many
@@ -124,7 +124,9 @@ class RowGroup:
 
 
 def _key_of(number: int, key: Any = None) -> str:
-    """The key of a row, which is counted where it has none."""
+    """The key of a row, which is counted where it has none; bytes are text that nobody marked."""
+    if isinstance(key, bytes):
+        return readable(key.decode("utf-8", "surrogateescape"))
     return f"{number:012d}" if key is None else str(key)
 
 

@@ -140,10 +140,10 @@ def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} is no Parquet file, or a damaged one ({reason})") from None
-        column = _image_column(path, schema, images)
         key = keys or (KEY if KEY in schema.names else None)
         if key is not None and key not in schema.names:
             raise InputError(f"{path} has no column '{key}', only {', '.join(schema.names)}")
+        column = _image_column(path, schema, images, key)
         starts = accumulate(sizes[:-1], initial=rows)
         for i, (start, size) in enumerate(zip(starts, sizes, strict=False)):
             shards.append(RowGroup(start, str(path.absolute()), i, size, column, key))
@@ -152,7 +152,12 @@ def _parquet(files: list[Path], images: str | None, keys: str | None) -> Source:
     return Source(shards, rows, tuple(map(mark_of, files)) if counted else (), images, chosen)
 
 
-def _image_column(path: Path, schema: Any, wanted: str | None) -> str:
+def _image_column(path: Path, schema: Any, wanted: str | None, key: str | None) -> str:
+    """The column of images: the wanted one, or the first that can hold them and is not the keys'.
+
+    Raises:
+        InputError: There is none.
+    """
     import pyarrow as pa
 
     def holds_bytes(kind: Any) -> bool:
@@ -161,10 +166,11 @@ def _image_column(path: Path, schema: Any, wanted: str | None) -> str:
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
     found = [field.name for field in schema if holds_bytes(field.type)]
-    if wanted is None and found:
-        return str(found[0])
     if wanted in found:
         return str(wanted)
+    first = next((name for name in found if name != key), None)
+    if wanted is None and first is not None:
+        return str(first)
     if wanted is None:
         raise InputError(
             f"{path} has no column with the bytes of image files: it has "

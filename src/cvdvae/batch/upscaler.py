@@ -59,7 +59,7 @@ class Upscaler:
 
     Example:
         >>> upscaler = Upscaler("celeba64-x8", Settings(samples=4))        # doctest: +SKIP
-        >>> upscaler({"key": np.array(["a"]), "bytes": np.array([png])})   # doctest: +SKIP
+        >>> upscaler({"bytes": np.array([png], object)})                   # doctest: +SKIP
     """
 
     def __init__(
