@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,9 @@ from tiny import tiny_resolver
 from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.errors import OutputError
-from cvdvae.files import write_atomically, write_text
+from cvdvae.files import _swept, write_atomically, write_text
 from cvdvae.locks import LOCK, sole_writer
+from cvdvae.restoration.saving import saved_files
 
 ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -309,6 +312,57 @@ def test_a_result_that_was_cut_off_by_a_kill_does_not_mix_with_the_next(tmp_path
     result.save(tmp_path)
     held = {p.name for p in tmp_path.iterdir()}
     assert held == {*result.files, "result.json", "sample_of_my_thesis.png"}
+
+
+def written(folder: Path, **files: str) -> None:
+    """A result of such files, each with its text."""
+    told = {"model": "tiny", "samples": 1, "seed": 0, "files": [f"{one}.png" for one in files]}
+    with saved_files(folder, told["files"], lambda: told):  # type: ignore[arg-type]
+        for name, text in files.items():
+            (folder / f"{name}.png").write_text(text)
+
+
+def held(folder: Path) -> dict[str, str]:
+    """The pictures of a folder, and the names of all else in it."""
+    found = {path.name: path for path in folder.iterdir()}
+    return {name: p.read_text() if p.suffix == ".png" else "" for name, p in found.items()}
+
+
+def killed_before(change: int, work: Callable[[], None]) -> bool:
+    """Whether a process that is killed before so many changes of the disk has ended before."""
+    child = os.fork()
+    if child == 0:
+        left = [change]
+
+        def watch(event: str, _: tuple[object, ...]) -> None:
+            if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"):
+                left[0] -= 1
+                if left[0] < 0:
+                    os._exit(9)
+
+        sys.addaudithook(watch)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_whenever_a_process_is_killed_one_result_is_whole(tmp_path: Path) -> None:
+    """The earlier one stays until the new one is complete, also where the next run fails."""
+    old, new = {"mean": "old", "input": "old"}, {"mean": "new", "std": "new"}
+    written(tmp_path / "old", **old)
+    written(tmp_path / "new", **new)
+    left, ended = [held(tmp_path / "old")], False
+    while not ended:
+        folder = tmp_path / str(len(left))
+        written(folder, **old)
+        ended = killed_before(len(left), partial(written, folder, **new))
+        _swept.clear()  # as in another process
+        with suppress(KeyError), saved_files(folder, ["mean.png", "grid.png"], dict):
+            (folder / "mean.png").write_text("half")
+            raise KeyError
+        left.append(held(folder))
+        assert left[-1] in (left[0], held(tmp_path / "new")), len(left)
+    assert left[1] == left[0] != left[-1]
 
 
 HOLDER = """

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from ..errors import OccupiedError, OutputError
-from ..files import check_writable, read_bounded, remove, temporary_folder, write_text
+from ..files import check_writable, read_bounded, remove, write_text
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, save_png
 from ..locks import sole_writer
 from .workers import in_order, workers_on
 
-RESULT, UNFINISHED = "result.json", ".unfinished.json"
+RESULT, UNFINISHED, EARLIER = "result.json", ".unfinished.json", ".cvdvae-earlier"
 MAX_BYTES = 17 * MAX_PIXELS
 """Of a `result.json`: what was seen of a large image may stand in it, in three float32 a pixel."""
 OURS = re.compile(
@@ -68,7 +68,8 @@ def saved_files(
     """Write pictures within, and `result.json` behind them.
 
     What is being written is noted first, so that also what a killed process left can be told from
-    files of other origin. An earlier result is back in its place where this one fails.
+    files of other origin. An earlier result is put aside, and is back in its place where this one
+    fails; where the process is killed, with the next one that writes here.
 
     Args:
         folder: The folder.
@@ -83,54 +84,52 @@ def saved_files(
     """
     with sole_writer(folder):
         check_writable(folder)
-        before, begun = (_told_in(folder / note) for note in (RESULT, UNFINISHED))
-        earlier, cut_off = _names_in(before), _names_in(begun)
+        _settle(folder, given)
+        before = _told_in(folder / RESULT)
+        earlier = _names_in(before)
         foreign = [] if _is_ours(before) else [RESULT]
         beside = [path.name for path in given[1:] if path.parent.resolve() == folder.resolve()]
-        _check_free(folder, [*names, *foreign], [*earlier, *cut_off, *beside], given)
-        for name in {*cut_off}.difference(earlier):
-            _remove(folder / name, given)
-        with _out_of_the_way(folder, [*earlier, RESULT], given):
+        _check_free(folder, [*names, *foreign], [*earlier, *beside], given)
+        try:
+            _put_aside(folder, earlier, given)
             write_text(folder / UNFINISHED, json.dumps({"files": names}) + "\n")
-            try:
-                yield
-                write_text(folder / RESULT, to_json(report(), indent=2) + "\n")
-            except BaseException:
-                for name in names:
-                    _remove(folder / name, given)
-                raise
-            finally:
-                (folder / UNFINISHED).unlink(missing_ok=True)
+            yield
+            write_text(folder / RESULT, to_json(report(), indent=2) + "\n")
+        finally:
+            _settle(folder, given)
 
 
-@contextmanager
-def _out_of_the_way(folder: Path, names: list[str], given: tuple[Path, ...]) -> Iterator[None]:
-    """Files that go in the end, or come back where what happens in between fails.
+def _put_aside(folder: Path, names: list[str], given: tuple[Path, ...]) -> None:
+    """Move an earlier result out of the way, its `result.json` first.
 
     Raises:
-        OutputError: They cannot be moved.
+        OutputError: It cannot be moved.
     """
-    there = [path for path in (folder / name for name in names) if path.exists()]
-    leaving = [path for path in there if not _is(path, given)]
-    if not leaving:
-        yield
-        return
-    with ExitStack() as stack:
-        aside: list[tuple[Path, Path]] = []
-        try:
-            try:
-                place = stack.enter_context(temporary_folder(folder))
-                for path in leaving:
-                    moved = path.rename(place / path.name)
-                    aside.append((moved, path))
-            except OSError as error:
-                said = error.strerror or error
-                raise OutputError(f"cannot write to {folder}: {said}") from None
-            yield
-        except BaseException:
-            for moved, path in aside:
-                moved.rename(path)
-            raise
+    aside = folder / EARLIER
+    try:
+        for path in (folder / name for name in (RESULT, *names)):
+            if path.exists() and not _is(path, given):
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / path.name)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def _settle(folder: Path, given: tuple[Path, ...]) -> None:
+    """Leave one whole result: the new one where its `result.json` is there, which is written last,
+    else the earlier one. It may be stopped anywhere, and done again."""
+    aside, note = folder / EARLIER, folder / UNFINISHED
+    if not (folder / RESULT).exists():
+        earlier = _names_in(_told_in(aside / RESULT))
+        for name in _names_in(_told_in(note)):
+            if name not in earlier or (aside / name).exists():
+                _remove(folder / name, given)
+        note.unlink(missing_ok=True)
+        back = aside.iterdir() if aside.is_dir() else ()
+        for path in sorted(back, key=lambda path: path.name == RESULT):
+            path.rename(folder / path.name)
+    note.unlink(missing_ok=True)
+    remove(aside)
 
 
 def save_pictures(
