@@ -9,7 +9,7 @@ disk.
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from .drawing import Drawing
 from .finish import finish_in_strips
 from .recipe import Recipe
 from .regions import Region, most_uncertain
-from .result import DISCLAIMER, Doubt, Truth
+from .result import DISCLAIMER, Doubt, Truth, report_of
 from .round_trip import RoundTrip, misfit
 from .sampler import SuperResolver
 from .saving import saved_files
@@ -120,21 +120,7 @@ class LargeResult:
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
-        truth = self.against_truth()
-        return {
-            **self.recipe.to_dict(),
-            "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
-            "round_trip_exact": self.round_trip_exact,
-            "largest_lr_error": self.largest_lr_error,
-            "noise": self.noise,
-            "misfit": self.misfit,
-            "exploded": self.exploded,
-            "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
-            "seconds": round(self.seconds, 3),
-            "truth": None if truth is None else asdict(truth),
-            "files": self.files,
-            "note": DISCLAIMER,
-        }
+        return self.recipe.to_dict() | report_of(self, self.noise)
 
     def compare(self, what: str, top: int, pixels: np.ndarray) -> None:
         """Add up the error of some rows, ``(rows, width, C)`` in levels, where there is a truth."""

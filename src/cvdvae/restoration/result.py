@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -174,21 +174,7 @@ class SuperResolution(Answers):
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
-        truth = self.against_truth()
-        return {
-            **self.recipe.to_dict(),
-            "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
-            "round_trip_exact": self.round_trip_exact,
-            "largest_lr_error": self.largest_lr_error,
-            "noise": self.sigma,
-            "misfit": self.misfit,
-            "exploded": self.exploded,
-            "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
-            "seconds": round(self.seconds, 3),
-            "truth": None if truth is None else asdict(truth),
-            "files": self.files,
-            "note": DISCLAIMER,
-        }
+        return self.recipe.to_dict() | report_of(self, self.sigma)
 
     def summary_row(self, samples: int) -> list[tuple[str, Image.Image]]:
         """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
@@ -240,6 +226,51 @@ class SuperResolution(Answers):
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
             save_pictures(folder, rest)
             self.recipe.save_beside(folder)
+
+
+class Reported(Protocol):
+    """What every result that gives y back tells of itself; see `SuperResolution`."""
+
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
+    @property
+    def lr_psnr(self) -> list[float]: ...  # noqa: D102
+    @property
+    def round_trip_exact(self) -> list[bool]: ...  # noqa: D102
+    @property
+    def largest_lr_error(self) -> list[float]: ...  # noqa: D102
+    @property
+    def misfit(self) -> list[float] | None: ...  # noqa: D102
+    @property
+    def exploded(self) -> list[bool]: ...  # noqa: D102
+    @property
+    def doubts(self) -> list[Doubt] | None: ...  # noqa: D102
+    @property
+    def files(self) -> list[str]: ...  # noqa: D102
+    def against_truth(self) -> Truth | None: ...  # noqa: D102
+
+
+def report_of(result: Reported, noise: float | list[float]) -> dict[str, Any]:
+    """What `result.json` says of what came out; an infinite LR-PSNR is None.
+
+    Args:
+        result: The result.
+        noise: Standard deviation of the noise in y; of arrays of every plane, in their unit.
+    """
+    truth = result.against_truth()
+    return {
+        "lr_psnr": [v if v < float("inf") else None for v in result.lr_psnr],
+        "round_trip_exact": result.round_trip_exact,
+        "largest_lr_error": result.largest_lr_error,
+        "noise": noise,
+        "misfit": result.misfit,
+        "exploded": result.exploded,
+        "doubts": None if result.doubts is None else [asdict(d) for d in result.doubts],
+        "seconds": round(result.seconds, 3),
+        "truth": None if truth is None else asdict(truth),
+        "files": result.files,
+        "note": DISCLAIMER,
+    }
 
 
 def psnr(x: Tensor, reference: Tensor) -> float:

@@ -14,7 +14,7 @@ from ...imaging.formats import suffix_of
 from ...imaging.values import ValueRange
 from ..answers import answering
 from ..recipe import MAX_BYTES, Origin, origin_from_dict
-from ..result import DISCLAIMER, Doubt, Truth
+from ..result import Doubt, Truth, report_of
 from ..round_trip import RoundTrip, misfit
 from ..sampler import SuperResolver
 from ..settings import Sampling
@@ -172,17 +172,8 @@ class StackResult:
                 "missing": int(array.missing.sum()),
             },
             "interval": {"lower": LOWER, "upper": UPPER, "share": self.share},
-            "lr_psnr": [v if v < float("inf") else None for v in self.lr_psnr],
-            "round_trip_exact": self.round_trip_exact if self.whole else None,
-            "largest_lr_error": self.largest_lr_error,
-            "noise": self.noise,
-            "misfit": self.misfit,
-            "exploded": self.exploded,
-            "doubts": None if self.doubts is None else [asdict(d) for d in self.doubts],
-            "seconds": round(self.seconds, 3),
-            "truth": None,
-            "files": self.files,
-            "note": DISCLAIMER,
+            **report_of(self, self.noise),
+            **({} if self.whole else {"round_trip_exact": None}),
         }
 
 
