@@ -37,7 +37,7 @@ from cvdvae.files import write_text
 from cvdvae.imaging.io import read_photo
 from cvdvae.imaging.sheets import LABEL, MARGIN, TILE
 from cvdvae.restoration.hvae import HVAEResolver
-from cvdvae.restoration.load import load
+from cvdvae.restoration.load import load, replay
 from cvdvae.restoration.sampler import SuperResolver
 
 
@@ -176,6 +176,19 @@ def test_what_came_of_an_image_is_on_stdout_and_all_of_it(
     again, other = capsys.readouterr()
     assert " ".join(again.split()).count("gives the input back exactly") == 1
     assert errors + other == ""
+
+
+@pytest.mark.parametrize("text", ['{"input": "' + 5_000_000 * "A", "[]", "", "\x00"])
+def test_what_is_no_recipe_or_is_cut_off_is_said_to_be_none(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its size: one of a restoration may be large."""
+    recipe = tmp_path / "cut.json"
+    recipe.write_text(text)
+    assert run("replay", str(recipe), "--out", str(tmp_path / "o"), monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err == f"error: {recipe} is no result.json of this program\n"
+    with pytest.raises(InputError, match=r"is no result\.json of this program"):
+        replay(recipe)
 
 
 @pytest.mark.parametrize("both", [True, False])

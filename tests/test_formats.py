@@ -39,12 +39,13 @@ from cvdvae.imaging.values import ValueRange, choose_range
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.sampler import SuperResolver
+from cvdvae.restoration.saving import read_told
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sheet import sheet
 from cvdvae.restoration.stack import drawing as stack_drawing
 from cvdvae.restoration.stack import sheet as stack_sheet
 from cvdvae.restoration.stack.planes import Stack, _filled, avoid, read_stack
-from cvdvae.restoration.stack.result import StackResult, read_stack_recipe
+from cvdvae.restoration.stack.result import StackResult, stack_recipe_from_dict
 
 LIMITS = Limits(10**6)
 H = downscaling((24, 20), (12, 10), "bicubic")
@@ -1562,9 +1563,8 @@ def test_a_zarr_of_any_name_is_drawn_once_more_and_again(
 @pytest.mark.parametrize("name", ["../input.npy", "input.npy/../../x", "result.json", 3, None])
 def test_a_recipe_names_no_file_elsewhere(name: object, tmp_path: Path) -> None:
     data = {"model": "photos-x2", "input": name, "values": {"ranges": []}}
-    (tmp_path / "result.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match="which file beside it"):
-        read_stack_recipe(tmp_path / "result.json")
+        stack_recipe_from_dict(data, tmp_path / "result.json")
 
 
 def truncated(path: Path) -> None:
@@ -2291,8 +2291,8 @@ def test_a_result_of_arrays_tells_what_stands_in_its_files(
         "missing": 0,
     }
     assert told["interval"]["share"] == pytest.approx(1 / 3)
-    recipe = read_stack_recipe(tmp_path / "out" / "result.json")
-    assert recipe is not None
+    path = tmp_path / "out" / "result.json"
+    recipe = stack_recipe_from_dict(read_told(path), path)
     assert recipe.path == tmp_path / "out" / "input.npy"
     assert recipe.ranges == result.stack.ranges
     begun = StackResult.of(tmp_path, result.stack, model, Sampling(3))

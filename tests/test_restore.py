@@ -520,16 +520,13 @@ def test_what_was_seen_survives_as_text() -> None:
 @pytest.mark.parametrize(
     "words", ["jpeg:quality=80,subsampling=4:4:4", "jpeg:quality=80", "grey + blur:sigma=1", "blur"]
 )
-def test_what_is_unpacked_has_as_many_values_as_was_seen_of_such_an_image(
-    words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_unpacked_has_as_many_values_as_was_seen_of_such_an_image(words: str) -> None:
     """And no other limit: of images of `MAX_PIXELS` it would be in the way."""
     told = made_of(picture(side=64)[0], parse(words), in_8_bits=False)
     assert told.description is not None
     report = {"model": "tiny", "weights": "", "dtype": "fp32", **vars(Restoring())}
     report |= {"degradation": told.description.to_dict(), "noise": told.sigma, "size": [64, 64]}
     report["input"] = packed(told.y[0], jpeg_at_end(told.degradation))
-    monkeypatch.setattr("cvdvae.restoration.restored.MAX_BYTES", 100)
     again = restoration_from_dict(report, "result.json")
     assert again is not None
     assert torch.equal(again.seen.y, told.y)

@@ -49,8 +49,9 @@ from cvdvae.restoration.recipe import (
     recipe_from_dict,
     recipe_from_text,
 )
-from cvdvae.restoration.restored import read_restoration
+from cvdvae.restoration.restored import restoration_from_dict
 from cvdvae.restoration.result import psnr
+from cvdvae.restoration.saving import read_told
 from cvdvae.restoration.settings import (
     MAX_SAMPLES,
     TEMPERATURES,
@@ -191,8 +192,7 @@ def test_numbers_of_numpy_are_numbers_in_a_file_and_in_an_address(
         y, "noise", np.int64(1), sigma, sigma, np.int64(4)  # type: ignore[arg-type]
     )  # fmt: skip
     restored.save(tmp_path)
-    again = read_restoration(tmp_path / "result.json")
-    assert again is not None
+    again = restoration_from_dict(read_told(tmp_path / "result.json"), "there")
     assert again.restoring == restored.restoring
 
 

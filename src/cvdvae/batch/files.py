@@ -20,15 +20,17 @@ from ..imaging.formats import format_of
 from ..imaging.io import MAX_PIXELS, SMALLER, as_channels, opened, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
-from ..restoration.load import load_for, model_of, restorer_for
-from ..restoration.restored import Restoration, read_restoration
+from ..restoration.load import model_of, restorer_for
+from ..restoration.recipe import recipe_from_dict
+from ..restoration.restored import Restoration, restoration_from_dict
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
+from ..restoration.saving import read_told
 from ..restoration.settings import Sampling
 from ..restoration.sheet import check_animation
 from ..restoration.stack.drawing import draw_stack
 from ..restoration.stack.planes import AUTO, Stack, read_stack
-from ..restoration.stack.result import StackResult, read_stack_recipe
+from ..restoration.stack.result import StackResult, stack_recipe_from_dict
 from ..restoration.stack.shrinking import read_shrunk
 from ..restoration.tolerance import photons_of
 from .finding import files_of
@@ -298,18 +300,20 @@ def replay_into(
         tell = partial(_in_parts, on_share, pixels)
         return draw_into(model, given, sampling, folder, on_pixels=tell)
 
-    stacked = read_stack_recipe(recipe)
-    if stacked is not None:
+    data = read_told(recipe)
+    if isinstance(data.get("values"), dict):
+        stacked = stack_recipe_from_dict(data, recipe)
         model = model_of(stacked.origin, device, trust)
         given = read_stack(model, stacked.path, REPLAYED, ranges=stacked.ranges)
         return drawn(model, given, stacked.origin.sampling)
-    told = read_restoration(recipe)
-    if told is not None:
+    if "degradation" in data:
+        told = restoration_from_dict(data, str(recipe))
         tell = partial(_in_parts, on_share, told.restoring.steps)
         result = restorer_for(told, device, trust).run(told.seen, told.restoring, on_steps=tell)
         result.save(folder)
         return result
-    model, found = load_for(recipe, device, trust)
+    found = recipe_from_dict(data, str(recipe), recipe.parent, numbers=True)
+    model = model_of(found.origin, device, trust)
     return drawn(model, Input(found.y, None, [], Extras()), found.sampling)
 
 

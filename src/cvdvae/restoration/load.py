@@ -14,11 +14,12 @@ from ..errors import InputError, WeightsError
 from .flow import FlowResolver
 from .hvae import HVAEResolver
 from .networks import DTYPES
-from .recipe import Dtype, Origin, Recipe, check_weights, read_recipe
-from .restored import Restoration, RestorationRecipe, read_restoration
+from .recipe import Dtype, Origin, Recipe, check_weights, recipe_from_dict
+from .restored import Restoration, RestorationRecipe, restoration_from_dict
 from .restorer import Restorer
 from .result import SuperResolution
 from .sampler import SuperResolver
+from .saving import read_told
 
 
 def load_hvae(name: str, scale: int | None = None) -> HVAEResolver:
@@ -123,11 +124,14 @@ def replay(
         >>> torch.equal(again.pixels, result.pixels)
         True
     """
-    told = None if isinstance(recipe, Recipe) else read_restoration(recipe)
-    if told is not None:
-        return restorer_for(told, device, trust).run(told.seen, told.restoring)
-    model, recipe = load_for(recipe, device, trust)
-    return model.run(recipe.y, recipe.sampling)
+    if not isinstance(recipe, Recipe):
+        path = Path(recipe)
+        data = read_told(path)
+        if "degradation" in data:
+            told = restoration_from_dict(data, str(path))
+            return restorer_for(told, device, trust).run(told.seen, told.restoring)
+        recipe = recipe_from_dict(data, str(path), path.parent, numbers=True)
+    return model_of(recipe.origin, device, trust).run(recipe.y, recipe.sampling)
 
 
 def restorer_for(
@@ -136,15 +140,6 @@ def restorer_for(
     """The model of a restoration's recipe; as `replay`."""
     _check_trust(told.model, told.weights, trust)
     return load_restorer(told.model, device, told.dtype)
-
-
-def load_for(
-    recipe: str | Path | Recipe, device: str | torch.device = "cpu", trust: bool = False
-) -> tuple[SuperResolver, Recipe]:
-    """The model of a recipe, and the recipe; as `replay`."""
-    if not isinstance(recipe, Recipe):
-        recipe = read_recipe(recipe)
-    return model_of(recipe.origin, device, trust), recipe
 
 
 def model_of(

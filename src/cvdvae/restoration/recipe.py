@@ -29,7 +29,7 @@ from ..imaging.carried import Extras
 from ..imaging.io import opaque, png_in_base64, save_png, to_bytes, to_pil, to_tensor
 from ..imaging.png import OPAQUE
 from .edits import MAX_STEPS, edit_from_dict
-from .saving import to_json
+from .saving import read_told, to_json
 from .settings import Sampling
 
 MAX_SIDE, MAX_VALUES = 1024, 2 * 2**20
@@ -258,13 +258,7 @@ def read_recipe(path: str | Path) -> Recipe:
         ConfigError: A setting that is unknown or of a wrong type.
     """
     path = Path(path)
-    try:
-        data = json.loads(read_bounded(path, MAX_BYTES).decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{path} is no result.json of this program") from None
-    return recipe_from_dict(data, str(path), path.parent, numbers=True)
+    return recipe_from_dict(read_told(path, MAX_BYTES), str(path), path.parent, numbers=True)
 
 
 def _y_of(told: str | dict[str, Any], where: str) -> Tensor:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +19,6 @@ from ..degradations.base import Degradation
 from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
-from ..files import read_bounded
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
@@ -28,7 +26,7 @@ from .answers import Answers
 from .recipe import Dtype
 from .restoring import Restoring, Seen, seen
 from .result import DISCLAIMER, Truth, psnr
-from .saving import MAX_BYTES, save_pictures, saved_files
+from .saving import save_pictures, saved_files
 from .sheet import heat, rows_of, std_picture
 from .tolerance import misfit, within_noise
 
@@ -227,22 +225,6 @@ class RestorationRecipe:
     restoring: Restoring
     weights: str
     dtype: Dtype
-
-
-def read_restoration(path: str | Path) -> RestorationRecipe | None:
-    """Read the recipe in a `result.json`; None where it is of no restoration, or none at all.
-
-    Raises:
-        InputError: It is damaged.
-        ConfigError: A setting that is unknown or of a wrong type.
-    """
-    try:
-        data = json.loads(read_bounded(Path(path), MAX_BYTES).decode("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(data, dict) or "degradation" not in data:
-        return None
-    return restoration_from_dict(data, str(path))
 
 
 def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe:

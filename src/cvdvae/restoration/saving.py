@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import OccupiedError, OutputError
+from ..errors import InputError, OccupiedError, OutputError
 from ..files import check_writable, read_bounded, remove, write_text
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, save_png
@@ -176,13 +176,28 @@ def _is(path: Path, given: tuple[Path, ...]) -> bool:
     return path.resolve() in [one.resolve() for one in given]
 
 
+def read_told(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
+    """What a `result.json` of at most so many bytes says.
+
+    Raises:
+        InputError: It cannot be read, or is none.
+    """
+    try:
+        data = json.loads(read_bounded(path, most).decode("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise InputError(f"{path} is no result.json of this program")
+    return data
+
+
 def _told_in(note: Path) -> dict[str, Any]:
     """What a `result.json` says; nothing where it is none."""
-    try:
-        data = json.loads(read_bounded(note, MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    with suppress(InputError):
+        return read_told(note)
+    return {}
 
 
 def _is_ours(told: dict[str, Any]) -> bool:

@@ -1,6 +1,5 @@
 """What is known of a result that lies in files of arrays, and how it is drawn again."""
 
-import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...files import read_bounded
 from ...imaging.formats import suffix_of
 from ...imaging.values import ValueRange
 from ..answers import answering
-from ..recipe import MAX_BYTES, Origin, origin_from_dict
+from ..recipe import Origin, origin_from_dict
 from ..result import Doubt, Truth, report_of
 from ..round_trip import RoundTrip, misfit
 from ..sampler import SuperResolver
@@ -192,19 +190,13 @@ class StackRecipe:
     ranges: list[ValueRange]
 
 
-def read_stack_recipe(path: Path) -> StackRecipe | None:
-    """Read the recipe in a `result.json`; None where it is of a picture, or none at all.
+def stack_recipe_from_dict(data: dict[str, Any], path: Path) -> StackRecipe:
+    """Read what `StackResult.report` has written, from the `result.json` of this path.
 
     Raises:
         InputError: It is damaged.
         ConfigError: A setting that is unknown or of a wrong type.
     """
-    try:
-        data = json.loads(read_bounded(path, MAX_BYTES).decode("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(data, dict) or not isinstance(data.get("values"), dict):
-        return None
     origin = origin_from_dict(data, str(path))
     name, ranges = data.get("input"), data["values"].get("ranges")
     if not isinstance(name, str) or not INPUT.fullmatch(name):
