@@ -711,9 +711,11 @@ def test_images_that_cannot_be_read_do_not_count_for_what_is_stored(
     monkeypatch.setattr("cvdvae.restoration.hvae.HVAEResolver.grids", Grids((), (0.8,)))
     given = ["calibrate", "--model", str(model_folder), "--data", str(photos), "-n", "2"]
     assert run(*given, "--save", monkeypatch=monkeypatch) == 1
-    said = " ".join(capsys.readouterr().err.split())
+    printed = capsys.readouterr()
+    said = " ".join(printed.err.split())
     assert "03.png is not an image" in said
     assert f"need at least {FEW} images, not {FEW - 1}" in said
+    assert f"on {FEW - 1} images" in " ".join(printed.out.split())  # what was found is shown
     assert "calibrated: true" not in (model_folder / "config.yaml").read_text()
 
 

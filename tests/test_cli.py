@@ -178,6 +178,19 @@ def test_what_came_of_an_image_is_on_stdout_and_all_of_it(
     assert errors + other == ""
 
 
+def test_a_pipe_gets_the_object_also_where_colours_are_forced(
+    lr_image: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    given = [str(lr_image), "--model", str(model_folder), "-n", "1", "--json"]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["round_trip_exact"] == [True]
+
+
 @pytest.mark.parametrize("text", ['{"input": "' + 5_000_000 * "A", "[]", "", "\x00"])
 def test_what_is_no_recipe_or_is_cut_off_is_said_to_be_none(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

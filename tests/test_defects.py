@@ -45,7 +45,7 @@ from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load, load_restorer, replay
 from cvdvae.restoration.recipe import read_recipe, recipe_from_text
 from cvdvae.restoration.result import SuperResolution
-from cvdvae.restoration.saving import is_result, saved_files
+from cvdvae.restoration.saving import EARLIER, UNFINISHED, is_result, saved_files
 from cvdvae.restoration.settings import Sampling
 from cvdvae.training import PriorTraining, train_encoder
 
@@ -180,6 +180,23 @@ def test_settings_alone_are_drawn_again_where_they_lie(
     recipe.write_text(json.dumps(told | {"files": []}))
     assert len(list(folder.glob("*.png"))) == (most == 9)
     arguments = ("replay", str(recipe), "--trust-model", "--out", str(folder))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert {path.name for path in folder.iterdir()} == {"result.json", *result.files}
+
+
+def test_a_result_whose_replay_was_killed_in_its_place_can_be_replayed_there(
+    model_folder: Path, y: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = cvdvae.load(str(model_folder)).upscale(y, samples=2)
+    folder = tmp_path / "out"
+    result.save(folder)
+    aside = folder / EARLIER
+    aside.mkdir()
+    for name in ("result.json", *result.files):
+        (folder / name).rename(aside / name)
+    (folder / UNFINISHED).write_text(json.dumps({"files": result.files}))
+    (folder / "mean.png").write_bytes(b"half")
+    arguments = ("replay", str(folder / "result.json"), "--trust-model", "--out", str(folder))
     assert run(*arguments, monkeypatch=monkeypatch) == 0
     assert {path.name for path in folder.iterdir()} == {"result.json", *result.files}
 

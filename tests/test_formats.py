@@ -1791,7 +1791,8 @@ def test_a_dark_pgm_or_ppm_of_16_bits_is_read_as_such(
 ) -> None:
     values = np.full((2, 3, channels), 200, ">u2")
     for most, shown in ((65535, 1), (255, 200)):
-        head = f"P{kind}\n# of a camera, 3 by 2\n3 2\n{most}\n".encode()
+        told = " of a camera, 3 by 2" * 100
+        head = f"P{kind}\n#{told}\n3 2\n{most}\n".encode()
         data = values.tobytes() if most > 255 else values.astype(np.uint8).tobytes()
         (tmp_path / "d.pnm").write_bytes(head + data)
         photo = read_photo(tmp_path / "d.pnm")

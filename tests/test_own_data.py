@@ -65,6 +65,7 @@ def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)  # tiny: it is slower
     monkeypatch.setattr(HVAEResolver, "grids", Grids((0.8, 1.0), (0.8, 1.0)))
+    monkeypatch.setattr("cvdvae.analysis.calibration.FEW", 1)  # of its 30 images one is here
     for folder, side, number in (("tiffs", 192, 2), ("measurements", 8, 1)):
         Path(folder).mkdir()
         for i in range(number):

@@ -521,7 +521,6 @@ def test_what_was_seen_survives_as_text() -> None:
     "words", ["jpeg:quality=80,subsampling=4:4:4", "jpeg:quality=80", "grey + blur:sigma=1", "blur"]
 )
 def test_what_is_unpacked_has_as_many_values_as_was_seen_of_such_an_image(words: str) -> None:
-    """And no other limit: of images of `MAX_PIXELS` it would be in the way."""
     told = made_of(picture(side=64)[0], parse(words), in_8_bits=False)
     assert told.description is not None
     report = {"model": "tiny", "weights": "", "dtype": "fp32", **vars(Restoring())}

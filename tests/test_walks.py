@@ -109,7 +109,7 @@ def test_a_microscopist(
     told = {"spacing": 0.5, "unit": "um"}
     tifffile.imwrite("well.tif", measured, imagej=True, resolution=(4.0, 4.0), metadata=told)
     walk(monkeypatch, "cvdvae upscale well.tif --model nuclei-x4 --samples 2 --out results")
-    assert "0 to 4095" in " ".join(capsys.readouterr().err.split())
+    assert "0 to 4095" in capsys.readouterr().out
 
     folder = here / "results/well"
     samples = [tifffile.imread(folder / f"sample_{i:02d}.tif") for i in range(2)]

@@ -160,13 +160,13 @@ def calibration(
     )
 
 
-def check_enough(images: int, asked: bool = True) -> None:
-    """Refuse to store what was found on few images, where that is asked for at all.
+def check_enough(images: int) -> None:
+    """Refuse to store what was found on few images.
 
     Raises:
         InputError: They are too few.
     """
-    if asked and images < FEW:
+    if images < FEW:
         raise InputError(f"temperatures to be saved need at least {FEW} images, not {images}")
 
 

@@ -47,8 +47,8 @@ out, err = WideConsole(), WideConsole(stderr=True)
 
 def console_of_results() -> Console:
     """That of stdout; where both are the terminal that shows a bar, that of the bar, which makes
-    room for what it prints."""
-    return err if out.is_terminal and err.is_terminal else out
+    room for what it prints. A pipe is none, whatever Rich is told by ``FORCE_COLOR``."""
+    return err if out.file.isatty() and err.file.isatty() else out
 
 
 class Counted(Progress):

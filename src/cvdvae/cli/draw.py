@@ -189,10 +189,13 @@ def replay(
     from ..files import check_writable
     from ..locks import sole_writer
     from ..restoration.restored import Restoration
+    from ..restoration.saving import settle
 
     with sole_writer(out_folder), progress_bar(percent=True) as progress:
         check_writable(out_folder)
-        advance = partial(progress.advance, progress.add_task(recipe.parent.name, total=1))
+        settle(out_folder)  # the recipe may be of a result that a killed run has put aside
+        name = recipe.absolute().parent.name
+        advance = partial(progress.advance, progress.add_task(name, total=1))
         result = replay_into(recipe, out_folder, device, trust_model, advance)
     if isinstance(result, Restoration):
         line = of_restoration(recipe, out_folder, result)

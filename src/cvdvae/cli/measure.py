@@ -246,13 +246,11 @@ def calibrate(
     tried_at, model = subject.grids, subject.name
     if save:
         check_storable(model)
-    check_enough(len(selection), save)
+        check_enough(len(selection))
     with telling(failures), progress_bar() as progress:
-        total = sum(len(grid) for grid in tried_at) * len(selection)
-        task = progress.add_task("drawing", total=total)
+        task = progress.add_task("drawing", total=sum(map(len, tried_at)) * len(selection))
         start_at = Sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
-        check_enough(tried[0].images, save)
     table = Table(title=f"{model} on {counted(tried[0].images, 'image')}")
     for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
@@ -265,9 +263,11 @@ def calibrate(
             style="bold" if c.sampling == best else None,
         )
     out.print(table)
-    if unfit := sum(len(grid) for grid in tried_at) - len(tried):
+    if unfit := sum(map(len, tried_at)) - len(tried):
         out.print(f"At {unfit} other temperatures samples exploded.", highlight=False)
     if save:
+        with telling(failures):
+            check_enough(tried[0].images)
         found = {"encoder_temperature": best.encoder_temperature}
         found["temperature"] = best.temperature if tried_at.prior else best.encoder_temperature
         path = recommend(model, replace(recommended, **found, calibrated=True))

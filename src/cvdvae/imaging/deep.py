@@ -14,8 +14,8 @@ DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 """Pillow's kinds of pixels that have more than 8 bits."""
 SCALED = "I", "PPM"
 """Kind of pixels, and of a file, of which Pillow makes 16 bits whatever its largest value is."""
-HEAD = 1000
-"""Bytes of a file that tell how deep it is."""
+HEAD = 2**16
+"""Bytes of a file that tell how deep it is, comments and all."""
 
 
 def is_reduced(path: Path, file: Image.Image) -> bool:
@@ -35,7 +35,8 @@ def _is_deep_ppm(head: bytes) -> bool:
     """Whether a PPM, in which comments may stand anywhere, names a largest value over 8 bits."""
     if head[:2] not in (b"P3", b"P6"):
         return False
-    return int(re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)[3]) > 255
+    told = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)
+    return len(told) > 3 and int(told[3]) > 255
 
 
 def _is_deep_tiff(file: Image.Image) -> bool:

@@ -1,7 +1,5 @@
 """How many samples are drawn together, and held."""
 
-from collections.abc import Callable
-
 import torch
 
 from ..errors import InputError
@@ -21,14 +19,6 @@ MOST_FINISHING = 8_000_000_000
 GPU_BATCH, STATES_IN_MEMORY = 8, 16
 """Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
 into what other programs leave of it."""
-
-
-OnSteps = Callable[[int], None]
-"""Called with how many steps are done since the last call, on any thread."""
-
-
-def untold(steps: int) -> None:
-    """Tell nobody."""
 
 
 def batch_for(pixels: int) -> int:

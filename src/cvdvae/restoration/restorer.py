@@ -28,7 +28,7 @@ from ..errors import InputError
 from ..gaussian import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .batches import BATCH, OnSteps, batch_for, check_memory, untold
+from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .checks import checked_truth, whole_number
 from .ending import Ending, finished, growing, in_own_precision
@@ -40,7 +40,7 @@ from .posterior.sweeps import proposal_by_sweeps
 from .posterior.whitened import Proposal
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
-from .workers import one_thread_each, workers_on
+from .workers import OnSteps, one_thread_each, untold, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""

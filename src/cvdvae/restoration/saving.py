@@ -84,7 +84,7 @@ def saved_files(
     """
     with sole_writer(folder):
         check_writable(folder)
-        _settle(folder, given)
+        settle(folder, given)
         before = _told_in(folder / RESULT)
         earlier = _names_in(before)
         foreign = [] if _is_ours(before) else [RESULT]
@@ -96,7 +96,7 @@ def saved_files(
             yield
             write_text(folder / RESULT, to_json(report(), indent=2) + "\n")
         finally:
-            _settle(folder, given)
+            settle(folder, given)
 
 
 def _put_aside(folder: Path, names: list[str], given: tuple[Path, ...]) -> None:
@@ -115,7 +115,7 @@ def _put_aside(folder: Path, names: list[str], given: tuple[Path, ...]) -> None:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
 
 
-def _settle(folder: Path, given: tuple[Path, ...]) -> None:
+def settle(folder: Path, given: tuple[Path, ...] = ()) -> None:
     """Leave one whole result: the new one where its `result.json` is there, which is written last,
     else the earlier one. It may be stopped anywhere, and done again."""
     aside, note = folder / EARLIER, folder / UNFINISHED

@@ -143,3 +143,11 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+OnSteps = Callable[[int], None]
+"""Called with how many steps are done since the last call, on any thread."""
+
+
+def untold(steps: int) -> None:
+    """Tell nobody."""
