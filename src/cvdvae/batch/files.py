@@ -20,9 +20,8 @@ from ..imaging.formats import format_of
 from ..imaging.io import MAX_PIXELS, SMALLER, as_channels, opened, read_photo, to_tensor
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
-from ..restoration.load import model_of, restorer_for
-from ..restoration.recipe import recipe_from_dict
-from ..restoration.restored import Restoration, restoration_from_dict
+from ..restoration.load import model_of, recipe_of, restorer_for
+from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import read_told
@@ -306,15 +305,14 @@ def replay_into(
         model = model_of(stacked.origin, device, trust)
         given = read_stack(model, stacked.path, REPLAYED, ranges=stacked.ranges)
         return drawn(model, given, stacked.origin.sampling)
-    if "degradation" in data:
-        told = restoration_from_dict(data, str(recipe))
+    told = recipe_of(data, recipe)
+    if isinstance(told, RestorationRecipe):
         tell = partial(_in_parts, on_share, told.restoring.steps)
         result = restorer_for(told, device, trust).run(told.seen, told.restoring, on_steps=tell)
         result.save(folder)
         return result
-    found = recipe_from_dict(data, str(recipe), recipe.parent, numbers=True)
-    model = model_of(found.origin, device, trust)
-    return drawn(model, Input(found.y, None, [], Extras()), found.sampling)
+    model = model_of(told.origin, device, trust)
+    return drawn(model, Input(told.y, None, [], Extras()), told.sampling)
 
 
 def _in_parts(on_share: Callable[[float], None], whole: int, done: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -126,12 +127,27 @@ def replay(
     """
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
-        data = read_told(path)
-        if "degradation" in data:
-            told = restoration_from_dict(data, str(path))
+        told = recipe_of(read_told(path), path)
+        if isinstance(told, RestorationRecipe):
             return restorer_for(told, device, trust).run(told.seen, told.restoring)
-        recipe = recipe_from_dict(data, str(path), path.parent, numbers=True)
+        recipe = told
     return model_of(recipe.origin, device, trust).run(recipe.y, recipe.sampling)
+
+
+def recipe_of(data: dict[str, Any], path: Path) -> Recipe | RestorationRecipe:
+    """What the `result.json` of a picture says of how it is drawn again.
+
+    Args:
+        data: What the file holds.
+        path: Where it lies, for messages and what lies beside it.
+
+    Raises:
+        InputError: It is none, or is damaged.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    if "degradation" in data:
+        return restoration_from_dict(data, str(path))
+    return recipe_from_dict(data, str(path), path.parent, numbers=True)
 
 
 def restorer_for(
