@@ -187,6 +187,7 @@ def test_counts_of_12_bits_are_refused_and_not_made_black(
     sixteen_bits(tmp_path / "0.tif", 9, colours)  # a dark one among others
     open_images(config, 16)
     assert len(list(Selection(tmp_path).truths(16, {}))) == 2
+    Image.new("RGB", (16, 16), "white").save(tmp_path / "2.png")  # tells nothing of the others
     for i in range(2):
         sixteen_bits(tmp_path / f"{i}.tif", 4095, colours)
     words = r"\.tif fills less than a sixteenth of its 16 bits.*docs/microscopy\.md"

@@ -37,7 +37,7 @@ from cvdvae.hvae import HVAE
 from cvdvae.hvae.growing import alignment
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.restoration.hvae import HVAEResolver
-from cvdvae.restoration.load import load_restorer
+from cvdvae.restoration.load import load, load_restorer
 from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.prior import PriorModule
@@ -275,6 +275,19 @@ def test_a_prior_does_not_start_from_what_its_weights_mean_something_else_for(
         training = PriorTraining(config, DATA, OPTIM, start_from=str(model_folder / "prior"))
         with pytest.raises(ConfigError, match=f"{key} .*{value}"):
             PriorModule(training, tmp_path / "run")
+
+
+def test_a_folder_that_names_itself_is_one_sentence(tmp_path: Path) -> None:
+    old, one = tmp_path / "old", saved_prior(tmp_path / "one")
+    model = "model: {lr_size: 4, encoder: '8x1', width: 4}"
+    write_text(old / "config.yaml", f"kind: lr-encoder\nprior: {old}\n{model}\n")
+    itself = OneScaleRecord("one-scale", str(one), digest(one), 3)
+    write_text(one / "config.yaml", to_yaml(itself))
+    for folder, words in ((old, "its prior is a lr-encoder"), (one, "names is a one-scale")):
+        with pytest.raises((ConfigError, WeightsError), match=words):
+            load(str(folder))
+    with pytest.raises(WeightsError, match="unknown model 'x"):
+        load("x" * 5000)
 
 
 def test_an_encoder_starts_from_one_scale_of_several(tmp_path: Path) -> None:

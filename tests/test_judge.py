@@ -166,10 +166,13 @@ def test_a_judge_that_could_not_be_stored_leaves_the_one_before(
             expect(str(model_folder), EXPECTED, str(judge_folder))
     kept = loaded(model_folder).judge.state_dict()
     assert all(torch.equal(kept[name], value) for name, value in before.items())
+    own = model_folder / "judge-of-mine"
+    own.mkdir()
     expect(str(model_folder), EXPECTED, str(judge_folder))
     now = loaded(model_folder).judge.state_dict()
     assert all(torch.equal(now[name], value) for name, value in weights.items())
-    assert len(list(model_folder.glob("judge-*"))) == 1
+    assert len(set(model_folder.glob("judge-*")) - {own}) == 1
+    assert own.is_dir()
 
 
 def test_other_weights_than_those_that_judged_are_refused(

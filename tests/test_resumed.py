@@ -1,6 +1,7 @@
 """What a training looks at before its first step: its checkpoint, and its images."""
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import PRIOR
+from tiny import ENCODER, PRIOR, saved_prior, tiny_prior
 from torch import nn
 
 import cvdvae.data.images
+from cvdvae.checkpoints.folder import save_model
+from cvdvae.checkpoints.records import PriorRecord
+from cvdvae.checkpoints.weights import digest
 from cvdvae.configs import to_yaml
 from cvdvae.data.folder import DataConfig, load_images
-from cvdvae.errors import InputError
-from cvdvae.training import OptimConfig, PriorTraining
+from cvdvae.errors import ConfigError, InputError
+from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.run import TrainingData, fit
 
@@ -211,3 +216,60 @@ def test_the_last_step_is_validated_once(
         train(data, tmp_path / "run", steps=to, validate_every=2)
         assert steps == validated
         steps.clear()
+
+
+def test_a_training_needs_images_to_be_measured_on(photos: Path) -> None:
+    for data in (DataConfig(str(photos), validation=0), DataConfig(str(photos), only="*.jpg")):
+        words = r"keeps no image: .* one or more|no image whose name is like '\*\.jpg'"
+        with pytest.raises((ConfigError, InputError), match=words):
+            TrainingData(data, OPTIM, 16)
+    TrainingData(DataConfig(str(photos), validation=0, validation_every=3), OPTIM, 16)
+
+
+@pytest.mark.usefixtures("nothing_shown")
+def test_a_checkpoint_goes_straight_to_its_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's temporary folder may be small, and is swept by nobody."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    train(DataConfig(str(photos), validation=2), tmp_path / "run")
+    assert (tmp_path / "run" / "last.ckpt").is_file()
+
+
+@pytest.mark.usefixtures("nothing_shown")
+def test_a_model_without_its_checkpoint_is_not_replaced_without_a_word(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = DataConfig(str(photos), validation=2), tmp_path / "run"
+    for told in (0, 1):
+        train(data, out)
+        assert capsys.readouterr().err.count("holds a model without its checkpoint") == told
+        (out / "last.ckpt").unlink()
+
+
+def test_a_prior_that_changes_takes_nothing_from_an_encoder(photos: Path, tmp_path: Path) -> None:
+    """It comes along before the first step, and the run goes on with that."""
+    data = DataConfig(str(photos), validation=2)
+    place, own = saved_prior(tmp_path / "prior"), tmp_path / "run" / "model" / "prior"
+
+    def encoder(prior: Path, steps: int) -> EncoderModule:
+        config = EncoderTraining(ENCODER, str(prior), data, replace(OPTIM, steps=steps))
+        return EncoderModule(config, tmp_path / "run")
+
+    def go_on(module: EncoderModule) -> None:
+        fit(module, TrainingData(data, module.optim, 16), precision="32-true")
+
+    module = encoder(place, steps=2)
+    module.begin()
+    other = tiny_prior(seed=1)
+    save_model(place, PriorRecord("prior", other.config), other.state_dict())
+    go_on(module)
+    assert digest(own) == module.prior_digest != digest(place)
+    with pytest.raises(ConfigError, match=f"go on with --prior {own}"):
+        go_on(encoder(place, steps=3))
+    go_on(encoder(own, steps=3))
+    assert digest(own) == module.prior_digest

@@ -5,6 +5,7 @@ A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR e
 it works on no other.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ from .weights import WEIGHTS, digest
 
 CONFIG = "config.yaml"
 PRIOR_SUBFOLDER, ENCODER_SUBFOLDER, JUDGE_SUBFOLDERS = "prior", "encoder", "judge-"
+JUDGE_COPY = re.compile(f"{JUDGE_SUBFOLDERS}[0-9a-f]{{8}}")
+"""The subfolder of a judge that came along, by the digest of its weights."""
 
 
 def zoo() -> Path:
@@ -62,7 +65,7 @@ def find(name: str | Path) -> Path:
     """
     if isinstance(name, str) and name in bundled_names():
         return zoo() / name
-    if (Path(name) / CONFIG).is_file():
+    if _is_described(Path(name)):
         return Path(name)
     if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
@@ -76,9 +79,17 @@ def name_of(name: str | Path) -> str:
     """What results call a model that `find` finds: a folder by its absolute path, which holds
     wherever they are drawn again; a bundled name and a Hub id as they are."""
     bundled = isinstance(name, str) and name in bundled_names()
-    if not bundled and (Path(name) / CONFIG).is_file():
+    if not bundled and _is_described(Path(name)):
         return str(Path(name).absolute())
     return str(name)
+
+
+def _is_described(folder: Path) -> bool:
+    """Whether a folder holds a `config.yaml`."""
+    try:
+        return (folder / CONFIG).is_file()
+    except OSError:  # the name is longer than any
+        return False
 
 
 def read_record(folder: Path) -> Record:
@@ -88,11 +99,7 @@ def read_record(folder: Path) -> Record:
         ConfigError: It is missing, damaged, or of no known kind.
     """
     path = folder / CONFIG
-    data = read_yaml(path)
-    kind = data.get("kind") if isinstance(data, dict) else None
-    if not isinstance(kind, str) or kind not in RECORDS:
-        said = kind if isinstance(kind, str) else type(kind).__name__
-        raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {said[:40]}")
+    kind, data = _plain(path)
     try:
         check_description(data.get("model"))
     except ConfigError as error:
@@ -101,15 +108,28 @@ def read_record(folder: Path) -> Record:
     return record
 
 
+def _plain(path: Path) -> tuple[str, dict[str, Any]]:
+    """The kind that a description names, and all that it holds, as it is written."""
+    data = read_yaml(path)
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in RECORDS:
+        said = kind if isinstance(kind, str) else type(kind).__name__
+        raise ConfigError(f"{path}: kind must be one of {', '.join(RECORDS)}, not {said[:40]}")
+    return kind, data
+
+
 def _upgraded(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same in strides, where it was written in resolutions."""
     model = data.get("model")
     if data["kind"] == "prior":
         return {**data, "model": upgrade_prior(model)}
     if data["kind"] == "lr-encoder" and isinstance(model, dict) and "lr_size" in model:
-        prior = read_record(prior_folder(folder, str(data.get("prior"))))
-        if not isinstance(prior, PriorRecord):
-            raise ConfigError(f"{folder / CONFIG}: its prior is a {prior.kind}")
+        its = prior_folder(folder, str(data.get("prior")))
+        kind, _ = _plain(its / CONFIG)  # before it is read: it may name this one in turn
+        if kind != "prior":
+            raise ConfigError(f"{folder / CONFIG}: its prior is a {kind}")
+        prior = read_record(its)
+        assert isinstance(prior, PriorRecord)
         return {**data, "model": upgrade_encoder(model, prior.model.image_size)}
     return data
 
@@ -149,10 +169,14 @@ def encoder_folder(folder: Path, record: OneScaleRecord) -> Path:
     """Folder of the LR encoder that the folder of one of its scales names.
 
     Raises:
-        WeightsError: There is no such encoder.
+        WeightsError: There is no such encoder, or it is none.
     """
     own = record.encoder == ENCODER_SUBFOLDER
-    return folder / ENCODER_SUBFOLDER if own else find(record.encoder)
+    source = folder / ENCODER_SUBFOLDER if own else find(record.encoder)
+    kind, _ = _plain(source / CONFIG)  # a scale may name another, or itself
+    if kind != "lr-encoder":
+        raise WeightsError(f"the encoder that {folder} names is a {kind}")
+    return source
 
 
 def check_storable(name: str) -> None:
@@ -212,11 +236,11 @@ def expect(name: str, expected: Expected, judge: str = "") -> Path:
         return path
     if not isinstance(record, SuperResolutionRecord):
         raise WeightsError(f"'{name}' is a {record.kind}, whose encoder judges for itself")
-    kept = _kept(judge, path.parent)
+    kept, before = _kept(judge, path.parent), record.judge
     write_text(path, to_yaml(replace(record, expected=expected, judge=kept)))
-    for other in path.parent.glob(f"{JUDGE_SUBFOLDERS}*"):
-        if other.name != kept.encoder:
-            shutil.rmtree(other, ignore_errors=True)
+    # Of folders beside it, only the copy that was made for the judge of before is ours to remove.
+    if before and before.encoder != kept.encoder and JUDGE_COPY.fullmatch(before.encoder):
+        shutil.rmtree(path.parent / before.encoder, ignore_errors=True)
     return path
 
 

@@ -13,7 +13,7 @@ FILES = ["**/config.yaml", "config.yaml", "**/*.safetensors", "*.safetensors", C
 
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form ``user/repository``."""
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not name.startswith(".")
+    return re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", name) is not None and not name.startswith(".")
 
 
 def download(name: str) -> Path:

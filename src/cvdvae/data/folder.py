@@ -106,9 +106,13 @@ def paths_of(config: DataConfig) -> list[Path]:
     """The image files of a source, in the order of their names.
 
     Raises:
-        InputError: The folder does not exist or holds no image.
+        InputError: The folder does not exist or holds no image, or none of that name.
     """
-    return [path for path in list_images(Path(config.folder)) if fnmatch(path.name, config.only)]
+    every = list_images(Path(config.folder))
+    paths = [path for path in every if fnmatch(path.name, config.only)]
+    if not paths:
+        raise InputError(f"{config.folder} holds no image whose name is like '{config.only}'")
+    return paths
 
 
 def is_first_process() -> bool:
@@ -132,7 +136,7 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     faint = None
     for path, photo in _probed(paths):
         if REDUCED not in photo.notes:
-            return
+            continue
         if np.asarray(photo.image).max() > TWELVE_BITS:
             if tell and is_first_process():
                 note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"

@@ -137,6 +137,29 @@ class EncoderModule(Training):
             size = (case.shown.shape[2], case.shown.shape[3])
             yield drawn_mean(self.prior, encoder, terms, n, size, noise)
 
+    def begin(self) -> None:
+        """Bring the prior along from the start: it may be trained on, or removed, meanwhile."""
+        if self.config.prior not in bundled_names():
+            self._bring_prior(self.exported / PRIOR_SUBFOLDER)
+
+    def _bring_prior(self, own: Path) -> None:
+        if (own / WEIGHTS).exists() and digest(own) == self.prior_digest:
+            return
+        if digest(self.source) != self.prior_digest:
+            raise WeightsError(f"the prior {self.source} has changed since this training began")
+        bring(self.source, own)
+
+    def check_own(self, checkpoint: dict[str, Any]) -> None:
+        """As `Training.check_own`; the prior that came along may be what is wanted."""
+        own = self.exported / PRIOR_SUBFOLDER
+        theirs = checkpoint.get("identity", {}).get("prior_digest", self.prior_digest)
+        if theirs != self.prior_digest and (own / WEIGHTS).exists() and digest(own) == theirs:
+            raise ConfigError(
+                f"{self.folder} was trained on another prior than {self.source}: go on with "
+                f"--prior {own}, which is that one, or choose another folder for this run"
+            )
+        super().check_own(checkpoint)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the prior, which does not change and may be large."""
         super().on_save_checkpoint(checkpoint)
@@ -160,12 +183,10 @@ class EncoderModule(Training):
     def export(self, folder: Path) -> None:
         """Write the averaged encoder; a prior that is not a bundled one comes along."""
         bundled = self.config.prior in bundled_names()
-        own = folder / PRIOR_SUBFOLDER
-        if bundled or not ((own / WEIGHTS).exists() and digest(own) == self.prior_digest):
-            if digest(self.source) != self.prior_digest:
-                raise WeightsError(f"the prior {self.source} has changed since this training began")
-            if not bundled:
-                bring(self.source, own)
+        if not bundled:
+            self._bring_prior(folder / PRIOR_SUBFOLDER)
+        elif digest(self.source) != self.prior_digest:
+            raise WeightsError(f"the prior {self.source} has changed since this training began")
         record: Record
         prior = self.config.prior if bundled else PRIOR_SUBFOLDER
         if self.config.degradations == "any":

@@ -62,6 +62,14 @@ class Training(L.LightningModule):
         module: nn.Module = self.averaged.module
         return module
 
+    @property
+    def exported(self) -> Path:
+        """Folder of the model that the run exports."""
+        return self.folder / "model"
+
+    def begin(self) -> None:
+        """Keep what is needed to go on and to export, before the first step."""
+
     def export(self, folder: Path) -> None:
         """Write the averaged weights as a model that `cvdvae.load` reads."""
         raise NotImplementedError

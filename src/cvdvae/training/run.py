@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_worker_info
 
+from ..checkpoints.folder import CONFIG
 from ..checkpoints.pickled import read_checkpoint
 from ..data.division import Division, division_of, tell_another
 from ..data.folder import DataConfig, is_first_process
@@ -37,6 +40,17 @@ warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning a
 
 NAMED = 3
 """Images that a message names at most."""
+
+
+class Direct(TorchCheckpointIO):
+    """Checkpoints go where they are to be: Lightning's own way is by the system's temporary folder,
+    which may be small, and keeps what a killed training has begun."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write to `path`, which `AtomicCheckpoint` moves into place."""
+        torch.save(checkpoint, path)
 
 
 class AtomicCheckpoint(Callback):
@@ -76,7 +90,7 @@ class ExportAtValidation(Callback):
         assert isinstance(module, Training)
         self.step = trainer.global_step
         if trainer.is_global_zero and not trainer.sanity_checking:
-            module.export(module.folder / "model")
+            module.export(module.exported)
 
 
 class TrainingData(L.LightningDataModule):
@@ -86,6 +100,8 @@ class TrainingData(L.LightningDataModule):
         self, data: DataConfig, optim: OptimConfig, image_size: int, channels: int = 3
     ) -> None:
         super().__init__()
+        if not data.validation and not data.validation_every:
+            raise ConfigError("validation keeps no image: a training is measured on one or more")
         self.training, self.validation = open_images(data, image_size, channels)
         self.data, self.optim = data, optim
         self.divisions = [division_of(source) for source in (data, *data.more)]
@@ -244,6 +260,11 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
         data.check()
     else:
         module.check_own(read_checkpoint(Path(resume)))
+    if is_first_process():
+        if resume is None and (module.exported / CONFIG).is_file():
+            note = f"note: {module.exported} holds a model without its checkpoint: it is replaced"
+            print(f"{note} at the first validation", file=sys.stderr, flush=True)
+        module.begin()
     saving, exporting = AtomicCheckpoint(folder, optim), ExportAtValidation()
     ending, shown = EndAtSignal(saving.save), progress()
     options: dict[str, Any] = {
@@ -258,6 +279,7 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
         "logger": CSVLogger(str(folder), name="log", version=time.strftime("%Y%m%d-%H%M%S")),
         "enable_model_summary": False,
         "callbacks": [shown, saving, ending, exporting],
+        "plugins": [Direct()],
     }
     if isinstance(shown, Lines):
         options["enable_progress_bar"] = False
@@ -276,4 +298,4 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
             raise ending.reason from None
         raise
     if trainer.is_global_zero:
-        module.export(folder / "model")
+        module.export(module.exported)
