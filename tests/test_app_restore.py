@@ -158,6 +158,16 @@ def test_what_is_stopped_ends_though_more_is_asked_for_meanwhile(tab: Tab) -> No
     assert len(whole[tab.parts.shown[-2]]) == MANY
 
 
+def test_what_was_asked_for_twice_is_stopped(tab: Tab) -> None:
+    drawing = tab.draw(samples=MANY)
+    next(drawing)
+    again = tab.draw(samples=MANY)  # it waits for the first
+    tab.on.stop(tab.given)
+    for one in (drawing, again):
+        *_, stopped = one
+        assert "Stopped" in stopped[tab.parts.said]
+
+
 def test_what_is_stopped_while_it_waits_never_begins(tab: Tab) -> None:
     (drawn, *_) = tab.draw()
     drawing = tab.draw("Moved", 5)

@@ -1,5 +1,6 @@
 """The viewer of photographs and the painter in a real browser, without a server."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from test_page_photos import ALONE, VIEWER, Alone
 from test_page_photos import small as small
 
 from cvdvae.app import painter
+from cvdvae.app.photos import handlers
 from cvdvae.app.photos.strokes import region_of
 from cvdvae.app.pictures import to_paint
 
@@ -90,9 +92,14 @@ def test_a_sample_that_exploded_is_called_so_where_it_is_chosen(alone: Alone) ->
     expect(names).to_have_text(["0", "1 · exploded"])
     expect(alone.page.locator(".said")).to_contain_text("1 exploded and is no answer: lower")
     sample = alone.page.locator("figcaption span").nth(1)
+    panel, film = (alone.page.locator(one) for one in (".panels canvas", ".film button"))
     expect(sample).to_have_text("0 of 0–1: details are invented")
-    alone.page.locator(".film button").nth(1).click()
+    expect(panel.nth(1)).to_have_accessible_name(re.compile("Sample: 0 of 0–1: details are inv"))
+    film.nth(1).click()
     expect(sample).to_have_text("1 of 0–1: exploded, and no answer")
+    expect(panel.nth(1)).to_have_accessible_name(re.compile("1 of 0–1: exploded, and no answer"))
+    expect(film.nth(0)).to_have_accessible_name("Sample 0: plausible, not true")
+    expect(film.nth(1)).to_have_accessible_name("Sample 1: exploded, and no answer")
 
 
 def test_a_view_that_is_too_large_to_be_saved_is_said_to_be(alone: Alone) -> None:
@@ -118,6 +125,49 @@ def test_a_view_is_saved_under_the_name_of_its_sample_and_step(alone: Alone) -> 
     alone.tell(alone.on.vary(alone.session, event))
     expect(alone.page.locator(".steps button")).to_have_count(2)
     assert saved() == "sample-0-step-2-details-invented.png"
+
+
+# Where the focus is.
+
+
+def test_a_button_that_goes_hands_the_focus_on(
+    page: Page, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "MAX_PART", 2 * 2 * 48 * 48)  # what is visible takes two windows
+    alone = Alone(page, small)
+    page.emulate_media(reduced_motion="reduce")
+    stop, here, paint, vary = (
+        page.locator(f'[data-do="{name}"]') for name in ("stop", "here", "paint", "vary")
+    )
+    panel, steps = page.locator(".panels canvas"), page.locator(".steps button")
+
+    def answer(count: int) -> None:
+        for part in alone.answers(alone.told("ask", count)):
+            alone.tell(part)
+
+    alone.told("ask", 1)
+    stop.press("Enter")
+    expect(here).to_be_focused()
+    here.press("Enter")
+    expect(stop).to_be_focused()
+    answer(2)
+    alone.told("ask", 3)
+    expect(stop).to_be_focused()
+    answer(3)
+    alone.expect("ready", "Drawn.")
+    expect(panel.first).to_be_focused()
+
+    paint.press("Enter")
+    panel.nth(1).press("Space")
+    vary.press("Enter")
+    varied = alone.on.vary(alone.session, gr.EventData(None, alone.told("vary", 1)))
+    alone.tell(varied)
+    expect(steps).to_have_count(2)
+    expect(paint).to_be_focused()
+    for step in (0, 1):
+        steps.nth(step).press("Enter")
+        expect(steps.nth(step)).to_have_attribute("aria-pressed", "true")
+        expect(steps.nth(step)).to_be_focused()
 
 
 # What is painted.

@@ -451,6 +451,17 @@ def foreign(text: str, command: str) -> list[str]:
     return [name for name in re.findall(r"--[a-z][\w-]*", text) if name not in own]
 
 
+@pytest.mark.parametrize("brand", ["heic", "heix", "hevc", "mif1", "msf1"])
+def test_a_photo_of_a_telephone_is_told_how_it_can_be_read(brand: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + b"\0\0\0\0mif1heic" + bytes(99))
+    with pytest.raises(InputError, match=r"photo\.jpg is a HEIC photo, .* save it as JPEG"):
+        read_photo(path)
+    path.write_bytes(b"ftyp" + brand.encode() + bytes(99))
+    with pytest.raises(InputError, match=r"photo\.jpg is not an image$"):
+        read_photo(path)
+
+
 @pytest.mark.parametrize("command", ["batch", "examine"])
 def test_no_option_is_named_that_the_command_does_not_have(
     command: str,

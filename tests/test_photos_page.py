@@ -1,10 +1,12 @@
 """The tab of photographs, without a browser: what may be pressed, and what is said of its files."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from test_app import events
 from test_app import explorer as explorer
 from test_app import page as page
@@ -12,10 +14,15 @@ from test_app import photos as photos
 from test_app import small as small
 from test_photos import SETTINGS, handlers, wanted
 
-from cvdvae.app.photos.explorer import Photos
+from cvdvae.app.photos import whole
+from cvdvae.app.photos.explorer import Photos, Session
 from cvdvae.app.recipes import RESTORE, TABS
 from cvdvae.app.uploads import REFUSED
+from cvdvae.gaussian import Window
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import pack_region
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.part import PartDrawing, PartSample
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,68 @@ def test_what_can_be_taken_is_named_after_its_sample_and_step(
         *_, ready = on.whole(one, asked)
         assert said.format(step) in ready["said"]
         assert Path(ready["file"]["value"]).name == name.format(suffix)
+
+
+@pytest.fixture
+def varied(photos: Photos, small: Path) -> Session:
+    """A photograph of which everything was varied."""
+    session: Session = handlers(photos).arrive(None, str(small), "×2", *SETTINGS)["session"]
+    return photos.vary(session, 0, 1, pack_region(torch.ones(40, 48, dtype=torch.bool)))
+
+
+def test_what_varies_of_the_whole_is_drawn_block_by_block_and_may_be_stopped_between(
+    photos: Photos, varied: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on, drawn, sample = handlers(photos), list[Window](), PartDrawing.sample
+    asked = wanted(varied, "")
+    asked.told["key"] = varied.keys[1]
+
+    def stopped_at_the_third(part: PartDrawing, index: int) -> PartSample:
+        drawn.append(part.core)
+        if len(drawn) == 3:
+            on.stopped(asked)
+        return sample(part, index)
+
+    monkeypatch.setattr(whole, "BLOCK", 24)  # four of them
+    monkeypatch.setattr(PartDrawing, "sample", stopped_at_the_third)
+    said = "".join(updates["said"] for updates in on.whole(varied, asked))
+    assert re.findall(r"(\d+)%", said)[-2:] == ["85", "90"]
+    assert len(drawn) == 3
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_what_is_too_large_for_pillow_is_drawn_as_any_other(
+    photos: Photos, varied: Session, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # twice as many are an error
+    monkeypatch.setattr(whole, "ROWS", 8)
+    asked = wanted(varied, "")
+    asked.told |= {"key": varied.keys[1], "format": kind}
+    *_, ready = handlers(photos).whole(varied, asked)
+    assert "1 of 1 give" in ready["said"]
+
+
+def test_what_is_drawn_of_a_photograph_is_begun_in_its_turn(
+    photos: Photos, varied: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = list[tuple[str, bool]]()
+
+    def watch(of: type, name: str) -> None:
+        call = getattr(of, name)
+
+        def watched(*what: Any) -> Any:
+            held.append((name, photos.turn.locked()))
+            return call(*what)
+
+        monkeypatch.setattr(of, name, watched)
+
+    watch(HVAEResolver, "drawer")
+    watch(Drawing, "strips")
+    next(photos.draw(varied, 1, Window(0, 0, 40, 48)))
+    *_, ready = handlers(photos).whole(varied, wanted(varied, ""))
+    assert "Ready" in ready["said"]
+    assert {name for name, _ in held} == {"drawer", "strips"}
+    assert all(in_turn for _, in_turn in held)
 
 
 def test_tabs_are_called_the_same_wherever_they_are_named(page: Any, photos: Photos) -> None:

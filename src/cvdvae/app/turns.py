@@ -8,13 +8,19 @@ T = TypeVar("T")
 
 
 def in_turn(
-    results: Iterator[T], turn: threading.Lock, is_over: Callable[[], bool] = lambda: False
+    draw: Callable[[], Iterator[T]],
+    turn: threading.Lock,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Iterator[T]:
-    """The same, each while the turn is held: between two of them others may have it, and it may be
-    over."""
+    """What is drawn, begun and each drawn while the turn is held: between two of them others may
+    have it, and it may be over."""
+    results: Iterator[T] | None = None
     while True:
         with turn:
-            result = None if is_over() else next(results, None)
+            if is_over():
+                return
+            results = draw() if results is None else results
+            result = next(results, None)
         if result is None:
             return
         yield result

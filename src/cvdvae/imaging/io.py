@@ -18,6 +18,7 @@ from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
 from .deep import DEEP, in_8_bits, is_reduced, reduce_clear
 from .png import LEVEL, OPAQUE, check_channels
+from .unread import why_unread
 from .values import to_levels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -151,7 +152,7 @@ def read_photo(
                 photo.notes.append(REDUCED)
             return photo
     except UnidentifiedImageError:
-        raise InputError(f"{path} is not an image") from None
+        raise InputError(f"{path} {why_unread(path)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} is over {max_pixels / 1e6:g} megapixels: {advice}") from None
     except InputError:

@@ -7,6 +7,7 @@ that browser tab alone and hands back with every click.
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -307,8 +308,8 @@ class Explorer:
         parent: Tensor | None = None,
     ) -> Iterator[SuperResolution]:
         check_seeds(sampling)
-        results = model.stream(seen.y, sampling, seen.truth, parent)
-        for result in in_turn(results, self._turn):
+        draw = partial(model.stream, seen.y, sampling, seen.truth, parent)
+        for result in in_turn(draw, self._turn):
             yield replace(result, doubts=seen.doubts)
 
 

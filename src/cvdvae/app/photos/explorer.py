@@ -325,4 +325,4 @@ class Photos:
         sampling = self.sampling_of(session, step)
         y = session.photo.y.float() / 255
         part = PartDrawing(self.model(session.photo.scale), y, sampling, window)
-        yield from in_turn(part.samples(), self.turn)
+        yield from in_turn(part.samples, self.turn)

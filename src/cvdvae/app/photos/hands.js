@@ -144,6 +144,7 @@ function stopPlaying() {
 }
 
 function painting() {
+  if ($(".brush").matches(":focus-within")) focusOn($('[data-do="paint"]'));
   $(".brush").hidden = !on("paint");
   root.classList.toggle("painting", on("paint"));
   if (on("paint")) play(false);
@@ -182,9 +183,9 @@ const deeds = {
   },
   here: () => ((pushing = true), next()),
   stop: () => {
-    halt();
     paused = true;
     pushing = false;
+    halt();
   },
   save,
   whole: () => trigger("whole", {

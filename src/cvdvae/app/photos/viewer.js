@@ -3,7 +3,7 @@
 const LAYERS = {
   input: ["Your photograph", "its pixels: all that is known"],
   bicubic: ["Smoothed (bicubic)", "nothing is added"],
-  sample: ["Sample", "plausible, not true: details are invented"],
+  sample: ["Sample"], // its note changes with it
   mean: ["Mean of the samples", "what they share: the safest answer"],
   map: ["Where they differ", `standard deviation, bright from ${FULL} of 255 on`],
   truth: ["The original", "before it was shrunk: unseen by the model"],
@@ -33,6 +33,27 @@ function say(text, wrong = false) {
   $(".work").classList.toggle("wrong", wrong);
 }
 
+// The focus: what is taken away or hidden would lose it.
+
+function focusOn(target) {
+  target.focus({ preventScroll: true });
+}
+
+// Other buttons in the place of those of a box.
+function refill(box, buttons, chosen) {
+  const focused = box.matches(":focus-within");
+  box.replaceChildren(...buttons);
+  if (focused && buttons.length) focusOn(buttons[chosen]);
+}
+
+// Of two buttons the one of this name, or none: what comes takes the focus of what goes.
+function offer(name) {
+  const buttons = ["stop", "here"].map((one) => $(`[data-do="${one}"]`));
+  const focused = buttons.some((button) => button.matches(":focus"));
+  for (const button of buttons) button.hidden = button.dataset.do !== name;
+  if (focused) focusOn(buttons.find((button) => !button.hidden) || first());
+}
+
 // Panels.
 
 function captioned(panel) {
@@ -48,7 +69,7 @@ function captioned(panel) {
   panel.heat.hidden = panel.layer !== "map";
   panel.note.hidden = panel.layer === "map";
   const keys = on("paint") ? "Arrow keys move the brush, space paints there, Shift and arrow keys paint along" : "Arrow keys move";
-  panel.canvas.setAttribute("aria-label", `${name}: ${note}. ${keys}, + and − zoom.`);
+  panel.canvas.setAttribute("aria-label", `${name}: ${panel.note.textContent}. ${keys}, + and − zoom.`);
 }
 
 function makePanel(layer) {
@@ -123,11 +144,12 @@ function paint() {
     strokesIn(context, w / now.width, now);
   }
   const bad = scene.gallery.exploded();
-  film.forEach(({ canvas, name }, i) => {
+  film.forEach(({ button, canvas, name }, i) => {
     name.textContent = `${i}${bad.has(i) ? " · exploded" : ""}`;
+    button.setAttribute("aria-label", `Sample ${i}: ${bad.has(i) ? "exploded, and no answer" : "plausible, not true"}`);
     const [context, w, h] = prepared(canvas, 112, Math.round((112 * now.height) / now.width));
     drawLayer(context, { ...scene, sample: i }, "sample", now, w, h);
-    canvas.parentElement.setAttribute("aria-pressed", String(i === scene.sample));
+    button.setAttribute("aria-pressed", String(i === scene.sample));
   });
   overview(now);
   $(".zoom").textContent = `${Math.round(100 * view.zoom)} %`;
@@ -203,14 +225,13 @@ function makeFilm() {
     const button = document.createElement("button"), canvas = document.createElement("canvas");
     button.type = "button";
     button.title = i > 0 && i < 10 ? `Sample ${i} (press ${i})` : `Sample ${i}`; // 0 shows the whole
-    button.setAttribute("aria-label", `Sample ${i}: plausible, not true`);
     const name = document.createElement("small");
     canvas.style.width = "112px";
     button.append(canvas, name);
     button.onclick = () => choose(i);
     return { button, canvas, name };
   });
-  $(".film").replaceChildren(...film.map(({ button }) => button));
+  refill($(".film"), film.map(({ button }) => button), scene.sample);
 }
 
 function choose(sample) {
@@ -282,8 +303,7 @@ function next() {
   const automatic = $(".auto input").checked && height * width <= MOST && !paused;
   const much = Boolean(wanted) && height * width * (scene.gallery.wanted + (scene.image.truth ? 4 : 3)) > KEPT;
   const asking = Boolean(wanted) && !much && !automatic && !pushing;
-  $('[data-do="here"]').hidden = !asking;
-  root.dataset.state = "ready"; // unless more is asked for
+  if (!wanted || much || asking) working(false, asking);
   if (much) say("Not all that you see is drawn, and it is more than a browser keeps: zoom in, or draw the whole photograph.");
   else if (asking) say(`Not all that you see is drawn: zoom in, or draw it${seconds(height * width)}.`);
   else if (!wanted) finished();
@@ -294,7 +314,6 @@ function finished() {
   const done = scene.gallery.patches.filter((patch) => patch.done), off = done.filter((patch) => !patch.exact);
   const bad = scene.gallery.exploded().size;
   const lost = bad ? ` ${bad} exploded and ${bad === 1 ? "is" : "are"} no answer: lower the temperature.` : "";
-  $("progress").hidden = true;
   if (scene.image.consistent && !off.length) say(`Drawn. Every sample, shrunk again, gives your photograph back in every pixel of what you see.${lost}`);
   else if (scene.image.consistent) say(`Drawn. No image shrinks to this exactly, as where a photograph was sharpened or compressed: the samples come near to it. ${scene.image.explained ? `The tab ${scene.image.restore} (Shrunk, damaged already)` : "The command cvdvae upscale --noise 0.01"} explains it within its noise.${lost}`);
   else say(`Drawn as the model gives them: shrunk again, they are not exactly your photograph.${lost}`);
@@ -308,9 +327,8 @@ function ask(window) {
   trigger("ask", { request: request.id, step: scene.step, window });
 }
 
-function working(busy) {
-  $('[data-do="stop"]').hidden = !busy;
-  if (busy) $('[data-do="here"]').hidden = true;
+function working(busy, asking = false) {
+  offer(busy ? "stop" : asking ? "here" : "");
   $("progress").hidden = !busy;
   root.dataset.state = busy ? "drawing" : "ready";
 }
@@ -321,7 +339,7 @@ function halt() {
   given += 1;
   if (!request.patch.done) request.gallery.drop(request.patch);
   request = null;
-  working(false);
+  working(false, paused);
   root.dataset.state = "moving";
   clearTimeout(timer);
   timer = setTimeout(next, REST);
@@ -353,8 +371,8 @@ async function received(part) {
   patch.end(part.exact);
   rate = (performance.now() - mine.begun) / 1000 / (patch.width * patch.height * gallery.wanted);
   request = null;
-  working(false);
-  next();
+  if (first().clientWidth) next();
+  else working(false); // in another tab
 }
 
 // It was never begun to be drawn. What was halted is lost, too, and may be told of only now, while
@@ -429,7 +447,7 @@ function listSteps() {
     button.onclick = () => stepTo(i);
     return button;
   });
-  $(".steps").replaceChildren(...(buttons.length > 1 ? buttons : []));
+  refill($(".steps"), buttons.length > 1 ? buttons : [], scene.step);
 }
 
 function receive(value) {

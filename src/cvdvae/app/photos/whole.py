@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile  # Image.open would refuse large ones: these are our own
 from torch import Tensor
 
 from ...degradations.downscaling import Downscaling
@@ -18,6 +19,7 @@ from ...gaussian import Window
 from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
 from ...restoration.drawing import Drawing
+from ...restoration.finish import Finished
 from ...restoration.part import HALO, PartDrawing, widened
 from ...restoration.recipe import BESIDE, Recipe
 from ...restoration.result import DISCLAIMER
@@ -117,12 +119,16 @@ class Whole:
             yield from self._draw_varied(sampling, index, path)
             return
         height, width = self.session.photo.size
-        drawing, top, cut = Drawing(self.model, self.y, sampling), 0, None
-        if len(drawing.tiles) > 1:  # so small that somebody else can draw what they look at
-            cut = list(tiles((height, width), self.model.tile_step, BLOCK, HALO))
-        strips = in_turn(drawing.strips(index, cut), self.photos.turn)
+
+        def strips() -> Iterator[Finished]:
+            drawing, cut = Drawing(self.model, self.y, sampling), None
+            if len(drawing.tiles) > 1:  # so small that somebody else can draw what they look at
+                cut = list(tiles((height, width), self.model.tile_step, BLOCK, HALO))
+            return drawing.strips(index, cut)
+
+        top = 0
         with PNGWriter(path, width, height) as writer:
-            for strip in strips:
+            for strip in in_turn(strips, self.photos.turn):
                 rows = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
                 writer.write(rows)
                 self._mark(path, bool(strip.exploded.any()))
@@ -134,13 +140,17 @@ class Whole:
         """The sample that the last step starts from, and in it the region that varies."""
         (sample,), mask = sampling.steps[-1].samples, sampling.steps[-1].mask
         parent = self.folder / f"{len(sampling.steps)}-from-{sample:02d}.png"
+        begun = 0.0
         if not parent.exists():
             for share in self._draw(sampling.before(), sample, parent):
-                yield 0.8 * share
-        pixels = np.array(Image.open(parent).convert("RGB"))
+                begun = 0.8 * share
+                yield begun
+        with PngImageFile(parent) as file:
+            pixels = np.array(file.convert("RGB"))
         self._mark(path, parent in self._exploded)
         if mask is not None:
-            for core in blocks(mask):
+            cores = list(blocks(mask))
+            for done, core in enumerate(cores, 1):
                 part = PartDrawing(self.model, self.y, sampling, self._aligned(core))
                 with self.photos.turn:
                     drawn = part.sample(index)
@@ -150,8 +160,9 @@ class Whole:
                 rows, columns = slice(top, top + height), slice(left, left + width)
                 place = pixels[rows, columns]
                 place[mask[rows, columns].numpy()] = new[mask[rows, columns].numpy()]
+                yield begun + (1 - begun) * done / len(cores)
+                time.sleep(0.01)  # whoever waits for their turn gets it
         Image.fromarray(pixels).save(path)
-        yield 1.0
 
     def _mark(self, path: Path, exploded: bool) -> None:
         """Keep in mind whether what a file holds exploded."""
@@ -169,7 +180,7 @@ class Whole:
         """Whether the file, shrunk again, is the input."""
         height, width = self.session.photo.size
         trip = RoundTrip(self.y, self._degradation())
-        with Image.open(path) as file:
+        with PngImageFile(path) as file:
             for top in range(0, height, ROWS):
                 rows = file.crop((0, top, width, min(height, top + ROWS))).convert("RGB")
                 trip.add(torch.from_numpy(np.array(rows)).permute(2, 0, 1)[None])
@@ -188,7 +199,7 @@ def blocks(mask: Tensor) -> Iterator[Window]:
 def as_tiff(path: Path) -> Path:
     """The same as a TIFF, in the place of a PNG."""
     tiff = path.with_suffix(".tiff")
-    with Image.open(path) as image:
+    with PngImageFile(path) as image:
         image.save(tiff, compression="tiff_adobe_deflate")
     path.unlink()
     return tiff

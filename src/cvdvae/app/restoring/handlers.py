@@ -5,6 +5,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ class RestoringHandlers:
 
     def busy(self, given: Given | None) -> Updates:
         """While it is restored, or waits for that, it may be stopped."""
-        if given is not None:  # what was stopped stays so: it may still be drawing
+        # What was stopped stays so: it may still be drawing. What was not is stopped together.
+        if given is not None and given.answered.stopped.is_set():
             given.answered.stopped = threading.Event()
         return self.stoppable(True)
 
@@ -271,7 +273,7 @@ class RestoringHandlers:
         def is_over() -> bool:
             return given.left.is_set() or stopped.is_set()
 
-        return in_turn(restorer.stream(told, how, truth), self.turn, is_over), notes
+        return in_turn(partial(restorer.stream, told, how, truth), self.turn, is_over), notes
 
     def _not_here(self, path: str, subject: str) -> CVDVAEError:
         """Why an image has not arrived: it cannot be read, or not yet."""
