@@ -12,7 +12,7 @@ import torch
 from command import run
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
-from tiny import tiny_flow, tiny_photos
+from tiny import FLOW, tiny_flow, tiny_photos
 
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -311,6 +311,29 @@ def test_unprojected_strips_are_the_whole() -> None:
     parts = [part.x for part in strips]
     assert len(parts) == 2
     assert torch.equal(torch.cat(parts, 2), x)
+
+
+def test_what_exploded_is_a_share_of_the_whole_image_wherever_it_lies() -> None:
+    """Also where that is finished in strips: the last one is low."""
+    H, y = BicubicDownscaling((200, 40), (50, 10)), torch.full((1, 3, 50, 10), 0.5)
+
+    def exploded(x: torch.Tensor) -> list[list[bool]]:
+        strips = finish_in_strips(lambda a, b: x[:, :, a:b], y, H, False, strip_pixels=40 * 80)
+        return [strip.exploded.tolist() for strip in strips]
+
+    for top in (0, 100, 190):
+        few, many, far = (torch.full((1, 3, 200, 40), 0.5) for _ in range(3))
+        few[:, :, top : top + 8, :10] = many[:, :, top : top + 9, :10] = 1.4  # of 8000 pixels
+        far[:, :, top, 0] = 2.1
+        found = exploded(torch.cat([few, many, far]))
+        assert len(found) == 3
+        assert found[-1] == [False, True, True]
+        assert [any(of) for of in zip(*found, strict=True)] == [False, True, True]
+        whole = finish(torch.cat([few, many, far]), y, H, False).exploded
+        assert whole.tolist() == [False, True, True]
+    spread = torch.full((1, 3, 200, 40), 0.5)
+    spread[:, :, ::2, 0] = -0.4  # in every strip more than in one percent of the image above it
+    assert exploded(spread) == [[False], [True], [True]]
 
 
 def test_many_small_samples_that_go_into_files_are_what_few_in_memory_are(
@@ -631,6 +654,16 @@ def test_a_part_of_a_small_image_is_what_the_whole_has_there() -> None:
             assert sample.exact
             assert not bool(moved[~mask[window.slices]].any())
             assert bool(moved.any()) == changes
+
+
+def test_a_part_at_a_large_factor_sees_more_than_its_frame() -> None:
+    """At ×16 the frame is 128 pixels wide."""
+    of = replace(FLOW, image_size=32, scale=16, any_size=True)
+    model, y, core = tiny_flow(config=of), image(3, 24), Window(0, 160, 48, 32)
+    part = PartDrawing(model, y, Sampling(1, 0.3), core)
+    assert part.framed == part.window == Window(0, 32, 48, 288)
+    whole = model.upscale(y, samples=1, temperature=0.3).pixels[0][:, *core.slices]
+    assert int((part.sample(0).pixels.int() - whole.int()).abs().max()) <= 2
 
 
 def test_a_large_result_shows_its_regions_from_its_files(

@@ -2121,6 +2121,20 @@ def test_values_near_a_hole_do_not_count_whichever_way_an_image_lies(size: tuple
     assert bool(counted[:, 0].all())
 
 
+@pytest.mark.parametrize("kernel", ["bicubic", "matlab", "pillow-lanczos", "box"])
+def test_values_near_a_hole_do_not_count_however_low_an_image_is(kernel: str) -> None:
+    for size in ((1, 40), (2, 40), (4, 40), (40, 3), (1, 1), (2, 3), (3, 4), (4, 4), (5, 4)):
+        H = downscaling((2 * size[0], 2 * size[1]), size, kernel)
+        for row, column in ((0, 0), (size[0] // 2, size[1] // 2)):
+            missing = torch.zeros(size, dtype=torch.bool)
+            missing[row, column] = True
+            hole = missing.double().repeat_interleave(2, 0).repeat_interleave(2, 1)
+            sees = H.rows.dense().abs() @ hole @ H.columns.dense().abs().T
+            counted = stack_drawing._counted(missing, H)
+            assert not bool(counted[sees > 1e-12].any()), size
+            assert 40 not in size or bool(counted.any()), size
+
+
 def test_values_that_are_not_given_back_are_not_said_to_be(
     model_folder: str,
     tmp_path: Path,

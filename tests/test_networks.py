@@ -1,17 +1,30 @@
 """Networks on a device, in a precision, whatever PyTorch makes by default."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import saved_resolver, tiny_flow, tiny_photos, tiny_prior, tiny_resolver, tiny_restorer
+import torch.nn.functional as F
+from tiny import (
+    saved_resolver,
+    tiny_flow,
+    tiny_nuclei,
+    tiny_photo_restorer,
+    tiny_photos,
+    tiny_prior,
+    tiny_resolver,
+    tiny_restorer,
+)
 
 import cvdvae
 from cvdvae.errors import InputError
 from cvdvae.gaussian import AntitheticNoise, SeededNoise
+from cvdvae.restoration import finish, tiles, workers
+from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region
 from cvdvae.restoration.networks import Networks
+from cvdvae.restoration.settings import Sampling
 
 Y = torch.full((3, 4, 4), 0.4)
 
@@ -61,6 +74,89 @@ def test_samples_are_the_same_whatever_is_made_by_default(
         unusual = model.upscale(Y, samples=2)
     assert torch.equal(unusual.samples, usual.samples)
     assert torch.equal(unusual.pixels, usual.pixels)
+
+
+def smooth(height: int, width: int, channels: int = 3) -> torch.Tensor:
+    corners = torch.rand(1, channels, 4, 4, generator=torch.Generator().manual_seed(0))
+    image = F.interpolate(corners, (height, width), mode="bicubic").clamp(0.1, 0.9)
+    return torch.round(255 * image[0]) / 255
+
+
+Result = cvdvae.SuperResolution | cvdvae.Restoration | finish.Finished
+
+
+def told(result: Result) -> list[object]:
+    """All numbers of a result, and what they are."""
+    tensors, rest = [result.pixels], list[object]()
+    if isinstance(result, finish.Finished):
+        tensors.append(result.x)
+    else:
+        tensors += [result.samples, result.mean_pixels, result.std]
+        rest += [result.misfit, result.exploded]
+    return [*((one.dtype, one.tolist()) for one in tensors), *rest]
+
+
+MODES: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "float64": lambda: made_by_default(torch.float64),
+    "meta": lambda: made_by_default("meta"),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "inference": torch.inference_mode,
+}
+
+
+def test_results_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one processor: modes are a matter of the thread, and others do not have them."""
+    monkeypatch.setattr(workers, "usable_processors", lambda: 1)
+    y, seen, photo, grey = smooth(4, 4), smooth(16, 16), smooth(30, 12), smooth(8, 8, 1)
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[3:11, 5:14] = True
+    first = Sampling(3, seed=2)
+    region = first.then(ResampleRegion(1, pack_region(mask), seed=7))
+    faces, photos, nuclei, flow = tiny_resolver(), tiny_photos(2), tiny_nuclei(), tiny_flow()
+    restorer, of_photos = tiny_restorer(), tiny_photo_restorer()
+
+    def restored(words: str, noise: float | None = None, moves: int = 0) -> Result:
+        return restorer.restore(seen, words, samples=2, noise=noise, moves=moves)
+
+    def in_pieces(draw: Callable[[], Result]) -> Result:
+        """In tiles and strips."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(finish, "STRIP_PIXELS", 1000)
+            for name, value in (("WHOLE_PIXELS", 1000), ("CORE", 24), ("HALO", 16)):
+                patch.setattr(tiles, name, value)
+            return draw()
+
+    cases: dict[str, Callable[[], Result]] = {
+        "region": lambda: faces.run(y, region, truth=seen),
+        "walk": lambda: faces.run(y, first.then(Blend(0, 1))),
+        "answers": lambda: photos.answers(photo, Sampling(2)),
+        "nuclei": lambda: nuclei.upscale(grey, samples=2),
+        "flow": lambda: flow.upscale(y, samples=2),
+        "hole": lambda: restored("hole:side=6"),
+        "half": lambda: restored("half:side=left"),
+        "blur": lambda: restored("blur:sigma=1", 0.02),
+        "JPEG": lambda: restored("jpeg:quality=50"),
+        "moves": lambda: restored("random:keep=0.5", moves=2),
+        "small": lambda: restorer.restore(y, "downscale:scale=4", samples=2),
+        "tiles": lambda: in_pieces(lambda: photos.upscale(photo, samples=1)),
+        "restored tiles": lambda: in_pieces(
+            lambda: of_photos.restore(photo, "hole:side=9", samples=1)
+        ),
+    }
+    for name, draw in cases.items():
+        usual = told(draw())
+        for mode, within in MODES.items():
+            with within():
+                unusual = told(draw())
+            assert unusual == usual, (name, mode)
+
+
+def test_chains_of_a_model_without_gradients_are_refused() -> None:
+    with torch.inference_mode():
+        model = tiny_restorer()
+    assert len(model.restore(smooth(16, 16), "hole:side=6", samples=1).pixels) == 1
+    with pytest.raises(InputError, match="inference mode: moves need gradients"):
+        model.restore(smooth(16, 16), "hole:side=6", samples=1, moves=1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int8, "bf16"])

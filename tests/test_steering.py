@@ -1,8 +1,10 @@
 """Steering: what stays stays, what varies gives the input back."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -243,6 +245,37 @@ def test_steps_that_cannot_be_taken_are_refused(resolver: HVAEResolver, y: Tenso
     for text in ("", "8x8", "8x8:!!", "8x8:AAAA", "9999x9999:AAAA", region.replace("8x8", "9x9")):
         with pytest.raises(InputError, match="region to vary is damaged"):
             unpack_region(text)
+
+
+REGION = torch.eye(4) > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Resample(1.0, 2, 7), r"sample must be a whole number, not 1\.0"),  # type: ignore[arg-type]
+        (lambda: Resample(1, 2.5, 7), r"groups must be a whole number, not 2\.5"),  # type: ignore[arg-type]
+        (lambda: Resample(1, 2, None), "seed must be a whole number, not None"),  # type: ignore[arg-type]
+        (lambda: Blend(0, True), "last must be a whole number, not True"),
+        (lambda: ResampleRegion(0, "", "1"), "seed must be a whole number, not '1'"),  # type: ignore[arg-type]
+        (lambda: ResampleRegion(0, REGION, 1), "region .* pack_region writes it, not a Tensor"),  # type: ignore[arg-type]
+        (lambda: pack_region(REGION.float()), r"of shape \(H, W\), not torch.float32 \(4, 4\)"),
+        (lambda: pack_region(REGION[None]), r"not torch.bool \(1, 4, 4\)"),
+        (lambda: pack_region(REGION.numpy()), r"is a ndarray, no tensor"),  # type: ignore[arg-type]
+        (lambda: Sampling(3, steps=("x",)), r"steps are edits, .* not \('x',\)"),  # type: ignore[arg-type]
+        (lambda: Sampling(3, steps=Blend(0, 1)), r"not Blend\(first=0, last=1\)"),  # type: ignore[arg-type]
+    ],
+)
+def test_steps_of_another_type_are_refused(make: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        make()
+
+
+def test_numbers_of_tensors_in_steps_are_stored_as_plain_ones() -> None:
+    one = Resample(torch.tensor(1), np.int64(2), np.uint8(7))  # type: ignore[arg-type]
+    assert one == Resample(1, 2, 7)
+    assert {type(value) for value in (one.sample, one.groups, one.seed)} == {int}
+    assert Sampling(3, steps=[one]) == Sampling(3, steps=(one,))  # type: ignore[arg-type]
 
 
 def test_vary_on_the_bundled_model_agrees_elsewhere() -> None:

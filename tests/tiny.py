@@ -134,10 +134,10 @@ def _tiny_restorer(folder: Path) -> None:
     saved_restorer(folder, tiny_restorer())
 
 
-def tiny_flow(seed: int = 0) -> FlowResolver:
-    """A random flow, ×4 to 16×16 pixels, whose details are as small as a trained one's."""
+def tiny_flow(seed: int = 0, config: HCFlowConfig = FLOW) -> FlowResolver:
+    """A random flow, ×4 to 16×16 pixels by default, with details as small as a trained one's."""
     torch.manual_seed(seed)
-    flow = _shake(HCFlow(FLOW), by=0.02)
+    flow = _shake(HCFlow(config), by=0.02)
     for level in flow.levels:
         assert isinstance(level, Level)
         assert level.detail.base.conv.bias is not None

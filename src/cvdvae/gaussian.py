@@ -60,7 +60,8 @@ class SeededNoise:
     The numbers are drawn on the CPU and then moved, so they are the same on every device.
 
     Args:
-        seed: Seed of the whole set of samples, not negative.
+        seed: Seed of the whole set of samples, not negative. Sample i of a seed below 2³² is sample
+            0 of the seed + i · 2³², too; to part them would change all samples of large seeds.
         indices: Which samples of that set the batch holds: element n draws from a generator of its
             own, made from ``(seed, indices[n])``.
         stream: Other numbers of the same samples, which are independent of those of stream 0.
@@ -167,10 +168,8 @@ class FieldNoise:
                 y0, y1 = max(top, i * CELL), min(top + rows, (i + 1) * CELL)
                 x0, x1 = max(left, j * CELL), min(left + columns, (j + 1) * CELL)
                 for n, key in enumerate(self.keys):
-                    rng = np.random.Generator(
-                        np.random.Philox(key=key, counter=[0, self.group, i, j])
-                    )
-                    cell = draw(rng, (channels, CELL, CELL))
+                    philox = np.random.Philox(key=key, counter=[0, self.group, i, j])
+                    cell = draw(np.random.Generator(philox), (channels, CELL, CELL))
                     out[n, :, y0 - top : y1 - top, x0 - left : x1 - left] = cell[
                         :, y0 - i * CELL : y1 - i * CELL, x0 - j * CELL : x1 - j * CELL
                     ]
@@ -338,6 +337,7 @@ class Conditional:
         z = torch.empty(
             (n, self.channels, height, width),
             dtype=torch.promote_types(self.given.dtype, torch.float32),
+            device=self.given.device,
             memory_format=torch.channels_last,
         )
         epsilon = noise.normal(z)

@@ -197,7 +197,7 @@ def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
     """
     if y.shape[1] not in (1, 3):
         raise InputError(f"a JPEG is decoded to 3 colours, or to 1, not to {y.shape[1]}")
-    mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64)
+    mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64, device="cpu")
     planes = torch.einsum("ij,jhw->ihw", 255 * mixing, y[0].double().expand(3, -1, -1))
     planes[1:] += MIDDLE
     return coefficients(planes[: len(operator.planes)].round(), operator).float()
@@ -233,7 +233,8 @@ def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor | None]:
     if len(layers) != count or untransformed:
         raise InputError(f"{path} has no luma and chroma (it is {file.mode}): name what happened")
     found = getattr(file, "quantization", {})
-    luma, *others = (torch.tensor(found[one[3]], dtype=torch.float64).view(8, 8) for one in layers)
+    tables = (torch.tensor(found[one[3]], dtype=torch.float64, device="cpu") for one in layers)
+    luma, *others = (steps.view(8, 8) for steps in tables)
     if others and not torch.equal(*others):
         raise InputError(f"{path} has other tables for Cb than for Cr: name what happened")
     return luma, others[0] if others else None

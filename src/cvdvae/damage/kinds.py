@@ -204,7 +204,7 @@ class JPEG(Step):
 def _table(steps: tuple[int, ...] | None) -> Tensor:
     if steps is None or len(steps) != 64:
         raise InputError("a JPEG's own tables have 64 steps each")
-    return torch.tensor(steps, dtype=torch.float64).view(8, 8)
+    return torch.tensor(steps, dtype=torch.float64, device="cpu").view(8, 8)
 
 
 Packer = Callable[[Path], str]

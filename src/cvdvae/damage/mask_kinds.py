@@ -33,7 +33,7 @@ class OnlyNoise(Masked):
 
     def known(self, size: Size) -> Tensor:
         """All of them."""
-        return torch.ones(size, dtype=torch.bool)
+        return torch.ones(size, dtype=torch.bool, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ class RandomPixels(Masked):
     def known(self, size: Size) -> Tensor:
         """The pixels with the smallest random numbers."""
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.rand(size[0] * size[1], generator=generator, dtype=torch.float64).argsort()
-        known = torch.zeros(size[0] * size[1], dtype=torch.bool)
+        pixels = size[0] * size[1]
+        chance = torch.rand(pixels, generator=generator, dtype=torch.float64, device="cpu")
+        order = chance.argsort()
+        known = torch.zeros(pixels, dtype=torch.bool, device="cpu")
         known[order[: max(1, round(self.keep * len(known)))]] = True
         return known.view(size)
 
@@ -114,7 +116,7 @@ class Hole(Masked):
             raise InputError(
                 f"a hole of {width}×{height} pixels is not within an image of {size[1]}×{size[0]}"
             )
-        known = torch.ones(size, dtype=torch.bool)
+        known = torch.ones(size, dtype=torch.bool, device="cpu")
         known[top : top + height, left : left + width] = False
         return known
 
@@ -127,7 +129,8 @@ class Half(Masked):
 
     def known(self, size: Size) -> Tensor:
         """The other half."""
-        row, column = torch.meshgrid(*(torch.arange(n) for n in size), indexing="ij")
+        places = (torch.arange(n, device="cpu") for n in size)
+        row, column = torch.meshgrid(*places, indexing="ij")
         place, length = (column, size[1]) if self.side in ("left", "right") else (row, size[0])
         first = place < length // 2
         return ~first if self.side in ("left", "top") else first

@@ -87,7 +87,8 @@ class Wiener:
         self.inside = slice(below, below + height), slice(right, right + width)
         self.power = power_of(self.size).to(like)
         alike = torch.full((channels, channels), ALIKE, dtype=torch.float32, device="cpu").double()
-        variances, axes = torch.linalg.eigh(alike + (1 - ALIKE) * torch.eye(channels, device="cpu"))
+        alone = torch.eye(channels, dtype=torch.float32, device="cpu")
+        variances, axes = torch.linalg.eigh(alike + (1 - ALIKE) * alone)
         self.variances, self.axes = variances.tolist(), axes.to(like)
 
     def __call__(self, x: Tensor, s: float) -> Tensor:

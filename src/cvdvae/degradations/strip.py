@@ -4,6 +4,7 @@ from torch import Tensor
 
 from .base import LinearOperator
 from .downscaling import Downscaling
+from .resize import BandedMatrix
 
 
 class Strip(LinearOperator):
@@ -50,6 +51,11 @@ class Strip(LinearOperator):
 
 def sees(degradation: Downscaling, row: int) -> slice:
     """Which rows of x a row of y sees."""
-    reached = degradation.rows.reach(slice(row, row + 1))
-    used = degradation.rows.window(slice(row, row + 1), reached)[0].nonzero().flatten()
+    return used_by(degradation.rows, row)
+
+
+def used_by(matrix: BandedMatrix, row: int) -> slice:
+    """From the first to the last column in which a row of a matrix is not zero."""
+    reached = matrix.reach(slice(row, row + 1))
+    used = matrix.window(slice(row, row + 1), reached)[0].nonzero().flatten()
     return slice(reached.start + int(used[0]), reached.start + int(used[-1]) + 1)

@@ -70,7 +70,7 @@ class Belief:
         if self.whole is not None:
             return self._drawn(indices, self.tiles[0])
         channels, (height, width) = self.prior.config.channels, self.told.shape[2:]
-        x = torch.empty(len(indices), channels, height, width)
+        x = torch.empty(len(indices), channels, height, width, dtype=torch.float32, device="cpu")
         drawn = in_order(partial(self._drawn, indices), self.tiles, workers)
         for tile, (core, _) in zip(self.tiles, drawn, strict=True):
             x[:, :, *tile.core.slices] = core

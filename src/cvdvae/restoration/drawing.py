@@ -212,7 +212,8 @@ class Bands:
         _, self.width = drawing.degradation.hr_size
         work = partial(drawing.tile, indices)
         self.drawn = zip(cut, in_order(work, cut, workers), strict=True)
-        self.top, self.held = 0, torch.empty(len(indices), drawing.model.channels, 0, self.width)
+        shape = (len(indices), drawing.model.channels, 0, self.width)
+        self.top, self.held = 0, torch.empty(shape, dtype=torch.float32, device="cpu")
 
     def rows(self, first: int, end: int) -> Tensor:
         """Rows `first` … `end` − 1, ``(n, C, rows, W)``; no earlier ones are asked for again."""

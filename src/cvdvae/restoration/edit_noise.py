@@ -101,5 +101,6 @@ class _Trail:
         """All ε_l of one sample."""
         if (steps, sample) not in self.known:
             noise = self.noise(steps, [sample])
-            self.known[steps, sample] = [noise.normal(torch.empty(s)) for s in self.shapes]
+            like = (torch.empty(s, dtype=torch.float32, device="cpu") for s in self.shapes)
+            self.known[steps, sample] = [noise.normal(one) for one in like]
         return self.known[steps, sample]

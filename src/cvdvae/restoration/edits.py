@@ -13,17 +13,12 @@ so to steer is to choose ε. Where ε_<g is that of another sample, z_<g is, too
 Explained in docs/explanation/sampling.md.
 """
 
-import base64
-import binascii
 import math
-import re
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,11 +26,14 @@ from torch import Tensor
 from ..configs import from_dict
 from ..errors import ConfigError, InputError
 from ..gaussian import Window
+from .checks import make_plain
+from .region_text import MAX_REGION_SIDE as MAX_REGION_SIDE
+from .region_text import pack_region as pack_region
+from .region_text import unpack_region as unpack_region
 
 MAX_STEPS = 32
 MAX_REGIONS = 8
 """How many steps may vary a region: for each, the sample that it starts from is drawn again."""
-MAX_REGION_SIDE = 4096
 
 
 class Moment(NamedTuple):
@@ -66,11 +64,16 @@ class Edit(ABC):
         kind: Tells the kinds apart in a file.
         counts: Whether a sample depends on how many there are.
         regional: Whether only a region of the image changes, `mask`.
+        whole: Names of its whole numbers.
     """
 
     kind: Any
     counts: ClassVar[bool] = False
     regional: ClassVar[bool] = False
+    whole: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        make_plain(self, self.whole)
 
     @property
     @abstractmethod
@@ -147,7 +150,12 @@ class Resample(Edit):
         sample: Index of the sample.
         groups: Number g of latent groups that stay; 0 keeps nothing.
         seed: Of what is drawn anew.
+
+    Raises:
+        InputError: A value of another type.
     """
+
+    whole = ("sample", "groups", "seed")
 
     sample: int
     groups: int
@@ -194,9 +202,12 @@ class Blend(Edit):
     Attributes:
         first: Index of the sample that it starts with.
         last: Index of the one that it ends with.
+
+    Raises:
+        InputError: A value of another type.
     """
 
-    counts = True
+    counts, whole = True, ("first", "last")
 
     first: int
     last: int
@@ -234,14 +245,23 @@ class ResampleRegion(Edit):
         sample: Index of the sample.
         region: Where to draw anew, as `pack_region` writes it.
         seed: Of what is drawn anew.
+
+    Raises:
+        InputError: A value of another type.
     """
 
-    regional = True
+    regional, whole = True, ("sample", "seed")
 
     sample: int
     region: str
     seed: int
     kind: Literal["vary"] = field(default="vary", repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.region, str):
+            kind = type(self.region).__name__
+            raise InputError(f"a region is a text, as pack_region writes it, not a {kind}")
 
     @property
     def samples(self) -> tuple[int, ...]:
@@ -298,53 +318,3 @@ def slerp(a: Tensor, b: Tensor, place: float, angle: float | None = None) -> Ten
     if angle is not None or float(between.sin()) < 1e-4:
         return a + place * (b - a)
     return (torch.sin((1 - place) * between) * a + torch.sin(place * between) * b) / between.sin()
-
-
-def pack_region(mask: Tensor) -> str:
-    """Write a region ``(H, W)`` bool as a short text.
-
-    Raises:
-        InputError: It is empty, or has a side over `MAX_REGION_SIDE`.
-
-    Example:
-        >>> mask = torch.zeros(8, 8, dtype=torch.bool)
-        >>> mask[2:4, 3:] = True
-        >>> bool((unpack_region(pack_region(mask)) == mask).all())
-        True
-    """
-    if not bool(mask.any()):
-        raise InputError("the region is empty: paint over what may change")
-    height, width = mask.shape
-    if max(height, width) > MAX_REGION_SIDE:
-        raise InputError(
-            f"a region of {width}×{height} pixels is too large: its sides may have at most "
-            f"{MAX_REGION_SIDE}"
-        )
-    bits = zlib.compress(np.packbits(mask.cpu().numpy()).tobytes(), 9)
-    return f"{mask.shape[0]}x{mask.shape[1]}:{base64.urlsafe_b64encode(bits).decode()}"
-
-
-def unpack_region(text: str) -> Tensor:
-    """Read what `pack_region` has written.
-
-    Raises:
-        InputError: It is no such text, or of nothing.
-    """
-    found = re.fullmatch(r"(\d{1,4})x(\d{1,4}):([\w\-=]+)", text)
-    try:
-        if found is None:
-            raise ValueError
-        height, width = int(found[1]), int(found[2])
-        if not 0 < height <= MAX_REGION_SIDE or not 0 < width <= MAX_REGION_SIDE:
-            raise ValueError
-        size = -(-height * width // 8)
-        inflate = zlib.decompressobj()
-        packed = inflate.decompress(base64.urlsafe_b64decode(found[3]), size + 1)
-        if len(packed) != size:
-            raise ValueError
-    except (ValueError, binascii.Error, zlib.error):
-        raise InputError("the region to vary is damaged: paint it again") from None
-    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=height * width)
-    if not bits.any():
-        raise InputError("the region to vary is empty: paint it again")
-    return torch.from_numpy(bits.reshape(height, width).astype(bool))

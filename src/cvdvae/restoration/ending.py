@@ -13,7 +13,7 @@ from .finish import Finished, cut, finish, in_grey
 from .posterior.measurement import Measurement
 from .restoring import Restoring, Seen, in_luma
 from .tolerance import nearest_explaining
-from .workers import in_order
+from .workers import in_order, in_own_modes
 
 BYTES, FEWER = 500, 300
 """What finishing takes for each pixel of a large image at most, and where H does the same to every
@@ -126,11 +126,11 @@ def finished(
         yield from in_order(lambda one: ending.of(*one), drawn, at_once)
 
 
-def in_own_precision(batches: Iterator[Finished], device: torch.device) -> Iterator[Finished]:
-    """The same, each in the dtypes of its model, whatever a training around it computes in; who
+def each_in_own_modes(batches: Iterator[Finished], device: torch.device) -> Iterator[Finished]:
+    """The same, each in the modes of its model, whatever a training around it computes in; who
     takes them goes on in his own between two of them."""
     while True:
-        with torch.autocast(device.type, enabled=False):
+        with in_own_modes(device):
             batch = next(batches, None)
         if batch is None:
             return

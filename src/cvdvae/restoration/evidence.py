@@ -134,5 +134,6 @@ def _signs(like: Tensor, n: int) -> Iterator[Tensor]:
     """Random signs, always the same ones, n times ``(1, C, H, W)``."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(n):
-        signs = torch.randint(0, 2, (1, *like.shape[1:]), generator=generator) * 2 - 1
+        shape = (1, *like.shape[1:])
+        signs = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
         yield signs.to(like)

@@ -23,10 +23,11 @@ from ..degradations.strip import Strip, sees
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .taper import set_in
 from .tolerance import Tolerance, explain
+from .workers import uncast
 
 FAR, NEAR, MANY = 1.0, 0.25, 0.01
 """A sample has exploded if a value is further than `FAR` outside of [0, 1], or if more than this
-share of its values is further than `NEAR`, as in a saturated block."""
+share of all its values is further than `NEAR`, as in a saturated block."""
 
 
 MISSED = 1 / 40
@@ -55,7 +56,8 @@ class Finished(NamedTuple):
         pixels: The same as they are saved: whole levels, uint8 up to 255 of them, else int32;
             float64 in [0, 1] where nothing is rounded.
         exploded: Which came out of the network not finite or far from any image, ``(n,)`` bool:
-            they are kept in their places, but are no answer and count in no statistic.
+            they are kept in their places, but are no answer and count in no statistic. Of a strip:
+            which of them have down to its end, by their share of the whole image.
     """
 
     x: Tensor
@@ -68,6 +70,7 @@ class Finished(NamedTuple):
         return self.x[~self.exploded]
 
 
+@uncast
 def finish(
     x: Tensor,
     y: Tensor,
@@ -133,11 +136,19 @@ def cut(x: Tensor, levels: int | None = EIGHT_BITS) -> tuple[Tensor, Tensor]:
 
     It is float64 where it will not be rounded: float32 would round it.
     """
+    x, off = _cut(x, levels)
+    return x, off / math.prod(x.shape[1:]) > MANY
+
+
+def _cut(x: Tensor, levels: int | None) -> tuple[Tensor, Tensor]:
+    """As `cut`, with how many values of every sample were further than `NEAR` outside, float64:
+    infinitely many where one was not finite, or further than `FAR`."""
     x = x.float().cpu()
     outside = ((x - 0.5).abs() - 0.5).flatten(1)
-    exploded = ~(outside <= FAR).all(1) | ((outside > NEAR).float().mean(1) > MANY)
+    many = (outside > NEAR).sum(1).double()
+    off = torch.where((outside <= FAR).all(1), many, math.inf)
     x = torch.nan_to_num(x, nan=0.5).clamp(0, 1)
-    return x if levels is not None else x.double(), exploded
+    return x if levels is not None else x.double(), off
 
 
 def in_grey(x: Tensor) -> Tensor:
@@ -184,12 +195,13 @@ def finish_in_strips(
     (height, width), scale = degradation.hr_size, degradation.hr_size[0] / degradation.lr_size[0]
     overlap = math.ceil(OVERLAP * scale)
     wanted = max(overlap, (strip_pixels or STRIP_PIXELS) // width)
-    above = below = torch.empty(len(y), y.shape[1], 0, width)
-    top = known = 0
+    above = below = torch.empty(len(y), y.shape[1], 0, width, dtype=torch.float32, device="cpu")
+    top, known, off = 0, 0, torch.zeros((), dtype=torch.float64, device="cpu")
     while top < height:
         bottom = top + wanted if height - top - wanted >= overlap else height
         end = min(height, bottom + overlap)
-        x, exploded = cut(rows(known, end), levels)
+        x, more = _cut(rows(known, end), levels)
+        off = off + more
         x = torch.cat([below.expand(len(x), -1, -1, -1), x], 2)
         above, given = above.expand(len(x), -1, -1, -1), x
         if consistent and tolerance is not None:
@@ -200,6 +212,7 @@ def finish_in_strips(
         else:
             pixels = to_levels(x, levels)
         kept = bottom - top
+        exploded = off / (y.shape[1] * height * width) > MANY
         yield Finished(x[:, :, :kept], pixels[:, :, :kept], exploded)
         if tolerance is None:
             final = from_levels(pixels[:, :, :kept], levels).to(x.dtype)
@@ -209,6 +222,7 @@ def finish_in_strips(
         top, known = bottom, end
 
 
+@uncast
 def _explained(
     above: Tensor,
     x: Tensor,
@@ -227,6 +241,7 @@ def _explained(
     return explained[:, :, above.shape[2] :]
 
 
+@uncast
 def _meet(
     above: Tensor,
     x: Tensor,
@@ -245,7 +260,7 @@ def _meet(
     free = [i for i in complete if _share(degradation, i, seen[i], top) >= least]
     start = min([top, *(seen[i].start for i in complete)])
     whole = torch.cat([above[:, :, above.shape[2] - (top - start) :], x], 2)
-    region = torch.ones(1, 1, end - start, 1, dtype=torch.bool)
+    region = torch.ones(1, 1, end - start, 1, dtype=torch.bool, device="cpu")
     region[:, :, : top - start] = False
     window = slice(start, end)
     if free:

@@ -29,6 +29,7 @@ from .result import DISCLAIMER, Truth, psnr
 from .saving import save_pictures, saved_files
 from .sheet import heat, rows_of, std_picture
 from .tolerance import misfit, within_noise
+from .workers import uncast
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Restoration(Answers):
         return Seen(self.y[None], self.degradation, self.sigma).count
 
     @cached_property
+    @uncast
     def _errors(self) -> list[tuple[float, float]]:
         """Misfit and largest error of every sample as saved; one at a time, which may be large."""
         found = []
@@ -130,7 +132,7 @@ class Restoration(Answers):
         """
         if self.sigma == 0:
             return [largest < 0.5 / 255 for _, largest in self._errors]
-        off = torch.tensor(self.misfit, dtype=torch.float64)
+        off = torch.tensor(self.misfit, dtype=torch.float64, device="cpu")
         return within_noise(off, self.measured).tolist()
 
     def against_truth(self) -> Truth | None:

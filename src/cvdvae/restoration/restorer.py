@@ -31,7 +31,7 @@ from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .checks import checked_truth, whole_number
-from .ending import Ending, finished, growing, in_own_precision
+from .ending import Ending, each_in_own_modes, finished, growing
 from .evidence import evidence
 from .networks import Networks
 from .posterior.chains import Moves, PosteriorSamples, sample_posterior
@@ -40,7 +40,7 @@ from .posterior.sweeps import proposal_by_sweeps
 from .posterior.whitened import Proposal
 from .restored import Diagnostics, Restoration
 from .restoring import Restoring, Seen, seen, shown
-from .workers import OnSteps, one_thread_each, untold, workers_on
+from .workers import OnSteps, in_own_modes, untold, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
@@ -157,13 +157,15 @@ class Restorer(Networks):
         return "any size" if self.side is None else f"{self.side}×{self.side}"
 
     def check_moves(self, moves: int) -> None:
-        """Refuse to draw without moves where there is no encoder.
+        """Refuse to draw without moves where there is no encoder, and with them without gradients.
 
         Raises:
-            InputError: There is none, and no moves.
+            InputError: There is no encoder, and no moves; or moves of what can have no gradients.
         """
         if self.encoder is None and not moves:
             raise InputError(f"{self.name} has no encoder: its samples need moves, some hundreds")
+        if moves and next(self.prior.parameters()).is_inference():
+            raise InputError(f"{self.name} was loaded in inference mode: moves need gradients")
 
     def run(
         self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnSteps = untold
@@ -193,7 +195,7 @@ class Restorer(Networks):
         self.check_moves(how.moves)
         truth = checked_truth(truth, self._check(what, how))
         workers = workers_on(self.device)
-        with one_thread_each(), torch.autocast(self.device.type, enabled=False):
+        with in_own_modes(self.device):
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
             chains = self._moved(what, how, told, on_steps) if how.moves else None
@@ -215,7 +217,7 @@ class Restorer(Networks):
         batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
         done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers)
         known = 0
-        for x, pixels, exploded in growing(in_own_precision(done, self.device), how.samples):
+        for x, pixels, exploded in growing(each_in_own_modes(done, self.device), how.samples):
             on_steps(len(x) - known)
             known = len(x)
             yield whole(
@@ -233,8 +235,7 @@ class Restorer(Networks):
         if chains is not None:
             return BATCH, partial(_ended, chains, how.seed)
         assert self.encoder is not None
-        drawn = (how.temperature, how.seed, how.antithetic)
-        belief = Belief(self.prior, self.encoder, told, *drawn)
+        belief = Belief(self.prior, self.encoder, told, how.temperature, how.seed, how.antithetic)
         beside = max(1, workers // -(-how.samples // belief.batch))
         return belief.batch, partial(belief.draw, workers=beside)
 
@@ -275,10 +276,9 @@ class Restorer(Networks):
             InputError: The model is bound to another size, or the image is too large for so many
                 samples, or for chains.
         """
-        side = self.side
-        if side is not None and (height, width) != (side, side):
+        if self.side is not None and (height, width) != (self.side, self.side):
             raise InputError(
-                f"{self.name} restores images of {side}×{side} pixels, not {width}×{height}"
+                f"{self.name} restores images of {self.sizes} pixels, not {width}×{height}"
             )
         if how.moves and height * width > MOST_MOVED:
             raise InputError(
@@ -312,8 +312,7 @@ class Restorer(Networks):
         height, width = told.shape[2:]
         crop, size = (height, width), self.prior.config.padded(height, width)
         if self.encoder is None:
-            measurement = self._measurement(what)
-            return proposal_by_sweeps(self.prior, measurement, size, crop, SWEEPS)
+            return proposal_by_sweeps(self.prior, self._measurement(what), size, crop, SWEEPS)
         encoder, terms = self.encoder, self.encoder.terms(told.to(self.device), 1)
         posterior_of = partial(encoder.posterior_of, terms=terms)
         return Proposal(encoder.groups, posterior_of, size, crop)

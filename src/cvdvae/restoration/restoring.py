@@ -24,6 +24,7 @@ from .checks import make_plain, number
 from .evidence import faithful_estimate
 from .settings import check_samples, ddof
 from .tolerance import Count, measured
+from .workers import uncast
 
 MAX_MOVES, MAX_NOISE, NOISE = 10_000, 1.0, "the noise σ"
 READS = "cvdvae.load_image reads a file"
@@ -159,6 +160,7 @@ def _without_chroma(degradation: Degradation, y: Tensor) -> bool:
     return not bool(jpeg.in_file(y)[:, height * width :].any())
 
 
+@uncast
 def seen(
     y: Tensor,
     degradation: str | Description | Degradation,
@@ -195,8 +197,7 @@ def seen(
     noise = None if noise is None else number(noise, NOISE)
     if len(y) != 1:
         raise InputError(f"expected one image, not {len(y)}")
-    if isinstance(degradation, str):
-        degradation = parse(degradation)
+    degradation = parse(degradation) if isinstance(degradation, str) else degradation
     if isinstance(degradation, Description):
         if y.ndim != 4:
             raise InputError("the coefficients of a JPEG file need their own operator")
@@ -273,10 +274,9 @@ def degraded(
     """
     noise = None if noise is None else number(noise, NOISE)
     operator = description.operator((x.shape[1], x.shape[2]))
-    file = as_jpeg(operator, x[None])
-    if file is not None and noise is not None:
-        raise InputError(ROUNDED)
-    if file is not None:
+    if (file := as_jpeg(operator, x[None])) is not None:
+        if noise is not None:
+            raise InputError(ROUNDED)
         return seen(file, operator, description=description)
     y = operator.A(x[None])
     if noise:

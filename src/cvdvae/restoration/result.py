@@ -276,4 +276,6 @@ def report_of(result: Reported, noise: float | list[float]) -> dict[str, Any]:
 def psnr(x: Tensor, reference: Tensor) -> float:
     """Peak signal-to-noise ratio of images in [0, 1], in dB."""
     mse = float(((x.double() - reference.double()) ** 2).mean())
-    return float("inf") if mse == 0 else float(-10 * torch.log10(torch.tensor(mse)))
+    if mse == 0:
+        return float("inf")
+    return float(-10 * torch.log10(torch.tensor(mse, dtype=torch.float32, device="cpu")))

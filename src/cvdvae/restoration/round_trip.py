@@ -34,11 +34,13 @@ class RoundTrip:
         sigma: float = 0.0,
     ) -> None:
         self.y, self.degradation, self.levels, self.sigma = y, degradation, levels, sigma
-        self.counted = torch.ones(y.shape[2:], dtype=torch.bool) if counted is None else counted
+        everything = torch.ones(y.shape[2:], dtype=torch.bool, device="cpu")
+        self.counted = everything if counted is None else counted
         self.values = y.shape[1] * int(self.counted.sum())
         self.exact, self.largest, self.squares = True, 0.0, 0.0
         self.row, self.top = 0, 0
-        self.seen = torch.empty(1, y.shape[1], 0, degradation.lr_size[1], dtype=torch.float64)
+        nothing = (1, y.shape[1], 0, degradation.lr_size[1])
+        self.seen = torch.empty(nothing, dtype=torch.float64, device="cpu")
 
     def add(self, pixels: Tensor) -> None:
         """The next rows, as `finish` gives their pixels, ``(1, C, rows, W)``."""
@@ -75,7 +77,8 @@ class RoundTrip:
         """LR-PSNR in dB; infinite without any error."""
         if not self.squares:
             return float("inf")
-        return float(-10 * torch.log10(torch.tensor(self.squares / self.values)))
+        mse = torch.tensor(self.squares / self.values, dtype=torch.float32, device="cpu")
+        return float(-10 * torch.log10(mse))
 
 
 def misfit(trips: list[RoundTrip]) -> float | None:

@@ -100,6 +100,10 @@ class Sampling:
             flags=("consistent", "antithetic"),
         )
         check_samples(self.samples)
+        several = isinstance(self.steps, (tuple, list))
+        if not several or not all(isinstance(step, Edit) for step in self.steps):
+            raise InputError(f"steps are edits, as in (Blend(0, 1),), not {self.steps!r:.60}")
+        object.__setattr__(self, "steps", tuple(self.steps))
         if self.seed < 0:
             raise InputError(f"the seed must not be negative, but is {self.seed}")
         for value in (self.temperature, self.encoder_temperature):

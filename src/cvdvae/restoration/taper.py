@@ -39,7 +39,7 @@ def taper(region: Tensor) -> Tensor:
         >>> taper(torch.tensor([[False, True, True, True]]))
         tensor([[0.0000, 0.3333, 0.6667, 1.0000]])
     """
-    weights = torch.zeros(region.shape)
+    weights = torch.zeros(region.shape, dtype=torch.float32, device=region.device)
     if not bool(region.any()):
         return weights
     near = tuple(_span(region.any(side)) for side in (1, 0))

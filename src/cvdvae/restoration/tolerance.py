@@ -179,8 +179,9 @@ def measured(degradation: Products, y: Tensor) -> Tensor:
 def _of_noise(degradation: Products, y: Tensor) -> Tensor:
     """H of white noise, always the same."""
     like = degradation.A_adjoint(y)
-    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
-    return degradation.A(noise)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(like.shape, generator=generator, dtype=torch.float32, device="cpu")
+    return degradation.A(noise.to(like))
 
 
 def misfit(error: Tensor, count: int, sigma: float) -> Tensor:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -104,8 +105,31 @@ def one_thread_each() -> Iterator[None]:
                 torch.set_num_threads(_Threads.before)
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@contextmanager
+def in_own_modes(device: torch.device) -> Iterator[None]:
+    """One thread, the dtypes of a model on that device, and gradients where they are asked for,
+    whatever the modes are that this is called in."""
+    cpu, own = (torch.autocast(kind, enabled=False) for kind in ("cpu", device.type))
+    with one_thread_each(), cpu, own, torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def uncast(work: Callable[P, R]) -> Callable[P, R]:
+    """The same on the CPU in the dtypes of what it is given, whatever a training around it computes
+    in: what is cast is a matter of the thread, and results must not depend on that."""
+
+    @wraps(work)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.autocast("cpu", enabled=False):
+            return work(*args, **kwargs)
+
+    return within
+
 
 AHEAD = 2
 """Items begun or done for every worker that nobody has taken yet: what bounds the memory."""

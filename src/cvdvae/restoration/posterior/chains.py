@@ -199,7 +199,7 @@ def _run(
 ) -> _Ended:
     """Begin some chains, and move."""
     state = target.at(target.first(noise, count))
-    log_step = torch.full((count,), math.log(moves.step), dtype=torch.float64)
+    log_step = torch.full((count,), math.log(moves.step), dtype=torch.float64, device="cpu")
     log_w, accepted = [state.log_w], []
     for i in range(moves.moves):
         state, taken, log_ratio = move(target, state, log_step.exp(), noise)
@@ -272,6 +272,7 @@ def _potential(at: State, to: State, step: Tensor) -> Tensor:
 
 def _log_uniform(like: Tensor, noise: Noise) -> Tensor:
     """log U for every chain: `Noise.uniform` stays away from 0, and acceptance must not."""
-    normal = noise.normal(torch.empty(len(like), 1, 1, 1, device=like.device))
+    for_each = torch.empty(len(like), 1, 1, 1, dtype=torch.float32, device=like.device)
+    normal = noise.normal(for_each)
     log_u: Tensor = torch.special.log_ndtr(normal.double())
     return log_u.flatten()

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...degradations.downscaling import Downscaling
-from ...degradations.strip import sees
+from ...degradations.resize import BandedMatrix
+from ...degradations.strip import used_by
 from ...errors import OutputError
 from ...files import write_atomically, write_folder_atomically
 from ...imaging.io import save_png
@@ -210,11 +211,19 @@ def _put_back(
 
 def _counted(missing: Tensor, degradation: Downscaling) -> Tensor:
     """Pixels of y, ``(h, w)``, that see no hole."""
-    scale = degradation.hr_size[0] / degradation.lr_size[0]
-    middle = sees(degradation, degradation.lr_size[0] // 2)
-    reach = math.ceil((middle.stop - middle.start) / scale / 2)
+    reach = max(_reach(side) for side in (degradation.rows, degradation.columns))
     near: Tensor = F.max_pool2d(missing[None, None].float(), 2 * reach + 1, 1, reach)[0, 0]
     return near == 0
+
+
+def _reach(side: BandedMatrix) -> int:
+    """How many pixels of y one of them sees either way along a side. A short one cuts that off; its
+    end sees as much of it as there is."""
+    lr, hr = side.shape
+    middle, end = used_by(side, lr // 2), used_by(side, 0)
+    around: float = (middle.stop - middle.start) * lr / hr / 2
+    ahead: float = end.stop * lr / hr - 1
+    return math.ceil(max(around, ahead))
 
 
 def _add_statistics(
