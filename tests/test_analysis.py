@@ -210,7 +210,7 @@ def test_a_restorer_is_judged_at_its_own_temperature(
 def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
     resolver: HVAEResolver,
 ) -> None:
-    some = own_truths(resolver, 16)
+    some = own_truths(resolver, 8)
     best, tried = fit(resolver, lambda: some, Sampling(8, 1.0, consistent=False))
     assert abs(best.encoder_temperature - 1) <= 0.2 + 1e-9
     assert abs(best.temperature - 1) <= 0.2 + 1e-9
