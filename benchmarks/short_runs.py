@@ -79,7 +79,7 @@ def seconds_per_step(config: Settings) -> float:
 def trained(name: str, config: Settings, minutes: float, out: Path) -> tuple[int, Path]:
     """The steps that one way took, and the folder of its weights."""
     folder = out / name.replace(" ", "-")
-    path = folder.with_suffix(".yaml")
+    path = out / f"{folder.name}.yaml"
     if not path.exists():
         steps = int(60 * minutes / seconds_per_step(config))
         optim = {"steps": steps, "decay": steps - 20, "validate_every": steps}

@@ -1,6 +1,7 @@
 """What a training looks at before its first step: its checkpoint, and its images."""
 
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,11 @@ from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.checkpoints.weights import digest
 from cvdvae.configs import to_yaml
 from cvdvae.data.folder import DataConfig, load_images
-from cvdvae.errors import ConfigError, InputError
+from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.prior import PriorModule
-from cvdvae.training.run import TrainingData, fit
+from cvdvae.training.run import Direct, TrainingData, fit
 
 OPTIM = OptimConfig(2, batch_size=2, warmup=0)
 CHANGED = "the split of {} into training and validation images is another than before"
@@ -219,7 +220,9 @@ def test_the_last_step_is_validated_once(
 
 
 def test_a_training_needs_images_to_be_measured_on(photos: Path) -> None:
-    for data in (DataConfig(str(photos), validation=0), DataConfig(str(photos), only="*.jpg")):
+    none = DataConfig(str(photos), only="*.jpg")
+    more = DataConfig(str(photos / "no folder"), more=(none,))  # said before the first is read
+    for data in (DataConfig(str(photos), validation=0), none, more):
         words = r"keeps no image: .* one or more|no image whose name is like '\*\.jpg'"
         with pytest.raises((ConfigError, InputError), match=words):
             TrainingData(data, OPTIM, 16)
@@ -238,6 +241,8 @@ def test_a_checkpoint_goes_straight_to_its_folder(
     monkeypatch.setattr(tempfile, "mkstemp", full)
     train(DataConfig(str(photos), validation=2), tmp_path / "run")
     assert (tmp_path / "run" / "last.ckpt").is_file()
+    with pytest.raises(OSError, match="No space left"):  # which is told of as such
+        Direct().save_checkpoint({"weights": torch.zeros(9)}, "/dev/full")
 
 
 @pytest.mark.usefixtures("nothing_shown")
@@ -272,4 +277,10 @@ def test_a_prior_that_changes_takes_nothing_from_an_encoder(photos: Path, tmp_pa
     with pytest.raises(ConfigError, match=f"go on with --prior {own}"):
         go_on(encoder(place, steps=3))
     go_on(encoder(own, steps=3))
+    assert digest(own) == module.prior_digest
+    shutil.rmtree(place)
+    with pytest.raises(WeightsError, match=f"goes on with --prior {own}"):
+        encoder(place, steps=4)
+    (tmp_path / "run" / "last.ckpt").unlink()  # begun anew on another, it leaves the model there
+    encoder(saved_prior(place, other), steps=4).begin()
     assert digest(own) == module.prior_digest

@@ -5,6 +5,7 @@ A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR e
 it works on no other.
 """
 
+import errno
 import re
 import shutil
 import sys
@@ -88,8 +89,10 @@ def _is_described(folder: Path) -> bool:
     """Whether a folder holds a `config.yaml`."""
     try:
         return (folder / CONFIG).is_file()
-    except OSError:  # the name is longer than any
-        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def read_record(folder: Path) -> Record:

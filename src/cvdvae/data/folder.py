@@ -124,7 +124,8 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     """Refuse files of 16 bits whose values need 12 or fewer: a camera's counts, whose range is not
     that of the file, so that images would be almost black.
 
-    Some of the files tell for all: a dark one among others is no reason.
+    Some of the files tell for all: a dark one among others is no reason. Among files of 8 bits, two
+    are.
 
     Args:
         paths: Image files, of which some that cannot be read are left to whoever reads them.
@@ -133,20 +134,21 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     Raises:
         InputError: They are such.
     """
-    faint = None
+    faint, others = list[Path](), False
     for path, photo in _probed(paths):
         if REDUCED not in photo.notes:
+            others = True
             continue
         if np.asarray(photo.image).max() > TWELVE_BITS:
             if tell and is_first_process():
                 note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"
                 print(note, file=sys.stderr, flush=True)
             return
-        faint = faint or path
-    if faint is not None:
+        faint.append(path)
+    if len(faint) > (1 if others else 0):
         raise InputError(
-            f"{faint} fills less than a sixteenth of its 16 bits, and would be almost black: map "
-            f"the values of such files to 8 bits first (docs/microscopy.md)"
+            f"{faint[0]} fills less than a sixteenth of its 16 bits, and would be almost black: "
+            f"map the values of such files to 8 bits first (docs/microscopy.md)"
         )
 
 

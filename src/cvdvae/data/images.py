@@ -281,6 +281,9 @@ def open_images(config: DataConfig, size: int, channels: int = 3) -> tuple[Image
     Raises:
         InputError: There is nothing to train on, or an image or the array is not as it should be.
     """
+    for source in config.more:  # those without an image are said before many are read
+        if Path(source.folder).suffix != ".npy":
+            paths_of(source)
     training, validation = _open_source(config, size, channels)
     others = [(_open_source(more, size, channels, False)[0], more) for more in config.more]
     if others or config.repeat > 1:

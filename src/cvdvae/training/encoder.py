@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import PRIOR_SUBFOLDER, bring, bundled_names, find
+from ..checkpoints.folder import CONFIG, PRIOR_SUBFOLDER, bring, bundled_names, find
 from ..checkpoints.loading import load_prior
 from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
@@ -39,7 +39,7 @@ class EncoderModule(Training):
 
     def __init__(self, config: EncoderTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
-        source = find(config.prior)
+        source = _prior(config.prior, folder)
         prior = load_prior(source)
         new = begins(folder)
         if new:
@@ -138,8 +138,11 @@ class EncoderModule(Training):
             yield drawn_mean(self.prior, encoder, terms, n, size, noise)
 
     def begin(self) -> None:
-        """Bring the prior along from the start: it may be trained on, or removed, meanwhile."""
-        if self.config.prior not in bundled_names():
+        """Bring the prior along from the start: it may be trained on, or removed, meanwhile.
+
+        Where a model lies already, it keeps its own until it is replaced.
+        """
+        if self.config.prior not in bundled_names() and not (self.exported / CONFIG).exists():
             self._bring_prior(self.exported / PRIOR_SUBFOLDER)
 
     def _bring_prior(self, own: Path) -> None:
@@ -206,3 +209,14 @@ class EncoderModule(Training):
                 photons=self.config.photons,
             )
         self.save(folder, record, self.config.stored_bits)
+
+
+def _prior(name: str, folder: Path) -> Path:
+    """Folder of a prior; where there is none by now, the message names what came along."""
+    own = folder / "model" / PRIOR_SUBFOLDER
+    try:
+        return find(name)
+    except WeightsError as error:
+        if begins(folder) or not (own / CONFIG).is_file():
+            raise
+        raise WeightsError(f"{error}; this run goes on with --prior {own}") from None

@@ -50,7 +50,8 @@ class Direct(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write to `path`, which `AtomicCheckpoint` moves into place."""
-        torch.save(checkpoint, path)
+        with Path(path).open("wb") as stream:  # of a path, a full disk is a RuntimeError
+            torch.save(checkpoint, stream)
 
 
 class AtomicCheckpoint(Callback):

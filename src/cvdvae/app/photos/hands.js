@@ -169,6 +169,7 @@ function save() {
 }
 
 const centre = () => [first().clientWidth / 2, first().clientHeight / 2, first().clientWidth, first().clientHeight];
+let stopped = -REST; // when
 const deeds = {
   fit: () => (view.fit(first().clientWidth, first().clientHeight), moved()),
   in: () => (view.zoomBy(1.5, ...centre()), moved()),
@@ -181,8 +182,13 @@ const deeds = {
     if (!scene.strokes.length) say("Paint over what may change first.", true);
     else trigger("vary", { step: scene.step, sample: scene.sample, strokes: scene.strokes });
   },
-  here: () => ((pushing = true), next()),
+  here: (event) => {
+    if (event.detail && performance.now() < stopped + REST) return; // the second click of two on Stop
+    pushing = true;
+    next();
+  },
   stop: () => {
+    stopped = performance.now();
     paused = true;
     pushing = false;
     halt();
@@ -193,9 +199,9 @@ const deeds = {
   }),
 };
 for (const button of element.querySelectorAll("[data-do]")) {
-  button.addEventListener("click", () => {
+  button.addEventListener("click", (event) => {
     held = false;
-    if (scene.image) deeds[button.dataset.do]();
+    if (scene.image) deeds[button.dataset.do](event);
   });
 }
 $(".divide input").addEventListener("input", (event) => divideAt(event.target.value / 100));
