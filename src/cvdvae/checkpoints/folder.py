@@ -5,7 +5,6 @@ A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR e
 it works on no other.
 """
 
-import errno
 import re
 import shutil
 import sys
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from ..configs import from_dict, read_yaml, to_yaml
 from ..errors import ConfigError, WeightsError
-from ..files import check_writable, write_atomically, write_text
+from ..files import check_writable, is_file, write_atomically, write_text
 from .bounds import check_description
 from .hub import CARD, FILES, download, is_hub_id, upload
 from .legacy import upgrade_encoder, upgrade_prior
@@ -66,7 +65,7 @@ def find(name: str | Path) -> Path:
     """
     if isinstance(name, str) and name in bundled_names():
         return zoo() / name
-    if _is_described(Path(name)):
+    if is_file(Path(name) / CONFIG):
         return Path(name)
     if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
@@ -80,19 +79,9 @@ def name_of(name: str | Path) -> str:
     """What results call a model that `find` finds: a folder by its absolute path, which holds
     wherever they are drawn again; a bundled name and a Hub id as they are."""
     bundled = isinstance(name, str) and name in bundled_names()
-    if not bundled and _is_described(Path(name)):
+    if not bundled and is_file(Path(name) / CONFIG):
         return str(Path(name).absolute())
     return str(name)
-
-
-def _is_described(folder: Path) -> bool:
-    """Whether a folder holds a `config.yaml`."""
-    try:
-        return (folder / CONFIG).is_file()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise
 
 
 def read_record(folder: Path) -> Record:

@@ -341,9 +341,8 @@ def open_array(path: Path, size: int, channels: int = 3) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError):
-        raise InputError(
-            f"{path} is truncated, damaged, or no NumPy array of plain numbers"
-        ) from None
+        why = "truncated, damaged, or no NumPy array of plain numbers"
+        raise InputError(f"{path} is {why}") from None
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         raise InputError(f"{path} holds {getattr(array, 'dtype', 'several arrays')}, not uint8")
     if array.ndim != 4 or array.shape[1:] != (size, size, channels):
