@@ -152,6 +152,7 @@ def test_a_button_that_goes_hands_the_focus_on(
     page.evaluate(twice)  # as who clicks twice on Stop, in whose place the other one comes
     alone.expect("ready", "Not all that you see is drawn")
     expect(here).to_be_focused()
+    expect(page.locator("figcaption span").nth(1)).to_have_text("none is drawn yet")
     here.press("Enter")
     expect(stop).to_be_focused()
     answer(2)

@@ -59,7 +59,7 @@ function offer(name) {
 function captioned(panel) {
   const [name, note] = LAYERS[panel.layer], n = scene.gallery ? scene.gallery.drawn() : 0;
   const told = scene.gallery && scene.gallery.exploded().has(scene.sample) ? "exploded, and no answer" : "details are invented";
-  if (panel.layer === "sample") panel.note.textContent = `${scene.sample} of 0–${Math.max(0, n - 1)}: ${told}`;
+  if (panel.layer === "sample") panel.note.textContent = n ? `${scene.sample} of 0–${n - 1}: ${told}` : "none is drawn yet";
   const varied = Boolean(scene.gallery && scene.gallery.seen);
   if (varied && panel.layer === "mean") panel.note.textContent = "of those that were varied";
   else if (panel.layer !== "sample") panel.note.textContent = note;
