@@ -8,8 +8,35 @@ from typing import Any
 from ..errors import InputError
 from . import ome
 
+SEEN_AT_ONCE = 100
+"""Circles of fewer pages are noticed by tifffile."""
 FLAT = "generic"
 """Of series that tifffile puts together by sizes alone, whatever the pages say of themselves."""
+
+
+def refuse_endless(path: Path, file: Any) -> None:
+    """Refuse pages that lead in a circle, which tifffile would follow for ever.
+
+    It sees small circles, and ends there. What else is wrong is left to it.
+
+    Raises:
+        InputError: They do.
+    """
+    tiff, stream, seen = file.tiff, file.filehandle, set[int]()
+    place = file.pages.first.offset
+    while 0 < place < stream.size and place not in seen:
+        seen.add(place)
+        stream.seek(place)
+        tags = _number(stream.read(tiff.tagnosize), tiff.tagnoformat)
+        stream.seek(place + tiff.tagnosize + tags * tiff.tagsize)
+        place = _number(stream.read(tiff.offsetsize), tiff.offsetformat)
+    if place in seen and len(seen) >= SEEN_AT_ONCE:
+        raise InputError(f"{path} is damaged: its {len(seen)} pages lead in a circle")
+
+
+def _number(found: bytes, form: str) -> int:
+    """What some bytes of a file say; 0 where it has ended."""
+    return int(struct.unpack(form, found)[0]) if len(found) == struct.calcsize(form) else 0
 
 
 def refuse_others(path: Path, file: Any) -> None:
@@ -81,10 +108,9 @@ def _behind_the_last(file: Any) -> int:
         return 0
     stream.seek(place)
     found = stream.read(file.tiff.offsetsize)
-    whole = len(found) == file.tiff.offsetsize
-    if not whole:
+    if len(found) < file.tiff.offsetsize:
         return int(place)
-    further = int(struct.unpack(file.tiff.offsetformat, found)[0])
+    further = _number(found, file.tiff.offsetformat)
     return 0 if further in (page.offset for page in file.pages) else further
 
 
