@@ -91,6 +91,9 @@ def test_another_look_says_nothing_while_samples_are_drawn(on: Handlers, session
     assert on.looked(session, given, True, None) == UNCHANGED
     assert on.looked(None, given, False, None) == UNCHANGED
     assert on.looked(session, given, False, every.STILL) == UNCHANGED
+    assert (
+        on.looked(session, given, False, every.WAITING) == UNCHANGED
+    )  # asked before, answered after
 
 
 @pytest.fixture(scope="module")

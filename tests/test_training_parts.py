@@ -1389,6 +1389,7 @@ def idle(folder: Path, exported: list[Path], looked_at: list[object] | None = No
     optim = OptimConfig(30, warmup=0, validate_every=7)
     module = SimpleNamespace(optim=optim, folder=folder, export=exported.append)
     module.check_own = looked_at.append
+    module.exported, module.begin = folder / "model", lambda: None
     return module, SimpleNamespace(check=lambda: looked_at.append("images"))
 
 

@@ -92,16 +92,6 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; there is none of a name that is longer than any may be."""
-    try:
-        return path.is_file()
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-    return False
-
-
 def read_bounded(path: Path, most: int) -> bytes:
     """The content of a regular file.
 

@@ -75,4 +75,5 @@ WRONG, AGAIN = "Something went wrong.", "Try again; if it comes back, reload the
 
 FAILED = callout("wrong", WRONG, AGAIN)
 
+WAITING = callout("busy", "Drawing …", "press Stop to end it.")
 STILL = callout("plain", "Nothing new was drawn:", "what is shown here is from before.")

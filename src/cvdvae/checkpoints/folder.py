@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..configs import from_dict, read_yaml, to_yaml
 from ..errors import ConfigError, WeightsError
-from ..files import check_writable, is_file, write_atomically, write_text
+from ..files import check_writable, write_atomically, write_text
 from .bounds import check_description
 from .hub import CARD, FILES, download, is_hub_id, upload
 from .legacy import upgrade_encoder, upgrade_prior
@@ -65,7 +65,11 @@ def find(name: str | Path) -> Path:
     """
     if isinstance(name, str) and name in bundled_names():
         return zoo() / name
-    if is_file(Path(name) / CONFIG):
+    try:
+        described = (Path(name) / CONFIG).is_file()
+    except OSError as error:  # it may not be read, or is longer than any name
+        raise WeightsError(f"no model '{name!s:.60}': {error.strerror}") from None
+    if described:
         return Path(name)
     if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
@@ -79,7 +83,7 @@ def name_of(name: str | Path) -> str:
     """What results call a model that `find` finds: a folder by its absolute path, which holds
     wherever they are drawn again; a bundled name and a Hub id as they are."""
     bundled = isinstance(name, str) and name in bundled_names()
-    if not bundled and is_file(Path(name) / CONFIG):
+    if not bundled and (Path(name) / CONFIG).is_file():
         return str(Path(name).absolute())
     return str(name)
 

@@ -17,7 +17,7 @@ from ..archive import zip_of
 from ..controls import UNCHANGED, Updates, seed_of
 from ..photos.strokes import region_of
 from ..recipes import TABS, read_result
-from ..text import FAILED, STILL, callout, explained, label
+from ..text import FAILED, STILL, WAITING, callout, explained, label
 from . import text
 from .explorer import Explorer, Session, seed_after
 from .inputs import Inputs
@@ -286,10 +286,9 @@ class Handlers:
         """While samples are drawn: no second click, no file of before, but a way to stop."""
         parts = self.parts
         idle = [*parts.buttons, *parts.steers, parts.take.archive, parts.take.settings]
-        waiting = callout("busy", "Drawing …", "press Stop to end it.")
         return {
             parts.drawing: True,
-            parts.answers.status: waiting,
+            parts.answers.status: WAITING,
             parts.settings.stop: gr.update(interactive=True),
             **dict.fromkeys(parts.said, ""),
             **dict.fromkeys(idle, gr.update(interactive=False)),
@@ -311,7 +310,8 @@ class Handlers:
         return UNCHANGED if drawing else self._promised(session, given, status) or UNCHANGED
 
     def _promised(self, session: Session | None, given: str | None, status: str | None) -> Updates:
-        if session is None or status == STILL:  # which promises nothing
+        # One promises nothing; the other is of a drawing of which `ready` has said how it ended.
+        if session is None or status in (STILL, WAITING):
             return {}
         return self.showing.status(session, given)
 

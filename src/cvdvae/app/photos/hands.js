@@ -169,7 +169,6 @@ function save() {
 }
 
 const centre = () => [first().clientWidth / 2, first().clientHeight / 2, first().clientWidth, first().clientHeight];
-let stopped = -REST; // when
 const deeds = {
   fit: () => (view.fit(first().clientWidth, first().clientHeight), moved()),
   in: () => (view.zoomBy(1.5, ...centre()), moved()),
@@ -182,13 +181,8 @@ const deeds = {
     if (!scene.strokes.length) say("Paint over what may change first.", true);
     else trigger("vary", { step: scene.step, sample: scene.sample, strokes: scene.strokes });
   },
-  here: (event) => {
-    if (event.detail && performance.now() < stopped + REST) return; // the second click of two on Stop
-    pushing = true;
-    next();
-  },
+  here: () => ((pushing = true), next()),
   stop: () => {
-    stopped = performance.now();
     paused = true;
     pushing = false;
     halt();
@@ -201,7 +195,8 @@ const deeds = {
 for (const button of element.querySelectorAll("[data-do]")) {
   button.addEventListener("click", (event) => {
     held = false;
-    if (scene.image) deeds[button.dataset.do](event);
+    if (event.detail > 1 && ["here", "stop"].includes(button.dataset.do)) return; // meant for the other one
+    if (scene.image) deeds[button.dataset.do]();
   });
 }
 $(".divide input").addEventListener("input", (event) => divideAt(event.target.value / 100));
