@@ -20,7 +20,7 @@ from ..metrics.perceptual import unseen
 from .config import EncoderTraining
 from .energy import Energies, EnergyOfDraws
 from .means import Means
-from .module import Training
+from .module import MODEL, Training
 from .pictures import save_rows
 from .start import begins, start_encoder
 from .tasks import Case, task_of
@@ -146,7 +146,7 @@ class EncoderModule(Training):
             self._bring_prior(self.exported / PRIOR_SUBFOLDER)
 
     def _bring_prior(self, own: Path) -> None:
-        if (own / WEIGHTS).exists() and digest(own) == self.prior_digest:
+        if _holds(own, self.prior_digest):
             return
         if digest(self.source) != self.prior_digest:
             raise WeightsError(f"the prior {self.source} has changed since this training began")
@@ -156,7 +156,7 @@ class EncoderModule(Training):
         """As `Training.check_own`; the prior that came along may be what is wanted."""
         own = self.exported / PRIOR_SUBFOLDER
         theirs = checkpoint.get("identity", {}).get("prior_digest", self.prior_digest)
-        if theirs != self.prior_digest and (own / WEIGHTS).exists() and digest(own) == theirs:
+        if theirs != self.prior_digest and _holds(own, theirs):
             raise ConfigError(
                 f"{self.folder} was trained on another prior than {self.source}: go on with "
                 f"--prior {own}, which is that one, or choose another folder for this run"
@@ -211,9 +211,14 @@ class EncoderModule(Training):
         self.save(folder, record, self.config.stored_bits)
 
 
+def _holds(folder: Path, weights: str) -> bool:
+    """Whether a folder holds the weights of this digest."""
+    return (folder / WEIGHTS).exists() and digest(folder) == weights
+
+
 def _prior(name: str, folder: Path) -> Path:
     """Folder of a prior; where there is none by now, the message names what came along."""
-    own = folder / "model" / PRIOR_SUBFOLDER
+    own = folder / MODEL / PRIOR_SUBFOLDER
     try:
         return find(name)
     except WeightsError as error:

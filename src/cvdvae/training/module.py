@@ -22,6 +22,8 @@ from ..files import write_text
 from ..gaussian import GlobalNoise, SeededNoise
 from .config import OptimConfig
 
+MODEL = "model"
+"""In the folder of a run, the model that it exports."""
 PATIENCE = 50
 """Steps of which one must not be skipped."""
 FOUND = ("recommended", "pixel_std", "expected", "judge")
@@ -65,7 +67,7 @@ class Training(L.LightningModule):
     @property
     def exported(self) -> Path:
         """Folder of the model that the run exports."""
-        return self.folder / "model"
+        return self.folder / MODEL
 
     def begin(self) -> None:
         """Keep what is needed to go on and to export, before the first step."""
