@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from cvdvae.analysis.latents import (
     rates,
 )
 from cvdvae.analysis.report import verdict
+from cvdvae.analysis.study import Study
 from cvdvae.analysis.temperature import example, picture
 from cvdvae.checkpoints.folder import expect, read_record, recommend, save_model
 from cvdvae.checkpoints.records import Expected, Recommended, SuperResolutionRecord
@@ -49,7 +51,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.selection import Pair, Selection
-from cvdvae.evaluation.table import FEW
+from cvdvae.evaluation.table import FEW, figure
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import HVAE, bits_per_dim
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
@@ -205,6 +207,16 @@ def test_a_restorer_is_judged_at_its_own_temperature(
     assert found["sampling"]["encoder_temperature"] == found["sampling"]["temperature"] == 0.7
     assert found["counted"] < 0.2
     assert "hole:side=6, τ = 0.7: the central 80%" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("samples", [2, 3, 8, 9, 18, 19])
+def test_an_interval_that_so_few_samples_do_not_have_is_said_to_need_more(samples: int) -> None:
+    model = Around(photograph(), torch.full((3, 16, 16), 0.05))
+    found = calibration(model, model.truths(2), Sampling(samples))
+    said = verdict({"one": found, "other": found})
+    for level, fewest in (("50%", 3), ("80%", 9), ("90%", 19)):
+        reason = f"{samples} samples have no interval of {level}: at least {fewest} are needed."
+        assert said.count(reason) == (samples < fewest) == (found.coverage[level] is None)
 
 
 def test_fitting_finds_the_temperature_that_the_truth_was_drawn_at(
@@ -414,6 +426,40 @@ def test_expected_distances_are_of_images_of_the_size_that_is_asked_for() -> Non
     apart = 255 * float((one - other).square().mean((1, 2, 3)).sqrt().mean())
     assert row[0] == pytest.approx(apart, rel=0.15)
     assert row[-1] == 0
+
+
+def test_an_input_with_noise_is_expected_to_be_off_by_it() -> None:
+    """Samples that share all groups are one image: what is between it and its y is the noise."""
+    prior, photons = tiny_nuclei().prior, 50.0
+    clean, noisy = (
+        expected_distance(prior, [1, 4], draws=16, size=64, photons=light)
+        for light in ([0.0, 0.0], [0.0, photons])
+    )
+    assert noisy[0] == clean[0]
+    assert clean[1][-1] == 0
+    x = prior.sample(16, noise=SeededNoise(0, range(16)), mean=True, size=(64, 64)).clamp(0, 1)
+    H = BicubicDownscaling.of_scale((64, 64), 4)
+    spread = 255 * float((H.A(x).mean((1, 2, 3)) / photons).sqrt().mean())
+    assert noisy[1][-1] == pytest.approx(spread, rel=0.1)
+    both = [math.hypot(far, spread) for far in clean[1]]
+    assert noisy[1] == pytest.approx(both, rel=0.1)
+    assert noisy == expected_distance(prior, [1, 4], 16, size=64, photons=[0.0, photons])
+
+
+def test_consistency_is_expected_with_the_noise_that_a_model_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_nuclei()
+    monkeypatch.setattr("cvdvae.analysis.study.MEASURED", 32)
+    monkeypatch.setattr("cvdvae.analysis.study.measured_distance", lambda *_, **__: figure([1.0]))
+    monkeypatch.setattr("cvdvae.analysis.study.draw_consistency", lambda *_: None)
+    study = Study(tmp_path, Selection(tmp_path), (4,))
+    study.__dict__["resolvers"] = [model]
+    study.consistency(draws=2)
+    told = json.loads((tmp_path / "consistency.json").read_text())["U"]
+    wanted = expected_distance(model.prior, [1, 4], 2, size=32, photons=[0.0, PHOTONS])
+    assert [told["x1"], told["x4"]] == wanted
+    assert told["x1"][-1] == 0 < told["x4"][-1]
 
 
 def test_measured_distance_of_samples_from_their_input(resolver: HVAEResolver) -> None:

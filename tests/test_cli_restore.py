@@ -1,6 +1,7 @@
 """What `cvdvae restore` takes, and what it says of it."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from command import run, terminal
 from PIL import Image
 from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior, tiny_restorer
 
+import cvdvae.restoration.posterior.chains as chains
 from cvdvae.batch.happened import happened
 from cvdvae.restoration.restoring import Restoring, seen
 
@@ -113,6 +115,16 @@ def test_what_chains_were_too_short_for_is_null_in_json(restore: Restore, photo:
     assert re.search(r"; chains accepted \d+%( Details|$)", restore.printed)
     again = ("replay", str(recipe), "--trust-model", "--out", str(restore.out / "again"))
     assert run(*again, monkeypatch=restore.monkeypatch) == 0
+
+
+def test_chains_that_all_stand_still_are_said_to(
+    restore: Restore, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chains, "_log_uniform", lambda like, noise: torch.full_like(like, math.inf))
+    assert restore(photo, "--degradation", "hole:side=4", "--moves", "8") == 0
+    assert "; chains accepted 0%, R̂ inf" in restore.printed
+    told = json.loads((restore.out / "a" / "result.json").read_text())["chains"]
+    assert (told["acceptance"], told["r_hat"], told["effective"]) == ([0, 0], None, None)
 
 
 @pytest.mark.parametrize("moves", [0, 3])

@@ -266,7 +266,10 @@ def test_an_encoder_does_not_start_from_what_its_weights_mean_something_else_for
             EncoderModule(training, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("key", "value"), [("activation", "gelu"), ("likelihood", "gaussian")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("activation", "gelu"), ("likelihood", "gaussian"), ("input_mean", 0.07), ("input_std", 0.12)],
+)
 def test_a_prior_does_not_start_from_what_its_weights_mean_something_else_for(
     key: str, value: object, model_folder: Path, tmp_path: Path
 ) -> None:
@@ -275,6 +278,29 @@ def test_a_prior_does_not_start_from_what_its_weights_mean_something_else_for(
         training = PriorTraining(config, DATA, OPTIM, start_from=str(model_folder / "prior"))
         with pytest.raises(ConfigError, match=f"{key} .*{value}"):
             PriorModule(training, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["lr-encoder", "restorer"])
+@pytest.mark.parametrize(("key", "value"), [("input_mean", 0.07), ("input_std", 0.12)])
+def test_an_encoder_does_not_start_from_one_that_saw_its_input_in_another_scale(
+    key: str, value: float, kind: str, model_folder: Path, tmp_path: Path
+) -> None:
+    """It sees y as its prior sees images."""
+    restores = kind == "restorer"
+    start = saved_restorer(tmp_path / "old") if restores else model_folder
+    for described in (PRIOR, GROWN):  # as it is, and grown
+        changed = replace(described, **{key: value})  # type: ignore[arg-type]
+        training = EncoderTraining(
+            RESTORING if restores else ENCODER,
+            str(saved_prior(tmp_path / "prior", HVAE(changed))),
+            DATA,
+            OPTIM,
+            degradations="any" if restores else "shrinking",
+            start_from=str(start),
+        )
+        said = f"the prior of {start} has {key} {getattr(PRIOR, key)}, and this model {key} {value}"
+        with pytest.raises(ConfigError, match=said):
+            EncoderModule(training, tmp_path / "run")
 
 
 def test_a_folder_that_names_itself_is_one_sentence(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -395,6 +396,18 @@ def test_diagnostics_of_chains_that_are_known() -> None:
     assert math.isnan(effective_sample_size(torch.zeros(2, 10)))
 
 
+@pytest.mark.parametrize("draws", [4, 10, 51])
+def test_chains_that_stand_still_have_no_effective_draws(draws: int) -> None:
+    """Neither round-off of their means, nor one that stands beside others that move, matters."""
+    still = torch.tensor([-149.1, 0.1, 1 / 3, 1e6], dtype=torch.float64)[:, None].repeat(1, draws)
+    assert split_r_hat(still) == math.inf
+    assert math.isnan(effective_sample_size(still))
+    assert math.isnan(split_r_hat(still[:1]))
+    still[0] += 1e5 * torch.randn(draws, generator=torch.Generator().manual_seed(0))
+    assert 1 < split_r_hat(still) < math.inf
+    assert effective_sample_size(still) > 0
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -464,6 +477,32 @@ def test_moves_are_as_documented_and_taken_to_their_limits() -> None:
             replace(usual, **wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least 1, not 0"):
         tiny_chains(0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"moves": 0}, "the number of moves must be at least 1, not 0"),
+        ({"moves": 2.5}, "moves must be a whole number, not 2.5"),
+        ({"moves": True}, "moves must be a whole number, not True"),
+        ({"batch": 0}, "batch must be at least 1, not 0"),
+        ({"batch": 1.5}, "batch must be a whole number, not 1.5"),
+        ({"adapt": 41}, "adapt must be from 0 to the 40 moves there are, not 41"),
+        ({"adapt": 1.0}, "adapt must be a whole number, not 1.0"),
+        ({"widening": "wide"}, "widening must be a number, not 'wide'"),
+        ({"step": True}, "step must be a number, not True"),
+    ],
+)
+def test_moves_are_refused_by_the_name_of_what_is_wrong(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Moves(**wrong)
+    assert str(caught.value) == said
+
+
+def test_numbers_of_moves_become_plain_ones() -> None:
+    found = Moves(torch.tensor(3), adapt=np.int64(1), step=np.float32(0.5))  # type: ignore[arg-type]
+    assert found == Moves(3, adapt=1, step=0.5)
+    assert [type(one) for one in (found.moves, found.adapt, found.step)] == [int, int, float]
 
 
 @pytest.mark.parametrize(

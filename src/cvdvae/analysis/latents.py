@@ -35,12 +35,13 @@ def expected_distance(
     draws: int = 32,
     seed: int = 0,
     size: int | None = None,
+    photons: Sequence[float] | None = None,
 ) -> list[list[float]]:
     """``U_k^s``: how far apart two samples that share the first k groups are at low resolution.
 
     ``E_{p(z_<k)} E_{x, x̃ ~ p(x | z_<k)} [ ‖Hx̃ − Hx‖₂ / √m ]`` in grey levels of 255, for H that
     shrinks by s and low-resolution images of m values (Prost et al. 2022, proposition 1). x is the
-    mean of p(x|z), as in super-resolution.
+    mean of p(x|z), as in super-resolution. Where y has the noise of faint light, Hx has it, too.
 
     Args:
         prior: The prior.
@@ -48,6 +49,7 @@ def expected_distance(
         draws: Number of pairs.
         seed: Of the draws.
         size: Side of the images, for a prior that takes any; that of its training by default.
+        photons: Of y at every scale, as for `shrink_to_8_bits`; none by default.
 
     Returns:
         For every scale, the distance for k = 0 … L.
@@ -55,6 +57,8 @@ def expected_distance(
     size = size or prior.config.image_size
     sides = (size, size)
     operators = [BicubicDownscaling.of_scale(sides, s) for s in scales]
+    photons, generator = photons or [0.0] * len(scales), torch.Generator()
+    generator.manual_seed(seed % 2**63)
     totals = torch.zeros(len(scales), prior.groups + 1)
     for first in range(0, draws, TOGETHER):
         rows = range(first, min(first + TOGETHER, draws))
@@ -70,8 +74,9 @@ def expected_distance(
                 ).cpu()
                 for part in (1, 2)
             )
-            for i, H in enumerate(operators):
-                totals[i, k] += _distance(H.A(one), H.A(other)).sum()
+            for i, (H, P) in enumerate(zip(operators, photons, strict=True)):
+                y = shrink_to_8_bits(one, H, P, generator) if P else H.A(one)
+                totals[i, k] += _distance(y, H.A(other)).sum()
     distances: list[list[float]] = (totals / draws).tolist()
     return distances
 
@@ -87,7 +92,7 @@ def measured_distance(
     """``CE(k) = E ‖Hx − y‖₂ / √m`` of a trained LR encoder in grey levels of 255, not projected.
 
     At temperature 1 throughout, with the standard error over images. With a perfect encoder on a
-    perfect prior it is ``U_k^s``.
+    perfect prior it is ``U_k^s``, with the noise of y where it has any.
     """
     values: list[float | None] = []
     for number, (_, y) in enumerate(pairs):

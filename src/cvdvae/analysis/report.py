@@ -2,6 +2,7 @@
 
 import base64
 import html
+import math
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -115,7 +116,7 @@ KNOWN = "Values that all samples share with the truth, as saved, are known: they
 
 
 def verdict(results: dict[str, Calibration]) -> str:
-    """What the coverage says, in words."""
+    """What the coverage says, in words, or why there is none."""
     sentences = []
     for name, c in results.items():
         nominal, level = LEVELS[1], f"{LEVELS[1]:.0%}"
@@ -137,7 +138,18 @@ def verdict(results: dict[str, Calibration]) -> str:
             f"{_covered(c, level)} of the values that are not known, {c.counted:.0%} of all; "
             f"they {judged}."
         )
-    return " ".join(sentences)
+    return " ".join(sentences + _too_few(results))
+
+
+def _too_few(results: dict[str, Calibration]) -> list[str]:
+    """Why an interval has no coverage: N samples have none wider than (N − 1) / (N + 1)."""
+    fewest = {level: math.ceil((1 + level) / (1 - level) - 1e-6) for level in LEVELS}
+    return [
+        f"{samples} samples have no interval of {level:.0%}: at least {needed} are needed."
+        for samples in dict.fromkeys(c.sampling.samples for c in results.values())
+        for level, needed in fewest.items()
+        if samples < needed
+    ]
 
 
 def believed(results: dict[str, Calibration], picture: Path) -> Section:

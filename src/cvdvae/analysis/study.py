@@ -21,6 +21,7 @@ from ..restoration.hvae import HVAEResolver
 from ..restoration.load import load, load_at_scale
 from ..restoration.sampler import MEASURED, SuperResolver
 from ..restoration.settings import check_samples
+from ..restoration.tolerance import photons_of
 from .calibration import Calibration, calibration
 from .figures import (
     draw_calibration,
@@ -139,7 +140,9 @@ class Study:
         """
         check_samples(draws)
         prior, factors = self.encoders[0].prior, [1, *self.scales]
-        distances = expected_distance(prior, factors, draws, self.seed, self.side)
+        light = {r.scale: photons_of(r.photon_noise) for r in self.encoders}
+        photons = [light.get(scale, 0.0) for scale in factors]
+        distances = expected_distance(prior, factors, draws, self.seed, self.side, photons)
         measured = {}
         for r in self.encoders:
             pairs = self.selection.as_seen_by(r).pairs(r.degradation, self.failures)
@@ -224,6 +227,7 @@ def report_sections(
             "How far apart two samples that share the first k groups are at low resolution "
             "(lines; a ring where k takes all groups up to the resolution of y), and how far the "
             "trained encoders' samples are from their input before projection (stars, at their k). "
+            "Where a model's input has the noise of faint light, so has one of the two samples. "
             "With a perfect encoder the star would lie on its line.",
             [],
             (out / "consistency.png",),

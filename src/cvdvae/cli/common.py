@@ -132,7 +132,12 @@ Noise = Annotated[
 ]
 Moves = Annotated[
     int,
-    typer.Option("--moves", min=0, help="Moves of each sample's chain, which correct the encoder."),
+    typer.Option(
+        "--moves",
+        min=0,
+        help="Moves of each sample's chain, which correct the encoder; noise counts as half a grey "
+        "level at least.",
+    ),
 ]
 Grain = Annotated[
     bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from math import isfinite
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -267,6 +267,6 @@ def one_line(path: Path, folder: Path, result: "Restoration") -> str:
         chains = result.diagnostics
         mean = sum(chains.acceptance) / len(chains.acceptance)
         line += f"; chains accepted {mean:.0%}"
-        if isfinite(chains.r_hat):  # there were enough moves
+        if not isnan(chains.r_hat):  # there were enough moves
             line += f", R̂ {chains.r_hat:.2f}"
     return line + psnr_tail(result.against_truth(), "as seen")

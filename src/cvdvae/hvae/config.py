@@ -156,7 +156,8 @@ class HVAEConfig:
             position, and not from zero: they bind the model to `image_size`.
         activation: Nonlinearity of the blocks.
         input_mean: Mean that is subtracted from the network's input, in [0, 1].
-        input_std: Standard deviation that the input is then divided by.
+        input_std: Standard deviation that the input is then divided by. A training that starts
+            from another model keeps both of that one.
         channels: Channels of the images: 3 for colour, 1 for grey, or any other number.
     """
 

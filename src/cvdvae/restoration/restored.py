@@ -38,8 +38,10 @@ class Diagnostics:
 
     Attributes:
         acceptance: Share of the moves that each chain accepted.
-        effective: Effective sample size of log w over all chains.
-        r_hat: Split-R̂ of log w; near 1 where the chains agree, NaN where they were too short.
+        effective: Effective sample size of log w over all chains; NaN where they were too short,
+            or none moved.
+        r_hat: Split-R̂ of log w; near 1 where the chains agree, NaN where they were too short,
+            infinite where each stayed in a place of its own.
         log_w_gain: By how much log w rose from the first state to the last, mean over chains.
     """
 

@@ -47,7 +47,8 @@ SWEEPS = 2
 MOST_MOVED = 250_000
 """Pixels of an image on which chains move, which need gradients through the whole network."""
 LEAST_SIGMA = 0.5 / 255
-"""What chains take for the noise of a y without any: half a grey level, the rounding of a file."""
+"""The least σ that chains take: half a grey level, where rounding leaves 0.289. So the gradient is
+bounded where ``H Hᵀ`` is singular."""
 
 
 @dataclass(eq=False, repr=False)
@@ -318,7 +319,7 @@ class Restorer(Networks):
         return Proposal(encoder.groups, posterior_of, size, crop)
 
     def _measurement(self, what: Seen) -> Measurement:
-        """For chains, on `device`: they cannot move where y is exact."""
+        """For chains, on `device`."""
         sigma, y = max(what.sigma, LEAST_SIGMA), what.y.to(self.device)
         degradation = on_device(what.degradation, self.device)
         return Measurement(y, degradation, self.pixel_std / 255, sigma, what.copies)

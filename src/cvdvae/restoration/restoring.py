@@ -53,7 +53,7 @@ class Restoring:
         temperature: Factor τ on the standard deviations of the encoder's groups, and of the
             prior's where there are any. With moves it is that of the chains.
         seed: Seed of the samples, not negative.
-        moves: How many moves of every chain correct what the encoder proposes.
+        moves: Moves of every chain, which correct the encoder and take σ for 0.5/255 at least.
         grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
             its mean is taken, which is smoother.
         antithetic: Draw samples 2k and 2k + 1 with opposite noise, as in

@@ -19,9 +19,11 @@ from ..hvae.lr_encoder import LREncoder, LREncoderConfig
 
 CHECKPOINT = "last.ckpt"
 """In the folder of a run, what it goes on from."""
-OF_PRIOR = ("activation", "likelihood")
+OF_INPUT = ("input_mean", "input_std")
+OF_PRIOR = ("activation", "likelihood", *OF_INPUT)
 OF_ENCODER = ("activation", "relative")
-"""Keys of a model that say what weights of the same shapes mean."""
+"""Keys of a model that say what weights of the same shapes mean. An encoder's input is scaled by
+those of its prior."""
 
 
 def begins(folder: Path) -> bool:
@@ -72,6 +74,7 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
     its_prior = read_record(where)
     if not isinstance(its_prior, PriorRecord):
         raise WeightsError(f"the prior of '{name}' is a {its_prior.kind}")
+    _check_meaning(f"the prior of {name}", OF_INPUT, prior.config, its_prior.model)
     changed = not (where / WEIGHTS).is_file() or digest(where) != record.prior_digest
     say_start(name, "its prior has other weights now, and should have the same blocks" * changed)
     encoder = build(folder, lambda: LREncoder(record.model, its_prior.model))

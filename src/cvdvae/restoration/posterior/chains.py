@@ -30,6 +30,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...gaussian import Noise
+from ..checks import make_plain
 from ..workers import OnSteps, in_order, untold, workers_on
 from .measurement import Measurement
 from .mixing import effective_sample_size, split_r_hat
@@ -55,6 +56,9 @@ class Moves:
             number, as long as this one stays.
         adapt: How many of the moves adapt δ; half of them by default.
         step: δ of the first move.
+
+    Raises:
+        InputError: A value of another type, or out of its range.
     """
 
     moves: int = 40
@@ -65,8 +69,16 @@ class Moves:
     step: float = FIRST_STEP
 
     def __post_init__(self) -> None:
-        if self.moves < 1 or self.batch < 1 or not 0 <= self.adapting <= self.moves:
+        adapt = () if self.adapt is None else ("adapt",)
+        make_plain(self, ("moves", "batch", *adapt), ("temperature", "widening", "step"))
+        if self.moves < 1:
             raise InputError(f"the number of moves must be at least 1, not {self.moves}")
+        if self.batch < 1:
+            raise InputError(f"batch must be at least 1, not {self.batch}")
+        if not 0 <= self.adapting <= self.moves:
+            raise InputError(
+                f"adapt must be from 0 to the {self.moves} moves there are, not {self.adapt}"
+            )
         for name in ("temperature", "widening"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(
@@ -112,12 +124,12 @@ class PosteriorSamples(NamedTuple):
 
     @property
     def r_hat(self) -> float:
-        """Split-R̂ of log w in the counted moves; NaN where they are fewer than 4."""
+        """`split_r_hat` of log w in the counted moves."""
         return split_r_hat(self._counted)
 
     @property
     def effective(self) -> float:
-        """Effective sample size of log w in the counted moves of all chains."""
+        """`effective_sample_size` of log w in the counted moves of all chains."""
         return effective_sample_size(self._counted)
 
     @property

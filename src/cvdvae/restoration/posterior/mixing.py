@@ -22,7 +22,7 @@ def split_r_hat(values: Tensor) -> float:
         values: One row a chain, ``(chains, draws)``.
 
     Returns:
-        NaN for fewer than 4 draws.
+        Infinite where no chain moved; NaN for fewer than 4 draws, or where all values are equal.
     """
     if values.shape[1] < FEWEST:
         return float("nan")
@@ -41,13 +41,16 @@ def effective_sample_size(values: Tensor) -> float:
         values: One row a chain, ``(chains, draws)``.
 
     Returns:
-        NaN for fewer than 4 draws, or where all values are equal.
+        NaN for fewer than 4 draws, or where they show no time in which a chain forgets: none moved,
+        or each goes to and fro.
     """
     if values.shape[1] < FEWEST:
         return float("nan")
     halves = _halves(values)
     count, draws = halves.shape
     within, total = _variances(halves)
+    if not within:
+        return float("nan")
     centred = halves - halves.mean(1, keepdim=True)
     spectrum = torch.fft.rfft(centred, 2 * draws)
     covariance = torch.fft.irfft(spectrum.abs().square(), 2 * draws)[:, :draws].mean(0) / draws
@@ -68,5 +71,5 @@ def _halves(values: Tensor) -> Tensor:
 def _variances(chains: Tensor) -> tuple[Tensor, Tensor]:
     """W, the variance within a chain, and V = (n − 1)/n W + B/n, that of all."""
     draws = chains.shape[1]
-    within = chains.var(1).mean()
+    within = (chains - chains[:, :1]).var(1).mean()  # 0, without round-off, where none moves
     return within, within * (draws - 1) / draws + chains.mean(1).var()

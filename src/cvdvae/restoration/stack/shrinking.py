@@ -26,8 +26,9 @@ def read_shrunk(
 ) -> Stack:
     """Read a file of arrays, and shrink it by the model's scale, with its noise if it has any.
 
-    The last rows and columns are left out where the scale does not divide the sides. A pixel that
-    becomes of missing ones, in part or in whole, is missing.
+    The last rows and columns are left out where the scale does not divide the sides. A pixel is
+    missing where any of those in its place was. H sees further than these, and takes what is
+    missing there from its nearest neighbours.
 
     Args:
         model: The model that it is for.
