@@ -18,7 +18,8 @@ from cvdvae.data.folder import load_images
 from cvdvae.files import write_text
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae import HVAE
-from cvdvae.imaging.io import list_images, save_tiles
+from cvdvae.imaging.io import list_images
+from cvdvae.imaging.sheets import save_tiles
 
 MODELS = ("plain", "ladder", "vdvae")
 

@@ -39,8 +39,8 @@ from cvdvae.domains.photos import coffee
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.evaluation.selection import Pair
 from cvdvae.gaussian import SeededNoise
-from cvdvae.imaging.io import save_png, save_tiles, to_pil, to_tensor
-from cvdvae.imaging.sheets import heat_map, labelled_sheet
+from cvdvae.imaging.io import save_png, to_pil, to_tensor
+from cvdvae.imaging.sheets import heat_map, labelled_sheet, save_tiles
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.restoration.restoring import degraded
 from cvdvae.restoration.result import DISCLAIMER

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tiny import tiny_photo_restorer
 from torch import Tensor
 
 from cvdvae.degradations.base import Degradation
@@ -303,6 +304,22 @@ def test_a_smaller_picture_of_theirs_is_one(physics: dict[str, Degradation]) -> 
     y = ceiled.A(torch.rand(1, 3, 15, 17))
     assert seen(y, ceiled).sigma == ROUNDING / 255
     assert shown(seen(y, ceiled)).shape == (3, 15, 17)
+
+
+class Viewing(Mask):
+    """As theirs may, DownsamplingMatlab for one, it takes views of what it is given."""
+
+    def A(self, x: Tensor) -> Tensor:
+        return super().A(x.view(-1, *x.shape[2:]).view_as(x))
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_one_that_takes_views_of_images_gets_images_of_which_there_are(moves: int) -> None:
+    """Networks leave colours side by side."""
+    H = Viewing(torch.rand(8, 12, generator=torch.Generator().manual_seed(4)) > 0.5)
+    y = H.A(torch.rand(1, 3, 8, 12))
+    restored = tiny_photo_restorer().restore(y, H, samples=1, moves=moves)
+    assert restored.samples.shape == (1, 3, 8, 12)
 
 
 def test_of_several_measurements_it_is_said_to_join_them() -> None:

@@ -238,11 +238,15 @@ def test_files_of_no_use_are_refused(folder: Path) -> None:
     np.save(folder / "objects.npy", np.array([{}]), allow_pickle=True)
     (folder / "text.npy").write_text("no matrix")
     Image.fromarray(np.full((3, 3), 4095, np.uint16)).save(folder / "deep.png")
+    Image.fromarray(np.full((3, 3), 1 / 9, np.float32)).save(folder / "float.tif")
+    Image.fromarray(np.full((3, 3), -7000, np.int32)).save(folder / "signed.tif")
     for text, words in [
         ("mask:file={}/black.png", "hides nothing"),
         ("mask:file={}/white.png", "hides everything"),
         ("kernel:file={}/black.png", "nought"),
         ("kernel:file={}/deep.png", "more than 8 bits: save them as .npy"),
+        ("kernel:file={}/float.tif", "more than 8 bits: save them as .npy"),
+        ("kernel:file={}/signed.tif", "more than 8 bits: save them as .npy"),
         ("kernel:file={}/cube.npy", "no matrix"),
         ("kernel:file={}/objects.npy", "no matrix"),
         ("kernel:file={}/complex.npy", "complex.npy holds complex numbers: a kernel has real ones"),

@@ -4,7 +4,9 @@ import inspect
 import json
 import re
 import shlex
+import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,21 @@ def test_pages_name_the_extras_that_their_commands_need(page: Path) -> None:
         needed |= {"restore"} if "--noise auto" in " ".join(words) else set()
         needed |= {"batch"} if {"parquet", "zarr"} & set(words) else set()
         assert needed <= extras, words
+
+
+def test_what_stands_beside_a_geotiff_goes_with_it_to_a_task_of_a_cluster(tmp_path: Path) -> None:
+    """By the recipe of scale.md; the names hold what a shell would read as its own."""
+    pairs = {"a 1.tif": {"a 1.tfw", "a 1.tif.aux.xml"}, "a 1.b.tif": {"a 1.b.tab"},
+             "[c].TIF": {"[c].TFW", "[c].TIF.msk"}, "d.jpg": set()}  # fmt: skip
+    (tmp_path / "photos").mkdir()
+    for name in {*pairs, *chain(*pairs.values())}:
+        (tmp_path / "photos" / name).touch()
+    page = (DOCS / "scale.md").read_text(encoding="utf-8")
+    recipe = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)[0]
+    subprocess.run(["bash", "-e", "-c", recipe], cwd=tmp_path, check=True)
+    parts = [{link.name for link in part.iterdir()} for part in (tmp_path / "parts").iterdir()]
+    assert sorted(map(sorted, parts)) == sorted(sorted({a, *more}) for a, more in pairs.items())
+    assert all(link.is_file() for link in (tmp_path / "parts").glob("*/*"))
 
 
 def test_batch_says_which_factor_it_takes_where_none_is_named() -> None:

@@ -19,6 +19,7 @@ from cvdvae.damage.step import Size
 from cvdvae.degradations.block_dct import (
     MIDDLE,
     ROUNDING,
+    BlockDCT,
     before_enlargement,
     steps_at,
     transformed,
@@ -26,7 +27,7 @@ from cvdvae.degradations.block_dct import (
 )
 from cvdvae.degradations.damped import estimate
 from cvdvae.errors import CVDVAEError, InputError
-from cvdvae.imaging.io import to_pil, to_tensor
+from cvdvae.imaging.io import LUMA, to_pil, to_tensor
 from cvdvae.restoration.restoring import degraded, seen
 
 jpeglib = pytest.importorskip("jpeglib")
@@ -112,6 +113,21 @@ def test_of_luma_no_more_blocks_are_measured_than_a_file_holds(
         assert float(off[:, :luma].abs().max()) < 0.6
 
 
+@pytest.mark.parametrize("size", [(24, 40), (40, 24), (18, 34), (25, 39), (32, 48)])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_file_holds_what_h_says_rounded(
+    tmp_path: Path, size: tuple[int, int], subsampling: int
+) -> None:
+    """To the last rows and columns, which are continued to whole blocks as libjpeg does."""
+    path, kind = tmp_path / "picture.jpg", ((1, 1), (1, 2), (2, 2))[subsampling]
+    x = to_tensor(picture(*size))[None].double()
+    picture(*size).save(path, quality=50, subsampling=subsampling)
+    H, truth = BlockDCT.of_quality(size, 50, kind), jpeglib.read_dct(str(path))
+    held = [truth.Y, truth.Cb, truth.Cr]
+    wanted = torch.cat([torch.from_numpy(plane.astype(np.float64)).flatten() for plane in held])
+    assert float((H.A(x)[0] - H.middle[0] - wanted).abs().max()) < 0.6
+
+
 @pytest.mark.parametrize("before", ["", "downscale:scale=2 + "])
 @pytest.mark.parametrize(("quality", "subsampling"), [(75, 2), (90, 2), (75, 1), (75, 0)])
 def test_a_decoded_picture_of_known_quality_tells_as_much_as_its_file(
@@ -143,6 +159,20 @@ def test_a_decoded_picture_in_grey_stays_grey(tmp_path: Path) -> None:
             assert told.is_grey
             assert torch.equal(told.y[:, : file.y.shape[1]], file.y)
     assert read_seen(png, happened(None, None, "75", None)).seen.is_grey
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "jpeg"),
+    [("a.png", "grey", None), ("a.png", "grey", "80"), ("a.jpg", "grey", "80"),
+     ("a.png", "blur:sigma=1 + grey", "80"), ("a.jpg", "grey", "auto")],
+)  # fmt: skip
+def test_of_colours_that_grey_takes_the_luma_is_said_to_be_taken(
+    name: str, words: str, jpeg: str | None, tmp_path: Path
+) -> None:
+    for image, times in ((picture(), 1), (picture().convert("L").convert("RGB"), 0)):
+        image.save(tmp_path / name, quality=80)
+        notes = read_seen(tmp_path / name, happened(words, None, jpeg, None)).notes
+        assert notes.count(LUMA) == times
 
 
 def test_all_but_a_few_come_back_where_blocks_are_cut_or_steps_are_fine(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from tiny import copied, saved_resolver, tiny_nuclei, tiny_photos, tiny_resolver
 
-from cvdvae.batch.files import draw_into, plan, read_any
+from cvdvae.batch.files import Input, draw_into, plan, read_any
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging import geo_systems, tiff
@@ -31,7 +31,7 @@ from cvdvae.imaging import geotiff as geotiff_module
 from cvdvae.imaging.arrays import Layout, Limits, guessed_axes
 from cvdvae.imaging.formats import format_of
 from cvdvae.imaging.geotiff import GeoTIFF
-from cvdvae.imaging.io import read_photo, save_png
+from cvdvae.imaging.io import ALMOST_BLACK, read_photo, save_png
 from cvdvae.imaging.npy import Npy
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.tiff import TIFF
@@ -132,7 +132,7 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
 @pytest.mark.parametrize(
     ("values", "how", "sentence"),
     [
-        (np.full(4, 3.5), "auto", "all values are 3.5"),
+        (np.full(4, 3.5), "auto", r"all values are 3\.5, .* of cvdvae upscale or batch$"),
         (np.full(4, 7, np.int16), "auto", "all values are 7"),
         (
             np.array([0] * 2000 + [9]),
@@ -140,7 +140,7 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
             r"^at least 99\.8 % .* are 0, which",
         ),
         (np.array([-1.0, 1]), "dtype", r"must lie in \[0, 1\]"),
-        (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels"),
+        (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels.* or batch$"),
         (np.array([0.0, 1]), "5", "two numbers as in 0,4095"),
         (np.array([0.0, 1]), "5,1", "smaller number first"),
         (np.array([0.0, 1]), "nan,inf", "smaller number first"),
@@ -1721,6 +1721,26 @@ def test_values_go_with_arrays_alone(model: SuperResolver, tmp_path: Path) -> No
     for name, how in (("none.tif", "dtype"), ("none.png", None), ("none.npy", "dtype")):
         with pytest.raises(InputError, match=f"{name} does not exist"):
             read_any(model, tmp_path / name, how=how)
+    (tmp_path / "x.czi").write_bytes(b"ZISRAWFILE" * 20)
+    (tmp_path / "x.png").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    for name, why in (("x.czi", "x.czi is not an image"), ("x.png", "x.png is a HEIC photo")):
+        with pytest.raises(InputError, match=why):
+            read_any(model, tmp_path / name, how="0,4095")
+
+
+def test_what_is_a_picture_for_want_of_a_package_is_told_which(
+    model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 bits in a packing that is not installed: read, but with values only by that."""
+    path = tmp_path / "p.tif"
+    Image.new("L", (4, 4), 90).save(path, compression="tiff_lzw")
+    monkeypatch.setattr(tiff, "_has_codecs", lambda: False)
+    assert isinstance(read_any(model, path), Input)
+    with pytest.raises(InputError, match=r"p\.tif is packed by LZW, which needs imagecodecs: pip"):
+        read_any(model, path, how="0,200")
+    Image.new("CMYK", (4, 4)).save(path, compression="tiff_lzw")
+    with pytest.raises(InputError, match="is a picture: --values goes with arrays"):
+        read_any(model, path, how="0,200")
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.zarr"])
@@ -1812,6 +1832,16 @@ def test_a_deep_png_is_said_to_lose_its_depth(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((2, 2, 3), dtype), photometric="rgb")
     assert "reduced to 8 bits" in str(read_photo(tmp_path / "deep.tif").notes)
     assert read_photo(tmp_path / "flat.tif").notes == []
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize(("largest", "noted"), [(1914, 1), (4095, 1), (9000, 0)])
+def test_counts_of_a_camera_are_said_to_be_almost_black(
+    largest: int, noted: int, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"counts.{suffix}"
+    Image.fromarray(np.linspace(0, largest, 16).reshape(4, 4).astype(np.uint16)).save(path)
+    assert read_photo(path).notes.count(ALMOST_BLACK) == noted
 
 
 def test_a_deep_grey_png_is_transparent_where_it_says_so(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ from tiny import (
 import cvdvae
 from cvdvae.errors import InputError
 from cvdvae.gaussian import AntitheticNoise, SeededNoise
+from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.input_check import jpeg, shrinking
+from cvdvae.input_check.examine import examine
+from cvdvae.input_check.jpeg import lattice, subsampling
+from cvdvae.input_check.screen import doubts_of, fit_proper, odd
+from cvdvae.input_check.shrinking import spectrum
 from cvdvae.restoration import finish, tiles, workers
 from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region
 from cvdvae.restoration.networks import Networks
@@ -149,6 +155,36 @@ def test_results_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.Monke
             with within():
                 unusual = told(draw())
             assert unusual == usual, (name, mode)
+
+
+def test_doubts_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is expected, too, which is fitted within; and nothing that is kept spoils it later."""
+    monkeypatch.setattr(workers, "usable_processors", lambda: 1)
+    sharp, photo = (
+        torch.rand(3, n, n, generator=torch.Generator().manual_seed(0)) for n in (8, 64)
+    )
+    proper = [smooth(8, 8).roll(i, 2) for i in range(20)]
+    model = tiny_resolver(LREncoderConfig.of_resolutions(16, 8, "8x1,8d2,4x1,4d4,1x1", width=8))
+
+    def glanced() -> list[object]:
+        seen = spectrum(photo)
+        assert seen is not None
+        return [odd(model, sharp), lattice(sharp), subsampling(sharp), seen.tolist()]
+
+    def found() -> list[object]:
+        model.proper = fit_proper(proper, proper)
+        assert model.proper is not None
+        model.expected = model.proper.expected
+        return [model.expected, examine(model, sharp), *glanced()]
+
+    expected, examined, *usual = found()
+    assert doubts_of(model, sharp) == examine(model, sharp).doubts != []
+    for mode, within in MODES.items():
+        for kept in (jpeg._steps, jpeg._onto_half, shrinking._window):
+            kept.cache_clear()
+        with within():
+            assert found() == [expected, examined, *usual], mode
+        assert glanced() == usual, mode
 
 
 def test_chains_of_a_model_without_gradients_are_refused() -> None:

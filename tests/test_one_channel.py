@@ -15,7 +15,7 @@ from tiny import FAINT, NUCLEI, PHOTONS, tiny_nuclei, tiny_photos, tiny_prior
 
 import cvdvae
 from cvdvae.analysis.calibration import calibration
-from cvdvae.batch.files import read_input
+from cvdvae.batch.files import read_any, read_input
 from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.checkpoints.weights import digest
@@ -325,6 +325,7 @@ def test_who_names_no_range_is_told_which_light_is_assumed(
     for given, count in (
         ((tif,), 1),
         ((png,), 1),
+        ((tif, "--values", "dtype"), 1),
         ((tif, "--values", "0,4095"), 0),
         ((tif, "--simulate"), 0),
         ((png, "--simulate"), 0),
@@ -333,6 +334,8 @@ def test_who_names_no_range_is_told_which_light_is_assumed(
         said = " ".join(capsys.readouterr().out.split())
         assert said.count("the model assumes") == said.count("--values LOW,HIGH") == count, given
         assert count == 0 or "1000 photons" in said
+    found = read_any(cvdvae.load(folder), tmp_path / "s.tif", how="percentiles")
+    assert "the model assumes 1000 photons" in " ".join(found.notes)
 
 
 def test_evaluation_and_calibration_see_its_noise(

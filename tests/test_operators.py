@@ -674,11 +674,16 @@ def test_steps_are_those_of_libjpeg_at_every_quality() -> None:
 def test_planes_are_of_whole_blocks_of_a_continued_image(
     subsampling: int | tuple[int, int], padded: tuple[int, int], chroma: tuple[int, int]
 ) -> None:
+    """By its last row and column; of averaged chroma, by the last mean."""
     H = BlockDCT.of_quality((20, 9), 60, subsampling)
     assert (H.padded, H.planes) == (padded, [(24, 16), chroma, chroma])
     x = normal(1, 3, 20, 9)
     wide = torch.nn.functional.pad(x, (0, padded[1] - 9, 0, padded[0] - 20), mode="replicate")
-    whole = BlockDCT.of_quality(padded, 60, subsampling).A(wide)
+    row, down = torch.arange(padded[0]), H.subsampling[0]
+    last_rows_repeated = wide[:, :, torch.where(row < 20, row, 20 - down + row % down)]
+    every = BlockDCT.of_quality(padded, 60, subsampling)
+    whole, averaged = every.A(wide), every.A(last_rows_repeated)
+    whole[:, padded[0] * padded[1] :] = averaged[:, padded[0] * padded[1] :]
     luma = whole[:, : padded[0] * padded[1]].view(1, padded[0] // 8, padded[1] // 8, 64)
     expected = torch.cat([luma[:, :3, :2].flatten(1), whole[:, padded[0] * padded[1] :]], 1)
     torch.testing.assert_close(H.A(x), expected)
@@ -686,6 +691,18 @@ def test_planes_are_of_whole_blocks_of_a_continued_image(
     held = H.of_file(expected.round())
     assert torch.equal(H.of_file(whole.round()), held)
     torch.testing.assert_close(held, expected.round() + H.middle)
+
+
+def test_where_no_colour_counts_nothing_is_told() -> None:
+    weights = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    weights[:, 1, 2] = 0
+    H, x = Colours(weights), normal(2, 3, 4, 5)
+    back = H.A_dagger(H.A(x))
+    assert not back[:, :, 1, 2].any()
+    torch.testing.assert_close(H.A(back), H.A(x))
+    matrix = matrix_of(H, (3, 4, 5))
+    expected = (matrix.pinverse() @ matrix @ x.flatten(1).T).T
+    torch.testing.assert_close(back.flatten(1), expected)
 
 
 def test_coefficients_are_cosine_transforms_of_luma_and_mean_chroma() -> None:

@@ -61,7 +61,9 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, (tuple, list)) else value
 
 
-def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_walked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)  # tiny: it is slower
     monkeypatch.setattr(HVAEResolver, "grids", Grids((0.8, 1.0), (0.8, 1.0)))
@@ -74,6 +76,8 @@ def test_the_page_is_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             tifffile.imwrite(f"{folder}/m{i}.{suffix}", np.minimum(values, 2100))
     exec(blocks("python")[0], {})
     assert len(list(Path("images").glob("*.png"))) == 2
+    told = "{} images or more, of whole files: only 2 in all"
+    assert capsys.readouterr().out.splitlines() == [told.format(wanted) for wanted in (30, 60)]
 
     prior, encoder = blocks("yaml")
     from_dict(PriorTraining, yaml.safe_load(prior), "the page")  # as they stand, they are valid

@@ -23,6 +23,8 @@ from tiny import copied, saved_resolver, tiny_photos
 
 import cvdvae
 from cvdvae.batch.files import plan, shorter_side
+from cvdvae.batch.finding import files_of
+from cvdvae.batch.sources import open_source
 from cvdvae.cli.common import megapixels
 from cvdvae.cli.program import app
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -30,7 +32,7 @@ from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.errors import InputError
 from cvdvae.imaging.carried import Extras
-from cvdvae.imaging.io import kind_of, read_extras, read_photo, to_tensor
+from cvdvae.imaging.io import GREY, kind_of, list_images, read_extras, read_photo, to_tensor
 from cvdvae.imaging.sheets import TILE, with_scale_bar
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -109,6 +111,64 @@ def test_files_of_one_name_in_one_folder_are_refused(photo: Image.Image, tmp_pat
         photo.save(tmp_path / name)
     with pytest.raises(InputError, match="would both be written"):
         plan([str(tmp_path)], tmp_path / "out")
+    words = rf"{tmp_path}/a\.jpg and {tmp_path}/a\.png have the one key 'a': rename one"
+    with pytest.raises(InputError, match=words):
+        open_source(str(tmp_path))
+    for name in ("b.png", "b.jpg"):
+        photo.save(tmp_path / name)
+    with pytest.raises(InputError, match="have the one key 'a', and so do 1 more: rename one"):
+        open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".jp2", ".ppm", ".tga"])
+def test_pictures_that_are_read_when_they_are_named_are_found_in_folders(
+    suffix: str, photo: Image.Image, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix.upper()}"
+    photo.save(path)
+    assert read_photo(path).image.size == photo.size
+    assert list_images(tmp_path) == [path]
+    assert [found for found, _ in files_of([str(tmp_path)])] == [path]
+
+
+def test_photos_of_a_telephone_are_not_passed_over_without_a_word(
+    photo: Image.Image, tmp_path: Path
+) -> None:
+    """HEIC: none is read, which a folder of them alone says instead of that it holds no image."""
+    (tmp_path / "in" / "trip").mkdir(parents=True)
+    for name in ("a.heic", "trip/b.HEIF", "trip/._b.heic"):  # the last is of macOS
+        (tmp_path / "in" / name).touch()
+    said = list[str]()
+    words = "in holds no image but HEIC photos, which are not read: save them as JPEG"
+    with pytest.raises(InputError, match=words):
+        files_of([str(tmp_path / "in")], say=said.append)
+    with pytest.raises(InputError, match="holds no image but HEIC photos"):
+        list_images(tmp_path / "in")
+    photo.save(tmp_path / "in" / "c.png")
+    for text in (str(tmp_path / "in"), f"{tmp_path}/i*"):
+        assert [path.name for path, _ in files_of([text], say=said.append)] == ["c.png"]
+        assert said.pop().startswith("2 HEIC photos were passed over, which are not read: save ")
+        assert not said
+
+
+def test_a_folder_without_images_lists_all_that_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for text in (str(tmp_path / "in"), f"{tmp_path}/i*"):
+        with pytest.raises(InputError, match=r"holds no image \(\.avif, .*\.npy.*\.zarr\)"):
+            files_of([text])
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "P", "PA"])
+def test_a_greyscale_picture_of_any_kind_is_said_to_be_one(
+    mode: str, photo: Image.Image, tmp_path: Path
+) -> None:
+    grey = photo.convert("L")
+    grey.convert("P" if mode == "PA" else mode).convert(mode).save(tmp_path / "grey.tif")
+    with Image.open(tmp_path / "grey.tif") as saved:
+        assert saved.mode == mode
+    assert read_photo(tmp_path / "grey.tif").notes == [GREY]
+    photo.quantize(64).save(tmp_path / "colours.png")
+    assert GREY not in read_photo(tmp_path / "colours.png").notes
 
 
 def test_profile_and_alpha_are_handed_on_and_grey_stays_grey(

@@ -30,7 +30,7 @@ from cvdvae.degradations.projection import (
 )
 from cvdvae.degradations.resize import side as side_of
 from cvdvae.degradations.rounding import Rounding, level_dtype
-from cvdvae.degradations.settling import beyond, settle
+from cvdvae.degradations.settling import _moved, beyond, settle
 from cvdvae.degradations.strip import Strip
 from cvdvae.degradations.tiles import Some, Tiles, cut
 from cvdvae.errors import InputError
@@ -545,6 +545,27 @@ def test_what_is_impossible_is_judged_by_the_pixels_that_may_move() -> None:
         torch.testing.assert_close(problem.impossible_below(moving), bound)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_projection_of_any_size_has_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In x and in y; a large image is then solved as a whole."""
+    monkeypatch.setattr("cvdvae.degradations.projection.SMALL", 100)
+    generator = torch.Generator().manual_seed(0)
+    H = BicubicDownscaling((16, 16), (4, 4))
+    start, truth, way, weights = torch.rand(4, 1, 3, 16, 16, generator=generator).double()
+    x, y, ways = 1.4 * start - 0.2, H.A(truth), (way, H.A(way))
+
+    def at(step: float) -> float:
+        return float((project(x + step * ways[0], y + step * ways[1], H) * weights).sum())
+
+    leaves = x.clone().requires_grad_(), y.clone().requires_grad_()
+    found = project(*leaves, H)
+    gradients = torch.autograd.grad((found * weights).sum(), leaves)
+    slope = sum(float((g * w).sum()) for g, w in zip(gradients, ways, strict=True))
+    assert slope == pytest.approx((at(1e-5) - at(-1e-5)) / 2e-5, rel=1e-5)
+    levels = round_consistently(project(*leaves, H), leaves[1], H)
+    assert torch.equal(levels, round_consistently(found.detach(), y, H))
+
+
 def edge(seed: int, at: int | None = None) -> tuple[Tensor, Tensor, BicubicDownscaling]:
     """A start, and the 8-bit shadow of a hard edge that lies differently in every column."""
     generator = torch.Generator().manual_seed(seed)
@@ -576,6 +597,26 @@ def test_where_no_image_has_y_exactly_it_still_comes_back_rounded(
     far = F.max_pool2d(off.float(), 13, stride=1, padding=6)
     moved = (settled != before).float()
     assert float(F.max_pool2d(moved, 2).sub(far).max()) <= 0
+
+
+def test_where_no_image_has_y_not_even_rounded_it_is_soon_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And levels that left more results off are taken back."""
+    generator = torch.Generator().manual_seed(26)
+    y = 0.5 + 0.92 * (torch.rand(1, 1, 6, 6, generator=generator) - 0.5)
+    H = BicubicDownscaling.of_scale((24, 24), 4)
+    x, moves = project(torch.full((1, 1, 24, 24), 0.5), y, H), list[bool]()
+
+    def counted(*arguments: Any) -> bool:
+        moves.append(_moved(*arguments))
+        return moves[-1]
+
+    monkeypatch.setattr("cvdvae.degradations.settling._moved", counted)
+    found = round_consistently(x, y, H)
+    assert 0 < len(moves) < 400
+    monkeypatch.setattr("cvdvae.degradations.rounding.settle", lambda *_: None)
+    assert torch.equal(found, round_consistently(x, y, H))
 
 
 def test_only_a_region_is_moved_to_meet_y_rounded() -> None:

@@ -1039,6 +1039,13 @@ def test_what_was_seen_lies_within_its_noise_of_an_image(
             seen(wrong, "noise", noise)
 
 
+@pytest.mark.parametrize("words", ["noise", "downscale:scale=2", "jpeg:quality=50", "grey"])
+@pytest.mark.parametrize("size", [(3, 0, 0), (1, 0, 5), (0, 4, 4)])
+def test_what_is_empty_is_refused_in_a_sentence(words: str, size: tuple[int, int, int]) -> None:
+    with pytest.raises(InputError, match=r"finite floats \(C, h, w\), not torch\.float32"):
+        seen(torch.rand(size), words)
+
+
 def test_sizes_are_refused_before_anything_is_made() -> None:
     faces, photos = tiny_restorer(), tiny_photo_restorer()
     moved, drawn = Restoring(1, moves=1), Restoring(1)

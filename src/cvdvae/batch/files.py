@@ -17,7 +17,16 @@ from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.formats import format_of
-from ..imaging.io import MAX_PIXELS, SMALLER, as_channels, opened, read_photo, to_tensor
+from ..imaging.io import (
+    MAX_PIXELS,
+    SMALLER,
+    as_channels,
+    kind_of,
+    opened,
+    read_photo,
+    to_tensor,
+)
+from ..imaging.tiff import refuse_packed
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.load import model_of, recipe_of, restorer_for
@@ -63,24 +72,27 @@ def plan(
     return into_folders(files_of(inputs, out, say), out)
 
 
-def into_folders(found: Iterable[tuple[Path, Path]], out: Path) -> list[Job]:
+def into_folders(found: Iterable[tuple[Path, Path]], out: Path | None = None) -> list[Job]:
     """Files and their places, each with its output folder.
 
     That is ``out/<place>/<stem>``; where the stem is nothing but dots, which would be another
-    folder, the whole name takes its place.
+    folder, the whole name takes its place. Without `out` it is a key: where results go, it does not
+    say.
 
     Raises:
-        InputError: Two inputs would share an output folder.
+        InputError: Two inputs would share an output folder, or a key.
     """
     jobs: dict[Path, Path] = {}
     clashes: list[str] = []
     for path, place in found:
-        folder = out / place / (path.stem if path.stem.strip(".") else path.name)
+        folder = (out or Path()) / place / (path.stem if path.stem.strip(".") else path.name)
         other = jobs.setdefault(folder, path)
         if other != path:
-            clashes.append(f"{other} and {path} would both be written to {folder}")
+            same = f"would both be written to {folder}" if out else f"have the one key '{folder}'"
+            clashes.append(f"{other} and {path} {same}")
     if clashes:
-        more = f", and so would {len(clashes) - 1} more" if len(clashes) > 1 else ""
+        so_would = "so would" if out else "so do"
+        more = f", and {so_would} {len(clashes) - 1} more" if len(clashes) > 1 else ""
         raise InputError(f"{clashes[0]}{more}: rename one, or run them with different --out")
     return [Job(path, folder) for folder, path in jobs.items()]
 
@@ -203,9 +215,8 @@ def read_any(
         if crop != "none":
             raise InputError(f"{path} holds arrays, which are shrunk whole: say --crop none")
         return read_shrunk(model, path, limits, how or AUTO, shrunk_by)
-    if how is not None:
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
+    if how is not None and kind_of(path) is not None:
+        refuse_packed(path)
         raise InputError(f"{path} is a picture: --values goes with arrays (TIFF, Zarr, NumPy)")
     return read_input(model, path, crop, limits.pixels, shrunk_by, keep_alpha)
 

@@ -10,8 +10,11 @@ from ..errors import InputError
 from ..imaging.folders import files_below, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
+from ..imaging.unread import is_heic, passed_over, why_none
 from ..restoration.saving import is_result
 
+KNOWN = {*PICTURES, *SUFFIXES}
+"""Suffixes of what is looked for in folders."""
 NOTE, FAILURES, TABLES, ARRAYS = "batch.json", "failures.jsonl", "rows.parquet", "rows.zarr"
 """What `cvdvae batch` writes into the folder of a run, beside the folders of rows."""
 
@@ -52,22 +55,23 @@ def files_of(
     Args:
         inputs: What the user names.
         out: Where results go; what lies there is passed over, too.
-        say: Told how much that was, if anything, and how many folders may not be read.
+        say: Told how much that was, if anything, how many photos are not read, and how many folders
+            may not be read.
 
     Raises:
         InputError: A folder, or what a glob names, holds no image, or nothing but results.
     """
     found: list[tuple[Path, Path]] = []
-    passed, refused = 0, list[Path]()
+    passed, refused, heic = 0, list[Path](), list[Path]()
     for given in (named(one) if isinstance(one, str) else one for one in inputs):
         path = Path(given.text)
         refused += given.refused
         if given.matches is not None:
             root = next(p for p in path.parents if not has_magic(str(p)))
-            meant, searched = _matched(given.text, given.matches, refused)
+            meant, searched = _matched(given.text, given.matches, refused, heic)
             meant = [one for one in meant if not is_of_run(one, out)]
         elif path.is_dir() and format_of(path) is None:
-            root, meant, searched = path, list[Path](), _files_in(path, refused)
+            root, meant, searched = path, list[Path](), _files_in(path, refused, heic)
         else:
             root, meant, searched = path.parent, [path], []
         kept = meant + _given(searched, root, out)
@@ -79,6 +83,8 @@ def files_of(
         found += [(one, one.relative_to(root).parent) for one in kept]
     if passed:
         say(f"{passed} files were passed over, which are results of this program")
+    if heic:
+        say(passed_over(heic))
     tell_refused(refused, say)
     return found
 
@@ -126,29 +132,37 @@ def is_fork(name: str) -> bool:
     return name.startswith("._")
 
 
+def _is_known(path: Path) -> bool:
+    return path.suffix.lower() in KNOWN
+
+
 def _is_store(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and format_of(path) is not None
 
 
-def _files_in(folder: Path, refused: list[Path]) -> list[Path]:
-    """Pictures and arrays of a folder and of its folders, but none within a store.
+def _files_in(folder: Path, refused: list[Path], heic: list[Path]) -> list[Path]:
+    """Pictures and arrays of a folder and of its folders, but none within a store; and photos that
+    are not read.
 
     Raises:
         InputError: There is none, or the folder may not be read.
     """
-    known = {*PICTURES, *SUFFIXES}
     try:
         below = files_below(folder, _is_store, refused.append)
-        found = sorted(p for p in below if p.suffix.lower() in known and not is_fork(p.name))
+        files = [p for p in below if (_is_known(p) or is_heic(p)) and not is_fork(p.name)]
     except OSError as error:
         refused.append(folder)
         raise InputError(f"cannot read {folder}: {error.strerror}") from None
+    heic += filter(is_heic, files)
+    found = sorted(filter(_is_known, files))
     if not found:
-        raise InputError(f"{folder} holds no image ({', '.join(sorted(PICTURES))})")
+        raise InputError(f"{folder} {why_none(files, KNOWN)}")
     return found
 
 
-def _matched(text: str, matches: list[Path], refused: list[Path]) -> tuple[list[Path], list[Path]]:
+def _matched(
+    text: str, matches: list[Path], refused: list[Path], heic: list[Path]
+) -> tuple[list[Path], list[Path]]:
     """Of what a glob names, files and stores that are meant, and those found by a search.
 
     Raises:
@@ -169,7 +183,7 @@ def _matched(text: str, matches: list[Path], refused: list[Path]) -> tuple[list[
             files.append(path)
             continue
         with suppress(InputError):  # it holds no image, as another may
-            inside += _files_in(path, refused)
+            inside += _files_in(path, refused, heic)
     if not files and not inside:
-        raise InputError(f"{text} holds no image ({', '.join(sorted(PICTURES))})")
+        raise InputError(f"{text} {why_none(heic, KNOWN)}")
     return files, inside

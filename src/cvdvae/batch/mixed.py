@@ -5,12 +5,7 @@ from glob import has_magic
 from pathlib import Path
 
 from ..errors import InputError
-from ..imaging.formats import SUFFIXES
-from ..imaging.io import SUFFIXES as PICTURES
-from .finding import Named, files_of
-
-KNOWN = {*PICTURES, *SUFFIXES}
-"""Suffixes of files that are one row."""
+from .finding import KNOWN, Named, files_of
 
 
 def refuse_mixed(given: Named, tables: list[Path], tars: list[Path], out: Path | None) -> None:

@@ -90,7 +90,9 @@ def read_seen(
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
         told, file = seen_in_jpeg(path, before, most, allowed)
         extras, left_out = read_extras(path)
-        notes = [*_true_of(told, file.told, channels), *left_out]
+        coloured = not Seen(file.y, file.operator, told.sigma).is_grey
+        taken = [LUMA] * (coloured and what.description.loses_colours)
+        notes = [*_true_of(told, file.told, channels), *left_out, *taken]
         return ReadSeen(told, notes, extras.of(channels))
     _refuse_holes(path, what.description)
     unkept = _unkept(path)
@@ -98,11 +100,11 @@ def read_seen(
     image, lost = as_channels(photo.image, channels)
     y, notes = to_tensor(image), [*unkept, *photo.notes, *lost]
     sigma = what.noise
-    if what.description.colours_left == 1 and channels == 3:
-        if has_colours(image):
-            if what.description.is_mosaic:
-                raise InputError(f"{path} is in colours: save the mosaic as one grey channel")
-            notes.append(LUMA)
+    if channels == 3 and what.description.loses_colours and has_colours(image):
+        if what.description.is_mosaic:
+            raise InputError(f"{path} is in colours: save the mosaic as one grey channel")
+        notes.append(LUMA)
+    if channels == 3 and what.description.colours_left == 1:
         y = luminance().A(y[None])[0]
     if sigma == "auto":
         sigma, told_so = _estimate(y, what.description)
@@ -159,7 +161,7 @@ def _estimate(y: Tensor, description: Description) -> tuple[float, list[str]]:
             "estimated: name it, as in --noise 0.02"
         )
     size = (y.shape[1], y.shape[2])
-    hidden = torch.zeros(size, dtype=torch.bool)
+    hidden = torch.zeros(size, dtype=torch.bool, device="cpu")
     for step in description.steps:
         if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
             hidden |= ~step.known(size)

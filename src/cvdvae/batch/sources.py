@@ -103,7 +103,7 @@ def _files_with(given: Named, suffix: str, out: Path | None) -> list[Path]:
 
 
 def _folder(given: Named, out: Path | None, say: Callable[[str], None]) -> Source:
-    jobs = into_folders(files_of([given], out, say), Path())
+    jobs = into_folders(files_of([given], out, say))
     pairs = [(readable(job.folder.as_posix()), str(job.path.absolute())) for job in jobs]
     if len(pairs) == 1 and not jobs[0].path.exists():
         raise InputError(f"{given.text} does not exist")

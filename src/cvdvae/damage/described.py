@@ -87,6 +87,11 @@ class Description:
         """Whether neighbouring pixels of y are of other colours."""
         return any(isinstance(step, Mosaic) for step in self.steps)
 
+    @property
+    def loses_colours(self) -> bool:
+        """Whether one value of each pixel is left, though a JPEG may hold it in all colours."""
+        return any(isinstance(step, Grey | Mosaic) for step in self.steps)
+
     def hr_size(self, y_size: Size) -> Size:
         """Height and width of x for a y of this height and width.
 

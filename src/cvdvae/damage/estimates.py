@@ -190,7 +190,7 @@ def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
         operator: H of the JPEG that it was, by its quality.
 
     Returns:
-        ``(1, M)`` float32.
+        ``(1, M)`` float32; rounded, and so without a gradient.
 
     Raises:
         InputError: Another number of colours.
@@ -198,7 +198,7 @@ def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
     if y.shape[1] not in (1, 3):
         raise InputError(f"a JPEG is decoded to 3 colours, or to 1, not to {y.shape[1]}")
     mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64, device="cpu")
-    planes = torch.einsum("ij,jhw->ihw", 255 * mixing, y[0].double().expand(3, -1, -1))
+    planes = torch.einsum("ij,jhw->ihw", 255 * mixing, y[0].detach().double().expand(3, -1, -1))
     planes[1:] += MIDDLE
     return coefficients(planes[: len(operator.planes)].round(), operator).float()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import MAX_PIXELS, REDUCED, Photo, read_photo
+from ..imaging.io import MAX_PIXELS, REDUCED, Photo, opened, read_photo
 
 MAX_FILE, MAX_KERNEL = 2**24, 2**20
 """Bytes of a kernel's file, and numbers in it."""
@@ -83,8 +83,9 @@ def pack_kernel(path: Path) -> str:
         InputError: The file cannot be used, or is larger than any kernel.
     """
     if path.suffix.lower() != ".npy":
-        photo = read_photo(path, keep_alpha=True)
-        if REDUCED in photo.notes:
+        # What would be refused as a picture would be with advice that is none for a kernel.
+        photo = None if _has_large_numbers(path) else read_photo(path, keep_alpha=True)
+        if photo is None or REDUCED in photo.notes:
             raise InputError(f"{path} holds values of more than 8 bits: save them as .npy")
         kernel = _grey_levels(photo)
     else:
@@ -102,6 +103,15 @@ def pack_kernel(path: Path) -> str:
     if kernel.ndim != 2 or not 0 < kernel.numel() <= MAX_KERNEL:
         raise InputError(f"{path} holds no matrix of numbers, or one larger than any kernel")
     return pack(kernel)
+
+
+def _has_large_numbers(path: Path) -> bool:
+    """Whether Pillow has more than 8 bits for each of a picture's; False where it opens none."""
+    try:
+        with opened(path) as file:
+            return file.mode[0] in "IF"
+    except Exception:  # as of `read_photo`, which then says why
+        return False
 
 
 def grey_levels(path: Path) -> Tensor:

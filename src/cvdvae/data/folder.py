@@ -17,11 +17,17 @@ from torch import Tensor
 
 from ..errors import ConfigError, InputError
 from ..imaging.crop import centre_square
-from ..imaging.io import REDUCED, Photo, as_channels, in_channels, list_images, read_photo
+from ..imaging.io import (
+    ALMOST_BLACK,
+    REDUCED,
+    Photo,
+    as_channels,
+    in_channels,
+    list_images,
+    read_photo,
+)
 
 MAX_WORKERS, MAX_REPEAT = 256, 1000
-TWELVE_BITS = 16
-"""What the largest value of 12 bits is among the 256 levels of 16."""
 PROBES = 8
 """How many files tell of a folder, at least, if it has so many."""
 MAX_JITTER_SIDE, MAX_JITTER_ANGLE = 0.1, 10.0
@@ -139,7 +145,7 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
         if REDUCED not in photo.notes:
             others = True
             continue
-        if np.asarray(photo.image).max() > TWELVE_BITS:
+        if ALMOST_BLACK not in photo.notes:
             if tell and is_first_process():
                 note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"
                 print(note, file=sys.stderr, flush=True)

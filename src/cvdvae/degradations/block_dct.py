@@ -112,6 +112,12 @@ class BlockDCT(Damped):
         self.planes = [luma_size, *[(height // down, width // right)] * (len(tables) - 1)]
         self.count = sum(h * w for h, w in self.planes)
 
+    @property
+    def _rows(self) -> int:
+        """Those that chroma is averaged over: libjpeg repeats the last mean behind them, and not
+        the image's last row."""
+        return _up_to(self.subsampling[0], self.size[0])
+
     @classmethod
     def of_quality(
         cls, size: tuple[int, int], quality: int, subsampling: int | tuple[int, int] = 2
@@ -124,33 +130,28 @@ class BlockDCT(Damped):
         check_shape(x, 3, *self.size)
         mixing = x.new_tensor(LUMA_CHROMA[: len(self.planes)])
         planes = torch.einsum("ij,njhw->nihw", mixing, 255 * x)
-        below, right = (p - s for p, s in zip(self.padded, self.size, strict=True))
-        planes = F.pad(planes, (0, right, 0, below), mode="replicate")
-        height, width = self.planes[0]
-        parts = [planes[:, 0, :height, :width]]
+        parts = [continued(planes[:, :1], self.planes[0])[:, 0]]
         if len(self.planes) > 1:
-            parts += F.avg_pool2d(planes[:, 1:], self.subsampling).unbind(1)
+            whole = continued(planes[:, 1:], (self._rows, self.padded[1]))
+            averaged = F.avg_pool2d(whole, self.subsampling)
+            parts += continued(averaged, self.planes[1]).unbind(1)
         return torch.cat([transformed(p, q) for p, q in zip(parts, self.tables, strict=True)], 1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, M)`` to ``(N, 3, H, W)``."""
         check_shape(y, self.count)
         parts = y.split([h * w for h, w in self.planes], 1)
-        whole, *chroma = (
+        luma, *chroma = (
             transformed_back(part, q, size)[:, None]
             for part, q, size in zip(parts, self.tables, self.planes, strict=True)
         )
-        below, beside = (p - s for p, s in zip(self.padded, self.planes[0], strict=True))
-        whole = F.pad(whole, (0, beside, 0, below))
-        down, right = self.subsampling
+        planes, (down, right) = [folded(luma, self.size)], self.subsampling
         for plane in chroma:
-            wide = plane.repeat_interleave(down, 2).repeat_interleave(right, 3) / (down * right)
-            whole = torch.cat([whole, wide], 1)
-        for dim, side in ((2, self.size[0]), (3, self.size[1])):
-            beyond = whole.narrow(dim, side - 1, whole.shape[dim] - side + 1).sum(dim, keepdim=True)
-            whole = torch.cat([whole.narrow(dim, 0, side - 1), beyond], dim)
-        mixing = whole.new_tensor(LUMA_CHROMA[: len(self.planes)])
-        return 255 * torch.einsum("ij,nihw->njhw", mixing, whole)
+            averaged = folded(plane, (self._rows // down, self.padded[1] // right))
+            wide = averaged.repeat_interleave(down, 2).repeat_interleave(right, 3)
+            planes.append(folded(wide / (down * right), self.size))
+        mixing = y.new_tensor(LUMA_CHROMA[: len(self.planes)])
+        return 255 * torch.einsum("ij,nihw->njhw", mixing, torch.cat(planes, 1))
 
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
         """``(H Hᵀ + λ I)⁻¹ y`` of whole blocks without subsampling, else None: a coefficient then
@@ -225,6 +226,20 @@ class BlockDCT(Damped):
 def _up_to(unit: int, side: int) -> int:
     """The least multiple of a unit that is no less than a side."""
     return -(-side // unit) * unit
+
+
+def continued(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Planes ``(n, c, h, w)`` whose last row and column are repeated up to a size."""
+    height, width = planes.shape[2:]
+    return F.pad(planes, (0, size[1] - width, 0, size[0] - height), mode="replicate")
+
+
+def folded(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The adjoint of `continued`: what lies beyond is added to the last row and column."""
+    for dim, side in ((2, size[0]), (3, size[1])):
+        kept, beyond = planes.split([side - 1, planes.shape[dim] - side + 1], dim)
+        planes = torch.cat([kept, beyond.sum(dim, keepdim=True)], dim)
+    return planes
 
 
 def enlargement(side: int) -> Tensor:

@@ -117,9 +117,10 @@ class Colours(LinearOperator):
         return self.A_adjoint(self.solve(y, 0.0))
 
     def solve(self, y: Tensor, damping: float) -> Tensor:
-        """``(H Hᵀ + λ I)⁻¹ y``."""
+        """``(H Hᵀ + λ I)⁻¹ y``; nought where no colour counts and λ is nought."""
         check_shape(y, 1, *self.size)
-        return y / (self.weights.square().sum(0).to(y) + damping)
+        power = self.weights.square().sum(0).to(y) + damping
+        return y / torch.where(power > 0, power, torch.inf)
 
     def mean_eigenvalue(self) -> float:
         """``tr(H Hᵀ) / m``."""

@@ -150,7 +150,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
         if not problem.soft:
             hopeless = hopeless | (value < limit) | (cuts >= PATIENCE)
     if not bool(open_.any()):
-        return x, float(missing.abs().max()) < CLOSE
+        return x, bool(missing.abs().max() < CLOSE)
     if problem.soft:
         return best, False
     other = _least(problem, best, open_)

@@ -37,7 +37,8 @@ STIFFNESS = 1e-6
 PART = 2**22
 """Values that are worked on at once: what bounds the memory."""
 SMALL = 96**2
-"""Images of no more pixels are solved together, as a whole: they are hardly more than a tile."""
+"""Images of no more pixels are solved together, as a whole: they are hardly more than a tile.
+Larger ones are, too, where a gradient is wanted: tiles have none."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def project(
             `TOLERANCE`.
 
     Returns:
-        Images in [0, 1] of the shape and dtype of `x`.
+        Images in [0, 1] of the shape and dtype of `x`, differentiable in x and y.
 
     Raises:
         InputError: A value is not finite, x and y do not belong to H, H takes no float64, or a
@@ -168,7 +169,8 @@ class _Nearest:
                 target = target - self.degradation.A(torch.where(where, 0, x0))
                 x0 = torch.where(where, x0, 0)
             large = x.is_cpu and x0[0, 0].numel() > SMALL
-            if is_separable(sides) and large and self.whole_rows:
+            wanted = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+            if is_separable(sides) and large and self.whole_rows and not wanted:
                 solved, here = solve_separable(
                     sides, x0, target, epsilon, self.max_steps, self.tolerance, where, soft
                 )
@@ -226,13 +228,14 @@ def round_consistently(
         levels: Steps between 0 and 1, below 2²⁴; 255 for 8 bits.
 
     Returns:
-        Levels of the shape of `x`, uint8 for up to 255, else int32.
+        Levels of the shape of `x`, uint8 for up to 255, else int32; without a gradient.
 
     Raises:
         InputError: As in `project`.
     """
     degradation = in_precision(degradation, torch.float64)
     _check(x, y, degradation)
+    x, y = x.detach(), y.detach()
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
     # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
     weight = squared_columns(degradation, x[:1].double(), y[:1].double())

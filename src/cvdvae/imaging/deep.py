@@ -14,6 +14,8 @@ DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 """Pillow's kinds of pixels that have more than 8 bits."""
 SCALED = "I", "PPM"
 """Kind of pixels, and of a file, of which Pillow makes 16 bits whatever its largest value is."""
+TWELVE_BITS = 16
+"""What the largest value of 12 bits is among the 256 levels of 16."""
 HEAD = 2**16
 """Bytes of a file that tell how deep it is, comments and all."""
 
@@ -42,6 +44,12 @@ def _is_deep_ppm(head: bytes) -> bool:
 def _is_deep_tiff(file: Image.Image) -> bool:
     bits = getattr(file, "tag_v2", {}).get(BITS_PER_SAMPLE, 8)
     return any(one > 8 for one in (bits if isinstance(bits, tuple) else (bits,)))
+
+
+def is_faint(reduced: Image.Image) -> bool:
+    """Whether values of 16 bits, here reduced to 8, needed 12 or fewer, as a camera's counts do,
+    whose range is not that of the file."""
+    return int(np.asarray(reduced).max()) <= TWELVE_BITS
 
 
 def reduce_clear(file: Image.Image) -> None:

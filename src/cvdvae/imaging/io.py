@@ -16,12 +16,13 @@ from ..errors import InputError
 from ..files import write_atomically
 from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
-from .deep import DEEP, in_8_bits, is_reduced, reduce_clear
+from .deep import DEEP, in_8_bits, is_faint, is_reduced, reduce_clear
 from .png import LEVEL, OPAQUE, check_channels
-from .unread import why_unread
+from .unread import why_none, why_unread
 from .values import to_levels
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2",
+            ".ppm", ".pgm", ".tga"}  # fmt: skip
 SMALLER = "shrink it first"
 """Advice on what is too large."""
 MAX_PIXELS = 100_000_000
@@ -39,6 +40,10 @@ ALPHA = "the alpha channel is enlarged by bicubic interpolation"
 REDUCED = (
     "16-bit values were reduced to 8 bits (cvdvae upscale without --noise and --jpeg keeps those "
     "of a TIFF file)"
+)
+ALMOST_BLACK = (
+    "it fills less than a sixteenth of its 16 bits, and is almost black: map its values to 8 bits "
+    "first (docs/microscopy.md)"
 )
 
 
@@ -99,10 +104,10 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    named = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    paths = sorted(p for p in named if not p.is_dir())
+    files = sorted(p for p in folder.iterdir() if not p.is_dir())
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{folder} {why_none(files, SUFFIXES)}")
     return paths
 
 
@@ -150,6 +155,8 @@ def read_photo(
                 raise InputError(f"{path}: {error}") from None
             if reduced:
                 photo.notes.append(REDUCED)
+            if REDUCED in photo.notes and is_faint(photo.image):
+                photo.notes.append(ALMOST_BLACK)
             return photo
     except UnidentifiedImageError:
         raise InputError(f"{path} {why_unread(path)}") from None
@@ -231,6 +238,8 @@ def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
         if getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # white: Pillow turns 8 bits alone
             image = ImageOps.invert(image)
         notes.append(REDUCED)
+    if _is_grey(image):
+        notes.append(GREY)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         opaque = image.getchannel("A").getextrema() == (255, 255)
@@ -241,11 +250,14 @@ def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
             if not opaque:
                 notes.append("transparent pixels were put on white")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    elif image.mode in ("L", "1"):
-        notes.append(GREY)
-    elif image.mode not in ("RGB", "P"):
+    elif image.mode not in ("RGB", "P", "L", "1"):
         notes.append(f"{image.mode} colours were converted to RGB")
     return Photo(image.convert("RGB"), notes, Extras(profile, alpha, exif))
+
+
+def _is_grey(image: Image.Image) -> bool:
+    palette = image.mode in ("P", "PA")
+    return image.mode in ("L", "LA", "1") or (palette and not has_colours(image.convert("RGB")))
 
 
 def in_channels(image: Image.Image, channels: int) -> Image.Image:
@@ -334,16 +346,3 @@ def save_png(path: Path, image: Image.Image, extras: Extras = Extras()) -> None:
         dressed.save(temporary, "PNG", compress_level=LEVEL, icc_profile=profile, exif=exif)
 
     write_atomically(path, write)
-
-
-def save_tiles(path: Path, images: Tensor, columns: int, zoom: int = 2) -> None:
-    """Write equally large images ``(N, C, H, W)`` in [0, 1], C = 1 or 3, as one PNG, row by row."""
-    n, _, height, width = images.shape
-    rows = -(-n // columns)
-    sheet = np.full((rows * (height + 1), columns * (width + 1), 3), 255, np.uint8)
-    for i, tile in enumerate(to_bytes(images).permute(0, 2, 3, 1).numpy()):
-        top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
-        sheet[top : top + height, left : left + width] = tile
-    picture = Image.fromarray(sheet)
-    size = (picture.width * zoom, picture.height * zoom)
-    save_png(path, picture.resize(size, Image.Resampling.NEAREST))

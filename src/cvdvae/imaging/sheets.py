@@ -1,11 +1,14 @@
 """Pictures for people: sheets of labelled tiles, and heat maps with their scale."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .crop import size_within
+from .io import save_png, to_bytes
 
 TILE = 160
 MARGIN = 10
@@ -57,3 +60,16 @@ def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], footer: str) -> Im
             sheet.paste(enlarged, (left, top + LABEL))
     draw.text((MARGIN, below - 2), footer, FAINT, ImageFont.load_default(12))
     return sheet
+
+
+def save_tiles(path: Path, images: Tensor, columns: int, zoom: int = 2) -> None:
+    """Write equally large images ``(N, C, H, W)`` in [0, 1], C = 1 or 3, as one PNG, row by row."""
+    n, _, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + 1), columns * (width + 1), 3), 255, np.uint8)
+    for i, tile in enumerate(to_bytes(images).permute(0, 2, 3, 1).numpy()):
+        top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
+        sheet[top : top + height, left : left + width] = tile
+    picture = Image.fromarray(sheet)
+    size = (picture.width * zoom, picture.height * zoom)
+    save_png(path, picture.resize(size, Image.Resampling.NEAREST))

@@ -52,7 +52,7 @@ class TIFF:
             return False
         try:
             with _opened(path) as file:
-                return _is_array(file)
+                return _is_array(file, _has_codecs())
         except Exception:  # it is no TIFF, or damaged: whoever reads it says so
             with path.open("rb") as stream:
                 return stream.read(2) in (b"II", b"MM")
@@ -116,12 +116,28 @@ def is_premultiplied(path: Path) -> bool:
         return PREMULTIPLIED in (int(kind) for kind in file.pages[0].extrasamples)
 
 
+def refuse_packed(path: Path) -> None:
+    """Refuse a TIFF that is a picture only for want of imagecodecs.
+
+    Raises:
+        InputError: It is such.
+    """
+    try:
+        with _opened(path) as file:
+            if _is_array(file, has_codecs=True):
+                _refuse_without_codecs(path, file.pages[0])
+    except InputError:
+        raise
+    except Exception:  # it is no TIFF, or damaged: whoever reads it says so
+        return
+
+
 def _bits_of(page: Any) -> int:
     bits = page.bitspersample
     return int(bits if isinstance(bits, int) else max(bits))
 
 
-def _is_array(file: Any) -> bool:
+def _is_array(file: Any, has_codecs: bool) -> bool:
     """Whether its values are intensities, rather than a picture in other colours."""
     page = file.pages[0]
     bits = _bits_of(page)
@@ -129,7 +145,7 @@ def _is_array(file: Any) -> bool:
         return False
     if bits > 8 or len(file.pages) > 1:
         return True
-    packed = int(page.compression) not in UNPACKED and not _has_codecs()
+    packed = int(page.compression) not in UNPACKED and not has_codecs
     clear = any(int(kind) in CLEAR for kind in page.extrasamples)
     return not packed and not clear and page.photometric != WHITE_IS_0
 

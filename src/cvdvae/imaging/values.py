@@ -104,7 +104,7 @@ class ValueRange:
             raise InputError(
                 f"whole values from {self.low:g} to {self.high:g} are more than {MOST_LEVELS} "
                 f"levels: save them as float, or give a narrower range with --values LOW,HIGH of "
-                f"cvdvae upscale"
+                f"cvdvae upscale or batch"
             )
 
     @property
@@ -177,6 +177,11 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
     return ValueRange(low, high, high - low)
 
 
+def is_pair(how: str) -> bool:
+    """Whether a range is named by its two ends, rather than taken from the values."""
+    return PAIR.fullmatch(how) is not None
+
+
 def _of_dtype(values: np.ndarray) -> tuple[float, float]:
     if values.dtype.kind in "iu":
         limits = np.iinfo(values.dtype)
@@ -205,7 +210,7 @@ def _refuse_constant(low: float, high: float, told: str = "all values are") -> N
     if low == high:
         raise InputError(
             f"{told} {low:g}, which tells no range: name one with --values LOW,HIGH of "
-            f"cvdvae upscale"
+            f"cvdvae upscale or batch"
         )
 
 

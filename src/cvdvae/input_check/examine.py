@@ -33,7 +33,7 @@ from torch import Tensor
 from ..checkpoints.records import Expected
 from ..restoration.result import Doubt
 from ..restoration.sampler import SuperResolver
-from ..restoration.workers import in_order, workers_on
+from ..restoration.workers import in_order, in_own_modes, workers_on
 from . import jpeg
 from .transforms import repairs
 
@@ -183,6 +183,11 @@ def examine(model: SuperResolver, y: Tensor) -> Examination:
         'noisy'
     """
     y = model.check(y)[0]
+    with in_own_modes(model.device):
+        return _examined(model, y)
+
+
+def _examined(model: SuperResolver, y: Tensor) -> Examination:
     expected = model.expected
     if expected is None:
         rate, misfit = score(model, y[None])
@@ -216,7 +221,7 @@ def excess_of(statistics: dict[str, float], expected: Expected) -> dict[str, flo
     """Every statistic that was fitted, on the scale of `Examination.excess`."""
     return {
         name: (value - expected.typical[name])
-        / max(limit - expected.typical[name], torch.finfo().tiny)
+        / max(limit - expected.typical[name], torch.finfo(torch.float32).tiny)
         for name, value in statistics.items()
         if (limit := expected.limits.get(name)) is not None
     }

@@ -46,7 +46,7 @@ def lattice(y: Tensor) -> float | None:
     if height % BLOCK or width % BLOCK:
         return None
     luma = _luma_chroma(y)[:1] - MIDDLE
-    coefficients = transformed(luma, torch.ones(BLOCK, BLOCK)).view(-1, BLOCK, BLOCK)
+    coefficients = transformed(luma, luma.new_ones(BLOCK, BLOCK)).view(-1, BLOCK, BLOCK)
     steps = _steps()
     multiple = torch.round(coefficients / steps)
     offset = (coefficients - multiple * steps) / ROUNDING
@@ -82,8 +82,8 @@ def subsampling(y: Tensor) -> float | None:
 
 def _luma_chroma(y: Tensor) -> Tensor:
     """Y, Cb − 128 and Cr − 128 of JFIF, ``(3, h, w)`` in float64."""
-    matrix = torch.tensor(LUMA_CHROMA, dtype=torch.float64)
-    return torch.einsum("ij,jhw->ihw", matrix, 255 * y.double().cpu())
+    y = y.double().cpu()
+    return torch.einsum("ij,jhw->ihw", y.new_tensor(LUMA_CHROMA), 255 * y)
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ from ..checkpoints.proper import Proper
 from ..checkpoints.records import Expected
 from ..restoration.result import Doubt
 from ..restoration.sampler import SuperResolver
-from ..restoration.workers import one_thread_each
+from ..restoration.workers import in_own_modes
 from . import jpeg
 from .examine import Findings, examine, excess_of, of_repairs
 from .thresholds import fit
@@ -66,7 +66,7 @@ def odd(model: SuperResolver, y: Tensor) -> bool:
     proper, expected = model.proper, model.expected
     if proper is None or expected is None or proper.mean.shape != y.shape:
         return True
-    with one_thread_each():
+    with in_own_modes(y.device):
         traces = excess_of(jpeg.traces(y), expected)
         found = glimpse(y, costs(proper, y), proper.expected)
     glimpsed = excess_of(found.statistics, proper.expected)
@@ -108,7 +108,7 @@ def costs(proper: Proper, y: Tensor) -> Tensor:
     return proper.cost(torch.cat([y[None], *repaired]))
 
 
-@one_thread_each()
+@in_own_modes(torch.device("cpu"))
 def fit_proper(images: Sequence[Tensor], others: Sequence[Tensor]) -> Proper | None:
     """Find what proper images look like.
 

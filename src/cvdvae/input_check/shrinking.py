@@ -87,7 +87,7 @@ def spectrum(y: Tensor) -> Tensor | None:
     if not lively.any():
         return None
     mean = (power / energy)[lively].mean(0)
-    first, second = torch.triu_indices(half, half)
+    first, second = torch.triu_indices(half, half, device="cpu")
     return torch.log(mean[first, second] + 1e-9)
 
 
@@ -99,7 +99,7 @@ def _middle(side: int) -> slice:
 @lru_cache(maxsize=1)
 def _window() -> Tensor:
     """Hann's, so that the borders of a square do not count."""
-    side = torch.hann_window(BLOCK, periodic=False, dtype=torch.float64)
+    side = torch.hann_window(BLOCK, periodic=False, dtype=torch.float64, device="cpu")
     return side[:, None] * side
 
 
@@ -253,7 +253,7 @@ def tell(shrinking: Shrinking, spectra: Spectra, compressed: bool = False) -> To
         raise InputError(f"these spectra are of other programs than {', '.join(PROGRAMS)}")
     seen = spectra.compressed.flatten(0, 1) if compressed else spectra.plain
     probability, found = shrinking.probabilities(seen, compressed).max(-1)
-    programs = torch.arange(len(PROGRAMS))
+    programs = torch.arange(len(PROGRAMS), device="cpu")
     right, sure = found == programs, probability >= SURE
     confusion = (found[..., None] == programs).double().mean(0)
     return Told(

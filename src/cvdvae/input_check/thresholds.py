@@ -13,6 +13,7 @@ from torch import Tensor
 from ..checkpoints.records import Expected
 from ..errors import InputError
 from ..restoration.hvae import HVAEResolver
+from ..restoration.workers import in_own_modes
 from .examine import Findings, Scores, excess_of, findings, score_repaired
 
 FALSE_DOUBTS = 0.02
@@ -48,7 +49,8 @@ def judge_all(
     """
     judged = []
     for y in images:
-        judged.append(Judged(y, score_repaired(model, y)))
+        with in_own_modes(model.device):
+            judged.append(Judged(y, score_repaired(model, y)))
         if on_image is not None:
             on_image()
     return judged
@@ -121,7 +123,7 @@ def _limits(rows: list[dict[str, float]], risk: float) -> dict[str, float]:
     """
     limits = {}
     for name, values in _columns(rows).items():
-        column = torch.tensor(values, dtype=torch.float64)
+        column = torch.tensor(values, dtype=torch.float64, device="cpu")
         start = column.quantile(1 - TAIL)
         beyond = column[column > start] - start
         reach = float(beyond.mean()) if len(beyond) else 0.0
@@ -132,8 +134,8 @@ def _limits(rows: list[dict[str, float]], risk: float) -> dict[str, float]:
 
 def _slope(x: list[float], y: list[float]) -> float:
     """Of the least-squares line, with the outermost hundredths of both drawn in."""
-    columns = torch.tensor([x, y], dtype=torch.float64)
-    ends = columns.quantile(torch.tensor([0.01, 0.99], dtype=torch.float64), dim=1)
+    columns = torch.tensor([x, y], dtype=torch.float64, device="cpu")
+    ends = columns.quantile(columns.new_tensor([0.01, 0.99]), dim=1)
     covariance = torch.cov(columns.clamp(ends[0][:, None], ends[1][:, None]))
     spread = float(covariance[0, 0])
     return float(covariance[0, 1]) / spread if spread else 0.0

@@ -120,7 +120,7 @@ def shifted(y: Tensor, right: int, down: int) -> Tensor:
 
 def zoomed(y: Tensor, factor: float) -> Tensor:
     """Enlarge pictures about their centre by bicubic interpolation; the border is repeated."""
-    scale = torch.eye(2, 3, device=y.device)[None] / factor
+    scale = torch.eye(2, 3, dtype=y.dtype, device=y.device)[None] / factor
     grid = F.affine_grid(scale.expand(len(y), -1, -1), list(y.shape), align_corners=False)
     moved = F.grid_sample(y, grid, mode="bicubic", padding_mode="border", align_corners=False)
     return moved.clamp(0, 1)
@@ -129,7 +129,7 @@ def zoomed(y: Tensor, factor: float) -> Tensor:
 def filtered(y: Tensor, weight: float) -> Tensor:
     """``(w, 1 − 2w, w)`` along both sides; a negative w sharpens."""
     channels = y.shape[1]
-    line = torch.tensor([weight, 1 - 2 * weight, weight], device=y.device)
+    line = y.new_tensor([weight, 1 - 2 * weight, weight])
     kernel = (line[:, None] * line).expand(channels, 1, 3, 3)
     return F.conv2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
 
@@ -138,7 +138,8 @@ def luma_of(y: Tensor) -> Tensor:
     """Luma of images ``(N, C, h, w)``, ``(N, 1, h, w)``; of other than colours, their mean."""
     if y.shape[1] != len(LUMA):
         return y.mean(1, keepdim=True)
-    return (y * torch.tensor(LUMA, device=y.device)[:, None, None]).sum(1, keepdim=True)
+    weights = torch.tensor(LUMA, dtype=torch.float32, device=y.device)
+    return (y * weights[:, None, None]).sum(1, keepdim=True)
 
 
 def smooth_colours(y: Tensor) -> Tensor:

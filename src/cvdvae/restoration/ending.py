@@ -88,7 +88,8 @@ class Ending:
         elif what.is_grey:
             mean, noise = in_grey(mean), GreyNoise(noise)
         _, exploded = cut(mean)
-        mean = mean.nan_to_num(0.5).clamp(-1, 2)
+        # Networks leave colours side by side, and operators of others may ask for views of planes.
+        mean = mean.nan_to_num(0.5).clamp(-1, 2).contiguous()
         if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give
             spread = self.pixel_std * noise.normal(mean) if grain else 0.0
             done = finish(mean + spread, what.y, what.degradation)

@@ -180,16 +180,17 @@ def seen(
         check: Called before anything is made for words or a description.
 
     Raises:
-        InputError: y is no tensor, not finite, a picture far from [0, 1] behind a description, or
-            does not belong to H, H is not linear, or σ is no number from 0 to 1, 0 or not named for
-            what is no picture, or less than the rounding of a JPEG.
+        InputError: y is no tensor, empty, not finite, a picture far from [0, 1] behind a
+            description, or does not belong to H, H is not linear, or σ is no number from 0 to 1, 0
+            or not named for what is no picture, or less than the rounding of a JPEG.
         ConfigError: The words describe nothing.
     """
     if not isinstance(y, Tensor):
         kind = type(y).__name__
         instead = JOINED if kind in ("list", "tuple", "TensorList") else READS
         raise InputError(f"y is a {kind}, no tensor: {instead}")
-    if not torch.is_floating_point(y) or y.ndim not in (2, 3, 4) or not bool(y.isfinite().all()):
+    some = torch.is_floating_point(y) and y.ndim in (2, 3, 4) and y.numel() > 0
+    if not some or not bool(y.isfinite().all()):
         raise InputError(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
         )
@@ -206,8 +207,7 @@ def seen(
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
             raise InputError("image values must be in [0, 1]")
-        jpeg = jpeg_at_end(degradation)
-        if jpeg is not None:
+        if (jpeg := jpeg_at_end(degradation)) is not None:
             y = of_decoded(y, jpeg)
     degradation = on_device(degradation, y.device)
     check_linear(degradation, y)

@@ -36,6 +36,7 @@ from .start import CHECKPOINT, begins
 from .stopping import EndAtSignal, Stopped, outlive_signals
 
 warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning and PyTorch
+warnings.filterwarnings("ignore", message=".*in eval mode at the start")  # the prior: it is frozen
 
 
 NAMED = 3

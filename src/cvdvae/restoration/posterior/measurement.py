@@ -72,7 +72,7 @@ class Measurement:
 
     def fit(self, mean: Tensor) -> Fit:
         """How well μ, ``(n, C, H, W)``, explains y; without a graph."""
-        mean = mean.detach()
+        mean = mean.detach().contiguous()  # operators of others may ask for views
         residual = self.y - self.degradation.A(mean)
         weighted = solve(self.degradation, residual, self.damping)
         weighted = weighted / (self.copies * self.pixel_std**2)

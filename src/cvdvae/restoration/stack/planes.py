@@ -17,7 +17,7 @@ from torch import Tensor
 from ...errors import CVDVAEError, InputError
 from ...imaging.arrays import Array, Limits
 from ...imaging.formats import Format, format_of
-from ...imaging.values import ValueRange, choose_range
+from ...imaging.values import ValueRange, choose_range, is_pair
 from ..sampler import SuperResolver
 
 AUTO = "auto"
@@ -136,7 +136,7 @@ def read_stack(
             f"{path}: {model.name} takes images of {model.lr_size}×{model.lr_size} pixels, not "
             f"{width}×{height}"
         )
-    if model.photon_noise is None or ranges is not None or how != AUTO:
+    if model.photon_noise is None or ranges is not None or is_pair(how):
         return stack
     assumed = (
         f"the model assumes {model.photon_noise.photons:g} photons between the two values that "
