@@ -21,9 +21,8 @@ MOST, FAR = 512, 2.0
 MOVES = 100
 """Most moves for one result."""
 SLOW = 0.6
-"""It is given up where passes leave more than this share of V, on average. Where there is an image
-they mostly leave a tenth at once (of 191 that were found, a third at most); where there is none
-hundreds would follow."""
+"""It is given up where passes leave more than this share of V, on average: where there is an image
+they leave far less, and where there is none hundreds would follow."""
 
 
 def beyond(error: Tensor) -> Tensor:
