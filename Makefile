@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 ROOM := $(shell grep -qs ' /dev/shm [^ ]* [^ ]*noexec' /proc/mounts || df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
 
 # The tests start many programs: what Python compiles once, it finds again. It compiles what is
-# imported; pip would compile all that it installs, which takes three times as long.
+# imported; pip would compile all that it installs, which takes longer.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(VENV)/bin/pip install --quiet --no-compile --editable
 
