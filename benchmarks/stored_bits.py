@@ -1,4 +1,4 @@
-"""What storing a flow or a face encoder in 8 bits costs: the same faces, the same noise, both ways.
+"""What 8 bits cost a prior over faces, a flow or an LR encoder: same faces, same noise, both ways.
 
     python benchmarks/stored_bits.py --model FOLDER --data ../shared/data/celeba
 
@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cvdvae.checkpoints.folder import find, read_record, save_model
-from cvdvae.checkpoints.loading import load_encoder, load_flow
+from cvdvae.checkpoints.loading import load_encoder, load_flow, load_prior
 from cvdvae.checkpoints.precision import unpack
-from cvdvae.checkpoints.records import FlowRecord
+from cvdvae.checkpoints.records import FlowRecord, PriorRecord
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -28,9 +28,16 @@ from cvdvae.hvae.lr_encoder import lr_encoder_kl
 
 @torch.no_grad()
 def loss(folder: str, x: Tensor) -> Tensor:
-    """Bits/dim of every image: of the flow, or the KL that the encoder is trained on, ``(N,)``."""
+    """Bits/dim of every image: of the prior or the flow, or the KL that the encoder is trained on.
+
+    Args:
+        folder: The model.
+        x: Faces, ``(N, C, H, W)``.
+    """
     size, noise = x.shape[2], SeededNoise(0, range(len(x)))
     record = read_record(Path(folder))
+    if isinstance(record, PriorRecord):
+        return load_prior(folder).elbo(x, noise).bits_per_dim
     if isinstance(record, FlowRecord):
         lr_size = record.model.lr_size
         y = shrink_to_8_bits(x, BicubicDownscaling((size, size), (lr_size, lr_size)))

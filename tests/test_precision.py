@@ -25,6 +25,8 @@ def weights() -> dict[str, torch.Tensor]:
     state = torch.randn(1, 4, 8, 8, generator=generator)
     return {
         "kernel": kernel,
+        "bottom_up.in_conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
+        "out_conv.weight": torch.randn(5, 4, 1, 1, generator=generator),
         "state": state,
         "bias": torch.randn(6, generator=generator),
         "started": torch.tensor(True),
@@ -48,6 +50,8 @@ def test_what_is_no_kernel_stays_in_16_bits() -> None:
     given, packed = weights(), pack(weights(), 8)
     assert packed["kernel"].dtype == torch.int8
     for name in ("state", "bias"):
+        assert packed[name].equal(given[name].half())
+    for name in ("bottom_up.in_conv.weight", "out_conv.weight"):  # next to the pixels
         assert packed[name].equal(given[name].half())
     assert packed["started"].dtype == torch.bool
 
