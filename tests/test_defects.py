@@ -27,8 +27,8 @@ from cvdvae.configs import load_yaml, read_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.infeasible import violate_least
-from cvdvae.degradations.projection import Within
 from cvdvae.degradations.spectrum import largest_eigenvalue
+from cvdvae.degradations.within import Within
 from cvdvae.errors import (
     ConfigError,
     CVDVAEError,

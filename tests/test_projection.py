@@ -13,15 +13,14 @@ from torch import Tensor
 
 from cvdvae.degradations.attainable import around, too_far, weights_of
 from cvdvae.degradations.base import Degradation, LinearOperator, shrink_to_8_bits
-from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.degradations.columns import columns_of
 from cvdvae.degradations.composed import Composed
-from cvdvae.degradations.infeasible import violate_least
+from cvdvae.degradations.infeasible import outside, room, violate_least
 from cvdvae.degradations.local_newton import Planes
 from cvdvae.degradations.mask import Mask
 from cvdvae.degradations.newton import Problem, _line_search, solve
 from cvdvae.degradations.projection import (
-    Within,
     _best_of_every_block,
     _parts,
     project,
@@ -33,9 +32,11 @@ from cvdvae.degradations.rounding import Rounding, level_dtype
 from cvdvae.degradations.settling import _moved, beyond, settle
 from cvdvae.degradations.strip import Strip
 from cvdvae.degradations.tiles import Some, Tiles, cut
+from cvdvae.degradations.within import Within
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_bytes
 from cvdvae.restoration.finish import finish_in_strips, joined
+from cvdvae.restoration.round_trip import RoundTrip
 
 seeds = st.integers(0, 10_000)
 
@@ -519,6 +520,7 @@ def test_a_megapixel_takes_less_than_600_megabytes() -> None:
 import torch
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.projection import project, round_consistently
+from cvdvae.degradations.within import Within
 torch.set_num_threads(1)
 H = BicubicDownscaling.of_scale((1024, 1024), 4)
 noise = torch.rand(1, 3, 1024, 1024)
@@ -597,6 +599,55 @@ def test_where_no_image_has_y_exactly_it_still_comes_back_rounded(
     far = F.max_pool2d(off.float(), 13, stride=1, padding=6)
     moved = (settled != before).float()
     assert float(F.max_pool2d(moved, 2).sub(far).max()) <= 0
+
+
+def blocks(side: int, seed: int) -> tuple[Tensor, Tensor, BicubicDownscaling]:
+    """Black and white squares of 2×2 pixels, them in half their size and 8 bits, and H."""
+    generator = torch.Generator().manual_seed(seed)
+    squares = (torch.rand(1, 1, side // 2, side // 2, generator=generator) > 0.5).float()
+    x, H = squares.repeat_interleave(2, 2).repeat_interleave(2, 3), BicubicDownscaling.of_scale
+    return x, shrink_to_8_bits(x, H((side, side), 2)), H((side, side), 2)
+
+
+def given_back(levels: Tensor, H: BicubicDownscaling) -> Tensor:
+    return H.A(levels.double()).round().clamp(0, 255) / 255
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hard_black_and_white_that_was_cut_comes_back(seed: int) -> None:
+    """H of it lies beyond [0, 1], and was cut: beyond the ends of the range everything is y."""
+    x, y, H = blocks(32, seed)
+    assert float(H.A(x).max()) > 1.01
+    least, most = room(y.double(), 255)
+    assert float(outside(H.A(x.double()), least, most).abs().max()) < 0.11 / 255
+    found = project(upscale_bicubic(y, (32, 32)), y, H, levels=255)
+    assert float(outside(H.A(found.double()), least, most).abs().max()) < 0.01 / 255
+    saved = round_consistently(found, y, H)
+    assert torch.equal(given_back(saved, H).float(), y)
+    trip = RoundTrip(y, H)
+    trip.add(saved)
+    assert trip.exact
+    assert trip.largest < 0.5 < float((H.A(saved.double()) - 255 * y).max())
+
+
+def test_what_meets_y_has_no_use_for_room() -> None:
+    """Nothing changes where there is an image with Hx = y."""
+    generator = torch.Generator().manual_seed(0)
+    x, start = torch.rand(2, 2, 3, 48, 48, generator=generator)
+    H = BicubicDownscaling.of_scale((48, 48), 4)
+    y = H.A(x)
+    assert torch.equal(project(start, y, H, levels=255), project(start, y, H))
+    assert all(torch.equal(end, y) for end in room(y, None))
+
+
+@pytest.mark.parametrize("known", [0, 40])
+def test_hard_edges_of_large_images_come_back_too(known: int) -> None:
+    """In tiles, and where only the rows below some may move."""
+    x, y, H = blocks(120, 1)
+    region = (torch.arange(120) >= known)[None, None, :, None]
+    start = torch.where(region, upscale_bicubic(y, (120, 120)), x)
+    found = project(start, y, H, region=region, levels=255)
+    assert torch.equal(given_back(round_consistently(found, y, H, region=region), H).float(), y)
 
 
 def test_where_no_image_has_y_not_even_rounded_it_is_soon_given_up(

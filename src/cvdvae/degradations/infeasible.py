@@ -1,5 +1,8 @@
 """The images in range that violate Hx = y least, where none fulfils it.
 
+A y that was cut to [0, 1], and rounded to levels, leaves Hx some room: half a level to either side,
+and all that lies beyond where y is 0 or 1. Then they leave that as little as can be.
+
 Gradient steps on ``½‖Hx − y‖²``, clipped to [0, 1], with momentum (FISTA: Beck & Teboulle 2009),
 which is dropped where it points uphill (O'Donoghue & Candès 2015). They end near to where they
 start: what H does not see, they do not move.
@@ -16,6 +19,16 @@ from .spectrum import largest_eigenvalue
 
 STEPS, LOOK = 100, 10
 ENOUGH = 1e-3
+HALF = 0.4
+"""Of a level: half of one, less what the levels of x need."""
+
+
+def room(y: Tensor, levels: int | None) -> tuple[Tensor, Tensor]:
+    """The least and the most that Hx may be for a y in whole levels of [0, 1]; y without levels."""
+    if levels is None:
+        return y, y
+    half = HALF / levels
+    return torch.where(y <= 0, -math.inf, y - half), torch.where(y >= 1, math.inf, y + half)
 
 
 def violate_least(
@@ -27,19 +40,22 @@ def violate_least(
     enough: float = ENOUGH,
     goal: float = math.inf,
     done: Callable[[Tensor], bool] = lambda x: False,
+    most: Tensor | None = None,
 ) -> Tensor:
     """Images in range that are nearly as consistent as any, and near to `start`.
 
     Args:
         degradation: H.
         start: Images in range, ``(N, C, H, W)``.
-        y: ``(N, c, h, w)``, or whatever else H gives.
+        y: What Hx is to be, ``(N, c, h, w)`` or whatever else H gives; with `most` the least that
+            it is to be.
         dims: What belongs to one problem: height and width, and colours where H mixes them.
         steps: Most steps.
         enough: Ends where `LOOK` steps lower no violation by more than this share.
         goal: ``‖Hx − y‖²`` that is wanted: ends where all steps that are left would not come down
             to it, were they as good as the last `LOOK`.
         done: Whether such images are good enough; asked after every step.
+        most: The most that Hx is to be; y by default.
     """
     largest = largest_eigenvalue(degradation, start)
     if largest == 0:  # no pixel has a part in y
@@ -49,7 +65,7 @@ def violate_least(
     time = torch.ones_like(start.sum(dims, keepdim=True))
     before = torch.full_like(time, torch.inf)
     for step in range(steps):
-        error = degradation.A(ahead) - y
+        error = outside(degradation.A(ahead), y, y if most is None else most)
         if step % LOOK == 0:
             violation = error.square().sum([d for d in dims if d < y.ndim], keepdim=True)
             if not bool((violation < (1 - enough) * before).any()):
@@ -68,3 +84,8 @@ def violate_least(
         if done(x):
             break
     return x
+
+
+def outside(shadow: Tensor, least: Tensor, most: Tensor) -> Tensor:
+    """How far Hx is beyond the most that it is to be, or, negative, below the least."""
+    return shadow - torch.minimum(torch.maximum(shadow, least), most)

@@ -10,7 +10,7 @@ accepted is as exact.
 import torch
 from torch import Tensor
 
-from .infeasible import violate_least
+from .infeasible import outside, violate_least
 from .newton import CLOSE
 from .resize import gram_inverse
 from .tiles import Separable, Some, Tiles, cut
@@ -22,8 +22,8 @@ FASTER, PATIENCE = 0.8, 2
 HELD = 5.0
 """μ relative to ``|F|`` and the mean eigenvalue of ``H Hᵀ``."""
 CG_STEPS, CG_TOLERANCE = 20, 0.05
-LEAST_STEPS, ENOUGH = 200, 1e-3
-"""Of `violate_least`: twice as many as for a whole image, since a hard spot is left of one."""
+LEAST_STEPS, ENOUGH = 400, 1e-3
+"""Of `violate_least`: more than for a whole image, since a hard spot is left of one."""
 FEW, MORE_CG_STEPS = 0.2, 80
 """Steps of conjugate gradients where less than this share of the tiles is left."""
 
@@ -41,6 +41,7 @@ class Planes:
         eigenvalue: The mean one of ``H Hᵀ``.
         tolerance: Largest ``|F(λ)|`` that is accepted.
         region: Which pixels may move, bool, ``(k, H, W)``; all of them by default.
+        room: The least and the most that Hx may be where y cannot be met, each as y; y by default.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class Planes:
         eigenvalue: float,
         tolerance: float,
         region: Tensor | None,
+        room: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.tiles, self.size = tiles, y.shape
         self.epsilon, self.eigenvalue, self.tolerance = epsilon, eigenvalue, tolerance
         self.y, self.multiplier = y.flatten(), start.flatten().clone()
+        self.below, self.above = ((end - y).flatten() for end in room or (y, y))
         self.x0 = tiles.of(x0)
         self.region = None if region is None else tiles.of(region)
         self.z = torch.empty_like(self.x0)
@@ -164,7 +167,7 @@ class Planes:
         return d.double()
 
     def violate_least(self) -> tuple[Some, Tensor]:
-        """What violates Hx = y least around what is still open: those tiles, and x there."""
+        """What leaves the room of Hx least around what is still open: those tiles, and x there."""
         near = self.focus(self.open_())
         results = torch.zeros_like(self.y, dtype=torch.bool)
         results[near.windows] = True
@@ -174,12 +177,14 @@ class Planes:
         window = InTiles(some, region)
         held = window.A(start[None])
         target = held + some.vector(self.error + self.epsilon * self.multiplier)
-        x = violate_least(
-            window, start[None].float(), target.float(), (1, 2, 3), LEAST_STEPS, ENOUGH
-        )[0].double()
+        least, most = (target + some.vector(end) for end in (self.below, self.above))
+        how = (1, 2, 3), LEAST_STEPS, ENOUGH
+        x = violate_least(window, start[None].float(), least.float(), *how, most=most.float())[
+            0
+        ].double()
         before, after = (
             float((a - self.x0[some.chosen]).square().sum() * self.epsilon)
-            + float((window.A(a[None]) - target).square().sum())
+            + float(outside(window.A(a[None]), least, most).square().sum())
             for a in (start, x)
         )
         return some, x if after < before else start
@@ -227,6 +232,7 @@ def solve_separable(
     tolerance: float,
     region: Tensor | None,
     soft: bool = False,
+    room: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, bool]:
     """The nearest images in range, and whether all are close to Hx = y: see `newton.solve`.
 
@@ -239,6 +245,7 @@ def solve_separable(
         tolerance: Largest ``|F(λ)|`` that is accepted.
         region: Which pixels may move, bool, ``(n, c, H, W)``; all of them by default.
         soft: Whether ε is no small one, so that nothing is to be violated least.
+        room: The least and the most that Hx may be where y cannot be met, each as y; y by default.
     """
     rows, columns = operator.rows, operator.columns
     tiles = Tiles(cut(rows), cut(columns), len(x0) * x0.shape[1])
@@ -256,6 +263,7 @@ def solve_separable(
         eigenvalue,
         tolerance,
         None if region is None else region.flatten(0, 1),
+        room and (room[0].flatten(0, 1), room[1].flatten(0, 1)),
     )
     planes.solve(max_steps)
     multiplier = planes.multiplier.view(y.shape)

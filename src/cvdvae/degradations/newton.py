@@ -30,7 +30,7 @@ from torch import Tensor
 
 from .base import Products
 from .conjugate_gradients import conjugate_gradients
-from .infeasible import violate_least
+from .infeasible import outside, violate_least
 
 TOLERANCE = 1e-6
 """Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
@@ -54,6 +54,7 @@ class Problem:
         dims: What belongs to one problem: height and width, and colours where H mixes them.
         within: Whether only a region may move.
         soft: Whether ε is no small one: then there is a solution, whatever y is.
+        room: The least and the most that Hx may be where y cannot be met, each as y; y by default.
     """
 
     operator: Products
@@ -63,6 +64,7 @@ class Problem:
     dims: tuple[int, ...]
     within: bool = False
     soft: bool = False
+    room: tuple[Tensor, Tensor] | None = None
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """Inner product of every problem, ``(n, c or 1, 1, 1)``."""
@@ -153,18 +155,19 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
         return x, bool(missing.abs().max() < CLOSE)
     if problem.soft:
         return best, False
-    other = _least(problem, best, open_)
-    price = problem.price(other, problem.y - problem.operator.A(other))
-    return torch.where(open_, torch.where(price < lowest, other, best), x), False
+    room = problem.room or (problem.y, problem.y)
+    other = _least(problem, best, open_, room)
+    prices = [problem.price(one, outside(problem.operator.A(one), *room)) for one in (other, best)]
+    return torch.where(open_, torch.where(prices[0] < prices[1], other, best), x), False
 
 
-def _least(problem: Problem, start: Tensor, open_: Tensor) -> Tensor:
-    """What violates Hx = y least, near to `start`; only the open problems where all are alike."""
+def _least(problem: Problem, start: Tensor, open_: Tensor, room: tuple[Tensor, Tensor]) -> Tensor:
+    """What leaves the room least, near to `start`; only the open problems where all are alike."""
     if not getattr(problem.operator, "colours_alike", False):
-        return violate_least(problem.operator, start, problem.y, problem.dims)
+        return violate_least(problem.operator, start, room[0], problem.dims, most=room[1])
     chosen, result = open_[:, :, 0, 0], start.clone()
-    x, y = start[chosen][:, None], problem.y[chosen][:, None]
-    result[chosen] = violate_least(problem.operator, x, y, problem.dims)[:, 0]
+    x, least, most = (one[chosen][:, None] for one in (start, *room))
+    result[chosen] = violate_least(problem.operator, x, least, problem.dims, most=most)[:, 0]
     return result
 
 

@@ -7,7 +7,8 @@ stiff price instead::
     min_x  ½‖x − x_0‖² + 1/(2ε) ‖Hx − y‖²     with 0 ≤ x ≤ 1
 
 For small ε that is the projection where there is one, and otherwise the nearest among the images in
-range that violate Hx = y least; but for places where they are far off even so (`attainable`).
+range that violate Hx = y least, or what is left of it by the rounding of y (`infeasible.room`); but
+for places where they are far off even so (`attainable`).
 
 `newton` solves it for any H, and `local_newton` for a separable one, where something is clipped.
 
@@ -26,11 +27,13 @@ from ..errors import InputError
 from .attainable import SOFT, around, too_far, weights_of
 from .base import Degradation, Products, check_float
 from .foreign import in_precision
+from .infeasible import outside, room
 from .local_newton import solve_separable
 from .newton import TOLERANCE, Problem, solve
 from .rounding import Rounding, level_dtype
 from .spectrum import mean_eigenvalue, mixes_colours, squared_columns
 from .tiles import is_separable
+from .within import Within
 
 STIFFNESS = 1e-6
 """ε relative to the mean eigenvalue of ``H Hᵀ``."""
@@ -41,28 +44,6 @@ SMALL = 96**2
 Larger ones are, too, where a gradient is wanted: tiles have none."""
 
 
-@dataclass(frozen=True)
-class Within:
-    """H M, for the mask M of a region: what the pixels in the region add to the shadow."""
-
-    degradation: Degradation
-    region: Tensor
-
-    def A(self, x: Tensor) -> Tensor:
-        """``H M x``."""
-        return self.degradation.A(torch.where(self.region, x, 0))
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """``M Hᵀ y``."""
-        return torch.where(self.region, self.degradation.A_adjoint(y), 0)
-
-    def diagonal(self, weights: Tensor) -> Tensor | None:
-        """The diagonal of ``H M diag(w) Hᵀ``; None where H does not tell."""
-        told = getattr(self.degradation, "diagonal", None)
-        found: Tensor | None = told(torch.where(self.region, weights, 0)) if told else None
-        return found
-
-
 def project(
     x: Tensor,
     y: Tensor,
@@ -70,6 +51,7 @@ def project(
     max_steps: int = 60,
     region: Tensor | None = None,
     tolerance: float = TOLERANCE,
+    levels: int | None = None,
 ) -> Tensor:
     """Project images onto ``{x : Hx = y} ∩ [0, 1]``, or near to it where that is empty.
 
@@ -86,6 +68,8 @@ def project(
         tolerance: Largest ``|Hx − y|`` that is accepted where all can be met, in the units of y.
             Images of more than `SMALL` pixels may save steps by it; smaller ones are solved to
             `TOLERANCE`.
+        levels: Steps between 0 and 1 to which y was rounded, after it was cut to [0, 1]. Where no
+            image has Hx = y, Hx then has the room that this leaves (`infeasible.room`).
 
     Returns:
         Images in [0, 1] of the shape and dtype of `x`, differentiable in x and y.
@@ -107,12 +91,13 @@ def project(
         region is None or region.shape[-1] == 1,
         max_steps,
         tolerance,
+        levels,
     )
     region = None if region is None else region.expand_as(x)
     result, met = nearest(x, y, region, STIFFNESS)
     if met:
         return result
-    found = enumerate(_zones(result, y, degradation, region))
+    found = enumerate(_zones(result, y, degradation, region, levels))
     zones = {i: zone for i, zone in found if zone is not None}
     if zones:
         some = list(zones)
@@ -123,13 +108,14 @@ def project(
 
 
 def _zones(
-    least: Tensor, y: Tensor, degradation: Degradation, region: Tensor | None
+    least: Tensor, y: Tensor, degradation: Degradation, region: Tensor | None, levels: int | None
 ) -> Iterator[Tensor | None]:
     """Where the soft price holds, of every image as `around`, ``(C, H, W)``; None for nowhere."""
     for i in range(len(least)):
         x = least[i : i + 1]
         weights = weights_of(degradation, x, None if region is None else region[i : i + 1])
-        far = too_far(degradation.A(x.double()) - y[i : i + 1], *weights)
+        left = outside(degradation.A(x.double()), *room(y[i : i + 1].double(), levels))
+        far = too_far(left, *weights)
         yield around(far, degradation)[0].to(x) if bool(far.any()) else None
 
 
@@ -144,6 +130,7 @@ class _Nearest:
         whole_rows: Whether what may move are whole rows.
         max_steps: Newton steps at most.
         tolerance: As for `project`.
+        levels: As for `project`.
     """
 
     degradation: Degradation
@@ -152,6 +139,7 @@ class _Nearest:
     whole_rows: bool
     max_steps: int
     tolerance: float
+    levels: int | None
 
     def __call__(
         self, x: Tensor, y: Tensor, region: Tensor | None, stiffness: float
@@ -161,22 +149,25 @@ class _Nearest:
         result, sides = torch.empty_like(x), cast(object, self.degradation)
         for part in _parts(x, self.degradation):
             x0, target = x[part].double(), y[part].double()
+            left = room(target, self.levels)
             operator: Products = self.degradation
             where = None
             if region is not None:
                 where = region[part]
                 operator = Within(self.degradation, where)
-                target = target - self.degradation.A(torch.where(where, 0, x0))
+                given = self.degradation.A(torch.where(where, 0, x0))
+                target, left = target - given, (left[0] - given, left[1] - given)
                 x0 = torch.where(where, x0, 0)
             large = x.is_cpu and x0[0, 0].numel() > SMALL
             wanted = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
             if is_separable(sides) and large and self.whole_rows and not wanted:
                 solved, here = solve_separable(
-                    sides, x0, target, epsilon, self.max_steps, self.tolerance, where, soft
+                    sides, x0, target, epsilon, self.max_steps, self.tolerance, where, soft, left
                 )
             else:
                 dims = (1, 2, 3) if self.mixed else (2, 3)
-                problem = Problem(operator, x0, target, epsilon, dims, where is not None, soft)
+                within = where is not None
+                problem = Problem(operator, x0, target, epsilon, dims, within, soft, left)
                 solved, here = solve(problem, self.max_steps, where)
             projected, met = solved.to(x.dtype), met and here
             result[part] = projected if where is None else torch.where(where, projected, x[part])
@@ -198,6 +189,9 @@ def residual(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
     return (degradation.A(x.double()) - y.double()).abs().flatten(1).amax(1) * 255
 
 
+CUT = 0.3
+"""Levels by which Hx lies beyond the range where it counts as cut, and stays: more than a y that is
+met is missed by."""
 ROUNDING_STEPS = 64
 """Most passes of `round_consistently`; each may move one pixel in every block."""
 
@@ -214,9 +208,10 @@ def round_consistently(
 
     Rounding every value to its nearest level adds noise that H averages but does not cancel. From
     there, a value is moved by δ = ±1 level where that lowers ``‖e‖²``, e = y − Hx in levels: the
-    change is ``−2δ (Hᵀe)_p + (HᵀH)_pp``. The best pixel of every block moves at once, and the step
-    is kept by the images and colours that it helped. No value ends a level or more from where it
-    was, but for what `settling` moves. `rounding` does so for a separable H.
+    change is ``−2δ (Hᵀe)_p + (HᵀH)_pp``. Where y is 0 or 1 and Hx beyond, Hx stands for y. The best
+    pixel of every block moves at once, and the step is kept by the images and colours that it
+    helped. No value ends a level or more from where it was, but for what `settling` moves.
+    `rounding` does so for a separable H.
 
     Args:
         x: Images in [0, 1], ``(N, C, H, W)``.
@@ -249,6 +244,9 @@ def round_consistently(
         where = None if region is None else region[part]
         exact, target = x[part].double() * levels, y[part].double() * levels
         level = exact.round().clamp(0, levels)
+        shadow = degradation.A(exact)
+        beyond = torch.where(y[part] == 1, shadow - levels, torch.where(y[part] == 0, -shadow, 0))
+        target = torch.where(beyond > CUT, shadow, target)
         error = target - degradation.A(level)
         if rounding is not None:
             result[part] = rounding.run(exact, level, error, where, steps, levels)

@@ -126,7 +126,11 @@ class Seen:
     @cached_property
     def lr_psnr(self) -> Tensor:
         """LR-PSNR of every saved sample; infinite where Hx is y without any error."""
-        return psnr(self.shrunk, exact_values(self.y))
+        return psnr(self.cut(self.shrunk), exact_values(self.y))
+
+    def cut(self, shrunk: Tensor) -> Tensor:
+        """As y was, if to no less than [0, 1]."""
+        return shrunk.clamp(min(0.0, float(self.y.min())), max(1.0, float(self.y.max())))
 
     @cached_property
     def measured(self) -> int:
@@ -271,7 +275,7 @@ def _brisque(seen: Seen) -> float:
 def _lr_psnr_float(seen: Seen) -> float | None:
     if seen.sigma:
         return None
-    shrunk = seen.degradation.A(seen.samples.double())
+    shrunk = seen.cut(seen.degradation.A(seen.samples.double()))
     return _mean_of_finite(psnr(shrunk, exact_values(seen.y)))
 
 

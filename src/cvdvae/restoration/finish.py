@@ -108,7 +108,9 @@ def finish(
         x = explain(x, y, degradation, tolerance, region)
         return Finished(x, to_levels(x, levels), exploded)
     within, shadow = _tolerance(levels), shadow.expand(len(x), -1, -1, -1)
-    x = project(x, shadow, degradation, region=region, tolerance=within)
+    # The shadow of an earlier sample was not rounded, nor what other operators make of an image.
+    of_y = levels if frame is None and isinstance(degradation, Downscaling) else None
+    x = project(x, shadow, degradation, region=region, tolerance=within, levels=of_y)
     return Finished(x, _rounded(x, y, degradation, region, levels), exploded)
 
 
@@ -267,7 +269,8 @@ def _meet(
         lr_rows = slice(free[0], free[-1] + 1)
         shadow = y[:, :, lr_rows].expand(len(x), -1, -1, -1)
         operator = Strip(degradation, lr_rows, window)
-        whole = project(whole, shadow, operator, region=region, tolerance=_tolerance(levels))
+        within = _tolerance(levels)
+        whole = project(whole, shadow, operator, region=region, tolerance=within, levels=levels)
     if not complete:
         return whole[:, :, top - start :], to_levels(whole[:, :, top - start :], levels)
     lr_rows = slice(complete[0], complete[-1] + 1)

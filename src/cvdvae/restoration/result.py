@@ -121,9 +121,12 @@ class SuperResolution(Answers):
 
     @cached_property
     def lr_error(self) -> Tensor:
-        """``H x − y`` of every sample as saved, ``(N, C, h, w)``, float64 in units of [0, 1]."""
-        shrunk = [self.degradation.A(one[None].double() / 255) for one in self.pixels]
-        return torch.cat(shrunk) - exact_values(self.y)
+        """``H x − y`` of every sample as saved, ``(N, C, h, w)``, float64 in units of [0, 1].
+
+        H x is cut to these, as y was, but where y has noise.
+        """
+        shrunk = torch.cat([self.degradation.A(one[None].double() / 255) for one in self.pixels])
+        return (shrunk if self.sigma else shrunk.clamp(0, 1)) - exact_values(self.y)
 
     @property
     def lr_psnr(self) -> list[float]:

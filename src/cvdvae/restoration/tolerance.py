@@ -20,7 +20,7 @@ from torch import Tensor
 from ..degradations.base import Degradation, Products
 from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
-from ..degradations.projection import Within
+from ..degradations.within import Within
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .posterior.measurement import Measurement, conditional_draw
 
