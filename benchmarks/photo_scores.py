@@ -18,6 +18,7 @@ import torch
 from peers import Peer, Unavailable, library
 from torch import Tensor
 
+from cvdvae.degradations.base import cut_as
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import WeightsError
 from cvdvae.imaging.io import to_bytes
@@ -132,7 +133,7 @@ def _score_one(
     scores: Scores = {
         "psnr_y": float(psnr_y(x, truth, scale)),
         "ssim_y": float(ssim_y(x, truth, scale)),
-        "lr_psnr": float(psnr(shrunk, y)),
+        "lr_psnr": float(psnr(cut_as(y, shrunk), y)),
         "exact": float(torch.equal(to_bytes(shrunk[0]), to_bytes(y))),
     }
     if judges.lpips is not None:

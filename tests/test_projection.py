@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, lsq_linear, minimize
 from torch import Tensor
 
 from cvdvae.degradations.attainable import around, too_far, weights_of
-from cvdvae.degradations.base import Degradation, LinearOperator, shrink_to_8_bits
+from cvdvae.degradations.base import Degradation, LinearOperator, cut_as, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.degradations.columns import columns_of
 from cvdvae.degradations.composed import Composed
@@ -628,6 +628,13 @@ def test_hard_black_and_white_that_was_cut_comes_back(seed: int) -> None:
     trip.add(saved)
     assert trip.exact
     assert trip.largest < 0.5 < float((H.A(saved.double()) - 255 * y).max())
+
+
+def test_only_what_y_could_be_is_cut() -> None:
+    shadow = torch.tensor([-0.5, 0.5, 1.5])
+    assert cut_as(torch.tensor([0.0, 0.5, 1.0]), shadow).tolist() == [0, 0.5, 1]
+    for far in (-0.1, 1.1):  # as what other operators make of an image
+        assert torch.equal(cut_as(torch.tensor([0.0, 0.5, far]), shadow), shadow)
 
 
 def test_what_meets_y_has_no_use_for_room() -> None:

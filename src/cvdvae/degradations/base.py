@@ -107,6 +107,11 @@ def check_shape(x: Tensor, *wanted: int | str) -> None:
         raise InputError(f"expected {kind} of shape ({shape}), not {tuple(x.shape)}")
 
 
+def cut_as(y: Tensor, shadow: Tensor) -> Tensor:
+    """Hx cut to [0, 1], where y lies in it and so may have been cut, too; else as it is."""
+    return shadow.clamp(0, 1) if bool(((y >= 0) & (y <= 1)).all()) else shadow
+
+
 def shrink_to_8_bits(
     x: Tensor,
     degradation: Degradation,

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..degradations.base import Degradation
+from ..degradations.base import Degradation, cut_as
 from ..errors import InputError, WeightsError
 from ..imaging.io import to_bytes
 from ..imaging.values import exact_values
@@ -126,11 +126,7 @@ class Seen:
     @cached_property
     def lr_psnr(self) -> Tensor:
         """LR-PSNR of every saved sample; infinite where Hx is y without any error."""
-        return psnr(self.cut(self.shrunk), exact_values(self.y))
-
-    def cut(self, shrunk: Tensor) -> Tensor:
-        """As y was, if to no less than [0, 1]."""
-        return shrunk.clamp(min(0.0, float(self.y.min())), max(1.0, float(self.y.max())))
+        return psnr(cut_as(self.y, self.shrunk), exact_values(self.y))
 
     @cached_property
     def measured(self) -> int:
@@ -275,7 +271,7 @@ def _brisque(seen: Seen) -> float:
 def _lr_psnr_float(seen: Seen) -> float | None:
     if seen.sigma:
         return None
-    shrunk = seen.cut(seen.degradation.A(seen.samples.double()))
+    shrunk = cut_as(seen.y, seen.degradation.A(seen.samples.double()))
     return _mean_of_finite(psnr(shrunk, exact_values(seen.y)))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..configs import from_dict
 from ..damage.described import description_from_dict
 from ..damage.packed import pack_numbers, unpack_numbers
-from ..degradations.base import Degradation
+from ..degradations.base import Degradation, cut_as
 from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
@@ -111,7 +111,8 @@ class Restoration(Answers):
         """Misfit and largest error of every sample as saved; one at a time, which may be large."""
         found = []
         for one in self.pixels:
-            error = self.degradation.A(one[None].float() / 255) - self.y
+            shadow = self.degradation.A(one[None].float() / 255)
+            error = (shadow if self.sigma else cut_as(self.y, shadow)) - self.y
             off = float(misfit(error, self.measured, self.sigma or 1))
             found.append((off, float(error.abs().max())))
         return found

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..degradations.base import cut_as
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.carried import Extras
@@ -126,7 +127,7 @@ class SuperResolution(Answers):
         H x is cut to these, as y was, but where y has noise.
         """
         shrunk = torch.cat([self.degradation.A(one[None].double() / 255) for one in self.pixels])
-        return (shrunk if self.sigma else shrunk.clamp(0, 1)) - exact_values(self.y)
+        return (shrunk if self.sigma else cut_as(self.y, shrunk)) - exact_values(self.y)
 
     @property
     def lr_psnr(self) -> list[float]:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..degradations.base import cut_as
 from ..degradations.downscaling import Downscaling
 from ..degradations.strip import sees
 from ..imaging.values import EIGHT_BITS, exact_values, from_levels, to_levels
@@ -69,7 +70,7 @@ class RoundTrip:
 
     def _compare(self, shrunk: Tensor, y: Tensor, counted: Tensor) -> None:
         if self.levels is not None and not self.sigma:
-            shrunk = shrunk.clamp(0, 1)
+            shrunk = cut_as(y, shrunk)
         given_back = to_levels(shrunk, self.levels) == to_levels(y, self.levels)
         self.exact &= bool((given_back | ~counted).all())
         error = (shrunk - y) * counted
