@@ -1,9 +1,11 @@
+import math
 import subprocess
 import sys
 from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -637,22 +639,35 @@ def test_only_what_y_could_be_is_cut() -> None:
         assert torch.equal(cut_as(torch.tensor([0.0, 0.5, far]), shadow), shadow)
 
 
-def test_what_meets_y_has_no_use_for_room() -> None:
+@pytest.mark.parametrize("side", [48, 120])
+def test_what_meets_y_has_no_use_for_room(side: int) -> None:
     """Nothing changes where there is an image with Hx = y."""
     generator = torch.Generator().manual_seed(0)
-    x, start = torch.rand(2, 2, 3, 48, 48, generator=generator)
-    H = BicubicDownscaling.of_scale((48, 48), 4)
-    y = H.A(x)
+    x, start = torch.rand(2, 2, 3, side, side, generator=generator)
+    H = BicubicDownscaling.of_scale((side, side), 4)
+    y = shrink_to_8_bits(0.25 + 0.5 * x, H)
     assert torch.equal(project(start, y, H, levels=255), project(start, y, H))
+
+
+def test_only_what_was_rounded_leaves_room() -> None:
+    y = torch.tensor([0.0, 0.2, 1.0])
+    least, most = room(y, 255)
+    assert least[0] == -math.inf
+    assert most[2] == math.inf
+    torch.testing.assert_close(255 * (most - least)[1], torch.tensor(0.8))
+    for other in (y + 0.5 / 255, y - 1 / 255, y + 1 / 255):  # not whole, or beyond the range
+        assert all(torch.equal(end, other) for end in room(other, 255))
     assert all(torch.equal(end, y) for end in room(y, None))
 
 
-@pytest.mark.parametrize("known", [0, 40])
-def test_hard_edges_of_large_images_come_back_too(known: int) -> None:
-    """In tiles, and where only the rows below some may move."""
-    x, y, H = blocks(120, 1)
-    region = (torch.arange(120) >= known)[None, None, :, None]
-    start = torch.where(region, upscale_bicubic(y, (120, 120)), x)
+@pytest.mark.parametrize(("side", "known"), [(96, 0), (160, 0), (160, 40)])
+def test_a_binarized_page_that_was_shrunk_comes_back(side: int, known: int) -> None:
+    """As a whole, in tiles, and where only the rows below some may move."""
+    letters = torch.from_numpy(skimage.data.page()[40:, 40:][: side // 2, : side // 2] > 140)
+    x = letters.float().repeat_interleave(2, 0).repeat_interleave(2, 1)[None, None]
+    H = BicubicDownscaling.of_scale((side, side), 2)
+    y, region = shrink_to_8_bits(x, H), (torch.arange(side) >= known)[None, None, :, None]
+    start = torch.where(region, upscale_bicubic(y, (side, side)), x)
     found = project(start, y, H, region=region, levels=255)
     assert torch.equal(given_back(round_consistently(found, y, H, region=region), H).float(), y)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from .base import Products
 
 FAR, NEAR = 16 / 255, 5
-"""Results that the least violation misses by so much are given up, and those so near to them."""
+"""Results that are missed by so much at the least are given up, and those so near to them."""
 SOFT = 0.1
 """ε there, relative to the mean eigenvalue of ``H Hᵀ``."""
 
@@ -41,7 +41,7 @@ def too_far(error: Tensor, total: Tensor, movable: Tensor) -> Tensor:
     Those that hardly any pixel has a part in are none of them.
 
     Args:
-        error: ``Hx − y`` of images that violate it least.
+        error: How far Hx is outside of its room, of images that leave it least.
         total: The sums of H's rows.
         movable: Of them, what pixels that may move have.
     """

@@ -17,18 +17,26 @@ from torch import Tensor
 from .base import Products
 from .spectrum import largest_eigenvalue
 
-STEPS, LOOK = 100, 10
+STEPS, MORE, LOOK = 100, 400, 10
+"""Of all steps, of those towards a room, which is worth them, and of those that are compared."""
 ENOUGH = 1e-3
-HALF = 0.4
+SLACK = 0.4
 """Of a level: half of one, less what the levels of x need."""
+WHOLE = 0.01
+"""How far from a whole level a value may be that was rounded to one, for float32."""
 
 
 def room(y: Tensor, levels: int | None) -> tuple[Tensor, Tensor]:
-    """The least and the most that Hx may be for a y in whole levels of [0, 1]; y without levels."""
-    if levels is None:
+    """The least and the most that Hx may be for a y in whole levels of [0, 1]; else y itself."""
+    if levels is None or not _is_whole(y * levels, levels):
         return y, y
-    half = HALF / levels
-    return torch.where(y <= 0, -math.inf, y - half), torch.where(y >= 1, math.inf, y + half)
+    slack = SLACK / levels
+    return torch.where(y <= 0, -math.inf, y - slack), torch.where(y >= 1, math.inf, y + slack)
+
+
+def _is_whole(level: Tensor, levels: int) -> bool:
+    near = (level - level.round()).abs() < WHOLE
+    return bool((near & (level >= -WHOLE) & (level <= levels + WHOLE)).all())
 
 
 def violate_least(

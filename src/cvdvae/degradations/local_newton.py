@@ -10,7 +10,7 @@ accepted is as exact.
 import torch
 from torch import Tensor
 
-from .infeasible import outside, violate_least
+from .infeasible import MORE, outside, violate_least
 from .newton import CLOSE
 from .resize import gram_inverse
 from .tiles import Separable, Some, Tiles, cut
@@ -22,8 +22,6 @@ FASTER, PATIENCE = 0.8, 2
 HELD = 5.0
 """μ relative to ``|F|`` and the mean eigenvalue of ``H Hᵀ``."""
 CG_STEPS, CG_TOLERANCE = 20, 0.05
-LEAST_STEPS, ENOUGH = 400, 1e-3
-"""Of `violate_least`: more than for a whole image, since a hard spot is left of one."""
 FEW, MORE_CG_STEPS = 0.2, 80
 """Steps of conjugate gradients where less than this share of the tiles is left."""
 
@@ -178,10 +176,8 @@ class Planes:
         held = window.A(start[None])
         target = held + some.vector(self.error + self.epsilon * self.multiplier)
         least, most = (target + some.vector(end) for end in (self.below, self.above))
-        how = (1, 2, 3), LEAST_STEPS, ENOUGH
-        x = violate_least(window, start[None].float(), least.float(), *how, most=most.float())[
-            0
-        ].double()
+        inside, ends = start[None].float(), (least.float(), most.float())
+        x = violate_least(window, inside, ends[0], (1, 2, 3), MORE, most=ends[1])[0].double()
         before, after = (
             float((a - self.x0[some.chosen]).square().sum() * self.epsilon)
             + float(outside(window.A(a[None]), least, most).square().sum())

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from .base import Products
 from .conjugate_gradients import conjugate_gradients
-from .infeasible import outside, violate_least
+from .infeasible import MORE, STEPS, outside, violate_least
 
 TOLERANCE = 1e-6
 """Largest ``|F(λ)|`` that is accepted: 4000 times less than one 8-bit level."""
@@ -163,11 +163,13 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
 
 def _least(problem: Problem, start: Tensor, open_: Tensor, room: tuple[Tensor, Tensor]) -> Tensor:
     """What leaves the room least, near to `start`; only the open problems where all are alike."""
+    steps = STEPS if torch.equal(*room) else MORE
     if not getattr(problem.operator, "colours_alike", False):
-        return violate_least(problem.operator, start, room[0], problem.dims, most=room[1])
+        return violate_least(problem.operator, start, room[0], problem.dims, steps, most=room[1])
     chosen, result = open_[:, :, 0, 0], start.clone()
     x, least, most = (one[chosen][:, None] for one in (start, *room))
-    result[chosen] = violate_least(problem.operator, x, least, problem.dims, most=most)[:, 0]
+    found = violate_least(problem.operator, x, least, problem.dims, steps, most=most)
+    result[chosen] = found[:, 0]
     return result
 
 

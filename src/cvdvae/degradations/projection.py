@@ -68,8 +68,8 @@ def project(
         tolerance: Largest ``|Hx − y|`` that is accepted where all can be met, in the units of y.
             Images of more than `SMALL` pixels may save steps by it; smaller ones are solved to
             `TOLERANCE`.
-        levels: Steps between 0 and 1 to which y was rounded, after it was cut to [0, 1]. Where no
-            image has Hx = y, Hx then has the room that this leaves (`infeasible.room`).
+        levels: Steps between 0 and 1 to which y was rounded, after it was cut to [0, 1], if it was.
+            Where no image has Hx = y, Hx then has the room that this leaves (`infeasible.room`).
 
     Returns:
         Images in [0, 1] of the shape and dtype of `x`, differentiable in x and y.
@@ -191,7 +191,7 @@ def residual(x: Tensor, y: Tensor, degradation: Degradation) -> Tensor:
 
 CUT = 0.3
 """Levels by which Hx lies beyond the range where it counts as cut, and stays: more than a y that is
-met is missed by."""
+met in 8 bits is missed by."""
 ROUNDING_STEPS = 64
 """Most passes of `round_consistently`; each may move one pixel in every block."""
 
@@ -245,8 +245,9 @@ def round_consistently(
         exact, target = x[part].double() * levels, y[part].double() * levels
         level = exact.round().clamp(0, levels)
         shadow = degradation.A(exact)
-        beyond = torch.where(y[part] == 1, shadow - levels, torch.where(y[part] == 0, -shadow, 0))
-        target = torch.where(beyond > CUT, shadow, target)
+        least, most = room(y[part], levels)
+        was_cut = (most.isinf() & (shadow > levels + CUT)) | (least.isinf() & (shadow < -CUT))
+        target = torch.where(was_cut, shadow, target)
         error = target - degradation.A(level)
         if rounding is not None:
             result[part] = rounding.run(exact, level, error, where, steps, levels)

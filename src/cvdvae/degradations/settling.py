@@ -1,7 +1,7 @@
 """What rounding leaves more than half a level off, for a separable H: a search nearby.
 
 y was rounded, too: wanted is not Hx = y but ``|Hx − y| < ½`` level at every result. Beside hard
-edges of black and white no image in range may have Hx = y, and the one that violates it least has
+edges of black and white no image in range may have Hx = y, and the one that stands for it may have
 some results beyond a half, though others have room left. There pixels are moved by a level, one at
 a time, as long as that lowers::
 
@@ -16,8 +16,9 @@ from torch import Tensor
 from .columns import Columns
 
 HALF, MARGIN = 0.5, 0.01
-MOST, FAR = 512, 2.0
-"""More results beyond a half, or one so many levels off, belong to a y that no image has."""
+FEW, SHARE, FAR = 512, 1 / 200, 2.0
+"""More results beyond a half than so few, and than this share of all, or one so many levels off,
+belong to a y that no image has."""
 MOVES = 100
 """Most moves for one result."""
 SLOW = 0.6
@@ -49,7 +50,8 @@ def settle(
         levels: The largest level.
     """
     before, most, first = torch.inf, float(_price(error).sum()), (level.clone(), error.clone())
-    while 0 < len(off := beyond(error).nonzero()) <= MOST and float(error.abs().max()) < FAR:
+    bound = max(FEW, int(SHARE * error.numel()))
+    while 0 < len(off := beyond(error).nonzero()) <= bound and float(error.abs().max()) < FAR:
         price = float(_price(error).sum())
         if price >= before or price > most:
             break

@@ -108,9 +108,7 @@ def finish(
         x = explain(x, y, degradation, tolerance, region)
         return Finished(x, to_levels(x, levels), exploded)
     within, shadow = _tolerance(levels), shadow.expand(len(x), -1, -1, -1)
-    # The shadow of an earlier sample was not rounded, nor what other operators make of an image.
-    of_y = levels if frame is None and isinstance(degradation, Downscaling) else None
-    x = project(x, shadow, degradation, region=region, tolerance=within, levels=of_y)
+    x = project(x, shadow, degradation, region=region, tolerance=within, levels=levels)
     return Finished(x, _rounded(x, y, degradation, region, levels), exploded)
 
 
