@@ -28,11 +28,11 @@ from cvdvae.hvae.lr_encoder import lr_encoder_kl
 
 @torch.no_grad()
 def loss(folder: str, x: Tensor) -> Tensor:
-    """Bits/dim of every image: of the prior or the flow, or the KL that the encoder is trained on.
+    """Bits/dim of every image, ``(N,)``: of the prior or the flow, or the KL of the encoder.
 
     Args:
         folder: The model.
-        x: Faces, ``(N, C, H, W)``.
+        x: Faces in [0, 1], ``(N, C, H, W)``.
     """
     size, noise = x.shape[2], SeededNoise(0, range(len(x)))
     record = read_record(Path(folder))

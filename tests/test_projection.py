@@ -522,7 +522,6 @@ def test_a_megapixel_takes_less_than_600_megabytes() -> None:
 import torch
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.projection import project, round_consistently
-from cvdvae.degradations.within import Within
 torch.set_num_threads(1)
 H = BicubicDownscaling.of_scale((1024, 1024), 4)
 noise = torch.rand(1, 3, 1024, 1024)

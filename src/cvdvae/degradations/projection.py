@@ -244,10 +244,11 @@ def round_consistently(
         where = None if region is None else region[part]
         exact, target = x[part].double() * levels, y[part].double() * levels
         level = exact.round().clamp(0, levels)
-        shadow = degradation.A(exact)
-        least, most = room(y[part], levels)
-        was_cut = (most.isinf() & (shadow > levels + CUT)) | (least.isinf() & (shadow < -CUT))
-        target = torch.where(was_cut, shadow, target)
+        black, white = (end.isinf() for end in room(y[part], levels))
+        if bool((black | white).any()):
+            shadow = degradation.A(exact)
+            was_cut = (white & (shadow > levels + CUT)) | (black & (shadow < -CUT))
+            target = torch.where(was_cut, shadow, target)
         error = target - degradation.A(level)
         if rounding is not None:
             result[part] = rounding.run(exact, level, error, where, steps, levels)
