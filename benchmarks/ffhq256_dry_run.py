@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from cvdvae.bench import peak_memory
+from cvdvae.checkpoints.devices import has_fast_bf16
 from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord
 from cvdvae.configs import load_yaml
@@ -20,7 +21,7 @@ from cvdvae.hvae import HVAE
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.training import EncoderTraining
 from cvdvae.training.encoder import EncoderModule
-from cvdvae.training.run import TrainingData, fit, has_fast_bf16
+from cvdvae.training.run import TrainingData, fit
 
 CONFIG = Path(__file__).parents[1] / "configs" / "ffhq256-x8.yaml"
 STEPS = 20
@@ -59,7 +60,7 @@ def main() -> None:
         checkpoint = (folder / "run" / "last.ckpt").stat().st_size / 1e9
         print(f"prior {millions[0]:.0f} M parameters, LR encoder {millions[1]:.0f} M")
         print(f"{torch.backends.cpu.get_cpu_capability()}, "
-              f"{'bf16' if has_fast_bf16() else 'fp32'}: {STEPS} steps in "
+              f"{'bf16' if has_fast_bf16(module.device) else 'fp32'}: {STEPS} steps in "
               f"{ends[-1] - started:.0f} s, {np.median(np.diff(ends)):.2f} s a step; with one "
               f"validation, its picture and the checkpoint ({checkpoint:.2f} GB) "
               f"{whole:.0f} s")  # fmt: skip

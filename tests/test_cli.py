@@ -19,7 +19,7 @@ import torch
 import zarr
 from command import run, terminal
 from PIL import Image
-from tiny import FLOW, tiny_flow
+from tiny import FLOW, saved_resolver, saved_restorer, tiny_flow
 from torch.utils.flop_counter import FlopCounterMode
 
 from cvdvae.batch.files import plan
@@ -921,3 +921,28 @@ def test_results_are_not_enlarged_again(
     assert {job.path.parent for job in plan(["album"], Path("out"))} == {
         Path("album/results/small")
     }
+
+
+@pytest.mark.parametrize("told", [{}, {"avx512_bf16": True}])
+@pytest.mark.parametrize("command", ["upscale", "restore", "batch"])
+def test_where_bf16_is_slower_is_said_once(
+    command: str,
+    told: dict[str, bool],
+    tmp_path: Path,
+    lr_image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
+    (tmp_path / "inputs").mkdir()
+    lr_image.rename(tmp_path / "inputs" / lr_image.name)
+    saved = saved_restorer if command == "restore" else saved_resolver
+    model = saved(tmp_path / "model")
+    what = ["--degradation", "downscale:scale=4"] if command == "restore" else []
+    asked = [str(tmp_path / "inputs"), "--model", str(model), "-n", "1", *what]
+    for more in ([], ["--quiet"]):
+        out = str(tmp_path / ("quiet" if more else "told"))
+        arguments = [command, *asked, "--out", out, "--dtype", "bf16", *more]
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+        said = capfd.readouterr().err.count("has no bf16 of its own: fp32 is faster here")
+        assert said == (0 if told or more else 1)

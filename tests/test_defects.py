@@ -22,7 +22,7 @@ from cvdvae.batch.files import plan
 from cvdvae.checkpoints.folder import read_record
 from cvdvae.checkpoints.loading import load_flow, load_prior
 from cvdvae.checkpoints.records import Expected
-from cvdvae.checkpoints.weights import WEIGHTS, digest
+from cvdvae.checkpoints.weights import WEIGHTS, digest, shared_networks
 from cvdvae.configs import load_yaml, read_yaml
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -661,6 +661,24 @@ def test_a_digest_follows_its_file(model_folder: Path) -> None:
     assert digest(model_folder) == before
     shake(model_folder)
     assert digest(model_folder) != before
+
+
+def test_models_share_the_networks_of_the_same_weights_where_they_are_to(
+    model_folder: Path, y: torch.Tensor
+) -> None:
+    name = str(model_folder)
+    alone = load(name)
+    with shared_networks():
+        first, second = load(name), load(name)
+        shake(model_folder / "prior")
+        with pytest.raises(WeightsError, match="other weights"):
+            load(name)
+        other = load_prior(model_folder / "prior")
+    networks = [model.networks for model in (alone, first, second)]
+    assert all(a is b for a, b in zip(networks[1], networks[2], strict=True))
+    assert all(a is not b for a, b in zip(networks[0], networks[1], strict=True))
+    assert other not in networks[1]
+    assert torch.equal(*(model.upscale(y, samples=1).pixels for model in (alone, second)))
 
 
 def test_the_lowest_numpy_that_is_declared_is_one_that_works() -> None:

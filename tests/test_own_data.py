@@ -65,7 +65,8 @@ def test_the_page_is_walked_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)  # tiny: it is slower
+    # Tiny: it is slower.
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda device: False)
     monkeypatch.setattr(HVAEResolver, "grids", Grids((0.8, 1.0), (0.8, 1.0)))
     monkeypatch.setattr("cvdvae.analysis.calibration.FEW", 1)  # of its 30 images one is here
     for folder, side, number in (("tiffs", 192, 2), ("measurements", 8, 1)):
@@ -113,7 +114,7 @@ def test_documented_priors_learn_from_their_first_step(
     written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As they stand, but for fewer images: a step beyond `skip_norm` would change nothing."""
-    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda device: False)
     plain = yaml.safe_load(written)
     plain["data"] |= {"folder": str(tmp_path), "validation": 1}
     plain["optim"] |= TINY | {"batch_size": 2}

@@ -30,6 +30,7 @@ from tiny import (
 )
 from torch import Tensor
 
+from cvdvae.checkpoints.devices import has_fast_bf16
 from cvdvae.checkpoints.folder import expect, read_record, recommend, save_model
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.checkpoints.records import (
@@ -95,7 +96,6 @@ from cvdvae.training.run import (
     ExportAtValidation,
     TrainingData,
     fit,
-    has_fast_bf16,
     processes,
 )
 from cvdvae.training.start import say_start
@@ -197,7 +197,7 @@ def test_one_way_to_compute_bfloat16_is_enough(
     told: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
-    assert has_fast_bf16() is fast
+    assert has_fast_bf16("cpu") is fast
 
 
 def test_a_run_leaves_what_is_documented_and_nothing_else(faces: Tensor, tmp_path: Path) -> None:
@@ -1379,7 +1379,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Trainer, "made", [])
     monkeypatch.setattr("cvdvae.training.run.L.Trainer", Trainer)
-    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: True)
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda device: True)
     return Trainer.made
 
 
@@ -1402,7 +1402,7 @@ def test_a_run_resumes_validates_and_exports(
     fit(*idle(tmp_path, exported, looked_at))
     assert not leftover.exists()
     torch.save({"global_step": 2}, tmp_path / "last.ckpt")
-    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda: False)
+    monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda device: False)
     fit(*idle(tmp_path, exported, looked_at), max_steps=3)
     assert looked_at == ["images", {"global_step": 2}]
     first, second = trainers

@@ -64,6 +64,7 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
+    from ..checkpoints.weights import shared_networks
     from ..domains import PHOTOS
     from .faces.explorer import Explorer, bundled
     from .guard import Guard
@@ -84,7 +85,8 @@ def make_app(
         return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
 
     names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled(), *restoring()]
-    (loaded, restorers), turn = load_models(names), threading.Lock()
+    with shared_networks():
+        (loaded, restorers), turn = load_models(names), threading.Lock()
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
     page = build(faces, photos, folder, restorers)

@@ -33,3 +33,14 @@ def check_device(device: str | torch.device) -> None:
     with named(device) as known:
         if known.type == "meta":
             raise RuntimeError("it computes nothing")
+
+
+def has_fast_bf16(device: str | torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself; float32 is the faster one if not."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind != "cpu":
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

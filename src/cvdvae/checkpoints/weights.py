@@ -1,11 +1,12 @@
 """The weights file of a model folder."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -41,15 +42,40 @@ def _digest(path: str, inode: int, size: int, time: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_shared: ContextVar[dict[tuple[str, str], nn.Module] | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def shared_networks() -> Iterator[None]:
+    """What is built within from the same folder is one network: for several models in one place, of
+    which none is moved to another device or dtype, nor trained."""
+    before = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(before)
+
+
 def build(folder: Path, make: Callable[[], M]) -> M:
     """Build a model no larger than its weights file, and fill it: for evaluation, no gradients.
 
-    In float32 and on the CPU, whatever PyTorch makes by default.
+    In float32 and on the CPU, whatever PyTorch makes by default. Within `shared_networks` it is the
+    one that was built of these weights before.
 
     Raises:
         WeightsError: The file is missing, damaged, or holds other tensors than the model.
         ConfigError: The model would be larger than it.
     """
+    built = _shared.get()
+    if built is None:
+        return _build(folder, make)
+    key = str(folder), digest(folder)
+    if key not in built:
+        built[key] = _build(folder, make)
+    return cast(M, built[key])
+
+
+def _build(folder: Path, make: Callable[[], M]) -> M:
     path = _file_in(folder)
     at_most_of_file = at_most(path.stat().st_size + 2**20, str(folder), filled=False)
     # A mode is asked about every call: where it would change nothing it takes a tenth of the time.

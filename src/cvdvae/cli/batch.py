@@ -27,6 +27,7 @@ from .common import (
     complain,
     ignore,
     megapixels,
+    mind_dtype,
     out,
     progress_bar,
     remark,
@@ -140,6 +141,8 @@ def batch(
     for line in () if quiet or happened is None else happened.notes:
         remark(line)
     chosen = _engine(engine, address, workers, gpus, device)
+    if engine == "local" and device == "cpu":
+        mind_dtype(dtype, device, quiet)
     with progress_bar(quiet, percent=True) as bar:
         task = bar.add_task("reading", total=None)
 

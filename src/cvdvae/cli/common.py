@@ -14,6 +14,8 @@ from ..errors import CVDVAEError, InputError
 from .consoles import Shares, console_of_results, err, out, progress_bar
 
 if TYPE_CHECKING:
+    import torch
+
     from ..batch.files import Job, Outcome
     from ..restoration.restored import Restoration
     from ..restoration.result import Doubt, Truth
@@ -154,6 +156,14 @@ def complain(message: str) -> None:
 def remark(message: str) -> None:
     """Say what is no error, in one sentence."""
     err.print(f"[yellow]note:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def mind_dtype(dtype: str, device: "str | torch.device", quiet: bool) -> None:
+    """Say where bf16 is the slower choice."""
+    from ..checkpoints.devices import has_fast_bf16
+
+    if dtype == "bf16" and not quiet and not has_fast_bf16(device):
+        remark(f"{device} has no bf16 of its own: fp32 is faster here")
 
 
 def ignore(message: str) -> None:

@@ -31,6 +31,7 @@ from .common import (
     failed,
     ignore,
     megapixels,
+    mind_dtype,
     out,
     progress_bar,
     psnr_tail,
@@ -132,6 +133,7 @@ def upscale(
             )
         beside, what = undoing(name, scale, shrunk_by, jpeg, noise)
         restorer = load_restorer(beside, device, dtype)
+        mind_dtype(dtype, restorer.device, quiet)
         how = settings.restoring(restorer)
         cut = (crop or usual_crop(restorer)) if simulate else None
         most = limits.pixels
@@ -141,6 +143,7 @@ def upscale(
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         check_writable(out_folder)
         resolver = load(name, device, dtype, compile_, scale)
+        mind_dtype(dtype, resolver.device, quiet)
         sampling = settings.sampling(resolver)
         cut = (crop or ("none" if resolver.any_size else "face")) if simulate else None
         shares = Shares(progress, [pixels_of(job.path) for job in jobs])

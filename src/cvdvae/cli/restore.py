@@ -32,6 +32,7 @@ from .common import (
     end_of_inputs,
     failed,
     ignore,
+    mind_dtype,
     progress_bar,
     psnr_tail,
     remark,
@@ -126,6 +127,7 @@ def restore(
         for line in what.notes:
             remark(line)
     restorer = load_restorer(name, device, dtype)
+    mind_dtype(dtype, restorer.device, json_ or quiet)
     if temperature is None:
         tame = restorer.recommended.look if look else None
         how = restorer.restoring(samples, tame, seed, moves, grain, antithetic)

@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_worker_info
 
+from ..checkpoints.devices import has_fast_bf16
 from ..checkpoints.folder import CONFIG
 from ..checkpoints.pickled import read_checkpoint
 from ..data.division import Division, division_of, tell_another
@@ -215,14 +216,6 @@ class _Keyed(torch.utils.data.IterableDataset[Tensor]):
             yield torch.stack([self.images[k] for k in keys])
 
 
-def has_fast_bf16() -> bool:
-    """Whether this machine computes bfloat16 natively, on its GPU or else on its CPU."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
 def processes() -> dict[str, Any]:
     """Options of the trainer for the processes that torchrun has started; one without it."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -269,8 +262,9 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
         module.begin()
     saving, exporting = AtomicCheckpoint(folder, optim), ExportAtValidation()
     ending, shown = EndAtSignal(saving.save), progress()
+    fast = has_fast_bf16("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {
-        "precision": "bf16-mixed" if has_fast_bf16() else "32-true",
+        "precision": "bf16-mixed" if fast else "32-true",
         "max_steps": optim.steps,
         "val_check_interval": optim.validate_every,
         "check_val_every_n_epoch": None,
