@@ -15,8 +15,9 @@ from PIL.PngImagePlugin import PngImageFile
 from tiny import FLOW, tiny_flow, tiny_photos
 
 from cvdvae.degradations.base import shrink_to_8_bits
-from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.degradations.downscaling import Downscaling
+from cvdvae.degradations.strip import sees
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError, OutputError
 from cvdvae.gaussian import FieldNoise, Noise, Window
@@ -37,6 +38,7 @@ from cvdvae.restoration.part import PartDrawing, widened
 from cvdvae.restoration.recipe import Recipe
 from cvdvae.restoration.regions import most_uncertain
 from cvdvae.restoration.round_trip import RoundTrip, misfit
+from cvdvae.restoration.seams import mended
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sums import FULL_HEAT, Sums
 from cvdvae.restoration.tiles import Tile, tiles
@@ -284,6 +286,56 @@ def test_strips_meet_every_row_of_the_input(scale: int) -> None:
     apart = (pixels.float() - whole.pixels.float()).abs()
     assert float(apart.mean()) < 0.3
     assert float((torch.cat([p.x for p in parts], 2) - whole.x).abs().max()) * 255 < 3
+
+
+def hard(seed: int, size: tuple[int, int] = (192, 96)) -> torch.Tensor:
+    """Blocks of three pixels, black or white."""
+    coarse = torch.rand(1, 1, 64, 32, generator=torch.Generator().manual_seed(seed)) > 0.6
+    return torch.nn.functional.interpolate(coarse.float(), size, mode="nearest")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_strips_of_black_and_white_meet_every_row(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    H = BicubicDownscaling.of_scale((192, 96), 2)
+    y = shrink_to_8_bits(hard(seed), H)
+    x = torch.cat([upscale_bicubic(y, (192, 96)), torch.full((1, 1, 192, 96), 0.5)])
+
+    def in_strips(x: torch.Tensor) -> torch.Tensor:
+        parts = finish_in_strips(lambda a, b: x[:, :, a:b], y, H, strip_pixels=64 * 96)
+        return torch.cat([part.pixels for part in parts], 2)
+
+    def missed(pixels: torch.Tensor) -> int:
+        return int((to_bytes(H.A(pixels.double() / 255).clamp(0, 1)) != to_bytes(y)).sum())
+
+    assert missed(in_strips(x)) == 0
+    monkeypatch.setattr("cvdvae.restoration.finish.mended", lambda x, *_: x)
+    assert missed(in_strips(x)) > 10
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_seam_is_mended_only_where_it_is_missed_and_was_met_before(known: bool) -> None:
+    H = BicubicDownscaling.of_scale((48, 32), 2)
+    truth = hard(0, (48, 32))
+    y = shrink_to_8_bits(truth, H)
+    seen = {row: sees(H, row) for row in range(24)}
+    seen = {row: rows for row, rows in seen.items() if rows.start >= 13}
+    before = truth[:, :, 20:36] if known else 1 - truth[:, :, 20:36]
+    x = truth[:, :, 13:].clone()
+    assert mended(x, before, y, H, seen, 13, 20, 255) is x  # it meets y
+    x[:, :, 7:12] = 0.5
+    moved = mended(x, before, y, H, seen, 13, 20, 255)
+    assert (moved is x) is not known
+    whole = truth[:, :, 13:]
+    pair = mended(torch.cat([whole, x]), before.expand(2, -1, -1, -1), y, H, seen, 13, 20, 255)
+    assert torch.equal(pair, torch.cat([whole, moved]))  # each sample by itself
+    changed = (moved != x).any(3).flatten().nonzero().flatten()
+    assert not known or (int(changed.min()) >= 7 and int(changed.max()) < 23)
+    again = truth.clone()
+    again[:, :, 13:] = moved
+    off = (H.A(again.double()).clamp(0, 1) - y).abs() * 255
+    assert (float(off.max()) < 0.51) is known
 
 
 @pytest.mark.parametrize(("device", "beside"), [("cpu", range(4, 8)), ("meta", range(5, 6))])

@@ -17,7 +17,7 @@ from torch import Tensor
 from .base import Products
 from .spectrum import largest_eigenvalue
 
-STEPS, MORE, LOOK = 100, 400, 10
+STEPS, MORE, LOOK = 100, 2000, 10
 """Of all steps, of those towards a room, which is worth them, and of those that are compared."""
 ENOUGH = 1e-3
 SLACK = 0.4

@@ -21,6 +21,7 @@ from ..degradations.newton import TOLERANCE
 from ..degradations.projection import project, round_consistently
 from ..degradations.strip import Strip, sees
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
+from .seams import mended
 from .taper import set_in
 from .tolerance import Tolerance, explain
 from .workers import uncast
@@ -197,6 +198,7 @@ def finish_in_strips(
     wanted = max(overlap, (strip_pixels or STRIP_PIXELS) // width)
     above = below = torch.empty(len(y), y.shape[1], 0, width, dtype=torch.float32, device="cpu")
     top, known, off = 0, 0, torch.zeros((), dtype=torch.float64, device="cpu")
+    before: Tensor | None = None
     while top < height:
         bottom = top + wanted if height - top - wanted >= overlap else height
         end = min(height, bottom + overlap)
@@ -208,7 +210,8 @@ def finish_in_strips(
             x = _explained(above, x, y, degradation, top, tolerance)
             pixels = to_levels(x, levels)
         elif consistent:
-            x, pixels = _meet(above, x, y, degradation, top, levels)
+            x, pixels = _meet(above, x, y, degradation, top, levels, before)
+            before = None if levels is None else from_levels(pixels[:, :, bottom - top :], levels)
         else:
             pixels = to_levels(x, levels)
         kept = bottom - top
@@ -249,8 +252,12 @@ def _meet(
     degradation: Downscaling,
     top: int,
     levels: int | None,
+    before: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Project and round the rows of x, from `top` on, below the final rows `above`."""
+    """Project and round the rows of x, from `top` on, below the final rows `above`.
+
+    The first of them were rounded to `before` together with those.
+    """
     end = top + x.shape[2]
     seen = {row: sees(degradation, row) for row in _near(top, end, degradation)}
     complete = [i for i, rows in seen.items() if rows.stop > top and rows.stop <= end]
@@ -269,6 +276,9 @@ def _meet(
         operator = Strip(degradation, lr_rows, window)
         within = _tolerance(levels)
         whole = project(whole, shadow, operator, region=region, tolerance=within, levels=levels)
+        if before is not None and levels is not None:
+            near = {row: seen[row] for row in complete}
+            whole = mended(whole, before, y, degradation, near, start, top, levels)
     if not complete:
         return whole[:, :, top - start :], to_levels(whole[:, :, top - start :], levels)
     lr_rows = slice(complete[0], complete[-1] + 1)
