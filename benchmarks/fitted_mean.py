@@ -7,9 +7,9 @@
 From y to what bicubic interpolation of it lacks, on faces and their mirror images; judged on the
 last 500 of `--data`, which are left out. The ridge has a Gaussian kernel, and needs minutes, and
 memory for four matrices in float32 of twice as many rows and columns as there are faces; for three,
-where only one strength of the ridge is tried. The network has three layers, sees every face at a
-place that is drawn anew whenever it comes, gives the low frequencies of what is lacking, and its
-answers to a face and to its mirror image are averaged; it learns for `--seconds`, and tells on the
+where only one strength of the ridge is tried. The network has three hidden layers, sees faces at a
+place that is drawn anew for every step, and gives the low frequencies of what is lacking; its
+answers to a face and to its mirror image are averaged. It learns for `--seconds`, and tells on the
 way. For each: by how many dB the PSNR of the projected mean is above bicubic's.
 """
 
@@ -34,8 +34,8 @@ WHITENING = 0.25
 """Power of a principal component's standard deviation that it is divided by: 1 would whiten."""
 FREQUENCIES, WIDTH, DROPOUT = 28, 1024, 0.2
 BATCH, RATE, DECAY, SHIFT = 128, 1e-3, 3e-2, 2
-AVERAGED, SLOWLY = 0.002, 500
-"""Weight of a step in the moving average of the weights, and after how many steps."""
+AVERAGED, AT_FIRST, SLOWLY = 0.002, 0.1, 500
+"""Weight of a step in the moving average of the weights: later, at first, and for how many."""
 TOLD_EVERY = 1000
 
 
@@ -124,7 +124,7 @@ def by_network(faces: Tensor, judge: Judge, seconds: float) -> Iterator[tuple[st
     network = MeanNetwork(judge.y[0].numel())
     average = torch.optim.swa_utils.AveragedModel(
         network,
-        avg_fn=lambda mean, now, n: mean.lerp(now, AVERAGED if n > SLOWLY else 0.1),
+        avg_fn=lambda mean, now, n: mean.lerp(now, AVERAGED if n > SLOWLY else AT_FIRST),
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     wider = pad(faces.float(), (SHIFT,) * 4, mode="replicate").byte()

@@ -1,26 +1,30 @@
 """CPU seconds of the consistency step, one thread.
 
 python benchmarks/projection.py photo.png [photo.png …]
+python benchmarks/projection.py
 
 A line for every photograph and scale: seconds of `project` and of `round_consistently` for every
 megapixel and sample, and whether the saved sample gives y back; then the same for the first
 photograph on a white and on a black border; then a y that no image in range has beside a face.
+Without a photograph: a page of text in black and white, below and above a megapixel, and how many
+values of y its bicubic interpolation, finished, does not give back.
 """
 
 import sys
 import time
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import cvdvae
-from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.degradations.projection import project, residual, round_consistently
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate, simulate_at_scale
 from cvdvae.imaging.io import to_bytes
-from cvdvae.restoration.finish import cut
+from cvdvae.restoration.finish import cut, finish
 
 SAMPLES, RUNS = 3, 3
 WIDTH, HEIGHT = 640, 480
@@ -95,8 +99,37 @@ def beside_a_face(scale: int, side: int) -> None:
         print(f"     {name:22} {took:6.3f} s {took / face:6.1f} ×  {levels:9.4f} levels left")
 
 
+def page(side: int, scale: int, levels: int) -> None:
+    """What a page of black and white takes, finished in strips beyond a megapixel."""
+    sheet, line = Image.new("1", (side, side), 1), 11 * scale
+    font, text = (
+        ImageFont.load_default(line),
+        "The quick brown fox jumps over the lazy dog; 0123456789 ",
+    )
+    for row in range(side // line):
+        words = text[row % len(text) :] + text * (side // 200)
+        ImageDraw.Draw(sheet).text((4, row * line), words, fill=0, font=font)
+    H = BicubicDownscaling.of_scale((side, side), scale)
+    x = torch.from_numpy(np.array(sheet)).double()[None, None]
+    y = (H.A(x).clamp(0, 1) * levels).round() / levels
+    start = time.process_time()
+    pixels = finish(upscale_bicubic(y, (side, side)), y, H, levels=levels).pixels
+    took = (time.process_time() - start) / (side**2 / 1e6)
+    off = ((H.A(pixels.double() / levels).clamp(0, 1) - y) * levels).abs().round()
+    print(
+        f"×{scale}  {side} pixels a side, {levels} levels: {took:.1f} s a megapixel, "
+        f"{int((off > 0).sum())} of {off.numel()} values off, by {int(off.max())} at most",
+        flush=True,
+    )
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    if not sys.argv[1:]:
+        for side, scale in ((480, 2), (480, 4), (1056, 2), (1600, 4), (2112, 2)):
+            page(side, scale, 255)
+        page(480, 2, 65_535)
+        sys.exit()
     photos = {name: Image.open(name).convert("RGB") for name in sys.argv[1:]}
     cut_out = {name: photo.crop((0, 0, WIDTH, HEIGHT)) for name, photo in photos.items()}
     for value, name in ((255, "white border"), (0, "black border")):

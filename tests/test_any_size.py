@@ -328,6 +328,10 @@ def test_a_seam_is_mended_only_where_it_is_missed_and_was_met_before(known: bool
     moved = mended(x, before, y, H, seen, 13, 20, 255)
     assert (moved is x) is not known
     whole = truth[:, :, 13:]
+    aside = truth[:, :, 13:].clone()
+    aside[:, :, 24:28] = 0.5  # beyond what was rounded: nobody has met that
+    assert mended(aside, before, y, H, seen, 13, 20, 255) is aside
+    assert mended(x, before, y + 0.3 / 255, H, seen, 13, 20, 255) is x  # y was not rounded
     pair = mended(torch.cat([whole, x]), before.expand(2, -1, -1, -1), y, H, seen, 13, 20, 255)
     assert torch.equal(pair, torch.cat([whole, moved]))  # each sample by itself
     changed = (moved != x).any(3).flatten().nonzero().flatten()

@@ -284,6 +284,8 @@ def test_a_model_of_several_scales_is_opened_at_each(tmp_path: Path) -> None:
     loaded, _ = load_models([folder])
     explorer = Explorer(loaded)
     assert explorer.scales == [2, 4]
+    for one, other in zip(*(model.networks for model in loaded), strict=True):
+        assert one is other
     for scale in (2, 4):  # steered, reopened and told as what it is
         model, side = explorer.model(scale, "hvae"), 16 // scale
         seen = FaceInput(torch.full((3, side, side), 0.2), None, Framing(), None, (), None)

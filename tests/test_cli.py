@@ -923,7 +923,7 @@ def test_results_are_not_enlarged_again(
     }
 
 
-@pytest.mark.parametrize("told", [{}, {"avx512_bf16": True}])
+@pytest.mark.parametrize("told", [{"avx2": True}, {"avx512_bf16": True}])
 @pytest.mark.parametrize("command", ["upscale", "restore", "batch"])
 def test_where_bf16_is_slower_is_said_once(
     command: str,
@@ -945,4 +945,4 @@ def test_where_bf16_is_slower_is_said_once(
         arguments = [command, *asked, "--out", out, "--dtype", "bf16", *more]
         assert run(*arguments, monkeypatch=monkeypatch) == 0
         said = capfd.readouterr().err.count("has no bf16 of its own: fp32 is faster here")
-        assert said == (0 if told or more else 1)
+        assert said == (0 if "avx512_bf16" in told or more else 1)

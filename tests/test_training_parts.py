@@ -191,13 +191,21 @@ def test_pictures_of_a_prior_hold_samples_at_two_temperatures(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is asked in its own way")
 @pytest.mark.parametrize(
     ("told", "fast"),
-    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
+    [
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"sve_bf16": True}, True),
+        ({"avx512_bf16": False}, False),
+    ],
 )
 def test_one_way_to_compute_bfloat16_is_enough(
     told: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
     assert has_fast_bf16("cpu") is fast
+    assert has_fast_bf16("mps") is None
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert has_fast_bf16("cpu") is None
 
 
 def test_a_run_leaves_what_is_documented_and_nothing_else(faces: Tensor, tmp_path: Path) -> None:

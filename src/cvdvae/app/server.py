@@ -64,7 +64,6 @@ def make_app(
     import gradio as gr
     from fastapi import FastAPI
 
-    from ..checkpoints.weights import shared_networks
     from ..domains import PHOTOS
     from .faces.explorer import Explorer, bundled
     from .guard import Guard
@@ -85,8 +84,7 @@ def make_app(
         return secrets.compare_digest(f"{user}:{password}".encode(), ":".join(auth).encode())
 
     names = models or [*map(PHOTOS.model_at, PHOTOS.scales), *bundled(), *restoring()]
-    with shared_networks():
-        (loaded, restorers), turn = load_models(names), threading.Lock()
+    (loaded, restorers), turn = load_models(names), threading.Lock()
     faces = Explorer([model for model in loaded if not model.any_size], turn)
     photos = Photos([model for model in loaded if model.any_size], turn)
     page = build(faces, photos, folder, restorers)
@@ -102,12 +100,20 @@ def make_app(
 
 
 def load_models(names: list[str]) -> "tuple[list[SuperResolver], list[Restorer]]":
-    """The models that super-resolve, at each of their scales, and those that restore.
+    """The models that super-resolve, at each of their scales, and those that restore; networks of
+    the same folder are one.
 
     Raises:
         InputError: The page cannot show what one of them draws, or two restore the same.
         WeightsError: A model is unknown or damaged.
     """
+    from ..checkpoints.weights import shared_networks
+
+    with shared_networks():
+        return _load_each(names)
+
+
+def _load_each(names: list[str]) -> "tuple[list[SuperResolver], list[Restorer]]":
     from ..checkpoints.folder import find, read_record
     from ..checkpoints.records import SuperResolutionRecord
     from ..restoration.load import load, load_restorer

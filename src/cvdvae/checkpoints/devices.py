@@ -35,12 +35,19 @@ def check_device(device: str | torch.device) -> None:
             raise RuntimeError("it computes nothing")
 
 
-def has_fast_bf16(device: str | torch.device) -> bool:
-    """Whether a device computes in bfloat16 by itself; float32 is the faster one if not."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if kind != "cpu":
-        return True
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")
+"""What PyTorch calls it on processors of x86 and ARM."""
+
+
+def has_fast_bf16(device: str | torch.device) -> bool | None:
+    """Whether a device computes in bfloat16 by itself, so that float32 is not the faster one; None
+    where that is not known: of other devices than processors and CUDA's, and where PyTorch does not
+    tell."""
+    where = torch.device(device)
+    if where.type == "cuda":
+        with torch.cuda.device(where):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    told = getattr(torch.cpu, "get_capabilities", None)
+    if where.type != "cpu" or told is None:
+        return None
+    return any(told().get(name) for name in NATIVE_BF16)

@@ -48,7 +48,7 @@ _shared: ContextVar[dict[tuple[str, str], nn.Module] | None] = ContextVar("share
 @contextmanager
 def shared_networks() -> Iterator[None]:
     """What is built within from the same folder is one network: for several models in one place, of
-    which none is moved to another device or dtype, nor trained."""
+    which none is moved to another device or dtype, compiled or trained."""
     before = _shared.set({})
     try:
         yield
@@ -60,7 +60,7 @@ def build(folder: Path, make: Callable[[], M]) -> M:
     """Build a model no larger than its weights file, and fill it: for evaluation, no gradients.
 
     In float32 and on the CPU, whatever PyTorch makes by default. Within `shared_networks` it is the
-    one that was built of these weights before.
+    one that was built of this folder before.
 
     Raises:
         WeightsError: The file is missing, damaged, or holds other tensors than the model.
@@ -69,7 +69,7 @@ def build(folder: Path, make: Callable[[], M]) -> M:
     built = _shared.get()
     if built is None:
         return _build(folder, make)
-    key = str(folder), digest(folder)
+    key = str(folder.resolve()), digest(folder)
     if key not in built:
         built[key] = _build(folder, make)
     return cast(M, built[key])

@@ -162,7 +162,7 @@ def mind_dtype(dtype: str, device: "str | torch.device", quiet: bool) -> None:
     """Say where bf16 is the slower choice."""
     from ..checkpoints.devices import has_fast_bf16
 
-    if dtype == "bf16" and not quiet and not has_fast_bf16(device):
+    if dtype == "bf16" and not quiet and has_fast_bf16(device) is False:
         remark(f"{device} has no bf16 of its own: fp32 is faster here")
 
 

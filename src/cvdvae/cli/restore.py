@@ -127,7 +127,7 @@ def restore(
         for line in what.notes:
             remark(line)
     restorer = load_restorer(name, device, dtype)
-    mind_dtype(dtype, restorer.device, json_ or quiet)
+    mind_dtype(dtype, restorer.device, quiet)
     if temperature is None:
         tame = restorer.recommended.look if look else None
         how = restorer.restoring(samples, tame, seed, moves, grain, antithetic)

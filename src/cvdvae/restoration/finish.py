@@ -256,7 +256,8 @@ def _meet(
 ) -> tuple[Tensor, Tensor]:
     """Project and round the rows of x, from `top` on, below the final rows `above`.
 
-    The first of them were rounded to `before` together with those.
+    With those the first of them were rounded to `before`, which is None for the first strip, and
+    where nothing is rounded.
     """
     end = top + x.shape[2]
     seen = {row: sees(degradation, row) for row in _near(top, end, degradation)}
