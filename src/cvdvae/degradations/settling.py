@@ -16,7 +16,7 @@ from torch import Tensor
 from .columns import Columns
 
 HALF, MARGIN = 0.5, 0.01
-FEW, SHARE, FAR = 512, 1 / 200, 2.0
+FEW, SHARE, FAR = 512, 1 / 20, 2.0
 """More results beyond a half than so few, and than this share of all, or one so many levels off,
 belong to a y that no image has."""
 MOVES = 100
