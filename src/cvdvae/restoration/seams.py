@@ -21,7 +21,7 @@ from ..degradations.infeasible import MORE, SLACK, outside, room, violate_least
 from ..degradations.strip import Strip
 from ..degradations.within import Within
 
-HALF = 0.5 - SLACK
+SPARE = 0.5 - SLACK
 """Levels beyond its room where Hx is rounded to another level than y."""
 
 
@@ -62,8 +62,7 @@ def mended(
     operator = Strip(degradation, lr_rows, slice(start, end))
 
     def met(part: Tensor) -> Tensor:
-        beyond = outside(operator.A(part), least, most).abs()
-        return beyond * levels < HALF
+        return outside(operator.A(part), least, most).abs() * levels < SPARE
 
     region = torch.zeros(1, 1, end - start, 1, dtype=torch.bool, device="cpu")
     region[:, :, moving] = True
@@ -72,7 +71,10 @@ def mended(
     result = x
     for i in range(len(x)):
         part, then = x[i : i + 1, :, : end - start].double(), before[i : i + 1].double()
-        now, blend = met(part), part.clone()
+        now = met(part)
+        if bool(now[:, :, :known].all()):
+            continue
+        blend = part.clone()
         blend[:, :, moving] = then
         asked = met(blend)
         asked[:, :, known:] = False  # rows that see further down than was rounded
