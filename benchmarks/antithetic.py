@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--random-crops", action="store_true")
     parser.add_argument("--degradation", action="append")
     parser.add_argument("--noise", type=float)
+    parser.add_argument("--self-ensemble", action="store_true", help="in several orientations")
     options = parser.parse_args()
     table = Table(title=f"PSNR of the mean of n samples, dB; PyTorch {torch.__version__}")
     for title in ("", "samples", "as seen", *map(str, MEANS), "of 79 or 80 %", "std, levels"):
@@ -130,11 +131,13 @@ def main() -> None:
             for task in damaged(name, options.degradation or [], options.noise):
                 temperature = task.restorer.restoring().temperature
                 usual = Sampling(temperature=temperature, encoder_temperature=temperature)
+                usual = replace(usual, self_ensemble=options.self_ensemble)
                 measure(task, usual, task.pairs(selection, {}), partial(as_seen, task), table)
         else:
             model = load(name)
             pairs = selection.as_seen_by(model).pairs(model.degradation, {})
-            measure(model, model.sampling(), pairs, partial(enlarged, model), table)
+            usual = model.sampling(self_ensemble=options.self_ensemble)
+            measure(model, usual, pairs, partial(enlarged, model), table)
     Console(width=140).print(table)
 
 

@@ -42,6 +42,7 @@ class Settings(NamedTuple):
         encoder_temperature: Of the encoder's groups, likewise.
         tile: Side in pixels of y from which ncnn networks run on tiles of that size.
         antithetic: Whether samples of ours are drawn in opposite pairs.
+        self_ensemble: Whether they see y in several orientations.
     """
 
     scale: int
@@ -51,6 +52,7 @@ class Settings(NamedTuple):
     encoder_temperature: float | None = None
     tile: int = 256
     antithetic: bool = False
+    self_ensemble: bool = False
 
 
 class Peer(Protocol):
@@ -107,6 +109,7 @@ class Ours:
             seed,
             how.encoder_temperature,
             antithetic=how.antithetic,
+            self_ensemble=how.self_ensemble,
         )
         return self.model.run(y, sampling).pixels.float() / 255
 

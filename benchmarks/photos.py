@@ -75,6 +75,7 @@ def jobs(options: argparse.Namespace, method: str) -> Iterator[Job]:
         config = digest(find(options.model) / CONFIG)
         taus = f"{options.temperature} {options.encoder_temperature}"
         taus += " pairs" if options.antithetic else ""
+        taus += " turned" if options.self_ensemble else ""
         details = (
             f"{fingerprint_of(find(options.model))} {config} {options.samples} samples, τ {taus}"
         )
@@ -148,6 +149,7 @@ def settings(options: argparse.Namespace) -> Settings:
         options.encoder_temperature,
         options.tile,
         options.antithetic,
+        options.self_ensemble,
     )
 
 
@@ -178,6 +180,7 @@ def parse() -> argparse.Namespace:
     add("--encoder-temperature", type=float)
     add("--look", action="store_true", help="both temperatures as recommended for looking")
     add("--antithetic", action="store_true", help="samples of ours in opposite pairs")
+    add("--self-ensemble", action="store_true", help="samples of ours in several orientations")
     add("--lpips", type=Path, help="safetensors file of AlexNet's features")
     add("--peers", type=Path, default=Path("peers"), help="folder with the wheels of the peers")
     add("--tile", type=int, default=256, help="side of y beyond which ncnn networks run on tiles")

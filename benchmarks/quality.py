@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--encoder-temperature", type=float, default=1.0)
     parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
+    parser.add_argument("--self-ensemble", action="store_true", help="every other one mirrored")
     parser.add_argument("--prior", default="celeba64", help="whose bits/dim are measured")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -75,7 +76,7 @@ def main() -> None:
     images = load_images(paths, 64, 74)
     sampling = Sampling(
         options.samples, options.temperature, 0, options.encoder_temperature,
-        antithetic=options.antithetic,
+        antithetic=options.antithetic, self_ensemble=options.self_ensemble,
     )  # fmt: skip
     results = {name: measure(load(name), images, sampling) for name in options.models}
     table = Table(title=f"{len(paths)} faces, {options.samples} samples, τ = {options.temperature}")

@@ -44,8 +44,9 @@ from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.posterior.measurement import Measurement
 from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restorer import Restorer
-from cvdvae.restoration.restoring import Restoring, Seen, degraded
+from cvdvae.restoration.restoring import Seen, degraded
 from cvdvae.restoration.result import psnr
+from cvdvae.restoration.settings import Restoring
 
 TASKS: dict[str, tuple[str, float | None]] = {
     "box 20×20": ("hole:side=20", None),
@@ -196,7 +197,11 @@ def run(
         truth = one.float() / 255
         told = degraded(truth, parse(words), noise, index, in_8_bits=False)
         how = Restoring(
-            options.samples, options.temperature, 0, 0, options.grain, options.antithetic
+            options.samples,
+            options.temperature,
+            grain=options.grain,
+            antithetic=options.antithetic,
+            self_ensemble=options.self_ensemble,
         )
         result = model.run(told, how)
         scores.add("mean of samples", result.mean, truth, result.seconds)
@@ -242,6 +247,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--grain", action="store_true")
     parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
+    parser.add_argument("--self-ensemble", action="store_true", help="in several orientations")
     parser.add_argument("--moves", type=int, default=0)
     parser.add_argument("--pnp", action="store_true", help="PnP-HVAE on our prior, too")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))

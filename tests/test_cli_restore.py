@@ -15,7 +15,8 @@ from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior, tiny_restorer
 
 import cvdvae.restoration.posterior.chains as chains
 from cvdvae.batch.happened import happened
-from cvdvae.restoration.restoring import Restoring, seen
+from cvdvae.restoration.restoring import seen
+from cvdvae.restoration.settings import Restoring
 
 SIDE = 16
 

@@ -144,6 +144,14 @@ def test_results_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.Monke
         "JPEG": lambda: restored("jpeg:quality=50"),
         "moves": lambda: restored("random:keep=0.5", moves=2),
         "small": lambda: restorer.restore(y, "downscale:scale=4", samples=2),
+        "nuclei, turned": lambda: nuclei.upscale(grey, samples=3, self_ensemble=True),
+        "flow, mirrored": lambda: flow.upscale(y, samples=3, self_ensemble=True),
+        "grain, mirrored": lambda: restorer.restore(
+            seen, "noise", 3, 0.1, grain=True, self_ensemble=True
+        ),
+        "restored, turned": lambda: of_photos.restore(
+            photo, "blur:sigma=1", samples=3, self_ensemble=True
+        ),
         "tiles": lambda: in_pieces(lambda: photos.upscale(photo, samples=1)),
         "restored tiles": lambda: in_pieces(
             lambda: of_photos.restore(photo, "hole:side=9", samples=1)

@@ -398,6 +398,20 @@ def test_the_settings_alone_are_enough(photos: Photos, path: Path, tmp_path: Pat
     assert photos.reopen(read_result(archive, 10**6)).history == session.history
 
 
+def test_a_result_in_several_orientations_is_opened_as_it_was(
+    photos: Photos, little: Path, tmp_path: Path
+) -> None:
+    session = started(photos, little)
+    how = replace(session.history[0], self_ensemble=True)
+    turned = replace(session, history=(how,))
+    shown = handlers(photos).reopen(None, str(Whole(photos, turned, 0, [], tmp_path).archive()))
+    assert shown["session"].history == (how,)
+    assert "in several orientations" in shown["notes"]
+    assert "in several orientations" not in text.remarks(
+        text.drawn_before(session.history[0]), (64, 64), 4
+    )
+
+
 def test_a_reopened_photograph_that_then_arrives_changes_nothing(
     photos: Photos, little: Path, tmp_path: Path
 ) -> None:

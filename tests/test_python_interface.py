@@ -19,8 +19,8 @@ from cvdvae.imaging.io import to_bytes
 from cvdvae.restoration.large import draw_to_folder
 from cvdvae.restoration.load import load, load_restorer, replay
 from cvdvae.restoration.recipe import read_recipe, recipe_from_dict, recipe_from_text
-from cvdvae.restoration.restoring import Restoring, degraded, seen
-from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.restoring import degraded, seen
+from cvdvae.restoration.settings import Restoring, Sampling
 
 
 @pytest.fixture
@@ -128,11 +128,14 @@ def test_settings_of_another_type_are_refused(settings: Any, name: str, bad: Any
 def test_flags_moves_and_noise_of_another_type_are_refused() -> None:
     for settings, name in (
         (Sampling, "consistent"),
+        (Sampling, "self_ensemble"),
         (Restoring, "grain"),
         (Restoring, "antithetic"),
     ):
         for bad in ("no", 1, None):
-            with pytest.raises(InputError, match=f"^{name} must be True or False, not "):
+            with pytest.raises(
+                InputError, match=f"^{name.replace('_', ' ')} must be True or False, not "
+            ):
                 settings(**{name: bad})  # type: ignore[arg-type, operator]
     with pytest.raises(InputError, match=r"moves must be a whole number, not 2\.5"):
         tiny_restorer().restoring(moves=2.5)  # type: ignore[arg-type]

@@ -55,9 +55,10 @@ from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
 from cvdvae.restoration.recipe import read_recipe
 from cvdvae.restoration.restored import packed, restoration_from_dict, unpacked
 from cvdvae.restoration.restorer import Restorer, _ended
-from cvdvae.restoration.restoring import Restoring, Seen, seen, shown, usual_noise
+from cvdvae.restoration.restoring import Seen, seen, shown, usual_noise
 from cvdvae.restoration.restoring import degraded as made_of
 from cvdvae.restoration.result import psnr
+from cvdvae.restoration.settings import Restoring
 from cvdvae.restoration.tolerance import (
     Count,
     measured,

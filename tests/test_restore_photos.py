@@ -37,8 +37,9 @@ from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restored import restoration_from_dict
 from cvdvae.restoration.restorer import Restorer
-from cvdvae.restoration.restoring import Restoring, Seen, degraded, seen
+from cvdvae.restoration.restoring import Seen, degraded, seen
 from cvdvae.restoration.saving import saved_files
+from cvdvae.restoration.settings import Restoring
 
 
 def seen_of(words: str, height: int, width: int, noise: float | None = None) -> Seen:

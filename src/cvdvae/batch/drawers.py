@@ -27,9 +27,8 @@ from ..restoration.answers import Answers
 from ..restoration.large import IN_MEMORY
 from ..restoration.load import load, load_restorer
 from ..restoration.restorer import Restorer
-from ..restoration.restoring import Restoring
 from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
+from ..restoration.settings import Restoring, Sampling
 from ..restoration.stack.planes import Stack
 from .files import HIGHER, Input, draw_into, read_any, read_input
 from .restore import ReadSeen, read_seen, seen_in_array

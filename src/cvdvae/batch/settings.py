@@ -10,9 +10,8 @@ from ..imaging.io import MAX_PIXELS
 from ..imaging.values import choose_range
 from ..restoration.recipe import Dtype
 from ..restoration.restorer import Restorer
-from ..restoration.restoring import Restoring
 from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
+from ..restoration.settings import Restoring, Sampling
 from .happened import Happened
 
 
@@ -39,6 +38,7 @@ class Settings:
             enlarges.
         moves: As in `Restoring`, like `grain`; for a model that restores.
         grain: Whether pixels are drawn.
+        self_ensemble: Whether the samples of an image see it in several orientations.
 
     Raises:
         InputError: A value out of its range, or two that do not go together.
@@ -60,6 +60,7 @@ class Settings:
     happened: Happened | None = None
     moves: int = 0
     grain: bool = False
+    self_ensemble: bool = False
 
     def __post_init__(self) -> None:
         Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
@@ -73,7 +74,7 @@ class Settings:
             if self.values is not None or not self.check:
                 raise InputError("--values and --no-check do not go with a model that restores")
             usual = 1.0 if self.temperature is None else self.temperature
-            Restoring(self.samples, usual, self.seed, self.moves, self.grain, self.antithetic)
+            Restoring(self.samples, usual, self.seed, *self._of_restoring)
         if self.values is not None:  # refused here, and not with every row
             choose_range(np.array([0.0, 1.0]), self.values)
 
@@ -87,14 +88,17 @@ class Settings:
             tame,
             shrunk_by=self.shrunk_by,
             antithetic=self.antithetic,
+            self_ensemble=self.self_ensemble,
         )
 
     def restoring(self, model: Restorer) -> Restoring:
         """How a model that restores draws by these settings."""
         tame = model.recommended.look if self.look else self.temperature
-        return model.restoring(
-            self.samples, tame, self.seed, self.moves, self.grain, self.antithetic
-        )
+        return model.restoring(self.samples, tame, self.seed, *self._of_restoring)
+
+    @property
+    def _of_restoring(self) -> tuple[int, bool, bool, bool]:
+        return self.moves, self.grain, self.antithetic, self.self_ensemble
 
     def seed_of(self, key: str) -> int:
         """The seed of a row."""

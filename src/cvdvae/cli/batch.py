@@ -21,6 +21,7 @@ from .common import (
     Quiet,
     Samples,
     Seed,
+    SelfEnsemble,
     Temperature,
     Values,
     WhatHappened,
@@ -73,6 +74,7 @@ def batch(
     samples: Samples = 8,
     temperature: Temperature = None,
     antithetic: Antithetic = False,
+    self_ensemble: SelfEnsemble = False,
     seed: Seed = 0,
     independent: Annotated[
         bool,
@@ -132,6 +134,7 @@ def batch(
         dtype,
         max_pixels=megapixels(max_megapixels),
         antithetic=antithetic,
+        self_ensemble=self_ensemble,
         values=values,
         look=look,
         happened=happened,

@@ -52,6 +52,14 @@ Antithetic = Annotated[
         help="Draw pairs with opposite noise: the mean of few is as good as that of many.",
     ),
 ]
+SelfEnsemble = Annotated[
+    bool,
+    typer.Option(
+        "--self-ensemble",
+        help="Samples see the input mirrored and turned, each in another way: their mean is nearer "
+        "to the truth.",
+    ),
+]
 Model = Annotated[str, typer.Option("--model", help="Bundled name, model folder, or Hub id.")]
 OtherModel = Annotated[
     str | None, typer.Option("--model", help="Instead: bundled name, model folder, or Hub id.")

@@ -1,5 +1,6 @@
 """Commands that draw samples: upscale, replay."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,6 +25,7 @@ from .common import (
     Results,
     Samples,
     Seed,
+    SelfEnsemble,
     Shares,
     Temperature,
     Values,
@@ -65,6 +67,7 @@ def upscale(
     temperature: Temperature = None,
     look: Look = False,
     antithetic: Antithetic = False,
+    self_ensemble: SelfEnsemble = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are photos: shrink them first.")
@@ -119,9 +122,8 @@ def upscale(
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    settings = Settings(
-        samples, temperature, seed, shrunk_by=shrunk_by, antithetic=antithetic, look=look
-    )
+    ways = Settings(shrunk_by=shrunk_by, antithetic=antithetic, self_ensemble=self_ensemble)
+    settings = replace(ways, samples=samples, temperature=temperature, seed=seed, look=look)
     limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)

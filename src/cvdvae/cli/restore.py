@@ -27,6 +27,7 @@ from .common import (
     Results,
     Samples,
     Seed,
+    SelfEnsemble,
     Shares,
     WhatHappened,
     end_of_inputs,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ..restoration.answers import Answers
     from ..restoration.restored import Restoration
     from ..restoration.restorer import Restorer
-    from ..restoration.restoring import Restoring
+    from ..restoration.settings import Restoring
 
 app = typer.Typer()
 
@@ -98,6 +99,7 @@ def restore(
     moves: Moves = 0,
     grain: Grain = False,
     antithetic: Antithetic = False,
+    self_ensemble: SelfEnsemble = False,
     seed: Seed = 0,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
@@ -112,7 +114,7 @@ def restore(
     from ..batch.files import plan
     from ..batch.happened import happened
     from ..restoration.load import load_restorer
-    from ..restoration.restoring import Restoring
+    from ..restoration.settings import Restoring
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a degraded image is taken as it is")
@@ -121,7 +123,8 @@ def restore(
     name = named_restorer(domain, model)
     what = happened(degradation, mask, jpeg, noise)
     usual = 1.0 if temperature is None else temperature
-    how = Restoring(samples, usual, seed, moves, grain, antithetic)  # refused before all else
+    ways = (moves, grain, antithetic, self_ensemble)
+    how = Restoring(samples, usual, seed, *ways)  # refused before all else
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
     if not (json_ or quiet):
         for line in what.notes:
@@ -130,7 +133,7 @@ def restore(
     mind_dtype(dtype, restorer.device, quiet)
     if temperature is None:
         tame = restorer.recommended.look if look else None
-        how = restorer.restoring(samples, tame, seed, moves, grain, antithetic)
+        how = restorer.restoring(samples, tame, seed, *ways)
     cut = (crop or usual_crop(restorer)) if simulate else None
     restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
 

@@ -24,7 +24,6 @@ from ..restoration.load import load_restorer
 from ..restoration.restorer import Restorer
 from ..restoration.restoring import (
     ROUNDED,
-    Restoring,
     Seen,
     degraded,
     noise_in_8_bits,
@@ -32,7 +31,7 @@ from ..restoration.restoring import (
     usual_noise,
 )
 from ..restoration.sampler import MEASURED
-from ..restoration.settings import TEMPERATURES, Grids, Sampling
+from ..restoration.settings import TEMPERATURES, Grids, Restoring, Sampling
 from .selection import Failures, Pair, Selection
 from .task import Method
 
@@ -137,6 +136,7 @@ class Damaged:
             self.moves,
             self.grain,
             sampling.antithetic,
+            sampling.self_ensemble,
         )
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:

@@ -16,10 +16,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..gaussian import Noise, Window, noise_for
+from ..damage.step import Size
+from ..gaussian import AntitheticNoise, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .batches import batch_for
+from .self_ensemble import (
+    EVERY,
+    MIRRORED,
+    Orientation,
+    OrientedNoise,
+    extended,
+    extended_window,
+    in_orientations,
+)
 from .tiles import Tile, tiles
 from .workers import in_order
 
@@ -34,6 +44,7 @@ class Belief:
         temperature: Factor on the standard deviations of all groups.
         seed: Of the samples.
         antithetic: Whether they are drawn in opposite pairs.
+        self_ensemble: Whether they see it in several orientations.
 
     Attributes:
         tiles: What is drawn at once.
@@ -48,14 +59,18 @@ class Belief:
         temperature: float,
         seed: int,
         antithetic: bool = False,
+        self_ensemble: bool = False,
     ) -> None:
         self.prior, self.encoder, self.told = prior, encoder, told
-        self.temperature, self.seed, self.antithetic = temperature, seed, antithetic
+        self.temperature, self.seed = temperature, seed
+        self.antithetic, self.self_ensemble = antithetic, self_ensemble
         self.device = next(prior.parameters()).device
-        size = (told.shape[2], told.shape[3])
-        self.tiles = list(tiles(size, encoder.multiple)) if prior.config.any_size else [_all(size)]
+        self.any_size, size = prior.config.any_size, (told.shape[2], told.shape[3])
+        self.tiles = list(tiles(size, encoder.multiple)) if self.any_size else [_all(size)]
         self.batch = batch_for(max(tile.window.height * tile.window.width for tile in self.tiles))
-        self.whole = self._terms(self.tiles[0]) if len(self.tiles) == 1 else None
+        alone = len(self.tiles) == 1 and not self_ensemble
+        self.whole = self._terms(self.tiles[0]) if alone else None
+        self.turned = dict[Orientation, list[Tensor]]()
 
     def draw(self, indices: range, workers: int = 1) -> tuple[Tensor, Noise]:
         """μ(z) of some samples, and the noise that their pixels are drawn with.
@@ -67,7 +82,7 @@ class Belief:
         Returns:
             ``(n, C, H, W)`` float32 on the CPU, and noise that has not been used yet.
         """
-        if self.whole is not None:
+        if len(self.tiles) == 1:
             return self._drawn(indices, self.tiles[0])
         channels, (height, width) = self.prior.config.channels, self.told.shape[2:]
         x = torch.empty(len(indices), channels, height, width, dtype=torch.float32, device="cpu")
@@ -81,21 +96,51 @@ class Belief:
         return noise_for(self.seed, indices, window, self.antithetic)
 
     def _terms(self, tile: Tile) -> list[Tensor]:
-        told = self.told[:, :, *tile.window.slices].to(self.device)
-        return self.encoder.terms(told, 1)
+        return self.encoder.terms(self._told(tile).to(self.device), 1)
+
+    def _told(self, tile: Tile) -> Tensor:
+        return self.told[:, :, *tile.window.slices]
 
     def _drawn(self, indices: range, tile: Tile) -> tuple[Tensor, Noise]:
-        terms = self._terms(tile) if self.whole is None else self.whole
-        size = self.encoder.size_for(self.told[:, :, *tile.window.slices], 1)
-        window = tile.window._replace(height=size[0], width=size[1])
-        any_size = self.prior.config.any_size
-        noise = self._noise(indices, window if any_size else None)
-
-        tau = (self.temperature, self.temperature)
-        mean = drawn_mean(self.prior, self.encoder, terms, len(indices), size, noise, *tau)
-        if any_size:  # a field has noise for its own latents alone
-            noise = self._noise(indices)
+        window, any_size = extended_window(tile.window, self.encoder.multiple), self.any_size
+        if self.self_ensemble:
+            mean = self._in_orientations(indices, tile, window)
+            noise = self._noise(indices) if any_size else self._other_noise(indices)
+        else:
+            terms = self._terms(tile) if self.whole is None else self.whole
+            noise = self._noise(indices, window if any_size else None)
+            mean = self._mean(terms, (window.height, window.width), noise, len(indices))
+            if any_size:  # a field has noise for its own latents alone
+                noise = self._noise(indices)
         return mean[:, :, *tile.inside].float().cpu(), noise
+
+    def _mean(self, terms: Sequence[Tensor], size: Size, noise: Noise, n: int) -> Tensor:
+        tau = (self.temperature, self.temperature)
+        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau)
+
+    def _in_orientations(self, indices: range, tile: Tile, window: Window) -> Tensor:
+        """μ(z) in a window, every sample in its orientation."""
+        told = extended(self._told(tile), self.encoder.multiple)
+        known = self.turned if len(self.tiles) == 1 else {}
+
+        def draw(orientation: Orientation, some: Sequence[int]) -> Tensor:
+            turned = orientation.of(told)
+            if orientation not in known:
+                known[orientation] = self.encoder.terms(turned.contiguous().to(self.device), 1)
+            noise = OrientedNoise(self._noise(some, window if self.any_size else None), orientation)
+            size = (turned.shape[2], turned.shape[3])
+            return orientation.undone(self._mean(known[orientation], size, noise, len(some)))
+
+        orientations = EVERY if self.any_size else MIRRORED
+        return in_orientations(indices, orientations, self.antithetic, draw)
+
+    def _other_noise(self, indices: Sequence[int]) -> Noise:
+        """Noise of the samples in which none of the numbers of their latents comes again."""
+
+        def make(some: Sequence[int]) -> Noise:
+            return SeededNoise(self.seed, some, stream=1)
+
+        return AntitheticNoise(make, indices) if self.antithetic else make(indices)
 
 
 def _all(size: tuple[int, int]) -> Tile:

@@ -15,6 +15,13 @@ from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
 from .finish import Finished, Frame, finish, finish_in_strips, in_grey, in_strips, joined
+from .self_ensemble import (
+    Orientation,
+    OrientedNoise,
+    extended,
+    extended_window,
+    in_orientations,
+)
 from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
@@ -35,12 +42,14 @@ class _Model(Protocol):
     def device(self) -> torch.device: ...
     @property
     def tile_step(self) -> int: ...
+    @property
+    def orientations(self) -> Sequence[Orientation]: ...
     def check(self, y: Tensor) -> Tensor: ...
     def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None: ...
     def degradation_of(self, lr_size: tuple[int, int], shrunk_by: str) -> Downscaling: ...
     def batch(self, pixels: int) -> int: ...
     def drawer(self, y: Tensor, sampling: Sampling) -> Drawer: ...
-    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise: ...
+    def noise(self, sampling: Sampling, indices: Sequence[int], window: Window) -> Noise: ...
     def tolerance(self, y: Tensor) -> Tolerance | None: ...
 
 
@@ -81,8 +90,8 @@ class Drawing:
         self.batch = model.batch(max(t.window.height * t.window.width for t in self.tiles))
         self.workers = workers_on(model.device)
         self.grey = bool((self.y == self.y[:, :1]).all())
-        self.whole = None
-        if len(self.tiles) == 1:
+        self.turned, self.whole = dict[Orientation, Drawer](), None
+        if len(self.tiles) == 1 and not sampling.self_ensemble:
             with torch.no_grad(), one_thread_each(), self._own_precision():
                 self.whole = model.drawer(self.y.to(model.device), sampling)
 
@@ -128,13 +137,17 @@ class Drawing:
 
     def tile(self, indices: range, tile: Tile) -> Tensor:
         """What the network gives in the core of a tile, ``(n, C, height, width)``."""
-        noise = self.model.noise(self.sampling, indices, tile.window)
         with self._own_precision():
-            draw = self.whole
-            if draw is None:
-                y = tile.of(self.y, self.model.scale).to(self.model.device)
-                draw = self.model.drawer(y, self.sampling)
-            x = draw(noise, len(indices))[:, :, *tile.inside]
+            y = tile.of(self.y, self.model.scale)
+            if self.sampling.self_ensemble:
+                known = self.turned if len(self.tiles) == 1 else {}
+                of = (self.model, y, self.sampling, indices, tile.window)
+                x = drawn_in_orientations(*of, known)
+            else:
+                noise = self.model.noise(self.sampling, indices, tile.window)
+                draw = self.whole or self.model.drawer(y.to(self.model.device), self.sampling)
+                x = draw(noise, len(indices))
+        x = x[:, :, *tile.inside]
         return in_grey(x) if self.grey else x
 
     def _own_precision(self) -> torch.autocast:
@@ -196,6 +209,41 @@ class Drawing:
             parent = done.pixels[sample - batch.start]
         x, weights = from_levels(parent[None], self.levels).float(), taper(mask)
         return Frame(mask[None, None], x, weights[None, None])
+
+
+def drawn_in_orientations(
+    model: _Model,
+    y: Tensor,
+    sampling: Sampling,
+    indices: Sequence[int],
+    window: Window,
+    known: dict[Orientation, Drawer],
+) -> Tensor:
+    """Samples of a window as the network gives them, each in its orientation.
+
+    Args:
+        model: The model.
+        y: What it sees of the window, ``(1, C, h, w)``.
+        sampling: How to draw.
+        indices: Which samples.
+        window: Which part of the high-resolution image that is.
+        known: What y has been encoded to in the orientations that came before; new ones are added.
+
+    Returns:
+        ``(n, C, height, width)`` of the window.
+    """
+    y = extended(y, model.tile_step // model.scale)
+    whole = extended_window(window, model.tile_step)
+
+    def draw(orientation: Orientation, some: Sequence[int]) -> Tensor:
+        if orientation not in known:
+            told = orientation.of(y).contiguous().to(model.device)
+            known[orientation] = model.drawer(told, sampling)
+        noise = OrientedNoise(model.noise(sampling, some, whole), orientation)
+        return orientation.undone(known[orientation](noise, len(some)))
+
+    x = in_orientations(indices, model.orientations, sampling.antithetic, draw)
+    return x[:, :, : window.height, : window.width]
 
 
 class Bands:

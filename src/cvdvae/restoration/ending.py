@@ -11,7 +11,8 @@ from ..gaussian import Noise
 from .batches import finished_at_once
 from .finish import Finished, cut, finish, in_grey
 from .posterior.measurement import Measurement
-from .restoring import Restoring, Seen, in_luma
+from .restoring import Seen, in_luma
+from .settings import Restoring
 from .tolerance import nearest_explaining
 from .workers import in_order, in_own_modes
 

@@ -14,6 +14,7 @@ Explained in docs/explanation/method.md.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -152,7 +153,7 @@ class HVAEResolver(SuperResolver):
         """Tiles begin where both a pixel of y and a position of the coarsest group begin."""
         return math.lcm(self.scale, self.encoder.multiple)
 
-    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
+    def noise(self, sampling: Sampling, indices: Sequence[int], window: Window) -> Noise:
         """As in `SuperResolver`, steered where the sampling says so."""
         height, width = self.prior.config.padded(*window[2:])
         window = window._replace(height=height, width=width)

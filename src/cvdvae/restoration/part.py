@@ -17,8 +17,10 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Window
 from ..imaging.io import to_bytes
+from .drawing import Drawer, drawn_in_orientations
 from .finish import OVERLAP, Finished, Frame, finish, in_grey
 from .sampler import SuperResolver
+from .self_ensemble import Orientation
 from .settings import Sampling
 from .taper import taper
 from .tiles import Tile
@@ -88,7 +90,7 @@ class PartDrawing:
 
     def _framed_samples(self) -> Callable[[int], Finished]:
         """Draws a sample in the framed core."""
-        draw = self.model.drawer(self._y_in(self.window).to(self.model.device), self.sampling)
+        draw = self._network()
         y, frame = self._y_in(self.framed), None
         if self.sampling.steps and (mask := self.sampling.steps[-1].mask) is not None:
             top, left, height, width = self.framed
@@ -102,8 +104,7 @@ class PartDrawing:
             frame = Frame(region, parent.pixels.float() / 255, weights)
 
         def finished(index: int) -> Finished:
-            noise = self.model.noise(self.sampling, range(index, index + 1), self.window)
-            x = draw(noise, 1)[(..., *Tile(self.window, self.framed).inside)]
+            x = draw(range(index, index + 1))[(..., *Tile(self.window, self.framed).inside)]
             x = in_grey(x) if self.grey else x
             if frame is not None:
                 return self._finish_region(x, y, frame)
@@ -111,6 +112,15 @@ class PartDrawing:
             return finish(x, y, degradation, consistent, tolerance=self.tolerance)
 
         return finished
+
+    def _network(self) -> Callable[[range], Tensor]:
+        """What the network gives of some samples in the window."""
+        model, sampling, window, y = self.model, self.sampling, self.window, self._y_in(self.window)
+        if sampling.self_ensemble:
+            known = dict[Orientation, Drawer]()
+            return lambda some: drawn_in_orientations(model, y, sampling, some, window, known)
+        draw = model.drawer(y.to(model.device), sampling)
+        return lambda some: draw(model.noise(sampling, some, window), len(some))
 
     def _finish_region(self, x: Tensor, y: Tensor, frame: Frame) -> Finished:
         """What varies, finished in as much of the framed core as it needs: that is quicker."""

@@ -23,10 +23,12 @@ from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import Answers
+from .posterior.chains import PosteriorSamples
 from .recipe import Dtype
-from .restoring import Restoring, Seen, seen
+from .restoring import Seen, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import save_pictures, saved_files
+from .settings import Restoring
 from .sheet import heat, rows_of, std_picture
 from .tolerance import misfit, within_noise
 from .workers import uncast
@@ -49,6 +51,12 @@ class Diagnostics:
     effective: float
     r_hat: float
     log_w_gain: float
+
+    @classmethod
+    def of(cls, chains: PosteriorSamples) -> "Diagnostics":
+        """Those of some chains."""
+        gain = (chains.log_w[:, -1] - chains.log_w[:, 0]).mean()
+        return cls(chains.acceptance.tolist(), chains.effective, chains.r_hat, float(gain))
 
 
 @dataclass(frozen=True, eq=False)

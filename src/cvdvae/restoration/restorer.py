@@ -39,7 +39,8 @@ from .posterior.measurement import Measurement
 from .posterior.sweeps import proposal_by_sweeps
 from .posterior.whitened import Proposal
 from .restored import Diagnostics, Restoration
-from .restoring import Restoring, Seen, seen, shown
+from .restoring import Seen, seen, shown
+from .settings import Restoring
 from .workers import OnSteps, in_own_modes, untold, workers_on
 
 SWEEPS = 2
@@ -90,6 +91,7 @@ class Restorer(Networks):
         grain: bool = False,
         truth: Tensor | None = None,
         antithetic: bool = False,
+        self_ensemble: bool = False,
     ) -> Restoration:
         """Draw images behind what was seen of one.
 
@@ -106,6 +108,7 @@ class Restorer(Networks):
             grain: Whether pixels are drawn.
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
             antithetic: Whether samples are drawn in opposite pairs.
+            self_ensemble: Whether they see y in several orientations.
 
         Raises:
             InputError: An argument that is not as said; the message says what is wanted.
@@ -115,7 +118,7 @@ class Restorer(Networks):
             >>> model = cvdvae.load_restorer("celeba64-restore")             # doctest: +SKIP
             >>> model.restore(y, "hole:side=20", samples=8).save("out/")     # doctest: +SKIP
         """
-        how = self.restoring(samples, temperature, seed, moves, grain, antithetic)
+        how = self.restoring(samples, temperature, seed, moves, grain, antithetic, self_ensemble)
         check = partial(self.check_seen, how)
         return self.run(seen(y, degradation, noise, check=check), how, truth)
 
@@ -127,6 +130,7 @@ class Restorer(Networks):
         moves: int = 0,
         grain: bool = False,
         antithetic: bool = False,
+        self_ensemble: bool = False,
     ) -> Restoring:
         """Settings, with the recommended temperature where none is named.
 
@@ -137,6 +141,7 @@ class Restorer(Networks):
             moves: Of every chain.
             grain: Whether pixels are drawn.
             antithetic: Whether samples are drawn in opposite pairs.
+            self_ensemble: Whether they see y in several orientations.
 
         Raises:
             InputError: A value out of its range.
@@ -144,7 +149,7 @@ class Restorer(Networks):
         moves = whole_number(moves, "moves")
         if temperature is None:
             temperature = 1.0 if moves else self.recommended.encoder_temperature
-        return Restoring(samples, temperature, seed, moves, grain, antithetic)
+        return Restoring(samples, temperature, seed, moves, grain, antithetic, self_ensemble)
 
     @property
     def side(self) -> int | None:
@@ -211,7 +216,7 @@ class Restorer(Networks):
             sigma=what.sigma,
             model=self.name,
             truth=None if truth is None else truth.clone(),
-            diagnostics=None if chains is None else _diagnostics(chains),
+            diagnostics=None if chains is None else Diagnostics.of(chains),
             weights=self.weights,
             dtype=self.dtype_name,
         )
@@ -236,7 +241,8 @@ class Restorer(Networks):
         if chains is not None:
             return BATCH, partial(_ended, chains, how.seed)
         assert self.encoder is not None
-        belief = Belief(self.prior, self.encoder, told, how.temperature, how.seed, how.antithetic)
+        ways = (how.temperature, how.seed, how.antithetic, how.self_ensemble)
+        belief = Belief(self.prior, self.encoder, told, *ways)
         beside = max(1, workers // -(-how.samples // belief.batch))
         return belief.batch, partial(belief.draw, workers=beside)
 
@@ -339,12 +345,3 @@ def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor,
     mean = chains.means[indices.start : indices.stop].cpu()
     rows = range(indices.start, indices.start + len(mean))
     return mean, SeededNoise(seed, rows, stream=1)
-
-
-def _diagnostics(moved: PosteriorSamples) -> Diagnostics:
-    return Diagnostics(
-        acceptance=moved.acceptance.tolist(),
-        effective=moved.effective,
-        r_hat=moved.r_hat,
-        log_w_gain=float((moved.log_w[:, -1] - moved.log_w[:, 0]).mean()),
-    )

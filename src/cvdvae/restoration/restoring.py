@@ -1,7 +1,7 @@
-"""What was seen of an image, and how to restore it."""
+"""What was seen of an image."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,12 @@ from ..degradations.mask import Colours, InAllColours, luminance
 from ..errors import InputError
 from ..gaussian import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
-from .checks import make_plain, number
+from .checks import number
 from .evidence import faithful_estimate
-from .settings import check_samples, ddof
 from .tolerance import Count, measured
 from .workers import uncast
 
-MAX_MOVES, MAX_NOISE, NOISE = 10_000, 1.0, "the noise σ"
+MAX_NOISE, NOISE = 1.0, "the noise σ"
 READS = "cvdvae.load_image reads a file"
 JOINED = "join its parts to one, and take a degradation whose A gives them so"
 UNSAID = "what was seen is no picture: name a noise σ above 0"
@@ -42,56 +41,6 @@ restored, before large images of it are made."""
 def anything(description: Description, size: Size) -> Size:
     """A `Check` that refuses nothing."""
     return description.hr_size(size)
-
-
-@dataclass(frozen=True)
-class Restoring:
-    """How to restore.
-
-    Attributes:
-        samples: How many.
-        temperature: Factor τ on the standard deviations of the encoder's groups, and of the
-            prior's where there are any. With moves it is that of the chains.
-        seed: Seed of the samples, not negative.
-        moves: Moves of every chain, which correct the encoder and take σ for 0.5/255 at least.
-        grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
-            its mean is taken, which is smoother.
-        antithetic: Draw samples 2k and 2k + 1 with opposite noise, as in
-            `cvdvae.restoration.settings.Sampling`; not with moves.
-
-    Raises:
-        InputError: A value of another type, or out of its range; as for `Sampling`.
-    """
-
-    samples: int = 8
-    temperature: float = 1.0
-    seed: int = 0
-    moves: int = 0
-    grain: bool = False
-    antithetic: bool = False
-
-    def __post_init__(self) -> None:
-        make_plain(self, ("samples", "seed", "moves"), ("temperature",), ("grain", "antithetic"))
-        check_samples(self.samples)
-        if self.seed < 0:
-            raise InputError(f"the seed must not be negative, but is {self.seed}")
-        if not 0 <= self.temperature < float("inf"):
-            raise InputError(f"a temperature must be a number from 0, not {self.temperature}")
-        if not 0 <= self.moves <= MAX_MOVES:
-            raise InputError(f"moves must be from 0 to {MAX_MOVES}, not {self.moves}")
-        if self.moves and not self.temperature:
-            raise InputError("chains cannot move at temperature 0: take another, or no moves")
-        if self.moves and self.antithetic:
-            raise InputError("chains are independent of each other: leave antithetic or moves out")
-
-    @property
-    def steps(self) -> int:
-        """How many there are, as progress is told: the moves of all chains, and the samples."""
-        return self.samples * (self.moves + 1)
-
-    def ddof(self, kept: Collection[int]) -> float:
-        """As in `cvdvae.restoration.settings.Sampling`."""
-        return ddof(kept, self.antithetic)
 
 
 @dataclass(frozen=True, eq=False)

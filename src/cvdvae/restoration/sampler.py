@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -21,6 +21,7 @@ from .drawing import Drawer, Drawing
 from .finish import Finished, finish
 from .networks import Networks
 from .result import SuperResolution
+from .self_ensemble import EVERY, MIRRORED, Orientation
 from .settings import WIDE_TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise, Tolerance
 
@@ -150,6 +151,7 @@ class SuperResolver(Networks):
         shrunk_by: str = "bicubic",
         antithetic: bool = False,
         truth: Tensor | None = None,
+        self_ensemble: bool = False,
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
 
@@ -167,6 +169,7 @@ class SuperResolver(Networks):
             shrunk_by: What y was shrunk by.
             antithetic: Whether samples are drawn in opposite pairs.
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
+            self_ensemble: Whether they see y in several orientations.
 
         Raises:
             InputError: An argument that is not as said, or samples of an image of any size that do
@@ -179,9 +182,8 @@ class SuperResolver(Networks):
             >>> tuple(result.pixels.shape), result.round_trip_exact
             ((2, 3, 64, 64), [True, True])
         """
-        sampling = self.sampling(
-            samples, temperature, seed, encoder_temperature, consistent, shrunk_by, antithetic
-        )
+        at = (samples, temperature, seed, encoder_temperature)
+        sampling = self.sampling(*at, consistent, shrunk_by, antithetic, self_ensemble)
         return self.run(y, sampling, truth)
 
     def sampling(
@@ -193,6 +195,7 @@ class SuperResolver(Networks):
         consistent: bool = True,
         shrunk_by: str = "bicubic",
         antithetic: bool = False,
+        self_ensemble: bool = False,
     ) -> Sampling:
         """Settings of a draw as of `upscale`, at the recommended temperatures where none is named.
 
@@ -215,6 +218,7 @@ class SuperResolver(Networks):
             consistent,
             shrunk_by,
             antithetic,
+            self_ensemble=self_ensemble,
         )
 
     def run(
@@ -314,11 +318,16 @@ class SuperResolver(Networks):
             )
 
     @property
+    def orientations(self) -> Sequence[Orientation]:
+        """In which orientations its samples may see y, where `Sampling.self_ensemble` says so."""
+        return EVERY if self.any_size else MIRRORED
+
+    @property
     def tile_step(self) -> int:
         """What the edges of tiles are multiples of, where images may have any size."""
         return self.scale
 
-    def noise(self, sampling: Sampling, indices: range, window: Window) -> Noise:
+    def noise(self, sampling: Sampling, indices: Sequence[int], window: Window) -> Noise:
         """The noise of the samples `indices` in a window of them: tied to places where images may
         have any size, and so be tiled."""
         places = window if self.any_size else None

@@ -10,7 +10,7 @@ from ..errors import InputError
 from .checks import make_plain
 from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
-MAX_SAMPLES = 10_000
+MAX_SAMPLES = MAX_MOVES = 10_000
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 """What calibration tries for the groups of a prior and of an encoder."""
@@ -77,6 +77,8 @@ class Sampling:
         antithetic: Draw samples 2k and 2k + 1 with opposite noise: their mean is as good as that of
             many independent ones (`cvdvae.gaussian.AntitheticNoise`).
         steps: How to steer from the samples that the others give to those that are wanted.
+        self_ensemble: Let samples see y mirrored and turned, each in another of the orientations
+            that the model knows (`cvdvae.restoration.self_ensemble`); not with steps.
 
     Raises:
         InputError: A value of another type, or out of its range. Numbers of NumPy and torch become
@@ -91,13 +93,14 @@ class Sampling:
     shrunk_by: str = "bicubic"
     antithetic: bool = False
     steps: tuple[Edit, ...] = ()
+    self_ensemble: bool = False
 
     def __post_init__(self) -> None:
         make_plain(
             self,
             whole=("samples", "seed"),
             numbers=("temperature", "encoder_temperature"),
-            flags=("consistent", "antithetic"),
+            flags=("consistent", "antithetic", "self_ensemble"),
         )
         check_samples(self.samples)
         several = isinstance(self.steps, (tuple, list))
@@ -112,6 +115,11 @@ class Sampling:
         if not isinstance(self.shrunk_by, str) or self.shrunk_by not in KERNELS:
             named = str(self.shrunk_by)[:40]
             raise InputError(f"unknown way to shrink '{named}': choose one of {', '.join(KERNELS)}")
+        if self.steps and self.self_ensemble:
+            raise InputError(
+                "samples that saw y in several orientations have no latent groups in common: leave "
+                "self-ensemble or the steps of steering out"
+            )
         if len(self.steps) > MAX_STEPS:
             raise InputError(f"{len(self.steps)} steps of steering are more than {MAX_STEPS}")
         if sum(step.regional for step in self.steps) > MAX_REGIONS:
@@ -162,3 +170,60 @@ class Sampling:
     def before(self) -> "Sampling":
         """The same without the last step."""
         return replace(self, steps=self.steps[:-1])
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """How to restore.
+
+    Attributes:
+        samples: How many.
+        temperature: Factor τ on the standard deviations of the encoder's groups, and of the
+            prior's where there are any. With moves it is that of the chains.
+        seed: Seed of the samples, not negative.
+        moves: Moves of every chain, which correct the encoder and take σ for 0.5/255 at least.
+        grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
+            its mean is taken, which is smoother.
+        antithetic: As in `Sampling`, like `self_ensemble`; neither goes with moves.
+
+    Raises:
+        InputError: A value of another type, or out of its range; as for `Sampling`.
+    """
+
+    samples: int = 8
+    temperature: float = 1.0
+    seed: int = 0
+    moves: int = 0
+    grain: bool = False
+    antithetic: bool = False
+    self_ensemble: bool = False
+
+    def __post_init__(self) -> None:
+        make_plain(
+            self,
+            whole=("samples", "seed", "moves"),
+            numbers=("temperature",),
+            flags=("grain", "antithetic", "self_ensemble"),
+        )
+        check_samples(self.samples)
+        if self.seed < 0:
+            raise InputError(f"the seed must not be negative, but is {self.seed}")
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError(f"a temperature must be a number from 0, not {self.temperature}")
+        if not 0 <= self.moves <= MAX_MOVES:
+            raise InputError(f"moves must be from 0 to {MAX_MOVES}, not {self.moves}")
+        if self.moves and not self.temperature:
+            raise InputError("chains cannot move at temperature 0: take another, or no moves")
+        if self.moves and self.antithetic:
+            raise InputError("chains are independent of each other: leave antithetic or moves out")
+        if self.moves and self.self_ensemble:
+            raise InputError("chains know one orientation: leave self-ensemble or moves out")
+
+    @property
+    def steps(self) -> int:
+        """How many there are, as progress is told: the moves of all chains, and the samples."""
+        return self.samples * (self.moves + 1)
+
+    def ddof(self, kept: Collection[int]) -> float:
+        """As in `Sampling`."""
+        return ddof(kept, self.antithetic)

@@ -180,6 +180,7 @@ def python_of(recipe: Recipe) -> str:
         f"    encoder_temperature={s.encoder_temperature!r}, consistent={s.consistent},",
         *([f'    shrunk_by="{s.shrunk_by}",'] if s.shrunk_by != "bicubic" else []),
         *(["    antithetic=True,"] if s.antithetic else []),
+        *(["    self_ensemble=True,"] if s.self_ensemble else []),
         ")",
     ]
     lines += [f"sampling = sampling.then({step})" for step in s.steps]

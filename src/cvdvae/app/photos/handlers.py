@@ -172,7 +172,7 @@ class PhotoHandlers:
             parts.photo: to_pil(photo.y),
             parts.kind: label(text.KINDS, "enlarge"),
             parts.scale: f"×{photo.scale}",
-            parts.notes: text.remarks(("as it was drawn before",), photo.size, photo.scale),
+            parts.notes: text.remarks(text.drawn_before(how), photo.size, photo.scale),
             **dict(zip(parts.settings, values, strict=True)),
         } | self._image(session)
 

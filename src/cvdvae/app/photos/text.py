@@ -65,6 +65,12 @@ def remarks(notes: tuple[str, ...], size: tuple[int, int], scale: int) -> str:
     )
 
 
+def drawn_before(how: Sampling) -> tuple[str, ...]:
+    """What is to be said of a result that was opened."""
+    turned = " in several orientations; other settings here draw in one"
+    return ("as it was drawn before" + turned * how.self_ensemble,)
+
+
 WAITING = callout("busy", "The whole waits for its turn:", "press Stop to end it.")
 
 
