@@ -203,6 +203,7 @@ def run(
             antithetic=options.antithetic,
             self_ensemble=options.self_ensemble,
         )
+        how = how.looking(model.recommended) if options.look else how
         result = model.run(told, how)
         scores.add("mean of samples", result.mean, truth, result.seconds)
         scores.add("one sample", result.samples[0], truth, result.seconds)
@@ -245,6 +246,7 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--look", action="store_true", help="as recommended for looking")
     parser.add_argument("--grain", action="store_true")
     parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
     parser.add_argument("--self-ensemble", action="store_true", help="in several orientations")
@@ -265,7 +267,8 @@ def main() -> None:
         images = load_images(paths, model.side, 74)
     results = {task: run(model, images, task, options) for task in options.tasks}
     table = Table(
-        title=f"{len(paths)} images, {options.samples} samples, τ = {options.temperature}"
+        title=f"{len(paths)} images, {options.samples} samples, "
+        + ("for looking" if options.look else f"τ = {options.temperature}")
     )
     for title in ("task", "method", "PSNR, dB", "LPIPS", "seconds"):
         table.add_column(title, justify="left" if title in ("task", "method") else "right")

@@ -134,7 +134,7 @@ def _restored(path: Path, name: str, x: Tensor) -> None:
     model, rows = load_restorer(name), []
     for words, noise in damages:
         what = degraded(x, parse(words), noise)
-        result = model.run(what, model.restoring(4, model.recommended.look), x)
+        result = model.run(what, model.restoring(4).looking(model.recommended), x)
         tiles = [(words, to_pil(result.shown))]
         tiles += [(f"answer {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
         tiles += [("mean", to_pil(result.mean)), ("they differ", heat_map(result.std * 255 / 64))]

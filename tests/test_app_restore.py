@@ -17,9 +17,12 @@ from cvdvae.app.controls import UNCHANGED, Updates
 from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
 from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
 from cvdvae.app.text import STILL
+from cvdvae.checkpoints.records import Recommended
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restorer import Restorer
+from cvdvae.restoration.restoring import Seen
+from cvdvae.restoration.settings import Restoring
 
 INTACT, DAMAGED = KINDS
 SUBJECT = "A photograph"
@@ -212,3 +215,23 @@ def test_stop_stops_what_is_drawn_and_may_be_pressed_meanwhile(page: Any, tab: T
         one for part, event, one in events(page) if (part, event) == ("restore-stop", "click")
     )
     assert not pressed["queue"]
+
+
+def test_where_the_slider_begins_answers_are_those_for_looking(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Restoring] = []
+    stream = Restorer.stream
+
+    def noted(self: Restorer, what: Seen, how: Restoring, *rest: Any) -> Iterator[Restoration]:
+        drawn.append(how)
+        return stream(self, what, how, *rest)
+
+    monkeypatch.setattr(Restorer, "stream", noted)
+    model = tab.on.restorers[SUBJECT]
+    profile = (0.5,) * len(set(model.prior.config.group_strides))
+    for look in (1.0, 0.6):  # the slider is at 1
+        model.recommended = Recommended(look=look, look_profile=profile)
+        list(tab.draw(strength=look))
+    assert [how.profile for how in drawn] == [profile, ()]
+    assert [how.temperature for how in drawn] == [1.0, 1.0]

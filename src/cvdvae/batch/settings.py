@@ -93,8 +93,8 @@ class Settings:
 
     def restoring(self, model: Restorer) -> Restoring:
         """How a model that restores draws by these settings."""
-        tame = model.recommended.look if self.look else self.temperature
-        return model.restoring(self.samples, tame, self.seed, *self._of_restoring)
+        how = model.restoring(self.samples, self.temperature, self.seed, *self._of_restoring)
+        return how.looking(model.recommended) if self.look else how
 
     @property
     def _of_restoring(self) -> tuple[int, bool, bool, bool]:

@@ -32,6 +32,8 @@ class Recommended:
         encoder_temperature: Of the LR encoder's groups.
         look: Of all groups, where pictures are wanted that please the eye: tamer, so that the
             samples differ less than the truth may.
+        look_profile: What `look` is multiplied by for the groups of every stride, from the coarsest
+            on; nothing where all have the same temperature. A model that restores draws so.
         calibrated: Whether the first two were found so, with the weights of now. Of older folders,
             which do not say it, those were that are others than what a model begins with.
     """
@@ -39,10 +41,11 @@ class Recommended:
     temperature: float = 0.8
     encoder_temperature: float = 1.0
     look: float = 0.6
+    look_profile: tuple[float, ...] = ()
     calibrated: bool | None = None
 
     def __post_init__(self) -> None:
-        temperatures = (self.temperature, self.encoder_temperature, self.look)
+        temperatures = (self.temperature, self.encoder_temperature, self.look, *self.look_profile)
         if not all(0 <= t < math.inf for t in temperatures):
             raise ConfigError("a recommended temperature must be a number from 0 upwards")
         if self.calibrated is None:

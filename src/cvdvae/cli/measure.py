@@ -268,9 +268,9 @@ def calibrate(
     if save:
         with telling(failures):
             check_enough(tried[0].images)
-        found = {"encoder_temperature": best.encoder_temperature}
-        found["temperature"] = best.temperature if tried_at.prior else best.encoder_temperature
-        path = recommend(model, replace(recommended, **found, calibrated=True))
+        prior = best.temperature if tried_at.prior else best.encoder_temperature
+        found = replace(recommended, encoder_temperature=best.encoder_temperature, calibrated=True)
+        path = recommend(model, replace(found, temperature=prior))
         out.print(f"Stored in {path}", markup=False, highlight=False)
     chosen = (best.temperature, best.encoder_temperature)
     if any(t in (grid[0], grid[-1]) for t, grid in zip(chosen, tried_at, strict=True) if grid):

@@ -132,8 +132,8 @@ def restore(
     restorer = load_restorer(name, device, dtype)
     mind_dtype(dtype, restorer.device, quiet)
     if temperature is None:
-        tame = restorer.recommended.look if look else None
-        how = restorer.restoring(samples, tame, seed, *ways)
+        how = restorer.restoring(samples, None, seed, *ways)
+        how = how.looking(restorer.recommended) if look else how
     cut = (crop or usual_crop(restorer)) if simulate else None
     restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
 

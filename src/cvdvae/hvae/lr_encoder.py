@@ -253,6 +253,7 @@ def drawn_mean(
     noise: Noise,
     temperature: float = 1.0,
     encoder_temperature: float = 1.0,
+    profile: Sequence[float] = (),
 ) -> Tensor:
     """``E[x | z]`` of draws ``z_<k ~ q_ψ(z_<k | y), z_≥k ~ p(z_≥k | z_<k)``.
 
@@ -265,15 +266,22 @@ def drawn_mean(
         noise: Source of the draws.
         temperature: Factor on the prior's standard deviations.
         encoder_temperature: Factor on the encoder's.
+        profile: What both are multiplied by for the groups of every stride, from the coarsest on;
+            1 by default.
 
     Returns:
         Images in [0, 1], ``(n, C, H, W)``; differentiable where gradients are enabled.
     """
 
+    strides = prior.config.group_strides
+    coarse_to_fine = list(dict.fromkeys(strides))
+
     def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
+        factor = profile[coarse_to_fine.index(strides[group])] if profile else 1.0
         if group >= encoder.groups:
-            return p.sample(noise, temperature)
-        return encoder.posterior_of(group, h, p, terms).sample(noise, encoder_temperature)
+            return p.sample(noise, factor * temperature)
+        q = encoder.posterior_of(group, h, p, terms)
+        return q.sample(noise, factor * encoder_temperature)
 
     h = prior.top_down(pick, n, size=size)
     return prior.likelihood.mean(prior.parameters_of_x(h))

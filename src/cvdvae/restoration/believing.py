@@ -45,6 +45,7 @@ class Belief:
         seed: Of the samples.
         antithetic: Whether they are drawn in opposite pairs.
         self_ensemble: Whether they see it in several orientations.
+        profile: What the temperature is multiplied by for the groups of every stride.
 
     Attributes:
         tiles: What is drawn at once.
@@ -60,9 +61,10 @@ class Belief:
         seed: int,
         antithetic: bool = False,
         self_ensemble: bool = False,
+        profile: Sequence[float] = (),
     ) -> None:
         self.prior, self.encoder, self.told = prior, encoder, told
-        self.temperature, self.seed = temperature, seed
+        self.temperature, self.seed, self.profile = temperature, seed, profile
         self.antithetic, self.self_ensemble = antithetic, self_ensemble
         self.device = next(prior.parameters()).device
         self.any_size, size = prior.config.any_size, (told.shape[2], told.shape[3])
@@ -116,7 +118,7 @@ class Belief:
 
     def _mean(self, terms: Sequence[Tensor], size: Size, noise: Noise, n: int) -> Tensor:
         tau = (self.temperature, self.temperature)
-        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau)
+        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau, self.profile)
 
     def _in_orientations(self, indices: range, tile: Tile, window: Window) -> Tensor:
         """μ(z) in a window, every sample in its orientation."""

@@ -140,3 +140,20 @@ def checked_truth(truth: object, shape: tuple[int, ...]) -> Tensor | None:
     if not (least >= 0 and most <= 1):
         raise InputError("the values of the truth must be in [0, 1], without NaN")
     return truth.detach().float().cpu()
+
+
+def check_profile(profile: Sequence[float], strides: Sequence[int]) -> None:
+    """Refuse a profile of temperatures that has not one factor for every stride.
+
+    Args:
+        profile: The factors; none where all groups have the same temperature.
+        strides: Of the latent groups.
+
+    Raises:
+        InputError: There are more, or fewer.
+    """
+    if profile and len(profile) != len(set(strides)):
+        raise InputError(
+            f"a profile has a factor for each of the model's {len(set(strides))} strides, not "
+            f"{len(profile)}"
+        )

@@ -30,7 +30,7 @@ from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
-from .checks import checked_truth, whole_number
+from .checks import check_profile, checked_truth, whole_number
 from .ending import Ending, each_in_own_modes, finished, growing
 from .evidence import evidence
 from .networks import Networks
@@ -241,7 +241,7 @@ class Restorer(Networks):
         if chains is not None:
             return BATCH, partial(_ended, chains, how.seed)
         assert self.encoder is not None
-        ways = (how.temperature, how.seed, how.antithetic, how.self_ensemble)
+        ways = (how.temperature, how.seed, how.antithetic, how.self_ensemble, how.profile)
         belief = Belief(self.prior, self.encoder, told, *ways)
         beside = max(1, workers // -(-how.samples // belief.batch))
         return belief.batch, partial(belief.draw, workers=beside)
@@ -293,6 +293,7 @@ class Restorer(Networks):
                 f"restore without moves"
             )
         check_memory(how.samples, height, width, "restore it in parts")
+        check_profile(how.profile, self.prior.config.group_strides)
         if self.encoder is None or how.moves:
             self.prior.check_size(*self.prior.config.padded(height, width))
 

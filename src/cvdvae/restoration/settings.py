@@ -5,9 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from ..checkpoints.records import Recommended
 from ..degradations.kernels import KERNELS
 from ..errors import InputError
-from .checks import make_plain
+from .checks import make_plain, number
 from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
 MAX_SAMPLES = MAX_MOVES = 10_000
@@ -185,6 +186,8 @@ class Restoring:
         grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
             its mean is taken, which is smoother.
         antithetic: As in `Sampling`, like `self_ensemble`; neither goes with moves.
+        profile: What the temperature is multiplied by for the groups of every stride, from the
+            coarsest on; 1 by default. Not with moves.
 
     Raises:
         InputError: A value of another type, or out of its range; as for `Sampling`.
@@ -197,6 +200,7 @@ class Restoring:
     grain: bool = False
     antithetic: bool = False
     self_ensemble: bool = False
+    profile: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         make_plain(
@@ -218,6 +222,16 @@ class Restoring:
             raise InputError("chains are independent of each other: leave antithetic or moves out")
         if self.moves and self.self_ensemble:
             raise InputError("chains know one orientation: leave self-ensemble or moves out")
+        factors = tuple(number(one, "a profile's factor") for one in self.profile)
+        object.__setattr__(self, "profile", factors)
+        if not all(0 <= one < math.inf for one in factors):
+            raise InputError("the factors of a profile must be numbers from 0")
+        if self.moves and factors:
+            raise InputError("chains have one temperature: leave the profile or moves out")
+
+    def looking(self, recommended: Recommended) -> "Restoring":
+        """The same at a model's temperatures for looking."""
+        return replace(self, temperature=recommended.look, profile=recommended.look_profile)
 
     @property
     def steps(self) -> int:

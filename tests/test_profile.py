@@ -1,0 +1,98 @@
+"""Temperatures of their own for coarse and fine latent groups: the profile for looking."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import saved_restorer, tiny_photo_restorer, tiny_restorer
+
+from cvdvae.checkpoints.folder import recommend
+from cvdvae.checkpoints.records import Recommended
+from cvdvae.damage.described import parse
+from cvdvae.errors import ConfigError, InputError
+from cvdvae.gaussian import SeededNoise
+from cvdvae.hvae.lr_encoder import drawn_mean
+from cvdvae.restoration.restorer import Restorer
+from cvdvae.restoration.restoring import degraded
+from cvdvae.restoration.settings import Restoring
+
+
+def drawn(model: Restorer, profile: tuple[float, ...], temperature: float = 0.8) -> torch.Tensor:
+    assert model.encoder is not None
+    told = torch.rand(1, 9, 16, 16, generator=torch.Generator().manual_seed(0))
+    terms = model.encoder.terms(told, 1)
+    of = (model.prior, model.encoder, terms, 2, (16, 16), SeededNoise(0, [0, 1]))
+    with torch.no_grad():
+        return drawn_mean(*of, temperature, temperature, profile)
+
+
+def test_a_profile_multiplies_the_temperature_of_every_stride() -> None:
+    model = tiny_restorer()
+    strides = list(dict.fromkeys(model.prior.config.group_strides))
+    assert strides == sorted(strides, reverse=True)
+    count = len(strides)
+    assert torch.equal(drawn(model, (1.0,) * count), drawn(model, ()))
+    assert torch.equal(drawn(model, (0.5,) * count), drawn(model, (), 0.4))
+    assert torch.equal(drawn(model, (0.0,) * count), drawn(model, (), 0.0))
+    # Coarse groups at 0 are the same in all samples, though the fine ones are not.
+    apart = [(drawn(model, one)[0] - drawn(model, one)[1]).abs().mean() for one in (
+        (0.0,) * (count - 1) + (1.0,), (1.0,) * count
+    )]  # fmt: skip
+    assert 0 < apart[0] < apart[1]
+
+
+def test_what_is_no_profile_is_refused() -> None:
+    for wrong, words in (
+        ({"profile": (-1.0,)}, "must be numbers from 0"),
+        ({"profile": ("a",)}, "a profile's factor must be a number"),
+        ({"profile": (1.0,), "moves": 2}, "leave the profile or moves out"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Restoring(2, **wrong)  # type: ignore[arg-type]
+    model, x = tiny_restorer(), torch.full((3, 16, 16), 0.5)
+    with pytest.raises(InputError, match=r"a factor for each of the model's \d strides, not 9"):
+        model.run(degraded(x, parse("noise"), 0.1), Restoring(2, profile=(1.0,) * 9))
+    with pytest.raises(ConfigError, match="a number from 0 upwards"):
+        Recommended(look_profile=(-0.1,))
+
+
+def test_looking_has_a_profile_and_is_drawn_again_by_its_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_photo_restorer()
+    count = len(set(model.prior.config.group_strides))
+    profile = tuple(0.5 + 0.25 * i for i in range(count))
+    folder = saved_restorer(tmp_path / "restorer", model)
+    recommend(str(folder), Recommended(look=0.6, look_profile=profile))
+    slope = np.linspace(40, 200, 24 * 20 * 3).reshape(24, 20, 3).astype(np.uint8)
+    Image.fromarray(slope).save(tmp_path / "x.png")
+
+    def restored(out: str, *options: str) -> Path:
+        given = (str(tmp_path / "x.png"), "--model", str(folder), "--degradation", "blur:sigma=1")
+        where = tmp_path / out
+        given += ("--samples", "2", "--out", str(where), *options)
+        assert run("restore", *given, monkeypatch=monkeypatch) == 0
+        return next(where.rglob("result.json"))
+
+    tame, named = restored("tame", "--look"), restored("named", "-t", "0.6")
+    said = json.loads(tame.read_text())
+    assert (said["temperature"], tuple(said["profile"])) == (0.6, profile)
+    assert json.loads(named.read_text())["profile"] == []
+    sample = "sample_01.png"
+    assert (tame.parent / sample).read_bytes() != (named.parent / sample).read_bytes()
+    again = tmp_path / "again"
+    replay = ("replay", str(tame), "--out", str(again), "--trust-model")
+    assert run(*replay, monkeypatch=monkeypatch) == 0
+    assert (again / sample).read_bytes() == (tame.parent / sample).read_bytes()
+
+
+def test_the_settings_for_looking_are_those_of_the_model() -> None:
+    how = Restoring(3, 1.0, seed=4, antithetic=True)
+    tame = how.looking(Recommended(look=0.5, look_profile=(0.5, 1.0)))
+    assert tame == replace(how, temperature=0.5, profile=(0.5, 1.0))
+    assert how.looking(Recommended(look=0.5)).profile == ()
