@@ -372,20 +372,6 @@ def test_jitter_frames_an_image_anew_whenever_it_comes(face: Path) -> None:
     assert float(slant.abs().max()) < 9.6
 
 
-def test_jitter_puts_an_image_into_another_light(face: Path) -> None:
-    config = DataConfig(str(face), crop=74, validation=0, jitter_colour=0.1)
-    training, _ = open_images(config, 32)
-    plain, _ = open_images(DataConfig(str(face), crop=74, validation=0), 32)
-    drawn = torch.stack([training[Key(0, draw=draw)] for draw in range(400)]).double()
-    assert torch.equal(drawn[7], training[Key(0, draw=7)].double())
-    # Every colour is multiplied by a number of its own, half of which is the light's.
-    gains = drawn[:, :, 16, 20] / plain[0][:, 16, 20]
-    assert (drawn - (gains[..., None, None] * plain[0]).clamp(max=255)).abs().max() < 3
-    logs = gains[:, :2].log()  # red and green; blue is 255 there, and can only lose
-    assert 0.09 < float(logs.std()) < 0.11
-    assert abs(float(torch.corrcoef(logs.T)[0, 1]) - 0.5) < 0.1
-
-
 def test_what_validates_is_not_jittered(face: Path) -> None:
     Image.open(face / "face.png").save(face / "other.png")
     config = DataConfig(str(face), crop=74, validation=1, jitter_side=0.1)
@@ -427,7 +413,6 @@ def test_what_a_further_source_keeps_aside_is_not_read(face: Path, jitter: float
     [
         ({"jitter_side": 0.11}, "jitter_side must be from 0 to 0.1"),
         ({"jitter_angle": -1}, "jitter_angle must be from 0 to 10"),
-        ({"jitter_colour": 0.6}, "jitter_colour must be from 0 to 0.5"),
         ({"jitter_angle": 1, "random_crops": True}, "random_crops are cut as they are"),
     ],
 )

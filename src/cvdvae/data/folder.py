@@ -30,7 +30,7 @@ from ..imaging.io import (
 MAX_WORKERS, MAX_REPEAT = 256, 1000
 PROBES = 8
 """How many files tell of a folder, at least, if it has so many."""
-MAX_JITTER = {"jitter_side": 0.1, "jitter_angle": 10.0, "jitter_colour": 0.5}
+MAX_JITTER_SIDE, MAX_JITTER_ANGLE = 0.1, 10.0
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,6 @@ class DataConfig:
             training image; drawn anew whenever the image comes. For images that are framed more
             alike than those that the model will meet.
         jitter_angle: The same of the angle by which it is turned, in degrees.
-        jitter_colour: The same of the logarithm of what each of its colours is multiplied by: half
-            of its variance is that of the light, which all colours share.
         only: Take only files whose names match this pattern, such as ``aaf_*``.
         repeat: How often every training image comes in an epoch: the weight of a source beside
             others.
@@ -74,7 +72,6 @@ class DataConfig:
     flip: bool = True
     jitter_side: float = 0.0
     jitter_angle: float = 0.0
-    jitter_colour: float = 0.0
     only: str = "*"
     repeat: int = 1
     more: tuple["DataConfig", ...] = ()
@@ -92,7 +89,7 @@ class DataConfig:
             raise ConfigError(f"split_seed must be below 2^32, not {self.split_seed}")
         if self.random_crops and self.crop:
             raise ConfigError("crop cuts a centred square, so it cannot go with random_crops")
-        for name, most in MAX_JITTER.items():
+        for name, most in (("jitter_side", MAX_JITTER_SIDE), ("jitter_angle", MAX_JITTER_ANGLE)):
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(self, name)}")
         if self.random_crops and self.jitters:
@@ -107,8 +104,8 @@ class DataConfig:
 
     @property
     def jitters(self) -> bool:
-        """Whether training images are framed, or lit, anew."""
-        return any(getattr(self, name) > 0 for name in MAX_JITTER)
+        """Whether training images are framed anew."""
+        return self.jitter_side > 0 or self.jitter_angle > 0
 
 
 def paths_of(config: DataConfig) -> list[Path]:

@@ -1,16 +1,19 @@
 """Training images by key: from memory, from a memory-mapped array, or from files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..imaging.io import to_channels
 from .folder import (
     DataConfig,
     load_images,
@@ -21,7 +24,6 @@ from .folder import (
     tell_enlarged,
     tell_luma,
 )
-from .jitter import around, jittered
 from .photographs import Photographs
 
 MEMORY = 2 * 2**30
@@ -128,8 +130,12 @@ class FileImages(Images):
         return load_images([self.paths[row]], self.size, self.crop, channels=self.channels)[0]
 
 
+MOST_JITTER = 3.0
+"""Standard deviations beyond which no square is framed."""
+
+
 class JitteredImages(Images):
-    """The centred squares of photographs, their side, angle and light drawn anew for every key.
+    """The centred squares of photographs, their side and their angle drawn anew for every key.
 
     Args:
         paths: Image files; their squares, with as much around them as is needed, stay in memory
@@ -148,7 +154,9 @@ class JitteredImages(Images):
     ) -> None:
         super().__init__(range(len(paths)))
         self.paths, self.size, self.config, self.channels = paths, size, config, channels
-        self.around, room = around(config), MEMORY
+        angle = math.radians(MOST_JITTER * config.jitter_angle)
+        reach = math.exp(MOST_JITTER * config.jitter_side) * (math.cos(angle) + math.sin(angle))
+        self.around, room = (reach - 1) / 2, MEMORY
         self.photos = list[tuple[np.ndarray, int]]()
         for row in track(range(len(paths)), "reading images", transient=True):
             photo = self._photo(row)
@@ -167,8 +175,17 @@ class JitteredImages(Images):
 
     def read(self, row: int, draw: int) -> Tensor:
         """An image, framed as `draw` decides."""
-        photo, side = self.photos[row] if row < len(self.photos) else self._photo(row)
-        return jittered(photo, side, self.size, self.config, draw)
+        around, side = self.photos[row] if row < len(self.photos) else self._photo(row)
+        normal = np.random.default_rng(draw).standard_normal(2).clip(-MOST_JITTER, MOST_JITTER)
+        photo = Image.fromarray(around)
+        if self.config.jitter_angle:
+            angle = self.config.jitter_angle * float(normal[1])
+            photo = photo.rotate(angle, Image.Resampling.BICUBIC)
+        reach = side * math.exp(self.config.jitter_side * float(normal[0])) / 2
+        x, y = photo.width / 2, photo.height / 2
+        box = (x - reach, y - reach, x + reach, y + reach)
+        small = photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
+        return to_channels(small)
 
 
 class CropImages(Images):
