@@ -212,10 +212,10 @@ def test_an_encoder_draws_as_it_is_where_no_temperature_is_named(prior: HVAE) ->
     encoder, y = LREncoder(ENCODER, prior.config), torch.rand(1, 3, 4, 4)
     terms = encoder.terms(y)
 
-    def drawn(*temperatures: float) -> torch.Tensor:
-        return drawn_mean(prior, encoder, terms, 1, (16, 16), SeededNoise(0, [0]), *temperatures)
+    def given() -> tuple[HVAE, LREncoder, list[torch.Tensor], int, tuple[int, int], SeededNoise]:
+        return prior, encoder, terms, 1, (16, 16), SeededNoise(0, [0])
 
-    assert torch.equal(drawn(), drawn(1.0, 1.0))
+    assert torch.equal(drawn_mean(*given()), drawn_mean(*given(), 1.0, 1.0))
 
 
 def test_heads_that_are_relative_begin_at_nought_and_others_as_any_block(prior: HVAE) -> None:

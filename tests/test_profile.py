@@ -75,8 +75,8 @@ def test_looking_has_a_profile_and_is_drawn_again_by_its_recipe(
     def restored(out: str, *options: str) -> Path:
         given = (str(tmp_path / "x.png"), "--model", str(folder), "--degradation", "blur:sigma=1")
         where = tmp_path / out
-        given += ("--samples", "2", "--out", str(where), *options)
-        assert run("restore", *given, monkeypatch=monkeypatch) == 0
+        drawn = ("--samples", "2", "--out", str(where), *options)
+        assert run("restore", *given, *drawn, monkeypatch=monkeypatch) == 0
         return next(where.rglob("result.json"))
 
     tame, named = restored("tame", "--look"), restored("named", "-t", "0.6")
