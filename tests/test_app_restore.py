@@ -230,8 +230,8 @@ def test_where_the_slider_begins_answers_are_those_for_looking(
     monkeypatch.setattr(Restorer, "stream", noted)
     model = tab.on.restorers[SUBJECT]
     profile = (0.5,) * len(set(model.prior.config.group_strides))
-    for look in (1.0, 0.6):  # the slider is at 1
+    for look in (1.0, 1.1, 0.6):  # the slider is at 1
         model.recommended = Recommended(look=look, look_profile=profile)
         list(tab.draw(strength=look))
-    assert [how.profile for how in drawn] == [profile, ()]
-    assert [how.temperature for how in drawn] == [1.0, 1.0]
+    assert [how.profile for how in drawn] == [profile, profile, ()]
+    assert [how.temperature for how in drawn] == [1.0, 1.0, 1.0]

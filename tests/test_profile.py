@@ -11,6 +11,11 @@ from command import run
 from PIL import Image
 from tiny import saved_restorer, tiny_photo_restorer, tiny_restorer
 
+from cvdvae.batch.finding import NOTE
+from cvdvae.batch.happened import happened
+from cvdvae.batch.run import local, run_batch
+from cvdvae.batch.settings import Settings
+from cvdvae.batch.sources import open_source
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
@@ -50,6 +55,7 @@ def test_what_is_no_profile_is_refused() -> None:
     for wrong, words in (
         ({"profile": (-1.0,)}, "must be numbers from 0"),
         ({"profile": ("a",)}, "a profile's factor must be a number"),
+        ({"profile": 0.5}, r"a profile is some factors, as in \(0.5, 1.0\), not 0.5"),
         ({"profile": (1.0,), "moves": 2}, "leave the profile or moves out"),
     ):
         with pytest.raises(InputError, match=words):
@@ -96,3 +102,16 @@ def test_the_settings_for_looking_are_those_of_the_model() -> None:
     tame = how.looking(Recommended(look=0.5, look_profile=(0.5, 1.0)))
     assert tame == replace(how, temperature=0.5, profile=(0.5, 1.0))
     assert how.looking(Recommended(look=0.5)).profile == ()
+
+
+def test_a_folder_from_before_goes_on(tmp_path: Path) -> None:
+    folder = saved_restorer(tmp_path / "restorer")
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (16, 16), (90, 120, 60)).save(tmp_path / "in" / "a.png")
+    source, out = open_source(str(tmp_path / "in")), tmp_path / "out"
+    settings = Settings(samples=2, happened=happened(None, None, None, "0.05"))
+    assert run_batch(source, out, str(folder), settings, engine=local(1)).drawn == 1
+    note = json.loads((out / NOTE).read_text())
+    assert note.pop("profile") == []
+    (out / NOTE).write_text(json.dumps(note))
+    assert run_batch(source, out, str(folder), settings, engine=local(1)).before == 1

@@ -259,7 +259,8 @@ def _read(path: Path, source: Source) -> Any:
     which columns it took nobody knows."""
     note = json.loads(path.read_text("utf-8"))
     columns = {"image_column": source.image_column, "key_column": source.key_column}
-    unsaid = {"antithetic": False, "self_ensemble": False, "values": None, **columns}
+    alone = {"antithetic": False, "self_ensemble": False}
+    unsaid: dict[str, Any] = {**alone, "profile": [], "values": None, **columns}
     return {**unsaid, **note} if isinstance(note, dict) else note
 
 

@@ -281,7 +281,7 @@ class Restorer(Networks):
 
         Raises:
             InputError: The model is bound to another size, or the image is too large for so many
-                samples, or for chains.
+                samples, or for chains; or the profile has not a factor for every stride.
         """
         if self.side is not None and (height, width) != (self.side, self.side):
             raise InputError(

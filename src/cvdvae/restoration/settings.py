@@ -222,6 +222,10 @@ class Restoring:
             raise InputError("chains are independent of each other: leave antithetic or moves out")
         if self.moves and self.self_ensemble:
             raise InputError("chains know one orientation: leave self-ensemble or moves out")
+        if not isinstance(self.profile, (tuple, list)):
+            raise InputError(
+                f"a profile is some factors, as in (0.5, 1.0), not {self.profile!r:.60}"
+            )
         factors = tuple(number(one, "a profile's factor") for one in self.profile)
         object.__setattr__(self, "profile", factors)
         if not all(0 <= one < math.inf for one in factors):
