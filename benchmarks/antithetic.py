@@ -130,8 +130,11 @@ def main() -> None:
         if options.degradation or options.noise is not None:
             for task in damaged(name, options.degradation or [], options.noise):
                 temperature = task.restorer.restoring().temperature
-                usual = Sampling(temperature=temperature, encoder_temperature=temperature)
-                usual = replace(usual, self_ensemble=options.self_ensemble)
+                usual = Sampling(
+                    temperature=temperature,
+                    encoder_temperature=temperature,
+                    self_ensemble=options.self_ensemble,
+                )
                 measure(task, usual, task.pairs(selection, {}), partial(as_seen, task), table)
         else:
             model = load(name)

@@ -176,11 +176,14 @@ def test_restored_pairs_are_opposite_and_chains_are_not_paired() -> None:
         model.restore(y, "hole:side=6", 2, moves=2, antithetic=True)
 
 
-def test_the_commands_draw_pairs_and_draw_them_again(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("option", ["antithetic", "self_ensemble"])
+def test_the_commands_draw_so_and_draw_it_again(
+    option: str, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(tmp_path / "y.png")
-    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "x.png")
+    slope = np.linspace(40, 200, 16 * 16 * 3).reshape(16, 16, 3).astype(np.uint8)
+    Image.fromarray(slope[::4, ::4].copy()).save(tmp_path / "y.png")
+    Image.fromarray(slope).save(tmp_path / "x.png")
+    flag = "--" + option.replace("_", "-")
     restorer = saved_restorer(tmp_path / "restorer")
     ways = {
         "upscale": ("y.png", "--model", str(model_folder)),
@@ -188,10 +191,10 @@ def test_the_commands_draw_pairs_and_draw_them_again(
     }
     for command, (file, *options) in ways.items():
         out, again = tmp_path / command, tmp_path / f"{command}-again"
-        given = (str(tmp_path / file), "--antithetic", "--samples", "4", "--out", str(out))
+        given = (str(tmp_path / file), flag, "--samples", "4", "--out", str(out))
         assert run(command, *given, *options, monkeypatch=monkeypatch) == 0
         (said,) = out.rglob("result.json")
-        assert json.loads(said.read_text())["antithetic"] is True
+        assert json.loads(said.read_text())[option] is True
         replay = ("replay", str(said), "--out", str(again), "--trust-model")
         assert run(*replay, monkeypatch=monkeypatch) == 0
         for i in range(4):

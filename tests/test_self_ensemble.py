@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import run
 from PIL import Image
 from tiny import (
-    saved_restorer,
     tiny_flow,
     tiny_photo_restorer,
     tiny_photos,
@@ -193,29 +191,6 @@ def test_what_does_not_go_together_is_refused() -> None:
         Restoring(2, moves=2, self_ensemble=True)
     with pytest.raises(InputError, match="self ensemble"):
         Sampling(4, self_ensemble="yes")  # type: ignore[arg-type]
-
-
-def test_the_commands_draw_so_and_draw_it_again(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slope = np.linspace(40, 200, 16 * 16 * 3).reshape(16, 16, 3).astype(np.uint8)
-    Image.fromarray(slope[::4, ::4].copy()).save(tmp_path / "y.png")
-    Image.fromarray(slope).save(tmp_path / "x.png")
-    restorer = saved_restorer(tmp_path / "restorer")
-    ways = {
-        "upscale": ("y.png", "--model", str(model_folder)),
-        "restore": ("x.png", "--model", str(restorer), "--degradation", "blur:sigma=1"),
-    }
-    for command, (file, *options) in ways.items():
-        out, again = tmp_path / command, tmp_path / f"{command}-again"
-        given = (str(tmp_path / file), "--samples", "2", *options, "--self-ensemble")
-        assert run(command, *given, "--out", str(out), monkeypatch=monkeypatch) == 0
-        (said,) = out.rglob("result.json")
-        assert json.loads(said.read_text())["self_ensemble"] is True
-        replay = ("replay", str(said), "--out", str(again), "--trust-model")
-        assert run(*replay, monkeypatch=monkeypatch) == 0
-        for name in ("sample_00.png", "sample_01.png"):
-            assert (again / name).read_bytes() == (said.parent / name).read_bytes()
 
 
 def test_a_folder_is_drawn_so_and_one_from_before_goes_on(

@@ -22,13 +22,12 @@ from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .batches import batch_for
 from .self_ensemble import (
-    EVERY,
-    MIRRORED,
     Orientation,
     OrientedNoise,
     extended,
     extended_window,
     in_orientations,
+    known_orientations,
 )
 from .tiles import Tile, tiles
 from .workers import in_order
@@ -133,7 +132,7 @@ class Belief:
             size = (turned.shape[2], turned.shape[3])
             return orientation.undone(self._mean(known[orientation], size, noise, len(some)))
 
-        orientations = EVERY if self.any_size else MIRRORED
+        orientations = known_orientations(self.any_size)
         return in_orientations(indices, orientations, self.antithetic, draw)
 
     def _other_noise(self, indices: Sequence[int]) -> Noise:

@@ -21,7 +21,7 @@ from .drawing import Drawer, Drawing
 from .finish import Finished, finish
 from .networks import Networks
 from .result import SuperResolution
-from .self_ensemble import EVERY, MIRRORED, Orientation
+from .self_ensemble import Orientation, known_orientations
 from .settings import WIDE_TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise, Tolerance
 
@@ -320,7 +320,7 @@ class SuperResolver(Networks):
     @property
     def orientations(self) -> Sequence[Orientation]:
         """In which orientations its samples may see y, where `Sampling.self_ensemble` says so."""
-        return EVERY if self.any_size else MIRRORED
+        return known_orientations(self.any_size)
 
     @property
     def tile_step(self) -> int:

@@ -53,6 +53,11 @@ EVERY = tuple(Orientation(mirrored, q) for q in (0, 2, 1, 3) for mirrored in (Fa
 """What a model knows that was trained on crops in any orientation."""
 
 
+def known_orientations(any_size: bool) -> tuple[Orientation, ...]:
+    """Those that a model knows, by whether it takes images of any size."""
+    return EVERY if any_size else MIRRORED
+
+
 class OrientedNoise:
     """``T ε``: noise that stays with its places in the image.
 
