@@ -43,6 +43,7 @@ class Settings(NamedTuple):
         tile: Side in pixels of y from which ncnn networks run on tiles of that size.
         antithetic: Whether samples of ours are drawn in opposite pairs.
         self_ensemble: Whether they see y in several orientations.
+        look: Whether they are drawn as recommended for looking.
     """
 
     scale: int
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     tile: int = 256
     antithetic: bool = False
     self_ensemble: bool = False
+    look: bool = False
 
 
 class Peer(Protocol):
@@ -111,6 +113,7 @@ class Ours:
             antithetic=how.antithetic,
             self_ensemble=how.self_ensemble,
         )
+        sampling = sampling.looking(self.model.recommended) if how.look else sampling
         return self.model.run(y, sampling).pixels.float() / 255
 
 

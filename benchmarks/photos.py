@@ -34,7 +34,6 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import CVDVAEError
 from cvdvae.imaging.io import list_images, read_photo, to_tensor
-from cvdvae.restoration.load import load
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100", "Manga109", "Kodak")
 WARM_UP = 32
@@ -76,6 +75,7 @@ def jobs(options: argparse.Namespace, method: str) -> Iterator[Job]:
         taus = f"{options.temperature} {options.encoder_temperature}"
         taus += " pairs" if options.antithetic else ""
         taus += " turned" if options.self_ensemble else ""
+        taus += " to look at" if options.look else ""
         details = (
             f"{fingerprint_of(find(options.model))} {config} {options.samples} samples, τ {taus}"
         )
@@ -150,6 +150,7 @@ def settings(options: argparse.Namespace) -> Settings:
         options.tile,
         options.antithetic,
         options.self_ensemble,
+        options.look,
     )
 
 
@@ -178,7 +179,7 @@ def parse() -> argparse.Namespace:
     add("--samples", type=int, default=19, help="of a stochastic method; 19 give 80 and 90 %%")
     add("--temperature", type=float, help="of the prior's groups; default as recommended")
     add("--encoder-temperature", type=float)
-    add("--look", action="store_true", help="both temperatures as recommended for looking")
+    add("--look", action="store_true", help="as recommended for looking")
     add("--antithetic", action="store_true", help="samples of ours in opposite pairs")
     add("--self-ensemble", action="store_true", help="samples of ours in several orientations")
     add("--lpips", type=Path, help="safetensors file of AlexNet's features")
@@ -191,9 +192,6 @@ def parse() -> argparse.Namespace:
     if unknown := set(options.methods) - set(REGISTRY):
         parser.error(f"unknown methods {', '.join(unknown)}: there are {', '.join(REGISTRY)}")
     options.model = options.model.replace("{scale}", str(options.scale))
-    if options.look:
-        look = load(options.model, scale=options.scale).recommended.look
-        options.temperature = options.encoder_temperature = look
     if options.threads:
         torch.set_num_threads(options.threads)
     return options

@@ -34,11 +34,12 @@ from cvdvae.restoration.settings import Sampling
 def one_sample_each(name: str, truths: Tensor, look: float | None) -> tuple[Tensor, Tensor]:
     """Samples as saved, and the low-resolution images enlarged by bicubic interpolation."""
     model = load(name)
-    temperature = model.recommended.look if look is None else look
     samples, smooth = [], []
     for i, truth in enumerate(track(truths, name, transient=True)):
         y = shrink_to_8_bits(truth[None], model.degradation)[0]
-        sampling = Sampling(1, temperature, seed=i, encoder_temperature=temperature)
+        sampling = Sampling(1, seed=i)
+        alike = sampling.at(look or 0.0, look or 0.0)
+        sampling = sampling.looking(model.recommended) if look is None else alike
         samples.append(model.run(y, sampling).pixels[0].float() / 255)
         smooth.append(upscale_bicubic(y[None], (truth.shape[1], truth.shape[2]))[0].clamp(0, 1))
     return torch.stack(samples), torch.stack(smooth)

@@ -76,7 +76,7 @@ def flicker(path: Path) -> None:
     """A part of the cup as the model sees it, beside eight samples in turn."""
     y, _ = simulate_at_scale(coffee().crop((180, 60, 340, 220)), 4)
     model = load("photos-x4")
-    result = model.run(y, model.sampling(8, model.recommended.look, 0, model.recommended.look))
+    result = model.run(y, model.sampling(8).looking(model.recommended))
     frames = []
     for pixels in result.pixels:
         frame = Image.new("RGB", (648, 320), "white")

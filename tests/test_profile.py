@@ -9,22 +9,32 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import saved_restorer, tiny_photo_restorer, tiny_restorer
+from tiny import (
+    saved_resolver,
+    saved_restorer,
+    tiny_flow,
+    tiny_photo_restorer,
+    tiny_photos,
+    tiny_resolver,
+    tiny_restorer,
+)
 
 from cvdvae.batch.finding import NOTE
 from cvdvae.batch.happened import happened
 from cvdvae.batch.run import local, run_batch
 from cvdvae.batch.settings import Settings
 from cvdvae.batch.sources import open_source
-from cvdvae.checkpoints.folder import recommend
-from cvdvae.checkpoints.records import Recommended
+from cvdvae.checkpoints.folder import CONFIG, read_record, recommend
+from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
+from cvdvae.configs import to_yaml
 from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae.lr_encoder import drawn_mean
+from cvdvae.restoration.edits import Resample
 from cvdvae.restoration.restorer import Restorer
 from cvdvae.restoration.restoring import degraded
-from cvdvae.restoration.settings import Restoring
+from cvdvae.restoration.settings import Restoring, Sampling
 
 
 def drawn(model: Restorer, profile: tuple[float, ...], temperature: float = 0.8) -> torch.Tensor:
@@ -63,6 +73,14 @@ def test_what_is_no_profile_is_refused() -> None:
     model, x = tiny_restorer(), torch.full((3, 16, 16), 0.5)
     with pytest.raises(InputError, match=r"a factor for each of the model's \d strides, not 9"):
         model.run(degraded(x, parse("noise"), 0.1), Restoring(2, profile=(1.0,) * 9))
+    enlarging, y = tiny_resolver(), torch.full((3, 4, 4), 0.5)
+    with pytest.raises(InputError, match=r"a factor for each of the model's \d strides, not 9"):
+        enlarging.run(y, Sampling(2, profile=(1.0,) * 9))
+    with pytest.raises(InputError, match="must be numbers from 0"):
+        Sampling(2, profile=(float("nan"),))
+    flow = tiny_flow()
+    with pytest.raises(InputError, match="has one temperature: leave the profile out"):
+        flow.run(torch.full((3, flow.lr_size, flow.lr_size), 0.5), Sampling(2, profile=(1.0,)))
     with pytest.raises(ConfigError, match="a number from 0 upwards"):
         Recommended(look_profile=(-0.1,))
 
@@ -95,6 +113,63 @@ def test_looking_has_a_profile_and_is_drawn_again_by_its_recipe(
     replay = ("replay", str(tame), "--out", str(again), "--trust-model")
     assert run(*replay, monkeypatch=monkeypatch) == 0
     assert (again / sample).read_bytes() == (tame.parent / sample).read_bytes()
+
+
+def test_enlarged_images_have_it_likewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_photos(2)
+    count = len(set(model.prior.config.group_strides))
+    y = torch.rand(3, 12, 10, generator=torch.Generator().manual_seed(1))
+    how = Sampling(2, 0.8, 3, 0.8)
+    at_half = model.run(y, how.at(0.4, 0.4)).samples
+    assert torch.equal(model.run(y, replace(how, profile=(0.5,) * count)).samples, at_half)
+    profile = tuple(0.5 + 0.25 * i for i in range(count))
+    tame = Recommended(look=0.6, look_profile=profile)
+    assert how.looking(tame) == replace(how.at(0.6, 0.6), profile=profile)
+
+    folder = saved_resolver(tmp_path / "model", model)
+    record = read_record(folder)
+    assert isinstance(record, SuperResolutionRecord)
+    (folder / CONFIG).write_text(to_yaml(replace(record, recommended=tame)))
+    Image.fromarray((255 * y).byte().permute(1, 2, 0).numpy()).save(tmp_path / "y.png")
+    given = (str(tmp_path / "y.png"), "--model", str(folder), "--scale", "2", "-n", "2")
+    assert (
+        run("upscale", *given, "--look", "--out", str(tmp_path / "a"), monkeypatch=monkeypatch) == 0
+    )
+    (told,) = (tmp_path / "a").rglob("result.json")
+    assert json.loads(told.read_text())["profile"] == list(profile)
+    again = ("replay", str(told), "--out", str(tmp_path / "b"), "--trust-model")
+    assert run(*again, monkeypatch=monkeypatch) == 0
+    one = "sample_01.png"
+    assert (tmp_path / "b" / one).read_bytes() == (told.parent / one).read_bytes()
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "y.png").rename(tmp_path / "in" / "y.png")
+    source = open_source(str(tmp_path / "in"))
+    run_batch(
+        source,
+        tmp_path / "c",
+        str(folder),
+        Settings(samples=2, look=True, scale=2),
+        engine=local(1),
+    )
+    (batch,) = (tmp_path / "c").rglob(one)
+    assert batch.read_bytes() == (told.parent / one).read_bytes()
+
+
+def test_steering_keeps_the_profile() -> None:
+    model = tiny_resolver()
+    count = len(set(model.prior.config.group_strides))
+    y = torch.rand(3, model.lr_size, model.lr_size, generator=torch.Generator().manual_seed(2))
+    how = Sampling(2, profile=(0.0,) * (count - 1) + (1.0,))
+    first = model.run(y, how).samples
+    kept = model.run(y, how.then(Resample(0, model.prior.groups, 5))).samples
+    assert torch.equal(kept[0], first[0])
+    assert torch.equal(kept[1], first[0])
+
+
+def test_the_profile_of_looking_is_had_up_to_its_temperature() -> None:
+    suits = Recommended(look=0.7, look_profile=(0.5, 2.0))
+    assert [suits.profile_at(t) for t in (0.0, 0.7, 0.71)] == [(0.5, 2.0), (0.5, 2.0), ()]
 
 
 def test_the_settings_for_looking_are_those_of_the_model() -> None:

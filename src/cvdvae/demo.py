@@ -81,10 +81,8 @@ def run_demo(
 
 
 def _sampling(model: SuperResolver, samples: int, temperature: float | None, seed: int) -> Sampling:
-    if temperature is not None:
-        return model.sampling(samples, temperature, seed)
-    look = model.recommended.look
-    return model.sampling(samples, look, seed, look)
+    how = model.sampling(samples, temperature, seed)
+    return how.looking(model.recommended) if temperature is None else how
 
 
 def _row(result: SuperResolution) -> tuple[str, ...]:

@@ -80,16 +80,15 @@ class Settings:
 
     def sampling(self, model: SuperResolver) -> Sampling:
         """How a model that enlarges draws by these settings."""
-        tame = model.recommended.look if self.look else None
-        return model.sampling(
+        how = model.sampling(
             self.samples,
-            tame if self.look else self.temperature,
+            self.temperature,
             self.seed,
-            tame,
             shrunk_by=self.shrunk_by,
             antithetic=self.antithetic,
             self_ensemble=self.self_ensemble,
         )
+        return how.looking(model.recommended) if self.look else how
 
     def restoring(self, model: Restorer) -> Restoring:
         """How a model that restores draws by these settings."""

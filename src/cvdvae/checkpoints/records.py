@@ -33,7 +33,7 @@ class Recommended:
         look: Of all groups, where pictures are wanted that please the eye: tamer, so that the
             samples differ less than the truth may.
         look_profile: What `look` is multiplied by for the groups of every stride, from the coarsest
-            on; nothing where all have the same temperature. A model that restores draws so.
+            on; nothing where all have the same temperature.
         calibrated: Whether the first two were found so, with the weights of now. Of older folders,
             which do not say it, those were that are others than what a model begins with.
     """
@@ -51,6 +51,11 @@ class Recommended:
         if self.calibrated is None:
             first = (Recommended.temperature, Recommended.encoder_temperature)
             object.__setattr__(self, "calibrated", temperatures[:2] != first)
+
+    def profile_at(self, temperature: float) -> tuple[float, ...]:
+        """The profile of a temperature that is chosen on the page, where `look` is the first: that
+        of looking there and below, none above."""
+        return self.look_profile if temperature <= self.look else ()
 
 
 @dataclass(frozen=True)

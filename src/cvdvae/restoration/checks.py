@@ -1,5 +1,6 @@
 """What is handed over in Python: settings as plain numbers, images as tensors that fit."""
 
+import math
 import operator
 from collections.abc import Sequence
 from numbers import Real
@@ -140,6 +141,20 @@ def checked_truth(truth: object, shape: tuple[int, ...]) -> Tensor | None:
     if not (least >= 0 and most <= 1):
         raise InputError("the values of the truth must be in [0, 1], without NaN")
     return truth.detach().float().cpu()
+
+
+def plain_profile(profile: Any) -> tuple[float, ...]:
+    """The factors of a profile of temperatures, as plain numbers.
+
+    Raises:
+        InputError: It is no tuple or list of numbers from 0 upwards.
+    """
+    if not isinstance(profile, (tuple, list)):
+        raise InputError(f"a profile is some factors, as in (0.5, 1.0), not {profile!r:.60}")
+    factors = tuple(number(one, "a profile's factor") for one in profile)
+    if not all(0 <= one < math.inf for one in factors):
+        raise InputError("the factors of a profile must be numbers from 0")
+    return factors
 
 
 def check_profile(profile: Sequence[float], strides: Sequence[int]) -> None:

@@ -26,6 +26,7 @@ from ..gaussian import Conditional, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder, drawn_mean
+from .checks import check_profile
 from .drawing import Drawer
 from .edit_noise import noise_of
 from .sampler import SuperResolver
@@ -134,17 +135,19 @@ class HVAEResolver(SuperResolver):
         tau = (sampling.temperature, sampling.encoder_temperature)
 
         def draw(noise: Noise, n: int) -> Tensor:
-            return drawn_mean(*given, n, size, noise, *tau)[..., :height, :width]
+            images = drawn_mean(*given, n, size, noise, *tau, sampling.profile)
+            return images[..., :height, :width]
 
         return draw
 
-    def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
-        """Refuse steps of steering that do not fit this model.
+    def check_sampling(self, sampling: Sampling, size: tuple[int, int]) -> None:
+        """Refuse what does not fit this model.
 
         Raises:
-            InputError: More latent groups are to stay than there are, or a region has another size
-                than the images.
+            InputError: More latent groups are to stay than there are, a region has another size
+                than the images, or the profile has not a factor for every stride.
         """
+        check_profile(sampling.profile, self.prior.config.group_strides)
         for step in sampling.steps:
             step.check(self.prior.groups, size)
 

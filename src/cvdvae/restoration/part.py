@@ -68,7 +68,7 @@ class PartDrawing:
         self.model, self.y, self.sampling, self.core = model, model.check(y), sampling, core
         scale = model.scale
         size = (self.y.shape[2] * scale, self.y.shape[3] * scale)
-        model.check_steps(sampling, size)
+        model.check_sampling(sampling, size)
         self.framed = widened(core, OVERLAP * scale, scale, size)
         self.window = widened(core, max(HALO, OVERLAP * scale), model.tile_step, size)
         self.tolerance = model.tolerance(self.y)

@@ -196,6 +196,7 @@ class SuperResolver(Networks):
         shrunk_by: str = "bicubic",
         antithetic: bool = False,
         self_ensemble: bool = False,
+        profile: Sequence[float] = (),
     ) -> Sampling:
         """Settings of a draw as of `upscale`, at the recommended temperatures where none is named.
 
@@ -219,6 +220,7 @@ class SuperResolver(Networks):
             shrunk_by,
             antithetic,
             self_ensemble=self_ensemble,
+            profile=tuple(profile),
         )
 
     def run(
@@ -306,12 +308,14 @@ class SuperResolver(Networks):
         tolerance = self.tolerance(y[None])
         return 0.0 if tolerance is None else tolerance.sigma
 
-    def check_steps(self, sampling: Sampling, size: tuple[int, int]) -> None:
-        """Refuse steps of steering that this model cannot take at this size of images.
+    def check_sampling(self, sampling: Sampling, size: tuple[int, int]) -> None:
+        """Refuse steps of steering, or a profile, that this model cannot take at this size.
 
         Raises:
             InputError: There are some; only hierarchical models take any.
         """
+        if sampling.profile:
+            raise InputError(f"{self.name} has one temperature: leave the profile out")
         if sampling.steps:
             raise InputError(
                 f"{self.name} cannot be steered: only a hierarchical VAE has latent groups to keep"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..checkpoints.records import Recommended
 from ..degradations.kernels import KERNELS
 from ..errors import InputError
-from .checks import make_plain, number
+from .checks import make_plain, plain_profile
 from .edits import MAX_REGIONS, MAX_STEPS, Edit
 
 MAX_SAMPLES = MAX_MOVES = 10_000
@@ -80,6 +80,8 @@ class Sampling:
         steps: How to steer from the samples that the others give to those that are wanted.
         self_ensemble: Let samples see y mirrored and turned, each in another of the orientations
             that the model knows (`cvdvae.restoration.self_ensemble`); not with steps.
+        profile: What both temperatures are multiplied by for the groups of every stride, from the
+            coarsest on; 1 by default.
 
     Raises:
         InputError: A value of another type, or out of its range. Numbers of NumPy and torch become
@@ -95,6 +97,7 @@ class Sampling:
     antithetic: bool = False
     steps: tuple[Edit, ...] = ()
     self_ensemble: bool = False
+    profile: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         make_plain(
@@ -108,6 +111,7 @@ class Sampling:
         if not several or not all(isinstance(step, Edit) for step in self.steps):
             raise InputError(f"steps are edits, as in (Blend(0, 1),), not {self.steps!r:.60}")
         object.__setattr__(self, "steps", tuple(self.steps))
+        object.__setattr__(self, "profile", plain_profile(self.profile))
         if self.seed < 0:
             raise InputError(f"the seed must not be negative, but is {self.seed}")
         for value in (self.temperature, self.encoder_temperature):
@@ -158,6 +162,11 @@ class Sampling:
     def at(self, temperature: float, encoder_temperature: float) -> "Sampling":
         """The same at other temperatures."""
         return replace(self, temperature=temperature, encoder_temperature=encoder_temperature)
+
+    def looking(self, recommended: Recommended) -> "Sampling":
+        """The same at a model's temperatures for looking."""
+        tame = self.at(recommended.look, recommended.look)
+        return replace(tame, profile=recommended.look_profile)
 
     def then(self, step: Edit) -> "Sampling":
         """The same, steered by one more step."""
@@ -222,15 +231,8 @@ class Restoring:
             raise InputError("chains are independent of each other: leave antithetic or moves out")
         if self.moves and self.self_ensemble:
             raise InputError("chains know one orientation: leave self-ensemble or moves out")
-        if not isinstance(self.profile, (tuple, list)):
-            raise InputError(
-                f"a profile is some factors, as in (0.5, 1.0), not {self.profile!r:.60}"
-            )
-        factors = tuple(number(one, "a profile's factor") for one in self.profile)
-        object.__setattr__(self, "profile", factors)
-        if not all(0 <= one < math.inf for one in factors):
-            raise InputError("the factors of a profile must be numbers from 0")
-        if self.moves and factors:
+        object.__setattr__(self, "profile", plain_profile(self.profile))
+        if self.moves and self.profile:
             raise InputError("chains have one temperature: leave the profile or moves out")
 
     def looking(self, recommended: Recommended) -> "Restoring":

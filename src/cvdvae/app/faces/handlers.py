@@ -75,6 +75,7 @@ class Handlers:
                 encoder_temperature,
                 consistent,
                 antithetic=antithetic,
+                profile=model.recommended.profile_at(max(temperature, encoder_temperature)),
             )
             seen = self.inputs.seen(path, kind, model, x, y, side)
             return self.explorer.start(seen, model, sampling)

@@ -223,7 +223,8 @@ class Photos:
         Raises:
             InputError: A setting out of its range.
         """
-        sampling = self.model(scale).sampling(
+        model = self.model(scale)
+        sampling = model.sampling(
             samples,
             temperature,
             seed,
@@ -231,6 +232,7 @@ class Photos:
             consistent=consistent,
             shrunk_by=shrunk_by,
             antithetic=antithetic,
+            profile=model.recommended.profile_at(temperature),
         )
         self._check_settings(sampling, scale)
         return sampling
@@ -269,7 +271,7 @@ class Photos:
                 "of photographs, regions alone are varied here: cvdvae replay draws what was "
                 "steered otherwise"
             )
-        self.model(photo.scale).check_steps(sampling, photo.size)
+        self.model(photo.scale).check_sampling(sampling, photo.size)
 
     @staticmethod
     def _check_settings(sampling: Sampling, scale: int) -> None:
@@ -296,7 +298,7 @@ class Photos:
         """
         before = self.sampling_of(session, step)
         sampling = before.then(ResampleRegion(sample, region, before.seed + step + 1))
-        self.model(session.photo.scale).check_steps(sampling, session.photo.size)
+        self.model(session.photo.scale).check_sampling(sampling, session.photo.size)
         return replace(session, history=(*session.history[: step + 1], sampling))
 
     @staticmethod

@@ -261,8 +261,7 @@ class RestoringHandlers:
         """What could have been there, growing, and what the file of a damaged image says."""
         restorer, number, notes = self.restorers[given.subject], seed_of(seed), list[str]()
         how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
-        if temperature <= restorer.recommended.look:  # where the slider begins, and below
-            how = replace(how, profile=restorer.recommended.look_profile)
+        how = replace(how, profile=restorer.recommended.profile_at(temperature))
         if not noise and all(isinstance(step, OnlyNoise) for step in what.steps):
             raise InputError("say how noisy it is, such as 0.01")
         truth = None if damaged else given.truth
