@@ -191,6 +191,10 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.methods) - set(REGISTRY):
         parser.error(f"unknown methods {', '.join(unknown)}: there are {', '.join(REGISTRY)}")
+    if options.look and (
+        options.temperature is not None or options.encoder_temperature is not None
+    ):
+        parser.error("--look has temperatures of its own")
     options.model = options.model.replace("{scale}", str(options.scale))
     if options.threads:
         torch.set_num_threads(options.threads)

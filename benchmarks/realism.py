@@ -4,9 +4,10 @@
         --lpips ../shared/data/alexnet_features.safetensors
 
 One sample of each held-out face (the centred 74×74 square, resized to 64×64, shrunk with H and
-rounded to 8 bits) at the preset for looking, made consistent; beside it the flow, bicubic, the real
-faces, and samples of the prior without any input. A face counts as detected where the detector is
-as sure as it is of 99 % of the real ones. The kernel distance, in thousandths, is to real faces
+rounded to 8 bits) as recommended for looking (with `--look`, at that temperature in all groups),
+made consistent; beside it the flow, bicubic, the real faces, and samples of the prior without any
+input. A face counts as detected where the detector is as sure as it is of 99 % of the real ones.
+The kernel distance, in thousandths, is to real faces
 that are not those behind the inputs.
 """
 
@@ -37,9 +38,8 @@ def one_sample_each(name: str, truths: Tensor, look: float | None) -> tuple[Tens
     samples, smooth = [], []
     for i, truth in enumerate(track(truths, name, transient=True)):
         y = shrink_to_8_bits(truth[None], model.degradation)[0]
-        sampling = Sampling(1, seed=i)
-        alike = sampling.at(look or 0.0, look or 0.0)
-        sampling = sampling.looking(model.recommended) if look is None else alike
+        how = Sampling(1, seed=i)
+        sampling = how.looking(model.recommended) if look is None else how.at(look, look)
         samples.append(model.run(y, sampling).pixels[0].float() / 255)
         smooth.append(upscale_bicubic(y[None], (truth.shape[1], truth.shape[2]))[0].clamp(0, 1))
     return torch.stack(samples), torch.stack(smooth)

@@ -160,7 +160,7 @@ def test_looking_is_a_temperature_of_the_model() -> None:
     sampling = Settings(look=True).sampling(enlarging)
     look = enlarging.recommended.look
     assert (sampling.temperature, sampling.encoder_temperature) == (look, look)
-    with pytest.raises(InputError, match="--look is a temperature of its own"):
+    with pytest.raises(InputError, match="--look has temperatures of its own"):
         Settings(look=True, temperature=0.5)
 
 
@@ -206,12 +206,12 @@ def test_the_program_restores_a_folder_of_jpeg_files(program: Program, tmp_path:
     [
         (["--moves", 9], "--moves and --grain go with a model that restores"),
         (["--grain"], "--moves and --grain go with a model that restores"),
-        (["--noise", 0.1, "--moves", 9, "--look"], "--look is a temperature of its own"),
+        (["--noise", 0.1, "--moves", 9, "--look"], "--look has temperatures of its own"),
         (["--noise", 0.1, "--moves", 9, "-t", 0], "chains cannot move at temperature 0"),
         (["--noise", 0.1, "--moves", 9, "--antithetic"], "leave antithetic or moves out"),
         (["--degradation", "blur:sigma=1", "--scale", 4], "--scale and --shrunk-by go with"),
         (["--model", "photos-restore"], "say what happened to the image"),
-        (["--look", "-t", 0.5], "--look is a temperature of its own"),
+        (["--look", "-t", 0.5], "--look has temperatures of its own"),
         (["--noise", 0.1, "--values", "0,1"], "--values and --no-check do not go"),
         (["--model", "photos", "--noise", 0.1], "'photos' is a prior, whose samples need --moves"),
         (["--max-megapixels", 0], "--max-megapixels is a number above 0"),

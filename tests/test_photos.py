@@ -41,6 +41,7 @@ from cvdvae.gaussian import Window
 from cvdvae.imaging.io import read_photo, to_bytes, to_tensor
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region
+from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 from cvdvae.restoration.part import PartDrawing
 from cvdvae.restoration.recipe import MAX_BYTES
@@ -398,6 +399,12 @@ def test_the_settings_alone_are_enough(photos: Photos, path: Path, tmp_path: Pat
     assert photos.reopen(read_result(archive, 10**6)).history == session.history
 
 
+def strides_of(photos: Photos) -> tuple[int, ...]:
+    model = photos.model(4)
+    assert isinstance(model, HVAEResolver)
+    return tuple(model.prior.config.group_strides)
+
+
 def test_a_result_in_several_orientations_is_opened_as_it_was(
     photos: Photos, little: Path, tmp_path: Path
 ) -> None:
@@ -407,9 +414,13 @@ def test_a_result_in_several_orientations_is_opened_as_it_was(
     shown = handlers(photos).reopen(None, str(Whole(photos, turned, 0, [], tmp_path).archive()))
     assert shown["session"].history == (how,)
     assert "in several orientations" in shown["notes"]
-    assert "in several orientations" not in text.remarks(
-        text.drawn_before(session.history[0]), (64, 64), 4
-    )
+    plain = handlers(photos).reopen(None, str(Whole(photos, session, 0, [], tmp_path).archive()))
+    assert "draw otherwise" not in plain["notes"]
+    how = replace(session.history[0], profile=(0.5,) * len(set(strides_of(photos))))
+    shaped = replace(session, history=(how,))
+    opened = handlers(photos).reopen(None, str(Whole(photos, shaped, 0, [], tmp_path).archive()))
+    assert opened["session"].history == (how,)
+    assert "with other temperatures of coarse and fine groups; other settings" in opened["notes"]
 
 
 def test_a_reopened_photograph_that_then_arrives_changes_nothing(

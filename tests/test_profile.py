@@ -19,6 +19,8 @@ from tiny import (
     tiny_restorer,
 )
 
+from cvdvae.app.faces.text import python_of
+from cvdvae.app.text import drawn_before
 from cvdvae.batch.finding import NOTE
 from cvdvae.batch.happened import happened
 from cvdvae.batch.run import local, run_batch
@@ -28,7 +30,9 @@ from cvdvae.checkpoints.folder import CONFIG, read_record, recommend
 from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
 from cvdvae.configs import to_yaml
 from cvdvae.damage.described import parse
+from cvdvae.demo import _sampling as demo_sampling
 from cvdvae.errors import ConfigError, InputError
+from cvdvae.evaluation.damaged import Damaged
 from cvdvae.gaussian import SeededNoise
 from cvdvae.hvae.lr_encoder import drawn_mean
 from cvdvae.restoration.edits import Resample
@@ -79,7 +83,7 @@ def test_what_is_no_profile_is_refused() -> None:
     with pytest.raises(InputError, match="must be numbers from 0"):
         Sampling(2, profile=(float("nan"),))
     flow = tiny_flow()
-    with pytest.raises(InputError, match="has one temperature: leave the profile out"):
+    with pytest.raises(InputError, match="no groups of several strides: leave"):
         flow.run(torch.full((3, flow.lr_size, flow.lr_size), 0.5), Sampling(2, profile=(1.0,)))
     with pytest.raises(ConfigError, match="a number from 0 upwards"):
         Recommended(look_profile=(-0.1,))
@@ -165,6 +169,46 @@ def test_steering_keeps_the_profile() -> None:
     kept = model.run(y, how.then(Resample(0, model.prior.groups, 5))).samples
     assert torch.equal(kept[0], first[0])
     assert torch.equal(kept[1], first[0])
+
+
+def test_the_python_of_a_result_has_its_profile() -> None:
+    model = tiny_resolver()
+    profile = (0.5,) * len(set(model.prior.config.group_strides))
+    y = torch.full((3, model.lr_size, model.lr_size), 0.5)
+    for how in (Sampling(1), Sampling(1, profile=profile)):
+        written = python_of(model.run(y, how).recipe)
+        start, end = written.index("sampling = "), written.index("result = ")
+        names: dict[str, object] = {"model": model}
+        exec(written[start:end], names)
+        assert names["sampling"] == how
+
+
+def test_what_is_drawn_for_looking_has_it() -> None:
+    model = tiny_resolver()
+    profile = (0.5,) * len(set(model.prior.config.group_strides))
+    model.recommended = tame = Recommended(look=0.6, look_profile=profile)
+    assert Settings(samples=2, look=True).sampling(model) == Sampling(2).looking(tame)
+    assert Settings(samples=2, temperature=0.6).sampling(model).profile == ()
+    assert demo_sampling(model, 2, None, 1) == Sampling(2, seed=1).looking(tame)
+    assert demo_sampling(model, 2, 0.6, 1).profile == ()
+
+
+def test_an_evaluation_of_damage_draws_with_it() -> None:
+    restorer = tiny_restorer()
+    subject = Damaged(restorer, parse("noise"), 0.1)
+    profile = (0.5,) * len(set(restorer.prior.config.group_strides))
+    assert subject.how(Sampling(2, profile=profile)).profile == profile
+
+
+def test_the_page_says_what_its_settings_have_not() -> None:
+    tame = Recommended(look=0.7, look_profile=(0.5, 2.0))
+    plain = Sampling(2, 0.7, 0, 0.7)
+    assert drawn_before(plain.looking(tame), tame) == ""
+    assert drawn_before(plain.at(0.9, 0.7), tame) == ""
+    other = "with other temperatures of coarse and fine groups"
+    assert drawn_before(plain, tame) == drawn_before(plain.at(0.5, 0.5), tame) == other
+    turned = replace(plain.looking(tame).at(0.9, 0.9), self_ensemble=True)
+    assert drawn_before(turned, tame) == f"in several orientations and {other}"
 
 
 def test_the_profile_of_looking_is_had_up_to_its_temperature() -> None:

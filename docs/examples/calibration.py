@@ -30,10 +30,10 @@ for name, (left, top) in places.items():
 
 # %%
 # Nine samples, so that the 80 % interval lies between two of them; at the recommended
-# temperatures, and at the tame one for looking.
-drawn = {}
-for title, temperature in {"recommended": None, "for looking": model.recommended.look}.items():
-    drawn[title] = calibration(model, pairs, model.sampling(9, temperature, seed=0))
+# temperatures, and at the tame ones for looking.
+drawn, nine = {}, model.sampling(9, seed=0)
+for title, how in {"recommended": nine, "for looking": nine.looking(model.recommended)}.items():
+    drawn[title] = calibration(model, pairs, how)
     held = drawn[title].coverage["80%"]
     print(f"{title}: CRPS {drawn[title].crps.mean:.4f}, 80 % intervals hold {held:.0%}")
 

@@ -48,7 +48,7 @@ def run_demo(
 ) -> DemoReport:
     """Run the bundled models on a bundled photo at ×4, and on a bundled face at ×4, ×8 and ×16.
 
-    Without a temperature they draw at the one for looking, see `Recommended`. `on_progress` is
+    Without a temperature they draw as recommended for looking, see `Recommended`. `on_progress` is
     called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does, and
     ``out/demo.png``.
 

@@ -108,7 +108,8 @@ def _covered(c: Calibration, level: str) -> str:
 def _at_temperatures(name: str, c: Calibration) -> str:
     """A name with the temperatures of the prior and of the encoder, or the one of both."""
     both = dict.fromkeys((c.sampling.temperature, c.sampling.encoder_temperature))
-    return f"{name}, τ = {' / '.join(f'{t:g}' for t in both)}"
+    shaped = " with a profile" * bool(c.sampling.profile)
+    return f"{name}, τ = {' / '.join(f'{t:g}' for t in both)}{shaped}"
 
 
 KNOWN = "Values that all samples share with the truth, as saved, are known: they do not count."

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from ..checkpoints.records import Recommended
 from ..restoration.sampler import SuperResolver
+from ..restoration.settings import Sampling
 
 PAIRS = "Opposite pairs: the mean of few is as good as that of many"
 
@@ -24,6 +26,15 @@ def suited(model: SuperResolver, together: bool = False) -> str:
     elif model.method != "flow" and suits.temperature != suits.encoder_temperature:
         return looks
     return f"{looks}; at {at} the spread is as large as the doubt" if suits.calibrated else looks
+
+
+def drawn_before(how: Sampling, recommended: Recommended) -> str:
+    """What a result that was opened has and the settings of the page have not; empty where they
+    have it all."""
+    here = recommended.profile_at(max(how.temperature, how.encoder_temperature))
+    ways = ["in several orientations"] * how.self_ensemble
+    ways += ["with other temperatures of coarse and fine groups"] * (how.profile != here)
+    return " and ".join(ways)
 
 
 def label(labels: dict[str, str], value: str) -> str:

@@ -33,7 +33,7 @@ class Settings:
         max_pixels: Most pixels that an image may have.
         antithetic: Whether the samples of an image are drawn in opposite pairs.
         values: How values of files of arrays are mapped to [0, 1], as for `read_any`.
-        look: Draw at the model's temperature for looking.
+        look: Draw as the model recommends for looking.
         happened: What happened to the images, for a model that restores; None for one that
             enlarges.
         moves: As in `Restoring`, like `grain`; for a model that restores.
@@ -66,7 +66,7 @@ class Settings:
         Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
         if self.look and (self.temperature is not None or self.moves):
             raise InputError(
-                "--look is a temperature of its own: leave --temperature and --moves out"
+                "--look has temperatures of its own: leave --temperature and --moves out"
             )
         if self.happened is None and (self.moves or self.grain):
             raise InputError("--moves and --grain go with a model that restores")

@@ -119,7 +119,7 @@ def restore(
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a degraded image is taken as it is")
     if look and (temperature is not None or moves):
-        raise InputError("--look is a temperature of its own: leave --temperature and --moves out")
+        raise InputError("--look has temperatures of its own: leave --temperature and --moves out")
     name = named_restorer(domain, model)
     what = happened(degradation, mask, jpeg, noise)
     usual = 1.0 if temperature is None else temperature

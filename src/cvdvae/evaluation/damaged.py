@@ -137,6 +137,7 @@ class Damaged:
             self.grain,
             sampling.antithetic,
             sampling.self_ensemble,
+            sampling.profile,
         )
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:

@@ -70,7 +70,7 @@ class Drawing:
         grey: Whether y is: then the samples are.
 
     Raises:
-        InputError: An image or steps of steering that the model does not take.
+        InputError: An image, steps of steering or a profile that the model does not take.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ class PartDrawing:
         grey: Whether y is: then the samples are.
 
     Raises:
-        InputError: An image or steps of steering that the model does not take.
+        InputError: An image, steps of steering or a profile that the model does not take.
     """
 
     def __init__(self, model: SuperResolver, y: Tensor, sampling: Sampling, core: Window) -> None:

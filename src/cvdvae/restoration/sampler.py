@@ -198,7 +198,8 @@ class SuperResolver(Networks):
         self_ensemble: bool = False,
         profile: Sequence[float] = (),
     ) -> Sampling:
-        """Settings of a draw as of `upscale`, at the recommended temperatures where none is named.
+        """Settings of a draw as of `upscale`, at the recommended temperatures where none is named,
+        with a profile as in `Sampling`.
 
         Where one is, the other is the published one: 0.8 of the prior, 1 of the encoder. Where the
         encoder gives all groups, one temperature is both.
@@ -315,7 +316,7 @@ class SuperResolver(Networks):
             InputError: There are some; only hierarchical models take any.
         """
         if sampling.profile:
-            raise InputError(f"{self.name} has one temperature: leave the profile out")
+            raise InputError(f"{self.name} has no groups of several strides: leave the profile out")
         if sampling.steps:
             raise InputError(
                 f"{self.name} cannot be steered: only a hierarchical VAE has latent groups to keep"

@@ -17,7 +17,7 @@ from ..archive import zip_of
 from ..controls import UNCHANGED, Updates, seed_of
 from ..photos.strokes import region_of
 from ..recipes import TABS, read_result
-from ..text import FAILED, STILL, WAITING, callout, explained, label
+from ..text import FAILED, STILL, WAITING, callout, drawn_before, explained, label
 from . import text
 from .explorer import Explorer, Session, seed_after
 from .inputs import Inputs
@@ -216,6 +216,9 @@ class Handlers:
                     settings.consistent: s.consistent,
                     settings.antithetic: s.antithetic,
                 }
+                ways = drawn_before(session.history[0], model.recommended)
+                if ways:
+                    updates[said] = callout("plain", "As it was drawn before", text.opened(ways))
             yield updates
 
     def _steered(

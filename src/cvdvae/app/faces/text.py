@@ -164,6 +164,11 @@ def stays(groups: int, resolutions: list[int]) -> str:
     return f"<b>{groups} of {total} groups stay</b> (up to {finest}×{finest}): {kept}."
 
 
+def opened(ways: str) -> str:
+    """What is to be said of a result that was opened; `ways` are those of `drawn_before`."""
+    return f"{ways}; the settings here draw otherwise."
+
+
 def python_of(recipe: Recipe) -> str:
     """Python that draws the same again from `result.json`."""
     s = recipe.sampling

@@ -263,7 +263,7 @@ class Photos:
         """Refuse settings that are not drawn at here.
 
         Raises:
-            InputError: A setting out of its range, or steps that are not taken here.
+            InputError: A setting out of its range, or steps or a profile that are not taken here.
         """
         self._check_settings(sampling, photo.scale)
         if not all(step.regional for step in sampling.steps):

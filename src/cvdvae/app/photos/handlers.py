@@ -17,7 +17,7 @@ from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
 from ..controls import UNCHANGED, WILDEST, Updates, seed_of
 from ..recipes import RESTORE, TABS, read_result
-from ..text import AGAIN, FAILED, WRONG, explained, label, sentence
+from ..text import AGAIN, FAILED, WRONG, drawn_before, explained, label, sentence
 from ..uploads import MAX_FILE
 from . import text
 from .album import GONE
@@ -159,6 +159,7 @@ class PhotoHandlers:
     def _reopened(self, session: Session) -> Updates:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
         parts, photo, how = self.parts, session.photo, session.history[0]
+        ways = drawn_before(how, self.photos.model(photo.scale).recommended)
         values = (
             max(LEAST_SAMPLES, how.samples),
             min(WILDEST, how.temperature),
@@ -172,7 +173,7 @@ class PhotoHandlers:
             parts.photo: to_pil(photo.y),
             parts.kind: label(text.KINDS, "enlarge"),
             parts.scale: f"×{photo.scale}",
-            parts.notes: text.remarks(text.drawn_before(how), photo.size, photo.scale),
+            parts.notes: text.remarks(text.opened(ways), photo.size, photo.scale),
             **dict(zip(parts.settings, values, strict=True)),
         } | self._image(session)
 

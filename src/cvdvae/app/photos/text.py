@@ -65,10 +65,9 @@ def remarks(notes: tuple[str, ...], size: tuple[int, int], scale: int) -> str:
     )
 
 
-def drawn_before(how: Sampling) -> tuple[str, ...]:
-    """What is to be said of a result that was opened."""
-    turned = " in several orientations; other settings here draw in one"
-    return ("as it was drawn before" + turned * how.self_ensemble,)
+def opened(ways: str) -> tuple[str, ...]:
+    """What is to be said of a result that was opened; `ways` are those of `drawn_before`."""
+    return (f"as it was drawn before{ways and f' {ways}; other settings here draw otherwise'}",)
 
 
 WAITING = callout("busy", "The whole waits for its turn:", "press Stop to end it.")
