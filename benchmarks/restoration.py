@@ -10,8 +10,9 @@ Of faces, the last 500 of the folder validate; they are cut as in training. Of p
 twentieth from the first (`--every`); their middle square of 128×128 pixels is taken. Every rival
 with a strength gets the one of a few that suits the task best, found on the very images that are
 measured: that favours it. `PnP-HVAE` alternates an encoding by the prior's own means with the
-closed-form image step, 50 times. PSNR is averaged over images, LPIPS is that of one image. What
-90 % intervals hold is told of 19 samples or more that are no opposite pairs (``--samples 19``).
+closed-form image step, 50 times. PSNR is averaged over images, LPIPS is that of one image; every
+image has a seed of its own. What 90 % intervals hold is told of 19 samples or more that are no
+opposite pairs (``--samples 19``).
 """
 
 import argparse
@@ -199,6 +200,7 @@ def run(
         how = Restoring(
             options.samples,
             options.temperature,
+            index,
             grain=options.grain,
             antithetic=options.antithetic,
             self_ensemble=options.self_ensemble,
@@ -209,7 +211,7 @@ def run(
         scores.add("one sample", result.samples[0], truth, result.seconds)
         shares = {HOLD: held(result, truth)}
         if options.moves:
-            moved = model.run(told, Restoring(options.samples, 1.0, 0, options.moves))
+            moved = model.run(told, Restoring(options.samples, 1.0, index, options.moves))
             scores.add(f"mean, {options.moves} moves", moved.mean, truth, moved.seconds)
             scores.add(f"one, {options.moves} moves", moved.samples[0], truth, moved.seconds)
             shares[f"{HOLD} after moves"] = held(moved, truth)
