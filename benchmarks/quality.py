@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--encoder-temperature", type=float, default=1.0)
+    parser.add_argument("--profile", default="", help="factors per stride, such as 1,1,1,0.45,0")
     parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
     parser.add_argument("--self-ensemble", action="store_true", help="every other one mirrored")
     parser.add_argument("--prior", default="celeba64", help="whose bits/dim are measured")
@@ -77,6 +78,7 @@ def main() -> None:
     sampling = Sampling(
         options.samples, options.temperature, 0, options.encoder_temperature,
         antithetic=options.antithetic, self_ensemble=options.self_ensemble,
+        profile=tuple(float(one) for one in options.profile.split(",") if one),
     )  # fmt: skip
     results = {name: measure(load(name), images, sampling) for name in options.models}
     table = Table(title=f"{len(paths)} faces, {options.samples} samples, τ = {options.temperature}")
