@@ -7,8 +7,7 @@ One sample of each held-out face (the centred 74×74 square, resized to 64×64, 
 rounded to 8 bits) as recommended for looking (with `--look`, at that temperature in all groups),
 made consistent; beside it the flow, bicubic, the real faces, and samples of the prior without any
 input. A face counts as detected where the detector is as sure as it is of 99 % of the real ones.
-The kernel distance, in thousandths, is to real faces
-that are not those behind the inputs.
+The kernel distance, in thousandths, is to real faces that are not those behind the inputs.
 """
 
 import argparse
