@@ -24,7 +24,7 @@ from cvdvae.checkpoints.records import (
 from cvdvae.checkpoints.weights import WEIGHTS, digest
 from cvdvae.configs import to_yaml
 from cvdvae.data.folder import DataConfig
-from cvdvae.errors import WeightsError
+from cvdvae.errors import CVDVAEWarning, WeightsError
 from cvdvae.files import write_text
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration.hvae import HVAEResolver
@@ -186,6 +186,30 @@ def test_other_weights_than_those_that_judged_are_refused(
     save_model(own, read_record(own), tiny_resolver(SCALES, seed=1).encoder.state_dict())
     with pytest.raises(WeightsError, match="found with other weights than"):
         load(str(model_folder))
+
+
+def test_a_judge_that_another_version_bundled_is_gone_and_the_model_still_draws(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = expect(str(model_folder), EXPECTED)
+    record = read_record(model_folder)
+    assert isinstance(record, SuperResolutionRecord)
+    for judge in (Judge("celeba64-judge-x4", "0" * 64), Judge("celeba64-judge", "0" * 64)):
+        write_text(path, to_yaml(replace(record, judge=judge)))
+        with pytest.warns(CVDVAEWarning, match=f"judge '{judge.encoder}'.*not here any more"):
+            model = loaded(model_folder)
+        assert model.expected is None
+        assert model.judge is model.encoder
+    Image.new("RGB", (8, 8), "teal").save(tmp_path / "small.png")
+    arguments = ["--model", str(model_folder), "--out", str(tmp_path / "out"), "-n", "1"]
+    assert run("upscale", str(tmp_path / "small.png"), *arguments, monkeypatch=monkeypatch) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "note: " in told
+    assert "does not examine its input" in told
+    assert "UserWarning" not in told
 
 
 def test_what_cannot_judge_is_refused_in_one_sentence(

@@ -27,6 +27,7 @@ from cvdvae.batch.run import local, run_batch
 from cvdvae.batch.settings import Settings
 from cvdvae.batch.sources import open_source
 from cvdvae.checkpoints.folder import CONFIG, read_record, recommend
+from cvdvae.checkpoints.loading import load_encoder, load_restoring
 from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
 from cvdvae.configs import to_yaml
 from cvdvae.damage.described import parse
@@ -87,6 +88,15 @@ def test_what_is_no_profile_is_refused() -> None:
         flow.run(torch.full((3, flow.lr_size, flow.lr_size), 0.5), Sampling(2, profile=(1.0,)))
     with pytest.raises(ConfigError, match="a number from 0 upwards"):
         Recommended(look_profile=(-0.1,))
+
+
+def test_a_profile_of_another_length_is_refused_where_it_is_loaded(tmp_path: Path) -> None:
+    recommend(str(folder := saved_resolver(tmp_path / "x4")), Recommended(look_profile=(1.0,) * 9))
+    with pytest.raises(ConfigError, match="9 factors: it needs one for each of the prior's"):
+        load_encoder(str(folder))
+    recommend(str(folder := saved_restorer(tmp_path / "any")), Recommended(look_profile=(1.0,) * 9))
+    with pytest.raises(ConfigError, match="9 factors"):
+        load_restoring(str(folder))
 
 
 def test_looking_has_a_profile_and_is_drawn_again_by_its_recipe(

@@ -65,6 +65,7 @@ def test_the_number_of_threads_comes_back_when_the_last_has_left() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_error_ends_the_work_and_nothing_more_is_begun(count: int) -> None:
     begun: list[int] = []
+    before = threading.active_count()
 
     def work(i: int) -> int:
         begun.append(i)
@@ -76,7 +77,7 @@ def test_an_error_ends_the_work_and_nothing_more_is_begun(count: int) -> None:
     with pytest.raises(ValueError, match="piece 1"):
         list(in_order(work, range(100), count))
     assert len(begun) < 10
-    assert threading.active_count() < 10
+    assert threading.active_count() <= before  # others' may have ended meanwhile
 
 
 def test_no_more_is_begun_than_may_wait() -> None:

@@ -1,4 +1,4 @@
-"""The errors that a user can mend; their message is one sentence that says how."""
+"""The errors and warnings that a user can mend; their message is one sentence that says how."""
 
 from importlib.util import find_spec
 
@@ -25,6 +25,10 @@ class OutputError(CVDVAEError, OSError):
 
 class OccupiedError(OutputError):
     """A folder that holds a file of another origin where a result would be."""
+
+
+class CVDVAEWarning(UserWarning):
+    """What goes on with less than was asked for; its message is one sentence that says why."""
 
 
 def need(module: str, purpose: str, extra: str) -> None:

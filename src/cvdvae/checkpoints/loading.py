@@ -6,19 +6,28 @@ digest of the prior's weights must be the one that the encoder's folder names.
 
 from pathlib import Path
 from typing import NamedTuple
+from warnings import warn
 
 import torch
 
-from ..errors import InputError, WeightsError
+from ..errors import ConfigError, CVDVAEWarning, InputError, WeightsError
 from ..hcflow import HCFlow
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .devices import check_device, named
-from .folder import encoder_folder, find, judge_folder, prior_folder, read_record
+from .folder import (
+    bundled_names,
+    encoder_folder,
+    find,
+    judge_folder,
+    prior_folder,
+    read_record,
+)
 from .records import (
     SECOND,
     Expected,
     FlowRecord,
+    Judge,
     OneScaleRecord,
     PriorRecord,
     Recommended,
@@ -93,9 +102,9 @@ def load_encoder(name: str | Path, scale: int | None = None) -> Loaded:
     scale = scales[0] if scale is None else scale
     if scale not in scales:
         raise InputError(f"'{name}' enlarges by {', '.join(map(str, scales))}, not by {scale}")
-    judge = _judge(folder, record, prior, scale) if record.judge else None
-    suits, expected = record.recommended, record.expected
-    return Loaded(prior, encoder, scale, suits, expected, record.photons, judge)
+    suits = _suiting(name, record.recommended, prior)
+    loaded = Loaded(prior, encoder, scale, suits, record.expected, record.photons, None)
+    return loaded if record.judge is None else _judged(name, folder, record, record.judge, loaded)
 
 
 class Restoring(NamedTuple):
@@ -125,7 +134,19 @@ def load_restoring(name: str) -> Restoring:
             f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"
         )
     prior, encoder = _on_its_prior(name, folder, record)
-    return Restoring(prior, encoder, record.pixel_std, record.recommended, record.second_estimate)
+    suits = _suiting(name, record.recommended, prior)
+    return Restoring(prior, encoder, record.pixel_std, suits, record.second_estimate)
+
+
+def _suiting(name: str | Path, recommended: Recommended, prior: HVAE) -> Recommended:
+    """The temperatures of a record, if their profile has a factor for every stride of the prior."""
+    strides = len(set(prior.config.group_strides))
+    if recommended.look_profile and len(recommended.look_profile) != strides:
+        raise ConfigError(
+            f"look_profile of '{name}' has {len(recommended.look_profile)} factors: it needs one "
+            f"for each of the prior's {strides} strides"
+        )
+    return recommended
 
 
 def _on_its_prior(
@@ -166,15 +187,30 @@ def load_judge(name: str | Path, prior: HVAE, prior_digest: str, scale: int) -> 
     return build(folder, lambda: LREncoder(record.model, prior.config))
 
 
-def _judge(folder: Path, record: SuperResolutionRecord, prior: HVAE, scale: int) -> LREncoder:
-    """The judge that a folder's record names."""
-    assert record.judge is not None
-    source = judge_folder(folder, record.judge)
-    if digest(source) != record.judge.digest:
+def _judged(
+    name: str | Path, folder: Path, record: SuperResolutionRecord, judge: Judge, loaded: Loaded
+) -> Loaded:
+    """With the judge that a folder's record names. Where that was bundled with another version and
+    is no longer the same, without one: the model draws as before, and examines nothing."""
+    try:
+        source = judge_folder(folder, judge)
+        same = digest(source) == judge.digest
+    except WeightsError:
+        source, same = None, False
+    if source is None or (not same and judge.encoder in bundled_names()):
+        warn(
+            f"'{name}' does not examine its input: the judge '{judge.encoder}' that its limits "
+            f"were found with is not here any more; cvdvae calibrate-doubt --judge finds others",
+            CVDVAEWarning,
+            stacklevel=2,
+        )
+        return loaded._replace(expected=None)
+    if not same:
         raise WeightsError(
             f"what '{folder.name}' expects was found with other weights than {source}"
         )
-    return load_judge(source, prior, record.prior_digest, scale)
+    its = load_judge(source, loaded.prior, record.prior_digest, loaded.scale)
+    return loaded._replace(judge=its)
 
 
 def _one_scale(name: str | Path, folder: Path, record: OneScaleRecord, scale: int | None) -> Loaded:
@@ -184,7 +220,8 @@ def _one_scale(name: str | Path, folder: Path, record: OneScaleRecord, scale: in
     if digest(source) != record.encoder_digest:
         raise WeightsError(f"'{name}' belongs to other weights than those of {source}")
     loaded = load_encoder(source, record.scale)
-    return loaded._replace(recommended=record.recommended, expected=record.expected)
+    suits = _suiting(name, record.recommended, loaded.prior)
+    return loaded._replace(recommended=suits, expected=record.expected)
 
 
 def load_flow(name: str) -> tuple[HCFlow, Recommended]:

@@ -43,12 +43,13 @@ def main() -> None:
     gc.set_threshold(10_000)
     with EndAtSignals():
         from ..errors import CVDVAEError
-        from .common import complain, refuse_empty
+        from .common import complain, refuse_empty, say_warnings
         from .program import app
 
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError):  # a terminal may know no arrow
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        say_warnings()
         try:
             refuse_empty(sys.argv[1:])
             app(spread(sys.argv[1:]))

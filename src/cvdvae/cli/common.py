@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from ..errors import CVDVAEError, InputError
+from ..errors import CVDVAEError, CVDVAEWarning, InputError
 from .consoles import Shares, console_of_results, err, out, progress_bar
 
 if TYPE_CHECKING:
@@ -164,6 +165,19 @@ def complain(message: str) -> None:
 def remark(message: str) -> None:
     """Say what is no error, in one sentence."""
     err.print(f"[yellow]note:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def say_warnings() -> None:
+    """Say ours as remarks, from now on; those of others are shown as before."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, CVDVAEWarning):
+            remark(str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
 
 
 def mind_dtype(dtype: str, device: "str | torch.device", quiet: bool) -> None:
