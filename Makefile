@@ -39,7 +39,7 @@ $(VENV)/demo: pyproject.toml
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) '.[dev]'
-	touch $@ $(VENV)/demo
+	touch $@ $(VENV)/demo $(VENV)/docs
 
 docs: $(VENV)/docs  ## the site, offline and without a warning: docs/_build/html/index.html
 	OMP_NUM_THREADS=1 $(VENV)/bin/sphinx-build -j auto --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html

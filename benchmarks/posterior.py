@@ -28,6 +28,7 @@ from cvdvae.restoration.posterior.chains import Moves, sample_posterior
 from cvdvae.restoration.posterior.measurement import Measurement
 from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
 from cvdvae.restoration.posterior.whitened import Proposal, Whitened
+from cvdvae.restoration.restorer import SWEEPS
 from cvdvae.restoration.result import psnr
 
 Row = dict[str, float]
@@ -79,7 +80,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=6, help="the first of the last 500")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--moves", type=int, nargs="+", default=[0, 20, 40, 80])
-    parser.add_argument("--sweeps", type=int, default=10, help="where there is no encoder")
+    parser.add_argument("--sweeps", type=int, default=SWEEPS, help="where there is no encoder")
     parser.add_argument("--pixel-std", type=float, default=0.04, help="s")
     parser.add_argument("--sigma", type=float, default=0.002)
     options = parser.parse_args()

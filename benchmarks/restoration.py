@@ -204,6 +204,7 @@ def run(
             grain=options.grain,
             antithetic=options.antithetic,
             self_ensemble=options.self_ensemble,
+            profile=tuple(float(one) for one in options.profile.split(",") if one),
         )
         how = how.looking(model.recommended) if options.look else how
         result = model.run(told, how)
@@ -249,6 +250,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--look", action="store_true", help="as recommended for looking")
+    parser.add_argument("--profile", default="", help="factors per stride, such as 1,1,0.45,0")
     parser.add_argument("--grain", action="store_true")
     parser.add_argument("--antithetic", action="store_true", help="samples in opposite pairs")
     parser.add_argument("--self-ensemble", action="store_true", help="in several orientations")

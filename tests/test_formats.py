@@ -164,7 +164,8 @@ def test_planes_are_laid_out_as_they_were(axes: str) -> None:
 
 def test_axes_without_names() -> None:
     shapes = {(4, 5): "YX", (3, 4, 5): "CYX", (4, 5, 3): "YXS", (7, 4, 5): "ZYX",
-              (2, 3, 4, 5): "ZCYX", (2, 7, 4, 5, 3): "TZYXS"}  # fmt: skip
+              (2, 3, 4, 5): "ZCYX", (2, 7, 4, 5, 3): "TZYXS", (9, 11, 4): "YXS",
+              (9, 11, 1): "YXS", (9, 7, 4): "ZYX", (1, 9, 1): "ZYX"}  # fmt: skip
     for shape, axes in shapes.items():
         assert len(axes) == len(shape)
         assert guessed_axes(shape) == axes
@@ -1022,6 +1023,9 @@ def test_a_fourth_band_of_eight_bits_is_no_alpha_where_it_is_hardly_ever_opaque(
     assert len(result.stack.ranges) == 4
     assert not result.stack.array.missing.any()
     assert any("drawn as the others" in note for note in result.stack.notes)
+    again = read_stack(model, tmp_path / "out" / "mean.tif", LIMITS)
+    assert len(again.ranges) == 4  # nor do its results call it alpha
+    assert not again.array.missing.any()
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,10 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
         write: Called with the path of a folder that does not exist, of the same name.
 
     Raises:
-        OutputError: It cannot be written; nothing is left behind.
+        OutputError: It cannot be written, or is called `..`; nothing is left behind.
     """
+    if path.name in ("", ".."):  # whatever lies there is not ours to replace
+        raise OutputError(f"cannot write {path}: it names no folder of its own")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path.parent) as aside:
@@ -77,6 +79,11 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
             (aside / path.name).rename(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def name_of(path: Path) -> str:
+    """The last part of a path, also of one that ends with `.` or `..`."""
+    return Path(os.path.abspath(path)).name  # noqa: PTH100 - links stay what they are called
 
 
 def remove(path: Path) -> None:

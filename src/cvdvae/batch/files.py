@@ -13,6 +13,7 @@ from ..domains.base import domain_of_model
 from ..domains.fit import fit
 from ..domains.simulate import Crop, simulate, simulate_at_scale
 from ..errors import InputError
+from ..files import name_of
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
@@ -85,7 +86,9 @@ def into_folders(found: Iterable[tuple[Path, Path]], out: Path | None = None) ->
     jobs: dict[Path, Path] = {}
     clashes: list[str] = []
     for path, place in found:
-        folder = (out or Path()) / place / (path.stem if path.stem.strip(".") else path.name)
+        name = name_of(path)
+        stem = Path(name).stem
+        folder = (out or Path()) / place / (stem if stem.strip(".") else name)
         other = jobs.setdefault(folder, path)
         if other != path:
             same = f"would both be written to {folder}" if out else f"have the one key '{folder}'"

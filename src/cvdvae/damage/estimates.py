@@ -31,6 +31,7 @@ from ..degradations.block_dct import (
     transformed_back,
 )
 from ..errors import CVDVAEError, InputError
+from ..imaging.carried import ORIENTATION
 from ..imaging.io import MAX_PIXELS
 from .described import Description
 from .kinds import JPEG, SUBSAMPLINGS
@@ -42,7 +43,7 @@ anew from the coefficients."""
 SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
 """Pillow's numbers of what chroma is averaged over, in the words of `SUBSAMPLINGS`."""
 GREY, GREY_FILE = "4:0:0", "it is grey: so are its samples"
-ORIENTATION = 0x0112
+TURNED = "its file says to turn it: the results lie as it is stored, and say so, too"
 LEAST, QUARTILE = 150, 0.6744897501960817
 """Wavelets of a colour whose median is σ within a tenth, mostly; the median of ``|N(0, 1)|``."""
 FLAT = 1e-9
@@ -155,7 +156,7 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) ->
     averaged = SUBSAMPLINGS[sampling] or 1
     operator = BlockDCT((planes.shape[0], planes.shape[1]), luma, chroma, averaged)
     y = coefficients(torch.from_numpy(planes).permute(2, 0, 1).double(), operator)
-    notes = ["its file says to turn it: the results are as it is stored"] if turned else []
+    notes = [TURNED] if turned else []
     if chroma is None:
         notes.append(GREY_FILE)
     return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)

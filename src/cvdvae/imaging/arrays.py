@@ -128,15 +128,24 @@ class Array:
         return self.nodata[channel if len(self.nodata) > 1 else 0]
 
 
+def equal_to(values: np.ndarray, none: float) -> np.ndarray:
+    """Where values are what stands for no data; nowhere, if their kind does not hold that."""
+    with np.errstate(over="ignore"):  # it is beyond the largest float32
+        same: np.ndarray = values == none
+    return same
+
+
 def guessed_axes(shape: tuple[int, ...]) -> str:
-    """Axes without names: the last two are Y and X, or those before a last one of 3.
+    """Axes without names: the last two are Y and X, or those before a last one of 3; or before one
+    of 1 or 4 that is far shorter than both.
 
     Example:
-        >>> guessed_axes((20, 64, 64)), guessed_axes((64, 64, 3)), guessed_axes((3, 64, 64))
+        >>> guessed_axes((20, 64, 64)), guessed_axes((64, 64, 4)), guessed_axes((3, 64, 64))
         ('ZYX', 'YXS', 'CYX')
     """
     leading = len(shape) - 2
-    if leading and shape[-1] == 3:
+    few = shape[-1] in (1, 4) and min(shape[-3:-1], default=0) >= 2 * shape[-1]
+    if leading and (shape[-1] == 3 or few):
         return "QTZ"[4 - leading :] + "YXS"
     if leading and shape[-3] == 3:
         return "QTZ"[4 - leading :] + "CYX"
@@ -215,7 +224,7 @@ def array_of(
     for channel in range(layout.channels):
         none = array.nodata_of(channel)
         if none is not None:
-            missing[:, channel] |= planes[:, channel] == none
+            missing[:, channel] |= equal_to(planes[:, channel], none)
     if missing.all():
         raise InputError(
             f"{path} holds no value: every pixel is NaN, transparent or marked as no data"

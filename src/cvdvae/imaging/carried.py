@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 from PIL import ExifTags, Image
 
-UPRIGHT, SIZES = (0x0100, 0x0101, 0x0112), (0xA002, 0xA003)
-"""EXIF tags that hold no more: width, height and orientation, and sizes that the camera says."""
+SIDES, ORIENTATION, SIZES = (0x0100, 0x0101), 0x0112, (0xA002, 0xA003)
+"""EXIF tags that hold no more: width and height, what turns an image, and sizes that the camera
+says."""
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
 
@@ -56,11 +57,12 @@ def profile_of(file: Image.Image) -> tuple[bytes | None, list[str]]:
     return profile, []
 
 
-def exif_of(image: Image.Image, is_tiff: bool) -> bytes | None:
-    """EXIF of an upright image; of a TIFF, whose own tags lie among them, what describes it."""
+def exif_of(image: Image.Image, is_tiff: bool, upright: bool = True) -> bytes | None:
+    """EXIF of an image, which says how to turn it unless it is upright; of a TIFF, whose own tags
+    lie among them, what describes it."""
     try:
         exif = image.getexif()
-        for tag in UPRIGHT:
+        for tag in SIDES if not upright else (*SIDES, ORIENTATION):
             exif.pop(tag, None)
         for tag in SIZES:
             exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)

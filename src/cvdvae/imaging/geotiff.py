@@ -146,7 +146,7 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
             "scale": source.scales[i],
             "offset": source.offsets[i],
             "tags": _lasting(source.tags(i + 1)),
-            "shows": source.colorinterp[i],
+            "shows": _shown(source.colorinterp[i], i == alpha),
         }
         for i in range(source.count)
     ]
@@ -155,6 +155,8 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     notes = ["its RPCs are not handed on"] if source.rpcs else []
     notes, profile = notes + told, profile | of_alpha
+    if alpha is None and source.count in (2, 4):  # GDAL would call the last one alpha
+        profile["ALPHA"] = "NO"
     opaque = opaque_of(path, source, alpha)
     if alpha is None and opaque is not None:
         notes.append("what its mask leaves out counts as no data")
@@ -167,6 +169,13 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     array = array_of(path, values, layout, nodata, carried, notes, white_is_0, gone)
     beside = [Path(name) for name in source.files[1:] if BESIDE.fullmatch(name)]
     return _with_what_stands_aside(replace(array, beside=tuple(beside)))
+
+
+def _shown(told: Any, is_alpha: bool) -> Any:
+    """What a band shows: alpha only where it is taken for that."""
+    from rasterio.enums import ColorInterp
+
+    return ColorInterp.undefined if told == ColorInterp.alpha and not is_alpha else told
 
 
 def _refuse_far(path: Path, dtype: np.dtype, nodata: list[float | None]) -> None:
@@ -249,7 +258,8 @@ def _profile(planes: np.ndarray, array: Array, scale: float) -> dict[str, Any]:
     points, crs = carried.points
     if points:
         profile.pop("transform", None)
-        profile |= {"gcps": [_finer(point, scale) for point in points], "crs": crs}
+        known = rasterio.crs.CRS() if crs is None else crs
+        profile |= {"gcps": [_finer(point, scale) for point in points], "crs": known}
     return profile
 
 

@@ -182,11 +182,12 @@ def opened(path: Path) -> Image.Image:
 
 
 def read_extras(path: Path) -> tuple[Extras, list[str]]:
-    """What a file that could be read carries but for alpha, and a note on what is left out."""
+    """What a file that could be read carries but for alpha, where its pixels are taken as they are
+    stored, and a note on what is left out."""
     try:
         with opened(path) as file:
             profile, notes = profile_of(file)
-            return Extras(profile, None, exif_of(file, file.format == "TIFF")), notes
+            return Extras(profile, None, exif_of(file, file.format == "TIFF", False)), notes
     except Exception:  # as of `read_photo`
         return Extras(), []
 

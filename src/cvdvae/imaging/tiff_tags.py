@@ -111,11 +111,11 @@ def _resolution(tags: Any, turned: bool) -> tuple[float, float, int] | None:
 
 def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
     """Kind of the file, what it says as such, and its own text."""
-    if file.is_ome:
+    if file.is_ome and file.series[0].kind == "ome":
         return "ome", ome.sizes_and_names(file.ome_metadata), None
     if file.is_imagej:
         return "imagej", imagej.described(file.imagej_metadata or {}), None
-    text = page.description or None
+    text = None if file.is_ome else page.description or None  # one that does not fit its pages
     if file.is_shaped:
         try:
             found = json.loads(text or "{}")

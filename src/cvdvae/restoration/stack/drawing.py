@@ -7,9 +7,10 @@ after the other. Mean, standard deviation and interval are those of what is writ
 import math
 import os
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +74,10 @@ def draw_stack(
     result.doubts = doubts
     pages, channels, height, width = stack.array.values.shape
     planes = pages, channels, height * model.scale, width * model.scale
+    _refuse_inside(folder, result.inputs.values())
     with saved_files(folder, result.files, result.report, tuple(result.inputs.values())):
+        for name, given in result.inputs.items():
+            _copy(given, folder / name)
         with scratch(folder, (sampling.samples, *planes), _kind(stack)) as drawn:
             for plane, (page, group) in enumerate(stack.planes()):
                 _draw_plane(model, sampling, result, Plane(page, group, plane), drawn, on_pixels)
@@ -89,8 +93,6 @@ def draw_stack(
                     stack.write(path, part, array, model.scale)
             grid = stack_sheet(stack, drawn, model.scale, sampling, result.exploded_planes)
             save_png(folder / "grid.png", grid)
-        for name, given in result.inputs.items():
-            _copy(given, folder / name)
         result.seconds = time.perf_counter() - started
     return result
 
@@ -256,11 +258,25 @@ def _add_statistics(
         found[:, plane.page, channels, top : top + rows] = statistics
 
 
+def _refuse_inside(folder: Path, inputs: Iterable[Path]) -> None:
+    """Refuse results within the store that they are of: a copy of it lies among them."""
+    for given in inputs:
+        if given.is_dir() and folder.resolve().is_relative_to(given.resolve()):
+            raise OutputError(f"cannot write to {folder}: it lies in {given}, which is the input")
+
+
 def _copy(source: Path, target: Path) -> None:
     """The input, byte for byte, beside its result, unless it is there: it is being drawn again."""
     if source.resolve() == target.resolve():
         return
     if source.is_dir():
-        write_folder_atomically(target, lambda path: shutil.copytree(source, path))
+        write_folder_atomically(target, lambda path: _copy_store(source, path))
     else:
         write_atomically(target, lambda path: shutil.copyfile(source, path))
+
+
+def _copy_store(source: Path, target: Path) -> None:
+    """A folder with all in it, which the user may move and remove, whatever is allowed there."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(folder.stat().st_mode | stat.S_IRWXU)

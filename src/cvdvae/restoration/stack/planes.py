@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CVDVAEError, InputError
-from ...imaging.arrays import Array, Limits
+from ...imaging.arrays import Array, Limits, equal_to
 from ...imaging.formats import Format, format_of
 from ...imaging.values import ValueRange, choose_range, is_pair
 from ..sampler import SuperResolver
@@ -217,7 +217,7 @@ def avoid(saved: np.ndarray, nodata: list[float | None]) -> None:
     """A value that was made is not what stands for no data: it moves to the one above, or from
     the last one to the one below."""
     for channel, none in zip(saved, nodata, strict=True):
-        if none is not None and (made := channel == none).any():
+        if none is not None and (made := equal_to(channel, none)).any():
             kind = channel.dtype.type
             if channel.dtype.kind in "iu":
                 channel[made] = none + 1 if none < np.iinfo(kind).max else none - 1

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError
+from ...files import name_of
 from ...imaging.arrays import Limits
 from ...imaging.values import in_kind
 from ..sampler import SuperResolver
@@ -58,7 +59,7 @@ def read_shrunk(
         raise InputError(f"{path}: shrunk by {scale}, every pixel of it would be missing")
     planes = np.stack([_page(large, i, gone[i], model, shrunk_by) for i in range(large.pages)])
     scratch = tempfile.TemporaryDirectory(prefix="cvdvae-shrunk-")
-    small = Path(scratch.name) / path.name
+    small = Path(scratch.name) / name_of(path)
     large.write(small, planes, large.array, 1 / scale)
     stack = read_stack(model, small, limits, ranges=large.ranges)
     said = f"shrunk by {scale} to {width}×{height} pixels before anything was drawn"
