@@ -62,7 +62,8 @@ def exif_of(image: Image.Image, is_tiff: bool, upright: bool = True) -> bytes | 
     lie among them, what describes it."""
     try:
         exif = image.getexif()
-        for tag in SIDES if not upright else (*SIDES, ORIENTATION):
+        is_upright = upright or exif.get(ORIENTATION) == 1
+        for tag in (*SIDES, ORIENTATION) if is_upright else SIDES:
             exif.pop(tag, None)
         for tag in SIZES:
             exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
