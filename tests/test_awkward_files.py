@@ -12,9 +12,10 @@ from PIL import ExifTags, Image
 from tiny import copied, saved_resolver, tiny_photos
 
 from cvdvae.batch.happened import Happened
-from cvdvae.batch.restore import read_seen
+from cvdvae.batch.restore import LUMA, read_seen
 from cvdvae.damage.described import parse
 from cvdvae.errors import InputError, OutputError
+from cvdvae.evaluation.selection import Selection
 from cvdvae.files import name_of, remove, write_folder_atomically
 from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.formats import format_of
@@ -175,3 +176,20 @@ def test_what_a_jpeg_says_of_how_to_turn_it_is_kept_where_it_is_not_turned(tmp_p
     if upright.extras.exif is not None:
         found.load(upright.extras.exif)
         assert ExifTags.Base.Orientation not in found
+
+
+def test_a_grey_jpeg_of_a_picture_in_colours_is_said_to_take_its_luma(tmp_path: Path) -> None:
+    path, colours = tmp_path / "x.png", np.dstack([RAMP, RAMP // 2, 255 - RAMP])
+    Image.fromarray(colours).save(path)
+    for how, is_said in (("subsampling=4:0:0", True), ("subsampling=4:2:0", False)):
+        taken = read_seen(path, Happened(parse(f"jpeg:quality=50,{how}"), False, None))
+        assert (LUMA in taken.notes) == is_said
+        assert taken.seen.is_grey == is_said
+
+
+def test_no_more_images_are_taken_from_the_end_than_there_are(tmp_path: Path) -> None:
+    for i in range(3):
+        Image.fromarray(RAMP).save(tmp_path / f"{i}.png")
+    assert len(Selection(tmp_path, -3)) == 3
+    with pytest.raises(InputError, match="holds 3 images, not 500"):
+        len(Selection(tmp_path, -500))

@@ -241,6 +241,18 @@ def test_a_training_that_skips_every_step_ends_and_says_so(
     assert not (tmp_path / "run" / "model").exists()
 
 
+def test_a_training_that_has_diverged_ends_and_says_so(faces: Tensor, tmp_path: Path) -> None:
+    for i, face in enumerate(faces):
+        to_pil(face).save(tmp_path / f"{i}.png")
+    optim = replace(OPTIM, steps=90, batch_size=1, warmup=0, learning_rate=1e30)
+    config = PriorTraining(PRIOR, DataConfig(str(tmp_path), validation=2), optim)
+    module = PriorModule(config, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"the last 50 steps were skipped.*lower learning_rate"):
+        fit(module, TrainingData(config.data, optim, 16))
+    assert 50 <= int(module.skipped) < 60
+    assert not (tmp_path / "run" / "model").exists()
+
+
 @pytest.mark.parametrize("channels", [2, 4, 5])
 def test_pictures_of_more_channels_than_colours_show_the_first(
     channels: int, tmp_path: Path

@@ -90,7 +90,9 @@ class Description:
     @property
     def loses_colours(self) -> bool:
         """Whether one value of each pixel is left, though a JPEG may hold it in all colours."""
-        return any(isinstance(step, Grey | Mosaic) for step in self.steps)
+        jpegs = (step for step in self.steps if isinstance(step, JPEG))
+        grey = any(SUBSAMPLINGS[step.subsampling] is None for step in jpegs)
+        return grey or any(isinstance(step, Grey | Mosaic) for step in self.steps)
 
     def hr_size(self, y_size: Size) -> Size:
         """Height and width of x for a y of this height and width.

@@ -98,7 +98,10 @@ class Selection:
         return len(self._listed())
 
     def _listed(self) -> list[Path]:
-        paths = list_images(self.folder)[self.start :][: self.count]
+        every = list_images(self.folder)
+        if self.start < -len(every):
+            raise InputError(f"{self.folder} holds {len(every)} images, not {-self.start}")
+        paths = every[self.start :][: self.count]
         if not paths:
             raise InputError(f"{self.folder} has no image from number {self.start} on")
         return paths

@@ -56,7 +56,7 @@ class Training(L.LightningModule):
         self.averaged.requires_grad_(False)
         self.skipped: Tensor
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
-        self.norm = 0.0
+        self.norm, self.in_a_row = 0.0, 0  # of the last gradient; dropped one after the other
 
     @property
     def best(self) -> nn.Module:
@@ -191,8 +191,11 @@ class Training(L.LightningModule):
         self.norm = float(norm)
         if self._dropped:
             self.skipped += 1
+            self.in_a_row += 1
             for parameter in self.trained.parameters():
                 parameter.grad = None
+        else:
+            self.in_a_row = 0
         self.log("gradient_norm", norm)
         self.log("skipped", self.skipped.float(), prog_bar=True)
 
@@ -205,18 +208,22 @@ class Training(L.LightningModule):
         """Step, and move the average towards the new weights, before any checkpoint is taken.
 
         Raises:
-            ConfigError: So far every step was skipped, so that nothing would be learnt.
+            ConfigError: So far every step was skipped, or the last `PATIENCE` of them, so that
+                nothing would be learnt.
         """
         super().optimizer_step(*args, **kwargs)
         self.averaged.update_parameters(self.trained)
         step, optim = self.global_step + 1, self.optim  # it is counted afterwards
         due = step >= min(PATIENCE, optim.validate_every, optim.steps)
-        if due and self._dropped and int(self.skipped) >= step:
+        never = due and self._dropped and int(self.skipped) >= step
+        if never or self.in_a_row >= PATIENCE:
             finite = math.isfinite(self.norm)
             said = f"beyond skip_norm, {optim.skip_norm:g}: raise it" if finite else "not finite"
+            lower = "" if never else ", or take a lower learning_rate from the start"
+            which = f"all {step} steps so far" if never else f"the last {self.in_a_row} steps"
             raise ConfigError(
-                f"all {step} steps so far were skipped, and nothing was learnt: the norm of their "
-                f"gradients ({self.norm:g} in the last) is {said}"
+                f"{which} were skipped, and nothing was learnt: the norm of their gradients "
+                f"({self.norm:g} in the last) is {said}{lower}"
             )
 
 
