@@ -12,14 +12,14 @@ from PIL import ExifTags, Image
 from tiny import copied, saved_resolver, tiny_photos
 
 from cvdvae.batch.happened import Happened
-from cvdvae.batch.restore import LUMA, read_seen
+from cvdvae.batch.restore import read_seen
 from cvdvae.damage.described import parse
 from cvdvae.errors import InputError, OutputError
 from cvdvae.evaluation.selection import Selection
 from cvdvae.files import name_of, remove, write_folder_atomically
 from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.formats import format_of
-from cvdvae.imaging.io import read_photo
+from cvdvae.imaging.io import LUMA, read_photo
 from cvdvae.imaging.tiff import TIFF
 
 LIMITS = Limits(10**6)
@@ -129,7 +129,7 @@ def ome_xml(planes: int, tmp_path: Path) -> bytes:
 
 def test_an_ome_description_of_another_size_is_left_out(drawing: Any, tmp_path: Path) -> None:
     other = np.stack([RAMP.repeat(2, 0).repeat(2, 1)] * 3)
-    described = {"description": ome_xml(3, tmp_path), "photometric": "minisblack"}
+    described: dict[str, Any] = {"description": ome_xml(3, tmp_path), "photometric": "minisblack"}
     tifffile.imwrite(tmp_path / "r.tif", other, metadata=None, **described)
     assert drawing(str(tmp_path / "r.tif"), "--out", str(tmp_path / "out")) == 0
     drawn = tifffile.imread(tmp_path / "out" / "r" / "sample_00.tif")
@@ -143,7 +143,7 @@ def test_pages_that_the_description_does_not_tell_of_are_not_dropped(tmp_path: P
     }
     for name, description in said.items():
         path = tmp_path / f"{name}.tif"
-        how = {"metadata": None, "photometric": "minisblack"}
+        how: dict[str, Any] = {"metadata": None, "photometric": "minisblack"}
         tifffile.imwrite(path, np.stack([RAMP] * 6), description=description, **how)
         with pytest.raises(InputError, match="has 6 pages, and its description is of"):
             TIFF().read(path, LIMITS)

@@ -92,8 +92,8 @@ def refuse_partial(path: Path, file: Any) -> None:
             f"cannot be read"
         )
     known = {page.index for page in pages}
-    others = (page for page in file.pages if page.index not in known)
-    unsaid = [page for page in others if not getattr(page, "is_reduced", False)]  # frames are none
+    beyond = (page for page in file.pages if page.index not in known)
+    unsaid = [page for page in beyond if not getattr(page, "is_reduced", False)]  # frames are none
     if (file.is_ome or file.is_imagej) and unsaid:
         raise InputError(
             f"{path} has {len(file.pages)} pages, and its description is of {len(known)}: save it "
