@@ -161,7 +161,7 @@ def handler(address: str, name: str) -> tuple[int, list[Any]]:
 
 def test_no_handler_reads_a_file_that_was_not_uploaded(address: str, foreign: list[str]) -> None:
     bare = [{"path": path, "orig_name": "a.png"} for path in foreign]
-    files = [*bare, {**bare[0], **META}]
+    files = [*bare, *({**file, **META} for file in bare)]
     known = handlers(address)
     names = {name.split("_")[0] for name, *_ in known}
     assert names >= {"arrive", "look", "move", "draw", "reopen", "upscale", "enlarge"}

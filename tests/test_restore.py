@@ -1235,3 +1235,10 @@ def test_a_damaged_report_of_a_restoration_is_refused(changed: dict[str, Any], w
     assert (found.seen.sigma, found.restoring) == (0.1, Restoring(1))
     with pytest.raises(InputError, match=words):
         restoration_from_dict(result.report() | changed, "there")
+
+
+def test_a_sample_that_exploded_explains_nothing() -> None:
+    result = tiny_restorer().restore(torch.full((3, 16, 16), 0.4), "noise", samples=2, noise=0.1)
+    assert result.explains == [True, True]
+    gone = replace(result, exploded=[True, False])
+    assert gone.explains == gone.report()["explains"] == [False, True]

@@ -262,8 +262,7 @@ def _unexplained(result: "Restoration", closer: str, by_file: bool) -> list[str]
 
 def one_line(path: Path, folder: Path, result: "Restoration") -> str:
     """What came of an image."""
-    exploded = result.exploded or [False] * len(result.explains)
-    fits = sum(one and not gone for one, gone in zip(result.explains, exploded, strict=True))
+    fits = sum(result.explains)
     way = "exactly" if result.sigma == 0 else f"within its noise (σ = {result.sigma:.3g})"
     line = (
         f"{path} → {folder} in {result.seconds:.1f} s: {fits} of {len(result.explains)} samples "

@@ -187,7 +187,8 @@ def read_extras(path: Path) -> tuple[Extras, list[str]]:
     try:
         with opened(path) as file:
             profile, notes = profile_of(file)
-            return Extras(profile, None, exif_of(file, file.format == "TIFF", False)), notes
+            exif = exif_of(file, file.format == "TIFF", upright=False)
+            return Extras(profile, None, exif), notes
     except Exception:  # as of `read_photo`
         return Extras(), []
 

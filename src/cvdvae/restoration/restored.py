@@ -139,12 +139,15 @@ class Restoration(Answers):
         """Whether each sample explains y within its noise, by the χ² test of `within_noise`.
 
         Where σ = 0: whether H of the saved sample has no value further than half a grey level from
-        y.
+        y. One that exploded explains nothing.
         """
         if self.sigma == 0:
-            return [largest < 0.5 / 255 for _, largest in self._errors]
-        off = torch.tensor(self.misfit, dtype=torch.float64, device="cpu")
-        return within_noise(off, self.measured).tolist()
+            near = [largest < 0.5 / 255 for _, largest in self._errors]
+        else:
+            off = torch.tensor(self.misfit, dtype=torch.float64, device="cpu")
+            near = within_noise(off, self.measured).tolist()
+        exploded = self.exploded or [False] * len(near)
+        return [one and not gone for one, gone in zip(near, exploded, strict=True)]
 
     def against_truth(self) -> Truth | None:
         """PSNR of what is shown, of the samples and of their mean, where the truth is known."""
