@@ -15,7 +15,8 @@ from ..restoration.saving import is_result
 
 KNOWN = {*PICTURES, *SUFFIXES}
 """Suffixes of what is looked for in folders."""
-NOTE, FAILURES, TABLES, ARRAYS = "batch.json", "failures.jsonl", "rows.parquet", "rows.zarr"
+NOTE, FAILURES, DRAWN = "batch.json", "failures.jsonl", "drawn.jsonl"
+TABLES, ARRAYS = "rows.parquet", "rows.zarr"
 """What `cvdvae batch` writes into the folder of a run, beside the folders of rows."""
 
 
@@ -117,7 +118,7 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
 def is_of_run(path: Path, out: Path | None = None) -> bool:
     """Whether a run, the one that writes to `out` or an earlier one, has written this file beside
     the folders of rows, this store, or this part of a table."""
-    known, place = (NOTE, FAILURES, TABLES, ARRAYS), path.absolute()
+    known, place = (NOTE, FAILURES, DRAWN, TABLES, ARRAYS), path.absolute()
 
     def of_run(folder: Path) -> bool:
         ours = out is not None and folder.resolve() == out.resolve()

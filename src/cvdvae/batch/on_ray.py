@@ -85,7 +85,7 @@ def _pass(
     with DataContext.current(context):
         shards = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in work.shards])
         read: Any = _read
-        numbers = ray.put((done, work.again))
+        numbers = ray.put((done, work.refused))
         rows = shards.flat_map(read, fn_args=(numbers,), num_cpus=READING)
         drawn = rows.map_batches(
             _Actor,

@@ -28,16 +28,18 @@ class Row(NamedTuple):
         image: A path as text, the bytes of an image file, or an array ``(h, w, C)``; None where it
             could not be read.
         error: Why not; empty otherwise.
+        mark: What tells the image from others, as `cvdvae.batch.marks` has it; empty if nothing.
     """
 
     number: int
     key: str
     image: str | bytes | np.ndarray[Any, Any] | None
     error: str = ""
+    mark: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """By column: that of the image is named after its kind."""
-        named = {"number": self.number, "key": self.key, "error": self.error}
+        named = {"number": self.number, "key": self.key, "error": self.error, "mark": self.mark}
         return named | {_column(self.image): self.image}
 
 

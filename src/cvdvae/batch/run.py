@@ -1,12 +1,12 @@
 """A run from a source to a target: what is done is left out, what fails is noted.
 
-The folder of a run holds ``batch.json``, what the results follow from, ``failures.jsonl``, and the
-results. One process writes to it at a time.
+The folder of a run holds ``batch.json``, what the results follow from, ``drawn.jsonl``, the images
+that they are of, ``failures.jsonl``, and the results. One process writes to it at a time.
 """
 
 import json
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,9 @@ from ..restoration.result import DISCLAIMER
 from ..restoration.saving import to_json
 from ..restoration.workers import usable_processors
 from .drawers import drawer_of
+from .drawn import Drawn
 from .failures import Failures
-from .finding import FAILURES, NOTE
+from .finding import DRAWN, FAILURES, NOTE
 from .kinds import SIZE, Kinds
 from .local import Recipe, draw_locally
 from .marks import are_others
@@ -32,6 +33,7 @@ from .targets import TARGETS, Form, Target
 
 BATCH = 4
 """Rows that a process is given at a time."""
+CHANGED = "is not the image that its results were drawn from: remove them, or choose another folder"
 SEEDS = 2**63
 """How many seeds the int64 of Parquet and Zarr can hold."""
 
@@ -48,7 +50,8 @@ class Work(NamedTuple):
         recipe: What draws.
         in_order: Whether rows should come about in the order of the source.
         rows: How many the source has.
-        again: Numbers of rows whose key, or place in the target, an earlier row of the source has.
+        refused: Why rows are not drawn, by their numbers: an earlier row of the source has their
+            key, or place in the target, or they have changed since they were drawn.
     """
 
     shards: list[Shard]
@@ -56,7 +59,7 @@ class Work(NamedTuple):
     recipe: Recipe
     in_order: bool
     rows: int
-    again: frozenset[int] = frozenset()
+    refused: Mapping[int, str] = {}
 
 
 @dataclass
@@ -134,54 +137,81 @@ def run_batch(
         done = target.done()
         _note(out, model, settings, form, source, bool(done or target.lined_up))
         recipe = Recipe(model, settings, target.deliver)
-        work = _work(source, target, done, recipe, form == "zarr")
-        progress = Progress(source.rows, len(work.done))
-        failures = Failures(out / FAILURES)
-        progress.reasons = failures.reasons
-        try:
-            with closing((engine or local())(work)) as results:
-                for batch in results:
-                    for row in rows_of(batch):
-                        _take(row, target, failures, done, progress)
-                    on_progress(progress)
-        finally:
-            failures.close()
-            target.flush()
+        with closing(Drawn(out / DRAWN)) as drawn:
+            refused = dict[int, str]()
+            numbers = _done(source, target, done, drawn.marks(), refused)
+            work = Work(source.shards, numbers, recipe, form == "zarr", source.rows, refused)
+            progress = Progress(source.rows, len(work.done))
+            failures = Failures(out / FAILURES)
+            progress.reasons = failures.reasons
+            try:
+                with closing((engine or local())(work)) as results:
+                    for batch in results:
+                        for row in rows_of(batch):
+                            _take(row, target, drawn, failures, done, progress)
+                        on_progress(progress)
+            finally:
+                failures.close()
+                target.flush()
     return progress
 
 
-def _work(source: Source, target: Target, done: set[str], recipe: Recipe, in_order: bool) -> Work:
-    """What is to do, of a source of which some rows are done: the folder may hold others, too.
+def _done(
+    source: Source,
+    target: Target,
+    done: Container[str],
+    marks: Mapping[str, str],
+    refused: dict[int, str],
+) -> frozenset[int]:
+    """Numbers of the rows that are done: the target may hold others, too.
+
+    Args:
+        source: The source.
+        target: The target.
+        done: Places of rows in it.
+        marks: By the keys of rows, of what they were drawn from.
+        refused: Numbers of rows that cannot be drawn are put here, each with the reason.
 
     Raises:
         OutputError: A row would be written over another.
     """
-    seen, numbers, again = set[str](), set[int](), set[int]()
-    for number, key in source.names():
-        if number < len(target.lined_up) and target.lined_up[number] not in ("", key):
-            raise OutputError(
-                f"the target was begun with other rows: number {number} is "
-                f"'{target.lined_up[number]}' there, and '{key}' here: go on with those, or choose "
-                f"another folder"
-            )
-        place = target.place_of(key)
-        if place in seen:
-            again.add(number)
-        elif place in done:
-            numbers.add(number)
-        seen.add(place)
-    return Work(source.shards, frozenset(numbers), recipe, in_order, source.rows, frozenset(again))
+    seen, numbers = set[str](), set[int]()
+    for shard in source.shards:
+        keys = dict[int, str]()
+        for number, key in shard.names():
+            if number < len(target.lined_up) and target.lined_up[number] not in ("", key):
+                raise OutputError(
+                    f"the target was begun with other rows: number {number} is "
+                    f"'{target.lined_up[number]}' there, and '{key}' here: go on with those, or "
+                    f"choose another folder"
+                )
+            place = target.place_of(key)
+            if place in seen:
+                refused[number] = twice(key)
+            elif place in done:
+                keys[number] = key
+            seen.add(place)
+        changed = shard.changed({n: marks.get(key, "") for n, key in keys.items()})
+        refused.update((n, f"{keys[n]} {CHANGED}") for n in changed)
+        numbers |= keys.keys() - changed
+    return frozenset(numbers)
 
 
 def _take(
-    row: dict[str, Any], target: Target, failures: Failures, done: set[str], progress: Progress
+    row: dict[str, Any],
+    target: Target,
+    drawn: Drawn,
+    failures: Failures,
+    done: set[str],
+    progress: Progress,
 ) -> None:
     key, error = str(row["key"]), str(row["error"] or "")
-    place = target.place_of(key)
+    place, mark = target.place_of(key), str(row.pop("mark", ""))
     if not error and place in done:
         error = twice(key)
     if not error:
         try:
+            drawn.add(key, mark)  # first: a row that is there has its mark
             target.add(row)
         except InputError as problem:
             error = str(problem)
@@ -265,19 +295,20 @@ def _read(path: Path, source: Source) -> Any:
 
 
 def rows_to_do(
-    shards: Iterable[Shard], done: Container[int], again: Container[int] = frozenset()
+    shards: Iterable[Shard], done: Container[int], refused: Mapping[int, str] = {}
 ) -> Iterator[Row]:
     """Rows that are not done.
 
     Args:
         shards: Where they are.
         done: As in `Work`.
-        again: As in `Work`; such rows come without their image, and say why.
+        refused: As in `Work`; such rows come without their image, and say why.
     """
     for row in (row for shard in shards for row in shard.rows()):
         if row.number in done:
             continue
-        yield row._replace(image=None, error=twice(row.key)) if row.number in again else row
+        why = refused.get(row.number)
+        yield row if why is None else row._replace(image=None, error=why, mark="")
 
 
 def twice(key: str) -> str:
@@ -295,7 +326,7 @@ def local(processes: int | None = None) -> Engine:
     def draw(work: Work) -> Generator[Batch]:
         on_cpu = work.recipe.settings.device == "cpu"
         count = processes or (usable_processors() if on_cpu else 1)
-        batches = in_batches(rows_to_do(work.shards, work.done, work.again), BATCH)
+        batches = in_batches(rows_to_do(work.shards, work.done, work.refused), BATCH)
         yield from draw_locally(batches, work.recipe, count)
 
     return draw

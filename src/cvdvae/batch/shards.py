@@ -1,6 +1,6 @@
 """Shards: parts of a source, each of which can be read by itself, in any process, row after row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .marks import is_other, is_settled, mark_of_image, state_of
 from .rows import Row, readable
 
 SHARD = 8
@@ -25,6 +26,17 @@ class Shard(Protocol):
     def names(self) -> Iterator[tuple[int, str]]:
         """Number and key of every row, without the images."""
 
+    def changed(self, marks: Mapping[int, str]) -> set[int]:
+        """Which rows are other than when they had these marks; it reads no more than it must."""
+
+
+def _changed(shard: Shard, path: str, marks: Mapping[int, str]) -> set[int]:
+    """As `Shard.changed`, of rows that lie in one file."""
+    state = state_of(path)
+    if all(is_settled(mark, state) for mark in marks.values()):
+        return set()
+    return {row.number for row in shard.rows() if is_other(marks.get(row.number, ""), row.mark)}
+
 
 @dataclass(frozen=True)
 class Files:
@@ -36,11 +48,17 @@ class Files:
     def rows(self) -> Iterator[Row]:
         """Paths: the worker opens them."""
         for number, (key, path) in enumerate(self.files, self.first):
-            yield Row(number, key, path)
+            yield Row(number, key, path, mark=mark_of_image(path))
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the files."""
         return enumerate((key for key, _ in self.files), self.first)
+
+    def changed(self, marks: Mapping[int, str]) -> set[int]:
+        """Files whose size or time is another, and whose bytes are."""
+        paths = {number: self.files[number - self.first][1] for number in marks}
+        touched = {n for n, path in paths.items() if not is_settled(marks[n], state_of(path))}
+        return {n for n in touched if is_other(marks[n], mark_of_image(paths[n]))}
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,7 @@ class TarMembers:
 
     def rows(self) -> Iterator[Row]:
         """The members' bytes."""
+        state = state_of(self.path)
         for number, (key, start, size) in enumerate(self.members, self.first):
             try:
                 with Path(self.path).open("rb") as file:
@@ -64,11 +83,16 @@ class TarMembers:
                 continue
             whole = len(data) == size
             reason = "" if whole else f"{key} is cut off: {self.path} is truncated"
-            yield Row(number, key, data if whole else None, reason)
+            mark = mark_of_image(data, state) if whole else ""
+            yield Row(number, key, data if whole else None, reason, mark)
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the members."""
         return enumerate((key for key, _, _ in self.members), self.first)
+
+    def changed(self, marks: Mapping[int, str]) -> set[int]:
+        """Members whose bytes are others; none is read where the tar is as it was."""
+        return _changed(self, self.path, marks)
 
 
 @dataclass(frozen=True)
@@ -87,14 +111,14 @@ class RowGroup:
         import pyarrow.parquet as pq
 
         columns = [self.images, *([self.keys] if self.keys else [])]
-        done = 0
+        state, done = state_of(self.path), 0
         try:
             with pq.ParquetFile(self.path) as file:
                 some = file.iter_batches(SHARD, row_groups=[self.group], columns=columns)
                 for number, value in enumerate(
                     (v for b in some for v in b.to_pylist()), self.first
                 ):
-                    yield self._row(number, value)
+                    yield self._row(number, value, state)
                     done += 1
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             reason = f"a part of {self.path} is damaged ({str(error).splitlines()[0]})"
@@ -112,15 +136,20 @@ class RowGroup:
                 keys = column.to_pylist()
         return ((number, _key_of(number, key)) for number, key in enumerate(keys, self.first))
 
-    def _row(self, number: int, value: dict[str, Any]) -> Row:
+    def changed(self, marks: Mapping[int, str]) -> set[int]:
+        """Rows whose images are others; none is read where the table is as it was."""
+        return _changed(self, self.path, marks)
+
+    def _row(self, number: int, value: dict[str, Any], state: str) -> Row:
         key = _key_of(number, value.get(self.keys or ""))
         if self.keys and value[self.keys] is None:
             return Row(number, key, None, f"row {number} has no key")
         image = value[self.images]
         if isinstance(image, dict):  # {"bytes": …, "path": …}, as data sets of the Hub hold them
             image = image.get("bytes")
-        empty = not isinstance(image, bytes) or not image
-        return Row(number, key, None if empty else image, f"{key} holds no image" if empty else "")
+        if not isinstance(image, bytes) or not image:
+            return Row(number, key, None, f"{key} holds no image")
+        return Row(number, key, image, mark=mark_of_image(image, state))
 
 
 def _key_of(number: int, key: Any = None) -> str:
@@ -159,3 +188,7 @@ class ZarrRows:
     def names(self) -> Iterator[tuple[int, str]]:
         """The numbers."""
         return ((number, _key_of(number)) for number in range(self.first, self.stop))
+
+    def changed(self, marks: Mapping[int, str]) -> set[int]:
+        """None: rows that are counted are told by marks of the whole array."""
+        return set()

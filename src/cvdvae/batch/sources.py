@@ -4,7 +4,7 @@ A source is a list of shards. Finding them reads names and tables of contents, n
 """
 
 from collections.abc import Callable, Iterator
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,10 +37,6 @@ class Source(NamedTuple):
     marks: tuple[str, ...] = ()
     image_column: str | None = None
     key_column: str | None = None
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        """Number and key of every row, without the images."""
-        return chain.from_iterable(shard.names() for shard in self.shards)
 
 
 def open_source(

@@ -82,12 +82,12 @@ class Upscaler:
 
         Args:
             batch: A column of images, one of `cvdvae.batch.rows.IMAGES`, and ``key``; without keys,
-                paths are the keys. Columns ``number`` and ``error`` are handed on.
+                paths are the keys. Columns ``number``, ``mark`` and ``error`` are handed on.
 
         Returns:
-            ``key``, ``number`` where it was given, what `deliver` gives, ``notes``: what had to be
-            changed to read a picture, in one text, and ``error``: why a row could not be drawn,
-            empty where it was. The other columns of such a row hold None.
+            ``key``, ``number`` and ``mark`` where they were given, what `deliver` gives, ``notes``:
+            what had to be changed to read a picture, in one text, and ``error``: why a row could
+            not be drawn, empty where it was. The other columns of such a row hold None.
 
         Raises:
             InputError: No column holds images, or rows that are to be independent have no key.
@@ -110,6 +110,8 @@ class Upscaler:
         told: dict[str, Any] = {"key": key, "error": row.get("error") or ""}
         if "number" in row:
             told["number"] = int(row["number"])
+        if "mark" in row:
+            told["mark"] = str(row["mark"])
         if told["error"]:
             return told
         try:

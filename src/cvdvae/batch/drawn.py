@@ -1,0 +1,59 @@
+"""What the rows of a run were drawn from."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import OutputError
+
+
+class Drawn:
+    """``drawn.jsonl``: a line for every row that was drawn, with the mark of its image.
+
+    A row may have several lines, of which the last counts, and one that a killed run has drawn may
+    have none: of that nobody knows.
+
+    Args:
+        path: The file; what earlier runs have written stays.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.torn = path, False
+        try:
+            self.file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+    def marks(self) -> dict[str, str]:
+        """Marks by the keys of rows."""
+        self.file.seek(0)
+        found = dict[str, str]()
+        for line in self.file:
+            self.torn = not line.endswith("\n")
+            with suppress(ValueError, KeyError, TypeError):  # the end of a killed run
+                told = json.loads(line)
+                found[told["key"]] = str(told["mark"])
+        return found
+
+    def add(self, key: str, mark: str) -> None:
+        """Note a row, where it has a mark; at once.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if not mark:
+            return
+        line = json.dumps({"key": key, "mark": mark}, ensure_ascii=False)
+        try:  # a killed run may have left its last line without an end
+            print(f"\n{line}" if self.torn else line, file=self.file, flush=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from None
+        self.torn = False
+
+    def close(self) -> None:
+        """No more will be drawn."""
+        with suppress(OSError):  # what could not be written was said at once
+            self.file.close()

@@ -1,0 +1,124 @@
+"""A row that was replaced since it was drawn is not taken for done."""
+
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_batch import IN_PROCESS, SETTINGS, failures, png, samples_in, truth
+
+from cvdvae.batch.drawn import Drawn
+from cvdvae.batch.marks import is_other, is_settled, mark_of_image, state_of
+from cvdvae.batch.run import Progress, run_batch
+from cvdvae.batch.sources import open_source
+from cvdvae.batch.targets import Form
+
+Images = dict[str, bytes]
+
+
+def in_folder(folder: Path, images: Images) -> Path:
+    (folder / "in").mkdir(exist_ok=True)
+    for name, data in images.items():
+        (folder / "in" / f"{name}.png").write_bytes(data)
+    return folder / "in"
+
+
+def in_tar(folder: Path, images: Images) -> Path:
+    with tarfile.open(folder / "in.tar", "w") as tar:
+        for name, data in images.items():
+            member = tarfile.TarInfo(f"{name}.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return folder / "in.tar"
+
+
+def in_parquet(folder: Path, images: Images) -> Path:
+    table = pa.table({"key": list(images), "png": list(images.values())})
+    pq.write_table(table, folder / "in.parquet", row_group_size=2)
+    return folder / "in.parquet"
+
+
+def drawn(source: Path, out: Path, model: Path, form: Form = "folder") -> Progress:
+    return run_batch(open_source(str(source)), out, str(model), SETTINGS, form, IN_PROCESS)
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
+@pytest.mark.parametrize("put", [in_folder, in_tar, in_parquet])
+def test_a_row_that_was_replaced_fails_and_says_so(
+    put: Callable[[Path, Images], Path], form: Form, tmp_path: Path, model_folder: Path
+) -> None:
+    images = {name: png(i) for i, name in enumerate("abc")}
+    out = tmp_path / "out"
+    assert drawn(put(tmp_path, images), out, model_folder, form).drawn == 3
+    told = drawn(put(tmp_path, images), out, model_folder, form)  # written again, as it was
+    assert (told.before, told.drawn, told.failed) == (3, 0, 0)
+    source = put(tmp_path, {**images, "b": png(7)})
+    told = drawn(source, out, model_folder, form)
+    assert (told.before, told.drawn, told.failed) == (2, 0, 1)
+    (failure,) = failures(out)
+    assert failure["key"] == "b"
+    assert "is not the image that its results were drawn from" in failure["error"]
+    kept = dict(samples_in(out, form))
+    assert all((kept[name] == truth(i)).all() for i, name in enumerate("abc"))
+    if form == "folder":  # the advice works
+        for path in (out / "b").iterdir():
+            path.unlink()
+        assert drawn(source, out, model_folder, form).drawn == 1
+        assert (dict(samples_in(out, form))["b"] == truth(7)).all()
+        assert drawn(source, out, model_folder, form).before == 3
+
+
+def test_another_folder_with_the_same_names_is_not_taken_for_done(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    for name, first in (("one", 0), ("other", 5)):
+        (tmp_path / name).mkdir()
+        in_folder(tmp_path / name, {key: png(first + i) for i, key in enumerate("ab")})
+    out = tmp_path / "out"
+    assert drawn(tmp_path / "one" / "in", out, model_folder).drawn == 2
+    told = drawn(tmp_path / "other" / "in", out, model_folder)
+    assert (told.before, told.failed) == (0, 2)
+    (tmp_path / "one").rename(tmp_path / "moved")  # the same files elsewhere are the same rows
+    assert drawn(tmp_path / "moved" / "in", out, model_folder).before == 2
+
+
+def test_rows_of_a_folder_without_marks_count_as_done(tmp_path: Path, model_folder: Path) -> None:
+    out, source = tmp_path / "out", in_folder(tmp_path, {"a": png(0)})
+    drawn(source, out, model_folder)
+    (out / "drawn.jsonl").unlink()
+    in_folder(tmp_path, {"a": png(1)})
+    assert drawn(source, out, model_folder).before == 1
+
+
+def test_a_mark_tells_what_changed_from_what_was_only_touched(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"some bytes")
+    mark = mark_of_image(str(path))
+    assert is_settled(mark, state_of(path))
+    os.utime(path, ns=(1, 1))
+    assert not is_settled(mark, state_of(path))
+    assert not is_other(mark, mark_of_image(str(path)))
+    assert not is_other(mark, mark_of_image(b"some bytes"))
+    path.write_bytes(b"same size!")
+    assert is_other(mark, mark_of_image(str(path)))
+    path.unlink()
+    assert mark_of_image(str(path)) == ""
+    assert not is_other(mark, "")
+    assert is_settled("", "")
+
+
+def test_what_a_killed_run_left_of_a_line_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "drawn.jsonl"
+    path.write_text('{"key": "a", "mark": "1 x"}\n{"key": "b", "ma')
+    notes = Drawn(path)
+    assert notes.marks() == {"a": "1 x"}
+    notes.add("a", "2 x")
+    notes.add("c", "")
+    notes.close()
+    again = Drawn(path)
+    assert again.marks() == {"a": "2 x"}
+    again.close()
