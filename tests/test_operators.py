@@ -916,11 +916,14 @@ def test_the_scale_of_an_operator_is_probed_where_it_is_not_told() -> None:
     torch.testing.assert_close(
         squared_columns(H, x, x), torch.tensor([1.0, 4, 9]).double().view(1, 3, 1, 1)
     )
-    assert H.products == 4 + 12
+    assert H.products == 4 + 13
     assert largest_eigenvalue(H, x) == pytest.approx(1.1 * 9, rel=1e-3)
-    assert H.products == 16 + 20
+    assert H.products == 17 + 20
     half = Downscaling((8, 6), (4, 3), "nearest")
     assert squared_columns(half, normal(2, 3, 8, 6), normal(2, 3, 4, 3)).tolist() == [[[[0.25]]]]
+    grey = Composed(luminance(), Downscaling((8, 6), (4, 3), "nearest"))  # three of four unseen
+    columns = squared_columns(grey, normal(2, 3, 8, 6), normal(2, 1, 4, 3)).flatten()
+    torch.testing.assert_close(columns, squared_columns(luminance(), x, x[:, :1]).flatten())
     for told in (0.0, math.nan, math.inf):
         H.mean_eigenvalue = lambda told=told: told  # type: ignore[attr-defined]
         with pytest.raises(InputError, match="takes every image to zero"):

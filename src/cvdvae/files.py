@@ -34,6 +34,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OutputError: The folder or the file cannot be written; nothing is left behind.
     """
+    with atomically(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """As `write_atomically`: the temporary path, whose file moves into place at the end."""
     temporary: Path | None = None
     handle = -1
     try:
@@ -43,7 +50,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         # The system applies the umask, which no thread can ask for without changing it for others.
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         mark_as_in_use(handle)
-        write(temporary)
+        yield temporary
         temporary.chmod(stat.S_IMODE(os.fstat(handle).st_mode))  # some put another file there
         with temporary.open("r+b") as stream:  # Windows syncs no file that is only read
             os.fsync(stream.fileno())

@@ -107,9 +107,22 @@ def check_shape(x: Tensor, *wanted: int | str) -> None:
         raise InputError(f"expected {kind} of shape ({shape}), not {tuple(x.shape)}")
 
 
-def cut_as(y: Tensor, shadow: Tensor) -> Tensor:
-    """Hx cut to [0, 1], where y lies in it and so may have been cut, too; else as it is."""
-    return shadow.clamp(0, 1) if bool(((y >= 0) & (y <= 1)).all()) else shadow
+def cut_as(y: Tensor, shadow: Tensor, sigma: float = 0.0) -> Tensor:
+    """Hx as y could show it: where y lies in [0, 1], as in a file, it may have been cut to that.
+
+    Without noise that was Hx itself. With noise it was what that was added to: an Hx beyond 0 or 1
+    agrees with a y that lies there, and misses any other y by all of its distance.
+
+    Args:
+        y: What is seen, ``(1, …)`` or ``(N, …)``.
+        shadow: Hx, ``(N, …)``.
+        sigma: Standard deviation of the noise in y.
+    """
+    if not bool(((y >= 0) & (y <= 1)).all()):
+        return shadow
+    cut = shadow.clamp(0, 1)
+    beyond = (y <= 0) & (shadow < 0) | (y >= 1) & (shadow > 1)
+    return torch.where(beyond, cut, shadow) if sigma else cut
 
 
 def shrink_to_8_bits(

@@ -10,6 +10,8 @@ from ..errors import InputError
 from .base import Products
 
 PROBES, POWERS = 4, 10
+NOUGHT = 1e-6
+"""Share of the largest value up to which one is what rounding leaves of 0."""
 
 
 def mean_eigenvalue(degradation: Products, y: Tensor) -> float:
@@ -33,7 +35,10 @@ def mean_eigenvalue(degradation: Products, y: Tensor) -> float:
 
 
 def squared_columns(degradation: Products, x: Tensor, y: Tensor) -> Tensor:
-    """(HᵀH)_pp, its mean over the pixels p of every colour: ``(1, C or 1, 1, 1)``.
+    """(HᵀH)_pp, its mean over the pixels p of every colour that H sees: ``(1, C or 1, 1, 1)``.
+
+    Pixels that it passes over, as where every fourth is kept, are no part of it; where it treats
+    all colours alike, they are.
 
     Args:
         degradation: H.
@@ -49,7 +54,15 @@ def squared_columns(degradation: Products, x: Tensor, y: Tensor) -> Tensor:
             probe = torch.zeros_like(x[:1])
             probe[:, colour] = _signs(x[:1, colour], seed)
             squares[:, colour] += degradation.A(probe).square().sum()
-    return squares / PROBES / x[0, 0].numel()
+    return squares / PROBES / _seen(degradation, y)
+
+
+def _seen(degradation: Products, y: Tensor) -> int:
+    """How many pixels of an image say anything of y, at least 1."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(y[:1].shape, generator=generator, dtype=torch.float32, device="cpu")
+    weights = degradation.A_adjoint(noise.to(y)).abs().amax(1)
+    return max(1, int((weights > NOUGHT * weights.max()).sum()))
 
 
 def largest_eigenvalue(degradation: Products, x: Tensor) -> float:

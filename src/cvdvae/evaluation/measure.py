@@ -136,7 +136,8 @@ class Seen:
     @cached_property
     def misfit(self) -> Tensor:
         """Of every saved sample; see `cvdvae.restoration.tolerance.misfit`."""
-        return misfit(self.shrunk - self.y, self.measured, self.sigma)
+        error = cut_as(self.y, self.shrunk, self.sigma) - self.y
+        return misfit(error, self.measured, self.sigma)
 
     @cached_property
     def lpips_maps(self) -> Tensor:

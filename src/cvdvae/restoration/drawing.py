@@ -4,7 +4,8 @@ A batch always has the same number of samples, even where fewer are asked for: s
 function of y, the seed and i, to the bit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
+from .bands import Bands, Drawer, Once, groups
 from .finish import Finished, Frame, finish, finish_in_strips, in_grey, in_strips, joined
 from .self_ensemble import (
     Orientation,
@@ -28,8 +30,7 @@ from .tiles import Tile, tiles
 from .tolerance import Tolerance
 from .workers import in_order, one_thread_each, workers_on
 
-Drawer = Callable[[Noise, int], Tensor]
-"""``(noise, n) -> x``: draw n samples, ``(n, C, H, W)``, of the image that it was made for."""
+__all__ = ["Drawer", "Drawing", "drawn_in_orientations"]
 
 
 class _Model(Protocol):
@@ -92,8 +93,8 @@ class Drawing:
         self.grey = bool((self.y == self.y[:, :1]).all())
         self.turned, self.whole = dict[Orientation, Drawer](), None
         if len(self.tiles) == 1 and not sampling.self_ensemble:
-            with torch.no_grad(), one_thread_each(), self._own_precision():
-                self.whole = model.drawer(self.y.to(model.device), sampling)
+            with torch.no_grad(), one_thread_each():
+                self.whole = self.encode(self.tiles[0])
 
     def finished(self, parent: Tensor | None = None) -> Iterator[Finished]:
         """The batches as they leave the program; together they hold the samples asked for.
@@ -103,11 +104,67 @@ class Drawing:
                 where they are at hand; they are drawn again otherwise.
         """
         frame = self._frame(parent)
-        work = partial(self._finished, frame=frame)
         left = self.sampling.samples
-        for batch in in_order(work, self._batches(), self.workers):
+        if frame is None and len(self.tiles) > 1:
+            batches = self._in_groups()
+        else:
+            work = partial(self._finished, frame=frame)
+            batches = in_order(work, self._batches(), self.workers)
+        for batch in batches:
             yield Finished(*(part[:left] for part in batch))
             left -= self.batch
+
+    def all_strips(self) -> Generator[tuple[int, Finished]]:
+        """Strips of all samples, each with the index of its sample, in the memory of a few: of each
+        sample from the top downwards, and of some samples in turn. Where only a region varies, or
+        the image is small, a strip is all of it."""
+        for batch, done in self._all_strips():
+            for place, index in enumerate(batch):
+                if index < self.sampling.samples:
+                    yield index, Finished(*(part[place : place + 1] for part in done))
+
+    def _all_strips(self) -> Iterator[tuple[range, Finished]]:
+        if self.frame is not None or not in_strips(self.degradation):
+            work, batches = partial(self._finished, frame=self.frame), self._batches()
+            workers = self.workers if self.frame is None else 1  # for it may be large
+            yield from zip(batches, in_order(work, batches, workers), strict=True)
+            return
+        # On a GPU no sample is the same to the bit in every batch: none need be drawn beside it.
+        alone = self.model.device.type != "cpu"
+        size = 1 if alone else self.batch
+        batches = [range(i, i + size) for i in range(0, self.sampling.samples, size)]
+        for some in groups(batches, size * self.model.channels, self.degradation.hr_size[1]):
+            for place, strip in self._strips_of(some, self.tiles):
+                yield some[place], strip
+
+    def _in_groups(self) -> Iterator[Finished]:
+        """The batches, finished while the next tiles are drawn; of some of them, those are encoded
+        once."""
+        batches, count = self._batches(), max(2, self.workers)
+        for first in range(0, len(batches), count):
+            some = batches[first : first + count]
+            strips: list[list[Finished]] = [[] for _ in some]
+            for place, strip in self._strips_of(some, self.tiles):
+                strips[place].append(strip)
+            while strips:
+                yield joined(strips.pop(0))
+
+    def _strips_of(
+        self, batches: Sequence[range], cut: Sequence[Tile]
+    ) -> Iterator[tuple[int, Finished]]:
+        """Strips of some batches in turn, each with the place of its batch among them."""
+        shared = len(batches) > 1 and self.whole is None and not self.sampling.self_ensemble
+        planes = (self.model.channels, self.degradation.hr_size[1])
+        of = (self.tile, self.encode if shared else None, batches, cut, planes, self.workers)
+        with one_thread_each(), closing(Bands(*of)) as bands:
+            turns = [self._in_strips(partial(bands.rows, i)) for i in range(len(batches))]
+            left = True
+            while left:
+                some = in_order(_next, turns, min(self.workers, len(turns)))
+                for place, strip in enumerate(some):
+                    left = strip is not None
+                    if strip is not None:
+                        yield place, strip
 
     def strips(self, index: int, cut: Sequence[Tile] | None = None) -> Iterator[Finished]:
         """Strips of one sample as they leave the program, from the top, in the memory of a few.
@@ -125,8 +182,8 @@ class Drawing:
         if self.frame is not None or not in_strips(self.degradation):  # as `finished`, to the bit
             (done,) = in_order(partial(self._finished, frame=self.frame), [batch], 1)
             return iter([Finished(*(part[within] for part in done))])
-        bands = Bands(self, batch, cut or self.tiles, self.workers)
-        return self._in_strips(lambda first, end: bands.rows(first, end)[within])
+        drawn = self._strips_of([batch], cut or self.tiles)
+        return (Finished(*(part[within] for part in done)) for _, done in drawn)
 
     def before_finish(self) -> Iterator[Tensor]:
         """The batches as the network gives them, ``(n, C, H, W)`` float32 on the CPU."""
@@ -135,8 +192,21 @@ class Drawing:
             yield batch[:left]
             left -= self.batch
 
-    def tile(self, indices: range, tile: Tile) -> Tensor:
-        """What the network gives in the core of a tile, ``(n, C, height, width)``."""
+    def encode(self, tile: Tile) -> Drawer:
+        """What draws a tile: y is encoded."""
+        with self._own_precision():
+            y = tile.of(self.y, self.model.scale)
+            return self.model.drawer(y.to(self.model.device), self.sampling)
+
+    def tile(self, indices: range, tile: Tile, encoded: Once[Drawer] | None = None) -> Tensor:
+        """What the network gives in the core of a tile, ``(n, C, height, width)``.
+
+        Args:
+            indices: The batch.
+            tile: The tile.
+            encoded: What draws it, where others draw it, too; it is encoded for this batch alone
+                by default.
+        """
         with self._own_precision():
             y = tile.of(self.y, self.model.scale)
             if self.sampling.self_ensemble:
@@ -145,7 +215,7 @@ class Drawing:
                 x = drawn_in_orientations(*of, known)
             else:
                 noise = self.model.noise(self.sampling, indices, tile.window)
-                draw = self.whole or self.model.drawer(y.to(self.model.device), self.sampling)
+                draw = self.whole or (encoded() if encoded else self.encode(tile))
                 x = draw(noise, len(indices))
         x = x[:, :, *tile.inside]
         return in_grey(x) if self.grey else x
@@ -178,10 +248,7 @@ class Drawing:
         return x
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
-        """A batch, finished; where it has several tiles, while the next ones are drawn."""
-        if frame is None and len(self.tiles) > 1:
-            bands = Bands(self, indices, self.tiles, self.workers_of_a_batch)
-            return joined(self._in_strips(bands.rows))
+        """A batch, finished."""
         x, consistent = self._network(indices), self.sampling.consistent
         return finish(x, self.y, self.degradation, consistent, frame, self.levels, self.tolerance)
 
@@ -209,6 +276,11 @@ class Drawing:
             parent = done.pixels[sample - batch.start]
         x, weights = from_levels(parent[None], self.levels).float(), taper(mask)
         return Frame(mask[None, None], x, weights[None, None])
+
+
+def _next(strips: Iterator[Finished]) -> Finished | None:
+    """The next one; None after the last."""
+    return next(strips, None)
 
 
 def drawn_in_orientations(
@@ -244,38 +316,3 @@ def drawn_in_orientations(
 
     x = in_orientations(indices, model.orientations, sampling.antithetic, draw)
     return x[:, :, : window.height, : window.width]
-
-
-class Bands:
-    """Rows of what the network gives, band by band, with no more of them in memory than asked for.
-
-    Args:
-        drawing: The image, the model, and how to draw.
-        indices: The batch.
-        cut: Tiles, row after row of them.
-        workers: How many of them are drawn at a time, some ahead of the rows that are asked for.
-    """
-
-    def __init__(self, drawing: Drawing, indices: range, cut: Sequence[Tile], workers: int) -> None:
-        _, self.width = drawing.degradation.hr_size
-        work = partial(drawing.tile, indices)
-        self.drawn = zip(cut, in_order(work, cut, workers), strict=True)
-        shape = (len(indices), drawing.model.channels, 0, self.width)
-        self.top, self.held = 0, torch.empty(shape, dtype=torch.float32, device="cpu")
-
-    def rows(self, first: int, end: int) -> Tensor:
-        """Rows `first` … `end` − 1, ``(n, C, rows, W)``; no earlier ones are asked for again."""
-        self.held = self.held[:, :, max(0, first - self.top) :]
-        self.top = max(self.top, first)
-        while self.top + self.held.shape[2] < end:
-            self.held = torch.cat([self.held, self._band()], 2)
-        return self.held[:, :, first - self.top : end - self.top]
-
-    def _band(self) -> Tensor:
-        """The next row of tiles."""
-        parts, width = list[Tensor](), 0
-        while width < self.width:
-            tile, drawn = next(self.drawn)
-            parts.append(drawn.float().cpu())
-            width += tile.core.width
-        return torch.cat(parts, 3)

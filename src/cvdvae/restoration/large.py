@@ -1,14 +1,14 @@
 """Results that do not fit into memory: drawn band by band, straight into the files of a folder.
 
-One sample after the other. A band is a row of tiles; its rows are finished strip by strip and go
-into the sample's PNG, but for a sample of which only a region varies: it is joined as a whole, and
-has `MAX_REGION_SIDE` at most. For the mean and the standard deviation, sums over samples lie on the
+Some samples at a time. A band is a row of tiles; its rows are finished strip by strip and go into
+the sample's PNG, but for a sample of which only a region varies: it is joined as a whole, and has
+`MAX_REGION_SIDE` at most. For the mean and the standard deviation, sums over samples lie on the
 disk.
 """
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..files import write_atomically
+from ..files import atomically, write_atomically
 from ..gaussian import Window
 from ..imaging.carried import Extras
 from ..imaging.io import save_png
@@ -28,7 +28,7 @@ from ..imaging.sheets import TILE, labelled_sheet
 from .answers import answering
 from .checks import checked_truth
 from .drawing import Drawing
-from .finish import finish_in_strips
+from .finish import Finished, finish_in_strips
 from .recipe import Recipe
 from .regions import Region, most_uncertain
 from .result import DISCLAIMER, Doubt, Truth, report_of
@@ -166,9 +166,7 @@ def draw_to_folder(
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
         sums = Sums(folder, height, width, model.channels)
         stack.callback(sums.close)
-        for i, name in enumerate(result.samples):
-            draw = partial(_draw_sample, drawing, i, sums, result, on_pixels)
-            write_atomically(folder / name, draw)
+        _draw_samples(drawing, sums, result, on_pixels)
         _keep_answers(result, sums)
         recipe.save_beside(folder, extras)
         write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
@@ -200,30 +198,54 @@ def _compare_rest(result: LargeResult, sums: Sums) -> None:
         result.compare("bicubic", top, 255 * bicubic.permute(1, 2, 0).numpy())
 
 
-def _draw_sample(
-    drawing: Drawing,
-    index: int,
-    sums: Sums,
-    result: LargeResult,
-    on_pixels: Callable[[int], None],
-    path: Path,
+class _Sample:
+    """A sample that is being written, from the top downwards, checked, and added to the sums."""
+
+    def __init__(self, drawing: Drawing, name: str, sums: Sums, result: LargeResult) -> None:
+        self.name, self.sums, self.result = name, sums, result
+        sigma = 0.0 if drawing.tolerance is None else drawing.tolerance.sigma
+        self.trip = RoundTrip(drawing.y, drawing.degradation, sigma=sigma)
+        self.top, self.exploded, self.stack = 0, False, ExitStack()
+
+    def __enter__(self) -> "_Sample":
+        with ExitStack() as stack:
+            path = stack.enter_context(atomically(self.result.folder / self.name))
+            size, extras = (self.sums.width, self.sums.height), self.result.extras
+            self.writer = stack.enter_context(Dressed(path, size, self.sums.channels, extras))
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
+
+    def add(self, strip: Finished) -> None:
+        """Its next rows; with the last ones the file is whole."""
+        pixels = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
+        self.writer.write(pixels)
+        self.sums.add(self.top, pixels)
+        self.trip.add(strip.pixels)
+        self.result.compare(self.name, self.top, pixels)
+        self.top += len(pixels)
+        self.exploded |= bool(strip.exploded.any())
+        if self.top == self.sums.height:
+            self.stack.close()
+            self.sums.next_sample()
+            self.result.round_trips.append(self.trip)
+            self.result.exploded.append(self.exploded)
+
+
+def _draw_samples(
+    drawing: Drawing, sums: Sums, result: LargeResult, on_pixels: Callable[[int], None]
 ) -> None:
-    """Write one sample, check it, and add it to the sums."""
-    sigma = 0.0 if drawing.tolerance is None else drawing.tolerance.sigma
-    trip = RoundTrip(drawing.y, drawing.degradation, sigma=sigma)
-    top, exploded, size = 0, False, (sums.width, sums.height)
-    with Dressed(path, size, sums.channels, result.extras) as writer:
-        for strip in drawing.strips(index):
-            pixels = strip.pixels[0].permute(1, 2, 0).contiguous().numpy()
-            writer.write(pixels)
-            sums.add(top, pixels)
-            trip.add(strip.pixels)
-            result.compare(result.samples[index], top, pixels)
-            top, exploded = top + len(pixels), exploded or bool(strip.exploded.any())
-            on_pixels(pixels.shape[0] * pixels.shape[1])
-    sums.next_sample()
-    result.round_trips.append(trip)
-    result.exploded.append(exploded)
+    """Write all samples; they end in their order."""
+    begun = dict[int, _Sample]()
+    with ExitStack() as stack, closing(drawing.all_strips()) as strips:
+        for index, strip in strips:
+            if index not in begun:
+                sample = _Sample(drawing, result.samples[index], sums, result)
+                begun[index] = stack.enter_context(sample)
+            begun[index].add(strip)
+            on_pixels(strip.pixels.shape[2] * strip.pixels.shape[3])
 
 
 def _write_mean(model: SuperResolver, sums: Sums, result: LargeResult, path: Path) -> None:

@@ -120,7 +120,7 @@ class Restoration(Answers):
         found = []
         for one in self.pixels:
             shadow = self.degradation.A(one[None].float() / 255)
-            error = (shadow if self.sigma else cut_as(self.y, shadow)) - self.y
+            error = cut_as(self.y, shadow, self.sigma) - self.y
             off = float(misfit(error, self.measured, self.sigma or 1))
             found.append((off, float(error.abs().max())))
         return found

@@ -127,7 +127,7 @@ class SuperResolution(Answers):
         H x is cut to these, as y was, but where y has noise.
         """
         shrunk = torch.cat([self.degradation.A(one[None].double() / 255) for one in self.pixels])
-        return (shrunk if self.sigma else cut_as(self.y, shrunk)) - exact_values(self.y)
+        return cut_as(self.y, shrunk, self.sigma) - exact_values(self.y)
 
     @property
     def lr_psnr(self) -> list[float]:

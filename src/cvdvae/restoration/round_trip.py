@@ -12,7 +12,7 @@ from ..imaging.values import EIGHT_BITS, exact_values, from_levels, to_levels
 class RoundTrip:
     """``Hx − y`` of one saved sample that comes from the top downwards.
 
-    Hx is cut to [0, 1] as y was, but where y has noise, or values that are not rounded.
+    Hx is cut as y was (`cvdvae.degradations.base.cut_as`), but where values are not rounded.
 
     Args:
         y: The low-resolution image in [0, 1], ``(1, C, h, w)``.
@@ -69,8 +69,8 @@ class RoundTrip:
             self.seen, self.y, self.counted = (one[:0].clone() for one in held)
 
     def _compare(self, shrunk: Tensor, y: Tensor, counted: Tensor) -> None:
-        if self.levels is not None and not self.sigma:
-            shrunk = cut_as(y, shrunk)
+        if self.levels is not None:
+            shrunk = cut_as(y, shrunk, self.sigma)
         given_back = to_levels(shrunk, self.levels) == to_levels(y, self.levels)
         self.exact &= bool((given_back | ~counted).all())
         error = (shrunk - y) * counted

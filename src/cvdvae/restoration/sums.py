@@ -34,18 +34,20 @@ class Sums:
     ) -> None:
         self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self.height, self.width, self.channels, self.count = height, width, channels, 0
-        self.ddof = ddof
+        self.ddof, self.begun = ddof, 0  # rows that some sample has
 
     def add(self, top: int, pixels: np.ndarray) -> None:
-        """Add rows of a sample, uint8, ``(rows, width, C)``."""
+        """Add rows of a sample, uint8, ``(rows, width, C)``: the same ones of every sample, of some
+        samples in turn or of one after the other."""
         values = pixels.astype(np.float32)
         sums = np.stack([values, values**2])
-        if self.count:
+        if top < self.begun:
             sums += self.read(top, len(pixels))
+        self.begun = max(self.begun, top + len(pixels))
         self._write(top, sums)
 
     def next_sample(self) -> None:
-        """All rows of a sample are in: the next ones are another's."""
+        """All rows of a sample are in."""
         self.count += 1
 
     def leave_out(self, sample: Iterable[np.ndarray]) -> None:

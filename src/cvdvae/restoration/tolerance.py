@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..degradations.base import Degradation, Products
+from ..degradations.base import Degradation, Products, cut_as
 from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
 from ..degradations.within import Within
@@ -125,7 +125,7 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
 
     def off(x: Tensor) -> Tensor:
         saved = from_levels(to_levels(x, EIGHT_BITS), EIGHT_BITS).to(x)
-        return misfit(H.A(saved) - y, count, sigma)
+        return misfit(cut_as(y, H.A(saved), sigma) - y, count, sigma)
 
     x = measurement.draw(mean)
     misses = off(x)
@@ -191,7 +191,8 @@ def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
     somewhat less.
 
     Args:
-        error: ``Hx − y``, ``(n, …)``, nought where nothing was measured.
+        error: ``Hx − y``, ``(n, …)``, nought where nothing was measured, with Hx as
+            `cvdvae.degradations.base.cut_as` has it.
         count: How many values of y say anything of x; as `Count` where y has some more than once.
         sigma: σ, positive.
     """

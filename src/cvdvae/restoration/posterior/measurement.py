@@ -12,15 +12,18 @@ The likelihood of the latents, with x integrated out::
     log p(y|z) = log N(y; H μ(z), s² H Hᵀ + σ² I) = −½ rᵀ W r + constant
     r = y − H μ(z),    W = (H Hᵀ + σ²/s² I)⁻¹ / s²,    ∂/∂μ = Hᵀ W r
 
-The determinant does not depend on z. `cvdvae.restoration.posterior.chains` samples z from p(z|y).
+The determinant does not depend on z. Where y has noise and was cut to [0, 1], an H μ(z) beyond an
+end at which y lies is no misfit: there r is 0. `cvdvae.restoration.posterior.chains` samples z from
+p(z|y).
 """
 
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from ...degradations.base import Products
+from ...degradations.base import Products, cut_as
 from ...degradations.damped import solve
 from ...degradations.foreign import in_precision
 from ...errors import InputError
@@ -70,14 +73,21 @@ class Measurement:
         wider = factor * self.pixel_std
         return Measurement(self.y, self.degradation, wider, self.sigma, self.copies)
 
+    def _cut(self, shadow: Tensor) -> Tensor:
+        """Hx, cut as y was where it has noise; without noise x has to meet y as it is."""
+        return cut_as(self.y, shadow, self.sigma) if self.sigma else shadow
+
     def fit(self, mean: Tensor) -> Fit:
         """How well μ, ``(n, C, H, W)``, explains y; without a graph."""
         mean = mean.detach().contiguous()  # operators of others may ask for views
-        residual = self.y - self.degradation.A(mean)
+        shadow = self.degradation.A(mean)
+        seen = self._cut(shadow)
+        residual = self.y - seen
         weighted = solve(self.degradation, residual, self.damping)
         weighted = weighted / (self.copies * self.pixel_std**2)
         square = (residual.double() * weighted.double()).flatten(1).sum(1)
-        gradient = self.degradation.A_adjoint(weighted.to(mean))
+        told = torch.where(seen == shadow, weighted, 0)  # what is cut changes nothing
+        gradient = self.degradation.A_adjoint(told.to(mean))
         return Fit(-0.5 * square, gradient)
 
     def draw(self, mean: Tensor, noise: Noise | None = None) -> Tensor:
@@ -90,7 +100,8 @@ class Measurement:
                 target = target + self.sigma * noise.normal(shadow)
         else:
             shadow = self.degradation.A(u)
-        correction = solve(self.degradation, target - shadow, self.damping)
+        seen = self._cut(shadow)
+        correction = solve(self.degradation, target - seen, self.damping)
         return u + self.degradation.A_adjoint(correction.to(u))
 
 

@@ -185,11 +185,10 @@ def _strips(
     pixels = y[0].numel() * model.scale**2 * sampling.samples
     drawing = Drawing(model, y, sampling, values.levels)
     if pixels > IN_MEMORY and model.any_size:
-        for index in range(sampling.samples):
-            top = 0
-            for strip in drawing.strips(index):
-                yield index, top, strip.pixels[0], bool(strip.exploded.any())
-                top += strip.pixels.shape[2]
+        tops = [0] * sampling.samples
+        for index, strip in drawing.all_strips():
+            yield index, tops[index], strip.pixels[0], bool(strip.exploded.any())
+            tops[index] += strip.pixels.shape[2]
         return
     index = 0
     for batch in drawing.finished():

@@ -1,0 +1,141 @@
+"""Rows of what a network draws of a large image, band by band, of some samples at a time.
+
+A band is a row of tiles. What y says of a tile is the same for every sample: it is encoded once,
+while the samples before it are drawn on the one that came before.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain, pairwise
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..gaussian import Noise
+from .tiles import CORE, Tile
+from .workers import in_order
+
+Drawer = Callable[[Noise, int], Tensor]
+"""``(noise, n) -> x``: draw n samples, ``(n, C, H, W)``, of the image that it was made for."""
+
+HELD = 2**29
+"""Bytes of rows that are held of all samples that are drawn at a time."""
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """What is computed when it is first asked for, and by whom; others wait, and share it.
+
+    Args:
+        compute: Computes it.
+    """
+
+    def __init__(self, compute: Callable[[], T]) -> None:
+        self._compute, self._lock, self._known = compute, threading.Lock(), list[T]()
+
+    def __call__(self) -> T:
+        """It."""
+        with self._lock:
+            if not self._known:
+                self._known.append(self._compute())
+            return self._known[0]
+
+
+def groups(batches: Sequence[T], planes: int, width: int) -> Iterator[Sequence[T]]:
+    """Batches that are drawn at a time: as many as may be held, and one at least.
+
+    Args:
+        batches: Each of as many samples.
+        planes: How many channels the samples of a batch have together.
+        width: Of the images.
+    """
+    count = max(1, HELD // (planes * width * (CORE + CORE // 2) * 4))
+    for first in range(0, len(batches), count):
+        yield batches[first : first + count]
+
+
+Draw = Callable[[range, Tile, Once[Drawer] | None], Tensor]
+"""``(indices, tile, encoded) -> x``: draw the core of a tile, for a batch."""
+_Work = tuple[Tile, Once[Drawer] | None, range | None]
+
+
+class Bands:
+    """Rows of what the network gives, with no more of them in memory than asked for.
+
+    Threads may ask side by side, each for one of the batches.
+
+    Args:
+        draw: Draws a tile.
+        encode: Encodes what is seen of one for all batches; None where each does by itself.
+        batches: Which samples.
+        cut: Tiles, row after row of them.
+        planes: Channels and width of the images.
+        workers: How many tiles are drawn at a time, some ahead of the rows that are asked for.
+    """
+
+    def __init__(
+        self,
+        draw: Draw,
+        encode: Callable[[Tile], Drawer] | None,
+        batches: Sequence[range],
+        cut: Sequence[Tile],
+        planes: tuple[int, int],
+        workers: int,
+    ) -> None:
+        self.draw, self.encode, self.batches = draw, encode, batches
+        (channels, self.width), self.left = planes, iter(cut)
+        self.lock, self.drawn = threading.Lock(), in_order(self._do, self._work(cut), workers)
+        self.tops = [0] * len(batches)
+        self.held = [
+            torch.empty(len(some), channels, 0, self.width, device="cpu") for some in batches
+        ]
+
+    def rows(self, which: int, first: int, end: int) -> Tensor:
+        """Rows `first` … `end` − 1 of a batch, ``(n, C, rows, W)``; no earlier ones are asked for
+        again."""
+        with self.lock:
+            self.held[which] = self.held[which][:, :, max(0, first - self.tops[which]) :]
+            self.tops[which] = top = max(self.tops[which], first)
+            while top + self.held[which].shape[2] < end:
+                self._next_band()
+            return self.held[which][:, :, first - top : end - top]
+
+    def close(self) -> None:
+        """No more is asked for."""
+        self.drawn.close()
+
+    def _work(self, cut: Sequence[Tile]) -> Iterator[_Work]:
+        """Every tile for every batch, and before the tile that comes before it, its encoding."""
+        encode = self.encode
+        if encode is None:
+            yield from ((tile, None, indices) for tile in cut for indices in self.batches)
+            return
+        encodings = ((tile, Once(partial(encode, tile))) for tile in cut)
+        for one, following in pairwise(chain([None], encodings, [None])):
+            if following is not None:
+                yield *following, None
+            if one is not None:
+                yield from ((*one, indices) for indices in self.batches)
+
+    def _do(self, work: _Work) -> Tensor | None:
+        """A tile of a batch; None where it was encoded."""
+        tile, encoded, indices = work
+        if indices is not None:
+            return self.draw(indices, tile, encoded)
+        if encoded is not None:
+            encoded()
+        return None
+
+    def _next_band(self) -> None:
+        """Draw a row of tiles, of every batch."""
+        parts: list[list[Tensor]] = [[] for _ in self.batches]
+        width = 0
+        while width < self.width:
+            width += next(self.left).core.width
+            for some in parts:
+                some.append(next(x for x in self.drawn if x is not None).float().cpu())
+        for which, some in enumerate(parts):
+            self.held[which] = torch.cat([self.held[which], torch.cat(some, 3)], 2)
