@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from tiny import tiny_photos
 
 from cvdvae.app.photos.explorer import Photos
@@ -259,6 +259,24 @@ def test_a_user_calibrates_and_examines_photographs(
 
     assert run(monkeypatch, "examine", small[0], "--model", "nuclei-x4") == 1
     assert "photon noise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["photos-x4", "celeba64-x8"])
+def test_where_a_picture_is_only_examined_nothing_is_said_of_samples(
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey, path = profile[:16] + b"GRAY" + profile[20:], tmp_path / "grey.png"
+    to_pil(noise(32, 32)).convert("L").save(path, icc_profile=grey)
+    assert run(monkeypatch, "examine", str(path), "--model", model) == 0
+    said = capsys.readouterr().out
+    assert "a greyscale image: it is examined as such" in said
+    assert "its colour profile is not one of RGB: the colours are examined" in said
+    assert ("it was shrunk from 32×32 to 8×8" in said) == (model == "celeba64-x8")
+    assert "samples" not in said
 
 
 def test_files_are_jpeg_by_what_they_hold(tmp_path: Path) -> None:
