@@ -761,6 +761,36 @@ def test_calibrate_refuses_what_would_do_nothing(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["calibrate", "--model", "celeba64-restore", "--data", "."],
+            "'celeba64-restore' restores: say what happens to the images with --degradation, and",
+        ),
+        *(
+            (
+                ["restore", "a.png", "--noise", "0.1", "--model", name, "--out", "out"],
+                f"'{name}' enlarges only: take a model that restores (celeba64-restore, "
+                f"photos-restore), or enlarge with cvdvae upscale",
+            )
+            for name in ("photos-x4", "photos-sr", "celeba64-hcflow-x4")
+        ),
+    ],
+)
+def test_a_model_of_the_wrong_kind_leads_to_what_can_be_done(
+    arguments: list[str],
+    words: str,
+    lr_image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(lr_image.parent)
+    lr_image.rename("a.png")
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

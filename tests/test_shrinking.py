@@ -279,6 +279,21 @@ def test_where_a_picture_is_only_examined_nothing_is_said_of_samples(
     assert "samples" not in said
 
 
+@pytest.mark.parametrize("scale", [[], ["--scale", "4"]])
+def test_of_an_encoder_of_several_scales_those_that_can_be_examined_with_are_named(
+    scale: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    to_pil(noise()).save(tmp_path / "a.png")
+    given = ["examine", str(tmp_path / "a.png"), "--model", "photos-sr"]
+    assert run(monkeypatch, *given, *scale) == 1
+    assert "--model, of photos-x2, photos-x3, photos-x4" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_files_are_jpeg_by_what_they_hold(tmp_path: Path) -> None:
     to_pil(noise()).save(tmp_path / "a.png", "JPEG")
     to_pil(noise()).save(tmp_path / "b.jpg", "PNG")

@@ -62,6 +62,7 @@ def examine(
     from ..imaging.carried import NO_RGB
     from ..imaging.io import ALPHA, GREY
 
+    _refuse_several(model)
     resolver = _load(model, device, scale)
     _refuse_faint_light(resolver)
     known = resolver.shrinking if resolver.any_size else resolver.expected
@@ -248,6 +249,16 @@ def _refuse_faint_light(model: "HVAEResolver") -> None:
         raise InputError(
             f"{model.name} is of images with photon noise, which hides what a program has left: "
             f"photographs can be examined, and faces"
+        )
+
+
+def _refuse_several(name: str) -> None:
+    """Refuse an encoder of several scales where what to expect is known to those of one."""
+    from ..restoration.beside import scales_of
+
+    if ones := scales_of(name):
+        raise InputError(
+            f"'{name}' serves several scales: name one of them with --model, of {', '.join(ones)}"
         )
 
 
