@@ -1,6 +1,8 @@
 """Files of arrays that lie, or are called, as nobody expects: nothing of anybody's is lost."""
 
+import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from cvdvae.evaluation.selection import Selection
 from cvdvae.files import name_of, remove, write_folder_atomically
 from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.formats import format_of
+from cvdvae.imaging.geotiff import GeoTIFF, _read
 from cvdvae.imaging.io import LUMA, read_photo
 from cvdvae.imaging.tiff import TIFF
 
@@ -116,6 +119,53 @@ def test_control_points_need_no_reference_system(drawing: Any, tmp_path: Path) -
     with rasterio.open(tmp_path / "out" / "g" / "sample_00.tif") as found:
         assert sorted((p.row, p.col) for p in found.gcps[0]) == [(0, 0), (0, 40), (48, 0)]
         assert not found.crs
+
+
+@pytest.mark.parametrize("name", [b"m\xff.tif", b"f\xff/m.tif"])
+def test_a_name_that_gdal_cannot_be_told_is_not_called_damage(name: bytes, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    placed: dict[str, Any] = {"transform": rasterio.Affine(2, 0, 5, 0, -2, 5), "dtype": "uint8"}
+    with rasterio.open(tmp_path / "m.tif", "w", "GTiff", 20, 24, 1, **placed) as target:
+        target.write(RAMP[None])
+    path = tmp_path / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    shutil.copyfile(tmp_path / "m.tif", path)
+    form = format_of(path)
+    assert isinstance(form, GeoTIFF)
+    with pytest.raises(InputError, match=r"not valid UTF-8 and cannot be handed to GDAL.* rename"):
+        form.read(path, LIMITS)
+    assert form.read(tmp_path / "m.tif", LIMITS).values.shape[-2:] == RAMP.shape
+
+
+def test_what_is_asked_of_all_bands_is_asked_once(tmp_path: Path) -> None:
+    """rasterio gathers it anew from every band each time."""
+    rasterio = pytest.importorskip("rasterio")
+    count, path = 30, tmp_path / "b.tif"
+    placed: dict[str, Any] = {"transform": rasterio.Affine(2, 0, 5, 0, -2, 5), "dtype": "uint8"}
+    with rasterio.open(path, "w", "GTiff", 20, 24, count, nodata=7, **placed) as target:
+        target.write(np.stack([RAMP] * count))
+        target.scales, target.offsets = range(1, count + 1), range(count)
+        target.units = [f"u{i}" for i in range(count)]
+        for i in range(count):
+            target.set_band_description(i + 1, f"b{i}")
+    with rasterio.open(path) as source:
+        watched = Watched(source)
+        array = _read(path, watched, LIMITS)
+    assert {name: n for name, n in watched.asked.items() if n > 10} == {"tags": count + 2}
+    for i, band in enumerate(array.carried.bands):
+        told = {"description": f"b{i}", "unit": f"u{i}", "scale": i + 1, "offset": i, "tags": {}}
+        assert {key: band[key] for key in told} == told
+
+
+class Watched:
+    """An open file, and how often it was asked for what."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.asked = source, Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self.source, name)
 
 
 def ome_xml(planes: int, tmp_path: Path) -> bytes:

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from fcntl import F_GETFL, fcntl
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from cvdvae.bench import _times, bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.checkpoints.summary import summary
+from cvdvae.cli.draw import _agreement
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
 from cvdvae.domains.faces import demo_photo
@@ -34,7 +36,7 @@ from cvdvae.domains.simulate import simulate, simulate_at_scale
 from cvdvae.errors import InputError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.files import write_text
-from cvdvae.imaging.io import read_photo
+from cvdvae.imaging.io import read_photo, to_tensor
 from cvdvae.imaging.sheets import LABEL, MARGIN, TILE
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load, replay
@@ -176,6 +178,39 @@ def test_what_came_of_an_image_is_on_stdout_and_all_of_it(
     again, other = capsys.readouterr()
     assert " ".join(again.split()).count("gives the input back exactly") == 1
     assert errors + other == ""
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy", "floats.npy"])
+def test_what_exploded_is_not_said_to_give_the_input_back(
+    name: str,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = np.arange(90, 106, dtype=np.uint8).reshape(4, 4)
+    if name == "a.png":
+        Image.fromarray(values).save(tmp_path / name)
+    else:
+        np.save(tmp_path / name, values / 255 if name == "floats.npy" else values)
+    monkeypatch.setattr("cvdvae.restoration.finish.FAR", -1.0)  # nothing is near enough
+    given = [str(tmp_path / name), "--model", str(model_folder), "-n", "2"]
+    assert run("upscale", *given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 of 2 samples exploded and are no answer" in said
+    assert " s: every sample exploded: none is an answer" in said
+    assert "the input back" not in said
+
+
+def test_of_some_that_exploded_the_others_are_spoken_of(lr_image: Path, model_folder: Path) -> None:
+    result = load(str(model_folder)).upscale(to_tensor(Image.open(lr_image)), samples=3)
+    assert _agreement(result) == "every sample gives the input back exactly"
+    result.pixels[0] = 0  # the round trip of now is kept, that of a copy is not
+    assert _agreement(replace(result)).startswith("2 of 3 samples give the input back exactly")
+    gone = replace(result, exploded=[True, False, False])
+    assert _agreement(gone) == "every sample that did not explode gives the input back exactly"
+    noisy = replace(gone, sigma=0.01)
+    assert _agreement(noisy).startswith("shrunk, samples that did not explode are off by 0.")
 
 
 def test_a_pipe_gets_the_object_also_where_colours_are_forced(
@@ -724,6 +759,36 @@ def test_calibrate_refuses_what_would_do_nothing(
     given = ["calibrate", "--model", str(flow_folder), "--data", str(flow_photos)]
     assert run(*given, *arguments, monkeypatch=monkeypatch) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["calibrate", "--model", "celeba64-restore", "--data", "."],
+            "'celeba64-restore' restores: say what happens to the images with --degradation, and",
+        ),
+        *(
+            (
+                ["restore", "a.png", "--noise", "0.1", "--model", name, "--out", "out"],
+                f"'{name}' enlarges only: take a model that restores (celeba64-restore, "
+                f"photos-restore), or enlarge with cvdvae upscale",
+            )
+            for name in ("photos-x4", "photos-sr", "celeba64-hcflow-x4")
+        ),
+    ],
+)
+def test_a_model_of_the_wrong_kind_leads_to_what_can_be_done(
+    arguments: list[str],
+    words: str,
+    lr_image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(lr_image.parent)
+    lr_image.rename("a.png")
+    assert run(*arguments, monkeypatch=monkeypatch) == 1
+    assert words in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_prior_is_benched_no_more_than_it_is_upscaled_with(

@@ -457,6 +457,33 @@ def test_yaml_without_an_end_is_refused(text: str, tmp_path: Path) -> None:
         read_yaml(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("steps: 1\nseed: 2\nsteps: 1", "steps"),
+        ("optim: {seed: 1, 'seed': 2}", "seed"),
+        ("- widths:\n    4: 1\n    0x4: 2", "0x4"),
+    ],
+)
+def test_a_key_that_stands_twice_is_named(text: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"x\.yaml: {name} stands twice"):
+        read_yaml(path)
+
+
+def test_a_key_may_replace_what_another_mapping_brings_along(tmp_path: Path) -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\nd: *b\n? [1]\n: 2\n"
+    (tmp_path / "x.yaml").write_text(text[:-9])
+    found = read_yaml(tmp_path / "x.yaml")
+    assert found["b"] == found["d"] == {"x": 3, "y": 2}
+    assert found["c"]["y"] == 4
+    for odd in (text, "{!!map '': 1, !!map '': 2}"):
+        (tmp_path / "x.yaml").write_text(odd)
+        with pytest.raises(ConfigError, match="is not a YAML file"):
+            read_yaml(tmp_path / "x.yaml")
+
+
 def test_devices_and_pipes_are_no_files(tmp_path: Path, model_folder: Path) -> None:
     pipe, zero = tmp_path / "pipe", Path("/dev/zero")
     os.mkfifo(pipe)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import torch
 from command import run
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFilter
 from tiny import ENCODER, RESTORING, copied, tiny_resolver, tiny_restorer
 
 from cvdvae.checkpoints.folder import save_model
@@ -208,7 +208,8 @@ def test_what_explains_nothing_is_not_said_to_be_explained(
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        (["--noise", "0.001"], "--shrunk-by, or how noisy the image is, with --noise$"),
+        (["--noise", "0.01"], "--shrunk-by, or how noisy the image is, with --noise$"),
+        (["--noise", "0.001"], "--shrunk-by; and the noise given, 0.001, is smaller than what"),
         (["--jpeg", "98"], "--shrunk-by, or another quality$"),
         (["--jpeg", "auto"], "--shrunk-by$"),
     ],
@@ -228,6 +229,31 @@ def test_where_nothing_fits_what_upscale_takes_is_advised(
     notes = json.loads(capsys.readouterr().out)["notes"]
     (note,) = (one for one in notes if "does not fit" in one)
     assert re.search(rf"does not fit the image; say what made it small, with {advice}", note)
+
+
+@pytest.mark.parametrize(("noise", "rounding_alone"), [("0.0003", True), ("0.01", False)])
+def test_noise_below_that_of_rounding_is_not_blamed_on_what_happened(
+    noise: str,
+    rounding_alone: bool,
+    zoo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that would do explains an image where rounding is all that is missed."""
+    tone = (np.indices((16, 16)).sum(0) * 2 + 90).astype(np.uint8)
+    image = Image.fromarray(tone).convert("RGB").filter(ImageFilter.GaussianBlur(1))
+    image.save(tmp_path / "a.png")
+    given = ["restore", str(tmp_path / "a.png"), "--model", "tiny-restore", "-n", "1"]
+    given += ["--degradation", "blur:sigma=1", "--out", str(tmp_path / "out"), "--noise"]
+    assert run(*given, noise, monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "does not fit" not in said
+    advised = re.search(r"than what rounding .* makes, 0.00113: give --noise (\S+) or more", said)
+    assert (advised is not None) == rounding_alone
+    if advised is not None:
+        assert run(*given, advised[1], monkeypatch=monkeypatch) == 0
+        assert "1 of 1 samples explain" in " ".join(capsys.readouterr().out.split())
 
 
 def test_another_size_is_refused_in_pixels_of_the_input(

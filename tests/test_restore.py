@@ -906,7 +906,7 @@ def test_the_command_refuses_in_one_sentence(
 def test_a_model_is_named_for_what_it_is(folder: Path, tmp_path: Path) -> None:
     assert load_restorer(str(folder)).encoder is not None
     assert load_restorer(str(folder / "prior")).encoder is None
-    with pytest.raises(WeightsError, match="any degradation"):
+    with pytest.raises(WeightsError, match="enlarges only"):
         load_restorer("celeba64-x8")
     with pytest.raises(WeightsError, match="restorer") as caught:
         load(str(folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from tiny import tiny_photos
 
 from cvdvae.app.photos.explorer import Photos
@@ -259,6 +259,39 @@ def test_a_user_calibrates_and_examines_photographs(
 
     assert run(monkeypatch, "examine", small[0], "--model", "nuclei-x4") == 1
     assert "photon noise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["photos-x4", "celeba64-x8"])
+def test_where_a_picture_is_only_examined_nothing_is_said_of_samples(
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey, path = profile[:16] + b"GRAY" + profile[20:], tmp_path / "grey.png"
+    to_pil(noise(32, 32)).convert("L").save(path, icc_profile=grey)
+    assert run(monkeypatch, "examine", str(path), "--model", model) == 0
+    said = capsys.readouterr().out
+    assert "a greyscale image: it is examined as such" in said
+    assert "its colour profile is not one of RGB: the colours are examined" in said
+    assert ("it was shrunk from 32×32 to 8×8" in said) == (model == "celeba64-x8")
+    assert "samples" not in said
+
+
+@pytest.mark.parametrize("scale", [[], ["--scale", "4"]])
+def test_of_an_encoder_of_several_scales_those_that_can_be_examined_with_are_named(
+    scale: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    to_pil(noise()).save(tmp_path / "a.png")
+    given = ["examine", str(tmp_path / "a.png"), "--model", "photos-sr"]
+    assert run(monkeypatch, *given, *scale) == 1
+    assert "--model, of photos-x2, photos-x3, photos-x4" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_files_are_jpeg_by_what_they_hold(tmp_path: Path) -> None:

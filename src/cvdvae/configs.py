@@ -1,7 +1,7 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from copy import deepcopy
 from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 MAX_BYTES, MAX_VALUES, MAX_DEPTH, MAX_BITS = 2**20, 100_000, 32, 256
 """Of a YAML file, of what it holds, and of a whole number in it."""
+NO_KEYS = {"tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"}
+"""What YAML takes `<<` and `=` for where a key could stand."""
 
 
 def from_dict(cls: type[T], data: Any, where: str) -> T:
@@ -54,12 +56,14 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         ConfigError: It is missing or no YAML, or holds what no configuration does: NaN, a number of
-            hundreds of digits, lists in lists without an end.
+            hundreds of digits, lists in lists without an end, a key twice.
     """
     try:
         data = deepcopy(_parsed(read_bounded(path, MAX_BYTES).decode("utf-8")))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except _Repeated as error:
+        raise ConfigError(f"{path}: {error} stands twice: leave one of them out") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path} is not a YAML file") from None
     _check_plain(data, str(path))
@@ -69,7 +73,30 @@ def read_yaml(path: Path) -> Any:
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> Any:
     """A model's few descriptions are read several times while it loads."""
-    return yaml.safe_load(text)
+    return yaml.load(text, _Loader)
+
+
+class _Repeated(Exception):
+    """A key stands twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but that it lets no key stand twice, of which it would take the last
+    without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As it stands in the file, before what `<<` brings along, which other keys may replace."""
+        node = super().compose_mapping_node(anchor)
+        seen = set[Hashable]()
+        for name, _ in node.value:
+            if not isinstance(name, yaml.ScalarNode) or name.tag in NO_KEYS:
+                continue
+            key = self.construct_object(name)
+            if isinstance(key, Hashable):  # PyYAML itself refuses any other
+                if key in seen:
+                    raise _Repeated(name.value[:40])
+                seen.add(key)
+        return node
 
 
 def _check_plain(data: Any, where: str) -> None:

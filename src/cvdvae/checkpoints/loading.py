@@ -130,8 +130,10 @@ def load_restoring(name: str) -> Restoring:
     if isinstance(record, PriorRecord):
         return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), SECOND)
     if not isinstance(record, RestorerRecord):
+        restorers = (n for n in bundled_names() if isinstance(read_record(find(n)), RestorerRecord))
         raise WeightsError(
-            f"'{name}' is a {record.kind}: take an encoder for any degradation, or a prior"
+            f"'{name}' enlarges only: take a model that restores ({', '.join(restorers)}), or "
+            f"enlarge with cvdvae upscale (in Python cvdvae.load)"
         )
     prior, encoder = _on_its_prior(name, folder, record)
     suits = _suiting(name, record.recommended, prior)

@@ -49,13 +49,26 @@ class DamageOptions:
         """Whether such a model is to be calibrated, rather than one that enlarges.
 
         Raises:
-            InputError: An option goes with the other kind.
+            InputError: An option goes with the other kind, or the model does.
+            WeightsError: The model is unknown.
         """
         if self.named and scale is not None:
             raise InputError("--scale goes with shrinking: leave --degradation and --noise out")
         if self.grain and not self.named:
             raise InputError("--grain goes with --degradation or --noise")
+        if self.model is not None and not self.named:
+            self._check_enlarges(self.model)
         return self.named
+
+    def _check_enlarges(self, name: str) -> None:
+        from ..checkpoints.folder import find, read_record
+        from ..checkpoints.records import RestorerRecord
+
+        if isinstance(read_record(find(name)), RestorerRecord):
+            raise InputError(
+                f"'{name}' restores: say what happens to the images with --degradation, and how "
+                f"noisy they are with --noise, as in --degradation blur:sigma=2 --noise 0.02"
+            )
 
     def check_alone(self, scales: list[int], methods: list[str], models: str, flows: str) -> None:
         """Refuse options of shrinking beside.

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -264,26 +265,34 @@ def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int
 
 
 def _agreement(result: "Outcome") -> str:
-    """How well the samples give the input back."""
+    """How well the samples give the input back; those that exploded are no answer to it, whatever
+    the projection made of them."""
     from ..restoration.stack.result import StackResult
 
+    left = [not gone for gone in result.exploded] or [True] * len(result.round_trip_exact)
+    if not any(left):
+        return "every sample exploded: none is an answer"
+    samples = "samples" if all(left) else "samples that did not explode"
+    every = samples.replace("samples", "every sample")
     if result.misfit is not None:
-        off = f"{min(result.misfit):.2f} to {max(result.misfit):.2f}"
-        return f"shrunk, samples are off by {off} standard deviations of the input's noise"
-    exact, worst = result.round_trip_exact, max(result.largest_lr_error)
+        misfit = list(compress(result.misfit, left))
+        off = f"{min(misfit):.2f} to {max(misfit):.2f}"
+        return f"shrunk, {samples} are off by {off} standard deviations of the input's noise"
+    exact = list(compress(result.round_trip_exact, left))
+    worst = max(compress(result.largest_lr_error, left))
     unit = " levels of 255"
     if isinstance(result, StackResult):
         unit = " in the input's unit"
         if not result.whole:
-            trips = [trip for planes in result.round_trips for trip, _ in planes]
+            trips = [trip for planes in compress(result.round_trips, left) for trip, _ in planes]
             share = max(trip.largest / (trip.levels or 1) for trip in trips)
             if share > HALF_A_LEVEL:
                 off = f"{worst:.2g}{unit} ({100 * share:.3g} % of the range)"
-                return f"samples do not give the input back: off by up to {off}"
-            return f"every sample gives the input back but for {worst:.2g}{unit}"
+                return f"{samples} do not give the input back: off by up to {off}"
+            return f"{every} gives the input back but for {worst:.2g}{unit}"
     if all(exact):
-        return "every sample gives the input back exactly"
+        return f"{every} gives the input back exactly"
     return (
-        f"{sum(exact)} of {len(exact)} samples give the input back exactly, "
+        f"{sum(exact)} of {len(exact)} {samples} give the input back exactly, "
         f"the others are off by up to {worst:.1f}{unit}"
     )

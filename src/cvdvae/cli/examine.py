@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 TRANSPARENT = "its alpha channel is left out: the colours are examined as they are below it"
+GREYSCALE = "a greyscale image: it is examined as such"
+UNPROFILED = "its colour profile is not one of RGB: the colours are examined as sRGB without it"
 
 
 @app.command()
@@ -56,8 +58,11 @@ def examine(
     photographs, which program has probably made them small."""
     from ..batch.files import read_input
     from ..batch.finding import files_of
-    from ..imaging.io import ALPHA
+    from ..domains.fit import GIVEN_BACK
+    from ..imaging.carried import NO_RGB
+    from ..imaging.io import ALPHA, GREY
 
+    _refuse_several(model)
     resolver = _load(model, device, scale)
     _refuse_faint_light(resolver)
     known = resolver.shrinking if resolver.any_size else resolver.expected
@@ -67,14 +72,14 @@ def examine(
         )
     examined = _which_program if resolver.any_size else _what_is_odd
     failures: dict[str, str] = {}
+    undrawn = {ALPHA: TRANSPARENT, GREY: GREYSCALE, NO_RGB: UNPROFILED}
     for path, _ in files_of(inputs, say=remark):
         try:
-            y, _, notes, extras = read_input(resolver, path)
+            y, _, notes, _ = read_input(resolver, path)
         except InputError as error:
             failures[str(path)] = str(error)
             continue
-        if extras.alpha is not None:
-            notes = [TRANSPARENT if note == ALPHA else note for note in notes]
+        notes = [undrawn.get(note, note).removesuffix(GIVEN_BACK) for note in notes]
         doubts, findings = examined(resolver, path, y)
         for line in notes + doubts:
             out.print(f"{path}: {line}", style="yellow", markup=False, soft_wrap=True)
@@ -244,6 +249,16 @@ def _refuse_faint_light(model: "HVAEResolver") -> None:
         raise InputError(
             f"{model.name} is of images with photon noise, which hides what a program has left: "
             f"photographs can be examined, and faces"
+        )
+
+
+def _refuse_several(name: str) -> None:
+    """Refuse an encoder of several scales where what to expect is known to those of one."""
+    from ..restoration.beside import scales_of
+
+    if ones := scales_of(name):
+        raise InputError(
+            f"'{name}' serves several scales: name one of them with --model, of {', '.join(ones)}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from math import isnan
+from math import ceil, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -69,6 +69,10 @@ ENLARGED = Words(
     "say what made it small, with --shrunk-by",
     "not given back exactly but explained within its noise, by {}",
 )
+
+NEAR = 2.0
+"""By how many times the noise of rounding samples may miss an image whose rounding is all that they
+miss: their own comes on top."""
 
 
 @app.command()
@@ -239,25 +243,41 @@ def _unexplained(result: "Restoration", closer: str, by_file: bool) -> list[str]
         closer: As in `Words`.
         by_file: Whether a JPEG's own tables said the rest.
     """
+    from ..degradations.block_dct import ROUNDING
+
     if any(result.explains) or (result.exploded and all(result.exploded)):
         return []
     levels = 1 if result.sigma else 255
     off = " to ".join(f"{levels * end(result.misfit):.3g}" for end in (min, max))
     by = "standard deviations of its noise" if result.sigma else "levels of 255"
+    off = f"samples are off by {off} {by}"
     if result.restoring.grain and result.sigma:
         return [
-            f"samples are off by {off} {by}: --grain draws their pixels and leaves it at that; "
+            f"{off}: --grain draws their pixels and leaves it at that; "
             f"whether what you said happened fits is seen without it"
         ]
     if result.truth is not None:  # it did happen
-        return [f"samples are off by {off} {by}"]
+        return [off]
+    rounding = ROUNDING / 255
+    faint = _too_faint(result.sigma, rounding)
+    if faint and min(result.misfit) * result.sigma <= NEAR * rounding:
+        return [f"{off}: {faint}"]
     steps = (result.description or {}).get("steps", [])
     compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
     noisy = "another quality" if compressed else "how noisy the image is, with --noise"
     advice = closer if by_file else f"{closer}, or {noisy}"
-    return [
-        f"samples are off by {off} {by}: what you said happened does not fit the image; {advice}"
-    ]
+    advice = f"{closer}; and {faint}" if faint else advice
+    return [f"{off}: what you said happened does not fit the image; {advice}"]
+
+
+def _too_faint(sigma: float, rounding: float) -> str:
+    """What to give instead of a noise σ that no file of 8 bits can have; empty of any other."""
+    if not 0 < sigma < rounding:
+        return ""
+    return (
+        f"the noise given, {sigma:.3g}, is smaller than what rounding to 8 bits alone makes, "
+        f"{rounding:.3g}: give --noise {ceil(1e4 * rounding) / 1e4:g} or more"
+    )
 
 
 def one_line(path: Path, folder: Path, result: "Restoration") -> str:

@@ -9,6 +9,8 @@ from .base import Domain
 
 LARGEST = 512
 """Longest side of a small image: with a longer one it is a photo, to be shrunk knowingly."""
+GIVEN_BACK = ": that is what the samples give back"
+"""What a note on what was shrunk ends with, of use where samples are drawn."""
 
 
 def fit(
@@ -49,8 +51,8 @@ def fit(
     if least > side:
         y = shrink_to_8_bits(y[None], downscaling((least, least), (side, side), shrunk_by))[0]
         notes.append(
-            f"it was shrunk from {least}×{least} to {side}×{side} pixels, which this model takes: "
-            f"that is what the samples give back"
+            f"it was shrunk from {least}×{least} to {side}×{side} pixels, which this model takes"
+            f"{GIVEN_BACK}"
         )
     return y, notes
 

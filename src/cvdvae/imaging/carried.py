@@ -9,6 +9,7 @@ SIDES, ORIENTATION, SIZES = (0x0100, 0x0101), 0x0112, (0xA002, 0xA003)
 says."""
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
+NO_RGB = "its colour profile is not one of RGB: the samples are sRGB without it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ def profile_of(file: Image.Image) -> tuple[bytes | None, list[str]]:
     """The ICC profile of an open file, and a note where it goes with no RGB picture."""
     profile = file.info.get("icc_profile")
     if profile and profile[16:20] != b"RGB ":  # the field of an ICC header with its colour space
-        return None, ["its colour profile is not one of RGB: the samples are sRGB without it"]
+        return None, [NO_RGB]
     return profile, []
 
 

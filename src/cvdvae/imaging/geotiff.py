@@ -66,7 +66,8 @@ class GeoTIFF:
         """Read it.
 
         Raises:
-            InputError: It is damaged, rasterio is missing, or it holds what cannot be drawn.
+            InputError: It is damaged, rasterio is missing or cannot be told its name, or it holds
+                what cannot be drawn.
         """
         if find_spec("rasterio") is None:
             raise InputError(
@@ -74,6 +75,7 @@ class GeoTIFF:
             )
         import rasterio
 
+        _refuse_unnameable(path)
         try:
             with rasterio.open(path.absolute(), driver="GTiff") as source:  # and no address
                 return _read(path, source, limits)
@@ -114,6 +116,18 @@ class GeoTIFF:
             aside.unlink(missing_ok=True)
 
 
+def _refuse_unnameable(path: Path) -> None:
+    """Refuse a file that GDAL cannot be told of: an open one would come without what lies beside
+    it."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path} has a name, or lies in a folder with one, that is not valid UTF-8 and cannot "
+            f"be handed to GDAL, which reads GeoTIFF: rename it"
+        ) from None
+
+
 def _read(path: Path, source: Any, limits: Limits) -> Array:
     from rasterio.enums import ColorInterp
 
@@ -132,24 +146,15 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     layout = Layout("CYX", (len(drawn), source.height, source.width))
     kind = source.dtypes[0]  # NumPy has no complex_int16
     check_layout(path, layout, np.dtype("c8" if kind.startswith("complex") else kind), limits)
-    nodata = [source.nodatavals[i] for i in drawn]
+    none = source.nodatavals
+    nodata = [none[i] for i in drawn]
     _refuse_far(path, np.dtype(kind), nodata)
     profile = {
         key: source.profile[key]
         for key in ("crs", "transform", "nodata", "compress", "interleave")
         if source.profile.get(key) is not None
     }
-    bands = [
-        {
-            "description": source.descriptions[i],
-            "unit": source.units[i],
-            "scale": source.scales[i],
-            "offset": source.offsets[i],
-            "tags": _lasting(source.tags(i + 1)),
-            "shows": _shown(source.colorinterp[i], i == alpha),
-        }
-        for i in range(source.count)
-    ]
+    bands = _bands(source, alpha)
     if profile.get("compress", "deflate") not in WITHOUT_LOSS:
         profile["compress"] = "deflate"
     white_is_0 = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
@@ -169,6 +174,23 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     array = array_of(path, values, layout, nodata, carried, notes, white_is_0, gone)
     beside = [Path(name) for name in source.files[1:] if BESIDE.fullmatch(name)]
     return _with_what_stands_aside(replace(array, beside=tuple(beside)))
+
+
+def _bands(source: Any, alpha: int | None) -> list[dict[str, Any]]:
+    """As in `Carried`. What is told of all bands is asked for once: each time it is gathered
+    anew."""
+    told = source.descriptions, source.units, source.scales, source.offsets, source.colorinterp
+    return [
+        {
+            "description": description,
+            "unit": unit,
+            "scale": scale,
+            "offset": offset,
+            "tags": _lasting(source.tags(i + 1)),
+            "shows": _shown(shows, i == alpha),
+        }
+        for i, (description, unit, scale, offset, shows) in enumerate(zip(*told, strict=True))
+    ]
 
 
 def _shown(told: Any, is_alpha: bool) -> Any:

@@ -1,4 +1,4 @@
-"""The model that restores on the prior of another."""
+"""Bundled models that stand on what another stands on."""
 
 from ..checkpoints.folder import bundled_names, encoder_folder, find, read_record
 from ..checkpoints.records import OneScaleRecord, RestorerRecord, SuperResolutionRecord
@@ -33,6 +33,24 @@ def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
         f"noise and JPEG need a model that restores on the prior of '{name}', and there is none: "
         f"the bundled models of photographs and faces have one"
     )
+
+
+def scales_of(name: str) -> list[str]:
+    """The bundled models that are one scale of an encoder of several.
+
+    Args:
+        name: The encoder: a bundled name, a folder, or a Hub id.
+
+    Raises:
+        WeightsError: There is no such model.
+    """
+    folder, ones = find(name), list[str]()
+    for one in bundled_names():
+        place = find(one)
+        record = read_record(place)
+        if isinstance(record, OneScaleRecord) and encoder_folder(place, record) == folder:
+            ones.append(one)
+    return ones
 
 
 def _one_of(scales: tuple[int, ...], name: str, scale: int | None) -> int:
