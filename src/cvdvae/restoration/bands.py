@@ -20,7 +20,7 @@ from .workers import in_order
 Drawer = Callable[[Noise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, C, H, W)``, of the image that it was made for."""
 
-HELD = 2**29
+HELD = 3 * 2**27
 """Bytes of rows that are held of all samples that are drawn at a time."""
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Bands:
         planes: tuple[int, int],
         workers: int,
     ) -> None:
-        self.draw, self.encode, self.batches = draw, encode, batches
+        self.draw, self.encode, self.batches, self.workers = draw, encode, batches, workers
         (channels, self.width), self.left = planes, iter(cut)
         self.lock, self.drawn = threading.Lock(), in_order(self._do, self._work(cut), workers)
         self.tops = [0] * len(batches)
@@ -108,17 +108,21 @@ class Bands:
         self.drawn.close()
 
     def _work(self, cut: Sequence[Tile]) -> Iterator[_Work]:
-        """Every tile for every batch, and before the tile that comes before it, its encoding."""
+        """Every tile for every batch; its encoding, which is large, just before it is needed, so
+        that it is done while the last batches of the tile before it are drawn."""
         encode = self.encode
         if encode is None:
             yield from ((tile, None, indices) for tile in cut for indices in self.batches)
             return
         encodings = ((tile, Once(partial(encode, tile))) for tile in cut)
+        first, last = self.batches[: -self.workers], self.batches[-self.workers :]
         for one, following in pairwise(chain([None], encodings, [None])):
+            if one is not None:
+                yield from ((*one, indices) for indices in first)
             if following is not None:
                 yield *following, None
             if one is not None:
-                yield from ((*one, indices) for indices in self.batches)
+                yield from ((*one, indices) for indices in last)
 
     def _do(self, work: _Work) -> Tensor | None:
         """A tile of a batch; None where it was encoded."""

@@ -6,15 +6,17 @@ sums in parts depend on the number of parts. A sample that is computed by one th
 to end waits for nobody, and is the same to the bit wherever it is drawn on a processor.
 """
 
+import ctypes
 import math
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -131,6 +133,21 @@ def uncast(work: Callable[P, R]) -> Callable[P, R]:
     return within
 
 
+ARENAS = "MALLOC_ARENA_MAX"
+"""Says how many arenas glibc makes, where a user wants it otherwise."""
+
+
+@cache
+def in_one_arena() -> None:
+    """Let threads share glibc's arena. With one of its own each keeps what others could use: a draw
+    on two processors takes a third less memory so, and a few percent less time."""
+    if sys.platform == "linux" and ARENAS not in os.environ:
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+
+
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 AHEAD = 2
 """Items begun or done for every worker that nobody has taken yet: what bounds the memory."""
 
@@ -156,6 +173,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         if workers == 1:
             yield from map(alone, items)
             return
+        in_one_arena()
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         waiting = deque[Future[R]]()
         try:
