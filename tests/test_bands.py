@@ -1,0 +1,177 @@
+"""Samples of a large image that are drawn some at a time, each as it would be alone."""
+
+import ctypes
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_any_size import image
+from tiny import tiny_photos
+
+from cvdvae.restoration import bands, workers
+from cvdvae.restoration import finish as finishing
+from cvdvae.restoration import tiles as tiling
+from cvdvae.restoration.bands import Bands, Once, groups
+from cvdvae.restoration.drawing import Drawer, Drawing
+from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.settings import Sampling
+from cvdvae.restoration.sums import Sums
+from cvdvae.restoration.tiles import Tile
+
+
+@pytest.fixture
+def photos() -> HVAEResolver:
+    return tiny_photos(3)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six tiles, and four strips, of images of 150×90 pixels."""
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 48)
+    monkeypatch.setattr(tiling, "HALO", 16)
+    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
+
+
+def drawing_of(photos: HVAEResolver, samples: int, many: int, how: str = "") -> Drawing:
+    pairs, turned = how == "antithetic", how == "self_ensemble"
+    sampling = Sampling(samples, seed=2, antithetic=pairs, self_ensemble=turned)
+    drawing = Drawing(photos, image(50, 30), sampling)
+    drawing.workers = many
+    return drawing
+
+
+@pytest.mark.parametrize("how", ["", "self_ensemble", "antithetic"])
+@pytest.mark.parametrize("many", [1, 2])
+def test_samples_that_are_drawn_together_are_what_each_is_alone(
+    many: int,
+    how: str,
+    photos: HVAEResolver,
+    small_tiles: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = [list(drawing_of(photos, 5, many, how).strips(i)) for i in range(5)]
+    assert all(len(strips) > 2 for strips in alone)
+    for held in (bands.HELD, 2 * 3 * 90 * 1536 * 4, 1):
+        monkeypatch.setattr(bands, "HELD", held)
+        together: list[list[torch.Tensor]] = [[] for _ in range(5)]
+        for index, strip in drawing_of(photos, 5, many, how).all_strips():
+            assert len(strip.pixels) == 1
+            together[index].append(strip.pixels)
+        for strips, pixels in zip(alone, together, strict=True):
+            assert torch.equal(torch.cat([one.pixels for one in strips], 2), torch.cat(pixels, 2))
+    finished = torch.cat([one.pixels for one in drawing_of(photos, 5, many, how).finished()])
+    whole = [torch.cat([one.pixels for one in strips], 2) for strips in alone]
+    assert torch.equal(finished, torch.cat(whole))
+
+
+@pytest.mark.parametrize(("samples", "held", "times"), [(5, 2**30, 1), (5, 1, 3), (1, 2**30, 1)])
+def test_a_tile_is_encoded_once_for_samples_that_are_drawn_together(
+    samples: int,
+    held: int,
+    times: int,
+    photos: HVAEResolver,
+    small_tiles: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bands, "HELD", held)
+    encoded, drawer = list[torch.Tensor](), photos.drawer
+
+    def counted(y: torch.Tensor, sampling: Sampling) -> Drawer:
+        encoded.append(y)
+        return drawer(y, sampling)
+
+    monkeypatch.setattr(photos, "drawer", counted)
+    drawing = drawing_of(photos, samples, 2)
+    assert (len(drawing.tiles), drawing.batch) == (6, 2)
+    assert len(list(drawing.all_strips())) % samples == 0
+    assert len(encoded) == 6 * times
+
+
+def test_the_encoding_of_a_tile_is_ready_when_the_first_sample_needs_it() -> None:
+    cut = list(tiling.tiles((96, 32), 16, core=32, halo=0))
+    told: list[str] = []
+
+    def encode(tile: Tile) -> Drawer:
+        told.append(f"encode {tile.core.top}")
+        return lambda noise, n: torch.empty(0)
+
+    def draw(indices: range, tile: Tile, encoded: Once[Drawer] | None) -> torch.Tensor:
+        assert encoded is not None
+        encoded()
+        told.append(f"draw {tile.core.top} {indices.start}")
+        return torch.full((1, 1, *tile.core[2:]), float(indices.start))
+
+    batches = [range(i, i + 1) for i in range(3)]
+    some = Bands(draw, encode, batches, cut, (1, 32), 1)
+    assert [float(some.rows(i, 0, 96).mean()) for i in range(3)] == [0, 1, 2]
+    first, second = (["encode 0", *("draw 0 " + str(i) for i in range(2))], "encode 32")
+    assert told[:5] == [*first, second, "draw 0 2"]
+    assert sum(one.startswith("encode") for one in told) == 3
+    some.close()
+
+
+def test_what_is_computed_once_is_waited_for_by_others() -> None:
+    calls, go = list[int](), threading.Event()
+
+    def compute() -> int:
+        calls.append(1)
+        go.wait(60)
+        return 7
+
+    once = Once(compute)
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(once) for _ in range(4)]
+        go.set()
+        assert [one.result() for one in found] == [7] * 4
+    assert len(calls) == 1
+
+
+def test_as_many_samples_are_held_as_there_is_room_for() -> None:
+    held_by_one = 3 * 10_000 * 1536 * 4
+    count = bands.HELD // held_by_one
+    assert count >= 2, "or a photograph of 100 megapixels shares nothing"
+    assert [len(some) for some in groups(range(5), 3, 10_000)] == [2, 2, 1]
+    assert [len(some) for some in groups(range(3), 3, 10**9)] == [1, 1, 1]
+
+
+def test_sums_of_samples_that_come_in_turn_are_those_of_one_after_the_other(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (3, 10, 7, 3), dtype=np.uint8)
+    total = Sums(tmp_path, 10, 7)
+    for top in (0, 4, 8):
+        for sample in samples[:2]:
+            total.add(top, sample[top : top + 4])
+    total.next_sample()
+    total.next_sample()
+    for top in (0, 4, 8):
+        total.add(top, samples[2][top : top + 4])
+    total.next_sample()
+    np.testing.assert_allclose(total.mean(0, 10), samples.mean(0), rtol=1e-6)
+    std = np.sqrt(samples.var(0, ddof=1).mean(2))
+    np.testing.assert_allclose(total.std(0, 10), std, rtol=1e-6)
+    total.close()
+
+
+@pytest.mark.parametrize("wanted", [None, "4"])
+def test_threads_share_an_arena_unless_the_user_wants_it_otherwise(
+    wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[tuple[int, int]]()
+
+    class Library:
+        def __init__(self, name: None) -> None:
+            pass
+
+        def mallopt(self, what: int, value: int) -> None:
+            asked.append((what, value))
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv(workers.ARENAS, raising=False)
+    if wanted is not None:
+        monkeypatch.setenv(workers.ARENAS, wanted)
+    workers.in_one_arena.__wrapped__()
+    assert asked == ([(-8, 1)] if wanted is None else [])
