@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from test_any_size import image
-from tiny import tiny_photos
+from test_restore_photos import believing, seen_of
+from tiny import tiny_photo_restorer, tiny_photos
 
+from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration import bands, workers
+from cvdvae.restoration import believing as belief_of
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
 from cvdvae.restoration.bands import Bands, Once, groups
@@ -175,3 +178,26 @@ def test_threads_share_an_arena_unless_the_user_wants_it_otherwise(
         monkeypatch.setenv(workers.ARENAS, wanted)
     workers.in_one_arena.__wrapped__()
     assert asked == ([(-8, 1)] if wanted is None else [])
+
+
+def test_a_tile_is_encoded_once_for_what_is_restored_together(
+    small_tiles: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, told = tiny_photo_restorer(), seen_of("hole:side=6", 80, 64)
+    monkeypatch.setattr(belief_of, "TOGETHER", 2)
+    encoded, terms = list[torch.Tensor](), LREncoder.terms
+
+    def counted(encoder: LREncoder, y: torch.Tensor, scale: int) -> list[torch.Tensor]:
+        encoded.append(y)
+        return terms(encoder, y, scale)
+
+    monkeypatch.setattr(LREncoder, "terms", counted)
+    belief = believing(model, told)()
+    batches = [range(i, i + belief.batch) for i in range(0, 3 * belief.batch, belief.batch)]
+    alone = [belief.draw(indices)[0] for indices in batches]
+    assert len(encoded) == 3 * len(belief.tiles) > 3
+    for many in (1, 2):
+        encoded.clear()
+        for one, (mean, _) in zip(alone, belief.draw_together(batches, many), strict=True):
+            assert torch.equal(one, mean)
+        assert len(encoded) == 2 * len(belief.tiles)  # of two batches, and of the third

@@ -5,7 +5,8 @@ while the samples before it are drawn on the one that came before.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain, pairwise
 from typing import Generic, TypeVar
@@ -57,9 +58,67 @@ def groups(batches: Sequence[T], planes: int, width: int) -> Iterator[Sequence[T
         yield batches[first : first + count]
 
 
-Draw = Callable[[range, Tile, Once[Drawer] | None], Tensor]
-"""``(indices, tile, encoded) -> x``: draw the core of a tile, for a batch."""
-_Work = tuple[Tile, Once[Drawer] | None, range | None]
+C = TypeVar("C")
+
+
+def drawn_tiles(
+    draw: Callable[[range, Tile, Once[C] | None], T],
+    encode: Callable[[Tile], C] | None,
+    batches: Sequence[range],
+    cut: Sequence[Tile],
+    workers: int,
+) -> Generator[T]:
+    """Every tile, of every batch.
+
+    Args:
+        draw: ``(indices, tile, encoded) -> x``: draws a tile for a batch.
+        encode: Encodes what is seen of a tile for all batches; None where each does by itself.
+        batches: Which samples.
+        cut: The tiles.
+        workers: How many pieces are worked on at a time.
+
+    Yields:
+        What is drawn, tile after tile, of each in the order of the batches.
+    """
+    work: Iterator[_Piece[C]]
+
+    def do(piece: _Piece[C]) -> T | None:
+        tile, encoded, indices = piece
+        if indices is not None:
+            return draw(indices, tile, encoded)
+        if encoded is not None:
+            encoded()
+        return None
+
+    if encode is None or len(batches) == 1:
+        work = _by_itself(batches, cut)
+    else:
+        work = _shared(encode, batches, cut, workers)
+    with closing(in_order(do, work, workers)) as pieces:
+        yield from (piece for piece in pieces if piece is not None)
+
+
+_Piece = tuple[Tile, Once[C] | None, range | None]
+"""A tile, what is encoded of it, and the batch to draw; no batch where it is to be encoded."""
+
+
+def _by_itself(batches: Sequence[range], cut: Sequence[Tile]) -> Iterator[tuple[Tile, None, range]]:
+    return ((tile, None, indices) for tile in cut for indices in batches)
+
+
+def _shared(
+    encode: Callable[[Tile], C], batches: Sequence[range], cut: Sequence[Tile], workers: int
+) -> Iterator[_Piece[C]]:
+    """What is encoded is large: a tile is, just before it is needed, while the last batches of the
+    tile before it are drawn."""
+    encodings = ((tile, Once(partial(encode, tile))) for tile in cut)
+    for one, following in pairwise(chain([None], encodings, [None])):
+        if one is not None:
+            yield from ((*one, indices) for indices in batches[:-workers])
+        if following is not None:
+            yield *following, None
+        if one is not None:
+            yield from ((*one, indices) for indices in batches[-workers:])
 
 
 class Bands:
@@ -68,8 +127,8 @@ class Bands:
     Threads may ask side by side, each for one of the batches.
 
     Args:
-        draw: Draws a tile.
-        encode: Encodes what is seen of one for all batches; None where each does by itself.
+        draw: As for `drawn_tiles`.
+        encode: As for `drawn_tiles`.
         batches: Which samples.
         cut: Tiles, row after row of them.
         planes: Channels and width of the images.
@@ -78,16 +137,15 @@ class Bands:
 
     def __init__(
         self,
-        draw: Draw,
-        encode: Callable[[Tile], Drawer] | None,
+        draw: Callable[[range, Tile, Once[C] | None], Tensor],
+        encode: Callable[[Tile], C] | None,
         batches: Sequence[range],
         cut: Sequence[Tile],
         planes: tuple[int, int],
         workers: int,
     ) -> None:
-        self.draw, self.encode, self.batches, self.workers = draw, encode, batches, workers
         (channels, self.width), self.left = planes, iter(cut)
-        self.lock, self.drawn = threading.Lock(), in_order(self._do, self._work(cut), workers)
+        self.lock, self.drawn = threading.Lock(), drawn_tiles(draw, encode, batches, cut, workers)
         self.tops = [0] * len(batches)
         self.held = [
             torch.empty(len(some), channels, 0, self.width, device="cpu") for some in batches
@@ -107,39 +165,13 @@ class Bands:
         """No more is asked for."""
         self.drawn.close()
 
-    def _work(self, cut: Sequence[Tile]) -> Iterator[_Work]:
-        """Every tile for every batch; its encoding, which is large, just before it is needed, so
-        that it is done while the last batches of the tile before it are drawn."""
-        encode = self.encode
-        if encode is None:
-            yield from ((tile, None, indices) for tile in cut for indices in self.batches)
-            return
-        encodings = ((tile, Once(partial(encode, tile))) for tile in cut)
-        first, last = self.batches[: -self.workers], self.batches[-self.workers :]
-        for one, following in pairwise(chain([None], encodings, [None])):
-            if one is not None:
-                yield from ((*one, indices) for indices in first)
-            if following is not None:
-                yield *following, None
-            if one is not None:
-                yield from ((*one, indices) for indices in last)
-
-    def _do(self, work: _Work) -> Tensor | None:
-        """A tile of a batch; None where it was encoded."""
-        tile, encoded, indices = work
-        if indices is not None:
-            return self.draw(indices, tile, encoded)
-        if encoded is not None:
-            encoded()
-        return None
-
     def _next_band(self) -> None:
         """Draw a row of tiles, of every batch."""
-        parts: list[list[Tensor]] = [[] for _ in self.batches]
+        parts: list[list[Tensor]] = [[] for _ in self.held]
         width = 0
         while width < self.width:
             width += next(self.left).core.width
             for some in parts:
-                some.append(next(x for x in self.drawn if x is not None).float().cpu())
+                some.append(next(self.drawn).float().cpu())
         for which, some in enumerate(parts):
             self.held[which] = torch.cat([self.held[which], torch.cat(some, 3)], 2)

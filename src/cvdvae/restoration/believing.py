@@ -10,8 +10,8 @@ A prior that is bound to its size, and an image of up to `cvdvae.restoration.til
 have one window.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from ..damage.step import Size
 from ..gaussian import AntitheticNoise, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
+from .bands import Once, drawn_tiles
 from .batches import batch_for
 from .self_ensemble import (
     Orientation,
@@ -30,7 +31,9 @@ from .self_ensemble import (
     known_orientations,
 )
 from .tiles import Tile, tiles
-from .workers import in_order
+
+TOGETHER = 4
+"""Batches for which a tile is encoded once: the first are there when all of them are."""
 
 
 class Belief:
@@ -85,12 +88,27 @@ class Belief:
         """
         if len(self.tiles) == 1:
             return self._drawn(indices, self.tiles[0])
-        channels, (height, width) = self.prior.config.channels, self.told.shape[2:]
-        x = torch.empty(len(indices), channels, height, width, dtype=torch.float32, device="cpu")
-        drawn = in_order(partial(self._drawn, indices), self.tiles, workers)
-        for tile, (core, _) in zip(self.tiles, drawn, strict=True):
-            x[:, :, *tile.core.slices] = core
-        return x, self._noise(indices)
+        return next(self.draw_together([indices], workers))
+
+    def draw_together(
+        self, batches: Iterable[range], workers: int = 1
+    ) -> Generator[tuple[Tensor, Noise]]:
+        """As `draw`, of many batches: of some of them, every tile is encoded once."""
+        left = iter(batches)
+        encode = None if self.self_ensemble or self.whole is not None else self._terms
+        while some := list(islice(left, TOGETHER)):
+            means = [self._empty(len(indices)) for indices in some]
+            drawn = drawn_tiles(self._drawn, encode, some, self.tiles, workers)
+            for tile in self.tiles:
+                for x in means:
+                    x[:, :, *tile.core.slices], _ = next(drawn)
+            while means:
+                yield means.pop(0), self._noise(some.pop(0))
+
+    def _empty(self, n: int) -> Tensor:
+        """Room for some images."""
+        channels, size = self.prior.config.channels, self.told.shape[2:]
+        return torch.empty(n, channels, *size, dtype=torch.float32, device="cpu")
 
     def _noise(self, indices: Sequence[int], window: Window | None = None) -> Noise:
         """Noise of the samples, or of places of a window of them."""
@@ -102,13 +120,15 @@ class Belief:
     def _told(self, tile: Tile) -> Tensor:
         return self.told[:, :, *tile.window.slices]
 
-    def _drawn(self, indices: range, tile: Tile) -> tuple[Tensor, Noise]:
+    def _drawn(
+        self, indices: range, tile: Tile, encoded: Once[list[Tensor]] | None = None
+    ) -> tuple[Tensor, Noise]:
         window, any_size = extended_window(tile.window, self.encoder.multiple), self.any_size
         if self.self_ensemble:
             mean = self._in_orientations(indices, tile, window)
             noise = self._noise(indices) if any_size else self._other_noise(indices)
         else:
-            terms = self._terms(tile) if self.whole is None else self.whole
+            terms = self.whole or (encoded() if encoded else self._terms(tile))
             noise = self._noise(indices, window if any_size else None)
             mean = self._mean(terms, (window.height, window.width), noise, len(indices))
             if any_size:  # a field has noise for its own latents alone

@@ -1,6 +1,6 @@
 """From draws of μ(z) to samples behind what was seen, as they leave the program."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 
 import torch
@@ -19,6 +19,12 @@ from .workers import in_order, in_own_modes
 BYTES, FEWER = 500, 300
 """What finishing takes for each pixel of a large image at most, and where H does the same to every
 colour, which then come one after the other, or is a JPEG alone (measured at 3 megapixels)."""
+
+
+Draw = Callable[[range], tuple[Tensor, Noise]]
+"""Gives μ(z) of some samples, and the noise that their pixels are drawn with."""
+DrawTogether = Callable[[Iterable[range]], Generator[tuple[Tensor, Noise]]]
+"""Gives the same of one batch after the other."""
 
 
 class GreyNoise:
@@ -105,27 +111,30 @@ class Ending:
 
 
 def finished(
-    draw: Callable[[range], tuple[Tensor, Noise]],
+    draw: Draw,
     ending: Ending,
     batches: Iterable[range],
     pixels: int,
     workers: int,
+    together: DrawTogether | None = None,
 ) -> Iterator[Finished]:
     """Draw and finish batches side by side, and finish no more at a time than fits into memory.
 
     Args:
-        draw: Gives μ(z) of some samples, and the noise that their pixels are drawn with.
+        draw: Draws a batch.
         ending: Finishes them.
         batches: Which samples.
         pixels: Of a batch.
         workers: How many batches at a time.
+        together: Draws several batches, where that is less work than each by itself.
     """
     at_once = finished_at_once(ending.bytes_of_a_pixel * pixels)
-    if workers <= at_once:
+    if workers <= at_once and together is None:
         yield from in_order(lambda indices: ending.of(*draw(indices)), batches, workers)
         return
-    with closing(in_order(draw, batches, workers)) as drawn:
-        yield from in_order(lambda one: ending.of(*one), drawn, at_once)
+    drawn = in_order(draw, batches, workers) if together is None else together(batches)
+    with closing(drawn):
+        yield from in_order(lambda one: ending.of(*one), drawn, min(workers, at_once))
 
 
 def each_in_own_modes(batches: Iterator[Finished], device: torch.device) -> Iterator[Finished]:

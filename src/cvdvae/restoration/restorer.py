@@ -12,7 +12,7 @@ super-resolution. `evidence`, `chains` and `posterior` have the equations of eac
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -31,7 +31,7 @@ from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .checks import check_profile, checked_truth, whole_number
-from .ending import Ending, each_in_own_modes, finished, growing
+from .ending import Draw, DrawTogether, Ending, each_in_own_modes, finished, growing
 from .evidence import evidence
 from .networks import Networks
 from .posterior.chains import Moves, PosteriorSamples, sample_posterior
@@ -205,7 +205,7 @@ class Restorer(Networks):
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
             chains = self._moved(what, how, told, on_steps) if how.moves else None
-            batch, draw = self._drawing(how, told, chains, workers)
+            batch, draw, together = self._drawing(how, told, chains, workers)
             ending = Ending(what, how, self.pixel_std / 255)
         whole = partial(
             Restoration,
@@ -221,7 +221,7 @@ class Restorer(Networks):
             dtype=self.dtype_name,
         )
         batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
-        done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers)
+        done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers, together)
         known = 0
         for x, pixels, exploded in growing(each_in_own_modes(done, self.device), how.samples):
             on_steps(len(x) - known)
@@ -236,15 +236,16 @@ class Restorer(Networks):
 
     def _drawing(
         self, how: Restoring, told: Tensor, chains: PosteriorSamples | None, workers: int
-    ) -> tuple[int, Callable[[range], tuple[Tensor, Noise]]]:
-        """How many samples are drawn together, and what draws them."""
+    ) -> tuple[int, Draw, DrawTogether | None]:
+        """How many samples are drawn together, what draws them, and what draws several batches,
+        where it does not do so by itself."""
         if chains is not None:
-            return BATCH, partial(_ended, chains, how.seed)
+            return BATCH, partial(_ended, chains, how.seed), None
         assert self.encoder is not None
         ways = (how.temperature, how.seed, how.antithetic, how.self_ensemble, how.profile)
         belief = Belief(self.prior, self.encoder, told, *ways)
-        beside = max(1, workers // -(-how.samples // belief.batch))
-        return belief.batch, partial(belief.draw, workers=beside)
+        together = partial(belief.draw_together, workers=workers)
+        return belief.batch, belief.draw, together if len(belief.tiles) > 1 else None
 
     def check_seen(self, how: Restoring, description: Description, size: Size) -> Size:
         """Refuse what cannot be restored so, by the height and width of y alone.
