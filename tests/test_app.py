@@ -407,6 +407,17 @@ def test_a_wilder_result_than_the_page_draws_is_opened_at_its_wildest(
     assert opened["session"].sampling.temperature == 2
 
 
+def test_how_a_growing_gallery_was_drawn_before_is_still_said_at_its_end(
+    on: Handlers, explorer: Explorer
+) -> None:
+    model = explorer.model(8, "hvae")
+    how = replace(model.sampling(9), self_ensemble=True)
+    recipe = model.run(torch.full((3, 8, 8), 0.2), how).recipe
+    told = list(on.arrive_by_link(recipe.to_text()))
+    assert len([one for one in told if "session" in one]) > 1
+    assert all("in several orientations" in one["settings.said"] for one in told)
+
+
 def test_what_is_reopened_sets_the_controls_once(
     on: Handlers, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -760,8 +771,8 @@ def test_a_sample_that_exploded_is_called_so(
 def test_what_is_too_large_to_paint_on_gets_advice_that_works(photos: Photos, small: Path) -> None:
     """What is shrunk first has the same size whatever the factor."""
     on, strokes = handlers_of(photos), [{"size": 3, "points": [[12, 8]]}]
-    event = gr.EventData(None, {"step": 0, "sample": 0, "strokes": strokes})
     session = on.arrive(None, str(small), "×2", *SETTINGS)["session"]
+    event = gr.EventData(None, {"key": session.keys[0], "sample": 0, "strokes": strokes})
     for truth, advice in ((None, "choose a smaller factor, or give a part of it"), (small, "give")):
         photo = replace(session.photo, lr_size=(20, 2500), truth=truth)
         said = on.vary(replace(session, photo=photo), event)["viewer"]["text"]

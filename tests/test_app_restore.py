@@ -180,6 +180,19 @@ def test_what_is_stopped_while_it_waits_never_begins(tab: Tab) -> None:
     assert tab.told(stopped) == STILL + tab.told(drawn)
 
 
+def test_what_came_after_another_image_is_taken_away_again(tab: Tab) -> None:
+    """The pictures are made into files while the page waits: another image may come meanwhile."""
+    drawing = tab.draw()
+    for updates in drawing:
+        if tab.parts.shown[0] in updates:
+            break
+    tab.on.arrive(None, SUBJECT, tab.given)
+    (last,) = drawing
+    assert {last[part] for part in tab.parts.shown[:-1]} == {None}
+    assert last[tab.parts.shown[-1]]["visible"] is False
+    assert tab.parts.said not in last, "it is of the other image"
+
+
 def test_what_nobody_wants_any_more_ends_with_its_batch(
     tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -454,7 +454,7 @@ def test_what_was_varied_plays_unless_nothing_is_to_move(
 ) -> None:
     alone.page.emulate_media(reduced_motion=motion)
     strokes = [{"size": 9, "points": [[30, 30]]}]
-    event = gr.EventData(None, {"step": 0, "sample": 0, "strokes": strokes})
+    event = gr.EventData(None, {"key": alone.session.keys[0], "sample": 0, "strokes": strokes})
     alone.told("ask", 1)
     alone.tell(alone.on.vary(alone.session, event))
     expect(alone.page.locator(".steps button")).to_have_count(2)

@@ -121,7 +121,7 @@ def test_a_view_is_saved_under_the_name_of_its_sample_and_step(alone: Alone) -> 
 
     assert saved() == "sample-0-details-invented.png"
     strokes = [{"size": 4, "points": [[40, 30], [60, 40]]}]
-    event = gr.EventData(None, {"step": 0, "sample": 0, "strokes": strokes})
+    event = gr.EventData(None, {"key": alone.session.keys[0], "sample": 0, "strokes": strokes})
     alone.tell(alone.on.vary(alone.session, event))
     expect(alone.page.locator(".steps button")).to_have_count(2)
     assert saved() == "sample-0-step-2-details-invented.png"

@@ -1,9 +1,11 @@
 """The tab of photographs, without a browser: what may be pressed, and what is said of its files."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +16,7 @@ from test_app import photos as photos
 from test_app import small as small
 from test_photos import SETTINGS, handlers, wanted
 
+from cvdvae.app.controls import UNCHANGED
 from cvdvae.app.photos import whole
 from cvdvae.app.photos.explorer import Photos, Session
 from cvdvae.app.recipes import RESTORE, TABS
@@ -157,3 +160,42 @@ def test_the_viewer_is_told_what_the_tab_restore_is_called(photos: Photos, small
 
 def test_an_upload_that_went_after_an_hour_is_asked_for_again() -> None:
     assert "kept for an hour after its last use: give it again" in REFUSED
+
+
+def painted(session: Session) -> gr.EventData:
+    """A region of the first sample, as the page tells of it."""
+    strokes = [{"size": 9, "points": [[12, 8]]}]
+    return gr.EventData(None, {"key": session.keys[0], "sample": 0, "strokes": strokes})
+
+
+def test_what_is_varied_of_a_photograph_that_is_gone_changes_nothing(
+    photos: Photos, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would lead the page back to that, or vary another where nobody has painted."""
+    on, other = handlers(photos), tmp_path / "other.png"
+    Image.new("RGB", (24, 20), "grey").save(other)
+    first: Session = on.arrive(None, str(small), "×2", *SETTINGS)["session"]
+    assert len(on.vary(first, painted(first))["session"].history) == 2
+    second: Session = on.arrive(first, str(other), "×2", *SETTINGS)["session"]
+    assert on.vary(second, painted(first)) == UNCHANGED
+
+    def meanwhile(region: torch.Tensor) -> str:
+        on.arrive(second, str(small), "×2", *SETTINGS)
+        return pack_region(region)
+
+    monkeypatch.setattr("cvdvae.app.photos.handlers.pack_region", meanwhile)
+    assert on.vary(second, painted(second)) == UNCHANGED
+
+
+def test_one_slider_shows_the_temperature_that_a_result_was_drawn_at(
+    photos: Photos, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = handlers(photos)
+    session: Session = on.arrive(None, str(small), "×2", *SETTINGS)["session"]
+    mixed = replace(session, history=(session.history[0].at(0.75, 0.25),))
+    file = str(whole.Whole(photos, mixed, 0, [], tmp_path).archive())
+    opened = on.reopen(None, file)
+    assert opened[on.parts.settings[1]] == 0.25  # of all groups: the prior draws none
+    assert "two temperatures" not in opened["notes"]
+    monkeypatch.setattr(HVAEResolver, "one_temperature", False)
+    assert "two temperatures" in on.reopen(None, file)["notes"]

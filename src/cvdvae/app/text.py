@@ -28,12 +28,20 @@ def suited(model: SuperResolver, together: bool = False) -> str:
     return f"{looks}; at {at} the spread is as large as the doubt" if suits.calibrated else looks
 
 
-def drawn_before(how: Sampling, recommended: Recommended) -> str:
+def drawn_before(how: Sampling, recommended: Recommended, together: bool = False) -> str:
     """What a result that was opened has and the settings of the page have not; empty where they
-    have it all."""
+    have it all.
+
+    Args:
+        how: How it was drawn.
+        recommended: Of its model.
+        together: Whether one slider is the temperature of all groups.
+    """
     here = recommended.profile_at(max(how.temperature, how.encoder_temperature))
     ways = ["in several orientations"] * how.self_ensemble
     ways += ["with other temperatures of coarse and fine groups"] * (how.profile != here)
+    other = together and how.temperature != how.encoder_temperature
+    ways += ["with two temperatures"] * other
     return " and ".join(ways)
 
 

@@ -200,6 +200,7 @@ class Handlers:
     ) -> Iterator[Updates]:
         """A gallery of elsewhere, with the image and the settings that it was drawn from; those
         at first only: while it grows, the visitor may change them."""
+        note = ""
         for number, updates in enumerate(self._shown(sessions, progress, said, path)):
             session = updates.get(self.parts.session)
             if isinstance(session, Session) and number == 0:
@@ -218,7 +219,9 @@ class Handlers:
                 }
                 ways = drawn_before(session.history[0], model.recommended)
                 if ways:
-                    updates[said] = callout("plain", "As it was drawn before", text.opened(ways))
+                    note = callout("plain", "As it was drawn before", text.opened(ways))
+            if isinstance(session, Session) and note:  # `_shown` empties it at the end
+                updates[said] = note
             yield updates
 
     def _steered(

@@ -159,10 +159,11 @@ class PhotoHandlers:
     def _reopened(self, session: Session) -> Updates:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
         parts, photo, how = self.parts, session.photo, session.history[0]
-        ways = drawn_before(how, self.photos.model(photo.scale).recommended)
+        model = self.photos.model(photo.scale)
+        ways = drawn_before(how, model.recommended, together=not model.one_temperature)
         values = (
             max(LEAST_SAMPLES, how.samples),
-            min(WILDEST, how.temperature),
+            min(WILDEST, how.encoder_temperature),  # that of all groups, where it is one
             str(how.seed),
             how.consistent,
             how.antithetic,
@@ -233,14 +234,17 @@ class PhotoHandlers:
         try:
             if session is None:
                 raise InputError(GONE)
+            step = session.step(getattr(event, "key", None))
+            if step is None:  # it waited, and by now another photograph is shown
+                return UNCHANGED
             strokes, photo = getattr(event, "strokes", None), session.photo
             # What was shrunk first becomes as large by every factor.
-            region = region_of(strokes, photo.size, PART if photo.truth else SMALLER)
-            session = self.photos.vary(
-                session, number(event, "step"), number(event, "sample"), pack_region(region)
-            )
+            mask = pack_region(region_of(strokes, photo.size, PART if photo.truth else SMALLER))
+            session = self.photos.vary(session, step, number(event, "sample"), mask)
         except CVDVAEError as error:
             return self.tell("wrong", text=sentence(error))
+        if session.left.is_set():
+            return UNCHANGED
         return {self.parts.session: session} | self.tell("steps", steps=steps_of(session))
 
     def want_whole(

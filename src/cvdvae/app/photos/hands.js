@@ -179,7 +179,7 @@ const deeds = {
   clear: () => ((scene.strokes = []), show()),
   vary: () => {
     if (!scene.strokes.length) say("Paint over what may change first.", true);
-    else trigger("vary", { step: scene.step, sample: scene.sample, strokes: scene.strokes });
+    else trigger("vary", { key: scene.gallery.key, sample: scene.sample, strokes: scene.strokes });
   },
   here: () => ((pushing = true), next()),
   stop: () => {

@@ -89,8 +89,7 @@ class RestoringHandlers:
             return UNCHANGED
         if before is not None:
             before.left.set()
-        empty: Updates = dict.fromkeys(parts.shown, None)  # what is shown is of the one before
-        empty |= dict.fromkeys(parts.shown[-1:], gr.update(visible=False))
+        empty = self._empty()  # what is shown is of the one before
         if before is not None and before.said[:1] == (kind,):  # what the page said is of that one
             empty[parts.kind] = kind = before.said[1]
         nothing = empty | {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
@@ -110,6 +109,11 @@ class RestoringHandlers:
             updates[parts.kind] = now = list(KINDS)[int(given.as_it_is)]
             updates[parts.given] = replace(given, said=(now, kind))
         return updates
+
+    def _empty(self) -> Updates:
+        """Nothing is shown."""
+        hidden = dict.fromkeys(self.parts.shown[-1:], gr.update(visible=False))
+        return dict.fromkeys(self.parts.shown, None) | hidden
 
     def temperature_of(self, subject: str) -> float:
         """Where the model of this subject begins: at its own for looking."""
@@ -239,6 +243,8 @@ class RestoringHandlers:
             shown = self._shown(result, archive, about)
             given.answered.told = shown[self.parts.shown[0]]
             yield self._answer(given, {said: "" if done == wanted else STOPPED, **shown})
+            if given.left.is_set():  # by the time that the pictures had become files
+                yield self._empty()
 
     def _nothing_new(self, given: Given, why: str) -> Updates:
         """Why nothing was drawn; what is shown stays, and is said to be from before."""
