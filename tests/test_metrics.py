@@ -578,3 +578,15 @@ def test_features_are_alexnets_last_and_follow_no_position(lpips: LPIPS) -> None
     assert (features >= 0).all()
     torch.testing.assert_close(lpips.features(x[:1, :1].expand(-1, 3, -1, -1)),
                                lpips.features(x[:1, :1]))  # fmt: skip
+
+
+def test_damaged_weights_in_the_cache_of_lpips_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = tmp_path / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for content in (b"\x12nothing of the kind", b""):
+        (checkpoints / "alexnet-owt-7be5be79.pth").write_bytes(content)
+        with pytest.raises(WeightsError, match="in torchvision's cache are damaged"):
+            LPIPS()

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -243,6 +245,26 @@ def test_a_checkpoint_goes_straight_to_its_folder(
     assert (tmp_path / "run" / "last.ckpt").is_file()
     with pytest.raises(OSError, match="No space left"):  # which is told of as such
         Direct().save_checkpoint({"weights": torch.zeros(9)}, "/dev/full")
+
+
+def test_a_disk_that_is_full_half_way_through_a_checkpoint_is_told_of_as_such(
+    tmp_path: Path,
+) -> None:
+    """PyTorch makes another error of it, which speaks of positions in its archive."""
+    script = (
+        "import resource, signal, torch\n"
+        "from cvdvae.training.run import Direct\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    Direct().save_checkpoint({'weights': torch.zeros(99_999)}, 'last.ckpt')\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (told.stdout, told.returncode) == ("File too large\n", 0), told.stderr
 
 
 @pytest.mark.usefixtures("nothing_shown")

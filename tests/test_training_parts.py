@@ -50,7 +50,7 @@ from cvdvae.degradations.block_dct import BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian, motion
 from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.mask import Mask
-from cvdvae.errors import ConfigError, InputError, WeightsError
+from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
 from cvdvae.hvae import HVAEConfig
 from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.imaging.io import to_pil
@@ -509,6 +509,45 @@ def test_an_export_keeps_what_was_found_of_the_model(tmp_path: Path) -> None:
     assert isinstance(other, SuperResolutionRecord)
     assert warm.calibrated
     assert (other.recommended, other.expected) == (replace(warm, calibrated=False), None)
+
+
+def test_an_export_that_ends_between_weights_and_record_calls_nothing_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    model = tmp_path / "model"
+    module.export(model)
+    recommend(str(model), Recommended(0.5, 1.2, 0.4))
+    expect(str(model), Expected(9, 1.0, {"flip": -1.0}, 0.5, {"turned": 0.1}, {"turned": 0.2}))
+    with torch.no_grad():
+        for weight in module.best.parameters():
+            weight.add_(1)
+
+    def full(*_: object) -> None:
+        raise OutputError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cvdvae.checkpoints.folder.write_text", full)
+        with pytest.raises(OutputError):
+            module.export(model)
+    for _ in range(2):  # and what goes on from there does not either
+        record = read_record(model)
+        assert isinstance(record, SuperResolutionRecord)
+        assert record.recommended == Recommended(0.5, 1.2, 0.4, calibrated=False)
+        assert record.expected is None
+        module.export(model)
+
+
+def test_a_record_that_cannot_be_read_is_replaced_as_it_was_said(tmp_path: Path) -> None:
+    prior = saved_prior(tmp_path / "prior")
+    module = EncoderModule(EncoderTraining(ENCODER, str(prior), DATA, OPTIM), tmp_path / "run")
+    module.export(tmp_path / "model")
+    config = tmp_path / "model" / "config.yaml"
+    whole = config.read_text()
+    config.write_text(f"{whole}photns: 3\n")
+    module.export(tmp_path / "model")
+    assert config.read_text() == whole
 
 
 @pytest.mark.parametrize("change", ["scale", "prior", "kind"])

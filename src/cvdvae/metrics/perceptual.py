@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class LPIPS:
             raise WeightsError(
                 f"the AlexNet weights of LPIPS are not in torchvision's cache and cannot be "
                 f"fetched ({error}); a local file of them can be named"
+            ) from None
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise WeightsError(
+                f"the AlexNet weights in torchvision's cache are damaged ({reason}): remove them"
             ) from None
         if features is not None:
             self._load(features)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,7 +18,7 @@ from ..checkpoints.precision import StoredBits
 from ..checkpoints.records import Record
 from ..checkpoints.weights import WEIGHTS, digest
 from ..configs import defaults, to_yaml
-from ..errors import ConfigError
+from ..errors import ConfigError, WeightsError
 from ..files import write_text
 from ..gaussian import GlobalNoise, SeededNoise
 from .config import OptimConfig
@@ -85,13 +86,14 @@ class Training(L.LightningModule):
         """
         known: dict[str, Any] = {}
         before = digest(folder) if (folder / WEIGHTS).is_file() else ""
-        if before and (folder / CONFIG).is_file():
-            earlier = read_record(folder)
-            if _place(earlier) == _place(record):
-                known = {key: getattr(earlier, key) for key in FOUND if hasattr(earlier, key)}
-        left = {key: value for key, value in known.items() if key != "expected"}
+        earlier = _earlier(folder) if before else None
+        if earlier is not None and _place(earlier) == _place(record):
+            known = {key: getattr(earlier, key) for key in FOUND if hasattr(earlier, key)}
+        left = known | ({"expected": None} if "expected" in known else {})
         if "recommended" in left:
             left["recommended"] = replace(left["recommended"], calibrated=False)
+        if earlier is not None and left != known:  # before the weights: it may end between the two
+            write_text(folder / CONFIG, to_yaml(replace(earlier, **left)))
         save_model(folder, replace(record, **left), self.best.state_dict(), bits)
         if known and digest(folder) == before:
             write_text(folder / CONFIG, to_yaml(replace(record, **known)))
@@ -238,6 +240,13 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
         torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + n) / (10 + n)))
 
     return update
+
+
+def _earlier(folder: Path) -> Record | None:
+    """The record of a model that is there; None where it cannot be read: it is replaced."""
+    with suppress(ConfigError, WeightsError):
+        return read_record(folder) if (folder / CONFIG).is_file() else None
+    return None
 
 
 def _place(record: Record) -> tuple[object, ...]:

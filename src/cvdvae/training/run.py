@@ -52,8 +52,13 @@ class Direct(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write to `path`, which `AtomicCheckpoint` moves into place."""
-        with Path(path).open("wb") as stream:  # of a path, a full disk is a RuntimeError
-            torch.save(checkpoint, stream)
+        with Path(path).open("wb") as stream:
+            try:
+                torch.save(checkpoint, stream)
+            except RuntimeError as error:  # what PyTorch makes of a disk that is full by now
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
 
 class AtomicCheckpoint(Callback):
