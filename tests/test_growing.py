@@ -1,5 +1,6 @@
 """A network that has grown is, at first, the function that it was."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import (
     ENCODER,
+    FLOW,
     PRIOR,
     RESTORING,
     SCALES,
@@ -38,8 +40,9 @@ from cvdvae.hvae.growing import alignment
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load, load_restorer
-from cvdvae.training.config import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training.config import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
 from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.flow import FlowModule
 from cvdvae.training.prior import PriorModule
 
 GROWN = replace(PRIOR, bottom_up="2x2,2d2,4x2,4d4,16x2", top_down="16x2,4m16,4x3,2m4,2x1,2r2")
@@ -301,6 +304,27 @@ def test_an_encoder_does_not_start_from_one_that_saw_its_input_in_another_scale(
         said = f"the prior of {start} has {key} {getattr(PRIOR, key)}, and this model {key} {value}"
         with pytest.raises(ConfigError, match=said):
             EncoderModule(training, tmp_path / "run")
+
+
+def test_a_start_of_another_kind_or_shape_is_told_as_that(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    """And not as a damaged file."""
+    prior, encoder = str(model_folder / "prior"), str(model_folder)
+    wide = replace(PRIOR, width=16)
+    flow = FlowTraining(FLOW, DATA, OPTIM, start_from=prior)
+    starts: list[tuple[Callable[[], object], str]] = [
+        (lambda: PriorModule(PriorTraining(PRIOR, DATA, OPTIM, start_from=encoder), tmp_path),
+         "is no prior, but of the kind lr-encoder"),
+        (lambda: EncoderModule(EncoderTraining(ENCODER, prior, DATA, OPTIM, start_from=prior),
+                               tmp_path), "is no LR encoder, but of the kind prior"),
+        (lambda: FlowModule(flow, tmp_path), "is no flow, but of the kind prior"),
+        (lambda: PriorModule(PriorTraining(wide, DATA, OPTIM, start_from=prior), tmp_path),
+         f"do not fit: it has width {PRIOR.width}, and not 16"),
+    ]  # fmt: skip
+    for start, said in starts:
+        with pytest.raises((ConfigError, WeightsError), match=f"start_from: .*{said}"):
+            start()
 
 
 def test_a_folder_that_names_itself_is_one_sentence(tmp_path: Path) -> None:

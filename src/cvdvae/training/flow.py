@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import find
 from ..checkpoints.records import FlowRecord
-from ..checkpoints.weights import load_weights
 from ..degradations.base import shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from ..gaussian import SeededNoise
@@ -17,7 +15,7 @@ from ..hcflow import HCFlow
 from .config import FlowTraining
 from .module import Training
 from .pictures import save_rows
-from .start import begins, say_start
+from .start import begins, start_flow
 
 
 class FlowModule(Training):
@@ -29,8 +27,7 @@ class FlowModule(Training):
         torch.manual_seed(config.optim.seed)
         flow = HCFlow(config.model)
         if config.start_from and begins(folder):
-            load_weights(find(config.start_from), flow)
-            say_start(config.start_from)
+            start_flow(flow, config.start_from)
         super().__init__(flow, config.optim, folder)
         self.config = config
         size, lr_size = config.model.image_size, config.model.lr_size

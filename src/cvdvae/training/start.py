@@ -1,18 +1,22 @@
 """The weights that a training starts from: those of the same model, or of a smaller one."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from ..checkpoints.folder import encoder_folder, find, prior_folder, read_record
 from ..checkpoints.loading import load_prior
 from ..checkpoints.records import (
+    FlowRecord,
     OneScaleRecord,
     PriorRecord,
+    Record,
     RestorerRecord,
     SuperResolutionRecord,
 )
 from ..checkpoints.weights import WEIGHTS, build, digest, load_weights
 from ..data.folder import is_first_process
 from ..errors import ConfigError, WeightsError
+from ..hcflow import HCFlow, HCFlowConfig
 from ..hvae import HVAE, HVAEConfig
 from ..hvae.growing import grow_encoder, grow_prior
 from ..hvae.lr_encoder import LREncoder, LREncoderConfig
@@ -40,13 +44,14 @@ def start_prior(model: HVAE, name: str) -> None:
     """
     folder = find(name)
     record = read_record(folder)
-    if isinstance(record, PriorRecord):
-        _check_meaning(name, OF_PRIOR, model.config, record.model)
+    if not isinstance(record, PriorRecord):
+        raise _another_kind(name, record, "prior")
+    _check_meaning(name, OF_PRIOR, model.config, record.model)
     say_start(name)
-    if isinstance(record, PriorRecord) and _blocks(record.model) != _blocks(model.config):
+    if _blocks(record.model) != _blocks(model.config):
         grow_prior(model, load_prior(name))
     else:
-        load_weights(folder, model)
+        _fill(name, folder, model, record.model)
 
 
 def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
@@ -66,9 +71,7 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
         folder = encoder_folder(folder, record)
         record = read_record(folder)
     if not isinstance(record, (RestorerRecord, SuperResolutionRecord)):
-        say_start(name)
-        load_weights(folder, model)
-        return
+        raise _another_kind(name, record, "LR encoder")
     _check_meaning(name, OF_ENCODER, model.config, record.model)
     where = prior_folder(folder, record.prior)
     its_prior = read_record(where)
@@ -81,9 +84,51 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
     same_prior = _blocks(its_prior.model) == _blocks(prior.config)
     shapes = {(one.config.bottom_up, one.config.scales, one.groups) for one in (encoder, model)}
     if same_prior and len(shapes) == 1 and encoder.config.conditions == model.config.conditions:
-        load_weights(folder, model)
+        _fill(name, folder, model, record.model)
     else:
         grow_encoder(model, encoder, prior.config, its_prior.model)
+
+
+def start_flow(flow: HCFlow, name: str) -> None:
+    """Fill a flow with the weights of another of the same shape.
+
+    Raises:
+        WeightsError: There is no such model, or it is no flow.
+        ConfigError: Its weights have other shapes.
+    """
+    folder = find(name)
+    record = read_record(folder)
+    if not isinstance(record, FlowRecord):
+        raise _another_kind(name, record, "flow")
+    _fill(name, folder, flow, record.model)
+    say_start(name)
+
+
+def _fill(
+    name: str,
+    folder: Path,
+    model: HVAE | LREncoder | HCFlow,
+    config: HVAEConfig | LREncoderConfig | HCFlowConfig,
+) -> None:
+    """Load weights, those of a model with this configuration.
+
+    Raises:
+        WeightsError: They are damaged.
+        ConfigError: They have other shapes.
+    """
+    try:
+        load_weights(folder, model)
+    except WeightsError:
+        theirs, ours = asdict(config), asdict(model.config)
+        others = [key for key in ours if key in theirs and ours[key] != theirs[key]]
+        if not others:
+            raise
+        which = ", ".join(f"{key} {theirs[key]}, and not {ours[key]}" for key in others)
+        raise ConfigError(f"start_from: the weights of {name} do not fit: it has {which}") from None
+
+
+def _another_kind(name: str, record: Record, wanted: str) -> WeightsError:
+    return WeightsError(f"start_from: {name} is no {wanted}, but of the kind {record.kind}")
 
 
 def say_start(name: str, remark: str = "") -> None:
