@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -26,11 +26,13 @@ from gradio import processing_utils
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from cvdvae.app.faces.explorer import Explorer
-from cvdvae.app.guard import Tries
+from cvdvae.app.guard import Guard, Tries
 from cvdvae.app.hosts import Hosts, is_loopback
-from cvdvae.app.server import make_app
+from cvdvae.app.server import how_served, make_app
 from cvdvae.app.uploads import REFUSED, is_upload
 from cvdvae.app.waiting import GRACE, Waiting
 from cvdvae.domains.faces import demo_photo
@@ -396,6 +398,52 @@ def test_wrong_passwords_are_forgotten_after_a_while() -> None:
     now[0] = 61
     assert tries.begin("1.2.3.4")
     assert [tries.begin(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
+
+
+def test_all_addresses_together_may_not_guess_without_end() -> None:
+    now = [0.0]
+    tries = Tries(most=2, seconds=60, clock=lambda: now[0], of_all=5)
+    assert [tries.begin(f"1.2.3.{n}") for n in range(6)] == [True] * 5 + [False]
+    tries.right("1.2.3.0")
+    assert [tries.begin("1.2.3.6") for _ in range(2)] == [True, False]
+    now[0] = 61
+    assert tries.begin("1.2.3.6")
+
+
+@pytest.mark.parametrize(("names", "taken"), [((), 10), (("faces.example.org",), 100)])
+def test_an_address_that_is_forged_gives_no_further_guesses(
+    names: tuple[str, ...], taken: int
+) -> None:
+    """Without a server in front none is believed; with one, a visitor cannot be told from it."""
+
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("no", status_code=400)(scope, receive, send)
+
+    hosts = Hosts("127.0.0.1", names)
+    config = how_served(Guard(wrong, hosts, Waiting(SimpleNamespace(push=None))), hosts)
+    config.load()
+    said: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            said.append(message["status"])
+
+    async def guess() -> None:
+        for n in range(200):
+            forged = (b"x-forwarded-for", f"10.0.0.{n}".encode())
+            scope = {
+                "type": "http",
+                "method": "POST",
+                "scheme": "http",
+                "path": "/login",
+                "query_string": b"",
+                "headers": [(b"host", b"127.0.0.1"), forged],
+                "client": ("127.0.0.1", 5),
+            }
+            await config.loaded_app(scope, cast(Any, None), cast(Any, send))
+
+    asyncio.run(guess())
+    assert said == [400] * taken + [429] * (200 - taken)
 
 
 @pytest.mark.parametrize(
