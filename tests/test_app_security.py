@@ -468,6 +468,23 @@ def test_what_is_not_there_is_the_visitors_error(address: str, path: str, body: 
     assert headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize(
+    "path", ["process_recording", "process_recording/", "deep_link", "run-history/buckets",
+             "vibe-edit", "vibe-edit/", "undo-vibe-edit", "vibe-code", "vibe-starter-queries"]
+)  # fmt: skip
+def test_what_gradio_offers_and_the_page_does_not_use_is_refused(
+    address: str, temporary: Path, path: str
+) -> None:
+    """A recording stayed in the temporary folder for good."""
+    head = '--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    body, kind = f"{head}recorded\r\n--x--\r\n", "multipart/form-data; boundary=x"
+    status, headers, said = ask(address, f"/gradio_api/{path}", body, Content_Type=kind)
+    assert (status, said.count(".")) == (403, 1)
+    assert headers["Content-Security-Policy"]
+    assert ask(address, f"/gradio_api/{path}?session_hash=a")[0] == 403
+    assert not [*temporary.rglob("*.mp4")]
+
+
 def link_with(seed: int, steps: list[Any]) -> str:
     png = png_in_base64(demo_photo().resize((8, 8)))
     recipe = {"model": "celeba64-x8", "input": png, "samples": 1, "seed": seed}

@@ -38,6 +38,11 @@ HEADERS = {
 }
 
 _ELSEWHERE = re.compile(r"/file[=/]\s*[a-z][a-z0-9+.-]*:|/proxy=", re.IGNORECASE)
+_UNUSED = re.compile(
+    r"(/gradio_api)?/(process_recording|deep_link|run-history|(undo-)?vibe-[a-z-]+)(/.*)?",
+    re.DOTALL,
+)
+"""What Gradio offers and the page does not use: some of it fills the disk, for good."""
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -140,6 +145,8 @@ class Guard:
             text = "Pages of other sites may not use this server: open its own page."
         elif _ELSEWHERE.search(request.url.path):
             text = "This is no file of this server: it fetches nothing from elsewhere."
+        elif _UNUSED.fullmatch(request.scope["path"]):
+            text = "This page records nothing, and keeps no links: there is nothing here."
         return PlainTextResponse(text, status_code=403) if text else None
 
 
