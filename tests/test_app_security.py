@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -26,11 +26,13 @@ from gradio import processing_utils
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from cvdvae.app.faces.explorer import Explorer
-from cvdvae.app.guard import Tries
+from cvdvae.app.guard import Guard, Tries
 from cvdvae.app.hosts import Hosts, is_loopback
-from cvdvae.app.server import make_app
+from cvdvae.app.server import how_served, make_app
 from cvdvae.app.uploads import REFUSED, is_upload
 from cvdvae.app.waiting import GRACE, Waiting
 from cvdvae.domains.faces import demo_photo
@@ -398,6 +400,52 @@ def test_wrong_passwords_are_forgotten_after_a_while() -> None:
     assert [tries.begin(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
 
 
+def test_all_addresses_together_may_not_guess_without_end() -> None:
+    now = [0.0]
+    tries = Tries(most=2, seconds=60, clock=lambda: now[0], of_all=5)
+    assert [tries.begin(f"1.2.3.{n}") for n in range(6)] == [True] * 5 + [False]
+    tries.right("1.2.3.0")
+    assert [tries.begin("1.2.3.6") for _ in range(2)] == [True, False]
+    now[0] = 61
+    assert tries.begin("1.2.3.6")
+
+
+@pytest.mark.parametrize(("names", "taken"), [((), 10), (("faces.example.org",), 100)])
+def test_an_address_that_is_forged_gives_no_further_guesses(
+    names: tuple[str, ...], taken: int
+) -> None:
+    """Without a server in front none is believed; with one, a visitor cannot be told from it."""
+
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("no", status_code=400)(scope, receive, send)
+
+    hosts = Hosts("127.0.0.1", names)
+    config = how_served(Guard(wrong, hosts, Waiting(SimpleNamespace(push=None))), hosts)
+    config.load()
+    said: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            said.append(message["status"])
+
+    async def guess() -> None:
+        for n in range(200):
+            forged = (b"x-forwarded-for", f"10.0.0.{n}".encode())
+            scope = {
+                "type": "http",
+                "method": "POST",
+                "scheme": "http",
+                "path": "/login",
+                "query_string": b"",
+                "headers": [(b"host", b"127.0.0.1"), forged],
+                "client": ("127.0.0.1", 5),
+            }
+            await config.loaded_app(scope, cast(Any, None), cast(Any, send))
+
+    asyncio.run(guess())
+    assert said == [400] * taken + [429] * (200 - taken)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -418,6 +466,23 @@ def test_what_is_not_there_is_the_visitors_error(address: str, path: str, body: 
     status, headers, _ = ask(address, f"/gradio_api/{path}", body)
     assert 400 <= status < 500
     assert headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path", ["process_recording", "process_recording/", "deep_link", "run-history/buckets",
+             "vibe-edit", "vibe-edit/", "undo-vibe-edit", "vibe-code", "vibe-starter-queries"]
+)  # fmt: skip
+def test_what_gradio_offers_and_the_page_does_not_use_is_refused(
+    address: str, temporary: Path, path: str
+) -> None:
+    """A recording stayed in the temporary folder for good."""
+    head = '--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    body, kind = f"{head}recorded\r\n--x--\r\n", "multipart/form-data; boundary=x"
+    status, headers, said = ask(address, f"/gradio_api/{path}", body, Content_Type=kind)
+    assert (status, said.count(".")) == (403, 1)
+    assert headers["Content-Security-Policy"]
+    assert ask(address, f"/gradio_api/{path}?session_hash=a")[0] == 403
+    assert not [*temporary.rglob("*.mp4")]
 
 
 def link_with(seed: int, steps: list[Any]) -> str:

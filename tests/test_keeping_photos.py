@@ -1,6 +1,7 @@
 """How long the page keeps photographs that it was given."""
 
 import asyncio
+import os
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +16,12 @@ from tiny import tiny_photo_restorer, tiny_photos
 
 from cvdvae.app.faces.explorer import Explorer
 from cvdvae.app.page import build
-from cvdvae.app.photos import album
+from cvdvae.app.photos import album, whole
 from cvdvae.app.photos.album import GONE, Album
-from cvdvae.app.photos.explorer import Photos
+from cvdvae.app.photos.explorer import Photos, Session
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil
+from cvdvae.restoration.edits import pack_region
 
 
 class Clock:
@@ -114,3 +116,48 @@ def test_what_belongs_to_a_visitor_is_kept_for_as_long_again_as_it_is_used(
         asyncio.run(page.preprocess_data(draw, values, state))
         assert [over for one, _, over in state.state_components if one is part] == [False]
         assert state[part._id] == "a session"
+
+
+def test_what_a_visitor_waits_for_is_kept_while_it_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for once, and may take hours; without it, it could not even be stopped."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    photos = Photos([tiny_photos(2)], threading.Lock())
+    page = build(Explorer([]), photos, tmp_path, [tiny_photo_restorer()])
+    (takes,) = (one for one in page.fns.values() if one.name == "whole")
+    kept = [part for part in takes.inputs if isinstance(part, gr.State)]
+    assert len(kept) == 2
+    state = SessionState(page)
+    for part in kept:
+        state[part._id] = part.elem_id
+        state._state_ttl[part._id] = (3600, datetime(2000, 1, 1))
+    said = [gr.skip() for _ in takes.outputs]
+    asyncio.run(page.postprocess_data(takes, said, state))
+    over = {one: over for one, _, over in state.state_components}
+    assert [over[part] for part in kept] == [False, False]
+
+
+@pytest.mark.parametrize("varied", [False, True])
+def test_a_photograph_is_kept_while_the_whole_of_it_is_drawn(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, varied: bool
+) -> None:
+    monkeypatch.setattr(whole, "BLOCK", 24)
+    photos = Photos([tiny_photos(2)], threading.Lock())
+    path = tmp_path / "a.png"
+    to_pil(torch.rand(3, 80, 96)).save(path)
+    photo = photos.look(path, "shrink", 2)
+    session = Session(photo, (photos.sampling(2, 2, 0.85, 0, True),))
+    if varied:
+        session = photos.vary(session, 0, 1, pack_region(torch.ones(80, 96, dtype=torch.bool)))
+    (tmp_path / "drawn").mkdir()
+    drawing = whole.Whole(photos, session, int(varied), [0, 1], tmp_path / "drawn")
+    shares = 0
+    for _ in drawing.draw():
+        clock.now += 3000
+        photos.forget(3600)
+        assert path.stat().st_mtime > 1000
+        os.utime(path, (0, 0))
+        shares += 1
+    assert shares >= 2
+    assert session.photo.y.shape == (3, 40, 48)

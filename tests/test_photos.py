@@ -30,7 +30,7 @@ from cvdvae.app.photos.handlers import Parts, PhotoHandlers
 from cvdvae.app.photos.strokes import MAX_POINTS, MAX_STROKES, region_of
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.photos.windows import interesting, smoothed, truth_in
-from cvdvae.app.recipes import read_result
+from cvdvae.app.recipes import MAX_SEED, read_result
 from cvdvae.app.restoring.damage import LARGEST, image_in
 from cvdvae.app.text import label
 from cvdvae.degradations.base import shrink_to_8_bits
@@ -265,6 +265,8 @@ def test_strokes_become_a_region() -> None:
         [{"size": float("nan"), "points": [[1, 1]]}],
         [{"size": 1, "points": [[1, float("inf")]]}],
         [{"size": 1, "points": [[1, 2, 3]]}],
+        [{"size": 10**400, "points": [[1, 1]]}],
+        [{"size": 1, "points": [[1, 10**400]]}],
     ],
 )
 def test_strokes_that_are_none_are_refused(strokes: object) -> None:
@@ -283,6 +285,16 @@ def test_strokes_that_are_none_are_refused(strokes: object) -> None:
 def test_what_is_too_much_painting_is_not_called_unreadable(strokes: object) -> None:
     with pytest.raises(InputError, match=r"more was painted than .* with a larger brush"):
         region_of(strokes, (40, 100))
+
+
+@pytest.mark.parametrize("points", [[[0, 0], [4095, 4095]] * 5000, [[2048, 2048]] * MAX_POINTS])
+def test_painting_that_takes_too_long_is_refused(points: list[list[int]]) -> None:
+    """It would take a minute."""
+    for half in (1000, 2048):
+        with pytest.raises(InputError, match=r"more was painted than .* and paint less"):
+            region_of([{"size": half, "points": points}], (4096, 4096))
+    few = [{"size": 300, "points": points[:200]}, {"size": 2048, "points": points[:9]}]
+    assert bool(region_of(few, (4096, 4096))[2048, 2048])
 
 
 def test_colours_that_are_none_of_srgb_are_said_to_be_paler_here(
@@ -397,6 +409,18 @@ def test_the_settings_alone_are_enough(photos: Photos, path: Path, tmp_path: Pat
     archive = whole.archive()
     assert archive.stat().st_size < 100_000
     assert photos.reopen(read_result(archive, 10**6)).history == session.history
+
+
+def test_what_varies_from_the_largest_seed_can_be_opened_again(
+    photos: Photos, little: Path, tmp_path: Path
+) -> None:
+    first = started(photos, little)
+    first = replace(first, history=(replace(first.history[0], seed=MAX_SEED),))
+    region = pack_region(torch.ones(first.photo.size, dtype=torch.bool))
+    varied = photos.vary(photos.vary(first, 0, 1, region), 1, 0, region)
+    assert [step.fresh_seed for step in varied.history[-1].steps] == [0, 1]
+    archive = Whole(photos, varied, 2, [], tmp_path).archive()
+    assert photos.reopen(read_result(archive, 10**6)).history == varied.history
 
 
 def strides_of(photos: Photos) -> tuple[int, ...]:
@@ -676,6 +700,38 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
             read_result(tmp_path / name, 1000)
         assert name in str(caught.value)
         assert "cvdvae-" not in str(caught.value)  # no place of the server
+
+
+def test_a_mark_within_the_last_record_of_a_zip_hides_no_table(tmp_path: Path) -> None:
+    """`zipfile` does not look at how many files are said to be there."""
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        for i in range(120):
+            packed.writestr(f"{i:03d}" + "x" * 9000, b"")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-14] + b"PK\x05\x06" + whole[-10:])
+    with zipfile.ZipFile(path) as packed:
+        assert len(packed.namelist()) == 120
+    with pytest.raises(InputError, match=r"more files than a result has"):
+        read_result(path, 1000)
+
+
+@pytest.mark.parametrize("comment", [b"", b"said"])
+def test_a_zip_of_64_bits_is_not_read(tmp_path: Path, comment: bytes) -> None:
+    """The size of its table stands elsewhere; with a mark in the last record, too."""
+    path = tmp_path / "small.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.comment = comment
+        packed.writestr("result.json", b"{}")
+    with pytest.raises(CVDVAEError, match=r"no result.json of this program"):
+        read_result(path, 1000)
+    whole = path.read_bytes()
+    at = whole.rindex(b"PK\x05\x06")
+    counts = whole[at + 8 : at + 12] if comment else b"PK\x05\x06"
+    record = whole[at : at + 8] + counts + whole[at + 12 :]
+    path.write_bytes(whole[:at] + b"PK\x06\x07" + bytes(16) + record)
+    with pytest.raises(InputError, match=r"more files than a result has"):
+        read_result(path, 1000)
 
 
 def drawn(photos: Photos, session: Session, step: int, folder: Path) -> list[torch.Tensor]:

@@ -38,22 +38,35 @@ HEADERS = {
 }
 
 _ELSEWHERE = re.compile(r"/file[=/]\s*[a-z][a-z0-9+.-]*:|/proxy=", re.IGNORECASE)
+_UNUSED = re.compile(
+    r"(/gradio_api)?/(process_recording|deep_link|run-history|(undo-)?vibe-[a-z-]+)(/.*)?",
+    re.DOTALL,
+)
+"""What Gradio offers and the page does not use: some of it fills the disk, for good."""
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Tries:
-    """Passwords that were tried in the last while, by address.
+    """Passwords that were tried in the last while, by address and in all.
+
+    Behind a server in front, what it says of the address may be forged by who reaches this one
+    past it; therefore the limit of all together.
 
     Args:
-        most: So many may be wrong.
+        most: So many of one address may be wrong.
         seconds: In so much time.
+        of_all: So many of all addresses may be wrong.
         clock: Tells the time in seconds.
     """
 
     def __init__(
-        self, most: int = 10, seconds: float = 60, clock: Callable[[], float] = time.monotonic
+        self,
+        most: int = 10,
+        seconds: float = 60,
+        clock: Callable[[], float] = time.monotonic,
+        of_all: int = 100,
     ) -> None:
-        self.most, self.seconds, self.clock = most, seconds, clock
+        self.most, self.seconds, self.clock, self.of_all = most, seconds, clock, of_all
         self._times: dict[str, list[float]] = {}
 
     def begin(self, address: str) -> bool:
@@ -64,10 +77,11 @@ class Tries:
             for who, times in self._times.items()
         }
         self._times = {who: times for who, times in recent.items() if times}
-        times = self._times.setdefault(_household(address), [])
-        if len(times) >= self.most:
+        tried = sum(map(len, self._times.values()))
+        times = self._times.get(_household(address), [])
+        if len(times) >= self.most or tried >= self.of_all:
             return False
-        times.append(now)
+        self._times[_household(address)] = [*times, now]
         return True
 
     def right(self, address: str) -> None:
@@ -131,6 +145,8 @@ class Guard:
             text = "Pages of other sites may not use this server: open its own page."
         elif _ELSEWHERE.search(request.url.path):
             text = "This is no file of this server: it fetches nothing from elsewhere."
+        elif _UNUSED.fullmatch(request.scope["path"]):
+            text = "This page records nothing, and keeps no links: there is nothing here."
         return PlainTextResponse(text, status_code=403) if text else None
 
 

@@ -32,6 +32,8 @@ MAX_SEED = 2**64 - 1
 """Programs are told of it in Gradio's JSON, which has no larger number."""
 MAX_DIRECTORY = 2**20
 """Bytes of a zip's table of contents, which is read as a whole."""
+END = b"PK\x05\x06"
+"""Marks the last record of a zip, of 22 bytes and a comment, which says how large that table is."""
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How it may be packed: other ways unpack any amount at once."""
 
@@ -118,7 +120,10 @@ def _check_directory(path: Path) -> None:
         size = file.seek(0, 2)
         file.seek(max(0, size - 2**16 - 42))
         tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
+    # Where `zipfile` looks: another mark than its own could stand for a small table.
+    at = len(tail) - 22
+    if tail[at : at + 4] != END or tail[-2:] != b"\0\0":
+        at = tail.rfind(END)
     large = int.from_bytes(tail[at + 12 : at + 16], "little") > MAX_DIRECTORY
     if large or tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
         raise InputError(f"{path} holds more files than a result has")
@@ -136,6 +141,11 @@ def check_same(recipe: Recipe, model: SuperResolver) -> None:
             f"this result was computed in {recipe.dtype}, as the page does not: cvdvae replay "
             f"draws it again"
         )
+
+
+def next_seed(seed: int, step: int) -> int:
+    """Seed of what follows a step: another at every depth, and one that the page can hold."""
+    return (seed + step + 1) % (MAX_SEED + 1)
 
 
 def check_seeds(sampling: Sampling) -> None:

@@ -20,6 +20,7 @@ from .hosts import Hosts
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp
+    from uvicorn import Config
 
     from ..restoration.restorer import Restorer
     from ..restoration.sampler import SuperResolver
@@ -214,9 +215,24 @@ def serve(
     with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         on_listening()
         app = make_app(models, Path(name), auth, hosts)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            uvicorn.Server(how_served(app, hosts)).run(sockets=[listening])
+
+
+def how_served(app: "ASGIApp", hosts: Hosts) -> "Config":
+    """How uvicorn runs the web application.
+
+    Who asks is taken from `X-Forwarded-For` only where a server in front is announced: without one,
+    anybody on this machine could send it, and guess passwords as ever another.
+    """
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+        proxy_headers=bool(hosts.names),
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

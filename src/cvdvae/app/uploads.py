@@ -49,7 +49,9 @@ class Page(gr.Blocks):
             _forget(state, block_fn.inputs)
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
-        """As Gradio does."""
+        """As Gradio does; a handler that says much is at work, perhaps for hours, and what it works
+        on is kept."""
+        _keep(state, block_fn.inputs)
         try:
             return await super().postprocess_data(block_fn, predictions, state)
         finally:

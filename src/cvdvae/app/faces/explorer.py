@@ -31,7 +31,7 @@ from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 from ..pictures import thumbnail
 from ..reading import digest_of, read_upload
-from ..recipes import check_same, check_seeds
+from ..recipes import check_same, check_seeds, next_seed
 from ..turns import in_turn
 from .framing import Framing
 
@@ -315,4 +315,4 @@ class Explorer:
 
 def seed_after(session: Session) -> int:
     """Seed of the next step: another one at every depth."""
-    return session.sampling.seed + session.here + 1
+    return next_seed(session.sampling.seed, session.here)

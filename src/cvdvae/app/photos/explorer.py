@@ -24,7 +24,7 @@ from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 from ..reading import holds, read_upload
-from ..recipes import check_same, check_seeds
+from ..recipes import check_same, check_seeds, next_seed
 from ..turns import in_turn
 from .album import Album
 
@@ -297,7 +297,7 @@ class Photos:
             InputError: The model does not take the step, or the sample is not there.
         """
         before = self.sampling_of(session, step)
-        sampling = before.then(ResampleRegion(sample, region, before.seed + step + 1))
+        sampling = before.then(ResampleRegion(sample, region, next_seed(before.seed, step)))
         self.model(session.photo.scale).check_sampling(sampling, session.photo.size)
         return replace(session, history=(*session.history[: step + 1], sampling))
 

@@ -1,9 +1,11 @@
 """The whole photograph, drawn strip by strip into files that can be taken away."""
 
 import json
+import os
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from PIL.PngImagePlugin import PngImageFile  # Image.open would refuse large one
 from torch import Tensor
 
 from ...degradations.downscaling import Downscaling
+from ...errors import InputError
 from ...gaussian import Window
 from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
@@ -72,6 +75,7 @@ class Whole:
         for done, index in enumerate(self.indices):
             path = self.folder / f"sample_{index:02d}.png"
             for share in self._draw(self.sampling, index, path):
+                self._keep()
                 yield (done + share) / len(self.indices)
             self.exact.append(self._is_exact(path))
             self.exploded.append(path in self._exploded)
@@ -163,6 +167,15 @@ class Whole:
                 yield begun + (1 - begun) * done / len(cores)
                 time.sleep(0.01)  # whoever waits for their turn gets it
         Image.fromarray(pixels).save(path)
+
+    def _keep(self) -> None:
+        """Use the photograph, and what was shrunk: the page forgets what nobody does."""
+        photo = self.session.photo
+        with suppress(InputError):
+            photo.album.image(photo.name)
+        if photo.truth is not None:
+            with suppress(OSError):
+                os.utime(photo.truth)
 
     def _mark(self, path: Path, exploded: bool) -> None:
         """Keep in mind whether what a file holds exploded."""
