@@ -20,7 +20,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate
-from cvdvae.evaluation.measure import METRICS, Judges, measure
+from cvdvae.evaluation.measure import METRICS, Judges, columns, measure
 from cvdvae.evaluation.method import Bicubic, Comparison
 from cvdvae.evaluation.selection import Selection
 from cvdvae.evaluation.table import as_markdown, as_text, best_rows, winners, write_tables
@@ -251,13 +251,20 @@ def test_nobody_wins_by_what_float32_rounds() -> None:
 
 def test_nobody_wins_a_column_in_which_values_are_missing() -> None:
     """What is missing may be infinite; an image whose samples all exploded has nothing at all."""
-    column = METRICS["psnr"].column
+    column, proper = METRICS["psnr"].column, METRICS["crps"].column
     whole = rows_of("psnr", a=[30, 31, 30], b=[20, 21, 20])
     assert {row.method for row in best_rows(whole, column)} == {"a"}
     assert best_rows(whole | rows_of("psnr", b=[20, None, 20]), column) == set()
-    assert best_rows(whole | rows_of("psnr", c=[None, None, None]), column) != set()
+    assert best_rows(whole | rows_of("psnr", c=[None, None, None]), column) == set()
+    spread = rows_of("crps", a=[3, 3.1, 3], b=[2, 2.1, 2], one=[None, None, None])
+    assert {row.method for row in best_rows(spread, proper)} == {"b"}  # which one answer lacks
     exploded = {(Row(4, "b", None, False), "1.png"): {"psnr": None, "exploded": 100.0}}
     assert {row.method for row in best_rows(whole | exploded, column)} == {"a"}
+    keys = ("psnr", "psnr_of_mean", "lr_psnr_float", "lr_psnr", "lr_psnr_worst")
+    for key in keys:
+        records = rows_of(key, truth=[None] * 3, a=[30, 31, 30], b=[20, 21, 20])
+        assert best_rows(records, METRICS[key].column) == set()
+    assert [c.key for c in columns() if c.unbounded] == list(keys)
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are() -> None:

@@ -107,7 +107,7 @@ def best_rows(records: Records, column: Column) -> set[Row]:
     exploded, says little. All rows see the same images, so two of them are compared by their
     differences image by image, whose standard error is far below those of the two means. Empty
     where no row falls behind the best, where the measure has no better and worse, and where a row
-    has it for some images alone: what it lacks may be infinite.
+    has it for some images alone, or an unbounded one for none: what it lacks may be infinite.
     """
     signed: dict[Row, dict[str, float]] = {}
     lacking: set[Row] = set()
@@ -117,7 +117,7 @@ def best_rows(records: Records, column: Column) -> set[Row]:
             signed.setdefault(row, {})[image] = column.sign * min(value, column.most)
         elif not are_of_none(scores):
             lacking.add(row)
-    if not signed or not column.sign or lacking & signed.keys():
+    if not signed or not column.sign or (lacking if column.unbounded else lacking & signed.keys()):
         return set()
     best = max(signed.values(), key=lambda of: (len(of), fmean(of.values())))
     close = {row for row, values in signed.items() if not _behind(values, best)}
