@@ -1,5 +1,6 @@
 """Measures against other libraries, closed forms, and what they must be by definition."""
 
+import json
 import math
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
-from cvdvae.errors import InputError, WeightsError
+from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate
 from cvdvae.evaluation.measure import METRICS, Judges, columns, measure
 from cvdvae.evaluation.method import Bicubic, Comparison
@@ -320,6 +321,31 @@ def test_brisque_prefers_a_photo_to_its_noisy_and_blurred_versions() -> None:
     assert float(scores[0]) < min(float(scores[1]), float(scores[2]))
     # What the package itself gives for this photo, in the version that this was written with.
     assert float(scores[0]) == pytest.approx(18.64, abs=0.05)
+
+
+def test_distances_of_two_networks_do_not_meet_in_one_folder(lpips: LPIPS, tmp_path: Path) -> None:
+    """A folder from before the network was told goes on, and tells it from then on."""
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        Image.new("RGB", (40, 40), (99 * i, 9, 9)).save(tmp_path / "photos" / f"{i}.png")
+    other, same = deepcopy(lpips), deepcopy(lpips)
+    next(iter(other.model.net.parameters())).data[0, 0, 0, 0] += 1
+    assert lpips.digest() == same.digest() != other.digest()
+    task = Comparison(4, BicubicDownscaling.of_scale((32, 32), 4), (Bicubic((32, 32)),))
+    out, settings = tmp_path / "out", tmp_path / "out" / "settings.json"
+
+    def measured(judge: LPIPS, images: int) -> int:
+        plan = Plan(Selection(tmp_path / "photos", count=images), (0.8,), 1)
+        return len(evaluate(plan, [task], Judges(judge, None, {}), out)[0])
+
+    assert measured(lpips, 1) == 1
+    told = json.loads(settings.read_text())
+    with pytest.raises(ConfigError, match="with another network of LPIPS: choose another folder"):
+        measured(other, 2)
+    assert told.pop("alexnet") == lpips.digest()
+    settings.write_text(json.dumps(told))
+    assert measured(same, 2) == 2
+    assert json.loads(settings.read_text())["alexnet"] == lpips.digest()
 
 
 def test_average_pairwise_distance(lpips: LPIPS) -> None:

@@ -15,7 +15,7 @@ from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
-from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, keep, key_of, settle
+from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, keep, key_of, settle, told_of
 from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
 from .selection import Failures, Selection
 from .task import Method, Task, title_of
@@ -343,6 +343,5 @@ def _settings(plan: Plan, judges: Judges) -> dict[str, Any]:
         "random_crops": plan.selection.random_crops,
         "samples": plan.samples,
         "seed": plan.seed,
-        "measures": ["LPIPS"] * (judges.lpips is not None)
-        + ["BRISQUE"] * (judges.brisque is not None),
+        **told_of(judges),
     }
