@@ -1188,31 +1188,34 @@ def test_where_no_image_can_be_used_it_is_said_why(
 def test_the_report_is_on_the_images_that_it_used(
     photos: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All but one are used at ×4, and of them again all but one at ×2."""
-    (photos / "bad.png").write_text("no image")
+    """All but one are used at ×4, and of them again all but one at ×2; at ×8 there was one more."""
+    (photos / "0bad.png").write_text("no image")
+    shutil.copy(photos / "2.png", photos / "3.png")
     monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
     seen, shrunk = [], Comparison.pair
 
     def pair(self: Comparison, selection: Selection, path: Path) -> Pair:
         seen.append(path.name)
-        if seen.count("0.png") == 2 and path.name == "0.png":
+        if seen.count("0.png") == 3 and path.name == "0.png":
             raise InputError(f"{path} is not for this scale")
         return shrunk(self, selection, path)
 
     def sections(study: Any, plan: Plan, *_: object) -> list[Section]:
-        tasks = [
+        before, *tasks = [
             Comparison(scale, BicubicDownscaling.of_scale((16, 16), scale), (Bicubic((16, 16)),))
-            for scale in (4, 2)
+            for scale in (8, 4, 2)
         ]
-        records, failures = evaluate(plan, tasks, Judges(None, None, {}), study.out)
-        study.failures.update(failures)
-        write_tables(records, {}, study.out, plan.samples)
-        return tables(records, plan.samples)
+        more, judges = (
+            replace(plan, selection=replace(plan.selection, count=None)),
+            Judges.load(None),
+        )
+        assert len(evaluate(more, [before], judges, study.out)[0]) == 4
+        return tables(study.tables(plan, tasks, judges), plan.samples)
 
     monkeypatch.setattr(Comparison, "pair", pair)
     monkeypatch.setattr("cvdvae.analysis.study.report_sections", sections)
     out = tmp_path / "out"
-    asked = f"report --data {photos} --out {out} --models {models.cvdvae} --scales 4"
+    asked = f"report --data {photos} --out {out} --models {models.cvdvae} --scales 4 --images 4"
     assert run(*asked.split(), monkeypatch=monkeypatch) == 1
     page = (out / "report.html").read_text()
     assert page.count(" on 3 images<") == 2  # in the title and in the heading

@@ -206,11 +206,6 @@ def heading(task: str, table: TaskTable, samples: int) -> str:
     return f"{task}: {of}, mean ± standard error"
 
 
-def images_in(out: Path) -> int:
-    """How many images the tables of a folder are about, at one task or another."""
-    return int(json.loads((out / "table.json").read_text(encoding="utf-8"))["images"])
-
-
 def as_rich(rows: list[list[str]], title: str) -> Table:
     """One of those tables for the terminal; names may hold what looks like markup."""
     header, *lines = rows
