@@ -275,6 +275,21 @@ def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
     assert "mask:file=loch [neu].png: [red]mine" in text
 
 
+def test_a_file_has_every_digit_however_many_rows_there_are() -> None:
+    records: Records = {
+        (Row(8, method, temperature / 20, projected), f"{i}.png"): {"psnr": 20 + temperature + i}
+        for method in ("cvdvae", "hcflow")
+        for temperature in range(20)
+        for projected in (False, True)
+        for i in range(3)
+    }
+    lines = as_text(records, 8).splitlines()
+    assert not any("…" in line for line in lines)
+    (cells,) = [line for line in lines if "PSNR" in line]
+    assert [cells.count(f"{21 + t}.00 ± 0.58") for t in range(20)] == [4] * 20
+    assert len(lines) == 6  # a title, a frame, the header, and the measure
+
+
 def test_vectors_are_computed_where_the_images_are(lpips: LPIPS) -> None:
     elsewhere = deepcopy(lpips).embedded(images(1).to("meta"))
     assert {vectors.device.type for vectors in elsewhere} == {"meta"}

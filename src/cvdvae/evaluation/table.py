@@ -33,6 +33,9 @@ BRISQUE_LEAST = 8
 TERMINAL, MARKDOWN = "[bold]* {}[/bold]", "**{}**"
 """How a cell of `best_rows` is marked; without colours the star is left."""
 
+ENDLESS = 2**20
+"""Columns of a file: a table is as wide as it is."""
+
 LEGEND = (
     "The best of its measure in its table, and whatever cannot be told from it: the mean "
     f"difference on the same images is at most {TOLD_APART:g} of its standard errors, which says "
@@ -254,7 +257,7 @@ def _unsuited(key: str, scores: Scores) -> str:
 
 def as_text(records: Records, samples: int) -> str:
     """All of them as plain text; `samples` as for `write_tables`."""
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=ENDLESS)
     for task, table in by_task(records, TERMINAL).items():
         console.print(as_rich(table.rows, heading(task, table, samples)))
     assert isinstance(console.file, io.StringIO)
