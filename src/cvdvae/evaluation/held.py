@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, OutputError
 from ..files import read_bounded, write_text
-from .measure import Judges
+from .measure import METRICS, Judges, Scores, are_of_none
 from .task import Method, Task
 from .versions import version_of
 
@@ -63,6 +63,11 @@ def keep(path: Path, record: dict[str, Any]) -> None:
             stream.write(line)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def lacks(scores: Scores | None) -> bool:
+    """Whether a record is not there, or of before a measure was `add`-ed."""
+    return scores is None or not (scores.keys() >= METRICS.keys() or are_of_none(scores))
 
 
 def key_of(scale: int, damage: str) -> str:
