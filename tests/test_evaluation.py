@@ -26,7 +26,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records, unused
 from cvdvae.evaluation.held import digest_of
-from cvdvae.evaluation.measure import Column, Judges, columns
+from cvdvae.evaluation.measure import METRICS, Column, Judges, Metric, columns
 from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, Resolver, comparison
 from cvdvae.evaluation.realism import judge_of, likenesses, write_likenesses
 from cvdvae.evaluation.selection import Pair, Selection
@@ -338,6 +338,35 @@ def test_an_image_that_was_replaced_or_got_another_number_is_measured_anew(
     (photos / "0.png").unlink()
     assert drawn() == [0, 1, 2]
     assert drawn() == []
+
+
+def test_a_measure_that_was_added_is_of_all_images(
+    plan: Plan, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But of those that have no sample; what does not apply is not measured again."""
+
+    def measured(images: int) -> tuple[Records, list[int]]:
+        method, tasks = counted()
+        few = replace(plan, selection=replace(plan.selection, count=images))
+        return evaluate(few, tasks, judges, tmp_path)[0], method.seeds
+
+    before, _ = measured(2)
+    file = tmp_path / "records.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    gone = {"scores": {"psnr": None, "exploded": 100.0}}
+    lines = [line | gone if line["image"] == "1.png" else line for line in lines]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mine = Metric(Column("mine", "mine ↑"), lambda seen: float(seen.saved.mean()))
+    monkeypatch.setitem(METRICS, "mine", mine)
+    monkeypatch.setitem(METRICS, "none", Metric(Column("none", "none"), lambda seen: None))
+    records, seeds = measured(3)
+    assert seeds == [0, 2]
+    assert list(records)[:1] == list(before)[:1]
+    assert {key[1] for key, scores in records.items() if "mine" in scores} == {"0.png", "2.png"}
+    for key, scores in before.items():
+        if key[1] == "0.png":
+            assert records[key]["psnr"] == pytest.approx(scores["psnr"], rel=1e-4)
+    assert measured(3) == (records, [])
 
 
 def test_records_from_before_images_were_told_apart_go_on(
@@ -1188,31 +1217,34 @@ def test_where_no_image_can_be_used_it_is_said_why(
 def test_the_report_is_on_the_images_that_it_used(
     photos: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All but one are used at ×4, and of them again all but one at ×2."""
-    (photos / "bad.png").write_text("no image")
+    """All but one are used at ×4, and of them again all but one at ×2; at ×8 there was one more."""
+    (photos / "0bad.png").write_text("no image")
+    shutil.copy(photos / "2.png", photos / "3.png")
     monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {}))
     seen, shrunk = [], Comparison.pair
 
     def pair(self: Comparison, selection: Selection, path: Path) -> Pair:
         seen.append(path.name)
-        if seen.count("0.png") == 2 and path.name == "0.png":
+        if seen.count("0.png") == 3 and path.name == "0.png":
             raise InputError(f"{path} is not for this scale")
         return shrunk(self, selection, path)
 
     def sections(study: Any, plan: Plan, *_: object) -> list[Section]:
-        tasks = [
+        before, *tasks = [
             Comparison(scale, BicubicDownscaling.of_scale((16, 16), scale), (Bicubic((16, 16)),))
-            for scale in (4, 2)
+            for scale in (8, 4, 2)
         ]
-        records, failures = evaluate(plan, tasks, Judges(None, None, {}), study.out)
-        study.failures.update(failures)
-        write_tables(records, {}, study.out, plan.samples)
-        return tables(records, plan.samples)
+        more, judges = (
+            replace(plan, selection=replace(plan.selection, count=None)),
+            Judges.load(None),
+        )
+        assert len(evaluate(more, [before], judges, study.out)[0]) == 4
+        return tables(study.tables(plan, tasks, judges), plan.samples)
 
     monkeypatch.setattr(Comparison, "pair", pair)
     monkeypatch.setattr("cvdvae.analysis.study.report_sections", sections)
     out = tmp_path / "out"
-    asked = f"report --data {photos} --out {out} --models {models.cvdvae} --scales 4"
+    asked = f"report --data {photos} --out {out} --models {models.cvdvae} --scales 4 --images 4"
     assert run(*asked.split(), monkeypatch=monkeypatch) == 1
     page = (out / "report.html").read_text()
     assert page.count(" on 3 images<") == 2  # in the title and in the heading

@@ -1,5 +1,6 @@
 """Measures against other libraries, closed forms, and what they must be by definition."""
 
+import json
 import math
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,9 +19,9 @@ from safetensors.torch import save_file
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
-from cvdvae.errors import InputError, WeightsError
+from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate
-from cvdvae.evaluation.measure import METRICS, Judges, measure
+from cvdvae.evaluation.measure import METRICS, Judges, columns, measure
 from cvdvae.evaluation.method import Bicubic, Comparison
 from cvdvae.evaluation.selection import Selection
 from cvdvae.evaluation.table import as_markdown, as_text, best_rows, winners, write_tables
@@ -251,13 +252,20 @@ def test_nobody_wins_by_what_float32_rounds() -> None:
 
 def test_nobody_wins_a_column_in_which_values_are_missing() -> None:
     """What is missing may be infinite; an image whose samples all exploded has nothing at all."""
-    column = METRICS["psnr"].column
+    column, proper = METRICS["psnr"].column, METRICS["crps"].column
     whole = rows_of("psnr", a=[30, 31, 30], b=[20, 21, 20])
     assert {row.method for row in best_rows(whole, column)} == {"a"}
     assert best_rows(whole | rows_of("psnr", b=[20, None, 20]), column) == set()
-    assert best_rows(whole | rows_of("psnr", c=[None, None, None]), column) != set()
+    assert best_rows(whole | rows_of("psnr", c=[None, None, None]), column) == set()
+    spread = rows_of("crps", a=[3, 3.1, 3], b=[2, 2.1, 2], one=[None, None, None])
+    assert {row.method for row in best_rows(spread, proper)} == {"b"}  # which one answer lacks
     exploded = {(Row(4, "b", None, False), "1.png"): {"psnr": None, "exploded": 100.0}}
     assert {row.method for row in best_rows(whole | exploded, column)} == {"a"}
+    keys = ("psnr", "psnr_of_mean", "lr_psnr_float", "lr_psnr", "lr_psnr_worst")
+    for key in keys:
+        records = rows_of(key, truth=[None] * 3, a=[30, 31, 30], b=[20, 21, 20])
+        assert best_rows(records, METRICS[key].column) == set()
+    assert [c.key for c in columns() if c.unbounded] == list(keys)
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
@@ -265,6 +273,21 @@ def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
     text = as_text({(row, "0.png"): {"psnr": 20.0}}, 1)
     assert "mask:file=loch [neu].png: 1 image, 1 sample" in text
     assert "mask:file=loch [neu].png: [red]mine" in text
+
+
+def test_a_file_has_every_digit_however_many_rows_there_are() -> None:
+    records: Records = {
+        (Row(8, method, temperature / 20, projected), f"{i}.png"): {"psnr": 20 + temperature + i}
+        for method in ("cvdvae", "hcflow")
+        for temperature in range(20)
+        for projected in (False, True)
+        for i in range(3)
+    }
+    lines = as_text(records, 8).splitlines()
+    assert not any("…" in line for line in lines)
+    (cells,) = [line for line in lines if "PSNR" in line]
+    assert [cells.count(f"{21 + t}.00 ± 0.58") for t in range(20)] == [4] * 20
+    assert len(lines) == 6  # a title, a frame, the header, and the measure
 
 
 def test_vectors_are_computed_where_the_images_are(lpips: LPIPS) -> None:
@@ -313,6 +336,31 @@ def test_brisque_prefers_a_photo_to_its_noisy_and_blurred_versions() -> None:
     assert float(scores[0]) < min(float(scores[1]), float(scores[2]))
     # What the package itself gives for this photo, in the version that this was written with.
     assert float(scores[0]) == pytest.approx(18.64, abs=0.05)
+
+
+def test_distances_of_two_networks_do_not_meet_in_one_folder(lpips: LPIPS, tmp_path: Path) -> None:
+    """A folder from before the network was told goes on, and tells it from then on."""
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        Image.new("RGB", (40, 40), (99 * i, 9, 9)).save(tmp_path / "photos" / f"{i}.png")
+    other, same = deepcopy(lpips), deepcopy(lpips)
+    next(iter(other.model.net.parameters())).data[0, 0, 0, 0] += 1
+    assert lpips.digest() == same.digest() != other.digest()
+    task = Comparison(4, BicubicDownscaling.of_scale((32, 32), 4), (Bicubic((32, 32)),))
+    out, settings = tmp_path / "out", tmp_path / "out" / "settings.json"
+
+    def measured(judge: LPIPS, images: int) -> int:
+        plan = Plan(Selection(tmp_path / "photos", count=images), (0.8,), 1)
+        return len(evaluate(plan, [task], Judges(judge, None, {}), out)[0])
+
+    assert measured(lpips, 1) == 1
+    told = json.loads(settings.read_text())
+    with pytest.raises(ConfigError, match="with another network of LPIPS: choose another folder"):
+        measured(other, 2)
+    assert told.pop("alexnet") == lpips.digest()
+    settings.write_text(json.dumps(told))
+    assert measured(same, 2) == 2
+    assert json.loads(settings.read_text())["alexnet"] == lpips.digest()
 
 
 def test_average_pairwise_distance(lpips: LPIPS) -> None:

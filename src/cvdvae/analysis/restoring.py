@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from ..evaluation.damaged import Damaged, Restorations
-from ..evaluation.evaluate import Plan, evaluate
+from ..evaluation.evaluate import Plan
 from ..evaluation.measure import Judges
-from ..evaluation.table import write_tables
 from ..files import write_text
 from ..imaging.io import save_png, to_tensor
 from ..restoration.settings import Sampling
@@ -37,9 +36,7 @@ def restoration_sections(
     """
     judges = Judges.load(alexnet)
     tasks = [Restorations(subject) for subject in subjects]
-    records, failures = evaluate(plan, tasks, judges, study.out, lambda _: study.tick())
-    study.failures.update(failures)
-    write_tables(records, judges.missing, study.out, plan.samples)
+    records = study.tables(plan, tasks, judges)
     calibrations = _calibrations(study, subjects)
     _temperature(study, subjects[0], judges)
     return [

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from ..evaluation.evaluate import Plan, evaluate
+from ..evaluation.evaluate import Plan, Records, evaluate
 from ..evaluation.measure import Judges, Scores
 from ..evaluation.method import Models, comparison
 from ..evaluation.selection import Failures, Selection
 from ..evaluation.table import write_tables
+from ..evaluation.task import Task, title_of
 from ..files import write_text
 from ..imaging.io import save_png
 from ..restoration.hvae import HVAEResolver
@@ -56,6 +57,7 @@ class Study:
         device: Where to compute.
         tick: Called after every image of every model, for a progress bar.
         failures: A sentence on every image that could not be used, as they come up.
+        measured: Names of the images that its own tables are about.
     """
 
     out: Path
@@ -67,10 +69,20 @@ class Study:
     device: str = "cpu"
     tick: Callable[[], None] = lambda: None
     failures: Failures = field(default_factory=dict)
+    measured: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"the seed must not be negative, but is {self.seed}")
+
+    def tables(self, plan: Plan, tasks: Sequence[Task], judges: Judges) -> Records:
+        """Write those of `cvdvae evaluate`; ticks for every image and task."""
+        records, failures = evaluate(plan, tasks, judges, self.out, lambda _: self.tick())
+        self.failures.update(failures)
+        asked = {title_of(task.scale, task.damage) for task in tasks}
+        self.measured.update(image for row, image in records if row.task in asked)
+        write_tables(records, judges.missing, self.out, plan.samples)
+        return records
 
     @cached_property
     def resolvers(self) -> list[SuperResolver]:
@@ -203,9 +215,7 @@ def report_sections(
         for scale in study.scales
     ]
     judges = Judges.load(alexnet)
-    records, failures = evaluate(plan, comparisons, judges, study.out, lambda _: study.tick())
-    study.failures.update(failures)
-    write_tables(records, judges.missing, study.out, plan.samples)
+    records = study.tables(plan, comparisons, judges)
     calibrations = study.calibration()
     study.temperature(judges)
     study.consistency()

@@ -328,7 +328,7 @@ def report(
     from ..analysis.study import report_sections
     from ..evaluation.evaluate import Plan
     from ..evaluation.selection import Selection
-    from ..evaluation.table import counted, images_in
+    from ..evaluation.table import counted
 
     selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
@@ -344,7 +344,7 @@ def report(
         else:
             sections = report_sections(study, plan, tuple(methods), lpips)
             names = ", ".join(study.names)
-        title = f"{names} on {counted(images_in(out_folder), 'image')}"
+        title = f"{names} on {counted(len(study.measured), 'image')}"
         write_page(out_folder / "report.html", title, sections, seed)
     out.print(f"Open {out_folder / 'report.html'}", markup=False, highlight=False, style="bold")
     end(study.failures)

@@ -15,7 +15,7 @@ from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
 from ..restoration.settings import check_samples
-from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, keep, key_of, settle
+from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, keep, key_of, lacks, settle, told_of
 from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
 from .selection import Failures, Selection
 from .task import Method, Task, title_of
@@ -199,7 +199,7 @@ def _measure_missing(
     on_image: Callable[[str], None] | None,
     digest: Digest,
 ) -> dict[tuple[str, str], str]:
-    """Measure what `held` lacks, into it and into the file.
+    """Measure what `held` lacks, and what lacks a measure, into it and into the file.
 
     Returns:
         Why an image is left out of a task, by the task's key and the image's name: of all its
@@ -209,7 +209,7 @@ def _measure_missing(
     for task in tasks:
         rows = [row for method in task.methods for row in rows_of(task, method, plan)]
         for number, path in enumerate(paths):
-            missing = [row for row in rows if (row, path.name) not in held]
+            missing = [row for row in rows if lacks(held.get((row, path.name)))]
             seed = plan.seed + number
             of = Origin(digest(path), number)._asdict() if missing else {}
             try:
@@ -343,6 +343,5 @@ def _settings(plan: Plan, judges: Judges) -> dict[str, Any]:
         "random_crops": plan.selection.random_crops,
         "samples": plan.samples,
         "seed": plan.seed,
-        "measures": ["LPIPS"] * (judges.lpips is not None)
-        + ["BRISQUE"] * (judges.brisque is not None),
+        **told_of(judges),
     }

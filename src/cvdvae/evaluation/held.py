@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, OutputError
 from ..files import read_bounded, write_text
+from .measure import METRICS, Judges, Scores, are_of_none
 from .task import Method, Task
 from .versions import version_of
 
 SETTINGS, RECORDS = "settings.json", "records.jsonl"
+NETWORK = "alexnet"
+"""Setting that tells the network of LPIPS from others."""
 MAX_SETTINGS = 2**20
 """Bytes that the settings may have."""
 
@@ -62,9 +65,21 @@ def keep(path: Path, record: dict[str, Any]) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def lacks(scores: Scores | None) -> bool:
+    """Whether a record is not there, or of before a measure was `add`-ed."""
+    return scores is None or not (scores.keys() >= METRICS.keys() or are_of_none(scores))
+
+
 def key_of(scale: int, damage: str) -> str:
     """What a task is called in the settings."""
     return damage or f"x{scale}"
+
+
+def told_of(judges: Judges) -> dict[str, Any]:
+    """What the settings say of the measures with weights."""
+    names = ["LPIPS"] * (judges.lpips is not None) + ["BRISQUE"] * (judges.brisque is not None)
+    network = {} if judges.lpips is None else {NETWORK: judges.lpips.digest()}
+    return {"measures": names, **network}
 
 
 def settle(path: Path, told: dict[str, Any], tasks: Sequence[Task], measured: Measured) -> None:
@@ -129,10 +144,14 @@ def _same(key: str, earlier: dict[str, Any], told: dict[str, Any]) -> bool:
             return bool(str(Path(before).resolve()) == told[key])
         except (OSError, ValueError, RuntimeError):
             return False
+    if key == NETWORK and key not in earlier:  # of before it was told
+        return True
     return bool(earlier.get(key) == told[key])
 
 
 def _named(key: str, before: object) -> str:
+    if key == NETWORK:
+        return "network of LPIPS"
     return f"folder of images ({before})" if key == "folder" else key
 
 

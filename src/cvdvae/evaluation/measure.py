@@ -157,6 +157,7 @@ class Column:
         digits: After the point.
         needs: Column of `Judges.missing` that explains why it may be empty.
         most: Values from here on are equal where the best are marked.
+        unbounded: What is missing may be infinite.
     """
 
     key: str
@@ -165,6 +166,7 @@ class Column:
     digits: int = 2
     needs: str = ""
     most: float = math.inf
+    unbounded: bool = False
 
     @property
     def name(self) -> str:
@@ -281,10 +283,8 @@ def _lr_psnr(seen: Seen) -> float | None:
 
 
 def _lr_psnr_worst(seen: Seen) -> float | None:
-    if seen.sigma:
-        return None
-    finite = seen.lr_psnr[seen.lr_psnr.isfinite()]
-    return float(finite.min()) if len(finite) else None
+    finite = [] if seen.sigma else [float(one) for one in seen.lr_psnr if one.isfinite()]
+    return min(finite, default=None)
 
 
 def _exact(seen: Seen) -> float | None:
@@ -310,17 +310,22 @@ def _mean_of_finite(values: Tensor) -> float | None:
 
 
 for _metric in (
-    Metric(Column("psnr", "PSNR ↑"), lambda s: _mean_of_finite(psnr(s.saved, s.truth))),
     Metric(
-        Column("psnr_of_mean", "PSNR of mean ↑"),
+        Column("psnr", "PSNR ↑", unbounded=True), lambda s: _mean_of_finite(psnr(s.saved, s.truth))
+    ),
+    Metric(
+        Column("psnr_of_mean", "PSNR of mean ↑", unbounded=True),
         lambda s: float(psnr(s.samples.mean(0)[None], s.truth)),
     ),
     Metric(Column("ssim", "SSIM ↑", digits=3), _ssim),
     Metric(Column("lpips", "LPIPS ↓", digits=3, needs="LPIPS"), _lpips),
     Metric(Column("brisque", "BRISQUE ↓", needs="BRISQUE"), _brisque),
-    Metric(Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1, most=EXACT), _lr_psnr_float),
-    Metric(Column("lr_psnr", "LR-PSNR, saved ↑", digits=1), _lr_psnr),
-    Metric(Column("lr_psnr_worst", "worst ↑", digits=1), _lr_psnr_worst),
+    Metric(
+        Column("lr_psnr_float", "LR-PSNR, float ↑", digits=1, most=EXACT, unbounded=True),
+        _lr_psnr_float,
+    ),
+    Metric(Column("lr_psnr", "LR-PSNR, saved ↑", digits=1, unbounded=True), _lr_psnr),
+    Metric(Column("lr_psnr_worst", "worst ↑", digits=1, unbounded=True), _lr_psnr_worst),
     Metric(Column("exact", "exact, % ↑", digits=1), _exact),
     Metric(Column("misfit", "misfit, 1 is true"), _misfit),
     Metric(Column("explained", "explain y, % ↑", digits=1), _explained),

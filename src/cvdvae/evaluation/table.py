@@ -33,6 +33,9 @@ BRISQUE_LEAST = 8
 TERMINAL, MARKDOWN = "[bold]* {}[/bold]", "**{}**"
 """How a cell of `best_rows` is marked; without colours the star is left."""
 
+ENDLESS = 2**20
+"""Columns of a file: a table is as wide as it is."""
+
 LEGEND = (
     "The best of its measure in its table, and whatever cannot be told from it: the mean "
     f"difference on the same images is at most {TOLD_APART:g} of its standard errors, which says "
@@ -107,7 +110,7 @@ def best_rows(records: Records, column: Column) -> set[Row]:
     exploded, says little. All rows see the same images, so two of them are compared by their
     differences image by image, whose standard error is far below those of the two means. Empty
     where no row falls behind the best, where the measure has no better and worse, and where a row
-    has it for some images alone: what it lacks may be infinite.
+    has it for some images alone, or an unbounded one for none: what it lacks may be infinite.
     """
     signed: dict[Row, dict[str, float]] = {}
     lacking: set[Row] = set()
@@ -117,7 +120,7 @@ def best_rows(records: Records, column: Column) -> set[Row]:
             signed.setdefault(row, {})[image] = column.sign * min(value, column.most)
         elif not are_of_none(scores):
             lacking.add(row)
-    if not signed or not column.sign or lacking & signed.keys():
+    if not signed or not column.sign or (lacking if column.unbounded else lacking & signed.keys()):
         return set()
     best = max(signed.values(), key=lambda of: (len(of), fmean(of.values())))
     close = {row for row, values in signed.items() if not _behind(values, best)}
@@ -206,11 +209,6 @@ def heading(task: str, table: TaskTable, samples: int) -> str:
     return f"{task}: {of}, mean ± standard error"
 
 
-def images_in(out: Path) -> int:
-    """How many images the tables of a folder are about, at one task or another."""
-    return int(json.loads((out / "table.json").read_text(encoding="utf-8"))["images"])
-
-
 def as_rich(rows: list[list[str]], title: str) -> Table:
     """One of those tables for the terminal; names may hold what looks like markup."""
     header, *lines = rows
@@ -259,7 +257,7 @@ def _unsuited(key: str, scores: Scores) -> str:
 
 def as_text(records: Records, samples: int) -> str:
     """All of them as plain text; `samples` as for `write_tables`."""
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=ENDLESS)
     for task, table in by_task(records, TERMINAL).items():
         console.print(as_rich(table.rows, heading(task, table, samples)))
     assert isinstance(console.file, io.StringIO)

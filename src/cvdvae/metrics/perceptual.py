@@ -1,6 +1,7 @@
 """LPIPS and BRISQUE: distances and a quality that follow what people see."""
 
 import warnings
+from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -70,6 +71,14 @@ class LPIPS:
             self.model.net.load_state_dict(named)
         except (KeyError, RuntimeError):
             raise WeightsError(f"{path} does not hold AlexNet's five convolutions") from None
+
+    def digest(self) -> str:
+        """Tells AlexNet's features from others, whichever file they come from."""
+        found = sha256()
+        for name, part in sorted(self.model.net.state_dict().items()):
+            found.update(f"{name} {tuple(part.shape)}".encode())
+            found.update(part.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()[:16]
 
     @torch.no_grad()
     def maps(self, x: Tensor, y: Tensor) -> Tensor:
