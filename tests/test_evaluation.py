@@ -988,6 +988,9 @@ class ByColour:
     def distances(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return self.maps(x, y).mean((1, 2))
 
+    def digest(self) -> str:
+        return "by colour"
+
 
 class ByContrast:
     """Stands for a detector: surest where there is most to see."""
