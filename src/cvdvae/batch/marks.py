@@ -64,7 +64,7 @@ def mark_of_image(image: bytes | str, state: str = "") -> str:
 
     Example:
         >>> mark_of_image(b"PNG", "9:1")
-        'b39d0f0e19d3e18d 9:1'
+        'd51ccbd17dda266a 9:1'
     """
     if isinstance(image, bytes):
         return f"{_digest(image)} {state}"
