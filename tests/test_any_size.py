@@ -27,7 +27,8 @@ from cvdvae.imaging.sheets import heat_map
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import large as large_results
 from cvdvae.restoration import tiles as tiling
-from cvdvae.restoration.drawing import Drawer, Drawing
+from cvdvae.restoration.bands import Drawer
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, Edit, Moment, Resample, ResampleRegion, pack_region
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.flow import FlowResolver

@@ -17,8 +17,8 @@ from cvdvae.restoration import bands, workers
 from cvdvae.restoration import believing as belief_of
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
-from cvdvae.restoration.bands import Bands, Once, groups
-from cvdvae.restoration.drawing import Drawer, Drawing
+from cvdvae.restoration.bands import Bands, Drawer, Once, groups
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sums import Sums

@@ -122,3 +122,26 @@ def test_what_a_killed_run_left_of_a_line_spoils_no_other(tmp_path: Path) -> Non
     again = Drawn(path)
     assert again.marks() == {"a": "2 x"}
     again.close()
+
+
+def test_what_is_done_and_was_not_touched_is_not_read_again(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be millions."""
+    out, source = (
+        tmp_path / "out",
+        in_folder(tmp_path, {name: png(i) for i, name in enumerate("abc")}),
+    )
+    assert drawn(source, out, model_folder).drawn == 3
+    for path in (out / "b").iterdir():
+        path.unlink()
+    read = list[str]()
+
+    def marked(image: bytes | str, state: str = "") -> str:
+        read.append(Path(str(image)).name)
+        return mark_of_image(image, state)
+
+    for module in ("rows", "shards"):
+        monkeypatch.setattr(f"cvdvae.batch.{module}.mark_of_image", marked)
+    assert drawn(source, out, model_folder).drawn == 1
+    assert read == ["b.png"]

@@ -22,7 +22,7 @@ from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.evaluation.measure import METRICS, Column, Judges, Metric
 from cvdvae.evaluation.method import METHODS, Custom, Entry
 from cvdvae.gaussian import Noise
-from cvdvae.restoration.drawing import Drawer
+from cvdvae.restoration.bands import Drawer
 from cvdvae.restoration.edits import EDITS, Edit, Moment
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import KINDS

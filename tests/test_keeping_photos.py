@@ -5,6 +5,7 @@ import os
 import threading
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -97,13 +98,15 @@ def test_the_viewer_is_told_that_it_is_gone(tmp_path: Path, clock: Clock) -> Non
     assert told["viewer"]["error"].lower() == f"{GONE}."
 
 
-def test_what_belongs_to_a_visitor_is_kept_for_as_long_again_as_it_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Drawing gives none of it out, from which Gradio counts: it may be another by then."""
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     photos = Photos([tiny_photos(2)], threading.Lock())
-    page = build(Explorer([]), photos, tmp_path, [tiny_photo_restorer()])
+    return build(Explorer([]), photos, tmp_path, [tiny_photo_restorer()])
+
+
+def test_what_belongs_to_a_visitor_is_kept_for_as_long_again_as_it_is_used(page: Any) -> None:
+    """Drawing gives none of it out, from which Gradio counts: it may be another by then."""
     windows, restoring = (one for one in page.fns.values() if one.name == "draw")
     for draw in (windows, restoring):
         part = next(one for one in draw.inputs if getattr(one, "time_to_live", None) == 3600)
@@ -118,13 +121,8 @@ def test_what_belongs_to_a_visitor_is_kept_for_as_long_again_as_it_is_used(
         assert state[part._id] == "a session"
 
 
-def test_what_a_visitor_waits_for_is_kept_while_it_is_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_visitor_waits_for_is_kept_while_it_is_drawn(page: Any) -> None:
     """It is asked for once, and may take hours; without it, it could not even be stopped."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    photos = Photos([tiny_photos(2)], threading.Lock())
-    page = build(Explorer([]), photos, tmp_path, [tiny_photo_restorer()])
     (takes,) = (one for one in page.fns.values() if one.name == "whole")
     kept = [part for part in takes.inputs if isinstance(part, gr.State)]
     assert len(kept) == 2

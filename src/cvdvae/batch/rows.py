@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .marks import mark_of_image
+
 Batch: TypeAlias = dict[str, np.ndarray[Any, Any]]
 """Columns by their names."""
 
@@ -28,14 +30,21 @@ class Row(NamedTuple):
         image: A path as text, the bytes of an image file, or an array ``(h, w, C)``; None where it
             could not be read.
         error: Why not; empty otherwise.
-        mark: What tells the image from others, as `cvdvae.batch.marks` has it; empty if nothing.
+        state: That of the file that holds the image, as `cvdvae.batch.marks` has it.
     """
 
     number: int
     key: str
     image: str | bytes | np.ndarray[Any, Any] | None
     error: str = ""
-    mark: str = ""
+    state: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What tells the image from others, for which a path is read; empty if nothing does."""
+        if not isinstance(self.image, str | bytes):
+            return ""
+        return mark_of_image(self.image, self.state)
 
     def to_dict(self) -> dict[str, Any]:
         """By column: that of the image is named after its kind."""

@@ -308,7 +308,7 @@ def rows_to_do(
         if row.number in done:
             continue
         why = refused.get(row.number)
-        yield row if why is None else row._replace(image=None, error=why, mark="")
+        yield row if why is None else row._replace(image=None, error=why)
 
 
 def twice(key: str) -> str:

@@ -35,7 +35,8 @@ def _changed(shard: Shard, path: str, marks: Mapping[int, str]) -> set[int]:
     state = state_of(path)
     if all(is_settled(mark, state) for mark in marks.values()):
         return set()
-    return {row.number for row in shard.rows() if is_other(marks.get(row.number, ""), row.mark)}
+    known = (row for row in shard.rows() if row.number in marks)
+    return {row.number for row in known if is_other(marks[row.number], row.mark)}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Files:
     def rows(self) -> Iterator[Row]:
         """Paths: the worker opens them."""
         for number, (key, path) in enumerate(self.files, self.first):
-            yield Row(number, key, path, mark=mark_of_image(path))
+            yield Row(number, key, path)
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the files."""
@@ -83,8 +84,7 @@ class TarMembers:
                 continue
             whole = len(data) == size
             reason = "" if whole else f"{key} is cut off: {self.path} is truncated"
-            mark = mark_of_image(data, state) if whole else ""
-            yield Row(number, key, data if whole else None, reason, mark)
+            yield Row(number, key, data if whole else None, reason, state)
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the members."""
@@ -149,7 +149,7 @@ class RowGroup:
             image = image.get("bytes")
         if not isinstance(image, bytes) or not image:
             return Row(number, key, None, f"{key} holds no image")
-        return Row(number, key, image, mark=mark_of_image(image, state))
+        return Row(number, key, image, state=state)
 
 
 def _key_of(number: int, key: Any = None) -> str:

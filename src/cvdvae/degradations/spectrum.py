@@ -59,9 +59,7 @@ def squared_columns(degradation: Products, x: Tensor, y: Tensor) -> Tensor:
 
 def _seen(degradation: Products, y: Tensor) -> int:
     """How many pixels of an image say anything of y, at least 1."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(y[:1].shape, generator=generator, dtype=torch.float32, device="cpu")
-    weights = degradation.A_adjoint(noise.to(y)).abs().amax(1)
+    weights = degradation.A_adjoint(white_noise(y[:1])).abs().amax(1)
     return max(1, int((weights > NOUGHT * weights.max()).sum()))
 
 
@@ -99,6 +97,13 @@ def mixes_colours(degradation: Products, x: Tensor, y: Tensor) -> bool:
         if bool(shadow.any()):
             return True
     return False
+
+
+def white_noise(like: Tensor) -> Tensor:
+    """White noise of this shape, dtype and device, the same on every device: H of it, or Hᵀ, is 0
+    only where nothing is seen."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float32, device="cpu").to(like)
 
 
 def _signs(like: Tensor, seed: int) -> Tensor:

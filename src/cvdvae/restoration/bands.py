@@ -5,10 +5,10 @@ while the samples before it are drawn on the one that came before.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import Generic, TypeVar
 
 import torch
@@ -45,7 +45,14 @@ class Once(Generic[T]):
             return self._known[0]
 
 
-def groups(batches: Sequence[T], planes: int, width: int) -> Iterator[Sequence[T]]:
+def in_groups(batches: Iterable[T], count: int) -> Iterator[list[T]]:
+    """So many batches at a time, and at last those that are left."""
+    left = iter(batches)
+    while some := list(islice(left, count)):
+        yield some
+
+
+def groups(batches: Iterable[T], planes: int, width: int) -> Iterator[list[T]]:
     """Batches that are drawn at a time: as many as may be held, and one at least.
 
     Args:
@@ -53,9 +60,7 @@ def groups(batches: Sequence[T], planes: int, width: int) -> Iterator[Sequence[T
         planes: How many channels the samples of a batch have together.
         width: Of the images.
     """
-    count = max(1, HELD // (planes * width * (CORE + CORE // 2) * 4))
-    for first in range(0, len(batches), count):
-        yield batches[first : first + count]
+    return in_groups(batches, max(1, HELD // (planes * width * (CORE + CORE // 2) * 4)))
 
 
 C = TypeVar("C")

@@ -11,7 +11,6 @@ have one window.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from ..damage.step import Size
 from ..gaussian import AntitheticNoise, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
-from .bands import Once, drawn_tiles
+from .bands import Once, drawn_tiles, in_groups
 from .batches import batch_for
 from .self_ensemble import (
     Orientation,
@@ -94,9 +93,8 @@ class Belief:
         self, batches: Iterable[range], workers: int = 1
     ) -> Generator[tuple[Tensor, Noise]]:
         """As `draw`, of many batches: of some of them, every tile is encoded once."""
-        left = iter(batches)
         encode = None if self.self_ensemble or self.whole is not None else self._terms
-        while some := list(islice(left, TOGETHER)):
+        for some in in_groups(batches, TOGETHER):
             means = [self._empty(len(indices)) for indices in some]
             drawn = drawn_tiles(self._drawn, encode, some, self.tiles, workers)
             for tile in self.tiles:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
-from .bands import Bands, Drawer, Once, groups
+from .bands import Bands, Drawer, Once, groups, in_groups
 from .finish import Finished, Frame, finish, finish_in_strips, in_grey, in_strips, joined
 from .self_ensemble import (
     Orientation,
@@ -29,8 +29,6 @@ from .taper import taper
 from .tiles import Tile, tiles
 from .tolerance import Tolerance
 from .workers import in_order, one_thread_each, workers_on
-
-__all__ = ["Drawer", "Drawing", "drawn_in_orientations"]
 
 
 class _Model(Protocol):
@@ -129,20 +127,15 @@ class Drawing:
             workers = self.workers if self.frame is None else 1  # for it may be large
             yield from zip(batches, in_order(work, batches, workers), strict=True)
             return
-        # On a GPU no sample is the same to the bit in every batch: none need be drawn beside it.
-        alone = self.model.device.type != "cpu"
-        size = 1 if alone else self.batch
-        batches = [range(i, i + size) for i in range(0, self.sampling.samples, size)]
-        for some in groups(batches, size * self.model.channels, self.degradation.hr_size[1]):
+        batches, planes = self._batches(self.beside), self.beside * self.model.channels
+        for some in groups(batches, planes, self.degradation.hr_size[1]):
             for place, strip in self._strips_of(some, self.tiles):
                 yield some[place], strip
 
     def _in_groups(self) -> Iterator[Finished]:
         """The batches, finished while the next tiles are drawn; of some of them, those are encoded
         once."""
-        batches, count = self._batches(), max(2, self.workers)
-        for first in range(0, len(batches), count):
-            some = batches[first : first + count]
+        for some in in_groups(self._batches(), max(2, self.workers)):
             strips: list[list[Finished]] = [[] for _ in some]
             for place, strip in self._strips_of(some, self.tiles):
                 strips[place].append(strip)
@@ -175,9 +168,7 @@ class Drawing:
             index: Which sample.
             cut: Other tiles than `tiles`, row after row of them.
         """
-        # On a GPU no sample is the same to the bit in every batch: none need be drawn beside it.
-        alone = self.model.device.type != "cpu"
-        batch = range(index, index + 1) if alone else self.batch_of(index)
+        batch = self.batch_of(index, self.beside)
         within = slice(index - batch.start, index - batch.start + 1)
         if self.frame is not None or not in_strips(self.degradation):  # as `finished`, to the bit
             (done,) = in_order(partial(self._finished, frame=self.frame), [batch], 1)
@@ -225,18 +216,27 @@ class Drawing:
         matter of every thread, and samples must not depend on the thread."""
         return torch.autocast(self.model.device.type, enabled=False)
 
-    def batch_of(self, index: int) -> range:
-        """The batch that a sample is drawn in."""
-        first = index - index % self.batch
-        return range(first, first + self.batch)
+    @property
+    def beside(self) -> int:
+        """Samples of a batch where a single one is wanted: on a GPU none is the same to the bit in
+        every batch, and none need be drawn beside it."""
+        return self.batch if self.model.device.type == "cpu" else 1
+
+    def batch_of(self, index: int, size: int | None = None) -> range:
+        """The batch that a sample is drawn in, of so many as are drawn together by default."""
+        size = size or self.batch
+        first = index - index % size
+        return range(first, first + size)
 
     @property
     def workers_of_a_batch(self) -> int:
         """How many tiles of a batch are drawn at a time: more than one where batches are few."""
         return max(1, self.workers // len(self._batches()))
 
-    def _batches(self) -> list[range]:
-        return [range(i, i + self.batch) for i in range(0, self.sampling.samples, self.batch)]
+    def _batches(self, size: int | None = None) -> list[range]:
+        """Batches of so many samples, by default as many as are drawn together."""
+        size = size or self.batch
+        return [range(i, i + size) for i in range(0, self.sampling.samples, size)]
 
     def _network(self, indices: range) -> Tensor:
         """What the network gives of a batch, its tiles side by side where batches are few."""

@@ -7,7 +7,7 @@ from ..checkpoints.records import Recommended
 from ..errors import InputError
 from ..gaussian import Noise
 from ..hcflow import HCFlow
-from .drawing import Drawer
+from .bands import Drawer
 from .sampler import SuperResolver
 from .settings import Sampling
 

@@ -26,8 +26,8 @@ from ..gaussian import Conditional, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder, drawn_mean
+from .bands import Drawer
 from .checks import check_profile
-from .drawing import Drawer
 from .edit_noise import noise_of
 from .sampler import SuperResolver
 from .settings import TEMPERATURES, Grids, Sampling

@@ -17,7 +17,8 @@ from torch import Tensor
 from ..degradations.downscaling import Downscaling
 from ..gaussian import Window
 from ..imaging.io import to_bytes
-from .drawing import Drawer, drawn_in_orientations
+from .bands import Drawer
+from .drawing import drawn_in_orientations
 from .finish import OVERLAP, Finished, Frame, finish, in_grey
 from .sampler import SuperResolver
 from .self_ensemble import Orientation

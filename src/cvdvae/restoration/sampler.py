@@ -15,9 +15,10 @@ from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
 from ..gaussian import Noise, Window, noise_for
+from .bands import Drawer
 from .batches import batch_for, check_memory, gpu_batch_for
 from .checks import checked_image, checked_truth
-from .drawing import Drawer, Drawing
+from .drawing import Drawing
 from .finish import Finished, finish
 from .networks import Networks
 from .result import SuperResolution

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..degradations.base import Degradation, Products, cut_as
 from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
+from ..degradations.spectrum import white_noise
 from ..degradations.within import Within
 from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .posterior.measurement import Measurement, conditional_draw
@@ -178,10 +179,7 @@ def measured(degradation: Products, y: Tensor) -> Tensor:
 
 def _of_noise(degradation: Products, y: Tensor) -> Tensor:
     """H of white noise, always the same."""
-    like = degradation.A_adjoint(y)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(like.shape, generator=generator, dtype=torch.float32, device="cpu")
-    return degradation.A(noise.to(like))
+    return degradation.A(white_noise(degradation.A_adjoint(y)))
 
 
 def misfit(error: Tensor, count: int, sigma: float) -> Tensor:

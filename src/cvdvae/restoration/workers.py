@@ -139,8 +139,7 @@ ARENAS = "MALLOC_ARENA_MAX"
 
 @cache
 def in_one_arena() -> None:
-    """Let threads share glibc's arena. With one of its own each keeps what others could use: a draw
-    on two processors takes a third less memory so, and a few percent less time."""
+    """Let threads share glibc's arena: with one of its own each keeps what others could use."""
     if sys.platform == "linux" and ARENAS not in os.environ:
         with suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
