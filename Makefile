@@ -28,7 +28,7 @@ test: $(VENV)/test  ## style, types and all tests
 # Types are checked while the tests begin on the other processors, and told of behind them.
 	@echo "mypy, beside pytest -n $(WORKERS)"; told=$$(mktemp); trap 'rm -f $$told' EXIT; \
 	nice $(VENV)/bin/mypy > $$told 2>&1 & types=$$!; trap 'kill $$types; exit 130' INT TERM; \
-	PYTEST_DEBUG_TEMPROOT=$(ROOM) $(VENV)/bin/pytest -n $(WORKERS); tests=$$?; wait $$types; types=$$?; \
+	PYTEST_DEBUG_TEMPROOT=$(ROOM) $(VENV)/bin/pytest -n $(WORKERS) --max-worker-restart 1; tests=$$?; wait $$types; types=$$?; \
 	cat $$told; exit $$((tests > types ? tests : types))
 
 $(VENV)/demo: pyproject.toml

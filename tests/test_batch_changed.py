@@ -107,6 +107,8 @@ def test_a_mark_tells_what_changed_from_what_was_only_touched(tmp_path: Path) ->
     assert is_other(mark, mark_of_image(str(path)))
     path.unlink()
     assert mark_of_image(str(path)) == ""
+    os.mkfifo(path)
+    assert mark_of_image(str(path)) == "", "and it is not waited for"
     assert not is_other(mark, "")
     assert is_settled("", "")
 
