@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Generator, Iterator
+from copy import deepcopy
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from cvdvae.app.faces.inputs import Inputs
 from cvdvae.app.faces.page import examples
 from cvdvae.app.faces.text import command_of, python_of
 from cvdvae.app.page import build, tabs_of
+from cvdvae.app.painter import Painting, painted
 from cvdvae.app.photos.explorer import Photos
 from cvdvae.app.photos.whole import Whole
 from cvdvae.app.pictures import rectangle, stored, to_paint
@@ -335,7 +337,7 @@ def named(kind: Any, name: str) -> Any:
 
 def numbered() -> Parts:
     """Parts of the tab that restores, which are called by numbers."""
-    return Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type, misc]
+    return Parts(*range(11), settings=(11, 12, 13, 14), shown=tuple(range(15, 22)))  # type: ignore[arg-type, misc]
 
 
 @pytest.fixture
@@ -343,6 +345,10 @@ def on(explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     """The handlers of a page."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     return handlers_with(explorer)
+
+
+WAYS = {"input.kind", "input.scale", "settings.method"}
+"""What decides in which way an image is looked at; it waits while that is found."""
 
 
 def handlers_with(explorer: Explorer) -> Handlers:
@@ -382,7 +388,7 @@ def test_an_image_that_comes_while_another_is_drawn_waits_with_its_button(
     have begun to be looked at before the other began to be drawn: what it ends with is decided
     when it ends."""
     assert on.busy()["drawing"] is True
-    assert on.arrived(begun[0], "other.png", True, None) == UNCHANGED
+    assert on.arrived(begun[0], "other.png", True, None).keys() == WAYS
     for session in (None, begun[0]):
         assert on.arrived(session, "other.png", False, None)["settings.draw"]["interactive"]
     (photo,) = (one for part, event, one in events(page) if (part, event) == ("photo", "change"))
@@ -391,8 +397,9 @@ def test_an_image_that_comes_while_another_is_drawn_waits_with_its_button(
     assert [one["trigger_only_on_failure"] for one in ends] == [False, True]
     for end in ends:
         told, (*asked, _) = page.fns[end["id"]].outputs, page.fns[end["id"]].inputs
-        assert [part.elem_id for part in told] == ["draw", "status"]
-        assert not set(end["outputs"]) & {*arrive["outputs"]}
+        assert [part.elem_id for part in told] == ["kind", "scale", "method", "draw", "status"]
+        both = {part.elem_id for part in told if part._id in arrive["outputs"]}
+        assert both == {"kind", "scale"}, "of which one tells the value, and the other the rest"
         assert all(isinstance(part, gr.State) for part in asked)  # a file may have gone by then
 
 
@@ -454,7 +461,7 @@ def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Hand
         said = says(session, same, False)["answers.status"]  # as where it was reopened
         assert "gives your image back" in said
     for drawn, status in ((None, words.NOTHING), (session, every.STILL)):  # no promise
-        assert tiny.arrived(drawn, other, False, status).keys() == {"settings.draw"}
+        assert tiny.arrived(drawn, other, False, status).keys() == {"settings.draw", *WAYS}
 
 
 def test_what_is_drawn_of_the_image_before_promises_nothing_of_the_one_that_came(
@@ -495,7 +502,9 @@ def test_a_reopened_image_is_known_before_the_page_tells_of_it(tiny: Handlers) -
     low = (every.label(words.KINDS, "low"), "×4", "Hierarchical VAE", 50, 50, 0)
     arrived = tiny.inputs.look(updates[0]["input.photo"], *low)
     assert arrived["given"] == updates[0]["given"]
-    assert tiny.inputs.forget()["given"] is None
+    forgotten = tiny.inputs.forget()
+    assert forgotten["given"] is None
+    assert not any(forgotten[one]["interactive"] for one in WAYS), "what it is found to be counts"
 
 
 def test_a_flow_has_one_temperature_and_claims_no_spread_that_was_not_found(on: Handlers) -> None:
@@ -821,7 +830,9 @@ def test_a_result_of_the_tab_restore_is_called_one(tmp_path: Path) -> None:
     model, x = tiny_photo_restorer(), torch.rand(3, 16, 24)
     archive = zip_of(model.run(degraded(x, parse("blur:sigma=1")), model.restoring(2)), tmp_path)
     for path in (archive, tmp_path / "result.json"):
-        with pytest.raises(InputError, match=r"is of the tab Restore: .*cvdvae replay") as refused:
+        with pytest.raises(
+            InputError, match=r"is of a restored image: open it in the tab Restore$"
+        ) as refused:
             read_result(path, 10**6)
         assert path.name in str(refused.value)
 
@@ -911,7 +922,7 @@ def two(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "80.png"), str(tmp_path / "90.png")
 
 
-STROKES = [{"size": 3, "points": [[12, 8]]}]
+STROKES = Painting(strokes=[{"size": 3, "points": [[12, 8]]}])
 HOLE = (next(iter(KINDS)), "A hole: paint over it", 50, 0.0, 4, 1, "3", False)
 
 
@@ -956,7 +967,7 @@ def test_why_an_image_cannot_be_read_is_still_said_when_it_is_drawn(
     parts, subject, path = restoring.parts, "A photograph", tmp_path / "text.png"
     path.write_text("I am no picture")
     arrived = restoring.arrive(str(path), subject, None)
-    (drawn,) = restoring.draw(str(path), subject, *HOLE, arrived[parts.given], [])
+    (drawn,) = restoring.draw(str(path), subject, *HOLE, arrived[parts.given], Painting())
     for updates in (arrived, drawn):
         assert "“text.png” is not an image" in updates[parts.said]
 
@@ -974,15 +985,15 @@ def test_a_double_click_restores_once(restoring: RestoringHandlers, two: tuple[s
     parts, subject = restoring.parts, "A photograph"
     given = restoring.arrive(two[0], subject, None)[parts.given]
 
-    def pressed(noise: float, strokes: list[Any]) -> Any:
+    def pressed(noise: float, strokes: Painting) -> Any:
         (updates,) = restoring.draw(two[0], subject, *with_noise(noise), given, strokes)
         return updates
 
     assert parts.shown[0] in pressed(0.0, STROKES)
-    assert pressed(0.0, [dict(stroke) for stroke in STROKES]) == UNCHANGED
+    assert pressed(0.0, deepcopy(STROKES)) == UNCHANGED
     assert parts.shown[0] in pressed(0.1, STROKES)
     assert parts.shown[0] in pressed(0.0, STROKES)
-    assert "Paint over" in pressed(0.0, [])[parts.said]
+    assert "Paint over" in pressed(0.0, Painting())[parts.said]
     assert pressed(0.0, STROKES)[parts.said] == ""  # what went wrong is no longer said
 
 
@@ -1002,9 +1013,9 @@ def test_noise_without_any_is_no_damage(
     """The page offers it: its slider begins there."""
     parts, subject = restoring.parts, "A photograph"
     given = restoring.arrive(two[0], subject, None)[parts.given]
-    (told,) = restoring.draw(two[0], subject, kind, "Noisy", 50, 0.0, *HOLE[4:], given, [])
+    (told,) = restoring.draw(two[0], subject, kind, "Noisy", 50, 0.0, *HOLE[4:], given, Painting())
     assert "Say how noisy it is, such as 0.01" in told[parts.said]
-    (drawn,) = restoring.draw(two[0], subject, kind, "Noisy", 50, 0.1, *HOLE[4:], given, [])
+    (drawn,) = restoring.draw(two[0], subject, kind, "Noisy", 50, 0.1, *HOLE[4:], given, Painting())
     assert "4 of 4 answers explain" in drawn[parts.shown[0]]
 
 
@@ -1040,6 +1051,21 @@ def test_a_picture_that_comes_again_is_painted_on_anew() -> None:
     assert to_paint(picture) != to_paint(picture)
 
 
+def test_strokes_that_come_late_are_of_the_picture_before(
+    restoring: RestoringHandlers, two: tuple[str, str]
+) -> None:
+    parts, subject, strokes = restoring.parts, "A photograph", STROKES.strokes
+    told = restoring.arrive(two[0], subject, None)
+    of_first = gr.EventData(None, {"number": told[parts.painter]["number"], "strokes": strokes})
+    assert painted(told[parts.strokes], of_first).strokes == strokes
+    other = restoring.arrive(two[1], subject, told[parts.given])
+    assert painted(other[parts.strokes], of_first) == other[parts.strokes]
+    (said,) = restoring.draw(two[1], subject, *HOLE, other[parts.given], other[parts.strokes])
+    assert "Paint over" in said[parts.said]
+    gone = restoring.arrive(None, subject, other[parts.given])
+    assert painted(gone[parts.strokes], of_first).strokes == []
+
+
 def test_a_movement_goes_at_the_angle_that_is_said(
     restoring: RestoringHandlers, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1052,7 +1078,7 @@ def test_a_movement_goes_at_the_angle_that_is_said(
 
     def moved(angle: float) -> Iterator[Updates]:
         asked = (two[0], "A photograph", intact, "Moved", 5, 0.1, *HOLE[4:])
-        return restoring.draw(*asked, given, [], angle)
+        return restoring.draw(*asked, given, Painting(), angle)
 
     drawing = moved(70)
     assert isinstance(drawing, Generator)

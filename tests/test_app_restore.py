@@ -3,25 +3,30 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_app import STROKES, events
+from PIL import Image
+from test_app import STROKES, events, numbered
 from test_app import explorer as explorer
 from test_app import page as page
 from tiny import tiny_photo_restorer
 
+from cvdvae.app.archive import zip_of
 from cvdvae.app.controls import UNCHANGED, Updates
 from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
-from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
+from cvdvae.app.restoring.handlers import RestoringHandlers
+from cvdvae.app.restoring.showing import smooth
 from cvdvae.app.text import STILL
 from cvdvae.checkpoints.records import Recommended
-from cvdvae.imaging.io import to_pil
+from cvdvae.damage.described import parse
+from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restorer import Restorer
-from cvdvae.restoration.restoring import Seen
+from cvdvae.restoration.restoring import Seen, degraded
 from cvdvae.restoration.settings import Restoring
 
 INTACT, DAMAGED = KINDS
@@ -35,7 +40,7 @@ class Tab:
     def __init__(self, path: Path) -> None:
         self.path, self.turn = str(path), threading.Lock()
         models = {SUBJECT: tiny_photo_restorer()}
-        self.parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type, misc]
+        self.parts = numbered()
         self.on = RestoringHandlers(models, self.parts, self.turn)
         given = self.on.arrive(self.path, SUBJECT, None)[self.parts.given]
         assert isinstance(given, Given)
@@ -248,3 +253,88 @@ def test_where_the_slider_begins_answers_are_those_for_looking(
         list(tab.draw(strength=look))
     assert [how.profile for how in drawn] == [profile, profile, ()]
     assert [how.temperature for how in drawn] == [1.0, 1.0, 1.0]
+
+
+# Results that are opened again.
+
+
+def result_of(tab: Tab, samples: int = 2, **how: Any) -> Restoration:
+    """A result of the tab's model, of a damaged photograph."""
+    model = tab.on.restorers[SUBJECT]
+    told = degraded(tab.given.x, parse("blur:sigma=1 + downscale:scale=2"), 0.02, 5)
+    return model.run(told, replace(model.restoring(samples, seed=7), **how))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_result_that_is_opened_again_is_the_same(tab: Tab, tmp_path: Path, packed: bool) -> None:
+    result, parts = result_of(tab, 3, antithetic=True), tab.parts
+    archive = zip_of(result, tmp_path)
+    path = archive if packed else archive.with_name("result.json")
+    tab.on.busy(tab.given)
+    first, *_, shown = tab.on.reopen(str(path), tab.given)
+    assert tab.given.left.is_set(), "what is drawn of the image before ends"
+    assert [first[part] for part in parts.settings] == [3, 1.0, "7", True]
+    assert (first[parts.subject], first[parts.kind]) == (SUBJECT, DAMAGED)
+    assert first[parts.shown[0]] is None, "what is shown is of the image before"
+    given = first[parts.given]
+    assert torch.equal(given.pixels, to_bytes(result.shown))
+    assert first[parts.photo] == str(given.path)
+    told = tab.told(shown)
+    assert "Opened again (blur:" in told
+    assert "sigma=1 + downscale:scale=2,by=bicubic, σ 0.02), seed 7: 3 of 3 answers explain" in told
+    gallery = shown[parts.shown[-2]]
+    for (picture, _), one in zip(gallery, result.pixels, strict=True):
+        assert torch.equal(to_bytes(to_tensor(Image.open(picture))), to_bytes(smooth_of(one)))
+    # The page tells of the image that has come with it.
+    assert tab.on.arrive(str(given.path), SUBJECT, given, DAMAGED) == UNCHANGED
+
+
+def smooth_of(pixels: torch.Tensor) -> torch.Tensor:
+    return to_tensor(smooth(pixels))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"moves": 3}, "was drawn as the page does not draw: the command cvdvae replay"),
+        ({"samples": 17}, "was drawn as the page does not draw"),
+        ({"dtype": "bf16"}, "was drawn as the page does not draw"),
+        ({"model": "celeba64-restore"}, "is of a model that is not on this page"),
+        ({"weights": "0" * 64}, "other weights"),
+        ({"seed": 2**64}, "A seed must be below"),
+        ({"size": [30_000, 30_000]}, "is of 30000×30000 pixels, more than are restored here"),
+        ({"size": [2, "x"]}, "its size or its noise is missing"),
+        ({"degradation": None}, "operator that cannot be described"),
+        ({"degradation": {"steps": [{"kind": "mask", "file": "/etc/passwd"}]}}, "file"),
+        ({"input": {"png": "?"}}, "damaged input"),
+    ],
+)
+def test_what_cannot_be_opened_again_gets_a_sentence_and_loses_nothing(
+    tab: Tab, tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    report = result_of(tab).report() | changed
+    (tmp_path / "result.json").write_text(json.dumps(report))
+    (told,) = tab.on.reopen(str(tmp_path / "result.json"), tab.given)
+    assert told.keys() == {tab.parts.said}
+    assert said in told[tab.parts.said]
+    assert not tab.given.left.is_set()
+
+
+def test_what_is_of_another_tab_is_told_where_it_belongs(tab: Tab, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    for model, said in (
+        ("photos-x4", "is of a photograph: open it in the tab Photographs"),
+        ("celeba64-x8", "open it in the tab Faces"),
+        ("mine", "is no result of this tab"),
+    ):
+        path.write_text(json.dumps({"model": model, "input": ""}))
+        (told,) = tab.on.reopen(str(path), tab.given)
+        assert said in told[tab.parts.said]
+    assert list(tab.on.reopen(None, tab.given)) == [UNCHANGED]
+
+
+def test_what_is_opened_again_ends_with_another_image(tab: Tab, tmp_path: Path) -> None:
+    opening = tab.on.reopen(str(zip_of(result_of(tab, 16), tmp_path)), tab.given)
+    given = next(opening)[tab.parts.given]
+    tab.on.arrive(None, SUBJECT, given)
+    assert list(opening) == [UNCHANGED]

@@ -32,17 +32,17 @@ def photos() -> HVAEResolver:
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six tiles, and four strips, of images of 150×90 pixels."""
+    """Four tiles, and some strips, of images of 102×78 pixels."""
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 48)
     monkeypatch.setattr(tiling, "HALO", 16)
-    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
+    monkeypatch.setattr(finishing, "STRIP_PIXELS", 1800)
 
 
 def drawing_of(photos: HVAEResolver, samples: int, many: int, how: str = "") -> Drawing:
     pairs, turned = how == "antithetic", how == "self_ensemble"
     sampling = Sampling(samples, seed=2, antithetic=pairs, self_ensemble=turned)
-    drawing = Drawing(photos, image(50, 30), sampling)
+    drawing = Drawing(photos, image(34, 26), sampling)
     drawing.workers = many
     return drawing
 
@@ -58,7 +58,7 @@ def test_samples_that_are_drawn_together_are_what_each_is_alone(
 ) -> None:
     alone = [list(drawing_of(photos, 5, many, how).strips(i)) for i in range(5)]
     assert all(len(strips) > 2 for strips in alone)
-    for held in (bands.HELD, 2 * 3 * 90 * 1536 * 4, 1):
+    for held in (bands.HELD, 2 * 3 * 78 * 1536 * 4, 1):
         monkeypatch.setattr(bands, "HELD", held)
         together: list[list[torch.Tensor]] = [[] for _ in range(5)]
         for index, strip in drawing_of(photos, 5, many, how).all_strips():
@@ -89,9 +89,9 @@ def test_a_tile_is_encoded_once_for_samples_that_are_drawn_together(
 
     monkeypatch.setattr(photos, "drawer", counted)
     drawing = drawing_of(photos, samples, 2)
-    assert (len(drawing.tiles), drawing.batch) == (6, 2)
+    assert (len(drawing.tiles), drawing.batch) == (4, 2)
     assert len(list(drawing.all_strips())) % samples == 0
-    assert len(encoded) == 6 * times
+    assert len(encoded) == 4 * times
 
 
 def test_the_encoding_of_a_tile_is_ready_when_the_first_sample_needs_it() -> None:

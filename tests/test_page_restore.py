@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 from test_page import pytestmark as pytestmark
 from test_page import release, unfold
 from test_page_photos import ALONE
 
 from cvdvae.app import painter
+from cvdvae.app.archive import zip_of
 from cvdvae.app.pictures import to_paint
+from cvdvae.damage.described import parse
 from cvdvae.damage.packed import unpack
-from cvdvae.imaging.io import to_bytes, to_pil
+from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.restoration.load import load_restorer
+from cvdvae.restoration.restoring import degraded
 
 PATIENCE = 90_000
 
@@ -76,6 +80,37 @@ def taken(page: Page) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
 
 
+def test_answers_that_were_taken_away_are_opened_again(
+    page: Page, face: Path, tmp_path: Path
+) -> None:
+    seen = to_bytes(to_tensor(Image.open(face)))
+    model = load_restorer("celeba64-restore")
+    told = degraded(seen.float() / 255, parse("hole:side=20"), None, 0)
+    archive = zip_of(model.run(told, model.restoring(4, temperature=0.5, seed=11)), tmp_path)
+    give(page, face)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#restore-reopen").click()
+    chooser.value.set_files(archive)
+    expect(page.locator("#restore-told")).to_contain_text("Opened again (", timeout=PATIENCE)
+    expect(page.locator("#restore-told")).to_contain_text("seed 11: 4 of 4 answers explain")
+    expect(page.locator("#restore-gallery img")).to_have_count(4)
+    samples = page.locator("#restore-samples input[type=number]")
+    unfold(page.get_by_role("button", name="More").last, samples)
+    expect(samples).to_have_value("4")
+    expect(page.locator("#restore-temperature input[type=number]")).to_have_value("0.5")
+    expect(page.locator("#restore-said")).to_have_text("")
+    expect(page.locator("#restore-stop")).to_be_disabled()
+    page.wait_for_timeout(1000)  # the image that came with it is no new one
+    expect(page.locator("#restore-gallery img")).to_have_count(4)
+    again = taken(page)
+    for name in [f"sample_{i:02d}.png" for i in range(4)]:
+        assert again.read(name) == (tmp_path / name).read_bytes()
+    paint_in_the_middle(page)  # and it can be damaged further
+    page.locator("#restore").click()
+    expect(page.locator("#restore-told")).to_contain_text("Painted hole")
+    expect(page.locator("#restore-gallery img")).to_have_count(4)
+
+
 def test_a_painted_hole_is_filled_and_the_rest_given_back(page: Page, face: Path) -> None:
     page.locator("#restore").click()
     expect(page.locator("#restore-said")).to_contain_text("Your image comes first")
@@ -101,7 +136,8 @@ def test_keys_paint(browser: Browser) -> None:
     page = browser.contexts[0].new_page()
     script = "\n".join((painter.HERE / name).read_text("utf-8") for name in painter.SCRIPTS)
     page.evaluate(ALONE, [(painter.HERE / "painter.html").read_text("utf-8"), script])
-    page.evaluate("value => tell(value)", to_paint(torch.zeros(3, 64, 64)))
+    picture = to_paint(torch.zeros(3, 64, 64))
+    page.evaluate("value => tell(value)", picture)
     canvas = page.locator("canvas")
     page.wait_for_function(f"({PAINTED})(document.querySelector('canvas'))")
     plain = canvas.evaluate(SEEN)
@@ -113,7 +149,8 @@ def test_keys_paint(browser: Browser) -> None:
     assert page.evaluate("told") == []
     for key in ("Enter", "ArrowDown", "Shift+ArrowDown", "Shift+ArrowDown"):
         page.keyboard.press(key)
-    strokes = page.evaluate("told.at(-1).strokes")
+    number, strokes = page.evaluate("[told.at(-1).number, told.at(-1).strokes]")
+    assert number == picture["number"]
     assert strokes == [
         {"size": 4, "points": [[34, 32]]},
         {"size": 4, "points": [[34, 34], [34, 36], [34, 38]]},

@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
+from gradio.utils import get_upload_folder
 from PIL import Image, ImageCms
 from tiny import tiny_photo_restorer, tiny_restorer
 
@@ -408,6 +409,7 @@ def test_the_settings_alone_are_enough(photos: Photos, path: Path, tmp_path: Pat
     assert list(whole.draw()) == []
     archive = whole.archive()
     assert archive.stat().st_size < 100_000
+    assert archive.is_relative_to(get_upload_folder()), "or it is copied where everybody waits"
     assert photos.reopen(read_result(archive, 10**6)).history == session.history
 
 
@@ -653,7 +655,7 @@ def test_the_page_knows_whether_it_restores_photographs(
     restorers = [tiny_photo_restorer() if restores else tiny_restorer()]
     laid_out: list[Any] = [None, None, Explorer([]), photos, restorers, tmp_path]
     page.tabs_of(*laid_out)[0].lay_out()
-    assert told == [photos, tmp_path, 3600, LARGEST if restores else 0, ["photos"]]
+    assert told == [photos, tmp_path, 3600, LARGEST if restores else 0, ["photos", "restore"]]
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from test_app import numbered
 from tiny import tiny_photo_restorer, tiny_photos, tiny_restorer
 
 from cvdvae.app.controls import UNCHANGED
+from cvdvae.app.painter import Painting
 from cvdvae.app.pictures import to_paint
 from cvdvae.app.restoring.damage import KINDS, LARGEST, as_it_is, described, image_in
-from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
+from cvdvae.app.restoring.handlers import RestoringHandlers
 from cvdvae.damage.described import parse
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
@@ -261,12 +263,14 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     """Whatever the slider says, which was for another kind of damage."""
     path = tmp_path / "photo.png"
     to_pil(torch.full((3, 24, 30), 99, dtype=torch.uint8)).save(path)
-    parts = Parts(*range(9), shown=tuple(range(9, 16)))  # type: ignore[arg-type, misc]
+    parts = numbered()
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     given = image_in(path, None, "A photograph")
     intact, damaged = KINDS
     found = list(
-        on.draw(str(path), "A photograph", intact, "JPEG", 40, 0.1, 2, 1, "3", False, given, [])
+        on.draw(
+            str(path), "A photograph", intact, "JPEG", 40, 0.1, 2, 1, "3", False, given, Painting()
+        )
     )
     assert "2 of 2 answers explain" in found[-1][parts.shown[0]]
     held = image_in(path, None, "A face")  # what the page still held from before
@@ -278,7 +282,7 @@ def test_the_page_takes_the_noise_of_a_jpeg_from_its_file(tmp_path: Path) -> Non
     given = image_in(tmp_path / "photo.jpg", None, "A photograph")
     file = str(tmp_path / "photo.jpg")
     found = list(
-        on.draw(file, "A photograph", damaged, "JPEG", 40, 0.0, 2, 1, "3", False, given, [])
+        on.draw(file, "A photograph", damaged, "JPEG", 40, 0.0, 2, 1, "3", False, given, Painting())
     )
     assert "JPEG of quality 60, by its own tables" in found[-1][parts.shown[0]]
 
@@ -288,14 +292,14 @@ def test_an_image_that_arrives_again_loses_nothing(tmp_path: Path) -> None:
     have painted by then, or said that the image is to be damaged first."""
     for name in ("photo.png", "other.png"):
         to_pil(torch.full((3, 16, 16), 99, dtype=torch.uint8)).save(tmp_path / name)
-    parts = Parts(*range(9))  # type: ignore[arg-type]
+    parts = numbered()
     on = RestoringHandlers({"A photograph": tiny_photo_restorer()}, parts)
     path = str(tmp_path / "photo.png")
     given = on.arrive(path, "A photograph", None)[parts.given]
     assert on.arrive(path, "A photograph", given) == UNCHANGED
     other = on.arrive(str(tmp_path / "other.png"), "A photograph", given)
     assert other[parts.given].path == tmp_path / "other.png"
-    assert other[parts.strokes] == []
+    assert other[parts.strokes].strokes == []
     assert on.arrive(None, "A photograph", given)[parts.given] is None
 
 

@@ -72,7 +72,10 @@ def test_a_run_whose_images_are_others_says_so_and_goes_on(
         assert torch.load(last, weights_only=True)["global_step"] == 3
 
 
-@pytest.mark.parametrize("change", ["more images", "another image", "another split", "none"])
+@pytest.mark.parametrize(
+    "change",
+    ["more images", "another image", "another split", "other files", "other rows", "none", "older"],
+)
 def test_every_source_has_a_split_of_its_own(
     change: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,11 +89,19 @@ def test_every_source_has_a_split_of_its_own(
         (photos / "5.png").rename(photos / "1a.png")
     elif change == "another split":
         data = replace(data, validation=3)
+    elif change == "other rows":
+        np.save(array, pixels + 1)
+    elif change in ("other files", "older"):
+        Image.effect_noise((20, 18), 50).convert("RGB").save(photos / "3.png")
+    if change == "older":  # a checkpoint that knows the names alone
+        state["divisions"] = [one[:2] for one in state["divisions"]]
     capsys.readouterr()
     TrainingData(data, OPTIM, 16).load_state_dict(state)
     said = capsys.readouterr().err
     assert said.count(CHANGED.format(array)) == (change == "more images")
     assert said.count(CHANGED.format(photos)) == (change in ("another image", "another split"))
+    for source, how in ((photos, "other files"), (array, "other rows")):
+        assert (f"{source} has other images than before" in said) == (change == how)
     if change == "more images":
         assert "(5 images then, 10 now): images that were trained on may now validate" in said
 

@@ -3,6 +3,9 @@
 import zipfile
 from pathlib import Path
 
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
 from ..restoration.restored import Restoration
 from ..restoration.result import SuperResolution
 
@@ -16,3 +19,11 @@ def zip_of(result: SuperResolution | Restoration, folder: Path) -> Path:
             if path != archive:
                 packed.write(path, path.name)
     return archive
+
+
+def kept(path: Path) -> Path:
+    """A file where Gradio keeps what it serves, copied there by the thread that calls this.
+
+    Gradio would copy it in the one that answers everybody, who would wait for gigabytes.
+    """
+    return Path(save_file_to_cache(path, get_upload_folder()))

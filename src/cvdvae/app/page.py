@@ -70,7 +70,11 @@ def tabs_of(
 ) -> list[Tab]:
     """The tabs for which there are models, in their order."""
     found = []
-    models = {PHOTOS.name: photos.models, FACES.name: explorer.models}
+    models: dict[str, Any] = {
+        PHOTOS.name: photos.models,
+        FACES.name: explorer.models,
+        RESTORE: restorers,
+    }
     shown = [name for name, those in models.items() if those]
     if photos.models:
         restored = LARGEST if any(one.side is None for one in restorers) else 0
@@ -80,8 +84,8 @@ def tabs_of(
         part = partial(faces_part, page, tabs, explorer, pictures, SESSION_SECONDS, shown)
         found.append(Tab(FACES.name, TABS[FACES.name], face_text.MEANING, part))
     if restorers:
-        part = partial(restoring_part, restorers, pictures, SESSION_SECONDS, photos.turn)
-        found.append(Tab("restore", RESTORE, RESTORING, part))
+        part = partial(restoring_part, restorers, pictures, SESSION_SECONDS, photos.turn, shown)
+        found.append(Tab(RESTORE, TABS[RESTORE], RESTORING, part))
     return found
 
 

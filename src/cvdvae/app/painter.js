@@ -1,7 +1,7 @@
 // A sample, and what is painted over it. Strokes are in pixels of the sample.
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 const size = element.querySelector("input");
-let picture = null, width = 64, height = 64, strokes = [], stroke = null;
+let picture = null, number = -1, width = 64, height = 64, strokes = [], stroke = null;
 const brush = new KeyBrush();
 let untold = false; // whether keys have painted something since
 const BRUSH = 64; // the slider's sizes are for pictures of so many pixels a side
@@ -31,7 +31,7 @@ const middle = () => [width / 2, height / 2];
 const wide = () => (Number(size.value) * Math.max(width, height)) / BRUSH;
 function tell() {
   untold = false;
-  trigger("paint", { strokes });
+  trigger("paint", { number, strokes });
 }
 
 function placeOf(event) {
@@ -90,7 +90,7 @@ async function show() {
     next.src = source;
     await next.decode();
     if (turn !== shows) return; // another came meanwhile
-    ({ width, height } = about);
+    ({ number, width, height } = about);
     [canvas.width, canvas.height] = [next.naturalWidth, next.naturalHeight];
   }
   picture = next;

@@ -1,5 +1,7 @@
 """Where a visitor paints over a part of a sample."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,24 @@ SCRIPTS = ("brush.js", "painter.js")
 """In the order in which they build on each other; together they are the body of one function."""
 
 
+@dataclass(frozen=True)
+class Painting:
+    """What a visitor has painted.
+
+    Attributes:
+        number: Of the picture that is painted on, as `pictures.to_paint` counts them.
+        strokes: As `photos.strokes.region_of` reads them.
+    """
+
+    number: int = -1
+    strokes: Any = field(default_factory=list)
+
+
 def make_painter(name: str = "painter") -> gr.HTML:
     """The painter, empty.
 
     Its value holds the `picture` to paint on, as a data address, the `width` and `height` of the
-    sample in pixels, and a running `number`; its event `paint` tells the strokes so far, as
-    `photos.strokes.region_of` reads them.
+    sample in pixels, and a running `number`; its event `paint` tells that and the strokes so far.
     """
     return gr.HTML(
         {},
@@ -28,6 +42,13 @@ def make_painter(name: str = "painter") -> gr.HTML:
     )
 
 
-def painted(event: gr.EventData) -> Any:
-    """What has been painted so far."""
-    return getattr(event, "strokes", None) or []
+def unpainted(canvas: Mapping[str, Any]) -> Painting:
+    """Nothing on a picture, of the painter's value."""
+    return Painting(canvas["number"])
+
+
+def painted(before: Painting, event: gr.EventData) -> Painting:
+    """What has been painted so far; of a picture that has gone meanwhile, nothing."""
+    if getattr(event, "number", None) != before.number:
+        return before
+    return replace(before, strokes=getattr(event, "strokes", None) or [])

@@ -18,14 +18,16 @@ from ..restoration.recipe import (
     recipe_from_dict,
     sampling_from_dict,
 )
+from ..restoration.restored import RestorationRecipe, restoration_from_dict
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
 
 RESULT = "result.json"
-TABS = {PHOTOS.name: "Photographs", FACES.name: "Faces"}
-"""Tabs of the page, by the domain of their models."""
-RESTORE = "Restore"
-"""The tab of what is damaged, whose results it does not open again."""
+RESTORE = "restore"
+"""Name of the tab of what is damaged."""
+TABS = {PHOTOS.name: "Photographs", FACES.name: "Faces", RESTORE: "Restore"}
+"""What visitors read of the tabs that open results, by their names; the others are called after
+the domain of their models."""
 MOST = {RESULT: MAX_BYTES, BESIDE: 2**25}
 """What is read of a zip, and how many bytes each may have once it is unpacked."""
 MAX_SEED = 2**64 - 1
@@ -47,12 +49,55 @@ def read_result(
         path: The file.
         max_pixels: The most that an image beside it may have.
         domain: Name of that of the tab in which it is opened; empty where all is read.
-        shown: Names of those that have a tab on the page.
+        shown: Names of the tabs of the page.
 
     Raises:
         InputError: It holds no recipe, or that of another tab, or the image that it is of lies
             elsewhere.
         ConfigError: A setting that is unknown or of a wrong type.
+    """
+    data, held = _told_in(path)
+    _check_tab(data, path, domain, shown)
+    if data.get("input") == BESIDE and BESIDE not in held:
+        raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
+    return recipe_from_dict(data, str(path), held.get(BESIDE), max_pixels)
+
+
+def read_restoration(
+    path: Path, max_pixels: int, shown: Container[str] = TABS
+) -> RestorationRecipe:
+    """The same of what was restored.
+
+    Args:
+        path: The file.
+        max_pixels: The most that its images may have.
+        shown: As for `read_result`.
+
+    Raises:
+        InputError: It holds none, or a larger one, or it is of another tab.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    data, _ = _told_in(path)
+    _check_tab(data, path, RESTORE, shown)
+    if "degradation" not in data:
+        raise InputError(f"{path} is no result of this tab")
+    size = data.get("size")
+    # Before an operator of that size is made.
+    if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size):
+        height, width = size
+        if height * width > max_pixels:
+            raise InputError(
+                f"{path} is of {width}×{height} pixels, more than are restored here: the command "
+                f"cvdvae replay draws it again"
+            )
+    return restoration_from_dict(data, str(path))
+
+
+def _told_in(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What a `result.json` holds, and of a zip what is read beside it.
+
+    Raises:
+        InputError: It is none.
     """
     held: dict[str, bytes] = {}
     try:
@@ -69,11 +114,9 @@ def read_result(
         data = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no result.json of this program, nor a zip of one") from None
-    if isinstance(data, dict):
-        _check_tab(data, path, domain, shown)
-    if isinstance(data, dict) and data.get("input") == BESIDE and BESIDE not in held:
-        raise InputError(f"{path} comes without its photograph: open the zip that it lay in")
-    return recipe_from_dict(data, str(path), held.get(BESIDE), max_pixels)
+    if not isinstance(data, dict):
+        raise InputError(f"{path} is no result.json of this program, nor a zip of one")
+    return data, held
 
 
 def _check_tab(data: dict[str, Any], path: Path, here: str, shown: Container[str]) -> None:
@@ -82,17 +125,18 @@ def _check_tab(data: dict[str, Any], path: Path, here: str, shown: Container[str
     Raises:
         InputError: It is such a result; the message says what to do.
     """
-    if "degradation" in data:
-        raise InputError(
-            f"{path} is of the tab {RESTORE}: the command cvdvae replay draws it again"
-        )
-    # A bundled flow is called as the encoder that it is compared with.
-    found = domain_of_model(str(data.get("model")).replace("-hcflow-", "-"))
-    if here and found is not None and found.name != here:
+    tab, subject = RESTORE, "a restored image"
+    if "degradation" not in data:
+        # A bundled flow is called as the encoder that it is compared with.
+        found = domain_of_model(str(data.get("model")).replace("-hcflow-", "-"))
+        if not here or found is None:
+            return
+        tab, subject = found.name, found.subject
+    if tab != here:
         advice = "the command cvdvae replay draws it again"
-        if found.name in shown:
-            advice = f"open it in the tab {TABS[found.name]}"
-        raise InputError(f"{path} is of {found.subject}: {advice}")
+        if tab in shown:
+            advice = f"open it in the tab {TABS[tab]}"
+        raise InputError(f"{path} is of {subject}: {advice}")
 
 
 def _members(path: Path) -> dict[str, bytes]:

@@ -17,10 +17,13 @@ class Division(NamedTuple):
     Attributes:
         images: How many it has.
         digest: SHA-256 of the names of those that train and of those that validate, in order.
+        contents: SHA-256 of what tells images of these names from others: the sizes of files, the
+            first and the last image of an array. Empty in checkpoints of before.
     """
 
     images: int
     digest: str
+    contents: str = ""
 
 
 def division_of(config: DataConfig) -> Division:
@@ -29,26 +32,37 @@ def division_of(config: DataConfig) -> Division:
     Raises:
         InputError: There are none to train on.
     """
-    names = _names(config)
+    names, contents = _names(config)
     parts = [[names[row] for row in part] for part in split(len(names), config)]
-    return Division(len(names), hashlib.sha256(json.dumps(parts).encode()).hexdigest())
+    return Division(len(names), hashlib.sha256(json.dumps(parts).encode()).hexdigest(), contents)
 
 
 def tell_another(source: DataConfig, then: Division, now: Division) -> None:
-    """Say where the split of a source is another one than before; the first process does."""
-    if then == now or not is_first_process():
+    """Say where a source is divided in another way than before, or holds other images of the same
+    names; the first process does."""
+    if not is_first_process():
         return
-    note = (
-        f"note: the split of {source.folder} into training and validation images is another than "
-        f"before ({then.images} images then, {now.images} now): images that were trained on may "
-        f"now validate"
-    )
-    print(note, file=sys.stderr, flush=True)
+    seen = "images that were trained on may now validate"
+    if then[:2] != now[:2]:
+        note = (
+            f"the split of {source.folder} into training and validation images is another than "
+            f"before ({then.images} images then, {now.images} now): {seen}"
+        )
+    elif then.contents and then.contents != now.contents:
+        note = f"{source.folder} has other images than before, under the same names: {seen}"
+    else:
+        return
+    print(f"note: {note}", file=sys.stderr, flush=True)
 
 
-def _names(config: DataConfig) -> list[str]:
-    """Of files; the images of an array have numbers."""
-    source = Path(config.folder)
+def _names(config: DataConfig) -> tuple[list[str], str]:
+    """Of files, and what tells their contents; the images of an array have numbers."""
+    source, contents = Path(config.folder), hashlib.sha256()
     if source.suffix == ".npy":
-        return [str(row) for row in range(len(np.load(source, mmap_mode="r")))]
-    return [path.name for path in paths_of(config)]
+        array = np.load(source, mmap_mode="r")
+        for image in array[[0, -1]] if len(array) else ():
+            contents.update(image.tobytes())
+        return [str(row) for row in range(len(array))], contents.hexdigest()
+    paths = paths_of(config)
+    contents.update(json.dumps([path.stat().st_size for path in paths]).encode())
+    return [path.name for path in paths], contents.hexdigest()

@@ -47,11 +47,11 @@ def start_prior(model: HVAE, name: str) -> None:
     if not isinstance(record, PriorRecord):
         raise _another_kind(name, record, "prior")
     _check_meaning(name, OF_PRIOR, model.config, record.model)
-    say_start(name)
     if _blocks(record.model) != _blocks(model.config):
         grow_prior(model, load_prior(name))
     else:
         _fill(name, folder, model, record.model)
+    say_start(name)
 
 
 def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
@@ -79,7 +79,6 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
         raise WeightsError(f"the prior of '{name}' is a {its_prior.kind}")
     _check_meaning(f"the prior of {name}", OF_INPUT, prior.config, its_prior.model)
     changed = not (where / WEIGHTS).is_file() or digest(where) != record.prior_digest
-    say_start(name, "its prior has other weights now, and should have the same blocks" * changed)
     encoder = build(folder, lambda: LREncoder(record.model, its_prior.model))
     same_prior = _blocks(its_prior.model) == _blocks(prior.config)
     shapes = {(one.config.bottom_up, one.config.scales, one.groups) for one in (encoder, model)}
@@ -87,6 +86,7 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
         _fill(name, folder, model, record.model)
     else:
         grow_encoder(model, encoder, prior.config, its_prior.model)
+    say_start(name, "its prior has other weights now, and should have the same blocks" * changed)
 
 
 def start_flow(flow: HCFlow, name: str) -> None:

@@ -4,7 +4,6 @@ import logging
 import tempfile
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -15,6 +14,7 @@ from ...restoration.recipe import MAX_SIDE, Recipe, recipe_from_text
 from .. import pictures
 from ..archive import zip_of
 from ..controls import UNCHANGED, Updates, seed_of
+from ..painter import Painting
 from ..photos.strokes import region_of
 from ..recipes import TABS, read_result
 from ..text import FAILED, STILL, WAITING, callout, drawn_before, explained, label
@@ -109,7 +109,7 @@ class Handlers:
         session: Session | None,
         chosen: int,
         region: str,
-        strokes: list[dict[str, Any]],
+        painting: Painting,
         progress: gr.Progress = gr.Progress(),
     ) -> Iterator[Updates]:
         """The chosen sample, varied in a region."""
@@ -117,7 +117,7 @@ class Handlers:
         def step(s: Session) -> Edit:
             size, part = s.result.samples.shape[2], text.REGIONS[region]
             if part is None:
-                mask = region_of(strokes, (size, size))
+                mask = region_of(painting.strokes, (size, size))
             else:
                 mask = pictures.rectangle(part, size)
             return ResampleRegion(chosen, pack_region(mask), seed_after(s))
@@ -305,10 +305,11 @@ class Handlers:
         self, session: Session | None, given: str | None, drawing: bool, status: str | None
     ) -> Updates:
         """An image was looked at, and can be drawn; while another is drawn, `ready` says so."""
+        free: Updates = dict.fromkeys(self.inputs.ways, gr.update(interactive=True))
         if drawing:
-            return UNCHANGED
-        may_draw = {self.parts.settings.draw: gr.update(interactive=True)}
-        return may_draw | self._promised(session, given, status)
+            return free
+        free[self.parts.settings.draw] = gr.update(interactive=True)
+        return free | self._promised(session, given, status)
 
     def looked(
         self, session: Session | None, given: str | None, drawing: bool, status: str | None

@@ -24,10 +24,17 @@ class Inputs:
         self.explorer, self.input, self.settings = explorer, shown, settings
         self.given = given
 
+    @property
+    def ways(self) -> tuple[gr.Radio, ...]:
+        """What decides in which way the image is looked at."""
+        return self.input.kind, self.input.scale, self.settings.method
+
     def forget(self) -> Updates:
-        """Before a new image is looked at: the last one's frame is none of its, so wait."""
+        """Before a new image is looked at: the last one's frame is none of its, so wait. What it
+        is found to be would come to a press of the meantime, or after it."""
         frame = {self.input.x: 50, self.input.y: 50, self.input.side: 0}
-        return frame | {self.given: None, self.settings.draw: gr.update(interactive=False)}
+        held = dict.fromkeys((*self.ways, self.settings.draw), gr.update(interactive=False))
+        return frame | {self.given: None} | held
 
     def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
         """A new image: guess what it is, frame the face, and show what the model sees."""

@@ -10,7 +10,7 @@ from ...domains.faces import crop_face, demo_photo
 from ...domains.simulate import simulate
 from ...imaging.io import to_pil
 from ..controls import DRAWING, EVERY, LATEST, LOOKING, PRIVATE, QUIET, saved
-from ..painter import painted
+from ..painter import Painting, painted
 from . import layout, text
 from .api import add_api
 from .explorer import Explorer
@@ -41,7 +41,7 @@ def faces_part(
         domains: Names of those that have a tab.
     """
     session = gr.State(None, time_to_live=keep_seconds)
-    chosen, strokes = gr.State(0), gr.State([])
+    chosen, strokes = gr.State(0), gr.State(Painting())
     given, drawing = gr.State(None), gr.State(False)
     gr.HTML(f"<p>{text.ABOUT}</p>", elem_classes="about")
     with gr.Row(elem_classes="sides"):
@@ -60,13 +60,13 @@ def faces_part(
 
 def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
     on, parts = handlers.inputs, handlers.parts
-    shown, which = on.input, [on.input.scale, on.settings.method]
+    shown, which = on.input, list(on.ways[1:])
     temperatures = [on.settings.temperature, on.settings.encoder_temperature]
     image, frame = [shown.photo, shown.kind, *which], [shown.x, shown.y, shown.side]
     seen = [parts.given, shown.frame, shown.framed, shown.seen, shown.doubts]
     guessed = [shown.kind, shown.scale, *temperatures]
     shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
-    begun = [*frame, parts.given, on.settings.draw]
+    begun = [*frame, parts.given, *on.ways, on.settings.draw]
     arrived = shown.photo.change(on.forget, None, begun, queue=False, **QUIET).then(
         on.arrive,
         image,
@@ -77,12 +77,12 @@ def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
         **QUIET,
     )
     status = parts.answers.status
-    asked, told = [*parts.now, status], [on.settings.draw, status]
+    asked, told = [*parts.now, status], [*on.ways, on.settings.draw, status]
     for end in (arrived.success, arrived.failure):  # by then samples may be drawn
         end(handlers.arrived, asked, told, queue=False, **QUIET)
     looks = [
         radio.input(on.look, [*image, *frame], [*frame, *seen], **LATEST, **LOOKING, **QUIET)
-        for radio in (shown.kind, *which)
+        for radio in on.ways
     ]
     for radio in which:
         radio.input(on.recommend, which, temperatures, queue=False, **LATEST, **QUIET)
@@ -160,7 +160,7 @@ def _wire(page: gr.Blocks, tabs: gr.Tabs, on: Handlers) -> None:
         **EVERY,
         **QUIET,
     ).then(on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET)
-    steering.painter.paint(painted, None, parts.strokes, queue=False, **EVERY, **QUIET)
+    steering.painter.paint(painted, parts.strokes, parts.strokes, queue=False, **EVERY, **QUIET)
     steering.groups.input(
         on.showing.what_stays, [*sample, steering.groups], stays, **LATEST, **DRAWING, **QUIET
     )

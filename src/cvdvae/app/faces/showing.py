@@ -9,6 +9,7 @@ from ...errors import CVDVAEError
 from ...imaging.io import to_pil
 from .. import pictures
 from ..controls import UNCHANGED, Updates
+from ..painter import unpainted
 from ..text import captions, progress
 from . import text
 from .explorer import Explorer, Session
@@ -138,12 +139,12 @@ class Showing:
     def chosen(self, session: Session, chosen: int) -> Updates:
         """The chosen sample beside the image, and to be painted on."""
         sample, steering = session.result.pixels[chosen], self.parts.steering
-        steerable = bool(self.steerable(session))
+        steerable, canvas = bool(self.steerable(session)), pictures.to_paint(sample)
         return {
             self.parts.answers.wipe: pictures.wipe(session.seen.y, sample, chosen),
             steering.chosen: text.choice(chosen, session.sampling, steerable),
-            steering.painter: pictures.to_paint(sample),
-            self.parts.strokes: [],
+            steering.painter: canvas,
+            self.parts.strokes: unpainted(canvas),
         }
 
     def what_stays(self, session: Session | None, chosen: int, groups: float) -> Updates:

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import CVDVAEError, InputError
+from ..archive import kept
 from ..controls import file_image
 from ..recipes import settings_for
 from . import text
@@ -39,7 +40,7 @@ def add_api(photos: Photos) -> None:
                 raise gr.Error(
                     str(error).replace(str(image), "the photograph"), print_exception=False
                 ) from None
-            yield [str(path) for path in whole.with_report()], whole.report()
+            yield [str(kept(path)) for path in whole.with_report()], whole.report()
 
     button = gr.Button(visible=False)
     button.click(

@@ -196,7 +196,7 @@ class PhotoHandlers:
             zoom=1,
             steps=steps_of(session),
             step=len(session.history) - 1,
-            restore=RESTORE,
+            restore=TABS[RESTORE],
         )
 
     def draw(self, session: Session | None, event: gr.EventData) -> Iterator[Updates]:
@@ -299,7 +299,6 @@ class PhotoHandlers:
                         parts.file: gr.update(value=str(file), visible=True),
                         parts.stop: gr.update(visible=False),
                     }
-                # The page copies the file while this waits, and then it goes.
                 yield self._ended(session, wanted, ready)
         except CVDVAEError as error:
             failed = self.nothing_to_take() | {parts.said: explained(error)}

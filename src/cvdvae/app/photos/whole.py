@@ -29,6 +29,7 @@ from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
 from ...restoration.settings import Sampling
 from ...restoration.tiles import tiles
+from ..archive import kept
 from ..turns import in_turn
 from .explorer import Photos, Session
 
@@ -82,16 +83,17 @@ class Whole:
             self.files.append(as_tiff(path) if self.kind == "tiff" else path)
 
     def archive(self) -> Path:
-        """What to take: the one file, or a zip of several, or of none, with `result.json`."""
+        """What to take: the one file, or a zip of several, or of none, with `result.json`; where
+        the page keeps it."""
         step = f"_step_{self.step + 1}" if self.step else ""
         if len(self.files) == 1:
             name = f"{self.files[0].stem}{step}_details_invented{self.files[0].suffix}"
-            return self.files[0].rename(self.folder / name)
+            return kept(self.files[0].rename(self.folder / name))
         path = self.folder / f"cvdvae{step}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
             for file in self.with_report():
                 packed.write(file, file.name)
-        return path
+        return kept(path)
 
     def with_report(self) -> list[Path]:
         """The samples, `result.json`, and the input beside it where that is too large for it."""

@@ -3,33 +3,35 @@
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 from torch import Tensor
 
 from ...damage.described import Description
 from ...damage.mask_kinds import OnlyNoise
 from ...errors import CVDVAEError, InputError
-from ...imaging.io import to_pil
-from ...imaging.sheets import heat_map
 from ...restoration.restored import Restoration
 from ...restoration.restorer import Restorer
-from ...restoration.restoring import degraded
+from ...restoration.restoring import Seen, degraded
+from ...restoration.settings import Restoring
 from .. import pictures, text
 from ..archive import zip_of
-from ..controls import UNCHANGED, Updates, seed_of
+from ..controls import UNCHANGED, WILDEST, Updates, seed_of
+from ..painter import Painting, unpainted
+from ..recipes import TABS
 from ..turns import in_turn
+from . import reopening
 from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in, in_words
+from .showing import shown
 
 logger = logging.getLogger(__name__)
 
-INTACT = next(iter(KINDS))
+INTACT, DAMAGED = KINDS
 FIRST = InputError("your image comes first")
 STILL = InputError(
     "your image is still being read, or is no longer kept: press again in a moment, or give it "
@@ -52,6 +54,9 @@ class Parts:
     said: gr.HTML
     angle: gr.Slider
     stop: gr.Button
+    photo: gr.Image
+    subject: gr.Radio
+    settings: tuple[Any, ...]
     shown: tuple[Any, ...] = ()
 
     def with_answers(self, shown: tuple[Any, ...]) -> "Parts":
@@ -66,6 +71,7 @@ class RestoringHandlers:
         restorers: The models, by what their images show.
         parts: Of the page.
         turn: Held while something is restored: what draws at the same time waits.
+        tabs: Names of those of the page.
     """
 
     def __init__(
@@ -73,8 +79,10 @@ class RestoringHandlers:
         restorers: Mapping[str, Restorer],
         parts: Parts,
         turn: "threading.Lock | None" = None,
+        tabs: Container[str] = TABS,
     ) -> None:
         self.restorers, self.parts, self.turn = restorers, parts, turn or threading.Lock()
+        self.tabs = tabs
 
     def arrive(
         self, path: str | None, subject: str, before: Given | None, kind: str = INTACT
@@ -92,17 +100,23 @@ class RestoringHandlers:
         empty = self._empty()  # what is shown is of the one before
         if before is not None and before.said[:1] == (kind,):  # what the page said is of that one
             empty[parts.kind] = kind = before.said[1]
-        nothing = empty | {parts.given: None, parts.strokes: [], parts.painter: {}, parts.said: ""}
+        nothing = empty | {
+            parts.given: None,
+            parts.strokes: Painting(),
+            parts.painter: {},
+            parts.said: "",
+        }
         if path is None:
             return nothing
         try:
             given = image_in(Path(path), self.restorers[subject].side, subject)
         except CVDVAEError as error:
             return nothing | {parts.said: text.explained(error, path)}
+        canvas = pictures.to_paint(given.pixels)
         updates = empty | {
             parts.given: given,
-            parts.strokes: [],
-            parts.painter: pictures.to_paint(given.pixels),
+            parts.strokes: unpainted(canvas),
+            parts.painter: canvas,
             parts.said: "".join(map(text.remark, filter(None, (*given.notes, given.note)))),
         }
         if self.restorers[subject].side is not None:  # a photograph may be either
@@ -178,7 +192,7 @@ class RestoringHandlers:
         seed: str | None,
         antithetic: bool,
         given: Given | None,
-        strokes: Any,
+        painting: Painting,
         angle: float = 0.0,
     ) -> Iterator[Updates]:
         """Damage the image, or take it as it is; restore it, and show what could be there."""
@@ -190,14 +204,14 @@ class RestoringHandlers:
             yield {self.parts.said: text.explained(self._not_here(path, subject), path)}
             return
         how = (samples, temperature, seed, antithetic)
-        asked = [kind, damage, strength, angle, noise, *how, strokes]
+        asked = [kind, damage, strength, angle, noise, *how, painting.strokes]
         if asked == given.answered.asked:  # a double click
             yield UNCHANGED
             return
         given.answered.asked = []
         try:
             which, size = LABELS[damage], (given.x.shape[1], given.x.shape[2])
-            what = described(which, strength, strokes, size, angle)
+            what = described(which, strength, painting.strokes, size, angle)
             noise = noise if DAMAGES[which].may_be_noisy else 0
             words = in_words(which, KINDS[kind], strength, angle, noise)
             results, notes = self._restored(given, KINDS[kind], what, noise, *how)
@@ -206,6 +220,40 @@ class RestoringHandlers:
             yield self._nothing_new(given, text.explained(error, path))
         except Exception:
             logger.exception("an image could not be restored")
+            yield self._nothing_new(given, text.FAILED)
+
+    def reopen(self, path: str | None, before: Given | None) -> Iterator[Updates]:
+        """The answers of a settings file; what has happened to its image stands in words alone."""
+        parts = self.parts
+        if path is None:
+            yield UNCHANGED
+            return
+        try:
+            told, given = reopening.reopened(Path(path), self.restorers, self.tabs)
+        except CVDVAEError as error:
+            yield {parts.said: text.explained(error, path)}
+            return
+        if before is not None:
+            before.left.set()
+        how, canvas = told.restoring, pictures.to_paint(given.pixels)
+        settings = (how.samples, min(WILDEST, how.temperature), str(how.seed), how.antithetic)
+        yield self._empty() | {
+            parts.given: given,
+            parts.strokes: unpainted(canvas),
+            parts.painter: canvas,
+            parts.photo: str(given.path),
+            parts.subject: given.subject,
+            parts.kind: DAMAGED,
+            parts.said: text.WAITING,
+            **dict(zip(parts.settings, settings, strict=True)),
+        }
+        try:
+            words, results = [reopening.in_words(told)], self._stream(given, told.seen, how)
+            yield from self._growing(given, results, words, [], how.samples)
+        except CVDVAEError as error:
+            yield self._nothing_new(given, text.explained(error, path))
+        except Exception:
+            logger.exception("a restoration could not be drawn again")
             yield self._nothing_new(given, text.FAILED)
 
     def _growing(
@@ -240,9 +288,9 @@ class RestoringHandlers:
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
-            shown = self._shown(result, archive, about)
-            given.answered.told = shown[self.parts.shown[0]]
-            yield self._answer(given, {said: "" if done == wanted else STOPPED, **shown})
+            answers = shown(self.parts.shown, result, archive, about[0], about[1:])
+            given.answered.told = answers[self.parts.shown[0]]
+            yield self._answer(given, {said: "" if done == wanted else STOPPED, **answers})
             if given.left.is_set():  # by the time that the pictures had become files
                 yield self._empty()
 
@@ -275,12 +323,19 @@ class RestoringHandlers:
             told, notes = as_it_is(given, given.path, what, noise)
         else:
             told = degraded(truth, what, noise or None, number)
+        return self._stream(given, told, how, truth), notes
+
+    def _stream(
+        self, given: Given, told: Seen, how: Restoring, truth: Tensor | None = None
+    ) -> Iterator[Restoration]:
+        """Answers, growing, until they are no longer wanted."""
         stopped = given.answered.stopped
 
         def is_over() -> bool:
             return given.left.is_set() or stopped.is_set()
 
-        return in_turn(partial(restorer.stream, told, how, truth), self.turn, is_over), notes
+        restorer = self.restorers[given.subject]
+        return in_turn(partial(restorer.stream, told, how, truth), self.turn, is_over)
 
     def _not_here(self, path: str, subject: str) -> CVDVAEError:
         """Why an image has not arrived: it cannot be read, or not yet."""
@@ -293,36 +348,3 @@ class RestoringHandlers:
     def _answer(self, given: Given, updates: Updates) -> Updates:
         """What is said of an image, where it is still the one that is shown."""
         return UNCHANGED if given.left.is_set() else updates
-
-    def _shown(self, result: Restoration, archive: Path, about: Sequence[str]) -> Updates:
-        """What was seen, what has happened to it and what its file says, the answers, and what they
-        agree on."""
-        told, before, mean, heat, truth, gallery, file = self.parts.shown
-        levels = result.std * 255
-        fits = sum(result.explains)
-        way = "exactly" if result.sigma == 0 else "within its noise"
-        happened, *notes = about
-        words = f"{happened}, seed {result.restoring.seed}: {fits} of {len(result.explains)} "
-        words += f"answers explain what is seen {way}."
-        words += text.exploded(result.exploded)
-        blocks, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
-
-        def shown(image: Tensor) -> Image.Image:
-            return pictures.fitted(to_pil(image), smooth)
-
-        return {
-            told: f"<p>{words} Their standard deviation is up to {float(levels.max()):.0f} grey "
-            f"levels of 255.</p>{''.join(map(text.remark, notes))}",
-            before: pictures.fitted(to_pil(result.shown), blocks),
-            mean: shown(result.mean),
-            heat: pictures.fitted(heat_map(levels / pictures.FULL_MAP), blocks),
-            truth: gr.update(
-                value=None if result.truth is None else shown(result.truth),
-                visible=result.truth is not None,
-            ),
-            gallery: [
-                (pictures.stored(shown(one)), name)
-                for one, name in zip(result.pixels, text.captions(result.exploded), strict=True)
-            ],
-            file: gr.update(value=str(archive), visible=True),
-        }

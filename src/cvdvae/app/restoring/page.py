@@ -1,7 +1,7 @@
 """The tab's parts, and which event calls which handler."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from ..controls import (
     temperature_part,
     visitors_image,
 )
-from ..painter import make_painter, painted
+from ..painter import Painting, make_painter, painted
 from ..pictures import FULL_MAP
 from .damage import KINDS, LABELS
 from .handlers import Parts, RestoringHandlers
+from .reopening import MOST
 
 ABOUT = (
     "Say what happened to an image, and see what could have been there. Every answer explains what "
@@ -38,7 +39,11 @@ MEANING = Path(__file__).with_name("meaning.md")
 
 
 def restoring_part(
-    restorers: Sequence[Restorer], pictures: Path, keep_seconds: float, turn: threading.Lock
+    restorers: Sequence[Restorer],
+    pictures: Path,
+    keep_seconds: float,
+    turn: threading.Lock,
+    tabs: Container[str],
 ) -> None:
     """Lay out what restores, and connect it.
 
@@ -47,16 +52,17 @@ def restoring_part(
         pictures: Folder in which the bundled examples are laid out as files.
         keep_seconds: How long a visitor's image is kept after it was last drawn from.
         turn: Held while something is drawn.
+        tabs: Names of those of the page.
     """
     models = {PHOTO if one.side is None else FACE: one for one in reversed(restorers)}
     subjects = [name for name in EXAMPLES if name in models]
-    given, strokes = gr.State(None, time_to_live=keep_seconds), gr.State([])
+    given, strokes = gr.State(None, time_to_live=keep_seconds), gr.State(Painting())
     gr.HTML(f"<p>{ABOUT}</p>", elem_classes="about")
     shown = {f"{name.lower()} to restore": EXAMPLES[name]() for name in subjects}
     paths = saved(shown, pictures)
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
-            photo, subject, example = _input(paths, subjects)
+            photo, kind, subject, example = _input(paths, subjects)
             damage, strength, angle, noise = _damage()
             painter = make_painter("restore-painter")
             settings = _settings(models[subjects[0]])
@@ -67,19 +73,22 @@ def restoring_part(
                 )
             said = gr.HTML(elem_id="restore-said", elem_classes="said")
         with gr.Column(scale=5, min_width=320):
-            told = Parts(given, strokes, photo[1], strength, noise, painter, said, angle, stop)
-            parts = _answers(told)
-    on = RestoringHandlers(models, parts, turn)
-    kind, laid_out = parts.kind, [given, strokes, painter, parts.kind, said, *parts.shown]
+            told = Parts(
+                given, strokes, kind, strength, noise, painter, said, angle, stop, photo, subject,
+                settings,
+            )  # fmt: skip
+            parts, reopen = _answers(told)
+    on = RestoringHandlers(models, parts, turn, tabs)
+    laid_out = [given, strokes, painter, kind, said, *parts.shown]
     example.click(
-        lambda i: (str(paths[i]), subjects[i]), example, [photo[0], subject], queue=False, **QUIET
+        lambda i: (str(paths[i]), subjects[i]), example, [photo, subject], queue=False, **QUIET
     )
     subject.change(on.temperature_of, subject, settings[1], queue=False, **QUIET)
     # One event of both: of two that are queued at once, the end of one may lose the other's answer.
     gr.on(
-        [photo[0].change, subject.change],
+        [photo.change, subject.change],
         on.arrive,
-        [photo[0], subject, given, kind],
+        [photo, subject, given, kind],
         laid_out,
         **LATEST,
         **LOOKING,
@@ -88,21 +97,26 @@ def restoring_part(
     sliders = [strength, angle, noise]
     damage.input(on.chosen, [damage, kind], [*sliders, painter], queue=False, **LATEST, **QUIET)
     kind.change(on.judged, [damage, kind], strength, queue=False, **LATEST, **QUIET)
-    painter.paint(painted, None, strokes, queue=False, **EVERY, **QUIET)
-    happened = [photo[0], subject, kind, damage, strength, noise]
+    painter.paint(painted, strokes, strokes, queue=False, **EVERY, **QUIET)
+    happened = [photo, subject, kind, damage, strength, noise]
     how = [*happened, *settings, given, strokes, angle]
     drawn = [said, stop, *parts.shown]
+    again = [photo, subject, *settings, *laid_out, stop]
     # A press while another image is restored is for the one that came.
-    begun = draw.click(on.busy, given, stop, queue=False, **QUIET)
-    ended = begun.then(on.draw, how, drawn, **LATEST, **DRAWING, **PRIVATE)
-    for end in (ended.success, ended.failure):
-        end(lambda: on.stoppable(False), None, stop, queue=False, **QUIET)
+    for press, handler, inputs, outputs in (
+        (draw.click, on.draw, how, drawn),
+        (reopen.upload, on.reopen, [reopen, given], again),
+    ):
+        begun = press(on.busy, given, stop, queue=False, **QUIET)
+        ended = begun.then(handler, inputs, outputs, **LATEST, **DRAWING, **PRIVATE)
+        for end in (ended.success, ended.failure):
+            end(lambda: on.stoppable(False), None, stop, queue=False, **QUIET)
     stop.click(on.stop, given, stop, queue=False, **QUIET)
 
 
 def _input(
     paths: list[Path], subjects: list[str]
-) -> tuple[tuple[gr.Image, gr.Radio], gr.Radio, gr.Dataset]:
+) -> tuple[gr.Image, gr.Radio, gr.Radio, gr.Dataset]:
     gr.HTML("<h2>1 · Your image</h2>")
     photo, example = visitors_image("Your image", "restore-photo", paths, "restore-example")
     subject = gr.Radio(
@@ -120,7 +134,7 @@ def _input(
         elem_id="restore-kind",
         elem_classes="line",
     )
-    return (photo, kind), subject, example
+    return photo, kind, subject, example
 
 
 def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider]:
@@ -144,16 +158,16 @@ def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider]:
     return damage, strength, angle, noise
 
 
-def _settings(restorer: Restorer) -> list[Any]:
+def _settings(restorer: Restorer) -> tuple[Any, ...]:
     """How many, at which temperature, from which seed, and whether in pairs."""
     with gr.Accordion("More", open=False):
-        samples = gr.Slider(2, 16, 8, step=1, label="How many", elem_id="restore-samples")
+        samples = gr.Slider(2, MOST, 8, step=1, label="How many", elem_id="restore-samples")
         look = restorer.recommended.look
         temperature = temperature_part(look, "restore-temperature", "higher ones differ more")
-        return [samples, temperature, seed_part("restore-"), pairs_part("restore-")]
+        return samples, temperature, seed_part("restore-"), pairs_part("restore-")
 
 
-def _answers(parts: Parts) -> Parts:
+def _answers(parts: Parts) -> tuple[Parts, gr.UploadButton]:
     gr.HTML("<h2>3 · What could be there</h2>")
     told = gr.HTML(elem_id="restore-told")
     with gr.Row(elem_classes="pictures"):
@@ -182,5 +196,9 @@ def _answers(parts: Parts) -> Parts:
         buttons=[],
         elem_id="restore-gallery",
     )
-    file = gr.DownloadButton("Take everything", visible=False, elem_id="restore-take")
-    return parts.with_answers((told, *pictures, gallery, file))
+    with gr.Row():
+        file = gr.DownloadButton("Take everything", visible=False, elem_id="restore-take")
+        reopen = gr.UploadButton(
+            "Open settings", file_types=[".json", ".zip"], elem_id="restore-reopen"
+        )
+    return parts.with_answers((told, *pictures, gallery, file)), reopen

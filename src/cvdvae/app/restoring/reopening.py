@@ -1,0 +1,54 @@
+"""Results of restoration that visitors bring: what they are of, as the page would have been given
+it."""
+
+import html
+from collections.abc import Container, Mapping
+from pathlib import Path
+
+from ...errors import InputError
+from ...imaging.io import to_pil
+from ...restoration.recipe import check_weights
+from ...restoration.restored import RestorationRecipe
+from ...restoration.restorer import Restorer
+from ...restoration.restoring import shown
+from ..pictures import stored
+from ..recipes import check_seed, read_restoration
+from .damage import LARGEST, Given, image_in
+
+MOST = 16
+"""Answers at once."""
+ELSEWHERE = "the command cvdvae replay draws it again"
+
+
+def reopened(
+    path: Path, restorers: Mapping[str, Restorer], tabs: Container[str]
+) -> tuple[RestorationRecipe, Given]:
+    """What a `result.json` says, or a zip that holds one, and the image that its answers are of.
+
+    Args:
+        path: The file.
+        restorers: The models of the page, by what their images show.
+        tabs: Names of its tabs.
+
+    Raises:
+        InputError: It cannot be read, or the page does not draw it: its models, or what it offers,
+            are others.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    told = read_restoration(path, LARGEST, tabs)
+    subjects = [name for name, one in restorers.items() if one.name == told.model]
+    if not subjects:
+        raise InputError(f"this result is of a model that is not on this page: {ELSEWHERE}")
+    restorer, how = restorers[subjects[0]], told.restoring
+    check_weights(restorer.name, told.weights, restorer.weights)
+    if told.dtype != restorer.dtype_name or how.moves or how.samples > MOST:
+        raise InputError(f"this result was drawn as the page does not draw: {ELSEWHERE}")
+    check_seed(how.seed)
+    picture = stored(to_pil(shown(told.seen)))
+    return told, image_in(Path(picture), restorer.side, subjects[0])
+
+
+def in_words(told: RestorationRecipe) -> str:
+    """What has happened to an image whose result was opened again, as HTML."""
+    what, sigma = html.escape(str(told.seen.description)), told.seen.sigma
+    return f"Opened again ({what}, σ {sigma:.2g})" if sigma else f"Opened again ({what})"
