@@ -87,7 +87,6 @@ def test_answers_that_were_taken_away_are_opened_again(
     model = load_restorer("celeba64-restore")
     told = degraded(seen.float() / 255, parse("hole:side=20"), None, 0)
     archive = zip_of(model.run(told, model.restoring(4, temperature=0.5, seed=11)), tmp_path)
-    give(page, face)
     with page.expect_file_chooser() as chooser:
         page.locator("#restore-reopen").click()
     chooser.value.set_files(archive)
@@ -100,6 +99,7 @@ def test_answers_that_were_taken_away_are_opened_again(
     expect(page.locator("#restore-temperature input[type=number]")).to_have_value("0.5")
     expect(page.locator("#restore-said")).to_have_text("")
     expect(page.locator("#restore-stop")).to_be_disabled()
+    expect(page.locator("#restore-subject input:checked")).to_have_value("A face")
     page.wait_for_timeout(1000)  # the image that came with it is no new one
     expect(page.locator("#restore-gallery img")).to_have_count(4)
     again = taken(page)

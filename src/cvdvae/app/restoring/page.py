@@ -81,9 +81,14 @@ def restoring_part(
     on = RestoringHandlers(models, parts, turn, tabs)
     laid_out = [given, strokes, painter, kind, said, *parts.shown]
     example.click(
-        lambda i: (str(paths[i]), subjects[i]), example, [photo, subject], queue=False, **QUIET
+        lambda i: (str(paths[i]), subjects[i], on.temperature_of(subjects[i])),
+        example,
+        [photo, subject, settings[1]],
+        queue=False,
+        **QUIET,
     )
-    subject.change(on.temperature_of, subject, settings[1], queue=False, **QUIET)
+    # Of those that the visitor presses alone: a result that is opened again has its own.
+    subject.input(on.temperature_of, subject, settings[1], queue=False, **QUIET)
     # One event of both: of two that are queued at once, the end of one may lose the other's answer.
     gr.on(
         [photo.change, subject.change],
