@@ -542,6 +542,30 @@ def test_a_large_result_may_be_a_strip(
     assert Image.open(tmp_path / "grid.png").height > 3
 
 
+def test_answers_are_what_would_be_saved_however_many_there_are() -> None:
+    """As they are judged, so they are drawn."""
+    photos, y = tiny_photos(2), image(50, 52)
+    sampling = photos.sampling(5, seed=3)
+    saved = photos.run(y, sampling).pixels
+    assert torch.equal(photos.answers(y, sampling).pixels, saved)
+    assert torch.equal(photos.answers(y, replace(sampling, samples=2)).pixels, saved[:2])
+
+
+@pytest.mark.parametrize("level", [0, 253])
+def test_sums_of_many_samples_are_exact(tmp_path: Path, level: int) -> None:
+    """In float32 squares would be rounded from 256 samples on, and small spreads be lost."""
+    samples = level + np.random.default_rng(0).integers(0, 2, (1000, 4, 5, 1)).astype(np.uint8)
+    total = Sums(tmp_path, 4, 5, 1)
+    for sample in samples:
+        total.add(0, sample)
+        total.next_sample()
+    np.testing.assert_allclose(total.mean(0, 4), samples.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(total.std(0, 4), samples.std(0, ddof=1).mean(2), rtol=1e-6)
+    total.leave_out([samples[0, :3], samples[0, 3:]])
+    np.testing.assert_allclose(total.std(0, 4), samples[1:].std(0, ddof=1).mean(2), rtol=1e-6)
+    total.close()
+
+
 def test_sums_on_the_disk_are_those_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

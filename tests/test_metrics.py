@@ -410,6 +410,14 @@ def test_crps_and_energy_score_by_their_definitions() -> None:
     assert energy_score(samples, truth) == pytest.approx(float(expected) / 75**0.5)
 
 
+def test_the_energy_score_of_many_samples_that_are_nearly_the_same_is_no_round_off() -> None:
+    samples = 0.5 + 1e-6 * images(30, 32).double()
+    truth = 0.5 + 1e-6 * images(1, 32, seed=1)[0].double()
+    small = energy_score(samples, truth)
+    assert small == pytest.approx(1e-6 * energy_score(1e6 * samples, 1e6 * truth), rel=1e-6)
+    assert small == pytest.approx(1e-6 * energy_score(images(30, 32), images(1, 32, seed=1)[0]))
+
+
 @pytest.mark.parametrize("score", [crps, energy_score])
 def test_proper_scores_of_one_sample_are_refused(
     score: Callable[[torch.Tensor, torch.Tensor], float],

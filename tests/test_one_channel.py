@@ -31,10 +31,12 @@ from cvdvae.evaluation.selection import Selection
 from cvdvae.gaussian import Window
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration import large
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.finish import Frame, finish, finish_in_strips
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.part import PartDrawing
 from cvdvae.restoration.recipe import recipe_from_text
+from cvdvae.restoration.round_trip import RoundTrip
 from cvdvae.restoration.tolerance import PhotonNoise, Tolerance, explain
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
 from cvdvae.training.encoder import EncoderModule
@@ -172,6 +174,22 @@ def test_a_result_tells_the_noise_and_is_drawn_again(y: torch.Tensor, tmp_path: 
     assert (told["noise"], told["misfit"]) == (result.sigma, result.misfit)
     recipe = recipe_from_text(result.recipe.to_text())
     assert torch.equal(model.run(recipe.y, recipe.sampling).pixels, result.pixels)
+
+
+@pytest.mark.parametrize("levels", [255, 65535])
+def test_where_there_is_no_light_there_is_no_noise(levels: int) -> None:
+    """An empty plane of a stack is given back, and not explained within a noise of nothing."""
+    model, y = tiny_nuclei(), torch.zeros(1, 1, 8, 8)
+    drawing = Drawing(model, y, model.sampling(2), levels)
+    assert drawing.tolerance is None
+    assert model.noise_of(y[0]) == 0
+    trip = RoundTrip(drawing.y, drawing.degradation, levels)
+    for done in drawing.finished():
+        trip.add(done.pixels[:1])
+    assert trip.exact
+    if levels == 255:
+        result = model.upscale(y[0], samples=2)
+        assert (result.gives_back, result.round_trip_exact) == (True, [True, True])
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5])

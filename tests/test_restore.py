@@ -124,6 +124,12 @@ def test_a_network_that_is_too_sure_gives_way_to_what_was_seen(words: str) -> No
     assert torch.equal(found[0], sure.draw(x)[0])  # what explains y stays
 
 
+@pytest.mark.parametrize("level", [0.3, 0.5, 1.5 / 255])
+def test_what_lies_between_two_levels_is_explained_by_either(level: float) -> None:
+    result = tiny_photo_restorer().restore(torch.full((3, 16, 16), level), "hole:side=4", samples=2)
+    assert result.explains == [True, True]
+
+
 @pytest.mark.parametrize(
     "words", ["blur:sigma=1", "box:side=5", "motion:length=7", "jpeg:quality=98"]
 )

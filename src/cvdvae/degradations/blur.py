@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import InputError
 from .base import check_shape
 from .damped import Damped
-from .separable import LONGEST, Spectrum
+from .separable import LONGEST, Spectrum, divisors
 
 Boundary = Literal["reflect", "replicate", "circular", "zero", "valid"]
 """Beyond the border: mirror images, the last pixel, the other side, nothing; ``valid`` keeps only
@@ -104,10 +104,13 @@ class Blur(Damped):
         return float(self.kernel.square().sum()) if self.boundary == "circular" else None
 
     def solve(self, y: Tensor, damping: float) -> Tensor | None:
-        """``(H Hᵀ + λ I)⁻¹ y`` where it is known in closed form, else None."""
+        """``(H Hᵀ + λ I)⁻¹ y`` where it is known in closed form, else None; with λ = 0 the
+        pseudo-inverse."""
         check_shape(y, "C", *self.lr_size)
         if self.closed:
-            return self._filtered(y, 1 / (self._transfer(y).abs() ** 2 + damping))
+            transfer = self._transfer(y).abs()
+            round_off = (8 * torch.finfo(transfer.dtype).eps) ** 2
+            return self._filtered(y, 1 / divisors(transfer**2, damping, round_off))
         return None if self._spectrum is None else self._spectrum.solve(y, damping)
 
     def precondition(self, r: Tensor, damping: float) -> Tensor:

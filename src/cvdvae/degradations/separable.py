@@ -13,6 +13,9 @@ from torch import Tensor
 LONGEST = 512
 """Sides of y up to which this is done: a larger one takes seconds once, and iterating is quick."""
 
+ROUND_OFF = 64 * torch.finfo(torch.float64).eps
+"""Of an eigenvalue, as a share of the largest."""
+
 
 class Spectrum(NamedTuple):
     """Eigenvalues and eigenvectors of ``R Rᵀ`` and ``C Cᵀ``, float64.
@@ -32,7 +35,15 @@ class Spectrum(NamedTuple):
         return cls((s.clamp(min=0), t.clamp(min=0)), (u, v))
 
     def solve(self, y: Tensor, damping: float) -> Tensor:
-        """``(H Hᵀ + λ I)⁻¹ y``, ``(…, h, w)``."""
+        """``(H Hᵀ + λ I)⁻¹ y``, ``(…, h, w)``; with λ = 0 the pseudo-inverse."""
         u, v = (side.to(y) for side in self.vectors)
-        values = torch.outer(*self.values) + damping
+        values = divisors(torch.outer(*self.values), damping, ROUND_OFF)
         return u @ (u.T @ y @ v / values.to(y)) @ v.T
+
+
+def divisors(eigenvalues: Tensor, damping: float, round_off: float) -> Tensor:
+    """``s + λ`` of eigenvalues s of ``H Hᵀ``; with λ = 0 infinite where s is 0 but for `round_off`,
+    a share of the largest, so that what H leaves nothing of stays out."""
+    if damping > 0:
+        return eigenvalues + damping
+    return torch.where(eigenvalues > round_off * eigenvalues.max(), eigenvalues, torch.inf)

@@ -33,6 +33,9 @@ from .sheet import heat, rows_of, std_picture
 from .tolerance import misfit, within_noise
 from .workers import uncast
 
+HALF_A_LEVEL = (0.5 + 1e-3) / 255
+"""No 8-bit value is nearer to one between two of them, whose distance float32 rounds."""
+
 
 @dataclass(frozen=True)
 class Diagnostics:
@@ -142,7 +145,7 @@ class Restoration(Answers):
         y. One that exploded explains nothing.
         """
         if self.sigma == 0:
-            near = [largest < 0.5 / 255 for _, largest in self._errors]
+            near = [largest <= HALF_A_LEVEL for _, largest in self._errors]
         else:
             off = torch.tensor(self.misfit, dtype=torch.float64, device="cpu")
             near = within_noise(off, self.measured).tolist()

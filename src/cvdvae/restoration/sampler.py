@@ -19,7 +19,8 @@ from .bands import Drawer
 from .batches import batch_for, check_memory, gpu_batch_for
 from .checks import checked_image, checked_truth
 from .drawing import Drawing
-from .finish import Finished, finish
+from .ending import growing
+from .finish import Finished
 from .networks import Networks
 from .result import SuperResolution
 from .self_ensemble import Orientation, known_orientations
@@ -272,20 +273,18 @@ class SuperResolver(Networks):
             instead = "let cvdvae upscale draw them into files"
             check_memory(sampling.samples, height, width, instead)
         drawing = Drawing(self, y, sampling)
-        batches = list[Finished]()
-        for batch in drawing.finished(parent):
-            batches.append(batch)
+        for x, pixels, exploded in growing(drawing.finished(parent), sampling.samples):
             yield SuperResolution(
                 y=drawing.y[0],
-                samples=torch.cat([batch.x for batch in batches]),
-                pixels=torch.cat([batch.pixels for batch in batches]),
+                samples=x,
+                pixels=pixels,
                 degradation=drawing.degradation,
                 sigma=0.0 if drawing.tolerance is None else drawing.tolerance.sigma,
                 model=self.name,
                 sampling=sampling,
                 seconds=time.perf_counter() - started,
                 truth=truth,
-                exploded=torch.cat([batch.exploded for batch in batches]).tolist(),
+                exploded=exploded.tolist(),
                 weights=self.weights,
                 dtype=self.dtype_name,
             )
@@ -296,14 +295,13 @@ class SuperResolver(Networks):
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
         """Samples behind y, as for `upscale`, as they would be saved."""
-        y = self.check(y)
-        degradation = self.degradation_of((y.shape[2], y.shape[3]), sampling.shrunk_by)
-        drawn, tolerance = self.draw(y, sampling), self.tolerance(y)
-        return finish(drawn, y, degradation, sampling.consistent, tolerance=tolerance)
+        *_, every = growing(Drawing(self, self.check(y), sampling).finished(), sampling.samples)
+        return every
 
     def tolerance(self, y: Tensor) -> Tolerance | None:
         """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
-        return None if self.photon_noise is None else self.photon_noise.tolerance(y)
+        found = None if self.photon_noise is None else self.photon_noise.tolerance(y)
+        return found if found is not None and found.sigma > 0 else None  # black has no photons
 
     def noise_of(self, y: Tensor) -> float:
         """σ of the noise in y, ``(C, h, w)``; 0 where it has none."""

@@ -19,7 +19,7 @@ PIXELS = 2**20
 
 
 class Sums:
-    """Sums of values and of squares, row by row: whole numbers, and exact up to 256 samples.
+    """Sums of values and of squares, row by row: whole numbers, exact up to 66,000 samples.
 
     Args:
         folder: Where there is room.
@@ -39,8 +39,7 @@ class Sums:
     def add(self, top: int, pixels: np.ndarray) -> None:
         """Add rows of a sample, uint8, ``(rows, width, C)``: the same ones of every sample, of some
         samples in turn or of one after the other."""
-        values = pixels.astype(np.float32)
-        sums = np.stack([values, values**2])
+        sums = _sums_of(pixels)
         if top < self.begun:
             sums += self.read(top, len(pixels))
         self.begun = max(self.begun, top + len(pixels))
@@ -54,19 +53,18 @@ class Sums:
         """Take back a whole sample that is in: its rows from the top, uint8, ``(n, width, C)``."""
         top = 0
         for pixels in sample:
-            values = pixels.astype(np.float32)
-            self._write(top, self.read(top, len(values)) - np.stack([values, values**2]))
-            top += len(values)
+            self._write(top, self.read(top, len(pixels)) - _sums_of(pixels))
+            top += len(pixels)
         self.count -= 1
 
     def read(self, top: int, rows: int) -> np.ndarray:
-        """Sums of values and of squares, ``(2, rows, width, C)``."""
+        """Sums of values and of squares, uint32 ``(2, rows, width, C)``."""
         parts = []
         for i in range(2):
             self.stream.seek(self._at(i, top))
             data = self.stream.read(rows * self.width * self.channels * 4)
             shape = (rows, self.width, self.channels)
-            parts.append(np.frombuffer(data, np.float32).reshape(shape))
+            parts.append(np.frombuffer(data, np.uint32).reshape(shape))
         return np.stack(parts)
 
     def _write(self, top: int, sums: np.ndarray) -> None:
@@ -84,7 +82,7 @@ class Sums:
     def mean(self, top: int, rows: int) -> np.ndarray:
         """Mean of the samples in levels, ``(rows, width, C)``."""
         mean: np.ndarray = self.read(top, rows)[0] / self.count
-        return mean
+        return mean.astype(np.float32)
 
     def std(self, top: int, rows: int) -> np.ndarray:
         """Standard deviation in levels, root mean square over colours, ``(rows, width)``."""
@@ -112,6 +110,11 @@ class Sums:
             for top in range(0, self.height, rows):
                 std = self.std(top, min(rows, self.height - top))
                 writer.write(np.asarray(heat_map(torch.from_numpy(std / FULL_HEAT))))
+
+
+def _sums_of(pixels: np.ndarray) -> np.ndarray:
+    values = pixels.astype(np.uint32)
+    return np.stack([values, values**2])
 
 
 class Dressed(PNGWriter):
