@@ -248,7 +248,7 @@ def main() -> None:
         "--every", type=int, default=20, help="of photographs: take every so many-th"
     )
     parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, help="1 by default")
     parser.add_argument("--look", action="store_true", help="as recommended for looking")
     parser.add_argument("--profile", default="", help="factors per stride, such as 1,1,0.45,0")
     parser.add_argument("--grain", action="store_true")
@@ -260,6 +260,9 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.look and (options.temperature is not None or options.profile):
+        parser.error("--look has a temperature and a profile of its own")
+    options.temperature = 1.0 if options.temperature is None else options.temperature
     options.distance = LPIPS(options.lpips) if options.lpips else None
     model = load_restorer(options.model)
     paths = list_images(options.data)

@@ -54,7 +54,8 @@ from cvdvae.app.photos.whole import Whole
 from cvdvae.app.pictures import rectangle, stored, to_paint
 from cvdvae.app.recipes import read_result
 from cvdvae.app.restoring.damage import KINDS, LABELS, described, image_in
-from cvdvae.app.restoring.handlers import Parts, RestoringHandlers
+from cvdvae.app.restoring.handlers import RestoringHandlers
+from cvdvae.app.restoring.showing import Parts
 from cvdvae.app.server import load_models, parse_auth
 from cvdvae.app.theme import SCRIPT
 from cvdvae.checkpoints.records import Recommended
@@ -337,7 +338,7 @@ def named(kind: Any, name: str) -> Any:
 
 def numbered() -> Parts:
     """Parts of the tab that restores, which are called by numbers."""
-    return Parts(*range(11), settings=(11, 12, 13, 14), shown=tuple(range(15, 22)))  # type: ignore[arg-type, misc]
+    return Parts(*range(12), settings=(12, 13, 14, 15), shown=tuple(range(16, 23)))  # type: ignore[arg-type, misc]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tiny import tiny_photo_restorer
 
 from cvdvae.app.archive import zip_of
 from cvdvae.app.controls import UNCHANGED, Updates
+from cvdvae.app.painter import Painting
 from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
 from cvdvae.app.restoring.handlers import RestoringHandlers
 from cvdvae.app.restoring.showing import smooth
@@ -291,6 +292,41 @@ def test_a_result_that_is_opened_again_is_the_same(tab: Tab, tmp_path: Path, pac
 
 def smooth_of(pixels: torch.Tensor) -> torch.Tensor:
     return to_tensor(smooth(pixels))
+
+
+@pytest.mark.parametrize(
+    ("words", "noise", "strength", "angle"),
+    [
+        ("blur:sigma=1.5", 0.03, 1.5, 0),
+        ("motion:length=5,angle=30", 0.03, 5, 30),
+        ("noise", 0.1, None, 0),
+    ],
+)
+def test_what_is_opened_again_comes_with_its_damage_and_can_be_drawn_once_more(
+    tab: Tab, tmp_path: Path, words: str, noise: float, strength: float | None, angle: float
+) -> None:
+    parts, model = tab.parts, tab.on.restorers[SUBJECT]
+    told = degraded(tab.given.x, parse(words), noise, 5)
+    result = model.run(told, model.restoring(2, temperature=1.0, seed=7))
+    first, *_ = tab.on.reopen(str(zip_of(result, tmp_path)), tab.given)
+    assert first[parts.strength]["value"] == strength
+    assert (first[parts.angle]["value"], first[parts.noise]["value"]) == (angle, noise)
+    asked = (DAMAGED, first[parts.damage], strength or 0, noise, 2, 1.0, "7", False)
+    given = first[parts.given]
+    *_, again = tab.on.draw(str(given.path), SUBJECT, *asked, given, Painting(), angle)
+    for (picture, _), one in zip(again[parts.shown[-2]], result.pixels, strict=True):
+        assert torch.equal(to_bytes(to_tensor(Image.open(picture))), to_bytes(smooth_of(one)))
+
+
+@pytest.mark.parametrize("words", ["hole:side=4", "blur:sigma=1 + noise", "jpeg:quality=50"])
+def test_damage_that_the_controls_cannot_say_leaves_them_as_they_are(
+    tab: Tab, tmp_path: Path, words: str
+) -> None:
+    model = tab.on.restorers[SUBJECT]
+    result = model.run(degraded(tab.given.x, parse(words), None, 5), model.restoring(2))
+    first, *_, drawn = tab.on.reopen(str(zip_of(result, tmp_path)), tab.given)
+    assert not {tab.parts.damage, tab.parts.strength} & first.keys()
+    assert "Opened again" in tab.told(drawn)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def give(page: Page, face: Path, subject: str = "A face") -> None:
 def paint_in_the_middle(page: Page) -> None:
     canvas = page.locator("#restore-painter canvas")
     canvas.scroll_into_view_if_needed()
+    # The picture is decoded after it has come, and what was painted before is gone then.
+    page.wait_for_function(f"canvas => ({PAINTED})(canvas)", arg=canvas.element_handle())
     box = canvas.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])

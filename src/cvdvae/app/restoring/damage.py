@@ -16,7 +16,7 @@ from ...damage.described import Description, description_from_dict
 from ...damage.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...damage.packed import pack
 from ...domains.faces import crop_face
-from ...errors import InputError
+from ...errors import CVDVAEError, InputError
 from ...imaging.io import GREY, is_jpeg, to_bytes, to_tensor
 from ...restoration.restoring import Seen, seen
 from ..photos.strokes import PART, region_of
@@ -26,6 +26,11 @@ MAX_PIXELS = 60_000_000
 """Of a file; larger ones are refused before they are decoded."""
 LARGEST = 600_000
 """Pixels of a photograph that is restored here, which takes seconds: the command takes more."""
+
+STILL = InputError(
+    "your image is still being read, or is no longer kept: press again in a moment, or give it "
+    "again"
+)
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,15 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     )
     small = photo.resize(size, Image.Resampling.BICUBIC)
     return Given(to_bytes(to_tensor(small)), False, note=note, **read)
+
+
+def why_missing(path: Path, side: int | None) -> CVDVAEError:
+    """Why an image has not arrived: it cannot be read, or not yet."""
+    try:
+        image_in(path, side)
+    except CVDVAEError as error:
+        return error
+    return STILL
 
 
 def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:

@@ -4,7 +4,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,42 +26,25 @@ from ..painter import Painting, unpainted
 from ..recipes import TABS
 from ..turns import in_turn
 from . import reopening
-from .damage import DAMAGES, KINDS, LABELS, Given, as_it_is, described, image_in, in_words
-from .showing import shown
+from .damage import (
+    DAMAGES,
+    KINDS,
+    LABELS,
+    Given,
+    as_it_is,
+    described,
+    image_in,
+    in_words,
+    why_missing,
+)
+from .showing import Parts, shown
 
 logger = logging.getLogger(__name__)
 
 INTACT, DAMAGED = KINDS
 FIRST = InputError("your image comes first")
-STILL = InputError(
-    "your image is still being read, or is no longer kept: press again in a moment, or give it "
-    "again"
-)
 
 STOPPED = text.callout("plain", "Stopped:", "press “See what could be there” for all answers.")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What of the tab the handlers change."""
-
-    given: gr.State
-    strokes: gr.State
-    kind: gr.Radio
-    strength: gr.Slider
-    noise: gr.Slider
-    painter: gr.HTML
-    said: gr.HTML
-    angle: gr.Slider
-    stop: gr.Button
-    photo: gr.Image
-    subject: gr.Radio
-    settings: tuple[Any, ...]
-    shown: tuple[Any, ...] = ()
-
-    def with_answers(self, shown: tuple[Any, ...]) -> "Parts":
-        """The same, with where the answers are shown."""
-        return replace(self, shown=shown)
 
 
 class RestoringHandlers:
@@ -201,7 +184,8 @@ class RestoringHandlers:
             return
         # Of what has not arrived, nobody would say that it has gone again.
         if given is None or (str(given.path), given.subject) != (path, subject):
-            yield {self.parts.said: text.explained(self._not_here(path, subject), path)}
+            side = self.restorers[subject].side
+            yield {self.parts.said: text.explained(why_missing(Path(path), side), path)}
             return
         how = (samples, temperature, seed, antithetic)
         asked = [kind, damage, strength, angle, noise, *how, painting.strokes]
@@ -237,16 +221,20 @@ class RestoringHandlers:
             before.left.set()
         how, canvas = told.restoring, pictures.to_paint(given.pixels)
         settings = (how.samples, min(WILDEST, how.temperature), str(how.seed), how.antithetic)
-        yield self._empty() | {
-            parts.given: given,
-            parts.strokes: unpainted(canvas),
-            parts.painter: canvas,
-            parts.photo: str(given.path),
-            parts.subject: given.subject,
-            parts.kind: DAMAGED,
-            parts.said: text.WAITING,
-            **dict(zip(parts.settings, settings, strict=True)),
-        }
+        yield (
+            self._empty()
+            | self._said(reopening.said_in(told))
+            | {
+                parts.given: given,
+                parts.strokes: unpainted(canvas),
+                parts.painter: canvas,
+                parts.photo: str(given.path),
+                parts.subject: given.subject,
+                parts.kind: DAMAGED,
+                parts.said: text.WAITING,
+                **dict(zip(parts.settings, settings, strict=True)),
+            }
+        )
         try:
             words, results = [reopening.in_words(told)], self._stream(given, told.seen, how)
             yield from self._growing(given, results, words, [], how.samples)
@@ -255,6 +243,16 @@ class RestoringHandlers:
         except Exception:
             logger.exception("a restoration could not be drawn again")
             yield self._nothing_new(given, text.FAILED)
+
+    def _said(self, said: reopening.Said | None) -> Updates:
+        """What has happened to an image, in the controls; they stay where they have no word."""
+        if said is None:
+            return {}
+        parts, updates = self.parts, self.chosen(said.damage, DAMAGED)
+        for part, value in ((parts.strength, said.strength), (parts.noise, said.noise)):
+            updates[part]["value"] = value
+        updates[parts.angle]["value"] = said.angle
+        return updates | {parts.damage: said.damage}
 
     def _growing(
         self,
@@ -336,14 +334,6 @@ class RestoringHandlers:
 
         restorer = self.restorers[given.subject]
         return in_turn(partial(restorer.stream, told, how, truth), self.turn, is_over)
-
-    def _not_here(self, path: str, subject: str) -> CVDVAEError:
-        """Why an image has not arrived: it cannot be read, or not yet."""
-        try:
-            image_in(Path(path), self.restorers[subject].side, subject)
-        except CVDVAEError as error:
-            return error
-        return STILL
 
     def _answer(self, given: Given, updates: Updates) -> Updates:
         """What is said of an image, where it is still the one that is shown."""

@@ -25,8 +25,9 @@ from ..controls import (
 from ..painter import Painting, make_painter, painted
 from ..pictures import FULL_MAP
 from .damage import KINDS, LABELS
-from .handlers import Parts, RestoringHandlers
+from .handlers import RestoringHandlers
 from .reopening import MOST
+from .showing import Parts
 
 ABOUT = (
     "Say what happened to an image, and see what could have been there. Every answer explains what "
@@ -75,7 +76,7 @@ def restoring_part(
         with gr.Column(scale=5, min_width=320):
             told = Parts(
                 given, strokes, kind, strength, noise, painter, said, angle, stop, photo, subject,
-                settings,
+                damage, settings,
             )  # fmt: skip
             parts, reopen = _answers(told)
     on = RestoringHandlers(models, parts, turn, tabs)
@@ -106,7 +107,7 @@ def restoring_part(
     happened = [photo, subject, kind, damage, strength, noise]
     how = [*happened, *settings, given, strokes, angle]
     drawn = [said, stop, *parts.shown]
-    again = [photo, subject, *settings, *laid_out, stop]
+    again = [photo, subject, damage, *sliders, *settings, *laid_out, stop]
     # A press while another image is restored is for the one that came.
     for press, handler, inputs, outputs in (
         (draw.click, on.draw, how, drawn),

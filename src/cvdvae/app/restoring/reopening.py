@@ -4,6 +4,7 @@ it."""
 import html
 from collections.abc import Container, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import InputError
 from ...imaging.io import to_pil
@@ -13,7 +14,7 @@ from ...restoration.restorer import Restorer
 from ...restoration.restoring import shown
 from ..pictures import stored
 from ..recipes import check_seed, read_restoration
-from .damage import LARGEST, Given, image_in
+from .damage import DAMAGES, LARGEST, Given, image_in
 
 MOST = 16
 """Answers at once."""
@@ -46,6 +47,44 @@ def reopened(
     check_seed(how.seed)
     picture = stored(to_pil(shown(told.seen)))
     return told, image_in(Path(picture), restorer.side, subjects[0])
+
+
+class Said(NamedTuple):
+    """What a visitor would say of the damage.
+
+    Attributes:
+        damage: As they read it.
+        strength: What its slider says; None where it has none.
+        angle: Of a movement, in degrees.
+        noise: σ.
+    """
+
+    damage: str
+    strength: float | None
+    angle: float
+    noise: float
+
+
+def said_in(told: RestorationRecipe) -> Said | None:
+    """What the page's controls would say; None where they have no word for it.
+
+    None of what has no picture of its size, either: it would be damaged once more.
+    """
+    description = told.seen.description
+    steps = [] if description is None else description.to_dict()["steps"]
+    if len(steps) != 1:
+        return None
+    strength, angle = None, 0.0
+    match steps[0]:
+        case {"kind": "blur", "boundary": "reflect", "sigma": strength}:
+            kind = "blur"
+        case {"kind": "motion", "boundary": "reflect", "length": strength, "angle": angle}:
+            kind = "motion"
+        case {"kind": "noise"}:
+            kind = "noise"
+        case _:
+            return None
+    return Said(DAMAGES[kind].label, strength, angle, told.seen.sigma)
 
 
 def in_words(told: RestorationRecipe) -> str:

@@ -1,6 +1,7 @@
-"""What the page shows of a restoration."""
+"""The parts of the tab, and what they show of a restoration."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,30 @@ from ...imaging.sheets import heat_map
 from ...restoration.restored import Restoration
 from .. import pictures, text
 from ..controls import Updates
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of the tab the handlers change."""
+
+    given: gr.State
+    strokes: gr.State
+    kind: gr.Radio
+    strength: gr.Slider
+    noise: gr.Slider
+    painter: gr.HTML
+    said: gr.HTML
+    angle: gr.Slider
+    stop: gr.Button
+    photo: gr.Image
+    subject: gr.Radio
+    damage: gr.Dropdown
+    settings: tuple[Any, ...]
+    shown: tuple[Any, ...] = ()
+
+    def with_answers(self, shown: tuple[Any, ...]) -> "Parts":
+        """The same, with where the answers are shown."""
+        return replace(self, shown=shown)
 
 
 def shown(
