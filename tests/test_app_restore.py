@@ -311,6 +311,8 @@ def test_what_is_opened_again_comes_with_its_damage_and_can_be_drawn_once_more(
     first, *_ = tab.on.reopen(str(zip_of(result, tmp_path)), tab.given)
     assert first[parts.strength]["value"] == strength
     assert (first[parts.angle]["value"], first[parts.noise]["value"]) == (angle, noise)
+    assert first[parts.painter]["visible"] == "hidden"
+    assert first[parts.painter]["value"]["number"] == first[parts.strokes].number
     asked = (DAMAGED, first[parts.damage], strength or 0, noise, 2, 1.0, "7", False)
     given = first[parts.given]
     *_, again = tab.on.draw(str(given.path), SUBJECT, *asked, given, Painting(), angle)

@@ -207,7 +207,7 @@ class RestoringHandlers:
             yield self._nothing_new(given, text.FAILED)
 
     def reopen(self, path: str | None, before: Given | None) -> Iterator[Updates]:
-        """The answers of a settings file; what has happened to its image stands in words alone."""
+        """The answers of a settings file, with their image and how they were drawn."""
         parts = self.parts
         if path is None:
             yield UNCHANGED
@@ -221,20 +221,17 @@ class RestoringHandlers:
             before.left.set()
         how, canvas = told.restoring, pictures.to_paint(given.pixels)
         settings = (how.samples, min(WILDEST, how.temperature), str(how.seed), how.antithetic)
-        yield (
-            self._empty()
-            | self._said(reopening.said_in(told))
-            | {
-                parts.given: given,
-                parts.strokes: unpainted(canvas),
-                parts.painter: canvas,
-                parts.photo: str(given.path),
-                parts.subject: given.subject,
-                parts.kind: DAMAGED,
-                parts.said: text.WAITING,
-                **dict(zip(parts.settings, settings, strict=True)),
-            }
-        )
+        laid_out = self._empty() | {
+            parts.given: given,
+            parts.strokes: unpainted(canvas),
+            parts.painter: canvas,
+            parts.photo: str(given.path),
+            parts.subject: given.subject,
+            parts.kind: DAMAGED,
+            parts.said: text.WAITING,
+            **dict(zip(parts.settings, settings, strict=True)),
+        }
+        yield laid_out | self._said(reopening.said_in(told), canvas)
         try:
             words, results = [reopening.in_words(told)], self._stream(given, told.seen, how)
             yield from self._growing(given, results, words, [], how.samples)
@@ -244,14 +241,14 @@ class RestoringHandlers:
             logger.exception("a restoration could not be drawn again")
             yield self._nothing_new(given, text.FAILED)
 
-    def _said(self, said: reopening.Said | None) -> Updates:
+    def _said(self, said: reopening.Said | None, canvas: dict[str, Any]) -> Updates:
         """What has happened to an image, in the controls; they stay where they have no word."""
         if said is None:
             return {}
         parts, updates = self.parts, self.chosen(said.damage, DAMAGED)
-        for part, value in ((parts.strength, said.strength), (parts.noise, said.noise)):
+        sliders = {parts.strength: said.strength, parts.angle: said.angle, parts.noise: said.noise}
+        for part, value in (sliders | {parts.painter: canvas}).items():
             updates[part]["value"] = value
-        updates[parts.angle]["value"] = said.angle
         return updates | {parts.damage: said.damage}
 
     def _growing(
