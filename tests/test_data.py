@@ -422,5 +422,5 @@ def test_impossible_jitter_is_refused(options: dict[str, float], words: str) -> 
 
 
 def test_an_array_cannot_be_framed_anew(array: Path) -> None:
-    with pytest.raises(InputError, match="without random_crops or jitter"):
+    with pytest.raises(InputError, match="without random_crops, jitter, or only"):
         open_images(DataConfig(str(array), jitter_side=0.01), 8)

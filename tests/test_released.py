@@ -190,6 +190,9 @@ def faults() -> list[tuple[str, str]]:
         ("extra", "extra: decoder.spare"),
         ("misshapen", "misshapen: decoder.bias_xs.0"),
         ("empty", "misshapen: decoder.bias_xs.0"),
+        ("whole", "no numbers: decoder.bias_xs.0"),
+        ("nan", "no numbers: decoder.bias_xs.0"),
+        ("quantized", "misshapen: decoder.bias_xs.0"),
         ("list", "no dictionary"),
         ("tensor", "no dictionary"),
     ]
@@ -209,6 +212,13 @@ def test_wrong_tensors_are_listed_by_name_and_nothing_is_written(
         bad["decoder.bias_xs.0"] = torch.zeros(1, 7, 1, 1)
     elif fault == "empty":
         bad["decoder.bias_xs.0"] = bad["decoder.bias_xs.0"].to("meta")
+    elif fault == "whole":
+        bad["decoder.bias_xs.0"] = bad["decoder.bias_xs.0"].long()
+    elif fault == "nan":
+        bad["decoder.bias_xs.0"] = bad["decoder.bias_xs.0"] * torch.nan
+    elif fault == "quantized":
+        plain = bad["decoder.bias_xs.0"]
+        bad["decoder.bias_xs.0"] = torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)
     else:
         bad = list(weights) if fault == "list" else torch.ones(3)
     with pytest.raises(WeightsError, match=words):

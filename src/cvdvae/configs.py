@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Hashable
 from copy import deepcopy
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import dacite
 import yaml
@@ -34,7 +34,8 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings")
     try:
-        hooks: dict[type, Callable[[Any], Any]] = {float: _number, int: _whole}
+        hooks: dict[Any, Callable[[Any], Any]] = {float: _number, int: _whole}
+        hooks |= dict.fromkeys(_lists_in(cast(Any, cls)), _listed)
         return dacite.from_dict(
             cls, data, dacite.Config(strict=True, type_hooks=hooks, cast=[tuple])
         )
@@ -64,8 +65,8 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except _Repeated as error:
         raise ConfigError(f"{path}: {error} stands twice: leave one of them out") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"{path} is not a YAML file") from None
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError):
+        raise ConfigError(f"{path} is not a YAML file") from None  # of odd tags PyYAML raises any
     _check_plain(data, str(path))
     return data
 
@@ -98,6 +99,12 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key)
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """With what `<<` brings along, which may bring along as much again."""
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_VALUES:
+            raise yaml.constructor.ConstructorError(None, None, "it holds too much")
+
 
 def _check_plain(data: Any, where: str) -> None:
     """Refuse what would break the reading or the very sentence that refuses it."""
@@ -113,6 +120,8 @@ def _check_plain(data: Any, where: str) -> None:
         if isinstance(value, float) and math.isnan(value):
             raise ConfigError(f"{where}: {name} must be a number, not NaN")
         if isinstance(value, dict):
+            if any(isinstance(key, bool) for key in value):
+                raise ConfigError(f"{where}: true and false are no names of settings")
             left += [("a name", key, depth + 1) for key in value]
             left += [(_short(key), one, depth + 1) for key, one in value.items()]
         elif isinstance(value, (list, tuple, set)):
@@ -137,6 +146,26 @@ def defaults(config: "DataclassInstance") -> dict[str, Any]:
         elif field.default_factory is not MISSING:
             found[field.name] = field.default_factory()
     return found
+
+
+@lru_cache(maxsize=256)
+def _lists_in(cls: type) -> frozenset[Any]:
+    """Types of tuples in the annotations of a dataclass and of those in it."""
+    found, left = set[Any](), [cls]
+    while left:
+        kind = left.pop()
+        if kind not in found:
+            found.add(kind)
+            hints = get_type_hints(kind).values() if is_dataclass(kind) else get_args(kind)
+            left += [one for one in hints if one is not Ellipsis]
+    return frozenset(one for one in found if get_origin(one) is tuple)
+
+
+def _listed(value: Any) -> Any:
+    """A text is no list of its letters."""
+    if not isinstance(value, (list, tuple)):
+        raise dacite.WrongTypeError(list, value)
+    return value
 
 
 def _number(value: Any) -> Any:

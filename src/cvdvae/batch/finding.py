@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..imaging.folders import files_below, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
-from ..imaging.unread import is_heic, passed_over, why_none
+from ..imaging.unread import is_fork, is_heic, passed_over, why_none
 from ..restoration.saving import is_result
 
 KNOWN = {*PICTURES, *SUFFIXES}
@@ -125,12 +125,6 @@ def is_of_run(path: Path, out: Path | None = None) -> bool:
         return ours or (folder / NOTE).is_file()
 
     return any(one.name in known and of_run(one.parent) for one in (place, place.parent))
-
-
-def is_fork(name: str) -> bool:
-    """Whether macOS has written a file of this name beside another, on a foreign disk or in a
-    tar."""
-    return name.startswith("._")
 
 
 def _is_known(path: Path) -> bool:

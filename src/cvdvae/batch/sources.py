@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError, need
+from ..imaging.unread import is_fork
 from .files import into_folders
-from .finding import Named, files_of, is_fork, is_of_run, named, tell_refused
+from .finding import Named, files_of, is_of_run, named, tell_refused
 from .marks import mark_of, marks_of_rows
 from .mixed import refuse_mixed
 from .rows import readable

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from ..imaging.io import SUFFIXES
-from .finding import is_fork
+from ..imaging.unread import is_fork
 from .rows import readable
 
 BLOCK = 2**20

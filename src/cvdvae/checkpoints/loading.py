@@ -12,6 +12,7 @@ import torch
 
 from ..errors import ConfigError, CVDVAEWarning, InputError, WeightsError
 from ..hcflow import HCFlow
+from ..hcflow.transforms import InvertibleConv1x1
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .devices import check_device, named
@@ -237,4 +238,8 @@ def load_flow(name: str) -> tuple[HCFlow, Recommended]:
     record = read_record(folder)
     if not isinstance(record, FlowRecord):
         raise WeightsError(f"'{name}' is not a flow but a {record.kind}")
-    return build(folder, lambda: HCFlow(record.model)), record.recommended
+    flow = build(folder, lambda: HCFlow(record.model))
+    for name, part in flow.named_modules():
+        if isinstance(part, InvertibleConv1x1) and not part.is_invertible:
+            raise WeightsError(f"the weights in {folder} are of no flow: {name} has no inverse")
+    return flow, record.recommended

@@ -59,7 +59,7 @@ def read_proper(folder: Path) -> Proper | None:
     mean, whitening = (part.float() for part in tensors)
     try:
         expected = from_dict(Expected, json.loads(told["expected"]), str(path))
-    except (ConfigError, KeyError, ValueError) as error:
+    except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise damaged(path, error) from None
     proper = Proper(mean, whitening, expected)
     fits = mean.ndim == 3 and whitening.shape == (mean.numel(), mean.numel())

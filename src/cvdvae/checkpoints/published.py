@@ -30,7 +30,7 @@ from .bounds import MAX_SIZE, check_description
 from .folder import PRIOR_SUBFOLDER, save_model
 from .pickled import read_checkpoint
 from .records import FlowRecord, PriorRecord, SuperResolutionRecord
-from .weights import digest, is_plain
+from .weights import FLOATS, digest, is_plain
 
 FLAG = ".initialized"
 """End of the names of actnorm's flags."""
@@ -303,11 +303,16 @@ def _check(
 ) -> None:
     """Refuse a file whose tensors are not exactly those of the model."""
     expected = {theirs: shapes[ours] for ours, theirs in names.items()}
-    found = {k: tuple(v.shape) if is_plain(v) else None for k, v in weights.items()}
+    plain = {k: v for k, v in weights.items() if is_plain(v)}
+    found = {k: tuple(plain[k].shape) if k in plain else None for k in weights}
+    used = {k: plain[k] for k in expected.keys() & plain.keys()}
     faults = {
         "missing": sorted(expected.keys() - found.keys()),
         "extra": sorted(found.keys() - expected.keys()),
         "misshapen": sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k]),
+        "no numbers": sorted(
+            k for k, v in used.items() if v.dtype not in FLOATS or not bool(v.isfinite().all())
+        ),
     }
     said = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
     if said:

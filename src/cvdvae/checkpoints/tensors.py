@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..files import write_atomically
+from .weights import FLOATS
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], told: Mapping[str, str]) -> Path:
@@ -31,9 +32,12 @@ def read_tensors(path: Path, names: tuple[str, ...]) -> tuple[dict[str, str], li
     """
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata() or {}, [file.get_tensor(name) for name in names]
+            told, tensors = file.metadata() or {}, [file.get_tensor(name) for name in names]
     except (OSError, SafetensorError) as error:
         raise damaged(path, error) from None
+    if others := sorted({str(part.dtype) for part in tensors if part.dtype not in FLOATS}):
+        raise WeightsError(f"cannot read {path}: it holds {others[0]}, which are no numbers here")
+    return told, tensors
 
 
 def damaged(path: Path, error: Exception) -> WeightsError:

@@ -117,7 +117,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 def is_plain(value: object) -> TypeGuard[Tensor]:
     """Whether something is a tensor of real numbers, all of which are there."""
-    if not isinstance(value, Tensor) or value.is_complex() or value.is_meta:
+    if not isinstance(value, Tensor) or value.is_complex() or value.is_meta or value.is_quantized:
         return False
     return value.layout == torch.strided
 

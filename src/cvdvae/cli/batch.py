@@ -188,7 +188,8 @@ def _chosen(
                 "--scale and --shrunk-by go with enlarging: say --degradation downscale:scale=4"
             )
         return named_restorer(domain, model), happened(degradation, mask, jpeg, noise)
-    name = model or domain_of(domain).model_at(scale or domain_of(domain).usual_scale)
+    known = domain_of(domain)  # whether or not it is asked
+    name = model or known.model_at(scale or known.usual_scale)
     if noise is None and jpeg is None:
         return name, None
     return undoing(name, scale, shrunk_by, jpeg, noise)

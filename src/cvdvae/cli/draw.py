@@ -128,7 +128,8 @@ def upscale(
     limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
-    name = model or _model_for(domain_of(domain), scale, jobs, simulate)
+    known = domain_of(domain)  # whether or not it is asked
+    name = model or _model_for(known, scale, jobs, simulate)
     if noise is not None or jpeg is not None:
         if animation or compile_ or values or not check:
             raise InputError(

@@ -150,7 +150,8 @@ def named_restorer(domain: str, model: str | None) -> str:
     """
     from ..domains import domain_of
 
-    name = model or domain_of(domain).restorer
+    known = domain_of(domain)  # whether or not it is asked
+    name = model or known.restorer
     if not name:
         raise InputError(f"no bundled model restores {domain}: name one with --model")
     return name

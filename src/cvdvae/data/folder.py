@@ -78,6 +78,8 @@ class DataConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        if not self.folder.strip():
+            raise ConfigError("folder must name one: the current one is .")
         for name in ("crop", "validation", "validation_every", "split_seed", "workers"):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")

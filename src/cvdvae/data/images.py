@@ -297,10 +297,10 @@ def _open_source(
     """The images of one source; those that it keeps aside only where they validate."""
     source = Path(config.folder)
     if source.suffix == ".npy":
-        if config.crop or config.random_crops or config.jitters:
+        if config.crop or config.random_crops or config.jitters or config.only != "*":
             raise InputError(
-                f"the images of {source} are taken whole: crop must be 0, without random_crops or "
-                f"jitter"
+                f"the images of {source} are taken whole, and all: crop must be 0, without "
+                f"random_crops, jitter, or only"
             )
         training, validation = split(len(open_array(source, size, channels)), config)
         return (
@@ -340,7 +340,7 @@ def open_array(path: Path, size: int, channels: int = 3) -> np.ndarray:
         raise InputError(f"there is no file {path}")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+    except Exception:  # what a damaged header raises is as various as its damage
         why = "truncated, damaged, or no NumPy array of plain numbers"
         raise InputError(f"{path} is {why}") from None
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
 from ..errors import InputError
-from ..imaging.io import MAX_PIXELS, in_channels, read_photo, to_channels
+from ..imaging.io import MAX_PIXELS, in_channels, opened, read_photo, to_channels
 
 
 class Photographs:
@@ -54,7 +53,7 @@ class Photographs:
 def _size_of(path: Path) -> tuple[int, int]:
     """Width and height of an image, of which the header alone is read; not yet turned upright."""
     try:
-        with Image.open(path) as file:
+        with opened(path) as file:
             if file.width * file.height <= MAX_PIXELS:
                 return file.size
     except Exception:  # Pillow raises errors of many kinds, of which this makes a sentence:

@@ -31,6 +31,11 @@ class InvertibleConv1x1(nn.Module):
         rotation, _ = torch.linalg.qr(torch.randn(channels, channels))
         self.weight = nn.Parameter(rotation.contiguous())
 
+    @property
+    def is_invertible(self) -> bool:
+        """Whether W has an inverse that float64 can compute."""
+        return bool(torch.linalg.cond(self.weight.cpu().double()) < 1e12)
+
     def forward(self, x: Tensor, u: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mix the channels."""
         positions = x.shape[2] * x.shape[3]

@@ -14,6 +14,10 @@ from ..errors import InputError
 
 MAX_PAGES = 100
 MAX_AXES = 5
+MAX_CHANNELS = 1000
+"""Which a file of a few bytes may claim to have; spectrometers have some hundreds."""
+WHOLE = 2**53
+"""Up to which a float64 tells whole numbers apart."""
 
 
 class Limits(NamedTuple):
@@ -184,6 +188,8 @@ def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) ->
             f"{path} has {width}×{height} pixels, over {limits.pixels / 1e6:g} megapixels: "
             f"cut it, or raise the limit with --max-megapixels of cvdvae upscale"
         )
+    if layout.channels > MAX_CHANNELS:
+        raise InputError(f"{path} has {layout.channels} channels, over {MAX_CHANNELS}: save fewer")
     if layout.pages > limits.pages:
         raise InputError(
             f"{path} has {layout.pages} pages, over {limits.pages}: save fewer, or raise the limit "

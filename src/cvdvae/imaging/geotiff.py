@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
-from .arrays import Array, Layout, Limits, array_of, check_layout
+from .arrays import WHOLE, Array, Layout, Limits, array_of, check_layout
 from .geo_alpha import alpha_of, opaque_of
 from .geo_systems import ASIDE, crs_in, tried
 from .opacity import at_scale, enlarged
@@ -19,8 +19,6 @@ from .tiff import LARGE, TIFF, TILE, WORLD, has_world_file, is_geo
 
 ROWS = 1024
 """How many are written at a time."""
-WHOLE = 2**53
-"""Floats hold every whole number up to this one: rasterio tells no data as a float."""
 WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
 BESIDE = re.compile(rf".*(?:\.aux\.xml|\.tab|{'|'.join(map(re.escape, WORLD))})", re.IGNORECASE)
@@ -203,6 +201,7 @@ def _shown(told: Any, is_alpha: bool) -> Any:
 def _refuse_far(path: Path, dtype: np.dtype, nodata: list[float | None]) -> None:
     """Refuse a whole number for no data that cannot be handed on."""
     for none in nodata:
+        # rasterio tells no data as a float.
         if dtype.kind in "iu" and none is not None and abs(none) > WHOLE:
             raise InputError(
                 f"{path}: its number for no data is {none:g}, which is too large to be handed on: "

@@ -13,7 +13,7 @@ from ..files import write_atomically
 from . import imagej, ome
 from .arrays import Array, Layout, Limits, array_of, check_layout
 from .opacity import OF_ALPHA, at_scale, enlarged
-from .tiff_pages import refuse_endless, refuse_others, refuse_partial
+from .tiff_pages import refuse_elsewhere, refuse_endless, refuse_others, refuse_partial
 from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, extra_of, number_in
 
 WHITE_IS_0, GREY = 0, (0, 1)
@@ -86,6 +86,7 @@ def _opened(path: Path) -> Any:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it notes, is said in a sentence
     file = tifffile.TiffFile(path)
     try:
+        refuse_elsewhere(path, file)
         refuse_endless(path, file)
     except BaseException:
         file.close()

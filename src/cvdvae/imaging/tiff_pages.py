@@ -1,5 +1,7 @@
 """Whether the pages of a TIFF are all there, and are those of one picture."""
 
+import html
+import re
 import struct
 from math import prod
 from pathlib import Path
@@ -63,6 +65,19 @@ def refuse_others(path: Path, file: Any) -> None:
     else:
         how = "pictures that differ in packing, colours or axes"
     raise InputError(f"{path} holds {len(every)} {how}: save the one you mean")
+
+
+def refuse_elsewhere(path: Path, file: Any) -> None:
+    """Refuse planes that an OME-TIFF says to lie in other folders, or in what is no file: they
+    would be opened before it is known that they are no part of this file.
+
+    Raises:
+        InputError: It names one of them.
+    """
+    for name in map(html.unescape, re.findall(r'FileName="([^"]*)"', file.ome_metadata or "")):
+        other = path.parent / name
+        if Path(name).name != name or (other.exists() and not other.is_file()):
+            raise InputError(f"planes of {path} lie in {name}: save all of them as one file")
 
 
 def refuse_partial(path: Path, file: Any) -> None:

@@ -34,3 +34,9 @@ def passed_over(photos: Collection[Path]) -> str:
 def is_heic(path: Path) -> bool:
     """Whether a file calls itself such a photo."""
     return path.suffix.lower() in HEIC_SUFFIXES
+
+
+def is_fork(name: str) -> bool:
+    """Whether macOS has written a file of this name beside another, on a foreign disk or in a
+    tar."""
+    return name.startswith("._")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_folder_atomically
-from .arrays import MAX_AXES, Array, Layout, Limits, array_of, check_layout, guessed_axes
+from .arrays import MAX_AXES, WHOLE, Array, Layout, Limits, array_of, check_layout, guessed_axes
 
 warnings.filterwarnings("ignore", module=r"zarr\..*")  # what others cannot read yet, and the like
 
@@ -94,7 +94,7 @@ class Zarr:
             values = np.asarray(found[...])
         except Exception as error:
             raise InputError(f"{path} is damaged ({error})") from None
-        values, nodata, carried = _with_one_mark(values, carried)
+        values, nodata, carried = _with_one_mark(path, values, carried)
         return array_of(path, values, layout, [nodata], carried)
 
     def write(self, path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
@@ -137,8 +137,20 @@ def _open(path: Path) -> tuple[Any, Carried]:
         names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes or []] or names
     known = [str(name) for name in names] if names and all(names) else None
     version, fill = found.metadata.zarr_format, found.metadata.fill_value
+    if image is not None:
+        _check_steps(path, image)
     separator = "/" if image is not None else _separator(found.metadata)
     return found, Carried(attributes, known, version, image, place, fill, separator)
+
+
+def _check_steps(path: Path, image: dict[str, Any]) -> None:
+    """Refuse an OME-NGFF image whose sizes and places of pixels are no numbers."""
+    for step in image.get("ome", image)["multiscales"][0]["datasets"][0].get(
+        "coordinateTransformations", []
+    ):
+        for numbers in (step.get("scale") or [], step.get("translation") or []):
+            if not all(type(one) in (int, float) and isfinite(one) for one in numbers):
+                raise InputError(f"{path}: its coordinateTransformations are no numbers")
 
 
 def _separator(metadata: Any) -> str:
@@ -149,14 +161,20 @@ def _separator(metadata: Any) -> str:
 
 
 def _with_one_mark(
-    values: np.ndarray, carried: Carried
+    path: Path, values: np.ndarray, carried: Carried
 ) -> tuple[np.ndarray, float | None, Carried]:
     """Values with one number for no data, which number, and what is carried without the others."""
     attributes = carried.attributes
     marks = {name: attributes.get(name) for name in MARKED}
     if carried.version == 2 and "_ARRAY_DIMENSIONS" in attributes:  # there xarray keeps its own
         marks = {"": carried.fill, **marks}
-    known = [_number(mark, values.dtype) for several in marks.values() for mark in _each(several)]
+    every = [mark for several in marks.values() for mark in _each(several)]
+    if any(_is_far(mark, values.dtype) for mark in every):
+        raise InputError(
+            f"{path}: its number for no data is too large to be handed on: save its values as "
+            f"float, or with another"
+        )
+    known = [_number(mark, values.dtype) for mark in every]
     numbers = [number for number in known if number is not None]
     if not numbers:
         return values, None, carried
@@ -185,12 +203,20 @@ def _number(mark: Any, dtype: np.dtype) -> float | None:
         if isinstance(mark, str):
             (mark,) = struct.unpack("<d", base64.b64decode(mark))
         number = float(mark)
-    except (TypeError, ValueError, struct.error):
+    except (TypeError, ValueError, OverflowError, struct.error):
         return None
     if dtype.kind == "f":
         return number if isfinite(number) else None
     kind = np.iinfo(dtype)
     return number if number.is_integer() and kind.min <= number <= kind.max else None
+
+
+def _is_far(mark: Any, dtype: np.dtype) -> bool:
+    """Whether a mark is one of such whole numbers, but not of those that a float tells apart."""
+    if dtype.kind not in "iu" or isinstance(mark, (bool, str)) or not isinstance(mark, int):
+        return False
+    kind = np.iinfo(dtype)
+    return abs(mark) > WHOLE and kind.min <= mark <= kind.max
 
 
 def _axes_of(shape: tuple[int, ...], names: list[str] | None) -> str:
