@@ -1904,7 +1904,7 @@ def test_cut_values_are_counted_aloud(model: SuperResolver, tmp_path: Path) -> N
     values[0, :3] = 200
     np.save(tmp_path / "c.npy", values)
     stack = read_stack(model, tmp_path / "c.npy", LIMITS, "0,100")
-    assert any("3 values lie outside" in note for note in stack.notes)
+    assert any("3 of " in note and " values lie outside" in note for note in stack.notes)
     assert any("values from 0 to 100" in note for note in stack.notes)
 
 

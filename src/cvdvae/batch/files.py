@@ -34,7 +34,7 @@ from ..restoration.load import model_of, recipe_of, restorer_for
 from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
-from ..restoration.saving import read_told
+from ..restoration.saving import read_told, result_in
 from ..restoration.settings import Sampling
 from ..restoration.sheet import check_animation
 from ..restoration.stack.drawing import draw_stack
@@ -301,7 +301,7 @@ def replay_into(
     """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`.
 
     Args:
-        recipe: The file.
+        recipe: The file, or its folder.
         folder: Where the results go.
         device: As for `cvdvae.replay`.
         trust: As for `cvdvae.replay`.
@@ -313,6 +313,7 @@ def replay_into(
         tell = partial(_in_parts, on_share, pixels)
         return draw_into(model, given, sampling, folder, on_pixels=tell)
 
+    recipe = result_in(recipe)
     data = read_told(recipe)
     if isinstance(data.get("values"), dict):
         stacked = stack_recipe_from_dict(data, recipe)

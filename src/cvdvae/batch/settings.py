@@ -65,9 +65,9 @@ class Settings:
     def __post_init__(self) -> None:
         Sampling(self.samples, self.temperature or 0.0, self.seed, shrunk_by=self.shrunk_by)
         if self.look and (self.temperature is not None or self.moves):
-            raise InputError(
-                "--look has temperatures of its own: leave --temperature and --moves out"
-            )
+            both = {"--temperature": self.temperature is not None, "--moves": self.moves}
+            given = " and ".join(option for option, there in both.items() if there)
+            raise InputError(f"--look has temperatures of its own: leave {given} out")
         if self.happened is None and (self.moves or self.grain):
             raise InputError("--moves and --grain go with a model that restores")
         if self.happened is not None:

@@ -44,9 +44,11 @@ app = typer.Typer()
 
 @app.command()
 def batch(
-    source: Annotated[
-        str,
-        typer.Argument(help="Folder or glob of images; Parquet with image bytes; tars; Zarr."),
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE", help="Folder or glob of images; Parquet with image bytes; tars; Zarr."
+        ),
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     to: Annotated[
@@ -121,6 +123,8 @@ def batch(
     from ..batch.settings import Settings
     from ..batch.sources import open_source
 
+    if len(sources) > 1:
+        raise InputError("batch takes one source: put a glob in quotes, as in 'album/*.png'")
     name, happened = _chosen(domain, model, scale, shrunk_by, degradation, mask, jpeg, noise, moves)
     settings = Settings(
         samples,
@@ -154,7 +158,7 @@ def batch(
             bar.update(task, description=_line(progress), total=progress.rows, completed=done)
 
         say = ignore if quiet else remark
-        found = open_source(source, image_column, key_column, out_folder, say)
+        found = open_source(sources[0], image_column, key_column, out_folder, say)
         progress = run_batch(found, out_folder, name, settings, to, chosen, told)
     _end(progress, out_folder, quiet)
 

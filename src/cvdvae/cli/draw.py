@@ -222,13 +222,17 @@ FAR = 2.0
 FEW, ENOUGH = 4 / 255, 1.2
 """Root mean square of what they miss up to which it may be an input's noise, and how many times as
 much noise explains it."""
+TOO_FAR, TOO_NEAR = 1.5, 0.5
+"""Standard deviations of faint light's noise by which samples are off where something is wrong."""
 
 
 def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int) -> list[str]:
     """What to do where no image shrinks to the input, of samples of so many pixels together."""
     from ..restoration.stack.result import StackResult
 
-    if isinstance(result, StackResult) or result.misfit is not None:
+    if result.misfit is not None:
+        return _unbelievable(list(result.misfit))
+    if isinstance(result, StackResult):
         return []
     if all(result.round_trip_exact) or min(result.largest_lr_error) < FAR:
         return []
@@ -236,8 +240,19 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
     how = _explained(path, missed, resolver, pixels)
     return [
         "no image shrinks to it, as where it was sharpened or compressed since: samples come near "
-        f"to it along its edges, but do not meet it there{how}"
+        f"to it along its edges, but do not meet it there{how}. Or another program has shrunk it: "
+        f"cvdvae examine --model {resolver.name} says which, for --shrunk-by"
     ]
+
+
+def _unbelievable(misfit: list[float]) -> list[str]:
+    """What the samples of faint light say where they are off by much more than its noise, or by
+    much less."""
+    if min(misfit) > TOO_FAR:
+        return ["the model does not explain it: believe neither samples nor intervals"]
+    if max(misfit) < TOO_NEAR:
+        return ["more noise was assumed than there is: --values HIGH may be too large, or wrong"]
+    return []
 
 
 def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int) -> str:
@@ -293,7 +308,8 @@ def _agreement(result: "Outcome") -> str:
             return f"{every} gives the input back but for {worst:.2g}{unit}"
     if all(exact):
         return f"{every} gives the input back exactly"
+    others = "the others are off" if any(exact) else "but are off"
     return (
         f"{sum(exact)} of {len(exact)} {samples} give the input back exactly, "
-        f"the others are off by up to {worst:.1f}{unit}"
+        f"{others} by up to {worst:.1f}{unit}"
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+USUAL = "celeba64-x8"
 TRANSPARENT = "its alpha channel is left out: the colours are examined as they are below it"
 GREYSCALE = "a greyscale image: it is examined as such"
 UNPROFILED = "its colour profile is not one of RGB: the colours are examined as sRGB without it"
@@ -50,7 +51,7 @@ def examine(
             "--model",
             help="Bundled name, model folder, or Hub id; photographs need --model photos-x4.",
         ),
-    ] = "celeba64-x8",
+    ] = USUAL,
     scale: OneScale = None,
     device: Device = "cpu",
 ) -> None:
@@ -71,6 +72,8 @@ def examine(
             f"{model} does not know what to expect: let cvdvae calibrate-doubt --save find it"
         )
     examined = _which_program if resolver.any_size else _what_is_odd
+    if model == USUAL:
+        remark(f"{model} looks at them, which knows faces: photographs need --model photos-x4")
     failures: dict[str, str] = {}
     undrawn = {ALPHA: TRANSPARENT, GREY: GREYSCALE, NO_RGB: UNPROFILED}
     for path, _ in files_of(inputs, say=remark):

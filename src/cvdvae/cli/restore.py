@@ -285,6 +285,9 @@ def one_line(path: Path, folder: Path, result: "Restoration") -> str:
     """What came of an image."""
     fits = sum(result.explains)
     way = "exactly" if result.sigma == 0 else f"within its noise (σ = {result.sigma:.3g})"
+    steps = (result.description or {}).get("steps", [])
+    if steps and steps[-1]["kind"] == "jpeg":  # whose noise is in other units
+        way = "within the rounding of its JPEG"
     line = (
         f"{path} → {folder} in {result.seconds:.1f} s: {fits} of {len(result.explains)} samples "
         f"explain the image {way}"

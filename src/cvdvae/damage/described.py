@@ -264,6 +264,7 @@ def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
     for key, value in settings.items():
         if key not in known:
             names = ", ".join(sorted(known - {"packed"})) or "no settings"
+            names += ": --noise says how noisy it is" * (kind == "noise")
             raise ConfigError(f"{where}'{kind}' has no '{str(key)[:40]}', but {names}")
         if (wanted := _missed(kind, key, value)) is not None:
             raise ConfigError(f"{where}the {key} of '{kind}' is {wanted}")

@@ -26,6 +26,7 @@ class Answers(ABC):
         pixels: The same as they are saved, uint8.
         exploded: Which came out of the model not finite or far outside of any image; they were cut
             to [0, 1], and are no answer. Empty where none did.
+        model: Name of the model.
     """
 
     y: Tensor
@@ -33,6 +34,12 @@ class Answers(ABC):
     samples: Tensor
     pixels: Tensor
     exploded: list[bool]
+    model: str
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        n, _, height, width = self.pixels.shape
+        return f"<{type(self).__name__}: {n} samples of {width}×{height} pixels by {self.model}>"
 
     @property
     @abstractmethod

@@ -20,7 +20,7 @@ from .restored import Restoration, RestorationRecipe, restoration_from_dict
 from .restorer import Restorer
 from .result import SuperResolution
 from .sampler import SuperResolver
-from .saving import read_told
+from .saving import read_told, result_in
 
 
 def load_hvae(name: str, scale: int | None = None) -> HVAEResolver:
@@ -107,7 +107,7 @@ def replay(
     """Draw a result again, from its `result.json`: of `upscale` or of `restore`.
 
     Args:
-        recipe: Path of the file, or what was read from it.
+        recipe: Path of the file or of its folder, or what was read from it.
         device: Where to compute.
         trust: Load the model that it names also where that is a folder or on the Hub.
 
@@ -126,7 +126,7 @@ def replay(
         True
     """
     if not isinstance(recipe, Recipe):
-        path = Path(recipe)
+        path = result_in(Path(recipe))
         told = recipe_of(read_told(path), path)
         if isinstance(told, RestorationRecipe):
             return restorer_for(told, device, trust).run(told.seen, told.restoring)

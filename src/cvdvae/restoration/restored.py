@@ -62,7 +62,7 @@ class Diagnostics:
         return cls(chains.acceptance.tolist(), chains.effective, chains.r_hat, float(gain))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Restoration(Answers):
     """Samples behind what was seen; two results are equal only if they are the same.
 

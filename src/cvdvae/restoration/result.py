@@ -66,7 +66,7 @@ class Truth:
     mean_psnr: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SuperResolution(Answers):
     """Samples behind one low-resolution image; two results are equal only if they are the same.
 

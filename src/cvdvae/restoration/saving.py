@@ -176,6 +176,11 @@ def _is(path: Path, given: tuple[Path, ...]) -> bool:
     return path.resolve() in [one.resolve() for one in given]
 
 
+def result_in(path: Path) -> Path:
+    """The `result.json` of a result's folder; a file as it is."""
+    return path / RESULT if path.is_dir() else path
+
+
 def read_told(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """What a `result.json` of at most so many bytes says.
 

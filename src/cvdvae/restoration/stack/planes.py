@@ -205,9 +205,11 @@ def _mapping(
                 f"samples are cut to what {kind.dtype} holds, {kind.min} to {kind.max}, and may "
                 f"then not give the input back"
             )
-    cut = sum(r.outside(_known(array, g)) for g, r in zip(groups, ranges, strict=True))
+    known = [_known(array, group) for group in groups]
+    cut = sum(one.outside(values) for values, one in zip(known, ranges, strict=True))
     if cut:
-        yield f"{cut} values lie outside and were cut to that range"
+        of = sum(values.size for values in known)
+        yield f"{cut} of {of} values lie outside and were cut to that range"
     missing = int(array.missing.sum())
     if missing:
         yield f"{missing} missing values stay missing"

@@ -1,0 +1,102 @@
+"""What newcomers met: messages that say what to do, and results that print as one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import run
+from PIL import Image
+from tiny import saved_resolver, tiny_photo_restorer, tiny_photos
+
+import cvdvae
+from cvdvae.batch.settings import Settings
+from cvdvae.cli.draw import _unbelievable
+from cvdvae.cli.restore import one_line
+from cvdvae.damage.described import parse
+from cvdvae.errors import ConfigError, InputError
+from cvdvae.restoration.restoring import degraded
+
+
+def test_a_result_prints_as_one_line() -> None:
+    result = tiny_photos(2).upscale(torch.full((3, 8, 10), 0.4), samples=2)
+    assert repr(result) == f"<SuperResolution: 2 samples of 20×16 pixels by {result.model}>"
+    model = tiny_photo_restorer()
+    restored = model.restore(torch.full((3, 8, 10), 0.4), "hole:side=4", samples=2)
+    assert str(restored).startswith("<Restoration: 2 samples of 10×8 pixels by ")
+
+
+def test_a_result_is_drawn_again_from_its_folder(tmp_path: Path) -> None:
+    result = cvdvae.load("celeba64-x4").upscale(torch.full((3, 16, 16), 0.4), samples=1)
+    result.save(tmp_path)
+    again = cvdvae.replay(tmp_path)
+    assert torch.equal(again.pixels, result.pixels)
+
+
+def test_the_rounding_of_a_jpeg_is_called_so(tmp_path: Path) -> None:
+    model, x = tiny_photo_restorer(), torch.full((3, 16, 16), 0.4)
+    for words, said in (
+        ("jpeg:quality=50", "within the rounding of its JPEG"),
+        ("blur:sigma=1", "(σ = "),
+    ):
+        told = degraded(x, parse(words), None if words[0] == "j" else 0.02, 0)
+        line = one_line(tmp_path / "a.jpg", tmp_path, model.run(told, model.restoring(2)))
+        assert said in line
+
+
+def test_noise_has_no_settings_but_an_option() -> None:
+    with pytest.raises(ConfigError, match="but no settings: --noise says how noisy it is"):
+        parse("noise:sigma=0.1")
+
+
+@pytest.mark.parametrize(
+    ("moves", "temperature", "said"),
+    [(3, None, "leave --moves out"), (0, 0.5, "leave --temperature out"),
+     (3, 0.5, "leave --temperature and --moves out")],
+)  # fmt: skip
+def test_only_what_was_given_is_to_be_left_out(
+    moves: int, temperature: float | None, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        Settings(2, temperature, look=True, moves=moves)
+
+
+@pytest.mark.parametrize(
+    ("misfit", "said"),
+    [([0.9, 1.1], ""), ([2.4, 2.6], "believe neither"), ([0.0, 0.0], "more noise was assumed")],
+)
+def test_a_misfit_that_tells_of_a_fault_is_explained(misfit: list[float], said: str) -> None:
+    assert said in "".join(_unbelievable(misfit))
+    assert bool(_unbelievable(misfit)) == bool(said)
+
+
+def test_a_glob_that_the_shell_has_resolved_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run("batch", "a.png", "b.png", "--out", str(tmp_path / "out"), monkeypatch=monkeypatch)
+    assert code == 1
+    assert "put a glob in quotes" in capsys.readouterr().err
+
+
+def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_resolver(tmp_path / "tiny", tiny_photos(2))
+    noise = np.random.default_rng(0).integers(0, 2, (8, 8, 3)).astype(np.uint8) * 255
+    Image.fromarray(noise).save(tmp_path / "hard.png")
+    asked = [str(tmp_path / "hard.png"), "--model", str(tmp_path / "tiny"), "--scale", "2"]
+    assert (
+        run("upscale", *asked, "-n", "1", "--out", str(tmp_path / "out"), monkeypatch=monkeypatch)
+        == 0
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Or another program has shrunk it: cvdvae examine" in said
+    assert "0 of 1 samples give the input back exactly, but are off by up to" in said
+
+
+def test_examine_says_what_its_usual_model_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (8, 8), (120, 90, 70)).save(tmp_path / "small.png")
+    run("examine", str(tmp_path / "small.png"), monkeypatch=monkeypatch)
+    assert "which knows faces: photographs need --model photos-x4" in capsys.readouterr().err
