@@ -26,6 +26,13 @@ def test_a_result_prints_as_one_line() -> None:
     assert str(restored).startswith("<Restoration: 2 samples of 10×8 pixels by ")
 
 
+def test_noise_alone_needs_no_other_word() -> None:
+    model, y = tiny_photo_restorer(), torch.full((3, 8, 10), 0.4)
+    named = model.restore(y, "noise", samples=2, noise=0.1)
+    assert torch.equal(model.restore(y, samples=2, noise=0.1).pixels, named.pixels)
+    assert str(named.description) == "{'steps': [{'kind': 'noise'}]}"
+
+
 def test_a_result_is_drawn_again_from_its_folder(tmp_path: Path) -> None:
     result = cvdvae.load("celeba64-x4").upscale(torch.full((3, 16, 16), 0.4), samples=1)
     result.save(tmp_path)

@@ -82,7 +82,7 @@ class Restorer(Networks):
     def restore(
         self,
         y: Tensor,
-        degradation: str | Description | Degradation,
+        degradation: str | Description | Degradation = "noise",
         samples: int = 8,
         noise: float | None = None,
         temperature: float | None = None,
@@ -99,7 +99,7 @@ class Restorer(Networks):
 
         Args:
             y: As for `seen`.
-            degradation: As for `seen`.
+            degradation: As for `seen`; nothing but noise by default.
             samples: As in `Restoring`, like all that follow but `noise` and `truth`.
             noise: As for `seen`.
             temperature: The model's recommended one by default; with moves 1.

@@ -80,7 +80,6 @@ def restoring_part(
             )  # fmt: skip
             parts, reopen = _answers(told)
     on = RestoringHandlers(models, parts, turn, tabs)
-    laid_out = [given, strokes, painter, kind, said, *parts.shown]
     example.click(
         lambda i: (str(paths[i]), subjects[i], on.temperature_of(subjects[i])),
         example,
@@ -88,6 +87,14 @@ def restoring_part(
         queue=False,
         **QUIET,
     )
+    _connect(on, parts, draw, reopen)
+
+
+def _connect(on: RestoringHandlers, parts: Parts, draw: gr.Button, reopen: gr.UploadButton) -> None:
+    given, strokes, stop, settings = parts.given, parts.strokes, parts.stop, parts.settings
+    photo, subject, kind, damage = parts.photo, parts.subject, parts.kind, parts.damage
+    sliders = [parts.strength, parts.angle, parts.noise]
+    laid_out = [given, strokes, parts.painter, kind, parts.said, *parts.shown]
     # Of those that the visitor presses alone: a result that is opened again has its own.
     subject.input(on.temperature_of, subject, settings[1], queue=False, **QUIET)
     # One event of both: of two that are queued at once, the end of one may lose the other's answer.
@@ -100,13 +107,13 @@ def restoring_part(
         **LOOKING,
         **QUIET,
     )
-    sliders = [strength, angle, noise]
-    damage.input(on.chosen, [damage, kind], [*sliders, painter], queue=False, **LATEST, **QUIET)
-    kind.change(on.judged, [damage, kind], strength, queue=False, **LATEST, **QUIET)
-    painter.paint(painted, strokes, strokes, queue=False, **EVERY, **QUIET)
-    happened = [photo, subject, kind, damage, strength, noise]
-    how = [*happened, *settings, given, strokes, angle]
-    drawn = [said, stop, *parts.shown]
+    seen = [*sliders, parts.painter]
+    damage.input(on.chosen, [damage, kind], seen, queue=False, **LATEST, **QUIET)
+    kind.change(on.judged, [damage, kind], parts.strength, queue=False, **LATEST, **QUIET)
+    parts.painter.paint(painted, strokes, strokes, queue=False, **EVERY, **QUIET)
+    happened = [photo, subject, kind, damage, parts.strength, parts.noise]
+    how = [*happened, *settings, given, strokes, parts.angle]
+    drawn = [parts.said, stop, *parts.shown]
     again = [photo, subject, damage, *sliders, *settings, *laid_out, stop]
     # A press while another image is restored is for the one that came.
     for press, handler, inputs, outputs in (
