@@ -42,7 +42,10 @@ class DamageOptions:
             InputError: An option that goes with it stands alone.
         """
         if not self.named and (self.model is not None or self.moves or self.grain):
-            raise InputError("--model, --moves and --grain go with --degradation or --noise")
+            raise InputError(
+                "--model, --moves and --grain go with --degradation or --noise; models that "
+                "enlarge are named with --models"
+            )
         return self.named
 
     def fitted(self, scale: int | None) -> bool:

@@ -251,14 +251,14 @@ def calibrate(
         task = progress.add_task("drawing", total=sum(map(len, tried_at)) * len(selection))
         start_at = Sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
-    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}")
+    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}", caption="* the best")
     for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
     for c in tried:
         table.add_row(
             f"{c.sampling.temperature:g}" if tried_at.prior else "–",
             f"{c.sampling.encoder_temperature:g}" if tried_at.encoder else "–",
-            f"{(c.crps.mean or 0) * 1e3:.2f}",
+            "* " * (c.sampling == best) + f"{(c.crps.mean or 0) * 1e3:.2f}",
             f"{c.miscalibration:.1%}",
             style="bold" if c.sampling == best else None,
         )
