@@ -31,6 +31,8 @@ def test_noise_alone_needs_no_other_word() -> None:
     named = model.restore(y, "noise", samples=2, noise=0.1)
     assert torch.equal(model.restore(y, samples=2, noise=0.1).pixels, named.pixels)
     assert str(named.description) == "{'steps': [{'kind': 'noise'}]}"
+    with pytest.raises(InputError, match="say what happened to it, or how noisy it is"):
+        model.restore(y, samples=2)
 
 
 def test_a_result_is_drawn_again_from_its_folder(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Restorer(Networks):
     def restore(
         self,
         y: Tensor,
-        degradation: str | Description | Degradation = "noise",
+        degradation: str | Description | Degradation | None = None,
         samples: int = 8,
         noise: float | None = None,
         temperature: float | None = None,
@@ -93,13 +93,11 @@ class Restorer(Networks):
         antithetic: bool = False,
         self_ensemble: bool = False,
     ) -> Restoration:
-        """Draw images behind what was seen of one.
-
-        Sample i depends on `seed` and i alone.
+        """Draw images behind what was seen of one; sample i depends on `seed` and i alone.
 
         Args:
             y: As for `seen`.
-            degradation: As for `seen`; nothing but noise by default.
+            degradation: As for `seen`; by default nothing but the noise that is then named.
             samples: As in `Restoring`, like all that follow but `noise` and `truth`.
             noise: As for `seen`.
             temperature: The model's recommended one by default; with moves 1.
@@ -118,9 +116,11 @@ class Restorer(Networks):
             >>> model = cvdvae.load_restorer("celeba64-restore")             # doctest: +SKIP
             >>> model.restore(y, "hole:side=20", samples=8).save("out/")     # doctest: +SKIP
         """
+        if degradation is None and noise is None:
+            raise InputError("say what happened to it, or how noisy it is, as in noise=0.02")
         how = self.restoring(samples, temperature, seed, moves, grain, antithetic, self_ensemble)
-        check = partial(self.check_seen, how)
-        return self.run(seen(y, degradation, noise, check=check), how, truth)
+        what = "noise" if degradation is None else degradation
+        return self.run(seen(y, what, noise, check=partial(self.check_seen, how)), how, truth)
 
     def restoring(
         self,
