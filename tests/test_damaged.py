@@ -19,9 +19,10 @@ from cvdvae.damage.described import description_from_dict, parse
 from cvdvae.degradations.block_dct import ROUNDING
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.damaged import AsSeen, Damaged, Restorations, Restored
-from cvdvae.evaluation.evaluate import Plan, evaluate
+from cvdvae.evaluation.evaluate import evaluate
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Custom
+from cvdvae.evaluation.plan import Plan
 from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import figures, name_of
 from cvdvae.restoration.load import load_restorer
@@ -319,10 +320,7 @@ def test_what_no_text_tells_of_a_degradation_is_in_its_fingerprint() -> None:
     ("arguments", "message"),
     [
         (["--degradation", "blur:sigma=1", "--scales", "4"], "go with shrinking"),
-        (
-            ["--degradation", "blur:sigma=1", "--models", "my-x{scale}"],
-            "name one model with --model",
-        ),
+        (["--degradation", "grey", "--models", "my-x{scale}"], "my-x{scale}"),
         (["--noise", "0.1", "--flows", "my-flow-x{scale}"], "name one model with --model"),
         (["--degradation", "spell"], "no kind 'spell'"),
         (["--degradation", "jpeg:quality=30", "--noise", "0.1"], "leave the noise out"),

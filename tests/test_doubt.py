@@ -365,7 +365,7 @@ def test_examine_says_in_words_what_is_wrong_and_does_the_others(
     save_png(tmp_path / "a.png", to_pil(faces[8]))
     (tmp_path / "b.png").write_text("I am no picture")
     save_png(tmp_path / "c.png", to_pil(faces[8].flip((1, 2))))
-    assert run("examine", str(tmp_path), monkeypatch=monkeypatch) == 1
+    assert run("examine", str(tmp_path), "--domain", "faces", monkeypatch=monkeypatch) == 1
     said, errors = capsys.readouterr()
     first, second = said.replace("\n", " ").replace("c.png:", "\nc.png:").splitlines()
     assert "nothing unusual" in first

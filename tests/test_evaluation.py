@@ -20,14 +20,18 @@ from command import run
 from PIL import Image
 from tiny import saved_resolver, tiny_resolver
 
+import cvdvae
 from cvdvae.analysis.report import Section, tables
+from cvdvae.checkpoints.records import Recommended
 from cvdvae.cli import main
+from cvdvae.cli.family import Family, family
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
-from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate, read_records, unused
+from cvdvae.evaluation.evaluate import Records, evaluate, read_records, unused
 from cvdvae.evaluation.held import digest_of
 from cvdvae.evaluation.measure import METRICS, Column, Judges, Metric, columns
 from cvdvae.evaluation.method import Bicubic, Comparison, Custom, Models, Resolver, comparison
+from cvdvae.evaluation.plan import Plan, Row
 from cvdvae.evaluation.realism import judge_of, likenesses, write_likenesses
 from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import (
@@ -41,8 +45,10 @@ from cvdvae.evaluation.table import (
     winners,
     write_tables,
 )
+from cvdvae.evaluation.task import Temperatures
 from cvdvae.evaluation.versions import version_of
 from cvdvae.metrics.perceptual import BRISQUE
+from cvdvae.restoration.hvae import HVAEResolver
 
 
 @pytest.fixture
@@ -112,6 +118,92 @@ def test_tables_say_what_is_missing_and_agree_with_each_other(
         for column in columns():
             value = row[column.key]["mean"]
             assert line[column.key] == ("" if value is None else str(value))
+
+
+@pytest.fixture
+def suited() -> HVAEResolver:
+    """A model whose prior draws some of the groups, with temperatures of its own."""
+    return HVAEResolver(
+        (tiny := tiny_resolver()).prior, tiny.encoder, "mine", recommended=Recommended(0.7, 1.1)
+    )
+
+
+def test_where_no_temperature_is_named_a_model_is_drawn_as_upscale_does(
+    suited: HVAEResolver,
+) -> None:
+    y = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    method = Resolver(suited, "cvdvae")
+    own = method.own
+    assert own == Temperatures(0.7, 1.1)
+    wanted = suited.draw(y, suited.sampling(2, seed=3, consistent=False))
+    drawn = method.with_encoder_at(1.1).draw(y, 2, own.temperature, 3)
+    assert torch.equal(drawn, wanted)
+    published = method.draw(y, 2, own.temperature, 3)
+    assert not torch.equal(published, wanted)
+    for same in (Recommended(0.9, 1.0), Recommended(0.9)):
+        suited.recommended = same  # an encoder at 1 is the published one
+        assert method.own == Temperatures(0.9)
+    assert Resolver(cvdvae.load("photos-x4"), "all groups").own == Temperatures(1.07)
+
+
+def test_own_temperatures_and_named_ones_are_rows_of_one_folder(
+    suited: HVAEResolver, photos: Path, judges: Judges, tmp_path: Path
+) -> None:
+    kind = (suited.degradation, (Resolver(suited, "cvdvae"), Custom("grey", grey)))
+    tasks, out = [Comparison(4, *kind)], tmp_path / "out"
+    plan = Plan(Selection(photos), samples=2)
+    records, _ = evaluate(plan, tasks, judges, out)
+    own = ["×4 cvdvae τ=0.7 (encoder 1.1)", "×4 cvdvae τ=0.7 (encoder 1.1), projected"]
+    assert [name_of(row) for row in figures(records)] == [
+        *own, "×4 grey τ=1", "×4 grey τ=1, projected",
+    ]  # fmt: skip
+    records, _ = evaluate(replace(plan, temperatures=(0.7,)), tasks, judges, out)
+    names = [name_of(row) for row in figures(records)]
+    assert set(own) < set(names)
+    assert {"×4 cvdvae τ=0.7", "×4 grey τ=0.7", "×4 grey τ=1"} < set(names)
+    means = {name_of(row): cells["psnr"].mean for row, cells in figures(records).items()}
+    assert means[own[0]] != means["×4 cvdvae τ=0.7"]
+    assert evaluate(plan, tasks, judges, out)[0].keys() == records.keys()
+
+
+def grey(y: torch.Tensor, samples: int, temperature: float, seed: int) -> torch.Tensor:
+    return torch.full((samples, 3, 16, 16), 0.5)
+
+
+@pytest.mark.parametrize("crop", [0, 32])
+def test_squares_are_cut_at_random_places_for_models_of_any_size(crop: int, tmp_path: Path) -> None:
+    """Unless it is said otherwise, or a crop is named: then what is cut is resized."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    selection, path = Selection(tmp_path, crop=crop), tmp_path / "a.png"
+    at_random = selection.cut_for(any_size=True).truth(path, 16)
+    whole = selection.truth(path, 16)
+    squares = np.lib.stride_tricks.sliding_window_view(pixels, (16, 16), axis=(0, 1))
+    found = (squares == to_array(at_random).transpose(2, 0, 1)).all((2, 3, 4)).any()
+    assert found == (crop == 0)
+    assert torch.equal(selection.cut_for(any_size=False).truth(path, 16), whole)
+    said = replace(selection, random_crops=False).cut_for(any_size=True)
+    assert torch.equal(said.truth(path, 16), whole)
+
+
+def to_array(image: torch.Tensor) -> np.ndarray:
+    """Height × width × channels, in levels of 255."""
+    return (255 * image).round().byte().permute(1, 2, 0).numpy()
+
+
+def test_the_models_are_those_of_the_domain_at_all_their_scales() -> None:
+    assert family("photos") == Family("photos-x{scale}", "", [2, 3, 4])
+    faces = Family("celeba64-x{scale}", "celeba64-hcflow-x{scale}", [4, 8, 16])
+    assert family("faces") == faces
+    assert family("photos", "celeba64-x{scale}").scales == [4, 8, 16]
+    assert family("faces", scales=[8]) == replace(faces, scales=[8])
+    assert family("photos", "photos-x3").scales == [3]
+    with pytest.raises(InputError, match=r"say with --scales at which factors 'my-x\{scale\}'"):
+        family("photos", "my-x{scale}")
+    with pytest.raises(InputError, match="photos-sr' enlarges by 2, 3, 4: say which, with --scale"):
+        family("photos", "photos-sr")
+    with pytest.raises(InputError, match="no flow of these images is bundled"):
+        comparison(4, ["bicubic", "hcflow"], Models())
 
 
 def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
@@ -250,6 +342,7 @@ def test_methods_are_told_apart_by_their_own_word_or_by_their_code() -> None:
 
 SAID = """
 from types import SimpleNamespace
+from cvdvae.evaluation.task import Temperatures
 from cvdvae.evaluation.versions import version_of
 def function(y, kinds=frozenset("abcdef"), what=object()):
     return y in {"one", "two", "three"} or max
@@ -1177,7 +1270,7 @@ def test_squares_at_random_places_are_measured_where_they_are_asked_for(
     given = commands(tmp_path, models, tmp_path / "out")[command]
     assert run(*given, monkeypatch=monkeypatch) == 1
     assert run(*given, "--random-crops", monkeypatch=monkeypatch) == 1
-    assert [settings[4] for settings in asked] == [False, True]
+    assert [settings[4] for settings in asked] == [None, True]
 
 
 @pytest.mark.parametrize("command", ["report", "temperature", "calibration", "rate"])

@@ -103,9 +103,12 @@ def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
     assert "0 of 1 samples give the input back exactly, but are off by up to" in said
 
 
-def test_examine_says_what_its_usual_model_knows(
+def test_examine_looks_at_photographs_unless_faces_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (8, 8), (120, 90, 70)).save(tmp_path / "small.png")
     run("examine", str(tmp_path / "small.png"), monkeypatch=monkeypatch)
-    assert "which knows faces: photographs need --model photos-x4" in capsys.readouterr().err
+    assert "too small or too flat to tell what made it small" in capsys.readouterr().out
+    given = [str(tmp_path / "small.png"), "--domain", "faces"]
+    run("examine", *given, monkeypatch=monkeypatch)
+    assert "in doubt: " in capsys.readouterr().out

@@ -20,9 +20,10 @@ from safetensors.torch import save_file
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import ConfigError, InputError, WeightsError
-from cvdvae.evaluation.evaluate import Plan, Records, Row, evaluate
+from cvdvae.evaluation.evaluate import Records, evaluate
 from cvdvae.evaluation.measure import METRICS, Judges, columns, measure
 from cvdvae.evaluation.method import Bicubic, Comparison
+from cvdvae.evaluation.plan import Plan, Row
 from cvdvae.evaluation.selection import Selection
 from cvdvae.evaluation.table import as_markdown, as_text, best_rows, winners, write_tables
 from cvdvae.imaging.io import to_bytes, to_tensor

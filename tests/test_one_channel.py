@@ -24,9 +24,10 @@ from cvdvae.data.images import open_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.evaluation.evaluate import Plan, evaluate
+from cvdvae.evaluation.evaluate import evaluate
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Models, comparison
+from cvdvae.evaluation.plan import Plan
 from cvdvae.evaluation.selection import Selection
 from cvdvae.gaussian import Window
 from cvdvae.hvae.lr_encoder import LREncoder

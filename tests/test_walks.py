@@ -88,9 +88,9 @@ def test_a_researcher(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         crop_face(demo_photo()).rotate(3 * i).resize((80, 80)).save(faces / f"{i}.png")
     walk(
         monkeypatch,
-        "cvdvae evaluate --data faces --scales 8 --samples 2 --temperatures 0.8 --out results",
+        "cvdvae evaluate --domain faces --data faces --scale 8 -n 2 --temperature 0.8 --out out",
     )
-    assert (here / "results/table.md").exists()
+    assert (here / "out/table.md").exists()
     model = cvdvae.load("celeba64-x8")
     result = model.upscale(torch.full((3, 8, 8), 0.4), samples=2)
     assert torch.equal(result.pixels, model.run(result.y, result.sampling).pixels)

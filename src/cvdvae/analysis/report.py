@@ -48,8 +48,8 @@ class Section:
 
 
 MEANING = (
-    "τ is the temperature of the groups that the prior draws; an LR encoder's own is 1, or τ where "
-    "it gives all groups."
+    "τ is the temperature of the groups that the prior draws; an LR encoder's own stands in "
+    "brackets, and is 1 without, or τ where it gives all groups."
 )
 """What τ means where images were shrunk."""
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from ..evaluation.damaged import Damaged, Restorations
-from ..evaluation.evaluate import Plan
 from ..evaluation.measure import Judges
+from ..evaluation.plan import Plan
 from ..files import write_text
 from ..imaging.io import save_png, to_tensor
 from ..restoration.settings import Sampling

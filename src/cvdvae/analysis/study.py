@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from ..evaluation.evaluate import Plan, Records, evaluate
+from ..evaluation.evaluate import Records, evaluate
 from ..evaluation.measure import Judges, Scores
-from ..evaluation.method import Models, comparison
+from ..evaluation.method import Models, comparisons
+from ..evaluation.plan import Plan
 from ..evaluation.selection import Failures, Selection
 from ..evaluation.table import write_tables
 from ..evaluation.task import Task, title_of
@@ -62,9 +63,9 @@ class Study:
 
     out: Path
     selection: Selection
-    scales: tuple[int, ...] = (4, 8, 16)
-    models: str = "celeba64-x{scale}"
-    flows: str = "celeba64-hcflow-x{scale}"
+    scales: tuple[int, ...] = (2, 3, 4)
+    models: str = "photos-x{scale}"
+    flows: str = ""
     seed: int = 0
     device: str = "cpu"
     tick: Callable[[], None] = lambda: None
@@ -210,12 +211,9 @@ def report_sections(
 ) -> list[Section]:
     """Everything, in the order of the page; images that cannot be used go to `study.failures`."""
     prior = study.encoders[0].prior  # refused before anything is fetched
-    comparisons = [
-        comparison(scale, methods, Models(study.models, study.flows), study.device)
-        for scale in study.scales
-    ]
+    tasks = comparisons(study.scales, methods, Models(study.models, study.flows), study.device)
     judges = Judges.load(alexnet)
-    records = study.tables(plan, comparisons, judges)
+    records = study.tables(plan, tasks, judges)
     calibrations = study.calibration()
     study.temperature(judges)
     study.consistency()

@@ -10,17 +10,15 @@ from rich.table import Column, Table
 
 from ..errors import InputError, need
 from .common import (
-    FLOWS,
-    MODELS,
-    SCALES,
     AlexNet,
     Crop,
     Data,
     Device,
+    Domain,
     Images,
-    Model,
     Models,
     OneScale,
+    OtherModel,
     Out,
     RandomCrops,
     Samples,
@@ -34,6 +32,7 @@ from .common import (
     remark,
     telling,
 )
+from .family import Family, family, one_model
 
 if TYPE_CHECKING:
     from ..analysis.study import Study
@@ -48,15 +47,16 @@ analyze_app = typer.Typer(
 def analyze_calibration(
     data: Data,
     out_folder: Out,
-    scales: Scales = SCALES,
-    models: Models = MODELS,
+    domain: Domain = "photos",
+    scales: Scales = None,
+    models: Models = None,
     samples: Samples = 19,
     temperature: Temperature = None,
     seed: Seed = 0,
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    random_crops: RandomCrops = False,
+    random_crops: RandomCrops = None,
     device: Device = "cpu",
 ) -> None:
     """Reliability, ranks of the truth, and whether the std map predicts the error."""
@@ -65,9 +65,9 @@ def analyze_calibration(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop, random_crops)
-    with open_study(
-        out_folder, selection, scales, models, seed, device, len(scales) * len(selection)
-    ) as study:
+    chosen = family(domain, models, None, scales, device)
+    total = len(chosen.scales) * len(selection)
+    with open_study(out_folder, selection, chosen, seed, device, total) as study:
         results = study.calibration(samples, temperature)
     header, *lines = calibration_rows(results)
     name = Column(header[0], no_wrap=True)  # cut short, the models would all be "celeba6…"
@@ -84,14 +84,15 @@ def analyze_calibration(
 def analyze_temperature(
     data: Data,
     out_folder: Out,
-    model: Model = "celeba64-x8",
+    domain: Domain = "photos",
+    model: OtherModel = None,
     scale: OneScale = None,
     samples: Samples = 4,
     seed: Seed = 0,
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    random_crops: RandomCrops = False,
+    random_crops: RandomCrops = None,
     lpips: AlexNet = None,
     device: Device = "cpu",
 ) -> None:
@@ -101,8 +102,8 @@ def analyze_temperature(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop, random_crops)
-    scales = [] if scale is None else [scale]
-    with open_study(out_folder, selection, scales, model, seed, device, len(selection)) as study:
+    chosen = _alone(domain, model, scale)
+    with open_study(out_folder, selection, chosen, seed, device, len(selection)) as study:
         study.load()
         judges = Judges.load(lpips)
         study.temperature(judges, samples)
@@ -116,8 +117,9 @@ def analyze_temperature(
 def analyze_consistency(
     data: Data,
     out_folder: Out,
-    scales: Scales = SCALES,
-    models: Models = MODELS,
+    domain: Domain = "photos",
+    scales: Scales = None,
+    models: Models = None,
     draws: Annotated[int, typer.Option(help="Pairs of samples for every k.")] = 64,
     seed: Seed = 0,
     start: Start = 0,
@@ -130,9 +132,9 @@ def analyze_consistency(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
-    with open_study(
-        out_folder, selection, scales, models, seed, device, len(scales) * len(selection)
-    ) as study:
+    chosen = family(domain, models, None, scales, device)
+    total = len(chosen.scales) * len(selection)
+    with open_study(out_folder, selection, chosen, seed, device, total) as study:
         study.consistency(draws)
     _say_where(out_folder, "consistency")
     end(study.failures)
@@ -141,15 +143,15 @@ def analyze_consistency(
 @analyze_app.command("latents")
 def analyze_latents(
     out_folder: Out,
-    model: Model = "celeba64-x8",
+    domain: Domain = "photos",
+    model: OtherModel = None,
     scale: OneScale = None,
     samples: Samples = 4,
     seed: Seed = 0,
 ) -> None:
     """Keep the first k groups of a generated image and draw the rest, for growing k."""
     need("matplotlib", "analysis", "eval")
-    scales = [] if scale is None else [scale]
-    with open_study(out_folder, None, scales, model, seed, "cpu") as study:
+    with open_study(out_folder, None, _alone(domain, model, scale), seed, "cpu") as study:
         study.latents(samples)
     _say_where(out_folder, "latents")
 
@@ -158,8 +160,9 @@ def analyze_latents(
 def analyze_rate(
     data: Data,
     out_folder: Out,
-    scales: Scales = SCALES,
-    models: Models = MODELS,
+    domain: Domain = "photos",
+    scales: Scales = None,
+    models: Models = None,
     seed: Seed = 0,
     start: Start = 0,
     images: Images = None,
@@ -172,7 +175,8 @@ def analyze_rate(
     from ..evaluation.selection import Selection
 
     selection = Selection(data, start, images, crop)
-    with open_study(out_folder, selection, scales, models, seed, device, len(selection)) as study:
+    chosen = family(domain, models, None, scales, device)
+    with open_study(out_folder, selection, chosen, seed, device, len(selection)) as study:
         result = study.rate()
     table = Table(*rate_rows(result)[0])
     for line in rate_rows(result)[1:]:
@@ -182,16 +186,19 @@ def analyze_rate(
     end(study.failures)
 
 
+def _alone(domain: str, model: str | None, scale: int | None) -> Family:
+    """One model, at the factor that is named, or at its only one."""
+    return Family(one_model(domain, model, scale), "", [] if scale is None else [scale])
+
+
 @contextmanager
 def open_study(
     out_folder: Path,
     selection: "Selection | None",
-    scales: list[int],
-    models: str,
+    chosen: Family,
     seed: int,
     device: str,
     total: int | None = None,
-    flows: str = FLOWS,
 ) -> "Iterator[Study]":
     """A study whose ticks move a progress bar; its folder is locked meanwhile.
 
@@ -214,7 +221,7 @@ def open_study(
         check_writable(out_folder)
         task = progress.add_task("drawing", total=total)
         study = Study(
-            out_folder, selection, tuple(scales), models, flows, seed, device,
+            out_folder, selection, tuple(chosen.scales), chosen.models, chosen.flows, seed, device,
             tick=lambda: progress.advance(task),
         )  # fmt: skip
         with telling(study.failures):

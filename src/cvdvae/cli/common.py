@@ -114,19 +114,30 @@ Crop = Annotated[
     int, typer.Option("--crop", help="Side of the centred square to cut out; 0 takes the largest.")
 ]
 RandomCrops = Annotated[
-    bool, typer.Option("--random-crops", help="Squares at random places, not resized.")
+    bool | None,
+    typer.Option(
+        "--random-crops/--no-random-crops",
+        help="Squares at random places, not resized; usual for models of any size.",
+    ),
 ]
 AlexNet = Annotated[
     Path | None,
     typer.Option("--lpips", help="Local AlexNet features (safetensors), for LPIPS."),
 ]
 Save = Annotated[bool, typer.Option("--save", help="Store the result with the model.")]
-Scales = Annotated[list[int], typer.Option("--scales", help="Factors.")]
+Scales = Annotated[
+    list[int] | None, typer.Option("--scales", "--scale", help="Factors; by default the models'.")
+]
 OneScale = Annotated[
     int | None, typer.Option("--scale", help="Factor, where the model has several.")
 ]
-Models = Annotated[str, typer.Option("--models", help="Bundled names or folders, with {scale}.")]
-Flows = Annotated[str, typer.Option("--flows", help="The same for the method hcflow.")]
+Models = Annotated[
+    str | None,
+    typer.Option(
+        "--models", "--model", help="Instead: name, folder, Hub id, with {scale} where it stands."
+    ),
+]
+Flows = Annotated[str | None, typer.Option("--flows", help="The same for the method hcflow.")]
 Degradations = Annotated[
     list[str] | None,
     typer.Option(
@@ -153,8 +164,7 @@ Moves = Annotated[
 Grain = Annotated[
     bool, typer.Option("--grain", help="Draw the pixels, too, not only what is behind them.")
 ]
-SCALES, MODELS, FLOWS = [4, 8, 16], "celeba64-x{scale}", "celeba64-hcflow-x{scale}"
-METHODS, TEMPERATURES = ["bicubic", "cvdvae"], [0.1, 0.8]
+METHODS = ["bicubic", "cvdvae"]
 
 
 def complain(message: str) -> None:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from .common import FLOWS, METHODS, MODELS, SCALES
+from .common import METHODS
 
 if TYPE_CHECKING:
     from ..evaluation.damaged import Damaged
     from ..evaluation.task import Task
 
-RESTORER = "celeba64-restore"
 Moves = Annotated[
     int, typer.Option(min=0, help="With --degradation: moves of each sample's chain.")
 ]
@@ -28,6 +27,7 @@ class DamageOptions:
     moves: int
     grain: bool
     device: str
+    domain: str = "photos"
 
     @property
     def named(self) -> bool:
@@ -40,12 +40,12 @@ class DamageOptions:
 
         Raises:
             InputError: An option that goes with it stands alone.
+            WeightsError: The model is unknown.
         """
-        if not self.named and (self.model is not None or self.moves or self.grain):
-            raise InputError(
-                "--model, --moves and --grain go with --degradation or --noise; models that "
-                "enlarge are named with --models"
-            )
+        if not self.named and (self.moves or self.grain):
+            raise InputError("--moves and --grain go with --degradation or --noise")
+        if self.model is not None and not self.named:
+            self._check_enlarges(self.model)
         return self.named
 
     def fitted(self, scale: int | None) -> bool:
@@ -67,39 +67,35 @@ class DamageOptions:
         from ..checkpoints.folder import find, read_record
         from ..checkpoints.records import RestorerRecord
 
-        if isinstance(read_record(find(name)), RestorerRecord):
+        if "{scale}" not in name and isinstance(read_record(find(name)), RestorerRecord):
             raise InputError(
                 f"'{name}' restores: say what happens to the images with --degradation, and how "
                 f"noisy they are with --noise, as in --degradation blur:sigma=2 --noise 0.02"
             )
 
-    def check_alone(self, scales: list[int], methods: list[str], models: str, flows: str) -> None:
+    def check_alone(self, scales: list[int] | None, methods: list[str], flows: str | None) -> None:
         """Refuse options of shrinking beside.
 
         Raises:
             InputError: There is one.
+            WeightsError: The model is unknown.
         """
-        given = (scales, methods, models, flows)
-        if self.wanted and given != (SCALES, METHODS, MODELS, FLOWS):
+        if self.wanted and (scales or flows or methods != METHODS):
             raise InputError(
-                "--scales, --methods, --models and --flows go with shrinking: with --degradation "
-                "or --noise, name one model with --model"
+                "--scales, --methods and --flows go with shrinking: with --degradation or --noise, "
+                "name one model with --model"
             )
 
     def subjects(self) -> "list[Damaged]":
         """The model, on each degradation."""
+        from ..domains import domain_of
         from ..evaluation.damaged import damaged
 
-        name = self.model or RESTORER
+        name = self.model or domain_of(self.domain).restorer
         return damaged(name, self.degradations, self.noise, self.moves, self.grain, self.device)
 
-    def tasks(self) -> "tuple[list[Task], list[float]]":
-        """The same beside what was seen, and the usual temperatures."""
+    def tasks(self) -> "list[Task]":
+        """The same beside what was seen."""
         from ..evaluation.damaged import Restorations
 
-        subjects = self.subjects()
-        return [Restorations(subject) for subject in subjects], self.usual(subjects)
-
-    def usual(self, subjects: "list[Damaged]") -> list[float]:
-        """The model's own temperature."""
-        return [subjects[0].restorer.restoring(moves=self.moves).temperature]
+        return [Restorations(subject) for subject in self.subjects()]

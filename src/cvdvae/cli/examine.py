@@ -11,10 +11,11 @@ from .common import (
     Crop,
     Data,
     Device,
+    Domain,
     Images,
     Inputs,
-    Model,
     OneScale,
+    OtherModel,
     Save,
     Start,
     end,
@@ -24,6 +25,7 @@ from .common import (
     remark,
     telling,
 )
+from .family import one_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-USUAL = "celeba64-x8"
 TRANSPARENT = "its alpha channel is left out: the colours are examined as they are below it"
 GREYSCALE = "a greyscale image: it is examined as such"
 UNPROFILED = "its colour profile is not one of RGB: the colours are examined as sRGB without it"
@@ -45,13 +46,8 @@ UNPROFILED = "its colour profile is not one of RGB: the colours are examined as 
 @app.command()
 def examine(
     inputs: Inputs,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            help="Bundled name, model folder, or Hub id; photographs need --model photos-x4.",
-        ),
-    ] = USUAL,
+    domain: Domain = "photos",
+    model: OtherModel = None,
     scale: OneScale = None,
     device: Device = "cpu",
 ) -> None:
@@ -63,6 +59,7 @@ def examine(
     from ..imaging.carried import NO_RGB
     from ..imaging.io import ALPHA, GREY
 
+    model = one_model(domain, model, scale)
     _refuse_several(model)
     resolver = _load(model, device, scale)
     _refuse_faint_light(resolver)
@@ -72,8 +69,6 @@ def examine(
             f"{model} does not know what to expect: let cvdvae calibrate-doubt --save find it"
         )
     examined = _which_program if resolver.any_size else _what_is_odd
-    if model == USUAL:
-        remark(f"{model} looks at them, which knows faces: photographs need --model photos-x4")
     failures: dict[str, str] = {}
     undrawn = {ALPHA: TRANSPARENT, GREY: GREYSCALE, NO_RGB: UNPROFILED}
     for path, _ in files_of(inputs, say=remark):
@@ -126,7 +121,8 @@ def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
 @app.command("calibrate-doubt")
 def calibrate_doubt(
     data: Data,
-    model: Model = "celeba64-x8",
+    domain: Domain = "photos",
+    model: OtherModel = None,
     scale: OneScale = None,
     start: Start = 0,
     images: Images = None,
@@ -146,6 +142,7 @@ def calibrate_doubt(
     from ..input_check.screen import fit_proper
     from ..input_check.thresholds import FEWEST, doubted_share, fit_expected, judge_all
 
+    model = one_model(domain, model, scale)
     resolver = _load(model, device, scale, judge)
     selection = Selection(data, start, images, crop)
     _refuse_faint_light(resolver)

@@ -1,39 +1,33 @@
-"""Commands that measure: evaluate, calibrate, report."""
+"""Commands that measure: evaluate, report."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from ..errors import InputError, need
 from .analyze import open_study
 from .common import (
-    FLOWS,
     METHODS,
-    MODELS,
-    SCALES,
-    TEMPERATURES,
     AlexNet,
     Crop,
     Data,
     Degradations,
     Device,
+    Domain,
     Flows,
     Grain,
     Images,
     Json,
     Models,
     Noise,
-    OneScale,
     Out,
     Quiet,
     RandomCrops,
     Samples,
-    Save,
     Scales,
     Seed,
     Start,
@@ -45,15 +39,15 @@ from .common import (
     silent,
     telling,
 )
-from .damage import RESTORER, DamageOptions, Moves
+from .damage import DamageOptions, Moves
+from .family import Family, family
 
 if TYPE_CHECKING:
-    from ..checkpoints.records import Recommended
-    from ..evaluation.evaluate import Plan, Records
+    from ..evaluation.evaluate import Records
     from ..evaluation.measure import Judges
+    from ..evaluation.plan import Plan
     from ..evaluation.realism import Likeness
-    from ..evaluation.selection import Pair, Selection
-    from ..evaluation.task import Subject, Task
+    from ..evaluation.task import Task
     from ..metrics.perceptual import LPIPS
 
 app = typer.Typer()
@@ -63,24 +57,26 @@ FACES = "Detected faces"
 
 Temperatures = Annotated[
     list[float] | None,
-    typer.Option(help="Of the methods: 0.1 and 0.8; with --degradation the model's own."),
+    typer.Option(
+        "--temperatures",
+        "--temperature",
+        help="Of the methods, an LR encoder's own being 1, as published: 0.1 and 0.8 are the "
+        "published ones. By default those that every model recommends.",
+    ),
 ]
-RestoringModel = Annotated[
-    str | None, typer.Option("--model", help=f"With --degradation: {RESTORER}, a folder, a Hub id.")
-]
-Pairs = Callable[[], "Iterable[Pair]"]
+Methods = Annotated[list[str], typer.Option("--methods", help="bicubic, cvdvae, hcflow.")]
 
 
 @app.command()
 def evaluate(
     data: Data,
     out_folder: Out,
-    scales: Scales = SCALES,
+    domain: Domain = "photos",
+    scales: Scales = None,
     temperatures: Temperatures = None,
-    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
-    models: Models = MODELS,
-    flows: Flows = FLOWS,
-    model: RestoringModel = None,
+    methods: Methods = METHODS,
+    models: Models = None,
+    flows: Flows = None,
     degradation: Degradations = None,
     noise: Noise = None,
     moves: Moves = 0,
@@ -90,7 +86,7 @@ def evaluate(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    random_crops: RandomCrops = False,
+    random_crops: RandomCrops = None,
     realism: Annotated[
         bool,
         typer.Option("--realism", help="Also whether samples look like the images of the folder."),
@@ -102,23 +98,26 @@ def evaluate(
 ) -> None:
     """Measure methods on a folder of images: quality, consistency, diversity, calibration."""
     need("torchmetrics", "evaluation", "eval")
-    from ..evaluation.evaluate import Plan, check_settings, unused
     from ..evaluation.evaluate import evaluate as run
+    from ..evaluation.evaluate import unused
     from ..evaluation.measure import Judges
+    from ..evaluation.method import Models, comparisons
+    from ..evaluation.plan import Plan, check_settings
     from ..evaluation.realism import HEADER, check_enough, judge_of, size_of, write_likenesses
     from ..evaluation.selection import Selection
     from ..evaluation.table import as_rich, unmeasured, write_tables
     from ..locks import sole_writer
 
     selection = Selection(data, start, images, crop, random_crops)
-    damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
-    damage.check_alone(scales, methods, models, flows)
-    Plan(selection, tuple(temperatures or ()), samples, seed)  # refused before all else
+    damage = DamageOptions(models, degradation or [], noise, moves, grain, device, domain)
+    damage.check_alone(scales, methods, flows)
+    plan = Plan(selection, tuple(temperatures or ()), samples, seed)  # refused before all else
     check_enough(len(selection), realism)
-    tasks, usual = (
-        damage.tasks() if damage.wanted else _shrinking(scales, methods, models, flows, device)
-    )
-    plan = Plan(selection, tuple(temperatures or usual), samples, seed)
+    if damage.wanted:
+        tasks = damage.tasks()
+    else:
+        chosen = family(domain, models, flows, scales, device)
+        tasks = comparisons(chosen.scales, methods, Models(chosen.models, chosen.flows), device)
     check_settings(plan, tasks)
     with silent() if json_ or quiet else nullcontext():
         judges = Judges.load(lpips)
@@ -173,16 +172,6 @@ def _judge_realism(
     return list(likenesses(plan, tasks, judge, detector, failures, advance))
 
 
-def _shrinking(
-    scales: list[int], methods: list[str], models: str, flows: str, device: str
-) -> "tuple[list[Task], list[float]]":
-    """The methods at every scale, and the usual temperatures."""
-    from ..evaluation.method import Models, comparison
-
-    places = Models(models, flows)
-    return [comparison(scale, methods, places, device) for scale in scales], TEMPERATURES
-
-
 def _print_tables(records: "Records", samples: int, out_folder: Path) -> None:
     """The tables and the winners, for a person."""
     from ..evaluation.table import LEGEND, TERMINAL, as_rich, by_task, heading, winners
@@ -206,107 +195,14 @@ def _print_records(records: "Records", failures: dict[str, str]) -> None:
 
 
 @app.command()
-def calibrate(
-    data: Data,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Bundled name, model folder, or Hub id.")
-    ] = None,
-    degradation: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a model that restores: what happens to the images, as for `restore`."
-        ),
-    ] = None,
-    noise: Noise = None,
-    grain: Grain = False,
-    samples: Samples = 8,
-    seed: Seed = 0,
-    start: Start = 0,
-    images: Images = None,
-    crop: Crop = 0,
-    scale: OneScale = None,
-    save: Save = False,
-    device: Device = "cpu",
-) -> None:
-    """Find the temperatures with the best scores on validation images."""
-    from ..analysis.calibration import check_enough, fit
-    from ..checkpoints.folder import check_storable, recommend
-    from ..evaluation.selection import Selection
-    from ..evaluation.table import counted
-    from ..restoration.settings import Sampling
-
-    selection = Selection(data, start, images, crop)
-    failures: dict[str, str] = {}
-    damage = DamageOptions(model, [degradation] if degradation else [], noise, 0, grain, device)
-    subject, recommended, pairs = (
-        _restoring(damage, selection, failures)
-        if damage.fitted(scale)
-        else _resolving(model or "celeba64-x8", scale, selection, failures, device)
-    )
-    tried_at, model = subject.grids, subject.name
-    if save:
-        check_storable(model)
-        check_enough(len(selection))
-    with telling(failures), progress_bar() as progress:
-        task = progress.add_task("drawing", total=sum(map(len, tried_at)) * len(selection))
-        start_at = Sampling(samples, 0.8, seed, 1.0)
-        best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
-    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}", caption="* the best")
-    for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
-        table.add_column(title, justify="right")
-    for c in tried:
-        table.add_row(
-            f"{c.sampling.temperature:g}" if tried_at.prior else "–",
-            f"{c.sampling.encoder_temperature:g}" if tried_at.encoder else "–",
-            "* " * (c.sampling == best) + f"{(c.crps.mean or 0) * 1e3:.2f}",
-            f"{c.miscalibration:.1%}",
-            style="bold" if c.sampling == best else None,
-        )
-    out.print(table)
-    if unfit := sum(map(len, tried_at)) - len(tried):
-        out.print(f"At {unfit} other temperatures samples exploded.", highlight=False)
-    if save:
-        with telling(failures):
-            check_enough(tried[0].images)
-        prior = best.temperature if tried_at.prior else best.encoder_temperature
-        found = replace(recommended, encoder_temperature=best.encoder_temperature, calibrated=True)
-        path = recommend(model, replace(found, temperature=prior))
-        out.print(f"Stored in {path}", markup=False, highlight=False)
-    chosen = (best.temperature, best.encoder_temperature)
-    if any(t in (grid[0], grid[-1]) for t, grid in zip(chosen, tried_at, strict=True) if grid):
-        out.print("The best value lies at the edge of what was tried.", highlight=False)
-    end(failures)
-
-
-def _resolving(
-    name: str, scale: int | None, selection: "Selection", failures: dict[str, str], device: str
-) -> "tuple[Subject, Recommended, Pairs]":
-    """A super-resolver, its temperatures, and images with their low-resolution images."""
-    from ..restoration.load import load
-
-    resolver = load(name, device, scale=scale)
-    seen = replace(selection, random_crops=resolver.any_size).as_seen_by(resolver)
-    return resolver, resolver.recommended, lambda: seen.pairs(resolver.degradation, failures)
-
-
-def _restoring(
-    damage: DamageOptions, selection: "Selection", failures: dict[str, str]
-) -> "tuple[Subject, Recommended, Pairs]":
-    """A restorer, its temperatures, and images with what is left of them."""
-    (subject,) = damage.subjects()
-    chosen = replace(selection, random_crops=subject.restorer.side is None)
-    return subject, subject.restorer.recommended, lambda: subject.pairs(chosen, failures)
-
-
-@app.command()
 def report(
     data: Data,
     out_folder: Out,
-    scales: Scales = SCALES,
-    models: Models = MODELS,
-    methods: Annotated[list[str], typer.Option(help="bicubic, cvdvae, hcflow.")] = METHODS,
-    flows: Flows = FLOWS,
-    model: RestoringModel = None,
+    domain: Domain = "photos",
+    scales: Scales = None,
+    methods: Methods = METHODS,
+    models: Models = None,
+    flows: Flows = None,
     degradation: Degradations = None,
     noise: Noise = None,
     moves: Moves = 0,
@@ -317,7 +213,7 @@ def report(
     start: Start = 0,
     images: Images = None,
     crop: Crop = 0,
-    random_crops: RandomCrops = False,
+    random_crops: RandomCrops = None,
     lpips: AlexNet = None,
     device: Device = "cpu",
 ) -> None:
@@ -326,18 +222,22 @@ def report(
     from ..analysis.report import write_page
     from ..analysis.restoring import restoration_sections
     from ..analysis.study import report_sections
-    from ..evaluation.evaluate import Plan
+    from ..evaluation.plan import Plan
     from ..evaluation.selection import Selection
     from ..evaluation.table import counted
 
     selection = Selection(data, start, images, crop, random_crops)
-    damage = DamageOptions(model, degradation or [], noise, moves, grain, device)
-    damage.check_alone(scales, methods, models, flows)
+    damage = DamageOptions(models, degradation or [], noise, moves, grain, device, domain)
+    damage.check_alone(scales, methods, flows)
+    plan = Plan(selection, tuple(temperatures or ()), samples, seed)
     subjects = damage.subjects() if damage.wanted else []
-    usual = damage.usual(subjects) if subjects else TEMPERATURES
-    plan = Plan(selection, tuple(temperatures or usual), samples, seed)
-    total = len(selection) * (2 * len(subjects) + 1 if subjects else 3 * len(scales) + 2)
-    with open_study(out_folder, selection, scales, models, seed, device, total, flows) as study:
+    if subjects:
+        chosen = Family(subjects[0].name, "", [])
+        total = len(selection) * (2 * len(subjects) + 1)
+    else:
+        chosen = family(domain, models, flows, scales, device)
+        total = len(selection) * (3 * len(chosen.scales) + 2)
+    with open_study(out_folder, selection, chosen, seed, device, total) as study:
         if subjects:
             sections = restoration_sections(study, plan, subjects, lpips)
             names = subjects[0].name

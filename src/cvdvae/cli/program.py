@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import batch, draw, examine, measure, restore, train, use
+from . import batch, calibrate, draw, examine, measure, restore, train, use
 from .analyze import analyze_app
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.add_typer(batch.app)
 app.add_typer(use.app)
 app.add_typer(train.train_app, name="train")
 app.add_typer(measure.app)
+app.add_typer(calibrate.app)
 app.add_typer(analyze_app, name="analyze")
 app.add_typer(examine.app)
 

@@ -168,7 +168,7 @@ def push(
 def bench(
     models: Annotated[
         list[str], typer.Option("--model", help="Bundled name, folder, or Hub id; may be repeated.")
-    ] = ["celeba64-x8"],  # noqa: B006
+    ] = ["photos-x4"],  # noqa: B006
     scale: OneScale = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",

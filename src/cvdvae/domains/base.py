@@ -38,6 +38,7 @@ class Domain:
         framing: Finds it in a photograph; None where the whole photograph is it.
         side: Side of what its models draw, in pixels; None where images may have any size.
         restorer: Name of the bundled model that restores damaged ones; empty where there is none.
+        flows: As `models`, of the bundled flows; empty where there is none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Domain:
     framing: Framing | None = None
     side: int | None = None
     restorer: str = ""
+    flows: str = ""
 
     @property
     def inputs(self) -> dict[int, int]:

@@ -75,5 +75,6 @@ FACES = register(
         find_face,
         64,
         restorer="celeba64-restore",
+        flows="celeba64-hcflow-x{scale}",
     )
 )

@@ -33,7 +33,7 @@ from ..restoration.restoring import (
 from ..restoration.sampler import MEASURED
 from ..restoration.settings import TEMPERATURES, Grids, Restoring, Sampling
 from .selection import Failures, Pair, Selection
-from .task import Method
+from .task import Method, Temperatures
 
 IN_FILES = ("packed", "luma", "chroma")
 """Settings of a step that its text leaves out."""
@@ -89,6 +89,11 @@ class Damaged:
         return self.restorer.prior.config.channels
 
     @property
+    def any_size(self) -> bool:
+        """Whether the restorer takes images of any size."""
+        return self.restorer.side is None
+
+    @property
     def truth_size(self) -> tuple[int, int]:
         """Height and width of the true images."""
         side = self.restorer.side or MEASURED
@@ -120,7 +125,7 @@ class Damaged:
 
     def pairs(self, selection: Selection, failures: Failures) -> Iterator[Pair]:
         """All images with what is seen of them; see `Selection.all_damaged`."""
-        chosen = replace(selection, channels=self.channels)
+        chosen = replace(selection.cut_for(self.any_size), channels=self.channels)
         return chosen.all_damaged(self.truth_size[0], self.damage, failures)
 
     def how(self, sampling: Sampling) -> Restoring:
@@ -198,6 +203,11 @@ class Restored:
     name: str
     stochastic: bool = True
 
+    @property
+    def own(self) -> Temperatures:
+        """That of the restorer: 1 where chains move."""
+        return Temperatures(self.subject.restorer.restoring(moves=self.subject.moves).temperature)
+
     def check_settings(self, samples: int, temperature: float) -> None:
         """Refuse settings that no image can be drawn with, before one is."""
         how = self.subject.how(Sampling(samples, temperature, 0, temperature))
@@ -258,6 +268,11 @@ class Restorations:
         return self.subject.degradation
 
     @property
+    def any_size(self) -> bool:
+        """Whether the restorer takes images of any size."""
+        return self.subject.any_size
+
+    @property
     def projections(self) -> tuple[bool, ...]:
         """Samples are projected where there is no noise, and explain y where there is."""
         return (self.subject.noise_of(torch.empty(0)) == 0,)
@@ -265,7 +280,7 @@ class Restorations:
     def pair(self, selection: Selection, path: Path) -> Pair:
         """One image, and what is seen of it."""
         subject = self.subject
-        chosen = replace(selection, channels=subject.channels)
+        chosen = replace(selection.cut_for(self.any_size), channels=subject.channels)
         return chosen.damaged(path, subject.truth_size[0], subject.damage)
 
     def sigma(self, y: Tensor) -> float:

@@ -1,12 +1,11 @@
 """Every method on every image: records that can be continued, and what they come to."""
 
 import json
-import math
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -14,59 +13,14 @@ from ..errors import ConfigError, InputError
 from ..files import check_writable, read_bounded, write_text
 from ..locks import sole_writer
 from ..restoration.finish import Finished
-from ..restoration.settings import check_samples
 from .held import RECORDS, SETTINGS, Digest, Origin, digest_of, keep, key_of, lacks, settle, told_of
 from .measure import EXPLODED, Judges, Scores, are_of_none, measure, measures_of_none
+from .plan import Plan, Row, check_settings, rows_of
 from .selection import Failures, Selection
-from .task import Method, Task, title_of
+from .task import Method, Task, WithEncoder, title_of
 
 MAX_RECORDS = 2**30
 """Bytes that the records may have."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How every method is measured; the same plan on the same models gives the same numbers.
-
-    Attributes:
-        selection: The images.
-        temperatures: Of the stochastic methods.
-        samples: Of each image.
-        seed: Image i of the selection draws with ``seed + i``.
-    """
-
-    selection: Selection
-    temperatures: tuple[float, ...] = (0.1, 0.8)
-    samples: int = 8
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_samples(self.samples)
-        if self.seed < 0:
-            raise InputError(f"the seed must be 0 or more, not negative as {self.seed}")
-        if not all(math.isfinite(t) and t >= 0 for t in self.temperatures):
-            raise InputError("a temperature must be a number from 0 upwards")
-        if len(set(self.temperatures)) < len(self.temperatures):
-            raise InputError("a temperature is named twice")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: a method at a scale and a temperature, projected or not.
-
-    `damage` says what happened to the images, where that was more than shrinking.
-    """
-
-    scale: int
-    method: str
-    temperature: float | None
-    projected: bool
-    damage: str = ""
-
-    @property
-    def task(self) -> str:
-        """What happened to the images, as tables say it."""
-        return title_of(self.scale, self.damage)
 
 
 Records = dict[tuple[Row, str], Scores]
@@ -107,6 +61,7 @@ def evaluate(
     if len({_key(task) for task in tasks}) < len(tasks):
         raise InputError("a scale or a degradation is named twice")
     check_settings(plan, tasks)
+    plan = replace(plan, selection=plan.selection.cut_for(all(task.any_size for task in tasks)))
     paths = plan.selection.paths()
     digest = cache(digest_of)
     with sole_writer(out):
@@ -132,20 +87,6 @@ def evaluate(
             if all((row, name) in held for name in used):
                 records |= {(row, name): held[row, name] for name in used}
     return records | _at_other_tasks(held, tasks, plan.selection), failures
-
-
-def check_settings(plan: Plan, tasks: Sequence[Task]) -> None:
-    """Refuse what a method cannot be drawn at, where its ``check_settings`` says so: no image is
-    to blame.
-
-    Raises:
-        InputError: There is such a temperature, or number of samples.
-    """
-    for method in (method for task in tasks for method in task.methods if method.stochastic):
-        check = getattr(method, "check_settings", None)
-        if check is not None:
-            for temperature in plan.temperatures:
-                check(plan.samples, temperature)
 
 
 def unused(records: Records, failures: Failures, tasks: Sequence[Task]) -> Failures:
@@ -224,17 +165,6 @@ def _measure_missing(
     return lost
 
 
-def rows_of(task: Task, method: Method, plan: Plan) -> list[Row]:
-    """The table's lines of one method of a task."""
-    if not method.stochastic:
-        return [Row(task.scale, method.name, None, False, task.damage)]
-    return [
-        Row(task.scale, method.name, temperature, projected, task.damage)
-        for temperature in plan.temperatures
-        for projected in task.projections
-    ]
-
-
 def read_records(path: Path) -> Records:
     """Records of a file, the last of each, without a last line that was cut off.
 
@@ -264,7 +194,8 @@ def _read(path: Path) -> tuple[Records, Origins]:
             scale, method, temperature, projected = (
                 record[key] for key in ("scale", "method", "temperature", "projected")
             )
-            row = Row(scale, method, temperature, projected, record.get("damage", ""))
+            later = record.get("damage", ""), record.get("encoder_temperature")
+            row = Row(scale, method, temperature, projected, *later)
             records[row, record["image"]] = dict(record["scores"])
             origins[row, record["image"]] = Origin(record.get("digest"), record.get("number"))
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -306,17 +237,20 @@ def answers(
         ConfigError: A method draws no samples.
     """
     for method in task.methods:
-        drawn: dict[float | None, Tensor] = {}
+        drawn: dict[Row, Tensor] = {}
         for row in rows_of(task, method, plan):
             if rows is not None and row not in rows:
                 continue
-            if row.temperature not in drawn:
-                drawn = {row.temperature: _drawn(task, method, y, samples, row, seed)}
-            yield row, task.finish(drawn[row.temperature], y, row.projected)
+            plain = replace(row, projected=False)
+            if plain not in drawn:
+                drawn = {plain: _drawn(task, method, y, samples, row, seed)}
+            yield row, task.finish(drawn[plain], y, row.projected)
 
 
 def _drawn(task: Task, method: Method, y: Tensor, samples: int, row: Row, seed: int) -> Tensor:
     """What a method draws, which must be samples: a function of somebody's may give anything."""
+    if row.encoder_temperature is not None:
+        method = cast(WithEncoder, method).with_encoder_at(row.encoder_temperature)
     x: object = method.draw(y, samples, row.temperature or 0.0, seed)
     shape = tuple(task.degradation.A_adjoint(y[None]).shape[1:])
     counts = (samples,) if method.stochastic else (1, samples)

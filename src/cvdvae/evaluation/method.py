@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
 from ..restoration.tolerance import PhotonNoise, Tolerance
 from .selection import Pair, Selection
-from .task import Method
+from .task import Method, Task, Temperatures
 
 TOLD = re.compile(r"\d+×\d+, channels: .*")
 """The `Comparison.fingerprint` of `comparison`."""
@@ -36,21 +36,42 @@ class Bicubic:
 
 @dataclass(frozen=True)
 class Resolver:
-    """A model of this package; an LR encoder's own temperature is 1, as published, or that of the
-    method where it gives all groups."""
+    """A model of this package.
+
+    Attributes:
+        model: The model.
+        name: What tables call it.
+        stochastic: Always.
+        encoder_temperature: Of an LR encoder's own groups; by default 1, as published, or that of
+            the method where it gives all groups.
+    """
 
     model: SuperResolver
     name: str
     stochastic: bool = True
+    encoder_temperature: float | None = None
 
     @property
     def fingerprint(self) -> str:
         """Tells the weights from others."""
         return self.model.weights
 
+    @property
+    def own(self) -> Temperatures:
+        """Those that the model recommends, at which `upscale` draws."""
+        recommended = self.model.recommended
+        apart = all(self.model.grids) and recommended.encoder_temperature != 1
+        encoder = recommended.encoder_temperature if apart else None
+        return Temperatures(recommended.temperature, encoder)
+
+    def with_encoder_at(self, encoder_temperature: float) -> "Resolver":
+        """The same with another temperature of the encoder's groups."""
+        return replace(self, encoder_temperature=encoder_temperature)
+
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Samples of the model."""
-        sampling = self.model.sampling(samples, temperature, seed, consistent=False)
+        encoder = self.encoder_temperature
+        sampling = self.model.sampling(samples, temperature, seed, encoder, consistent=False)
         return self.model.draw(y, sampling)
 
 
@@ -88,6 +109,7 @@ class Comparison:
             weights of a model are told with its method.
         channels: Of the images.
         photon_noise: The noise of y, which all methods get; None without.
+        any_size: Whether the models take images of any size, and so squares as they are.
     """
 
     scale: int
@@ -96,6 +118,7 @@ class Comparison:
     fingerprint: str = ""
     channels: int = 3
     photon_noise: PhotonNoise | None = None
+    any_size: bool = False
     damage: str = field(default="", init=False)
     projections: tuple[bool, ...] = field(default=(False, True), init=False)
 
@@ -133,11 +156,11 @@ class Models:
 
     Attributes:
         cvdvae: LR encoders.
-        hcflow: Flows.
+        hcflow: Flows; empty where there is none.
     """
 
-    cvdvae: str = "celeba64-x{scale}"
-    hcflow: str = "celeba64-hcflow-x{scale}"
+    cvdvae: str = "photos-x{scale}"
+    hcflow: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +209,8 @@ def comparison(scale: int, names: Sequence[str], models: Models, device: str = "
         raise InputError(f"{wrong}: choose from {', '.join(METHODS)}")
     where = {name: METHODS[name].models for name in names}
     patterns = {name: of(models) for name, of in where.items() if of is not None}
+    if not all(patterns.values()):
+        raise InputError("no flow of these images is bundled: name one with --flows, or --domain")
     patterns = patterns or {"": models.cvdvae}
     loaded = {name: load_at_scale(at, scale, device) for name, at in patterns.items()}
     every = list(loaded.values())
@@ -194,7 +219,15 @@ def comparison(scale: int, names: Sequence[str], models: Models, device: str = "
     first = every[0]
     made = tuple(METHODS[name].make(name, first.degradation, loaded.get(name)) for name in names)
     kind = (first.degradation.hr_size, first.channels, first.photon_noise)
-    return Comparison(scale, first.degradation, made, _told(*kind), *kind[1:])
+    any_size = all(model.any_size for model in every)
+    return Comparison(scale, first.degradation, made, _told(*kind), *kind[1:], any_size)
+
+
+def comparisons(
+    scales: Sequence[int], names: Sequence[str], models: Models, device: str = "cpu"
+) -> list[Task]:
+    """The same at several factors."""
+    return [comparison(scale, names, models, device) for scale in scales]
 
 
 def _told(size: tuple[int, int], channels: int, noise: PhotonNoise | None) -> str:

@@ -16,8 +16,9 @@ from ..errors import InputError
 from ..files import write_text
 from ..metrics.perceptual import LPIPS
 from ..metrics.realism import FaceDetector, detected, kernel_distance
-from .evaluate import Plan, Row, answers
+from .evaluate import answers
 from .measure import Column, Judges
+from .plan import Plan, Row
 from .selection import Failures
 from .table import Figure, counted, name_of, rows_as_markdown
 from .task import Task

@@ -44,6 +44,8 @@ class Seeing(Protocol):
     @property
     def channels(self) -> int: ...  # noqa: D102
     @property
+    def any_size(self) -> bool: ...  # noqa: D102
+    @property
     def photon_noise(self) -> PhotonNoise | None: ...  # noqa: D102
 
 
@@ -56,8 +58,9 @@ class Selection:
         start: First image; negative counts from the end.
         count: How many; all by default.
         crop: Side of the centred square that is cut out first; 0 takes the largest.
-        random_crops: Cut the squares that are measured at random places, without resizing, for
-            models that take any size. The places belong to the names of the files.
+        random_crops: Cut the squares that are measured at random places, without resizing; by
+            default for models that take any size, where `crop` says nothing. The places belong to
+            the names of the files.
         channels: Of the images, 1 or 3.
         photons: As for `shrink_to_8_bits`; the noise belongs to the names of the files.
     """
@@ -66,7 +69,7 @@ class Selection:
     start: int = 0
     count: int | None = None
     crop: int = 0
-    random_crops: bool = False
+    random_crops: bool | None = None
     channels: int = 3
     photons: float = 0.0
 
@@ -77,8 +80,16 @@ class Selection:
             raise InputError("squares at random places are cut as they are: leave crop out")
 
     def as_seen_by(self, model: Seeing) -> "Selection":
-        """The same images with the channels and the noise that a model knows."""
-        return replace(self, channels=model.channels, photons=photons_of(model.photon_noise))
+        """The same images with the channels and the noise that a model knows, cut as it takes
+        them."""
+        photons = photons_of(model.photon_noise)
+        return replace(self.cut_for(model.any_size), channels=model.channels, photons=photons)
+
+    def cut_for(self, any_size: bool) -> "Selection":
+        """The same images, cut as models take them, where nothing was said of that."""
+        if self.random_crops is not None:
+            return self
+        return replace(self, random_crops=any_size and not self.crop)
 
     def paths(self) -> list[Path]:
         """The files.

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -17,8 +17,9 @@ from rich.table import Table
 
 from ..files import write_text
 from ..metrics.perceptual import unseen
-from .evaluate import Records, Row
+from .evaluate import Records
 from .measure import METRICS, SHAPE, SSIM_LEAST, Column, Scores, are_of_none, columns
+from .plan import Row
 
 TOLD_APART = 2.0
 """How many standard errors of their difference lie between two rows that can be told apart."""
@@ -92,8 +93,10 @@ def figures(records: Records) -> dict[Row, dict[str, Figure]]:
 
 
 def name_of(row: Row) -> str:
-    """A row's name: ``×8 cvdvae τ=0.8, projected``."""
+    """A row's name: ``×8 cvdvae τ=0.8, projected``; an encoder's temperature in brackets."""
     temperature = "" if row.temperature is None else f" τ={row.temperature:g}"
+    if row.encoder_temperature is not None:
+        temperature += f" (encoder {row.encoder_temperature:g})"
     projected = ", projected" if row.projected else ""
     return f"{row.task}{':' * bool(row.damage)} {row.method}{temperature}{projected}"
 
@@ -304,8 +307,8 @@ def write_tables(records: Records, missing: dict[str, str], out: Path, samples: 
     text = io.StringIO()
     writer = csv.writer(text)
     keys = [c.key for c in columns()]
-    writer.writerow(["scale", "method", "temperature", "projected", "damage",
-                     *(k + end for k in keys for end in ("", "_standard_error"))])  # fmt: skip
+    of_row = [field.name for field in fields(Row)]
+    writer.writerow([*of_row, *(k + end for k in keys for end in ("", "_standard_error"))])
     for row, cells in table.items():
         values = [v for k in keys for v in (cells[k].mean, cells[k].standard_error)]
         writer.writerow([*asdict(row).values(), *("" if v is None else v for v in values)])

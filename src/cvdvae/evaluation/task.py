@@ -1,7 +1,7 @@
 """What is judged: images that something happened to, and what answers to them."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -11,11 +11,26 @@ from ..restoration.settings import Grids, Sampling
 from .selection import Pair, Selection
 
 
+class Temperatures(NamedTuple):
+    """What a stochastic method is drawn at.
+
+    Attributes:
+        temperature: As the method understands it.
+        encoder_temperature: Of an LR encoder's groups, where it is told apart; None for 1, as
+            published, or where one temperature serves all groups.
+    """
+
+    temperature: float
+    encoder_temperature: float | None = None
+
+
 class Method(Protocol):
     """Anything that turns what was seen into samples.
 
     It may have a ``fingerprint``, too, a text that tells it from others of its name, and
-    ``check_settings(samples, temperature)``, which raises InputError where it cannot draw so.
+    ``check_settings(samples, temperature)``, which raises InputError where it cannot draw so. And
+    ``own``, the `Temperatures` where nobody names one, else 1; if those tell an encoder's apart, it
+    is a `WithEncoder`.
     """
 
     @property
@@ -38,6 +53,13 @@ class Method(Protocol):
         Returns:
             Float in [0, 1], ``(samples, C, H, W)``; a sample that came to nothing holds NaN.
         """
+
+
+class WithEncoder(Method, Protocol):
+    """A method that draws some latent groups from an encoder."""
+
+    def with_encoder_at(self, encoder_temperature: float) -> Method:
+        """The same with another temperature of the encoder's groups."""
 
 
 class Task(Protocol):
@@ -66,6 +88,10 @@ class Task(Protocol):
     @property
     def degradation(self) -> Degradation:
         """H."""
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the models take images of any size, and so squares as they are."""
 
     @property
     def projections(self) -> tuple[bool, ...]:
