@@ -352,8 +352,10 @@ def test_weights_survive_a_folder(model_folder: Path, y: torch.Tensor) -> None:
 
 
 def test_foreign_weights_are_refused_by_name(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="unknown model 'nonesuch'"):
+    with pytest.raises(WeightsError, match="unknown model 'nonesuch': expected"):
         load("nonesuch")
+    with pytest.raises(WeightsError, match=r"'photo-x4' \(did you mean photos-x4\?\): expected"):
+        load("photo-x4")
     with pytest.raises(WeightsError, match="alone cannot super-resolve"):
         load(str(model_folder / "prior"))
     with pytest.raises(WeightsError, match="not a prior"):

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -73,9 +74,11 @@ def find(name: str | Path) -> Path:
         return Path(name)
     if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
+    known = bundled_names()
+    meant = "".join(f" (did you mean {one}?)" for one in get_close_matches(str(name), known, 1))
     raise WeightsError(
-        f"unknown model '{name}': expected a folder with {CONFIG} or one of "
-        f"{', '.join(bundled_names()) or 'the bundled models (none is installed)'}"
+        f"unknown model '{name}'{meant}: expected a folder with {CONFIG} or one of "
+        f"{', '.join(known) or 'the bundled models (none is installed)'}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 PATIENCE = 2.0
 """Seconds after which an interrupt is raised again, where somebody caught it and went on."""
+STOPPED = "stopped: what is finished is whole"
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -41,6 +42,8 @@ class EndAtSignals:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         if self.received:
+            if self.received == signal.SIGINT:
+                print(STOPPED, file=sys.stderr)
             raise SystemExit(128 + self.received) from None
 
     def _raise(self, number: int, frame: FrameType | None) -> None:

@@ -197,7 +197,8 @@ class Restoration(Answers):
                 rows_of(self, lambda window: {"seen": self.shown[:, *window.slices]}), DISCLAIMER
             )
         first = [("seen", to_pil(self.shown)), ("mean", to_pil(self.mean))]
-        first += [("where they differ", heat(self.std, self.std))]
+        if len(self.pixels) > 1:
+            first.append(("where they differ", heat(self.std, self.std)))
         if self.truth is not None:
             first.append(("the real image", to_pil(self.truth)))
         tiles = [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels)]

@@ -58,7 +58,9 @@ def summary_row(result: Shown, samples: int) -> list[Tile]:
         ("bicubic", to_pil(result.bicubic)),
     ]
     tiles += [(f"sample {i}", to_pil(one)) for i, one in enumerate(result.pixels[:samples])]
-    tiles += [("mean", to_pil(result.mean)), ("where they differ", heat(result.std, result.std))]
+    tiles.append(("mean", to_pil(result.mean)))
+    if len(result.pixels) > 1:
+        tiles.append(("where they differ", heat(result.std, result.std)))
     if result.truth is not None:
         tiles.append(("the real photo", to_pil(result.truth)))
     return tiles
@@ -152,13 +154,17 @@ def lr_part(y: Tensor, scale: int, window: Window) -> tuple[Tensor, Tensor]:
 
 
 def region_row(part: Part, region: Region, largest: float) -> list[Tile]:
-    """Labelled tiles of a region; `largest` is the standard deviation that is shown brightest."""
+    """Labelled tiles of a region; `largest` is the standard deviation that is shown brightest.
+
+    One sample alone has nothing to differ from.
+    """
     top, left, _, _ = region.window
     row = [(name, to_pil(one)) for name, one in part.seen.items()]
     row[0] = (f"{row[0][0]}, row {top}, column {left}", row[0][1])
     row += [(f"sample {i}", to_pil(one)) for i, one in enumerate(part.pixels)]
-    differ = heat_map(part.std / max(largest, 1e-6))
-    row.append((f"they differ by {region.std * 255:.0f} levels", differ))
+    if len(part.pixels) > 1:
+        differ = heat_map(part.std / max(largest, 1e-6))
+        row.append((f"they differ by {region.std * 255:.0f} levels", differ))
     if part.truth is not None:
         row.append(("the real photo", to_pil(part.truth)))
     return row
