@@ -112,6 +112,23 @@ def test_theirs_are_projected_onto(
     assert float((in_precision(H, torch.float64).A(pixels.double() / 255) - y).abs().max()) < 0.01
 
 
+@pytest.mark.parametrize("moves", [0, 2])
+@pytest.mark.parametrize("name", theirs())
+def test_theirs_are_restored_behind(name: str, moves: int, physics: dict[str, Degradation]) -> None:
+    """With noise: every sample explains y within it; the sums of pixels of a single-pixel camera
+    lie beside 0, and their noise is as large as theirs."""
+    H, sigma = physics[name], 0.02
+    y = H.A(truth())
+    draw = torch.Generator().manual_seed(5)
+    y = y + sigma * torch.randn(y.shape, generator=draw)
+    restored = tiny_photo_restorer().restore(y, H, noise=sigma, samples=2, moves=moves)
+    assert restored.samples.shape == (2, *IMAGE)
+    off = (H.A(restored.samples) - y) / sigma
+    assert float(off.square().mean().sqrt()) < 1.3
+    assert all(restored.explains)
+    assert not torch.equal(*restored.samples)
+
+
 def test_an_operator_that_has_the_precision_is_not_copied(physics: dict[str, Degradation]) -> None:
     H = physics["Downsampling"]
     assert in_precision(H, torch.float32) is H

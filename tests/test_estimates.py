@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageCms
+from skimage.restoration import estimate_sigma
 from torch import Tensor
 
 from cvdvae.batch.happened import happened
@@ -326,6 +327,32 @@ def noisy(sigma: float, side: int = 128) -> Tensor:
     wave = 0.2 * torch.sin(row) * torch.cos(column)
     noise = torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))
     return torch.stack([0.3 + wave, 0.5 + wave, 0.6 - wave]) + sigma * noise
+
+
+@pytest.mark.parametrize("height", [8, 47])
+def test_the_estimate_is_that_of_scikit_image(height: int) -> None:
+    """Where nothing is hidden and no colour is flat."""
+    x = np.random.default_rng(height).random((3, height, 61))
+    theirs = estimate_sigma(x, average_sigmas=True, channel_axis=0)
+    assert estimate_noise(torch.from_numpy(x)) == pytest.approx(theirs, rel=1e-12)
+
+
+@pytest.mark.parametrize("words", ["noise", "blur:sigma=1", "hole:side=8"])
+def test_noise_is_estimated_in_python_where_it_is_asked_for(words: str) -> None:
+    """As the command does; where a degradation is no words, and of a JPEG, it is as without."""
+    draw = torch.Generator().manual_seed(0)
+    y = 0.5 + 0.05 * torch.randn(3, 32, 40, generator=draw)
+    what = parse(words)
+    known = torch.ones(32, 40, dtype=torch.bool)
+    for step in what.steps:
+        known = step.known((32, 40)) if isinstance(step, Masked) else known
+    wanted = estimate_noise(y, ~known)
+    assert seen(y, what, "auto").sigma == pytest.approx(wanted)
+    assert wanted == pytest.approx(0.05, rel=0.15)
+    jpeg = "jpeg:quality=50"
+    assert seen(y.clamp(0, 1), jpeg, "auto").sigma == seen(y.clamp(0, 1), jpeg).sigma
+    with pytest.raises(InputError, match="behind a degradation in words: name σ"):
+        seen(y, what.operator((32, 40)), "auto")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from test_operators import OPERATORS, SMALL, operator
 from tiny import matrix_of, tiny_resolver
 from torch import Tensor
 
@@ -292,6 +293,24 @@ def test_conditional_draws_have_the_moments_of_dense_algebra(
     assert torch.allclose(draw(mean).flatten(), expected, atol=1e-4)
     if sigma == 0:
         assert torch.allclose(degradation.A(draws.view(-1, 1, SIDE, SIDE)), y, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_conditional_draws_of_every_degradation_have_the_moments_of_dense_algebra(
+    name: str,
+) -> None:
+    """In ten directions that none fixes."""
+    degradation, s, sigma = operator(name, SMALL), 0.3, 0.2
+    H, mean = matrix_of(degradation, (3, *SMALL)), random(1, 3, *SMALL, seed=5)
+    y = degradation.A(random(1, 3, *SMALL, seed=6))
+    gain = s**2 * torch.linalg.solve(s**2 * H @ H.T + sigma**2 * torch.eye(len(H)), H).T
+    expected = mean.flatten() + gain @ (y - degradation.A(mean)).flatten()
+    draw = partial(conditional_draw, y=y, degradation=degradation, pixel_std=s, sigma=sigma)
+    torch.manual_seed(0)
+    draws = draw(mean.expand(500, -1, -1, -1), noise=GlobalNoise()).flatten(1)
+    basis = torch.linalg.qr(random(H.shape[1], 10, seed=7)).Q
+    cov = s**2 * (basis.T @ basis - basis.T @ gain @ H @ basis)
+    assert deviations(draws @ basis, Gaussian(expected @ basis, cov)) < 4
 
 
 BASIS = torch.linalg.qr(random(SIDE**2, SIDE**2, seed=7)).Q

@@ -3,16 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ..damage.described import Description, name_of
-from ..damage.estimates import GREY_FILE, estimate_noise
+from ..damage.estimates import GREY_FILE, noise_behind
 from ..damage.kinds import Grey, Mosaic
 from ..damage.mask_kinds import Masked, OnlyNoise
 from ..damage.step import Size
-from ..degradations.block_dct import ROUNDING
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
@@ -154,18 +152,8 @@ def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
 
 
 def _estimate(y: Tensor, description: Description) -> tuple[float, list[str]]:
-    """σ of the noise of a picture ``(C, h, w)``, from what its holes leave; and that it is one."""
-    if description.is_mosaic:
-        raise InputError(
-            "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
-            "estimated: name it, as in --noise 0.02"
-        )
-    size = (y.shape[1], y.shape[2])
-    hidden = torch.zeros(size, dtype=torch.bool, device="cpu")
-    for step in description.steps:
-        if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
-            hidden |= ~step.known(size)
-    sigma = max(estimate_noise(y, hidden), ROUNDING / 255)
+    """As `noise_behind`; and that it is an estimate."""
+    sigma = noise_behind(y, description)
     return sigma, [f"the noise was estimated from the image: σ = {sigma:.4f}"]
 
 

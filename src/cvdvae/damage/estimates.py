@@ -24,6 +24,7 @@ from torch import Tensor
 from ..degradations.block_dct import (
     LUMA_CHROMA,
     MIDDLE,
+    ROUNDING,
     BlockDCT,
     before_enlargement,
     steps_at,
@@ -35,6 +36,7 @@ from ..imaging.carried import ORIENTATION
 from ..imaging.io import MAX_PIXELS
 from .described import Description
 from .kinds import JPEG, SUBSAMPLINGS
+from .mask_kinds import Masked, OnlyNoise
 from .step import Size
 
 PASSES = 8
@@ -75,6 +77,30 @@ def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
     sigmas = [_sigma_of(channel, beside) for channel in values]
     telling = [sigma for sigma in sigmas if sigma]
     return sum(telling) / len(telling) if telling else 0.0
+
+
+def noise_behind(y: Tensor, description: Description) -> float:
+    """The same of a picture to which more has happened, from what its holes leave: at least the
+    noise of its rounding to 8 bits.
+
+    Args:
+        y: ``(C, h, w)`` in [0, 1].
+        description: What happened.
+
+    Raises:
+        InputError: As `estimate_noise`, or it is a mosaic, whose neighbours are of other colours.
+    """
+    if description.is_mosaic:
+        raise InputError(
+            "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
+            "estimated: name it, as in --noise 0.02"
+        )
+    size = (y.shape[1], y.shape[2])
+    hidden = torch.zeros(size, dtype=torch.bool, device="cpu")
+    for step in description.steps:
+        if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
+            hidden |= ~step.known(size)
+    return max(estimate_noise(y, hidden), ROUNDING / 255)
 
 
 def _sigma_of(channel: np.ndarray, hidden: np.ndarray | None) -> float:

@@ -39,7 +39,7 @@ from .posterior.measurement import Measurement
 from .posterior.sweeps import proposal_by_sweeps
 from .posterior.whitened import Proposal
 from .restored import Diagnostics, Restoration
-from .restoring import Seen, seen, shown
+from .restoring import Auto, Seen, seen, shown
 from .settings import Restoring
 from .workers import OnSteps, in_own_modes, untold, workers_on
 
@@ -84,7 +84,7 @@ class Restorer(Networks):
         y: Tensor,
         degradation: str | Description | Degradation | None = None,
         samples: int = 8,
-        noise: float | None = None,
+        noise: float | Auto | None = None,
         temperature: float | None = None,
         seed: int = 0,
         moves: int = 0,

@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..damage.described import Description, parse
-from ..damage.estimates import JPEGFile, of_decoded, read_jpeg
+from ..damage.estimates import JPEGFile, noise_behind, of_decoded, read_jpeg
 from ..damage.pictures import at_size_of_x, is_picture
 from ..damage.step import Size, Step
 from ..degradations.base import Degradation, may_mix_colours
@@ -33,6 +34,8 @@ ROUNDED = "a JPEG's noise is the rounding of its coefficients: leave the noise o
 FAR, SIGMAS = 0.5, 6
 """How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
 
+Auto = Literal["auto"]
+"""σ is estimated."""
 Check = Callable[[Description, Size], Size]
 """Height and width of x by the description of what was seen, and its own; it refuses what cannot be
 restored, before large images of it are made."""
@@ -113,7 +116,7 @@ def _without_chroma(degradation: Degradation, y: Tensor) -> bool:
 def seen(
     y: Tensor,
     degradation: str | Description | Degradation,
-    noise: float | None = None,
+    noise: float | Auto | None = None,
     description: Description | None = None,
     check: Check = anything,
 ) -> Seen:
@@ -124,7 +127,7 @@ def seen(
             was a JPEG; or what an operator makes of one: ``(1, M)`` coefficients of a JPEG file,
             from `cvdvae.damage.estimates.read_jpeg`.
         degradation: H, in words (see `described`), described, or an operator of ours or deepinv's.
-        noise: σ; by default `usual_noise`.
+        noise: σ; by default `usual_noise`; ``auto`` estimates it from a picture, as `noise_behind`.
         description: Of an operator, where there is one.
         check: Called before anything is made for words or a description.
 
@@ -144,7 +147,7 @@ def seen(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
         )
     y = (y[None] if y.ndim == 3 else y).detach().float().cpu()
-    noise = None if noise is None else number(noise, NOISE)
+    noise = noise if noise is None or noise == "auto" else number(noise, NOISE)
     if len(y) != 1:
         raise InputError(f"expected one image, not {len(y)}")
     degradation = parse(degradation) if isinstance(degradation, str) else degradation
@@ -152,12 +155,16 @@ def seen(
         if y.ndim != 4:
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
+        if noise == "auto":
+            noise = None if not description.pictures else noise_behind(y[0], description)
         degradation = description.operator(check(description, (y.shape[2], y.shape[3])))
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
             raise InputError("image values must be in [0, 1]")
         if (jpeg := jpeg_at_end(degradation)) is not None:
             y = of_decoded(y, jpeg)
+    if noise == "auto":
+        raise InputError("noise is estimated behind a degradation in words: name σ")
     degradation = on_device(degradation, y.device)
     check_linear(degradation, y)
     degradation = in_precision(degradation, y.dtype)
