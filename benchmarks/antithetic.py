@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--images", type=int)
     parser.add_argument("--crop", type=int, default=0)
-    parser.add_argument("--random-crops", action="store_true")
+    parser.add_argument("--random-crops", action="store_true", default=None)
     parser.add_argument("--degradation", action="append")
     parser.add_argument("--noise", type=float)
     parser.add_argument("--self-ensemble", action="store_true", help="in several orientations")

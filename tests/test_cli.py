@@ -28,6 +28,7 @@ from cvdvae.bench import _times, bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.checkpoints.summary import summary
+from cvdvae.cli import spread
 from cvdvae.cli.draw import _agreement
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
@@ -625,6 +626,13 @@ def test_a_bundled_flow_is_listed_as_one(
     (line,) = [one for one in capsys.readouterr().out.splitlines() if "flow-x4" in one]
     for words in ("super-resolution, a flow", "4×4", "16×16 (×4)", " MB"):
         assert words in line
+
+
+def test_several_values_stand_in_a_row_where_no_file_can_follow_them() -> None:
+    given = ["evaluate", "--temperature", "0.1", "0.8", "--scale", "4", "8"]
+    apart = ["--temperature", "0.1", "--temperature", "0.8", "--scale", "4", "--scale", "8"]
+    assert spread(given) == ["evaluate", *apart]
+    assert spread(["upscale", "--scale", "4", "a.png"]) == ["upscale", "--scale", "4", "a.png"]
 
 
 def test_both_methods_meet_in_one_table_that_names_the_winners(

@@ -18,7 +18,7 @@ import pytest
 import torch
 from command import run
 from PIL import Image
-from tiny import saved_resolver, tiny_resolver
+from tiny import saved_resolver, tiny_photos, tiny_resolver
 
 import cvdvae
 from cvdvae.analysis.report import Section, tables
@@ -140,9 +140,16 @@ def test_where_no_temperature_is_named_a_model_is_drawn_as_upscale_does(
     assert torch.equal(drawn, wanted)
     published = method.draw(y, 2, own.temperature, 3)
     assert not torch.equal(published, wanted)
+    assert replace(method, encoder_temperature=1.1).fingerprint != method.fingerprint
     for same in (Recommended(0.9, 1.0), Recommended(0.9)):
         suited.recommended = same  # an encoder at 1 is the published one
         assert method.own == Temperatures(0.9)
+    everything = Resolver(HVAEResolver((of := tiny_photos(2)).prior, of.encoder, "all", 2), "all")
+    for recommended in (Recommended(), Recommended(1.07, 1.05)):  # as it begins, and calibrated
+        everything.model.recommended = recommended
+        y = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+        wanted = everything.model.draw(y, everything.model.sampling(2, consistent=False))
+        assert torch.equal(everything.draw(y, 2, everything.own.temperature, 0), wanted)
     assert Resolver(cvdvae.load("photos-x4"), "all groups").own == Temperatures(1.07)
 
 
@@ -186,6 +193,14 @@ def test_squares_are_cut_at_random_places_for_models_of_any_size(crop: int, tmp_
     assert torch.equal(said.truth(path, 16), whole)
 
 
+def test_models_that_are_given_other_squares_are_not_compared(
+    plan: Plan, comparisons: list[Comparison], judges: Judges, tmp_path: Path
+) -> None:
+    mixed = [*comparisons, replace(comparisons[0], scale=2, any_size=True)]
+    with pytest.raises(InputError, match="judge them apart, or say --no-random-crops"):
+        evaluate(plan, mixed, judges, tmp_path)
+
+
 def to_array(image: torch.Tensor) -> np.ndarray:
     """Height × width × channels, in levels of 255."""
     return (255 * image).round().byte().permute(1, 2, 0).numpy()
@@ -200,6 +215,8 @@ def test_the_models_are_those_of_the_domain_at_all_their_scales() -> None:
     assert family("photos", "photos-x3").scales == [3]
     with pytest.raises(InputError, match=r"say with --scales at which factors 'my-x\{scale\}'"):
         family("photos", "my-x{scale}")
+    with pytest.raises(InputError, match=r"by 2, 3, 4, not by 8: those of faces do \(--domain f"):
+        family("photos", scales=[4, 8])
     with pytest.raises(InputError, match="photos-sr' enlarges by 2, 3, 4: say which, with --scale"):
         family("photos", "photos-sr")
     with pytest.raises(InputError, match="no flow of these images is bundled"):
@@ -747,7 +764,7 @@ def test_squares_at_random_places_and_whole_images_do_not_meet_in_one_folder(
     for first, second in ((cut, plan), (plan, cut)):
         out = tmp_path / str(first.selection.random_crops)
         evaluate(first, comparisons, judges, out)
-        with pytest.raises(ConfigError, match="another random_crops"):
+        with pytest.raises(ConfigError, match=r"choice of squares \(--random-crops or --no"):
             evaluate(second, comparisons, judges, out)
     settings = out / "settings.json"
     held = json.loads(settings.read_text())

@@ -10,8 +10,11 @@ from contextlib import suppress
 
 from .signals import EndAtSignals
 
-REPEATED = ("--scales", "--temperatures", "--methods")
+REPEATED = {"--scales", "--temperatures", "--methods"}
 """Options that take several values in a row, as in ``--scales 4 8 16``."""
+SINGULAR = {"--scale", "--temperature"}
+"""Other names of theirs, where no file can follow them: in `COMPARING`."""
+COMPARING = {"evaluate", "report", "analyze"}
 
 
 def spread(arguments: list[str]) -> list[str]:
@@ -21,11 +24,12 @@ def spread(arguments: list[str]) -> list[str]:
         >>> spread(["--scales", "4", "8", "--out", "x"])
         ['--scales', '4', '--scales', '8', '--out', 'x']
     """
+    repeated = REPEATED | SINGULAR if COMPARING & {*arguments[:1]} else REPEATED
     result: list[str] = []
     option = None
     for i, argument in enumerate(arguments):
         if argument.startswith("-") and not argument[1:2].isdigit():
-            option = argument if argument in REPEATED else None
+            option = argument if argument in repeated else None
         elif option and arguments[i - 1] != option:
             result.append(option)
         result.append(argument)

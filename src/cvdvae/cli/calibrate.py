@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from ..errors import InputError
 from .common import (
     Crop,
     Data,
@@ -119,6 +120,7 @@ def _resolving(
     from ..restoration.load import load
 
     resolver = load(name, device, scale=scale)
+    _refuse_crop(selection, resolver.any_size)
     seen = selection.as_seen_by(resolver)
     return resolver, resolver.recommended, lambda: seen.pairs(resolver.degradation, failures)
 
@@ -128,4 +130,11 @@ def _restoring(
 ) -> "tuple[Subject, Recommended, Pairs]":
     """A restorer, its temperatures, and images with what is left of them."""
     (subject,) = damage.subjects()
+    _refuse_crop(selection, subject.any_size)
     return subject, subject.restorer.recommended, lambda: subject.pairs(selection, failures)
+
+
+def _refuse_crop(selection: "Selection", any_size: bool) -> None:
+    """A model of any size is calibrated on squares as large as they are, and not on shrunk ones."""
+    if any_size and selection.crop:
+        raise InputError("this model is calibrated on squares at random places: leave --crop out")

@@ -129,7 +129,7 @@ Scales = Annotated[
     list[int] | None, typer.Option("--scales", "--scale", help="Factors; by default the models'.")
 ]
 OneScale = Annotated[
-    int | None, typer.Option("--scale", help="Factor, where the model has several.")
+    int | None, typer.Option("--scale", help="Factor, of the domain's models or of one of several.")
 ]
 Models = Annotated[
     str | None,

@@ -91,7 +91,8 @@ class DamageOptions:
         from ..domains import domain_of
         from ..evaluation.damaged import damaged
 
-        name = self.model or domain_of(self.domain).restorer
+        usual = domain_of(self.domain).restorer
+        name = self.model or usual
         return damaged(name, self.degradations, self.noise, self.moves, self.grain, self.device)
 
     def tasks(self) -> "list[Task]":

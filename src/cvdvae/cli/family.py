@@ -34,7 +34,8 @@ def family(
     """What the options say: the bundled models of a domain, at all their factors, or others.
 
     Raises:
-        InputError: The domain is unknown, or nobody knows at which factors others are judged.
+        InputError: The domain is unknown, or has no model of a factor, or nobody knows at which
+            factors others are judged.
         WeightsError: There is no such model.
     """
     from ..domains import domain_of
@@ -42,6 +43,9 @@ def family(
 
     known = domain_of(domain)
     pattern = models or known.models
+    if models is None:
+        for scale in scales or ():
+            known.model_at(scale)
     if not scales and "{scale}" not in pattern:
         scales = [load(pattern, device).scale]
     return Family(pattern, flows or known.flows, scales or _scales_of(pattern, known))
@@ -52,7 +56,7 @@ def _scales_of(pattern: str, known: "Domain") -> list[int]:
     from ..domains import DOMAINS
 
     for domain in (known, *DOMAINS.values()):
-        if domain.models == pattern:
+        if pattern in (domain.models, domain.flows):
             return list(domain.scales)
     raise InputError(f"say with --scales at which factors '{pattern}' is to be judged")
 

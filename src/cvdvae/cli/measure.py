@@ -110,8 +110,8 @@ def evaluate(
 
     selection = Selection(data, start, images, crop, random_crops)
     damage = DamageOptions(models, degradation or [], noise, moves, grain, device, domain)
-    damage.check_alone(scales, methods, flows)
     plan = Plan(selection, tuple(temperatures or ()), samples, seed)  # refused before all else
+    damage.check_alone(scales, methods, flows)
     check_enough(len(selection), realism)
     if damage.wanted:
         tasks = damage.tasks()

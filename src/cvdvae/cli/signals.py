@@ -4,12 +4,12 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 PATIENCE = 2.0
 """Seconds after which an interrupt is raised again, where somebody caught it and went on."""
-STOPPED = "stopped: what is finished is whole"
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -42,8 +42,9 @@ class EndAtSignals:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         if self.received:
-            if self.received == signal.SIGINT:
-                print(STOPPED, file=sys.stderr)
+            if self.received == signal.SIGINT and sys.stderr is not None:
+                with suppress(OSError, ValueError):  # nobody may be left to read it
+                    print("stopped", file=sys.stderr, flush=True)
             raise SystemExit(128 + self.received) from None
 
     def _raise(self, number: int, frame: FrameType | None) -> None:

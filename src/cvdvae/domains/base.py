@@ -65,7 +65,9 @@ class Domain:
         """
         if scale not in self.scales:
             known = ", ".join(map(str, self.scales))
-            raise InputError(f"models of {self.name} enlarge by {known}, not by {scale}")
+            others = [d.name for d in DOMAINS.values() if scale in d.scales]
+            advice = f": those of {others[0]} do (--domain {others[0]})" if others else ""
+            raise InputError(f"models of {self.name} enlarge by {known}, not by {scale}{advice}")
         return self.models.replace("{scale}", str(scale))
 
 

@@ -61,7 +61,7 @@ def evaluate(
     if len({_key(task) for task in tasks}) < len(tasks):
         raise InputError("a scale or a degradation is named twice")
     check_settings(plan, tasks)
-    plan = replace(plan, selection=plan.selection.cut_for(all(task.any_size for task in tasks)))
+    plan = replace(plan, selection=_cut(plan.selection, tasks))
     paths = plan.selection.paths()
     digest = cache(digest_of)
     with sole_writer(out):
@@ -87,6 +87,17 @@ def evaluate(
             if all((row, name) in held for name in used):
                 records |= {(row, name): held[row, name] for name in used}
     return records | _at_other_tasks(held, tasks, plan.selection), failures
+
+
+def _cut(selection: Selection, tasks: Sequence[Task]) -> Selection:
+    """The images, cut as the models of all tasks take them."""
+    kinds = {bool(getattr(task, "any_size", False)) for task in tasks}
+    if selection.random_crops is None and len(kinds) > 1:
+        raise InputError(
+            "some models take images of any size, and others do not: judge them apart, or say "
+            "--no-random-crops (in Python random_crops)"
+        )
+    return selection.cut_for(all(kinds))
 
 
 def unused(records: Records, failures: Failures, tasks: Sequence[Task]) -> Failures:

@@ -152,6 +152,8 @@ def _same(key: str, earlier: dict[str, Any], told: dict[str, Any]) -> bool:
 def _named(key: str, before: object) -> str:
     if key == NETWORK:
         return "network of LPIPS"
+    if key == "random_crops":
+        return "choice of squares (--random-crops or --no-random-crops)"
     return f"folder of images ({before})" if key == "folder" else key
 
 

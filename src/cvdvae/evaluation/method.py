@@ -53,13 +53,16 @@ class Resolver:
 
     @property
     def fingerprint(self) -> str:
-        """Tells the weights from others."""
-        return self.model.weights
+        """Tells the weights from others, and how the encoder's groups are drawn."""
+        encoder = self.encoder_temperature
+        return self.model.weights + ("" if encoder is None else f" encoder at {encoder:g}")
 
     @property
     def own(self) -> Temperatures:
         """Those that the model recommends, at which `upscale` draws."""
         recommended = self.model.recommended
+        if self.model.one_temperature:
+            return Temperatures(recommended.encoder_temperature)
         apart = all(self.model.grids) and recommended.encoder_temperature != 1
         encoder = recommended.encoder_temperature if apart else None
         return Temperatures(recommended.temperature, encoder)
@@ -109,7 +112,8 @@ class Comparison:
             weights of a model are told with its method.
         channels: Of the images.
         photon_noise: The noise of y, which all methods get; None without.
-        any_size: Whether the models take images of any size, and so squares as they are.
+        any_size: Whether the models take images of any size, and so squares as they are: to be
+            said of a comparison that is put together by hand.
     """
 
     scale: int
