@@ -338,7 +338,7 @@ def named(kind: Any, name: str) -> Any:
 
 def numbered() -> Parts:
     """Parts of the tab that restores, which are called by numbers."""
-    return Parts(*range(12), settings=(12, 13, 14, 15), shown=tuple(range(16, 23)))  # type: ignore[arg-type, misc]
+    return Parts(*range(13), settings=(13, 14, 15, 16), shown=tuple(range(17, 24)))  # type: ignore[arg-type, misc]
 
 
 @pytest.fixture
@@ -1109,7 +1109,7 @@ def test_what_restores_is_told_the_angle_and_what_the_image_is(page: Any) -> Non
     (draw,) = (one for _, _, one in events(page) if one["trigger_after"] == begun["id"])
     assert names[draw["inputs"][-1]] == "angle"
     assert found["restore-photo", "change"][0][-1] == "restore-kind"
-    assert found["restore-kind", "change"] == (["damage", "restore-kind"], ["strength"])
+    assert found["restore-kind", "change"] == (["damage", "restore-kind"], ["strength", "estimate"])
 
 
 def test_the_strength_is_asked_for_only_where_it_is_used(restoring: RestoringHandlers) -> None:
@@ -1121,10 +1121,32 @@ def test_the_strength_is_asked_for_only_where_it_is_used(restoring: RestoringHan
         assert after["visible"] == (before["visible"] and not own)
         for kind, updates in ((intact, before), (damaged, after)):
             told = restoring.judged(damage, kind)
-            if own:
-                assert told == {parts.strength: gr.update(visible=updates["visible"])}
-            else:
-                assert told == UNCHANGED
+            assert told.get(parts.strength) == (
+                gr.update(visible=updates["visible"]) if own else None
+            )
+
+
+def test_the_noise_of_what_is_damaged_already_can_be_estimated(
+    restoring: RestoringHandlers, tmp_path: Path
+) -> None:
+    """It is offered, and only where there may be some; the slider says what it can."""
+    parts = restoring.parts
+    for damage in LABELS:
+        for kind, damaged in KINDS.items():
+            for updates in (restoring.judged(damage, kind), restoring.chosen(damage, kind)):
+                assert updates[parts.estimate]["visible"] == (damage != "JPEG" and damaged)
+    noisy = np.random.default_rng(0).normal(128, 0.05 * 255, (48, 56, 3)).clip(0, 255)
+    Image.fromarray(noisy.astype(np.uint8)).save(tmp_path / "noisy.png")
+    path = str(tmp_path / "noisy.png")
+    given = restoring.arrive(path, "A photograph", None)[parts.given]
+    told = restoring.estimated(path, given, "Noisy", Painting())
+    assert told[parts.noise] == pytest.approx(0.05, abs=0.006)
+    assert "seems to have σ = 0.0" in told[parts.said]
+    assert "texture counts" in told[parts.said]
+    unpainted = restoring.estimated(path, given, "A hole: paint over it", Painting())
+    assert "paint over what is missing" in unpainted[parts.said].lower()
+    assert parts.noise not in unpainted
+    assert "comes first" in restoring.estimated(None, None, "Noisy", Painting())[parts.said]
 
 
 def test_what_a_face_was_taken_for_is_not_said_of_the_photograph_behind_it(tmp_path: Path) -> None:

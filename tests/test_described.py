@@ -108,6 +108,20 @@ def test_another_subsampling_in_a_yaml_file_is_refused(value: str, folder: Path)
         description_from_yaml(folder, f"- {{kind: jpeg, quality: 60, subsampling: {value}}}")
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("{kind: blur, sgma: 2}", "'blur' has no 'sgma'"),
+        ("{sigma: 2}", "every step needs its kind, one of "),
+        ("{kind: spell}", "there is no kind 'spell'"),
+    ],
+)
+def test_a_wrong_step_of_a_yaml_file_is_named(step: str, message: str, folder: Path) -> None:
+    (folder / "steps.yaml").write_text(f"steps: [{step}]\n")
+    with pytest.raises(ConfigError, match=message):
+        parse(str(folder / "steps.yaml"))
+
+
 def test_a_jpeg_s_own_tables_stand_in_a_yaml_file(folder: Path) -> None:
     table = ", ".join(["3"] * 64)
     what = description_from_yaml(folder, f"- {{kind: jpeg, subsampling: 4:0:0, luma: [{table}]}}")

@@ -82,6 +82,20 @@ def taken(page: Page) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
 
 
+def test_the_noise_of_a_damaged_image_is_estimated_where_that_is_asked_for(
+    page: Page, face: Path
+) -> None:
+    estimate = page.locator("#estimate")
+    expect(estimate).not_to_be_visible()
+    give(page, face)
+    page.locator("#damage input").click()
+    page.get_by_role("option", name="Noisy").click()
+    expect(estimate).to_be_visible()
+    estimate.click()
+    expect(page.locator("#restore-said")).to_contain_text("Its noise seems to have σ = 0.0")
+    assert float(page.locator("#noise input[type=number]").input_value()) >= 0.005
+
+
 def test_answers_that_were_taken_away_are_opened_again(
     page: Page, face: Path, tmp_path: Path
 ) -> None:

@@ -256,6 +256,8 @@ def _build(data: Any, where: str, folder: Path | None) -> Description:
 def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
     settings = dict(data)
     kind = settings.pop("kind", None)
+    if kind is None:
+        raise ConfigError(f"{where}every step needs its kind, one of {', '.join(KINDS)}")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(
             f"{where}there is no kind '{str(kind)[:40]}': take one of {', '.join(KINDS)}"

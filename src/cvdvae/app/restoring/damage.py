@@ -13,6 +13,7 @@ from ...batch.happened import Happened
 from ...batch.restore import check_truth, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...damage.described import Description, description_from_dict
+from ...damage.estimates import noise_behind
 from ...damage.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...damage.packed import pack
 from ...domains.faces import crop_face
@@ -77,6 +78,7 @@ DAMAGES: dict[str, Damage] = {
 }
 """By their names."""
 LABELS = {damage.label: kind for kind, damage in DAMAGES.items()}
+MOST_NOISE, NOISE_STEP = 0.2, 0.005
 KINDS = {"Intact: damage it first": False, "Damaged already": True}
 """What visitors read, and whether the image is damaged."""
 
@@ -236,6 +238,20 @@ def why_missing(path: Path, side: int | None) -> CVDVAEError:
     except CVDVAEError as error:
         return error
     return STILL
+
+
+def noise_in(given: Given, kind: str, strokes: Any) -> tuple[float, str]:
+    """The noise of a damaged image, as its slider can say it, and in words.
+
+    Raises:
+        InputError: It cannot be estimated, or nothing is painted.
+    """
+    size = (given.x.shape[1], given.x.shape[2])
+    sigma = noise_behind(
+        given.x, described("hole" if kind == "hole" else "noise", 1, strokes, size)
+    )
+    steps = max(1, round(min(sigma, MOST_NOISE) / NOISE_STEP))
+    return steps * NOISE_STEP, f"its noise seems to have σ = {sigma:.3f}: texture counts, too"
 
 
 def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:

@@ -35,6 +35,7 @@ from .damage import (
     described,
     image_in,
     in_words,
+    noise_in,
     why_missing,
 )
 from .showing import Parts, shown
@@ -123,27 +124,38 @@ class RestoringHandlers:
         slider = gr.update(visible=False)
         if about.strength is not None:
             label, low, high, step, value = about.strength
+            visible = about.known or not KINDS[kind]
             slider = gr.update(
-                visible=about.known or not KINDS[kind],
-                label=label,
-                minimum=low,
-                maximum=high,
-                step=step,
-                value=value,
+                visible=visible, label=label, minimum=low, maximum=high, step=step, value=value
             )
         return {
             self.parts.strength: slider,
             self.parts.angle: gr.update(visible=which == "motion"),
             self.parts.noise: gr.update(visible=about.may_be_noisy),
+            self.parts.estimate: gr.update(visible=about.may_be_noisy and KINDS[kind]),
             # What is not laid out at all would forget what was painted, and the server would not.
             self.parts.painter: gr.update(visible=True if which == "hole" else "hidden"),
         }
 
     def judged(self, damage: str, kind: str) -> Updates:
         """It is damaged already, or not: then some strengths are known."""
-        if DAMAGES[LABELS[damage]].known:
-            return UNCHANGED
-        return {self.parts.strength: gr.update(visible=not KINDS[kind])}
+        about, damaged = DAMAGES[LABELS[damage]], KINDS[kind]
+        updates: Updates = {self.parts.estimate: gr.update(visible=about.may_be_noisy and damaged)}
+        if not about.known:
+            updates[self.parts.strength] = gr.update(visible=not damaged)
+        return updates
+
+    def estimated(
+        self, path: str | None, given: Given | None, damage: str, painting: Painting
+    ) -> Updates:
+        """How noisy a damaged image seems to be."""
+        try:
+            if given is None:
+                raise FIRST
+            sigma, said = noise_in(given, LABELS[damage], painting.strokes)
+        except CVDVAEError as error:
+            return {self.parts.said: text.explained(error, path)}
+        return {self.parts.noise: sigma, self.parts.said: text.remark(said)}
 
     def busy(self, given: Given | None) -> Updates:
         """While it is restored, or waits for that, it may be stopped."""

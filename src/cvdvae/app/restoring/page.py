@@ -24,7 +24,7 @@ from ..controls import (
 )
 from ..painter import Painting, make_painter, painted
 from ..pictures import FULL_MAP
-from .damage import KINDS, LABELS
+from .damage import KINDS, LABELS, MOST_NOISE, NOISE_STEP
 from .handlers import RestoringHandlers
 from .reopening import MOST
 from .showing import Parts
@@ -64,7 +64,7 @@ def restoring_part(
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
             photo, kind, subject, example = _input(paths, subjects)
-            damage, strength, angle, noise = _damage()
+            damage, strength, angle, noise, estimate = _damage()
             painter = make_painter("restore-painter")
             settings = _settings(models[subjects[0]])
             with gr.Row():
@@ -76,7 +76,7 @@ def restoring_part(
         with gr.Column(scale=5, min_width=320):
             told = Parts(
                 given, strokes, kind, strength, noise, painter, said, angle, stop, photo, subject,
-                damage, settings,
+                damage, estimate, settings,
             )  # fmt: skip
             parts, reopen = _answers(told)
     on = RestoringHandlers(models, parts, turn, tabs)
@@ -107,9 +107,13 @@ def _connect(on: RestoringHandlers, parts: Parts, draw: gr.Button, reopen: gr.Up
         **LOOKING,
         **QUIET,
     )
-    seen = [*sliders, parts.painter]
+    seen = [*sliders, parts.painter, parts.estimate]
     damage.input(on.chosen, [damage, kind], seen, queue=False, **LATEST, **QUIET)
-    kind.change(on.judged, [damage, kind], parts.strength, queue=False, **LATEST, **QUIET)
+    judged = [parts.strength, parts.estimate]
+    kind.change(on.judged, [damage, kind], judged, queue=False, **LATEST, **QUIET)
+    parts.estimate.click(
+        on.estimated, [photo, given, damage, strokes], [parts.noise, parts.said], **LATEST, **QUIET
+    )
     parts.painter.paint(painted, strokes, strokes, queue=False, **EVERY, **QUIET)
     happened = [photo, subject, kind, damage, parts.strength, parts.noise]
     how = [*happened, *settings, given, strokes, parts.angle]
@@ -150,7 +154,7 @@ def _input(
     return photo, kind, subject, example
 
 
-def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider]:
+def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider, gr.Button]:
     gr.HTML("<h2>2 · What happened to it</h2>")
     damage = gr.Dropdown(list(LABELS), value=next(iter(LABELS)), label="Damage", elem_id="damage")
     with gr.Row():
@@ -167,8 +171,13 @@ def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider]:
             min_width=140,
             elem_id="angle",
         )
-        noise = gr.Slider(0, 0.2, 0, step=0.01, label="Noise, σ", min_width=140, elem_id="noise")
-    return damage, strength, angle, noise
+        noise = gr.Slider(
+            0, MOST_NOISE, 0, step=NOISE_STEP, label="Noise, σ", min_width=140, elem_id="noise"
+        )
+    estimate = gr.Button(
+        "Estimate the noise", elem_id="estimate", size="sm", visible=False, min_width=140
+    )
+    return damage, strength, angle, noise, estimate
 
 
 def _settings(restorer: Restorer) -> tuple[Any, ...]:

@@ -32,6 +32,7 @@ class Parts:
     photo: gr.Image
     subject: gr.Radio
     damage: gr.Dropdown
+    estimate: gr.Button
     settings: tuple[Any, ...]
     shown: tuple[Any, ...] = ()
 
