@@ -118,7 +118,7 @@ def test_another_subsampling_in_a_yaml_file_is_refused(value: str, folder: Path)
 )
 def test_a_wrong_step_of_a_yaml_file_is_named(step: str, message: str, folder: Path) -> None:
     (folder / "steps.yaml").write_text(f"steps: [{step}]\n")
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(CVDVAEError, match=message):
         parse(str(folder / "steps.yaml"))
 
 
