@@ -1,11 +1,15 @@
 """Scripts beside the package: they know every kind of model that can be bundled."""
 
+import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import (
     saved_prior,
     saved_restorer,
@@ -18,6 +22,9 @@ from tiny import (
 from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import SuperResolutionRecord
 from cvdvae.checkpoints.weights import digest
+from cvdvae.degradations.base import shrink_to_8_bits
+from cvdvae.degradations.bicubic import BicubicDownscaling
+from cvdvae.imaging.io import to_pil, to_tensor
 from cvdvae.restoration.hvae import HVAEResolver
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
@@ -63,3 +70,31 @@ def test_intervals_of_a_calibrated_model_hold_what_they_are_called() -> None:
     for samples in (19, 25, 29):
         assert covered(drawn[:samples], drawn[-1], 0.9) == pytest.approx(0.9, abs=0.005)
     assert covered(drawn[:18], drawn[-1], 0.9) is None
+
+
+def test_peers_that_are_not_there_leave_the_benchmark_of_photographs_its_other_methods(
+    tmp_path: Path,
+) -> None:
+    """Lanczos, which needs none, on an image that the scale does not divide."""
+    (sets := tmp_path / "sets" / "Set5").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).resize((51, 42), Image.Resampling.BICUBIC)
+    picture.save(sets / "one.png")
+    command = [
+        sys.executable, str(SCRIPTS / "photos.py"), "--sets", str(tmp_path / "sets"), "--scale",
+        "2", "--methods", "lanczos,dat-light", "--threads", "1", "--peers", str(tmp_path / "none"),
+        "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    (line,) = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()
+    truth = to_tensor(picture.crop((0, 0, 50, 42)))
+    y = to_pil(shrink_to_8_bits(truth[None], BicubicDownscaling.of_scale((42, 50), 2))[0])
+    enlarged = to_tensor(y.resize((50, 42), Image.Resampling.LANCZOS))
+    weights = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64) / 255
+    off = torch.einsum("c,chw->hw", weights, (enlarged - truth).double())[2:-2, 2:-2]
+    (scores,) = json.loads(line)["rows"].values()
+    assert scores["psnr_y"] == pytest.approx(-10 * float(off.square().mean().log10()), rel=1e-5)
+    assert scores["exact"] == 0
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| lanczos | 1 |" in table
+    assert "dat-light: –, because" in table
