@@ -3,8 +3,9 @@
 python benchmarks/projection.py photo.png [photo.png …]
 python benchmarks/projection.py
 
-A line for every photograph and scale: seconds of `project` and of `round_consistently` for every
-megapixel and sample, and whether the saved sample gives y back; then the same for the first
+A line for every photograph and scale: for every megapixel and sample, seconds of the network, of
+all that is done to its image before it is saved, and of `project`, to the last digit, and
+`round_consistently` alone; and whether the saved sample gives y back; then the same for the first
 photograph on a white and on a black border; then a y that no image in range has beside a face.
 Without a photograph: a page of text in black and white, below and above a megapixel, and how many
 values of y its bicubic interpolation, finished, does not give back.
@@ -35,20 +36,26 @@ def photograph(photo: Image.Image, scale: int) -> str:
     """What a sample of `photos-x<scale>` takes: the medians of some runs."""
     model = cvdvae.load(f"photos-x{scale}")
     y = simulate_at_scale(photo, scale)[0][None]
+    begun = time.process_time()
     x, _ = cut(model.draw(y, model.sampling(1, consistent=False)))
+    drawing = (time.process_time() - begun) / (x[0, 0].numel() / 1e6)
     H = model.degradation_of((y.shape[2], y.shape[3]))
-    times: list[tuple[float, float]] = []
+    times: list[tuple[float, float, float]] = []
     for _ in range(RUNS):
+        begun = time.process_time()
+        finish(x, y, H)
         start = time.process_time()
         projected = project(x, y, H)
         middle = time.process_time()
         pixels = round_consistently(projected, y, H)
-        times.append((middle - start, time.process_time() - middle))
-    projecting, rounding = torch.tensor(times).median(0).values / (x[0, 0].numel() / 1e6)
+        times.append((start - begun, middle - start, time.process_time() - middle))
+    finishing, projecting, rounding = torch.tensor(times).median(0).values / (x[0, 0].numel() / 1e6)
     shrunk = H.A(pixels.double() / 255)
     lr_psnr = -10 * float((shrunk - y.double()).square().mean().log10())
     return (
-        f"{projecting:6.2f} + {rounding:5.2f} s a megapixel  {lr_psnr:6.2f} dB  "
+        f"network {drawing:.2f}, finished {finishing:.2f} s a megapixel "
+        f"({projecting:5.2f} + {rounding:.2f})  "
+        f"{lr_psnr:6.2f} dB  "
         f"{float(residual(projected, y, H)):8.5f} levels left  "
         f"{'exact' if torch.equal(to_bytes(shrunk), to_bytes(y)) else 'NOT EXACT'}"
     )
