@@ -59,9 +59,7 @@ class DamageOptions:
             raise InputError("--scale goes with shrinking: leave --degradation and --noise out")
         if self.grain and not self.named:
             raise InputError("--grain goes with --degradation or --noise")
-        if self.model is not None and not self.named:
-            self._check_enlarges(self.model)
-        return self.named
+        return self.wanted
 
     def _check_enlarges(self, name: str) -> None:
         from ..checkpoints.folder import find, read_record
