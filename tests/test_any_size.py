@@ -343,6 +343,27 @@ def test_a_seam_is_mended_only_where_it_is_missed_and_was_met_before(known: bool
     assert (float(off.max()) < 0.51) is known
 
 
+def test_a_seam_is_mended_around_what_is_missed_and_nowhere_else() -> None:
+    H = BicubicDownscaling.of_scale((48, 256), 2)
+    truth = torch.nn.functional.interpolate(hard(3, (64, 256)), (48, 256)).repeat(1, 2, 1, 1)
+    y = shrink_to_8_bits(truth, H)
+    seen = {row: sees(H, row) for row in range(24)}
+    seen = {row: rows for row, rows in seen.items() if rows.start >= 13}
+    x = truth[:, :, 13:].clone()
+    x[:, 1, 7:12, 100:104] = 0.5
+    x[:, 1, 7:12, :3] = 0.5
+    moved = mended(x, truth[:, :, 20:36], y, H, seen, 13, 20, 255)
+    changed = (moved != x)[0].any(1)
+    assert not changed[0].any()  # the other colour
+    assert set(changed[1].nonzero().flatten().tolist()) <= {*range(22), *range(82, 122)}
+
+    def missed(part: torch.Tensor) -> int:
+        whole = torch.cat([truth[:, :, :13], part], 2).double()
+        return int(((H.A(whole).clamp(0, 1) - y).abs() * 255 > 0.7).sum())
+
+    assert missed(moved) == 0 < missed(x)
+
+
 @pytest.mark.parametrize(("device", "beside"), [("cpu", range(4, 8)), ("meta", range(5, 6))])
 def test_on_a_gpu_strips_are_of_one_sample_alone(
     device: str, beside: range, photos: HVAEResolver, monkeypatch: pytest.MonkeyPatch

@@ -5,26 +5,37 @@ from torch import Tensor
 from .base import LinearOperator
 from .downscaling import Downscaling
 from .resize import BandedMatrix
+from .tiles import Separable
 
 
 class Strip(LinearOperator):
-    """Rows of a separable H, ``Y = R_h[i, j] X R_wᵀ``.
+    """Rows of a separable H, ``Y = R_h[i, j] X R_wᵀ``, and columns where they are named.
 
     It takes a strip of x to the rows of y that see nothing but that strip. Projecting and rounding
     by it, strip after strip, takes the memory of one strip.
 
     Args:
-        degradation: H of the whole image.
+        degradation: H of the whole image, or of a part.
         lr_rows: Which rows of y.
         hr_rows: Which rows of x; they hold all that `lr_rows` see.
+        lr_columns: Which columns of y; all by default.
+        hr_columns: Which columns of x; they hold all that `lr_columns` see.
     """
 
     mixes_colours = False
     colours_alike = exact = True
 
-    def __init__(self, degradation: Downscaling, lr_rows: slice, hr_rows: slice) -> None:
-        self.rows = degradation.rows.part(lr_rows, hr_rows)
-        self.columns = degradation.columns
+    def __init__(
+        self,
+        degradation: Separable,
+        lr_rows: slice,
+        hr_rows: slice,
+        lr_columns: slice | None = None,
+        hr_columns: slice | None = None,
+    ) -> None:
+        self.rows, self.columns = degradation.rows.part(lr_rows, hr_rows), degradation.columns
+        if lr_columns is not None and hr_columns is not None:
+            self.columns = self.columns.part(lr_columns, hr_columns)
         self._adjoints = self.rows.transposed(), self.columns.transposed()
 
     def A(self, x: Tensor) -> Tensor:

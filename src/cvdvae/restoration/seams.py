@@ -3,26 +3,29 @@
 A y of hard black and white leaves x hardly any choice. What the strip above was rounded to has met
 it, with some rows further down that are not final yet; the projection of the next strip comes to
 others, and not always to those that can go on from the final rows. So where it misses what was met
-before, these rows begin as they were then, become those of the projection further down, and are
-moved until all that either meets is met (`violate_least`). What neither meets is nobody's aim: it
-may be what no image gives.
+before, these rows begin as they were then, become those of the projection further down and to the
+sides, and are moved until all that either meets is met (`violate_least`). What neither meets is
+nobody's aim: it may be what no image gives.
 
 Explained in docs/explanation/projection.md.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
 from ..degradations.infeasible import MORE, SLACK, outside, room, violate_least
-from ..degradations.strip import Strip
+from ..degradations.strip import Strip, used_by
 from ..degradations.within import Within
 
 SPARE = 0.5 - SLACK
 """Levels beyond its room where Hx is rounded to another level than y."""
+AROUND = 8
+"""Columns of y to either side of what is missed that are moved with it."""
 
 
 def mended(
@@ -64,31 +67,88 @@ def mended(
     def met(part: Tensor) -> Tensor:
         return outside(operator.A(part), least, most).abs() * levels < SPARE
 
-    region = torch.zeros(1, 1, end - start, 1, dtype=torch.bool, device="cpu")
-    region[:, :, moving] = True
-    weight = (torch.arange(before.shape[2], device="cpu") + 0.5) / before.shape[2]
-    weight = (2 * weight - 0.5).clamp(0, 1)[:, None].double()
     result = x
     for i in range(len(x)):
-        part, then = x[i : i + 1, :, : end - start].double(), before[i : i + 1].double()
+        part = x[i : i + 1, :, : end - start].double()
         now = met(part)
         if bool(now[:, :, :known].all()):
             continue
-        blend = part.clone()
-        blend[:, :, moving] = then
-        asked = met(blend)
+        then = part.clone()
+        then[:, :, moving] = before[i : i + 1].double()
+        asked = met(then)
         asked[:, :, known:] = False  # rows that see further down than was rounded
-        if not bool((asked & ~now).any()):
-            continue
-        asked |= now
-        blend[:, :, moving] = torch.lerp(then, part[:, :, moving], weight)
-        given = operator.A(torch.where(region, 0, part))
-        few = torch.where(asked, least, -math.inf) - given
-        many = torch.where(asked, most, math.inf) - given
-        within, begun = Within(operator, region.expand_as(part)), torch.where(region, blend, 0)
-        moved = violate_least(within, begun, few, (2, 3), MORE, most=many)
-        moved = torch.where(region, moved, part)
-        if int((asked & ~met(moved)).sum()) < int((asked & ~now).sum()):
-            result = result.clone() if result is x else result
-            result[i, :, : end - start] = moved[0].to(x)
+        wanted, asked = asked & ~now, asked | now
+        few, many = torch.where(asked, least, -math.inf), torch.where(asked, most, math.inf)
+        for colour, columns in _spans(wanted[0]):
+            some = (slice(None), slice(colour, colour + 1), slice(None), columns)
+            span = _Span(operator, columns, moving)
+            moved = span.moved(part[:, some[1]], then[:, some[1]], few[some], many[some])
+            left = outside(span.operator.A(moved), few[some], many[some]).abs() * levels >= SPARE
+            if int(left.sum()) < int(wanted[some].sum()):
+                result = result.clone() if result is x else result
+                result[i, colour, : end - start, span.seen] = moved[0, 0].to(x)
     return result
+
+
+def _spans(wanted: Tensor) -> Iterator[tuple[int, slice]]:
+    """Colours, and the columns of y around some results, ``(C, h, w)`` bool; none in two spans."""
+    for colour, missed in enumerate(wanted.any(1)):
+        near = F.max_pool1d(missed[None].float(), 2 * AROUND + 1, 1, AROUND)[0] > 0
+        outer = near.new_zeros(1)
+        for first, end in near.diff(prepend=outer, append=outer).nonzero().view(-1, 2).tolist():
+            yield colour, slice(first, end)
+
+
+class _Span:
+    """Some columns of y, and the pixels that no others see.
+
+    Args:
+        strip: H of some rows.
+        columns: Which columns of y.
+        moving: Which rows of pixels may move.
+
+    Attributes:
+        seen: The columns of pixels that these of y see.
+        operator: H from those to these.
+        region: The pixels that may move, bool, ``(1, 1, rows, columns)``.
+        share: How much of a pixel is as it is now, of one between that and what it was before.
+    """
+
+    def __init__(self, strip: Strip, columns: slice, moving: slice) -> None:
+        matrix, (lr_rows, hr_rows) = strip.columns, strip.rows.shape
+        lr_width, hr_width = matrix.shape
+        first, last = used_by(matrix, columns.start), used_by(matrix, columns.stop - 1)
+        self.seen = slice(first.start, last.stop)
+        self.operator = Strip(strip, slice(0, lr_rows), slice(0, hr_rows), columns, self.seen)
+        left = used_by(matrix, columns.start - 1).stop if columns.start > 0 else 0
+        right = used_by(matrix, columns.stop).start if columns.stop < lr_width else hr_width
+        row, column = (_centres(s) for s in (slice(0, hr_rows), self.seen))
+        inside = (column > left) & (column < right)
+        self.region = ((row > moving.start) & (row < moving.stop))[:, None] & inside
+        down = 2 * (row - moving.start) / (moving.stop - moving.start) - 0.5
+        ramp = AROUND / 2 * hr_width / lr_width
+        from_left = (column - left) / ramp if left > 0 else torch.ones_like(column)
+        from_right = (right - column) / ramp if right < hr_width else torch.ones_like(column)
+        across = 1 - torch.minimum(from_left, from_right)
+        self.share = torch.maximum(down[:, None], across).clamp(0, 1)
+
+    def moved(self, now: Tensor, then: Tensor, least: Tensor, most: Tensor) -> Tensor:
+        """What comes nearest to the room of Hx from between two images of the strip's rows.
+
+        Args:
+            now: What does not move, and what it is in part, ``(1, 1, rows, W)``.
+            then: What else it may be.
+            least: The least that Hx may be, ``(1, 1, h, columns)``.
+            most: The most.
+        """
+        now, then = now[..., self.seen], then[..., self.seen]
+        region = self.region.expand_as(now)
+        given = self.operator.A(torch.where(region, 0, now))
+        begun = torch.where(region, torch.lerp(then, now, self.share), 0)
+        within = Within(self.operator, region)
+        moved = violate_least(within, begun, least - given, (2, 3), MORE, most=most - given)
+        return torch.where(region, moved, now)
+
+
+def _centres(pixels: slice) -> Tensor:
+    return torch.arange(pixels.start, pixels.stop, dtype=torch.float64, device="cpu") + 0.5
