@@ -456,6 +456,7 @@ def test_what_goes_straight_into_files_is_what_memory_would_hold(
     assert ours.sample_psnr == pytest.approx(theirs.sample_psnr, abs=1e-3)
     assert ours.mean_psnr == pytest.approx(theirs.mean_psnr, abs=0.05)  # of rounded samples
     same = {"weights", "dtype", "scale", "input", "samples", "seed", "round_trip_exact"}
+    same.add("missed_share")
     assert {k: result.report()[k] for k in same} == {k: held.report()[k] for k in same}
     assert {p.name for p in tmp_path.iterdir()} == {*result.files, "result.json"}
 
@@ -466,10 +467,14 @@ def test_large_results_of_any_program_are_checked_as_small_ones_are(
 ) -> None:
     monkeypatch.setattr(finishing, "STRIP_PIXELS", 1500)
     sampling = Sampling(1, shrunk_by=by)
-    result = draw_to_folder(photos, image(30, 20), sampling, tmp_path)
-    held = photos.run(image(30, 20), sampling)
+    y = image(30, 20)
+    result, held = draw_to_folder(photos, y, sampling, tmp_path), photos.run(y, sampling)
     assert result.round_trip_exact == held.round_trip_exact == [True]
     assert result.largest_lr_error == pytest.approx(held.largest_lr_error, abs=1e-6)
+    loose = Sampling(1, shrunk_by=by, consistent=False)
+    result, held = draw_to_folder(photos, image(30, 20), loose, tmp_path), photos.run(y, loose)
+    assert result.missed_share == held.missed_share
+    assert 0.1 < held.missed_share[0] <= 1
 
 
 def test_rows_below_all_that_y_sees_change_nothing_and_are_not_kept() -> None:

@@ -1,5 +1,6 @@
 """What newcomers met: messages that say what to do, and results that print as one line."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,10 @@ def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
     )
     said = " ".join(capsys.readouterr().out.split())
     assert "Or another program has shrunk it: cvdvae examine" in said
-    assert "0 of 1 samples give the input back exactly, but are off by up to" in said
+    told = json.loads((tmp_path / "out/hard/result.json").read_text())
+    (missed,), (worst,) = told["missed_share"], told["largest_lr_error"]
+    off = f"up to {100 * missed:.2g} % of its values are off, by up to {worst:.1f} levels of 255"
+    assert f"0 of 1 samples give the input back exactly: {off}" in said
 
 
 def test_examine_looks_at_photographs_unless_faces_are_named(

@@ -136,6 +136,9 @@ def test_an_impossible_input_still_has_a_result_that_says_how_far_it_is(
     result = resolver.upscale(checkerboard, samples=2)
     assert result.round_trip_exact == [False, False]
     assert all(10 < v < 255 for v in result.largest_lr_error)
+    shrunk = to_bytes(result.degradation.A(result.pixels.double() / 255).clamp(0, 1))
+    missed = (shrunk != to_bytes(checkerboard)).flatten(1).sum(1)
+    assert result.missed_share == (missed / checkerboard.numel()).tolist()
 
 
 def test_mean_and_std_are_those_of_the_samples(resolver: HVAEResolver, y: torch.Tensor) -> None:

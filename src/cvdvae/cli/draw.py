@@ -53,6 +53,8 @@ app = typer.Typer()
 
 HALF_A_LEVEL = 0.5 / 255
 """Of a range, up to which values that are not whole count as given back: 8 bits round as much."""
+LITTLE = 0.01
+"""Percent that nobody wants to know more exactly."""
 
 
 @app.command()
@@ -308,8 +310,9 @@ def _agreement(result: "Outcome") -> str:
             return f"{every} gives the input back but for {worst:.2g}{unit}"
     if all(exact):
         return f"{every} gives the input back exactly"
-    others = "the others are off" if any(exact) else "but are off"
+    most = 100 * max(compress(result.missed_share, left))
+    missed = f"up to {most:.2g} %" if most >= LITTLE else f"less than {LITTLE} %"
     return (
-        f"{sum(exact)} of {len(exact)} {samples} give the input back exactly, "
-        f"{others} by up to {worst:.1f}{unit}"
+        f"{sum(exact)} of {len(exact)} {samples} give the input back exactly: "
+        f"{missed} of its values are off, by up to {worst:.1f}{unit}"
     )

@@ -93,6 +93,11 @@ class LargeResult:
         return [trip.largest for trip in self.round_trips]
 
     @property
+    def missed_share(self) -> list[float]:
+        """Share of y's values that shrinking a sample to 8 bits does not give back."""
+        return [trip.missed / max(1, trip.values) for trip in self.round_trips]
+
+    @property
     def round_trip_exact(self) -> list[bool]:
         """Whether shrinking a sample to 8 bits gives y's values back, every pixel."""
         return [trip.exact for trip in self.round_trips]

@@ -140,10 +140,15 @@ class SuperResolution(Answers):
         return (self.lr_error.abs().amax((1, 2, 3)) * 255).tolist()
 
     @property
+    def missed_share(self) -> list[float]:
+        """Share of the values of y that shrinking each sample to 8 bits does not give back."""
+        shrunk = to_bytes(exact_values(self.y) + self.lr_error)
+        return (shrunk != to_bytes(self.y)).double().mean((1, 2, 3)).tolist()
+
+    @property
     def round_trip_exact(self) -> list[bool]:
         """Whether shrinking the saved sample to 8 bits gives y's 8-bit values back, every pixel."""
-        shrunk = to_bytes(exact_values(self.y) + self.lr_error)
-        return [bool(torch.equal(one, to_bytes(self.y))) for one in shrunk]
+        return [missed == 0 for missed in self.missed_share]
 
     @property
     def misfit(self) -> list[float] | None:
@@ -242,6 +247,8 @@ class Reported(Protocol):
     @property
     def round_trip_exact(self) -> list[bool]: ...  # noqa: D102
     @property
+    def missed_share(self) -> list[float]: ...  # noqa: D102
+    @property
     def largest_lr_error(self) -> list[float]: ...  # noqa: D102
     @property
     def misfit(self) -> list[float] | None: ...  # noqa: D102
@@ -265,6 +272,7 @@ def report_of(result: Reported, noise: float | list[float]) -> dict[str, Any]:
     return {
         "lr_psnr": [v if v < float("inf") else None for v in result.lr_psnr],
         "round_trip_exact": result.round_trip_exact,
+        "missed_share": result.missed_share,
         "largest_lr_error": result.largest_lr_error,
         "noise": noise,
         "misfit": result.misfit,

@@ -22,7 +22,7 @@ class RoundTrip:
         sigma: Standard deviation of the noise in y, in units of [0, 1].
 
     Attributes:
-        exact: Whether every row so far gives y's levels back.
+        missed: How many values of y the rows so far do not give back.
         largest: Largest ``|Hx − y|`` so far, in levels; in units of [0, 1] where there are none.
         squares: Sum of ``(Hx − y)²`` so far, in units of [0, 1].
         values: How many values of y count.
@@ -40,7 +40,7 @@ class RoundTrip:
         everything = torch.ones(y.shape[2:], dtype=torch.bool, device="cpu")
         self.counted = everything if counted is None else counted
         self.values = y.shape[1] * int(self.counted.sum())
-        self.exact, self.largest, self.squares = True, 0.0, 0.0
+        self.missed, self.largest, self.squares = 0, 0.0, 0.0
         self.row, self.top = 0, 0
         nothing = (1, y.shape[1], 0, degradation.lr_size[1])
         self.seen = torch.empty(nothing, dtype=torch.float64, device="cpu")
@@ -72,10 +72,15 @@ class RoundTrip:
         if self.levels is not None:
             shrunk = cut_as(y, shrunk, self.sigma)
         given_back = to_levels(shrunk, self.levels) == to_levels(y, self.levels)
-        self.exact &= bool((given_back | ~counted).all())
+        self.missed += int((~given_back & counted).sum())
         error = (shrunk - y) * counted
         self.largest = max(self.largest, (self.levels or 1) * float(error.abs().max()))
         self.squares += float(error.square().sum())
+
+    @property
+    def exact(self) -> bool:
+        """Whether every row so far gives y's levels back."""
+        return self.missed == 0
 
     @property
     def lr_psnr(self) -> float:

@@ -123,6 +123,15 @@ class StackResult:
         return all(one.levels is not None for one in self.stack.ranges)
 
     @property
+    def missed_share(self) -> list[float]:
+        """Share of the input's values that H does not give back, once it is rounded to whole
+        numbers."""
+        return [
+            sum(trip.missed for trip, _ in planes) / max(1, sum(trip.values for trip, _ in planes))
+            for planes in self.round_trips
+        ]
+
+    @property
     def round_trip_exact(self) -> list[bool]:
         """Whether H gives every value of the input back, once it is rounded to whole numbers.
 
@@ -171,7 +180,7 @@ class StackResult:
             },
             "interval": {"lower": LOWER, "upper": UPPER, "share": self.share},
             **report_of(self, self.noise),
-            **({} if self.whole else {"round_trip_exact": None}),
+            **({} if self.whole else {"round_trip_exact": None, "missed_share": None}),
         }
 
 
