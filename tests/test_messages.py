@@ -12,6 +12,8 @@ from tiny import saved_resolver, tiny_photo_restorer, tiny_photos
 
 import cvdvae
 from cvdvae.batch.settings import Settings
+from cvdvae.checkpoints.folder import recommend
+from cvdvae.checkpoints.records import Recommended
 from cvdvae.cli.draw import _unbelievable
 from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
@@ -116,3 +118,24 @@ def test_examine_looks_at_photographs_unless_faces_are_named(
     given = [str(tmp_path / "small.png"), "--domain", "faces"]
     run("examine", *given, monkeypatch=monkeypatch)
     assert "in doubt: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "tamer"), [((), True), (("--look",), False), (("--temperature", "0.8"), False)]
+)
+def test_that_samples_to_look_at_are_tamer_is_said_of_wild_ones(
+    options: tuple[str, ...],
+    tamer: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = tmp_path / "tiny"
+    saved_resolver(model)
+    recommend(str(model), Recommended(1.0, 1.0, 0.7, calibrated=True))
+    Image.new("RGB", (4, 4), (120, 90, 70)).save(tmp_path / "small.png")
+    asked = [str(tmp_path / "small.png"), "--model", str(model), "-n", "2"]
+    out = ["--out", str(tmp_path / "out")]
+    assert run("upscale", *asked, *options, *out, monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("--look draws tamer samples" in said) is tamer

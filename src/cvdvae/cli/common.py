@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..batch.files import Job, Outcome
+    from ..checkpoints.records import Recommended
     from ..restoration.restored import Restoration
     from ..restoration.result import Doubt, Truth
 
@@ -273,6 +274,12 @@ def psnr_tail(truth: "Truth | None", other: str) -> str:
     )
 
 
+def is_wild(recommended: "Recommended", temperature: float) -> bool:
+    """Whether samples of this temperature are calibrated, and those for looking are tamer."""
+    calibrated = bool(recommended.calibrated) and temperature == recommended.temperature
+    return calibrated and recommended.look < temperature
+
+
 def failed(path: Path, error: Exception, failures: list[str], as_json: bool) -> None:
     """Note an input that could not be used, and in JSON say so at once."""
     said = str(error)
@@ -281,12 +288,19 @@ def failed(path: Path, error: Exception, failures: list[str], as_json: bool) -> 
     failures.append(said if str(path) in said else f"{path}: {said}")
 
 
-def end_of_inputs(failures: list[str], inputs: int, out_folder: Path | None) -> None:
-    """Say where to look, and which inputs failed; exit with 1 if any did."""
+def end_of_inputs(
+    failures: list[str], inputs: int, out_folder: Path | None, tamer: bool = False
+) -> None:
+    """Say where to look, and which inputs failed; exit with 1 if any did.
+
+    `tamer` is whether `--look` would draw tamer samples, which then is said.
+    """
     done = inputs - len(failures)
     if done and out_folder is not None:
+        wild = "Drawn as wild as their spread must be to be believed: --look draws tamer samples. "
         out.print(
-            f"Details are invented and identify nobody. Look at every grid.png in {out_folder}",
+            f"Details are invented and identify nobody. {wild if tamer else ''}"
+            f"Look at every grid.png in {out_folder}",
             markup=False,
             highlight=False,
         )

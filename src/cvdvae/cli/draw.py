@@ -33,6 +33,7 @@ from .common import (
     end_of_inputs,
     failed,
     ignore,
+    is_wild,
     megapixels,
     mind_dtype,
     out,
@@ -167,7 +168,8 @@ def upscale(
             notes = given.notes + exploded(result) + _remedy(job.path, result, resolver, pixels)
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, quiet)
-    end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
+    tamer = is_wild(resolver.recommended, sampling.temperature)
+    end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder, tamer)
 
 
 def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: bool) -> str:

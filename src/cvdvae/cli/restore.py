@@ -33,6 +33,7 @@ from .common import (
     end_of_inputs,
     failed,
     ignore,
+    is_wild,
     mind_dtype,
     progress_bar,
     psnr_tail,
@@ -224,7 +225,8 @@ def restore_all(
             notes = notes + exploded(result) + _unexplained(result, words.closer, what.jpeg)
             line = partial(one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, quiet)
-    end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder)
+    tamer = not how.moves and is_wild(restorer.recommended, how.temperature)
+    end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder, tamer)
 
 
 def exploded(result: "Answers | Outcome") -> list[str]:
