@@ -58,7 +58,7 @@ def main() -> None:
 
 def demo(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        report = run_demo(Path(folder), samples=8, temperature=None, seed=0, on_progress=print)
+        report = run_demo(Path(folder), samples=8, temperature=None, seed=0, on_share=print)
         shutil.copy(report.picture, path)
 
 

@@ -14,6 +14,7 @@ import cvdvae
 from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
+from cvdvae.cli.consoles import progress_bar
 from cvdvae.cli.draw import _unbelievable
 from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
@@ -139,3 +140,19 @@ def test_that_samples_to_look_at_are_tamer_is_said_of_wild_ones(
     assert run("upscale", *asked, *options, *out, monkeypatch=monkeypatch) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert ("--look draws tamer samples" in said) is tamer
+
+
+def test_where_no_bar_is_seen_lines_say_how_long_the_rest_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cvdvae.cli.consoles.time.monotonic", lambda: now[0])
+    with progress_bar(percent=True) as bar:
+        bar.get_time = lambda: now[0]
+        task = bar.add_task("photo.png", total=8)
+        for _ in range(4):
+            now[0] += 6
+            bar.advance(task)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["photo.png: 38 %, 0:00:30 to go"]
+    assert bar.speed_estimate_period > 60  # tiles of large photographs take some seconds each

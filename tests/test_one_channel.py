@@ -208,7 +208,7 @@ def test_what_are_no_colours_are_samples_and_no_picture(
         assert set(result.report()["input"]) == {"npy"}
         with pytest.raises(InputError, match=f"1 or 3 channels, not {channels}"):
             result.save(tmp_path / "out")
-        drawn = list[int]()
+        drawn = list[float]()
         with pytest.raises(InputError, match=f"1 or 3 channels, not {channels}"):
             large.draw_to_folder(
                 model, y, result.sampling, tmp_path / "out", on_pixels=drawn.append

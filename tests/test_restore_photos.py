@@ -67,7 +67,7 @@ def believing(model: Restorer, told: Seen) -> Callable[[], Belief]:
     """Makes its belief of what was seen, with the tiles that are wanted at that moment."""
     assert model.encoder is not None
     of_y = evidence(told.degradation, told.y, told.sigma)
-    return partial(Belief, model.prior, model.encoder, of_y, temperature=1.0, seed=1)
+    return partial(Belief, model.prior, model.encoder, of_y, Restoring(2, 1.0, seed=1))
 
 
 @pytest.mark.parametrize("words", ["hole:side=20", "blur:sigma=1.5", "jpeg:quality=40"])
@@ -427,7 +427,7 @@ def test_noise_belongs_to_places_only_where_images_may_have_any_size(
     _, noise = free.draw(range(2))
     assert windows == [Window(0, 0, 24, 24), None]
     assert torch.equal(noise.normal(like), SeededNoise(1, range(2)).normal(like))
-    assert (bound.batch, free.batch, bound.antithetic) == (4, 4, False)
+    assert (bound.batch, free.batch) == (4, 4)
     large = believing(tiny_photo_restorer(), seen_of("noise", 70, 60, 0.1))()
     assert (large.batch, len(large.tiles), large.tiles[0].core) == (3, 1, Window(0, 0, 70, 60))
 

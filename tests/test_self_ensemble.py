@@ -176,7 +176,8 @@ def test_pixels_have_noise_of_their_own() -> None:
     told = torch.rand(1, 9, 16, 16, generator=torch.Generator().manual_seed(0))
     latents = noise_for(5, range(2)).normal(like)
     for antithetic in (False, True):
-        belief = Belief(model.prior, model.encoder, told, 1.0, 5, antithetic, self_ensemble=True)
+        how = Restoring(2, seed=5, antithetic=antithetic, self_ensemble=True)
+        belief = Belief(model.prior, model.encoder, told, how)
         _, noise = belief.draw(range(2))
         of_pixels = noise.normal(like)
         drawn = torch.corrcoef(torch.stack([*of_pixels.flatten(1), *latents.flatten(1)]))

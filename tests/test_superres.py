@@ -37,7 +37,7 @@ from cvdvae.imaging.io import png_in_base64, to_bytes, to_pil
 from cvdvae.imaging.values import exact_values
 from cvdvae.restoration.batches import check_memory
 from cvdvae.restoration.checks import checked_truth, flag, number, whole_number
-from cvdvae.restoration.drawing import Drawing
+from cvdvae.restoration.drawing import NETWORK, Drawing
 from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
@@ -299,9 +299,10 @@ def test_a_gpu_draws_as_many_as_fit_into_a_sixteenth_of_what_is_free(
 
 
 def test_progress_is_told_batch_by_batch(resolver: HVAEResolver, y: torch.Tensor) -> None:
-    counted: list[int] = []
-    result = resolver.run(y[None], Sampling(9), on_progress=counted.append)
-    assert counted == [4, 4, 1]
+    counted: list[float] = []
+    result = resolver.run(y[None], Sampling(9), on_pixels=counted.append)
+    parts = [n * share * 16 * 16 for n in (4, 4, 1) for share in (NETWORK, 1 - NETWORK)]
+    assert sorted(counted) == pytest.approx(sorted(parts))
     assert len(result.samples) == 9
     assert torch.equal(result.samples, resolver.run(y.double(), Sampling(9)).samples)
     assert 0 < result.seconds < 600

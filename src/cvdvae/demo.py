@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from .domains import FACES, PHOTOS
 from .domains.faces import crop_face
@@ -44,13 +45,13 @@ def run_demo(
     samples: int,
     temperature: float | None,
     seed: int,
-    on_progress: Callable[[int], None],
+    on_share: Callable[[float], None],
 ) -> DemoReport:
     """Run the bundled models on a bundled photo at ×4, and on a bundled face at ×4, ×8 and ×16.
 
-    Without a temperature they draw as recommended for looking, see `Recommended`. `on_progress` is
-    called as by `SuperResolver.run`. Writes ``out/<model>/`` as `upscale` does, and
-    ``out/demo.png``.
+    Without a temperature they draw as recommended for looking, see `Recommended`. `on_share` is
+    called with what part of the whole is done since the last call, on any thread. Writes
+    ``out/<model>/`` as `upscale` does, and ``out/demo.png``.
 
     Raises:
         OutputError: The folder cannot be written, or holds a ``demo.png`` of another origin.
@@ -64,13 +65,19 @@ def run_demo(
         )
     model = load(PHOTO)
     y, truth = simulate_at_scale(PHOTOS.example(), model.scale)
-    results = [model.run(y, _sampling(model, samples, temperature, seed), truth, on_progress)]
+    pictures = 1 + len(FACE_MODELS)
+
+    def drawn(model: SuperResolver, y: Tensor, truth: Tensor) -> SuperResolution:
+        pixels = samples * truth[0].numel()
+        sampling = _sampling(model, samples, temperature, seed)
+        return model.run(y, sampling, truth, lambda done: on_share(done / pixels / pictures))
+
+    results = [drawn(model, y, truth)]
     face = crop_face(FACES.example())
     for name in FACE_MODELS:
         model = load(name)
         y, truth = simulate(face, model.degradation, crop="none")
-        sampling = _sampling(model, samples, temperature, seed)
-        results.append(model.run(y, sampling, truth, on_progress))
+        results.append(drawn(model, y, truth))
     for result in results:
         result.save(out / result.model)
     rows = region_rows(results[0], REGIONS)

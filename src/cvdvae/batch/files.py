@@ -42,6 +42,7 @@ from ..restoration.stack.planes import AUTO, Stack, read_stack
 from ..restoration.stack.result import StackResult, stack_recipe_from_dict
 from ..restoration.stack.shrinking import read_shrunk
 from ..restoration.tolerance import photons_of
+from ..restoration.workers import OnSteps, untold
 from .finding import files_of
 
 REPLAYED = Limits(2**30, 10_000)
@@ -240,6 +241,10 @@ Outcome = SuperResolution | LargeResult | StackResult
 """What came of an input: all tell the same of themselves."""
 
 
+SAVED = 0.4
+"""What statistics, sheets and files take beside the samples, in samples."""
+
+
 def draw_into(
     model: SuperResolver,
     given: Input | Stack,
@@ -247,7 +252,7 @@ def draw_into(
     folder: Path,
     animation: Animation | None = None,
     check: bool = True,
-    on_pixels: Callable[[int], None] = lambda pixels: None,
+    on_pixels: OnSteps = untold,
 ) -> Outcome:
     """Super-resolve one input into a folder, in memory or, where it is large, through files.
 
@@ -258,7 +263,7 @@ def draw_into(
         folder: Where the results go.
         animation: As in `SuperResolution.save`.
         check: Examine the input, where the model knows what to expect.
-        on_pixels: Called with the number of pixels that are done since the last call.
+        on_pixels: As for `Drawing`; statistics and pictures are left, as `SAVED` says.
 
     Raises:
         InputError: A large image is to move, or one too long for WebP.
@@ -270,6 +275,8 @@ def draw_into(
         found = doubts_of(model, given.y(0, 0)[0]) if check else None
         return draw_stack(model, given, sampling, folder, found, on_pixels)
     started = time.perf_counter()
+    drawn = sampling.samples / (sampling.samples + SAVED)
+    on_pixels = partial(_in_parts, on_pixels, 1 / drawn)
     doubts = doubts_of(model, given.y) if check else None
     pixels = given.y[0].numel() * model.scale**2
     if pixels * sampling.samples > IN_MEMORY and model.any_size:
@@ -282,7 +289,7 @@ def draw_into(
             model, given.y, sampling, folder, given.truth, given.extras, doubts, on_pixels
         )
     check_animation(animation, *(model.scale * side for side in given.y.shape[1:]))
-    result = model.run(given.y, sampling, given.truth, lambda n: on_pixels(n * pixels))
+    result = model.run(given.y, sampling, given.truth, on_pixels)
     seconds = time.perf_counter() - started
     result = replace(
         result, doubts=doubts, extras=given.extras, seconds=seconds, animation=animation
@@ -330,5 +337,5 @@ def replay_into(
     return drawn(model, Input(told.y, None, [], Extras()), told.sampling)
 
 
-def _in_parts(on_share: Callable[[float], None], whole: int, done: int) -> None:
+def _in_parts(on_share: Callable[[float], None], whole: float, done: float) -> None:
     on_share(done / whole)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console, ConsoleDimensions
@@ -12,6 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 WIDTH, SECONDS = 200, 10.0
 """Columns of what is no terminal, and the time between two lines on how far the work is."""
+LOOK_BACK = 300.0
+"""Seconds whose speed says how long the rest takes: work comes in pieces of some."""
 
 
 class WideConsole(Console):
@@ -79,7 +82,9 @@ class Counted(Progress):
         task = next(task for task in self.tasks if task.id == task_id)
         of = "" if task.total is None else f" of {task.total:.0f}"
         done = f"{task.percentage:.0f} %" if self.percent else f"{task.completed:.0f}{of}"
-        line = f"{task.description}: {done}".lstrip(": ")
+        left = task.time_remaining
+        to_go = "" if left is None else f", {timedelta(seconds=round(left))} to go"
+        line = f"{task.description}: {done}{to_go}".lstrip(": ")
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -96,7 +101,7 @@ class Shares:
         self.task = progress.add_task("", total=max(1, sum(sizes)))
 
     @contextmanager
-    def of(self, index: int, name: str, steps: int) -> Iterator[Callable[[int], None]]:
+    def of(self, index: int, name: str, steps: float) -> Iterator[Callable[[float], None]]:
         """Give what is to be called with the steps done, of all that one input takes."""
         before, size = sum(self.sizes[:index]), self.sizes[index]
         self.progress.update(self.task, description=name, completed=before)
@@ -113,6 +118,7 @@ def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
         TextColumn(done),
         TimeRemainingColumn(),
         console=err,
+        speed_estimate_period=LOOK_BACK,
         transient=True,
         redirect_stdout=False,  # or what a pipe waits for would be shown on the terminal
         disable=quiet,

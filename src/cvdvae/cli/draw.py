@@ -206,8 +206,10 @@ def replay(
         check_writable(out_folder)
         settle(out_folder)  # the recipe may be of a result that a killed run has put aside
         name = recipe.absolute().parent.name
-        advance = partial(progress.advance, progress.add_task(name, total=1))
+        task = progress.add_task(name, total=1)
+        advance = partial(progress.advance, task)
         result = replay_into(recipe, out_folder, device, trust_model, advance)
+        progress.update(task, completed=1)
     if isinstance(result, Restoration):
         line = of_restoration(recipe, out_folder, result)
     else:

@@ -190,7 +190,7 @@ def restore_all(
         most: Pixels of a file; larger ones are refused before they are decoded. By default the
             program's own limit.
     """
-    from ..batch.files import HIGHER, pixels_of
+    from ..batch.files import HIGHER, SAVED, pixels_of
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
     from ..imaging.io import MAX_PIXELS, SMALLER
@@ -211,7 +211,7 @@ def restore_all(
                     )
                 else:
                     told, notes, extras = read_seen(job.path, what, most, channels, check, advice)
-                with shares.of(index, job.path.name, how.steps) as advance:
+                with shares.of(index, job.path.name, how.steps + SAVED) as advance:
                     result = restorer.run(told, how, truth, advance)
                 result = replace(result, extras=extras)
                 result.save(job.folder)

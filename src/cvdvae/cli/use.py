@@ -88,8 +88,8 @@ def demo(
     from ..demo import run_demo
     from ..locks import sole_writer
 
-    with sole_writer(out_folder), progress_bar() as progress:
-        task = progress.add_task("drawing", total=4 * samples)
+    with sole_writer(out_folder), progress_bar(percent=True) as progress:
+        task = progress.add_task("drawing", total=1)
         report = run_demo(out_folder, samples, temperature, seed, partial(progress.advance, task))
     table = Table(title="Shrunk: what could have been behind it?")
     for title in (

@@ -21,6 +21,7 @@ from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .bands import Once, drawn_tiles, in_groups
 from .batches import batch_for
+from .drawing import NETWORK
 from .self_ensemble import (
     Orientation,
     OrientedNoise,
@@ -29,7 +30,9 @@ from .self_ensemble import (
     in_orientations,
     known_orientations,
 )
+from .settings import Restoring
 from .tiles import Tile, tiles
+from .workers import OnSteps, untold
 
 TOGETHER = 4
 """Batches for which a tile is encoded once: the first are there when all of them are."""
@@ -42,11 +45,9 @@ class Belief:
         prior: The hierarchical VAE.
         encoder: The encoder for any degradation on it.
         told: From `cvdvae.restoration.evidence.evidence`, ``(1, 2 C + 3, H, W)``.
-        temperature: Factor on the standard deviations of all groups.
-        seed: Of the samples.
-        antithetic: Whether they are drawn in opposite pairs.
-        self_ensemble: Whether they see it in several orientations.
-        profile: What the temperature is multiplied by for the groups of every stride.
+        how: How to restore.
+        on_steps: Called, on any thread, with how many samples are drawn since the last call, in
+            parts of their work.
 
     Attributes:
         tiles: What is drawn at once.
@@ -58,20 +59,16 @@ class Belief:
         prior: HVAE,
         encoder: LREncoder,
         told: Tensor,
-        temperature: float,
-        seed: int,
-        antithetic: bool = False,
-        self_ensemble: bool = False,
-        profile: Sequence[float] = (),
+        how: Restoring,
+        on_steps: OnSteps = untold,
     ) -> None:
         self.prior, self.encoder, self.told = prior, encoder, told
-        self.temperature, self.seed, self.profile = temperature, seed, profile
-        self.antithetic, self.self_ensemble = antithetic, self_ensemble
+        self.how, self.on_steps = how, on_steps
         self.device = next(prior.parameters()).device
         self.any_size, size = prior.config.any_size, (told.shape[2], told.shape[3])
         self.tiles = list(tiles(size, encoder.multiple)) if self.any_size else [_all(size)]
         self.batch = batch_for(max(tile.window.height * tile.window.width for tile in self.tiles))
-        alone = len(self.tiles) == 1 and not self_ensemble
+        alone = len(self.tiles) == 1 and not how.self_ensemble
         self.whole = self._terms(self.tiles[0]) if alone else None
         self.turned = dict[Orientation, list[Tensor]]()
 
@@ -93,7 +90,7 @@ class Belief:
         self, batches: Iterable[range], workers: int = 1
     ) -> Generator[tuple[Tensor, Noise]]:
         """As `draw`, of many batches: of some of them, every tile is encoded once."""
-        encode = None if self.self_ensemble or self.whole is not None else self._terms
+        encode = None if self.how.self_ensemble or self.whole is not None else self._terms
         for some in in_groups(batches, TOGETHER):
             means = [self._empty(len(indices)) for indices in some]
             drawn = drawn_tiles(self._drawn, encode, some, self.tiles, workers)
@@ -110,7 +107,7 @@ class Belief:
 
     def _noise(self, indices: Sequence[int], window: Window | None = None) -> Noise:
         """Noise of the samples, or of places of a window of them."""
-        return noise_for(self.seed, indices, window, self.antithetic)
+        return noise_for(self.how.seed, indices, window, self.how.antithetic)
 
     def _terms(self, tile: Tile) -> list[Tensor]:
         return self.encoder.terms(self._told(tile).to(self.device), 1)
@@ -122,7 +119,7 @@ class Belief:
         self, indices: range, tile: Tile, encoded: Once[list[Tensor]] | None = None
     ) -> tuple[Tensor, Noise]:
         window, any_size = extended_window(tile.window, self.encoder.multiple), self.any_size
-        if self.self_ensemble:
+        if self.how.self_ensemble:
             mean = self._in_orientations(indices, tile, window)
             noise = self._noise(indices) if any_size else self._other_noise(indices)
         else:
@@ -131,11 +128,13 @@ class Belief:
             mean = self._mean(terms, (window.height, window.width), noise, len(indices))
             if any_size:  # a field has noise for its own latents alone
                 noise = self._noise(indices)
+        share = NETWORK * tile.core.height * tile.core.width / self.told[0, 0].numel()
+        self.on_steps(share * (min(indices.stop, self.how.samples) - indices.start))
         return mean[:, :, *tile.inside].float().cpu(), noise
 
     def _mean(self, terms: Sequence[Tensor], size: Size, noise: Noise, n: int) -> Tensor:
-        tau = (self.temperature, self.temperature)
-        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau, self.profile)
+        tau, profile = (self.how.temperature, self.how.temperature), self.how.profile
+        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau, profile)
 
     def _in_orientations(self, indices: range, tile: Tile, window: Window) -> Tensor:
         """μ(z) in a window, every sample in its orientation."""
@@ -151,15 +150,15 @@ class Belief:
             return orientation.undone(self._mean(known[orientation], size, noise, len(some)))
 
         orientations = known_orientations(self.any_size)
-        return in_orientations(indices, orientations, self.antithetic, draw)
+        return in_orientations(indices, orientations, self.how.antithetic, draw)
 
     def _other_noise(self, indices: Sequence[int]) -> Noise:
         """Noise of the samples in which none of the numbers of their latents comes again."""
 
         def make(some: Sequence[int]) -> Noise:
-            return SeededNoise(self.seed, some, stream=1)
+            return SeededNoise(self.how.seed, some, stream=1)
 
-        return AntitheticNoise(make, indices) if self.antithetic else make(indices)
+        return AntitheticNoise(make, indices) if self.how.antithetic else make(indices)
 
 
 def _all(size: tuple[int, int]) -> Tile:

@@ -4,6 +4,7 @@ A batch always has the same number of samples, even where fewer are asked for: s
 function of y, the seed and i, to the bit.
 """
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property, partial
@@ -28,7 +29,11 @@ from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
 from .tolerance import Tolerance
-from .workers import in_order, one_thread_each, workers_on
+from .workers import OnSteps, in_order, one_thread_each, untold, workers_on
+
+NETWORK = 0.7
+"""Share of a sample's work that its network is; the rest is what finishes it (of 4 samples of a
+photograph of 768×512 pixels, made four times as large)."""
 
 
 class _Model(Protocol):
@@ -60,6 +65,8 @@ class Drawing:
         y: The low-resolution image, ``(C, h, w)`` or ``(1, C, h, w)``, in [0, 1].
         sampling: How to draw.
         levels: As for `finish`.
+        on_pixels: Called, on any thread, with how many pixels of samples are done since the last
+            call; those of a tile that is drawn and not finished count in part.
 
     Attributes:
         degradation: H.
@@ -78,9 +85,10 @@ class Drawing:
         y: Tensor,
         sampling: Sampling,
         levels: int | None = EIGHT_BITS,
+        on_pixels: OnSteps = untold,
     ) -> None:
         self.model, self.y, self.sampling = model, model.check(y), sampling
-        self.levels, self.tolerance = levels, model.tolerance(self.y)
+        self.levels, self.tolerance, self.on_pixels = levels, model.tolerance(self.y), on_pixels
         self.degradation = model.degradation_of(
             (self.y.shape[2], self.y.shape[3]), sampling.shrunk_by
         )
@@ -150,7 +158,7 @@ class Drawing:
         planes = (self.model.channels, self.degradation.hr_size[1])
         of = (self.tile, self.encode if shared else None, batches, cut, planes, self.workers)
         with one_thread_each(), closing(Bands(*of)) as bands:
-            turns = [self._in_strips(partial(bands.rows, i)) for i in range(len(batches))]
+            turns = [self._in_strips(b, partial(bands.rows, i)) for i, b in enumerate(batches)]
             left = True
             while left:
                 some = in_order(_next, turns, min(self.workers, len(turns)))
@@ -209,7 +217,13 @@ class Drawing:
                 draw = self.whole or (encoded() if encoded else self.encode(tile))
                 x = draw(noise, len(indices))
         x = x[:, :, *tile.inside]
+        self._tell(indices, tile.core.height * tile.core.width, NETWORK)
         return in_grey(x) if self.grey else x
+
+    def _tell(self, indices: range, pixels: int, share: float) -> None:
+        """That so many pixels of a batch have gone through what is this share of the work."""
+        wanted = min(indices.stop, self.sampling.samples) - indices.start
+        self.on_pixels(share * wanted * pixels)
 
     def _own_precision(self) -> torch.autocast:
         """The model's dtype, whatever a training around this draw computes in: what is cast is a
@@ -249,14 +263,16 @@ class Drawing:
 
     def _finished(self, indices: range, frame: Frame | None) -> Finished:
         """A batch, finished."""
-        x, consistent = self._network(indices), self.sampling.consistent
-        return finish(x, self.y, self.degradation, consistent, frame, self.levels, self.tolerance)
+        x, how = self._network(indices), (self.levels, self.tolerance)
+        done = finish(x, self.y, self.degradation, self.sampling.consistent, frame, *how)
+        self._tell(indices, math.prod(self.degradation.hr_size), 1 - NETWORK)
+        return done
 
-    def _in_strips(self, rows: Callable[[int, int], Tensor]) -> Iterator[Finished]:
-        consistent = self.sampling.consistent
-        return finish_in_strips(
-            rows, self.y, self.degradation, consistent, self.levels, self.tolerance
-        )
+    def _in_strips(self, indices: range, rows: Callable[[int, int], Tensor]) -> Iterator[Finished]:
+        of, consistent = (rows, self.y, self.degradation), self.sampling.consistent
+        for strip in finish_in_strips(*of, consistent, self.levels, self.tolerance):
+            self._tell(indices, strip.x.shape[2] * strip.x.shape[3], 1 - NETWORK)
+            yield strip
 
     @cached_property
     def frame(self) -> Frame | None:

@@ -7,7 +7,6 @@ disk.
 """
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +22,7 @@ from ..files import atomically, write_atomically
 from ..gaussian import Window
 from ..imaging.carried import Extras
 from ..imaging.io import save_png
-from ..imaging.png import read_rows
+from ..imaging.png import check_channels, read_rows
 from ..imaging.sheets import TILE, labelled_sheet
 from .answers import answering
 from .checks import checked_truth
@@ -38,6 +37,7 @@ from .saving import saved_files
 from .settings import Sampling
 from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
+from .workers import OnSteps, untold
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -143,7 +143,7 @@ def draw_to_folder(
     truth: Tensor | None = None,
     extras: Extras = Extras(),
     doubts: list[Doubt] | None = None,
-    on_pixels: Callable[[int], None] = lambda pixels: None,
+    on_pixels: OnSteps = untold,
 ) -> LargeResult:
     """Draw an image of any size into a folder, as `SuperResolution.save` would lay it out.
 
@@ -155,23 +155,24 @@ def draw_to_folder(
         truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
         extras: What the input's file carried beside its colours.
         doubts: For the report.
-        on_pixels: Called with the number of pixels after every strip.
+        on_pixels: As for `Drawing`.
 
     Raises:
         InputError: An image or steps of steering that the model does not take, or no truth.
         OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
     started = time.perf_counter()
+    check_channels(model.channels)
     y = model.check(y)
     height, width = (model.scale * side for side in y.shape[2:])
     truth = checked_truth(truth, (model.channels, height, width))
-    drawing = Drawing(model, y, sampling)
+    drawing = Drawing(model, y, sampling, on_pixels=on_pixels)
     recipe = Recipe(model.name, y[0], sampling, model.scale, model.weights, model.dtype_name)
     result = LargeResult(folder, recipe, truth, extras, doubts=doubts)
     with saved_files(folder, result.files, result.report), ExitStack() as stack:
         sums = Sums(folder, height, width, model.channels)
         stack.callback(sums.close)
-        _draw_samples(drawing, sums, result, on_pixels)
+        _draw_samples(drawing, sums, result)
         _keep_answers(result, sums)
         recipe.save_beside(folder, extras)
         write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
@@ -239,9 +240,7 @@ class _Sample:
             self.result.exploded.append(self.exploded)
 
 
-def _draw_samples(
-    drawing: Drawing, sums: Sums, result: LargeResult, on_pixels: Callable[[int], None]
-) -> None:
+def _draw_samples(drawing: Drawing, sums: Sums, result: LargeResult) -> None:
     """Write all samples; they end in their order."""
     begun = dict[int, _Sample]()
     with ExitStack() as stack, closing(drawing.all_strips()) as strips:
@@ -250,7 +249,6 @@ def _draw_samples(
                 sample = _Sample(drawing, result.samples[index], sums, result)
                 begun[index] = stack.enter_context(sample)
             begun[index].add(strip)
-            on_pixels(strip.pixels.shape[2] * strip.pixels.shape[3])
 
 
 def _write_mean(model: SuperResolver, sums: Sums, result: LargeResult, path: Path) -> None:

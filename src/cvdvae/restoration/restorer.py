@@ -31,6 +31,7 @@ from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .checks import check_profile, checked_truth, whole_number
+from .drawing import NETWORK
 from .ending import Draw, DrawTogether, Ending, each_in_own_modes, finished, growing
 from .evidence import evidence
 from .networks import Networks
@@ -182,7 +183,7 @@ class Restorer(Networks):
             what: What was seen.
             how: How to restore.
             truth: As for `restore`.
-            on_steps: Told how many of `Restoring.steps` are done.
+            on_steps: Told how many of `Restoring.steps` are done, of some a part.
 
         Raises:
             InputError: The model does not take images of this size, or has no encoder and no moves
@@ -205,7 +206,7 @@ class Restorer(Networks):
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
             chains = self._moved(what, how, told, on_steps) if how.moves else None
-            batch, draw, together = self._drawing(how, told, chains, workers)
+            batch, draw, together = self._drawing(how, told, chains, on_steps)
             ending = Ending(what, how, self.pixel_std / 255)
         whole = partial(
             Restoration,
@@ -224,7 +225,7 @@ class Restorer(Networks):
         done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers, together)
         known = 0
         for x, pixels, exploded in growing(each_in_own_modes(done, self.device), how.samples):
-            on_steps(len(x) - known)
+            on_steps((len(x) - known) * (1 if chains else 1 - NETWORK))
             known = len(x)
             yield whole(
                 samples=x,
@@ -235,16 +236,15 @@ class Restorer(Networks):
             )
 
     def _drawing(
-        self, how: Restoring, told: Tensor, chains: PosteriorSamples | None, workers: int
+        self, how: Restoring, told: Tensor, chains: PosteriorSamples | None, on_steps: OnSteps
     ) -> tuple[int, Draw, DrawTogether | None]:
         """How many samples are drawn together, what draws them, and what draws several batches,
         where it does not do so by itself."""
         if chains is not None:
             return BATCH, partial(_ended, chains, how.seed), None
         assert self.encoder is not None
-        ways = (how.temperature, how.seed, how.antithetic, how.self_ensemble, how.profile)
-        belief = Belief(self.prior, self.encoder, told, *ways)
-        together = partial(belief.draw_together, workers=workers)
+        belief = Belief(self.prior, self.encoder, told, how, on_steps)
+        together = partial(belief.draw_together, workers=workers_on(self.device))
         return belief.batch, belief.draw, together if len(belief.tiles) > 1 else None
 
     def check_seen(self, how: Restoring, description: Description, size: Size) -> Size:

@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -26,6 +26,7 @@ from .result import SuperResolution
 from .self_ensemble import Orientation, known_orientations
 from .settings import WIDE_TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise, Tolerance
+from .workers import OnSteps, untold
 
 MEASURED = 192
 """Side of the squares on which models that take any size are measured and timed."""
@@ -231,7 +232,7 @@ class SuperResolver(Networks):
         y: Tensor,
         sampling: Sampling,
         truth: Tensor | None = None,
-        on_progress: Callable[[int], None] | None = None,
+        on_pixels: OnSteps = untold,
     ) -> SuperResolution:
         """As `upscale`, with the settings in one object.
 
@@ -239,13 +240,9 @@ class SuperResolver(Networks):
             y: The image, as for `upscale`.
             sampling: How to draw.
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
-            on_progress: Called after every batch with the number of samples in it.
+            on_pixels: As for `Drawing`.
         """
-        drawn = 0
-        for result in self.stream(y, sampling, truth):
-            if on_progress is not None:
-                on_progress(len(result.samples) - drawn)
-            drawn = len(result.samples)
+        *_, result = self.stream(y, sampling, truth, on_pixels=on_pixels)
         return result
 
     def stream(
@@ -254,6 +251,7 @@ class SuperResolver(Networks):
         sampling: Sampling,
         truth: Tensor | None = None,
         parent: Tensor | None = None,
+        on_pixels: OnSteps = untold,
     ) -> Iterator[SuperResolution]:
         """As `run`, yielding the result after every batch: it grows, and the last one is complete.
 
@@ -263,6 +261,7 @@ class SuperResolver(Networks):
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
             parent: The pixels of the sample that the last step starts from, uint8 ``(C, H, W)``,
                 where they are at hand; they are drawn again otherwise.
+            on_pixels: As for `Drawing`.
         """
         started = time.perf_counter()
         y = self.check(y).clone()  # what is handed over may change
@@ -272,7 +271,7 @@ class SuperResolver(Networks):
         if self.any_size:
             instead = "let cvdvae upscale draw them into files"
             check_memory(sampling.samples, height, width, instead)
-        drawing = Drawing(self, y, sampling)
+        drawing = Drawing(self, y, sampling, on_pixels=on_pixels)
         for x, pixels, exploded in growing(drawing.finished(parent), sampling.samples):
             yield SuperResolution(
                 y=drawing.y[0],

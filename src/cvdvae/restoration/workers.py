@@ -186,9 +186,9 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
             pool.shutdown(cancel_futures=True)
 
 
-OnSteps = Callable[[int], None]
+OnSteps = Callable[[float], None]
 """Called with how many steps are done since the last call, on any thread."""
 
 
-def untold(steps: int) -> None:
+def untold(steps: float) -> None:
     """Tell nobody."""

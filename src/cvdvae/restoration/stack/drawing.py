@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from ...degradations.strip import used_by
 from ...errors import OutputError
 from ...files import write_atomically, write_folder_atomically
 from ...imaging.io import save_png
-from ...imaging.values import ValueRange, in_kind
+from ...imaging.values import in_kind
 from ..drawing import Drawing
 from ..large import IN_MEMORY
 from ..result import Doubt
@@ -35,6 +35,7 @@ from ..round_trip import RoundTrip
 from ..sampler import SuperResolver
 from ..saving import saved_files
 from ..settings import Sampling
+from ..workers import OnSteps, untold
 from .planes import Stack, avoid
 from .result import LOWER, STATISTICS, UPPER, StackResult
 from .sheet import stack_sheet
@@ -51,7 +52,7 @@ def draw_stack(
     sampling: Sampling,
     folder: Path,
     doubts: list[Doubt] | None = None,
-    on_pixels: Callable[[int], None] = lambda pixels: None,
+    on_pixels: OnSteps = untold,
 ) -> StackResult:
     """Draw every plane of a file, and write samples, mean, std and interval as files of its kind.
 
@@ -63,7 +64,7 @@ def draw_stack(
         sampling: How to draw, without steps of steering.
         folder: Where the files and `result.json` go.
         doubts: For the report.
-        on_pixels: Called with the number of pixels that are done since the last call.
+        on_pixels: As for `Drawing`; a value of every plane counts.
 
     Raises:
         InputError: An image that the model does not take, or what its format cannot write.
@@ -144,7 +145,7 @@ def _draw_plane(
     result: StackResult,
     plane: Plane,
     drawn: np.ndarray,
-    on_pixels: Callable[[int], None],
+    on_pixels: OnSteps,
 ) -> None:
     """Draw the samples of a plane into `drawn`, and check them."""
     stack, scale = result.stack, model.scale
@@ -163,7 +164,10 @@ def _draw_plane(
         RoundTrip(exact, degradation, values.levels, counted, sigma)
         for _ in range(sampling.samples)
     ]
-    for index, top, pixels, exploded in _strips(model, y, sampling, values):
+    drawing = Drawing(model, y, sampling, values.levels, on_pixels)
+    values_drawn = y[0].numel() * scale**2 * sampling.samples
+    large = values_drawn > IN_MEMORY and model.any_size
+    for index, top, pixels, exploded in _strips(drawing, large):
         part = pixels[: exact.shape[1]]
         saved = in_kind(values.to_values(part), drawn.dtype)
         avoid(saved, stack.nodata(plane.group))
@@ -173,19 +177,14 @@ def _draw_plane(
             _put_back(saved, missing, given, rows, scale)
         drawn[index, plane.page, channels, rows] = saved
         result.exploded_planes[index, plane.number] |= exploded
-        on_pixels(part[0].numel())
     for trip, of_sample in zip(trips, result.round_trips, strict=True):
         of_sample.append((trip, values))
 
 
-def _strips(
-    model: SuperResolver, y: Tensor, sampling: Sampling, values: ValueRange
-) -> Iterator[tuple[int, int, Tensor, bool]]:
+def _strips(drawing: Drawing, large: bool) -> Iterator[tuple[int, int, Tensor, bool]]:
     """Index of a sample, first row, pixels as `finish` gives them, and whether it exploded."""
-    pixels = y[0].numel() * model.scale**2 * sampling.samples
-    drawing = Drawing(model, y, sampling, values.levels)
-    if pixels > IN_MEMORY and model.any_size:
-        tops = [0] * sampling.samples
+    if large:
+        tops = [0] * drawing.sampling.samples
         for index, strip in drawing.all_strips():
             yield index, tops[index], strip.pixels[0], bool(strip.exploded.any())
             tops[index] += strip.pixels.shape[2]
