@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
 from cvdvae.hvae import HVAEConfig
 from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.imaging.io import to_pil
-from cvdvae.restoration.evidence import BEYOND
+from cvdvae.restoration.evidence import BEYOND, evidence
 from cvdvae.restoration.load import load
 from cvdvae.restoration.restoring import usual_noise
 from cvdvae.training import (
@@ -72,9 +72,9 @@ from cvdvae.training.degrade import (
     LEAST_NOISE,
     MOST_NOISE,
     degraded,
+    downscaling_by,
     kinds,
     random_blur,
-    random_downscaling,
     random_half,
     random_holes,
     random_jpeg,
@@ -706,7 +706,7 @@ def processes_log(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_image_is_validated_and_every_kind_comes(channels: int, faces: Tensor) -> None:
     names = kinds(channels)
-    assert len(names) == (7 if channels == 1 else 9)
+    assert len(names) == (9 if channels == 1 else 11)
     x, task = faces[:1, :channels].expand(len(names), -1, -1, -1), Anything(0, channels)
     found: dict[int, str] = {}
     for rank in (0, 1):  # of two processes, each with batches
@@ -1141,7 +1141,7 @@ def test_pixels_are_missing_here_and_there() -> None:
     assert 0.6 < max(shares) < 0.73
 
 
-@pytest.mark.parametrize("kind", ["blur", "downscaling", "noise"])
+@pytest.mark.parametrize("kind", ["blur", "downscaling-4", "noise"])
 def test_the_noise_is_as_strong_as_it_says(kind: str) -> None:
     x, sigmas = torch.full((2, 3, SIDE, SIDE), 0.5), []
     for seed in range(60):
@@ -1185,6 +1185,36 @@ def test_small_images_are_blurred_and_moved_as_far_as_they_reach(side: int) -> N
             assert isinstance(blur, Blur)
             widths.add(blur.kernel.shape[0])
     assert side - 2 <= max(widths) <= side
+
+
+def test_shares_say_what_happens_and_how_often() -> None:
+    x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    shares = {"downscaling-4": 3.0, "pixels": 1.0, "noise": 0.0}
+    task = Anything(0, 3, shares)
+    assert task.names == ["downscaling-4", "pixels"]
+    seen = [degraded(x, (0, step, 0, 0), None, shares) for step in range(200)]
+    shrunk = sum(one.y.shape[-1] < SIDE for one in seen)
+    assert shrunk / 200 == pytest.approx(0.75, abs=0.08)
+    for step, one in enumerate(seen):
+        told = evidence(one.degradation, one.y, one.sigma)
+        assert torch.equal(task.training(x, step, 0).evidence, told)
+
+
+@pytest.mark.parametrize(
+    ("shares", "degradations", "said"),
+    [
+        ({"pixels": 1.0}, "shrinking", "shares are those of degradations 'any'"),
+        ({"downscaling": 1.0}, "any", "no share can be 'downscaling': there are blur, motion"),
+        ({"pixels": -1.0}, "any", "a share must be a number from 0"),
+        ({"pixels": math.nan}, "any", "a share must be a number from 0"),
+        ({"pixels": 0.0}, "any", "every share is 0"),
+    ],
+)
+def test_shares_that_are_none_are_refused(
+    shares: dict[str, float], degradations: Literal["any", "shrinking"], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        EncoderTraining(RESTORING, "photos", DATA, OPTIM, degradations=degradations, shares=shares)
 
 
 def test_one_channel_is_never_a_jpeg() -> None:
@@ -1599,10 +1629,10 @@ def test_what_may_happen_lies_between_its_ends(most: bool) -> None:
     assert torch.equal(half, torch.rot90(wanted, 3 if most else 0))
     assert float(pixels.float().mean()) == pytest.approx(0.7 if most else 0.05, abs=1e-3)
     shrunk, file, small = (
-        f(rng, SIDE) for f in (random_downscaling, random_jpeg, random_small_jpeg)
+        f(rng, SIDE) for f in (downscaling_by(4), random_jpeg, random_small_jpeg)
     )
     assert isinstance(shrunk, BicubicDownscaling)
-    assert shrunk.lr_size == ((6, 6) if most else (24, 24))
+    assert shrunk.lr_size == (12, 12)
     assert isinstance(small, Composed)
     chroma, size = (2, (12, 12)) if most else (1, (24, 24))
     last = small.steps[1]
@@ -1679,7 +1709,7 @@ def test_a_batch_is_degraded_in_four_ways_or_as_many_as_it_has_images(
 ) -> None:
     ways: list[tuple[int, tuple[int, ...], str | None]] = []
 
-    def noted(x: Tensor, seed: tuple[int, ...], kind: str | None) -> Any:
+    def noted(x: Tensor, seed: tuple[int, ...], kind: str | None, shares: object) -> Any:
         ways.append((len(x), seed, kind))
         return degraded(x, seed, kind or "noise")
 

@@ -1,7 +1,7 @@
 """Settings of a training run, as written in `configs/*.yaml`."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..checkpoints.precision import StoredBits
@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
 from ..hvae.lr_encoder import LREncoderConfig
+from .degrade import DEGRADATIONS
 
 MAX_STEPS, MAX_BATCH, MAX_SIZE = 10**9, 65_536, 4096
 
@@ -177,6 +178,8 @@ class EncoderTraining:
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
+        shares: How often each of these happens, by its name in `cvdvae.training.degrade`, and no
+            other; they need not add up to 1. Empty for the usual shares.
         energy: What two draws for every image are judged by, beside the KL: for the last hours,
             since a step takes longer.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
@@ -192,6 +195,7 @@ class EncoderTraining:
     image_size: int = 0
     photons: float = 0.0
     degradations: Literal["shrinking", "any"] = "shrinking"
+    shares: dict[str, float] = field(default_factory=dict)
     energy: EnergyConfig = EnergyConfig()
     start_from: str = ""
     stored_bits: StoredBits = 32
@@ -201,5 +205,17 @@ class EncoderTraining:
             raise ConfigError(f"photons must be a number from 0, not {self.photons}")
         if self.photons and self.degradations == "any":
             raise ConfigError("photons go with images that are shrunk: with 'any', leave them out")
+        self._check_shares()
         if not 0 <= self.image_size <= MAX_SIZE:
             raise ConfigError(f"image_size must be from 0 to {MAX_SIZE}, not {self.image_size}")
+
+    def _check_shares(self) -> None:
+        if self.shares and self.degradations != "any":
+            raise ConfigError("shares are those of degradations 'any': leave them out")
+        odd = [name for name in self.shares if name not in DEGRADATIONS]
+        if odd:
+            raise ConfigError(f"no share can be '{odd[0]}': there are {', '.join(DEGRADATIONS)}")
+        if not all(0 <= share < math.inf for share in self.shares.values()):
+            raise ConfigError("a share must be a number from 0")
+        if self.shares and not any(self.shares.values()):
+            raise ConfigError("every share is 0: nothing would happen")

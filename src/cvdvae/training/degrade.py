@@ -1,7 +1,8 @@
 """Random degradations to train on: what may have happened to an image, and how badly."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -48,9 +49,9 @@ def random_motion(rng: np.random.Generator, side: int) -> Degradation:
     return Blur((side, side), motion(length, rng.uniform(0, 180)), "circular")
 
 
-def random_downscaling(rng: np.random.Generator, side: int) -> Degradation:
-    """Bicubic, by 2, 4 or 8."""
-    return BicubicDownscaling.of_scale((side, side), int(rng.choice([2, 4, 8])))
+def downscaling_by(scale: int) -> Random:
+    """Bicubic, by this scale."""
+    return lambda rng, side: BicubicDownscaling.of_scale((side, side), scale)
 
 
 def random_holes(rng: np.random.Generator, side: int) -> Degradation:
@@ -95,7 +96,9 @@ def random_small_jpeg(rng: np.random.Generator, side: int) -> Degradation:
 DEGRADATIONS: dict[str, tuple[Random, float]] = {
     "blur": (random_blur, 0.15),
     "motion": (random_motion, 0.04),
-    "downscaling": (random_downscaling, 0.13),
+    "downscaling-2": (downscaling_by(2), 0.04),
+    "downscaling-4": (downscaling_by(4), 0.05),
+    "downscaling-8": (downscaling_by(8), 0.04),
     "holes": (random_holes, 0.13),
     "half": (random_half, 0.04),
     "pixels": (random_pixels, 0.18),
@@ -103,27 +106,34 @@ DEGRADATIONS: dict[str, tuple[Random, float]] = {
     "jpeg": (random_jpeg, 0.22),
     "small-jpeg": (random_small_jpeg, 0.06),
 }
-"""What may happen, and how often."""
+"""What may happen, and how often unless a configuration says otherwise."""
 COLOUR = 3
 
 
-def kinds(channels: int) -> list[str]:
-    """Those of `DEGRADATIONS` that may happen to images of so many channels."""
-    return [name for name in DEGRADATIONS if channels == COLOUR or "jpeg" not in name]
+def kinds(channels: int, shares: Mapping[str, float] = MappingProxyType({})) -> list[str]:
+    """Those of `DEGRADATIONS` that may happen to images of so many channels, and have a share."""
+    possible = [name for name in DEGRADATIONS if channels == COLOUR or "jpeg" not in name]
+    return [name for name in possible if not shares or shares.get(name)]
 
 
-def degraded(x: Tensor, seed: tuple[int, ...], kind: str | None = None) -> Degraded:
+def degraded(
+    x: Tensor,
+    seed: tuple[int, ...],
+    kind: str | None = None,
+    shares: Mapping[str, float] = MappingProxyType({}),
+) -> Degraded:
     """Degrade some images in one random way.
 
     Args:
         x: Images in [0, 1], ``(N, C, H, H)``.
         seed: What the way and the noise are a function of.
         kind: One of `DEGRADATIONS`; drawn by default.
+        shares: How often each of them is drawn, and no other; the usual ones by default.
     """
     rng = np.random.default_rng(seed)
-    names = kinds(x.shape[1])
-    shares = np.array([DEGRADATIONS[name][1] for name in names])
-    drawn = str(rng.choice(names, p=shares / shares.sum()))
+    names = kinds(x.shape[1], shares)
+    often = np.array([shares[name] if shares else DEGRADATIONS[name][1] for name in names])
+    drawn = str(rng.choice(names, p=often / often.sum()))
     kind = kind or drawn
     degradation = DEGRADATIONS[kind][0](rng, x.shape[-1])
     noiseless, where = rng.random() < NOISELESS, rng.random()

@@ -1,7 +1,8 @@
 """What the images of an encoder's training have been through: shrunk, or anything."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -99,7 +100,9 @@ def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
     if config.degradations == "any":
         if config.model.scales != (1,):
             raise ConfigError("an encoder for any degradation has scales [1]: it keeps the size")
-        return Anything(config.optim.seed, channels)
+        if not kinds(channels, config.shares):
+            raise ConfigError(f"nothing in shares happens to images of {channels} channels")
+        return Anything(config.optim.seed, channels, config.shares)
     odd = [scale for scale in config.model.scales if size % scale]
     if odd:
         raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
@@ -157,10 +160,13 @@ class Anything:
     Args:
         seed: Of the training's.
         channels: Colours of the images.
+        shares: As for `degraded`.
     """
 
-    def __init__(self, seed: int, channels: int) -> None:
-        self.seed, self.names = seed, kinds(channels)
+    def __init__(
+        self, seed: int, channels: int, shares: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        self.seed, self.shares, self.names = seed, shares, kinds(channels, shares)
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:
         """Each part of the batch is degraded in its own way."""
@@ -179,7 +185,8 @@ class Anything:
 
     def _case(self, parts: Sequence[Tensor], ways: Sequence[Way]) -> Case:
         with torch.autocast(parts[0].device.type, enabled=False):
-            seen = [degraded(x.float(), *way) for x, way in zip(parts, ways, strict=True)]
+            pairs = zip(parts, ways, strict=True)
+            seen = [degraded(x.float(), *way, self.shares) for x, way in pairs]
             told = torch.cat([evidence(one.degradation, one.y, one.sigma) for one in seen])
         names = [kind or "any" for x, (_, kind) in zip(parts, ways, strict=True) for _ in x]
         shown = told[:, : parts[0].shape[1]].clamp(0, 1)
