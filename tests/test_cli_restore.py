@@ -15,6 +15,8 @@ from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior, tiny_restorer
 
 import cvdvae.restoration.posterior.chains as chains
 from cvdvae.batch.happened import happened
+from cvdvae.checkpoints.folder import recommend
+from cvdvae.checkpoints.records import Recommended
 from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.settings import Restoring
 
@@ -346,3 +348,14 @@ def test_a_model_of_one_channel_restores_grey_and_takes_the_luma_of_colours(
     assert ("its luma was taken" in notes) == coloured
     assert ("so are its samples" in notes) == (not coloured)
     assert Image.open(restore.out / "a" / "sample_00.png").mode == "L"
+
+
+@pytest.mark.parametrize(
+    ("options", "tamer"), [((), True), (("--look",), False), (("--moves", "2"), False)]
+)
+def test_that_samples_to_look_at_are_tamer_is_said_of_wild_ones(
+    options: tuple[str, ...], tamer: bool, restore: Restore, photo: Path
+) -> None:
+    recommend(str(restore.folder), Recommended(0.3, 1.0, 0.7, calibrated=True))
+    assert restore(photo, "--degradation", "hole:side=4", *options) == 0
+    assert ("--look draws tamer samples" in restore.printed) is tamer

@@ -1,25 +1,32 @@
 """What newcomers met: messages that say what to do, and results that print as one line."""
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from command import run
 from PIL import Image
+from rich.console import Console
 from tiny import saved_resolver, tiny_photo_restorer, tiny_photos
 
 import cvdvae
+from cvdvae.batch.files import Input, draw_into, replay_into
 from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
-from cvdvae.cli.consoles import progress_bar
-from cvdvae.cli.draw import _unbelievable
+from cvdvae.cli.consoles import Counted, Shares, progress_bar
+from cvdvae.cli.draw import _agreement, _unbelievable
 from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
+from cvdvae.imaging.carried import Extras
 from cvdvae.restoration.restoring import degraded
+from cvdvae.restoration.workers import SAVED
 
 
 def test_a_result_prints_as_one_line() -> None:
@@ -106,8 +113,67 @@ def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
     assert "Or another program has shrunk it: cvdvae examine" in said
     told = json.loads((tmp_path / "out/hard/result.json").read_text())
     (missed,), (worst,) = told["missed_share"], told["largest_lr_error"]
-    off = f"up to {100 * missed:.2g} % of its values are off, by up to {worst:.1f} levels of 255"
+    assert 0.1 < missed <= 1
+    off = f"up to {100 * missed:.0f} % of the values are off, by up to {worst:.1f} levels of 255"
     assert f"0 of 1 samples give the input back exactly: {off}" in said
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        (
+            (0.0, 0.996, 1.0),
+            "1 of 3 {}: of the others up to 100 % of the values are off, by up to 9",
+        ),
+        ((0.0, 0.0, 0.00234), "2 of 3 {}: of the others up to 0.23 % of the values are off"),
+        ((0.0, 0.0, 1e-6), "2 of 3 {}: of the others less than 0.01 % of the values are off"),
+        ((0.5, 0.3, 0.2), "0 of 3 {}: up to 50 % of the values are off, by up to 9.0 levels"),
+        ((0.0, 0.0, 0.0), "every sample gives the input back exactly"),
+    ],
+)
+def test_how_much_of_the_input_is_missed_is_said_in_words(
+    shares: tuple[float, ...], said: str
+) -> None:
+    exact = [not share for share in shares]
+    result: Any = SimpleNamespace(
+        exploded=[], misfit=None, missed_share=shares, round_trip_exact=exact,
+        largest_lr_error=[9.0] * 3,
+    )  # fmt: skip
+    assert _agreement(result).startswith(said.format("samples give the input back exactly"))
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_progress_leaves_what_takes_the_samples_into_files(
+    files: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvdvae.batch.files.IN_MEMORY", 0 if files else 10**9)
+    model, told = tiny_photos(2), list[float]()
+    given = Input(torch.rand(3, 8, 10), None, [], Extras())
+    draw_into(model, given, model.sampling(5), tmp_path / "out", on_pixels=told.append)
+    assert sum(told) == pytest.approx(5 * 16 * 20 * 5 / (5 + SAVED))
+    shares = list[float]()
+    saved_resolver(tmp_path / "model", model)
+    result = json.loads((tmp_path / "out/result.json").read_text()) | {
+        "model": str(tmp_path / "model"), "weights": "",
+    }  # fmt: skip
+    (tmp_path / "again.json").write_text(json.dumps(result))
+    replay_into(tmp_path / "again.json", tmp_path / "b", trust=True, on_share=shares.append)
+    assert sum(shares) == pytest.approx(5 / (5 + SAVED))
+
+
+def test_a_failed_input_says_nothing_of_how_fast_the_others_go() -> None:
+    now, bar = [0.0], Counted(console=Console(file=io.StringIO()), get_time=lambda: now[0])
+    shares = Shares(bar, [90, 10])
+    with pytest.raises(InputError), shares.of(0, "a", 1):
+        raise InputError("broken")
+    (task,) = bar.tasks
+    assert (task.completed, task.total) == (0, 10)
+    with shares.of(1, "b", 10) as advance:
+        for _ in range(4):
+            now[0] += 2
+            advance(1)
+        assert task.time_remaining == 12
+    assert (task.completed, task.total) == (10, 10)
 
 
 def test_examine_looks_at_photographs_unless_faces_are_named(
@@ -122,7 +188,7 @@ def test_examine_looks_at_photographs_unless_faces_are_named(
 
 
 @pytest.mark.parametrize(
-    ("options", "tamer"), [((), True), (("--look",), False), (("--temperature", "0.8"), False)]
+    ("options", "tamer"), [((), True), (("--look",), False), (("--temperature", "0.6"), False)]
 )
 def test_that_samples_to_look_at_are_tamer_is_said_of_wild_ones(
     options: tuple[str, ...],
@@ -133,7 +199,7 @@ def test_that_samples_to_look_at_are_tamer_is_said_of_wild_ones(
 ) -> None:
     model = tmp_path / "tiny"
     saved_resolver(model)
-    recommend(str(model), Recommended(1.0, 1.0, 0.7, calibrated=True))
+    recommend(str(model), Recommended(0.6, 1.1, 0.7, calibrated=True))
     Image.new("RGB", (4, 4), (120, 90, 70)).save(tmp_path / "small.png")
     asked = [str(tmp_path / "small.png"), "--model", str(model), "-n", "2"]
     out = ["--out", str(tmp_path / "out")]

@@ -12,6 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from tiny import matrix_of
 from torch import Tensor
 
+from cvdvae.degradations import cosine
 from cvdvae.degradations.base import Degradation, LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
 from cvdvae.degradations.block_dct import (
@@ -24,7 +25,7 @@ from cvdvae.degradations.block_dct import (
 from cvdvae.degradations.blur import Blur, Boundary, box, gaussian, motion
 from cvdvae.degradations.composed import Composed, as_jpeg, jpeg_at_end
 from cvdvae.degradations.conjugate_gradients import conjugate_gradients
-from cvdvae.degradations.damped import estimate, solve
+from cvdvae.degradations.damped import estimate, inverse, solve
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.kernels import KERNELS
@@ -1029,3 +1030,25 @@ def test_luminance_and_a_grey_in_all_colours_weigh_as_they_say() -> None:
     hole = mask(SMALL)
     assert (hole.colours_alike, hole.loses_pixels) == (True, True)
     assert (mask(SMALL, 3).colours_alike, Mask(hole.known | True).loses_pixels) == (False, False)
+
+
+@every
+def test_the_damped_inverse_as_an_image_is_the_adjoint_of_the_solution(name: str) -> None:
+    H = operator(name, SMALL)
+    y = H.A(normal(2, 3, *SMALL))
+    damping = relative_damping(H, y)
+    whole = H.A_adjoint(solve(H, y, damping, steps=2000, tolerance=1e-12))
+    assert apart(inverse(H, y, damping, steps=2000, tolerance=1e-12), whole) < 1e-8
+
+
+@pytest.mark.parametrize("size", [(5, 7), (8, 6), (1, 4), (9, 1)])
+def test_cosines_are_those_of_the_equation_and_come_back(size: Size) -> None:
+    x = normal(2, 3, *size)
+    rows, columns = (
+        torch.cos(torch.outer(torch.arange(n).double(), torch.arange(n) + 0.5) * math.pi / n)
+        for n in size
+    )
+    waves = cosine.transformed(x)
+    torch.testing.assert_close(waves, rows @ x @ columns.T)
+    torch.testing.assert_close(cosine.undone(waves), x)
+    assert cosine.undone(cosine.transformed(x.float())).dtype == torch.float32

@@ -37,7 +37,7 @@ from cvdvae.imaging.io import png_in_base64, to_bytes, to_pil
 from cvdvae.imaging.values import exact_values
 from cvdvae.restoration.batches import check_memory
 from cvdvae.restoration.checks import checked_truth, flag, number, whole_number
-from cvdvae.restoration.drawing import NETWORK, Drawing
+from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import MAX_STEPS, Resample
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
@@ -59,6 +59,7 @@ from cvdvae.restoration.settings import (
     Grids,
     Sampling,
 )
+from cvdvae.restoration.workers import NETWORK
 
 
 @pytest.fixture

@@ -1187,6 +1187,12 @@ def test_small_images_are_blurred_and_moved_as_far_as_they_reach(side: int) -> N
     assert side - 2 <= max(widths) <= side
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_a_kind_of_downscaling_shrinks_by_the_scale_of_its_name(scale: int) -> None:
+    seen = degraded(torch.rand(1, 3, SIDE, SIDE), (0,), f"downscaling-{scale}")
+    assert seen.y.shape[2:] == (SIDE // scale, SIDE // scale)
+
+
 def test_shares_say_what_happens_and_how_often() -> None:
     x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     shares = {"downscaling-4": 3.0, "pixels": 1.0, "noise": 0.0}
@@ -1208,13 +1214,18 @@ def test_shares_say_what_happens_and_how_often() -> None:
         ({"pixels": -1.0}, "any", "a share must be a number from 0"),
         ({"pixels": math.nan}, "any", "a share must be a number from 0"),
         ({"pixels": 0.0}, "any", "every share is 0"),
+        ({"jpeg": 1.0}, "any", "nothing in shares happens to images of 1 channels"),
     ],
 )
 def test_shares_that_are_none_are_refused(
     shares: dict[str, float], degradations: Literal["any", "shrinking"], said: str
 ) -> None:
+    def made() -> None:
+        of = (replace(RESTORING, conditions=4), "x", DATA, OPTIM)
+        task_of(EncoderTraining(*of, degradations=degradations, shares=shares), 1, 16)
+
     with pytest.raises(ConfigError, match=said):
-        EncoderTraining(RESTORING, "photos", DATA, OPTIM, degradations=degradations, shares=shares)
+        made()
 
 
 def test_one_channel_is_never_a_jpeg() -> None:

@@ -1,6 +1,6 @@
 """The demonstration: a photo and a face, shrunk, and what could have been behind them."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from .restoration.sampler import SuperResolver
 from .restoration.saving import is_result
 from .restoration.settings import Sampling
 from .restoration.sheet import region_rows
+from .restoration.workers import SAVED, OnDone, in_parts
 
 PHOTO, FACE_MODELS = "photos-x4", ("celeba64-x4", "celeba64-x8", "celeba64-x16")
 REGIONS = 2
@@ -45,13 +46,13 @@ def run_demo(
     samples: int,
     temperature: float | None,
     seed: int,
-    on_share: Callable[[float], None],
+    on_share: OnDone,
 ) -> DemoReport:
     """Run the bundled models on a bundled photo at ×4, and on a bundled face at ×4, ×8 and ×16.
 
     Without a temperature they draw as recommended for looking, see `Recommended`. `on_share` is
-    called with what part of the whole is done since the last call, on any thread. Writes
-    ``out/<model>/`` as `upscale` does, and ``out/demo.png``.
+    told what share of the whole is done, but for what takes it into files. Writes ``out/<model>/``
+    as `upscale` does, and ``out/demo.png``.
 
     Raises:
         OutputError: The folder cannot be written, or holds a ``demo.png`` of another origin.
@@ -65,15 +66,14 @@ def run_demo(
         )
     model = load(PHOTO)
     y, truth = simulate_at_scale(PHOTOS.example(), model.scale)
-    pictures = 1 + len(FACE_MODELS)
+    face = crop_face(FACES.example())
+    pixels = truth[0].numel() + len(FACE_MODELS) * face.width * face.height
+    tell = partial(in_parts, on_share, pixels * (samples + SAVED))
 
     def drawn(model: SuperResolver, y: Tensor, truth: Tensor) -> SuperResolution:
-        pixels = samples * truth[0].numel()
-        sampling = _sampling(model, samples, temperature, seed)
-        return model.run(y, sampling, truth, lambda done: on_share(done / pixels / pictures))
+        return model.run(y, _sampling(model, samples, temperature, seed), truth, tell)
 
     results = [drawn(model, y, truth)]
-    face = crop_face(FACES.example())
     for name in FACE_MODELS:
         model = load(name)
         y, truth = simulate(face, model.degradation, crop="none")

@@ -42,7 +42,7 @@ from ..restoration.stack.planes import AUTO, Stack, read_stack
 from ..restoration.stack.result import StackResult, stack_recipe_from_dict
 from ..restoration.stack.shrinking import read_shrunk
 from ..restoration.tolerance import photons_of
-from ..restoration.workers import OnSteps, untold
+from ..restoration.workers import SAVED, OnDone, in_parts, untold
 from .finding import files_of
 
 REPLAYED = Limits(2**30, 10_000)
@@ -241,10 +241,6 @@ Outcome = SuperResolution | LargeResult | StackResult
 """What came of an input: all tell the same of themselves."""
 
 
-SAVED = 0.4
-"""What statistics, sheets and files take beside the samples, in samples."""
-
-
 def draw_into(
     model: SuperResolver,
     given: Input | Stack,
@@ -252,7 +248,7 @@ def draw_into(
     folder: Path,
     animation: Animation | None = None,
     check: bool = True,
-    on_pixels: OnSteps = untold,
+    on_pixels: OnDone = untold,
 ) -> Outcome:
     """Super-resolve one input into a folder, in memory or, where it is large, through files.
 
@@ -269,14 +265,13 @@ def draw_into(
         InputError: A large image is to move, or one too long for WebP.
         OutputError: The folder cannot be written; nothing is left behind.
     """
+    on_pixels = partial(in_parts, on_pixels, 1 + SAVED / sampling.samples)
     if isinstance(given, Stack):
         if animation is not None:
             raise InputError(f"{given.path} holds arrays, which do not move: leave --animation out")
         found = doubts_of(model, given.y(0, 0)[0]) if check else None
         return draw_stack(model, given, sampling, folder, found, on_pixels)
     started = time.perf_counter()
-    drawn = sampling.samples / (sampling.samples + SAVED)
-    on_pixels = partial(_in_parts, on_pixels, 1 / drawn)
     doubts = doubts_of(model, given.y) if check else None
     pixels = given.y[0].numel() * model.scale**2
     if pixels * sampling.samples > IN_MEMORY and model.any_size:
@@ -303,7 +298,7 @@ def replay_into(
     folder: Path,
     device: str = "cpu",
     trust: bool = False,
-    on_share: Callable[[float], None] = lambda share: None,
+    on_share: OnDone = untold,
 ) -> Outcome | Restoration:
     """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`.
 
@@ -312,12 +307,12 @@ def replay_into(
         folder: Where the results go.
         device: As for `cvdvae.replay`.
         trust: As for `cvdvae.replay`.
-        on_share: Called with what part of the whole is done since the last call, on any thread.
+        on_share: Told what share of the whole is done, but for what takes it into files.
     """
 
     def drawn(model: SuperResolver, given: Input | Stack, sampling: Sampling) -> Outcome:
         pixels = sampling.samples * given.pixels * model.scale**2
-        tell = partial(_in_parts, on_share, pixels)
+        tell = partial(in_parts, on_share, pixels)
         return draw_into(model, given, sampling, folder, on_pixels=tell)
 
     recipe = result_in(recipe)
@@ -329,13 +324,9 @@ def replay_into(
         return drawn(model, given, stacked.origin.sampling)
     told = recipe_of(data, recipe)
     if isinstance(told, RestorationRecipe):
-        tell = partial(_in_parts, on_share, told.restoring.steps)
+        tell = partial(in_parts, on_share, told.restoring.steps + SAVED)
         result = restorer_for(told, device, trust).run(told.seen, told.restoring, on_steps=tell)
         result.save(folder)
         return result
     model = model_of(told.origin, device, trust)
     return drawn(model, Input(told.y, None, [], Extras()), told.sampling)
-
-
-def _in_parts(on_share: Callable[[float], None], whole: float, done: float) -> None:
-    on_share(done / whole)

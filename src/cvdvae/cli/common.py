@@ -274,10 +274,15 @@ def psnr_tail(truth: "Truth | None", other: str) -> str:
     )
 
 
-def is_wild(recommended: "Recommended", temperature: float) -> bool:
-    """Whether samples of this temperature are calibrated, and those for looking are tamer."""
-    calibrated = bool(recommended.calibrated) and temperature == recommended.temperature
-    return calibrated and recommended.look < temperature
+def is_wild(
+    recommended: "Recommended", encoder_temperature: float, temperature: float | None = None
+) -> bool:
+    """Whether samples drawn so are calibrated, and those for looking are tamer; the temperature of
+    the prior's groups is None where the encoder gives all of them."""
+    calibrated = bool(recommended.calibrated)
+    calibrated &= encoder_temperature == recommended.encoder_temperature
+    calibrated &= temperature in (None, recommended.temperature)
+    return calibrated and recommended.look < max(encoder_temperature, temperature or 0)
 
 
 def failed(path: Path, error: Exception, failures: list[str], as_json: bool) -> None:

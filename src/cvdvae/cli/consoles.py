@@ -74,11 +74,12 @@ class Counted(Progress):
         self._say(task_id)
 
     def _say(self, task_id: TaskID) -> None:
-        now = time.monotonic()
-        self.said = self.said or now
-        if self.disable or self.console.is_terminal or now - self.said < SECONDS:
-            return
-        self.said = now
+        with self._lock:  # threads draw side by side
+            now = time.monotonic()
+            self.said = self.said or now
+            if self.disable or self.console.is_terminal or now - self.said < SECONDS:
+                return
+            self.said = now
         task = next(task for task in self.tasks if task.id == task_id)
         of = "" if task.total is None else f" of {task.total:.0f}"
         done = f"{task.percentage:.0f} %" if self.percent else f"{task.completed:.0f}{of}"
@@ -98,15 +99,24 @@ class Shares:
 
     def __init__(self, progress: Progress, sizes: list[int]) -> None:
         self.progress, self.sizes = progress, sizes
-        self.task = progress.add_task("", total=max(1, sum(sizes)))
+        self.task, self.done, self.left = progress.add_task("", total=1), 0, sum(sizes)
+        self._show(0)
 
     @contextmanager
     def of(self, index: int, name: str, steps: float) -> Iterator[Callable[[float], None]]:
-        """Give what is to be called with the steps done, of all that one input takes."""
-        before, size = sum(self.sizes[:index]), self.sizes[index]
-        self.progress.update(self.task, description=name, completed=before)
-        yield lambda done: self.progress.advance(self.task, done / steps * size)
-        self.progress.update(self.task, completed=before + size)
+        """Give what is to be called with the steps done, of all that one input takes. One that
+        fails leaves the bar: what it would have taken says nothing of how fast the others go."""
+        size = self.sizes[index]
+        self.progress.update(self.task, description=name)
+        self.left -= size
+        try:
+            yield lambda done: self.progress.advance(self.task, done / steps * size)
+            self.done += size
+        finally:
+            self._show(self.done)
+
+    def _show(self, done: int) -> None:
+        self.progress.update(self.task, completed=done, total=max(1, self.done + self.left))
 
 
 def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:

@@ -168,7 +168,8 @@ def upscale(
             notes = given.notes + exploded(result) + _remedy(job.path, result, resolver, pixels)
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, quiet)
-    tamer = is_wild(resolver.recommended, sampling.temperature)
+    of_prior = None if resolver.one_temperature else sampling.temperature
+    tamer = is_wild(resolver.recommended, sampling.encoder_temperature, of_prior)
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder, tamer)
 
 
@@ -315,8 +316,13 @@ def _agreement(result: "Outcome") -> str:
     if all(exact):
         return f"{every} gives the input back exactly"
     most = 100 * max(compress(result.missed_share, left))
-    missed = f"up to {most:.2g} %" if most >= LITTLE else f"less than {LITTLE} %"
+    missed = f"up to {_percent(most)}" if most >= LITTLE else f"less than {LITTLE} %"
+    others = "of the others " if any(exact) else ""
     return (
         f"{sum(exact)} of {len(exact)} {samples} give the input back exactly: "
-        f"{missed} of its values are off, by up to {worst:.1f}{unit}"
+        f"{others}{missed} of the values are off, by up to {worst:.1f}{unit}"
     )
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"

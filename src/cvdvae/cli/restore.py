@@ -190,11 +190,12 @@ def restore_all(
         most: Pixels of a file; larger ones are refused before they are decoded. By default the
             program's own limit.
     """
-    from ..batch.files import HIGHER, SAVED, pixels_of
+    from ..batch.files import HIGHER, pixels_of
     from ..batch.restore import degrade, read_seen
     from ..files import check_writable
     from ..imaging.io import MAX_PIXELS, SMALLER
     from ..locks import sole_writer
+    from ..restoration.workers import SAVED
 
     most, advice = (MAX_PIXELS, SMALLER) if most is None else (most, HIGHER)
     channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)

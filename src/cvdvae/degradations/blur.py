@@ -2,8 +2,8 @@
 
 ``(Hx)_i = Σ_q k_q x_{i + c − q}`` for every colour, c the kernel's middle. The image is continued
 beyond its border, and the continued image convolved by FFT. Where the whole H is a multiplication
-in the Fourier domain (``circular``; ``reflect`` with a kernel that is its own mirror image, on the
-image continued by its mirror images), so are Hᵀ and the damped inverse. A kernel that is a product
+of waves (``circular``), or of cosines (``reflect`` with a kernel that is its own mirror image), so
+are Hᵀ and the damped inverse. A kernel that is a product
 of a column and a row has an H that is separable, whatever the border, and its damped inverse in
 closed form, too, up to 512 pixels of y a side. For the others, and beyond, it is iterated, led by
 that of an image without a border.
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from . import cosine
 from .base import check_shape
 from .damped import Damped
 from .separable import LONGEST, Spectrum, divisors
@@ -69,11 +70,12 @@ class Blur(Damped):
         self.closed = boundary == "circular" or self.mirrored
         middle = [side // 2 for side in kernel.shape]
         if self.closed:
-            self.grid = (2 * size[0], 2 * size[1]) if self.mirrored else size
-            self.transfer = torch.fft.rfft2(
-                _around(kernel, self.grid).roll([-m for m in middle], (0, 1))
-            )
-            self.lr_size = size
+            self.grid = self.lr_size = size
+            if self.mirrored:
+                self.transfer = cosine.transfer(kernel, size)
+            else:
+                around = _around(kernel, size).roll([-m for m in middle], (0, 1))
+                self.transfer = torch.fft.rfft2(around)
         else:
             lengths = zip(size, kernel.shape, middle, strict=True)
             self.sources = [_continued(n, k, c, boundary) for n, k, c in lengths]
@@ -108,10 +110,19 @@ class Blur(Damped):
         pseudo-inverse."""
         check_shape(y, "C", *self.lr_size)
         if self.closed:
-            transfer = self._transfer(y).abs()
-            round_off = (8 * torch.finfo(transfer.dtype).eps) ** 2
-            return self._filtered(y, 1 / divisors(transfer**2, damping, round_off))
+            return self._filtered(y, 1 / self._divisors(y, damping))
         return None if self._spectrum is None else self._spectrum.solve(y, damping)
+
+    def inverse(self, y: Tensor, damping: float) -> Tensor | None:
+        """``Hᵀ (H Hᵀ + λ I)⁻¹ y``, where it is one product."""
+        if not self.closed:
+            return None
+        return self._filtered(y, self._transfer(y).conj() / self._divisors(y, damping))
+
+    def _divisors(self, y: Tensor, damping: float) -> Tensor:
+        """``|k̂|² + λ``."""
+        transfer = self._transfer(y).abs()
+        return divisors(transfer**2, damping, (8 * torch.finfo(transfer.dtype).eps) ** 2)
 
     def precondition(self, r: Tensor, damping: float) -> Tensor:
         """``(H Hᵀ + λ I)⁻¹ r``, had the image no border and were r surrounded by nothing."""
@@ -139,7 +150,8 @@ class Blur(Damped):
 
     def _transfer(self, like: Tensor) -> Tensor:
         complex_ = torch.complex128 if like.dtype == torch.float64 else torch.complex64
-        transfer: Tensor = self.transfer.to(like.device, complex_)
+        dtype = like.dtype if self.mirrored else complex_
+        transfer: Tensor = self.transfer.to(like.device, dtype)
         return transfer
 
     def _convolved(self, x: Tensor, transfer: Tensor) -> Tensor:
@@ -147,12 +159,10 @@ class Blur(Damped):
         return convolved
 
     def _filtered(self, x: Tensor, transfer: Tensor) -> Tensor:
-        """Multiply in the Fourier domain of the image or of its mirror images."""
-        height, width = self.size
+        """Multiply the cosines or the waves of an image."""
         if self.mirrored:
-            x = torch.cat([x, x.flip(-2)], -2)
-            x = torch.cat([x, x.flip(-1)], -1)
-        return self._convolved(x, transfer)[..., :height, :width]
+            return cosine.undone(cosine.transformed(x) * transfer)
+        return self._convolved(x, transfer)
 
     def _continue(self, x: Tensor) -> Tensor:
         for dim, source in zip((-2, -1), self.sources, strict=True):

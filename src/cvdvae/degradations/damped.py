@@ -51,6 +51,25 @@ def solve(
     return conjugate_gradients(matrix, y, steps, tolerance, precondition)
 
 
+def inverse(
+    degradation: Products,
+    y: Tensor,
+    damping: float,
+    steps: int = STEPS,
+    tolerance: float = TOLERANCE,
+) -> Tensor:
+    """``Hᵀ (H Hᵀ + λ I)⁻¹ y``, as images; the arguments are those of `solve`.
+
+    An operator whose both products are one offers that as its own method `inverse`.
+    """
+    degradation = in_precision(degradation, y.dtype)
+    own = getattr(degradation, "inverse", None)
+    known: Tensor | None = own(y, damping) if callable(own) else None
+    if known is not None:
+        return known
+    return degradation.A_adjoint(solve(degradation, y, damping, steps, tolerance))
+
+
 def estimate(
     degradation: Products,
     y: Tensor,
@@ -75,7 +94,7 @@ def estimate(
     degradation = in_precision(degradation, y.dtype)
     middle = torch.full_like(degradation.A_adjoint(y), 0.5)
     missing = y - degradation.A(middle)
-    return middle + degradation.A_adjoint(solve(degradation, missing, damping, steps, tolerance))
+    return middle + inverse(degradation, missing, damping, steps, tolerance)
 
 
 class Damped(LinearOperator):
@@ -84,4 +103,4 @@ class Damped(LinearOperator):
     def A_dagger(self, y: Tensor) -> Tensor:
         """``H⁺ y`` as far as H leaves anything: ``Hᵀ (H Hᵀ + DAGGER I)⁻¹ y``."""
         check_float(y)
-        return self.A_adjoint(solve(self, y, DAGGER))
+        return inverse(self, y, DAGGER)

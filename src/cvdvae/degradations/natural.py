@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .base import Products
-from .damped import solve
+from .damped import inverse
 from .foreign import in_precision
 from .spectrum import mean_eigenvalue
 
@@ -57,7 +57,7 @@ def natural_estimate(degradation: Products, y: Tensor, sigma: float) -> Tensor:
 
     def found_of(missing: Tensor, s: float) -> Tensor:
         damping = (sigma / s) ** 2 + least
-        return degradation.A_adjoint(solve(degradation, missing, damping, STEPS, TOLERANCE))
+        return inverse(degradation, missing, damping, STEPS, TOLERANCE)
 
     def explain(z: Tensor, s: float) -> Tensor:
         return z + found_of(y - degradation.A(z), s)

@@ -1,4 +1,4 @@
-"""H of a strip of rows: what some rows of y say of some rows of x."""
+"""H of a strip: what some rows of y, and some columns of these, say of some of x."""
 
 from torch import Tensor
 
@@ -18,8 +18,7 @@ class Strip(LinearOperator):
         degradation: H of the whole image, or of a part.
         lr_rows: Which rows of y.
         hr_rows: Which rows of x; they hold all that `lr_rows` see.
-        lr_columns: Which columns of y; all by default.
-        hr_columns: Which columns of x; they hold all that `lr_columns` see.
+        columns: Which columns of y, and which of x, which hold all that those see; all by default.
     """
 
     mixes_colours = False
@@ -30,12 +29,11 @@ class Strip(LinearOperator):
         degradation: Separable,
         lr_rows: slice,
         hr_rows: slice,
-        lr_columns: slice | None = None,
-        hr_columns: slice | None = None,
+        columns: tuple[slice, slice] | None = None,
     ) -> None:
         self.rows, self.columns = degradation.rows.part(lr_rows, hr_rows), degradation.columns
-        if lr_columns is not None and hr_columns is not None:
-            self.columns = self.columns.part(lr_columns, hr_columns)
+        if columns is not None:
+            self.columns = self.columns.part(*columns)
         self._adjoints = self.rows.transposed(), self.columns.transposed()
 
     def A(self, x: Tensor) -> Tensor:

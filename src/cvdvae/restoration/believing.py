@@ -21,7 +21,6 @@ from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .bands import Once, drawn_tiles, in_groups
 from .batches import batch_for
-from .drawing import NETWORK
 from .self_ensemble import (
     Orientation,
     OrientedNoise,
@@ -32,7 +31,7 @@ from .self_ensemble import (
 )
 from .settings import Restoring
 from .tiles import Tile, tiles
-from .workers import OnSteps, untold
+from .workers import NETWORK, OnDone, untold
 
 TOGETHER = 4
 """Batches for which a tile is encoded once: the first are there when all of them are."""
@@ -60,7 +59,7 @@ class Belief:
         encoder: LREncoder,
         told: Tensor,
         how: Restoring,
-        on_steps: OnSteps = untold,
+        on_steps: OnDone = untold,
     ) -> None:
         self.prior, self.encoder, self.told = prior, encoder, told
         self.how, self.on_steps = how, on_steps

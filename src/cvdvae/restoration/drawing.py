@@ -29,11 +29,7 @@ from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
 from .tolerance import Tolerance
-from .workers import OnSteps, in_order, one_thread_each, untold, workers_on
-
-NETWORK = 0.7
-"""Share of a sample's work that its network is; the rest is what finishes it (of 4 samples of a
-photograph of 768×512 pixels, made four times as large)."""
+from .workers import NETWORK, OnDone, in_order, one_thread_each, untold, workers_on
 
 
 class _Model(Protocol):
@@ -85,7 +81,7 @@ class Drawing:
         y: Tensor,
         sampling: Sampling,
         levels: int | None = EIGHT_BITS,
-        on_pixels: OnSteps = untold,
+        on_pixels: OnDone = untold,
     ) -> None:
         self.model, self.y, self.sampling = model, model.check(y), sampling
         self.levels, self.tolerance, self.on_pixels = levels, model.tolerance(self.y), on_pixels

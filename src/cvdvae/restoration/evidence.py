@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..checkpoints.records import SECOND, SecondEstimate
 from ..degradations.base import Degradation
-from ..degradations.damped import estimate, solve
+from ..degradations.damped import estimate, inverse
 from ..degradations.natural import LEAST_DAMPING, STEPS, TOLERANCE, natural_estimate
 from ..degradations.spectrum import mean_eigenvalue
 from .tiles import WHOLE_PIXELS
@@ -110,7 +110,7 @@ def _called(part: Callable[[], Tensor]) -> Tensor:
 
 def _recovered(degradation: Degradation, x: Tensor, damping: float) -> Tensor:
     """``R x``."""
-    return degradation.A_adjoint(solve(degradation, degradation.A(x), damping, STEPS, TOLERANCE))
+    return inverse(degradation, degradation.A(x), damping, STEPS, TOLERANCE)
 
 
 def _detail(degradation: Degradation, like: Tensor, damping: float) -> Tensor:

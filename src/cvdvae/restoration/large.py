@@ -37,7 +37,7 @@ from .saving import saved_files
 from .settings import Sampling
 from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
-from .workers import OnSteps, untold
+from .workers import OnDone, untold
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -143,7 +143,7 @@ def draw_to_folder(
     truth: Tensor | None = None,
     extras: Extras = Extras(),
     doubts: list[Doubt] | None = None,
-    on_pixels: OnSteps = untold,
+    on_pixels: OnDone = untold,
 ) -> LargeResult:
     """Draw an image of any size into a folder, as `SuperResolution.save` would lay it out.
 
@@ -158,7 +158,8 @@ def draw_to_folder(
         on_pixels: As for `Drawing`.
 
     Raises:
-        InputError: An image or steps of steering that the model does not take, or no truth.
+        InputError: An image or steps of steering that the model does not take, no truth, or a
+            model of as many channels as no PNG holds.
         OutputError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
     started = time.perf_counter()

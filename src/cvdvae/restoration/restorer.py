@@ -31,7 +31,6 @@ from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory
 from .believing import Belief
 from .checks import check_profile, checked_truth, whole_number
-from .drawing import NETWORK
 from .ending import Draw, DrawTogether, Ending, each_in_own_modes, finished, growing
 from .evidence import evidence
 from .networks import Networks
@@ -42,7 +41,7 @@ from .posterior.whitened import Proposal
 from .restored import Diagnostics, Restoration
 from .restoring import Auto, Seen, seen, shown
 from .settings import Restoring
-from .workers import OnSteps, in_own_modes, untold, workers_on
+from .workers import NETWORK, OnDone, in_own_modes, untold, workers_on
 
 SWEEPS = 2
 """Sweeps before the moves where there is no encoder; more of them drift away from images."""
@@ -175,7 +174,7 @@ class Restorer(Networks):
             raise InputError(f"{self.name} was loaded in inference mode: moves need gradients")
 
     def run(
-        self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnSteps = untold
+        self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnDone = untold
     ) -> Restoration:
         """As `restore`, with what was seen and the settings in one object each.
 
@@ -183,7 +182,7 @@ class Restorer(Networks):
             what: What was seen.
             how: How to restore.
             truth: As for `restore`.
-            on_steps: Told how many of `Restoring.steps` are done, of some a part.
+            on_steps: Told how many of `Restoring.steps` are done, in fractions: tiles are drawn.
 
         Raises:
             InputError: The model does not take images of this size, or has no encoder and no moves
@@ -194,7 +193,7 @@ class Restorer(Networks):
 
     @torch.no_grad()
     def stream(
-        self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnSteps = untold
+        self, what: Seen, how: Restoring, truth: Tensor | None = None, on_steps: OnDone = untold
     ) -> Iterator[Restoration]:
         """As `run`, yielding after every batch what would have come out had no more samples been
         asked for; the last one is complete."""
@@ -236,7 +235,7 @@ class Restorer(Networks):
             )
 
     def _drawing(
-        self, how: Restoring, told: Tensor, chains: PosteriorSamples | None, on_steps: OnSteps
+        self, how: Restoring, told: Tensor, chains: PosteriorSamples | None, on_steps: OnDone
     ) -> tuple[int, Draw, DrawTogether | None]:
         """How many samples are drawn together, what draws them, and what draws several batches,
         where it does not do so by itself."""
@@ -332,7 +331,7 @@ class Restorer(Networks):
         degradation = on_device(what.degradation, self.device)
         return Measurement(y, degradation, self.pixel_std / 255, sigma, what.copies)
 
-    def _moved(self, what: Seen, how: Restoring, told: Tensor, tell: OnSteps) -> PosteriorSamples:
+    def _moved(self, what: Seen, how: Restoring, told: Tensor, tell: OnDone) -> PosteriorSamples:
         proposal = self._proposal(what, told)
         batch = batch_for(proposal.size[0] * proposal.size[1])
         moves = Moves(how.moves, how.temperature, batch=batch)

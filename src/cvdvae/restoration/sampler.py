@@ -26,7 +26,7 @@ from .result import SuperResolution
 from .self_ensemble import Orientation, known_orientations
 from .settings import WIDE_TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise, Tolerance
-from .workers import OnSteps, untold
+from .workers import OnDone, untold
 
 MEASURED = 192
 """Side of the squares on which models that take any size are measured and timed."""
@@ -232,7 +232,7 @@ class SuperResolver(Networks):
         y: Tensor,
         sampling: Sampling,
         truth: Tensor | None = None,
-        on_pixels: OnSteps = untold,
+        on_pixels: OnDone = untold,
     ) -> SuperResolution:
         """As `upscale`, with the settings in one object.
 
@@ -251,7 +251,7 @@ class SuperResolver(Networks):
         sampling: Sampling,
         truth: Tensor | None = None,
         parent: Tensor | None = None,
-        on_pixels: OnSteps = untold,
+        on_pixels: OnDone = untold,
     ) -> Iterator[SuperResolution]:
         """As `run`, yielding the result after every batch: it grows, and the last one is complete.
 

@@ -91,7 +91,7 @@ def mended(
 
 
 def _spans(wanted: Tensor) -> Iterator[tuple[int, slice]]:
-    """Colours, and the columns of y around some results, ``(C, h, w)`` bool; none in two spans."""
+    """Colours, and the columns of y around some results, ``(C, h, w)`` bool; spans are apart."""
     for colour, missed in enumerate(wanted.any(1)):
         near = F.max_pool1d(missed[None].float(), 2 * AROUND + 1, 1, AROUND)[0] > 0
         outer = near.new_zeros(1)
@@ -110,8 +110,9 @@ class _Span:
     Attributes:
         seen: The columns of pixels that these of y see.
         operator: H from those to these.
-        region: The pixels that may move, bool, ``(1, 1, rows, columns)``.
-        share: How much of a pixel is as it is now, of one between that and what it was before.
+        region: The pixels that may move, bool, ``(rows, columns)``.
+        share: How much of a pixel is as it is now, of one between that and what it was before;
+            float64 of the same shape.
     """
 
     def __init__(self, strip: Strip, columns: slice, moving: slice) -> None:
@@ -119,7 +120,7 @@ class _Span:
         lr_width, hr_width = matrix.shape
         first, last = used_by(matrix, columns.start), used_by(matrix, columns.stop - 1)
         self.seen = slice(first.start, last.stop)
-        self.operator = Strip(strip, slice(0, lr_rows), slice(0, hr_rows), columns, self.seen)
+        self.operator = Strip(strip, slice(0, lr_rows), slice(0, hr_rows), (columns, self.seen))
         left = used_by(matrix, columns.start - 1).stop if columns.start > 0 else 0
         right = used_by(matrix, columns.stop).start if columns.stop < lr_width else hr_width
         row, column = (_centres(s) for s in (slice(0, hr_rows), self.seen))
@@ -136,8 +137,8 @@ class _Span:
         """What comes nearest to the room of Hx from between two images of the strip's rows.
 
         Args:
-            now: What does not move, and what it is in part, ``(1, 1, rows, W)``.
-            then: What else it may be.
+            now: As the strip is projected, and stays outside of `region`, ``(1, 1, rows, W)``.
+            then: As it was rounded with the strip above.
             least: The least that Hx may be, ``(1, 1, h, columns)``.
             most: The most.
         """

@@ -178,8 +178,9 @@ class EncoderTraining:
         degradations: What the images have been through: ``shrinking`` by the model's scales, or
             ``any`` of what `cvdvae.training.degrade` draws at random, blur, holes, noise and JPEG
             among it; the model's scales are then [1].
-        shares: How often each of these happens, by its name in `cvdvae.training.degrade`, and no
-            other; they need not add up to 1. Empty for the usual shares.
+        shares: How often each of these happens in training, by its name in
+            `cvdvae.training.degrade`, and no other; they need not add up to 1. A validation takes
+            those in turn. Empty for the usual shares.
         energy: What two draws for every image are judged by, beside the KL: for the last hours,
             since a step takes longer.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have

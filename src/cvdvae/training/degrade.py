@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +109,7 @@ DEGRADATIONS: dict[str, tuple[Random, float]] = {
 COLOUR = 3
 
 
-def kinds(channels: int, shares: Mapping[str, float] = MappingProxyType({})) -> list[str]:
+def kinds(channels: int, shares: Mapping[str, float] | None = None) -> list[str]:
     """Those of `DEGRADATIONS` that may happen to images of so many channels, and have a share."""
     possible = [name for name in DEGRADATIONS if channels == COLOUR or "jpeg" not in name]
     return [name for name in possible if not shares or shares.get(name)]
@@ -120,7 +119,7 @@ def degraded(
     x: Tensor,
     seed: tuple[int, ...],
     kind: str | None = None,
-    shares: Mapping[str, float] = MappingProxyType({}),
+    shares: Mapping[str, float] | None = None,
 ) -> Degraded:
     """Degrade some images in one random way.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -163,9 +162,7 @@ class Anything:
         shares: As for `degraded`.
     """
 
-    def __init__(
-        self, seed: int, channels: int, shares: Mapping[str, float] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, seed: int, channels: int, shares: Mapping[str, float] | None = None) -> None:
         self.seed, self.shares, self.names = seed, shares, kinds(channels, shares)
 
     def training(self, x: Tensor, step: int, rank: int) -> Case:

@@ -31,7 +31,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...gaussian import Noise
 from ..checks import make_plain
-from ..workers import OnSteps, in_order, untold, workers_on
+from ..workers import OnDone, in_order, untold, workers_on
 from .measurement import Measurement
 from .mixing import effective_sample_size, split_r_hat
 from .whitened import Decoder, Proposal, State, Whitened, chosen
@@ -144,7 +144,7 @@ def sample_posterior(
     moves: Moves,
     samples: int,
     noise_of: Callable[[range], Noise],
-    on_move: OnSteps = untold,
+    on_move: OnDone = untold,
 ) -> PosteriorSamples:
     """Draw z ~ p(z|y), one sample from each of as many chains.
 

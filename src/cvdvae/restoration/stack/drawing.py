@@ -35,7 +35,7 @@ from ..round_trip import RoundTrip
 from ..sampler import SuperResolver
 from ..saving import saved_files
 from ..settings import Sampling
-from ..workers import OnSteps, untold
+from ..workers import OnDone, untold
 from .planes import Stack, avoid
 from .result import LOWER, STATISTICS, UPPER, StackResult
 from .sheet import stack_sheet
@@ -52,7 +52,7 @@ def draw_stack(
     sampling: Sampling,
     folder: Path,
     doubts: list[Doubt] | None = None,
-    on_pixels: OnSteps = untold,
+    on_pixels: OnDone = untold,
 ) -> StackResult:
     """Draw every plane of a file, and write samples, mean, std and interval as files of its kind.
 
@@ -64,7 +64,8 @@ def draw_stack(
         sampling: How to draw, without steps of steering.
         folder: Where the files and `result.json` go.
         doubts: For the report.
-        on_pixels: As for `Drawing`; a value of every plane counts.
+        on_pixels: As for `Drawing`, of every plane in turn: together `Stack.pixels` times the
+            scale's square, for every sample.
 
     Raises:
         InputError: An image that the model does not take, or what its format cannot write.
@@ -145,7 +146,7 @@ def _draw_plane(
     result: StackResult,
     plane: Plane,
     drawn: np.ndarray,
-    on_pixels: OnSteps,
+    on_pixels: OnDone,
 ) -> None:
     """Draw the samples of a plane into `drawn`, and check them."""
     stack, scale = result.stack, model.scale
