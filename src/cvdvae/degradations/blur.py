@@ -79,18 +79,19 @@ class Blur(Damped):
         else:
             lengths = zip(size, kernel.shape, middle, strict=True)
             self.sources = [_continued(n, k, c, boundary) for n, k, c in lengths]
-            self.grid = (len(self.sources[0]), len(self.sources[1]))
+            sides = [len(source) for source in self.sources]
+            height, width = (n - k + 1 for n, k in zip(sides, kernel.shape, strict=True))
+            self.grid, self.lr_size = (quick(sides[0]), quick(sides[1])), (height, width)
             self.transfer = torch.fft.rfft2(kernel, self.grid)
-            height, width = (n - k + 1 for n, k in zip(self.grid, kernel.shape, strict=True))
-            self.lr_size = (height, width)
 
     def A(self, x: Tensor) -> Tensor:
         """``H x``: ``(N, C, H, W)`` to ``(N, C, h, w)``, smaller only where `valid`."""
         check_shape(x, "C", *self.size)
         if self.closed:
             return self._filtered(x, self._transfer(x))
-        top, left = (side - 1 for side in self.kernel.shape)
-        return self._convolved(self._continue(x), self._transfer(x))[..., top:, left:]
+        (height, width), (top, left) = self.lr_size, (side - 1 for side in self.kernel.shape)
+        whole = self._convolved(self._continue(x), self._transfer(x))
+        return whole[..., top : top + height, left : left + width]
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """``Hᵀ y``: ``(N, C, h, w)`` to ``(N, C, H, W)``."""
@@ -99,7 +100,8 @@ class Blur(Damped):
             return self._filtered(y, self._transfer(y).conj())
         top, left = (side - 1 for side in self.kernel.shape)
         y = torch.nn.functional.pad(y, (left, 0, top, 0))
-        return self._fold(self._convolved(y, self._transfer(y).conj()))
+        height, width = (len(source) for source in self.sources)
+        return self._fold(self._convolved(y, self._transfer(y).conj())[..., :height, :width])
 
     def mean_eigenvalue(self) -> float | None:
         """``tr(H Hᵀ) / m``, where it is known in closed form."""
@@ -125,8 +127,8 @@ class Blur(Damped):
         return divisors(transfer**2, damping, (8 * torch.finfo(transfer.dtype).eps) ** 2)
 
     def precondition(self, r: Tensor, damping: float) -> Tensor:
-        """``(H Hᵀ + λ I)⁻¹ r``, had the image no border and were r surrounded by nothing."""
-        grid = (2 * self.lr_size[0], 2 * self.lr_size[1])
+        """``(H Hᵀ + λ I)⁻¹ r``, had the image no border, and did its ends meet."""
+        grid = (quick(self.lr_size[0]), quick(self.lr_size[1]))
         whole = torch.fft.irfft2(torch.fft.rfft2(r, grid) / (self._power.to(r) + damping), grid)
         result: Tensor = whole[..., : self.lr_size[0], : self.lr_size[1]]
         return result
@@ -143,8 +145,8 @@ class Blur(Damped):
 
     @cached_property
     def _power(self) -> Tensor:
-        """``|k̂|²`` on a grid of twice the sides of y."""
-        grid = (2 * self.lr_size[0], 2 * self.lr_size[1])
+        """``|k̂|²`` on the grid of `precondition`."""
+        grid = (quick(self.lr_size[0]), quick(self.lr_size[1]))
         power: Tensor = torch.fft.rfft2(_around(self.kernel, grid)).abs() ** 2
         return power
 
@@ -155,7 +157,7 @@ class Blur(Damped):
         return transfer
 
     def _convolved(self, x: Tensor, transfer: Tensor) -> Tensor:
-        convolved: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * transfer, self.grid)
+        convolved: Tensor = torch.fft.irfft2(torch.fft.rfft2(x, self.grid) * transfer, self.grid)
         return convolved
 
     def _filtered(self, x: Tensor, transfer: Tensor) -> Tensor:
@@ -181,6 +183,13 @@ class Blur(Damped):
             folded = x.new_zeros(shape)
             x = folded.index_add(dim, source.to(x.device)[inside], x.index_select(dim, inside))
         return x
+
+
+def quick(side: int) -> int:
+    """The next length that has no prime factor above 5, whose Fourier transform is quick."""
+    while 30 ** side.bit_length() % side:
+        side += 1
+    return side
 
 
 def _around(kernel: Tensor, grid: tuple[int, int]) -> Tensor:
