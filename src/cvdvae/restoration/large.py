@@ -37,7 +37,7 @@ from .saving import saved_files
 from .settings import Sampling
 from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
-from .workers import OnDone, untold
+from .workers import OnDone, in_order, untold, workers_on
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -135,6 +135,9 @@ class LargeResult:
             self.errors[what] = self.errors.get(what, 0.0) + squares
 
 
+CPU = torch.device("cpu")
+
+
 def draw_to_folder(
     model: SuperResolver,
     y: Tensor,
@@ -176,8 +179,12 @@ def draw_to_folder(
         _draw_samples(drawing, sums, result)
         _keep_answers(result, sums)
         recipe.save_beside(folder, extras)
-        write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
-        write_atomically(folder / "std.png", sums.write_std)
+        writes = [
+            (folder / "mean.png", partial(_write_mean, model, sums, result)),
+            (folder / "std.png", sums.write_std),
+        ]
+        for _ in in_order(lambda one: write_atomically(*one), writes, workers_on(CPU)):
+            pass
         save_png(folder / "grid.png", _contact_sheet(result, sums))
         _compare_rest(result, sums)
         result.seconds = time.perf_counter() - started

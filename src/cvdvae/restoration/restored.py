@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -214,12 +215,14 @@ class Restoration(Answers):
         """
         folder = Path(folder)
         with saved_files(folder, self.files, self.report):
-            images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
-            images["seen.png"] = self.shown
-            pictures = {name: partial(to_pil, one) for name, one in images.items()}
-            save_pictures(folder, pictures, self.extras)
+            pictures: dict[str, Callable[[], Image.Image]]
+            pictures = {"mean.png": lambda: to_pil(self.mean_pixels)}
+            pictures |= {
+                n: partial(to_pil, one) for n, one in zip(self.files, self.pixels, strict=False)
+            }
+            pictures["seen.png"] = partial(to_pil, self.shown)
             std = partial(std_picture, self.std)
-            save_pictures(folder, {"std.png": std, "grid.png": self.grid})
+            save_pictures(folder, pictures, self.extras, {"std.png": std, "grid.png": self.grid})
 
     def _repr_png_(self) -> bytes:
         """The grid, for a notebook."""

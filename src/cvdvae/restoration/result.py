@@ -226,14 +226,16 @@ class SuperResolution(Answers):
         folder = Path(folder)
         check_animation(self.animation, *self.pixels.shape[2:])
         with saved_files(folder, self.files, self.report):
-            images = dict(zip(self.files, [*self.pixels, self.mean_pixels], strict=False))
-            pictures = {name: partial(to_pil, one) for name, one in images.items()}
-            save_pictures(folder, pictures, self.extras)
-            if self.animation is not None:
-                save_animation(self, folder / f"samples.{self.animation}", self.extras)
+            pictures: dict[str, Callable[[], Image.Image]]
+            pictures = {"mean.png": lambda: to_pil(self.mean_pixels)}
+            pictures |= {
+                n: partial(to_pil, one) for n, one in zip(self.files, self.pixels, strict=False)
+            }
             rest: dict[str, Callable[[], Image.Image]]
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
-            save_pictures(folder, rest)
+            save_pictures(folder, pictures, self.extras, rest)
+            if self.animation is not None:
+                save_animation(self, folder / f"samples.{self.animation}", self.extras)
             self.recipe.save_beside(folder)
 
 

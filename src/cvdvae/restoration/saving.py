@@ -133,23 +133,30 @@ def settle(folder: Path, given: tuple[Path, ...] = ()) -> None:
 
 
 def save_pictures(
-    folder: Path, pictures: Mapping[str, Callable[[], Image.Image]], extras: Extras = Extras()
+    folder: Path,
+    pictures: Mapping[str, Callable[[], Image.Image]],
+    extras: Extras,
+    plain: Mapping[str, Callable[[], Image.Image]],
 ) -> None:
     """Make pictures and write them, as many at a time as there are processors.
 
     Args:
         folder: Where they go.
-        pictures: Their names, and what makes each.
-        extras: What the input's file carried beside its colours, for all of them.
+        pictures: Their names, and what makes each: those that take longest first.
+        extras: What the input's file carried beside its colours, for all of these.
+        plain: The same of pictures that carry nothing.
 
     Raises:
         OutputError: One cannot be written.
     """
 
     def save(name: str) -> None:
-        save_png(folder / name, pictures[name](), extras)
+        if name in pictures:
+            save_png(folder / name, pictures[name](), extras)
+        else:
+            save_png(folder / name, plain[name]())
 
-    for _ in in_order(save, pictures, workers_on(torch.device("cpu"))):
+    for _ in in_order(save, [*pictures, *plain], workers_on(torch.device("cpu"))):
         pass
 
 
