@@ -7,6 +7,7 @@ disk.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -179,7 +180,7 @@ def draw_to_folder(
         _draw_samples(drawing, sums, result)
         _keep_answers(result, sums)
         recipe.save_beside(folder, extras)
-        writes = [
+        writes: list[tuple[Path, Callable[[Path], object]]] = [
             (folder / "mean.png", partial(_write_mean, model, sums, result)),
             (folder / "std.png", sums.write_std),
         ]
