@@ -1019,3 +1019,19 @@ def test_where_bf16_is_slower_is_said_once(
         assert run(*arguments, monkeypatch=monkeypatch) == 0
         said = capfd.readouterr().err.count("has no bf16 of its own: fp32 is faster here")
         assert said == (0 if "avx512_bf16" in told or more else 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "threads"),
+    [("upscale", None, "1"), ("upscale", "3", "3"), ("train", None, None)],
+)
+def test_a_command_that_draws_leaves_no_threads_to_wait_for_each_other(
+    command: str, given: str | None, threads: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    else:  # so that what the command sets is taken back
+        monkeypatch.setattr(os, "environ", os.environ.copy())
+    assert run(command, "--help", monkeypatch=monkeypatch) == 0
+    assert os.environ.get("OMP_NUM_THREADS") == threads

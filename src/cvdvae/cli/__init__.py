@@ -5,6 +5,7 @@ inside `main`, so that it can be interrupted from the first moment on.
 """
 
 import gc
+import os
 import sys
 from contextlib import suppress
 
@@ -15,6 +16,10 @@ REPEATED = {"--scales", "--temperatures", "--methods"}
 SINGULAR = {"--scale", "--temperature"}
 """Other names of theirs, where no file can follow them: in `COMPARING`."""
 COMPARING = {"evaluate", "report", "analyze"}
+DRAWING = {"app", "batch", "demo", "examine", "replay", "restore", "upscale"}
+"""Commands whose work is done side by side by threads of its own (`restoration.workers`).
+PyTorch's, which wait for each other, would only slow down what is left, beside another busy program
+by half."""
 
 
 def spread(arguments: list[str]) -> list[str]:
@@ -45,6 +50,8 @@ def main() -> None:
     # A million objects come with PyTorch and stay: they are searched for garbage now and then, not
     # every 700 of them, which takes a tenth of a training's start.
     gc.set_threshold(10_000)
+    if DRAWING & {*sys.argv[1:2]}:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
     with EndAtSignals():
         from ..errors import CVDVAEError
         from .common import complain, refuse_empty, say_warnings
