@@ -150,7 +150,7 @@ def batch(
     chosen = _engine(engine, address, workers, gpus, device)
     if engine == "local" and device == "cpu":
         mind_dtype(dtype, device, quiet)
-    with progress_bar(quiet, percent=True) as bar:
+    with progress_bar(quiet, percent=True, to_go=False) as bar:
         task = bar.add_task("reading", total=None)
 
         def told(progress: "Progress") -> None:

@@ -57,7 +57,7 @@ def console_of_results() -> Console:
 class Counted(Progress):
     """A bar that vanishes when done; where none can be seen, a line every `SECONDS`."""
 
-    said, percent = 0.0, False
+    said, percent, to_go = 0.0, False, True
 
     def stop(self) -> None:
         """End it, without the empty line that Rich leaves where no bar was seen."""
@@ -83,7 +83,7 @@ class Counted(Progress):
         task = next(task for task in self.tasks if task.id == task_id)
         of = "" if task.total is None else f" of {task.total:.0f}"
         done = f"{task.percentage:.0f} %" if self.percent else f"{task.completed:.0f}{of}"
-        left = task.time_remaining
+        left = task.time_remaining if self.to_go else None
         to_go = "" if left is None else f", {timedelta(seconds=round(left))} to go"
         line = f"{task.description}: {done}{to_go}".lstrip(": ")
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -119,19 +119,20 @@ class Shares:
         self.progress.update(self.task, completed=done, total=max(1, self.done + self.left))
 
 
-def progress_bar(quiet: bool = False, percent: bool = False) -> Progress:
-    """A bar with a count or per cent, and the time to go."""
+def progress_bar(quiet: bool = False, percent: bool = False, to_go: bool = True) -> Progress:
+    """A bar with a count or per cent, and the time to go where nothing else tells it."""
     done = "{task.percentage:.0f} %" if percent else "{task.completed}"
+    time_to_go = [TimeRemainingColumn()] if to_go else []
     bar = Counted(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn(done),
-        TimeRemainingColumn(),
+        *time_to_go,
         console=err,
         speed_estimate_period=LOOK_BACK,
         transient=True,
         redirect_stdout=False,  # or what a pipe waits for would be shown on the terminal
         disable=quiet,
     )
-    bar.percent = percent
+    bar.percent, bar.to_go = percent, to_go
     return bar
