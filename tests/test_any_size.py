@@ -874,3 +874,24 @@ def test_only_a_large_image_is_cut_and_its_rest_is_no_seam() -> None:
     tile = Tile(Window(2, 4, 6, 10), Window(4, 8, 2, 4))
     assert torch.equal(tile.of(y, 2), y[:, :, 1:4, 2:7])
     assert tile.inside == (slice(2, 4), slice(4, 8))
+
+
+@pytest.mark.parametrize("after", [1, 9])
+def test_a_large_draw_that_is_interrupted_leaves_the_earlier_result_as_it_was(
+    after: int, photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 48)
+    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
+    draw_to_folder(photos, image(50, 30), Sampling(2, seed=1), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    told = list[float]()
+
+    def interrupted(done: float) -> None:
+        told.append(done)
+        if len(told) == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_to_folder(photos, image(50, 30), Sampling(2, seed=2), tmp_path, on_pixels=interrupted)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
