@@ -28,7 +28,7 @@ from cvdvae.bench import _times, bench
 from cvdvae.checkpoints.folder import bundled_names, save_model
 from cvdvae.checkpoints.records import FlowRecord
 from cvdvae.checkpoints.summary import summary
-from cvdvae.cli import spread
+from cvdvae.cli import DRAWING, spread
 from cvdvae.cli.draw import _agreement
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.demo import FACE_MODELS, PHOTO, REGIONS
@@ -1035,3 +1035,13 @@ def test_a_command_that_draws_leaves_no_threads_to_wait_for_each_other(
         monkeypatch.setattr(os, "environ", os.environ.copy())
     assert run(command, "--help", monkeypatch=monkeypatch) == 0
     assert os.environ.get("OMP_NUM_THREADS") == threads
+
+
+def test_those_are_commands_and_their_threads_are_named_before_pytorch_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--help", monkeypatch=monkeypatch) == 0
+    listed = capsys.readouterr().out.split()
+    assert set(listed) >= DRAWING
+    alone = "import sys, cvdvae.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", alone], check=True)

@@ -163,12 +163,12 @@ def test_progress_leaves_what_takes_the_samples_into_files(
 
 def test_a_failed_input_says_nothing_of_how_fast_the_others_go() -> None:
     now, bar = [0.0], Counted(console=Console(file=io.StringIO()), get_time=lambda: now[0])
-    shares = Shares(bar, [90, 10])
-    with pytest.raises(InputError), shares.of(0, "a", 1):
+    shares = Shares(bar, [50, 90, 10])  # the first is not even begun
+    with pytest.raises(InputError), shares.of(1, "a", 1):
         raise InputError("broken")
     (task,) = bar.tasks
-    assert (task.completed, task.total) == (0, 10)
-    with shares.of(1, "b", 10) as advance:
+    with shares.of(2, "b", 10) as advance:
+        assert (task.completed, task.total) == (0, 10)
         for _ in range(4):
             now[0] += 2
             advance(1)

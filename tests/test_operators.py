@@ -1052,3 +1052,12 @@ def test_cosines_are_those_of_the_equation_and_come_back(size: Size) -> None:
     torch.testing.assert_close(waves, rows @ x @ columns.T)
     torch.testing.assert_close(cosine.undone(waves), x)
     assert cosine.undone(cosine.transformed(x.float())).dtype == torch.float32
+
+
+@pytest.mark.parametrize("boundary", ["reflect", "zero", "valid"])
+def test_few_steps_undo_a_slanted_movement(boundary: Boundary) -> None:
+    H, y = Blur((96, 128), motion(9, 30), boundary), normal(1, 1, 96, 128).float()
+    y, damping = H.A(y), 1e-2
+    found = solve(H, y, damping, 14, 0.0)
+    left = y - H.A(H.A_adjoint(found)) - damping * found
+    assert float(left.norm() / y.norm()) < 1e-3

@@ -99,24 +99,18 @@ class Shares:
 
     def __init__(self, progress: Progress, sizes: list[int]) -> None:
         self.progress, self.sizes = progress, sizes
-        self.task, self.done, self.left = progress.add_task("", total=1), 0, sum(sizes)
-        self._show(0)
+        self.task, self.done = progress.add_task("", total=max(1, sum(sizes))), 0
 
     @contextmanager
     def of(self, index: int, name: str, steps: float) -> Iterator[Callable[[float], None]]:
         """Give what is to be called with the steps done, of all that one input takes. One that
-        fails leaves the bar: what it would have taken says nothing of how fast the others go."""
+        has failed leaves the bar: what it would have taken says nothing of how fast others go."""
         size = self.sizes[index]
-        self.progress.update(self.task, description=name)
-        self.left -= size
-        try:
-            yield lambda done: self.progress.advance(self.task, done / steps * size)
-            self.done += size
-        finally:
-            self._show(self.done)
-
-    def _show(self, done: int) -> None:
-        self.progress.update(self.task, completed=done, total=max(1, self.done + self.left))
+        total = max(1, self.done + sum(self.sizes[index:]))
+        self.progress.update(self.task, description=name, completed=self.done, total=total)
+        yield lambda done: self.progress.advance(self.task, done / steps * size)
+        self.done += size
+        self.progress.update(self.task, completed=self.done)
 
 
 def progress_bar(quiet: bool = False, percent: bool = False, to_go: bool = True) -> Progress:

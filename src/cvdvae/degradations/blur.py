@@ -32,6 +32,8 @@ what the image itself decides, so that y is smaller than x."""
 
 NOUGHT = 1e-12
 """What round-off leaves of a movement, of 1, where it has none."""
+REACH = 4
+"""How many kernels the inverse of a blur reaches, but for what iterations make up for."""
 RANK = 1e-12
 """Second singular value, relative to the first, of a kernel that is no product."""
 
@@ -115,7 +117,7 @@ class Blur(Damped):
             return self._filtered(y, 1 / self._divisors(y, damping))
         return None if self._spectrum is None else self._spectrum.solve(y, damping)
 
-    def inverse(self, y: Tensor, damping: float) -> Tensor | None:
+    def damped_inverse(self, y: Tensor, damping: float) -> Tensor | None:
         """``Hᵀ (H Hᵀ + λ I)⁻¹ y``, where it is one product."""
         if not self.closed:
             return None
@@ -127,8 +129,8 @@ class Blur(Damped):
         return divisors(transfer**2, damping, (8 * torch.finfo(transfer.dtype).eps) ** 2)
 
     def precondition(self, r: Tensor, damping: float) -> Tensor:
-        """``(H Hᵀ + λ I)⁻¹ r``, had the image no border, and did its ends meet."""
-        grid = (quick(self.lr_size[0]), quick(self.lr_size[1]))
+        """``(H Hᵀ + λ I)⁻¹ r``, had the image no border and were r surrounded by nothing."""
+        grid = self._surrounded
         whole = torch.fft.irfft2(torch.fft.rfft2(r, grid) / (self._power.to(r) + damping), grid)
         result: Tensor = whole[..., : self.lr_size[0], : self.lr_size[1]]
         return result
@@ -146,9 +148,17 @@ class Blur(Damped):
     @cached_property
     def _power(self) -> Tensor:
         """``|k̂|²`` on the grid of `precondition`."""
-        grid = (quick(self.lr_size[0]), quick(self.lr_size[1]))
-        power: Tensor = torch.fft.rfft2(_around(self.kernel, grid)).abs() ** 2
+        power: Tensor = torch.fft.rfft2(_around(self.kernel, self._surrounded)).abs() ** 2
         return power
+
+    @property
+    def _surrounded(self) -> tuple[int, int]:
+        """The sides of y with nothing beside them: as much as the inverse reaches, or a side."""
+        height, width = (
+            quick(min(2 * side, side + REACH * taps))
+            for side, taps in zip(self.lr_size, self.kernel.shape, strict=True)
+        )
+        return height, width
 
     def _transfer(self, like: Tensor) -> Tensor:
         complex_ = torch.complex128 if like.dtype == torch.float64 else torch.complex64

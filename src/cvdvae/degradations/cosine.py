@@ -38,9 +38,11 @@ def transfer(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _samples(taps: int, n: int) -> Tensor:
     """``cos(π k q / N)`` of every frequency k and place q of a kernel, ``(N, taps)``."""
-    place = torch.arange(taps, dtype=torch.float64, device="cpu") - taps // 2
-    frequency = torch.arange(n, dtype=torch.float64, device="cpu")
-    return torch.cos(math.pi / n * torch.outer(frequency, place))
+    place = torch.arange(taps, device="cpu") - taps // 2
+    turns = torch.outer(torch.arange(n, device="cpu"), place).remainder(
+        2 * n
+    )  # whole ones are exact
+    return torch.cos(math.pi / n * turns.double())
 
 
 def _turns(n: int, like: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """The damped inverse ``(H Hᵀ + λ I)⁻¹`` that estimates and conditional draws need, for any H.
 
 An operator that knows it in closed form offers it as its own method `solve`, ``(y, λ)`` to the
-solution, or to None where it does not know after all. For all others there are conjugate gradients,
-led by the operator's own `precondition`, ``(r, λ)`` to something near to ``(H Hᵀ + λ I)⁻¹ r`` by a
-symmetric and positive definite matrix, where it has that.
+solution, or to None where it does not know after all; and where ``Hᵀ (H Hᵀ + λ I)⁻¹`` is one
+product, that as `damped_inverse`. For all others there are conjugate gradients, led by the
+operator's own `precondition`, ``(r, λ)`` to something near to ``(H Hᵀ + λ I)⁻¹ r`` by a symmetric
+and positive definite matrix, where it has that.
 """
 
 import torch
@@ -60,10 +61,10 @@ def inverse(
 ) -> Tensor:
     """``Hᵀ (H Hᵀ + λ I)⁻¹ y``, as images; the arguments are those of `solve`.
 
-    An operator whose both products are one offers that as its own method `inverse`.
+    An operator whose both products are one offers that as its own method `damped_inverse`.
     """
     degradation = in_precision(degradation, y.dtype)
-    own = getattr(degradation, "inverse", None)
+    own = getattr(degradation, "damped_inverse", None)
     known: Tensor | None = own(y, damping) if callable(own) else None
     if known is not None:
         return known

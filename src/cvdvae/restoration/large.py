@@ -7,7 +7,6 @@ disk.
 """
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +37,7 @@ from .saving import saved_files
 from .settings import Sampling
 from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
-from .workers import OnDone, in_order, untold, workers_on
+from .workers import OnDone, one_thread_each, untold
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -136,9 +135,6 @@ class LargeResult:
             self.errors[what] = self.errors.get(what, 0.0) + squares
 
 
-CPU = torch.device("cpu")
-
-
 def draw_to_folder(
     model: SuperResolver,
     y: Tensor,
@@ -180,12 +176,9 @@ def draw_to_folder(
         _draw_samples(drawing, sums, result)
         _keep_answers(result, sums)
         recipe.save_beside(folder, extras)
-        writes: list[tuple[Path, Callable[[Path], object]]] = [
-            (folder / "mean.png", partial(_write_mean, model, sums, result)),
-            (folder / "std.png", sums.write_std),
-        ]
-        for _ in in_order(lambda one: write_atomically(*one), writes, workers_on(CPU)):
-            pass
+        with one_thread_each():
+            write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
+            write_atomically(folder / "std.png", sums.write_std)
         save_png(folder / "grid.png", _contact_sheet(result, sums))
         _compare_rest(result, sums)
         result.seconds = time.perf_counter() - started

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from .posterior.chains import PosteriorSamples
 from .recipe import Dtype
 from .restoring import Seen, seen
 from .result import DISCLAIMER, Truth, psnr
-from .saving import save_pictures, saved_files
+from .saving import of_answers, save_pictures, saved_files
 from .settings import Restoring
 from .sheet import heat, rows_of, std_picture
 from .tolerance import misfit, within_noise
@@ -215,11 +214,7 @@ class Restoration(Answers):
         """
         folder = Path(folder)
         with saved_files(folder, self.files, self.report):
-            pictures: dict[str, Callable[[], Image.Image]]
-            pictures = {"mean.png": lambda: to_pil(self.mean_pixels)}
-            pictures |= {
-                n: partial(to_pil, one) for n, one in zip(self.files, self.pixels, strict=False)
-            }
+            pictures = of_answers(self)
             pictures["seen.png"] = partial(to_pil, self.shown)
             std = partial(std_picture, self.std)
             save_pictures(folder, pictures, self.extras, {"std.png": std, "grid.png": self.grid})

@@ -15,11 +15,11 @@ from ..degradations.base import cut_as
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.carried import Extras
-from ..imaging.io import to_bytes, to_pil
+from ..imaging.io import to_bytes
 from ..imaging.values import exact_values
 from .answers import Answers
 from .recipe import Dtype, Recipe
-from .saving import save_pictures, saved_files
+from .saving import of_answers, save_pictures, saved_files
 from .settings import Sampling
 from .sheet import check_animation, save_animation, sheet, std_picture, summary_row
 
@@ -226,11 +226,7 @@ class SuperResolution(Answers):
         folder = Path(folder)
         check_animation(self.animation, *self.pixels.shape[2:])
         with saved_files(folder, self.files, self.report):
-            pictures: dict[str, Callable[[], Image.Image]]
-            pictures = {"mean.png": lambda: to_pil(self.mean_pixels)}
-            pictures |= {
-                n: partial(to_pil, one) for n, one in zip(self.files, self.pixels, strict=False)
-            }
+            pictures = of_answers(self)
             rest: dict[str, Callable[[], Image.Image]]
             rest = {"std.png": partial(std_picture, self.std), "grid.png": self.grid}
             save_pictures(folder, pictures, self.extras, rest)

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from PIL import Image
 from ..errors import InputError, OccupiedError, OutputError
 from ..files import check_writable, read_bounded, remove, write_text
 from ..imaging.carried import Extras
-from ..imaging.io import MAX_PIXELS, save_png
+from ..imaging.io import MAX_PIXELS, save_png, to_pil
 from ..locks import sole_writer
+from .answers import Answers
 from .workers import in_order, workers_on
 
 RESULT, UNFINISHED, EARLIER = "result.json", ".unfinished.json", ".cvdvae-earlier"
@@ -130,6 +132,14 @@ def settle(folder: Path, given: tuple[Path, ...] = ()) -> None:
             path.rename(folder / path.name)
     note.unlink(missing_ok=True)
     remove(aside)
+
+
+def of_answers(answers: Answers) -> dict[str, Callable[[], Image.Image]]:
+    """What makes the pictures of samples, and of their mean, which takes longest, by name."""
+    pictures: dict[str, Callable[[], Image.Image]]
+    pictures = {"mean.png": lambda: to_pil(answers.mean_pixels)}
+    samples = enumerate(answers.pixels)
+    return pictures | {f"sample_{i:02d}.png": partial(to_pil, one) for i, one in samples}
 
 
 def save_pictures(
