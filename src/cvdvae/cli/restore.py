@@ -163,6 +163,16 @@ def usual_crop(restorer: "Restorer") -> "Crop":
     return "none" if restorer.side is None else "face"
 
 
+def _notes(
+    result: "Restoration", what: "Happened", words: Words, of_file: list[str], json_: bool
+) -> list[str]:
+    """What is to be said of a restoration beside its line."""
+    notes = [*what.notes, *of_file] if json_ else of_file
+    if words.explained and result.sigma > 0 and any(result.explains):
+        notes = [*notes, words.explained.format(result.model)]
+    return notes + exploded(result) + _unexplained(result, words.closer, what.jpeg)
+
+
 def restore_all(
     restorer: "Restorer",
     jobs: "list[Job]",
@@ -219,11 +229,7 @@ def restore_all(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes = [*what.notes, *notes] if json_ else notes
-            explained = result.sigma > 0 and any(result.explains)
-            if words.explained and explained:
-                notes = [*notes, words.explained.format(restorer.name)]
-            notes = notes + exploded(result) + _unexplained(result, words.closer, what.jpeg)
+            notes = _notes(result, what, words, notes, json_)
             line = partial(one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, quiet)
     tamer = not how.moves and is_wild(restorer.recommended, how.temperature)
