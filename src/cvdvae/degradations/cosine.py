@@ -39,9 +39,7 @@ def transfer(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 def _samples(taps: int, n: int) -> Tensor:
     """``cos(π k q / N)`` of every frequency k and place q of a kernel, ``(N, taps)``."""
     place = torch.arange(taps, device="cpu") - taps // 2
-    turns = torch.outer(torch.arange(n, device="cpu"), place).remainder(
-        2 * n
-    )  # whole ones are exact
+    turns = torch.outer(torch.arange(n, device="cpu"), place) % (2 * n)  # whole ones are exact
     return torch.cos(math.pi / n * turns.double())
 
 
