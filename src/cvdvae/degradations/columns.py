@@ -1,5 +1,6 @@
 """The columns of a banded matrix: what a pixel of a side adds to which results."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ class Columns(NamedTuple):
     values: Tensor
 
 
+@lru_cache(maxsize=8)
 def columns_of(matrix: BandedMatrix) -> Columns:
     """Of R ``(m, n)``: both are ``(n, k)``, k the most results that a pixel reaches."""
     first, columns = [], []

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from .attainable import SOFT, around, too_far, weights_of
-from .base import Degradation, Products, check_float
+from .base import Degradation, Products
+from .checks import check_images
 from .foreign import in_precision
 from .infeasible import outside, room
 from .local_newton import solve_separable
@@ -81,7 +82,7 @@ def project(
     if not tolerance > 0:
         raise InputError(f"the tolerance of a projection must be positive, not {tolerance}")
     degradation = in_precision(degradation, torch.float64)
-    _check(x, y, degradation)
+    check_images(x, y, degradation)
     y = y.expand(len(x), -1, -1, -1)
     nearest = _Nearest(
         degradation,
@@ -229,7 +230,7 @@ def round_consistently(
         InputError: As in `project`.
     """
     degradation = in_precision(degradation, torch.float64)
-    _check(x, y, degradation)
+    check_images(x, y, degradation)
     x, y = x.detach(), y.detach()
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
     # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
@@ -310,29 +311,6 @@ def _best_of_every_block(gain: Tensor, block: int, shift: int, mixed: bool) -> T
     chosen = torch.zeros_like(rolled).flatten(2)
     chosen.scatter_(2, place.flatten(2), taken.to(gain).flatten(2))
     return torch.roll(chosen.view_as(rolled), (-shift, -shift), (2, 3))
-
-
-def _check(x: Tensor, y: Tensor, degradation: Degradation) -> None:
-    for given in (x, y):
-        check_float(given)
-    if x.ndim != 4 or y.ndim != 4 or len(y) not in (1, len(x)):
-        raise InputError(
-            f"images are (N, C, H, W), and as many or one of low resolution: "
-            f"not {tuple(x.shape)} and {tuple(y.shape)}"
-        )
-    if not (bool(x.isfinite().all()) and bool(y.isfinite().all())):
-        raise InputError("an image to project, or its y, has values that are not finite")
-    try:
-        shadow = degradation.A(x[:1].double()).shape
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"this degradation does not take these images in float64: {reason}"
-        ) from None
-    if shadow[1:] != y.shape[1:]:
-        raise InputError(
-            f"this degradation makes {tuple(shadow[1:])} of these images, not {tuple(y.shape[1:])}"
-        )
 
 
 def _parts(x: Tensor, degradation: Degradation) -> Iterator[tuple[slice, slice]]:

@@ -13,7 +13,7 @@ W grows until what it cuts off is smaller than `CUT`.
 Explained in docs/explanation/projection.md.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -103,7 +103,11 @@ class BandedMatrix:
         return BandedMatrix(self.shape, tuple(blocks))
 
     def transposed(self) -> "BandedMatrix":
-        """The transpose, in as many blocks."""
+        """The transpose, in as many blocks; made once."""
+        return self._transposed
+
+    @cached_property
+    def _transposed(self) -> "BandedMatrix":
         blocks = []
         for rows in _chunks(self.shape[1], len(self.blocks)):
             meeting = [b.rows for b in self.blocks if _length(_common(rows, b.columns))]
@@ -172,6 +176,7 @@ def pseudo_inverse(matrix: BandedMatrix) -> BandedMatrix:
     return BandedMatrix((matrix.shape[1], matrix.shape[0]), tuple(blocks))
 
 
+@lru_cache(maxsize=8)
 def gram_inverse(matrix: BandedMatrix) -> BandedMatrix:
     """``(R Rᵀ)⁻¹``, ``(m, m)``, with an error of about 1e-5: where an iteration starts."""
     lr, blocks = matrix.shape[0], []

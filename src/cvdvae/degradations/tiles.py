@@ -6,6 +6,7 @@ stay in the cache of a processor.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, Protocol, TypeGuard
 
@@ -57,6 +58,7 @@ class Cut(NamedTuple):
     inverse: Tensor
 
 
+@lru_cache(maxsize=8)
 def cut(matrix: BandedMatrix) -> Cut:
     """Cut a side into parts of about `RESULTS` results."""
     lr, hr = matrix.shape
@@ -125,9 +127,16 @@ class Tiles:
 
     def of(self, x: Tensor) -> Tensor:
         """The pixels of planes ``(k, H, W)`` in tiles; zero where they are another tile's."""
-        tiles = x[:, self.rows.hr][..., self.columns.hr].transpose(2, 3)
-        tiles = tiles * self.rows.own[:, None, :, None] * self.columns.own[None, :, None, :]
-        return tiles.flatten(0, 2)
+        rows, columns = self.rows, self.columns
+        tiles = x.index_select(1, rows.hr.flatten()).unflatten(1, rows.hr.shape)
+        if columns.hr.numel() == x.shape[2]:  # one beside the other: nothing to look up
+            tiles = tiles.unflatten(3, columns.hr.shape).transpose(2, 3)
+            own = rows.own[:, None, :, None]
+        else:
+            tiles = tiles[..., columns.hr].transpose(2, 3)
+            own = rows.own[:, None, :, None] & columns.own[:, None]
+        cut_up: Tensor = tiles * own
+        return cut_up.flatten(0, 2)
 
     def put(self, tiles: Tensor, chosen: Tensor, x: Tensor) -> None:
         """Write some tiles into planes ``(k, H, W)``."""

@@ -5,10 +5,10 @@ while the samples before it are drawn on the one that came before.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from typing import Generic, TypeVar
 
 import torch
@@ -21,7 +21,7 @@ from .workers import in_order
 Drawer = Callable[[Noise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, C, H, W)``, of the image that it was made for."""
 
-HELD = 3 * 2**27
+HELD = 5 * 2**27
 """Bytes of rows that are held of all samples that are drawn at a time."""
 
 T = TypeVar("T")
@@ -45,14 +45,15 @@ class Once(Generic[T]):
             return self._known[0]
 
 
-def in_groups(batches: Iterable[T], count: int) -> Iterator[list[T]]:
-    """So many batches at a time, and at last those that are left."""
-    left = iter(batches)
-    while some := list(islice(left, count)):
-        yield some
+def evenly(batches: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """No more than so many batches at a time, and about as many every time."""
+    count = -(-len(batches) // most)
+    return (
+        batches[len(batches) * i // count : len(batches) * (i + 1) // count] for i in range(count)
+    )
 
 
-def groups(batches: Iterable[T], planes: int, width: int) -> Iterator[list[T]]:
+def groups(batches: Sequence[T], planes: int, width: int) -> Iterator[Sequence[T]]:
     """Batches that are drawn at a time: as many as may be held, and one at least.
 
     Args:
@@ -60,7 +61,7 @@ def groups(batches: Iterable[T], planes: int, width: int) -> Iterator[list[T]]:
         planes: How many channels the samples of a batch have together.
         width: Of the images.
     """
-    return in_groups(batches, max(1, HELD // (planes * width * (CORE + CORE // 2) * 4)))
+    return evenly(batches, max(1, HELD // (planes * width * (CORE + CORE // 2) * 4)))
 
 
 C = TypeVar("C")

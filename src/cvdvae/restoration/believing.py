@@ -10,7 +10,7 @@ A prior that is bound to its size, and an image of up to `cvdvae.restoration.til
 have one window.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ..damage.step import Size
 from ..gaussian import AntitheticNoise, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
-from .bands import Once, drawn_tiles, in_groups
+from .bands import Once, drawn_tiles, evenly
 from .batches import batch_for
 from .self_ensemble import (
     Orientation,
@@ -86,11 +86,11 @@ class Belief:
         return next(self.draw_together([indices], workers))
 
     def draw_together(
-        self, batches: Iterable[range], workers: int = 1
+        self, batches: Sequence[range], workers: int = 1
     ) -> Generator[tuple[Tensor, Noise]]:
         """As `draw`, of many batches: of some of them, every tile is encoded once."""
         encode = None if self.how.self_ensemble or self.whole is not None else self._terms
-        for some in in_groups(batches, TOGETHER):
+        for some in map(list, evenly(batches, TOGETHER)):
             means = [self._empty(len(indices)) for indices in some]
             drawn = drawn_tiles(self._drawn, encode, some, self.tiles, workers)
             for tile in self.tiles:
