@@ -32,7 +32,7 @@ def photos() -> HVAEResolver:
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four tiles, and some strips, of images of 102×78 pixels."""
+    """Four tiles, and some strips, of images of 102×102 pixels."""
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 48)
     monkeypatch.setattr(tiling, "HALO", 16)
@@ -42,7 +42,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def drawing_of(photos: HVAEResolver, samples: int, many: int, how: str = "") -> Drawing:
     pairs, turned = how == "antithetic", how == "self_ensemble"
     sampling = Sampling(samples, seed=2, antithetic=pairs, self_ensemble=turned)
-    drawing = Drawing(photos, image(34, 26), sampling)
+    drawing = Drawing(photos, image(34, 34), sampling)
     drawing.workers = many
     return drawing
 
@@ -58,7 +58,7 @@ def test_samples_that_are_drawn_together_are_what_each_is_alone(
 ) -> None:
     alone = [list(drawing_of(photos, 5, many, how).strips(i)) for i in range(5)]
     assert all(len(strips) > 2 for strips in alone)
-    for held in (bands.HELD, 2 * 3 * 78 * 1536 * 4, 1):
+    for held in (bands.HELD, 2 * 3 * 102 * 1536 * 4, 1):
         monkeypatch.setattr(bands, "HELD", held)
         together: list[list[torch.Tensor]] = [[] for _ in range(5)]
         for index, strip in drawing_of(photos, 5, many, how).all_strips():
@@ -183,7 +183,7 @@ def test_threads_share_an_arena_unless_the_user_wants_it_otherwise(
 def test_a_tile_is_encoded_once_for_what_is_restored_together(
     small_tiles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, told = tiny_photo_restorer(), seen_of("hole:side=6", 80, 64)
+    model, told = tiny_photo_restorer(), seen_of("hole:side=6", 96, 64)
     monkeypatch.setattr(belief_of, "TOGETHER", 2)
     encoded, terms = list[torch.Tensor](), LREncoder.terms
 

@@ -24,12 +24,8 @@ from .sampler import SuperResolver
 from .self_ensemble import Orientation
 from .settings import Sampling
 from .taper import taper
-from .tiles import Tile
+from .tiles import HALO, Tile
 from .workers import in_order, one_thread_each, workers_on
-
-HALO = 96
-"""What the network sees around the core, in pixels: in the core it then gives what it would give of
-the whole image, within a sixth of a level of 255. At large factors it sees what the frame has."""
 
 
 class PartSample(NamedTuple):
@@ -71,6 +67,7 @@ class PartDrawing:
         size = (self.y.shape[2] * scale, self.y.shape[3] * scale)
         model.check_sampling(sampling, size)
         self.framed = widened(core, OVERLAP * scale, scale, size)
+        # At large factors the network sees what the frame has.
         self.window = widened(core, max(HALO, OVERLAP * scale), model.tile_step, size)
         self.tolerance = model.tolerance(self.y)
         self.grey = bool((self.y == self.y[:, :1]).all())

@@ -16,8 +16,11 @@ from ..gaussian import Window
 
 WHOLE_PIXELS = 2_000_000
 """Images of up to so many pixels are drawn whole."""
-CORE, HALO = 1024, 128
-"""Side of a core, and what a window has more on every side, in pixels."""
+CORE = 1024
+"""Side of a core, in pixels."""
+HALO = 96
+"""What a window has more on every side, in pixels: in the core the network then gives what it would
+give of the whole image, within a quarter of a level of 255."""
 
 
 class Tile(NamedTuple):
@@ -74,8 +77,8 @@ def tiles(
 def _spans(side: int, step: int, core: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
     """Beginnings and ends of the windows and of their cores along one side."""
     core, halo = (step * math.ceil(length / step) for length in (core, halo))
-    # A rest that is narrower than a halo would be all seam: the last core takes it.
-    count = max(1, side // core + (side % core > halo))
+    # A rest that is narrower than its halos would be mostly seam: the last core takes it.
+    count = max(1, side // core + (side % core > 2 * halo))
     for i in range(count):
         first, last = i * core, side if i == count - 1 else (i + 1) * core
         yield max(0, first - halo), min(side, last + halo), first, last

@@ -23,7 +23,7 @@ from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
 from ...restoration.drawing import Drawing
 from ...restoration.finish import Finished
-from ...restoration.part import HALO, PartDrawing, widened
+from ...restoration.part import PartDrawing, widened
 from ...restoration.recipe import BESIDE, Recipe
 from ...restoration.result import DISCLAIMER
 from ...restoration.round_trip import RoundTrip
@@ -129,7 +129,7 @@ class Whole:
         def strips() -> Iterator[Finished]:
             drawing, cut = Drawing(self.model, self.y, sampling), None
             if len(drawing.tiles) > 1:  # so small that somebody else can draw what they look at
-                cut = list(tiles((height, width), self.model.tile_step, BLOCK, HALO))
+                cut = list(tiles((height, width), self.model.tile_step, BLOCK))
             return drawing.strips(index, cut)
 
         top = 0
