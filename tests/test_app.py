@@ -56,13 +56,13 @@ from cvdvae.app.recipes import read_result
 from cvdvae.app.restoring.damage import KINDS, LABELS, described, image_in
 from cvdvae.app.restoring.handlers import RestoringHandlers
 from cvdvae.app.restoring.showing import Parts
-from cvdvae.app.server import load_models, parse_auth
+from cvdvae.app.server import load_models, parse_auth, serve
 from cvdvae.app.theme import SCRIPT
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.domains.faces import demo_photo
-from cvdvae.errors import InputError
+from cvdvae.errors import InputError, WeightsError
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.drawing import Drawing
@@ -1210,3 +1210,10 @@ def test_all_tabs_draw_in_one_turn(photos: Photos, tmp_path: Path) -> None:
         restore.lay_out()
     (draw,) = (one.fn for one in blocks.fns.values() if one.fn and one.fn.__name__ == "draw")
     assert draw.__self__.turn is photos.turn
+
+
+def test_the_page_is_announced_once_its_models_are_found() -> None:
+    announced = list[str]()
+    with pytest.raises(WeightsError, match="unknown model 'nothere'"):
+        serve(port=0, models=["nothere"], on_listening=lambda: announced.append("open it"))
+    assert not announced

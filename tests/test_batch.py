@@ -369,6 +369,23 @@ def test_pictures_in_parquet_are_those_of_upscale(
             assert bool(here.info.get("icc_profile")) == (row["key"] == "a")
 
 
+def test_what_is_to_be_known_of_a_result_is_counted(
+    resolver: HVAEResolver, tmp_path: Path, model_folder: Path
+) -> None:
+    """As `upscale` says it of one: no image in range shrinks to a board of black and white."""
+    board = np.stack(3 * [255 * (np.indices((4, 4)).sum(0) % 2).astype(np.uint8)], 2)
+    told = Upscaler(resolver, SETTINGS)(to_batch([Row(0, "a", board), Row(1, "b", small(1))]))
+    missed = "samples do not give it back exactly: no image shrinks to it"
+    assert [note.split("; ")[-1] for note in told["notes"]] == [missed, ""]
+    assert "remarks" not in told
+    Image.fromarray(board).save(tmp_path / "a.png")
+    forms: tuple[Form, ...] = ("folder", "parquet")
+    for form in forms:
+        found, out = open_source(str(tmp_path / "a.png")), tmp_path / form
+        ended = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
+        assert ended.notes[missed] == 1
+
+
 def test_in_arrays_transparent_pixels_lie_on_white(
     resolver: HVAEResolver, tmp_path: Path, model_folder: Path
 ) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from cvdvae.batch.happened import happened
 from cvdvae.batch.restore import SMOOTHED, degrade, read_seen
 from cvdvae.damage.described import Description, description_from_dict, parse
-from cvdvae.damage.estimates import JPEGFile, _whole, estimate_noise, read_jpeg
+from cvdvae.damage.estimates import JPEGFile, _whole, estimate_noise, noise_behind, read_jpeg
 from cvdvae.damage.mask_kinds import Masked
 from cvdvae.damage.step import Size
 from cvdvae.degradations.block_dct import (
@@ -311,6 +311,23 @@ def test_a_turned_photo_is_told(tmp_path: Path) -> None:
     assert "its file says to turn it" in note
 
 
+def test_a_file_that_is_not_what_it_is_said_to_be_says_so(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    picture().save(tmp_path / "as_said.jpg", quality=40)
+    picture().save(tmp_path / "turned.jpg", quality=40, exif=exif)
+    picture().save(tmp_path / "another.jpg", quality=60)
+    picture().save(tmp_path / "decoded.png")
+    what = happened("blur:sigma=1", None, "40", None)
+    said = {path.stem: read_seen(path, what).notes for path in tmp_path.iterdir()}
+    assert said.pop("as_said") == said.pop("decoded") == []
+    assert any("its blocks lie as it is stored" in note for note in said.pop("turned"))
+    assert said.pop("another") == [
+        "it is a JPEG of quality 60, by its own tables: --jpeg auto goes by those"
+    ]
+    assert read_seen(tmp_path / "another.jpg", happened("blur", None, None, None)).notes == []
+
+
 @pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1])
 def test_noise_is_estimated(sigma: float) -> None:
     row, column = torch.meshgrid(*(torch.linspace(0, 6, 128),) * 2, indexing="ij")
@@ -406,6 +423,12 @@ def test_noise_that_cannot_be_estimated_is_asked_for(
     with pytest.raises(InputError, match=message):
         read_seen(tmp_path / "seen.png", happened(words, None, None, "auto"))
     assert read_seen(tmp_path / "seen.png", happened(words, None, None, "0.02"))[0].sigma == 0.02
+
+
+def test_more_than_any_image_has_is_no_estimate() -> None:
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2
+    with pytest.raises(InputError, match="more than any image has: name how noisy"):
+        noise_behind(board.float().expand(3, -1, -1), parse("noise"))
 
 
 def flat_but_for_a_quarter() -> Tensor:

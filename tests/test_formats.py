@@ -1682,7 +1682,11 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("none.npy", lambda p: np.save(p, np.zeros((0, 4))), "no pixels"),
     ("complex.npy", lambda p: np.save(p, np.ones((4, 4), complex)), "complex numbers"),
     ("bool.npy", lambda p: np.save(p, np.ones((4, 4), bool)), "no intensities"),
-    ("object.npy", lambda p: np.save(p, np.array([[{}]]), allow_pickle=True), "damaged"),
+    (
+        "object.npy",
+        lambda p: np.save(p, np.array([[{}]]), allow_pickle=True),
+        "objects of Python",
+    ),
     (
         "complex.tif",
         lambda p: tifffile.imwrite(p, np.ones((4, 4), np.complex128), photometric="minisblack"),

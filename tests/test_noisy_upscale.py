@@ -301,7 +301,7 @@ def test_intact_photos_are_shrunk_and_made_noisy_first(
         (["--model", "tiny-restore", "--noise", "0.1"], "there is none"),
         (["--model", "tiny-x4", "--scale", "8", "--noise", "0.1"], "enlarges by 4, not by 8"),
         (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "30"], "leave --noise out"),
-        (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "auto"], "leave the others out"),
+        (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "auto"], "leave --noise out"),
         (["--model", "tiny-x4", "--noise", "loud"], "--noise is a number"),
         (["--model", "tiny-x4", "--noise", "0.1", "--animation", "webp"], "do not"),
         (["--model", "tiny-x4", "--noise", "0.1", "--look", "-t", "1"], "of its own"),

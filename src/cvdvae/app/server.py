@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoints.folder import find
 from ..errors import InputError
 from .hosts import Hosts
 
@@ -200,7 +201,8 @@ def serve(
         auth: Name and password that visitors must give.
         models: As for `make_app`.
         names: Further names that the server is reached by.
-        on_listening: Called once the address is taken, before the models are loaded.
+        on_listening: Called once the address is taken and the models are found, before they are
+            loaded.
 
     Raises:
         InputError: The address cannot be used, or a name is none.
@@ -213,6 +215,8 @@ def serve(
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     hosts = Hosts(host, names)
     with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+        for model in models or ():
+            find(model)
         on_listening()
         app = make_app(models, Path(name), auth, hosts)
         with suppress(KeyboardInterrupt):

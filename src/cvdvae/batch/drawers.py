@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..damage.described import Description
 from ..damage.step import Size
@@ -31,7 +29,8 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Restoring, Sampling
 from ..restoration.stack.planes import Stack
 from .files import HIGHER, Input, draw_into, read_any, read_input
-from .restore import ReadSeen, read_seen, seen_in_array
+from .remarks import remarks
+from .restore import ReadSeen, read_seen, seen_in_array, to_picture
 from .settings import Settings
 
 Image = str | bytes | np.ndarray[Any, Any]
@@ -49,7 +48,7 @@ class Drawn(NamedTuple):
     Attributes:
         answers: The samples.
         extras: What the picture's file carried beside.
-        told: What is told of them, by column.
+        told: What is told of them, by column; ``remarks`` is none, and joins the row's notes.
     """
 
     answers: Answers
@@ -71,8 +70,8 @@ class Drawable(Protocol):
             InputError: They would not fit, or it is no picture but a file of arrays.
         """
 
-    def draw_into(self, folder: Path) -> None:
-        """Draw and save it, as ``cvdvae upscale`` or ``cvdvae restore`` does."""
+    def draw_into(self, folder: Path) -> list[str]:
+        """Draw and save it, as ``cvdvae upscale`` or ``cvdvae restore`` does; give `remarks`."""
 
 
 class Drawer(Protocol):
@@ -158,7 +157,7 @@ class Enlarging:
                 )
             return self._of(given, key)
         with _named(key):
-            y = self.model.check(_to_tensor(image))[0]
+            y = self.model.check(to_picture(image))[0]
         return self._of(Input(y, None, [], Extras()), key)
 
     def _picture(self, keep_alpha: bool, path: Path) -> Input:
@@ -205,12 +204,14 @@ class _ToEnlarge(NamedTuple):
             "round_trip_exact": np.array(result.round_trip_exact),
             "exploded": np.array(result.exploded),
             "doubts": ", ".join(doubt.reason for doubt in doubts or []),
+            "remarks": remarks(result, doubts or []),
         }
         return Drawn(result, self.given.extras, told)
 
-    def draw_into(self, folder: Path) -> None:
+    def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""
-        draw_into(self.model, self.given, self.sampling, folder, check=self.check)
+        result = draw_into(self.model, self.given, self.sampling, folder, check=self.check)
+        return remarks(result, result.doubts or [])
 
 
 class Undoing:
@@ -251,7 +252,7 @@ class Undoing:
             found = _as_file(image, key, read)
         else:
             with _named(key):
-                found = seen_in_array(_to_tensor(image), self.happened, check)
+                found = seen_in_array(to_picture(image), self.happened, check)
         how = replace(self.how, seed=self.settings.seed_of(key))
         return _ToRestore(self.model, found, how, pixels)
 
@@ -288,15 +289,17 @@ class _ToRestore(NamedTuple):
             "misfit": np.array(result.misfit),
             "explains": np.array(result.explains),
             "exploded": np.array(result.exploded),
+            "remarks": remarks(result),
         }
         if (chains := result.diagnostics) is not None:
             told |= {"acceptance": np.array(chains.acceptance), "r_hat": chains.r_hat}
         return Drawn(result, self.read.extras, told)
 
-    def draw_into(self, folder: Path) -> None:
+    def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""
         result = self.model.run(self.read.seen, self.how)
         replace(result, extras=self.read.extras).save(folder)
+        return remarks(result)
 
 
 def _check_row(samples: int, pixels: int) -> None:
@@ -330,19 +333,3 @@ def _named(key: str) -> Iterator[None]:
         yield
     except CVDVAEError as error:
         raise InputError(f"{key}: {error}" if key else str(error)) from None
-
-
-def _to_tensor(values: "np.ndarray[Any, Any]") -> Tensor:
-    """An array ``(h, w, C)`` or ``(h, w)`` as ``(C, h, w)`` in [0, 1].
-
-    Raises:
-        InputError: Another rank, or a type that is neither uint8 nor float.
-    """
-    if values.ndim not in (2, 3) or not (values.dtype == np.uint8 or values.dtype.kind == "f"):
-        raise InputError(
-            f"an array must be uint8, or float in [0, 1], of shape (h, w, C), "
-            f"not {values.dtype} {values.shape}"
-        )
-    x = torch.from_numpy(np.array(values if values.ndim == 3 else values[..., None]))
-    x = x.permute(2, 0, 1)
-    return x.float() / 255 if values.dtype == np.uint8 else x.float()

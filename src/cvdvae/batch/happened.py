@@ -51,9 +51,12 @@ def happened(
         ConfigError: The words describe nothing.
     """
     sigma = _noise(noise)
-    if jpeg == "auto" and (mask is not None or noise):
+    if jpeg == "auto" and noise:
+        raise InputError("with --jpeg auto the file itself says how it is noisy: leave --noise out")
+    if jpeg == "auto" and mask is not None:
         raise InputError(
-            "with --jpeg auto the file itself says how it is noisy: leave the others out"
+            "what lay in the hole went into the JPEG that came after it: leave --jpeg out, and "
+            "name how noisy the rest is, as in --noise 0.02"
         )
     steps: list[Step] = list(parse(degradation).steps) if degradation else []
     notes = _assumed(degradation, steps) if degradation else []
@@ -64,6 +67,11 @@ def happened(
         steps.append(JPEG(quality=_quality(jpeg)))
     if not steps and jpeg is None and sigma is None:
         raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
+    if not sigma and jpeg is None and all(isinstance(step, OnlyNoise) for step in steps):
+        raise InputError(
+            "nothing happened to an image without noise: say how noisy it is, as in --noise 0.02, "
+            "or --noise auto"
+        )
     description = Description(tuple(steps or [OnlyNoise()]))
     if sigma is not None and not description.pictures:
         raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")

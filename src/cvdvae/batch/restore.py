@@ -1,14 +1,16 @@
 """Files of degraded images to what was seen."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from ..damage.described import Description, name_of
-from ..damage.estimates import GREY_FILE, noise_behind
-from ..damage.kinds import Grey, Mosaic
+from ..damage.estimates import GREY_FILE, at_odds, noise_behind
+from ..damage.kinds import JPEG, Grey, Mosaic
 from ..damage.mask_kinds import Masked, OnlyNoise
 from ..damage.step import Size
 from ..degradations.mask import luminance
@@ -96,7 +98,7 @@ def read_seen(
     unkept = _unkept(path)
     photo = read_photo(path, most, advice=advice)
     image, lost = as_channels(photo.image, channels)
-    y, notes = to_tensor(image), [*unkept, *photo.notes, *lost]
+    y, notes = to_tensor(image), [*unkept, *photo.notes, *lost, *_odds(path, what.description)]
     sigma = what.noise
     if channels == 3 and what.description.loses_colours and has_colours(image):
         if what.description.is_mosaic:
@@ -130,6 +132,22 @@ def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSee
     return ReadSeen(seen(y, what.description, sigma, check=check), notes, Extras())
 
 
+def to_picture(values: "np.ndarray[Any, Any]") -> Tensor:
+    """An array ``(h, w, C)`` or ``(h, w)`` as ``(C, h, w)`` in [0, 1].
+
+    Raises:
+        InputError: Another rank, or a type that is neither uint8 nor float.
+    """
+    if values.ndim not in (2, 3) or not (values.dtype == np.uint8 or values.dtype.kind == "f"):
+        raise InputError(
+            f"an array must be uint8, or float in [0, 1], of shape (h, w, C), "
+            f"not {values.dtype} {values.shape}"
+        )
+    x = torch.from_numpy(np.array(values if values.ndim == 3 else values[..., None]))
+    x = x.permute(2, 0, 1)
+    return x.float() / 255 if values.dtype == np.uint8 else x.float()
+
+
 def _unkept(path: Path) -> list[str]:
     """A note on what `upscale` would keep of a file of arrays that is read as a picture.
 
@@ -155,6 +173,12 @@ def _estimate(y: Tensor, description: Description) -> tuple[float, list[str]]:
     """As `noise_behind`; and that it is an estimate."""
     sigma = noise_behind(y, description)
     return sigma, [f"the noise was estimated from the image: σ = {sigma:.4f}"]
+
+
+def _odds(path: Path, description: Description) -> list[str]:
+    """What a JPEG file says against the quality that was named."""
+    last = description.steps[-1]
+    return at_odds(path, last) if isinstance(last, JPEG) else []
 
 
 def _refuse_holes(path: Path, description: Description) -> None:

@@ -74,7 +74,7 @@ class _IntoFolder:
         self.root = root
 
     def __call__(self, row: Drawable, key: str) -> dict[str, Any]:
-        """Nothing comes back: the worker has written the files."""
+        """Nothing but remarks comes back: the worker has written the files."""
         place = PurePosixPath(key)
         if not key or place.is_absolute() or ".." in place.parts or place == PurePosixPath():
             raise InputError("its key cannot name a folder")
@@ -84,10 +84,9 @@ class _IntoFolder:
             if os.path.lexists(path) and not path.is_dir():
                 raise InputError(f"a file stands where its folder would be ({path})")
         try:
-            row.draw_into(self.root / place)
+            return {"remarks": row.draw_into(self.root / place)}
         except OccupiedError as error:  # of this row alone: others have folders of their own
             raise InputError(str(error)) from None
-        return {}
 
     def _is_too_long(self, place: PurePosixPath) -> bool:
         """Whether the file system has no room for such a name, or for those of files below it."""

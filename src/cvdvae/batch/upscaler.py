@@ -86,8 +86,9 @@ class Upscaler:
 
         Returns:
             ``key``, ``number`` and ``mark`` where they were given, what `deliver` gives, ``notes``:
-            what had to be changed to read a picture, in one text, and ``error``: why a row could
-            not be drawn, empty where it was. The other columns of such a row hold None.
+            what had to be changed to read a picture, and `remarks` on its result, in one text, and
+            ``error``: why a row could not be drawn, empty where it was. The other columns of such a
+            row hold None.
 
         Raises:
             InputError: No column holds images, or rows that are to be independent have no key.
@@ -117,7 +118,8 @@ class Upscaler:
         try:
             read = self.read(row, key)
             columns = self.deliver(read, key)
-            return told | {"notes": "; ".join(read.notes)} | columns
+            said = [*read.notes, *columns.pop("remarks", [])]
+            return told | {"notes": "; ".join(said)} | columns
         except OutputError:
             raise
         except CVDVAEError as error:

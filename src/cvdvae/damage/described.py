@@ -220,7 +220,9 @@ def _from_text(text: str) -> dict[str, Any]:
     # A comma parts two settings where a key follows: names of files may hold commas.
     for setting in re.split(r",(?=\s*\w+\s*=)", settings) if settings.strip() else []:
         key, sign, value = (part.strip() for part in setting.partition("="))
-        if not sign or not key or key in data:
+        if sign and key in data and key != "kind":
+            raise ConfigError(f"'{name.strip()[:40]}' is told its {key[:40]} twice")
+        if not sign or not key:
             raise ConfigError(
                 f"'{setting.strip()[:60]}' is no setting of '{name.strip()[:40]}': write key=value"
             )

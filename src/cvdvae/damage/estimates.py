@@ -45,7 +45,10 @@ anew from the coefficients."""
 SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
 """Pillow's numbers of what chroma is averaged over, in the words of `SUBSAMPLINGS`."""
 GREY, GREY_FILE = "4:0:0", "it is grey: so are its samples"
+AUTO = "--jpeg auto"
 TURNED = "its file says to turn it: the results lie as it is stored, and say so, too"
+MAX_NOISE = 1.0
+"""σ beyond which nothing is left of an image in [0, 1]."""
 LEAST, QUARTILE = 150, 0.6744897501960817
 """Wavelets of a colour whose median is σ within a tenth, mostly; the median of ``|N(0, 1)|``."""
 FLAT = 1e-9
@@ -100,7 +103,13 @@ def noise_behind(y: Tensor, description: Description) -> float:
     for step in description.steps:
         if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
             hidden |= ~step.known(size)
-    return max(estimate_noise(y, hidden), ROUNDING / 255)
+    found = estimate_noise(y, hidden)
+    if found > MAX_NOISE:
+        raise InputError(
+            "what would have to be noise here is more than any image has: name how noisy it is, as "
+            "in --noise 0.02"
+        )
+    return max(found, ROUNDING / 255)
 
 
 def _sigma_of(channel: np.ndarray, hidden: np.ndarray | None) -> float:
@@ -186,6 +195,29 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) ->
     if chroma is None:
         notes.append(GREY_FILE)
     return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)
+
+
+def at_odds(path: Path, named: JPEG) -> list[str]:
+    """What a JPEG file says that is not what it is said to be; nothing of a file that cannot tell.
+
+    Args:
+        path: The file.
+        named: What its pixels are said to have gone through last, by its quality.
+    """
+    try:
+        with Image.open(path, formats=["JPEG"]) as file:
+            turned = file.getexif().get(ORIENTATION, 1) != 1
+            quality, _ = _quality(*_tables(path, file))
+    except Exception:  # no JPEG with tables like these: it may have been one before
+        return []
+    said = []
+    if named.quality not in (None, quality):
+        said.append(f"it is a JPEG of quality {quality}, by its own tables: {AUTO} goes by those")
+    if turned:
+        said.append(
+            f"its blocks lie as it is stored, and its file says to turn it: {AUTO} reads it so"
+        )
+    return said
 
 
 def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:

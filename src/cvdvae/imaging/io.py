@@ -26,9 +26,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 SMALLER = "shrink it first"
 """Advice on what is too large."""
 MAX_PIXELS = 100_000_000
-# Pillow's own limit lies below `MAX_PIXELS`. Once and for all: to filter warnings for a while does
-# so for all threads, and two that overlap leave a filter behind.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow warns of is said in our words. Once and for all: two filters that overlap leave one.
+for category in (Image.DecompressionBombWarning, UserWarning):
+    warnings.filterwarnings("ignore", category=category, module="PIL")
 FORMATS = {"PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"}
 """Those that hold pixels alone: Pillow hands others, such as EPS, to programs that run them."""
 PHOTOMETRIC, JPEGS = 0x0106, {"JPEG", "MPO"}

@@ -6,6 +6,8 @@ from pathlib import Path
 HEIC_SUFFIXES = {".heic", ".heif"}
 HEIC = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
 """What the photos of telephones call themselves behind `ftyp`."""
+NPY = b"\x93NUMPY"
+"""How NumPy's files of arrays begin."""
 
 AS_JPEG = "as JPEG (or choose “Most Compatible” in the camera's settings)"
 
@@ -16,7 +18,7 @@ def why_unread(path: Path) -> str:
         head = stream.read(12)
     if head[4:8] == b"ftyp" and head[8:] in HEIC:
         return f"is a HEIC photo, which is not read: save it {AS_JPEG}"
-    return "is not an image"
+    return "holds an array and no picture" if head.startswith(NPY) else "is not an image"
 
 
 def why_none(files: Collection[Path], suffixes: Collection[str]) -> str:

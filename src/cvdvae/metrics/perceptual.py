@@ -1,6 +1,8 @@
 """LPIPS and BRISQUE: distances and a quality that follow what people see."""
 
+import sys
 import warnings
+from contextlib import redirect_stdout
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
@@ -36,7 +38,8 @@ class LPIPS:
         import lpips
 
         try:
-            with warnings.catch_warnings():
+            # torch says on stdout what it fetches.
+            with warnings.catch_warnings(), redirect_stdout(sys.stderr):
                 warnings.simplefilter("ignore")  # torchvision renames an argument
                 self.model = lpips.LPIPS(
                     net="alex", spatial=True, pnet_rand=features is not None, verbose=False

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..damage.described import Description, parse
-from ..damage.estimates import JPEGFile, noise_behind, of_decoded, read_jpeg
+from ..damage.estimates import MAX_NOISE, JPEGFile, noise_behind, of_decoded, read_jpeg
 from ..damage.pictures import at_size_of_x, is_picture
 from ..damage.step import Size, Step
 from ..degradations.base import Degradation, may_mix_colours
@@ -26,7 +26,7 @@ from .evidence import faithful_estimate
 from .tolerance import Count, measured
 from .workers import uncast
 
-MAX_NOISE, NOISE = 1.0, "the noise σ"
+NOISE = "the noise σ"
 READS = "cvdvae.load_image reads a file"
 JOINED = "join its parts to one, and take a degradation whose A gives them so"
 UNSAID = "what was seen is no picture: name a noise σ above 0"
@@ -177,7 +177,7 @@ def seen(
 def _check_sigma(sigma: float, degradation: Degradation, y: Tensor) -> None:
     """Refuse a σ that cannot be that of y."""
     if not 0 <= sigma <= MAX_NOISE:
-        raise InputError(f"{NOISE} must be a number from 0 to {MAX_NOISE}, not {sigma}")
+        raise InputError(f"{NOISE} must be a number from 0 to {MAX_NOISE:g}, not {sigma}")
     if sigma < ROUNDING and jpeg_at_end(degradation) is not None:
         raise InputError(ROUNDED)
     if sigma == 0 and y.ndim != 4:
