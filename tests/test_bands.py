@@ -139,6 +139,9 @@ def test_as_many_samples_are_held_as_there_is_room_for() -> None:
     assert count == 3, "or samples of a photograph of 100 megapixels share little"
     assert [len(some) for some in groups(range(5), 3, 10_000)] == [2, 3]
     assert [len(some) for some in groups(range(3), 3, 10**9)] == [1, 1, 1]
+    assert [len(some) for some in groups(range(3), 3, 10**9, least=2)] == [1, 2]
+    assert [len(some) for some in groups(range(5), 3, 1000, kept=50_000)] == [2, 3]
+    assert list(groups(range(0), 3, 10)) == []
 
 
 def test_sums_of_samples_that_come_in_turn_are_those_of_one_after_the_other(tmp_path: Path) -> None:

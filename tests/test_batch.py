@@ -15,6 +15,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from cvdvae.batch.drawers import Drawable
 from cvdvae.batch.failures import Failures
 from cvdvae.batch.files import Input, read_input
 from cvdvae.batch.local import Recipe, _Crew, draw_locally
+from cvdvae.batch.remarks import remarks
 from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.settings import seed_of
@@ -46,6 +48,7 @@ from cvdvae.files import write_atomically
 from cvdvae.imaging.io import list_images
 from cvdvae.locks import sole_writer
 from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.result import Doubt
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.workers import usable_processors
 
@@ -375,7 +378,7 @@ def test_what_is_to_be_known_of_a_result_is_counted(
     """As `upscale` says it of one: no image in range shrinks to a board of black and white."""
     board = np.stack(3 * [255 * (np.indices((4, 4)).sum(0) % 2).astype(np.uint8)], 2)
     told = Upscaler(resolver, SETTINGS)(to_batch([Row(0, "a", board), Row(1, "b", small(1))]))
-    missed = "samples do not give it back exactly: no image shrinks to it"
+    missed = "no image shrinks to it: samples come near to it, but do not meet it"
     assert [note.split("; ")[-1] for note in told["notes"]] == [missed, ""]
     assert "remarks" not in told
     Image.fromarray(board).save(tmp_path / "a.png")
@@ -384,6 +387,34 @@ def test_what_is_to_be_known_of_a_result_is_counted(
         found, out = open_source(str(tmp_path / "a.png")), tmp_path / form
         ended = run_batch(found, out, str(model_folder), SETTINGS, form, IN_PROCESS)
         assert ended.notes[missed] == 1
+
+
+def test_remarks_are_of_what_is_not_as_it_should_be(resolver: HVAEResolver) -> None:
+    y = torch.from_numpy(small(1)).permute(2, 0, 1).float() / 255
+    whole = resolver.upscale(y, 2, seed=0)
+    assert remarks(whole) == []
+    doubt = Doubt("jpeg", "It was compressed.", "Take the original.")
+    assert remarks(whole, [doubt]) == ["in doubt: It was compressed."]
+    (gone,) = remarks(replace(whole, exploded=[False, True]))
+    assert gone == remarks(replace(whole, exploded=[True, True]))[0]
+    assert "exploded" in gone
+    spoilt = whole.pixels.clone()
+    spoilt[0, :, :4] = 255 - spoilt[0, :, :4]
+    half = replace(whole, pixels=spoilt)
+    assert half.round_trip_exact == [False, True]
+    assert remarks(half) == ["not every sample gives it back exactly"]
+    assert remarks(replace(half, exploded=[True, False])) == [gone]
+
+
+def named_own(row: Drawable, key: str) -> dict[str, Any]:
+    """As a person may write it, who knows of no remarks."""
+    answers, _, told = row.drawn()
+    return {"mean": answers.mean_pixels.numpy(), "exact": told["round_trip_exact"]}
+
+
+def test_who_delivers_by_themselves_need_not_know_of_remarks(resolver: HVAEResolver) -> None:
+    told = Upscaler(resolver, SETTINGS, named_own)(to_batch([Row(0, "a", small(1))]))
+    assert told.keys() == {"key", "number", "error", "notes", "mean", "exact"}
 
 
 def test_in_arrays_transparent_pixels_lie_on_white(

@@ -163,6 +163,7 @@ def test_white_is_missing_and_so_is_every_named_part(folder: Path) -> None:
         ("blur:sigma=much", "sigma"),
         ("blur:sigma", "key=value"),
         ("blur:sigma=1,sigma=2", "is told its sigma twice"),
+        ("blur:kind=box", "key=value"),
         ("blur:boundary=soft", "one of reflect"),
         ("box:side=2.5", "side"),
         ("box:side=100000", "side"),

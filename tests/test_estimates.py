@@ -316,12 +316,23 @@ def test_a_file_that_is_not_what_it_is_said_to_be_says_so(tmp_path: Path) -> Non
     exif[0x0112] = 3
     picture().save(tmp_path / "as_said.jpg", quality=40)
     picture().save(tmp_path / "turned.jpg", quality=40, exif=exif)
+    exif[0x0112] = 0
+    picture().save(tmp_path / "upright.jpg", quality=40, exif=exif)
     picture().save(tmp_path / "another.jpg", quality=60)
+    picture().save(tmp_path / "fine.jpg", quality=40, subsampling="4:4:4")
+    picture().save(tmp_path / "own.jpg", qtables=[[7] * 64, [9] * 64])
+    picture().convert("CMYK").save(tmp_path / "refused.jpg", quality=60)
     picture().save(tmp_path / "decoded.png")
     what = happened("blur:sigma=1", None, "40", None)
     said = {path.stem: read_seen(path, what).notes for path in tmp_path.iterdir()}
-    assert said.pop("as_said") == said.pop("decoded") == []
-    assert any("its blocks lie as it is stored" in note for note in said.pop("turned"))
+    assert said.pop("as_said") == said.pop("decoded") == said.pop("upright") == []
+    *_, turned = said.pop("turned")
+    assert turned.startswith("its blocks lie as it is stored")
+    (fine,) = said.pop("fine")
+    assert fine.startswith("its colours are as coarse as it says itself")
+    (own,) = said.pop("own")
+    assert own.startswith("it is a JPEG with tables of its own, near to quality")
+    assert said.pop("refused") == []
     assert said.pop("another") == [
         "it is a JPEG of quality 60, by its own tables: --jpeg auto goes by those"
     ]

@@ -16,11 +16,12 @@ from tiny import saved_resolver, tiny_photo_restorer, tiny_photos
 
 import cvdvae
 from cvdvae.batch.files import Input, draw_into, replay_into
+from cvdvae.batch.remarks import unbelievable
 from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.cli.consoles import Counted, Shares, progress_bar
-from cvdvae.cli.draw import _agreement, _unbelievable
+from cvdvae.cli.draw import _agreement
 from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
@@ -86,8 +87,8 @@ def test_only_what_was_given_is_to_be_left_out(
     [([0.9, 1.1], ""), ([2.4, 2.6], "believe neither"), ([0.0, 0.0], "more noise was assumed")],
 )
 def test_a_misfit_that_tells_of_a_fault_is_explained(misfit: list[float], said: str) -> None:
-    assert said in "".join(_unbelievable(misfit))
-    assert bool(_unbelievable(misfit)) == bool(said)
+    assert said in "".join(unbelievable(misfit))
+    assert bool(unbelievable(misfit)) == bool(said)
 
 
 def test_a_glob_that_the_shell_has_resolved_is_named(

@@ -29,7 +29,7 @@ from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Restoring, Sampling
 from ..restoration.stack.planes import Stack
 from .files import HIGHER, Input, draw_into, read_any, read_input
-from .remarks import remarks
+from .remarks import REMARKS, remarks
 from .restore import ReadSeen, read_seen, seen_in_array, to_picture
 from .settings import Settings
 
@@ -48,7 +48,7 @@ class Drawn(NamedTuple):
     Attributes:
         answers: The samples.
         extras: What the picture's file carried beside.
-        told: What is told of them, by column; ``remarks`` is none, and joins the row's notes.
+        told: What is told of them, by column, and `REMARKS`.
     """
 
     answers: Answers
@@ -204,14 +204,14 @@ class _ToEnlarge(NamedTuple):
             "round_trip_exact": np.array(result.round_trip_exact),
             "exploded": np.array(result.exploded),
             "doubts": ", ".join(doubt.reason for doubt in doubts or []),
-            "remarks": remarks(result, doubts or []),
+            REMARKS: remarks(result, doubts),
         }
         return Drawn(result, self.given.extras, told)
 
     def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""
         result = draw_into(self.model, self.given, self.sampling, folder, check=self.check)
-        return remarks(result, result.doubts or [])
+        return remarks(result, result.doubts)
 
 
 class Undoing:
@@ -289,7 +289,7 @@ class _ToRestore(NamedTuple):
             "misfit": np.array(result.misfit),
             "explains": np.array(result.explains),
             "exploded": np.array(result.exploded),
-            "remarks": remarks(result),
+            REMARKS: remarks(result),
         }
         if (chains := result.diagnostics) is not None:
             told |= {"acceptance": np.array(chains.acceptance), "r_hat": chains.r_hat}
@@ -297,8 +297,8 @@ class _ToRestore(NamedTuple):
 
     def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""
-        result = self.model.run(self.read.seen, self.how)
-        replace(result, extras=self.read.extras).save(folder)
+        result = replace(self.model.run(self.read.seen, self.how), extras=self.read.extras)
+        result.save(folder)
         return remarks(result)
 
 

@@ -1,28 +1,61 @@
 """What is to be said of a result besides that it is there."""
 
 from collections.abc import Sequence
+from itertools import compress
 
 from ..restoration.restored import Restoration
 from ..restoration.result import Doubt
 from ..restoration.stack.result import StackResult
 from .files import Outcome
 
+FAR = 2.0
+"""Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
+TOO_FAR, TOO_NEAR = 1.5, 0.5
+"""Standard deviations of faint light's noise by which samples are off where something is wrong."""
+REMARKS = "remarks"
+"""Where the columns of a row have them."""
 
-def remarks(result: Outcome | Restoration, doubts: Sequence[Doubt] = ()) -> list[str]:
+
+def remarks(result: Outcome | Restoration, doubts: Sequence[Doubt] | None = None) -> list[str]:
     """One sentence for each thing that a person should know, none where all is as it should be.
 
     Args:
         result: The result.
         doubts: Why its input may be none that the model knows.
     """
-    said = [f"in doubt: {doubt.explanation}" for doubt in doubts]
-    if any(result.exploded):
+    said = [f"in doubt: {doubt.explanation}" for doubt in doubts or []]
+    gone = list(result.exploded)
+    if any(gone):
         said.append("samples exploded: those are no answer")
+    if gone and all(gone):
+        return said
     if isinstance(result, Restoration):
-        if not all(result.explains):
-            said.append("samples do not explain it within its noise")
-    elif isinstance(result, StackResult) and not result.whole:
-        return said  # values that are not whole are met but for round-off
-    elif result.misfit is None and not all(result.round_trip_exact):
-        said.append("samples do not give it back exactly: no image shrinks to it")
+        by_design = result.restoring.grain and result.sigma > 0  # --grain leaves it at that
+        if not any(result.explains) and not by_design:
+            said.append("no sample explains it" + " within its noise" * (result.sigma > 0))
+        return said
+    left = [not one for one in gone] or [True] * len(result.round_trip_exact)
+    if result.misfit is not None:
+        return said + unbelievable(list(compress(result.misfit, left)))
+    if isinstance(result, StackResult) and not result.whole:
+        return said
+    if not isinstance(result, StackResult) and is_no_shadow(result):
+        said.append("no image shrinks to it: samples come near to it, but do not meet it")
+    elif not all(compress(result.round_trip_exact, left)):
+        said.append("not every sample gives it back exactly")
     return said
+
+
+def is_no_shadow(result: Outcome) -> bool:
+    """Whether all samples of a picture miss it by so much that no image may shrink to it."""
+    return min(result.largest_lr_error) >= FAR
+
+
+def unbelievable(misfit: list[float]) -> list[str]:
+    """What the samples of faint light say where they are off by much more than its noise, or by
+    much less."""
+    if min(misfit) > TOO_FAR:
+        return ["the model does not explain it: believe neither samples nor intervals"]
+    if max(misfit) < TOO_NEAR:
+        return ["more noise was assumed than there is: --values HIGH may be too large, or wrong"]
+    return []

@@ -73,7 +73,8 @@ class Progress:
         failed: Failed in this run.
         started: When it started, by `time.monotonic`.
         reasons: Rows that failed, by reason.
-        notes: Rows drawn, by what had to be changed to read them, without the sizes of images.
+        notes: Rows drawn, by what had to be changed to read them and what is to be known of their
+            results, without the sizes of images.
     """
 
     rows: int

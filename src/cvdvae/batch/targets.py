@@ -24,6 +24,7 @@ from ..restoration.result import DISCLAIMER
 from ..restoration.saving import RESULT, is_report
 from .drawers import Drawable
 from .finding import ARRAYS, TABLES
+from .remarks import REMARKS
 from .upscaler import Deliver, as_arrays
 
 Form = Literal["folder", "parquet", "zarr"]
@@ -84,7 +85,7 @@ class _IntoFolder:
             if os.path.lexists(path) and not path.is_dir():
                 raise InputError(f"a file stands where its folder would be ({path})")
         try:
-            return {"remarks": row.draw_into(self.root / place)}
+            return {REMARKS: row.draw_into(self.root / place)}
         except OccupiedError as error:  # of this row alone: others have folders of their own
             raise InputError(str(error)) from None
 

@@ -16,12 +16,14 @@ from ..errors import CVDVAEError, InputError, OutputError
 from ..imaging.io import MAX_PIXELS, raise_pillows_limit
 from ..restoration.workers import on_one_processor
 from .drawers import Drawable, Model, drawer_of
+from .remarks import REMARKS
 from .rows import IMAGES, Batch, column, rows_of
 from .settings import Settings
 
 Deliver = Callable[[Drawable, str], dict[str, Any]]
 """``(row, key) -> columns``: draws a row, and says what of it comes back. It is sent to other
-processes, so it must be a function or a small object of a module."""
+processes, so it must be a function or a small object of a module. ``remarks`` is no column but a
+list of sentences, which join the row's notes."""
 
 
 def as_arrays(row: Drawable, key: str) -> dict[str, Any]:
@@ -118,8 +120,9 @@ class Upscaler:
         try:
             read = self.read(row, key)
             columns = self.deliver(read, key)
-            said = [*read.notes, *columns.pop("remarks", [])]
-            return told | {"notes": "; ".join(said)} | columns
+            said = [*read.notes, *columns.get(REMARKS, [])]
+            kept = {name: values for name, values in columns.items() if name != REMARKS}
+            return told | {"notes": "; ".join(said)} | kept
         except OutputError:
             raise
         except CVDVAEError as error:

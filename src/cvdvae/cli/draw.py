@@ -225,24 +225,19 @@ def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
     return f"{path} → {folder} in {result.seconds:.1f} s: {_agreement(result)}{against}"
 
 
-FAR = 2.0
-"""Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
 FEW, ENOUGH = 4 / 255, 1.2
 """Root mean square of what they miss up to which it may be an input's noise, and how many times as
 much noise explains it."""
-TOO_FAR, TOO_NEAR = 1.5, 0.5
-"""Standard deviations of faint light's noise by which samples are off where something is wrong."""
 
 
 def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int) -> list[str]:
     """What to do where no image shrinks to the input, of samples of so many pixels together."""
+    from ..batch.remarks import is_no_shadow, unbelievable
     from ..restoration.stack.result import StackResult
 
     if result.misfit is not None:
-        return _unbelievable(list(result.misfit))
-    if isinstance(result, StackResult):
-        return []
-    if all(result.round_trip_exact) or min(result.largest_lr_error) < FAR:
+        return unbelievable(list(result.misfit))
+    if isinstance(result, StackResult) or not is_no_shadow(result):
         return []
     missed = max(10 ** (-psnr / 20) for psnr in result.lr_psnr)
     how = _explained(path, missed, resolver, pixels)
@@ -251,16 +246,6 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
         f"to it along its edges, but do not meet it there{how}. Or another program has shrunk it: "
         f"cvdvae examine --model {resolver.name} says which, for --shrunk-by"
     ]
-
-
-def _unbelievable(misfit: list[float]) -> list[str]:
-    """What the samples of faint light say where they are off by much more than its noise, or by
-    much less."""
-    if min(misfit) > TOO_FAR:
-        return ["the model does not explain it: believe neither samples nor intervals"]
-    if max(misfit) < TOO_NEAR:
-        return ["more noise was assumed than there is: --values HIGH may be too large, or wrong"]
-    return []
 
 
 def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int) -> str:

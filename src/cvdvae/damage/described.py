@@ -222,7 +222,7 @@ def _from_text(text: str) -> dict[str, Any]:
         key, sign, value = (part.strip() for part in setting.partition("="))
         if sign and key in data and key != "kind":
             raise ConfigError(f"'{name.strip()[:40]}' is told its {key[:40]} twice")
-        if not sign or not key:
+        if not sign or not key or key == "kind":
             raise ConfigError(
                 f"'{setting.strip()[:60]}' is no setting of '{name.strip()[:40]}': write key=value"
             )

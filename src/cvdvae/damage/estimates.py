@@ -178,7 +178,7 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) ->
             kind = JPEG(quality, sampling) if same else _own(luma, chroma, sampling)
             if check is not None:
                 check(Description((kind,)), (file.height, file.width))
-            turned = file.getexif().get(ORIENTATION, 1) != 1
+            turned = _is_turned(file)
             file.draft("YCbCr" if file.mode == "RGB" else file.mode, None)
             file.load()
             planes = np.atleast_3d(np.array(file))
@@ -206,13 +206,19 @@ def at_odds(path: Path, named: JPEG) -> list[str]:
     """
     try:
         with Image.open(path, formats=["JPEG"]) as file:
-            turned = file.getexif().get(ORIENTATION, 1) != 1
-            quality, _ = _quality(*_tables(path, file))
-    except Exception:  # no JPEG with tables like these: it may have been one before
+            turned, sampling = _is_turned(file), _sampling(path, file)
+            quality, same = _quality(*_tables(path, file))
+    except Exception:  # none that `read_jpeg` takes: it may have been one before
         return []
     said = []
-    if named.quality not in (None, quality):
+    if named.quality is not None and not same:
+        said.append(
+            f"it is a JPEG with tables of its own, near to quality {quality}: {AUTO} goes by those"
+        )
+    elif named.quality not in (None, quality):
         said.append(f"it is a JPEG of quality {quality}, by its own tables: {AUTO} goes by those")
+    if SUBSAMPLINGS[sampling] not in (None, SUBSAMPLINGS[named.subsampling]):
+        said.append(f"its colours are as coarse as it says itself: {AUTO} goes by that")
     if turned:
         said.append(
             f"its blocks lie as it is stored, and its file says to turn it: {AUTO} reads it so"
@@ -277,6 +283,11 @@ def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
         if torch.equal(before, found):
             break
     return found
+
+
+def _is_turned(file: Image.Image) -> bool:
+    """Whether EXIF says to turn or mirror it."""
+    return file.getexif().get(ORIENTATION, 1) in range(2, 9)
 
 
 def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor | None]:

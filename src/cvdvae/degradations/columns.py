@@ -1,13 +1,12 @@
 """The columns of a banded matrix: what a pixel of a side adds to which results."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .resize import BandedMatrix
+from .resize import BandedMatrix, once_for_each
 
 
 class Columns(NamedTuple):
@@ -17,7 +16,7 @@ class Columns(NamedTuple):
     values: Tensor
 
 
-@lru_cache(maxsize=8)
+@once_for_each
 def columns_of(matrix: BandedMatrix) -> Columns:
     """Of R ``(m, n)``: both are ``(n, k)``, k the most results that a pixel reaches."""
     first, columns = [], []

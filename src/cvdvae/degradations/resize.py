@@ -13,9 +13,10 @@ W grows until what it cuts off is smaller than `CUT`.
 Explained in docs/explanation/projection.md.
 """
 
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ MARGIN = 32
 NEAR = 12
 """As many, where a few digits are enough."""
 
+T = TypeVar("T")
+
 
 class SubMatrix(NamedTuple):
     """A part of a matrix: the rows and the columns where it lies, and what stands there."""
@@ -39,6 +42,20 @@ class SubMatrix(NamedTuple):
     rows: slice
     columns: slice
     values: Tensor
+
+
+def once_for_each(make: Callable[["BandedMatrix"], T]) -> Callable[["BandedMatrix"], T]:
+    """Keeps what is made of a matrix with it: many strips of an image have the same columns."""
+
+    @wraps(make)
+    def made(matrix: "BandedMatrix") -> T:
+        name = make.__qualname__
+        if name not in matrix.made:
+            matrix.made[name] = make(matrix)
+        known: T = matrix.made[name]
+        return known
+
+    return made
 
 
 class BandedMatrix:
@@ -51,6 +68,7 @@ class BandedMatrix:
 
     def __init__(self, shape: tuple[int, int], blocks: tuple[SubMatrix, ...]) -> None:
         self.shape, self.blocks = shape, blocks
+        self.made = dict[str, Any]()
 
     def along_height(self, x: Tensor) -> Tensor:
         """The matrix times every column of x: ``(…, n, W)`` to ``(…, m, W)``."""
@@ -102,12 +120,9 @@ class BandedMatrix:
         blocks = [b._replace(values=b.values.square()) for b in self.blocks]
         return BandedMatrix(self.shape, tuple(blocks))
 
+    @once_for_each
     def transposed(self) -> "BandedMatrix":
-        """The transpose, in as many blocks; made once."""
-        return self._transposed
-
-    @cached_property
-    def _transposed(self) -> "BandedMatrix":
+        """The transpose, in as many blocks."""
         blocks = []
         for rows in _chunks(self.shape[1], len(self.blocks)):
             meeting = [b.rows for b in self.blocks if _length(_common(rows, b.columns))]
@@ -176,7 +191,7 @@ def pseudo_inverse(matrix: BandedMatrix) -> BandedMatrix:
     return BandedMatrix((matrix.shape[1], matrix.shape[0]), tuple(blocks))
 
 
-@lru_cache(maxsize=8)
+@once_for_each
 def gram_inverse(matrix: BandedMatrix) -> BandedMatrix:
     """``(R Rᵀ)⁻¹``, ``(m, m)``, with an error of about 1e-5: where an iteration starts."""
     lr, blocks = matrix.shape[0], []

@@ -6,14 +6,13 @@ stay in the cache of a processor.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
 
-from .resize import BandedMatrix
+from .resize import BandedMatrix, once_for_each
 
 RESULTS = 8
 """About how many rows and columns of y there are to a tile."""
@@ -58,7 +57,7 @@ class Cut(NamedTuple):
     inverse: Tensor
 
 
-@lru_cache(maxsize=8)
+@once_for_each
 def cut(matrix: BandedMatrix) -> Cut:
     """Cut a side into parts of about `RESULTS` results."""
     lr, hr = matrix.shape

@@ -1,6 +1,7 @@
 """LPIPS and BRISQUE: distances and a quality that follow what people see."""
 
 import sys
+import threading
 import warnings
 from contextlib import redirect_stdout
 from hashlib import sha256
@@ -19,6 +20,7 @@ from ..errors import WeightsError
 
 FEATURES = {0: "slice1.0", 3: "slice2.3", 6: "slice3.6", 8: "slice4.8", 10: "slice5.10"}
 """AlexNet's convolutions: their numbers in torchvision → their names in the package lpips."""
+BUILDING = threading.Lock()
 LEAST = 31
 """Side of the smallest images of which AlexNet leaves anything."""
 
@@ -38,8 +40,8 @@ class LPIPS:
         import lpips
 
         try:
-            # torch says on stdout what it fetches.
-            with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            # torch says on stdout what it fetches. Both belong to the process: one at a time.
+            with BUILDING, warnings.catch_warnings(), redirect_stdout(sys.stderr):
                 warnings.simplefilter("ignore")  # torchvision renames an argument
                 self.model = lpips.LPIPS(
                     net="alex", spatial=True, pnet_rand=features is not None, verbose=False

@@ -53,15 +53,20 @@ def evenly(batches: Sequence[T], most: int) -> Iterator[Sequence[T]]:
     )
 
 
-def groups(batches: Sequence[T], planes: int, width: int) -> Iterator[Sequence[T]]:
-    """Batches that are drawn at a time: as many as may be held, and one at least.
+def groups(
+    batches: Sequence[T], planes: int, width: int, kept: int = 0, least: int = 1
+) -> Iterator[Sequence[T]]:
+    """Batches that are drawn at a time: as many as may be held.
 
     Args:
         batches: Each of as many samples.
         planes: How many channels the samples of a batch have together.
         width: Of the images.
+        kept: Rows of them that are kept, in float and in levels, until all of a batch are done.
+        least: How many are held whatever their size.
     """
-    return evenly(batches, max(1, HELD // (planes * width * (CORE + CORE // 2) * 4)))
+    held = planes * width * max(4 * (CORE + CORE // 2), 5 * kept)
+    return evenly(batches, max(least, HELD // held))
 
 
 C = TypeVar("C")

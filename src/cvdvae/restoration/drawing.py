@@ -131,23 +131,22 @@ class Drawing:
             workers = self.workers if self.frame is None else 1  # for it may be large
             yield from zip(batches, in_order(work, batches, workers), strict=True)
             return
-        for some in self._groups(self.beside):
+        batches, planes = self._batches(self.beside), self.beside * self.model.channels
+        for some in groups(batches, planes, self.degradation.hr_size[1]):
             for place, strip in self._strips_of(some, self.tiles):
                 yield some[place], strip
 
     def _in_groups(self) -> Iterator[Finished]:
         """The batches, finished while the next tiles are drawn; of some of them, those are encoded
         once."""
-        for some in self._groups(self.batch):
+        batches, (height, width) = self._batches(), self.degradation.hr_size
+        of, least = (self.batch * self.model.channels, width, height), max(2, self.workers)
+        for some in groups(batches, *of, least):
             strips: list[list[Finished]] = [[] for _ in some]
             for place, strip in self._strips_of(some, self.tiles):
                 strips[place].append(strip)
             while strips:
                 yield joined(strips.pop(0))
-
-    def _groups(self, size: int) -> Iterator[Sequence[range]]:
-        """Batches of so many samples that are drawn at a time."""
-        return groups(self._batches(size), size * self.model.channels, self.degradation.hr_size[1])
 
     def _strips_of(
         self, batches: Sequence[range], cut: Sequence[Tile]

@@ -1,6 +1,6 @@
 """From draws of μ(z) to samples behind what was seen, as they leave the program."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 
 import torch
@@ -23,7 +23,7 @@ colour, which then come one after the other, or is a JPEG alone (measured at 3 m
 
 Draw = Callable[[range], tuple[Tensor, Noise]]
 """Gives μ(z) of some samples, and the noise that their pixels are drawn with."""
-DrawTogether = Callable[[Iterable[range]], Generator[tuple[Tensor, Noise]]]
+DrawTogether = Callable[[Sequence[range]], Generator[tuple[Tensor, Noise]]]
 """Gives the same of one batch after the other."""
 
 
@@ -113,7 +113,7 @@ class Ending:
 def finished(
     draw: Draw,
     ending: Ending,
-    batches: Iterable[range],
+    batches: Sequence[range],
     pixels: int,
     workers: int,
     together: DrawTogether | None = None,

@@ -253,7 +253,8 @@ class SuperResolver(Networks):
         parent: Tensor | None = None,
         on_pixels: OnDone = untold,
     ) -> Iterator[SuperResolution]:
-        """As `run`, yielding the result after every batch: it grows, and the last one is complete.
+        """As `run`, yielding the result after every batch, or some that are drawn together: it
+        grows, and the last one is complete.
 
         Args:
             y: The image, as for `upscale`.
