@@ -414,7 +414,7 @@ def named_own(row: Drawable, key: str) -> dict[str, Any]:
 
 def test_who_delivers_by_themselves_need_not_know_of_remarks(resolver: HVAEResolver) -> None:
     told = Upscaler(resolver, SETTINGS, named_own)(to_batch([Row(0, "a", small(1))]))
-    assert told.keys() == {"key", "number", "error", "notes", "mean", "exact"}
+    assert told.keys() == {"key", "number", "mark", "error", "notes", "mean", "exact"}
 
 
 def test_in_arrays_transparent_pixels_lie_on_white(

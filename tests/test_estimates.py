@@ -332,7 +332,7 @@ def test_a_file_that_is_not_what_it_is_said_to_be_says_so(tmp_path: Path) -> Non
     assert fine.startswith("its colours are as coarse as it says itself")
     (own,) = said.pop("own")
     assert own.startswith("it is a JPEG with tables of its own, near to quality")
-    assert said.pop("refused") == []
+    assert not any("JPEG" in note for note in said.pop("refused"))
     assert said.pop("another") == [
         "it is a JPEG of quality 60, by its own tables: --jpeg auto goes by those"
     ]
