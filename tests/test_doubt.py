@@ -20,6 +20,7 @@ from cvdvae.batch import files
 from cvdvae.checkpoints.folder import expect, read_record, save_model
 from cvdvae.checkpoints.proper import read_proper, save_proper
 from cvdvae.checkpoints.records import Expected, FlowRecord, Recommended, SuperResolutionRecord
+from cvdvae.cli.common import in_doubt
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.imaging.io import save_png, to_pil, to_tensor
@@ -31,6 +32,7 @@ from cvdvae.input_check.thresholds import FALSE_DOUBTS, doubted_share, fit_expec
 from cvdvae.input_check.transforms import filtered, repairs, shifted, smooth_colours, zoomed
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
+from cvdvae.restoration.result import Doubt
 from cvdvae.restoration.settings import Sampling
 
 FRAMING = {"turned", "shifted", "zoomed"}
@@ -476,3 +478,9 @@ def test_the_misfit_counts_for_every_value_that_y_holds() -> None:
     normal = torch.distributions.Normal(0, sigma)
     loss = -(normal.log_prob(off) - normal.log_prob(torch.zeros(()))).sum()
     assert float(scores.cost(y.numel(), 2.0)) == pytest.approx(float(loss))
+
+
+def test_what_is_simulated_already_is_not_advised() -> None:
+    doubt = Doubt("not a face", "It is no face.", "Have a photo shrunk here.")
+    assert in_doubt(doubt).endswith("Have a photo shrunk here (upscale --simulate).")
+    assert in_doubt(doubt, simulated=True) == "in doubt: It is no face."

@@ -230,10 +230,11 @@ def megapixels(count: float) -> int:
     return int(min(count * 1e6, sys.maxsize))
 
 
-def in_doubt(doubt: "Doubt") -> str:
-    """A doubt in one line."""
+def in_doubt(doubt: "Doubt", simulated: bool = False) -> str:
+    """A doubt in one line; what was shrunk here already needs no such advice."""
+    said = f"in doubt: {doubt.explanation}"
     advice = doubt.advice.replace("shrunk here", "shrunk here (upscale --simulate)")
-    return f"in doubt: {doubt.explanation} {advice}"
+    return said if simulated else f"{said} {advice}"
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -259,7 +260,8 @@ def tell(
     elif not quiet:
         console = console_of_results()
         doubts = getattr(result, "doubts", None) or []
-        for note in notes + [in_doubt(doubt) for doubt in doubts]:
+        simulated = getattr(result, "truth", None) is not None
+        for note in notes + [in_doubt(doubt, simulated) for doubt in doubts]:
             console.print(f"{job.path}: {note}", style="yellow", markup=False)
         console.print(line(), markup=False, highlight=False)
 
