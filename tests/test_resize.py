@@ -322,6 +322,7 @@ def test_bicubic_is_the_default() -> None:
         ("pillow-lanczos", Image.Resampling.LANCZOS),
         ("pillow-bilinear", Image.Resampling.BILINEAR),
         ("box", Image.Resampling.BOX),
+        ("pillow-nearest", Image.Resampling.NEAREST),
     ],
 )
 def test_pillow(

@@ -81,8 +81,8 @@ def upscale(
         str,
         typer.Option(
             help="What made the inputs small: bicubic, pillow-lanczos, pillow-bilinear, box "
-            "(OpenCV's area), matlab, canvas (a browser), nearest (OpenCV's); pillow-bicubic is "
-            "bicubic."
+            "(OpenCV's area), matlab, canvas (a browser), nearest (OpenCV's), "
+            "pillow-nearest; pillow-bicubic is bicubic."
         ),
     ] = "bicubic",
     noise: Annotated[

@@ -114,7 +114,8 @@ def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
     if first.probability < SURE:
         return doubts, [f"its spectrum does not tell what made it small: {first}, or {second}"]
     return doubts, [
-        f"if a program made it small, probably {first}: --shrunk-by {first.program}; or {second}"
+        f"if a program made it small, probably {first}: --shrunk-by {first.program}"
+        f"{' or pillow-nearest' if first.program == 'nearest' else ''}; or {second}"
     ]
 
 

@@ -14,6 +14,7 @@ Explained in docs/explanation/projection.md.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,6 +131,17 @@ def picked(n: int, m: int, results: Tensor) -> Taps:
     return Taps(pixels, torch.ones(pixels.shape, dtype=torch.float64, device="cpu"))
 
 
+def picked_in_the_middle(n: int, m: int, results: Tensor) -> Taps:
+    """Of every so many pixels the middle one, and nothing of the others."""
+    steps = torch.full((int(results[-1]) + 1,), n / m, dtype=torch.float64, device="cpu")
+    steps[0] /= 2
+    # As Pillow adds them up: a sum that should be whole may lie just below.
+    pixels = torch.from_numpy(np.add.accumulate(steps.numpy()))[results].long()[:, None]
+    return Taps(
+        pixels.clamp(max=n - 1), torch.ones(pixels.shape, dtype=torch.float64, device="cpu")
+    )
+
+
 KERNELS = {
     "bicubic": Kernel(antialiased(cubic, 2), "PyTorch's antialiased bicubic"),
     "pillow-bicubic": Kernel(antialiased(cubic, 2), "Pillow's BICUBIC, which is the same"),
@@ -142,5 +154,6 @@ KERNELS = {
         "Chromium's drawImage of high quality at whole factors, approximately at others",
     ),
     "nearest": Kernel(picked, "OpenCV's INTER_NEAREST"),
+    "pillow-nearest": Kernel(picked_in_the_middle, "Pillow's NEAREST"),
 }
 """By name. Programs that work in 8 bits round on top of it, some once for every side."""

@@ -18,7 +18,7 @@ PROGRAMS = [name for name in KERNELS if name != "pillow-bicubic"]
 """What may have made a photograph small, as the page offers it; H of the one left out is that of
 ``bicubic``."""
 
-ALIKE = {"matlab": "bicubic", "canvas": "box"}
+ALIKE = {"matlab": "bicubic", "canvas": "box", "pillow-nearest": "nearest"}
 """Ways to shrink that a photograph's spectrum does not tell from another."""
 
 SHRUNK = (
