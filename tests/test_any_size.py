@@ -50,6 +50,14 @@ def photos() -> HVAEResolver:
     return tiny_photos(3)
 
 
+@pytest.fixture
+def cut_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several tiles and strips of images of 150×90 pixels."""
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(tiling, "CORE", 48)
+    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
+
+
 def image(height: int, width: int, seed: int = 0) -> torch.Tensor:
     """Smooth, as images are: noise is the shadow of no image in range, and hard to project onto."""
     corners = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
@@ -427,11 +435,8 @@ def test_many_small_samples_that_go_into_files_are_what_few_in_memory_are(
 
 
 def test_what_goes_straight_into_files_is_what_memory_would_hold(
-    photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: HVAEResolver, tmp_path: Path, cut_up: None
 ) -> None:
-    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(tiling, "CORE", 48)
-    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
     y, sampling, counted = image(50, 30), Sampling(3, seed=2), list[float]()
     truth = (y + 0.01).repeat_interleave(3, 1).repeat_interleave(3, 2)
     result = draw_to_folder(photos, y, sampling, tmp_path, truth, on_pixels=counted.append)
@@ -497,11 +502,8 @@ def corner(height: int, width: int) -> ResampleRegion:
 
 @pytest.mark.parametrize("consistent", [True, False])
 def test_a_region_of_a_large_result_varies_alone(
-    consistent: bool, photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    consistent: bool, photos: HVAEResolver, tmp_path: Path, cut_up: None
 ) -> None:
-    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(tiling, "CORE", 48)
-    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
     y, before = image(50, 30), Sampling(2, seed=2, consistent=consistent)
     varied = before.then(corner(150, 90))
     result = draw_to_folder(photos, y, varied, tmp_path)
@@ -878,11 +880,8 @@ def test_only_a_large_image_is_cut_and_its_rest_is_no_seam() -> None:
 
 @pytest.mark.parametrize("after", [1, 9])
 def test_a_large_draw_that_is_interrupted_leaves_the_earlier_result_as_it_was(
-    after: int, photos: HVAEResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    after: int, photos: HVAEResolver, tmp_path: Path, cut_up: None
 ) -> None:
-    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(tiling, "CORE", 48)
-    monkeypatch.setattr(finishing, "STRIP_PIXELS", 4000)
     draw_to_folder(photos, image(50, 30), Sampling(2, seed=1), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     told = list[float]()

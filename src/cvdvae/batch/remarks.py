@@ -1,8 +1,8 @@
 """What is to be said of a result besides that it is there."""
 
 from collections.abc import Sequence
-from itertools import compress
 
+from ..restoration.answers import answering
 from ..restoration.restored import Restoration
 from ..restoration.result import Doubt
 from ..restoration.stack.result import StackResult
@@ -24,24 +24,23 @@ def remarks(result: Outcome | Restoration, doubts: Sequence[Doubt] | None = None
         doubts: Why its input may be none that the model knows.
     """
     said = [f"in doubt: {doubt.explanation}" for doubt in doubts or []]
-    gone = list(result.exploded)
-    if any(gone):
+    if any(result.exploded):
         said.append("samples exploded: those are no answer")
-    if gone and all(gone):
+    if result.exploded and all(result.exploded):
         return said
     if isinstance(result, Restoration):
         by_design = result.restoring.grain and result.sigma > 0  # --grain leaves it at that
         if not any(result.explains) and not by_design:
             said.append("no sample explains it" + " within its noise" * (result.sigma > 0))
         return said
-    left = [not one for one in gone] or [True] * len(result.round_trip_exact)
+    kept = answering(result.exploded or [False] * len(result.round_trip_exact))
     if result.misfit is not None:
-        return said + unbelievable(list(compress(result.misfit, left)))
+        return said + unbelievable([result.misfit[i] for i in kept])
     if isinstance(result, StackResult) and not result.whole:
         return said
     if not isinstance(result, StackResult) and is_no_shadow(result):
         said.append("no image shrinks to it: samples come near to it, but do not meet it")
-    elif not all(compress(result.round_trip_exact, left)):
+    elif not all(result.round_trip_exact[i] for i in kept):
         said.append("not every sample gives it back exactly")
     return said
 

@@ -31,7 +31,8 @@ def as_arrays(row: Drawable, key: str) -> dict[str, Any]:
     ``std`` ``(H, W)``, float32 in units of [0, 1]; ``seed``; per sample ``exploded``. Of a model
     that enlarges, per sample ``round_trip_exact``, and ``doubts``, the reasons in one text; of one
     that restores, per sample ``misfit`` and ``explains``, and ``noise``, σ; where chains moved, per
-    sample ``acceptance``, and ``r_hat``. Transparent pixels lie on white."""
+    sample ``acceptance``, and ``r_hat``. Transparent pixels lie on white. Beside the columns
+    there is ``remarks``, as `Deliver` says."""
     answers, _, told = row.drawn()
     return told | {
         "samples": channels_last(answers.pixels),

@@ -133,7 +133,7 @@ def picked(n: int, m: int, results: Tensor) -> Taps:
 
 def picked_in_the_middle(n: int, m: int, results: Tensor) -> Taps:
     """Of every so many pixels the middle one, and nothing of the others."""
-    steps = torch.full((int(results[-1]) + 1,), n / m, dtype=torch.float64, device="cpu")
+    steps = torch.full((int(results.max()) + 1,), n / m, dtype=torch.float64, device="cpu")
     steps[0] /= 2
     # As Pillow adds them up: a sum that should be whole may lie just below.
     pixels = torch.from_numpy(np.add.accumulate(steps.numpy()))[results].long()[:, None]

@@ -40,11 +40,9 @@ class Npy:
             raise
         except PermissionError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from None
-        except ValueError as error:
+        except Exception as error:  # np.load raises errors of many kinds on damaged files
             if "Python objects" in str(error):
                 raise InputError(f"{path} holds objects of Python, and no numbers") from None
-            raise InputError(f"{path} is damaged or truncated ({error})") from None
-        except Exception as error:  # np.load raises errors of many kinds on damaged files
             raise InputError(f"{path} is damaged or truncated ({error})") from None
         if not isinstance(values, np.ndarray):
             values.close()

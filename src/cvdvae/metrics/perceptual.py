@@ -21,6 +21,7 @@ from ..errors import WeightsError
 FEATURES = {0: "slice1.0", 3: "slice2.3", 6: "slice3.6", 8: "slice4.8", 10: "slice5.10"}
 """AlexNet's convolutions: their numbers in torchvision → their names in the package lpips."""
 BUILDING = threading.Lock()
+"""Held while one is built: what that redirects belongs to the process."""
 LEAST = 31
 """Side of the smallest images of which AlexNet leaves anything."""
 
@@ -40,7 +41,7 @@ class LPIPS:
         import lpips
 
         try:
-            # torch says on stdout what it fetches. Both belong to the process: one at a time.
+            # torch says on stdout what it fetches.
             with BUILDING, warnings.catch_warnings(), redirect_stdout(sys.stderr):
                 warnings.simplefilter("ignore")  # torchvision renames an argument
                 self.model = lpips.LPIPS(
