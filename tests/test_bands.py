@@ -117,6 +117,18 @@ def test_the_encoding_of_a_tile_is_ready_when_the_first_sample_needs_it() -> Non
     some.close()
 
 
+def test_what_ends_the_drawing_is_what_every_thread_is_told() -> None:
+    def draw(indices: range, tile: Tile, encoded: Once[Drawer] | None) -> torch.Tensor:
+        raise InterruptedError("by hand")
+
+    cut = list(tiling.tiles((96, 32), 16, core=32, halo=0))
+    some = Bands(draw, None, [range(1), range(1, 2)], cut, (1, 32), 1)
+    for which in (0, 1, 0):
+        with pytest.raises(InterruptedError, match="by hand"):
+            some.rows(which, 0, 32)
+    some.close()
+
+
 def test_what_is_computed_once_is_waited_for_by_others() -> None:
     calls, go = list[int](), threading.Event()
 

@@ -157,6 +157,7 @@ class Bands:
     ) -> None:
         (channels, self.width), self.left = planes, iter(cut)
         self.lock, self.drawn = threading.Lock(), drawn_tiles(draw, encode, batches, cut, workers)
+        self.failed: BaseException | None = None
         self.tops = [0] * len(batches)
         self.held = [
             torch.empty(len(some), channels, 0, self.width, device="cpu") for some in batches
@@ -169,12 +170,22 @@ class Bands:
             self.held[which] = self.held[which][:, :, max(0, first - self.tops[which]) :]
             self.tops[which] = top = max(self.tops[which], first)
             while top + self.held[which].shape[2] < end:
-                self._next_band()
+                self._next_band_or_why_not()
             return self.held[which][:, :, first - top : end - top]
 
     def close(self) -> None:
         """No more is asked for."""
         self.drawn.close()
+
+    def _next_band_or_why_not(self) -> None:
+        """`_next_band`; what ended the drawing in one thread is raised in the others, too."""
+        if self.failed is not None:
+            raise self.failed
+        try:
+            self._next_band()
+        except BaseException as error:
+            self.failed = error
+            raise
 
     def _next_band(self) -> None:
         """Draw a row of tiles, of every batch."""
