@@ -12,6 +12,7 @@ from test_any_size import image
 from test_restore_photos import believing, seen_of
 from tiny import tiny_photo_restorer, tiny_photos
 
+from cvdvae.gaussian import Inside
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration import bands, workers
 from cvdvae.restoration import believing as belief_of
@@ -83,9 +84,9 @@ def test_a_tile_is_encoded_once_for_samples_that_are_drawn_together(
     monkeypatch.setattr(bands, "HELD", held)
     encoded, drawer = list[torch.Tensor](), photos.drawer
 
-    def counted(y: torch.Tensor, sampling: Sampling) -> Drawer:
+    def counted(y: torch.Tensor, sampling: Sampling, inside: Inside) -> Drawer:
         encoded.append(y)
-        return drawer(y, sampling)
+        return drawer(y, sampling, inside)
 
     monkeypatch.setattr(photos, "drawer", counted)
     drawing = drawing_of(photos, samples, 2)

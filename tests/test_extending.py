@@ -21,7 +21,7 @@ from cvdvae.degradations.bicubic import upscale_bicubic
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.evaluation.measure import METRICS, Column, Judges, Metric
 from cvdvae.evaluation.method import METHODS, Custom, Entry
-from cvdvae.gaussian import Noise
+from cvdvae.gaussian import Inside, Noise
 from cvdvae.restoration.bands import Drawer
 from cvdvae.restoration.edits import EDITS, Edit, Moment
 from cvdvae.restoration.hvae import HVAEResolver
@@ -64,12 +64,13 @@ class Toy(SuperResolver):
     def largest_state(self) -> float:
         return 3.0
 
-    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+    def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer:
         mean = upscale_bicubic(y, (self.config.image_size, self.config.image_size))
 
         def draw(noise: Noise, n: int) -> Tensor:
             wide = mean.expand(n, -1, -1, -1)
-            return wide + self.config.spread * sampling.temperature * noise.normal(wide)
+            x = wide + self.config.spread * sampling.temperature * noise.normal(wide)
+            return x[..., *inside]
 
         return draw
 

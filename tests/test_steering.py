@@ -48,7 +48,7 @@ def latents(resolver: HVAEResolver, y: Tensor, sampling: Sampling) -> list[Tenso
     batches: list[list[Tensor]] = []
     top_down = resolver.prior.top_down.forward
 
-    def spy(pick, batch, groups=None, size=None):  # type: ignore[no-untyped-def]
+    def spy(pick, batch, groups=None, size=None, inside=None):  # type: ignore[no-untyped-def]
         drawn: list[Tensor] = []
         batches.append(drawn)
 
@@ -56,7 +56,7 @@ def latents(resolver: HVAEResolver, y: Tensor, sampling: Sampling) -> list[Tenso
             drawn.append(pick(group, h, prior))
             return drawn[-1]
 
-        return top_down(watched, batch, groups, size)
+        return top_down(watched, batch, groups, size, inside)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cvdvae.restoration.workers.usable_processors", lambda: 1)  # one by one

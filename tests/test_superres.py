@@ -504,7 +504,7 @@ def test_what_counts_as_exploded(
         x[0].view(3, -1)[:, :pixels] = value  # of 256
         return x
 
-    monkeypatch.setattr(model, "drawer", lambda y, sampling: draw)
+    monkeypatch.setattr(model, "drawer", lambda y, sampling, inside: draw)
     result = model.upscale(y, samples=2, consistent=False)
     assert result.exploded == [exploded, False]
     assert len(result.answers) == 2 - exploded

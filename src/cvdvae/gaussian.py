@@ -91,6 +91,10 @@ class SeededNoise:
         return torch.stack([draw(shape, generator=g, **usual) for g in self.generators])
 
 
+Inside = tuple[slice, slice]
+"""Rows and columns of an image, from a beginning to an end."""
+
+
 class Window(NamedTuple):
     """A rectangle of an image, in pixels: a tile of it, or all of it.
 
@@ -107,7 +111,7 @@ class Window(NamedTuple):
     width: int
 
     @property
-    def slices(self) -> tuple[slice, slice]:
+    def slices(self) -> Inside:
         """Its rows and columns."""
         return (
             slice(self.top, self.top + self.height),
@@ -175,6 +179,38 @@ class FieldNoise:
                     ]
         self.group += 1
         return torch.from_numpy(out).to(like)
+
+
+class NoiseOfPart:
+    """What noise of whole images has in a part of them.
+
+    Args:
+        noise: The noise.
+        size: Rows and columns of the whole.
+        inside: Which of them the part has.
+
+    Example:
+        >>> part = NoiseOfPart(SeededNoise(0, [3]), (6, 8), (slice(2, 4), slice(0, 8)))
+        >>> whole = SeededNoise(0, [3]).normal(torch.empty(1, 5, 6, 8))
+        >>> torch.equal(part.normal(torch.empty(1, 5, 2, 8)), whole[:, :, 2:4])
+        True
+    """
+
+    def __init__(self, noise: Noise, size: tuple[int, int], inside: Inside) -> None:
+        self.noise, self.size, self.inside = noise, size, inside
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw from N(0, 1), in the shape of `like`."""
+        return self.noise.normal(self._whole(like))[..., *self.inside]
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5), alike."""
+        return self.noise.uniform(self._whole(like))[..., *self.inside]
+
+    def _whole(self, like: Tensor) -> Tensor:
+        if like.shape[2:] == self.size:
+            return like
+        return like.new_empty(1).expand(*like.shape[:2], *self.size)
 
 
 class AntitheticNoise:

@@ -105,6 +105,11 @@ class Block(nn.Module):
         h = self.conv3(activated(h))
         return activated(h)
 
+    @property
+    def reach(self) -> int:
+        """How many positions f sees on every side of one."""
+        return sum(conv.kernel_size[0] // 2 for conv in (self.conv2, self.conv3))
+
     @torch.no_grad()
     def make_identity(self) -> None:
         """``f = 0``, so that `residual` gives x back."""

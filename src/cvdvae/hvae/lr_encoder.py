@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
-from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Noise
+from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Inside, Noise, NoiseOfPart
 from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions
@@ -254,6 +254,7 @@ def drawn_mean(
     temperature: float = 1.0,
     encoder_temperature: float = 1.0,
     profile: Sequence[float] = (),
+    inside: Inside | None = None,
 ) -> Tensor:
     """``E[x | z]`` of draws ``z_<k ~ q_ψ(z_<k | y), z_≥k ~ p(z_≥k | z_<k)``.
 
@@ -268,23 +269,34 @@ def drawn_mean(
         encoder_temperature: Factor on the encoder's.
         profile: What both are multiplied by for the groups of every stride, from the coarsest on;
             1 by default.
+        inside: Which rows and columns of the images are wanted; all by default.
 
     Returns:
-        Images in [0, 1], ``(n, C, H, W)``; differentiable where gradients are enabled.
+        Images in [0, 1], ``(n, C, H, W)``, or what is inside of them; differentiable where
+        gradients are enabled.
     """
-
-    strides = prior.config.group_strides
+    inside = inside or (slice(0, size[0]), slice(0, size[1]))
+    strides, patch = prior.config.group_strides, prior.config.patch_size
+    places = {s: prior.top_down.positions(s, size, inside) for s in {*strides, patch}}
     coarse_to_fine = list(dict.fromkeys(strides))
+    terms = [term[..., *places[s]] for term, s in zip(terms, strides, strict=False)]
 
     def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
-        factor = profile[coarse_to_fine.index(strides[group])] if profile else 1.0
+        stride = strides[group]
+        factor = profile[coarse_to_fine.index(stride)] if profile else 1.0
+        here = NoiseOfPart(noise, (size[0] // stride, size[1] // stride), places[stride])
         if group >= encoder.groups:
-            return p.sample(noise, factor * temperature)
+            return p.sample(here, factor * temperature)
         q = encoder.posterior_of(group, h, p, terms)
-        return q.sample(noise, factor * encoder_temperature)
+        return q.sample(here, factor * encoder_temperature)
 
-    h = prior.top_down(pick, n, size=size)
-    return prior.likelihood.mean(prior.parameters_of_x(h))
+    h = prior.top_down(pick, n, size=size, inside=inside)
+    x = prior.likelihood.mean(prior.parameters_of_x(h))
+    rows, columns = (
+        slice(wanted.start - patch * had.start, wanted.stop - patch * had.start)
+        for wanted, had in zip(inside, places[patch], strict=True)
+    )
+    return x[..., rows, columns]
 
 
 def lr_encoder_kl(

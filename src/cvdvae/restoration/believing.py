@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..damage.step import Size
-from ..gaussian import AntitheticNoise, Noise, SeededNoise, Window, noise_for
+from ..gaussian import AntitheticNoise, Inside, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .bands import Once, drawn_tiles, evenly
@@ -119,21 +119,29 @@ class Belief:
     ) -> tuple[Tensor, Noise]:
         window, any_size = extended_window(tile.window, self.encoder.multiple), self.any_size
         if self.how.self_ensemble:
-            mean = self._in_orientations(indices, tile, window)
+            mean = self._in_orientations(indices, tile, window)[..., *tile.inside]
             noise = self._noise(indices) if any_size else self._other_noise(indices)
         else:
             terms = self.whole or (encoded() if encoded else self._terms(tile))
             noise = self._noise(indices, window if any_size else None)
-            mean = self._mean(terms, (window.height, window.width), noise, len(indices))
+            size = (window.height, window.width)
+            mean = self._mean(terms, size, noise, len(indices), tile.inside)
             if any_size:  # a field has noise for its own latents alone
                 noise = self._noise(indices)
         share = NETWORK * tile.core.height * tile.core.width / self.told[0, 0].numel()
         self.on_steps(share * (min(indices.stop, self.how.samples) - indices.start))
-        return mean[:, :, *tile.inside].float().cpu(), noise
+        return mean.float().cpu(), noise
 
-    def _mean(self, terms: Sequence[Tensor], size: Size, noise: Noise, n: int) -> Tensor:
+    def _mean(
+        self,
+        terms: Sequence[Tensor],
+        size: Size,
+        noise: Noise,
+        n: int,
+        inside: Inside | None = None,
+    ) -> Tensor:
         tau, profile = (self.how.temperature, self.how.temperature), self.how.profile
-        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau, profile)
+        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau, profile, inside)
 
     def _in_orientations(self, indices: range, tile: Tile, window: Window) -> Tensor:
         """μ(z) in a window, every sample in its orientation."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
-from ..gaussian import Noise, Window
+from ..gaussian import Inside, Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
 from .bands import Bands, Drawer, Once, groups
 from .finish import Finished, Frame, finish, finish_in_strips, in_grey, in_strips, joined
@@ -48,7 +48,7 @@ class _Model(Protocol):
     def check_sampling(self, sampling: Sampling, size: tuple[int, int]) -> None: ...
     def degradation_of(self, lr_size: tuple[int, int], shrunk_by: str) -> Downscaling: ...
     def batch(self, pixels: int) -> int: ...
-    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer: ...
+    def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer: ...
     def noise(self, sampling: Sampling, indices: Sequence[int], window: Window) -> Noise: ...
     def tolerance(self, y: Tensor) -> Tolerance | None: ...
 
@@ -193,7 +193,7 @@ class Drawing:
         """What draws a tile: y is encoded."""
         with self._own_precision():
             y = tile.of(self.y, self.model.scale)
-            return self.model.drawer(y.to(self.model.device), self.sampling)
+            return self.model.drawer(y.to(self.model.device), self.sampling, tile.inside)
 
     def tile(self, indices: range, tile: Tile, encoded: Once[Drawer] | None = None) -> Tensor:
         """What the network gives in the core of a tile, ``(n, C, height, width)``.
@@ -209,12 +209,11 @@ class Drawing:
             if self.sampling.self_ensemble:
                 known = self.turned if len(self.tiles) == 1 else {}
                 of = (self.model, y, self.sampling, indices, tile.window)
-                x = drawn_in_orientations(*of, known)
+                x = drawn_in_orientations(*of, known)[..., *tile.inside]
             else:
                 noise = self.model.noise(self.sampling, indices, tile.window)
                 draw = self.whole or (encoded() if encoded else self.encode(tile))
                 x = draw(noise, len(indices))
-        x = x[:, :, *tile.inside]
         self._tell(indices, tile.core.height * tile.core.width, NETWORK)
         return in_grey(x) if self.grey else x
 
@@ -324,7 +323,8 @@ def drawn_in_orientations(
     def draw(orientation: Orientation, some: Sequence[int]) -> Tensor:
         if orientation not in known:
             told = orientation.of(y).contiguous().to(model.device)
-            known[orientation] = model.drawer(told, sampling)
+            everything = Window(0, 0, *(model.scale * side for side in told.shape[2:])).slices
+            known[orientation] = model.drawer(told, sampling, everything)
         noise = OrientedNoise(model.noise(sampling, some, whole), orientation)
         return orientation.undone(known[orientation](noise, len(some)))
 

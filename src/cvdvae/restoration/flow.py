@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
 from ..errors import InputError
-from ..gaussian import Noise
+from ..gaussian import Inside, Noise
 from ..hcflow import HCFlow
 from .bands import Drawer
 from .sampler import SuperResolver
@@ -50,10 +50,11 @@ class FlowResolver(SuperResolver):
         super().to(device, dtype)
         return self
 
-    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+    def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer:
         """Nothing is shared: finer features depend on the details drawn before."""
 
         def draw(noise: Noise, n: int) -> Tensor:
-            return self.flow.sample(y.expand(n, -1, -1, -1), noise, sampling.temperature)
+            x = self.flow.sample(y.expand(n, -1, -1, -1), noise, sampling.temperature)
+            return x[..., *inside]
 
         return draw

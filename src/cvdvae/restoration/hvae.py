@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..checkpoints.loading import PRIOR_PIXEL_STD
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
-from ..gaussian import Conditional, Noise, Window
+from ..gaussian import Conditional, Inside, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder, drawn_mean
@@ -125,18 +125,15 @@ class HVAEResolver(SuperResolver):
         off = degradation.A(still.cpu()) - y.cpu()  # there are devices without float64
         return torch.stack(terms).cpu().double().sum(0), off.double()
 
-    def drawer(self, y: Tensor, sampling: Sampling) -> Drawer:
+    def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer:
         """Run the LR encoder's bottom-up pass."""
         terms = self.encoder.terms(y, self.scale)
         size = self.encoder.size_for(y, self.scale)
-        height, width = (self.scale * side for side in y.shape[2:])
-
         given = (self.prior, self.encoder, terms)
         tau = (sampling.temperature, sampling.encoder_temperature)
 
         def draw(noise: Noise, n: int) -> Tensor:
-            images = drawn_mean(*given, n, size, noise, *tau, sampling.profile)
-            return images[..., :height, :width]
+            return drawn_mean(*given, n, size, noise, *tau, sampling.profile, inside)
 
         return draw
 

@@ -102,7 +102,7 @@ class PartDrawing:
             frame = Frame(region, parent.pixels.float() / 255, weights)
 
         def finished(index: int) -> Finished:
-            x = draw(range(index, index + 1))[(..., *Tile(self.window, self.framed).inside)]
+            x = draw(range(index, index + 1))
             x = in_grey(x) if self.grey else x
             if frame is not None:
                 return self._finish_region(x, y, frame)
@@ -112,12 +112,14 @@ class PartDrawing:
         return finished
 
     def _network(self) -> Callable[[range], Tensor]:
-        """What the network gives of some samples in the window."""
+        """What the network gives of some samples in the framed core."""
         model, sampling, window, y = self.model, self.sampling, self.window, self._y_in(self.window)
+        inside = Tile(window, self.framed).inside
         if sampling.self_ensemble:
             known = dict[Orientation, Drawer]()
-            return lambda some: drawn_in_orientations(model, y, sampling, some, window, known)
-        draw = model.drawer(y.to(model.device), sampling)
+            of = (model, y, sampling)
+            return lambda some: drawn_in_orientations(*of, some, window, known)[..., *inside]
+        draw = model.drawer(y.to(model.device), sampling, inside)
         return lambda some: draw(model.noise(sampling, some, window), len(some))
 
     def _finish_region(self, x: Tensor, y: Tensor, frame: Frame) -> Finished:

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..gaussian import Window
+from ..gaussian import Inside, Window
 
 WHOLE_PIXELS = 2_000_000
 """Images of up to so many pixels are drawn whole."""
 CORE = 1024
 """Side of a core, in pixels."""
-HALO = 96
+HALO = 128
 """What a window has more on every side, in pixels: in the core the network then gives what it would
 give of the whole image, within a quarter of a level of 255."""
 
@@ -35,7 +35,7 @@ class Tile(NamedTuple):
     core: Window
 
     @property
-    def inside(self) -> tuple[slice, slice]:
+    def inside(self) -> Inside:
         """The core's rows and columns in the window."""
         top, left = self.core.top - self.window.top, self.core.left - self.window.left
         return slice(top, top + self.core.height), slice(left, left + self.core.width)
