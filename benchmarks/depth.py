@@ -16,7 +16,7 @@ import torch
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.files import write_text
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import HVAE
 from cvdvae.imaging.io import list_images
 from cvdvae.imaging.sheets import save_tiles

@@ -18,7 +18,7 @@ from cvdvae.checkpoints.folder import bundled_names, find, read_record
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import in_channels, to_tensor
 from cvdvae.restoration.sampler import MEASURED
 

@@ -30,7 +30,7 @@ from cvdvae.data.folder import load_images
 from cvdvae.domains import FACES
 from cvdvae.domains.faces import crop_face
 from cvdvae.domains.simulate import simulate
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae.model import HVAE
 from cvdvae.imaging.io import save_png, to_pil
 from cvdvae.imaging.sheets import labelled_sheet

@@ -25,7 +25,7 @@ from torch import Tensor
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import LinearOperator, shrink_to_8_bits
 from cvdvae.degradations.projection import project
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import list_images
 from cvdvae.metrics.calibration import crps
 from cvdvae.restoration.load import load_hvae

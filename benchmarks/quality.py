@@ -18,7 +18,7 @@ from rich.table import Table
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import list_images
 from cvdvae.restoration.load import load
 from cvdvae.restoration.result import psnr

@@ -23,7 +23,7 @@ from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import upscale_bicubic
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae.model import HVAE
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.metrics.realism import FaceDetector, detected, kernel_distance

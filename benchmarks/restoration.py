@@ -37,7 +37,7 @@ from cvdvae.degradations.blur import Blur
 from cvdvae.degradations.damped import estimate
 from cvdvae.degradations.mask import Mask
 from cvdvae.degradations.natural import natural_estimate
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import list_images, read_photo, to_bytes, to_tensor
 from cvdvae.metrics.calibration import Ranks
 from cvdvae.metrics.perceptual import LPIPS

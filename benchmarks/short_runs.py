@@ -25,7 +25,7 @@ from torch import Tensor
 
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.data.folder import load_images
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import HVAE, HVAEConfig
 
 Settings = dict[str, Any]

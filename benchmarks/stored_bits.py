@@ -21,7 +21,7 @@ from cvdvae.checkpoints.records import FlowRecord, PriorRecord
 from cvdvae.data.folder import load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import bits_per_dim
 from cvdvae.hvae.lr_encoder import lr_encoder_kl
 

@@ -38,7 +38,7 @@ from cvdvae.domains.faces import crop_face
 from cvdvae.domains.photos import coffee
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.evaluation.selection import Pair
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import save_png, to_pil, to_tensor
 from cvdvae.imaging.sheets import heat_map, labelled_sheet, save_tiles
 from cvdvae.restoration.load import load, load_restorer

@@ -52,7 +52,7 @@ from cvdvae.errors import InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import FEW, figure
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import HVAE, bits_per_dim
 from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
 from cvdvae.imaging.io import to_bytes

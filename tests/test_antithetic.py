@@ -18,7 +18,7 @@ from cvdvae.batch.run import local, run_batch
 from cvdvae.batch.settings import Settings
 from cvdvae.batch.sources import open_source
 from cvdvae.errors import InputError
-from cvdvae.gaussian import AntitheticNoise, FieldNoise, SeededNoise, Window, noise_for
+from cvdvae.gaussian.noise import AntitheticNoise, FieldNoise, SeededNoise, Window, noise_for
 from cvdvae.restoration.edits import Blend, Resample
 from cvdvae.restoration.recipe import Recipe, recipe_from_text
 from cvdvae.restoration.sampler import SuperResolver

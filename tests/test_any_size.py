@@ -20,7 +20,7 @@ from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.degradations.strip import sees
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError, OutputError
-from cvdvae.gaussian import FieldNoise, Inside, Noise, Window
+from cvdvae.gaussian.noise import FieldNoise, Inside, Noise, Window
 from cvdvae.imaging.io import to_bytes, to_tensor
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.sheets import heat_map

@@ -12,7 +12,7 @@ from test_any_size import image
 from test_restore_photos import believing, seen_of
 from tiny import tiny_photo_restorer, tiny_photos
 
-from cvdvae.gaussian import Inside
+from cvdvae.gaussian.noise import Inside
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration import bands, workers
 from cvdvae.restoration import believing as belief_of

@@ -21,7 +21,7 @@ from cvdvae.degradations.bicubic import upscale_bicubic
 from cvdvae.degradations.downscaling import Downscaling
 from cvdvae.evaluation.measure import METRICS, Column, Judges, Metric
 from cvdvae.evaluation.method import METHODS, Custom, Entry
-from cvdvae.gaussian import Inside, Noise
+from cvdvae.gaussian.noise import Inside, Noise
 from cvdvae.restoration.bands import Drawer
 from cvdvae.restoration.edits import EDITS, Edit, Moment
 from cvdvae.restoration.hvae import HVAEResolver

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from cvdvae.gaussian import Conditional, DiagonalGaussian, SeededNoise
+from cvdvae.gaussian import Conditional, DiagonalGaussian
+from cvdvae.gaussian.noise import SeededNoise
 
 SHAPE = (2, 3, 4, 4)
 

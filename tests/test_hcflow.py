@@ -17,7 +17,7 @@ from cvdvae.degradations.bicubic import BicubicDownscaling, upscale_bicubic
 from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.domains.simulate import simulate
 from cvdvae.errors import ConfigError
-from cvdvae.gaussian import GlobalNoise, SeededNoise
+from cvdvae.gaussian.noise import GlobalNoise, SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.affine import ActNorm, Affine
 from cvdvae.hcflow.flow import Detail, Level, _haar, dequantize

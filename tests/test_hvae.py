@@ -9,13 +9,8 @@ from tiny import ENCODER, PRIOR, tiny_prior
 from cvdvae.checkpoints.legacy import upgrade_encoder, upgrade_prior
 from cvdvae.configs import from_dict
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.gaussian import (
-    MAX_LOG_STD,
-    Conditional,
-    DiagonalGaussian,
-    GlobalNoise,
-    SeededNoise,
-)
+from cvdvae.gaussian import MAX_LOG_STD, Conditional, DiagonalGaussian
+from cvdvae.gaussian.noise import GlobalNoise, SeededNoise
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
 from cvdvae.hvae.layers import Block

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny_photos
 
-from cvdvae.gaussian import FieldNoise, Inside, Window
+from cvdvae.gaussian.noise import FieldNoise, Inside, Window
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.lr_encoder import drawn_mean
 from cvdvae.hvae.top_down import TopDown

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import DiscretizedLogisticMixture
 from cvdvae.hvae.likelihood import GaussianPixels
 

@@ -20,7 +20,7 @@ from tiny import (
 
 import cvdvae
 from cvdvae.errors import InputError
-from cvdvae.gaussian import AntitheticNoise, SeededNoise
+from cvdvae.gaussian.noise import AntitheticNoise, SeededNoise
 from cvdvae.hvae.lr_encoder import LREncoderConfig
 from cvdvae.input_check import jpeg, shrinking
 from cvdvae.input_check.examine import examine

@@ -29,7 +29,7 @@ from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.method import Models, comparison
 from cvdvae.evaluation.plan import Plan
 from cvdvae.evaluation.selection import Selection
-from cvdvae.gaussian import Window
+from cvdvae.gaussian.noise import Window
 from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration import large
 from cvdvae.restoration.drawing import Drawing

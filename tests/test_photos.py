@@ -38,7 +38,7 @@ from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling, downscaling, upscale_bicubic
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import CVDVAEError, InputError
-from cvdvae.gaussian import Window
+from cvdvae.gaussian.noise import Window
 from cvdvae.imaging.io import read_photo, to_bytes, to_tensor
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region

@@ -21,7 +21,7 @@ from cvdvae.app.photos import whole
 from cvdvae.app.photos.explorer import Photos, Session
 from cvdvae.app.recipes import RESTORE, TABS
 from cvdvae.app.uploads import REFUSED
-from cvdvae.gaussian import Window
+from cvdvae.gaussian.noise import Window
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import pack_region
 from cvdvae.restoration.hvae import HVAEResolver

@@ -20,7 +20,8 @@ from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.degradations.blur import Blur, Boundary, box
 from cvdvae.degradations.projection import project
 from cvdvae.errors import InputError
-from cvdvae.gaussian import Conditional, DiagonalGaussian, GlobalNoise, SeededNoise
+from cvdvae.gaussian import Conditional, DiagonalGaussian
+from cvdvae.gaussian.noise import GlobalNoise, SeededNoise
 from cvdvae.hvae.likelihood import Likelihood
 from cvdvae.restoration.posterior.chains import Moves, PosteriorSamples, move, sample_posterior
 from cvdvae.restoration.posterior.measurement import Measurement, conditional_draw

@@ -34,7 +34,7 @@ from cvdvae.damage.described import parse
 from cvdvae.demo import _sampling as demo_sampling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.damaged import Damaged
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae.lr_encoder import drawn_mean
 from cvdvae.restoration.edits import Resample
 from cvdvae.restoration.restorer import Restorer

@@ -34,7 +34,7 @@ from cvdvae.domains import DOMAINS
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.measure import Seen as Judged
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import MAX_PIXELS, Loaded, to_bytes, to_pil, to_tensor
 from cvdvae.restoration import restored, saving
 from cvdvae.restoration import restorer as restoring

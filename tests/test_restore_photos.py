@@ -25,7 +25,7 @@ from cvdvae.app.restoring.handlers import RestoringHandlers
 from cvdvae.damage.described import parse
 from cvdvae.domains.photos import coffee
 from cvdvae.errors import InputError
-from cvdvae.gaussian import Noise, SeededNoise, Window, noise_for
+from cvdvae.gaussian.noise import Noise, SeededNoise, Window, noise_for
 from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.imaging.sheets import TILE
 from cvdvae.restoration import batches, workers

@@ -26,7 +26,7 @@ from cvdvae.batch.sources import open_source
 from cvdvae.damage.described import parse
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import InputError
-from cvdvae.gaussian import FieldNoise, Window, noise_for
+from cvdvae.gaussian.noise import FieldNoise, Window, noise_for
 from cvdvae.restoration.believing import Belief
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.edits import Resample

@@ -14,7 +14,7 @@ from tiny import tiny_resolver
 import cvdvae.restoration.sheet
 from cvdvae.degradations.bicubic import upscale_bicubic
 from cvdvae.errors import InputError
-from cvdvae.gaussian import Window
+from cvdvae.gaussian.noise import Window
 from cvdvae.imaging.carried import Extras
 from cvdvae.restoration.sheet import (
     save_animation,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.gaussian import SeededNoise, Window
+from cvdvae.gaussian.noise import SeededNoise, Window
 from cvdvae.restoration.edit_noise import noise_of
 from cvdvae.restoration.edits import (
     MAX_REGIONS,

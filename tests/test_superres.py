@@ -27,7 +27,7 @@ from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.loading import load_prior
 from cvdvae.checkpoints.records import FlowRecord, Recommended
 from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE

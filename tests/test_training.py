@@ -38,7 +38,7 @@ from cvdvae.data.folder import DataConfig, load_images
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.gaussian import SeededNoise
+from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import ELBO, HVAE, HVAEConfig
 from cvdvae.hvae.lr_encoder import lr_encoder_kl
 from cvdvae.hvae.presets import PRESETS

@@ -15,7 +15,7 @@ from ..degradations.bicubic import BicubicDownscaling
 from ..errors import InputError
 from ..evaluation.selection import Pair
 from ..evaluation.table import Figure, figure
-from ..gaussian import SeededNoise
+from ..gaussian.noise import SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import lr_encoder_kl
 from ..restoration.finish import finish

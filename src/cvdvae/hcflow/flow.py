@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..gaussian import DiagonalGaussian, Noise
+from ..gaussian import DiagonalGaussian
+from ..gaussian.noise import Noise
 from .config import HCFlowConfig
 from .networks import Features, ZeroConv
 from .transforms import FlowStep, Steps

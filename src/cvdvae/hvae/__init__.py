@@ -1,6 +1,7 @@
 """The prior: hierarchical VAEs from a plain VAE to VD-VAE."""
 
-from ..gaussian import DiagonalGaussian, GlobalNoise, Noise, SeededNoise
+from ..gaussian import DiagonalGaussian
+from ..gaussian.noise import GlobalNoise, Noise, SeededNoise
 from .config import HVAEConfig
 from .likelihood import DiscretizedLogisticMixture
 from .model import ELBO, HVAE, bits_per_dim

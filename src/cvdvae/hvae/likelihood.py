@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..gaussian import Noise
+from ..gaussian.noise import Noise
 
 if TYPE_CHECKING:
     from .config import HVAEConfig

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
-from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Inside, Noise, NoiseOfPart
+from ..gaussian import Conditional, DiagonalGaussian
+from ..gaussian.noise import GlobalNoise, Inside, Noise, NoiseOfPart
 from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions

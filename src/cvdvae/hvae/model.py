@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..gaussian import Conditional, DiagonalGaussian, GlobalNoise, Noise
+from ..gaussian import Conditional, DiagonalGaussian
+from ..gaussian.noise import GlobalNoise, Noise
 from .bottom_up import BottomUp
 from .config import HVAEConfig, bottom_up_strides, parse_bottom_up, parse_top_down
 from .likelihood import likelihood_of

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..gaussian import Conditional, DiagonalGaussian, Inside
+from ..gaussian import Conditional, DiagonalGaussian
+from ..gaussian.noise import Inside
 from .config import HVAEConfig, TopDownSpec, parse_top_down
 from .layers import Block, add_pointwise
 

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from ..gaussian import Noise
+from ..gaussian.noise import Noise
 from .tiles import CORE, Tile
 from .workers import in_order
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..damage.step import Size
-from ..gaussian import AntitheticNoise, Inside, Noise, SeededNoise, Window, noise_for
+from ..gaussian.noise import AntitheticNoise, Inside, Noise, SeededNoise, Window, noise_for
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .bands import Once, drawn_tiles, evenly

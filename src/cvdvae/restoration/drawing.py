@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
-from ..gaussian import Inside, Noise, Window
+from ..gaussian.noise import Inside, Noise, Window
 from ..imaging.values import EIGHT_BITS, from_levels
 from .bands import Bands, Drawer, Once, groups
 from .finish import Finished, Frame, finish, finish_in_strips, in_grey, in_strips, joined

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..gaussian import Noise, Window, noise_for
+from ..gaussian.noise import Noise, Window, noise_for
 from ..hvae import HVAEConfig
 from .edits import Moment
 from .settings import Sampling

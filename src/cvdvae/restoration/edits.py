@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..configs import from_dict
 from ..errors import ConfigError, InputError
-from ..gaussian import Window
+from ..gaussian.noise import Window
 from .checks import make_plain
 from .region_text import MAX_REGION_SIDE as MAX_REGION_SIDE
 from .region_text import pack_region as pack_region

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.block_dct import BlockDCT
-from ..gaussian import Noise
+from ..gaussian.noise import Noise
 from .batches import finished_at_once
 from .finish import Finished, cut, finish, in_grey
 from .posterior.measurement import Measurement

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.records import Recommended
 from ..errors import InputError
-from ..gaussian import Inside, Noise
+from ..gaussian.noise import Inside, Noise
 from ..hcflow import HCFlow
 from .bands import Drawer
 from .sampler import SuperResolver
@@ -51,7 +51,13 @@ class FlowResolver(SuperResolver):
         return self
 
     def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer:
-        """Nothing is shared: finer features depend on the details drawn before."""
+        """Nothing is shared: finer features depend on the details drawn before.
+
+        Args:
+            y: The image, or what a tile sees of it.
+            sampling: How to draw.
+            inside: Rows and columns of the high-resolution images that are wanted.
+        """
 
         def draw(noise: Noise, n: int) -> Tensor:
             x = self.flow.sample(y.expand(n, -1, -1, -1), noise, sampling.temperature)

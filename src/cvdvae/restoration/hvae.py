@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ..checkpoints.loading import PRIOR_PIXEL_STD
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
-from ..gaussian import Conditional, Inside, Noise, Window
+from ..gaussian import Conditional
+from ..gaussian.noise import Inside, Noise, Window
 from ..hvae import HVAE
 from ..hvae.layers import Block
 from ..hvae.lr_encoder import LREncoder, drawn_mean
@@ -126,7 +127,13 @@ class HVAEResolver(SuperResolver):
         return torch.stack(terms).cpu().double().sum(0), off.double()
 
     def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer:
-        """Run the LR encoder's bottom-up pass."""
+        """Run the LR encoder's bottom-up pass.
+
+        Args:
+            y: The image, or what a tile sees of it.
+            sampling: How to draw.
+            inside: Rows and columns of the high-resolution images that are wanted.
+        """
         terms = self.encoder.terms(y, self.scale)
         size = self.encoder.size_for(y, self.scale)
         given = (self.prior, self.encoder, terms)

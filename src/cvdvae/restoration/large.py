@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import atomically, write_atomically
-from ..gaussian import Window
+from ..gaussian.noise import Window
 from ..imaging.carried import Extras
 from ..imaging.io import save_png
 from ..imaging.png import check_channels, read_rows

@@ -1,6 +1,6 @@
 """A part of a large image, drawn alone: what is looked at need not wait for the rest.
 
-The noise belongs to places (`cvdvae.gaussian.FieldNoise`), a network sees no further than its
+The noise belongs to places (`cvdvae.gaussian.noise.FieldNoise`), a network sees no further than its
 receptive field, and what a pixel of x adds to y reaches no further than a few pixels of y. So there
 are three windows, each inside the next one: the core, which is kept; the core in a frame, which is
 finished against the y of that window; and that with a halo, on which the network is run. The core
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.downscaling import Downscaling
-from ..gaussian import Window
+from ..gaussian.noise import Window
 from ..imaging.io import to_bytes
 from .bands import Drawer
 from .drawing import drawn_in_orientations

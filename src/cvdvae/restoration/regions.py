@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..gaussian import Window
+from ..gaussian.noise import Window
 
 GRID = 8
 """Regions are placed on a grid of so many pixels."""

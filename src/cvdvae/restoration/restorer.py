@@ -25,7 +25,7 @@ from ..damage.step import Size
 from ..degradations.base import Degradation
 from ..degradations.foreign import on_device
 from ..errors import InputError
-from ..gaussian import Noise, SeededNoise
+from ..gaussian.noise import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory

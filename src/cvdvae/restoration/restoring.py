@@ -19,7 +19,7 @@ from ..degradations.composed import Composed, as_jpeg, jpeg_at_end, steps_of
 from ..degradations.foreign import check_linear, in_precision, noise_carried_by, on_device
 from ..degradations.mask import Colours, InAllColours, luminance
 from ..errors import InputError
-from ..gaussian import SeededNoise
+from ..gaussian.noise import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
 from .checks import number
 from .evidence import faithful_estimate

@@ -14,7 +14,7 @@ from ..checkpoints.shrinking import Shrinking
 from ..degradations.bicubic import downscaling
 from ..degradations.downscaling import Downscaling
 from ..errors import InputError
-from ..gaussian import Inside, Noise, Window, noise_for
+from ..gaussian.noise import Inside, Noise, Window, noise_for
 from .bands import Drawer
 from .batches import batch_for, check_memory, gpu_batch_for
 from .checks import checked_image, checked_truth
@@ -96,8 +96,8 @@ class SuperResolver(Networks):
 
     @abstractmethod
     def drawer(self, y: Tensor, sampling: Sampling, inside: Inside) -> Drawer:
-        """Encode y, ``(1, C, h, w)`` on `device`, once for all its samples; of what it shows, what is
-        `inside` is drawn, in pixels of the high-resolution images."""
+        """Encode y, ``(1, C, h, w)`` on `device`, once for all its samples; of what it shows,
+        what is `inside` is drawn, in pixels of the high-resolution images."""
 
     @property
     def truth_size(self) -> tuple[int, int]:

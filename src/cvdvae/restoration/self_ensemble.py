@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..gaussian import Noise, Window
+from ..gaussian.noise import Noise, Window
 
 
 class Orientation(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..degradations.bicubic import upscale_bicubic
 from ..errors import InputError
 from ..files import write_atomically
-from ..gaussian import Window
+from ..gaussian.noise import Window
 from ..imaging.carried import Extras
 from ..imaging.io import to_pil
 from ..imaging.sheets import TILE, heat_map, labelled_sheet, with_scale_bar

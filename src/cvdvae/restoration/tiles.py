@@ -1,8 +1,8 @@
 """Large images in tiles: windows that overlap, and the cores that are kept of them.
 
 A network that is convolutional sees no further than its receptive field, and its noise is a field
-(`cvdvae.gaussian.FieldNoise`): so the core of a window with a halo as wide as what matters of the
-receptive field is what the whole image would have there.
+(`cvdvae.gaussian.noise.FieldNoise`): so the core of a window with a halo as wide as what matters of
+the receptive field is what the whole image would have there.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..gaussian import Inside, Window
+from ..gaussian.noise import Inside, Window
 
 WHOLE_PIXELS = 2_000_000
 """Images of up to so many pixels are drawn whole."""

@@ -13,7 +13,7 @@ from ..checkpoints.loading import load_prior
 from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import ConfigError, WeightsError
-from ..gaussian import SeededNoise
+from ..gaussian.noise import SeededNoise
 from ..hvae import HVAE, bits_per_dim
 from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
 from ..metrics.perceptual import unseen

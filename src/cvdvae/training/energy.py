@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import need
-from ..gaussian import Noise
+from ..gaussian.noise import Noise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder, drawn_mean
 from .config import EnergyConfig

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checkpoints.records import FlowRecord
 from ..degradations.base import shrink_to_8_bits
 from ..degradations.bicubic import BicubicDownscaling, upscale_bicubic
-from ..gaussian import SeededNoise
+from ..gaussian.noise import SeededNoise
 from ..hcflow import HCFlow
 from .config import FlowTraining
 from .module import Training

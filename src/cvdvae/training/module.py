@@ -20,7 +20,7 @@ from ..checkpoints.weights import WEIGHTS, digest
 from ..configs import defaults, to_yaml
 from ..errors import ConfigError, WeightsError
 from ..files import write_text
-from ..gaussian import GlobalNoise, SeededNoise
+from ..gaussian.noise import GlobalNoise, SeededNoise
 from .config import OptimConfig
 
 MODEL = "model"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checkpoints.folder import save_model
 from ..checkpoints.records import PriorRecord
-from ..gaussian import SeededNoise
+from ..gaussian.noise import SeededNoise
 from ..hvae import ELBO, HVAE
 from .config import PriorTraining
 from .module import Training

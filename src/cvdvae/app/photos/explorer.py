@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...domains.simulate import simulate_at_scale
 from ...errors import InputError
-from ...gaussian import Window
+from ...gaussian.noise import Window
 from ...imaging.io import is_jpeg, to_bytes, to_tensor
 from ...input_check.shrinking import Likely, likely
 from ...restoration.edits import ResampleRegion

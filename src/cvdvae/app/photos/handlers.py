@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import CVDVAEError, InputError
-from ...gaussian import Window
+from ...gaussian.noise import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
 from ..controls import UNCHANGED, WILDEST, Updates, seed_of

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...degradations.downscaling import Downscaling
 from ...errors import InputError
-from ...gaussian import Window
+from ...gaussian.noise import Window
 from ...imaging.io import save_png, to_pil
 from ...imaging.png import PNGWriter
 from ...restoration.drawing import Drawing

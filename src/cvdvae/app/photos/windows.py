@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...degradations.bicubic import upscale_bicubic
 from ...errors import InputError
-from ...gaussian import Window
+from ...gaussian.noise import Window
 from ...imaging.io import read_photo, to_bytes, to_channels
 from ...restoration.part import widened
 from .album import Album

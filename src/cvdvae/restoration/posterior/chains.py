@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...gaussian import Noise
+from ...gaussian.noise import Noise
 from ..checks import make_plain
 from ..workers import OnDone, in_order, untold, workers_on
 from .measurement import Measurement

@@ -27,7 +27,7 @@ from ...degradations.base import Products, cut_as
 from ...degradations.damped import solve
 from ...degradations.foreign import in_precision
 from ...errors import InputError
-from ...gaussian import Noise
+from ...gaussian.noise import Noise
 
 
 class Fit(NamedTuple):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
-from ...gaussian import Noise
+from ...gaussian.noise import Noise
 from ...hvae import HVAE
 from .measurement import Measurement
 from .whitened import Proposal

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ...gaussian import Conditional, DiagonalGaussian, Noise
+from ...gaussian import Conditional, DiagonalGaussian
+from ...gaussian.noise import Noise
 from ...hvae.likelihood import Likelihood
 from .measurement import Measurement
 
