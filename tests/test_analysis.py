@@ -710,6 +710,51 @@ def test_calibrate_stores_what_it_finds(
     assert "calibrated: true" in (model_folder / "config.yaml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("grids", "columns"),
+    [
+        (Grids((), (0.8,)), ["temperature", "CRPS ×10³"]),
+        (Grids((0.8,), ()), ["temperature", "CRPS ×10³"]),
+        (Grids((0.8,), (1.0,)), ["temperature", "of the encoder", "CRPS ×10³"]),
+    ],
+)
+def test_a_single_temperature_is_called_that(
+    grids: Grids,
+    columns: list[str],
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = many_photos(tmp_path / "photos", 2)
+    monkeypatch.setattr("cvdvae.restoration.hvae.HVAEResolver.grids", grids)
+    given = ["calibrate", "--model", str(model_folder), "--data", str(photos), "-n", "2"]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr().out
+    (header,) = (line for line in printed.splitlines() if "CRPS" in line)
+    cells = [cell.strip() for cell in re.split("[┃│]", header) if cell.strip()]
+    assert cells[:-1] == columns
+    assert "perhaps by chance" in " ".join(printed.split())
+
+
+def test_a_report_on_nothing_leaves_no_tables(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos, out = many_photos(tmp_path / "photos", 2), tmp_path / "out"
+    for path in photos.iterdir():
+        path.write_text("no image")
+    monkeypatch.setattr(Judges, "load", lambda path: Judges(None, None, {"LPIPS": "why"}))
+    models = str(model_folder).replace("-x4", "-x{scale}")
+    given = ["report", "--models", models, "--scales", "4", "--data", str(photos)]
+    assert run(*given, "-n", "3", "--out", str(out), monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no image could be measured" in said
+    assert not [path for path in out.iterdir() if path.name.startswith("table")]
+
+
 def many_photos(folder: Path, count: int) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)

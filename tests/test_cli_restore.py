@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 from command import run, terminal
-from PIL import Image
+from PIL import ExifTags, Image
 from tiny import NUCLEI, saved_prior, saved_restorer, tiny_prior, tiny_restorer
 
+import cvdvae
 import cvdvae.restoration.posterior.chains as chains
 from cvdvae.batch.happened import happened
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
+from cvdvae.errors import InputError
 from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.settings import Restoring
 
@@ -359,3 +361,45 @@ def test_that_samples_to_look_at_are_tamer_is_said_of_wild_ones(
     recommend(str(restore.folder), Recommended(0.3, 1.0, 0.7, calibrated=True))
     assert restore(photo, "--degradation", "hole:side=4", *options) == 0
     assert ("--look draws tamer samples" in restore.printed) is tamer
+
+
+def test_pictures_that_are_drawn_again_lie_as_the_first_did(
+    restore: Restore, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = photo.with_suffix(".jpg")
+    Image.open(photo).save(turned, exif=exif)
+    assert restore(turned, "--jpeg", "auto") == 0
+    result = restore.out / "a" / "result.json"
+    assert json.loads(result.read_text())["orientation"] == 6
+    again = ["replay", str(result), "--out", str(tmp_path / "again"), "--trust-model"]
+    assert run(*again, monkeypatch=monkeypatch) == 0
+    python = cvdvae.replay(result, trust=True)
+    python.save(tmp_path / "python")
+    for folder in (result.parent, tmp_path / "again", tmp_path / "python"):
+        assert Image.open(folder / "sample_00.png").getexif()[ExifTags.Base.Orientation] == 6
+    told = json.loads(result.read_text())
+    result.write_text(json.dumps(told | {"orientation": 9}))
+    with pytest.raises(InputError, match="from 1 to 8, not 9"):
+        cvdvae.replay(result, trust=True)
+
+
+def test_counts_as_floats_are_not_taken_for_16_bits(
+    restore: Restore, photo: Path, tmp_path: Path
+) -> None:
+    counts = np.random.default_rng(0).uniform(94, 1342, (SIDE, SIDE)).astype(np.float32)
+    for scale in (1, 254 / counts.max(), np.nan):
+        Image.fromarray(counts * np.float32(scale)).save(tmp_path / "f.tif")
+        assert restore(tmp_path / "f.tif", "--degradation", "blur:sigma=1") == 1
+        assert "floating-point values have no known range" in restore.errors
+    assert not restore.out.exists() or not (restore.out / "f").exists()
+
+
+def test_a_mask_for_a_photograph_that_is_turned_is_painted_upright(tmp_path: Path) -> None:
+    Image.open(hole(tmp_path / "m.png")).crop((0, 0, 16, 12)).save(tmp_path / "m.png")
+    (step,) = happened(None, tmp_path / "m.png", None, None).description.steps
+    with pytest.raises(InputError, match="but the image has 12×16, once it is upright"):
+        step.operator((16, 12))
+    with pytest.raises(InputError, match=r"but the image has 12×17$"):
+        step.operator((17, 12))

@@ -565,7 +565,10 @@ def test_a_file_whose_values_have_no_range_is_named_once(tmp_path: Path) -> None
     """Whoever reads it: among thousands nobody else could find it."""
     odd = tmp_path / "odd.tif"
     Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)).save(odd)
-    words = f"{odd}: values of kind 'F' have no known range: save 8 or 16 bits"
+    words = (
+        f"{odd}: floating-point values have no known range: save 8 or 16 bits (cvdvae upscale "
+        f"without --noise and --jpeg takes those of a TIFF file)"
+    )
     for read in (read_photo, lambda path: load_images([path], 16)):
         with pytest.raises(InputError) as refused:
             read(odd)

@@ -80,6 +80,8 @@ class Study:
         """Write those of `cvdvae evaluate`; ticks for every image and task."""
         records, failures = evaluate(plan, tasks, judges, self.out, lambda _: self.tick())
         self.failures.update(failures)
+        if not records:
+            raise InputError("no image could be measured")
         asked = {title_of(task.scale, task.damage) for task in tasks}
         self.measured.update(image for row, image in records if row.task in asked)
         write_tables(records, judges.missing, self.out, plan.samples)

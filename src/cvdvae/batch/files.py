@@ -30,7 +30,7 @@ from ..imaging.io import (
 from ..imaging.tiff import refuse_packed
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
-from ..restoration.load import model_of, recipe_of, restorer_for
+from ..restoration.load import extras_of, model_of, recipe_of, restorer_for
 from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
@@ -322,11 +322,12 @@ def replay_into(
         model = model_of(stacked.origin, device, trust)
         given = read_stack(model, stacked.path, REPLAYED, ranges=stacked.ranges)
         return drawn(model, given, stacked.origin.sampling)
-    told = recipe_of(data, recipe)
+    told, extras = recipe_of(data, recipe), extras_of(data, recipe)
     if isinstance(told, RestorationRecipe):
         tell = partial(in_parts, on_share, told.restoring.steps + SAVED)
         result = restorer_for(told, device, trust).run(told.seen, told.restoring, on_steps=tell)
+        result = replace(result, extras=extras)
         result.save(folder)
         return result
     model = model_of(told.origin, device, trust)
-    return drawn(model, Input(told.y, None, [], Extras()), told.sampling)
+    return drawn(model, Input(told.y, None, [], extras), told.sampling)

@@ -66,7 +66,7 @@ def calibrate(
     from ..analysis.calibration import check_enough, fit
     from ..checkpoints.folder import check_storable, recommend
     from ..evaluation.selection import Selection
-    from ..evaluation.table import counted
+    from ..evaluation.table import FEW, counted
     from ..restoration.settings import Sampling
 
     selection = Selection(data, start, images, crop)
@@ -86,13 +86,18 @@ def calibrate(
         task = progress.add_task("drawing", total=sum(map(len, tried_at)) * len(selection))
         start_at = Sampling(samples, 0.8, seed, 1.0)
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
-    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}", caption="* the best")
-    for title in ("temperature", "of the encoder", "CRPS ×10³", "off the diagonal"):
+    both = bool(tried_at.prior and tried_at.encoder)
+    few = tried[0].images < FEW
+    caption = f"* the best{f', of fewer than {FEW} images perhaps by chance' if few else ''}"
+    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}", caption=caption)
+    for title in ("temperature", *["of the encoder"] * both, "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
     for c in tried:
+        encoder = f"{c.sampling.encoder_temperature:g}"
+        first = f"{c.sampling.temperature:g}" if tried_at.prior else encoder
         table.add_row(
-            f"{c.sampling.temperature:g}" if tried_at.prior else "–",
-            f"{c.sampling.encoder_temperature:g}" if tried_at.encoder else "–",
+            first,
+            *[encoder] * both,
             "* " * (c.sampling == best) + f"{(c.crps.mean or 0) * 1e3:.2f}",
             f"{c.miscalibration:.1%}",
             style="bold" if c.sampling == best else None,

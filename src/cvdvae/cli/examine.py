@@ -106,7 +106,8 @@ def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
     from ..input_check.shrinking import SURE, likely
 
     compressed = is_jpeg(path)
-    doubts = ["JPEG compressed it: samples take its traces for detail"] if compressed else []
+    traces = "JPEG compressed it: samples take its traces for detail (not with upscale --jpeg auto)"
+    doubts = [traces] if compressed else []
     found = likely(model.shrinking, y, compressed)
     if not found:
         return doubts, ["too small or too flat to tell what made it small"]

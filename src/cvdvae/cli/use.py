@@ -13,7 +13,6 @@ from .common import (
     Compile,
     Device,
     Dtype,
-    OneScale,
     Samples,
     Seed,
     complain,
@@ -169,7 +168,9 @@ def bench(
     models: Annotated[
         list[str], typer.Option("--model", help="Bundled name, folder, or Hub id; may be repeated.")
     ] = ["photos-x4"],  # noqa: B006
-    scale: OneScale = None,
+    scale: Annotated[
+        int | None, typer.Option("--scale", help="Factor, of models that have several.")
+    ] = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     compile_: Compile = False,

@@ -46,16 +46,20 @@ class MaskFromFile(Masked):
     def __post_init__(self) -> None:
         missing = unpack(self.packed, torch.bool)
         if not bool(missing.any()):
-            raise InputError(f"the mask {self.file} hides nothing: paint white what is missing")
+            raise InputError(
+                f"the mask {self.file} hides nothing: paint white what is missing, and "
+                f"leave black or transparent what is seen"
+            )
         Mask(~missing)
 
     def known(self, size: Size) -> Tensor:
         """What was not painted."""
         missing = unpack(self.packed, torch.bool)
         if missing.shape != size:
+            turned = ", once it is upright" if missing.shape == size[::-1] else ""
             raise InputError(
                 f"the mask {self.file} has {missing.shape[1]}×{missing.shape[0]} pixels, but the "
-                f"image has {size[1]}×{size[0]}"
+                f"image has {size[1]}×{size[0]}{turned}"
             )
         return ~missing
 

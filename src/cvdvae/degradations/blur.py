@@ -263,7 +263,7 @@ def gaussian(sigma: float) -> Tensor:
         InputError: σ is not a positive number, or beyond 100.
     """
     if not 0 < sigma <= 100:
-        raise InputError(f"the sigma of a blur must be a number from 0 to 100 pixels, not {sigma}")
+        raise InputError(f"the sigma of a blur is above 0 and at most 100 pixels, not {sigma}")
     reach = max(1, math.ceil(4 * sigma))
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device="cpu").double() / sigma) ** 2)
     return torch.outer(line, line) / line.sum() ** 2

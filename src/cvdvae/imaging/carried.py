@@ -27,6 +27,21 @@ class Extras:
     alpha: Image.Image | None = None
     exif: bytes | None = None
 
+    @classmethod
+    def turned(cls, orientation: int) -> "Extras":
+        """Nothing but how the picture is to be turned, as EXIF counts, from 1 to 8."""
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        return cls(exif=None if orientation == 1 else exif.tobytes())
+
+    @property
+    def orientation(self) -> int:
+        """How the picture is to be turned, as EXIF counts; 1 where it is upright."""
+        exif = Image.Exif()
+        exif.load(self.exif or b"")
+        told: int = exif.get(ORIENTATION, 1)
+        return told
+
     def of(self, channels: int) -> "Extras":
         """Those of a picture of so many channels: the profile, of RGB, goes with no grey one."""
         return replace(self, icc_profile=None) if channels == 1 else self

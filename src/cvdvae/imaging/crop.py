@@ -49,7 +49,8 @@ def random_square(photo: Image.Image, side: int, seed: int) -> Square:
     """
     if side > min(photo.size):
         raise InputError(
-            f"an image of {photo.width}×{photo.height} pixels has no square of {side}×{side}"
+            f"an image of {photo.width}×{photo.height} pixels has no square of {side}×{side}: "
+            f"only larger ones are measured"
         )
     rng = np.random.default_rng(seed)
     left, top = (int(rng.integers(length - side + 1)) for length in photo.size)

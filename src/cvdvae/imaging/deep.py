@@ -68,11 +68,16 @@ def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:
         InputError: Its values have no known range.
     """
     values = np.asarray(image).astype(np.float64)
-    known = image.mode not in ("I", "F") or (image.mode, kind) == SCALED
-    if not known and not 255 < values.max() <= 65535:
-        raise InputError(f"values of kind '{image.mode}' have no known range: save 8 or 16 bits")
     if values.min() < 0:
         raise InputError("values below 0 are no image's: save 8 or 16 bits")
+    if image.mode == "F":
+        raise InputError(
+            "floating-point values have no known range: save 8 or 16 bits (cvdvae upscale without "
+            "--noise and --jpeg takes those of a TIFF file)"
+        )
+    known = image.mode != "I" or (image.mode, kind) == SCALED
+    if not known and not 255 < values.max() <= 65535:
+        raise InputError("values of 32 bits have no known range: save 8 or 16 bits")
     grey = Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8))
     clear = image.info.get("transparency")
     if isinstance(clear, int):

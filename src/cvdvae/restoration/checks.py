@@ -98,14 +98,14 @@ def checked_image(y: object, channels: int, side: int | None, name: str) -> Tens
     """
     if not isinstance(y, Tensor):
         raise InputError(f"y is a {type(y).__name__}, no tensor: cvdvae.load_image reads a file")
+    given = f"{y.dtype} {tuple(y.shape)}"
     y = y.detach()
     if y.ndim == 3:
         y = y[None]
     if not torch.is_floating_point(y) or y.ndim != 4 or y.shape[:2] != (1, channels):
         sides = "h, w" if side is None else f"{side}, {side}"
         raise InputError(
-            f"expected one float image of shape ({channels}, {sides}), "
-            f"not {y.dtype} {tuple(y.shape)}"
+            f"{name} takes one float image in [0, 1] of shape ({channels}, {sides}), not {given}"
         )
     if not y.numel():
         raise InputError(f"{y.shape[3]}×{y.shape[2]} is an image without pixels")

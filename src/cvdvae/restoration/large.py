@@ -125,7 +125,8 @@ class LargeResult:
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
-        return self.recipe.to_dict() | report_of(self, self.noise)
+        about = {"orientation": self.extras.orientation}
+        return self.recipe.to_dict() | about | report_of(self, self.noise)
 
     def compare(self, what: str, top: int, pixels: np.ndarray) -> None:
         """Add up the error of some rows, ``(rows, width, C)`` in levels, where there is a truth."""

@@ -1,6 +1,7 @@
 """Models from their folders, and results from their recipes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..checkpoints.loading import load_encoder, load_flow, load_restoring
 from ..checkpoints.proper import read_proper
 from ..checkpoints.shrinking import read_shrinking
 from ..errors import InputError, WeightsError
+from ..imaging.carried import Extras
 from .flow import FlowResolver
 from .hvae import HVAEResolver
 from .networks import DTYPES
@@ -77,7 +79,10 @@ def load(
     if kind not in KINDS:
         advice = "name an LR encoder on it, or take it as a prior (cvdvae.load_prior)"
         if kind == "restorer":
-            advice = "use cvdvae restore, or in Python cvdvae.load_restorer"
+            advice = (
+                "cvdvae restore draws with it, and evaluate, calibrate and report judge it with "
+                "--degradation (in Python cvdvae.load_restorer)"
+            )
         raise WeightsError(f"'{name}' is a {kind}, which alone cannot super-resolve: {advice}")
     model = KINDS[kind](name, scale)
     model.weights = fingerprint_of(folder)
@@ -114,6 +119,7 @@ def replay(
     Raises:
         InputError: There is no such file, it holds no recipe, it names a model that is none of the
             bundled ones, or that model has other weights by now.
+        ConfigError: A setting that is unknown, or of a wrong type or value.
         WeightsError: The model that it names is unknown here.
 
     Example:
@@ -125,13 +131,16 @@ def replay(
         >>> torch.equal(again.pixels, result.pixels)
         True
     """
-    if not isinstance(recipe, Recipe):
-        path = result_in(Path(recipe))
-        told = recipe_of(read_told(path), path)
-        if isinstance(told, RestorationRecipe):
-            return restorer_for(told, device, trust).run(told.seen, told.restoring)
-        recipe = told
-    return model_of(recipe.origin, device, trust).run(recipe.y, recipe.sampling)
+    if isinstance(recipe, Recipe):
+        return model_of(recipe.origin, device, trust).run(recipe.y, recipe.sampling)
+    path = result_in(Path(recipe))
+    data = read_told(path)
+    told, extras = recipe_of(data, path), extras_of(data, path)
+    if isinstance(told, RestorationRecipe):
+        restored = restorer_for(told, device, trust).run(told.seen, told.restoring)
+        return replace(restored, extras=extras)
+    result = model_of(told.origin, device, trust).run(told.y, told.sampling)
+    return replace(result, extras=extras)
 
 
 def recipe_of(data: dict[str, Any], path: Path) -> Recipe | RestorationRecipe:
@@ -148,6 +157,22 @@ def recipe_of(data: dict[str, Any], path: Path) -> Recipe | RestorationRecipe:
     if "degradation" in data:
         return restoration_from_dict(data, str(path))
     return recipe_from_dict(data, str(path), path.parent, numbers=True)
+
+
+def extras_of(data: dict[str, Any], path: Path) -> Extras:
+    """What the `result.json` of a picture says that its pictures carry beside their colours.
+
+    Args:
+        data: What the file holds.
+        path: Where it lies, for messages.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    orientation = data.get("orientation", 1)
+    if type(orientation) is not int or not 1 <= orientation <= 8:
+        raise InputError(f"{path}: an orientation is a number from 1 to 8, not {orientation!r}")
+    return Extras.turned(orientation)
 
 
 def restorer_for(

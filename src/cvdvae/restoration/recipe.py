@@ -251,10 +251,10 @@ def recipe_from_text(text: str) -> Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a `result.json`.
+    """Read a recipe from a `result.json` of `upscale`; `replay` takes those of `restore`, too.
 
     Raises:
-        InputError: There is no such file, or it holds no recipe.
+        InputError: There is no such file, or it holds no recipe of an enlarged picture.
         ConfigError: A setting that is unknown or of a wrong type.
     """
     path = Path(path)

@@ -174,6 +174,7 @@ class Restoration(Answers):
             "size": list(self.samples.shape[2:]),
             **asdict(self.restoring),
             "input": packed(self.y, jpeg_at_end(self.degradation)),
+            "orientation": self.extras.orientation,
             "misfit": self.misfit,
             "explains": self.explains,
             "exploded": self.exploded,

@@ -183,7 +183,8 @@ class SuperResolution(Answers):
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
-        return self.recipe.to_dict() | report_of(self, self.sigma)
+        about = {"orientation": self.extras.orientation}
+        return self.recipe.to_dict() | about | report_of(self, self.sigma)
 
     def summary_row(self, samples: int) -> list[tuple[str, Image.Image]]:
         """Labelled tiles: LR, bicubic, the first samples, their mean and std, and the truth."""
