@@ -102,6 +102,7 @@ def _what_is_odd(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
 
 
 def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
+    from ..degradations.kernels import KERNELS
     from ..imaging.io import is_jpeg
     from ..input_check.shrinking import SURE, likely
 
@@ -114,9 +115,10 @@ def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
     first, second = found[:2]
     if first.probability < SURE:
         return doubts, [f"its spectrum does not tell what made it small: {first}, or {second}"]
+    alike = [first.program, *(name for name, k in KERNELS.items() if k.like == first.program)]
     return doubts, [
-        f"if a program made it small, probably {first}: --shrunk-by {first.program}"
-        f"{' or pillow-nearest' if first.program == 'nearest' else ''}; or {second}"
+        f"if a program made it small, probably {first}: --shrunk-by {' or '.join(alike)}; "
+        f"or {second}"
     ]
 
 

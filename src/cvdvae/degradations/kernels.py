@@ -39,10 +39,12 @@ class Kernel(NamedTuple):
     Attributes:
         taps: From n, m and which results, int64 ``(results,)``, to their taps.
         program: Whose way it is, and how exactly it is met.
+        like: Which other leaves a photograph the same spectrum.
     """
 
     taps: Callable[[int, int, Tensor], Taps]
     program: str
+    like: str = ""
 
 
 def cubic(x: Tensor) -> Tensor:
@@ -144,16 +146,19 @@ def picked_in_the_middle(n: int, m: int, results: Tensor) -> Taps:
 
 KERNELS = {
     "bicubic": Kernel(antialiased(cubic, 2), "PyTorch's antialiased bicubic"),
-    "pillow-bicubic": Kernel(antialiased(cubic, 2), "Pillow's BICUBIC, which is the same"),
+    "pillow-bicubic": Kernel(
+        antialiased(cubic, 2), "Pillow's BICUBIC, which is the same", "bicubic"
+    ),
     "pillow-lanczos": Kernel(antialiased(lanczos, 3), "Pillow's LANCZOS"),
     "pillow-bilinear": Kernel(antialiased(triangle, 1), "Pillow's BILINEAR"),
     "box": Kernel(antialiased(box, 0.5), "Pillow's BOX; OpenCV's INTER_AREA at whole factors"),
-    "matlab": Kernel(mirrored_cubic, "MATLAB's imresize (bicubic, antialiased)"),
+    "matlab": Kernel(mirrored_cubic, "MATLAB's imresize (bicubic, antialiased)", "bicubic"),
     "canvas": Kernel(
         halved_and_interpolated,
         "Chromium's drawImage of high quality at whole factors, approximately at others",
+        "box",
     ),
     "nearest": Kernel(picked, "OpenCV's INTER_NEAREST"),
-    "pillow-nearest": Kernel(picked_in_the_middle, "Pillow's NEAREST"),
+    "pillow-nearest": Kernel(picked_in_the_middle, "Pillow's NEAREST", "nearest"),
 }
 """By name. Programs that work in 8 bits round on top of it, some once for every side."""

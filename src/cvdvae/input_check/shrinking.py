@@ -30,8 +30,8 @@ from ..imaging.io import to_pil, to_tensor
 from .transforms import luma_of
 
 PROGRAMS = ("bicubic", "pillow-lanczos", "pillow-bilinear", "box", "nearest")
-"""What can be told apart. MATLAB's is the bicubic but for the border, a browser's canvas the box
-but for factors that are no power of two."""
+"""What can be told apart: MATLAB's is the bicubic but for the border, a browser's canvas the box
+but for factors that are no power of two (`Kernel.like`)."""
 
 QUALITIES = (75, 85, 92)
 """Of JPEG, at which photographs are stored."""

@@ -18,9 +18,6 @@ PROGRAMS = [name for name in KERNELS if name != "pillow-bicubic"]
 """What may have made a photograph small, as the page offers it; H of the one left out is that of
 ``bicubic``."""
 
-ALIKE = {"matlab": "bicubic", "canvas": "box", "pillow-nearest": "nearest"}
-"""Ways to shrink that a photograph's spectrum does not tell from another."""
-
 SHRUNK = (
     "This photograph is large: it was shrunk by {scale} first, and is enlarged again, so that you "
     "can compare the samples with it. Choose “Enlarge it as it is” if you want it larger."
@@ -29,7 +26,8 @@ SHRUNK = (
 
 def made_small(found: Sequence[Likely], chosen: str) -> tuple[str, ...]:
     """A remark where another program than the chosen has probably made a photograph small."""
-    if not found or found[0].probability < SURE or found[0].program in (chosen, ALIKE.get(chosen)):
+    alike = (chosen, KERNELS[chosen].like)
+    if not found or found[0].probability < SURE or found[0].program in alike:
         return ()
     return (
         f"if a program made it small, that was probably {found[0]}: then choose it "
