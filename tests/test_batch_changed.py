@@ -126,6 +126,55 @@ def test_what_a_killed_run_left_of_a_line_spoils_no_other(tmp_path: Path) -> Non
     again.close()
 
 
+def test_a_line_that_a_full_disk_cut_within_a_character_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "drawn.jsonl"
+    path.write_bytes('{"key": "a", "mark": "1 x"}\n{"key": "Kö'.encode()[:-1])
+    notes = Drawn(path)
+    assert notes.marks() == {"a": "1 x"}
+    notes.add("Köln", "2 x")
+    notes.close()
+    again = Drawn(path)
+    assert again.marks() == {"a": "1 x", "Köln": "2 x"}
+    again.close()
+
+
+def test_a_row_that_a_killed_run_drew_anew_is_not_told_by_its_earlier_mark(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder the worker writes the result, and its mark is noted when the batch comes back."""
+    out, source = tmp_path / "out", in_folder(tmp_path, {"a": png(0), "b": png(1)})
+    assert drawn(source, out, model_folder).drawn == 2
+    for path in (out / "a").iterdir():
+        path.unlink()
+    in_folder(tmp_path, {"a": png(7)})
+
+    def killed(self: Drawn, key: str, mark: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Drawn, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            drawn(source, out, model_folder)
+    told = drawn(source, out, model_folder)
+    assert (told.before, told.failed) == (2, 0)
+
+
+@pytest.mark.parametrize("put", [in_tar, in_parquet])
+def test_what_is_done_is_not_read_to_go_on(
+    put: Callable[[Path, Images], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shards, number) = open_source(str(put(tmp_path, {n: png(0) for n in "abcde"}))).shards, 0
+    for shard in shards:
+        numbers = [number for number, _ in shard.names()]
+        assert [row.number for row in shard.rows({numbers[0]})] == numbers[1:]
+        opened = "pathlib.Path.open" if put is in_tar else "pyarrow.parquet.ParquetFile"
+        with monkeypatch.context() as patch:
+            patch.setattr(opened, lambda *_, **__: pytest.fail("it was read"))
+            assert not list(shard.rows(frozenset(numbers)))
+        number += len(numbers)
+    assert number == 5
+
+
 def test_what_is_done_and_was_not_touched_is_not_read_again(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,8 @@ from cvdvae.damage.kinds import KINDS
 from cvdvae.damage.packed import pack, unpack
 from cvdvae.degradations.composed import as_jpeg, jpeg_at_end
 from cvdvae.degradations.mask import Mask, luminance
-from cvdvae.errors import CVDVAEError
-from cvdvae.restoration.restoring import seen
+from cvdvae.errors import CVDVAEError, InputError
+from cvdvae.restoration.restoring import degraded, seen
 from cvdvae.restoration.tolerance import measured
 
 Y_SIZE = (16, 20)
@@ -508,3 +508,16 @@ def test_a_packed_matrix_has_a_size_that_it_may_have() -> None:
     ]:
         with pytest.raises(CVDVAEError, match=words):
             unpack(text, dtype)
+
+
+def test_a_name_that_ends_as_a_number_does_stays_whole(tmp_path: Path) -> None:
+    half = np.zeros((4, 4), np.uint8)
+    half[2:] = 255
+    Image.fromarray(half).save(tmp_path / "scan.0", "PNG")
+    assert str(parse(f"mask:file={tmp_path}/scan.0")) == f"mask:file={tmp_path}/scan.0"
+    assert str(parse("blur:sigma=2.0")) == "blur:sigma=2"
+
+
+def test_what_is_no_image_is_not_degraded() -> None:
+    with pytest.raises(InputError, match=r"shape \(C, H, W\), not \(16, 16\)"):
+        degraded(torch.rand(16, 16), parse("blur:sigma=1"), 0.1)

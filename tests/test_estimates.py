@@ -436,6 +436,30 @@ def test_noise_that_cannot_be_estimated_is_asked_for(
     assert read_seen(tmp_path / "seen.png", happened(words, None, None, "0.02"))[0].sigma == 0.02
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "hole:side=40 + downscale:scale=2",
+        "hole:side=80 + downscale:scale=2",
+        "hole:top=16,left=16,height=32,width=32 + downscale:scale=4,by=box",
+        "downscale:scale=2,by=nearest + hole:side=30",
+        "hole:side=40 + grey",
+    ],
+)
+def test_a_hole_is_where_it_is_once_the_image_is_smaller(words: str) -> None:
+    told = parse(words)
+    x = 0.5 + 0.2 * torch.rand(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
+    y, other = (told.operator((192, 192)).A(one) for one in (x, 1 - x))
+    same = (y == other).all(1)[0]  # nothing of the image is left
+    hidden = told.hidden((y.shape[2], y.shape[3]))
+    assert bool(same.any())
+    assert bool((hidden | ~same).all())
+    assert float(hidden.float().mean()) < 0.75
+    noise = 0.03 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    flat = told.operator((192, 192)).A(torch.full_like(x, 0.5))[0]
+    assert noise_behind((flat + noise[0]).clamp(0, 1), told) == pytest.approx(0.03, rel=0.1)
+
+
 def test_more_than_any_image_has_is_no_estimate() -> None:
     board = (torch.arange(32)[:, None] + torch.arange(32)) % 2
     with pytest.raises(InputError, match="more than any image has: name how noisy"):

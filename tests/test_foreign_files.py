@@ -170,13 +170,14 @@ def test_a_pipe_among_photographs_is_not_waited_for(tmp_path: Path) -> None:
         open_images(DataConfig(str(tmp_path), validation=1, random_crops=True), 16)
 
 
-def test_an_ome_tiff_opens_no_file_of_another_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ['FileName="{}"', "FileName='{}'", 'FileName = "{}"'])
+def test_an_ome_tiff_opens_no_file_of_another_folder(named: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.tif")
     for name in (str(tmp_path / "pipe.tif"), "../other.tif", "pipe.tif"):
         words = (
             '<OME><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" '
             'SizeX="10" SizeY="12" SizeC="1" SizeZ="2" SizeT="1"><TiffData FirstZ="1" IFD="0">'
-            f'<UUID FileName="{name}">urn:uuid:1</UUID></TiffData></Pixels></Image></OME>'
+            f"<UUID {named.format(name)}>urn:uuid:1</UUID></TiffData></Pixels></Image></OME>"
         )
         values = np.zeros((12, 10), np.uint8)
         tifffile.imwrite(tmp_path / "a.ome.tif", values, description=words, metadata=None)

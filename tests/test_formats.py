@@ -1569,6 +1569,41 @@ def test_a_zarr_of_any_name_is_drawn_once_more_and_again(
             assert np.array_equal(np.round(shrunk(first[0, 0])), values)
 
 
+@pytest.mark.parametrize("leads_to", ["private", "..", ".", "zarr.json", "missing", "self"])
+def test_links_in_a_zarr_lead_to_nothing_that_is_not_copied(
+    leads_to: str, model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    write_zarr(tmp_path / "a.zarr", (smooth(12, 10) * 900).astype(np.uint16))
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "secret.txt").write_text("secret")
+    link = tmp_path / "a.zarr" / "self"
+    link.symlink_to(tmp_path / "private" if leads_to == "private" else leads_to)
+    arguments = ["upscale", str(tmp_path / "a.zarr"), "--scale", "2", "-n", "2"]
+    arguments += ["--model", model_folder, "--out", str(tmp_path / "out")]
+    refused = leads_to in ("private", "..", "self")
+    assert run(*arguments, monkeypatch=monkeypatch) == refused
+    found = [path.name for path in (tmp_path / "out").rglob("*")]
+    if refused:
+        assert "is a link out of" in " ".join(capsys.readouterr().err.split())
+        assert "result.json" not in found
+    else:
+        assert found.count("self") == 1, "links are kept, and not followed"
+
+
+def test_a_block_that_is_far_larger_than_its_image_is_not_decoded(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    values = np.zeros((16, 16), np.uint8)
+    store = zarr.create_array(tmp_path / "a.zarr", shape=(16, 16), chunks=(600, 600), dtype="u1")
+    store[...] = values
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), tile=(608, 608))
+    for name in ("a.zarr", "a.tif"):
+        path, form = tmp_path / name, format_of(tmp_path / name)
+        assert form is not None
+        assert form.read(path, Limits(608 * 608)).values.shape[2:] == (16, 16)
+        with pytest.raises(InputError, match=r"in blocks of .* values, more than the image has"):
+            form.read(path, Limits(1000))
+
+
 @pytest.mark.parametrize("name", ["../input.npy", "input.npy/../../x", "result.json", 3, None])
 def test_a_recipe_names_no_file_elsewhere(name: object, tmp_path: Path) -> None:
     data = {"model": "photos-x2", "input": name, "values": {"ranges": []}}

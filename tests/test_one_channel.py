@@ -142,6 +142,20 @@ def test_the_mean_given_z_and_y_ends_at_the_projection_and_at_the_network() -> N
     assert torch.allclose(again, tolerance.damping * (y - H.A(x)), atol=1e-6)
 
 
+@pytest.mark.parametrize("corner", [0.0, 1.0])
+def test_what_stays_does_not_say_what_else_was_cut(corner: float) -> None:
+    """y is white where Hx is beyond: that explains it, whatever lies outside of the region."""
+    H, tolerance = downscaling((16, 32), (8, 16), "bicubic"), Tolerance(0.05, 0.05)
+    x = torch.zeros(1, 1, 16, 32)
+    x[..., 16:] = 1
+    x[..., 0, 0], x[..., 0, -1] = corner, corner
+    y = H.A(x).clamp(0, 1)
+    region = torch.ones(1, 1, 16, 32, dtype=torch.bool)
+    region[..., 0, -1] = False
+    moved, within = explain(x, y, H, tolerance), explain(x, y, H, tolerance, region)
+    assert float((within - moved)[..., :28].abs().max()) * 255 < 0.02
+
+
 def test_strips_and_regions_explain_as_the_whole_does() -> None:
     torch.manual_seed(0)
     H = downscaling((160, 16), (40, 4), "bicubic")

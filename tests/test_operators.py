@@ -925,6 +925,14 @@ def test_the_scale_of_an_operator_is_probed_where_it_is_not_told() -> None:
     grey = Composed(luminance(), Downscaling((8, 6), (4, 3), "nearest"))  # three of four unseen
     columns = squared_columns(grey, normal(2, 3, 8, 6), normal(2, 1, 4, 3)).flatten()
     torch.testing.assert_close(columns, squared_columns(luminance(), x, x[:, :1]).flatten())
+    some = Mask(torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0)) > 0.5)
+    for picked, seen in ((bayer((4, 4)), normal(1, 1, 4, 4)), (some, normal(1, 3, 4, 4))):
+        assert torch.equal(
+            squared_columns(picked, normal(1, 3, 4, 4), seen).flatten(), x.new_ones(3)
+        )
+    nothing = torch.zeros(1, 3, 4, 4)
+    assert largest_eigenvalue(Scaled(0, 0, 0), nothing) == 0
+    assert torch.equal(violate_least(Scaled(0, 0, 0), nothing, nothing + 1, (1, 2, 3)), nothing)
     for told in (0.0, math.nan, math.inf):
         H.mean_eigenvalue = lambda told=told: told  # type: ignore[attr-defined]
         with pytest.raises(InputError, match="takes every image to zero"):
@@ -1061,3 +1069,17 @@ def test_few_steps_undo_a_slanted_movement(boundary: Boundary) -> None:
     found = solve(H, y, damping, 14, 0.0)
     left = y - H.A(H.A_adjoint(found)) - damping * found
     assert float(left.norm() / y.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_undamped_inverse_of_a_blur_is_as_exact_as_its_numbers(dtype: torch.dtype) -> None:
+    H = Blur((20, 20), gaussian(2), "zero")
+    x = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)).to(dtype)
+    y = H.A(x)
+    again = H.A(H.A_adjoint(solve(H, y, 0.0)))
+    assert float((again - y).abs().max()) < (2e-3 if dtype == torch.float32 else 1e-6)
+
+
+def test_a_movement_says_which_numbers_it_takes() -> None:
+    with pytest.raises(InputError, match="not 5 and inf"):
+        motion(5, math.inf)

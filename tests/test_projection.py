@@ -649,14 +649,17 @@ def test_what_meets_y_has_no_use_for_room(side: int) -> None:
 
 
 def test_only_what_was_rounded_leaves_room() -> None:
-    y = torch.tensor([0.0, 0.2, 1.0])
+    y = torch.tensor([[0.0, 0.2, 1.0]])
     least, most = room(y, 255)
-    assert least[0] == -math.inf
-    assert most[2] == math.inf
-    torch.testing.assert_close(255 * (most - least)[1], torch.tensor(0.8))
+    assert least[0, 0] == -math.inf
+    assert most[0, 2] == math.inf
+    torch.testing.assert_close(255 * (most - least)[0, 1], torch.tensor(0.8))
     for other in (y + 0.5 / 255, y - 1 / 255, y + 1 / 255):  # not whole, or beyond the range
         assert all(torch.equal(end, other) for end in room(other, 255))
     assert all(torch.equal(end, y) for end in room(y, None))
+    both = torch.cat([y, y + 0.5 / 255])  # each of a batch for itself
+    for end, alone in zip(room(both, 255), (least, most), strict=True):
+        assert torch.equal(end, torch.cat([alone, both[1:]]))
 
 
 @pytest.mark.parametrize(("side", "known"), [(96, 0), (160, 0), (160, 40)])

@@ -24,7 +24,7 @@ from tiny import RESTORING, matrix_of, saved_restorer, tiny_photo_restorer, tiny
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
 from cvdvae.damage.estimates import read_jpeg
-from cvdvae.damage.packed import pack_numbers
+from cvdvae.damage.packed import pack, pack_numbers
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT
 from cvdvae.degradations.blur import Blur, gaussian
@@ -515,6 +515,22 @@ def test_a_recipe_of_no_or_of_any_size_is_refused(size: list[int], tmp_path: Pat
     report = json.loads((tmp_path / "result.json").read_text()) | {"size": size}
     with pytest.raises(InputError, match=f"of {size[1]}×{size[0]} pixels"):
         restoration_from_dict(report, "result.json")
+
+
+def test_a_recipe_that_unpacks_more_than_its_image_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_restorer().restore(degraded("hole:side=4"), "hole:side=4", samples=1).save(tmp_path)
+    report = json.loads((tmp_path / "result.json").read_text())
+    stream = io.BytesIO()
+    Image.new("1", (400, 400)).save(stream, "PNG")
+    bomb = {"png": base64.b64encode(stream.getvalue()).decode()}
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match="damaged input"):
+        restoration_from_dict(report | {"input": bomb}, "result.json")
+    mask = {"kind": "mask", "file": "m.png", "packed": pack(torch.ones(32, 32, dtype=torch.bool))}
+    with pytest.raises(InputError, match="a mask is larger than the image"):
+        restoration_from_dict(report | {"degradation": {"steps": [mask]}}, "result.json")
 
 
 def test_what_was_seen_survives_as_text() -> None:

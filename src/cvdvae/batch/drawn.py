@@ -1,6 +1,7 @@
 """What the rows of a run were drawn from."""
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +24,8 @@ class Drawn:
     def __init__(self, path: Path) -> None:
         self.path, self.torn = path, False
         try:
-            self.file = path.open("a+", encoding="utf-8")
+            # Of a disk that was full the last line may end within a character.
+            self.file = path.open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -44,8 +46,20 @@ class Drawn:
         Raises:
             OutputError: It cannot be written.
         """
-        if not mark:
-            return
+        if mark:
+            self._write(key, mark)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Note of rows that are to be drawn that no earlier mark is theirs: a run that is killed
+        may leave them without one.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        for key in keys:
+            self._write(key, "")
+
+    def _write(self, key: str, mark: str) -> None:
         line = json.dumps({"key": key, "mark": mark}, ensure_ascii=False)
         try:  # a killed run may have left its last line without an end
             print(f"\n{line}" if self.torn else line, file=self.file, flush=True)

@@ -140,7 +140,10 @@ def run_batch(
         recipe = Recipe(model, settings, target.deliver)
         with closing(Drawn(out / DRAWN)) as drawn:
             refused = dict[int, str]()
-            numbers = _done(source, target, done, drawn.marks(), refused)
+            marks = drawn.marks()
+            numbers = _done(source, target, done, marks, refused)
+            known = (key for key, mark in marks.items() if mark)
+            drawn.forget(key for key in known if target.place_of(key) not in done)
             work = Work(source.shards, numbers, recipe, form == "zarr", source.rows, refused)
             progress = Progress(source.rows, len(work.done))
             failures = Failures(out / FAILURES)
@@ -212,7 +215,7 @@ def _take(
         error = twice(key)
     if not error:
         try:
-            drawn.add(key, mark)  # first: a row that is there has its mark
+            drawn.add(key, mark)  # first: a row that is added has its mark
             target.add(row)
         except InputError as problem:
             error = str(problem)
@@ -305,9 +308,7 @@ def rows_to_do(
         done: As in `Work`.
         refused: As in `Work`; such rows come without their image, and say why.
     """
-    for row in (row for shard in shards for row in shard.rows()):
-        if row.number in done:
-            continue
+    for row in (row for shard in shards for row in shard.rows(done)):
         why = refused.get(row.number)
         yield row if why is None else row._replace(image=None, error=why)
 

@@ -1,6 +1,6 @@
 """Shards: parts of a source, each of which can be read by itself, in any process, row after row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -20,8 +20,9 @@ left at the end."""
 class Shard(Protocol):
     """A part of a source that can be read by itself."""
 
-    def rows(self) -> Iterator[Row]:
-        """Its rows, read one after the other; one that cannot be read says why."""
+    def rows(self, done: Container[int] = frozenset()) -> Iterator[Row]:
+        """Its rows, read one after the other, but for those of these numbers; one that cannot be
+        read says why."""
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Number and key of every row, without the images."""
@@ -35,8 +36,8 @@ def _changed(shard: Shard, path: str, marks: Mapping[int, str]) -> set[int]:
     state = state_of(path)
     if all(is_settled(mark, state) for mark in marks.values()):
         return set()
-    known = (row for row in shard.rows() if row.number in marks)
-    return {row.number for row in known if is_other(marks[row.number], row.mark)}
+    others = {number for number, _ in shard.names()} - marks.keys()
+    return {row.number for row in shard.rows(others) if is_other(marks[row.number], row.mark)}
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Files:
     first: int
     files: tuple[tuple[str, str], ...]
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, done: Container[int] = frozenset()) -> Iterator[Row]:
         """Paths: the worker opens them."""
         for number, (key, path) in enumerate(self.files, self.first):
-            yield Row(number, key, path)
+            if number not in done:
+                yield Row(number, key, path)
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the files."""
@@ -70,10 +72,12 @@ class TarMembers:
     path: str
     members: tuple[tuple[str, int, int], ...]
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, done: Container[int] = frozenset()) -> Iterator[Row]:
         """The members' bytes."""
         state = state_of(self.path)
         for number, (key, start, size) in enumerate(self.members, self.first):
+            if number in done:
+                continue
             try:
                 with Path(self.path).open("rb") as file:
                     file.seek(start)
@@ -106,24 +110,28 @@ class RowGroup:
     images: str
     keys: str | None
 
-    def rows(self) -> Iterator[Row]:
-        """Its rows, decoded a few at a time."""
+    def rows(self, done: Container[int] = frozenset()) -> Iterator[Row]:
+        """Its rows, decoded a few at a time; none where all are done."""
         import pyarrow.parquet as pq
 
+        if all(number in done for number in range(self.first, self.first + self.size)):
+            return
         columns = [self.images, *([self.keys] if self.keys else [])]
-        state, done = state_of(self.path), 0
+        state, read = state_of(self.path), 0
         try:
             with pq.ParquetFile(self.path) as file:
                 some = file.iter_batches(SHARD, row_groups=[self.group], columns=columns)
                 for number, value in enumerate(
                     (v for b in some for v in b.to_pylist()), self.first
                 ):
-                    yield self._row(number, value, state)
-                    done += 1
+                    read += 1
+                    if number not in done:
+                        yield self._row(number, value, state)
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             reason = f"a part of {self.path} is damaged ({str(error).splitlines()[0]})"
-            for number, key in islice(self.names(), done, None):
-                yield Row(number, key, None, reason)
+            for number, key in islice(self.names(), read, None):
+                if number not in done:
+                    yield Row(number, key, None, reason)
 
     def names(self) -> Iterator[tuple[int, str]]:
         """Of the column of keys, which is read alone; of a damaged one, the numbers."""
@@ -168,22 +176,25 @@ class ZarrRows:
     stop: int
     channels_first: bool
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, done: Container[int] = frozenset()) -> Iterator[Row]:
         """Arrays ``(h, w, C)``."""
         import zarr
 
         array = zarr.open_array(self.path, mode="r")
         for start in range(self.first, self.stop, array.chunks[0]):
             numbers = range(start, min(self.stop, start + array.chunks[0]))
+            wanted = [number for number in numbers if number not in done]
+            if not wanted:
+                continue
             try:
                 values = np.asarray(array[numbers.start : numbers.stop])  # a chunk is decoded whole
             except Exception as error:  # decoders raise errors of many kinds on damaged chunks
                 reason = f"a chunk of {self.path} is damaged ({error})"
-                yield from (Row(number, _key_of(number), None, reason) for number in numbers)
+                yield from (Row(number, _key_of(number), None, reason) for number in wanted)
                 continue
             values = values.transpose(0, 2, 3, 1) if self.channels_first else values
-            for number, value in zip(numbers, values, strict=True):
-                yield Row(number, _key_of(number), value)
+            for number in wanted:
+                yield Row(number, _key_of(number), values[number - start])
 
     def names(self) -> Iterator[tuple[int, str]]:
         """The numbers."""

@@ -15,15 +15,21 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import torch
+from torch import Tensor
+
 from ..configs import from_dict, read_yaml
 from ..degradations.base import LinearOperator
 from ..degradations.composed import Composed
 from ..degradations.mask import InAllColours
 from ..errors import ConfigError
 from .kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
+from .mask_kinds import Masked
 from .step import Size, Step
 
 MAX_STEPS = 16
+ROUND_OFF = 1e-9
+"""Of what a missing pixel of 1 adds."""
 LISTS = (tuple[int, ...], tuple[int, ...] | None)
 """Types of settings that text cannot hold."""
 BASE_60 = {
@@ -112,6 +118,24 @@ class Description:
             size = step.lr_size(size)
         return size
 
+    def hidden(self, y_size: Size) -> Tensor:
+        """Which pixels of y no mask has left as they were, bool ``(h, w)``: those that are missing,
+        and those that later steps mix with missing ones.
+
+        Raises:
+            InputError: There is no x for a y of this height and width.
+        """
+        size = self.hr_size(y_size)
+        hidden = torch.zeros(size, dtype=torch.bool, device="cpu")
+        for step in self.steps:
+            if isinstance(step, Masked):
+                hidden |= ~step.known(size)
+            elif step.pictures:
+                in_colours = hidden.double().expand(1, 3, -1, -1)
+                hidden = step.operator(size).A(in_colours)[0].abs().amax(0) > ROUND_OFF
+            size = step.lr_size(size)
+        return hidden
+
     def operator(self, hr_size: Size) -> LinearOperator:
         """H for images of this height and width.
 
@@ -141,9 +165,14 @@ class Description:
         texts = []
         for step in self.steps:
             shown = {k: v for k, v in _given(step).items() if k not in ("packed", "luma", "chroma")}
-            settings = ",".join(f"{k}={v}".removesuffix(".0") for k, v in shown.items())
+            settings = ",".join(f"{k}={_plainly(v)}" for k, v in shown.items())
             texts.append(f"{name_of(step)}:{settings}".rstrip(":"))
         return " + ".join(texts)
+
+
+def _plainly(value: Any) -> str:
+    """As a person writes it: 2 for 2.0."""
+    return f"{value}".removesuffix(".0") if isinstance(value, float) else f"{value}"
 
 
 def name_of(step: Step) -> str:

@@ -36,7 +36,6 @@ from ..imaging.carried import ORIENTATION
 from ..imaging.io import MAX_PIXELS
 from .described import Description
 from .kinds import JPEG, SUBSAMPLINGS
-from .mask_kinds import Masked, OnlyNoise
 from .step import Size
 
 PASSES = 8
@@ -98,12 +97,7 @@ def noise_behind(y: Tensor, description: Description) -> float:
             "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
             "estimated: name it, as in --noise 0.02"
         )
-    size = (y.shape[1], y.shape[2])
-    hidden = torch.zeros(size, dtype=torch.bool, device="cpu")
-    for step in description.steps:
-        if isinstance(step, Masked) and not isinstance(step, OnlyNoise):
-            hidden |= ~step.known(size)
-    found = estimate_noise(y, hidden)
+    found = estimate_noise(y, description.hidden((y.shape[1], y.shape[2])))
     if found > MAX_NOISE:
         raise InputError(
             "what would have to be noise here is more than any image has: name how noisy it is, as "

@@ -28,6 +28,12 @@ def pack(matrix: Tensor) -> str:
     return f"{matrix.shape[0]}x{matrix.shape[1]}:{base64.b64encode(data).decode()}"
 
 
+def pixels_of(text: str) -> int:
+    """How many numbers a text of `pack` says that it holds; 0 where it is none."""
+    form = FORM.fullmatch(text)
+    return int(form[1]) * int(form[2]) if form else 0
+
+
 def unpack(text: str, dtype: torch.dtype) -> Tensor:
     """The matrix that `pack` made, bool or float64.
 
@@ -45,9 +51,13 @@ def unpack(text: str, dtype: torch.dtype) -> Tensor:
         raw = inflater.decompress(base64.b64decode(form[3], validate=True), length + 1)
     except (zlib.error, binascii.Error):
         raise InputError("a packed mask or kernel is damaged") from None
-    if len(raw) != length or not inflater.eof or (dtype == torch.bool and max(raw) > 1):
+    if len(raw) != length or not inflater.eof or (dtype == torch.bool and _most(raw) > 1):
         raise InputError("a packed mask or kernel is damaged")
     return torch.frombuffer(bytearray(raw), dtype=dtype).view(height, width)
+
+
+def _most(raw: bytes) -> int:
+    return int(np.frombuffer(raw, np.uint8).max())
 
 
 def pack_numbers(values: np.ndarray) -> str:

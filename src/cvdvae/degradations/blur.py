@@ -291,7 +291,10 @@ def motion(length: float, angle: float = 0.0) -> Tensor:
         InputError: A length that is not from 1 to 400, or an angle that is no number.
     """
     if not 1 <= length <= 400 or not math.isfinite(angle):
-        raise InputError(f"a movement has a length from 1 to 400 and an angle, not {length}")
+        raise InputError(
+            f"a movement has a length from 1 to 400 pixels and an angle in degrees, not {length} "
+            f"and {angle}"
+        )
     reach = math.ceil(length / 2)
     kernel = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64, device="cpu")
     along = torch.linspace(-0.5, 0.5, 8 * math.ceil(length) + 1, dtype=torch.float64, device="cpu")

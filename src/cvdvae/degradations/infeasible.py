@@ -27,16 +27,19 @@ WHOLE = 0.01
 
 
 def room(y: Tensor, levels: int | None) -> tuple[Tensor, Tensor]:
-    """The least and the most that Hx may be for a y in whole levels of [0, 1]; else y itself."""
-    if levels is None or not _is_whole(y * levels, levels):
+    """The least and the most that Hx may be for images y in whole levels of [0, 1]; else y."""
+    if levels is None:
         return y, y
-    slack = SLACK / levels
-    return torch.where(y <= 0, -math.inf, y - slack), torch.where(y >= 1, math.inf, y + slack)
+    slack, whole = SLACK / levels, _are_whole(y * levels, levels)
+    least = torch.where(whole & (y <= 0), -math.inf, y - slack * whole)
+    return least, torch.where(whole & (y >= 1), math.inf, y + slack * whole)
 
 
-def _is_whole(level: Tensor, levels: int) -> bool:
+def _are_whole(level: Tensor, levels: int) -> Tensor:
+    """Which images, ``(N, 1, …)``, are in whole levels."""
     near = (level - level.round()).abs() < WHOLE
-    return bool((near & (level >= -WHOLE) & (level <= levels + WHOLE)).all())
+    inside = near & (level >= -WHOLE) & (level <= levels + WHOLE)
+    return inside.flatten(1).all(1).view(-1, *[1] * (level.ndim - 1))
 
 
 def violate_least(

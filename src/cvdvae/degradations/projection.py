@@ -73,7 +73,8 @@ def project(
             Where no image has Hx = y, Hx then has the room that this leaves (`infeasible.room`).
 
     Returns:
-        Images in [0, 1] of the shape and dtype of `x`, differentiable in x and y.
+        Images in [0, 1] of the shape and dtype of `x`, differentiable in x and y; pixels that may
+        not move as they are in x.
 
     Raises:
         InputError: A value is not finite, x and y do not belong to H, H takes no float64, or a

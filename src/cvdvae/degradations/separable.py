@@ -13,8 +13,8 @@ from torch import Tensor
 LONGEST = 512
 """Sides of y up to which this is done: a larger one takes seconds once, and iterating is quick."""
 
-ROUND_OFF = 64 * torch.finfo(torch.float64).eps
-"""Of an eigenvalue, as a share of the largest."""
+ROUND_OFF = 64
+"""Of an eigenvalue, as a share of the largest, in steps of the dtype of y."""
 
 
 class Spectrum(NamedTuple):
@@ -37,7 +37,8 @@ class Spectrum(NamedTuple):
     def solve(self, y: Tensor, damping: float) -> Tensor:
         """``(H Hᵀ + λ I)⁻¹ y``, ``(…, h, w)``; with λ = 0 the pseudo-inverse."""
         u, v = (side.to(y) for side in self.vectors)
-        values = divisors(torch.outer(*self.values), damping, ROUND_OFF)
+        round_off = ROUND_OFF * torch.finfo(y.dtype).eps
+        values = divisors(torch.outer(*self.values), damping, round_off)
         return u @ (u.T @ y @ v / values.to(y)) @ v.T
 
 

@@ -57,10 +57,10 @@ def squared_columns(degradation: Products, x: Tensor, y: Tensor) -> Tensor:
     return squares / PROBES / _seen(degradation, y)
 
 
-def _seen(degradation: Products, y: Tensor) -> int:
-    """How many pixels of an image say anything of y, at least 1."""
-    weights = degradation.A_adjoint(white_noise(y[:1])).abs().amax(1)
-    return max(1, int((weights > NOUGHT * weights.max()).sum()))
+def _seen(degradation: Products, y: Tensor) -> Tensor:
+    """How many pixels of every colour say anything of y, at least 1: ``(1, C, 1, 1)``."""
+    weights = degradation.A_adjoint(white_noise(y[:1])).abs()
+    return (weights > NOUGHT * weights.max()).sum((2, 3), keepdim=True).clamp(min=1)
 
 
 def largest_eigenvalue(degradation: Products, x: Tensor) -> float:
@@ -72,10 +72,10 @@ def largest_eigenvalue(degradation: Products, x: Tensor) -> float:
         degradation: H.
         x: An image of the shape, dtype and device of those that H takes, ``(N, C, H, W)``.
     """
-    value = 0.0
+    value, tiny = 0.0, torch.finfo(x.dtype).tiny
     for vector in (_signs(x[:1], 0), torch.ones_like(x[:1])):
         for _ in range(POWERS):
-            vector = degradation.A_adjoint(degradation.A(vector / vector.norm().clamp(min=1e-300)))
+            vector = degradation.A_adjoint(degradation.A(vector / vector.norm().clamp(min=tiny)))
             value = float(vector.norm())
         if value > 0:
             break

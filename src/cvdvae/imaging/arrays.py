@@ -197,6 +197,25 @@ def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) ->
         )
 
 
+def check_block(path: Path, block: tuple[int, ...], values: int, limits: Limits) -> None:
+    """Refuse a tile or a chunk that is far larger than the image: it is decoded whole.
+
+    Args:
+        path: The file, for the message.
+        block: Its shape.
+        values: How many values the image has.
+        limits: What is decoded.
+
+    Raises:
+        InputError: It is.
+    """
+    if prod(block) > max(values, limits.pixels):
+        shape = "×".join(map(str, block))
+        raise InputError(
+            f"{path} is stored in blocks of {shape} values, more than the image has: save it anew"
+        )
+
+
 def array_of(
     path: Path,
     values: np.ndarray,

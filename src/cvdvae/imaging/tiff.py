@@ -1,6 +1,7 @@
 """TIFF by tifffile: plain, ImageJ's, OME's; one page or many."""
 
 import logging
+import math
 from collections.abc import Iterator
 from math import ceil, prod
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_atomically
 from . import imagej, ome
-from .arrays import Array, Layout, Limits, array_of, check_layout
+from .arrays import Array, Layout, Limits, array_of, check_block, check_layout
 from .opacity import OF_ALPHA, at_scale, enlarged
 from .tiff_pages import refuse_elsewhere, refuse_endless, refuse_others, refuse_partial
 from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, extra_of, number_in
@@ -179,6 +180,9 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
     _refuse_without_codecs(path, page)
     layout = Layout(_axes(series.axes), series.shape)
     check_layout(path, layout, series.dtype, limits)
+    if page.is_tiled:
+        block = (page.tiledepth, page.tilelength, page.tilewidth, page.samplesperpixel)
+        check_block(path, block, math.prod(series.shape), limits)
     refuse_partial(path, file)
     values = series.asarray()
     turn = page.tags.get(ORIENTATION)

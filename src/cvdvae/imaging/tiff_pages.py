@@ -74,7 +74,8 @@ def refuse_elsewhere(path: Path, file: Any) -> None:
     Raises:
         InputError: It names one of them.
     """
-    for name in map(html.unescape, re.findall(r'FileName="([^"]*)"', file.ome_metadata or "")):
+    named = re.findall(r"""FileName\s*=\s*(?:"([^"]*)"|'([^']*)')""", file.ome_metadata or "")
+    for name in (html.unescape(one or other) for one, other in named):
         other = path.parent / name
         if Path(name).name != name or (other.exists() and not other.is_file()):
             raise InputError(f"planes of {path} lie in {name}: save all of them as one file")

@@ -13,7 +13,17 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_folder_atomically
-from .arrays import MAX_AXES, WHOLE, Array, Layout, Limits, array_of, check_layout, guessed_axes
+from .arrays import (
+    MAX_AXES,
+    WHOLE,
+    Array,
+    Layout,
+    Limits,
+    array_of,
+    check_block,
+    check_layout,
+    guessed_axes,
+)
 
 warnings.filterwarnings("ignore", module=r"zarr\..*")  # what others cannot read yet, and the like
 
@@ -90,6 +100,8 @@ class Zarr:
             )
         layout = Layout(_axes_of(found.shape, carried.names), found.shape)
         check_layout(path, layout, found.dtype, limits)
+        for block in filter(None, (found.chunks, getattr(found, "shards", None))):
+            check_block(path, block, found.size, limits)
         try:
             values = np.asarray(found[...])
         except Exception as error:

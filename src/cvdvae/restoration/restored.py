@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..configs import from_dict
 from ..damage.described import description_from_dict
-from ..damage.packed import pack_numbers, unpack_numbers
+from ..damage.packed import pack_numbers, pixels_of, unpack_numbers
 from ..degradations.base import Degradation, cut_as
 from ..degradations.block_dct import BlockDCT
 from ..degradations.composed import jpeg_at_end
@@ -257,7 +257,6 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
         raise InputError(
             f"{where} is of an operator that cannot be described, so it cannot be drawn again"
         )
-    description = description_from_dict(data["degradation"])
     names = Restoring.__dataclass_fields__
     restoring = from_dict(Restoring, {k: v for k, v in data.items() if k in names}, where)
     size, noise = data.get("size"), data.get("noise")
@@ -267,6 +266,8 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
     height, width = numbers
     if min(numbers) < 1 or height * width > MAX_PIXELS:
         raise InputError(f"{where} is damaged: it is of {width}×{height} pixels")
+    _refuse_larger(data["degradation"], height * width, where)  # before a mask is unpacked
+    description = description_from_dict(data["degradation"])
     operator = description.operator((height, width))
     jpeg = jpeg_at_end(operator)
     most = 3 * height * width if jpeg is None else jpeg.count
@@ -276,6 +277,15 @@ def restoration_from_dict(data: dict[str, Any], where: str) -> RestorationRecipe
     if not isinstance(model, str) or not isinstance(weights, str) or dtype not in ("fp32", "bf16"):
         raise InputError(f"{where} is damaged")
     return RestorationRecipe(model, told, restoring, weights, dtype)
+
+
+def _refuse_larger(degradation: Any, pixels: int, where: str) -> None:
+    """Refuse a mask of more pixels than the image has."""
+    steps = degradation.get("steps") if isinstance(degradation, dict) else None
+    for step in steps if isinstance(steps, list) else []:
+        mask = step.get("packed") if isinstance(step, dict) and step.get("kind") == "mask" else None
+        if isinstance(mask, str) and pixels_of(mask) > pixels:
+            raise InputError(f"{where} is damaged: a mask is larger than the image")
 
 
 def packed(y: Tensor, jpeg: BlockDCT | None = None) -> dict[str, str]:
@@ -303,6 +313,8 @@ def unpacked(
     try:
         if "png" in data:
             with Image.open(io.BytesIO(base64.b64decode(data["png"])), formats=["PNG"]) as image:
+                if 3 * image.width * image.height > most:
+                    raise ValueError
                 return to_tensor(image.convert("RGB"))
         name, dtype = ("npy", np.float32) if "npy" in data else ("jpeg", np.int16)
         values = unpack_numbers(data[name], most)

@@ -229,6 +229,8 @@ def degraded(
         InputError: The degradation does not fit the image, or noise is named of a JPEG.
     """
     noise = None if noise is None else number(noise, NOISE)
+    if x.ndim != 3:
+        raise InputError(f"an image has shape (C, H, W), not {tuple(x.shape)}")
     operator = description.operator((x.shape[1], x.shape[2]))
     if (file := as_jpeg(operator, x[None])) is not None:
         if noise is not None:

@@ -233,7 +233,7 @@ class SuperResolution(Answers):
             save_pictures(folder, pictures, self.extras, rest)
             if self.animation is not None:
                 save_animation(self, folder / f"samples.{self.animation}", self.extras)
-            self.recipe.save_beside(folder)
+            self.recipe.save_beside(folder, self.extras)
 
 
 class Reported(Protocol):

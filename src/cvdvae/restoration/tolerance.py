@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation, Products, cut_as
+from ..degradations.damped import solve
 from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
 from ..degradations.spectrum import white_noise
@@ -101,8 +102,8 @@ def explain(
     y, (sigma, std) = y.to(x.dtype), tolerance
     if region is None:
         return conditional_draw(x, y, degradation, std, sigma).clamp(0, 1)
-    missing = y - degradation.A(torch.where(region, 0, x))
-    return conditional_draw(x, missing, Within(degradation, region), std, sigma).clamp(0, 1)
+    within, error = Within(degradation, region), y - cut_as(y, degradation.A(x), sigma)
+    return (x + within.A_adjoint(solve(within, error, (sigma / std) ** 2))).clamp(0, 1)
 
 
 def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Tensor:

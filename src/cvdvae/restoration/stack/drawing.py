@@ -24,7 +24,7 @@ from torch import Tensor
 from ...degradations.downscaling import Downscaling
 from ...degradations.resize import BandedMatrix
 from ...degradations.strip import used_by
-from ...errors import OutputError
+from ...errors import InputError, OutputError
 from ...files import write_atomically, write_folder_atomically
 from ...imaging.io import save_png
 from ...imaging.values import in_kind
@@ -77,6 +77,7 @@ def draw_stack(
     pages, channels, height, width = stack.array.values.shape
     planes = pages, channels, height * model.scale, width * model.scale
     _refuse_inside(folder, result.inputs.values())
+    _refuse_links(result.inputs.values())
     with saved_files(folder, result.files, result.report, tuple(result.inputs.values())):
         for name, given in result.inputs.items():
             _copy(given, folder / name)
@@ -264,6 +265,23 @@ def _refuse_inside(folder: Path, inputs: Iterable[Path]) -> None:
             raise OutputError(f"cannot write to {folder}: it lies in {given}, which is the input")
 
 
+def _refuse_links(inputs: Iterable[Path]) -> None:
+    """Refuse a store with links to what is no part of it: of that no copy would be kept."""
+    for given in inputs:
+        for path in given.rglob("*") if given.is_dir() else ():
+            if path.is_symlink() and not _stays_within(given, path):
+                raise InputError(f"{path} is a link out of {given}: copy what it leads to there")
+
+
+def _stays_within(folder: Path, link: Path) -> bool:
+    """Whether a link in a folder leads, in a copy of the folder, to its copy."""
+    try:
+        end = link.resolve()
+    except (OSError, RuntimeError):  # it leads around
+        return False
+    return not link.readlink().is_absolute() and end.is_relative_to(folder.resolve())
+
+
 def _copy(source: Path, target: Path) -> None:
     """The input, byte for byte, beside its result, unless it is there: it is being drawn again."""
     if source.resolve() == target.resolve():
@@ -276,6 +294,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _copy_store(source: Path, target: Path) -> None:
     """A folder with all in it, which the user may move and remove, whatever is allowed there."""
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
-    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+    shutil.copytree(source, target, symlinks=True, copy_function=shutil.copyfile)
+    folders = (path for path in target.rglob("*") if path.is_dir() and not path.is_symlink())
+    for folder in (target, *folders):
         folder.chmod(folder.stat().st_mode | stat.S_IRWXU)
