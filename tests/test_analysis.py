@@ -751,7 +751,7 @@ def test_a_report_on_nothing_leaves_no_tables(
     given = ["report", "--models", models, "--scales", "4", "--data", str(photos)]
     assert run(*given, "-n", "3", "--out", str(out), monkeypatch=monkeypatch) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "no image could be measured" in said
+    assert "there is no image to measure" in said
     assert not [path for path in out.iterdir() if path.name.startswith("table")]
 
 

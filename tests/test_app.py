@@ -60,7 +60,9 @@ from cvdvae.app.server import load_models, parse_auth, serve
 from cvdvae.app.theme import SCRIPT
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
+from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import downscaling
+from cvdvae.degradations.kernels import KERNELS
 from cvdvae.domains.faces import demo_photo
 from cvdvae.errors import InputError, WeightsError
 from cvdvae.hvae.lr_encoder import LREncoder
@@ -122,6 +124,16 @@ def test_a_photo_is_framed_and_its_frame_gives_the_same_again(
     assert torch.equal(seen.y, again.y)
     moved = explorer.look(photo, "photo", model, replace(seen.framing, x=0.1))
     assert not torch.equal(seen.y, moved.y)
+
+
+def test_a_photo_is_shrunk_as_its_samples_are_told(explorer: Explorer, photo: Path) -> None:
+    model = explorer.model(8, "hvae")
+    by = {name: explorer.look(photo, "photo", model, Framing(), name) for name in KERNELS}
+    assert not torch.equal(by["bicubic"].y, by["pillow-lanczos"].y)
+    for name, seen in by.items():
+        H = model.degradation_of((model.lr_size, model.lr_size), name)
+        assert seen.truth is not None
+        assert torch.equal(seen.y, shrink_to_8_bits(seen.truth[None], H)[0])
 
 
 def test_images_of_every_kind_are_taken(explorer: Explorer, tmp_path: Path) -> None:

@@ -320,6 +320,38 @@ def test_what_is_opened_again_comes_with_its_damage_and_can_be_drawn_once_more(
         assert torch.equal(to_bytes(to_tensor(Image.open(picture))), to_bytes(smooth_of(one)))
 
 
+@pytest.mark.parametrize(
+    ("words", "noise"),
+    [
+        ("blur:sigma=0.3", 0.03),
+        ("noise", 0.3),
+        ("motion:length=5,angle=-30", 0.03),
+    ],
+)
+def test_controls_are_set_to_nothing_that_they_refuse(
+    tab: Tab, tmp_path: Path, words: str, noise: float
+) -> None:
+    """A value beyond its slider would keep the page from drawing."""
+    model = tab.on.restorers[SUBJECT]
+    result = model.run(degraded(tab.given.x, parse(words), noise, 5), model.restoring(1))
+    first, *_ = tab.on.reopen(str(zip_of(result, tmp_path)), tab.given)
+    assert first[tab.parts.settings[0]] == 2
+    if "-30" in words:
+        assert first[tab.parts.angle]["value"] == 150
+    else:
+        assert not {tab.parts.damage, tab.parts.strength} & first.keys()
+
+
+def test_what_was_stopped_while_it_waited_to_be_opened_is_not_drawn(
+    tab: Tab, tmp_path: Path
+) -> None:
+    archive = zip_of(result_of(tab, 3), tmp_path)
+    tab.on.busy(tab.given)
+    tab.on.stop(tab.given)  # while another visitor has the turn
+    *_, last = tab.on.reopen(str(archive), tab.given)
+    assert tab.parts.shown[0] not in last
+
+
 @pytest.mark.parametrize("words", ["hole:side=4", "blur:sigma=1 + noise", "jpeg:quality=50"])
 def test_damage_that_the_controls_cannot_say_leaves_them_as_they_are(
     tab: Tab, tmp_path: Path, words: str

@@ -1005,6 +1005,17 @@ def test_the_best_is_marked_whichever_method_it_is_and_wherever_better_is(
     assert [line.split("|")[1].strip() for line in lines if "**" in line] == [f"×8 {ahead}"]
 
 
+def test_a_row_with_one_image_in_common_is_not_marked() -> None:
+    records = scored("ssim", good=HARDNESS + 9, bad=HARDNESS, other=HARDNESS - 9)
+    alone = next(image for row, image in records if row.method == "bad")
+    records = {
+        (row, image): scores
+        for (row, image), scores in records.items()
+        if row.method != "bad" or image == alone
+    }
+    assert methods_of(best_rows(records, Column("ssim", "SSIM ↑"))) == {"good"}
+
+
 def test_every_column_says_where_better_is() -> None:
     lower = {c.key for c in columns() if c.sign < 0}
     assert lower == {"lpips", "brisque", "exploded", "crps", "energy_score"}

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
+from cvdvae.errors import InputError
 from cvdvae.gaussian import Conditional, DiagonalGaussian
-from cvdvae.gaussian.noise import SeededNoise
+from cvdvae.gaussian.noise import FieldNoise, SeededNoise, Window
 
 SHAPE = (2, 3, 4, 4)
 
@@ -96,3 +97,9 @@ def test_a_conditional_keeps_gradients_where_they_are_wanted() -> None:
     conditional.sample(SeededNoise(0, [0])).sum().backward()
     assert statistics.grad is not None
     assert bool((statistics.grad[:, :1] == 1).all())
+
+
+def test_noise_of_some_samples_is_of_no_others() -> None:
+    for noise in (SeededNoise(0, [0]), FieldNoise(0, [0], Window(0, 0, 4, 4))):
+        with pytest.raises(InputError, match="of 1 samples, and 3 are drawn"):
+            noise.normal(torch.empty(3, 2, 4, 4))

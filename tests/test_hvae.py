@@ -507,3 +507,11 @@ def test_images_are_encoded_at_a_temperature(
 ) -> None:
     with pytest.raises(InputError, match="a temperature"):
         prior.encode(images, temperature=temperature)
+
+
+def test_latents_of_another_shape_are_refused() -> None:
+    prior = tiny_prior()
+    latents = prior.encode(torch.rand(2, 3, 16, 16))
+    for wrong in ([latents[0][:, :1], *latents[1:]], [latents[0], latents[1][:1]]):
+        with pytest.raises(InputError, match="a latent group has shape"):
+            prior.decode(wrong)

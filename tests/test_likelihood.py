@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -98,6 +100,16 @@ def test_samples_have_the_probabilities_of_log_prob() -> None:
     expected = likelihood.log_prob(p.expand(64, -1, -1, -1), x).exp().view(4, 4, 4)
     deviation = (counts / n - expected) / (expected * (1 - expected) / n).sqrt().clamp(min=1 / n)
     assert float(deviation.abs().max()) < 5
+
+
+@pytest.mark.parametrize("levels", ["spread", "floored"])
+def test_a_draw_has_whole_levels_in_every_colour(levels: Any) -> None:
+    likelihood = DiscretizedLogisticMixture(5, levels=levels)
+    p = parameters(spread=0.7, seed=5).float().expand(1, -1, 2000, 1)
+    drawn = likelihood.sample(p, SeededNoise(0, [0]))
+    assert all(len(drawn[:, colour].unique()) <= 32 for colour in range(3))
+    again = likelihood.to_image(likelihood.levels(drawn) * likelihood.spacing - 1)
+    torch.testing.assert_close(again, drawn)
 
 
 def test_mean_is_the_average_of_many_samples() -> None:

@@ -329,6 +329,13 @@ def test_lpips_without_its_weights_says_so(tmp_path: Path) -> None:
         LPIPS(tmp_path / "other.safetensors")
 
 
+def test_what_has_no_brisque_costs_others_none() -> None:
+    pytest.importorskip("brisque")
+    score = BRISQUE()
+    for shape in ((2, 3, 1, 1), (2, 3, 7, 7), (2, 4, 32, 32), (2, 2, 32, 32)):
+        assert bool(score(torch.zeros(shape, dtype=torch.uint8)).isnan().all())
+
+
 def test_brisque_prefers_a_photo_to_its_noisy_and_blurred_versions() -> None:
     sharp = photo()[None]
     noisy = (sharp + 0.3 * (images(1, 96) - 0.5)).clamp(0, 1)
@@ -518,7 +525,18 @@ def test_sparsification_by_hand() -> None:
     assert wrong.tolist() == pytest.approx([(m / 3.5) ** 0.5 for m in (3.5, 14 / 3, 6.5, 9)])
     one, _ = sparsification(std[:, :1], error[:, :1], steps=3)  # a pixel is always left
     assert one.tolist() == [1, 1, 1]
-    assert sparsification(std, 0 * error)[0].tolist() == [0] * 20
+    assert sparsification(std, 0 * error)[0].tolist() == [1] * 20
+
+
+def test_pixels_that_are_as_uncertain_as_each_other_have_no_order() -> None:
+    rng = np.random.default_rng(0)
+    error = torch.from_numpy(rng.exponential(size=(20, 20))) * torch.linspace(0, 1, 20)[:, None]
+    for levels in (1, 4):
+        std = torch.from_numpy(rng.integers(0, levels, (20, 20)))
+        curves = [sparsification(a, b)[0] for a, b in ((std, error), (std.flip(0), error.flip(0)))]
+        torch.testing.assert_close(*curves)
+    same, _ = sparsification(torch.zeros(20, 20), error)
+    torch.testing.assert_close(same, torch.ones(20, dtype=same.dtype))
 
 
 def test_coverage_by_hand() -> None:

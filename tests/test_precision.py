@@ -1,5 +1,6 @@
 """Weights in fewer bits: what is read differs from what was written by half a step at most."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,15 @@ def test_loading_a_model_leaves_the_random_numbers_of_others_as_they_are(
     assert torch.equal(torch.get_rng_state(), before)
     HVAE(loaded.prior.config)  # one that is to be trained begins at random
     assert not torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_is_not_stored(bits: StoredBits, value: float) -> None:
+    for shape in ((4,), (4, 2, 3, 3)):
+        weight = torch.ones(shape)
+        weight.view(-1)[0] = value
+        with pytest.raises(WeightsError, match=f"a.weight holds what {bits} bits cannot store"):
+            pack({"a.weight": weight}, bits)
+    with pytest.raises(WeightsError, match="what 16 bits cannot"):
+        pack({"a.weight": torch.full((4,), 1e5)}, 16)

@@ -219,6 +219,11 @@ def test_the_page_says_what_its_settings_have_not() -> None:
     assert drawn_before(plain, tame) == drawn_before(plain.at(0.5, 0.5), tame) == other
     turned = replace(plain.looking(tame).at(0.9, 0.9), self_ensemble=True)
     assert drawn_before(turned, tame) == f"in several orientations and {other}"
+    wild = drawn_before(plain.at(1.6, 1.6), Recommended())
+    assert wild == "at a higher temperature"
+    by = replace(plain.looking(tame), shrunk_by="pillow-lanczos")
+    assert drawn_before(by, tame) == "for another program's shrinking"
+    assert drawn_before(by, tame, programs=["bicubic", "pillow-lanczos"]) == ""
 
 
 def test_the_profile_of_looking_is_had_up_to_its_temperature() -> None:

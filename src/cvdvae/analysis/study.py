@@ -81,7 +81,7 @@ class Study:
         records, failures = evaluate(plan, tasks, judges, self.out, lambda _: self.tick())
         self.failures.update(failures)
         if not records:
-            raise InputError("no image could be measured")
+            raise InputError("there is no image to measure")
         asked = {title_of(task.scale, task.damage) for task in tasks}
         self.measured.update(image for row, image in records if row.task in asked)
         write_tables(records, judges.missing, self.out, plan.samples)

@@ -23,9 +23,6 @@ Updates = dict[Any, Any]
 UNCHANGED: Updates = gr.skip()
 """What a handler gives to leave all as it is: if it yielded nothing, all would be emptied."""
 
-WILDEST = 1.5
-"""The highest temperature that the page offers."""
-
 
 def file_image(**options: Any) -> gr.Image:
     """An image that arrives as a file, unopened: the program's own reader says what is wrong.
@@ -82,7 +79,7 @@ def temperature_part(
 ) -> gr.Slider:
     """A temperature."""
     return gr.Slider(
-        0, WILDEST, value, step=0.05, label=label, info=info, elem_id=name, visible=visible
+        0, text.WILDEST, value, step=0.05, label=label, info=info, elem_id=name, visible=visible
     )
 
 

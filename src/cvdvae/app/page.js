@@ -59,7 +59,7 @@
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     const at = document.activeElement;
-    if (!step || !at) return;
+    if (!step || !at || event.ctrlKey || event.metaKey || event.altKey) return;
     for (const [group, member] of GROUPS) {
       const box = at.matches(member) && at.closest(group);
       if (!box) continue;

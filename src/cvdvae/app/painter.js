@@ -1,7 +1,7 @@
 // A sample, and what is painted over it. Strokes are in pixels of the sample.
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 const size = element.querySelector("input");
-let picture = null, number = -1, width = 64, height = 64, strokes = [], stroke = null;
+let picture = null, number = -1, width = 64, height = 64, strokes = [], stroke = null, held = 0;
 const brush = new KeyBrush();
 let untold = false; // whether keys have painted something since
 const BRUSH = 64; // the slider's sizes are for pictures of so many pixels a side
@@ -42,20 +42,22 @@ function placeOf(event) {
 }
 
 canvas.onpointerdown = (event) => {
-  if (!picture) return;
+  if (!picture || stroke) return; // a second finger paints nothing
   canvas.setPointerCapture(event.pointerId);
   brush.at = null;
+  held = event.pointerId;
   stroke = { size: wide(), points: [placeOf(event)] };
   strokes.push(stroke);
   paint();
 };
 canvas.onpointermove = (event) => {
-  if (!stroke) return;
+  if (!stroke || event.pointerId !== held) return;
   goOn(stroke, placeOf(event));
   paint();
 };
-canvas.onpointerup = canvas.onpointercancel = () => {
-  if (stroke) tell();
+canvas.onpointerup = canvas.onpointercancel = (event) => {
+  if (!stroke || event.pointerId !== held) return;
+  tell();
   stroke = null;
 };
 

@@ -1,12 +1,15 @@
 """What the page says on every tab, in plain words."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from html import escape
 from pathlib import Path
 
 from ..checkpoints.records import Recommended
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
+
+WILDEST = 1.5
+"""The highest temperature that the page offers."""
 
 PAIRS = "Opposite pairs: the mean of few is as good as that of many"
 
@@ -28,7 +31,12 @@ def suited(model: SuperResolver, together: bool = False) -> str:
     return f"{looks}; at {at} the spread is as large as the doubt" if suits.calibrated else looks
 
 
-def drawn_before(how: Sampling, recommended: Recommended, together: bool = False) -> str:
+def drawn_before(
+    how: Sampling,
+    recommended: Recommended,
+    together: bool = False,
+    programs: Container[str] = ("bicubic",),
+) -> str:
     """What a result that was opened has and the settings of the page have not; empty where they
     have it all.
 
@@ -36,12 +44,15 @@ def drawn_before(how: Sampling, recommended: Recommended, together: bool = False
         how: How it was drawn.
         recommended: Of its model.
         together: Whether one slider is the temperature of all groups.
+        programs: Ways of shrinking that the page offers.
     """
     here = recommended.profile_at(max(how.temperature, how.encoder_temperature))
     ways = ["in several orientations"] * how.self_ensemble
     ways += ["with other temperatures of coarse and fine groups"] * (how.profile != here)
     other = together and how.temperature != how.encoder_temperature
     ways += ["with two temperatures"] * other
+    ways += ["at a higher temperature"] * (max(how.temperature, how.encoder_temperature) > WILDEST)
+    ways += ["for another program's shrinking"] * (how.shrunk_by not in programs)
     return " and ".join(ways)
 
 

@@ -12,8 +12,8 @@ def in_turn(
     turn: threading.Lock,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Iterator[T]:
-    """What is drawn, begun and each drawn while the turn is held: between two of them others may
-    have it, and it may be over."""
+    """What is drawn, begun and each waited for while the turn is held: between two of them others
+    may have it, and it may be over. What was begun ahead of them goes on beside the others."""
     results: Iterator[T] | None = None
     while True:
         with turn:

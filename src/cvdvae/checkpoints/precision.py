@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..errors import WeightsError
+
 StoredBits = Literal[8, 16, 32]
 STEP = ".step"
 """End of the names of the steps."""
@@ -21,7 +23,11 @@ NEXT_TO_PIXELS = ("in_conv.weight", "out_conv.weight")
 
 
 def pack(weights: Mapping[str, Tensor], bits: StoredBits) -> dict[str, Tensor]:
-    """The weights as they are stored; what is no floating-point number stays as it is."""
+    """The weights as they are stored; what is no floating-point number stays as it is.
+
+    Raises:
+        WeightsError: A number that cannot be stored so: a NaN, or one too large for 16 bits.
+    """
     packed: dict[str, Tensor] = {}
     for name, value in weights.items():
         value = value.detach().cpu().contiguous()
@@ -34,6 +40,9 @@ def pack(weights: Mapping[str, Tensor], bits: StoredBits) -> dict[str, Tensor]:
             packed[name] = value.to(torch.float32 if bits == 32 else torch.float16)
         else:
             packed[name] = value
+    for name, value in packed.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise WeightsError(f"{name.removesuffix(STEP)} holds what {bits} bits cannot store")
     return packed
 
 

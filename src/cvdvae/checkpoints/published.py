@@ -287,7 +287,8 @@ def _check_normalization(path: Path, preset: str, weights: dict[str, Any]) -> No
         raise WeightsError(f"{path} lacks cvae.shift and cvae.scale, of one number each")
     config = PRESETS[preset]
     mean, std = -float(shift) / 255, 1 / (255 * float(scale))
-    if abs(mean - config.input_mean) > 1e-4 or abs(std - config.input_std) > 1e-4:
+    off = max(abs(mean - config.input_mean), abs(std - config.input_std))
+    if not off <= 1e-4:  # as of NaN
         raise WeightsError(
             f"{path} normalizes its input by {mean:.4f} and {std:.4f}, not by "
             f"{config.input_mean:.4f} and {config.input_std:.4f} as the preset {preset} does"

@@ -266,9 +266,9 @@ def _apd_lpips(seen: Seen) -> float:
     return apd_lpips(seen.saved, seen.judges.lpips)
 
 
-def _brisque(seen: Seen) -> float:
+def _brisque(seen: Seen) -> float | None:
     assert seen.judges.brisque is not None
-    return float(seen.judges.brisque(seen.pixels).mean())
+    return _mean_of_finite(seen.judges.brisque(seen.pixels))
 
 
 def _lr_psnr_float(seen: Seen) -> float | None:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 
 class Noise(Protocol):
     """A source of random numbers in the shape, dtype and device of another tensor."""
@@ -82,8 +84,14 @@ class SeededNoise:
         return self._rows(torch.rand, like).mul_(1 - 2e-5).add_(1e-5).to(like)
 
     def _rows(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        _check_rows(like, len(self.generators))
         shape, usual = like.shape[1:], {"dtype": torch.float32, "device": "cpu"}
         return torch.stack([draw(shape, generator=g, **usual) for g in self.generators])
+
+
+def _check_rows(like: Tensor, count: int) -> None:
+    if len(like) != count:
+        raise InputError(f"this noise is of {count} samples, and {len(like)} are drawn")
 
 
 Inside = tuple[slice, slice]
@@ -155,6 +163,7 @@ class FieldNoise:
         return values.mul_(1 - 2e-5).add_(1e-5)
 
     def _field(self, like: Tensor, draw: Callable[..., np.ndarray]) -> Tensor:
+        _check_rows(like, len(self.keys))
         _, channels, rows, columns = like.shape
         top, left, height, width = self.window
         stride = height // rows

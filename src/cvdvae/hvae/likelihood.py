@@ -244,4 +244,4 @@ class DiscretizedLogisticMixture:
         red = self._nearest_level(v[:, 0])
         green = self._nearest_level(v[:, 1] + coefficients[:, 0] * red)
         blue = v[:, 2] + coefficients[:, 1] * red + coefficients[:, 2] * green
-        return self.to_image(torch.stack([red, green, blue], dim=1))
+        return self.to_image(torch.stack([red, green, self._nearest_level(blue)], dim=1))

@@ -264,8 +264,8 @@ class HVAE(nn.Module):
             Parameters ``(N, P, H, W)`` for `likelihood`, and the L latents.
 
         Raises:
-            InputError: A negative temperature, a number of them that is not L, more latents, or a
-                size that the model cannot take.
+            InputError: A negative temperature, a number of them that is not L, more latents or ones
+                of another shape, or a size that the model cannot take.
         """
         noise = GlobalNoise() if noise is None else noise
         if len(latents) > self.groups:
@@ -279,6 +279,10 @@ class HVAE(nn.Module):
             size = (latents[0].shape[2] * stride, latents[0].shape[3] * stride)
         size = size or (self.config.image_size, self.config.image_size)
         self.check_size(*size)
+        for z, stride in zip(latents, self.config.group_strides, strict=False):
+            shape = (n, self.config.z_channels, size[0] // stride, size[1] // stride)
+            if z.shape != shape:
+                raise InputError(f"a latent group has shape {tuple(z.shape)}, not {shape}")
         drawn: list[Tensor] = []
 
         def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:

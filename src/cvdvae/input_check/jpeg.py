@@ -26,6 +26,8 @@ LEAST_COLOUR = 1.5
 
 def traces(y: Tensor) -> dict[str, float]:
     """``lattice`` and ``subsampled`` of an image ``(3, h, w)``, where they can say anything."""
+    if len(y) not in (1, 3):
+        return {}
     found = {"lattice": lattice(y), "subsampled": subsampling(y)}
     return {name: value for name, value in found.items() if value is not None}
 

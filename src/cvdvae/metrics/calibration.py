@@ -203,14 +203,18 @@ def sparsification(std: Tensor, error: Tensor, steps: int = 20) -> tuple[Tensor,
 
     Returns:
         Root mean squared error of the remaining pixels, leaving out by `std` and by `error`
-        itself, ``(steps,)`` each, relative to leaving out nothing.
+        itself, ``(steps,)`` each, relative to leaving out nothing. Of pixels as uncertain as each
+        other none goes first: their errors count with the mean of all of them.
     """
     error = error.flatten().double()
     keep = [max(1, round(len(error) * (1 - i / steps))) for i in range(steps)]
 
     def curve(by: Tensor) -> Tensor:
-        ordered = error[by.flatten().argsort()]
-        whole = error.mean().sqrt().clamp(min=1e-12)
-        return torch.stack([ordered[:k].mean().sqrt() for k in keep]) / whole
+        _, which, counts = by.flatten().unique(return_inverse=True, return_counts=True)
+        alike = torch.zeros(len(counts), dtype=error.dtype).index_add_(0, which, error) / counts
+        ordered = alike.repeat_interleave(counts)
+        whole = error.mean().sqrt()
+        left = torch.stack([ordered[:k].mean().sqrt() for k in keep])
+        return left / whole if whole > 0 else torch.ones_like(left)
 
     return curve(std), curve(error)

@@ -157,6 +157,10 @@ def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return colour, y.float().expand_as(colour)
 
 
+BRISQUE_LEAST = 8
+"""Side of the smallest images that it has a value for."""
+
+
 class BRISQUE:
     """Quality without a reference (Mittal et al. 2012), lower is better; from the package brisque.
 
@@ -177,7 +181,10 @@ class BRISQUE:
         self.package = Flat(url=False)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Scores of images as saved, uint8, ``(N, C, H, W)``, C = 1 or 3: ``(N,)``, float64."""
+        """Scores of images as saved, uint8, ``(N, C, H, W)``: ``(N,)``, float64; NaN of what is
+        flat, smaller than `BRISQUE_LEAST`, or has not 1 or 3 channels."""
+        if min(x.shape[2:]) < BRISQUE_LEAST or x.shape[1] not in (1, 3):
+            return torch.full((len(x),), torch.nan, dtype=torch.float64)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             colour = x.expand(-1, 3, -1, -1)

@@ -159,6 +159,8 @@ class EnergyConfig:
         for name in ("pixels", "features"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be a number from 0, not {getattr(self, name)}")
+        if self.lpips and not self.features:
+            raise ConfigError("lpips means nothing without features: leave it out")
 
 
 @dataclass(frozen=True)

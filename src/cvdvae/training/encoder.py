@@ -25,6 +25,8 @@ from .pictures import save_rows
 from .start import begins, start_encoder
 from .tasks import Case, task_of
 
+SMALLEST = 8
+"""Side of the smallest images that are damaged at random, and whose patches are compared."""
 PRIOR = "prior."
 """Beginning of the names of the prior's weights in the module."""
 MEAN, LOSS, ENERGY = "validation_kl_bits_per_dim", "validation_kl_at_", "validation_energy_at_"
@@ -55,6 +57,11 @@ class EncoderModule(Training):
         size = self.image_size = config.image_size or prior.config.image_size
         prior.check_size(size, size)
         self.task = task_of(config, prior.config.channels, size)
+        if size < SMALLEST and (config.energy.pixels or config.model.conditions):
+            raise ConfigError(
+                f"images of {size} pixels a side are too small to be damaged, or for "
+                f"energy.pixels: at least {SMALLEST}"
+            )
         if config.energy.features and (why := unseen(prior.config.channels, size, size)):
             raise ConfigError(f"energy.features are what LPIPS sees: {why}")
         wanted = config.energy.pixels or config.energy.features

@@ -41,7 +41,8 @@ def add_api(explorer: Explorer) -> None:
             settings = settings_for(model, sampling)
             if settings.samples > MAX_SAMPLES:
                 raise InputError(f"at most {MAX_SAMPLES} samples at once")
-            seen = explorer.look(Path(image), kind, model, from_dict(Framing, frame or {}, "frame"))
+            framing, by = from_dict(Framing, frame or {}, "frame"), settings.shrunk_by
+            seen = explorer.look(Path(image), kind, model, framing, by)
             for session in explorer.start(seen, model, settings):
                 result = session.result
         except CVDVAEError as error:

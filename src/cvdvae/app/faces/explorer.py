@@ -184,7 +184,14 @@ class Explorer:
             return None
         return min((model.scale for model in models if model.lr_size <= least), default=None)
 
-    def look(self, path: Path, kind: Kind, model: SuperResolver, framing: Framing) -> FaceInput:
+    def look(
+        self,
+        path: Path,
+        kind: Kind,
+        model: SuperResolver,
+        framing: Framing,
+        shrunk_by: str = "bicubic",
+    ) -> FaceInput:
         """Read an image file, and make of it what a model takes.
 
         Args:
@@ -192,6 +199,7 @@ class Explorer:
             kind: A photo to shrink, or a low-resolution image to take as it is.
             model: The model.
             framing: The frame in the photo.
+            shrunk_by: Which program's way a photo is shrunk in.
 
         Raises:
             InputError: The file cannot be used; the message says what to do.
@@ -215,7 +223,8 @@ class Explorer:
                 f"the frame holds only {square.side}×{square.side} pixels, and shrinking starts "
                 f"from {side}×{side}: widen the frame, or take a larger photo"
             )
-        y, truth = simulate(square.cut(image), model.degradation, crop="none")
+        degradation = model.degradation_of((model.lr_size, model.lr_size), shrunk_by)
+        y, truth = simulate(square.cut(image), degradation, crop="none")
         framed, doubts = thumbnail(image, square), self._doubts(y, model.scale)
         return FaceInput(y, truth, framing, framed, (*notes, *note), doubts)
 

@@ -7,8 +7,8 @@ import gradio as gr
 from ...errors import CVDVAEError
 from ...restoration.sampler import SuperResolver
 from .. import pictures
-from ..controls import UNCHANGED, WILDEST, Updates
-from ..text import explained, label, suited
+from ..controls import UNCHANGED, Updates
+from ..text import WILDEST, explained, label, suited
 from . import text
 from .explorer import Explorer, FaceInput, Kind, Method
 from .framing import Framing

@@ -15,9 +15,9 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian.noise import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
-from ..controls import UNCHANGED, WILDEST, Updates, seed_of
+from ..controls import UNCHANGED, Updates, seed_of
 from ..recipes import RESTORE, TABS, read_result
-from ..text import AGAIN, FAILED, WRONG, drawn_before, explained, label, sentence
+from ..text import AGAIN, FAILED, WILDEST, WRONG, drawn_before, explained, label, sentence
 from ..uploads import MAX_FILE
 from . import text
 from .album import GONE
@@ -160,7 +160,7 @@ class PhotoHandlers:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
         parts, photo, how = self.parts, session.photo, session.history[0]
         model = self.photos.model(photo.scale)
-        ways = drawn_before(how, model.recommended, together=not model.one_temperature)
+        ways = drawn_before(how, model.recommended, not model.one_temperature, text.PROGRAMS)
         values = (
             max(LEAST_SAMPLES, how.samples),
             min(WILDEST, how.encoder_temperature),  # that of all groups, where it is one

@@ -3,6 +3,12 @@
 const fingers = new Map(), brush = new KeyBrush();
 let stroke = null, sliding = false;
 
+function letGo() {
+  fingers.clear();
+  stroke = null;
+  sliding = false;
+}
+
 function listen(canvas, panel) {
   const at = (event) => {
     const place = canvas.getBoundingClientRect();

@@ -94,6 +94,7 @@ function makePanel(layer) {
 }
 
 function layOut() {
+  letGo(); // what is down on a panel that goes is not lifted there
   const wiping = on("wipe"), box = $(".panels");
   const third = scene.image.truth ? "truth" : "mean";
   panels = (wiping ? ["input", "sample"] : ["input", "sample", third, "map"]).map(makePanel);

@@ -21,7 +21,7 @@ from ...restoration.restoring import Seen, degraded
 from ...restoration.settings import Restoring
 from .. import pictures, text
 from ..archive import zip_of
-from ..controls import UNCHANGED, WILDEST, Updates, seed_of
+from ..controls import UNCHANGED, Updates, seed_of
 from ..painter import Painting, unpainted
 from ..recipes import TABS
 from ..turns import in_turn
@@ -231,8 +231,8 @@ class RestoringHandlers:
             return
         if before is not None:
             before.left.set()
+            given.answered.stopped = before.answered.stopped  # who waits for it may have stopped it
         how, canvas = told.restoring, pictures.to_paint(given.pixels)
-        settings = (how.samples, min(WILDEST, how.temperature), str(how.seed), how.antithetic)
         laid_out = self._empty() | {
             parts.given: given,
             parts.strokes: unpainted(canvas),
@@ -241,7 +241,7 @@ class RestoringHandlers:
             parts.subject: given.subject,
             parts.kind: DAMAGED,
             parts.said: text.WAITING,
-            **dict(zip(parts.settings, settings, strict=True)),
+            **dict(zip(parts.settings, reopening.settings_of(how), strict=True)),
         }
         yield laid_out | self._said(reopening.said_in(told), canvas)
         try:

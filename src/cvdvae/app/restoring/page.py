@@ -26,7 +26,7 @@ from ..painter import Painting, make_painter, painted
 from ..pictures import FULL_MAP
 from .damage import KINDS, LABELS, MOST_NOISE, NOISE_STEP
 from .handlers import RestoringHandlers
-from .reopening import MOST
+from .reopening import LEAST, MOST
 from .showing import Parts
 
 ABOUT = (
@@ -183,7 +183,7 @@ def _damage() -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Slider, gr.Button]:
 def _settings(restorer: Restorer) -> tuple[Any, ...]:
     """How many, at which temperature, from which seed, and whether in pairs."""
     with gr.Accordion("More", open=False):
-        samples = gr.Slider(2, MOST, 8, step=1, label="How many", elem_id="restore-samples")
+        samples = gr.Slider(LEAST, MOST, 8, step=1, label="How many", elem_id="restore-samples")
         look = restorer.recommended.look
         temperature = temperature_part(look, "restore-temperature", "higher ones differ more")
         return samples, temperature, seed_part("restore-"), pairs_part("restore-")

@@ -12,11 +12,13 @@ from ...restoration.recipe import check_weights
 from ...restoration.restored import RestorationRecipe
 from ...restoration.restorer import Restorer
 from ...restoration.restoring import shown
+from ...restoration.settings import Restoring
 from ..pictures import stored
 from ..recipes import check_seed, read_restoration
-from .damage import DAMAGES, LARGEST, Given, image_in
+from ..text import WILDEST
+from .damage import DAMAGES, LARGEST, MOST_NOISE, Given, image_in
 
-MOST = 16
+LEAST, MOST = 2, 16
 """Answers at once."""
 ELSEWHERE = "the command cvdvae replay draws it again"
 
@@ -49,6 +51,12 @@ def reopened(
     return told, image_in(Path(picture), restorer.side, subjects[0])
 
 
+def settings_of(how: Restoring) -> tuple[int, float, str, bool]:
+    """How many, at which temperature, from which seed, and whether in pairs: what the controls have
+    that is nearest."""
+    return max(LEAST, how.samples), min(WILDEST, how.temperature), str(how.seed), how.antithetic
+
+
 class Said(NamedTuple):
     """What a visitor would say of the damage.
 
@@ -79,11 +87,15 @@ def said_in(told: RestorationRecipe) -> Said | None:
         case {"kind": "blur", "boundary": "reflect", "sigma": strength}:
             kind = "blur"
         case {"kind": "motion", "boundary": "reflect", "length": strength, "angle": angle}:
-            kind = "motion"
+            kind, angle = "motion", angle % 180
         case {"kind": "noise"}:
             kind = "noise"
         case _:
             return None
+    slider = DAMAGES[kind].strength
+    within = slider is None or strength is None or slider[1] <= strength <= slider[2]
+    if not within or told.seen.sigma > MOST_NOISE:
+        return None
     return Said(DAMAGES[kind].label, strength, angle, told.seen.sigma)
 
 
