@@ -427,7 +427,9 @@ def test_what_lpips_cannot_see_is_refused_before_the_training(
     "weights", [{"pixels": -1.0}, {"features": math.nan}, {"pixels": 1.0, "lpips": "a.safetensors"}]
 )
 def test_weights_that_mean_nothing_are_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="must be a number from 0|means nothing without features"):
+    with pytest.raises(
+        ConfigError, match=r"must be a number from 0|means nothing without features"
+    ):
         EnergyConfig(**weights)  # type: ignore[arg-type]
 
 
