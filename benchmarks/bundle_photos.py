@@ -3,11 +3,12 @@
     python benchmarks/bundle_photos.py runs/photos-sr/model
 
 `cvdvae calibrate --model photos-x4 --save …` then gives every scale its temperatures; those that a
-scale has already stay.
+scale has already stay, and are called calibrated no longer where the weights are others.
 """
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from cvdvae.checkpoints.folder import read_record, zoo
@@ -27,7 +28,8 @@ for scale in record.model.scales:
     if (folder / "config.yaml").exists():
         earlier = read_record(folder)
         assert isinstance(earlier, OneScaleRecord)
-        recommended = earlier.recommended
+        same = earlier.encoder_digest == digest(target) and earlier.recommended.calibrated
+        recommended = replace(earlier.recommended, calibrated=same)
     folder.mkdir(exist_ok=True)
     one = OneScaleRecord("one-scale", "photos-sr", digest(target), scale, recommended)
     (folder / "config.yaml").write_text(to_yaml(one))

@@ -2,9 +2,9 @@
 
     python benchmarks/halos.py SETS/Kodak SETS/Urban100 --halos 96 112 128
 
-Of every image the upper left part, 768×512 pixels when enlarged, and of every second one that of
-the image at half its size; cut into cores of 256×256. Printed is the largest difference of any
-value in levels of 255. Fine states of a tile reach less far than its halo (`TopDown.positions`).
+Of every image the upper left part, 768×512 pixels when enlarged, every second image at half its
+size; cut into cores of 256×256. Printed is the largest difference of any value in levels of 255.
+Fine states of a tile reach less far than its halo (`TopDown.positions`).
 """
 
 import argparse

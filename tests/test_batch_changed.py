@@ -163,7 +163,7 @@ def test_a_row_that_a_killed_run_drew_anew_is_not_told_by_its_earlier_mark(
 def test_what_is_done_is_not_read_to_go_on(
     put: Callable[[Path, Images], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (shards, number) = open_source(str(put(tmp_path, {n: png(0) for n in "abcde"}))).shards, 0
+    shards, counted = open_source(str(put(tmp_path, {n: png(0) for n in "abcde"}))).shards, 0
     for shard in shards:
         numbers = [number for number, _ in shard.names()]
         assert [row.number for row in shard.rows({numbers[0]})] == numbers[1:]
@@ -171,8 +171,8 @@ def test_what_is_done_is_not_read_to_go_on(
         with monkeypatch.context() as patch:
             patch.setattr(opened, lambda *_, **__: pytest.fail("it was read"))
             assert not list(shard.rows(frozenset(numbers)))
-        number += len(numbers)
-    assert number == 5
+        counted += len(numbers)
+    assert counted == 5
 
 
 def test_what_is_done_and_was_not_touched_is_not_read_again(

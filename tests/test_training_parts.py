@@ -424,13 +424,16 @@ def test_what_lpips_cannot_see_is_refused_before_the_training(
 
 
 @pytest.mark.parametrize(
-    "weights", [{"pixels": -1.0}, {"features": math.nan}, {"pixels": 1.0, "lpips": "a.safetensors"}]
+    ("weights", "words"),
+    [
+        ({"pixels": -1.0}, "must be a number from 0"),
+        ({"features": math.nan}, "must be a number from 0"),
+        ({"pixels": 1.0, "lpips": "a.safetensors"}, "lpips means nothing without features"),
+    ],
 )
-def test_weights_that_mean_nothing_are_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(
-        ConfigError, match=r"must be a number from 0|means nothing without features"
-    ):
-        EnergyConfig(**weights)  # type: ignore[arg-type]
+def test_weights_that_mean_nothing_are_refused(weights: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        EnergyConfig(**weights)
 
 
 def test_a_checkpoint_tells_whose_it_is_and_leaves_out_the_prior(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ canvas.onpointermove = (event) => {
   goOn(stroke, placeOf(event));
   paint();
 };
-canvas.onpointerup = canvas.onpointercancel = (event) => {
+canvas.onpointerup = canvas.onpointercancel = canvas.onlostpointercapture = (event) => {
   if (!stroke || event.pointerId !== held) return;
   tell();
   stroke = null;
@@ -80,6 +80,7 @@ canvas.onfocus = () => {
 
 element.querySelector("button").onclick = () => {
   strokes = [];
+  stroke = null;
   paint();
   tell();
 };

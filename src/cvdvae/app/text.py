@@ -35,7 +35,7 @@ def drawn_before(
     how: Sampling,
     recommended: Recommended,
     together: bool = False,
-    programs: Container[str] = ("bicubic",),
+    programs: Container[str] = ("bicubic", "pillow-bicubic"),
 ) -> str:
     """What a result that was opened has and the settings of the page have not; empty where they
     have it all.
@@ -44,7 +44,7 @@ def drawn_before(
         how: How it was drawn.
         recommended: Of its model.
         together: Whether one slider is the temperature of all groups.
-        programs: Ways of shrinking that the page offers.
+        programs: Ways of shrinking whose H the page offers.
     """
     here = recommended.profile_at(max(how.temperature, how.encoder_temperature))
     ways = ["in several orientations"] * how.self_ensemble

@@ -50,8 +50,8 @@ class Drawn:
             self._write(key, mark)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Note of rows that are to be drawn that no earlier mark is theirs: a run that is killed
-        may leave them without one.
+        """Take back the marks of rows that will be drawn anew: a run that is killed may leave them
+        without one.
 
         Raises:
             OutputError: It cannot be written.

@@ -287,8 +287,8 @@ def _check_normalization(path: Path, preset: str, weights: dict[str, Any]) -> No
         raise WeightsError(f"{path} lacks cvae.shift and cvae.scale, of one number each")
     config = PRESETS[preset]
     mean, std = -float(shift) / 255, 1 / (255 * float(scale))
-    off = max(abs(mean - config.input_mean), abs(std - config.input_std))
-    if not off <= 1e-4:  # as of NaN
+    off = (abs(mean - config.input_mean), abs(std - config.input_std))
+    if not all(one <= 1e-4 for one in off):  # NaN is no less
         raise WeightsError(
             f"{path} normalizes its input by {mean:.4f} and {std:.4f}, not by "
             f"{config.input_mean:.4f} and {config.input_std:.4f} as the preset {preset} does"

@@ -28,8 +28,6 @@ from .mask_kinds import Masked
 from .step import Size, Step
 
 MAX_STEPS = 16
-ROUND_OFF = 1e-9
-"""Of what a missing pixel of 1 adds."""
 LISTS = (tuple[int, ...], tuple[int, ...] | None)
 """Types of settings that text cannot hold."""
 BASE_60 = {
@@ -119,8 +117,7 @@ class Description:
         return size
 
     def hidden(self, y_size: Size) -> Tensor:
-        """Which pixels of y no mask has left as they were, bool ``(h, w)``: those that are missing,
-        and those that later steps mix with missing ones.
+        """Which pixels of y show nothing of x, or more of what is missing, bool ``(h, w)``.
 
         Raises:
             InputError: There is no x for a y of this height and width.
@@ -132,7 +129,7 @@ class Description:
                 hidden |= ~step.known(size)
             elif step.pictures:
                 in_colours = hidden.double().expand(1, 3, -1, -1)
-                hidden = step.operator(size).A(in_colours)[0].abs().amax(0) > ROUND_OFF
+                hidden = step.operator(size).A(in_colours)[0].amax(0) > 0.5
             size = step.lr_size(size)
         return hidden
 

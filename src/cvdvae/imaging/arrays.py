@@ -16,6 +16,8 @@ MAX_PAGES = 100
 MAX_AXES = 5
 MAX_CHANNELS = 1000
 """Which a file of a few bytes may claim to have; spectrometers have some hundreds."""
+BLOCK = 2**25
+"""Values of a tile or a chunk that are decoded however small the image is."""
 WHOLE = 2**53
 """Up to which a float64 tells whole numbers apart."""
 
@@ -209,7 +211,7 @@ def check_block(path: Path, block: tuple[int, ...], values: int, limits: Limits)
     Raises:
         InputError: It is.
     """
-    if prod(block) > max(values, limits.pixels):
+    if prod(block) > max(values, min(limits.pixels, BLOCK)):
         shape = "×".join(map(str, block))
         raise InputError(
             f"{path} is stored in blocks of {shape} values, more than the image has: save it anew"

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from PIL import ExifTags, Image
 
 SIDES, ORIENTATION, SIZES = (0x0100, 0x0101), 0x0112, (0xA002, 0xA003)
+TURNED = range(2, 9)
+"""Orientations of what is not upright."""
 """EXIF tags that hold no more: width and height, what turns an image, and sizes that the camera
 says."""
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
@@ -19,8 +21,8 @@ class Extras:
     Attributes:
         icc_profile: What its colours mean; sRGB where there is none.
         alpha: How opaque every pixel is, 8-bit, upright.
-        exif: Camera, time, place and the like, without size and orientation: the picture is
-            upright, and those made of it are larger.
+        exif: Camera, time, place and the like, without size, for pictures made of it are larger,
+            and where the picture is upright without orientation.
     """
 
     icc_profile: bytes | None = None
@@ -39,8 +41,8 @@ class Extras:
         """How the picture is to be turned, as EXIF counts; 1 where it is upright."""
         exif = Image.Exif()
         exif.load(self.exif or b"")
-        told: int = exif.get(ORIENTATION, 1)
-        return told
+        told = exif.get(ORIENTATION, 1)
+        return int(told) if told in TURNED else 1
 
     def of(self, channels: int) -> "Extras":
         """Those of a picture of so many channels: the profile, of RGB, goes with no grey one."""
@@ -78,7 +80,7 @@ def exif_of(image: Image.Image, is_tiff: bool, upright: bool = True) -> bytes | 
     lie among them, what describes it."""
     try:
         exif = image.getexif()
-        is_upright = upright or exif.get(ORIENTATION) == 1
+        is_upright = upright or exif.get(ORIENTATION) not in TURNED
         for tag in (*SIDES, ORIENTATION) if is_upright else SIDES:
             exif.pop(tag, None)
         for tag in SIZES:

@@ -211,7 +211,7 @@ def sparsification(std: Tensor, error: Tensor, steps: int = 20) -> tuple[Tensor,
 
     def curve(by: Tensor) -> Tensor:
         _, which, counts = by.flatten().unique(return_inverse=True, return_counts=True)
-        alike = torch.zeros(len(counts), dtype=error.dtype).index_add_(0, which, error) / counts
+        alike = error.new_zeros(len(counts)).index_add_(0, which, error) / counts
         ordered = alike.repeat_interleave(counts)
         whole = error.mean().sqrt()
         left = torch.stack([ordered[:k].mean().sqrt() for k in keep])

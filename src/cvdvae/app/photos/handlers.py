@@ -160,7 +160,7 @@ class PhotoHandlers:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
         parts, photo, how = self.parts, session.photo, session.history[0]
         model = self.photos.model(photo.scale)
-        ways = drawn_before(how, model.recommended, not model.one_temperature, text.PROGRAMS)
+        ways = drawn_before(how, model.recommended, not model.one_temperature, text.WAYS)
         values = (
             max(LEAST_SAMPLES, how.samples),
             min(WILDEST, how.encoder_temperature),  # that of all groups, where it is one

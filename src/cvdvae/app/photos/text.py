@@ -14,7 +14,8 @@ MEANING = Path(__file__).with_name("meaning.md")
 
 KINDS = {"Enlarge it as it is": "enlarge", "Shrink it first, to compare": "shrink"}
 FORMATS = ("png", "tiff")
-PROGRAMS = [name for name in KERNELS if name != "pillow-bicubic"]
+WAYS = tuple(KERNELS)
+PROGRAMS = [name for name in WAYS if name != "pillow-bicubic"]
 """What may have made a photograph small, as the page offers it; H of the one left out is that of
 ``bicubic``."""
 

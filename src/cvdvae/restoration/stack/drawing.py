@@ -266,20 +266,20 @@ def _refuse_inside(folder: Path, inputs: Iterable[Path]) -> None:
 
 
 def _refuse_links(inputs: Iterable[Path]) -> None:
-    """Refuse a store with links to what is no part of it: of that no copy would be kept."""
+    """Refuse a store with links that lead to nothing in a copy of it."""
     for given in inputs:
         for path in given.rglob("*") if given.is_dir() else ():
             if path.is_symlink() and not _stays_within(given, path):
-                raise InputError(f"{path} is a link out of {given}: copy what it leads to there")
+                raise InputError(
+                    f"{path} is a link that a copy of {given} could not follow: put what it leads "
+                    f"to in its place"
+                )
 
 
 def _stays_within(folder: Path, link: Path) -> bool:
-    """Whether a link in a folder leads, in a copy of the folder, to its copy."""
-    try:
-        end = link.resolve()
-    except (OSError, RuntimeError):  # it leads around
-        return False
-    return not link.readlink().is_absolute() and end.is_relative_to(folder.resolve())
+    """Whether a link in a folder leads, by its words alone, to what is in the folder."""
+    target = Path(os.path.normpath(link.parent.relative_to(folder) / link.readlink()))
+    return not target.is_absolute() and target.parts[:1] != (os.pardir,)
 
 
 def _copy(source: Path, target: Path) -> None:
