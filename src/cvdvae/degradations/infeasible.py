@@ -30,9 +30,10 @@ def room(y: Tensor, levels: int | None) -> tuple[Tensor, Tensor]:
     """The least and the most that Hx may be for images y in whole levels of [0, 1]; else y."""
     if levels is None:
         return y, y
-    slack, whole = SLACK / levels, _are_whole(y * levels, levels)
-    least = torch.where(whole & (y <= 0), -math.inf, y - slack * whole)
-    return least, torch.where(whole & (y >= 1), math.inf, y + slack * whole)
+    whole = _are_whole(y * levels, levels)
+    slack = SLACK / levels * whole.to(y)
+    least = torch.where(whole & (y <= 0), -math.inf, y - slack)
+    return least, torch.where(whole & (y >= 1), math.inf, y + slack)
 
 
 def _are_whole(level: Tensor, levels: int) -> Tensor:
