@@ -127,6 +127,8 @@ class Description:
         for step in self.steps:
             if isinstance(step, Masked):
                 hidden |= ~step.known(size)
+            elif not bool(hidden.any()):
+                hidden = hidden.new_zeros(step.lr_size(size))
             elif step.pictures:
                 in_colours = hidden.double().expand(1, 3, -1, -1)
                 hidden = step.operator(size).A(in_colours)[0].amax(0) > 0.5

@@ -32,7 +32,7 @@ from ..degradations.block_dct import (
     transformed_back,
 )
 from ..errors import CVDVAEError, InputError
-from ..imaging.carried import ORIENTATION
+from ..imaging.carried import LYING, ORIENTATION
 from ..imaging.io import MAX_PIXELS
 from .described import Description
 from .kinds import JPEG, SUBSAMPLINGS
@@ -281,7 +281,7 @@ def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _is_turned(file: Image.Image) -> bool:
     """Whether EXIF says to turn or mirror it."""
-    return file.getexif().get(ORIENTATION, 1) in range(2, 9)
+    return file.getexif().get(ORIENTATION) in LYING
 
 
 def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor | None]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
 from ..gaussian import Conditional, DiagonalGaussian
-from ..gaussian.noise import GlobalNoise, Inside, Noise, NoiseOfPart
+from ..gaussian.noise import GlobalNoise, Inside, Noise, NoiseOfPart, Window
 from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions
@@ -276,7 +276,7 @@ def drawn_mean(
         Images in [0, 1], ``(n, C, H, W)``, or what is inside of them; differentiable where
         gradients are enabled.
     """
-    inside = inside or (slice(0, size[0]), slice(0, size[1]))
+    inside = inside or Window(0, 0, *size).slices
     strides, patch = prior.config.group_strides, prior.config.patch_size
     places = {s: prior.top_down.positions(s, size, inside) for s in {*strides, patch}}
     coarse_to_fine = list(dict.fromkeys(strides))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from PIL import ExifTags, Image
 
 SIDES, ORIENTATION, SIZES = (0x0100, 0x0101), 0x0112, (0xA002, 0xA003)
-TURNED = range(2, 9)
+LYING = range(2, 9)
 """Orientations of what is not upright."""
 """EXIF tags that hold no more: width and height, what turns an image, and sizes that the camera
 says."""
@@ -42,7 +42,7 @@ class Extras:
         exif = Image.Exif()
         exif.load(self.exif or b"")
         told = exif.get(ORIENTATION, 1)
-        return int(told) if told in TURNED else 1
+        return int(told) if told in LYING else 1
 
     def of(self, channels: int) -> "Extras":
         """Those of a picture of so many channels: the profile, of RGB, goes with no grey one."""
@@ -80,7 +80,7 @@ def exif_of(image: Image.Image, is_tiff: bool, upright: bool = True) -> bytes | 
     lie among them, what describes it."""
     try:
         exif = image.getexif()
-        is_upright = upright or exif.get(ORIENTATION) not in TURNED
+        is_upright = upright or exif.get(ORIENTATION) not in LYING
         for tag in (*SIDES, ORIENTATION) if is_upright else SIDES:
             exif.pop(tag, None)
         for tag in SIZES:
