@@ -89,7 +89,7 @@ def calibrate(
     both = bool(tried_at.prior and tried_at.encoder)
     few = tried[0].images < FEW
     caption = f"* the best{f', of fewer than {FEW} images perhaps by chance' if few else ''}"
-    table = Table(title=f"{model} on {counted(tried[0].images, 'image')}", caption=caption)
+    table = Table(caption=caption)
     for title in ("temperature", *["of the encoder"] * both, "CRPS ×10³", "off the diagonal"):
         table.add_column(title, justify="right")
     for c in tried:
@@ -102,6 +102,8 @@ def calibrate(
             f"{c.miscalibration:.1%}",
             style="bold" if c.sampling == best else None,
         )
+    heading = f"{model} on {counted(tried[0].images, 'image')}"
+    out.print(heading, markup=False, highlight=False)
     out.print(table)
     if unfit := sum(map(len, tried_at)) - len(tried):
         out.print(f"At {unfit} other temperatures samples exploded.", highlight=False)

@@ -171,11 +171,12 @@ def calibrate_doubt(
         glance = fit_proper(
             *(part + [y.flip(2) for y in part] for part in (proper[:half], proper[half:]))
         )
-    table = Table(title=f"{model}: {half} images and their mirror images")
+    table = Table()
     for title in ("statistic", "typical", "in doubt beyond"):
         table.add_column(title, justify="right" if title != "statistic" else "left")
     for name, limit in expected.limits.items():
         table.add_row(name, f"{expected.typical[name]:.1f}", f"{limit:.1f}")
+    out.print(f"{model}: {half} images and their mirror images", markup=False, highlight=False)
     out.print(table)
     out.print(
         f"Doubted: {doubted_share(fitted_on, expected):.1%} of these, and "

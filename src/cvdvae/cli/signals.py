@@ -50,8 +50,9 @@ class EndAtSignals:
     def _raise(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         if _importing(frame):
-            if sys.stderr.isatty():
-                os.write(2, SHOW_CURSOR.encode())
+            with suppress(OSError):
+                os.write(2, SHOW_CURSOR.encode() if os.isatty(2) else b"")
+                os.write(2, b"stopped\n" if number == signal.SIGINT else b"")
             os._exit(128 + number)
         self._alarm(PATIENCE)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
