@@ -32,7 +32,7 @@ from PIL import Image, ImageCms
 from tiny import tiny_resolver
 
 from cvdvae.batch import Settings, Upscaler, sources
-from cvdvae.batch.drawers import Drawable
+from cvdvae.batch.drawable import Drawable
 from cvdvae.batch.failures import Failures
 from cvdvae.batch.files import Input, read_input
 from cvdvae.batch.local import Recipe, _Crew, draw_locally

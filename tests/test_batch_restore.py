@@ -285,7 +285,7 @@ def test_one_mask_for_all_is_its_pixels_and_goes_to_other_processes(
 def test_samples_too_large_for_a_row_are_refused_before_they_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cvdvae.batch.drawers.IN_MEMORY", 2 * 16 * 16)
+    monkeypatch.setattr("cvdvae.batch.drawable.IN_MEMORY", 2 * 16 * 16)
     for samples, said in (
         (2, ""),
         (3, "3 samples of together 0 megapixels are too large for a row"),

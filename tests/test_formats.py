@@ -24,6 +24,7 @@ from PIL import ExifTags, Image
 from tiny import copied, saved_resolver, tiny_nuclei, tiny_photos, tiny_resolver
 
 from cvdvae.batch.files import Input, draw_into, plan, read_any
+from cvdvae.batch.replaying import replay_into
 from cvdvae.degradations.bicubic import downscaling
 from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging import geo_systems, tiff
@@ -44,6 +45,7 @@ from cvdvae.restoration.settings import Sampling
 from cvdvae.restoration.sheet import sheet
 from cvdvae.restoration.stack import drawing as stack_drawing
 from cvdvae.restoration.stack import sheet as stack_sheet
+from cvdvae.restoration.stack import writing
 from cvdvae.restoration.stack.planes import Stack, _filled, avoid, read_stack
 from cvdvae.restoration.stack.result import StackResult, stack_recipe_from_dict
 
@@ -1117,7 +1119,7 @@ def test_what_stands_beside_a_geotiff_is_there_when_it_is_drawn_again(
     monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
     first = (out / f"sample_01{path.suffix}").read_bytes()
     for place in (tmp_path / "again", out, out):
-        files.replay_into(out / "result.json", place)
+        replay_into(out / "result.json", place)
         assert {one.name for one in place.iterdir()} == {one.name for one in out.iterdir()}
         assert (place / f"sample_01{path.suffix}").read_bytes() == first
     with rasterio.open(out / f"sample_01{path.suffix}") as found:
@@ -1150,7 +1152,7 @@ def test_what_no_geotiff_can_hold_stands_beside_what_is_drawn(
         raise OutputError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stack_drawing, "save_png", full)
+        patch.setattr(writing, "save_png", full)
         with pytest.raises(OutputError, match="the disk is full"):
             draw(model, tmp_path / "g.tif", tmp_path / "full")
     assert not (tmp_path / "full").exists()
@@ -1354,7 +1356,7 @@ def test_what_others_put_beside_an_input_hinders_no_replay(
     (out / "input.tif.aux.xml").write_text(note)
     monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
     for _ in range(2):
-        files.replay_into(out / "result.json", out)
+        replay_into(out / "result.json", out)
         assert (out / "input.tif.aux.xml").read_text() == note
     before = {one.name: one.read_bytes() for one in out.iterdir()}
 
@@ -1362,14 +1364,14 @@ def test_what_others_put_beside_an_input_hinders_no_replay(
         raise OutputError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stack_drawing, "save_png", full)
+        patch.setattr(writing, "save_png", full)
         with pytest.raises(OutputError, match="the disk is full"):
-            files.replay_into(out / "result.json", out)
+            replay_into(out / "result.json", out)
     assert {one.name: one.read_bytes() for one in out.iterdir()} == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "input.tif.aux.xml").write_text("of somebody")
     with pytest.raises(OutputError, match=r"input\.tif\.aux\.xml is there already"):
-        files.replay_into(out / "result.json", tmp_path / "other")
+        replay_into(out / "result.json", tmp_path / "other")
     assert (tmp_path / "other" / "input.tif.aux.xml").read_text() == "of somebody"
 
 
@@ -1539,11 +1541,11 @@ def test_a_result_can_be_drawn_again_from_its_folder(
     WRITERS[suffix](tmp_path / f"a{suffix}", (smooth(12, 10) * 900).astype(np.uint16))
     draw(model, tmp_path / f"a{suffix}", tmp_path / "out", how="0,1000")
     monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
-    files.replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
+    replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
     for name in ("sample_00", "sample_01", "mean"):
         first, second = (load(tmp_path / place / f"{name}{suffix}") for place in ("out", "again"))
         assert np.array_equal(first, second)
-    files.replay_into(tmp_path / "out" / "result.json", tmp_path / "out")  # in place, too
+    replay_into(tmp_path / "out" / "result.json", tmp_path / "out")  # in place, too
     assert (tmp_path / "out" / f"input{suffix}").exists()
 
 
@@ -2072,7 +2074,7 @@ def test_a_large_array_is_shrunk_first_and_said_to_be(
     assert y.dtype == np.uint16
     assert np.array_equal(y, np.round(shrunk(large[:, :24])))
     monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
-    files.replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
+    replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
     name = f"sample_01{suffix}"
     assert np.array_equal(load(tmp_path / "out" / name), load(tmp_path / "again" / name))
 
@@ -2257,7 +2259,7 @@ def test_a_dark_plane_does_not_hide_the_misfit_of_the_others(tmp_path: Path) -> 
 
 
 def test_what_cannot_be_written_is_said_once(tmp_path: Path) -> None:
-    room = stack_drawing.scratch(tmp_path, (1,), np.dtype(np.float32))
+    room = writing.scratch(tmp_path, (1,), np.dtype(np.float32))
     with pytest.raises(OutputError, match=r"^cannot write a/b: full$"), room:
         raise OutputError("cannot write a/b: full")
 
@@ -2392,4 +2394,4 @@ def test_a_result_of_arrays_tells_what_stands_in_its_files(
     assert recipe.ranges == result.stack.ranges
     begun = StackResult.of(tmp_path, result.stack, model, Sampling(3))
     assert (begun.noise, begun.seconds, begun.exploded) == ([], 0, [False] * 3)
-    assert StackResult(tmp_path, result.stack, result.origin, 2).exploded == []
+    assert StackResult(tmp_path, result.stack, 2, origin=result.origin).exploded == []

@@ -15,8 +15,9 @@ from rich.console import Console
 from tiny import saved_resolver, tiny_photo_restorer, tiny_photos
 
 import cvdvae
-from cvdvae.batch.files import Input, draw_into, replay_into
+from cvdvae.batch.files import Input, draw_into
 from cvdvae.batch.remarks import unbelievable
+from cvdvae.batch.replaying import replay_into
 from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended

@@ -30,23 +30,18 @@ from ..imaging.io import (
 from ..imaging.tiff import refuse_packed
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
-from ..restoration.load import extras_of, model_of, recipe_of, restorer_for
-from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
-from ..restoration.saving import read_told, result_in
 from ..restoration.settings import Sampling
 from ..restoration.sheet import check_animation
 from ..restoration.stack.drawing import draw_stack
 from ..restoration.stack.planes import AUTO, Stack, read_stack
-from ..restoration.stack.result import StackResult, stack_recipe_from_dict
+from ..restoration.stack.result import StackResult
 from ..restoration.stack.shrinking import read_shrunk
 from ..restoration.tolerance import photons_of
 from ..restoration.workers import SAVED, OnDone, in_parts, untold
 from .finding import files_of
 
-REPLAYED = Limits(2**30, 10_000)
-"""What an input may hold that has been drawn before."""
 HIGHER = f"{SMALLER}, or raise the limit with --max-megapixels of cvdvae upscale or batch"
 """Advice on what is too large; other commands have no such option."""
 
@@ -219,10 +214,20 @@ def read_any(
         if crop != "none":
             raise InputError(f"{path} holds arrays, which are shrunk whole: say --crop none")
         return read_shrunk(model, path, limits, how or AUTO, shrunk_by)
-    if how is not None and kind_of(path) is not None:
+    if how is not None:
+        refuse_values(path)
+    return read_input(model, path, crop, limits.pixels, shrunk_by, keep_alpha)
+
+
+def refuse_values(path: Path) -> None:
+    """Refuse a range of values for what is a picture.
+
+    Raises:
+        InputError: It is one.
+    """
+    if kind_of(path) is not None:
         refuse_packed(path)
         raise InputError(f"{path} is a picture: --values goes with arrays (TIFF, Zarr, NumPy)")
-    return read_input(model, path, crop, limits.pixels, shrunk_by, keep_alpha)
 
 
 def holds_arrays(path: Path) -> bool:
@@ -291,43 +296,3 @@ def draw_into(
     )
     result.save(folder)
     return result
-
-
-def replay_into(
-    recipe: Path,
-    folder: Path,
-    device: str = "cpu",
-    trust: bool = False,
-    on_share: OnDone = untold,
-) -> Outcome | Restoration:
-    """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`.
-
-    Args:
-        recipe: The file, or its folder.
-        folder: Where the results go.
-        device: As for `cvdvae.replay`.
-        trust: As for `cvdvae.replay`.
-        on_share: Told what share of the whole is done, but for what takes it into files.
-    """
-
-    def drawn(model: SuperResolver, given: Input | Stack, sampling: Sampling) -> Outcome:
-        pixels = sampling.samples * given.pixels * model.scale**2
-        tell = partial(in_parts, on_share, pixels)
-        return draw_into(model, given, sampling, folder, on_pixels=tell)
-
-    recipe = result_in(recipe)
-    data = read_told(recipe)
-    if isinstance(data.get("values"), dict):
-        stacked = stack_recipe_from_dict(data, recipe)
-        model = model_of(stacked.origin, device, trust)
-        given = read_stack(model, stacked.path, REPLAYED, ranges=stacked.ranges)
-        return drawn(model, given, stacked.origin.sampling)
-    told, extras = recipe_of(data, recipe), extras_of(data, recipe)
-    if isinstance(told, RestorationRecipe):
-        tell = partial(in_parts, on_share, told.restoring.steps + SAVED)
-        result = restorer_for(told, device, trust).run(told.seen, told.restoring, on_steps=tell)
-        result = replace(result, extras=extras)
-        result.save(folder)
-        return result
-    model = model_of(told.origin, device, trust)
-    return drawn(model, Input(told.y, None, [], extras), told.sampling)

@@ -14,6 +14,8 @@ from ..restoration.beside import restorer_beside
 
 UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
+AUTO = Path("auto")
+"""In place of a mask; a file of that name wants its whole path."""
 SHADES = 0.2
 """Share of a mask's pixels that are neither black nor white above which it is asked about."""
 
@@ -27,12 +29,15 @@ class Happened:
         jpeg: Whether the file itself tells the rest, by a JPEG's own tables.
         noise: σ, ``auto`` to estimate it from the image, or None for the usual one.
         notes: What was assumed of it, in plain words.
+        fill: Whether what is missing in the file itself is a hole: its transparent pixels, or the
+            missing values of arrays.
     """
 
     description: Description
     jpeg: bool
     noise: float | Literal["auto"] | None
     notes: tuple[str, ...] = ()
+    fill: bool = False
 
 
 def happened(
@@ -42,7 +47,8 @@ def happened(
 
     Args:
         degradation: As `cvdvae.damage.described.parse` takes it.
-        mask: A picture that is white where pixels are missing; it comes last.
+        mask: A picture that is white where pixels are missing, or ``auto``, by which the file
+            itself says so; it comes last.
         jpeg: ``auto``, or a quality; it comes after all else.
         noise: A number, or ``auto``.
 
@@ -60,14 +66,18 @@ def happened(
         )
     steps: list[Step] = list(parse(degradation).steps) if degradation else []
     notes = _assumed(degradation, steps) if degradation else []
-    if mask is not None:
+    fill = mask == AUTO
+    if mask is not None and not fill:
         steps.append(MaskFromFile(file=str(mask), packed=pack_mask(mask)))
         notes += _shades(mask)
     if jpeg is not None and jpeg != "auto":
         steps.append(JPEG(quality=_quality(jpeg)))
-    if not steps and jpeg is None and sigma is None:
+    if fill and jpeg is not None:
+        raise InputError("--mask auto does not go with --jpeg: a JPEG file has no hole of its own")
+    if not steps and jpeg is None and sigma is None and not fill:
         raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
-    if not sigma and jpeg is None and all(isinstance(step, OnlyNoise) for step in steps):
+    intact = jpeg is None and not fill and all(isinstance(step, OnlyNoise) for step in steps)
+    if intact and not sigma:
         raise InputError(
             "nothing happened to an image without noise: say how noisy it is, as in --noise 0.02, "
             "or --noise auto"
@@ -75,7 +85,7 @@ def happened(
     description = Description(tuple(steps or [OnlyNoise()]))
     if sigma is not None and not description.pictures:
         raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")
-    return Happened(description, jpeg == "auto", sigma, tuple(notes))
+    return Happened(description, jpeg == "auto", sigma, tuple(notes), fill)
 
 
 def undoing(

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from ..restoration.answers import answering
 from ..restoration.restored import Restoration
 from ..restoration.result import Doubt
+from ..restoration.stack.restored import RestoredStack
 from ..restoration.stack.result import StackResult
 from .files import Outcome
+from .restoring import Restored
 
 FAR = 2.0
 """Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
@@ -16,7 +18,7 @@ REMARKS = "remarks"
 """Where the columns of a row have them."""
 
 
-def remarks(result: Outcome | Restoration, doubts: Sequence[Doubt] | None = None) -> list[str]:
+def remarks(result: Outcome | Restored, doubts: Sequence[Doubt] | None = None) -> list[str]:
     """One sentence for each thing that a person should know, none where all is as it should be.
 
     Args:
@@ -28,7 +30,7 @@ def remarks(result: Outcome | Restoration, doubts: Sequence[Doubt] | None = None
         said.append("samples exploded: those are no answer")
     if result.exploded and all(result.exploded):
         return said
-    if isinstance(result, Restoration):
+    if isinstance(result, Restoration | RestoredStack):
         by_design = result.restoring.grain and result.sigma > 0  # --grain leaves it at that
         if not any(result.explains) and not by_design:
             said.append("no sample explains it" + " within its noise" * (result.sigma > 0))
@@ -36,7 +38,7 @@ def remarks(result: Outcome | Restoration, doubts: Sequence[Doubt] | None = None
     kept = answering(result.exploded or [False] * len(result.round_trip_exact))
     if result.misfit is not None:
         return said + unbelievable([result.misfit[i] for i in kept])
-    if isinstance(result, StackResult) and not result.whole:
+    if isinstance(result, StackResult) and not result.stack.whole:
         return said
     if not isinstance(result, StackResult) and is_no_shadow(result):
         said.append("no image shrinks to it: samples come near to it, but do not meet it")

@@ -1,5 +1,6 @@
 """Files of degraded images to what was seen."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ..damage.described import Description, name_of
 from ..damage.estimates import GREY_FILE, at_odds, noise_behind
+from ..damage.holes import with_hole
 from ..damage.kinds import JPEG, Grey, Mosaic
 from ..damage.mask_kinds import Masked, OnlyNoise
 from ..damage.step import Size
@@ -20,6 +22,7 @@ from ..errors import InputError
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.io import (
+    ALPHA,
     GREY,
     JPEGS,
     LUMA,
@@ -36,11 +39,14 @@ from ..restoration.restoring import Check, Seen, anything, degraded, seen, seen_
 from .files import holds_arrays
 from .happened import Happened
 
-KEEPING = "cvdvae upscale without --noise and --jpeg"
+KEEPING = "cvdvae upscale and restore"
+"""What keeps arrays, but where they shall have been a JPEG."""
 SMOOTHED = (
     "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
     "--noise 0.05"
 )
+CLEAR = 128
+"""Alpha below which a pixel is mostly transparent."""
 COLOURED = "a greyscale image, whose samples are in colour"
 """In place of what `read_photo` notes, where that is not so."""
 
@@ -96,21 +102,42 @@ def read_seen(
         return ReadSeen(told, notes, extras.of(channels))
     _refuse_holes(path, what.description)
     unkept = _unkept(path)
-    photo = read_photo(path, most, advice=advice)
+    photo = read_photo(path, most, what.fill, advice)
     image, lost = as_channels(photo.image, channels)
     y, notes = to_tensor(image), [*unkept, *photo.notes, *lost, *_odds(path, what.description)]
-    sigma = what.noise
-    if channels == 3 and what.description.loses_colours and has_colours(image):
-        if what.description.is_mosaic:
+    happened, sigma, extras = what.description, what.noise, photo.extras
+    if what.fill:
+        hole = _transparent(path, extras)
+        happened, extras = with_hole(happened, hole, path.name), replace(extras, alpha=None)
+        notes = [note for note in notes if note != ALPHA]
+        notes.append(f"its {int(hole.sum())} transparent pixels are the hole")
+    if channels == 3 and happened.loses_colours and has_colours(image):
+        if happened.is_mosaic:
             raise InputError(f"{path} is in colours: save the mosaic as one grey channel")
         notes.append(LUMA)
-    if channels == 3 and what.description.colours_left == 1:
+    if channels == 3 and happened.colours_left == 1:
         y = luminance().A(y[None])[0]
     if sigma == "auto":
-        sigma, told_so = _estimate(y, what.description)
+        sigma, told_so = _estimate(y, happened)
         notes += [*told_so, SMOOTHED] if kind_of(path) in JPEGS else told_so
-    told = seen(y, what.description, sigma, check=check)
-    return ReadSeen(told, _true_of(told, notes, channels), photo.extras.of(channels))
+    told = seen(y, happened, sigma, check=check)
+    return ReadSeen(told, _true_of(told, notes, channels), extras.of(channels))
+
+
+def _transparent(path: Path, extras: Extras) -> Tensor:
+    """Pixels of a picture that are mostly transparent, bool ``(h, w)``.
+
+    Raises:
+        InputError: None is.
+    """
+    if extras.alpha is not None:
+        clear = torch.from_numpy(np.asarray(extras.alpha) < CLEAR)
+        if bool(clear.any()):
+            return clear
+    raise InputError(
+        f"{path} has no transparent pixels, which --mask auto takes for the hole: name a mask, "
+        f"white where pixels are missing"
+    )
 
 
 def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSeen:
@@ -126,6 +153,8 @@ def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSee
     """
     if what.jpeg:
         raise InputError("an array is no JPEG file: name the quality that it had, as in --jpeg 75")
+    if what.fill:
+        raise InputError("an array has no transparent pixels, which --mask auto takes for the hole")
     sigma, notes = what.noise, list[str]()
     if sigma == "auto":
         sigma, notes = _estimate(y, what.description)
@@ -157,9 +186,13 @@ def _unkept(path: Path) -> list[str]:
     if not path.exists() or not holds_arrays(path):
         return []
     if kind_of(path) is None:
-        raise InputError(f"{path} holds arrays and no picture: {KEEPING} takes it")
+        raise InputError(
+            f"{path} holds arrays and no picture: {KEEPING} take it, where it was no JPEG and has "
+            f"kept its colours"
+        )
     return [
-        f"read as a picture: its values, axes and place are not handed on ({KEEPING} keeps them)"
+        f"read as a picture: its values, axes and place are not handed on ({KEEPING} hand them on, "
+        f"where it was no JPEG and has kept its colours)"
     ]
 
 
@@ -239,6 +272,17 @@ def check_truth(size: tuple[int, int], side: int) -> None:
         )
 
 
+def as_arrays(path: Path, what: Happened) -> bool:
+    """Whether a file is restored as the arrays that it holds: not where it shall have been a JPEG,
+    or has lost its colours, as pictures do.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    kept = what.description.pictures and what.description.colours_left is None
+    return kept and not what.jpeg and path.exists() and holds_arrays(path)
+
+
 def degrade(
     path: Path,
     what: Happened,
@@ -264,8 +308,10 @@ def degrade(
     Raises:
         InputError: The file cannot be used, or no face is found.
     """
-    if what.jpeg or what.noise == "auto":
-        raise InputError("with --simulate nothing can be estimated: name the quality or the noise")
+    if what.jpeg or what.noise == "auto" or what.fill:
+        raise InputError(
+            "with --simulate the file says nothing of itself: name the quality, the noise, the mask"
+        )
     photo = read_photo(path, most)
     image = photo.image
     if crop == "face":

@@ -71,8 +71,8 @@ class Settings:
         if self.happened is None and (self.moves or self.grain):
             raise InputError("--moves and --grain go with a model that restores")
         if self.happened is not None:
-            if self.values is not None or not self.check:
-                raise InputError("--values and --no-check do not go with a model that restores")
+            if not self.check:
+                raise InputError("--no-check does not go with a model that restores")
             usual = 1.0 if self.temperature is None else self.temperature
             Restoring(self.samples, usual, self.seed, *self._of_restoring)
         if self.values is not None:  # refused here, and not with every row

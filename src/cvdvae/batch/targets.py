@@ -22,7 +22,7 @@ from ..imaging.folders import files_below
 from ..imaging.io import to_pil
 from ..restoration.result import DISCLAIMER
 from ..restoration.saving import RESULT, is_report
-from .drawers import Drawable
+from .drawable import Drawable
 from .finding import ARRAYS, TABLES
 from .remarks import REMARKS
 from .upscaler import Deliver, as_arrays

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..errors import CVDVAEError, InputError, OutputError
 from ..imaging.io import MAX_PIXELS, raise_pillows_limit
 from ..restoration.workers import on_one_processor
-from .drawers import Drawable, Model, drawer_of
+from .drawable import Drawable, Model
+from .drawers import drawer_of
 from .remarks import REMARKS
 from .rows import IMAGES, Batch, column, rows_of
 from .settings import Settings

@@ -12,17 +12,17 @@ import typer
 from rich.markup import escape
 
 from ..errors import CVDVAEError, CVDVAEWarning, InputError
-from .consoles import Shares, console_of_results, err, out, progress_bar
+from .consoles import Shares, console_of_results, err, out, print_json, progress_bar
 
 if TYPE_CHECKING:
     import torch
 
     from ..batch.files import Job, Outcome
+    from ..batch.restoring import Restored
     from ..checkpoints.records import Recommended
-    from ..restoration.restored import Restoration
     from ..restoration.result import Doubt, Truth
 
-__all__ = ["Shares", "err", "out", "progress_bar"]
+__all__ = ["Shares", "err", "out", "print_json", "progress_bar"]
 
 STRONG = "standard deviation; 1 is black to white, 0.02 about 5 of 255 grey levels"
 """How the strength of noise is told."""
@@ -92,13 +92,20 @@ WhatHappened = Annotated[
 ]
 MaskFile = Annotated[
     Path | None,
-    typer.Option("--mask", help="A picture of the same size, white where pixels are missing."),
+    typer.Option(
+        "--mask",
+        help="A picture of the same size, white where pixels are missing; auto: where the file "
+        "itself is transparent, or its values are missing.",
+    ),
 ]
 MaxMegapixels = Annotated[
     float,
     typer.Option(
         "--max-megapixels", min=0, help="Larger inputs are refused before they are decoded."
     ),
+]
+MaxPages = Annotated[
+    int, typer.Option("--max-pages", min=1, help="Files of arrays with more pages are refused.")
 ]
 Cut = Annotated[
     Literal["face", "centre", "none"] | None,
@@ -237,17 +244,9 @@ def in_doubt(doubt: "Doubt", simulated: bool = False) -> str:
     return said if simulated else f"{said} {advice}"
 
 
-def print_json(data: dict[str, Any]) -> None:
-    """One line of JSON, at once."""
-    from ..restoration.saving import to_json
-
-    line = to_json(data)
-    console_of_results().print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 def tell(
     job: "Job",
-    result: "Outcome | Restoration",
+    result: "Outcome | Restored",
     notes: list[str],
     line: Callable[[], str],
     as_json: bool,

@@ -130,3 +130,11 @@ def progress_bar(quiet: bool = False, percent: bool = False, to_go: bool = True)
     )
     bar.percent, bar.to_go = percent, to_go
     return bar
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """One line of JSON, at once."""
+    from ..restoration.saving import to_json
+
+    line = to_json(data)
+    console_of_results().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from .common import (
     Json,
     Look,
     MaxMegapixels,
+    MaxPages,
     OtherModel,
     Quiet,
     Results,
@@ -104,9 +105,7 @@ def upscale(
         bool, typer.Option(help="Ask whether the input is such as the model knows.")
     ] = True,
     max_megapixels: MaxMegapixels = 100,
-    max_pages: Annotated[
-        int, typer.Option(min=1, help="Files of arrays with more pages are refused.")
-    ] = 100,
+    max_pages: MaxPages = 100,
     values: Values = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
@@ -115,8 +114,9 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
-    from ..batch.files import draw_into, pixels_of, plan, read_any
+    from ..batch.files import HIGHER, draw_into, pixels_of, plan, read_any
     from ..batch.happened import undoing
+    from ..batch.restoring import Asked
     from ..batch.settings import Settings
     from ..domains import domain_of
     from ..files import check_writable
@@ -135,17 +135,17 @@ def upscale(
     known = domain_of(domain)  # whether or not it is asked
     name = model or _model_for(known, scale, jobs, simulate)
     if noise is not None or jpeg is not None:
-        if animation or compile_ or values or not check:
+        if animation or compile_ or not check:
             raise InputError(
-                "--animation, --compile, --values and --no-check do not go with --noise and --jpeg"
+                "--animation, --compile and --no-check do not go with --noise and --jpeg"
             )
         beside, what = undoing(name, scale, shrunk_by, jpeg, noise)
         restorer = load_restorer(beside, device, dtype)
         mind_dtype(dtype, restorer.device, quiet)
         how = settings.restoring(restorer)
         cut = (crop or usual_crop(restorer)) if simulate else None
-        most = limits.pixels
-        restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet, ENLARGED, most)
+        asked = Asked(what, how, cut, limits, values)
+        restore_all(restorer, jobs, asked, out_folder, json_, quiet, ENLARGED, HIGHER)
         return
     failures: list[str] = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
@@ -198,11 +198,12 @@ def replay(
     ] = False,
 ) -> None:
     """Draw a result of upscale or restore again, with all its steps of steering."""
-    from ..batch.files import replay_into
+    from ..batch.replaying import replay_into
     from ..files import check_writable
     from ..locks import sole_writer
     from ..restoration.restored import Restoration
     from ..restoration.saving import settle
+    from ..restoration.stack.restored import RestoredStack
 
     with sole_writer(out_folder), progress_bar(percent=True) as progress:
         check_writable(out_folder)
@@ -212,7 +213,7 @@ def replay(
         advance = partial(progress.advance, task)
         result = replay_into(recipe, out_folder, device, trust_model, advance)
         progress.update(task, completed=1)
-    if isinstance(result, Restoration):
+    if isinstance(result, Restoration | RestoredStack):
         line = of_restoration(recipe, out_folder, result)
     else:
         line = _one_line(recipe, out_folder, result)
@@ -292,7 +293,7 @@ def _agreement(result: "Outcome") -> str:
     unit = " levels of 255"
     if isinstance(result, StackResult):
         unit = " in the input's unit"
-        if not result.whole:
+        if not result.stack.whole:
             trips = [trip for planes in compress(result.round_trips, left) for trip, _ in planes]
             share = max(trip.largest / (trip.levels or 1) for trip in trips)
             if share > HALF_A_LEVEL:

@@ -1,6 +1,5 @@
 """The command that restores what any degradation has left."""
 
-from dataclasses import replace
 from functools import partial
 from math import ceil, isnan
 from pathlib import Path
@@ -21,6 +20,7 @@ from .common import (
     Json,
     Look,
     MaskFile,
+    MaxPages,
     Moves,
     OtherModel,
     Quiet,
@@ -29,6 +29,7 @@ from .common import (
     Seed,
     SelfEnsemble,
     Shares,
+    Values,
     WhatHappened,
     end_of_inputs,
     failed,
@@ -44,11 +45,10 @@ from .common import (
 if TYPE_CHECKING:
     from ..batch.files import Job, Outcome
     from ..batch.happened import Happened
+    from ..batch.restoring import Asked, Restored
     from ..domains.simulate import Crop
     from ..restoration.answers import Answers
-    from ..restoration.restored import Restoration
     from ..restoration.restorer import Restorer
-    from ..restoration.settings import Restoring
 
 app = typer.Typer()
 
@@ -110,6 +110,8 @@ def restore(
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
     ] = False,
     crop: Cut = None,
+    max_pages: MaxPages = 100,
+    values: Values = None,
     device: Device = "cpu",
     dtype: Dtype = "fp32",
     json_: Json = False,
@@ -118,6 +120,9 @@ def restore(
     """Draw images behind blurred, noisy, compressed or incomplete ones, and save them."""
     from ..batch.files import plan
     from ..batch.happened import happened
+    from ..batch.restoring import Asked
+    from ..imaging.arrays import Limits
+    from ..imaging.io import MAX_PIXELS
     from ..restoration.load import load_restorer
     from ..restoration.settings import Restoring
 
@@ -140,7 +145,8 @@ def restore(
         how = restorer.restoring(samples, None, seed, *ways)
         how = how.looking(restorer.recommended) if look else how
     cut = (crop or usual_crop(restorer)) if simulate else None
-    restore_all(restorer, jobs, what, how, out_folder, cut, json_, quiet)
+    asked = Asked(what, how, cut, Limits(MAX_PIXELS, max_pages), values)
+    restore_all(restorer, jobs, asked, out_folder, json_, quiet)
 
 
 def named_restorer(domain: str, model: str | None) -> str:
@@ -164,7 +170,11 @@ def usual_crop(restorer: "Restorer") -> "Crop":
 
 
 def _notes(
-    result: "Restoration", what: "Happened", words: Words, of_file: list[str], json_: bool
+    result: "Restored",
+    what: "Happened",
+    words: Words,
+    of_file: list[str],
+    json_: bool,
 ) -> list[str]:
     """What is to be said of a restoration beside its line."""
     notes = [*what.notes, *of_file] if json_ else of_file
@@ -176,56 +186,41 @@ def _notes(
 def restore_all(
     restorer: "Restorer",
     jobs: "list[Job]",
-    what: "Happened",
-    how: "Restoring",
+    asked: "Asked",
     out_folder: Path,
-    crop: "Crop | None",
     json_: bool,
     quiet: bool,
     words: Words = RESTORED,
-    most: int | None = None,
+    advice: str | None = None,
 ) -> None:
     """Restore files, each into its folder, and say what came of it; exit with 1 if any failed.
 
     Args:
         restorer: The model.
         jobs: The files.
-        what: What happened to them.
-        how: How to restore.
+        asked: What is asked of each.
         out_folder: Where their folders are.
-        crop: How to cut intact inputs that are degraded first; None for inputs as they are.
         json_: Whether to speak in JSON.
         quiet: Whether to speak of failures only.
         words: What is said of them.
-        most: Pixels of a file; larger ones are refused before they are decoded. By default the
-            program's own limit.
+        advice: What to do with what is too large; by default what every command takes.
     """
-    from ..batch.files import HIGHER, pixels_of
-    from ..batch.restore import degrade, read_seen
+    from ..batch.files import pixels_of
+    from ..batch.restoring import restore_into
     from ..files import check_writable
-    from ..imaging.io import MAX_PIXELS, SMALLER
+    from ..imaging.io import SMALLER
     from ..locks import sole_writer
     from ..restoration.workers import SAVED
 
-    most, advice = (MAX_PIXELS, SMALLER) if most is None else (most, HIGHER)
-    channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
+    what, how = asked.what, asked.how
     failures: list[str] = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:
         check_writable(out_folder)
         shares = Shares(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):
             try:
-                truth = None
-                if crop is not None:
-                    told, truth, notes, extras = degrade(
-                        job.path, what, restorer.side, crop, how.seed, most, channels, check
-                    )
-                else:
-                    told, notes, extras = read_seen(job.path, what, most, channels, check, advice)
                 with shares.of(index, job.path.name, how.steps + SAVED) as advance:
-                    result = restorer.run(told, how, truth, advance)
-                result = replace(result, extras=extras)
-                result.save(job.folder)
+                    result, notes = restore_into(restorer, job, asked, advance, advice or SMALLER)
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
@@ -236,7 +231,7 @@ def restore_all(
     end_of_inputs(failures, len(jobs), None if quiet or json_ else out_folder, tamer)
 
 
-def exploded(result: "Answers | Outcome") -> list[str]:
+def exploded(result: "Answers | Outcome | Restored") -> list[str]:
     """A note on samples that are no answer, where there are any."""
     count = sum(result.exploded)
     if not count:
@@ -245,7 +240,7 @@ def exploded(result: "Answers | Outcome") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
-def _unexplained(result: "Restoration", closer: str, by_file: bool) -> list[str]:
+def _unexplained(result: "Restored", closer: str, by_file: bool) -> list[str]:
     """What to do where no sample explains the image, though not all of them exploded.
 
     Args:
@@ -290,7 +285,7 @@ def _too_faint(sigma: float, rounding: float) -> str:
     )
 
 
-def one_line(path: Path, folder: Path, result: "Restoration") -> str:
+def one_line(path: Path, folder: Path, result: "Restored") -> str:
     """What came of an image."""
     fits = sum(result.explains)
     way = "exactly" if result.sigma == 0 else f"within its noise (σ = {result.sigma:.3g})"

@@ -72,8 +72,8 @@ def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:
         raise InputError("values below 0 are no image's: save 8 or 16 bits")
     if image.mode == "F":
         raise InputError(
-            "floating-point values have no known range: save 8 or 16 bits (cvdvae upscale without "
-            "--noise and --jpeg takes those of a TIFF file)"
+            "floating-point values have no known range: save 8 or 16 bits (cvdvae upscale and "
+            "restore take those of a TIFF file)"
         )
     known = image.mode != "I" or (image.mode, kind) == SCALED
     if not known and not 255 < values.max() <= 65535:

@@ -99,14 +99,14 @@ class Ending:
         mean = mean.nan_to_num(0.5).clamp(-1, 2).contiguous()
         if what.sigma == 0:  # the projection of a draw is what `Measurement.draw` would give
             spread = self.pixel_std * noise.normal(mean) if grain else 0.0
-            done = finish(mean + spread, what.y, what.degradation)
+            done = finish(mean + spread, what.y, what.degradation, levels=what.levels)
             return done._replace(exploded=exploded)
         if grain:
             x = self.measurement.draw(mean, noise)
         else:
-            x = nearest_explaining(mean, self.measurement, self.count)
+            x = nearest_explaining(mean, self.measurement, self.count, what.levels)
         x = x.expand(-1, 3, -1, -1) if self.luma else x
-        done = finish(x, what.y, what.degradation, consistent=False)
+        done = finish(x, what.y, what.degradation, consistent=False, levels=what.levels)
         return done._replace(exploded=exploded)
 
 

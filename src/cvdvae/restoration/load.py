@@ -23,6 +23,7 @@ from .restorer import Restorer
 from .result import SuperResolution
 from .sampler import SuperResolver
 from .saving import read_told, result_in
+from .stack.restored import RestoredStackRecipe
 
 
 def load_hvae(name: str, scale: int | None = None) -> HVAEResolver:
@@ -154,7 +155,7 @@ def recipe_of(data: dict[str, Any], path: Path) -> Recipe | RestorationRecipe:
         InputError: It is none, or is damaged.
         ConfigError: A setting that is unknown or of a wrong type.
     """
-    if "degradation" in data:
+    if "degradation" in data and "values" not in data:
         return restoration_from_dict(data, str(path))
     return recipe_from_dict(data, str(path), path.parent, numbers=True)
 
@@ -176,7 +177,9 @@ def extras_of(data: dict[str, Any], path: Path) -> Extras:
 
 
 def restorer_for(
-    told: RestorationRecipe, device: str | torch.device = "cpu", trust: bool = False
+    told: RestorationRecipe | RestoredStackRecipe,
+    device: str | torch.device = "cpu",
+    trust: bool = False,
 ) -> Restorer:
     """The model of a restoration's recipe; as `replay`."""
     _check_trust(told.model, told.weights, trust)

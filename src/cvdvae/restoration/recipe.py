@@ -177,15 +177,15 @@ def recipe_from_dict(
         ConfigError: A setting that is unknown or of a wrong type.
     """
     origin = origin_from_dict(data, where)
+    if "values" in data:
+        raise InputError(
+            f"{where} is of a file of arrays: draw it again with the command cvdvae replay"
+        )
     if "degradation" in data:
         raise InputError(f"{where} is of a restoration, which cvdvae.replay draws again")
     told = data.get("input")
     if not isinstance(told, (str, dict)):
         raise InputError(f"{where} does not hold the input, so the result cannot be drawn again")
-    if "values" in data:
-        raise InputError(
-            f"{where} is of a file of arrays: draw it again with the command cvdvae replay"
-        )
     if not numbers and (isinstance(told, dict) or told == NUMBERS_BESIDE):
         raise InputError(
             f"{where} is of an input that 8 bits do not hold: draw it again with the command "

@@ -21,7 +21,7 @@ from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
-from ..imaging.sheets import TILE, labelled_sheet
+from ..imaging.values import EIGHT_BITS, exact_values, from_levels
 from .answers import Answers
 from .posterior.chains import PosteriorSamples
 from .recipe import Dtype
@@ -29,12 +29,12 @@ from .restoring import Seen, seen
 from .result import DISCLAIMER, Truth, psnr
 from .saving import of_answers, save_pictures, saved_files
 from .settings import Restoring
-from .sheet import heat, rows_of, std_picture
+from .sheet import restored_sheet, std_picture
 from .tolerance import misfit, within_noise
 from .workers import uncast
 
-HALF_A_LEVEL = (0.5 + 1e-3) / 255
-"""No 8-bit value is nearer to one between two of them, whose distance float32 rounds."""
+HALF_A_LEVEL = 0.5 + 1e-3
+"""No level is nearer to a value between two of them, whose distance float32 rounds."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Restoration(Answers):
         weights: Fingerprint of the model's weights; empty for a model that came from no folder.
         dtype: What the networks computed in.
         extras: What the file carried that was restored, for the pictures.
+        levels: As in `Seen`; pictures have 255.
     """
 
     y: Tensor
@@ -101,6 +102,7 @@ class Restoration(Answers):
     weights: str = ""
     dtype: Dtype = "fp32"
     extras: Extras = field(default_factory=Extras)
+    levels: int | None = EIGHT_BITS
 
     def ddof(self, kept: list[int]) -> float:
         """As the samples were drawn."""
@@ -120,10 +122,12 @@ class Restoration(Answers):
     @uncast
     def _errors(self) -> list[tuple[float, float]]:
         """Misfit and largest error of every sample as saved; one at a time, which may be large."""
-        found = []
+        found, y = [], self.y
+        if self.levels != EIGHT_BITS:  # which float32 tells apart
+            y = exact_values(y, self.levels)
         for one in self.pixels:
-            shadow = self.degradation.A(one[None].float() / 255)
-            error = cut_as(self.y, shadow, self.sigma) - self.y
+            shadow = self.degradation.A(from_levels(one[None], self.levels).to(y))
+            error = cut_as(y, shadow, self.sigma) - y
             off = float(misfit(error, self.measured, self.sigma or 1))
             found.append((off, float(error.abs().max())))
         return found
@@ -141,11 +145,11 @@ class Restoration(Answers):
     def explains(self) -> list[bool]:
         """Whether each sample explains y within its noise, by the χ² test of `within_noise`.
 
-        Where σ = 0: whether H of the saved sample has no value further than half a grey level from
-        y. One that exploded explains nothing.
+        Where σ = 0: whether H of the saved sample has no value further than half a level from y; of
+        255, where values are not rounded. One that exploded explains nothing.
         """
         if self.sigma == 0:
-            near = [largest <= HALF_A_LEVEL for _, largest in self._errors]
+            near = [(self.levels or 255) * far <= HALF_A_LEVEL for _, far in self._errors]
         else:
             off = torch.tensor(self.misfit, dtype=torch.float64, device="cpu")
             near = within_noise(off, self.measured).tolist()
@@ -193,19 +197,7 @@ class Restoration(Answers):
 
     def grid(self) -> Image.Image:
         """All of a small result in one picture; of a large one, where its samples differ most."""
-        if max(self.shown.shape) > TILE:
-            return labelled_sheet(
-                rows_of(self, lambda window: {"seen": self.shown[:, *window.slices]}), DISCLAIMER
-            )
-        first = [("seen", to_pil(self.shown)), ("mean", to_pil(self.mean))]
-        if len(self.pixels) > 1:
-            first.append(("where they differ", heat(self.std, self.std)))
-        if self.truth is not None:
-            first.append(("the real image", to_pil(self.truth)))
-        tiles = [(f"sample {i}", to_pil(one)) for i, one in enumerate(self.pixels)]
-        columns = 4 if len(tiles) <= 8 else 8
-        rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-        return labelled_sheet([first, *rows], DISCLAIMER)
+        return restored_sheet(self, DISCLAIMER)
 
     def save(self, folder: str | Path) -> None:
         """Write `files` and ``result.json``, as `SuperResolution.save`.

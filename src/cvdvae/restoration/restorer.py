@@ -219,6 +219,7 @@ class Restorer(Networks):
             diagnostics=None if chains is None else Diagnostics.of(chains),
             weights=self.weights,
             dtype=self.dtype_name,
+            levels=what.levels,
         )
         batches = [range(i, i + batch) for i in range(0, how.samples, batch)]
         done = finished(draw, ending, batches, batch * told[0, 0].numel(), workers, together)
@@ -308,10 +309,10 @@ class Restorer(Networks):
         """
         channels, height, width = what.degradation.A_adjoint(what.y[:1]).shape[1:]
         self.check_size(how, height, width)
-        if channels != self.prior.config.channels:
+        if channels != (wanted := self.prior.config.channels):
+            several = "s" * (wanted > 1)
             raise InputError(
-                f"{self.name} restores images of {self.prior.config.channels} "
-                f"channel{'s' * (self.prior.config.channels > 1)}, not {channels}"
+                f"{self.name} restores images of {wanted} channel{several}, not {channels}"
             )
         return channels, height, width
 

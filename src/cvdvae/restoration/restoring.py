@@ -21,6 +21,7 @@ from ..degradations.mask import Colours, InAllColours, luminance
 from ..errors import InputError
 from ..gaussian.noise import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
+from ..imaging.values import EIGHT_BITS
 from .checks import number
 from .evidence import faithful_estimate
 from .tolerance import Count, measured
@@ -55,12 +56,15 @@ class Seen:
         degradation: H.
         sigma: σ, in the units of y.
         description: H as plain data, where it is known.
+        levels: Steps between 0 and 1 to which y was rounded, and samples are; None for values that
+            are not.
     """
 
     y: Tensor
     degradation: Degradation
     sigma: float
     description: Description | None = None
+    levels: int | None = EIGHT_BITS
 
     @property
     def is_grey(self) -> bool:
@@ -119,6 +123,7 @@ def seen(
     noise: float | Auto | None = None,
     description: Description | None = None,
     check: Check = anything,
+    levels: int | None = EIGHT_BITS,
 ) -> Seen:
     """Check what was seen.
 
@@ -130,6 +135,7 @@ def seen(
         noise: σ; by default `usual_noise`; ``auto`` estimates it from a picture, as `noise_behind`.
         description: Of an operator, where there is one.
         check: Called before anything is made for words or a description.
+        levels: As in `Seen`.
 
     Raises:
         InputError: y is no tensor, empty, not finite, a picture far from [0, 1] behind a
@@ -171,7 +177,7 @@ def seen(
     sigma = usual_noise(degradation, y) if noise is None else noise
     _check_sigma(sigma, degradation, y)
     y = torch.where(measured(degradation, y), y, 0)
-    return Seen(y, degradation, sigma, description)
+    return Seen(y, degradation, sigma, description, levels)
 
 
 def _check_sigma(sigma: float, degradation: Degradation, y: Tensor) -> None:

@@ -70,10 +70,36 @@ def sheet(result: Shown, footer: str) -> Image.Image:
     """One picture of a result: all of it where it is small, else where its samples differ most."""
     if max(result.std.shape) > TILE:
         return contact_sheet(result, footer)
-    samples = [(f"sample {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
-    columns = 4 if len(samples) <= 8 else 8
-    rows = [samples[i : i + columns] for i in range(0, len(samples), columns)]
-    return labelled_sheet([summary_row(result, samples=0), *rows], footer)
+    return labelled_sheet([summary_row(result, samples=0), *_in_rows(result)], footer)
+
+
+class Restored(Sampled, Protocol):
+    """What is shown of a restoration; see `Restoration`."""
+
+    @property
+    def shown(self) -> Tensor: ...  # noqa: D102
+    @property
+    def mean(self) -> Tensor: ...  # noqa: D102
+
+
+def restored_sheet(result: Restored, footer: str) -> Image.Image:
+    """As `sheet`, of a restoration: with what was seen, at the size of the samples."""
+    if max(result.shown.shape) > TILE:
+        rows = rows_of(result, lambda window: {"seen": result.shown[:, *window.slices]})
+        return labelled_sheet(rows, footer)
+    first = [("seen", to_pil(result.shown)), ("mean", to_pil(result.mean))]
+    if len(result.pixels) > 1:
+        first.append(("where they differ", heat(result.std, result.std)))
+    if result.truth is not None:
+        first.append(("the real image", to_pil(result.truth)))
+    return labelled_sheet([first, *_in_rows(result)], footer)
+
+
+def _in_rows(result: Sampled) -> list[list[Tile]]:
+    """Labelled tiles of all samples, four or eight a row."""
+    tiles = [(f"sample {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
+    columns = 4 if len(tiles) <= 8 else 8
+    return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
 
 
 def contact_sheet(result: Shown, footer: str) -> Image.Image:

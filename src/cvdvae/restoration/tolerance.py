@@ -106,7 +106,9 @@ def explain(
     return (x + within.A_adjoint(solve(within, error, (sigma / std) ** 2))).clamp(0, 1)
 
 
-def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Tensor:
+def nearest_explaining(
+    mean: Tensor, measurement: Measurement, count: int, levels: int | None = EIGHT_BITS
+) -> Tensor:
     """``E[x | z, y]``, with a wider p(x|z) for samples that would not explain y otherwise.
 
     A network may be surer of its image than it should be. For such samples s grows until what is
@@ -119,6 +121,7 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
         mean: μ(z), ``(n, C, H, W)``.
         measurement: What is known of x, with noise.
         count: How many values of y say anything of x; see `measured`.
+        levels: Steps between 0 and 1 to which what is saved is rounded; None for none.
 
     Returns:
         Images of the shape and dtype of `mean`, which may leave [0, 1].
@@ -126,7 +129,7 @@ def nearest_explaining(mean: Tensor, measurement: Measurement, count: int) -> Te
     H, y, sigma = measurement.degradation, measurement.y, measurement.sigma
 
     def off(x: Tensor) -> Tensor:
-        saved = from_levels(to_levels(x, EIGHT_BITS), EIGHT_BITS).to(x)
+        saved = from_levels(to_levels(x, levels), levels).to(x)
         return misfit(cut_as(y, H.A(saved), sigma) - y, count, sigma)
 
     x = measurement.draw(mean)

@@ -57,6 +57,11 @@ class Stack:
         return replace(self, notes=notes, scratch=scratch)
 
     @property
+    def whole(self) -> bool:
+        """Whether all values are whole numbers."""
+        return all(one.levels is not None for one in self.ranges)
+
+    @property
     def pixels(self) -> int:
         """Pixels of all planes that are drawn."""
         pages, _, height, width = self.array.values.shape
@@ -129,7 +134,7 @@ def read_stack(
     Raises:
         InputError: The file cannot be used; the message names it.
     """
-    stack = read_large(model, path, limits, how, ranges)
+    stack = read_arrays(model.channels, path, limits, how, ranges)
     if not model.any_size and stack.array.layout.size != (model.lr_size, model.lr_size):
         height, width = stack.array.layout.size
         raise InputError(
@@ -145,21 +150,23 @@ def read_stack(
     return replace(stack, notes=[*stack.notes, assumed])
 
 
-def read_large(
-    model: SuperResolver,
+def read_arrays(
+    channels: int,
     path: Path,
     limits: Limits,
     how: str = AUTO,
     ranges: list[ValueRange] | None = None,
+    fill: bool = False,
 ) -> Stack:
-    """As `read_stack`, of any size: to be shrunk first."""
+    """As `read_stack`, of any size, for a model of so many channels; `fill` is whether missing
+    values are to be drawn."""
     form = format_of(path)
     if form is None:
         why = "holds no array in a known format" if path.exists() else "does not exist"
         raise InputError(f"{path} {why}")
     array = form.read(path, limits)
-    together = array.values.shape[1] == model.channels
-    stack = Stack(path, form, array, together, ranges or [], model.channels, array.notes)
+    together = array.values.shape[1] == channels
+    stack = Stack(path, form, array, together, ranges or [], channels, array.notes)
     if len(stack.ranges) != len(stack.groups):
         if ranges:
             raise InputError(f"{path} has another number of channels than its result")
@@ -168,7 +175,9 @@ def read_large(
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
-        stack = Stack(path, form, array, together, chosen, model.channels, notes)
+        if missing := int(array.missing.sum()):
+            notes.append(f"{missing} missing values {'are drawn' if fill else 'stay missing'}")
+        stack = Stack(path, form, array, together, chosen, channels, notes)
     return stack
 
 
@@ -210,9 +219,6 @@ def _mapping(
     if cut:
         of = sum(values.size for values in known)
         yield f"{cut} of {of} values lie outside and were cut to that range"
-    missing = int(array.missing.sum())
-    if missing:
-        yield f"{missing} missing values stay missing"
 
 
 def avoid(saved: np.ndarray, nodata: list[float | None]) -> None:

@@ -1,52 +1,37 @@
 """What is known of a result that lies in files of arrays, and how it is drawn again."""
 
-import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ...errors import InputError
-from ...imaging.formats import suffix_of
 from ...imaging.values import ValueRange
-from ..answers import answering
 from ..recipe import Origin, origin_from_dict
 from ..result import Doubt, Truth, report_of
 from ..round_trip import RoundTrip, misfit
 from ..sampler import SuperResolver
 from ..settings import Sampling
+from .in_files import INPUT, InFiles
 from .planes import Stack
-
-INPUT = re.compile(r"input(\.ome)?\.\w{1,8}", re.IGNORECASE)
-LOWER, UPPER = 0.1, 0.9
-"""Ends of the central interval that is given, as shares of the samples."""
-STATISTICS = ("mean", "std", "lower", "upper")
+from .sheet import stack_sheet
 
 
 @dataclass
-class StackResult:
-    """A result whose samples lie in files of the input's kind; it tells what the others tell.
+class StackResult(InFiles):
+    """Samples of a file that was enlarged; it tells what the results of pictures tell.
 
     Attributes:
-        folder: Where they lie.
-        stack: What they were made of.
         origin: What they follow from.
-        scale: By what they are larger.
         round_trips: Of every sample, those of its planes.
-        exploded_planes: Which planes of which samples exploded, ``(samples, planes)``.
         doubts: Why the input may be none that the model knows; None where that was not examined.
-        seconds: Time it took.
     """
 
-    folder: Path
-    stack: Stack
-    origin: Origin
-    scale: int
+    origin: Origin = field(kw_only=True)
     round_trips: list[list[tuple[RoundTrip, ValueRange]]] = field(default_factory=list)
-    exploded_planes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
     doubts: list[Doubt] | None = None
-    seconds: float = 0.0
 
     @classmethod
     def of(
@@ -55,49 +40,18 @@ class StackResult:
         """A result before anything is drawn."""
         n, planes = sampling.samples, len(list(stack.planes()))
         origin = Origin(model.name, sampling, model.scale, model.weights, model.dtype_name)
-        result = cls(folder, stack, origin, model.scale)
+        result = cls(folder, stack, model.scale, np.zeros((n, planes), bool), origin=origin)
         result.round_trips = [[] for _ in range(n)]
-        result.exploded_planes = np.zeros((n, planes), bool)
         return result
 
     @property
-    def suffix(self) -> str:
-        """How the names of its files end, whatever its folder is called where it is a store."""
-        suffix, known = suffix_of(self.stack.path), self.stack.form.suffixes
-        return suffix if suffix.lower().endswith(known) else known[0]
+    def settings(self) -> Sampling:
+        """How the samples were drawn."""
+        return self.origin.sampling
 
-    @property
-    def samples(self) -> list[str]:
-        """Names of the samples."""
-        return [f"sample_{i:02d}{self.suffix}" for i in range(self.origin.sampling.samples)]
-
-    @property
-    def files(self) -> list[str]:
-        """Names of all files but `result.json`."""
-        drawn = [*self.samples, *(f"{name}{self.suffix}" for name in STATISTICS)]
-        aside = [f"{name}{end}" for name in drawn for end in self.stack.array.aside]
-        return [*drawn, *aside, *self.inputs, "grid.png"]
-
-    @property
-    def input(self) -> str:
-        """Name of the input beside them."""
-        return f"input{self.suffix}"
-
-    @property
-    def inputs(self) -> dict[str, Path]:
-        """Names of the input and of what goes with it beside them, and of which file each is a
-        copy."""
-        path, copies = self.stack.path, {self.input: self.stack.path}
-        for one in self.stack.array.beside:
-            whole = one.name.lower().startswith(path.name.lower())
-            own, copied = (path.name, self.input) if whole else (path.stem, Path(self.input).stem)
-            copies[f"{copied}{one.name[len(own) :]}"] = one
-        return copies
-
-    @property
-    def exploded(self) -> list[bool]:
-        """Which samples exploded in any plane."""
-        return [bool(planes.any()) for planes in self.exploded_planes]
+    def grid(self, drawn: np.ndarray) -> Image.Image:
+        """As `stack_sheet`."""
+        return stack_sheet(self.stack, drawn, self.scale, self.settings, self.exploded_planes)
 
     @property
     def lr_psnr(self) -> list[float]:
@@ -118,11 +72,6 @@ class StackResult:
         ]
 
     @property
-    def whole(self) -> bool:
-        """Whether values are whole numbers, so that a round trip can be exact."""
-        return all(one.levels is not None for one in self.stack.ranges)
-
-    @property
     def missed_share(self) -> list[float]:
         """Share of the input's values that H does not give back, once it is rounded to whole
         numbers."""
@@ -137,7 +86,10 @@ class StackResult:
 
         Of a sample whose values are not whole: never; `largest_lr_error` is what is left.
         """
-        return [self.whole and all(trip.exact for trip, _ in planes) for planes in self.round_trips]
+        return [
+            self.stack.whole and all(trip.exact for trip, _ in planes)
+            for planes in self.round_trips
+        ]
 
     @property
     def noise(self) -> list[float]:
@@ -151,36 +103,17 @@ class StackResult:
         every = [misfit([trip for trip, _ in planes]) for planes in self.round_trips]
         return [one for one in every if one is not None] or None
 
-    @property
-    def share(self) -> float:
-        """How likely one more sample lies in the interval, where the fewest are answers."""
-        sampling, most = self.origin.sampling, UPPER - LOWER
-        for exploded in self.exploded_planes.T:
-            kept = answering(exploded.tolist())
-            n, pairs = len(kept), sampling.ddof(kept) < 1
-            most = min(most, n / (n + 2) if pairs else (n - 1) / (n + 1))
-        return most
-
     def against_truth(self) -> Truth | None:
         """None: an array's file comes without its truth."""
         return None
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""
-        array = self.stack.array
         return {
             **self.origin.to_dict(),
-            "input": self.input,
-            "values": {
-                "ranges": [asdict(one) for one in self.stack.ranges],
-                "dtype": str(array.values.dtype),
-                "axes": array.layout.axes,
-                "shape": list(array.layout.shape),
-                "missing": int(array.missing.sum()),
-            },
-            "interval": {"lower": LOWER, "upper": UPPER, "share": self.share},
+            **self.of_values(),
             **report_of(self, self.noise),
-            **({} if self.whole else {"round_trip_exact": None, "missed_share": None}),
+            **({} if self.stack.whole else {"round_trip_exact": None, "missed_share": None}),
         }
 
 
@@ -206,12 +139,20 @@ def stack_recipe_from_dict(data: dict[str, Any], path: Path) -> StackRecipe:
         InputError: It is damaged.
         ConfigError: A setting that is unknown or of a wrong type.
     """
-    origin = origin_from_dict(data, str(path))
-    name, ranges = data.get("input"), data["values"].get("ranges")
+    origin, name = origin_from_dict(data, str(path)), data.get("input")
     if not isinstance(name, str) or not INPUT.fullmatch(name):
         raise InputError(f"{path} does not say which file beside it holds the input")
+    return StackRecipe(origin, path.parent / name, ranges_in(data, path))
+
+
+def ranges_in(data: dict[str, Any], path: Path) -> list[ValueRange]:
+    """What 0 and 1 stand for, of a result from this path.
+
+    Raises:
+        InputError: It does not say so.
+    """
     try:
-        known = [ValueRange(one["low"], one["high"], one["levels"]) for one in ranges]
+        told = data["values"]["ranges"]
+        return [ValueRange(one["low"], one["high"], one["levels"]) for one in told]
     except (TypeError, KeyError, ValueError, OverflowError):
         raise InputError(f"{path} does not say what its values are mapped to") from None
-    return StackRecipe(origin, path.parent / name, known)

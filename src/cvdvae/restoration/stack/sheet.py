@@ -1,5 +1,6 @@
 """A picture to look at of samples that lie in arrays: of the middle page, its first image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,8 @@ from ...degradations.bicubic import upscale_bicubic
 from ...imaging.values import to_levels
 from ..answers import answering
 from ..result import DISCLAIMER
-from ..settings import Sampling
 from ..sheet import SHOWN, sheet
+from .in_files import Settings
 from .planes import Stack
 
 SIDE = 1024
@@ -22,7 +23,7 @@ SIDE = 1024
 
 @dataclass(frozen=True)
 class _Shown:
-    """What `sheet` shows, in [0, 1]; see `SuperResolution`."""
+    """What `sheet` and `restored_sheet` show, in [0, 1]; see `SuperResolution`."""
 
     y: Tensor
     pixels: Tensor
@@ -50,13 +51,19 @@ class _Shown:
         height, width = self.pixels.shape[2:]
         return upscale_bicubic(self.y[None], (height, width))[0]
 
+    @property
+    def shown(self) -> Tensor:
+        return self.bicubic
+
 
 def stack_sheet(
     stack: Stack,
     drawn: np.ndarray,
     scale: int,
-    sampling: Sampling,
+    how: Settings,
     exploded: np.ndarray | None = None,
+    picture: Callable[[_Shown, str], Image.Image] | None = None,
+    holes: np.ndarray | None = None,
 ) -> Image.Image:
     """Samples, mean and std of one plane; of a large one, the part that varies most in itself.
 
@@ -64,14 +71,20 @@ def stack_sheet(
         stack: What they were made of.
         drawn: The samples in the file's unit, ``(samples, pages, channels, H, W)``.
         scale: By what they are larger.
-        sampling: How they were drawn.
+        how: How they were drawn.
         exploded: Which planes of which samples did, ``(samples, planes)``; none by default.
+        picture: What shows them; `sheet` by default.
+        holes: Values of the file that were not seen, ``(pages, channels, h, w)``, and are shown
+            grey; none by default.
     """
     page, channels = len(stack.array.values) // 2, stack.groups[0]
     unit = stack.unit(page, 0)
     most = max(1, SIDE // scale)
     top, left = _busiest(unit, most)
     y = unit[0, :, top : top + most, left : left + most].float()
+    if holes is not None:
+        unseen = holes[page, channels][:, top : top + most, left : left + most]
+        y = torch.where(torch.from_numpy(unseen), 0.5, y)
     inside = tuple(
         slice(scale * a, scale * (a + n)) for a, n in ((top, y.shape[1]), (left, y.shape[2]))
     )
@@ -86,8 +99,10 @@ def stack_sheet(
     kept = answering([False] * shown if exploded is None else exploded[:shown, plane].tolist())
     if stack.array.white_is_0:
         y, pixels = 1 - y, 255 - pixels
-    ddof = sampling.ddof(kept)
-    return sheet(_Shown(_in_colours(y), _in_colours(pixels), scale, kept, ddof), DISCLAIMER)
+    ddof = how.ddof(kept)
+    return (picture or sheet)(
+        _Shown(_in_colours(y), _in_colours(pixels), scale, kept, ddof), DISCLAIMER
+    )
 
 
 def _in_colours(x: Tensor) -> Tensor:

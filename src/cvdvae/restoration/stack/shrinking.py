@@ -15,7 +15,7 @@ from ...files import name_of
 from ...imaging.arrays import Limits
 from ...imaging.values import in_kind
 from ..sampler import SuperResolver
-from .planes import AUTO, Stack, avoid, read_large, read_stack
+from .planes import AUTO, Stack, avoid, read_arrays, read_stack
 
 
 def read_shrunk(
@@ -42,7 +42,7 @@ def read_shrunk(
         InputError: The file cannot be used, or no pixel would be left, or of a size that the model
             does not take.
     """
-    large, scale = read_large(model, path, limits, how), model.scale
+    large, scale = read_arrays(model.channels, path, limits, how), model.scale
     height, width = (side // scale for side in large.array.layout.size)
     if not height or not width:
         h, w = large.array.layout.size

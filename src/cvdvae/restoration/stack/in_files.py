@@ -1,0 +1,133 @@
+"""A result whose samples lie in files of the input's kind."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from ...imaging.formats import suffix_of
+from ..answers import answering
+from .planes import Stack
+
+INPUT = re.compile(r"input(\.ome)?\.\w{1,8}", re.IGNORECASE)
+LOWER, UPPER = 0.1, 0.9
+"""Ends of the central interval that is given, as shares of the samples."""
+STATISTICS = ("mean", "std", "lower", "upper")
+
+
+class Settings(Protocol):
+    """How samples were drawn: `Sampling` and `Restoring`."""
+
+    @property
+    def samples(self) -> int: ...  # noqa: D102
+    @property
+    def antithetic(self) -> bool: ...  # noqa: D102
+    def ddof(self, kept: Collection[int]) -> float: ...  # noqa: D102
+
+
+@dataclass
+class InFiles(ABC):
+    """A result whose samples lie in files of the input's kind.
+
+    Attributes:
+        folder: Where they lie.
+        stack: What they were made of.
+        scale: By what they are larger.
+        exploded_planes: Which planes of which samples exploded, ``(samples, planes)``.
+        seconds: Time it took.
+    """
+
+    folder: Path
+    stack: Stack
+    scale: int
+    exploded_planes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    seconds: float = 0.0
+
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """How the samples were drawn."""
+
+    @abstractmethod
+    def grid(self, drawn: np.ndarray) -> Image.Image:
+        """A picture to look at of samples in the file's unit, ``(samples, pages, channels, H,
+        W)``."""
+
+    @abstractmethod
+    def report(self) -> dict[str, Any]:
+        """What `result.json` holds."""
+
+    @property
+    def left_missing(self) -> np.ndarray:
+        """Which values of the input are missing in what is made of it, ``(pages, channels, h,
+        w)``."""
+        return self.stack.array.missing
+
+    @property
+    def suffix(self) -> str:
+        """How the names of its files end, whatever its folder is called where it is a store."""
+        suffix, known = suffix_of(self.stack.path), self.stack.form.suffixes
+        return suffix if suffix.lower().endswith(known) else known[0]
+
+    @property
+    def samples(self) -> list[str]:
+        """Names of the samples."""
+        return [f"sample_{i:02d}{self.suffix}" for i in range(self.settings.samples)]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of all files but `result.json`."""
+        drawn = [*self.samples, *(f"{name}{self.suffix}" for name in STATISTICS)]
+        aside = [f"{name}{end}" for name in drawn for end in self.stack.array.aside]
+        return [*drawn, *aside, *self.inputs, "grid.png"]
+
+    @property
+    def input(self) -> str:
+        """Name of the input beside them."""
+        return f"input{self.suffix}"
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Names of the input and of what goes with it beside them, and of which file each is a
+        copy."""
+        path, copies = self.stack.path, {self.input: self.stack.path}
+        for one in self.stack.array.beside:
+            whole = one.name.lower().startswith(path.name.lower())
+            own, copied = (path.name, self.input) if whole else (path.stem, Path(self.input).stem)
+            copies[f"{copied}{one.name[len(own) :]}"] = one
+        return copies
+
+    @property
+    def exploded(self) -> list[bool]:
+        """Which samples exploded in any plane."""
+        return [bool(planes.any()) for planes in self.exploded_planes]
+
+    @property
+    def share(self) -> float:
+        """How likely one more sample lies in the interval, where the fewest are answers."""
+        most = UPPER - LOWER
+        for exploded in self.exploded_planes.T:
+            kept = answering(exploded.tolist())
+            n, pairs = len(kept), self.settings.ddof(kept) < 1
+            most = min(most, n / (n + 2) if pairs else (n - 1) / (n + 1))
+        return most
+
+    def of_values(self) -> dict[str, Any]:
+        """What `result.json` says of the numbers of the file."""
+        array = self.stack.array
+        return {
+            "input": self.input,
+            "values": {
+                "ranges": [asdict(one) for one in self.stack.ranges],
+                "dtype": str(array.values.dtype),
+                "axes": array.layout.axes,
+                "shape": list(array.layout.shape),
+                "missing": int(array.missing.sum()),
+            },
+            "interval": {"lower": LOWER, "upper": UPPER, "share": self.share},
+        }

@@ -1,0 +1,240 @@
+"""What is known of a restoration that lies in files of arrays, and how it is drawn again."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from ...configs import from_dict
+from ...damage.described import Description, description_from_dict
+from ...errors import InputError
+from ...imaging.values import ValueRange
+from ..recipe import Dtype
+from ..restored import Diagnostics, Restoration
+from ..result import DISCLAIMER
+from ..settings import Restoring
+from ..sheet import restored_sheet
+from .in_files import INPUT, InFiles
+from .result import ranges_in
+from .sheet import stack_sheet
+
+Sigma = float | Literal["auto"] | None
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What happened to the planes of a file.
+
+    Attributes:
+        description: H of every plane.
+        noise: σ, as for `seen`; or of every plane, None where nothing is drawn of it.
+        fill: Whether missing values are drawn, too; else they stay missing.
+    """
+
+    description: Description
+    noise: Sigma | tuple[float | None, ...] = None
+    fill: bool = False
+
+
+@dataclass(frozen=True)
+class Explained:
+    """How well the samples of a plane explain it.
+
+    Attributes:
+        sigma: Standard deviation σ of its noise, in units of [0, 1]; None where nothing was drawn.
+        span: What 1 is in the file's unit.
+        measured: How many of its values say anything of x.
+        misfit: As in `Restoration`, like `explains`.
+        explains: Which samples explain it.
+        diagnostics: Of its chains, where there were moves.
+    """
+
+    sigma: float | None
+    span: float
+    measured: int = 0
+    misfit: tuple[float, ...] = ()
+    explains: tuple[bool, ...] = ()
+    diagnostics: Diagnostics | None = None
+
+    @classmethod
+    def of(cls, plane: Restoration, span: float) -> "Explained":
+        """That of a plane, whose samples are as they are saved."""
+        misfit, explains = tuple(plane.misfit), tuple(plane.explains)
+        return cls(plane.sigma, span, plane.measured, misfit, explains, plane.diagnostics)
+
+
+@dataclass
+class RestoredStack(InFiles):
+    """A restored file; it tells what `Restoration` tells.
+
+    Attributes:
+        model: Name of the model.
+        harm: What happened to it.
+        restoring: How it was restored.
+        weights: Fingerprint of the model's weights.
+        dtype: What the networks computed in.
+        planes: How well each is explained, as far as they are drawn.
+    """
+
+    model: str = field(kw_only=True)
+    harm: Harm = field(kw_only=True)
+    restoring: Restoring = field(kw_only=True)
+    weights: str = ""
+    dtype: Dtype = "fp32"
+    planes: list[Explained] = field(default_factory=list)
+    truth: None = None
+
+    @property
+    def settings(self) -> Restoring:
+        """How the samples were drawn."""
+        return self.restoring
+
+    @property
+    def left_missing(self) -> np.ndarray:
+        """As in `InFiles`: nothing, where missing values are drawn."""
+        missing = self.stack.array.missing
+        return np.zeros_like(missing) if self.harm.fill else missing
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """H as plain data."""
+        return self.harm.description.to_dict()
+
+    @property
+    def drawn(self) -> list[Explained]:
+        """Of those planes of which anything was drawn."""
+        return [plane for plane in self.planes if plane.sigma is not None]
+
+    @property
+    def sigma(self) -> float:
+        """The largest σ of any plane, in units of [0, 1]."""
+        return max((plane.sigma or 0.0 for plane in self.planes), default=0.0)
+
+    @property
+    def misfit(self) -> list[float]:
+        """Root mean square of ``(Hx − y) / σ`` over all planes that were drawn, as in
+        `Restoration`."""
+        values = max(1, sum(plane.measured for plane in self.drawn))
+        squares = [plane.measured * np.square(plane.misfit) for plane in self.drawn]
+        whole = np.sum(squares, 0) if squares else np.zeros(self.restoring.samples)
+        return [float(one) for one in np.sqrt(whole / values)]
+
+    @property
+    def explains(self) -> list[bool]:
+        """Whether each sample explains every plane within its noise, as in `Restoration`."""
+        samples = range(self.restoring.samples)
+        return [all(plane.explains[i] for plane in self.drawn) for i in samples]
+
+    @property
+    def diagnostics(self) -> Diagnostics | None:
+        """Of the chains of all planes: the mean acceptance of every sample, and the worst of what
+        tells whether they have mixed."""
+        known = [plane.diagnostics for plane in self.drawn if plane.diagnostics is not None]
+        if not known:
+            return None
+        acceptance = np.mean([one.acceptance for one in known], 0).tolist()
+        effective = min(one.effective for one in known)
+        r_hat = max(one.r_hat for one in known)
+        gain = float(np.mean([one.log_w_gain for one in known]))
+        return Diagnostics(acceptance, effective, r_hat, gain)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of its noise, in plain words: in the file's unit."""
+        noisy = [plane for plane in self.drawn if plane.sigma]
+        if not noisy or self.harm.noise is None:
+            return []
+        sigmas = _from_to([plane.sigma or 0.0 for plane in noisy])
+        units = _from_to([(plane.sigma or 0.0) * plane.span for plane in noisy])
+        auto = self.harm.noise == "auto"
+        told = "was estimated from every plane: σ = " if auto else "of "
+        return [f"the noise {told}{sigmas} is {units} in the file's unit"]
+
+    def against_truth(self) -> None:
+        """None: an array's file comes without its truth."""
+
+    def grid(self, drawn: np.ndarray) -> Image.Image:
+        """As `stack_sheet`, with grey where missing values are drawn."""
+        holes = self.stack.array.missing if self.harm.fill else None
+        exploded = self.exploded_planes
+        of = (self.stack, drawn, self.scale, self.restoring, exploded, restored_sheet)
+        return stack_sheet(*of, holes)
+
+    def report(self) -> dict[str, Any]:
+        """What `result.json` holds."""
+        chains = self.diagnostics
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "dtype": self.dtype,
+            "degradation": self.description,
+            "fill": self.harm.fill,
+            "sigmas": [plane.sigma for plane in self.planes],
+            **asdict(self.restoring),
+            **self.of_values(),
+            "noise": [(plane.sigma or 0.0) * plane.span for plane in self.planes],
+            "misfit": self.misfit,
+            "explains": self.explains,
+            "exploded": self.exploded,
+            "chains": None if chains is None else asdict(chains),
+            "seconds": round(self.seconds, 3),
+            "truth": None,
+            "files": self.files,
+            "note": DISCLAIMER,
+        }
+
+
+@dataclass(frozen=True)
+class RestoredStackRecipe:
+    """Everything that a restored file follows from.
+
+    Attributes:
+        model: Name of the model.
+        harm: What happened to it.
+        restoring: How to restore.
+        weights: Fingerprint of the model's weights.
+        dtype: What the networks computed in.
+        path: The input beside it.
+        ranges: What 0 and 1 stand for.
+    """
+
+    model: str
+    harm: Harm
+    restoring: Restoring
+    weights: str
+    dtype: Dtype
+    path: Path
+    ranges: list[ValueRange]
+
+
+def _from_to(values: list[float]) -> str:
+    least, most = (f"{end(values):.3g}" for end in (min, max))
+    return least if least == most else f"{least} to {most}"
+
+
+def restored_stack_from_dict(data: dict[str, Any], path: Path) -> RestoredStackRecipe:
+    """Read what `RestoredStack.report` has written, from the `result.json` of this path.
+
+    Raises:
+        InputError: It is damaged.
+        ConfigError: A setting that is unknown or of a wrong type.
+    """
+    names = Restoring.__dataclass_fields__
+    restoring = from_dict(Restoring, {k: v for k, v in data.items() if k in names}, str(path))
+    model, weights, dtype = (data.get(name) for name in ("model", "weights", "dtype"))
+    name, fill, sigmas = (data.get(name) for name in ("input", "fill", "sigmas"))
+    if not isinstance(model, str) or not isinstance(weights, str) or dtype not in ("fp32", "bf16"):
+        raise InputError(f"{path} is damaged")
+    if not isinstance(fill, bool) or not isinstance(sigmas, list) or not _are_sigmas(sigmas):
+        raise InputError(f"{path} is damaged")
+    if not isinstance(name, str) or not INPUT.fullmatch(name):
+        raise InputError(f"{path} does not say which file beside it holds the input")
+    harm = Harm(description_from_dict(data["degradation"]), tuple(sigmas), fill)
+    place, ranges = path.parent / name, ranges_in(data, path)
+    return RestoredStackRecipe(model, harm, restoring, weights, dtype, place, ranges)
+
+
+def _are_sigmas(sigmas: list[Any]) -> bool:
+    return all(one is None or (type(one) in (int, float) and 0 <= one <= 1) for one in sigmas)
