@@ -266,21 +266,27 @@ def test_another_size_is_refused_in_pixels_of_the_input(
     assert "tiny-restore takes inputs of 4×4 pixels here, not 5×4" in said
 
 
-def test_what_upscale_alone_keeps_of_arrays_is_said(
+def test_arrays_are_kept_but_where_they_were_a_jpeg(
     zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = np.arange(16, dtype=np.uint16).reshape(4, 4) * 1000 + 20000
     tifffile.imwrite(tmp_path / "deep.tif", values)
     np.save(tmp_path / "a.npy", values)
-    given = ["upscale", "--model", "tiny-x4", "-n", "1", "--noise", "0.1"]
-    given += ["--out", str(tmp_path / "out")]
+    given = ["upscale", "--model", "tiny-x4", "-n", "1", "--out", str(tmp_path / "out")]
+    noisy = [*given, "--noise", "0.1", "--values", "0,40000"]
+    assert run(*noisy, str(tmp_path / "a.npy"), monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the noise of 0.1 is 4e+03 in the file's unit" in said
+    drawn = np.load(tmp_path / "out" / "a" / "sample_00.npy")
+    assert (drawn.dtype, drawn.shape) == (np.dtype(np.uint16), (16, 16))
+    given += ["--jpeg", "75"]
     assert run(*given, str(tmp_path / "deep.tif"), monkeypatch=monkeypatch) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "its values, axes and place are not handed on" in said
-    assert said.count("without --noise and --jpeg keeps") == 2
+    assert "cvdvae upscale and restore keep them" in said
     assert run(*given, str(tmp_path / "a.npy"), monkeypatch=monkeypatch) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "holds arrays and no picture: cvdvae upscale without --noise and --jpeg takes it" in said
+    assert "holds arrays and no picture: cvdvae upscale and restore take it, where it was" in said
 
 
 def test_intact_photos_are_shrunk_and_made_noisy_first(

@@ -36,8 +36,8 @@ from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.measure import Seen as Judged
 from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import MAX_PIXELS, Loaded, to_bytes, to_pil, to_tensor
-from cvdvae.restoration import restored, saving
 from cvdvae.restoration import restorer as restoring
+from cvdvae.restoration import saving, sheet
 from cvdvae.restoration.ending import Ending, GreyNoise
 from cvdvae.restoration.evidence import (
     MOST_NOISE,
@@ -1150,7 +1150,7 @@ def test_a_restoration_shows_and_tells_what_it_found(
     assert told["files"] == [*(f"sample_0{i}.png" for i in range(samples)),
                              "mean.png", "std.png", "seen.png", "grid.png"]  # fmt: skip
     assert Image.open(io.BytesIO(result._repr_png_())).size == result.grid().size
-    monkeypatch.setattr(restored, "labelled_sheet", lambda found, footer: tiles.extend(found))
+    monkeypatch.setattr(sheet, "labelled_sheet", lambda found, footer: tiles.extend(found))
     result.grid()
     assert [name for name, _ in tiles[0]] == ["seen", "mean", "where they differ", "the real image"]
     assert [len(row) for row in tiles[1:]] == rows

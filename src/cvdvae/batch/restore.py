@@ -308,10 +308,10 @@ def degrade(
     Raises:
         InputError: The file cannot be used, or no face is found.
     """
-    if what.jpeg or what.noise == "auto" or what.fill:
-        raise InputError(
-            "with --simulate the file says nothing of itself: name the quality, the noise, the mask"
-        )
+    if what.jpeg or what.noise == "auto":
+        raise InputError("with --simulate nothing can be estimated: name the quality or the noise")
+    if what.fill:
+        raise InputError("with --simulate the photo is whole: name a mask instead of auto")
     photo = read_photo(path, most)
     image = photo.image
     if crop == "face":

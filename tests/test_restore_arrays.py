@@ -1,0 +1,336 @@
+"""Files of arrays that are restored: in their own numbers, plane by plane, holes and all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from command import run
+from PIL import Image
+from tiny import saved_restorer, tiny_photo_restorer, tiny_restorer
+
+import cvdvae
+from cvdvae.batch.files import Job
+from cvdvae.batch.happened import Happened, happened
+from cvdvae.batch.replaying import replay_into
+from cvdvae.batch.restoring import Asked, restore_into
+from cvdvae.damage.described import parse
+from cvdvae.damage.holes import with_hole
+from cvdvae.degradations.blur import Blur
+from cvdvae.errors import InputError
+from cvdvae.imaging.arrays import Limits
+from cvdvae.restoration.restorer import Restorer
+from cvdvae.restoration.settings import Restoring
+from cvdvae.restoration.stack.restored import RestoredStack
+
+LIMITS = Limits(10**6, 10)
+
+
+@pytest.fixture
+def model() -> Restorer:
+    """A model of photographs of any size."""
+    return tiny_photo_restorer()
+
+
+def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth plane in [0, 1]."""
+    coarse = np.random.default_rng(seed).uniform(60, 190, (5, 5)).astype(np.float32)
+    large = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(large, np.float64) / 255
+
+
+def restored(
+    model: Restorer, path: Path, what: Happened, out: Path, n: int = 3, values: str | None = None,
+    **how: Any,
+) -> RestoredStack:  # fmt: skip
+    asked = Asked(what, Restoring(samples=n, seed=2, **how), None, LIMITS, values)
+    result, _ = restore_into(model, Job(path, out), asked)
+    assert isinstance(result, RestoredStack)
+    return result
+
+
+def told(out: Path) -> Any:
+    return json.loads((out / "result.json").read_text())
+
+
+@pytest.mark.parametrize("words", ["hole:side=5", "downscale:scale=2", "random:keep=0.6"])
+def test_what_has_no_noise_is_given_back_in_16_bits(
+    model: Restorer, words: str, tmp_path: Path
+) -> None:
+    """H of every sample as saved, rounded, is the file where it was seen."""
+    y = np.rint(smooth(18, 15) * 60000).astype(np.uint16)
+    np.save(tmp_path / "y.npy", y)
+    what = happened(words, None, None, None)
+    result = restored(model, tmp_path / "y.npy", what, tmp_path / "out", values="0,65535")
+    assert result.explains == [True] * 3
+    H = what.description.operator(what.description.hr_size((18, 15)))
+    seen = ~what.description.hidden((18, 15)).numpy()
+    samples = [np.load(tmp_path / "out" / name) for name in result.samples]
+    for sample in samples:
+        assert sample.dtype == np.uint16
+        shrunk = H.A(torch.from_numpy(sample / 65535.0)[None, None].expand(1, 3, -1, -1))
+        assert np.array_equal(np.rint(shrunk[0, 0].numpy() * 65535)[seen], y[seen])
+    assert not np.array_equal(samples[0], samples[1])
+
+
+def test_a_float_file_is_explained_within_its_noise_in_its_own_unit(
+    model: Restorer, tmp_path: Path
+) -> None:
+    clean = smooth(20, 24)
+    blurred = Blur((20, 24), parse("blur:sigma=1").steps[0].operator((20, 24)).kernel)  # type: ignore[attr-defined]
+    y = blurred.A(torch.from_numpy(clean)[None, None])[0, 0].numpy()
+    y = 300 + 50 * (y + 0.02 * np.random.default_rng(1).standard_normal(y.shape))
+    tifffile.imwrite(tmp_path / "kelvin.tif", y.astype(np.float32))
+    what = happened("blur:sigma=1", None, None, "0.02")
+    out = tmp_path / "out"
+    result = restored(model, tmp_path / "kelvin.tif", what, out, values="300,350")
+    assert result.explains == [True] * 3
+    assert result.notes == ["the noise of 0.02 is 1 in the file's unit"]
+    assert told(out)["noise"] == [1.0]
+    samples = np.stack([tifffile.imread(out / name) for name in result.samples])
+    assert samples.dtype == np.float32
+    assert 295 < samples.min() < samples.max() < 355
+    mean, std = (tifffile.imread(out / f"{name}.tif") for name in ("mean", "std"))
+    assert np.allclose(mean, samples.mean(0), atol=1e-3)
+    assert np.allclose(std, samples.std(0, ddof=1), atol=1e-3)
+    blurred_again = blurred.A(torch.from_numpy(samples.astype(np.float64))[:, None])[:, 0].numpy()
+    off = np.sqrt(np.square(blurred_again - y.astype(np.float32)).mean((1, 2)))
+    assert np.allclose(off / 1.0, result.misfit, rtol=1e-4)
+
+
+def test_missing_values_stay_missing_and_are_taken_for_nothing(
+    model: Restorer, tmp_path: Path
+) -> None:
+    """What a hole is filled with before drawing does not reach the samples: they know of it."""
+    plane = smooth(16, 16).astype(np.float32)
+    plane[4:9, 5:11] = np.nan
+    plane[0, 0] = np.inf
+    np.save(tmp_path / "a.npy", plane)
+    what = happened("noise", None, None, "0.05")
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,1")
+    hole = ~np.isfinite(plane)
+    for name in result.samples:
+        assert np.array_equal(np.isnan(np.load(tmp_path / "out" / name)), np.isnan(plane))
+    for name in ("mean", "std", "lower", "upper"):
+        assert not np.isfinite(np.load(tmp_path / "out" / f"{name}.npy")[hole]).any()
+    assert sum(plane.measured for plane in result.planes) == (~hole).sum()
+
+
+def test_what_is_missing_is_drawn_where_that_is_asked_for(model: Restorer, tmp_path: Path) -> None:
+    """The rest stays as it is, page by page; a page without holes is a copy of itself."""
+    pages = np.stack([np.rint(smooth(16, 20, i) * 4000) for i in range(3)]).astype(np.int32)
+    holed = pages.astype(np.float32)
+    holed[0, 3:8, 2:9] = holed[2, 10, :] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", holed, photometric="minisblack")
+    what = happened(None, Path("auto"), None, None)
+    assert what.fill
+    out = tmp_path / "out"
+    result = restored(model, tmp_path / "a.tif", what, out, values="0,4095")
+    samples = np.stack([tifffile.imread(out / name) for name in result.samples])
+    hole = np.isnan(holed)
+    assert np.isfinite(samples).all()
+    assert np.allclose(samples[:, ~hole], holed[~hole], atol=1e-3)
+    assert (samples[:, hole].std(0) > 0).mean() > 0.9
+    assert np.array_equal(samples[:, 1], np.broadcast_to(holed[1], samples[:, 1].shape))
+    assert told(out)["sigmas"] == [0.0, None, 0.0]
+    assert result.explains == [True] * 3
+    assert np.isfinite(tifffile.imread(out / "std.tif")).all()
+
+
+def test_a_page_that_is_all_missing_stays_so(model: Restorer, tmp_path: Path) -> None:
+    pages = np.stack([smooth(12, 12), np.full((12, 12), np.nan)]).astype(np.float32)
+    np.save(tmp_path / "a.npy", pages)
+    for mask, noise in ((None, "0.1"), (None, "auto")):
+        what = happened(None, mask, None, noise)
+        result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,1")
+        drawn = np.load(tmp_path / "out" / "sample_00.npy")
+        assert np.isfinite(drawn[0]).all()
+        assert np.isnan(drawn[1]).all()
+        assert [plane.sigma is None for plane in result.planes] == [False, True]
+
+
+def test_planes_are_drawn_as_if_alone_and_colours_together(model: Restorer, tmp_path: Path) -> None:
+    pages = np.stack([smooth(12, 16, i) for i in range(2)])
+    np.save(tmp_path / "both.npy", pages.astype(np.float32))
+    np.save(tmp_path / "one.npy", pages[1].astype(np.float32))
+    what = happened("blur:sigma=1", None, None, "0.03")
+    restored(model, tmp_path / "both.npy", what, tmp_path / "a", values="0,1")
+    restored(model, tmp_path / "one.npy", what, tmp_path / "b", values="0,1")
+    both, one = (np.load(tmp_path / place / "sample_01.npy") for place in "ab")
+    assert np.array_equal(both[1], one)
+    colours = np.stack([smooth(12, 16, i) for i in range(3)], -1)
+    np.save(tmp_path / "rgb.npy", colours.astype(np.float32))
+    result = restored(model, tmp_path / "rgb.npy", what, tmp_path / "c", values="0,1")
+    assert len(result.planes) == 1
+    y = torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)
+    how = Restoring(samples=3, seed=2)
+    from cvdvae.restoration.restoring import seen
+
+    wanted = model.run(seen(y, what.description, 0.03, levels=None), how).pixels
+    drawn = np.load(tmp_path / "c" / "sample_02.npy")
+    assert np.allclose(drawn, wanted[2].permute(1, 2, 0).numpy(), atol=1e-6)
+
+
+def test_a_result_is_drawn_again_to_the_bit(tmp_path: Path) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    model = cvdvae.load_restorer(str(folder))
+    pages = np.stack([smooth(40, 36, i) for i in range(2)]).astype(np.float32)
+    pages[1, 2:6, 3:9] = np.nan
+    np.save(tmp_path / "a.npy", pages)
+    for i, what in enumerate([
+        happened("blur:sigma=1", None, None, "auto"),
+        happened(None, Path("auto"), None, "0.04"),
+        happened(None, Path("auto"), None, None),
+    ]):  # fmt: skip
+        first, again = tmp_path / f"first{i}", tmp_path / f"again{i}"
+        result = restored(model, tmp_path / "a.npy", what, first)
+        shares: list[float] = []
+        replay_into(first, again, trust=True, on_share=shares.append)
+        for name in result.files:
+            assert (first / name).read_bytes() == (again / name).read_bytes()
+        before, after = (told(place) | {"seconds": 0} for place in (first, again))
+        assert before == after
+        with pytest.raises(InputError, match="draw it again with the command cvdvae replay"):
+            cvdvae.replay(first / "result.json", trust=True)
+
+
+def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    model = cvdvae.load_restorer(str(folder))
+    np.save(tmp_path / "a.npy", smooth(12, 12).astype(np.float32))
+    what = happened("blur:sigma=1", None, None, "0.1")
+    restored(model, tmp_path / "a.npy", what, tmp_path / "out")
+    data, path = told(tmp_path / "out"), tmp_path / "out" / "result.json"
+    for key, value, said in (
+        ("sigmas", [0.1, 0.1], "another number of planes"),
+        ("sigmas", [7], "is damaged"),
+        ("sigmas", "auto", "is damaged"),
+        ("fill", 1, "is damaged"),
+        ("input", "../a.npy", "which file beside it"),
+        ("values", {"ranges": [{}]}, "mapped to"),
+        ("model", 3, "is damaged"),
+    ):
+        path.write_text(json.dumps(data | {key: value}))
+        with pytest.raises(InputError, match=said):
+            replay_into(path, tmp_path / "again", trust=True)
+    assert not (tmp_path / "again").exists()
+
+
+def test_moves_tell_of_all_planes(tmp_path: Path) -> None:
+    model = tiny_restorer()
+    side = model.side
+    assert side is not None
+    np.save(tmp_path / "a.npy", np.stack([smooth(side, side, i) for i in range(2)]))
+    what = happened("blur:sigma=1", None, None, "0.1")
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", n=2, moves=4)
+    chains = [plane.diagnostics for plane in result.planes]
+    assert result.diagnostics is not None
+    assert len(chains) == 2
+    wanted = np.mean([one.acceptance for one in chains if one is not None], 0)
+    assert result.diagnostics.acceptance == wanted.tolist()
+    assert told(tmp_path / "out")["chains"]["acceptance"] == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "mask", "said"),
+    [
+        (np.ones((12, 12), np.float32) * np.arange(12), "blur:sigma=1,boundary=valid", None, "cut"),
+        (np.arange(144.0).reshape(12, 12), None, Path("auto"), "holds no missing values"),
+        (np.arange(144.0).reshape(12, 12), "hole:side=13", None, "is not within an image"),
+        (np.full((12, 12), np.nan), "blur:sigma=1", None, "holds no value: every pixel"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused_in_one_sentence(
+    model: Restorer, values: np.ndarray, words: str | None, mask: Path | None, said: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    np.save(tmp_path / "a.npy", values)
+    what = happened(words, mask, None, "0.1" if words else None)
+    with pytest.raises(InputError, match=said) as refused:
+        restored(model, tmp_path / "a.npy", what, tmp_path / "out")
+    assert str(refused.value).startswith(str(tmp_path / "a.npy"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_transparent_pixels_of_a_picture_are_its_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever colour lies under them."""
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    grey = np.rint(smooth(16, 16) * 255).astype(np.uint8)
+    alpha = np.full((16, 16), 255, np.uint8)
+    alpha[4:9, 5:12] = 0
+    for name, under in (("a", 0), ("b", 200)):
+        colours = np.stack([np.where(alpha, grey, under)] * 3 + [alpha], -1).astype(np.uint8)
+        Image.fromarray(colours).save(tmp_path / f"{name}.png")
+    given = ["restore", *(str(tmp_path / f"{name}.png") for name in "ab"), "--mask", "auto"]
+    given += ["--model", str(folder), "-n", "2", "--out", str(tmp_path / "out")]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert said.count("its 35 transparent pixels are the hole") == 2
+    assert "bicubic" not in said
+    drawn = [Image.open(tmp_path / "out" / name / "sample_01.png") for name in "ab"]
+    assert [one.mode for one in drawn] == ["RGB", "RGB"]
+    a, b = map(np.asarray, drawn)
+    assert np.array_equal(a, b)
+    assert np.array_equal(a[alpha > 0], np.stack([grey] * 3, -1)[alpha > 0])
+    Image.fromarray(grey).save(tmp_path / "whole.png")
+    given = ["restore", str(tmp_path / "whole.png"), "--mask", "auto", "--model", str(folder)]
+    assert run(*given, "--out", str(tmp_path / "none"), monkeypatch=monkeypatch) == 1
+    assert "has no transparent pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--mask", "auto", "--jpeg", "50"], "--mask auto does not go with --jpeg"),
+        (["--mask", "auto", "--simulate"], "the photo is whole"),
+        (["--noise", "0.1", "--values", "0,1"], "is a picture: --values goes with arrays"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "a.png")
+    given = ["restore", str(tmp_path / "a.png"), "--model", str(folder), *options]
+    assert run(*given, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_batch_restores_arrays_into_folders_and_into_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    (tmp_path / "in").mkdir()
+    plane = np.rint(smooth(12, 12) * 4000).astype(np.uint16)
+    np.save(tmp_path / "in" / "a.npy", plane)
+    words = ["--degradation", "blur:sigma=1", "--noise", "0.05", "--values", "0,4095"]
+    batch = ["batch", str(tmp_path / "in"), "--model", str(folder), "-n", "2", *words]
+    assert run(*batch, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    one = ["restore", str(tmp_path / "in" / "a.npy"), "--model", str(folder), "-n", "2", *words]
+    assert run(*one, "--out", str(tmp_path / "one"), monkeypatch=monkeypatch) == 0
+    drawn, alone = (np.load(tmp_path / place / "a" / "sample_01.npy") for place in ("out", "one"))
+    assert np.array_equal(drawn, alone)
+    rows = ["--to", "parquet", "--out", str(tmp_path / "rows")]
+    assert run(*batch, *rows, monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "holds arrays in their own unit" in said
+
+
+def test_a_hole_comes_behind_what_else_happened() -> None:
+    hidden = torch.zeros(8, 8, dtype=torch.bool)
+    hidden[2:4, 5] = True
+    both = with_hole(parse("downscale:scale=2"), hidden, "a scratch")
+    assert torch.equal(both.hidden((8, 8)), hidden)
+    assert both.hr_size((8, 8)) == (16, 16)
+    alone = with_hole(parse("noise"), hidden, "a scratch")
+    assert len(alone.steps) == 1
+    for none in (torch.zeros(8, 8), torch.ones(8, 8)):
+        with pytest.raises(InputError):
+            with_hole(parse("noise"), none, "a scratch")
