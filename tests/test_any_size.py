@@ -841,8 +841,8 @@ def test_a_large_result_of_which_nothing_is_known_says_so(tmp_path: Path) -> Non
 
 def test_a_round_trip_adds_up_what_counts() -> None:
     H = BicubicDownscaling((16, 8), (8, 4))
-    counted = torch.ones(8, 4, dtype=torch.bool)
-    counted[2] = False
+    counted = torch.ones(3, 8, 4, dtype=torch.bool)
+    counted[:, 2] = False
     y = torch.full((1, 3, 8, 4), 100 / 255)
     y[:, :, 2], y[:, :, 5, 1] = 0.9, 103 / 255
     trip = RoundTrip(y, H, counted=counted, sigma=0.02)

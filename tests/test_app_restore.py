@@ -281,8 +281,8 @@ def test_a_result_that_is_opened_again_is_the_same(tab: Tab, tmp_path: Path, pac
     assert torch.equal(given.pixels, to_bytes(result.shown))
     assert first[parts.photo] == str(given.path)
     told = tab.told(shown)
-    assert "Opened again (blur:" in told
-    assert "sigma=1 + downscale:scale=2,by=bicubic, σ 0.02), seed 7: 3 of 3 answers explain" in told
+    assert "Opened again: blur:" in told
+    assert "sigma=1 + downscale:scale=2,by=bicubic, σ 0.02, seed 7: 3 of 3 answers explain" in told
     gallery = shown[parts.shown[-2]]
     for (picture, _), one in zip(gallery, result.pixels, strict=True):
         assert torch.equal(to_bytes(to_tensor(Image.open(picture))), to_bytes(smooth_of(one)))

@@ -96,6 +96,24 @@ def test_the_noise_of_a_damaged_image_is_estimated_where_that_is_asked_for(
     assert float(page.locator("#noise input[type=number]").input_value()) >= 0.005
 
 
+def test_a_blur_that_was_taken_away_is_opened_again_with_its_controls(
+    page: Page, face: Path, tmp_path: Path
+) -> None:
+    seen = to_tensor(Image.open(face))
+    model = load_restorer("celeba64-restore")
+    told = degraded(seen, parse("blur:sigma=1.5"), 0.03, 0)
+    archive = zip_of(model.run(told, model.restoring(2, temperature=0.5, seed=11)), tmp_path)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#restore-reopen").click()
+    chooser.value.set_files(archive)
+    words = "Opened again: Blur of 1.5 pixels, σ 0.03, seed 11: 2 of 2 answers explain"
+    expect(page.locator("#restore-told")).to_contain_text(words, timeout=PATIENCE)
+    expect(page.locator("#damage input")).to_have_value("Blurred")
+    expect(page.locator("#strength input[type=number]")).to_have_value("1.5")
+    expect(page.locator("#noise input[type=number]")).to_have_value("0.03")
+    expect(page.locator("#estimate")).to_be_visible()
+
+
 def test_answers_that_were_taken_away_are_opened_again(
     page: Page, face: Path, tmp_path: Path
 ) -> None:
@@ -106,7 +124,9 @@ def test_answers_that_were_taken_away_are_opened_again(
     with page.expect_file_chooser() as chooser:
         page.locator("#restore-reopen").click()
     chooser.value.set_files(archive)
-    expect(page.locator("#restore-told")).to_contain_text("Opened again (", timeout=PATIENCE)
+    expect(page.locator("#restore-told")).to_contain_text(
+        "Opened again: Painted hole", timeout=PATIENCE
+    )
     expect(page.locator("#restore-told")).to_contain_text("seed 11: 4 of 4 answers explain")
     expect(page.locator("#restore-gallery img")).to_have_count(4)
     samples = page.locator("#restore-samples input[type=number]")

@@ -15,14 +15,19 @@ from tiny import saved_restorer, tiny_photo_restorer, tiny_restorer
 import cvdvae
 from cvdvae.batch.files import Job
 from cvdvae.batch.happened import Happened, happened
+from cvdvae.batch.memory import memory_of
 from cvdvae.batch.replaying import replay_into
 from cvdvae.batch.restoring import Asked, restore_into
+from cvdvae.batch.rows import Row, to_batch
+from cvdvae.batch.settings import Settings
 from cvdvae.damage.described import parse
 from cvdvae.damage.holes import with_hole
 from cvdvae.degradations.blur import Blur
 from cvdvae.errors import InputError
 from cvdvae.imaging.arrays import Limits
+from cvdvae.restoration.ending import BYTES
 from cvdvae.restoration.restorer import Restorer
+from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.settings import Restoring
 from cvdvae.restoration.stack.restored import RestoredStack
 
@@ -167,8 +172,6 @@ def test_planes_are_drawn_as_if_alone_and_colours_together(model: Restorer, tmp_
     assert len(result.planes) == 1
     y = torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)
     how = Restoring(samples=3, seed=2)
-    from cvdvae.restoration.restoring import seen
-
     wanted = model.run(seen(y, what.description, 0.03, levels=None), how).pixels
     drawn = np.load(tmp_path / "c" / "sample_02.npy")
     assert np.allclose(drawn, wanted[2].permute(1, 2, 0).numpy(), atol=1e-6)
@@ -334,3 +337,154 @@ def test_a_hole_comes_behind_what_else_happened() -> None:
     for none in (torch.zeros(8, 8), torch.ones(8, 8)):
         with pytest.raises(InputError):
             with_hole(parse("noise"), none, "a scratch")
+
+
+def test_a_half_float_page_of_which_nothing_is_drawn_stays_as_it_is(
+    model: Restorer, tmp_path: Path
+) -> None:
+    pages = np.stack([smooth(12, 12, i) for i in range(2)]).astype(np.float16)
+    pages[0, 3:5, 4:9] = np.nan
+    np.save(tmp_path / "a.npy", pages)
+    what = happened(None, Path("auto"), None, None)
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,1")
+    for name in (*result.samples, "mean.npy", "std.npy"):
+        assert np.isfinite(np.load(tmp_path / "out" / name)).all()
+    drawn = np.load(tmp_path / "out" / result.samples[0])
+    assert np.array_equal(drawn[1], pages[1].astype(np.float32))
+
+
+@pytest.mark.parametrize("mask", [None, Path("auto")])
+def test_channels_that_miss_different_pixels_keep_what_each_knows(
+    model: Restorer, mask: Path | None, tmp_path: Path
+) -> None:
+    colours = np.stack([smooth(14, 16, i) for i in range(3)], -1).astype(np.float32)
+    colours[2:6, 3:9, 0] = np.nan
+    np.save(tmp_path / "a.npy", colours)
+    what = happened(None, mask, None, None) if mask else happened("hole:side=1", None, None, None)
+    asked = Asked(what, Restoring(samples=2), None, LIMITS, "0,1")
+    result, notes = restore_into(model, Job(tmp_path / "a.npy", tmp_path / "out"), asked)
+    assert "its channels miss different pixels: each is drawn by itself" in notes
+    known = np.isfinite(colours)
+    if mask is None:
+        known[6, 7] = False  # the middle one, which the hole hides
+    for i in range(2):
+        drawn = np.load(tmp_path / "out" / f"sample_0{i}.npy")
+        assert np.allclose(drawn[known], colours[known], atol=1e-6)
+        assert np.isfinite(drawn[2:6, 3:9, 0]).all() == bool(mask)
+    assert result.explains == [True, True]
+
+
+def test_a_page_without_any_value_is_not_called_drawn(model: Restorer, tmp_path: Path) -> None:
+    pages = np.rint(np.stack([smooth(12, 12), np.zeros((12, 12))]) * 200 + 1).astype(np.uint16)
+    pages[0, 2:4, 2:8] = pages[1] = 0
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", extratags=[
+        (42113, "s", 2, "0", True)])  # fmt: skip
+    what = happened(None, Path("auto"), None, None)
+    asked = Asked(what, Restoring(samples=2), None, LIMITS, "0,255")
+    _, notes = restore_into(model, Job(tmp_path / "a.tif", tmp_path / "out"), asked)
+    assert "12 missing values are drawn" in notes
+    assert "1 planes hold no value at all, and stay so" in notes
+    mean, std = (tifffile.imread(tmp_path / "out" / f"{name}.tif") for name in ("mean", "std"))
+    assert np.isfinite(mean[0]).all()
+    assert np.isnan(mean[1]).all()
+    assert np.isnan(std[1]).all()
+
+
+def test_what_was_drawn_is_opaque(model: Restorer, tmp_path: Path) -> None:
+    rgba = np.rint(np.stack([smooth(12, 12, i) for i in range(4)], -1) * 60000).astype(np.uint16)
+    rgba[..., 3] = 65535
+    rgba[3:6, 2:9, 3] = 0
+    rgba[9, 9, 3] = 1000
+    tifffile.imwrite(tmp_path / "a.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])
+    what = happened(None, Path("auto"), None, None)
+    result = restored(model, tmp_path / "a.tif", what, tmp_path / "out")
+    for name in result.samples:
+        alpha = tifffile.imread(tmp_path / "out" / name)[..., 3]
+        assert (alpha[3:6, 2:9] == 65535).all()
+        assert alpha[9, 9] == 1000
+    stays = restored(
+        model, tmp_path / "a.tif", happened("noise", None, None, "0.1"), tmp_path / "b"
+    )
+    alpha = tifffile.imread(tmp_path / "b" / stays.samples[0])[..., 3]
+    assert (alpha[3:6, 2:9] == 0).all()
+
+
+def test_the_mask_of_a_geotiff_goes_where_it_was_filled(model: Restorer, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    values = np.rint(smooth(12, 16) * 2000).astype(np.uint16)
+    mask = np.full((12, 16), 255, np.uint8)
+    mask[4:7, 5:9] = 0
+    profile = {"driver": "GTiff", "width": 16, "height": 12, "count": 1, "dtype": "uint16"}
+    place = rasterio.transform.from_origin(0, 0, 1, 1)
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            tmp_path / "a.tif", "w", **profile, transform=place, crs="EPSG:32632"
+        ) as file,
+    ):
+        file.write(values, 1)
+        file.write_mask(mask)
+    what = happened(None, Path("auto"), None, None)
+    result = restored(model, tmp_path / "a.tif", what, tmp_path / "out", values="0,2047")
+    with rasterio.open(tmp_path / "out" / result.samples[0]) as file:
+        assert (file.dataset_mask() == 255).all()
+        assert np.array_equal(file.read(1)[mask > 0], values[mask > 0])
+
+
+def test_a_batch_is_not_gone_on_with_another_hole_or_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    (tmp_path / "in").mkdir()
+    plane = smooth(40, 40).astype(np.float32)
+    np.save(tmp_path / "in" / "a.npy", plane)
+    batch = ["batch", str(tmp_path / "in"), "--model", str(folder), "-n", "2"]
+    for place, first, second in (
+        ("values", ["--noise", "auto", "--values", "0,1"], ["--noise", "auto"]),
+        ("fill", ["--noise", "0.05", "--mask", "auto"], ["--noise", "0.05"]),
+    ):
+        if place == "fill":
+            plane[3:6, 4:9] = np.nan
+            np.save(tmp_path / "in" / "a.npy", plane)
+        out = ["--out", str(tmp_path / place)]
+        assert run(*batch, *first, *out, monkeypatch=monkeypatch) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert place == "fill" or "1 × the noise was estimated from every plane" in said
+        np.save(tmp_path / "in" / "b.npy", plane)
+        assert run(*batch, *second, *out, monkeypatch=monkeypatch) == 1
+        assert place in " ".join(capsys.readouterr().err.split())
+        (tmp_path / "in" / "b.npy").unlink()
+
+
+def test_what_arrays_take_is_booked_by_their_bytes(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 64), np.uint16))
+    what = Settings(samples=2, happened=happened("blur:sigma=1", None, None, "0.1"))
+    image = to_batch([Row(0, "a", str(tmp_path / "a.npy"))])
+    assert memory_of(image, what) >= 64 * 64 * BYTES
+
+
+def test_finer_numbers_than_those_of_8_bits_may_have_less_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.integers(0, 65535, (16, 16)).astype(np.uint16))
+    given = ["restore", str(tmp_path / "a.npy"), "--degradation", "blur:sigma=1", "-n", "2"]
+    given += ["--noise", "0.0001", "--model", str(folder), "--out", str(tmp_path / "out")]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0 of 2 samples explain" in said
+    assert "8 bits" not in said
+
+
+@pytest.mark.parametrize("options", [["--simulate"], ["--jpeg", "75"]])
+def test_a_range_is_refused_where_a_file_is_read_as_a_picture(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    tifffile.imwrite(tmp_path / "a.tif", np.full((16, 16), 30000, np.uint16))
+    given = ["restore", str(tmp_path / "a.tif"), "--model", str(folder), "--values", "0,40000"]
+    given += ["--degradation", "blur:sigma=1", "--out", str(tmp_path / "out"), *options]
+    assert run(*given, monkeypatch=monkeypatch) == 1
+    assert "is read as a picture here" in " ".join(capsys.readouterr().err.split())

@@ -58,7 +58,7 @@ def atomically(path: Path) -> Iterator[Path]:
         handle = -1
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         if handle >= 0:
             os.close(handle)
@@ -85,7 +85,14 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
             remove(path)
             (aside / path.name).rename(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """Why something could not be written, in one sentence."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])  # of the first of many files
+    return error.strerror or f"{error}: the disk may be full"
 
 
 def name_of(path: Path) -> str:

@@ -45,13 +45,14 @@
       const node = document.getElementById(id);
       if (node) set(node, "aria-live", "polite");
     }
-    all("#photo img, #picture img, button.gallery-item img").forEach((picture) => {
+    all("#photo img, #picture img, #restore-photo img, button.gallery-item img").forEach((picture) => {
       const small = picture.naturalWidth > 0 && Math.max(picture.naturalWidth, picture.naturalHeight) <= 128;
       picture.classList.toggle("tiny", small);
       if (!picture.complete) picture.addEventListener("load", later, { once: true });
     });
-    if (left && !left.disabled && left.isConnected && document.activeElement === document.body) {
-      left.focus({ preventScroll: true });
+    const back = left && (left.disabled || !left.isConnected || !left.offsetParent) ? instead(left) : left;
+    if (back && !back.disabled && back.offsetParent && document.activeElement === document.body) {
+      back.focus({ preventScroll: true });
       left = null;
     }
   }
@@ -72,11 +73,23 @@
     }
   });
 
+  // A Stop that was pressed stays off, and what removes an image goes with it: then what begins.
+  const BEGINS = {
+    "whole-stop": '[data-do="whole"]', "restore-stop": "#restore", stop: "#draw",
+    photo: "#photo button", picture: "#picture button", "restore-photo": "#restore-photo button",
+  };
+  function instead(node) {
+    const known = BEGINS[node.id] || BEGINS[node.from];
+    return known ? all(known).find((other) => other.offsetParent && !other.disabled) : null;
+  }
+
   // What is switched off while something is drawn or read loses the focus: it gets it back.
   let left = null;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    left = button && button.id ? button : null;
+    const image = button && !button.id ? button.closest("#photo, #picture, #restore-photo") : null;
+    if (image) button.from = image.id;
+    left = button && (button.id || image) ? button : null;
     if (button && button.id === "draw") bringIntoView();
   });
   document.addEventListener("change", (event) => {

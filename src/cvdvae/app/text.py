@@ -1,6 +1,6 @@
 """What the page says on every tab, in plain words."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def drawn_before(
     return " and ".join(ways)
 
 
-def label(labels: dict[str, str], value: str) -> str:
+def label(labels: Mapping[str, str], value: str) -> str:
     """The label of a value."""
     return next(text for text, found in labels.items() if found == value)
 
@@ -107,3 +107,18 @@ FAILED = callout("wrong", WRONG, AGAIN)
 
 WAITING = callout("busy", "Drawing …", "press Stop to end it.")
 STILL = callout("plain", "Nothing new was drawn:", "what is shown here is from before.")
+
+
+def scale_bar(full: float, largest: float | None = None) -> str:
+    """The colours of the map, the same for every gallery, and the largest value of this one.
+
+    Args:
+        full: The standard deviation of the brightest, in levels of 255.
+        largest: That of the gallery, in levels of 255.
+    """
+    here = "" if largest is None else f"; here up to {largest:.0f}"
+    return (
+        '<div class="scale"><i></i><span>0: they agree</span>'
+        f"<span>invented: {full} or more of 255</span></div>"
+        f'<p class="caption">Standard deviation in grey levels{here}</p>'
+    )

@@ -225,6 +225,11 @@ def refuse_values(path: Path) -> None:
     Raises:
         InputError: It is one.
     """
+    if holds_arrays(path):
+        raise InputError(
+            f"{path} is read as a picture here: --values goes with what was no JPEG and has kept "
+            f"its colours, without --simulate"
+        )
     if kind_of(path) is not None:
         refuse_packed(path)
         raise InputError(f"{path} is a picture: --values goes with arrays (TIFF, Zarr, NumPy)")

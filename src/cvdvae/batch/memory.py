@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from ..damage.step import Size
-from ..imaging.io import opened
+from ..imaging.io import kind_of, opened
 from ..restoration.ending import BYTES
+from .files import holds_arrays, pixels_of
 from .rows import IMAGES, Batch, rows_of
 from .settings import Settings
 
@@ -32,12 +33,15 @@ def memory_of(batch: Batch, settings: Settings) -> int:
 
 
 def _size_of(image: Any) -> Size:
-    """Height and width of a row's image, as its file says.
+    """Height and width of a row's image, as its file says; where that is no picture but arrays, all
+    pixels that its bytes let expect, as one column.
 
     Raises:
-        Exception: Of many kinds: it is no picture.
+        Exception: Of many kinds: it is neither.
     """
     if isinstance(image, np.ndarray):
         return image.shape[0], image.shape[1]
+    if isinstance(image, str) and kind_of(Path(image)) is None and holds_arrays(Path(image)):
+        return pixels_of(Path(image)), 1
     with opened(Path(image)) if isinstance(image, str) else Image.open(io.BytesIO(image)) as file:
         return file.height, file.width

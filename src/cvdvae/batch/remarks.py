@@ -14,6 +14,7 @@ FAR = 2.0
 """Levels of 255 by which samples must miss an input before more than its rounding is blamed."""
 TOO_FAR, TOO_NEAR = 1.5, 0.5
 """Standard deviations of faint light's noise by which samples are off where something is wrong."""
+UNCHECKED = "nothing of it could be checked: every pixel lies near a missing value"
 REMARKS = "remarks"
 """Where the columns of a row have them."""
 
@@ -35,6 +36,8 @@ def remarks(result: Outcome | Restored, doubts: Sequence[Doubt] | None = None) -
         if not any(result.explains) and not by_design:
             said.append("no sample explains it" + " within its noise" * (result.sigma > 0))
         return said
+    if isinstance(result, StackResult) and not result.checked:
+        return [*said, UNCHECKED]
     kept = answering(result.exploded or [False] * len(result.round_trip_exact))
     if result.misfit is not None:
         return said + unbelievable([result.misfit[i] for i in kept])

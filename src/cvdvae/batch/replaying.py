@@ -10,7 +10,7 @@ from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import read_told, result_in
 from ..restoration.settings import Sampling
-from ..restoration.stack.planes import Stack, read_arrays, read_stack
+from ..restoration.stack.planes import Missing, Stack, read_arrays, read_stack
 from ..restoration.stack.restored import RestoredStack, restored_stack_from_dict
 from ..restoration.stack.restoring import restore_stack
 from ..restoration.stack.result import stack_recipe_from_dict
@@ -48,9 +48,9 @@ def replay_into(
     if isinstance(data.get("values"), dict) and "degradation" in data:
         harmed = restored_stack_from_dict(data, recipe)
         restorer = restorer_for(harmed, device, trust)
-        arrays = read_arrays(
-            restorer.prior.config.channels, harmed.path, REPLAYED, ranges=harmed.ranges
-        )
+        missing: Missing = "drawn" if harmed.harm.fill else "unseen"
+        channels, ranges = restorer.prior.config.channels, harmed.ranges
+        arrays = read_arrays(channels, harmed.path, REPLAYED, ranges=ranges, missing=missing)
         tell = partial(in_parts, on_share, harmed.restoring.steps + SAVED)
         return restore_stack(restorer, arrays, harmed.harm, harmed.restoring, folder, tell)
     if isinstance(data.get("values"), dict):

@@ -10,7 +10,7 @@ from ..imaging.io import SMALLER
 from ..restoration.restored import Restoration
 from ..restoration.restorer import Restorer
 from ..restoration.settings import Restoring
-from ..restoration.stack.planes import AUTO, read_arrays
+from ..restoration.stack.planes import AUTO, Missing, read_arrays
 from ..restoration.stack.restored import Harm, RestoredStack
 from ..restoration.stack.restoring import restore_stack
 from ..restoration.workers import OnDone, untold
@@ -63,7 +63,8 @@ def restore_into(
     what, how, crop, limits, values = asked
     channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
     if crop is None and as_arrays(job.path, what):
-        given = read_arrays(channels, job.path, limits, values or AUTO, fill=what.fill)
+        missing: Missing = "drawn" if what.fill else "unseen"
+        given = read_arrays(channels, job.path, limits, values or AUTO, missing=missing)
         harm = Harm(what.description, what.noise, what.fill)
         stack = restore_stack(restorer, given, harm, how, job.folder, on_steps)
         return stack, [*given.notes, *stack.notes]

@@ -294,7 +294,7 @@ def _read(path: Path, source: Source) -> Any:
     note = json.loads(path.read_text("utf-8"))
     columns = {"image_column": source.image_column, "key_column": source.key_column}
     alone = {"antithetic": False, "self_ensemble": False}
-    unsaid: dict[str, Any] = {**alone, "profile": [], "values": None, **columns}
+    unsaid: dict[str, Any] = {**alone, "profile": [], "values": None, "fill": False, **columns}
     return {**unsaid, **note} if isinstance(note, dict) else note
 
 

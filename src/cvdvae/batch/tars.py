@@ -30,6 +30,8 @@ def images_in(path: Path) -> list[tuple[str, int, int]]:
                 member = PurePosixPath(one.name)
                 if member.suffix.lower() not in SUFFIXES or is_fork(member.name):
                     continue
+                if one.issparse():
+                    raise InputError(f"{path} holds {one.name} sparsely: pack it without --sparse")
                 if place is None:
                     raise InputError(
                         f"{path} is not whole: {one.name} is a link to {one.linkname}, which is "

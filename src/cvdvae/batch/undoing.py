@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..restoration.restorer import Restorer
 from ..restoration.settings import Restoring
-from ..restoration.stack.planes import AUTO, Stack, read_arrays
+from ..restoration.stack.planes import AUTO, Missing, Stack, read_arrays
 from ..restoration.stack.restored import Harm
 from ..restoration.stack.restoring import restore_stack
 from .drawable import TO_A_FOLDER, Drawable, Drawn, Image, as_file, check_row, named
@@ -71,7 +71,8 @@ class Undoing:
     def _arrays(self, path: Path, how: Restoring) -> Drawable:
         what, settings = self.happened, self.settings
         limits, channels = Limits(settings.max_pixels, MAX_PAGES), self.model.prior.config.channels
-        given = read_arrays(channels, path, limits, settings.values or AUTO, fill=what.fill)
+        missing: Missing = "drawn" if what.fill else "unseen"
+        given = read_arrays(channels, path, limits, settings.values or AUTO, missing=missing)
         harm = Harm(what.description, what.noise, what.fill)
         return _ArraysToRestore(self.model, given, harm, how)
 
@@ -79,8 +80,7 @@ class Undoing:
         """What results follow from; see `Drawer`. A mask is its pixels, wherever its file lies."""
         what = self.happened
         told = {"jpeg": what.jpeg, "noise": what.noise, **asdict(self.how)}
-        told |= {"fill": True} if what.fill else {}
-        told |= {} if self.settings.values is None else {"values": self.settings.values}
+        told |= {"fill": what.fill, "values": self.settings.values}
         steps = what.description.to_dict()["steps"]
         for step in (one for one in steps if one.get("packed")):
             step.pop("file", None)
@@ -142,4 +142,5 @@ class _ArraysToRestore(NamedTuple):
 
     def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""
-        return remarks(restore_stack(self.model, self.given, self.harm, self.how, folder))
+        result = restore_stack(self.model, self.given, self.harm, self.how, folder)
+        return [*result.notes, *remarks(result)]

@@ -236,6 +236,8 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
     from ..batch.remarks import is_no_shadow, unbelievable
     from ..restoration.stack.result import StackResult
 
+    if isinstance(result, StackResult) and not result.checked:
+        return []
     if result.misfit is not None:
         return unbelievable(list(result.misfit))
     if isinstance(result, StackResult) or not is_no_shadow(result):
@@ -277,11 +279,14 @@ def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int
 def _agreement(result: "Outcome") -> str:
     """How well the samples give the input back; those that exploded are no answer to it, whatever
     the projection made of them."""
+    from ..batch.remarks import UNCHECKED
     from ..restoration.stack.result import StackResult
 
     left = [not gone for gone in result.exploded] or [True] * len(result.round_trip_exact)
     if not any(left):
         return "every sample exploded: none is an answer"
+    if isinstance(result, StackResult) and not result.checked:
+        return UNCHECKED
     samples = "samples" if all(left) else "samples that did not explode"
     every = samples.replace("samples", "every sample")
     if result.misfit is not None:

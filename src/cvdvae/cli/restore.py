@@ -263,7 +263,8 @@ def _unexplained(result: "Restored", closer: str, by_file: bool) -> list[str]:
         ]
     if result.truth is not None:  # it did happen
         return [off]
-    rounding = ROUNDING / 255
+    levels_known = getattr(result, "levels", None)  # arrays may have finer ones
+    rounding = ROUNDING / 255 if levels_known == 255 else 0.0
     faint = _too_faint(result.sigma, rounding)
     if faint and min(result.misfit) * result.sigma <= NEAR * rounding:
         return [f"{off}: {faint}"]

@@ -110,10 +110,16 @@ class Description:
         return size
 
     def lr_size(self, x_size: Size) -> Size:
-        """Height and width of y for an x of this height and width."""
+        """Height and width of y for an x of this height and width.
+
+        Raises:
+            InputError: Nothing is left of it.
+        """
         size = x_size
         for step in self.steps:
-            size = step.lr_size(size)
+            before, size = size, step.lr_size(size)
+            if min(size) < 1:
+                step.operator(before)  # which says why nothing is left
         return size
 
     def hidden(self, y_size: Size) -> Tensor:

@@ -1,20 +1,26 @@
 """Where what was seen is a picture, and how it is brought to the size of the image behind it."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..degradations.base import Degradation
+from ..degradations.base import Degradation, LinearOperator
 from ..degradations.bicubic import upscale_bicubic
 from ..degradations.blur import Blur
 from ..degradations.composed import steps_of
 from ..degradations.downscaling import Downscaling
+from ..degradations.spectrum import white_noise
 from .step import Size
+
+MOSTLY = 0.5
+"""Share of its largest value that a flat image's middle one has in a picture of it."""
 
 
 def is_picture(degradation: Degradation, y: Tensor) -> bool:
     """Whether y looks like the image behind it, at another scale: a sinogram does not.
 
-    Every step must be a blur or a shrinking of ours, or have divided both sides by one number.
+    Every step must be a blur or a shrinking of ours, or have divided both sides by one number; and
+    those of others must leave of a flat image a flat one.
 
     Args:
         degradation: H.
@@ -27,8 +33,18 @@ def is_picture(degradation: Degradation, y: Tensor) -> bool:
         sides = (y.shape[2], y.shape[3]), (x.shape[2], x.shape[3])
         if not isinstance(step, Blur | Downscaling) and not _divided(*sides):
             return False
+        if not isinstance(step, LinearOperator) and not _keeps_flat(step, x):
+            return False
         y = x
     return True
+
+
+def _keeps_flat(step: Degradation, x: Tensor) -> bool:
+    """Whether a flat image is mostly flat after it, but where nothing was measured: of numbers that
+    say how much there is of a pattern, hardly one is not 0."""
+    left = step.A(torch.ones_like(x)).abs()
+    seen = left[step.A(white_noise(x)).abs() > 0]
+    return bool(seen.numel()) and bool(seen.median() > MOSTLY * seen.max())
 
 
 def _divided(part: Size, whole: Size) -> bool:

@@ -227,8 +227,9 @@ def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:
         InputError: It is no matrix of finite numbers, adds up to nought, or is larger than the
             image.
     """
-    if kernel.ndim != 2 or not kernel.numel() or not bool(kernel.isfinite().all()):
-        raise InputError("a kernel is a matrix of finite numbers")
+    some = isinstance(kernel, Tensor) and kernel.ndim == 2 and kernel.numel() > 0
+    if not some or kernel.is_complex() or not bool(kernel.isfinite().all()):
+        raise InputError("a kernel is a matrix, a tensor of finite real numbers")
     kernel = kernel.detach().cpu().double()
     total = float(kernel.sum())
     if abs(total) < 1e-6 * float(kernel.abs().sum()) or total == 0:

@@ -233,12 +233,14 @@ def round_consistently(
     degradation = in_precision(degradation, torch.float64)
     check_images(x, y, degradation)
     x, y = x.detach(), y.detach()
+    result = torch.empty(x.shape, dtype=level_dtype(levels), device=x.device)
+    if not len(x):
+        return result
     mixed = mixes_colours(degradation, x[:1].double(), y[:1].double())
     # (HᵀH)_pp is taken for its mean over pixels: it only has to lead to good choices.
     weight = squared_columns(degradation, x[:1].double(), y[:1].double())
     y = y.expand(len(x), -1, -1, -1)
     region = None if region is None else region.expand_as(x)
-    result = torch.empty(x.shape, dtype=level_dtype(levels), device=x.device)
     rounding, sides = None, cast(object, degradation)
     if is_separable(sides) and x.is_cpu:
         rounding = Rounding(sides, float(weight))

@@ -151,7 +151,8 @@ class Comparison:
         return finish(x, y[None], self.degradation, projected, tolerance=tolerance)
 
     def _tolerance(self, y: Tensor) -> Tolerance | None:
-        return None if self.photon_noise is None else self.photon_noise.tolerance(y[None])
+        found = None if self.photon_noise is None else self.photon_noise.tolerance(y[None])
+        return found if found is not None and found.sigma else None  # as `SuperResolver.tolerance`
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Explained in docs/explanation/prior.md.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -237,9 +237,9 @@ class HVAE(nn.Module):
         """
         self.check_images(x)
         self._temperatures(temperature)
-        whole = isinstance(groups, int) and not isinstance(groups, bool)
+        whole = hasattr(groups, "__index__") and not isinstance(groups, bool)
         if groups is not None and not (whole and 1 <= groups <= self.groups):
-            raise InputError(f"groups must be from 1 to {self.groups}, not {groups}")
+            raise InputError(f"groups must be a whole number from 1 to {self.groups}, not {groups}")
         return [v.z for v in self.infer(x, noise, temperature, groups)[1]]
 
     def decode(
@@ -271,10 +271,12 @@ class HVAE(nn.Module):
         if len(latents) > self.groups:
             raise InputError(f"{len(latents)} latents for {self.groups} latent groups")
         temperatures = self._temperatures(temperature)
-        n = len(latents[0]) if latents else batch
+        if any(not isinstance(z, Tensor) or z.ndim != 4 for z in latents):
+            raise InputError("latents are one tensor (N, C, h, w) for every group")
+        n = len(latents[0]) if len(latents) else batch
         if n is None or n < 1:
             raise InputError("say how many images to draw: at least one")
-        if latents:
+        if len(latents):
             stride = self.config.group_strides[0]
             size = (latents[0].shape[2] * stride, latents[0].shape[3] * stride)
         size = size or (self.config.image_size, self.config.image_size)
@@ -327,11 +329,9 @@ class HVAE(nn.Module):
         return self.sample(latents=self.encode(x, noise), mean=True)
 
     def _temperatures(self, temperature: float | Sequence[float]) -> list[float]:
-        values = (
-            [float(t) for t in temperature]
-            if isinstance(temperature, Sequence)
-            else [float(temperature)] * self.groups
-        )
+        several = isinstance(temperature, Sequence) or getattr(temperature, "ndim", 0) == 1
+        each: Any = temperature if several else [temperature] * self.groups
+        values = [float(t) for t in each]
         if len(values) != self.groups:
             raise InputError(f"{len(values)} temperatures for {self.groups} latent groups")
         if not all(math.isfinite(t) and t >= 0 for t in values):

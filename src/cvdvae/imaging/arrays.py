@@ -3,7 +3,7 @@
 Every format reads into `Array` and writes from it; `formats` lists them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,6 +128,20 @@ class Array:
     distances: bool = False
     beside: tuple[Path, ...] = ()
     aside: tuple[str, ...] = ()
+
+    def filled(self, left: np.ndarray) -> "Array":
+        """For what is made of it with values where it has none: opaque there.
+
+        Args:
+            left: Which values stay missing, bool, ``(pages, channels, h, w)``.
+        """
+        opaque = getattr(self.carried, "opaque", None)
+        if opaque is None:
+            return self
+        full = np.iinfo(opaque.dtype).max if opaque.dtype.kind in "iu" else opaque.max() or 1
+        made = (opaque == 0) & ~left.any(1).reshape(opaque.shape)
+        whole = np.where(made, opaque.dtype.type(full), opaque)
+        return replace(self, carried=self.carried._replace(opaque=whole))
 
     def nodata_of(self, channel: int) -> float | None:
         """What stands for no data in a channel."""

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..gaussian.noise import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
 from ..imaging.values import EIGHT_BITS
-from .checks import number
+from .checks import number, whole_number
 from .evidence import faithful_estimate
 from .tolerance import Count, measured
 from .workers import uncast
@@ -153,7 +153,8 @@ def seen(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
         )
     y = (y[None] if y.ndim == 3 else y).detach().float().cpu()
-    noise = noise if noise is None or noise == "auto" else number(noise, NOISE)
+    auto = isinstance(noise, str) and noise == "auto"
+    noise = noise if noise is None or auto else number(noise, NOISE)
     if len(y) != 1:
         raise InputError(f"expected one image, not {len(y)}")
     degradation = parse(degradation) if isinstance(degradation, str) else degradation
@@ -232,11 +233,14 @@ def degraded(
         in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits; see `noise_in_8_bits`.
 
     Raises:
-        InputError: The degradation does not fit the image, or noise is named of a JPEG.
+        InputError: The degradation does not fit the image, which has finite values, noise is named
+            of a JPEG, or the seed is negative.
     """
     noise = None if noise is None else number(noise, NOISE)
-    if x.ndim != 3:
-        raise InputError(f"an image has shape (C, H, W), not {tuple(x.shape)}")
+    if (seed := whole_number(seed, "the seed")) < 0:
+        raise InputError(f"the seed must not be negative, but is {seed}")
+    if x.ndim != 3 or not bool(x.isfinite().all()):
+        raise InputError(f"expected an image as finite floats (C, H, W), not {tuple(x.shape)}")
     operator = description.operator((x.shape[1], x.shape[2]))
     if (file := as_jpeg(operator, x[None])) is not None:
         if noise is not None:

@@ -18,7 +18,7 @@ class RoundTrip:
         y: The low-resolution image in [0, 1], ``(1, C, h, w)``.
         degradation: H.
         levels: Of y and of the sample; None for values that are not rounded.
-        counted: Which pixels of y count, bool, ``(h, w)``; all of them by default.
+        counted: Which values of y count, bool, ``(C, h, w)``; all of them by default.
         sigma: Standard deviation of the noise in y, in units of [0, 1].
 
     Attributes:
@@ -37,9 +37,9 @@ class RoundTrip:
         sigma: float = 0.0,
     ) -> None:
         self.y, self.degradation, self.levels, self.sigma = y, degradation, levels, sigma
-        everything = torch.ones(y.shape[2:], dtype=torch.bool, device="cpu")
+        everything = torch.ones(y.shape[1:], dtype=torch.bool, device="cpu")
         self.counted = everything if counted is None else counted
-        self.values = y.shape[1] * int(self.counted.sum())
+        self.values = int(self.counted.sum())
         self.missed, self.largest, self.squares = 0, 0.0, 0.0
         self.row, self.top = 0, 0
         nothing = (1, y.shape[1], 0, degradation.lr_size[1])
@@ -59,7 +59,7 @@ class RoundTrip:
             return
         part = self.degradation.rows.window(slice(self.row, last), slice(self.top, end))
         y = exact_values(self.y[:, :, self.row : last], self.levels)
-        self._compare(part @ self.seen, y, self.counted[self.row : last])
+        self._compare(part @ self.seen, y, self.counted[:, self.row : last])
         self.row = last
         if last < self.degradation.lr_size[0]:
             start = min(end, sees(self.degradation, last).start)  # some programs leave rows out

@@ -319,8 +319,10 @@ class Handlers:
 
     def _promised(self, session: Session | None, given: str | None, status: str | None) -> Updates:
         # One promises nothing; the other is of a drawing of which `ready` has said how it ended.
-        if session is None or status in (STILL, WAITING):
+        if status in (STILL, WAITING):
             return {}
+        if session is None:
+            return {self.parts.answers.status: text.READY if given else text.FIRST}
         return self.showing.status(session, given)
 
     def ready(self, session: Session | None, given: str | None, drawing: bool) -> Updates:
@@ -333,7 +335,7 @@ class Handlers:
             **self.showing.may_steer(session),
         }
         if session is None:
-            return updates | {parts.answers.status: text.NOTHING}
+            return updates | {parts.answers.status: text.UNDRAWN if given else text.NOTHING}
         if not drawing:
             return updates | self.showing.status(session, given)
         if len(session.result.pixels) == session.result.sampling.samples:

@@ -34,7 +34,7 @@ class Inputs:
         is found to be would come to a press of the meantime, or after it."""
         frame = {self.input.x: 50, self.input.y: 50, self.input.side: 0}
         held = dict.fromkeys((*self.ways, self.settings.draw), gr.update(interactive=False))
-        return frame | {self.given: None} | held
+        return frame | {self.given: None, self.settings.said: ""} | held
 
     def arrive(self, path: str | None, kind: str, scale: str, method: str) -> Updates:
         """A new image: guess what it is, frame the face, and show what the model sees."""

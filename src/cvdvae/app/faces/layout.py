@@ -9,7 +9,7 @@ import gradio as gr
 from ..controls import pairs_part, seed_part, temperature_part, visitors_image
 from ..painter import make_painter
 from ..pictures import FULL_MAP
-from ..text import callout, suited
+from ..text import scale_bar, suited
 from . import text
 from .explorer import MAX_SAMPLES, Explorer
 
@@ -188,7 +188,7 @@ def answers_part(explorer: Explorer) -> tuple[Answers, Steering, Take]:
     """The second column: the samples, below them what can be done with them, beside them what
     follows from them."""
     gr.HTML("<h2>2 · What could be behind it</h2>")
-    status = gr.HTML(callout("plain", "", text.EMPTY), elem_id="status")
+    status = gr.HTML(text.FIRST, elem_id="status")
     with gr.Row(elem_id="answers"):
         with gr.Column(scale=5, min_width=320, elem_classes="figure"):
             shown = _caption(text.SAMPLES, "shown")
@@ -215,7 +215,7 @@ def answers_part(explorer: Explorer) -> tuple[Answers, Steering, Take]:
             with gr.Row(elem_classes="pictures"):
                 mean = _figure("mean", text.MEAN)
                 heat = _figure("heat", text.HEAT)
-            bar = gr.HTML(text.scale_bar(FULL_MAP), padding=False, elem_id="bar")
+            bar = gr.HTML(scale_bar(FULL_MAP), padding=False, elem_id="bar")
     return Answers(status, shown, gallery, wipe, mean, heat, bar, truth), steering, take
 
 

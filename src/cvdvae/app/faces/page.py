@@ -66,7 +66,7 @@ def _wire_image(handlers: Handlers, paths: list[Path]) -> None:
     seen = [parts.given, shown.frame, shown.framed, shown.seen, shown.doubts]
     guessed = [shown.kind, shown.scale, *temperatures]
     shown.examples.click(lambda i: str(paths[i]), shown.examples, shown.photo, queue=False, **QUIET)
-    begun = [*frame, parts.given, *on.ways, on.settings.draw]
+    begun = [*frame, parts.given, *on.ways, on.settings.draw, on.settings.said]
     arrived = shown.photo.change(on.forget, None, begun, queue=False, **QUIET).then(
         on.arrive,
         image,

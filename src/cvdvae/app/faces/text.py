@@ -208,19 +208,13 @@ def remarks(seen: FaceInput) -> str:
     return "".join(notes + doubts)
 
 
-def scale_bar(full: float, largest: float | None = None) -> str:
-    """The colours of the map, the same for every gallery, and the largest value of this one.
+PRESS = "press “Show what could be behind it”."
 
-    Args:
-        full: The standard deviation of the brightest, in levels of 255.
-        largest: That of the gallery, in levels of 255.
-    """
-    here = "" if largest is None else f"; here up to {largest:.0f}"
-    return (
-        f'<div class="scale"><i></i><span>0</span><span>{full} or more of 255</span></div>'
-        f'<p class="caption">Standard deviation in grey levels{here}</p>'
-    )
+FIRST = callout("plain", "", EMPTY)
 
+READY = callout("plain", "Your image is there:", PRESS)
+
+UNDRAWN = callout("plain", "Nothing was drawn:", PRESS)
 
 NOTHING = callout(
     "plain",

@@ -12,7 +12,8 @@ from ..archive import kept
 from ..controls import file_image
 from ..recipes import settings_for
 from . import text
-from .explorer import Kind, Photos, Session
+from .explorer import Photos, Session
+from .text import Kind
 from .whole import Whole
 
 

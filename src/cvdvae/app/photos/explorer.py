@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -25,10 +25,10 @@ from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
 from ..reading import holds, read_upload
 from ..recipes import check_same, check_seeds, next_seed
+from ..text import label
 from ..turns import in_turn
 from .album import Album
-
-Kind = Literal["enlarge", "shrink"]
+from .text import KINDS, Kind
 
 LEAST_SAMPLES, MAX_SAMPLES = 2, 16
 MAX_INPUT = 4_000_000
@@ -67,6 +67,12 @@ class Photo:
     truth: Path | None
     notes: tuple[str, ...]
     made_by: tuple[Likely, ...] = ()
+
+    @property
+    def ways(self) -> tuple[str, str]:
+        """What was done with the photograph, and by which factor, as the page's controls say it."""
+        kind = "enlarge" if self.truth is None else "shrink"
+        return label(KINDS, kind), f"×{self.scale}"
 
     @property
     def y(self) -> Tensor:

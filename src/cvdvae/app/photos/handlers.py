@@ -22,7 +22,7 @@ from ..uploads import MAX_FILE
 from . import text
 from .album import GONE
 from .asked import Wanted, number, numbers, whole_number
-from .explorer import LEAST_SAMPLES, MAX_INPUT, MAX_PART, Kind, Photos, Session
+from .explorer import LEAST_SAMPLES, MAX_INPUT, MAX_PART, Photos, Session
 from .strokes import PART, SMALLER, region_of
 from .viewer import copied, packed, steps_of
 from .whole import Whole
@@ -118,14 +118,13 @@ class PhotoHandlers:
         parts = self.parts
         if path is None:
             return self._nothing(before, "")
-        which: Kind = "shrink" if text.KINDS[kind] == "shrink" else "enlarge"
-        by = int(scale.removeprefix("×"))
+        which, by = text.KINDS[kind], int(scale.removeprefix("×"))
         try:
             how = (int(samples), temperature, seed_of(seed), consistent, shrunk_by, antithetic)
             sampling = self.photos.sampling(by, *how)
         except CVDVAEError as error:
             if before is not None and not new:  # what is shown is of this photograph, and stays
-                return self.tell("wrong", text=sentence(error, path))
+                return self._ways(before) | self.tell("wrong", text=sentence(error, path))
             return self._nothing(before, sentence(error, path))
         try:
             photo = self.photos.look(Path(path), which, by, shrunk_by)
@@ -172,11 +171,13 @@ class PhotoHandlers:
         return {
             parts.session: session,
             parts.photo: to_pil(photo.y),
-            parts.kind: label(text.KINDS, "enlarge"),
-            parts.scale: f"×{photo.scale}",
+            **self._ways(session),
             parts.notes: text.remarks(text.opened(ways), photo.size, photo.scale),
             **dict(zip(parts.settings, values, strict=True)),
         } | self._image(session)
+
+    def _ways(self, of: Session) -> Updates:
+        return dict(zip((self.parts.kind, self.parts.scale), of.photo.ways, strict=True))
 
     def _image(self, session: Session) -> Updates:
         photo = session.photo

@@ -159,6 +159,7 @@ function painting() {
 }
 
 function save() {
+  if (missing()) return say("Not all that you see is drawn: what is not would be saved as if it were.", true);
   const now = visible(), canvas = document.createElement("canvas"), zoom = Math.max(1, view.zoom);
   canvas.width = Math.max(1, Math.round(now.width * zoom));
   canvas.height = Math.max(1, Math.round(now.height * zoom));

@@ -125,7 +125,7 @@ def _wire(on: PhotoHandlers) -> None:
     chosen = partial(gr.on, [parts.kind.input, parts.scale.input, parts.again.click])
     for trigger, handler, inputs, shown in (
         (parts.photo.change, on.arrive, arrived, [*outputs, parts.kind]),
-        (chosen, on.look, [parts.session, *how], outputs),
+        (chosen, on.look, [parts.session, *how], [*outputs, parts.kind, parts.scale]),
         (parts.reopen.upload, on.reopen, [parts.session, parts.reopen], [*outputs, *how]),
     ):
         # What is chosen while a photograph is read would not be what it is read for.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 from ...degradations.kernels import KERNELS
 from ...input_check.shrinking import SURE, Likely
@@ -12,7 +13,8 @@ from ..text import callout, exploded
 MEANING = Path(__file__).with_name("meaning.md")
 """What the samples of photographs mean, and what not."""
 
-KINDS = {"Enlarge it as it is": "enlarge", "Shrink it first, to compare": "shrink"}
+Kind = Literal["enlarge", "shrink"]
+KINDS: dict[str, Kind] = {"Enlarge it as it is": "enlarge", "Shrink it first, to compare": "shrink"}
 FORMATS = ("png", "tiff")
 WAYS = tuple(KERNELS)
 PROGRAMS = [name for name in WAYS if name != "pillow-bicubic"]

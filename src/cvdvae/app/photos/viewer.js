@@ -65,7 +65,7 @@ function captioned(panel) {
   else if (panel.layer !== "sample") panel.note.textContent = note;
   panel.note.title = panel.note.textContent;
   panel.heat.firstChild.textContent = varied ? "kept" : "known";
-  panel.heat.lastChild.textContent = `${FULL}+ of 255`;
+  panel.heat.lastChild.textContent = `invented: ${FULL}+ of 255`;
   panel.heat.hidden = panel.layer !== "map";
   panel.note.hidden = panel.layer === "map";
   const keys = on("paint") ? "Arrow keys move the brush, space paints there, Shift and arrow keys paint along" : "Arrow keys move";

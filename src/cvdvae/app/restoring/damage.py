@@ -123,7 +123,7 @@ def described(
     if kind == "hole":
         missing = region_of(strokes or [], size, PART)
         if not bool(missing.any()):
-            raise InputError("paint over what is missing: the picture is at the left")
+            raise InputError("paint over what is missing: the picture is above the button")
         if bool(missing.all()):
             raise InputError("everything is painted over: leave something to see")
         steps["hole"] = {"kind": "mask", "packed": pack(missing)}

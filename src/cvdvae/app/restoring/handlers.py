@@ -230,7 +230,6 @@ class RestoringHandlers:
             yield {parts.said: text.explained(error, path)}
             return
         if before is not None:
-            before.left.set()
             given.answered.stopped = before.answered.stopped  # who waits for it may have stopped it
         how, canvas = told.restoring, pictures.to_paint(given.pixels)
         laid_out = self._empty() | {
@@ -244,6 +243,8 @@ class RestoringHandlers:
             **dict(zip(parts.settings, reopening.settings_of(how), strict=True)),
         }
         yield laid_out | self._said(reopening.said_in(told), canvas)
+        if before is not None:  # by now the page shows the other; had it failed, this one stays
+            before.left.set()
         try:
             words, results = [reopening.in_words(told)], self._stream(given, told.seen, how)
             yield from self._growing(given, results, words, [], how.samples)

@@ -24,14 +24,16 @@ from ..controls import (
 )
 from ..painter import Painting, make_painter, painted
 from ..pictures import FULL_MAP
+from ..text import scale_bar
 from .damage import KINDS, LABELS, MOST_NOISE, NOISE_STEP
 from .handlers import RestoringHandlers
 from .reopening import LEAST, MOST
 from .showing import Parts
 
 ABOUT = (
-    "Say what happened to an image, and see what could have been there. Every answer explains what "
-    "is seen within its noise; <strong>what they do not share is invented</strong>."
+    "Say what happened to an image, and see what could have been there. Answers are made to "
+    "explain what is seen; how many do is said with them. <strong>What they do not share is "
+    "invented.</strong>"
 )
 PHOTO, FACE = "A photograph", "A face"
 EXAMPLES = {PHOTO: PHOTOS.example, FACE: FACES.example}
@@ -118,7 +120,7 @@ def _connect(on: RestoringHandlers, parts: Parts, draw: gr.Button, reopen: gr.Up
     happened = [photo, subject, kind, damage, parts.strength, parts.noise]
     how = [*happened, *settings, given, strokes, parts.angle]
     drawn = [parts.said, stop, *parts.shown]
-    again = [photo, subject, damage, *sliders, *settings, *laid_out, stop]
+    again = [photo, subject, damage, parts.estimate, *sliders, *settings, *laid_out, stop]
     # A press while another image is restored is for the one that came.
     for press, handler, inputs, outputs in (
         (draw.click, on.draw, how, drawn),
@@ -206,10 +208,11 @@ def _answers(parts: Parts) -> tuple[Parts, gr.UploadButton]:
             for name, label in (
                 ("seen", "What is seen"),
                 ("mean", "The mean of all"),
-                ("heat", f"Where they disagree: bright from {FULL_MAP} of 255 on"),
+                ("heat", "Where they disagree"),
                 ("truth", "What was there"),
             )
         ]
+    gr.HTML(scale_bar(FULL_MAP), padding=False, elem_id="restore-bar")
     gallery = gr.Gallery(
         label="Answers: plausible, not true",
         columns=4,

@@ -100,6 +100,26 @@ def said_in(told: RestorationRecipe) -> Said | None:
 
 
 def in_words(told: RestorationRecipe) -> str:
-    """What has happened to an image whose result was opened again, as HTML."""
-    what, sigma = html.escape(str(told.seen.description)), told.seen.sigma
-    return f"Opened again ({what}, σ {sigma:.2g})" if sigma else f"Opened again ({what})"
+    """What has happened to an image whose result was opened again, as HTML: as the page says it,
+    where it has words for it."""
+    description, sigma = told.seen.description, told.seen.sigma
+    noise = f", σ {sigma:.2g}" if sigma and description is not None and description.pictures else ""
+    steps = [] if description is None else description.to_dict()["steps"]
+    match steps:
+        case [{"kind": "mask", "file": ""} | {"kind": "hole"}]:
+            what = DAMAGES["hole"].words
+        case [{"kind": "random", "keep": keep}]:
+            what = DAMAGES["pixels"].words.format(strength=100 * (1 - keep))
+        case [{"kind": "blur", "sigma": strength}]:
+            what = DAMAGES["blur"].words.format(strength=strength)
+        case [{"kind": "motion", "length": strength, "angle": angle}]:
+            what = DAMAGES["motion"].words.format(strength=strength, angle=angle)
+        case [{"kind": "downscale", "scale": strength}]:
+            what = DAMAGES["small"].words.format(strength=strength)
+        case [{"kind": "noise"}]:
+            what = DAMAGES["noise"].words
+        case [{"kind": "jpeg", "quality": int(strength)}]:
+            what = DAMAGES["jpeg"].words.format(strength=strength)
+        case _:
+            what = str(description)
+    return f"Opened again: {html.escape(what)}{noise}"

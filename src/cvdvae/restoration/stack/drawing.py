@@ -72,7 +72,7 @@ def _draw_plane(
     given = given_in(stack, plane, drawn.dtype)
     exact = stack.unit(plane.page, plane.group)
     degradation = model.degradation_of((exact.shape[2], exact.shape[3]), sampling.shrunk_by)
-    counted = _counted(torch.from_numpy(missing.any(0)), degradation)
+    counted = torch.stack([_counted(torch.from_numpy(one), degradation) for one in missing])
     y = stack.y(plane.page, plane.group)
     tolerance = model.tolerance(y)
     sigma = 0.0 if tolerance is None else tolerance.sigma

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from ...imaging.arrays import Array
 from ...imaging.formats import suffix_of
 from ..answers import answering
 from .planes import Stack
@@ -61,6 +62,11 @@ class InFiles(ABC):
     @abstractmethod
     def report(self) -> dict[str, Any]:
         """What `result.json` holds."""
+
+    @property
+    def array(self) -> Array:
+        """What of the file goes into those that are made of it."""
+        return self.stack.array
 
     @property
     def left_missing(self) -> np.ndarray:

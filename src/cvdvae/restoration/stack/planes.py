@@ -8,7 +8,7 @@ around them looks natural, and put back afterwards.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ...imaging.values import ValueRange, choose_range, is_pair
 from ..sampler import SuperResolver
 
 AUTO = "auto"
+Missing = Literal["filled", "unseen", "drawn"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,16 +157,32 @@ def read_arrays(
     limits: Limits,
     how: str = AUTO,
     ranges: list[ValueRange] | None = None,
-    fill: bool = False,
+    missing: Missing = "filled",
 ) -> Stack:
-    """As `read_stack`, of any size, for a model of so many channels; `fill` is whether missing
-    values are to be drawn."""
+    """As `read_stack`, of any size.
+
+    Args:
+        channels: How many the model takes.
+        path: The file.
+        limits: What it may hold.
+        how: As for `read_stack`.
+        ranges: As for `read_stack`.
+        missing: What becomes of missing values: `filled` from their neighbours before the model
+            sees them, and put back; not seen by it, and put back (`unseen`); or `drawn`. What is
+            not seen is so in all channels of an image: those that miss different pixels are images
+            of their own.
+
+    Raises:
+        InputError: The file cannot be used; the message names it.
+    """
     form = format_of(path)
     if form is None:
         why = "holds no array in a known format" if path.exists() else "does not exist"
         raise InputError(f"{path} {why}")
     array = form.read(path, limits)
     together = array.values.shape[1] == channels
+    alike = missing == "filled" or bool((array.missing == array.missing[:, :1]).all())
+    apart, together = together and not alike, together and alike
     stack = Stack(path, form, array, together, ranges or [], channels, array.notes)
     if len(stack.ranges) != len(stack.groups):
         if ranges:
@@ -175,10 +192,23 @@ def read_arrays(
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
-        if missing := int(array.missing.sum()):
-            notes.append(f"{missing} missing values {'are drawn' if fill else 'stay missing'}")
+        notes += ["its channels miss different pixels: each is drawn by itself"] * apart
+        notes += _of_missing(stack, drawn=missing == "drawn")
         stack = Stack(path, form, array, together, chosen, channels, notes)
     return stack
+
+
+def _of_missing(stack: Stack, drawn: bool) -> Iterator[str]:
+    """What becomes of missing values, where there are any."""
+    count, empty = int(stack.array.missing.sum()), 0
+    for page, group in stack.planes() if drawn else ():
+        gone = stack.array.missing[page, stack.groups[group]]
+        if gone.all():
+            empty, count = empty + 1, count - gone.size
+    if count:
+        yield f"{count} missing values {'are drawn' if drawn else 'stay missing'}"
+    if empty:
+        yield f"{empty} planes hold no value at all, and stay so"
 
 
 def _range_of(array: Array, group: slice, how: str) -> ValueRange:

@@ -10,6 +10,7 @@ from PIL import Image
 from ...configs import from_dict
 from ...damage.described import Description, description_from_dict
 from ...errors import InputError
+from ...imaging.arrays import Array
 from ...imaging.values import ValueRange
 from ..recipe import Dtype
 from ..restored import Diagnostics, Restoration
@@ -93,9 +94,21 @@ class RestoredStack(InFiles):
 
     @property
     def left_missing(self) -> np.ndarray:
-        """As in `InFiles`: nothing, where missing values are drawn."""
+        """As in `InFiles`: where missing values are drawn, those of planes without any value."""
         missing = self.stack.array.missing
-        return np.zeros_like(missing) if self.harm.fill else missing
+        if not self.harm.fill:
+            return missing
+        left = np.zeros_like(missing)
+        for page, group in self.stack.planes():
+            of = (page, self.stack.groups[group])
+            left[of] = missing[of].all()
+        return left
+
+    @property
+    def array(self) -> Array:
+        """As in `InFiles`: what was drawn is opaque."""
+        array = self.stack.array
+        return array.filled(self.left_missing) if self.harm.fill else array
 
     @property
     def description(self) -> dict[str, Any]:
@@ -144,13 +157,16 @@ class RestoredStack(InFiles):
     def notes(self) -> list[str]:
         """What is to be known of its noise, in plain words: in the file's unit."""
         noisy = [plane for plane in self.drawn if plane.sigma]
-        if not noisy or self.harm.noise is None:
+        if not noisy:
             return []
         sigmas = _from_to([plane.sigma or 0.0 for plane in noisy])
         units = _from_to([(plane.sigma or 0.0) * plane.span for plane in noisy])
-        auto = self.harm.noise == "auto"
-        told = "was estimated from every plane: σ = " if auto else "of "
-        return [f"the noise {told}{sigmas} is {units} in the file's unit"]
+        if self.harm.noise is None:
+            return [f"no noise was named: σ = {sigmas} was taken, {units} in the file's unit"]
+        if self.harm.noise == "auto":
+            said = f"the noise was estimated from every plane: σ = {sigmas}"
+            return [f"{said}, {units} in the file's unit"]
+        return [f"the noise of {sigmas} is {units} in the file's unit"]
 
     def against_truth(self) -> None:
         """None: an array's file comes without its truth."""

@@ -119,7 +119,9 @@ def _restore_plane(
     told = _seen(model, result, plane)
     into = drawn[:, plane.page, channels]
     if told is None:
-        into[:] = given.repeat(scale, 1).repeat(scale, 2)
+        kept = stack.array.values[plane.page, channels].astype(drawn.dtype)
+        np.copyto(kept, given, where=missing)
+        into[:] = kept.repeat(scale, 1).repeat(scale, 2)
         result.planes.append(Explained(None, values.span))
         tell(how.steps)
         return

@@ -18,6 +18,9 @@ from .in_files import INPUT, InFiles
 from .planes import Stack
 from .sheet import stack_sheet
 
+OF_CHECKED = ("round_trip_exact", "missed_share", "largest_lr_error", "lr_psnr", "misfit")
+"""What nothing is known of where no value could be checked."""
+
 
 @dataclass
 class StackResult(InFiles):
@@ -72,6 +75,11 @@ class StackResult(InFiles):
         ]
 
     @property
+    def checked(self) -> int:
+        """How many values of the input H of a sample is compared with: none near a missing one."""
+        return sum(trip.values for planes in self.round_trips[:1] for trip, _ in planes)
+
+    @property
     def missed_share(self) -> list[float]:
         """Share of the input's values that H does not give back, once it is rounded to whole
         numbers."""
@@ -114,6 +122,7 @@ class StackResult(InFiles):
             **self.of_values(),
             **report_of(self, self.noise),
             **({} if self.stack.whole else {"round_trip_exact": None, "missed_share": None}),
+            **({} if self.checked else dict.fromkeys(OF_CHECKED)),
         }
 
 

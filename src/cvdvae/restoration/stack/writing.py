@@ -64,14 +64,14 @@ def write_stack(result: InFiles, draw: Callable[[Plane, np.ndarray], None]) -> N
             for plane, (page, group) in enumerate(stack.planes()):
                 draw(Plane(page, group, plane), drawn)
             for name, sample in zip(result.samples, drawn, strict=True):
-                stack.write(folder / name, sample, stack.array, scale)
+                stack.write(folder / name, sample, result.array, scale)
             kind = _kind_of_statistics(stack, drawn.dtype)
             with scratch(folder, (len(STATISTICS), *planes), kind) as found:
                 for plane, (page, group) in enumerate(stack.planes()):
                     _add_statistics(result, Plane(page, group, plane), drawn, found)
                 for name, part in zip(STATISTICS, found, strict=True):
                     path = folder / f"{name}{result.suffix}"
-                    array = replace(stack.array, distances=name == "std")
+                    array = replace(result.array, distances=name == "std")
                     stack.write(path, part, array, scale)
             save_png(folder / "grid.png", result.grid(drawn))
         result.seconds = time.perf_counter() - started
