@@ -473,8 +473,18 @@ def test_what_is_shown_of_another_image_is_said_to_be(tmp_path: Path, tiny: Hand
             assert "Of the image before" in says(session, given, False)["answers.status"]
         said = says(session, same, False)["answers.status"]  # as where it was reopened
         assert "gives your image back" in said
-    for drawn, status in ((None, words.NOTHING), (session, every.STILL)):  # no promise
-        assert tiny.arrived(drawn, other, False, status).keys() == {"settings.draw", *WAYS}
+    still = tiny.arrived(session, other, False, every.STILL)  # which promises nothing
+    assert still.keys() == {"settings.draw", *WAYS}
+
+
+def test_before_anything_is_drawn_the_page_says_whether_the_image_is_there(tiny: Handlers) -> None:
+    for given, words_now in ((None, words.FIRST), ("some image", words.READY)):
+        for says in (tiny.arrived, tiny.looked):
+            assert says(None, given, False, words.NOTHING)["answers.status"] == words_now
+        ended = words.UNDRAWN if given else words.NOTHING
+        assert tiny.ready(None, given, True)["answers.status"] == ended
+    assert "once your image is there" not in words.UNDRAWN
+    assert tiny.inputs.forget()["settings.said"] == "", "it was of the image before"
 
 
 def test_what_is_drawn_of_the_image_before_promises_nothing_of_the_one_that_came(

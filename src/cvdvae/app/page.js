@@ -91,7 +91,7 @@
     if (image) button.from = image.id;
     left = button && (button.id || image) ? button : null;
     if (button && button.id === "draw") bringIntoView();
-  });
+  }, true); // before what is pressed is gone
   document.addEventListener("change", (event) => {
     if (event.target.type === "radio") left = event.target;
   });

@@ -208,7 +208,7 @@ def _answers(parts: Parts) -> tuple[Parts, gr.UploadButton]:
             for name, label in (
                 ("seen", "What is seen"),
                 ("mean", "The mean of all"),
-                ("heat", "Where they disagree"),
+                ("heat", "They disagree"),
                 ("truth", "What was there"),
             )
         ]
