@@ -488,7 +488,7 @@ def test_a_wrong_setting_leaves_the_photograph_there(
     kind = label(text.KINDS, "enlarge")
     with monkeypatch.context() as patch:
         patch.setattr(photos, "look", None)
-        told = on.look(session, str(little), label(text.KINDS, "shrink"), "×2", *wrong)
+        told = on.look(session, str(little), label(text.KINDS, "shrink"), "×4", *wrong)
         other = on.arrive(session, str(little), "×4", *wrong)
     assert told.keys() == {"viewer", "kind", "scale"}
     assert (told["kind"], told["scale"]) == (kind, "×4"), "as what is shown was drawn"
