@@ -2394,4 +2394,3 @@ def test_a_result_of_arrays_tells_what_stands_in_its_files(
     assert recipe.ranges == result.stack.ranges
     begun = StackResult.of(tmp_path, result.stack, model, Sampling(3))
     assert (begun.noise, begun.seconds, begun.exploded) == ([], 0, [False] * 3)
-    assert StackResult(tmp_path, result.stack, 2, origin=result.origin).exploded == []

@@ -283,7 +283,7 @@ def test_arrays_are_kept_but_where_they_were_a_jpeg(
     assert run(*given, str(tmp_path / "deep.tif"), monkeypatch=monkeypatch) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "its values, axes and place are not handed on" in said
-    assert "cvdvae upscale and restore keep them" in said
+    assert "cvdvae upscale and restore hand them on" in said
     assert run(*given, str(tmp_path / "a.npy"), monkeypatch=monkeypatch) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "holds arrays and no picture: cvdvae upscale and restore take it, where it was" in said

@@ -1,6 +1,9 @@
 """The errors and warnings that a user can mend; their message is one sentence that says how."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 
 class CVDVAEError(Exception):
@@ -39,3 +42,13 @@ def need(module: str, purpose: str, extra: str) -> None:
     """
     if find_spec(module) is None:
         raise InputError(f"{purpose} needs {module}: pip install 'cvdvae[{extra}]'")
+
+
+@contextmanager
+def naming(path: Path, plane: int | None = None) -> Iterator[None]:
+    """Say of which file a sentence is, and of which of its planes."""
+    try:
+        yield
+    except InputError as error:
+        place = "" if plane is None else f" plane {plane}:"
+        raise InputError(f"{path}:{place} {error}") from None

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import CVDVAEError, InputError
 from ..imaging.carried import Extras
+from ..imaging.io import REDUCED
 from ..restoration.answers import Answers
 from ..restoration.large import IN_MEMORY
 from ..restoration.restorer import Restorer
@@ -24,6 +25,8 @@ Image = str | bytes | np.ndarray[Any, Any]
 Model = SuperResolver | Restorer
 TO_A_FOLDER = "holds arrays in their own unit: write them to a folder"
 """What is said of a file that no row holds."""
+TIFF = (b"II", b"MM")
+"""How such files begin."""
 T = TypeVar("T")
 
 
@@ -80,6 +83,18 @@ class Drawer(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What results follow from, beside the image."""
+
+
+def refuse_reduced(data: bytes, notes: list[str], key: str) -> None:
+    """Refuse the bytes of a TIFF that was reduced to 8 bits, as its file in a folder is not.
+
+    Raises:
+        InputError: It was.
+    """
+    if REDUCED in notes and data.startswith(TIFF):
+        raise InputError(
+            f"{key or 'an image'} holds values of more than 8 bits: give it as a file of a folder"
+        )
 
 
 def check_row(samples: int, pixels: int) -> None:

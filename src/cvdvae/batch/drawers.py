@@ -10,7 +10,6 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
-from ..imaging.io import REDUCED
 from ..input_check.screen import doubts_of
 from ..restoration.load import load, load_restorer
 from ..restoration.restorer import Restorer
@@ -27,15 +26,13 @@ from .drawable import (
     as_file,
     check_row,
     named,
+    refuse_reduced,
 )
 from .files import Input, draw_into, read_any, read_input
 from .remarks import REMARKS, remarks
 from .restore import to_picture
 from .settings import Settings
 from .undoing import Undoing
-
-TIFF = (b"II", b"MM")
-"""How such files begin."""
 
 
 def drawer_of(model: str | Path | Model, settings: Settings) -> Drawer:
@@ -91,11 +88,7 @@ class Enlarging:
             raise InputError(f"{key or 'a row'} is no file of arrays: --values goes with those")
         if isinstance(image, bytes):
             given = as_file(image, key, partial(self._picture, keep_alpha))
-            if REDUCED in given.notes and image.startswith(TIFF):
-                raise InputError(
-                    f"{key or 'an image'} holds values of more than 8 bits: give it as a file of "
-                    f"a folder"
-                )
+            refuse_reduced(image, given.notes, key)
             return self._of(given, key)
         with named(key):
             y = self.model.check(to_picture(image))[0]

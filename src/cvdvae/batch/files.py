@@ -42,7 +42,7 @@ from ..restoration.tolerance import photons_of
 from ..restoration.workers import SAVED, OnDone, in_parts, untold
 from .finding import files_of
 
-HIGHER = f"{SMALLER}, or raise the limit with --max-megapixels of cvdvae upscale or batch"
+HIGHER = f"{SMALLER}, or raise the limit with --max-megapixels of cvdvae upscale, restore or batch"
 """Advice on what is too large; other commands have no such option."""
 
 
@@ -227,8 +227,8 @@ def refuse_values(path: Path) -> None:
     """
     if holds_arrays(path):
         raise InputError(
-            f"{path} is read as a picture here: --values goes with what was no JPEG and has kept "
-            f"its colours, without --simulate"
+            f"{path} is read as a picture here: --values does not go with --simulate, --jpeg, grey "
+            f"and bayer"
         )
     if kind_of(path) is not None:
         refuse_packed(path)

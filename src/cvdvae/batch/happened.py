@@ -11,6 +11,7 @@ from ..damage.packed import grey_levels, pack_mask
 from ..damage.step import Step
 from ..errors import InputError
 from ..restoration.beside import restorer_beside
+from ..restoration.stack.restored import StackDegradation
 
 UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
@@ -38,6 +39,11 @@ class Happened:
     noise: float | Literal["auto"] | None
     notes: tuple[str, ...] = ()
     fill: bool = False
+
+    @property
+    def of_arrays(self) -> StackDegradation:
+        """The same of a file of arrays."""
+        return StackDegradation(self.description, self.noise, self.fill)
 
 
 def happened(
@@ -139,5 +145,8 @@ def _noise(text: str | None) -> float | Literal["auto"] | None:
     except ValueError:
         raise InputError(f"--noise is a number from 0 to 1, or auto, not '{text[:40]}'") from None
     if not 0 <= sigma <= 1:
-        raise InputError(f"the noise σ must be a number from 0 to 1, not {text[:40]}")
+        raise InputError(
+            f"the noise σ must be a number from 0 to 1, a share of black to white (of arrays of "
+            f"HIGH − LOW), not {text[:40]}"
+        )
     return sigma

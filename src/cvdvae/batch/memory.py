@@ -12,24 +12,27 @@ from ..damage.step import Size
 from ..imaging.io import kind_of, opened
 from ..restoration.ending import BYTES
 from .files import holds_arrays, pixels_of
+from .restore import restores_as_arrays
 from .rows import IMAGES, Batch, rows_of
 from .settings import Settings
 
-HELD = 15
-"""Bytes for each pixel of every sample, all of which are held."""
+HELD, OF_ARRAYS = 15, 48
+"""Bytes for each pixel of every sample, which are all held: of pictures, of arrays at most."""
 
 
 def memory_of(batch: Batch, settings: Settings) -> int:
     """Bytes that the largest row of a batch takes at most while it is restored; 0 where images are
     enlarged: large ones are then drawn through files."""
-    what, pixels = settings.happened, 0
+    what, most = settings.happened, 0
     if what is None:
         return 0
     for image in (row.get(name) for row in rows_of(batch) for name in IMAGES):
         with suppress(Exception):  # it is read again, and refused with the reason
             height, width = what.description.hr_size(_size_of(image))
-            pixels = max(pixels, height * width)
-    return pixels * (BYTES + HELD * settings.samples)
+            arrays = isinstance(image, str) and restores_as_arrays(Path(image), what)
+            held = OF_ARRAYS if arrays else HELD
+            most = max(most, height * width * (BYTES + held * settings.samples))
+    return most
 
 
 def _size_of(image: Any) -> Size:

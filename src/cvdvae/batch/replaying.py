@@ -10,9 +10,9 @@ from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.sampler import SuperResolver
 from ..restoration.saving import read_told, result_in
 from ..restoration.settings import Sampling
-from ..restoration.stack.planes import Missing, Stack, read_arrays, read_stack
+from ..restoration.stack.planes import Stack, read_stack
 from ..restoration.stack.restored import RestoredStack, restored_stack_from_dict
-from ..restoration.stack.restoring import restore_stack
+from ..restoration.stack.restoring import read_damaged, restore_stack
 from ..restoration.stack.result import stack_recipe_from_dict
 from ..restoration.workers import SAVED, OnDone, in_parts, untold
 from .files import Input, Outcome, draw_into
@@ -46,13 +46,11 @@ def replay_into(
     recipe = result_in(recipe)
     data = read_told(recipe)
     if isinstance(data.get("values"), dict) and "degradation" in data:
-        harmed = restored_stack_from_dict(data, recipe)
-        restorer = restorer_for(harmed, device, trust)
-        missing: Missing = "drawn" if harmed.harm.fill else "unseen"
-        channels, ranges = restorer.prior.config.channels, harmed.ranges
-        arrays = read_arrays(channels, harmed.path, REPLAYED, ranges=ranges, missing=missing)
-        tell = partial(in_parts, on_share, harmed.restoring.steps + SAVED)
-        return restore_stack(restorer, arrays, harmed.harm, harmed.restoring, folder, tell)
+        damaged = restored_stack_from_dict(data, recipe)
+        restorer, what, how = restorer_for(damaged, device, trust), damaged.what, damaged.restoring
+        arrays = read_damaged(restorer, damaged.path, what, REPLAYED, ranges=damaged.ranges)
+        tell = partial(in_parts, on_share, how.steps + SAVED)
+        return restore_stack(restorer, arrays, what, how, folder, tell)
     if isinstance(data.get("values"), dict):
         stacked = stack_recipe_from_dict(data, recipe)
         model = model_of(stacked.origin, device, trust)

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..damage.described import Description, name_of
+from ..damage.described import Description
 from ..damage.estimates import GREY_FILE, at_odds, noise_behind
-from ..damage.holes import with_hole
-from ..damage.kinds import JPEG, Grey, Mosaic
-from ..damage.mask_kinds import Masked, OnlyNoise
+from ..damage.holes import refuse_mixed, with_hole
+from ..damage.kinds import JPEG
+from ..damage.mask_kinds import OnlyNoise
 from ..damage.step import Size
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
 from ..domains.simulate import Crop
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
 from ..imaging.io import (
@@ -45,6 +45,8 @@ SMOOTHED = (
     "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
     "--noise 0.05"
 )
+TRANSPARENT = "of transparent pixels"
+"""What messages call the mask that they are."""
 CLEAR = 128
 """Alpha below which a pixel is mostly transparent."""
 COLOURED = "a greyscale image, whose samples are in colour"
@@ -90,7 +92,8 @@ def read_seen(
         _check_jpeg(path)
 
         def allowed(description: Description, size: Size) -> Size:
-            _refuse_holes(path, description)
+            with naming(path):
+                refuse_mixed(description)
             return check(description, size)
 
         before = [one for one in what.description.steps if not isinstance(one, OnlyNoise)]
@@ -100,7 +103,8 @@ def read_seen(
         taken = [LUMA] * (coloured and what.description.loses_colours)
         notes = [*_true_of(told, file.told, channels), *left_out, *taken]
         return ReadSeen(told, notes, extras.of(channels))
-    _refuse_holes(path, what.description)
+    with naming(path):
+        refuse_mixed(what.description)
     unkept = _unkept(path)
     photo = read_photo(path, most, what.fill, advice)
     image, lost = as_channels(photo.image, channels)
@@ -108,7 +112,9 @@ def read_seen(
     happened, sigma, extras = what.description, what.noise, photo.extras
     if what.fill:
         hole = _transparent(path, extras)
-        happened, extras = with_hole(happened, hole, path.name), replace(extras, alpha=None)
+        with naming(path):
+            happened = with_hole(happened, hole, TRANSPARENT)
+        extras = replace(extras, alpha=None)
         notes = [note for note in notes if note != ALPHA]
         notes.append(f"its {int(hole.sum())} transparent pixels are the hole")
     if channels == 3 and happened.loses_colours and has_colours(image):
@@ -187,12 +193,12 @@ def _unkept(path: Path) -> list[str]:
         return []
     if kind_of(path) is None:
         raise InputError(
-            f"{path} holds arrays and no picture: {KEEPING} take it, where it was no JPEG and has "
-            f"kept its colours"
+            f"{path} holds arrays and no picture: {KEEPING} take it, but with --simulate, --jpeg, "
+            f"grey and bayer"
         )
     return [
         f"read as a picture: its values, axes and place are not handed on ({KEEPING} hand them on, "
-        f"where it was no JPEG and has kept its colours)"
+        f"but with --simulate, --jpeg, grey and bayer)"
     ]
 
 
@@ -212,20 +218,6 @@ def _odds(path: Path, description: Description) -> list[str]:
     """What a JPEG file says against the quality that was named."""
     last = description.steps[-1]
     return at_odds(path, last) if isinstance(last, JPEG) else []
-
-
-def _refuse_holes(path: Path, description: Description) -> None:
-    """Refuse what a person's file cannot be: H has a hole black before what mixes pixels, where a
-    scan has whatever lay there."""
-    holed = False
-    for step in description.steps:
-        if holed and not isinstance(step, Masked | Grey | Mosaic):
-            name = name_of(step)
-            raise InputError(
-                f"{path}: what lay in the hole went into the {name} that came after it: leave "
-                f"{name} out and say the hole last, as in --mask hole.png --noise 0.02"
-            )
-        holed = holed or (isinstance(step, Masked) and not isinstance(step, OnlyNoise))
 
 
 def _check_jpeg(path: Path) -> None:
@@ -272,7 +264,7 @@ def check_truth(size: tuple[int, int], side: int) -> None:
         )
 
 
-def as_arrays(path: Path, what: Happened) -> bool:
+def restores_as_arrays(path: Path, what: Happened) -> bool:
     """Whether a file is restored as the arrays that it holds: not where it shall have been a JPEG,
     or has lost its colours, as pictures do.
 
@@ -312,7 +304,7 @@ def degrade(
         raise InputError("with --simulate nothing can be estimated: name the quality or the noise")
     if what.fill:
         raise InputError("with --simulate the photo is whole: name a mask instead of auto")
-    photo = read_photo(path, most)
+    unkept, photo = _unkept(path), read_photo(path, most)
     image = photo.image
     if crop == "face":
         image = crop_face(image)
@@ -330,5 +322,5 @@ def degrade(
     check(what.description, what.description.lr_size((image.height, image.width)))
     told = degraded(x, what.description, what.noise, seed)
     return Degraded(
-        told, x, _true_of(told, [*photo.notes, *lost], channels), photo.extras.of(channels)
+        told, x, _true_of(told, [*unkept, *photo.notes, *lost], channels), photo.extras.of(channels)
     )

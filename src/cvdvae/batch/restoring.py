@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 from ..domains.simulate import Crop
 from ..imaging.arrays import Limits
-from ..imaging.io import SMALLER
 from ..restoration.restored import Restoration
 from ..restoration.restorer import Restorer
 from ..restoration.settings import Restoring
-from ..restoration.stack.planes import AUTO, Missing, read_arrays
-from ..restoration.stack.restored import Harm, RestoredStack
-from ..restoration.stack.restoring import restore_stack
+from ..restoration.stack.planes import AUTO
+from ..restoration.stack.restored import RestoredStack
+from ..restoration.stack.restoring import read_damaged, restore_stack
 from ..restoration.workers import OnDone, untold
-from .files import Job, refuse_values
+from .files import HIGHER, Job, refuse_values
 from .happened import Happened
-from .restore import as_arrays, degrade, read_seen
+from .restore import degrade, read_seen, restores_as_arrays
 
 Restored = Restoration | RestoredStack
 """What came of a file: both tell the same of themselves."""
@@ -45,7 +44,6 @@ def restore_into(
     job: Job,
     asked: Asked,
     on_steps: OnDone = untold,
-    advice: str = SMALLER,
 ) -> tuple[Restored, list[str]]:
     """Restore a file into its folder; and what is to be said of the file.
 
@@ -54,7 +52,6 @@ def restore_into(
         job: The file, and its folder.
         asked: What is asked of it.
         on_steps: As for `Restorer.run`.
-        advice: What to do with a picture that is too large, as for `read_photo`.
 
     Raises:
         InputError: The file cannot be used, or does not belong to what shall have happened.
@@ -62,11 +59,9 @@ def restore_into(
     """
     what, how, crop, limits, values = asked
     channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
-    if crop is None and as_arrays(job.path, what):
-        missing: Missing = "drawn" if what.fill else "unseen"
-        given = read_arrays(channels, job.path, limits, values or AUTO, missing=missing)
-        harm = Harm(what.description, what.noise, what.fill)
-        stack = restore_stack(restorer, given, harm, how, job.folder, on_steps)
+    if crop is None and restores_as_arrays(job.path, what):
+        given = read_damaged(restorer, job.path, what.of_arrays, limits, values or AUTO)
+        stack = restore_stack(restorer, given, what.of_arrays, how, job.folder, on_steps)
         return stack, [*given.notes, *stack.notes]
     if values is not None:
         refuse_values(job.path)
@@ -76,7 +71,7 @@ def restore_into(
             job.path, what, restorer.side, crop, how.seed, most, channels, check
         )
     else:
-        told, notes, extras = read_seen(job.path, what, most, channels, check, advice)
+        told, notes, extras = read_seen(job.path, what, most, channels, check, HIGHER)
     result = replace(restorer.run(told, how, truth, on_steps), extras=extras)
     result.save(job.folder)
     return result, notes

@@ -12,13 +12,13 @@ from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..restoration.restorer import Restorer
 from ..restoration.settings import Restoring
-from ..restoration.stack.planes import AUTO, Missing, Stack, read_arrays
-from ..restoration.stack.restored import Harm
-from ..restoration.stack.restoring import restore_stack
-from .drawable import TO_A_FOLDER, Drawable, Drawn, Image, as_file, check_row, named
-from .files import HIGHER
+from ..restoration.stack.planes import AUTO, Stack
+from ..restoration.stack.restored import StackDegradation
+from ..restoration.stack.restoring import read_damaged, restore_stack
+from .drawable import TO_A_FOLDER, Drawable, Drawn, Image, as_file, check_row, named, refuse_reduced
+from .files import HIGHER, refuse_values
 from .remarks import REMARKS, remarks
-from .restore import ReadSeen, as_arrays, read_seen, seen_in_array, to_picture
+from .restore import ReadSeen, read_seen, restores_as_arrays, seen_in_array, to_picture
 from .settings import Settings
 
 
@@ -43,9 +43,11 @@ class Undoing:
     def read(self, image: Image, key: str, keep_alpha: bool) -> Drawable:
         """Read a row; see `Drawer`."""
         how = replace(self.how, seed=self.settings.seed_of(key))
-        if isinstance(image, str) and as_arrays(Path(image), self.happened):
+        if isinstance(image, str) and restores_as_arrays(Path(image), self.happened):
             return self._arrays(Path(image), how)
         if self.settings.values is not None:
+            if isinstance(image, str):
+                refuse_values(Path(image))
             raise InputError(f"{key or 'a row'} is no file of arrays: --values goes with those")
         pixels = 0
 
@@ -63,18 +65,17 @@ class Undoing:
             found = read(Path(image))
         elif isinstance(image, bytes):
             found = as_file(image, key, read)
+            refuse_reduced(image, found.notes, key)
         else:
             with named(key):
                 found = seen_in_array(to_picture(image), self.happened, check)
         return _ToRestore(self.model, found, how, pixels)
 
     def _arrays(self, path: Path, how: Restoring) -> Drawable:
-        what, settings = self.happened, self.settings
-        limits, channels = Limits(settings.max_pixels, MAX_PAGES), self.model.prior.config.channels
-        missing: Missing = "drawn" if what.fill else "unseen"
-        given = read_arrays(channels, path, limits, settings.values or AUTO, missing=missing)
-        harm = Harm(what.description, what.noise, what.fill)
-        return _ArraysToRestore(self.model, given, harm, how)
+        what, settings = self.happened.of_arrays, self.settings
+        limits, values = Limits(settings.max_pixels, MAX_PAGES), settings.values or AUTO
+        given = read_damaged(self.model, path, what, limits, values)
+        return _ArraysToRestore(self.model, given, what, how)
 
     def facts(self) -> dict[str, Any]:
         """What results follow from; see `Drawer`. A mask is its pixels, wherever its file lies."""
@@ -128,7 +129,7 @@ class _ArraysToRestore(NamedTuple):
 
     model: Restorer
     given: Stack
-    harm: Harm
+    what: StackDegradation
     how: Restoring
 
     @property
@@ -142,5 +143,5 @@ class _ArraysToRestore(NamedTuple):
 
     def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""
-        result = restore_stack(self.model, self.given, self.harm, self.how, folder)
+        result = restore_stack(self.model, self.given, self.what, self.how, folder)
         return [*result.notes, *remarks(result)]

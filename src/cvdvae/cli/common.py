@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Shares", "err", "out", "print_json", "progress_bar"]
 
-STRONG = "standard deviation; 1 is black to white, 0.02 about 5 of 255 grey levels"
+STRONG = (
+    "standard deviation; 1 is black to white, of arrays HIGH − LOW; 0.02 about 5 of 255 grey levels"
+)
 """How the strength of noise is told."""
 
 Samples = Annotated[int, typer.Option("--samples", "-n", help="Samples of each image.")]

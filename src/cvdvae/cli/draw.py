@@ -114,7 +114,7 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Draw high-resolution images behind low-resolution ones, and save them."""
-    from ..batch.files import HIGHER, draw_into, pixels_of, plan, read_any
+    from ..batch.files import draw_into, pixels_of, plan, read_any
     from ..batch.happened import undoing
     from ..batch.restoring import Asked
     from ..batch.settings import Settings
@@ -145,7 +145,7 @@ def upscale(
         how = settings.restoring(restorer)
         cut = (crop or usual_crop(restorer)) if simulate else None
         asked = Asked(what, how, cut, limits, values)
-        restore_all(restorer, jobs, asked, out_folder, json_, quiet, ENLARGED, HIGHER)
+        restore_all(restorer, jobs, asked, out_folder, json_, quiet, ENLARGED)
         return
     failures: list[str] = []
     with sole_writer(out_folder), progress_bar(quiet, percent=True) as progress:

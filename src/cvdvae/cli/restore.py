@@ -1,7 +1,7 @@
 """The command that restores what any degradation has left."""
 
 from functools import partial
-from math import ceil, isnan
+from math import ceil, floor, isnan, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -20,6 +20,7 @@ from .common import (
     Json,
     Look,
     MaskFile,
+    MaxMegapixels,
     MaxPages,
     Moves,
     OtherModel,
@@ -35,6 +36,7 @@ from .common import (
     failed,
     ignore,
     is_wild,
+    megapixels,
     mind_dtype,
     progress_bar,
     psnr_tail,
@@ -110,6 +112,7 @@ def restore(
         bool, typer.Option("--simulate", help="The inputs are intact: degrade them first.")
     ] = False,
     crop: Cut = None,
+    max_megapixels: MaxMegapixels = 100,
     max_pages: MaxPages = 100,
     values: Values = None,
     device: Device = "cpu",
@@ -122,7 +125,7 @@ def restore(
     from ..batch.happened import happened
     from ..batch.restoring import Asked
     from ..imaging.arrays import Limits
-    from ..imaging.io import MAX_PIXELS
+    from ..imaging.io import raise_pillows_limit
     from ..restoration.load import load_restorer
     from ..restoration.settings import Restoring
 
@@ -135,6 +138,8 @@ def restore(
     usual = 1.0 if temperature is None else temperature
     ways = (moves, grain, antithetic, self_ensemble)
     how = Restoring(samples, usual, seed, *ways)  # refused before all else
+    limits = Limits(megapixels(max_megapixels), max_pages)
+    raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
     if not (json_ or quiet):
         for line in what.notes:
@@ -145,7 +150,7 @@ def restore(
         how = restorer.restoring(samples, None, seed, *ways)
         how = how.looking(restorer.recommended) if look else how
     cut = (crop or usual_crop(restorer)) if simulate else None
-    asked = Asked(what, how, cut, Limits(MAX_PIXELS, max_pages), values)
+    asked = Asked(what, how, cut, limits, values)
     restore_all(restorer, jobs, asked, out_folder, json_, quiet)
 
 
@@ -180,7 +185,11 @@ def _notes(
     notes = [*what.notes, *of_file] if json_ else of_file
     if words.explained and result.sigma > 0 and any(result.explains):
         notes = [*notes, words.explained.format(result.model)]
-    return notes + exploded(result) + _unexplained(result, words.closer, what.jpeg)
+    return (
+        notes
+        + exploded(result)
+        + _unexplained(result, words.closer, what.jpeg, what.noise is not None)
+    )
 
 
 def restore_all(
@@ -191,7 +200,6 @@ def restore_all(
     json_: bool,
     quiet: bool,
     words: Words = RESTORED,
-    advice: str | None = None,
 ) -> None:
     """Restore files, each into its folder, and say what came of it; exit with 1 if any failed.
 
@@ -203,12 +211,10 @@ def restore_all(
         json_: Whether to speak in JSON.
         quiet: Whether to speak of failures only.
         words: What is said of them.
-        advice: What to do with what is too large; by default what every command takes.
     """
     from ..batch.files import pixels_of
     from ..batch.restoring import restore_into
     from ..files import check_writable
-    from ..imaging.io import SMALLER
     from ..locks import sole_writer
     from ..restoration.workers import SAVED
 
@@ -220,7 +226,7 @@ def restore_all(
         for index, job in enumerate(jobs):
             try:
                 with shares.of(index, job.path.name, how.steps + SAVED) as advance:
-                    result, notes = restore_into(restorer, job, asked, advance, advice or SMALLER)
+                    result, notes = restore_into(restorer, job, asked, advance)
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
@@ -240,21 +246,25 @@ def exploded(result: "Answers | Outcome | Restored") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
-def _unexplained(result: "Restored", closer: str, by_file: bool) -> list[str]:
+def _unexplained(
+    result: "Restored", closer: str, by_file: bool, noise_named: bool = True
+) -> list[str]:
     """What to do where no sample explains the image, though not all of them exploded.
 
     Args:
         result: What came of it.
         closer: As in `Words`.
         by_file: Whether a JPEG's own tables said the rest.
+        noise_named: Whether the user said how noisy it is.
     """
-    from ..degradations.block_dct import ROUNDING
+    from ..restoration.restored import Restoration
 
     if any(result.explains) or (result.exploded and all(result.exploded)):
         return []
-    levels = 1 if result.sigma else 255
+    levels = 255 if not result.sigma and isinstance(result, Restoration) else 1
     off = " to ".join(f"{levels * end(result.misfit):.3g}" for end in (min, max))
-    by = "standard deviations of its noise" if result.sigma else "levels of 255"
+    exact = "levels of 255" if levels > 1 else "of the range of its values"
+    by = "standard deviations of its noise" if result.sigma else exact
     off = f"samples are off by {off} {by}"
     if result.restoring.grain and result.sigma:
         return [
@@ -263,8 +273,7 @@ def _unexplained(result: "Restored", closer: str, by_file: bool) -> list[str]:
         ]
     if result.truth is not None:  # it did happen
         return [off]
-    levels_known = getattr(result, "levels", None)  # arrays may have finer ones
-    rounding = ROUNDING / 255 if levels_known == 255 else 0.0
+    rounding = result.rounding
     faint = _too_faint(result.sigma, rounding)
     if faint and min(result.misfit) * result.sigma <= NEAR * rounding:
         return [f"{off}: {faint}"]
@@ -272,24 +281,31 @@ def _unexplained(result: "Restored", closer: str, by_file: bool) -> list[str]:
     compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
     noisy = "another quality" if compressed else "how noisy the image is, with --noise"
     advice = closer if by_file else f"{closer}, or {noisy}"
+    if result.sigma and not noise_named and not by_file and not compressed:
+        advice = "say how noisy it is, with --noise (auto estimates it); or what else happened"
     advice = f"{closer}; and {faint}" if faint else advice
     return [f"{off}: what you said happened does not fit the image; {advice}"]
 
 
 def _too_faint(sigma: float, rounding: float) -> str:
-    """What to give instead of a noise σ that no file of 8 bits can have; empty of any other."""
+    """What to give instead of a noise σ that no such file can have; empty of any other."""
     if not 0 < sigma < rounding:
         return ""
+    least = 10 ** (1 - floor(log10(rounding)))  # to two figures
     return (
-        f"the noise given, {sigma:.3g}, is smaller than what rounding to 8 bits alone makes, "
-        f"{rounding:.3g}: give --noise {ceil(1e4 * rounding) / 1e4:g} or more"
+        f"the noise given, {sigma:.3g}, is smaller than what the rounding of the file alone makes, "
+        f"{rounding:.3g}: give --noise {ceil(least * rounding) / least:g} or more"
     )
 
 
 def one_line(path: Path, folder: Path, result: "Restored") -> str:
     """What came of an image."""
+    from ..restoration.stack.restored import RestoredStack
+
     fits = sum(result.explains)
     way = "exactly" if result.sigma == 0 else f"within its noise (σ = {result.sigma:.3g})"
+    if result.sigma == 0 and isinstance(result, RestoredStack) and not result.whole:
+        way = f"but for {max(result.misfit):.1g} of the range of its values"
     steps = (result.description or {}).get("steps", [])
     if steps and steps[-1]["kind"] == "jpeg":  # whose noise is in other units
         way = "within the rounding of its JPEG"

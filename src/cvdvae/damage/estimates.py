@@ -24,7 +24,6 @@ from torch import Tensor
 from ..degradations.block_dct import (
     LUMA_CHROMA,
     MIDDLE,
-    ROUNDING,
     BlockDCT,
     before_enlargement,
     steps_at,
@@ -34,6 +33,7 @@ from ..degradations.block_dct import (
 from ..errors import CVDVAEError, InputError
 from ..imaging.carried import LYING, ORIENTATION
 from ..imaging.io import MAX_PIXELS
+from ..imaging.values import EIGHT_BITS, rounding_of
 from .described import Description
 from .kinds import JPEG, SUBSAMPLINGS
 from .step import Size
@@ -81,13 +81,14 @@ def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
     return sum(telling) / len(telling) if telling else 0.0
 
 
-def noise_behind(y: Tensor, description: Description) -> float:
+def noise_behind(y: Tensor, description: Description, levels: int | None = EIGHT_BITS) -> float:
     """The same of a picture to which more has happened, from what its holes leave: at least the
-    noise of its rounding to 8 bits.
+    noise of its rounding.
 
     Args:
         y: ``(C, h, w)`` in [0, 1].
         description: What happened.
+        levels: Steps between 0 and 1 to which it was rounded, as for `rounding_of`.
 
     Raises:
         InputError: As `estimate_noise`, or it is a mosaic, whose neighbours are of other colours.
@@ -103,7 +104,8 @@ def noise_behind(y: Tensor, description: Description) -> float:
             "what would have to be noise here is more than any image has: name how noisy it is, as "
             "in --noise 0.02"
         )
-    return max(found, ROUNDING / 255)
+    rounding = rounding_of(levels)
+    return max(found, rounding)
 
 
 def _sigma_of(channel: np.ndarray, hidden: np.ndarray | None) -> float:

@@ -202,14 +202,14 @@ def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) ->
     if height * width > limits.pixels:
         raise InputError(
             f"{path} has {width}×{height} pixels, over {limits.pixels / 1e6:g} megapixels: "
-            f"cut it, or raise the limit with --max-megapixels of cvdvae upscale"
+            f"cut it, or raise the limit with --max-megapixels of cvdvae upscale or restore"
         )
     if layout.channels > MAX_CHANNELS:
         raise InputError(f"{path} has {layout.channels} channels, over {MAX_CHANNELS}: save fewer")
     if layout.pages > limits.pages:
         raise InputError(
             f"{path} has {layout.pages} pages, over {limits.pages}: save fewer, or raise the limit "
-            f"with --max-pages of cvdvae upscale"
+            f"with --max-pages of cvdvae upscale or restore"
         )
 
 

@@ -38,7 +38,8 @@ GREY = "a greyscale image: so are its samples"
 LUMA = "its luma was taken, of which blue is a tenth: save one channel where you mean that one"
 ALPHA = "the alpha channel is enlarged by bicubic interpolation"
 REDUCED = (
-    "16-bit values were reduced to 8 bits (of a TIFF file cvdvae upscale and restore keep them)"
+    "16-bit values were reduced to 8 bits (cvdvae upscale and restore keep those of a TIFF file as "
+    "it is)"
 )
 ALMOST_BLACK = (
     "it fills less than a sixteenth of its 16 bits, and is almost black: map its values to 8 bits "

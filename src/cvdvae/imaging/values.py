@@ -17,6 +17,8 @@ from ..errors import InputError
 
 EIGHT_BITS = 255
 """Levels of pictures."""
+FINEST = 2**16 - 1
+"""Levels whose rounding stands for that of values that are not rounded, as they came from some."""
 MOST_LEVELS = 2**20
 """More are not told apart by the networks' float32."""
 PERCENTILES = (0.1, 99.9)
@@ -34,6 +36,12 @@ def to_levels(x: Tensor, levels: int | None = EIGHT_BITS) -> Tensor:
     if levels is None:
         return inside.double()
     return torch.round(inside * levels).to(dtype_of(levels))
+
+
+def rounding_of(levels: int | None) -> float:
+    """Standard deviation of the rounding to whole levels, in units of [0, 1]; where there are none
+    that to `FINEST`."""
+    return 1 / (math.sqrt(12) * (levels or FINEST))
 
 
 def dtype_of(levels: int) -> torch.dtype:
@@ -104,7 +112,7 @@ class ValueRange:
             raise InputError(
                 f"whole values from {self.low:g} to {self.high:g} are more than {MOST_LEVELS} "
                 f"levels: save them as float, or give a narrower range with --values LOW,HIGH of "
-                f"cvdvae upscale or batch"
+                f"cvdvae upscale, restore or batch"
             )
 
     @property
@@ -210,7 +218,7 @@ def _refuse_constant(low: float, high: float, told: str = "all values are") -> N
     if low == high:
         raise InputError(
             f"{told} {low:g}, which tells no range: name one with --values LOW,HIGH of "
-            f"cvdvae upscale or batch"
+            f"cvdvae upscale, restore or batch"
         )
 
 

@@ -11,7 +11,10 @@ PIXELS = BATCH * 64**2
 """Pixels drawn together at most by a processor; a single sample may have any number."""
 
 MOST_PIXELS = 100_000_000
-"""Of all samples together, which are held in memory, with 15 bytes each."""
+"""Of all samples together, which are held in memory, with `HELD` bytes each."""
+
+HELD = 15
+"""Bytes of a pixel of a sample: its colours as float32 and as levels of 8 bits."""
 
 MOST_FINISHING = 8_000_000_000
 """Bytes that samples may take while they are finished; a single one may take any number."""
@@ -38,7 +41,7 @@ def gpu_batch_for(device: torch.device, state: float) -> int:
     return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))
 
 
-def check_memory(samples: int, height: int, width: int, instead: str) -> None:
+def check_memory(samples: int, height: int, width: int, instead: str, held: int = HELD) -> None:
     """Refuse images that cannot be held together.
 
     Args:
@@ -46,12 +49,14 @@ def check_memory(samples: int, height: int, width: int, instead: str) -> None:
         height: Of each.
         width: Of each.
         instead: What to do.
+        held: Bytes of each of their pixels.
 
     Raises:
-        InputError: They have more than `MOST_PIXELS`.
+        InputError: They have more than `MOST_PIXELS`, or as many bytes.
     """
-    if samples * height * width > MOST_PIXELS:
-        most = MOST_PIXELS // (height * width)
+    most_pixels = MOST_PIXELS * HELD // held
+    if samples * height * width > most_pixels:
+        most = most_pixels // (height * width)
         fewer = f"ask for at most {most}, or " if most else ""
         raise InputError(
             f"{samples} samples of {width}×{height} pixels do not fit into memory: {fewer}{instead}"

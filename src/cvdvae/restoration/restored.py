@@ -21,7 +21,7 @@ from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, png_in_base64, to_bytes, to_pil, to_tensor
-from ..imaging.values import EIGHT_BITS, exact_values, from_levels
+from ..imaging.values import EIGHT_BITS, FINEST, exact_values, from_levels, rounding_of
 from .answers import Answers
 from .posterior.chains import PosteriorSamples
 from .recipe import Dtype
@@ -33,8 +33,8 @@ from .sheet import restored_sheet, std_picture
 from .tolerance import misfit, within_noise
 from .workers import uncast
 
-HALF_A_LEVEL = 0.5 + 1e-3
-"""No level is nearer to a value between two of them, whose distance float32 rounds."""
+HALF = 0.5 + 1e-3
+"""Of a level: none is nearer to a value between two of them, whose distance float32 rounds."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Restoration(Answers):
         y: What was seen, ``(…)``; a picture is ``(C, h, w)``.
         shown: For the eye: y brought back to an image, ``(C, H, W)`` in [0, 1].
         samples: The samples, float in [0, 1], ``(N, C, H, W)``.
-        pixels: The samples as they are saved, uint8.
+        pixels: The samples as they are saved: `levels`, uint8 of pictures.
         exploded: As in `Answers`.
         degradation: H.
         description: H as plain data; None for an operator that cannot be described.
@@ -145,16 +145,22 @@ class Restoration(Answers):
     def explains(self) -> list[bool]:
         """Whether each sample explains y within its noise, by the χ² test of `within_noise`.
 
-        Where σ = 0: whether H of the saved sample has no value further than half a level from y; of
-        255, where values are not rounded. One that exploded explains nothing.
+        Where σ = 0: whether H of the saved sample has no value further than half a level from y, of
+        `FINEST` where values are not rounded. One that exploded explains nothing.
         """
         if self.sigma == 0:
-            near = [(self.levels or 255) * far <= HALF_A_LEVEL for _, far in self._errors]
+            near = [(self.levels or FINEST) * far <= HALF for _, far in self._errors]
         else:
             off = torch.tensor(self.misfit, dtype=torch.float64, device="cpu")
             near = within_noise(off, self.measured).tolist()
         exploded = self.exploded or [False] * len(near)
         return [one and not gone for one, gone in zip(near, exploded, strict=True)]
+
+    @property
+    def rounding(self) -> float:
+        """Standard deviation of the rounding of y, in its units; what less noise than that means, a
+        file cannot hold."""
+        return rounding_of(self.levels)
 
     def against_truth(self) -> Truth | None:
         """PSNR of what is shown, of the samples and of their mean, where the truth is known."""
@@ -167,7 +173,13 @@ class Restoration(Answers):
         )
 
     def report(self) -> dict[str, Any]:
-        """What `result.json` holds."""
+        """What `result.json` holds.
+
+        Raises:
+            InputError: Its numbers are not those of 8 bits: no picture holds them.
+        """
+        if self.levels != EIGHT_BITS:
+            raise InputError("pictures have 8 bits: write samples of other numbers by yourself")
         truth = self.against_truth()
         return {
             "model": self.model,

@@ -21,7 +21,7 @@ from ..degradations.mask import Colours, InAllColours, luminance
 from ..errors import InputError
 from ..gaussian.noise import SeededNoise
 from ..imaging.io import MAX_PIXELS, to_bytes
-from ..imaging.values import EIGHT_BITS
+from ..imaging.values import EIGHT_BITS, rounding_of
 from .checks import number, whole_number
 from .evidence import faithful_estimate
 from .tolerance import Count, measured
@@ -163,7 +163,7 @@ def seen(
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
         if noise == "auto":
-            noise = None if not description.pictures else noise_behind(y[0], description)
+            noise = None if not description.pictures else noise_behind(y[0], description, levels)
         degradation = description.operator(check(description, (y.shape[2], y.shape[3])))
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
@@ -175,7 +175,7 @@ def seen(
     degradation = on_device(degradation, y.device)
     check_linear(degradation, y)
     degradation = in_precision(degradation, y.dtype)
-    sigma = usual_noise(degradation, y) if noise is None else noise
+    sigma = usual_noise(degradation, y, levels) if noise is None else noise
     _check_sigma(sigma, degradation, y)
     y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description, levels)
@@ -249,7 +249,9 @@ def degraded(
     y = operator.A(x[None])
     if noise:
         # None of the numbers that samples of the same seed are drawn with.
-        y = y + noise * SeededNoise(seed, [0], stream=2).normal(y)
+        drawn = SeededNoise(seed, [0], stream=2).normal(y)
+        grey = y.ndim == 4 and bool((y == y[:, :1]).all())  # then a camera has one value for all
+        y = y + noise * (drawn[:, :1] if grey else drawn)
     if in_8_bits:
         y = to_bytes(y.clamp(0, 1)).float() / 255
         noise = None if noise is None else noise_in_8_bits(noise, y.numel())
@@ -289,15 +291,18 @@ def in_luma(x: Tensor) -> Tensor:
     return luminance().A(x)
 
 
-def usual_noise(degradation: Degradation, y: Tensor | None = None) -> float:
+def usual_noise(
+    degradation: Degradation, y: Tensor | None = None, levels: int | None = EIGHT_BITS
+) -> float:
     """σ where none is named: 0 where H gives y back, else what is lost in rounding y.
 
-    That is a third of a quantization step in a JPEG file, and a third of a grey level in a picture.
+    That is a third of a quantization step in a JPEG file, and a third of a level in a picture.
     A physics of deepinv's that carries normal noise, `noise_model.sigma`, has that.
 
     Args:
         degradation: H.
         y: What it gives, ``(1, …)``; a picture by default.
+        levels: Of a picture, as in `Seen`.
 
     Raises:
         InputError: The noise that it carries is none that a σ tells, or is beyond `MAX_NOISE`; or y
@@ -315,4 +320,4 @@ def usual_noise(degradation: Degradation, y: Tensor | None = None) -> float:
         return carried
     if y is not None and not is_picture(degradation, y):
         raise InputError(UNSAID)
-    return ROUNDING / 255
+    return rounding_of(levels)

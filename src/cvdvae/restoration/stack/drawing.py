@@ -21,9 +21,9 @@ from ..round_trip import RoundTrip
 from ..sampler import SuperResolver
 from ..settings import Sampling
 from ..workers import OnDone, untold
-from .planes import Stack, avoid
+from .planes import Plane, Stack, avoid
 from .result import StackResult
-from .writing import Plane, given_in, put_back, write_stack
+from .writing import given_in, put_back, write_stack
 
 
 def draw_stack(

@@ -7,8 +7,9 @@ around them looks natural, and put back afterwards.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,14 @@ from ..sampler import SuperResolver
 
 AUTO = "auto"
 Missing = Literal["filled", "unseen", "drawn"]
+
+
+class Plane(NamedTuple):
+    """A page, a group of its channels, and the number of both among all."""
+
+    page: int
+    group: int
+    number: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +118,16 @@ class Stack:
         except Exception as error:  # what writes has errors of many kinds
             raise InputError(f"{self.path}: {path} cannot be written ({error})") from error
 
-    def planes(self) -> Iterator[tuple[int, int]]:
-        """Every page, and every group in it."""
-        for page in range(len(self.array.values)):
-            for group in range(len(self.groups)):
-                yield page, group
+    def planes(self) -> Iterator[Plane]:
+        """All planes: every group of every page."""
+        places = product(range(self.pages), range(len(self.groups)))
+        return (Plane(*place, number) for number, place in enumerate(places))
+
+    def missing(self, plane: Plane) -> np.ndarray:
+        """Which pixels of a plane have no value in some channel, bool ``(h, w)``."""
+        missing: np.ndarray = self.array.missing[plane.page, self.groups[plane.group]]
+        gone: np.ndarray = np.logical_or.reduce(missing, 0)
+        return gone
 
 
 def read_stack(
@@ -201,8 +215,8 @@ def read_arrays(
 def _of_missing(stack: Stack, drawn: bool) -> Iterator[str]:
     """What becomes of missing values, where there are any."""
     count, empty = int(stack.array.missing.sum()), 0
-    for page, group in stack.planes() if drawn else ():
-        gone = stack.array.missing[page, stack.groups[group]]
+    for plane in stack.planes() if drawn else ():
+        gone = stack.array.missing[plane.page, stack.groups[plane.group]]
         if gone.all():
             empty, count = empty + 1, count - gone.size
     if count:

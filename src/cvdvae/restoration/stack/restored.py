@@ -1,31 +1,39 @@
 """What is known of a restoration that lies in files of arrays, and how it is drawn again."""
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ...configs import from_dict
 from ...damage.described import Description, description_from_dict
+from ...damage.holes import with_hole
+from ...damage.mask_kinds import OnlyNoise
 from ...errors import InputError
 from ...imaging.arrays import Array
-from ...imaging.values import ValueRange
+from ...imaging.values import ValueRange, rounding_of
 from ..recipe import Dtype
 from ..restored import Diagnostics, Restoration
 from ..result import DISCLAIMER
 from ..settings import Restoring
 from ..sheet import restored_sheet
-from .in_files import INPUT, InFiles
+from .array_result import INPUT, ArrayResult
+from .planes import Missing, Plane, Stack
 from .result import ranges_in
 from .sheet import stack_sheet
 
 Sigma = float | Literal["auto"] | None
+MISSING = "of missing values"
+"""What messages call the mask that they are."""
 
 
 @dataclass(frozen=True)
-class Harm:
+class StackDegradation:
     """What happened to the planes of a file.
 
     Attributes:
@@ -37,6 +45,30 @@ class Harm:
     description: Description
     noise: Sigma | tuple[float | None, ...] = None
     fill: bool = False
+
+    @property
+    def missing(self) -> Missing:
+        """As for `read_arrays`."""
+        return "drawn" if self.fill else "unseen"
+
+    def noise_of(self, number: int) -> Sigma:
+        """σ of a plane, by its number."""
+        return self.noise[number] if isinstance(self.noise, tuple) else self.noise
+
+    def intact(self, number: int) -> bool:
+        """Whether what is seen of a plane is as it was."""
+        steps = self.description.steps
+        return not self.noise_of(number) and all(isinstance(one, OnlyNoise) for one in steps)
+
+    def of_plane(self, stack: Stack, plane: Plane) -> Description | None:
+        """H of a plane, with its missing values; None where nothing or all of it was seen as it
+        was, so that nothing is drawn."""
+        missing = stack.missing(plane)
+        if missing.all() or (self.intact(plane.number) and not missing.any()):
+            return None
+        if not missing.any():
+            return self.description
+        return with_hole(self.description, torch.from_numpy(missing), MISSING)
 
 
 @dataclass(frozen=True)
@@ -67,12 +99,12 @@ class Explained:
 
 
 @dataclass
-class RestoredStack(InFiles):
+class RestoredStack(ArrayResult):
     """A restored file; it tells what `Restoration` tells.
 
     Attributes:
         model: Name of the model.
-        harm: What happened to it.
+        what: What happened to it.
         restoring: How it was restored.
         weights: Fingerprint of the model's weights.
         dtype: What the networks computed in.
@@ -80,7 +112,7 @@ class RestoredStack(InFiles):
     """
 
     model: str = field(kw_only=True)
-    harm: Harm = field(kw_only=True)
+    what: StackDegradation = field(kw_only=True)
     restoring: Restoring = field(kw_only=True)
     weights: str = ""
     dtype: Dtype = "fp32"
@@ -92,28 +124,28 @@ class RestoredStack(InFiles):
         """How the samples were drawn."""
         return self.restoring
 
-    @property
+    @cached_property
     def left_missing(self) -> np.ndarray:
-        """As in `InFiles`: where missing values are drawn, those of planes without any value."""
+        """As in `ArrayResult`: where they are drawn, those of planes without any value."""
         missing = self.stack.array.missing
-        if not self.harm.fill:
+        if not self.what.fill:
             return missing
         left = np.zeros_like(missing)
-        for page, group in self.stack.planes():
-            of = (page, self.stack.groups[group])
-            left[of] = missing[of].all()
+        for plane in self.stack.planes():
+            part = (plane.page, self.stack.groups[plane.group])
+            left[part] = missing[part].all()
         return left
 
-    @property
+    @cached_property
     def array(self) -> Array:
-        """As in `InFiles`: what was drawn is opaque."""
+        """As in `ArrayResult`: what was drawn is opaque."""
         array = self.stack.array
-        return array.filled(self.left_missing) if self.harm.fill else array
+        return array.filled(self.left_missing) if self.what.fill else array
 
     @property
     def description(self) -> dict[str, Any]:
         """H as plain data."""
-        return self.harm.description.to_dict()
+        return self.what.description.to_dict()
 
     @property
     def drawn(self) -> list[Explained]:
@@ -148,10 +180,21 @@ class RestoredStack(InFiles):
         if not known:
             return None
         acceptance = np.mean([one.acceptance for one in known], 0).tolist()
-        effective = min(one.effective for one in known)
-        r_hat = max(one.r_hat for one in known)
+        # NaN is of a plane whose chains say nothing.
+        effective = min((e for one in known if not isnan(e := one.effective)), default=nan)
+        r_hat = max((r for one in known if not isnan(r := one.r_hat)), default=nan)
         gain = float(np.mean([one.log_w_gain for one in known]))
         return Diagnostics(acceptance, effective, r_hat, gain)
+
+    @property
+    def rounding(self) -> float:
+        """As in `Restoration`, of the finest numbers; 0 where values are not whole."""
+        return min(rounding_of(one.levels) for one in self.stack.ranges) if self.whole else 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether values are whole numbers."""
+        return self.stack.whole
 
     @property
     def notes(self) -> list[str]:
@@ -161,22 +204,26 @@ class RestoredStack(InFiles):
             return []
         sigmas = _from_to([plane.sigma or 0.0 for plane in noisy])
         units = _from_to([(plane.sigma or 0.0) * plane.span for plane in noisy])
-        if self.harm.noise is None:
+        if self.what.noise is None:
             return [f"no noise was named: σ = {sigmas} was taken, {units} in the file's unit"]
-        if self.harm.noise == "auto":
+        if self.what.noise == "auto":
             said = f"the noise was estimated from every plane: σ = {sigmas}"
             return [f"{said}, {units} in the file's unit"]
         return [f"the noise of {sigmas} is {units} in the file's unit"]
 
-    def against_truth(self) -> None:
-        """None: an array's file comes without its truth."""
-
     def grid(self, drawn: np.ndarray) -> Image.Image:
-        """As `stack_sheet`, with grey where missing values are drawn."""
-        holes = self.stack.array.missing if self.harm.fill else None
-        exploded = self.exploded_planes
-        of = (self.stack, drawn, self.scale, self.restoring, exploded, restored_sheet)
-        return stack_sheet(*of, holes)
+        """As `stack_sheet`, with grey where nothing was seen."""
+        missing = self.stack.array.missing
+        hidden = self.what.description.hidden(self.stack.array.layout.size).numpy()
+        return stack_sheet(
+            self.stack,
+            drawn,
+            self.scale,
+            self.restoring,
+            self.exploded_planes,
+            picture=restored_sheet,
+            holes=missing | hidden,
+        )
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds."""
@@ -186,7 +233,7 @@ class RestoredStack(InFiles):
             "weights": self.weights,
             "dtype": self.dtype,
             "degradation": self.description,
-            "fill": self.harm.fill,
+            "fill": self.what.fill,
             "sigmas": [plane.sigma for plane in self.planes],
             **asdict(self.restoring),
             **self.of_values(),
@@ -208,7 +255,7 @@ class RestoredStackRecipe:
 
     Attributes:
         model: Name of the model.
-        harm: What happened to it.
+        what: What happened to it.
         restoring: How to restore.
         weights: Fingerprint of the model's weights.
         dtype: What the networks computed in.
@@ -217,7 +264,7 @@ class RestoredStackRecipe:
     """
 
     model: str
-    harm: Harm
+    what: StackDegradation
     restoring: Restoring
     weights: str
     dtype: Dtype
@@ -247,9 +294,9 @@ def restored_stack_from_dict(data: dict[str, Any], path: Path) -> RestoredStackR
         raise InputError(f"{path} is damaged")
     if not isinstance(name, str) or not INPUT.fullmatch(name):
         raise InputError(f"{path} does not say which file beside it holds the input")
-    harm = Harm(description_from_dict(data["degradation"]), tuple(sigmas), fill)
+    what = StackDegradation(description_from_dict(data["degradation"]), tuple(sigmas), fill)
     place, ranges = path.parent / name, ranges_in(data, path)
-    return RestoredStackRecipe(model, harm, restoring, weights, dtype, place, ranges)
+    return RestoredStackRecipe(model, what, restoring, weights, dtype, place, ranges)
 
 
 def _are_sigmas(sigmas: list[Any]) -> bool:

@@ -1,36 +1,55 @@
 """Samples behind a damaged file of arrays, each of its planes restored by itself."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ...damage.described import Description
-from ...damage.holes import with_hole
-from ...damage.mask_kinds import OnlyNoise
+from ...damage.holes import refuse_mixed
 from ...damage.step import Size
-from ...errors import InputError
-from ...imaging.values import in_kind
+from ...errors import InputError, naming
+from ...imaging.arrays import Limits
+from ...imaging.values import ValueRange, in_kind
+from ..batches import check_memory
 from ..restorer import Restorer
 from ..restoring import Seen, seen
 from ..settings import Restoring
 from ..workers import OnDone, in_parts, untold
-from .planes import Stack, avoid
-from .restored import Explained, Harm, RestoredStack
-from .writing import Plane, given_in, put_back, write_stack
+from .planes import AUTO, Plane, Stack, avoid, read_arrays
+from .restored import Explained, RestoredStack, StackDegradation
+from .writing import given_in, put_back, write_stack
 
-MISSING = "of missing values"
-"""What messages call the mask that they are."""
+
+def read_damaged(
+    model: Restorer,
+    path: Path,
+    what: StackDegradation,
+    limits: Limits,
+    how: str = AUTO,
+    ranges: list[ValueRange] | None = None,
+) -> Stack:
+    """Read a file of arrays for a model that restores.
+
+    Args:
+        model: The model.
+        path: The file.
+        what: What happened to it.
+        limits: What it may hold.
+        how: As for `read_stack`.
+        ranges: As for `read_stack`.
+
+    Raises:
+        InputError: As `read_stack`.
+    """
+    channels = model.prior.config.channels
+    return read_arrays(channels, path, limits, how, ranges, missing=what.missing)
 
 
 def restore_stack(
     model: Restorer,
     stack: Stack,
-    harm: Harm,
+    what: StackDegradation,
     how: Restoring,
     folder: Path,
     on_steps: OnDone = untold,
@@ -43,119 +62,106 @@ def restore_stack(
 
     Args:
         model: The model.
-        stack: The file.
-        harm: What happened to it.
+        stack: The file, from `read_damaged`.
+        what: What happened to it.
         how: How to restore.
         folder: Where the files and `result.json` go.
         on_steps: As for `Restorer.run`, of the file as a whole.
 
     Raises:
-        InputError: What happened leaves no plane as it was, or nothing is missing that is to be
-            drawn, or the model does not take a plane; or as `write_stack`.
+        InputError: It cannot have happened to a file of arrays, or leaves nothing to draw, or the
+            model does not take a plane; or as `write_stack`.
         OutputError: As `write_stack`.
     """
-    scale = _scale(model, stack, harm, how)
     planes = len(list(stack.planes()))
-    if isinstance(harm.noise, tuple) and len(harm.noise) != planes:
+    if isinstance(what.noise, tuple) and len(what.noise) != planes:
         raise InputError(f"{stack.path} has another number of planes than its result")
+    with naming(stack.path):
+        large = _check(model, stack, what, how)
     result = RestoredStack(
         folder,
         stack,
-        scale,
+        large[0] // stack.array.layout.size[0],
         np.zeros((how.samples, planes), bool),
         model=model.name,
-        harm=harm,
+        what=what,
         restoring=how,
         weights=model.weights,
         dtype=model.dtype_name,
     )
     tell = partial(in_parts, on_steps, planes)
-    write_stack(result, partial(_restore_plane, model, result, tell))
+    write_stack(result, partial(_restore_plane, model, result, large, tell))
     return result
 
 
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Say of which file a sentence is."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring) -> Size:
+    """Refuse what cannot be restored so, before anything is drawn.
 
-
-def _scale(model: Restorer, stack: Stack, harm: Harm, how: Restoring) -> int:
-    """By what samples are larger than the file, before anything is drawn.
+    Returns:
+        Height and width of the samples.
 
     Raises:
-        InputError: It is none, or a plane cannot be restored so.
+        InputError: It cannot.
     """
-    what, path = harm.description, stack.path
-    if not what.pictures or what.colours_left is not None:
-        raise InputError(
-            f"{path} holds arrays, which were no JPEG and keep their channels: save it as a picture"
-        )
-    if harm.fill and not stack.array.missing.any():
-        raise InputError(f"{path} holds no missing values: there is nothing to fill")
-    size = stack.array.layout.size
-    with naming(path):
-        large = model.check_seen(how, what, size)
+    description, size = what.description, stack.array.layout.size
+    if not description.pictures or description.colours_left is not None:
+        raise InputError("arrays were no JPEG and keep their channels: save it as a picture")
+    refuse_mixed(description)
+    large = model.check_seen(how, description, size)
+    doubled = description.hr_size((2 * size[0], 2 * size[1]))
     scale = large[0] // size[0]
-    if large != (scale * size[0], scale * size[1]):
+    if (large, doubled) != tuple((scale * n * size[0], scale * n * size[1]) for n in (1, 2)):
         raise InputError(
-            f"{path}: what happened has cut off its borders, so that its samples would have no "
-            f"place: take another boundary than valid"
+            "what happened has cut off its borders, so that its samples would have no place: take "
+            "another boundary than valid"
         )
-    return scale
+    finest = [one.levels for one in stack.ranges]
+    held = 48 if None in finest else 24 if max(n or 0 for n in finest) > 255 else 15
+    check_memory(how.samples, *large, "restore it in parts", held)
+    if all(what.of_plane(stack, plane) is None for plane in stack.planes()):
+        raise InputError(
+            "it holds no missing values beside others, so that there is nothing to fill: mark them "
+            "as NaN or by the file's tag of no data, or name a picture with --mask"
+        )
+    return large
 
 
 def _restore_plane(
-    model: Restorer, result: RestoredStack, tell: OnDone, plane: Plane, drawn: np.ndarray
+    model: Restorer,
+    result: RestoredStack,
+    large: Size,
+    tell: OnDone,
+    plane: Plane,
+    drawn: np.ndarray,
 ) -> None:
     """Draw the samples of a plane into `drawn`, and say how well they explain it."""
-    stack, how, scale = result.stack, result.restoring, result.scale
+    stack, what, how = result.stack, result.what, result.restoring
     values, channels = stack.range_of(plane.group), stack.groups[plane.group]
-    missing = stack.array.missing[plane.page, channels]
-    given = given_in(stack, plane, drawn.dtype)
-    told = _seen(model, result, plane)
-    into = drawn[:, plane.page, channels]
-    if told is None:
-        kept = stack.array.values[plane.page, channels].astype(drawn.dtype)
-        np.copyto(kept, given, where=missing)
-        into[:] = kept.repeat(scale, 1).repeat(scale, 2)
+    missing, given = stack.array.missing[plane.page, channels], given_in(stack, plane, drawn.dtype)
+    into, description = drawn[:, plane.page, channels], what.of_plane(stack, plane)
+    if description is None:
+        into[:] = given.repeat(result.scale, 1).repeat(result.scale, 2)
         result.planes.append(Explained(None, values.span))
         tell(how.steps)
         return
-    with naming(stack.path):
+    with naming(stack.path, plane.number if len(result.exploded_planes.T) > 1 else None):
+        told = _seen(stack, plane, description, what.noise_of(plane.number), large)
         found = model.run(told, how, on_steps=tell)
-    pixels = found.pixels[:, : len(missing)]
-    saved = np.stack([in_kind(values.to_values(one), drawn.dtype) for one in pixels])
-    for sample in saved:
-        avoid(sample, stack.nodata(plane.group))
-    as_saved = values.from_values(saved).expand_as(found.pixels)
-    result.planes.append(Explained.of(replace(found, pixels=as_saved), values.span))
+    only_hole = what.intact(plane.number) and not told.sigma
+    for i, one in enumerate(found.pixels[:, : len(missing)]):
+        saved = in_kind(values.to_values(one), drawn.dtype)
+        avoid(saved, stack.nodata(plane.group))
+        found.pixels[i] = values.from_values(saved)
+        if only_hole:  # what is known needs no rounding, nor a cut to the range
+            np.copyto(saved, given, where=~missing)
+        if not what.fill:
+            put_back(saved, missing, given, slice(0, saved.shape[1]), result.scale)
+        into[i] = saved
+    result.planes.append(Explained.of(found, values.span))
     result.exploded_planes[:, plane.number] = found.exploded
-    if missing.any() and not result.harm.fill:
-        for sample in saved:
-            put_back(sample, missing, given, slice(0, saved.shape[2]), scale)
-    into[:] = saved
 
 
-def _seen(model: Restorer, result: RestoredStack, plane: Plane) -> Seen | None:
-    """What was seen of a plane; None where that is nothing, or all of it."""
-    stack, harm = result.stack, result.harm
-    hidden = stack.array.missing[plane.page, stack.groups[plane.group]].any(0)
-    noise = harm.noise[plane.number] if isinstance(harm.noise, tuple) else harm.noise
-    what = harm.description
-    intact = not noise and all(isinstance(step, OnlyNoise) for step in what.steps)
-    if hidden.all() or (intact and not hidden.any()):
-        return None
-    if hidden.any():
-        what = with_hole(what, torch.from_numpy(hidden), MISSING)
-
-    def check(_: Description, size: Size) -> Size:
-        return model.check_seen(result.restoring, harm.description, size)
-
-    levels = stack.range_of(plane.group).levels
-    y = stack.y(plane.page, plane.group)
-    with naming(stack.path):
-        return seen(y, what, noise, check=check, levels=levels)
+def _seen(stack: Stack, plane: Plane, description: Description, noise: object, large: Size) -> Seen:
+    """What was seen of a plane, behind which images of a known size lie."""
+    y, levels = stack.y(plane.page, plane.group), stack.range_of(plane.group).levels
+    return seen(y, description, noise, check=lambda *_: large, levels=levels)  # type: ignore[arg-type]

@@ -10,11 +10,11 @@ from PIL import Image
 from ...errors import InputError
 from ...imaging.values import ValueRange
 from ..recipe import Origin, origin_from_dict
-from ..result import Doubt, Truth, report_of
+from ..result import Doubt, report_of
 from ..round_trip import RoundTrip, misfit
 from ..sampler import SuperResolver
 from ..settings import Sampling
-from .in_files import INPUT, InFiles
+from .array_result import INPUT, ArrayResult
 from .planes import Stack
 from .sheet import stack_sheet
 
@@ -23,7 +23,7 @@ OF_CHECKED = ("round_trip_exact", "missed_share", "largest_lr_error", "lr_psnr",
 
 
 @dataclass
-class StackResult(InFiles):
+class StackResult(ArrayResult):
     """Samples of a file that was enlarged; it tells what the results of pictures tell.
 
     Attributes:
@@ -110,10 +110,6 @@ class StackResult(InFiles):
         """Root mean square of ``(Hx − y) / σ`` of every sample; None where y has no noise."""
         every = [misfit([trip for trip, _ in planes]) for planes in self.round_trips]
         return [one for one in every if one is not None] or None
-
-    def against_truth(self) -> Truth | None:
-        """None: an array's file comes without its truth."""
-        return None
 
     def report(self) -> dict[str, Any]:
         """What `result.json` holds; an infinite LR-PSNR is written as null."""

@@ -14,7 +14,7 @@ from ...imaging.values import to_levels
 from ..answers import answering
 from ..result import DISCLAIMER
 from ..sheet import SHOWN, sheet
-from .in_files import Settings
+from .array_result import Settings
 from .planes import Stack
 
 SIDE = 1024
@@ -62,6 +62,7 @@ def stack_sheet(
     scale: int,
     how: Settings,
     exploded: np.ndarray | None = None,
+    *,
     picture: Callable[[_Shown, str], Image.Image] | None = None,
     holes: np.ndarray | None = None,
 ) -> Image.Image:

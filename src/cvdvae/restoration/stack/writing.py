@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,8 @@ from ...errors import InputError, OutputError
 from ...files import write_atomically, write_folder_atomically
 from ...imaging.io import save_png
 from ..saving import saved_files
-from .in_files import LOWER, STATISTICS, UPPER, InFiles
-from .planes import Stack, avoid
+from .array_result import LOWER, STATISTICS, UPPER, ArrayResult
+from .planes import Plane, Stack, avoid
 
 AT_ONCE = 2**22
 """Values of all samples together of which statistics are taken at once."""
@@ -31,15 +30,7 @@ WHOLE_IN_32 = 2**24
 """Up to which float32 holds every whole number."""
 
 
-class Plane(NamedTuple):
-    """A page, a group of its channels, and the number of both among all."""
-
-    page: int
-    group: int
-    number: int
-
-
-def write_stack(result: InFiles, draw: Callable[[Plane, np.ndarray], None]) -> None:
+def write_stack(result: ArrayResult, draw: Callable[[Plane, np.ndarray], None]) -> None:
     """Draw every plane of a file, and write samples, mean, std and interval as files of its kind.
 
     Args:
@@ -61,14 +52,14 @@ def write_stack(result: InFiles, draw: Callable[[Plane, np.ndarray], None]) -> N
         for name, given in result.inputs.items():
             _copy(given, folder / name)
         with scratch(folder, (result.settings.samples, *planes), _kind(stack)) as drawn:
-            for plane, (page, group) in enumerate(stack.planes()):
-                draw(Plane(page, group, plane), drawn)
+            for plane in stack.planes():
+                draw(plane, drawn)
             for name, sample in zip(result.samples, drawn, strict=True):
                 stack.write(folder / name, sample, result.array, scale)
             kind = _kind_of_statistics(stack, drawn.dtype)
             with scratch(folder, (len(STATISTICS), *planes), kind) as found:
-                for plane, (page, group) in enumerate(stack.planes()):
-                    _add_statistics(result, Plane(page, group, plane), drawn, found)
+                for plane in stack.planes():
+                    _add_statistics(result, plane, drawn, found)
                 for name, part in zip(STATISTICS, found, strict=True):
                     path = folder / f"{name}{result.suffix}"
                     array = replace(result.array, distances=name == "std")
@@ -113,9 +104,11 @@ def _kind_of_statistics(stack: Stack, drawn: np.dtype) -> np.dtype:
 def given_in(stack: Stack, plane: Plane, dtype: np.dtype) -> np.ndarray:
     """The values of a plane as they are put back, ``(channels, h, w)``: of half floats, whose
     samples are of another kind, the number for no data becomes NaN."""
-    given = stack.array.values[plane.page, stack.groups[plane.group]]
+    part = plane.page, stack.groups[plane.group]
+    given = stack.array.values[part]
     if given.dtype != dtype:
-        given = np.where(np.isfinite(given), np.nan, given)
+        none = stack.array.missing[part] & np.isfinite(given)
+        given = np.where(none, np.nan, given.astype(dtype))
     return given
 
 
@@ -132,7 +125,9 @@ def put_back(
     np.copyto(saved, enlarged(given).astype(saved.dtype), where=enlarged(missing))
 
 
-def _add_statistics(result: InFiles, plane: Plane, drawn: np.ndarray, found: np.ndarray) -> None:
+def _add_statistics(
+    result: ArrayResult, plane: Plane, drawn: np.ndarray, found: np.ndarray
+) -> None:
     """Mean, std, and ends of the central interval of a plane, over the samples that are answers."""
     stack, channels = result.stack, result.stack.groups[plane.group]
     good = np.flatnonzero(~result.exploded_planes[:, plane.number])

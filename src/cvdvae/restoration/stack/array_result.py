@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from PIL import Image
 from ...imaging.arrays import Array
 from ...imaging.formats import suffix_of
 from ..answers import answering
+from ..result import Truth
 from .planes import Stack
 
 INPUT = re.compile(r"input(\.ome)?\.\w{1,8}", re.IGNORECASE)
@@ -32,7 +33,7 @@ class Settings(Protocol):
 
 
 @dataclass
-class InFiles(ABC):
+class ArrayResult(ABC):
     """A result whose samples lie in files of the input's kind.
 
     Attributes:
@@ -46,7 +47,7 @@ class InFiles(ABC):
     folder: Path
     stack: Stack
     scale: int
-    exploded_planes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    exploded_planes: np.ndarray
     seconds: float = 0.0
 
     @property
@@ -122,6 +123,10 @@ class InFiles(ABC):
             n, pairs = len(kept), self.settings.ddof(kept) < 1
             most = min(most, n / (n + 2) if pairs else (n - 1) / (n + 1))
         return most
+
+    def against_truth(self) -> Truth | None:
+        """None: an array's file comes without its truth."""
+        return None
 
     def of_values(self) -> dict[str, Any]:
         """What `result.json` says of the numbers of the file."""
