@@ -249,7 +249,9 @@ def test_noise_below_that_of_rounding_is_not_blamed_on_what_happened(
     assert run(*given, noise, monkeypatch=monkeypatch) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "does not fit" not in said
-    advised = re.search(r"than what rounding .* makes, 0.00113: give --noise (\S+) or more", said)
+    advised = re.search(
+        r"than what the rounding .* makes, 0.00113: give --noise (\S+) or more", said
+    )
     assert (advised is not None) == rounding_alone
     if advised is not None:
         assert run(*given, advised[1], monkeypatch=monkeypatch) == 0

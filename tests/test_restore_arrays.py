@@ -1,6 +1,9 @@
 """Files of arrays that are restored: in their own numbers, plane by plane, holes and all."""
 
+import io
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +23,18 @@ from cvdvae.batch.replaying import replay_into
 from cvdvae.batch.restoring import Asked, restore_into
 from cvdvae.batch.rows import Row, to_batch
 from cvdvae.batch.settings import Settings
+from cvdvae.batch.undoing import Undoing
 from cvdvae.damage.described import parse
 from cvdvae.damage.holes import with_hole
 from cvdvae.degradations.blur import Blur
 from cvdvae.errors import InputError
 from cvdvae.imaging.arrays import Limits
 from cvdvae.restoration.ending import BYTES
+from cvdvae.restoration.restored import Diagnostics
 from cvdvae.restoration.restorer import Restorer
 from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.settings import Restoring
-from cvdvae.restoration.stack.restored import RestoredStack
+from cvdvae.restoration.stack.restored import Explained, RestoredStack, StackDegradation
 
 LIMITS = Limits(10**6, 10)
 
@@ -488,3 +493,203 @@ def test_a_range_is_refused_where_a_file_is_read_as_a_picture(
     given += ["--degradation", "blur:sigma=1", "--out", str(tmp_path / "out"), *options]
     assert run(*given, monkeypatch=monkeypatch) == 1
     assert "is read as a picture here" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("high", [15, 63, 4095, 65535])
+def test_where_no_noise_is_named_a_blur_is_rounded_as_its_file_is(
+    model: Restorer, high: int, tmp_path: Path
+) -> None:
+    H = parse("blur:sigma=1").operator((24, 24))
+    clean = torch.from_numpy(smooth(24, 24))[None, None]
+    values = torch.round(H.A(clean)[0, 0] * high).numpy().astype(np.uint16)
+    np.save(tmp_path / "a.npy", values)
+    what = happened("blur:sigma=1", None, None, None)
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values=f"0,{high}")
+    assert result.sigma == pytest.approx(1 / 12**0.5 / high)
+    assert result.rounding == pytest.approx(result.sigma)
+    assert result.explains == [True] * 3
+    (note,) = result.notes
+    assert note.startswith("no noise was named")
+    assert note.endswith("0.289 in the file's unit")
+
+
+def test_noise_that_is_estimated_may_be_finer_than_8_bits(model: Restorer, tmp_path: Path) -> None:
+    noise = 1e-4 * np.random.default_rng(0).standard_normal((96, 96))
+    np.save(tmp_path / "a.npy", np.rint((smooth(96, 96) + noise) * 65535).astype(np.uint16))
+    what = happened("noise", None, None, "auto")
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,65535")
+    assert result.sigma == pytest.approx(1e-4, rel=0.3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_known_values_around_a_hole_stay_to_the_bit(
+    model: Restorer, dtype: type, tmp_path: Path
+) -> None:
+    """Also those beyond the range that stands for [0, 1]."""
+    values: np.ndarray = (smooth(16, 16) * 500).astype(dtype)
+    values[0, 0] = 9999
+    values[5:9, 5:9] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    what = happened(None, Path("auto"), None, None)
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,400")
+    known = np.isfinite(values)
+    for name in result.samples:
+        assert np.array_equal(np.load(tmp_path / "out" / name)[known], values[known])
+    for name in ("mean.npy", "lower.npy", "upper.npy"):
+        assert np.allclose(
+            np.load(tmp_path / "out" / name)[known], values[known], rtol=1e-7, atol=0
+        )
+    std = np.load(tmp_path / "out" / "std.npy")
+    assert std[known].max() < 1e-11
+    assert (std[~known] > 0).all()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_plane_whose_chains_say_nothing_hides_no_other(order: int, tmp_path: Path) -> None:
+    found = [Diagnostics([0.5], 7.0, 3.0, 1.0), Diagnostics([0.0], math.nan, math.nan, 0.0)]
+    planes = [Explained(0.1, 1.0, 1, (1.0,), (True,), one) for one in found[::order]]
+    how = StackDegradation(parse("noise"))
+    result = RestoredStack(
+        tmp_path, None, 1, np.zeros((1, 2), bool), model="m", what=how,  # type: ignore[arg-type]
+        restoring=Restoring(samples=1), planes=planes,
+    )  # fmt: skip
+    assert result.diagnostics == Diagnostics([0.25], 7.0, 3.0, 0.5)
+    none = replace(result, planes=planes[::order][1:])
+    assert none.diagnostics is not None
+    assert math.isnan(none.diagnostics.r_hat)
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "mask", "said"),
+    [
+        (smooth(8, 8), "blur:sigma=0.8,boundary=valid", None, "has cut off its borders"),
+        (smooth(12, 12), "hole:side=4 + blur:sigma=1", None, "went into the blur that came after"),
+        (
+            np.stack([smooth(12, 12), smooth(12, 12) * np.nan]),
+            None,
+            Path("auto"),
+            "nothing to fill",
+        ),
+    ],
+)
+def test_what_is_no_file_of_a_persons_is_refused(
+    model: Restorer, values: np.ndarray, words: str | None, mask: Path | None, said: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    np.save(tmp_path / "a.npy", values)
+    what = happened(words, mask, None, "0.1" if words else None)
+    with pytest.raises(InputError, match=said) as refused:
+        restored(model, tmp_path / "a.npy", what, tmp_path / "out")
+    assert str(refused.value).startswith(f"{tmp_path / 'a.npy'}: ")
+
+
+def test_what_was_not_seen_is_shown_grey(
+    model: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+
+    def sheet(result: Any, footer: str) -> Image.Image:
+        shown.append(result)
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr("cvdvae.restoration.stack.restored.restored_sheet", sheet)
+    values = smooth(16, 16)
+    values[2, 2] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    what = happened("hole:side=4", None, None, None)
+    restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,1")
+    grey = (shown[0].shown == 0.5).all(0).numpy()
+    assert grey[2, 2]
+    assert grey[6:10, 6:10].all()
+    assert grey.sum() == 17
+
+
+def test_what_is_left_missing_is_found_once(model: Restorer, tmp_path: Path) -> None:
+    pages = np.stack([smooth(12, 12) for _ in range(4)])
+    pages[:, 3, 4:8] = np.nan
+    np.save(tmp_path / "a.npy", pages)
+    what = happened(None, Path("auto"), None, None)
+    result = restored(model, tmp_path / "a.npy", what, tmp_path / "out")
+    assert result.left_missing is result.left_missing
+    assert not result.left_missing.any()
+
+
+def test_more_bytes_of_a_number_let_fewer_samples_fit(
+    model: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvdvae.restoration.batches.MOST_PIXELS", 3 * 144)
+    what = happened("blur:sigma=1", None, None, "0.1")
+    for dtype, most in ((np.uint8, 3), (np.uint16, 1), (np.float32, 0)):
+        np.save(tmp_path / "a.npy", (smooth(12, 12) * 200).astype(dtype))
+        of = (model, tmp_path / "a.npy", what, tmp_path / "out")
+        values = "0,255" if dtype == np.uint8 else "0,1000"
+        if most:
+            restored(*of, most, values)
+        with pytest.raises(InputError, match="do not fit into memory"):
+            restored(*of, most + 1, values)
+
+
+def test_a_restoration_of_other_numbers_is_no_picture(model: Restorer, tmp_path: Path) -> None:
+    y = torch.rand(3, 16, 16)
+    found = model.run(seen(y, "blur:sigma=1", 0.1, levels=4095), Restoring(samples=1))
+    with pytest.raises(InputError, match="pictures have 8 bits"):
+        found.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_float_files_are_not_called_given_back_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    for dtype, way in ((np.float32, "but for"), (np.uint16, "exactly")):
+        np.save(tmp_path / "a.npy", (smooth(12, 12) * 4000).astype(dtype))
+        given = ["restore", str(tmp_path / "a.npy"), "--degradation", "hole:side=3", "-n", "2"]
+        given += ["--model", str(folder), "--out", str(tmp_path / "out"), "--values", "0,4095"]
+        assert run(*given, monkeypatch=monkeypatch) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"2 of 2 samples explain the image {way}" in said
+
+
+def test_whoever_named_no_noise_is_told_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(tmp_path / "a.png")
+    given = ["restore", str(tmp_path / "a.png"), "--degradation", "blur:sigma=1.5", "-n", "1"]
+    given += ["--model", str(folder), "--out", str(tmp_path / "out")]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    assert "say how noisy it is, with --noise" in " ".join(capsys.readouterr().out.split())
+    assert run(*given, "--noise", "0.002", monkeypatch=monkeypatch) == 0
+    assert "say it more closely" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_simulated_tiff_is_said_to_be_read_as_a_picture_and_its_noise_is_grey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    tifffile.imwrite(tmp_path / "a.tif", np.rint(smooth(16, 16) * 255).astype(np.uint8))
+    given = ["restore", str(tmp_path / "a.tif"), "--degradation", "blur:sigma=1", "-n", "1"]
+    given += [
+        "--noise",
+        "0.1",
+        "--simulate",
+        "--model",
+        str(folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert run(*given, monkeypatch=monkeypatch) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "read as a picture: its values, axes and place are not handed on" in said
+    assert "a greyscale image: so are its samples" in said
+    drawn = np.asarray(Image.open(tmp_path / "out" / "a" / "sample_00.png").convert("RGB"))
+    assert np.ptp(drawn.astype(int), axis=2).max() == 0
+
+
+def test_the_bytes_of_a_deep_tiff_are_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.full((16, 16), 30000, np.uint16))
+    told = Settings(samples=1, happened=happened("blur:sigma=1", None, None, "0.1"))
+    with pytest.raises(InputError, match="holds values of more than 8 bits"):
+        Undoing(tiny_photo_restorer(), told).read(stream.getvalue(), "a row", True)
