@@ -288,7 +288,7 @@ def test_arrays_are_kept_but_where_they_were_a_jpeg(
     assert "cvdvae upscale and restore hand them on" in said
     assert run(*given, str(tmp_path / "a.npy"), monkeypatch=monkeypatch) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "holds arrays and no picture: cvdvae upscale and restore take it, where it was" in said
+    assert "holds arrays and no picture: cvdvae upscale and restore take it, but with" in said
 
 
 def test_intact_photos_are_shrunk_and_made_noisy_first(
