@@ -522,17 +522,20 @@ def test_noise_that_is_estimated_may_be_finer_than_8_bits(model: Restorer, tmp_p
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("words", [None, "hole:top=5,left=5,height=4,width=4"])
 def test_known_values_around_a_hole_stay_to_the_bit(
-    model: Restorer, dtype: type, tmp_path: Path
+    model: Restorer, dtype: type, words: str | None, tmp_path: Path
 ) -> None:
     """Also those beyond the range that stands for [0, 1]."""
     values: np.ndarray = (smooth(16, 16) * 500).astype(dtype)
     values[0, 0] = 9999
-    values[5:9, 5:9] = np.nan
+    known = np.ones((16, 16), bool)
+    known[5:9, 5:9] = False
+    if words is None:
+        values[~known] = np.nan
     np.save(tmp_path / "a.npy", values)
-    what = happened(None, Path("auto"), None, None)
+    what = happened(words, None if words else Path("auto"), None, None)
     result = restored(model, tmp_path / "a.npy", what, tmp_path / "out", values="0,400")
-    known = np.isfinite(values)
     for name in result.samples:
         assert np.array_equal(np.load(tmp_path / "out" / name)[known], values[known])
     for name in ("mean.npy", "lower.npy", "upper.npy"):

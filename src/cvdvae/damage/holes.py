@@ -25,7 +25,7 @@ def with_hole(description: Description, hidden: Tensor, of: str) -> Description:
     Example:
         >>> from cvdvae.damage.described import parse
         >>> seen = with_hole(parse("blur:sigma=2"), torch.eye(16) > 0, "a line")
-        >>> int((~seen.operator((16, 16)).steps[1].known).sum())
+        >>> int(seen.hidden((16, 16)).sum())
         16
     """
     before = [step for step in description.steps if not isinstance(step, OnlyNoise)]

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...damage.described import Description
 from ...damage.holes import refuse_mixed
+from ...damage.mask_kinds import Masked
 from ...damage.step import Size
 from ...errors import InputError, naming
 from ...imaging.arrays import Limits
@@ -17,7 +18,7 @@ from ..restoring import Seen, seen
 from ..settings import Restoring
 from ..workers import OnDone, in_parts, untold
 from .planes import AUTO, Plane, Stack, avoid, read_arrays
-from .restored import Explained, RestoredStack, StackDegradation
+from .restored import Explained, RestoredStack, Sigma, StackDegradation
 from .writing import given_in, put_back, write_stack
 
 
@@ -147,13 +148,13 @@ def _restore_plane(
     with naming(stack.path, plane.number if len(result.exploded_planes.T) > 1 else None):
         told = _seen(stack, plane, description, what.noise_of(plane.number), large)
         found = model.run(told, how, on_steps=tell)
-    only_hole = what.intact(plane.number) and not told.sigma
+    known = _known(description, stack.array.layout.size) if not told.sigma else None
     for i, one in enumerate(found.pixels[:, : len(missing)]):
         saved = in_kind(values.to_values(one), drawn.dtype)
         avoid(saved, stack.nodata(plane.group))
         found.pixels[i] = values.from_values(saved)
-        if only_hole:  # what is known needs no rounding, nor a cut to the range
-            np.copyto(saved, given, where=~missing)
+        if known is not None:
+            np.copyto(saved, given, where=known)
         if not what.fill:
             put_back(saved, missing, given, slice(0, saved.shape[1]), result.scale)
         into[i] = saved
@@ -161,7 +162,16 @@ def _restore_plane(
     result.exploded_planes[:, plane.number] = found.exploded
 
 
-def _seen(stack: Stack, plane: Plane, description: Description, noise: object, large: Size) -> Seen:
+def _known(description: Description, size: Size) -> np.ndarray | None:
+    """Which pixels are known as they are, ``(h, w)``, and need no rounding, nor a cut to a range;
+    None where more happened than that some are hidden."""
+    if not all(isinstance(step, Masked) for step in description.steps):
+        return None
+    known: np.ndarray = ~description.hidden(size).numpy()
+    return known
+
+
+def _seen(stack: Stack, plane: Plane, description: Description, noise: Sigma, large: Size) -> Seen:
     """What was seen of a plane, behind which images of a known size lie."""
     y, levels = stack.y(plane.page, plane.group), stack.range_of(plane.group).levels
-    return seen(y, description, noise, check=lambda *_: large, levels=levels)  # type: ignore[arg-type]
+    return seen(y, description, noise, check=lambda *_: large, levels=levels)
