@@ -134,7 +134,7 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
 @pytest.mark.parametrize(
     ("values", "how", "sentence"),
     [
-        (np.full(4, 3.5), "auto", r"all values are 3\.5, .* of cvdvae upscale or batch$"),
+        (np.full(4, 3.5), "auto", r"all values are 3\.5, .* of cvdvae upscale, restore or batch$"),
         (np.full(4, 7, np.int16), "auto", "all values are 7"),
         (
             np.array([0] * 2000 + [9]),
@@ -1107,7 +1107,6 @@ def beside(folder: Path, kind: str) -> Path:
 def test_what_stands_beside_a_geotiff_is_there_when_it_is_drawn_again(
     kind: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cvdvae.batch import files
 
     rasterio = pytest.importorskip("rasterio")
     path, out = beside(tmp_path, kind), tmp_path / "out"
@@ -1116,7 +1115,7 @@ def test_what_stands_beside_a_geotiff_is_there_when_it_is_drawn_again(
     assert copies.keys() <= set(json.loads((out / "result.json").read_text())["files"])
     for name, original in copies.items():
         assert (out / name).read_bytes() == original.read_bytes()
-    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    monkeypatch.setattr("cvdvae.batch.replaying.model_of", lambda origin, device, trust: model)
     first = (out / f"sample_01{path.suffix}").read_bytes()
     for place in (tmp_path / "again", out, out):
         replay_into(out / "result.json", place)
@@ -1348,13 +1347,12 @@ def test_what_others_put_beside_an_input_hinders_no_replay(
     model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that shows it leaves statistics there; in another folder such a file is refused."""
-    from cvdvae.batch import files
 
     out, note = tmp_path / "out", "<PAMDataset />"
     geotiff(tmp_path / "g.tif", (1000 * smooth(1, 12, 10)).astype(np.uint16)).close()
     draw(model, tmp_path / "g.tif", out)
     (out / "input.tif.aux.xml").write_text(note)
-    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    monkeypatch.setattr("cvdvae.batch.replaying.model_of", lambda origin, device, trust: model)
     for _ in range(2):
         replay_into(out / "result.json", out)
         assert (out / "input.tif.aux.xml").read_text() == note
@@ -1536,11 +1534,10 @@ def test_of_several_marks_for_no_data_results_keep_the_first(
 def test_a_result_can_be_drawn_again_from_its_folder(
     suffix: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cvdvae.batch import files
 
     WRITERS[suffix](tmp_path / f"a{suffix}", (smooth(12, 10) * 900).astype(np.uint16))
     draw(model, tmp_path / f"a{suffix}", tmp_path / "out", how="0,1000")
-    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    monkeypatch.setattr("cvdvae.batch.replaying.model_of", lambda origin, device, trust: model)
     replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
     for name in ("sample_00", "sample_01", "mean"):
         first, second = (load(tmp_path / place / f"{name}{suffix}") for place in ("out", "again"))
@@ -2062,7 +2059,6 @@ def test_the_commands_say_what_the_values_become_and_draw_again(
 def test_a_large_array_is_shrunk_first_and_said_to_be(
     suffix: str, model: SuperResolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cvdvae.batch import files
 
     large = (smooth(2, 25, 20) * 4000).astype(np.uint16)
     WRITERS[suffix](tmp_path / f"a{suffix}", large)
@@ -2073,7 +2069,7 @@ def test_a_large_array_is_shrunk_first_and_said_to_be(
     y = load(tmp_path / "out" / f"input{suffix}")[:, 0]
     assert y.dtype == np.uint16
     assert np.array_equal(y, np.round(shrunk(large[:, :24])))
-    monkeypatch.setattr(files, "model_of", lambda origin, device, trust: model)
+    monkeypatch.setattr("cvdvae.batch.replaying.model_of", lambda origin, device, trust: model)
     replay_into(tmp_path / "out" / "result.json", tmp_path / "again")
     name = f"sample_01{suffix}"
     assert np.array_equal(load(tmp_path / "out" / name), load(tmp_path / "again" / name))
