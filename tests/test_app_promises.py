@@ -89,7 +89,7 @@ def test_another_look_says_nothing_while_samples_are_drawn(on: Handlers, session
     """Nor where nothing is promised: the button of an image that comes stays as it is, too."""
     given = session.seen.digest
     assert on.looked(session, given, True, None) == UNCHANGED
-    assert on.looked(None, given, False, None) == UNCHANGED
+    assert on.looked(None, given, True, None) == UNCHANGED
     assert on.looked(session, given, False, every.STILL) == UNCHANGED
     assert (
         on.looked(session, given, False, every.WAITING) == UNCHANGED

@@ -519,5 +519,5 @@ def test_a_name_that_ends_as_a_number_does_stays_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_no_image_is_not_degraded() -> None:
-    with pytest.raises(InputError, match=r"shape \(C, H, W\), not \(16, 16\)"):
+    with pytest.raises(InputError, match=r"finite floats \(C, H, W\), not \(16, 16\)"):
         degraded(torch.rand(16, 16), parse("blur:sigma=1"), 0.1)

@@ -477,7 +477,7 @@ def test_a_training_does_not_wait_for_the_values_of_images(
 def test_groups_that_there_are_not_are_refused(
     prior: HVAE, images: torch.Tensor, groups: int
 ) -> None:
-    with pytest.raises(InputError, match=f"groups must be from 1 to {prior.groups}"):
+    with pytest.raises(InputError, match=f"a whole number from 1 to {prior.groups}"):
         prior.encode(images, groups=groups)
 
 

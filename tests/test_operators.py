@@ -802,8 +802,8 @@ def test_a_kernel_is_as_large_as_the_image_at_most_and_not_nought() -> None:
     for kernel, words in [
         (torch.ones(3, 3), "kernel of 3×3 is larger than the image of 3×2 pixels"),
         (torch.ones(2, 4), "kernel of 4×2 is larger"),
-        (torch.ones(3), "matrix of finite numbers"),
-        (torch.ones(0, 3), "matrix of finite numbers"),
+        (torch.ones(3), "tensor of finite real numbers"),
+        (torch.ones(0, 3), "tensor of finite real numbers"),
         (torch.tensor([[1, -1 + 1e-6]], dtype=torch.float64), "add up to nought"),
     ]:
         with pytest.raises(InputError, match=words):

@@ -122,8 +122,16 @@ def test_a_view_is_saved_under_the_name_of_its_sample_and_step(alone: Alone) -> 
     assert saved() == "sample-0-details-invented.png"
     strokes = [{"size": 4, "points": [[40, 30], [60, 40]]}]
     event = gr.EventData(None, {"key": alone.session.keys[0], "sample": 0, "strokes": strokes})
-    alone.tell(alone.on.vary(alone.session, event))
+    varied = alone.on.vary(alone.session, event)
+    alone.session = varied[alone.on.parts.session]
+    alone.tell(varied)
     expect(alone.page.locator(".steps button")).to_have_count(2)
+    alone.page.click('[data-do="save"]')
+    said = alone.page.locator(".work .said")
+    expect(said).to_contain_text("Not all that you see is drawn")  # of this step
+    for part in alone.answers(alone.told("ask", 2)):
+        alone.tell(part)
+    expect(alone.page.locator(".viewer")).to_have_attribute("data-state", "ready")
     assert saved() == "sample-0-step-2-details-invented.png"
 
 
