@@ -125,7 +125,7 @@ def test_answers_that_were_taken_away_are_opened_again(
         page.locator("#restore-reopen").click()
     chooser.value.set_files(archive)
     expect(page.locator("#restore-told")).to_contain_text(
-        "Opened again: Painted hole", timeout=PATIENCE
+        "Opened again: hole:side=20", timeout=PATIENCE
     )
     expect(page.locator("#restore-told")).to_contain_text("seed 11: 4 of 4 answers explain")
     expect(page.locator("#restore-gallery img")).to_have_count(4)

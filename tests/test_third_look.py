@@ -219,3 +219,9 @@ def test_why_a_folder_could_not_be_written_is_one_sentence(tmp_path: Path) -> No
 
     with pytest.raises(OutputError, match="1912 written: the disk may be full"):
         write_atomically(tmp_path / "a.tif", write)
+
+    def other(path: Path) -> None:
+        raise OSError("cannot write mode F as PNG")
+
+    with pytest.raises(OutputError, match=r"mode F as PNG$"):
+        write_atomically(tmp_path / "a.png", other)

@@ -92,7 +92,8 @@ def reason_of(error: OSError) -> str:
     """Why something could not be written, in one sentence."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         return str(error.args[0][0][-1])  # of the first of many files
-    return error.strerror or f"{error}: the disk may be full"
+    short = "requested and" in str(error)  # what NumPy says of a write that ended early
+    return error.strerror or f"{error}{': the disk may be full' * short}"
 
 
 def name_of(path: Path) -> str:

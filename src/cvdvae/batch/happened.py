@@ -41,6 +41,13 @@ class Happened:
     fill: bool = False
 
     @property
+    def keeps_arrays(self) -> bool:
+        """Whether files of arrays are restored as such: not where they shall have been a JPEG, or
+        have lost their colours, as pictures do."""
+        description = self.description
+        return description.pictures and description.colours_left is None and not self.jpeg
+
+    @property
     def of_arrays(self) -> StackDegradation:
         """The same of a file of arrays."""
         return StackDegradation(self.description, self.noise, self.fill)
@@ -78,8 +85,8 @@ def happened(
         notes += _shades(mask)
     if jpeg is not None and jpeg != "auto":
         steps.append(JPEG(quality=_quality(jpeg)))
-    if fill and jpeg is not None:
-        raise InputError("--mask auto does not go with --jpeg: a JPEG file has no hole of its own")
+    if fill and (jpeg is not None or (steps and not steps[-1].pictures)):
+        raise InputError("--mask auto does not go with a JPEG, which has no hole of its own")
     if not steps and jpeg is None and sigma is None and not fill:
         raise InputError("say what happened to the image: --degradation, --mask, --jpeg or --noise")
     intact = jpeg is None and not fill and all(isinstance(step, OnlyNoise) for step in steps)

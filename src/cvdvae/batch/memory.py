@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 from ..damage.step import Size
@@ -16,6 +17,8 @@ from .restore import restores_as_arrays
 from .rows import IMAGES, Batch, rows_of
 from .settings import Settings
 
+PACKED = 8
+"""By how much a store may be packed."""
 HELD, OF_ARRAYS = 15, 48
 """Bytes for each pixel of every sample, which are all held: of pictures, of arrays at most."""
 
@@ -36,8 +39,7 @@ def memory_of(batch: Batch, settings: Settings) -> int:
 
 
 def _size_of(image: Any) -> Size:
-    """Height and width of a row's image, as its file says; where that is no picture but arrays, all
-    pixels that its bytes let expect, as one column.
+    """Height and width of a row's image, as its file says.
 
     Raises:
         Exception: Of many kinds: it is neither.
@@ -45,6 +47,20 @@ def _size_of(image: Any) -> Size:
     if isinstance(image, np.ndarray):
         return image.shape[0], image.shape[1]
     if isinstance(image, str) and kind_of(Path(image)) is None and holds_arrays(Path(image)):
-        return pixels_of(Path(image)), 1
+        return _size_of_arrays(Path(image))
     with opened(Path(image)) if isinstance(image, str) else Image.open(io.BytesIO(image)) as file:
         return file.height, file.width
+
+
+def _size_of_arrays(path: Path) -> Size:
+    """The two longest sides of a file of arrays as its header says; of a store, which may be
+    packed, more pixels than its bytes let expect, as one column."""
+    if path.is_dir():
+        return PACKED * pixels_of(path), 1
+    if path.suffix.lower() == ".npy":
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    else:
+        with tifffile.TiffFile(path) as file:
+            shape = file.series[0].shape
+    height, width = sorted(shape)[-2:]
+    return int(height), int(width)

@@ -265,14 +265,12 @@ def check_truth(size: tuple[int, int], side: int) -> None:
 
 
 def restores_as_arrays(path: Path, what: Happened) -> bool:
-    """Whether a file is restored as the arrays that it holds: not where it shall have been a JPEG,
-    or has lost its colours, as pictures do.
+    """Whether a file is restored as the arrays that it holds.
 
     Raises:
         InputError: It cannot be read.
     """
-    kept = what.description.pictures and what.description.colours_left is None
-    return kept and not what.jpeg and path.exists() and holds_arrays(path)
+    return what.keeps_arrays and path.exists() and holds_arrays(path)
 
 
 def degrade(

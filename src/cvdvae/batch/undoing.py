@@ -1,6 +1,8 @@
 """What draws a row with a model that restores."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from ..damage.described import Description
 from ..damage.step import Size
 from ..errors import InputError
 from ..imaging.arrays import MAX_PAGES, Limits
+from ..imaging.io import kind_of
 from ..restoration.restorer import Restorer
 from ..restoration.settings import Restoring
 from ..restoration.stack.planes import AUTO, Stack
@@ -44,11 +47,14 @@ class Undoing:
         """Read a row; see `Drawer`."""
         how = replace(self.how, seed=self.settings.seed_of(key))
         if isinstance(image, str) and restores_as_arrays(Path(image), self.happened):
-            return self._arrays(Path(image), how)
+            return self._arrays(Path(image), key, how)
         if self.settings.values is not None:
             if isinstance(image, str):
                 refuse_values(Path(image))
             raise InputError(f"{key or 'a row'} is no file of arrays: --values goes with those")
+        return self._picture(image, key, how)
+
+    def _picture(self, image: Image, key: str, how: Restoring) -> "_ToRestore":
         pixels = 0
 
         def check(description: Description, size: Size) -> Size:
@@ -65,17 +71,21 @@ class Undoing:
             found = read(Path(image))
         elif isinstance(image, bytes):
             found = as_file(image, key, read)
-            refuse_reduced(image, found.notes, key)
+            if self.happened.keeps_arrays:
+                refuse_reduced(image, found.notes, key)
         else:
             with named(key):
                 found = seen_in_array(to_picture(image), self.happened, check)
         return _ToRestore(self.model, found, how, pixels)
 
-    def _arrays(self, path: Path, how: Restoring) -> Drawable:
+    def _arrays(self, path: Path, key: str, how: Restoring) -> Drawable:
         what, settings = self.happened.of_arrays, self.settings
         limits, values = Limits(settings.max_pixels, MAX_PAGES), settings.values or AUTO
         given = read_damaged(self.model, path, what, limits, values)
-        return _ArraysToRestore(self.model, given, what, how)
+        plain = given.pages == 1 and given.array.values.dtype == np.uint8 and not what.fill
+        plain &= settings.values is None and kind_of(path) is not None
+        picture = partial(self._picture, str(path), key, how) if plain else None
+        return _ArraysToRestore(self.model, given, what, how, picture)
 
     def facts(self) -> dict[str, Any]:
         """What results follow from; see `Drawer`. A mask is its pixels, wherever its file lies."""
@@ -125,12 +135,13 @@ class _ToRestore(NamedTuple):
 
 
 class _ArraysToRestore(NamedTuple):
-    """A damaged file of arrays."""
+    """A damaged file of arrays; one page of 8 bits is a picture, too, which a row may hold."""
 
     model: Restorer
     given: Stack
     what: StackDegradation
     how: Restoring
+    picture: Callable[[], _ToRestore] | None
 
     @property
     def notes(self) -> list[str]:
@@ -138,8 +149,10 @@ class _ArraysToRestore(NamedTuple):
         return self.given.notes
 
     def drawn(self) -> Drawn:
-        """Not there; see `Drawable`."""
-        raise InputError(f"{self.given.path} {TO_A_FOLDER}")
+        """Its samples, where it is a picture, too; see `Drawable`."""
+        if self.picture is None:
+            raise InputError(f"{self.given.path} {TO_A_FOLDER}")
+        return self.picture().drawn()
 
     def draw_into(self, folder: Path) -> list[str]:
         """Draw and save it; see `Drawable`."""

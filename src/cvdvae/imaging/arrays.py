@@ -138,7 +138,7 @@ class Array:
         opaque = getattr(self.carried, "opaque", None)
         if opaque is None:
             return self
-        full = np.iinfo(opaque.dtype).max if opaque.dtype.kind in "iu" else opaque.max() or 1
+        full = opaque.max() or (np.iinfo(opaque.dtype).max if opaque.dtype.kind in "iu" else 1)
         made = (opaque == 0) & ~left.any(1).reshape(opaque.shape)
         whole = np.where(made, opaque.dtype.type(full), opaque)
         return replace(self, carried=self.carried._replace(opaque=whole))

@@ -106,15 +106,15 @@ def in_words(told: RestorationRecipe) -> str:
     noise = f", σ {sigma:.2g}" if sigma and description is not None and description.pictures else ""
     steps = [] if description is None else description.to_dict()["steps"]
     match steps:
-        case [{"kind": "mask", "file": ""} | {"kind": "hole"}]:
+        case [{"kind": "mask", "file": ""}]:
             what = DAMAGES["hole"].words
         case [{"kind": "random", "keep": keep}]:
             what = DAMAGES["pixels"].words.format(strength=100 * (1 - keep))
-        case [{"kind": "blur", "sigma": strength}]:
+        case [{"kind": "blur", "boundary": "reflect", "sigma": strength}]:
             what = DAMAGES["blur"].words.format(strength=strength)
-        case [{"kind": "motion", "length": strength, "angle": angle}]:
+        case [{"kind": "motion", "boundary": "reflect", "length": strength, "angle": angle}]:
             what = DAMAGES["motion"].words.format(strength=strength, angle=angle)
-        case [{"kind": "downscale", "scale": strength}]:
+        case [{"kind": "downscale", "by": "bicubic", "scale": strength}]:
             what = DAMAGES["small"].words.format(strength=strength)
         case [{"kind": "noise"}]:
             what = DAMAGES["noise"].words

@@ -152,7 +152,8 @@ def _restore_plane(
     for i, one in enumerate(found.pixels[:, : len(missing)]):
         saved = in_kind(values.to_values(one), drawn.dtype)
         avoid(saved, stack.nodata(plane.group))
-        found.pixels[i] = values.from_values(saved)
+        if values.levels is not None:  # floats of a large offset have few digits for their range
+            found.pixels[i] = values.from_values(saved)
         if known is not None:
             np.copyto(saved, given, where=known)
         if not what.fill:

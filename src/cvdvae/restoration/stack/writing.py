@@ -146,7 +146,9 @@ def _add_statistics(
             std = part.std(0, ddof=ddof) if len(part) > 1 else np.zeros_like(part[0])
             # Weibull's ranks i / (N + 1): between them, one more draw lies as often as they say.
             ends = np.quantile(part, (LOWER, UPPER), axis=0, method="weibull")
-            statistics = np.stack([part.mean(0), std, *ends]).astype(found.dtype)
+            same, mean = (part == part[:1]).all(0), part.mean(0)
+            mean, std = np.where(same, part[0], mean), np.where(same, 0, std)
+            statistics = np.stack([mean, std, *ends]).astype(found.dtype)
         for one in statistics:
             if own:
                 avoid(one, stack.nodata(plane.group))
