@@ -21,7 +21,7 @@ from tiny import saved_prior, saved_restorer, tiny_resolver, tiny_restorer
 from cvdvae.batch import Settings, Upscaler
 from cvdvae.batch.happened import Happened, happened
 from cvdvae.batch.local import Recipe, _Crew
-from cvdvae.batch.memory import HELD, memory_of
+from cvdvae.batch.memory import memory_of
 from cvdvae.batch.rows import Batch, Row, rows_of, to_batch
 from cvdvae.batch.run import local, run_batch
 from cvdvae.batch.settings import seed_of
@@ -30,6 +30,7 @@ from cvdvae.batch.targets import Form
 from cvdvae.batch.upscaler import as_arrays
 from cvdvae.errors import InputError, OutputError
 from cvdvae.imaging.io import load_image
+from cvdvae.restoration.batches import HELD
 from cvdvae.restoration.ending import BYTES
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.result import DISCLAIMER

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..domains.base import domain_of_model
 from ..domains.fit import fit
 from ..domains.simulate import Crop, simulate, simulate_at_scale
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..files import name_of
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
@@ -161,7 +161,7 @@ def read_input(
     photo = read_photo(path, max_pixels, keep_alpha and crop is None, HIGHER)
     photons = photons_of(model.photon_noise)
     fitted, extras = list[str](), photo.extras
-    try:
+    with naming(path):
         image, lost = as_channels(photo.image, model.channels, photons > 0)
         if crop is None:
             y, truth = to_tensor(image), None
@@ -180,8 +180,6 @@ def read_input(
         else:
             lr_size = (model.lr_size, model.lr_size)
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     return Input(y, truth, [*photo.notes, *lost, *fitted], extras.of(model.channels))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..damage.step import Size
 from ..imaging.io import kind_of, opened
+from ..restoration.batches import HELD, HELD_AT_MOST
 from ..restoration.ending import BYTES
 from .files import holds_arrays, pixels_of
 from .restore import restores_as_arrays
@@ -19,8 +20,6 @@ from .settings import Settings
 
 PACKED = 8
 """By how much a store may be packed."""
-HELD, OF_ARRAYS = 15, 48
-"""Bytes for each pixel of every sample, which are all held: of pictures, of arrays at most."""
 
 
 def memory_of(batch: Batch, settings: Settings) -> int:
@@ -33,7 +32,7 @@ def memory_of(batch: Batch, settings: Settings) -> int:
         with suppress(Exception):  # it is read again, and refused with the reason
             height, width = what.description.hr_size(_size_of(image))
             arrays = isinstance(image, str) and restores_as_arrays(Path(image), what)
-            held = OF_ARRAYS if arrays else HELD
+            held = HELD_AT_MOST if arrays else HELD
             most = max(most, height * width * (BYTES + held * settings.samples))
     return most
 

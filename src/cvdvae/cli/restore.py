@@ -246,9 +246,7 @@ def exploded(result: "Answers | Outcome | Restored") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
-def _unexplained(
-    result: "Restored", closer: str, by_file: bool, noise_named: bool = True
-) -> list[str]:
+def _unexplained(result: "Restored", closer: str, by_file: bool, noise_named: bool) -> list[str]:
     """What to do where no sample explains the image, though not all of them exploded.
 
     Args:

@@ -104,8 +104,7 @@ def noise_behind(y: Tensor, description: Description, levels: int | None = EIGHT
             "what would have to be noise here is more than any image has: name how noisy it is, as "
             "in --noise 0.02"
         )
-    rounding = rounding_of(levels)
-    return max(found, rounding)
+    return max(found, rounding_of(levels))
 
 
 def _sigma_of(channel: np.ndarray, hidden: np.ndarray | None) -> float:

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, naming
 from ..imaging.crop import centre_square
 from ..imaging.io import (
     ALMOST_BLACK,
@@ -228,10 +228,8 @@ def load_images(
 def _read_square(path: Path, crop: int, channels: int) -> tuple[Image.Image, Image.Image]:
     """A photograph, and its centred square."""
     photo = in_channels(read_photo(path).image, channels)
-    try:
+    with naming(path):
         return photo, centre_square(photo, crop)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def square_and_around(

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..files import write_atomically
 from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
@@ -149,10 +149,8 @@ def read_photo(
             reduced = is_reduced(path, file)
             if reduced:
                 reduce_clear(file)
-            try:
+            with naming(path):
                 photo = upright_rgb(file, keep_alpha)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from None
             if reduced:
                 photo.notes.append(REDUCED)
             if REDUCED in photo.notes and is_faint(photo.image):

@@ -3,6 +3,7 @@
 import torch
 
 from ..errors import InputError
+from ..imaging.values import EIGHT_BITS
 
 BATCH = 4
 """Samples drawn together at most by a processor; larger batches gain nothing."""
@@ -15,6 +16,9 @@ MOST_PIXELS = 100_000_000
 
 HELD = 15
 """Bytes of a pixel of a sample: its colours as float32 and as levels of 8 bits."""
+
+HELD_AT_MOST = 48
+"""The same where it is saved in numbers that are not whole."""
 
 MOST_FINISHING = 8_000_000_000
 """Bytes that samples may take while they are finished; a single one may take any number."""
@@ -39,6 +43,13 @@ def gpu_batch_for(device: torch.device, state: float) -> int:
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     states = (torch.cuda.mem_get_info(device)[0] + kept) / state
     return max(1, min(GPU_BATCH, int(states / STATES_IN_MEMORY)))
+
+
+def held_in(levels: int | None) -> int:
+    """Bytes of a pixel of a sample that is saved in so many levels, or not rounded."""
+    if levels is None:
+        return HELD_AT_MOST
+    return HELD if levels <= EIGHT_BITS else 24
 
 
 def check_memory(samples: int, height: int, width: int, instead: str, held: int = HELD) -> None:

@@ -219,7 +219,7 @@ UNDRAWN = callout("plain", "Nothing was drawn:", PRESS)
 NOTHING = callout(
     "plain",
     "Nothing was drawn:",
-    "once your image is there, press “Show what could be behind it”.",
+    f"once your image is there, {PRESS}",
 )
 
 BEFORE = callout(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import CVDVAEError, InputError
+from ...errors import CVDVAEError, InputError, naming
 from ...imaging.arrays import Array, Limits, equal_to
 from ...imaging.formats import Format, format_of
 from ...imaging.values import ValueRange, choose_range, is_pair
@@ -201,10 +201,8 @@ def read_arrays(
     if len(stack.ranges) != len(stack.groups):
         if ranges:
             raise InputError(f"{path} has another number of channels than its result")
-        try:
+        with naming(path):
             chosen = [_range_of(array, group, how) for group in stack.groups]
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
         notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
         notes += ["its channels miss different pixels: each is drawn by itself"] * apart
         notes += _of_missing(stack, drawn=missing == "drawn")

@@ -60,12 +60,14 @@ class StackDegradation:
         steps = self.description.steps
         return not self.noise_of(number) and all(isinstance(one, OnlyNoise) for one in steps)
 
-    def of_plane(self, stack: Stack, plane: Plane) -> Description | None:
-        """H of a plane, with its missing values; None where nothing or all of it was seen as it
-        was, so that nothing is drawn."""
+    def is_open(self, stack: Stack, plane: Plane) -> bool:
+        """Whether anything is drawn of a plane: not where nothing, or all as it was, was seen."""
         missing = stack.missing(plane)
-        if missing.all() or (self.intact(plane.number) and not missing.any()):
-            return None
+        return not missing.all() and (bool(missing.any()) or not self.intact(plane.number))
+
+    def of_plane(self, stack: Stack, plane: Plane) -> Description:
+        """H of a plane, with its missing values."""
+        missing = stack.missing(plane)
         if not missing.any():
             return self.description
         return with_hole(self.description, torch.from_numpy(missing), MISSING)

@@ -12,7 +12,7 @@ from ...damage.step import Size
 from ...errors import InputError, naming
 from ...imaging.arrays import Limits
 from ...imaging.values import ValueRange, in_kind
-from ..batches import check_memory
+from ..batches import check_memory, held_in
 from ..restorer import Restorer
 from ..restoring import Seen, seen
 from ..settings import Restoring
@@ -116,10 +116,9 @@ def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring
             "what happened has cut off its borders, so that its samples would have no place: take "
             "another boundary than valid"
         )
-    finest = [one.levels for one in stack.ranges]
-    held = 48 if None in finest else 24 if max(n or 0 for n in finest) > 255 else 15
+    held = max(held_in(one.levels) for one in stack.ranges)
     check_memory(how.samples, *large, "restore it in parts", held)
-    if all(what.of_plane(stack, plane) is None for plane in stack.planes()):
+    if not any(what.is_open(stack, plane) for plane in stack.planes()):
         raise InputError(
             "it holds no missing values beside others, so that there is nothing to fill: mark them "
             "as NaN or by the file's tag of no data, or name a picture with --mask"
@@ -139,12 +138,13 @@ def _restore_plane(
     stack, what, how = result.stack, result.what, result.restoring
     values, channels = stack.range_of(plane.group), stack.groups[plane.group]
     missing, given = stack.array.missing[plane.page, channels], given_in(stack, plane, drawn.dtype)
-    into, description = drawn[:, plane.page, channels], what.of_plane(stack, plane)
-    if description is None:
+    into = drawn[:, plane.page, channels]
+    if not what.is_open(stack, plane):
         into[:] = given.repeat(result.scale, 1).repeat(result.scale, 2)
         result.planes.append(Explained(None, values.span))
         tell(how.steps)
         return
+    description = what.of_plane(stack, plane)
     with naming(stack.path, plane.number if len(result.exploded_planes.T) > 1 else None):
         told = _seen(stack, plane, description, what.noise_of(plane.number), large)
         found = model.run(told, how, on_steps=tell)
