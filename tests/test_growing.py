@@ -113,12 +113,20 @@ def test_every_new_weight_learns(grown: HVAE) -> None:
     assert not still
 
 
-@pytest.mark.parametrize("bottom_up", ["4x3,4d4,16x1", ENCODER.bottom_up])
+@pytest.mark.parametrize(
+    ("bottom_up", "top_down"),
+    [("4x3,4d4,16x1", ""), (ENCODER.bottom_up, ""), (ENCODER.bottom_up, "4u16,4r1")],
+)
 def test_a_grown_encoder_says_what_it_said_and_nothing_of_new_groups(
-    bottom_up: str, model_folder: Path, tmp_path: Path, grown: HVAE, resolver: HVAEResolver
+    bottom_up: str,
+    top_down: str,
+    model_folder: Path,
+    tmp_path: Path,
+    grown: HVAE,
+    resolver: HVAEResolver,
 ) -> None:
     save_model(tmp_path / "grown", PriorRecord("prior", GROWN), grown.state_dict())
-    config = replace(ENCODER, bottom_up=bottom_up, groups=6)
+    config = replace(ENCODER, bottom_up=bottom_up, top_down=top_down, groups=6)
     training = EncoderTraining(
         config, str(tmp_path / "grown"), DATA, OPTIM, start_from=str(model_folder)
     )

@@ -52,7 +52,7 @@ def parse_bottom_up(text: str) -> list[BottomUpSpec]:
 BottomUpSpec(stride=4, down=1)]
     """
     blocks: list[BottomUpSpec] = []
-    for stride, kind, number in _tokens(text, "xd"):
+    for stride, kind, number in parse_tokens(text, "xd"):
         if kind == "x":
             blocks += [BottomUpSpec(stride, 1)] * number
         else:
@@ -78,7 +78,7 @@ TopDownSpec(stride=1, source=4, latent=False)]
     """
     blocks: list[TopDownSpec] = []
     seen: set[int] = set()
-    for stride, kind, number in _tokens(text, "xmru"):
+    for stride, kind, number in parse_tokens(text, "xmru"):
         if kind in "xr":
             blocks += [TopDownSpec(stride, None, kind == "x")] * number
         else:
@@ -93,7 +93,12 @@ TopDownSpec(stride=1, source=4, latent=False)]
     return blocks
 
 
-def _tokens(text: str, kinds: str) -> list[tuple[int, str, int]]:
+def parse_tokens(text: str, kinds: str) -> list[tuple[int, str, int]]:
+    """Read a list of tokens, each a number, one of the letters, and a number.
+
+    Raises:
+        ConfigError: Something else, or a number below 1.
+    """
     tokens = []
     for token in text.split(","):
         match = re.fullmatch(rf"\s*(\d+)([{kinds}])(\d+)\s*", token)

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .config import HVAEConfig, parse_bottom_up, parse_top_down
+from .config import HVAEConfig, bottom_up_strides, parse_bottom_up, parse_top_down
 from .lr_encoder import LREncoder
 from .model import HVAE
+from .pyramid import parse_pyramid
 
 FIRST = "bottom_up.in_conv"
 """What an encoder's input meets first."""
@@ -82,6 +83,8 @@ def grow_encoder(
     blocks = alignment(
         parse_bottom_up(small.config.bottom_up), parse_bottom_up(large.config.bottom_up)
     )
+    strides = bottom_up_strides(parse_bottom_up(large.config.bottom_up))
+    back = alignment(*(parse_pyramid(one.config.top_down, strides) for one in (small, large)))
     theirs, ours = (
         [block for block in parse_top_down(prior.top_down) if block.latent]
         for prior in (small_prior, large_prior)
@@ -94,7 +97,7 @@ def grow_encoder(
             "are relative: leave groups as they are"
         )
     state = small.state_dict() | _first(large, small)
-    _grow(large, state, {"bottom_up.blocks": blocks, "heads": heads})
+    _grow(large, state, {"bottom_up.blocks": blocks, "top_down.blocks": back, "heads": heads})
 
 
 def _first(large: LREncoder, small: LREncoder) -> dict[str, Tensor]:

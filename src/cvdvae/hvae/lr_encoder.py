@@ -28,6 +28,7 @@ from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions
 from .layers import Block
+from .pyramid import Pyramid, check_seen, parse_pyramid
 
 MAX_WIDENING = 0.25
 """Bound on how much wider than the prior a relative head may be, as a logarithm: knowing y hardly
@@ -57,6 +58,8 @@ class LREncoderConfig:
         relative: The heads give the difference to the prior's mean and log standard deviation, and
             start at zero: training begins at ``q_ψ = p``. Otherwise they give both directly.
         activation: Nonlinearity of the blocks.
+        top_down: Blocks over the activations of y that lead from coarse strides back to fine ones,
+            ``RuS`` and ``RrN`` of the notation; none by default. See `cvdvae.hvae.pyramid`.
     """
 
     scales: tuple[int, ...]
@@ -70,9 +73,11 @@ class LREncoderConfig:
     conditions: int = 0
     relative: bool = True
     activation: Literal["gelu", "silu"] = "silu"
+    top_down: str = ""
 
     def __post_init__(self) -> None:
         start = parse_bottom_up(self.bottom_up)[0].stride
+        parse_pyramid(self.top_down, bottom_up_strides(parse_bottom_up(self.bottom_up)))
         if not self.scales or min(self.scales) < 1 or len(set(self.scales)) < len(self.scales):
             raise ConfigError(f"scales must be different whole numbers, not {list(self.scales)}")
         for scale in self.scales:
@@ -144,7 +149,9 @@ class LREncoderConfig:
         Raises:
             ConfigError: Widths where there is no block, or blocks that no group sees.
         """
-        check_counted(self.bottom_up, prior.group_strides[: self.groups_of(prior)], self.widths)
+        groups = prior.group_strides[: self.groups_of(prior)]
+        check_counted(self.bottom_up, groups, self.widths)
+        check_seen(self.top_down, set(groups))
 
 
 class LREncoder(nn.Module):
@@ -168,9 +175,10 @@ class LREncoder(nn.Module):
         widths = {s: config.widths.get(s, config.width) for s in bottom_up_strides(specs)}
         channels = (prior.channels + config.conditions) * config.patch_size**2
         channels += len(config.scales) > 1
-        self.bottom_up = BottomUp(
-            specs, widths, channels, config.bottleneck, config.activation, prior.image_size
-        )
+        back = parse_pyramid(config.top_down, widths.keys())
+        rest = (config.bottleneck, config.activation, prior.image_size)
+        self.bottom_up = BottomUp(specs, widths, channels, *rest)
+        self.top_down = Pyramid(back, widths, *rest)
         self.heads = nn.ModuleList(
             Block(
                 prior.width_at(s) + widths[s],
@@ -214,6 +222,7 @@ class LREncoder(nn.Module):
         if len(self.config.scales) > 1:
             h = torch.cat([h, torch.full_like(h[:, :1], math.log2(scale))], dim=1)
         activations = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
+        activations = self.top_down(activations)
         heads = zip(self._heads, self.strides, strict=True)
         return [head.term_of(activations[stride]) for head, stride in heads]
 

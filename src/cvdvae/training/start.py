@@ -81,8 +81,11 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
     changed = not (where / WEIGHTS).is_file() or digest(where) != record.prior_digest
     encoder = build(folder, lambda: LREncoder(record.model, its_prior.model))
     same_prior = _blocks(its_prior.model) == _blocks(prior.config)
-    shapes = {(one.config.bottom_up, one.config.scales, one.groups) for one in (encoder, model)}
-    if same_prior and len(shapes) == 1 and encoder.config.conditions == model.config.conditions:
+    described = ("bottom_up", "top_down", "scales", "conditions")
+    shapes = {
+        (one.groups, *(getattr(one.config, key) for key in described)) for one in (encoder, model)
+    }
+    if same_prior and len(shapes) == 1:
         _fill(name, folder, model, record.model)
     else:
         grow_encoder(model, encoder, prior.config, its_prior.model)
