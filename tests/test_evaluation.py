@@ -879,7 +879,7 @@ def test_anybodys_function_can_be_measured(
     write_tables(records, {}, tmp_path / "b", plan.samples)
     text = (tmp_path / "b" / "table.txt").read_text()
     assert "exploded" in text
-    assert "they need two samples" not in text
+    assert "needs two samples" not in text
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -963,7 +963,7 @@ def test_the_command(
     text = (tmp_path / "out" / "table.txt").read_text()
     assert "cvdvae τ=0.8, projected" in text
     assert "cvdvae τ=0.1" in text
-    assert "they need two samples" in text
+    assert "What compares samples: not measured, because it needs two samples" in text
     monkeypatch.setattr(sys, "argv", ["cvdvae", *arguments, *out, "--methods", "magic"])
     with pytest.raises(SystemExit):
         main()

@@ -66,9 +66,9 @@ def test_mappings_that_bring_along_more_and_more_end_soon(
 
 @pytest.mark.parametrize("scales", [4, "4", {4: 1}, None])
 def test_a_list_that_is_none_is_called_so(scales: object) -> None:
-    with pytest.raises(ConfigError, match='"scales" - should be "list" instead of'):
+    with pytest.raises(ConfigError, match="x: scales should be list, not"):
         from_dict(LREncoderConfig, {**ENCODER, "scales": scales}, "x")
-    with pytest.raises(ConfigError, match=r'"more" - should be "list"'):
+    with pytest.raises(ConfigError, match=r"x: more should be list, not \{'folder'"):
         from_dict(DataConfig, {"folder": "a", "more": {"folder": "b"}}, "x")
 
 

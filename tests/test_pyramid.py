@@ -71,8 +71,23 @@ def test_blocks_whose_state_goes_nowhere_are_refused_where_a_training_begins() -
     few = replace(SCALES, groups=2, top_down="4u8,2u4")
     with pytest.raises(ConfigError, match="state at stride 2 goes nowhere"):
         few.check_used(PHOTOS)
+    late = replace(SCALES, top_down="2u4,4r1")
+    coarse = replace(PHOTOS, top_down="8x2,2m8,2r1")
+    with pytest.raises(ConfigError, match="state at stride 4 goes nowhere"):
+        late.check_used(coarse)
     replace(few, top_down="4u8").check_used(PHOTOS)
     BACK.check_used(PHOTOS)
+
+
+def test_a_coarse_stride_may_be_there_for_the_way_back_alone() -> None:
+    fine = replace(PHOTOS, top_down="8r1,4m8,2m4,2r1")
+    few = replace(SCALES, groups=2)
+    with pytest.raises(ConfigError, match="goes on to stride 8, where no latent group sees it"):
+        few.check_used(fine)
+    replace(few, top_down="4u8").check_used(fine)
+    shallow = replace(PHOTOS, bottom_up="2x1,2d2,4x1", top_down="4x1,2m4,2r1")
+    with pytest.raises(ConfigError, match="goes on to stride 8"):  # of which 12 pixels have no two
+        replace(few, top_down="4u8").check_used(shallow)
 
 
 def test_no_blocks_are_no_way_back() -> None:

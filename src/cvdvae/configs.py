@@ -1,12 +1,13 @@
 """YAML files to frozen dataclasses and back: unknown keys and wrong types are refused by name."""
 
 import math
+import re
 from collections.abc import Callable, Hashable
 from copy import deepcopy
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import dacite
 import yaml
@@ -39,8 +40,22 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
         return dacite.from_dict(
             cls, data, dacite.Config(strict=True, type_hooks=hooks, cast=[tuple])
         )
+    except dacite.WrongTypeError as error:
+        raise ConfigError(f"{where}: {_wanted(error)}") from None
     except (dacite.DaciteError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _wanted(error: dacite.WrongTypeError) -> str:
+    """What should be there, and what is."""
+    kind, value = error.field_type, error.value
+    choice = get_args(kind) if get_origin(kind) is Literal else ()
+    wanted = " or ".join(map(repr, choice))
+    if not choice:
+        wanted = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    value = list(value) if isinstance(value, tuple) else value
+    wanted = re.sub(r"\b(?:\w+\.)+(?=[A-Za-z])", "", wanted)
+    return f"{error.field_path or 'it'} should be {wanted}, not {value!r}"
 
 
 def load_yaml(cls: type[T], path: Path) -> T:

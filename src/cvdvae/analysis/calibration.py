@@ -18,7 +18,7 @@ from ..evaluation.task import Subject
 from ..imaging.io import to_bytes
 from ..metrics.calibration import LEVELS, Ranks, crps, energy_score, sparsification, uncertain
 from ..restoration.finish import Finished
-from ..restoration.settings import Sampling
+from ..restoration.settings import Grids, Sampling
 
 REGIONS = 3
 """Side of the grid of image regions whose coverage is reported."""
@@ -170,6 +170,13 @@ def check_enough(images: int) -> None:
         raise InputError(f"temperatures to be saved need at least {FEW} images, not {images}")
 
 
+def different(grids: Grids, temperature: float) -> int:
+    """At how many temperatures `fit` draws: where the prior's grid has the one that its search for
+    the encoder's begins with, that pair is drawn once."""
+    again = bool(grids.encoder) and temperature in grids.prior
+    return len(grids.prior) + len(grids.encoder) - again
+
+
 def fit(
     model: Subject,
     pairs: Callable[[], Iterable[Pair]],
@@ -197,14 +204,18 @@ def fit(
     tried: list[Calibration] = []
 
     def best_of(settings: list[Sampling]) -> Sampling:
+        known = [c for c in tried if c.sampling in settings]
         fresh: list[Calibration] = []
         for one in settings:
+            if one in [c.sampling for c in known]:
+                continue
             try:
                 fresh.append(calibration(model, pairs(), one, on_image))
             except Exploded:
-                if one == settings[-1] and not fresh:
+                if one == settings[-1] and not fresh and not known:
                     raise
         tried.extend(fresh)
+        fresh += known
         return min(fresh, key=lambda c: c.crps.mean or 0.0).sampling
 
     chosen, grid = sampling, model.grids

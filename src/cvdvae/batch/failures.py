@@ -49,16 +49,22 @@ class Failures:
 
 
 def reason_of(error: str, key: str) -> str:
-    """An error without what belongs to its row: its name, and details in brackets.
+    """An error without what belongs to its row: its name, and details in brackets, which a shape
+    that should be another is not.
 
     Example:
-        >>> reason_of("a/b.png is damaged or truncated (image file is truncated)", "a/b")
+        >>> reason_of("a/b.png is damaged or truncated (the file is cut (5 bytes left))", "a/b")
         'is damaged or truncated'
         >>> reason_of("a/b.png: tiny takes images of 4×4 pixels, not 5×5: shrink it", "a/b")
         'tiny takes images of 4×4 pixels, not 5×5'
+        >>> reason_of("tiny takes images of shape (3, h, w), not torch.float32 (1, 4, 4)", "a/b")
+        'tiny takes images of shape (3, h, w), not torch.float32 (1, 4, 4)'
         >>> reason_of("out/a/b/mean.png is there already", "a/b")
         'is there already'
     """
     file = rf"^(?:.*?/)?{re.escape(key)}(?:\.[^\s:/]*|/[^\s:/]+)?:?\s"
     rest = re.sub(file, "", error) if key else error
-    return re.sub(r"\s*\(.*\)$", "", rest).split(": ")[0]
+    details = re.search(r"\s*\((?:[^()]|\([^()]*\))*\)$", rest)
+    if details and not re.search(r"(?:\bnot|\btorch\.\w+)$", rest[: details.start()]):
+        rest = rest[: details.start()]
+    return rest.split(": ")[0]

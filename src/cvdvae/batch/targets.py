@@ -77,7 +77,8 @@ class _IntoFolder:
     def __call__(self, row: Drawable, key: str) -> dict[str, Any]:
         """Nothing but remarks comes back: the worker has written the files."""
         place = PurePosixPath(key)
-        if not key or place.is_absolute() or ".." in place.parts or place == PurePosixPath():
+        nowhere = not key or "\0" in key or place == PurePosixPath()
+        if nowhere or place.is_absolute() or ".." in place.parts:
             raise InputError("its key cannot name a folder")
         if self._is_too_long(place):
             raise InputError("its key is too long to name a folder")

@@ -74,6 +74,8 @@ def find(name: str | Path) -> Path:
         return Path(name)
     if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
+    if (Path(name) / "model" / CONFIG).is_file():
+        raise WeightsError(f"{name} is no model, but {Path(name) / 'model'} is one")
     known = bundled_names()
     meant = "".join(f" (did you mean {one}?)" for one in get_close_matches(str(name), known, 1))
     raise WeightsError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from ..errors import InputError, need
@@ -73,7 +74,7 @@ def analyze_calibration(
     name = Column(header[0], no_wrap=True)  # cut short, the models would all be "celeba6…"
     table = Table(name, *header[1:], title=f"{samples} samples each, ± standard error")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(escape, line))
     out.print(table)
     out.print(verdict(results), markup=False, highlight=False)
     _say_where(out_folder, "calibration")
@@ -180,7 +181,7 @@ def analyze_rate(
         result = study.rate()
     table = Table(*rate_rows(result)[0])
     for line in rate_rows(result)[1:]:
-        table.add_row(*line)
+        table.add_row(*map(escape, line))
     out.print(table)
     _say_where(out_folder, "rate")
     end(study.failures)

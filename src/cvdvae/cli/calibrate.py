@@ -63,7 +63,7 @@ def calibrate(
     device: Device = "cpu",
 ) -> None:
     """Find the temperatures with the best scores on validation images."""
-    from ..analysis.calibration import check_enough, fit
+    from ..analysis.calibration import check_enough, different, fit
     from ..checkpoints.folder import check_storable, recommend
     from ..evaluation.selection import Selection
     from ..evaluation.table import FEW, counted
@@ -83,8 +83,9 @@ def calibrate(
         check_storable(model)
         check_enough(len(selection))
     with telling(failures), progress_bar() as progress:
-        task = progress.add_task("drawing", total=sum(map(len, tried_at)) * len(selection))
         start_at = Sampling(samples, 0.8, seed, 1.0)
+        draws = different(tried_at, start_at.temperature)
+        task = progress.add_task("drawing", total=draws * len(selection))
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))
     both = bool(tried_at.prior and tried_at.encoder)
     few = tried[0].images < FEW
@@ -105,7 +106,7 @@ def calibrate(
     heading = f"{model} on {counted(tried[0].images, 'image')}"
     out.print(heading, markup=False, highlight=False)
     out.print(table)
-    if unfit := sum(map(len, tried_at)) - len(tried):
+    if unfit := draws - len(tried):
         out.print(f"At {unfit} other temperatures samples exploded.", highlight=False)
     if save:
         with telling(failures):

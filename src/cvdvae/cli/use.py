@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import need
@@ -190,7 +191,7 @@ def bench(
     for name, resolver in zip(models, resolvers, strict=True):
         for row in run(resolver):
             table.add_row(
-                name,
+                escape(name),
                 str(row.samples),
                 f"{row.seconds:.3f}",
                 f"{row.images_per_second:.2f}",

@@ -132,8 +132,8 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     """Refuse files of 16 bits whose values need 12 or fewer: a camera's counts, whose range is not
     that of the file, so that images would be almost black.
 
-    Some of the files tell for all: a dark one among others is no reason. Among files of 8 bits, two
-    are.
+    Some of the files tell for all, of those of 16 bits most of them: a dark one among others is no
+    reason. Among files of 8 bits, two are.
 
     Args:
         paths: Image files, of which some that cannot be read are left to whoever reads them.
@@ -142,22 +142,24 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     Raises:
         InputError: They are such.
     """
-    faint, others = list[Path](), False
+    faint, filled, others = list[Path](), 0, False
     for path, photo in _probed(paths):
         if REDUCED not in photo.notes:
             others = True
             continue
-        if ALMOST_BLACK not in photo.notes:
-            if tell and is_first_process():
-                note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"
-                print(note, file=sys.stderr, flush=True)
-            return
-        faint.append(path)
-    if len(faint) > (1 if others else 0):
+        if ALMOST_BLACK in photo.notes:
+            faint.append(path)
+        else:
+            filled += 1
+    if len(faint) > max(filled, 1 if others else 0):
         raise InputError(
-            f"{faint[0]} fills less than a sixteenth of its 16 bits, and would be almost black: "
+            f"{faint[0]} fills less than a sixteenth of its 16 bits, but for a few values, and "
+            f"would be almost black: "
             f"map the values of such files to 8 bits first (docs/microscopy.md)"
         )
+    if filled and tell and is_first_process():
+        note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"
+        print(note, file=sys.stderr, flush=True)
 
 
 def tell_luma(paths: Sequence[Path], channels: int) -> None:

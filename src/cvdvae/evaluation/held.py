@@ -154,6 +154,9 @@ def _named(key: str, before: object) -> str:
         return "network of LPIPS"
     if key == "random_crops":
         return "choice of squares (--random-crops or --no-random-crops)"
+    if key == "measures":
+        had = " and ".join(before) if isinstance(before, list) and before else "neither"
+        return f"set of measures (of LPIPS and BRISQUE it has {had})"
     return f"folder of images ({before})" if key == "folder" else key
 
 

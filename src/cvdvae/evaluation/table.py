@@ -221,7 +221,8 @@ def as_rich(rows: list[list[str]], title: str) -> Table:
 
 
 def unmeasured(records: Records, missing: dict[str, str]) -> dict[str, str]:
-    """Why there are no values, by column; with the task where another one has them.
+    """Why there are no values, by column; with the task where another one has them. Where there is
+    a single sample of each image, all columns that compare some are named as one.
 
     Args:
         records: They tell what was measured, and how large the true images were.
@@ -238,6 +239,9 @@ def unmeasured(records: Records, missing: dict[str, str]) -> dict[str, str]:
             found |= {f"{name} at {task}": why for task, why in at.items() if why}
         elif why := known or next((why for why in at.values() if why), ""):
             found[name] = why
+    seen = [scores for scores in records.values() if not are_of_none(scores)]
+    if seen and all(scores.get("crps") is None for scores in seen):
+        found["What compares samples"] = "it needs two samples of an image"
     return found | rest
 
 
@@ -292,9 +296,6 @@ def write_tables(records: Records, missing: dict[str, str], out: Path, samples: 
     notes = "".join(
         f"\n{column}: not measured, because {why}.\n" for column, why in missing.items()
     )
-    seen = [scores for scores in records.values() if not are_of_none(scores)]
-    if seen and all(scores.get("crps") is None for scores in seen):
-        notes += "\nDiversity and proper scores: not measured, because they need two samples.\n"
     won = "".join(f"\n{line}\n" for line in winners(records))
     parts = by_task(records).items()
     sizes = "".join(f"\n{heading(task, part, samples)}.\n" for task, part in parts)

@@ -34,6 +34,9 @@ class BottomUpSpec(NamedTuple):
     stride: int
     down: int
 
+    def __str__(self) -> str:
+        return f"{self.stride}{'xd'[self.down > 1]}{self.down}"
+
 
 class TopDownSpec(NamedTuple):
     """One top-down block: where it works, what it first adds, whether it holds a latent group."""
@@ -41,6 +44,10 @@ class TopDownSpec(NamedTuple):
     stride: int
     source: int | None
     latent: bool
+
+    def __str__(self) -> str:
+        kind = ("xm" if self.latent else "ru")[self.source is not None]
+        return f"{self.stride}{kind}{self.source or 1}"
 
 
 def parse_bottom_up(text: str) -> list[BottomUpSpec]:
@@ -94,11 +101,7 @@ TopDownSpec(stride=1, source=4, latent=False)]
 
 
 def parse_tokens(text: str, kinds: str) -> list[tuple[int, str, int]]:
-    """Read a list of tokens, each a number, one of the letters, and a number.
-
-    Raises:
-        ConfigError: Something else, or a number below 1.
-    """
+    """Read tokens: numbers from 1 with one of the letters between, or a `ConfigError`."""
     tokens = []
     for token in text.split(","):
         match = re.fullmatch(rf"\s*(\d+)([{kinds}])(\d+)\s*", token)

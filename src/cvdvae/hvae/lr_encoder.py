@@ -86,9 +86,11 @@ class LREncoderConfig:
                     f"the blocks start at stride {start}, where images of scale {scale} "
                     f"in patches of {self.patch_size} have no whole number of pixels"
                 )
-        for name in ("width", "bottleneck", "head_width"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        positive = {name: getattr(self, name) for name in ("width", "bottleneck", "head_width")}
+        positive |= {f"widths at stride {stride}": width for stride, width in self.widths.items()}
+        for name, value in positive.items():
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be positive, not {value}")
         for name in ("groups", "conditions"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
@@ -150,8 +152,8 @@ class LREncoderConfig:
             ConfigError: Widths where there is no block, or blocks that no group sees.
         """
         groups = prior.group_strides[: self.groups_of(prior)]
-        check_counted(self.bottom_up, groups, self.widths)
-        check_seen(self.top_down, set(groups))
+        led_back = check_seen(self.top_down, set(groups), prior.multiple)
+        check_counted(self.bottom_up, [*groups, *led_back], self.widths)
 
 
 class LREncoder(nn.Module):

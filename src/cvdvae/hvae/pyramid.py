@@ -52,25 +52,30 @@ TopDownSpec(stride=4, source=None, latent=False)]
     return blocks
 
 
-def check_seen(text: str, groups: Set[int]) -> None:
+def check_seen(text: str, groups: Set[int], multiple: int) -> set[int]:
     """Refuse blocks of a pyramid that would count for nothing.
 
     Args:
         text: The blocks.
         groups: Strides of the latent groups that see the states.
+        multiple: What sides of images are multiples of.
+
+    Returns:
+        The strides whose states are led back; without those that images have no whole number of.
 
     Raises:
         ConfigError: There are blocks at a stride whose state neither a group nor a block takes.
     """
     tokens = parse_tokens(text, "ru") if text else []
-    unseen = (
-        {stride for stride, _, _ in tokens} - groups - {n for _, kind, n in tokens if kind == "u"}
-    )
-    if unseen:
-        raise ConfigError(
-            f"top-down blocks '{text}': the state at stride {min(unseen)} goes nowhere, since no "
-            f"latent group sees it: a later block must take it, with u{min(unseen)}"
-        )
+    ends = {stride: i for i, (stride, _, _) in enumerate(tokens)}
+    for stride, end in ends.items():
+        taken = {number for _, kind, number in tokens[end + 1 :] if kind == "u"}
+        if stride not in groups | taken:
+            raise ConfigError(
+                f"top-down blocks '{text}': the state at stride {stride} goes nowhere, since no "
+                f"latent group sees it: a later block must take it, with u{stride}"
+            )
+    return {number for _, kind, number in tokens if kind == "u" and not multiple % number}
 
 
 class PyramidBlock(nn.Module):

@@ -42,8 +42,8 @@ REDUCED = (
     "it is)"
 )
 ALMOST_BLACK = (
-    "it fills less than a sixteenth of its 16 bits, and is almost black: map its values to 8 bits "
-    "first (docs/microscopy.md)"
+    "it fills less than a sixteenth of its 16 bits, but for a few values, and is almost black: "
+    "map its values to 8 bits first (docs/microscopy.md)"
 )
 
 

@@ -10,10 +10,13 @@ LUMA = (65.481, 128.553, 24.966)
 """What R, G and B in [0, 1] add to Y, in 8-bit levels above `BLACK` (ITU-R BT.601)."""
 BLACK = 16.0
 """Y of black; that of white is 235."""
+ROUND_OFF_DB = 250.0
+"""dB from which on a PSNR is that of the rounding of float64."""
 
 
 def psnr(x: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, ``−10 log₁₀ mean (x − r)²``; infinite where they agree.
+    """Peak signal-to-noise ratio in dB, ``−10 log₁₀ mean (x − r)²``; infinite where they agree, or
+    differ by the rounding of float64 alone.
 
     Args:
         x: Images in [0, 1], ``(N, C, H, W)``.
@@ -22,7 +25,8 @@ def psnr(x: Tensor, reference: Tensor) -> Tensor:
     Returns:
         ``(N,)``, float64.
     """
-    return -10 * torch.log10((x.double() - reference.double()).square().mean((1, 2, 3)))
+    decibels = -10 * torch.log10((x.double() - reference.double()).square().mean((1, 2, 3)))
+    return decibels.masked_fill(decibels > ROUND_OFF_DB, torch.inf)
 
 
 def ssim(x: Tensor, reference: Tensor) -> Tensor:

@@ -157,8 +157,9 @@ def _in_colour(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return colour, y.float().expand_as(colour)
 
 
-BRISQUE_LEAST = 8
-"""Side of the smallest images that it has a value for."""
+BRISQUE_LEAST = 32
+"""Side of the smallest images that it has a value for: of smaller ones its regressor often knows
+nothing, and gives the same number for all."""
 
 
 class BRISQUE:

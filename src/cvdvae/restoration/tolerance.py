@@ -189,8 +189,8 @@ def _of_noise(degradation: Products, y: Tensor) -> Tensor:
 def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
     """Root mean square of ``(Hx − y) / σ`` of every sample, float64 ``(n,)``.
 
-    A true image has 1 on average, and less behind a JPEG (`block_dct`); the most likely one has
-    somewhat less.
+    A true image has 1 on average, and less behind a JPEG (`block_dct`) or where y cuts strong noise
+    at 0 and 1; the most likely one has somewhat less.
 
     Args:
         error: ``Hx − y``, ``(n, …)``, nought where nothing was measured, with Hx as

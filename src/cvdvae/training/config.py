@@ -12,7 +12,7 @@ from ..hvae import HVAEConfig
 from ..hvae.lr_encoder import LREncoderConfig
 from .degrade import DEGRADATIONS
 
-MAX_STEPS, MAX_BATCH, MAX_SIZE = 10**9, 65_536, 4096
+MAX_STEPS, MAX_BATCH, MAX_SIZE, MAX_PHOTONS = 10**9, 65_536, 4096, 1e9
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,10 @@ class EncoderTraining:
     stored_bits: StoredBits = 32
 
     def __post_init__(self) -> None:
-        if not 0 <= self.photons < math.inf:
-            raise ConfigError(f"photons must be a number from 0, not {self.photons}")
+        if not 0 <= self.photons <= MAX_PHOTONS:
+            raise ConfigError(
+                f"photons must be a number from 0 to {MAX_PHOTONS:g}, not {self.photons}"
+            )
         if self.photons and self.degradations == "any":
             raise ConfigError("photons go with images that are shrunk: with 'any', leave them out")
         self._check_shares()

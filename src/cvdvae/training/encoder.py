@@ -19,7 +19,6 @@ from ..hvae.lr_encoder import LREncoder, drawn_mean, lr_encoder_kl
 from ..metrics.perceptual import unseen
 from .config import EncoderTraining
 from .energy import Energies, EnergyOfDraws
-from .means import Means
 from .module import MODEL, Training
 from .pictures import save_rows
 from .start import begins, start_encoder
@@ -38,6 +37,7 @@ class EncoderModule(Training):
     with `EncoderTraining.energy` the energy scores of what the encoder draws."""
 
     trained: LREncoder
+    shown = (MEAN,)
 
     def __init__(self, config: EncoderTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
@@ -82,10 +82,6 @@ class EncoderModule(Training):
             self.log(f"energy_of_{kind}", value, prog_bar=True, sync_dist=True)
         return loss + self.energy.loss(energies)
 
-    def on_validation_epoch_start(self) -> None:
-        """Nothing is found yet."""
-        self.found = Means(self._measured())
-
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
         encoder = self.best
@@ -108,15 +104,8 @@ class EncoderModule(Training):
             for case in self.task.pictured(x[:8]):
                 self._picture(x[:8], case)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over the images of all processes."""
-        reduce = self.trainer.strategy.reduce
-        means = self.found.of_all(lambda one: reduce(one, reduce_op="sum"), self.device)
-        for name, mean in means.items():
-            self.log(name, mean, prog_bar=name == MEAN, sync_dist=True)
-
-    def _measured(self) -> Iterator[str]:
-        """Names of all that a validation may find."""
+    def measured(self) -> Iterator[str]:
+        """The losses and energies of every case, and the mean loss."""
         for case in self.task.names:
             yield f"{LOSS}{case}"
             yield from (f"{ENERGY}{case}_of_{kind}" for kind in self._scores)
@@ -149,25 +138,31 @@ class EncoderModule(Training):
 
         Where a model lies already, it keeps its own until it is replaced.
         """
-        if self.config.prior not in bundled_names() and not (self.exported / CONFIG).exists():
-            self._bring_prior(self.exported / PRIOR_SUBFOLDER)
+        own = _brought_along(self.folder)
+        if self.config.prior in bundled_names() or any(_holds(o, self.prior_digest) for o in own):
+            return
+        in_model, beside = own
+        self._bring_prior(beside if (self.exported / CONFIG).exists() else in_model)
 
     def _bring_prior(self, own: Path) -> None:
         if _holds(own, self.prior_digest):
             return
-        if digest(self.source) != self.prior_digest:
-            raise WeightsError(f"the prior {self.source} has changed since this training began")
-        bring(self.source, own)
+        for source in (self.source, self.folder / PRIOR_SUBFOLDER):
+            if _holds(source, self.prior_digest):
+                bring(source, own)
+                return
+        what = "has changed" if (self.source / WEIGHTS).exists() else "is gone"
+        raise WeightsError(f"the prior {self.source} {what} since this training began")
 
     def check_own(self, checkpoint: dict[str, Any]) -> None:
         """As `Training.check_own`; the prior that came along may be what is wanted."""
-        own = self.exported / PRIOR_SUBFOLDER
         theirs = checkpoint.get("identity", {}).get("prior_digest", self.prior_digest)
-        if theirs != self.prior_digest and _holds(own, theirs):
-            raise ConfigError(
-                f"{self.folder} was trained on another prior than {self.source}: go on with "
-                f"--prior {own}, which is that one, or choose another folder for this run"
-            )
+        for own in _brought_along(self.folder):
+            if theirs != self.prior_digest and _holds(own, theirs):
+                raise ConfigError(
+                    f"{self.folder} was trained on another prior than {self.source}: go on with "
+                    f"--prior {own}, which is that one, or choose another folder for this run"
+                )
         super().check_own(checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -225,10 +220,15 @@ def _holds(folder: Path, weights: str) -> bool:
 
 def _prior(name: str, folder: Path) -> Path:
     """Folder of a prior; where there is none by now, the message names what came along."""
-    own = folder / MODEL / PRIOR_SUBFOLDER
     try:
         return find(name)
     except WeightsError as error:
-        if begins(folder) or not (own / CONFIG).is_file():
+        own = [one for one in _brought_along(folder) if (one / CONFIG).is_file()]
+        if begins(folder) or not own:
             raise
-        raise WeightsError(f"{error}; this run goes on with --prior {own}") from None
+        raise WeightsError(f"{error}; this run goes on with --prior {own[0]}") from None
+
+
+def _brought_along(folder: Path) -> tuple[Path, Path]:
+    """Where a run may have its prior: in its model, or beside an earlier one that lay there."""
+    return folder / MODEL / PRIOR_SUBFOLDER, folder / PRIOR_SUBFOLDER

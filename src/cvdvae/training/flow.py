@@ -22,6 +22,7 @@ class FlowModule(Training):
     """Minimize ``−log₂ p(x|y)`` in bits/dim, and the error at temperature 0 if wanted."""
 
     trained: HCFlow
+    shown = ("validation_bits_per_dim",)
 
     def __init__(self, config: FlowTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
@@ -49,10 +50,14 @@ class FlowModule(Training):
         flow = self.best
         assert isinstance(flow, HCFlow)
         y = shrink_to_8_bits(x, self.degradation)
-        bits = flow.bits_per_dim(x, y, self.validation_noise(x, batch_idx)).mean()
-        self.log("validation_bits_per_dim", bits, prog_bar=True, sync_dist=True)
+        bits = flow.bits_per_dim(x, y, self.validation_noise(x, batch_idx))
+        self.found.add([*self.measured()] * len(x), bits)
         if batch_idx == 0 and self.global_rank == 0:
             self._picture(flow, x[:8], y[:8])
+
+    def measured(self) -> tuple[str, ...]:
+        """The loss."""
+        return self.shown
 
     def _picture(self, flow: HCFlow, x: Tensor, y: Tensor) -> None:
         """Low-resolution images, bicubic, answers at temperatures 0, 0.5 and 0.8, and the truth."""

@@ -1,7 +1,7 @@
 """What training the prior and the LR encoder have in common, as a Lightning module."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..errors import ConfigError, WeightsError
 from ..files import write_text
 from ..gaussian.noise import GlobalNoise, SeededNoise
 from .config import OptimConfig
+from .means import Means
 
 MODEL = "model"
 """In the folder of a run, the model that it exports."""
@@ -31,6 +32,8 @@ FOUND = ("recommended", "pixel_std", "expected", "judge")
 """Of a record, what `cvdvae calibrate` and `calibrate-doubt` find."""
 KEPT = ("trained.", "averaged.", "skipped")
 """Beginnings of the names of what a checkpoint holds of a module."""
+STATES = ("optimizer_states", "lr_schedulers")
+"""Of a checkpoint, the state of the optimization: a list of one each."""
 ELSEWHERE = "choose another folder for this run, or remove the checkpoint"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,7 +51,12 @@ class Training(L.LightningModule):
         trained: The network whose weights are trained and averaged.
         optim: Settings of the optimization.
         folder: Folder of the run; pictures go to its `samples/`.
+
+    Attributes:
+        shown: What of a validation stands beside the progress bar.
     """
+
+    shown: tuple[str, ...] = ()
 
     def __init__(self, trained: nn.Module, optim: OptimConfig, folder: Path) -> None:
         super().__init__()
@@ -110,7 +118,8 @@ class Training(L.LightningModule):
         """
         self._check_identity(checkpoint)
         kept = checkpoint.get("state_dict", {})
-        if any(name.startswith(KEPT) and name not in kept for name in self.state_dict()):
+        lacks = any(name.startswith(KEPT) and name not in kept for name in self.state_dict())
+        if lacks or any(len(checkpoint.get(name, ())) != 1 for name in STATES):
             raise ConfigError(f"{self.folder} holds a checkpoint of something else: {ELSEWHERE}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -124,9 +133,8 @@ class Training(L.LightningModule):
             ConfigError: The architecture or the prior is not that of the checkpoint.
         """
         self._check_identity(checkpoint)
-        for optimizer, schedule in zip(
-            checkpoint.get("optimizer_states", ()), checkpoint.get("lr_schedulers", ()), strict=True
-        ):
+        states = (checkpoint.get(name, ()) for name in STATES)
+        for optimizer, schedule in zip(*states, strict=True):
             rate = self.optim.learning_rate
             schedule["base_lrs"] = [rate] * len(schedule["base_lrs"])
             for group in optimizer["param_groups"]:
@@ -141,10 +149,8 @@ class Training(L.LightningModule):
         theirs["model"] = defaults(cast(Any, self.trained.config)) | theirs["model"]
         different = [key for key in ours if theirs[key] != ours[key]]
         if different:
-            raise ConfigError(
-                f"{self.folder} holds a checkpoint with another {' and '.join(different)}: "
-                f"{ELSEWHERE}"
-            )
+            named = " and ".join(_named(key, theirs[key], ours[key]) for key in different)
+            raise ConfigError(f"{self.folder} holds a checkpoint with another {named}: {ELSEWHERE}")
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up, plateau and linear decay."""
@@ -182,6 +188,21 @@ class Training(L.LightningModule):
     def validation_noise(self, x: Tensor, batch_idx: int) -> SeededNoise:
         """Noise that belongs to the images, the same at every validation."""
         return SeededNoise(0, self.numbers(x, batch_idx))
+
+    def measured(self) -> Iterable[str]:
+        """Names of all that a validation may find, the same in all processes."""
+        raise NotImplementedError
+
+    def on_validation_epoch_start(self) -> None:
+        """Nothing is found yet."""
+        self.found = Means(self.measured())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the images of all processes."""
+        reduce = self.trainer.strategy.reduce
+        means = self.found.of_all(lambda one: reduce(one, reduce_op="sum"), self.device)
+        for name, mean in means.items():
+            self.log(name, mean, prog_bar=name in self.shown, sync_dist=True)
 
     def compiled(self, function: F) -> F:
         """The function, compiled if the settings say so."""
@@ -227,6 +248,14 @@ class Training(L.LightningModule):
                 f"{which} were skipped, and nothing was learnt: the norm of their gradients "
                 f"({self.norm:g} in the last) is {said}{lower}"
             )
+
+
+def _named(key: str, theirs: Any, ours: Any) -> str:
+    """What of an identity is another one."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        inner = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
+        return f"{key} ({', '.join(inner)})"
+    return key.removesuffix("_digest").replace("_", " ")
 
 
 def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:

@@ -1,5 +1,6 @@
 """Training of the prior on the evidence lower bound."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class PriorModule(Training):
     """Minimize the negative ELBO in bits/dim."""
 
     trained: HVAE
+    shown = ("validation_bits_per_dim", "reconstruction_psnr")
 
     def __init__(self, config: PriorTraining, folder: Path) -> None:
         torch.manual_seed(config.optim.seed)
@@ -61,18 +63,26 @@ class PriorModule(Training):
         """Negative ELBO of the averaged weights, with the same noise at every validation."""
         assert isinstance(self.best, HVAE)
         elbo = self.best.elbo(x, self.validation_noise(x, batch_idx))
-        self.log("validation_bits_per_dim", elbo.bits_per_dim.mean(), prog_bar=True, sync_dist=True)
-        kl = elbo.kl_bits_per_dim.mean(0)
-        self.log("validation_kl_bits_per_dim", kl.sum(), sync_dist=True)
-        strides = torch.tensor(self.config.model.group_strides)
-        for stride in sorted(set(strides.tolist())):
-            at = kl[(strides == stride).to(kl.device)].sum()
-            self.log(f"kl_at_stride_{stride}", at, sync_dist=True)
+        kl, strides = elbo.kl_bits_per_dim, torch.tensor(self.config.model.group_strides)
         error = (self.best.reconstruct(x, self.validation_noise(x, batch_idx)) - x) ** 2
-        decibels = -10 * torch.log10(error.flatten(1).mean(1))
-        self.log("reconstruction_psnr", decibels.mean(), prog_bar=True, sync_dist=True)
+        values = [elbo.bits_per_dim, kl.sum(1)]
+        values += [kl[:, (strides == s).to(kl.device)].sum(1) for s in self._strides]
+        values += [-10 * torch.log10(error.flatten(1).mean(1))]
+        for name, of_images in zip(self.measured(), values, strict=True):
+            self.found.add([name] * len(x), of_images)
         if batch_idx == 0 and self.global_rank == 0:
             self._picture(x[:8])
+
+    def measured(self) -> Iterator[str]:
+        """The bound and its terms, and PSNR of reconstructions."""
+        yield from ("validation_bits_per_dim", "validation_kl_bits_per_dim")
+        yield from (f"kl_at_stride_{stride}" for stride in self._strides)
+        yield "reconstruction_psnr"
+
+    @property
+    def _strides(self) -> list[int]:
+        """Where there are latent groups."""
+        return sorted(set(self.config.model.group_strides))
 
     def _picture(self, x: Tensor) -> None:
         """Images, their reconstructions, and samples at temperatures 0.7 and 1."""

@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ..checkpoints.pickled import read_checkpoint
 from ..data.division import Division, division_of, tell_another
 from ..data.folder import DataConfig, is_first_process
 from ..data.images import Images, open_images
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, OutputError
 from ..files import TEMPORARY_PREFIX, write_atomically
 from ..locks import sole_writer
 from .config import OptimConfig
@@ -62,10 +62,18 @@ class Direct(TorchCheckpointIO):
 
 
 class AtomicCheckpoint(Callback):
-    """Keep `last.ckpt` whole at every moment, and `plateau.ckpt` from where the decay starts."""
+    """Keep `last.ckpt` whole at every moment, and `plateau.ckpt` from where the decay starts.
+
+    Attributes:
+        step: That of the last checkpoint.
+    """
 
     def __init__(self, folder: Path, optim: OptimConfig) -> None:
-        self.folder, self.optim = folder, optim
+        self.folder, self.optim, self.step = folder, optim, -1
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """What it goes on from is on the disk."""
+        self.step = trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Save every `checkpoint_every` steps, once per step, and before a validation."""
@@ -78,6 +86,8 @@ class AtomicCheckpoint(Callback):
 
     def save(self, trainer: L.Trainer, name: str = CHECKPOINT) -> None:
         """Save; all processes must."""
+        if name == CHECKPOINT:
+            self.step = trainer.global_step
         if trainer.is_global_zero:
             write_atomically(self.folder / name, trainer.save_checkpoint)
         else:
@@ -291,6 +301,9 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
             if exporting.step != trainer.global_step:
                 trainer.validate(module, data, verbose=False)
     except InputError as error:  # a reading process wraps its own message in a traceback
+        if trainer.world_size == 1 and trainer.global_step > max(0, saving.step):
+            with suppress(OutputError):  # then that image is still what to tell of
+                saving.save(trainer)
         raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from None
     except Stopped:
         raise ending.reason from None

@@ -80,6 +80,9 @@ def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
     _check_meaning(f"the prior of {name}", OF_INPUT, prior.config, its_prior.model)
     changed = not (where / WEIGHTS).is_file() or digest(where) != record.prior_digest
     encoder = build(folder, lambda: LREncoder(record.model, its_prior.model))
+    _check_widths(
+        name, sorted({*model.strides} & {*encoder.strides}), prior.config, its_prior.model
+    )
     same_prior = _blocks(its_prior.model) == _blocks(prior.config)
     described = ("bottom_up", "top_down", "scales", "conditions")
     shapes = {
@@ -151,6 +154,17 @@ def _check_meaning(
         mine, its = getattr(ours, key), getattr(theirs, key)
         if mine != its:
             raise ConfigError(f"start_from: {name} has {key} {its}, and this model {key} {mine}")
+
+
+def _check_widths(name: str, strides: list[int], ours: HVAEConfig, theirs: HVAEConfig) -> None:
+    """Refuse a prior whose states or latents have other channels where encoders have heads."""
+    channels = [("z_channels", theirs.z_channels, ours.z_channels)]
+    channels += [(f"width at stride {s}", theirs.width_at(s), ours.width_at(s)) for s in strides]
+    for what, its, mine in channels:
+        if its != mine:
+            raise ConfigError(
+                f"start_from: the prior of {name} has {what} {its}, and this model's prior {mine}"
+            )
 
 
 def _blocks(config: HVAEConfig) -> tuple[str, str]:
