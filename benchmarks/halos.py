@@ -31,6 +31,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--model", default="photos-x{scale}")
     parser.add_argument("--scales", type=int, nargs="+", default=[4])
     parser.add_argument("--halos", type=int, nargs="+", default=[tiles.HALO])
     parser.add_argument("--every", type=int, default=1, help="take every so many-th image")
@@ -38,7 +39,7 @@ def main() -> None:
     paths = [path for folder in options.folders for path in list_images(folder)[:: options.every]]
     whole = max(tiles.WHOLE_PIXELS, HEIGHT * WIDTH)
     for scale in options.scales:
-        model = cvdvae.load(f"photos-x{scale}")
+        model = cvdvae.load(options.model.replace("{scale}", str(scale)), scale=scale)
         worst = [0.0] * len(options.halos)
         for number, path in enumerate(paths):
             image = read_photo(path).image
