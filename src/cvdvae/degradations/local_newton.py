@@ -21,7 +21,7 @@ FASTER, PATIENCE = 0.8, 2
 """They come to nothing after so many in a row that left more than this share of ``‖F‖²``."""
 HELD = 5.0
 """μ relative to ``|F|`` and the mean eigenvalue of ``H Hᵀ``."""
-CG_STEPS, CG_TOLERANCE = 20, 0.05
+CG_STEPS, CG_TOLERANCE = 20, 0.2
 FEW, MORE_CG_STEPS = 0.2, 80
 """Steps of conjugate gradients where less than this share of the tiles is left."""
 
