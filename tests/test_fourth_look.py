@@ -3,11 +3,9 @@
 import math
 import shutil
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from test_growing import DATA, OPTIM
+from test_training_parts import processes_log
 from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, saved_prior, tiny_prior
 from torch import Tensor
 
@@ -39,39 +38,9 @@ from cvdvae.training.module import Training
 from cvdvae.training.prior import PriorModule
 
 
-def logs_of(
-    make: Callable[[], Training], x: Tensor, world: int, monkeypatch: pytest.MonkeyPatch
-) -> list[dict[str, float]]:
-    """What each of some processes logs of a validation of images that they share."""
-    tables: list[Tensor] = []
-
-    def reduce(table: Tensor, reduce_op: str) -> Tensor:
-        tables.append(table)
-        return torch.stack(tables[-world:]).sum(0)
-
-    modules, logs = [make() for _ in range(world)], [dict[str, float]() for _ in range(world)]
-    for rank, (module, log) in enumerate(zip(modules, logs, strict=True)):
-        place = SimpleNamespace(world_size=world, global_rank=rank, global_step=1)
-        place.strategy = SimpleNamespace(reduce=reduce)
-        module._trainer = cast(Any, place)
-
-        def keep(name: str, value: Any, log: dict[str, float] = log, **_: Any) -> None:
-            log[name] = float(value)
-
-        monkeypatch.setattr(module, "log", keep)
-        monkeypatch.setattr(module, "_picture", lambda *_: None)
-        module.on_validation_epoch_start()
-        with torch.no_grad():
-            for i, share in enumerate(x[rank::world].split(2)):
-                module.validation_step(share, i)
-    for module in modules * 2:  # what is told the second time is of all
-        module.on_validation_epoch_end()
-    return logs
-
-
 @pytest.mark.parametrize("kind", ["prior", "flow"])
 def test_a_validation_finds_the_same_on_processes_of_unequal_shares(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path
 ) -> None:
     """Five images on two processes: Lightning's own mean counts them as four."""
     x = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -86,8 +55,8 @@ def test_a_validation_finds_the_same_on_processes_of_unequal_shares(
             return flow
         return PriorModule(PriorTraining(PRIOR, DATA, optim), tmp_path)
 
-    (alone,) = logs_of(lambda: make(2), x, 1, monkeypatch)
-    for shared in logs_of(lambda: make(4), x, 2, monkeypatch):
+    (alone,) = processes_log(lambda: make(2), x, 1)
+    for shared in processes_log(lambda: make(4), x, 2):
         assert shared == pytest.approx(alone, rel=1e-5)
     assert "validation_bits_per_dim" in alone
 

@@ -91,4 +91,4 @@ def test_a_coarse_stride_may_be_there_for_the_way_back_alone() -> None:
 
 
 def test_no_blocks_are_no_way_back() -> None:
-    assert parse_pyramid("", {1, 2}) == []
+    assert parse_pyramid("", "1d2,2x1") == []

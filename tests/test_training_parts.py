@@ -4,8 +4,9 @@ import math
 import shutil
 import signal
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -660,8 +661,9 @@ def test_processes_find_and_log_the_same_whatever_images_they_have(
     monkeypatch.setattr(
         EncoderModule, "_picture", lambda _, x, case: pictures.append(case.names[0])
     )
-    (alone,) = processes_log(config, x, tmp_path, 1)
-    first, second = processes_log(config, x, tmp_path, 2)
+    make = partial(EncoderModule, config, tmp_path)
+    (alone,) = processes_log(make, x, 1)
+    first, second = processes_log(make, x, 2)
     seen = [f"validation_kl_at_{kind}" for kind in [*DEGRADATIONS][:5]]
     assert {*first} == {*second} == {*seen, "validation_kl_bits_per_dim"}
     assert first == second == pytest.approx(alone, rel=1e-4)
@@ -671,19 +673,7 @@ def test_processes_find_and_log_the_same_whatever_images_they_have(
     assert pictures == [*DEGRADATIONS] * 2
 
 
-class Logging(EncoderModule):
-    """Keeps what it logs."""
-
-    logged: dict[str, float]
-
-    def log(self, name: str, value: Any, *_: Any, sync_dist: bool = False, **__: Any) -> None:
-        assert sync_dist
-        self.logged[name] = float(value)
-
-
-def processes_log(
-    config: EncoderTraining, x: Tensor, folder: Path, world: int
-) -> list[dict[str, float]]:
+def processes_log(make: Callable[[], Training], x: Tensor, world: int) -> list[dict[str, float]]:
     """What each of some processes logs of a validation whose images they share."""
     tables: list[Tensor] = []
 
@@ -692,20 +682,26 @@ def processes_log(
         tables.append(table)
         return torch.stack(tables[-world:]).sum(0)
 
-    modules = [Logging(config, folder) for _ in range(world)]
+    def keep(
+        log: dict[str, float], name: str, value: Any, prog_bar: bool, sync_dist: bool = False
+    ) -> None:
+        assert sync_dist
+        log[name] = float(value)
+
+    modules, logs = [make() for _ in range(world)], [dict[str, float]() for _ in range(world)]
     for rank, module in enumerate(modules):
-        module.logged = {}
+        module.log = partial(keep, logs[rank])  # type: ignore[method-assign]
         place = SimpleNamespace(world_size=world, global_rank=rank, global_step=3)
         place.strategy = SimpleNamespace(reduce=reduce)
         module._trainer = cast(Any, place)
         module.on_validation_epoch_start()
         with torch.no_grad():
-            shares = x[rank::world].split(validation_batch(config.optim, world))
+            shares = x[rank::world].split(validation_batch(module.optim, world))
             for i, share in enumerate(shares):
                 module.validation_step(share, i)
     for module in modules * 2:  # what is told the second time is of all
         module.on_validation_epoch_end()
-    return [module.logged for module in modules]
+    return logs
 
 
 @pytest.mark.usefixtures("quick")
@@ -784,12 +780,13 @@ def test_a_validation_finds_the_same_on_any_number_of_processes_and_in_any_batch
     config = replace(config, energy=EnergyConfig(pixels=1.0))
     x = torch.cat([faces, 1 - faces, faces.flip(2), faces.flip(3), 1 - faces.flip(2)])[:19]
     assert len(x) == 19
+
+    def make(batch: int) -> Training:
+        optim = replace(OPTIM, batch_size=batch)
+        return EncoderModule(replace(config, optim=optim), tmp_path)
+
     first, *others = (
-        log
-        for world, batch in LAYOUTS
-        for log in processes_log(
-            replace(config, optim=replace(OPTIM, batch_size=batch)), x, tmp_path, world
-        )
+        log for world, batch in LAYOUTS for log in processes_log(partial(make, batch), x, world)
     )
     assert len(first) == 1 + 2 * (1 if config.photons else len(DEGRADATIONS))
     assert all(map(math.isfinite, first.values()))

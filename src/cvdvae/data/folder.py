@@ -154,8 +154,8 @@ def refuse_counts(paths: Sequence[Path], tell: bool = False) -> None:
     if len(faint) > max(filled, 1 if others else 0):
         raise InputError(
             f"{faint[0]} fills less than a sixteenth of its 16 bits, but for a few values, and "
-            f"would be almost black: "
-            f"map the values of such files to 8 bits first (docs/microscopy.md)"
+            f"would be almost black: map the values of such files to 8 bits first "
+            f"(docs/microscopy.md)"
         )
     if filled and tell and is_first_process():
         note = "note: 16-bit values were reduced to 8 bits, of which 255 is 65535"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .config import HVAEConfig, bottom_up_strides, parse_bottom_up, parse_top_down
+from .config import HVAEConfig, parse_bottom_up, parse_top_down
 from .lr_encoder import LREncoder
 from .model import HVAE
 from .pyramid import parse_pyramid
@@ -83,8 +83,8 @@ def grow_encoder(
     blocks = alignment(
         parse_bottom_up(small.config.bottom_up), parse_bottom_up(large.config.bottom_up)
     )
-    strides = bottom_up_strides(parse_bottom_up(large.config.bottom_up))
-    back = alignment(*(parse_pyramid(one.config.top_down, strides) for one in (small, large)))
+    configs = (small.config, large.config)
+    back = alignment(*(parse_pyramid(one.top_down, one.bottom_up) for one in configs))
     theirs, ours = (
         [block for block in parse_top_down(prior.top_down) if block.latent]
         for prior in (small_prior, large_prior)

@@ -77,7 +77,7 @@ class LREncoderConfig:
 
     def __post_init__(self) -> None:
         start = parse_bottom_up(self.bottom_up)[0].stride
-        parse_pyramid(self.top_down, bottom_up_strides(parse_bottom_up(self.bottom_up)))
+        parse_pyramid(self.top_down, self.bottom_up)
         if not self.scales or min(self.scales) < 1 or len(set(self.scales)) < len(self.scales):
             raise ConfigError(f"scales must be different whole numbers, not {list(self.scales)}")
         for scale in self.scales:
@@ -152,7 +152,8 @@ class LREncoderConfig:
             ConfigError: Widths where there is no block, or blocks that no group sees.
         """
         groups = prior.group_strides[: self.groups_of(prior)]
-        led_back = check_seen(self.top_down, set(groups), prior.multiple)
+        blocks = parse_pyramid(self.top_down, self.bottom_up)
+        led_back = check_seen(blocks, set(groups), prior.multiple)
         check_counted(self.bottom_up, [*groups, *led_back], self.widths)
 
 
@@ -177,10 +178,9 @@ class LREncoder(nn.Module):
         widths = {s: config.widths.get(s, config.width) for s in bottom_up_strides(specs)}
         channels = (prior.channels + config.conditions) * config.patch_size**2
         channels += len(config.scales) > 1
-        back = parse_pyramid(config.top_down, widths.keys())
         rest = (config.bottleneck, config.activation, prior.image_size)
         self.bottom_up = BottomUp(specs, widths, channels, *rest)
-        self.top_down = Pyramid(back, widths, *rest)
+        self.top_down = Pyramid(parse_pyramid(config.top_down, config.bottom_up), widths, *rest)
         self.heads = nn.ModuleList(
             Block(
                 prior.width_at(s) + widths[s],

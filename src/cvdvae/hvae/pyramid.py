@@ -11,33 +11,34 @@ Explained in docs/explanation/lr_encoder.md.
 """
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .config import TopDownSpec, parse_tokens
+from .config import TopDownSpec, bottom_up_strides, parse_bottom_up, parse_tokens
 from .layers import Block
 
 
-def parse_pyramid(text: str, strides: Set[int]) -> list[TopDownSpec]:
+def parse_pyramid(text: str, bottom_up: str) -> list[TopDownSpec]:
     """Read the blocks of a pyramid: ``RrN`` and ``RuS`` of `cvdvae.hvae.config`, or none.
 
     Args:
         text: The blocks.
-        strides: Where the bottom-up pass leaves an activation.
+        bottom_up: Those of the bottom-up pass whose activations they take.
 
     Raises:
         ConfigError: Other blocks, or one at a stride, or from one, where there is no activation.
 
     Example:
-        >>> parse_pyramid("4u8,4r1", {4, 8})
+        >>> parse_pyramid("4u8,4r1", "4d2,8x1")
         [TopDownSpec(stride=4, source=8, latent=False), \
 TopDownSpec(stride=4, source=None, latent=False)]
     """
     blocks: list[TopDownSpec] = []
+    strides = bottom_up_strides(parse_bottom_up(bottom_up))
     for stride, kind, number in parse_tokens(text, "ru") if text else []:
         sources = {number} if kind == "u" else set()
         if not {stride, *sources} <= strides or (kind == "u" and number <= stride):
@@ -52,11 +53,11 @@ TopDownSpec(stride=4, source=None, latent=False)]
     return blocks
 
 
-def check_seen(text: str, groups: Set[int], multiple: int) -> set[int]:
+def check_seen(blocks: Sequence[TopDownSpec], groups: Set[int], multiple: int) -> set[int]:
     """Refuse blocks of a pyramid that would count for nothing.
 
     Args:
-        text: The blocks.
+        blocks: From `parse_pyramid`.
         groups: Strides of the latent groups that see the states.
         multiple: What sides of images are multiples of.
 
@@ -66,16 +67,15 @@ def check_seen(text: str, groups: Set[int], multiple: int) -> set[int]:
     Raises:
         ConfigError: There are blocks at a stride whose state neither a group nor a block takes.
     """
-    tokens = parse_tokens(text, "ru") if text else []
-    ends = {stride: i for i, (stride, _, _) in enumerate(tokens)}
+    ends = {block.stride: i for i, block in enumerate(blocks)}
     for stride, end in ends.items():
-        taken = {number for _, kind, number in tokens[end + 1 :] if kind == "u"}
-        if stride not in groups | taken:
+        if stride not in groups | {later.source for later in blocks[end:]}:
             raise ConfigError(
-                f"top-down blocks '{text}': the state at stride {stride} goes nowhere, since no "
-                f"latent group sees it: a later block must take it, with u{stride}"
+                f"top-down blocks '{','.join(map(str, blocks))}': the state at stride {stride} "
+                f"goes nowhere, since no latent group sees it: a later block must take it, with "
+                f"u{stride}"
             )
-    return {number for _, kind, number in tokens if kind == "u" and not multiple % number}
+    return {block.source for block in blocks if block.source and not multiple % block.source}
 
 
 class PyramidBlock(nn.Module):
