@@ -40,7 +40,8 @@ from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, SuperResolutionRecord
 from cvdvae.checkpoints.weights import digest
 from cvdvae.hvae import HVAE, HVAEConfig
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.hvae.config import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder
 
 PRIOR = HVAEConfig.of_resolutions(
     image_size=16,

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from cvdvae.checkpoints.published import srvdvae_names, vdvae_names
 from cvdvae.hvae import HVAE, HVAEConfig
-from cvdvae.hvae.config import strides_of_resolutions
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.hvae.config import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder
+from cvdvae.hvae.notation import strides_of_resolutions
 
 DATASETS = {"ffhq256": "ffhq_256", "ffhq1024": "ffhq_1024"}
 

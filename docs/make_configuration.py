@@ -14,8 +14,8 @@ from typing import Any
 from cvdvae.data.folder import DataConfig
 from cvdvae.hcflow import HCFlowConfig
 from cvdvae.hvae import HVAEConfig
-from cvdvae.hvae import config as hvae_config
-from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.hvae import notation as notation_of_blocks
+from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.training.config import (
     EncoderTraining,
     EnergyConfig,
@@ -89,7 +89,7 @@ def page() -> str:
             meaning = said.get(field.name, "").replace("|", "\\|")
             lines.append(f"| `{field.name}` | {default_of(field)} | {meaning} |")
         parts.append("\n".join(lines) + "\n")
-    notation = inspect.getdoc(hvae_config) or ""
+    notation = inspect.getdoc(notation_of_blocks) or ""
     notation = re.sub(r"^=+  =+\n(.*?)\n=+  =+$", r"```\n\1\n```", notation, flags=re.S | re.M)
     parts.append(f"## The notation of blocks\n\n{notation}\n")
     return "\n".join(parts)

@@ -54,7 +54,8 @@ from cvdvae.evaluation.selection import Pair, Selection
 from cvdvae.evaluation.table import FEW, figure
 from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae import HVAE, bits_per_dim
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
+from cvdvae.hvae.config import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
 from cvdvae.imaging.io import to_bytes
 from cvdvae.input_check.thresholds import FEWEST
 from cvdvae.restoration.finish import Finished

@@ -25,7 +25,7 @@ from cvdvae.data.folder import DataConfig
 from cvdvae.data.images import open_images
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.hcflow.transforms import InvertibleConv1x1
-from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.formats import format_of
 from cvdvae.imaging.io import list_images

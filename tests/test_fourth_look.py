@@ -27,7 +27,7 @@ from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.held import _named
 from cvdvae.evaluation.selection import Pair
 from cvdvae.gaussian.noise import SeededNoise
-from cvdvae.hvae.config import parse_bottom_up, parse_top_down
+from cvdvae.hvae.notation import parse_bottom_up, parse_top_down
 from cvdvae.metrics.distortion import psnr
 from cvdvae.metrics.perceptual import BRISQUE, BRISQUE_LEAST
 from cvdvae.restoration.settings import Grids, Sampling

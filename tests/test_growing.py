@@ -36,8 +36,9 @@ from cvdvae.errors import ConfigError, WeightsError
 from cvdvae.files import write_text
 from cvdvae.gaussian import Conditional, DiagonalGaussian
 from cvdvae.hvae import HVAE
+from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.hvae.growing import alignment
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load, load_restorer
 from cvdvae.training.config import EncoderTraining, FlowTraining, OptimConfig, PriorTraining

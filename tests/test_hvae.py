@@ -12,10 +12,11 @@ from cvdvae.errors import ConfigError, InputError
 from cvdvae.gaussian import MAX_LOG_STD, Conditional, DiagonalGaussian
 from cvdvae.gaussian.noise import GlobalNoise, SeededNoise
 from cvdvae.hvae import HVAE, HVAEConfig
-from cvdvae.hvae.config import parse_top_down, strides_of_resolutions
+from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.hvae.layers import Block
 from cvdvae.hvae.likelihood import DiscretizedLogisticMixture, GaussianPixels
-from cvdvae.hvae.lr_encoder import MAX_WIDENING, LREncoder, LREncoderConfig, drawn_mean
+from cvdvae.hvae.lr_encoder import MAX_WIDENING, LREncoder, drawn_mean
+from cvdvae.hvae.notation import parse_top_down, strides_of_resolutions
 from cvdvae.hvae.presets import PRESETS
 
 PLAIN = {"top_down": "16x1,4u16,2u4,2r1"}

@@ -21,7 +21,7 @@ from tiny import (
 import cvdvae
 from cvdvae.errors import InputError
 from cvdvae.gaussian.noise import AntitheticNoise, SeededNoise
-from cvdvae.hvae.lr_encoder import LREncoderConfig
+from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.input_check import jpeg, shrinking
 from cvdvae.input_check.examine import examine
 from cvdvae.input_check.jpeg import lattice, subsampling

@@ -8,8 +8,9 @@ from tiny import PHOTOS, SCALES
 from torch import Tensor
 
 from cvdvae.errors import ConfigError
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
-from cvdvae.hvae.pyramid import parse_pyramid
+from cvdvae.hvae.config import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder
+from cvdvae.hvae.notation import parse_pyramid
 
 BACK = replace(SCALES, top_down="4u8,4r1,2u4")
 

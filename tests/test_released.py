@@ -23,8 +23,9 @@ from cvdvae.errors import ConfigError, OutputError, WeightsError
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.presets import PRESETS as FLOW_PRESETS
 from cvdvae.hvae import HVAE, HVAEConfig, presets
-from cvdvae.hvae.config import parse_top_down
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.hvae.config import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder
+from cvdvae.hvae.notation import parse_top_down
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load

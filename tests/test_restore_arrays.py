@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from cvdvae.batch.restoring import Asked, restore_into
 from cvdvae.batch.rows import Row, to_batch
 from cvdvae.batch.settings import Settings
 from cvdvae.batch.undoing import Undoing
+from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
 from cvdvae.damage.holes import with_hole
 from cvdvae.degradations.blur import Blur
@@ -147,6 +149,8 @@ def test_what_is_missing_is_drawn_where_that_is_asked_for(model: Restorer, tmp_p
     assert np.array_equal(samples[:, 1], np.broadcast_to(holed[1], samples[:, 1].shape))
     assert told(out)["sigmas"] == [0.0, None, 0.0]
     assert result.explains == [True] * 3
+    assert result.misfit == [0.0] * 3
+    assert "samples explain the image exactly" in one_line(tmp_path / "a.tif", out, result)
     assert np.isfinite(tifffile.imread(out / "std.tif")).all()
 
 
@@ -613,7 +617,7 @@ def test_more_bytes_of_a_number_let_fewer_samples_fit(
         values = "0,255" if dtype == np.uint8 else "0,1000"
         if most:
             restored(*of, most, values)
-        with pytest.raises(InputError, match="do not fit into memory"):
+        with pytest.raises(InputError, match="fit into memory"):
             restored(*of, most + 1, values)
 
 
@@ -625,17 +629,23 @@ def test_a_restoration_of_other_numbers_is_no_picture(model: Restorer, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_float_files_are_not_called_given_back_exactly(
+def test_float_files_are_called_given_back_exactly_where_their_values_are_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
-    for dtype, way in ((np.float32, "but for"), (np.uint16, "exactly")):
+    shrunk, hole = "downscale:scale=2", "hole:side=3"
+    of_floats = r"to \de-\d+ of the range of its values \(root mean square\)"
+    for dtype, damage, way in (
+        (np.float32, hole, "exactly"),
+        (np.uint16, hole, "exactly"),
+        (np.float32, shrunk, of_floats),
+    ):
         np.save(tmp_path / "a.npy", (smooth(12, 12) * 4000).astype(dtype))
-        given = ["restore", str(tmp_path / "a.npy"), "--degradation", "hole:side=3", "-n", "2"]
+        given = ["restore", str(tmp_path / "a.npy"), "--degradation", damage, "-n", "2"]
         given += ["--model", str(folder), "--out", str(tmp_path / "out"), "--values", "0,4095"]
         assert run(*given, monkeypatch=monkeypatch) == 0
         said = " ".join(capsys.readouterr().out.split())
-        assert f"2 of 2 samples explain the image {way}" in said
+        assert re.search(f"2 of 2 samples explain the image {way}", said)
 
 
 def test_whoever_named_no_noise_is_told_to_name_it(
@@ -649,7 +659,14 @@ def test_whoever_named_no_noise_is_told_to_name_it(
     assert run(*given, monkeypatch=monkeypatch) == 0
     assert "say how noisy it is, with --noise" in " ".join(capsys.readouterr().out.split())
     assert run(*given, "--noise", "0.002", monkeypatch=monkeypatch) == 0
-    assert "say it more closely" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "say it more closely" in said
+    assert " to " not in said.split("off by ")[1].split(":")[0]  # of one sample
+    edge = np.kron(np.array([[40, 200], [200, 40]]), np.ones((16, 16))) + rng.normal(0, 2, (32, 32))
+    Image.fromarray(edge.astype(np.uint8)).save(tmp_path / "a.png")
+    given = [one.replace("sigma=1.5", "sigma=3") for one in given]
+    assert run(*given, "--noise", "auto", monkeypatch=monkeypatch) == 0
+    assert "that was estimated, with --noise" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_simulated_tiff_is_said_to_be_read_as_a_picture_and_its_noise_is_grey(

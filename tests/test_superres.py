@@ -31,8 +31,9 @@ from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE
+from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.hvae.layers import Block
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig, lr_encoder_kl
+from cvdvae.hvae.lr_encoder import LREncoder, lr_encoder_kl
 from cvdvae.imaging.io import png_in_base64, to_bytes, to_pil
 from cvdvae.imaging.values import exact_values
 from cvdvae.restoration.batches import check_memory
@@ -751,7 +752,7 @@ def test_memory_holds_so_many_samples_and_no_more() -> None:
     check_memory(4, 5000, 5000, "halve it")
     for samples, height, width, words in [
         (17, 5_882_353, 1, "^17 samples of 1×5882353 .*: ask for at most 16, or halve it$"),
-        (1, 10_001, 10_000, "^1 samples of 10000×10001 .* do not fit into memory: halve it$"),
+        (1, 10_001, 10_000, "^one sample of 10000×10001 .* does not fit into memory: halve it$"),
     ]:
         with pytest.raises(InputError, match=words):
             check_memory(samples, height, width, "halve it")

@@ -18,7 +18,8 @@ from cvdvae.degradations.base import Products
 from cvdvae.hcflow import HCFlow, HCFlowConfig
 from cvdvae.hcflow.flow import Level
 from cvdvae.hvae import HVAE, HVAEConfig
-from cvdvae.hvae.lr_encoder import LREncoder, LREncoderConfig
+from cvdvae.hvae.config import LREncoderConfig
+from cvdvae.hvae.lr_encoder import LREncoder
 from cvdvae.restoration.flow import FlowResolver
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.restorer import Restorer

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..hvae import HVAEConfig
-from ..hvae.lr_encoder import LREncoderConfig
+from ..hvae.config import LREncoderConfig
 
 OLD_PRIOR, OLD_ENCODER = {"encoder", "decoder"}, {"lr_size", "encoder"}
 BIASES, UP_TO = "bias_max_resolution", 64

@@ -23,8 +23,9 @@ from ..files import temporary_folder
 from ..hcflow import HCFlow, HCFlowConfig
 from ..hcflow.presets import PRESETS as FLOW_PRESETS
 from ..hvae import HVAE, HVAEConfig
-from ..hvae.config import parse_bottom_up, strides_of_resolutions
-from ..hvae.lr_encoder import LREncoder, LREncoderConfig
+from ..hvae.config import LREncoderConfig
+from ..hvae.lr_encoder import LREncoder
+from ..hvae.notation import parse_bottom_up, strides_of_resolutions
 from ..hvae.presets import PRESETS
 from .bounds import MAX_SIZE, check_description
 from .folder import PRIOR_SUBFOLDER, save_model

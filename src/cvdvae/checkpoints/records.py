@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
-from ..hvae.lr_encoder import LREncoderConfig
+from ..hvae.config import LREncoderConfig
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
     return [
         "no image shrinks to it, as where it was sharpened or compressed since: samples come near "
         f"to it along its edges, but do not meet it there{how}. Or another program has shrunk it: "
-        f"cvdvae examine --model {resolver.name} says which, for --shrunk-by"
+        f"cvdvae examine --model {resolver.name} may say which, for --shrunk-by"
     ]
 
 

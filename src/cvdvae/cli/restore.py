@@ -3,7 +3,7 @@
 from functools import partial
 from math import ceil, floor, isnan, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -67,7 +67,7 @@ class Words(NamedTuple):
     explained: str = ""
 
 
-RESTORED = Words("say it more closely, as in blur:sigma=1.5")
+RESTORED = Words("say it more closely (how strong a blur was, as in blur:sigma=1.5)")
 ENLARGED = Words(
     "say what made it small, with --shrunk-by",
     "not given back exactly but explained within its noise, by {}",
@@ -185,11 +185,7 @@ def _notes(
     notes = [*what.notes, *of_file] if json_ else of_file
     if words.explained and result.sigma > 0 and any(result.explains):
         notes = [*notes, words.explained.format(result.model)]
-    return (
-        notes
-        + exploded(result)
-        + _unexplained(result, words.closer, what.jpeg, what.noise is not None)
-    )
+    return notes + exploded(result) + _unexplained(result, words.closer, what.jpeg, what.noise)
 
 
 def restore_all(
@@ -246,21 +242,24 @@ def exploded(result: "Answers | Outcome | Restored") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
-def _unexplained(result: "Restored", closer: str, by_file: bool, noise_named: bool) -> list[str]:
+def _unexplained(
+    result: "Restored", closer: str, by_file: bool, noise: float | Literal["auto"] | None
+) -> list[str]:
     """What to do where no sample explains the image, though not all of them exploded.
 
     Args:
         result: What came of it.
         closer: As in `Words`.
         by_file: Whether a JPEG's own tables said the rest.
-        noise_named: Whether the user said how noisy it is.
+        noise: What the user said of its noise.
     """
     from ..restoration.restored import Restoration
 
     if any(result.explains) or (result.exploded and all(result.exploded)):
         return []
     levels = 255 if not result.sigma and isinstance(result, Restoration) else 1
-    off = " to ".join(f"{levels * end(result.misfit):.3g}" for end in (min, max))
+    ends = (f"{levels * end(result.misfit):.3g}" for end in (min, max))
+    off = " to ".join(dict.fromkeys(ends))
     exact = "levels of 255" if levels > 1 else "of the range of its values"
     by = "standard deviations of its noise" if result.sigma else exact
     off = f"samples are off by {off} {by}"
@@ -278,8 +277,10 @@ def _unexplained(result: "Restored", closer: str, by_file: bool, noise_named: bo
     steps = (result.description or {}).get("steps", [])
     compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
     noisy = "another quality" if compressed else "how noisy the image is, with --noise"
+    if noise == "auto" and not compressed:
+        noisy = f"name more noise than the {result.sigma:.3g} that was estimated, with --noise"
     advice = closer if by_file else f"{closer}, or {noisy}"
-    if result.sigma and not noise_named and not by_file and not compressed:
+    if result.sigma and noise is None and not by_file and not compressed:
         advice = "say how noisy it is, with --noise (auto estimates it); or what else happened"
     advice = f"{closer}; and {faint}" if faint else advice
     return [f"{off}: what you said happened does not fit the image; {advice}"]
@@ -302,8 +303,9 @@ def one_line(path: Path, folder: Path, result: "Restored") -> str:
 
     fits = sum(result.explains)
     way = "exactly" if result.sigma == 0 else f"within its noise (σ = {result.sigma:.3g})"
-    if result.sigma == 0 and isinstance(result, RestoredStack) and not result.whole:
-        way = f"but for {max(result.misfit):.1g} of the range of its values"
+    off = max(result.misfit, default=0.0)
+    if result.sigma == 0 and isinstance(result, RestoredStack) and not result.whole and off:
+        way = f"to {off:.1g} of the range of its values (root mean square)"
     steps = (result.description or {}).get("steps", [])
     if steps and steps[-1]["kind"] == "jpeg":  # whose noise is in other units
         way = "within the rounding of its JPEG"

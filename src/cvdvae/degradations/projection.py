@@ -31,7 +31,7 @@ from .foreign import in_precision
 from .infeasible import outside, room
 from .local_newton import solve_separable
 from .newton import TOLERANCE, Problem, solve
-from .rounding import Rounding, level_dtype
+from .rounding import ENOUGH, ENOUGH_OF_LARGE, Rounding, level_dtype
 from .spectrum import mean_eigenvalue, mixes_colours, squared_columns
 from .tiles import is_separable
 from .within import Within
@@ -42,7 +42,7 @@ PART = 2**22
 """Values that are worked on at once: what bounds the memory."""
 SMALL = 96**2
 """Images of no more pixels are solved together, as a whole: they are hardly more than a tile.
-Larger ones are, too, where a gradient is wanted: tiles have none."""
+Larger ones are, too, where a gradient is wanted: tiles have none. Rounding is done sooner there."""
 
 
 def project(
@@ -243,7 +243,8 @@ def round_consistently(
     region = None if region is None else region.expand_as(x)
     rounding, sides = None, cast(object, degradation)
     if is_separable(sides) and x.is_cpu:
-        rounding = Rounding(sides, float(weight))
+        large = x[0, 0].numel() > SMALL
+        rounding = Rounding(sides, float(weight), ENOUGH_OF_LARGE if large else ENOUGH)
     for part in _parts(x, degradation):
         where = None if region is None else region[part]
         exact, target = x[part].double() * levels, y[part].double() * levels

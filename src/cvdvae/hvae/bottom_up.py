@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import BottomUpSpec
 from .layers import Block
+from .notation import BottomUpSpec
 
 
 class BottomUp(nn.Module):

@@ -1,140 +1,22 @@
-"""The architecture description of a hierarchical VAE, and its block notation.
-
-A network is written as a comma-separated list of tokens, as for VD-VAE (Child 2021), but in strides
-instead of resolutions, so that one description serves images of any size. R, S and N are integers;
-the state at stride R has one position for every R×R pixels of the image:
-
-=========  ==========================================================================
-bottom-up  ``RxN``  N residual blocks at stride R
-           ``RdN``  one residual block at R, then average pooling by N
-top-down   ``RxN``  N blocks at R, each with a latent group
-           ``RmS``  one block with a latent group that first adds the state at S, upsampled to R
-           ``RrN``  N residual blocks at R without a latent
-           ``RuS``  one block without a latent that first adds the state at S, upsampled to R
-=========  ==========================================================================
-
-So, for images of 8×8 pixels, ``"8x1,2u8,2r1,1u2,1r1"`` is a plain VAE with one latent group, and
-``"8x1,2m8,2x2,1m2,1x4"`` is a very deep one with eight.
-"""
+"""The architectures of a hierarchical VAE and of an LR encoder on one."""
 
 import math
-import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..gaussian import MAX_LOG_STD
-
-
-class BottomUpSpec(NamedTuple):
-    """One residual block at `stride`, followed by average pooling by `down`."""
-
-    stride: int
-    down: int
-
-    def __str__(self) -> str:
-        return f"{self.stride}{'xd'[self.down > 1]}{self.down}"
-
-
-class TopDownSpec(NamedTuple):
-    """One top-down block: where it works, what it first adds, whether it holds a latent group."""
-
-    stride: int
-    source: int | None
-    latent: bool
-
-    def __str__(self) -> str:
-        kind = ("xm" if self.latent else "ru")[self.source is not None]
-        return f"{self.stride}{kind}{self.source or 1}"
-
-
-def parse_bottom_up(text: str) -> list[BottomUpSpec]:
-    """Read a bottom-up block list.
-
-    Example:
-        >>> parse_bottom_up("2x1,2d2,4x1")
-        [BottomUpSpec(stride=2, down=1), BottomUpSpec(stride=2, down=2), \
-BottomUpSpec(stride=4, down=1)]
-    """
-    blocks: list[BottomUpSpec] = []
-    for stride, kind, number in parse_tokens(text, "xd"):
-        if kind == "x":
-            blocks += [BottomUpSpec(stride, 1)] * number
-        else:
-            blocks.append(BottomUpSpec(stride, number))
-    current = blocks[0].stride
-    for block in blocks:
-        if block.stride != current:
-            raise ConfigError(
-                f"bottom-up blocks '{text}': a block at stride {block.stride} "
-                f"cannot follow stride {current}"
-            )
-        current *= block.down
-    return blocks
-
-
-def parse_top_down(text: str) -> list[TopDownSpec]:
-    """Read a top-down block list.
-
-    Example:
-        >>> parse_top_down("4x1,1u4")
-        [TopDownSpec(stride=4, source=None, latent=True), \
-TopDownSpec(stride=1, source=4, latent=False)]
-    """
-    blocks: list[TopDownSpec] = []
-    seen: set[int] = set()
-    for stride, kind, number in parse_tokens(text, "xmru"):
-        if kind in "xr":
-            blocks += [TopDownSpec(stride, None, kind == "x")] * number
-        else:
-            if number not in seen or number % stride or number <= stride:
-                raise ConfigError(
-                    f"top-down blocks '{text}': stride {stride} cannot take its state from {number}"
-                )
-            blocks.append(TopDownSpec(stride, number, kind == "m"))
-        seen.add(stride)
-    if not any(block.latent for block in blocks):
-        raise ConfigError(f"top-down blocks '{text}' hold no latent group")
-    return blocks
-
-
-def parse_tokens(text: str, kinds: str) -> list[tuple[int, str, int]]:
-    """Read tokens: numbers from 1 with one of the letters between, or a `ConfigError`."""
-    tokens = []
-    for token in text.split(","):
-        match = re.fullmatch(rf"\s*(\d+)([{kinds}])(\d+)\s*", token)
-        if match is None or int(match[1]) < 1 or int(match[3]) < 1:
-            raise ConfigError(
-                f"'{token}' in '{text}' is not a block: expected a number, one of "
-                f"{', '.join(kinds)}, and a number"
-            )
-        tokens.append((int(match[1]), match[2], int(match[3])))
-    return tokens
-
-
-def strides_of_resolutions(text: str, image_size: int) -> str:
-    """Rewrite a block list of the published notation, which counts resolutions, in strides.
-
-    Example:
-        >>> strides_of_resolutions("1x1,4m1,4x2", image_size=8)
-        '8x1,2m8,2x2'
-    """
-
-    def stride(resolution: str) -> int:
-        if int(resolution) < 1 or image_size % int(resolution):
-            raise ConfigError(f"resolution {resolution} does not divide {image_size} in '{text}'")
-        return image_size // int(resolution)
-
-    tokens = []
-    for token in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)([xdmru])(\d+)\s*", token)
-        if match is None:
-            raise ConfigError(f"'{token}' in '{text}' is not a block")
-        last = stride(match[3]) if match[2] in "mu" else match[3]
-        tokens.append(f"{stride(match[1])}{match[2]}{last}")
-    return ",".join(tokens)
+from .notation import (
+    bottom_up_strides,
+    check_counted,
+    check_states_seen,
+    parse_bottom_up,
+    parse_pyramid,
+    parse_top_down,
+    strides_of_resolutions,
+)
 
 
 @dataclass(frozen=True)
@@ -143,8 +25,8 @@ class HVAEConfig:
 
     Attributes:
         image_size: Side of the (square) images that it is trained on, in pixels.
-        bottom_up: Bottom-up blocks, see the module's notation.
-        top_down: Top-down blocks, see the module's notation.
+        bottom_up: Bottom-up blocks, in the notation of `cvdvae.hvae.notation`.
+        top_down: Top-down blocks, in the same notation.
         width: Channels of the hidden state.
         widths: Channels at single strides, where they differ from `width`.
         bottleneck: Inner channels of a block, as a fraction of its width.
@@ -237,14 +119,9 @@ class HVAEConfig:
                 top-down blocks whose state goes nowhere, or keys of the other likelihood.
         """
         blocks = parse_top_down(self.top_down)
-        ends = {block.stride: i for i, block in enumerate(blocks)}
-        check_counted(self.bottom_up, self.group_strides, self.widths, ends.keys())
-        for stride, end in ends.items():
-            if end < len(blocks) - 1 and stride not in {later.source for later in blocks[end:]}:
-                raise ConfigError(
-                    f"the top-down state at stride {stride} goes nowhere: a later block must take "
-                    f"it, with m{stride} or u{stride}"
-                )
+        strides = {block.stride for block in blocks}
+        check_counted(self.bottom_up, self.group_strides, self.widths, strides)
+        check_states_seen(blocks, seen={self.patch_size})
         keys = ("pixel_std",) if self.likelihood == "mixture" else ("mixtures", "bits", "levels")
         for key in keys:
             if getattr(self, key) != getattr(HVAEConfig, key):
@@ -318,31 +195,125 @@ class HVAEConfig:
         return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
-def bottom_up_strides(blocks: list[BottomUpSpec]) -> set[int]:
-    """Strides at which a bottom-up pass leaves an activation."""
-    return {b.stride for b in blocks} | {b.stride * b.down for b in blocks}
+@dataclass(frozen=True)
+class LREncoderConfig:
+    """Everything that rebuilds an `LREncoder` on a given prior.
 
-
-def check_counted(
-    bottom_up: str, groups: list[int], widths: Mapping[int, int], others: Set[int] = frozenset()
-) -> None:
-    """Refuse widths and bottom-up blocks that would count for nothing.
-
-    Args:
-        bottom_up: The blocks.
-        groups: Strides of the latent groups that see them.
-        widths: Channels at single strides.
-        others: Strides that occur elsewhere in the network.
-
-    Raises:
-        ConfigError: There are such.
+    Attributes:
+        scales: The factors that it enlarges by. With more than one, the factor is an input of its
+            own, so that one encoder serves them all.
+        bottom_up: Bottom-up blocks over y, in the notation of `cvdvae.hvae.notation`: strides count
+            pixels of the high-resolution image. y is first interpolated to what they start with.
+        width: Channels of the bottom-up pass.
+        widths: Channels at single strides, where they differ from `width`.
+        groups: Number k of latent groups that the encoder gives; 0 takes every group whose stride
+            is at least the scale.
+        patch_size: y is interpolated to this many times the resolution of the first blocks, and
+            square patches of this side are folded into channels.
+        bottleneck: Inner channels of a bottom-up block, as a fraction of its width.
+        head_width: Inner channels of a head, as a fraction of the prior's width there.
+        conditions: Channels of the input beside the colours of y; see
+            `cvdvae.restoration.evidence`, which makes them for an encoder that serves any
+            degradation.
+        relative: The heads give the difference to the prior's mean and log standard deviation, and
+            start at zero: training begins at ``q_ψ = p``. Otherwise they give both directly.
+        activation: Nonlinearity of the blocks.
+        top_down: Blocks over the activations of y that lead from coarse strides back to fine ones,
+            ``RuS`` and ``RrN`` of the notation; none by default. See `cvdvae.hvae.pyramid`.
     """
-    strides = bottom_up_strides(parse_bottom_up(bottom_up))
-    odd = sorted(widths.keys() - strides - others)
-    if odd:
-        raise ConfigError(f"widths at strides {odd}, where there is no block")
-    if max(strides) > max(groups):
-        raise ConfigError(
-            f"the bottom-up pass goes on to stride {max(strides)}, where no latent group sees it: "
-            f"none is coarser than {max(groups)}"
+
+    scales: tuple[int, ...]
+    bottom_up: str
+    width: int
+    widths: dict[int, int] = field(default_factory=dict)
+    groups: int = 0
+    patch_size: int = 1
+    bottleneck: float = 0.25
+    head_width: float = 0.5
+    conditions: int = 0
+    relative: bool = True
+    activation: Literal["gelu", "silu"] = "silu"
+    top_down: str = ""
+
+    def __post_init__(self) -> None:
+        start = parse_bottom_up(self.bottom_up)[0].stride
+        parse_pyramid(self.top_down, self.bottom_up)
+        if not self.scales or min(self.scales) < 1 or len(set(self.scales)) < len(self.scales):
+            raise ConfigError(f"scales must be different whole numbers, not {list(self.scales)}")
+        for scale in self.scales:
+            if self.patch_size < 1 or scale * self.patch_size % start:
+                raise ConfigError(
+                    f"the blocks start at stride {start}, where images of scale {scale} "
+                    f"in patches of {self.patch_size} have no whole number of pixels"
+                )
+        positive = {name: getattr(self, name) for name in ("width", "bottleneck", "head_width")}
+        positive |= {f"widths at stride {stride}": width for stride, width in self.widths.items()}
+        for name, value in positive.items():
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be positive, not {value}")
+        for name in ("groups", "conditions"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+
+    @classmethod
+    def of_resolutions(
+        cls,
+        image_size: int,
+        lr_size: int,
+        encoder: str,
+        widths: Mapping[int, int] = MappingProxyType({}),
+        **rest: Any,
+    ) -> "LREncoderConfig":
+        """From the published notation, which counts resolutions.
+
+        Args:
+            image_size: Side of the prior's images.
+            lr_size: Side of the low-resolution images.
+            encoder: Bottom-up blocks.
+            widths: Channels at single resolutions.
+            **rest: The attributes.
+
+        Raises:
+            ConfigError: One of the sizes does not divide the other.
+        """
+        if lr_size < 1 or image_size % lr_size:
+            raise ConfigError(
+                f"lr_size {lr_size} does not divide the prior's image size {image_size}"
+            )
+        return cls(
+            scales=(image_size // lr_size,),
+            bottom_up=strides_of_resolutions(encoder, image_size),
+            widths={image_size // r: w for r, w in widths.items()},
+            **rest,
         )
+
+    def groups_of(self, prior: HVAEConfig) -> int:
+        """Number k of groups on this prior.
+
+        Raises:
+            ConfigError: k is not between 1 and L, or the blocks leave out one of its strides.
+        """
+        strides = prior.group_strides
+        k = self.groups or sum(stride >= min(self.scales) for stride in strides)
+        if not 1 <= k <= len(strides):
+            raise ConfigError(f"groups must be 1 to {len(strides)} on this prior, not {k}")
+        missing = set(strides[:k]) - bottom_up_strides(parse_bottom_up(self.bottom_up))
+        if missing:
+            raise ConfigError(
+                f"the LR encoder has no block at strides {sorted(missing)}, where the prior "
+                f"has latent groups"
+            )
+        return k
+
+    def check_used(self, prior: HVAEConfig) -> None:
+        """Refuse what would count for nothing on this prior, as `HVAEConfig.check_used`.
+
+        Raises:
+            ConfigError: Widths where there is no block, or blocks that no group sees.
+        """
+        groups = prior.group_strides[: self.groups_of(prior)]
+        blocks = parse_pyramid(self.top_down, self.bottom_up)
+        check_states_seen(blocks, seen=set(groups))
+        # Images have no whole number of states coarser than what their sides are multiples of.
+        led_back = {b.source for b in blocks if b.source and not prior.multiple % b.source}
+        check_counted(self.bottom_up, [*groups, *led_back], self.widths)

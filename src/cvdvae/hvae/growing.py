@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .config import HVAEConfig, parse_bottom_up, parse_top_down
+from .config import HVAEConfig
 from .lr_encoder import LREncoder
 from .model import HVAE
-from .pyramid import parse_pyramid
+from .notation import parse_bottom_up, parse_pyramid, parse_top_down
 
 FIRST = "bottom_up.in_conv"
 """What an encoder's input meets first."""

@@ -12,149 +12,25 @@ Explained in docs/explanation/lr_encoder.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..gaussian import Conditional, DiagonalGaussian
 from ..gaussian.noise import GlobalNoise, Inside, Noise, NoiseOfPart, Window
 from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
-from .config import bottom_up_strides, check_counted, parse_bottom_up, strides_of_resolutions
+from .config import LREncoderConfig
 from .layers import Block
-from .pyramid import Pyramid, check_seen, parse_pyramid
+from .notation import bottom_up_strides, parse_bottom_up, parse_pyramid
+from .pyramid import Pyramid
 
 MAX_WIDENING = 0.25
 """Bound on how much wider than the prior a relative head may be, as a logarithm: knowing y hardly
 ever makes z less certain, and a head that says so is out of its depth."""
-
-
-@dataclass(frozen=True)
-class LREncoderConfig:
-    """Everything that rebuilds an `LREncoder` on a given prior.
-
-    Attributes:
-        scales: The factors that it enlarges by. With more than one, the factor is an input of its
-            own, so that one encoder serves them all.
-        bottom_up: Bottom-up blocks over y, in the notation of `cvdvae.hvae.config`: strides count
-            pixels of the high-resolution image. y is first interpolated to what they start with.
-        width: Channels of the bottom-up pass.
-        widths: Channels at single strides, where they differ from `width`.
-        groups: Number k of latent groups that the encoder gives; 0 takes every group whose stride
-            is at least the scale.
-        patch_size: y is interpolated to this many times the resolution of the first blocks, and
-            square patches of this side are folded into channels.
-        bottleneck: Inner channels of a bottom-up block, as a fraction of its width.
-        head_width: Inner channels of a head, as a fraction of the prior's width there.
-        conditions: Channels of the input beside the colours of y; see
-            `cvdvae.restoration.evidence`, which makes them for an encoder that serves any
-            degradation.
-        relative: The heads give the difference to the prior's mean and log standard deviation, and
-            start at zero: training begins at ``q_ψ = p``. Otherwise they give both directly.
-        activation: Nonlinearity of the blocks.
-        top_down: Blocks over the activations of y that lead from coarse strides back to fine ones,
-            ``RuS`` and ``RrN`` of the notation; none by default. See `cvdvae.hvae.pyramid`.
-    """
-
-    scales: tuple[int, ...]
-    bottom_up: str
-    width: int
-    widths: dict[int, int] = field(default_factory=dict)
-    groups: int = 0
-    patch_size: int = 1
-    bottleneck: float = 0.25
-    head_width: float = 0.5
-    conditions: int = 0
-    relative: bool = True
-    activation: Literal["gelu", "silu"] = "silu"
-    top_down: str = ""
-
-    def __post_init__(self) -> None:
-        start = parse_bottom_up(self.bottom_up)[0].stride
-        parse_pyramid(self.top_down, self.bottom_up)
-        if not self.scales or min(self.scales) < 1 or len(set(self.scales)) < len(self.scales):
-            raise ConfigError(f"scales must be different whole numbers, not {list(self.scales)}")
-        for scale in self.scales:
-            if self.patch_size < 1 or scale * self.patch_size % start:
-                raise ConfigError(
-                    f"the blocks start at stride {start}, where images of scale {scale} "
-                    f"in patches of {self.patch_size} have no whole number of pixels"
-                )
-        positive = {name: getattr(self, name) for name in ("width", "bottleneck", "head_width")}
-        positive |= {f"widths at stride {stride}": width for stride, width in self.widths.items()}
-        for name, value in positive.items():
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be positive, not {value}")
-        for name in ("groups", "conditions"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
-
-    @classmethod
-    def of_resolutions(
-        cls,
-        image_size: int,
-        lr_size: int,
-        encoder: str,
-        widths: Mapping[int, int] = MappingProxyType({}),
-        **rest: Any,
-    ) -> "LREncoderConfig":
-        """From the published notation, which counts resolutions.
-
-        Args:
-            image_size: Side of the prior's images.
-            lr_size: Side of the low-resolution images.
-            encoder: Bottom-up blocks.
-            widths: Channels at single resolutions.
-            **rest: The attributes.
-
-        Raises:
-            ConfigError: One of the sizes does not divide the other.
-        """
-        if lr_size < 1 or image_size % lr_size:
-            raise ConfigError(
-                f"lr_size {lr_size} does not divide the prior's image size {image_size}"
-            )
-        return cls(
-            scales=(image_size // lr_size,),
-            bottom_up=strides_of_resolutions(encoder, image_size),
-            widths={image_size // r: w for r, w in widths.items()},
-            **rest,
-        )
-
-    def groups_of(self, prior: HVAEConfig) -> int:
-        """Number k of groups on this prior.
-
-        Raises:
-            ConfigError: k is not between 1 and L, or the blocks leave out one of its strides.
-        """
-        strides = prior.group_strides
-        k = self.groups or sum(stride >= min(self.scales) for stride in strides)
-        if not 1 <= k <= len(strides):
-            raise ConfigError(f"groups must be 1 to {len(strides)} on this prior, not {k}")
-        missing = set(strides[:k]) - bottom_up_strides(parse_bottom_up(self.bottom_up))
-        if missing:
-            raise ConfigError(
-                f"the LR encoder has no block at strides {sorted(missing)}, where the prior "
-                f"has latent groups"
-            )
-        return k
-
-    def check_used(self, prior: HVAEConfig) -> None:
-        """Refuse what would count for nothing on this prior, as `HVAEConfig.check_used`.
-
-        Raises:
-            ConfigError: Widths where there is no block, or blocks that no group sees.
-        """
-        groups = prior.group_strides[: self.groups_of(prior)]
-        blocks = parse_pyramid(self.top_down, self.bottom_up)
-        led_back = check_seen(blocks, set(groups), prior.multiple)
-        check_counted(self.bottom_up, [*groups, *led_back], self.widths)
 
 
 class LREncoder(nn.Module):

@@ -22,8 +22,9 @@ from ..errors import InputError
 from ..gaussian import Conditional, DiagonalGaussian
 from ..gaussian.noise import GlobalNoise, Noise
 from .bottom_up import BottomUp
-from .config import HVAEConfig, bottom_up_strides, parse_bottom_up, parse_top_down
+from .config import HVAEConfig
 from .likelihood import likelihood_of
+from .notation import bottom_up_strides, parse_bottom_up, parse_top_down
 from .top_down import TopDown
 
 

@@ -11,71 +11,14 @@ Explained in docs/explanation/lr_encoder.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from .config import TopDownSpec, bottom_up_strides, parse_bottom_up, parse_tokens
 from .layers import Block
-
-
-def parse_pyramid(text: str, bottom_up: str) -> list[TopDownSpec]:
-    """Read the blocks of a pyramid: ``RrN`` and ``RuS`` of `cvdvae.hvae.config`, or none.
-
-    Args:
-        text: The blocks.
-        bottom_up: Those of the bottom-up pass whose activations they take.
-
-    Raises:
-        ConfigError: Other blocks, or one at a stride, or from one, where there is no activation.
-
-    Example:
-        >>> parse_pyramid("4u8,4r1", "4d2,8x1")
-        [TopDownSpec(stride=4, source=8, latent=False), \
-TopDownSpec(stride=4, source=None, latent=False)]
-    """
-    blocks: list[TopDownSpec] = []
-    strides = bottom_up_strides(parse_bottom_up(bottom_up))
-    for stride, kind, number in parse_tokens(text, "ru") if text else []:
-        sources = {number} if kind == "u" else set()
-        if not {stride, *sources} <= strides or (kind == "u" and number <= stride):
-            raise ConfigError(
-                f"top-down blocks '{text}': {stride}{kind}{number} is at, or from, a stride "
-                f"where the bottom-up pass leaves nothing"
-            )
-        if kind == "u":
-            blocks.append(TopDownSpec(stride, number, latent=False))
-        else:
-            blocks += [TopDownSpec(stride, None, latent=False)] * number
-    return blocks
-
-
-def check_seen(blocks: Sequence[TopDownSpec], groups: Set[int], multiple: int) -> set[int]:
-    """Refuse blocks of a pyramid that would count for nothing.
-
-    Args:
-        blocks: From `parse_pyramid`.
-        groups: Strides of the latent groups that see the states.
-        multiple: What sides of images are multiples of.
-
-    Returns:
-        The strides whose states are led back; without those that images have no whole number of.
-
-    Raises:
-        ConfigError: There are blocks at a stride whose state neither a group nor a block takes.
-    """
-    ends = {block.stride: i for i, block in enumerate(blocks)}
-    for stride, end in ends.items():
-        if stride not in groups | {later.source for later in blocks[end:]}:
-            raise ConfigError(
-                f"top-down blocks '{','.join(map(str, blocks))}': the state at stride {stride} "
-                f"goes nowhere, since no latent group sees it: a later block must take it, with "
-                f"u{stride}"
-            )
-    return {block.source for block in blocks if block.source and not multiple % block.source}
+from .notation import TopDownSpec
 
 
 class PyramidBlock(nn.Module):
@@ -116,7 +59,7 @@ class Pyramid(nn.Module):
     """All its blocks, in their order.
 
     Args:
-        specs: From `parse_pyramid`; with none the activations stay as they are.
+        specs: From `notation.parse_pyramid`; with none the activations stay as they are.
         widths: Channels at each stride that occurs.
         bottleneck: Inner channels of a block, as a fraction of its width.
         activation: Name of the nonlinearity.

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ..gaussian import Conditional, DiagonalGaussian
 from ..gaussian.noise import Inside, Window
-from .config import HVAEConfig, TopDownSpec, parse_top_down
+from .config import HVAEConfig
 from .layers import Block, add_pointwise
+from .notation import TopDownSpec, parse_top_down
 
 Picker = Callable[[int, Tensor, Conditional], Tensor]
 """``(l, h, p) -> z_l``: the group's index, the state that holds z_<l, and ``p(z_l | z_<l)``.

@@ -69,6 +69,6 @@ def check_memory(samples: int, height: int, width: int, instead: str, held: int 
     if samples * height * width > most_pixels:
         most = most_pixels // (height * width)
         fewer = f"ask for at most {most}, or " if most else ""
-        raise InputError(
-            f"{samples} samples of {width}×{height} pixels do not fit into memory: {fewer}{instead}"
-        )
+        each = f"of {width}×{height} pixels"
+        many = f"{samples} samples {each} do not" if samples > 1 else f"one sample {each} does not"
+        raise InputError(f"{many} fit into memory: {fewer}{instead}")

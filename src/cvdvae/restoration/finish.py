@@ -31,7 +31,7 @@ FAR, NEAR, MANY = 1.0, 0.25, 0.01
 share of all its values is further than `NEAR`, as in a saturated block."""
 
 
-MISSED = 1 / 40
+MISSED = 1 / 10
 """Share of an 8-bit level by which Hx of a large image may miss y before it is rounded."""
 
 

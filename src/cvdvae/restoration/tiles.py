@@ -18,9 +18,9 @@ WHOLE_PIXELS = 2_000_000
 """Images of up to so many pixels are drawn whole."""
 CORE = 1024
 """Side of a core, in pixels."""
-HALO = 128
+HALO = 144
 """What a window has more on every side, in pixels: in the core the network then gives what it would
-give of the whole image, within a quarter of a level of 255."""
+give of the whole image, within a fifth of a level of 255."""
 
 
 class Tile(NamedTuple):

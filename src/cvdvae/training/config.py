@@ -9,7 +9,7 @@ from ..data.folder import DataConfig
 from ..errors import ConfigError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
-from ..hvae.lr_encoder import LREncoderConfig
+from ..hvae.config import LREncoderConfig
 from .degrade import DEGRADATIONS
 
 MAX_STEPS, MAX_BATCH, MAX_SIZE, MAX_PHOTONS = 10**9, 65_536, 4096, 1e9

@@ -18,8 +18,9 @@ from ..data.folder import is_first_process
 from ..errors import ConfigError, WeightsError
 from ..hcflow import HCFlow, HCFlowConfig
 from ..hvae import HVAE, HVAEConfig
+from ..hvae.config import LREncoderConfig
 from ..hvae.growing import grow_encoder, grow_prior
-from ..hvae.lr_encoder import LREncoder, LREncoderConfig
+from ..hvae.lr_encoder import LREncoder
 
 CHECKPOINT = "last.ckpt"
 """In the folder of a run, what it goes on from."""

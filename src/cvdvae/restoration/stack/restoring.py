@@ -117,7 +117,7 @@ def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring
             "another boundary than valid"
         )
     held = max(held_in(one.levels) for one in stack.ranges)
-    check_memory(how.samples, *large, "restore it in parts", held)
+    check_memory(how.samples, *large, "cut it into smaller files", held)
     if not any(what.is_open(stack, plane) for plane in stack.planes()):
         raise InputError(
             "it holds no missing values beside others, so that there is nothing to fill: mark them "
@@ -156,6 +156,8 @@ def _restore_plane(
             found.pixels[i] = values.from_values(saved)
         if known is not None:
             np.copyto(saved, given, where=known)
+            if values.levels is None:
+                np.copyto(found.pixels[i].numpy(), found.y.numpy(), where=known)
         if not what.fill:
             put_back(saved, missing, given, slice(0, saved.shape[1]), result.scale)
         into[i] = saved
