@@ -67,7 +67,7 @@ class Words(NamedTuple):
     explained: str = ""
 
 
-RESTORED = Words("say it more closely (how strong a blur was, as in blur:sigma=1.5)")
+RESTORED = Words("say it more closely: another strength, perhaps, as in blur:sigma=1.5")
 ENLARGED = Words(
     "say what made it small, with --shrunk-by",
     "not given back exactly but explained within its noise, by {}",

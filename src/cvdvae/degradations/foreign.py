@@ -5,7 +5,8 @@ nothing else; ours take what comes. The projection works in float64.
 """
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar, cast
 
@@ -86,30 +87,51 @@ def check_linear(degradation: object, y: Tensor) -> None:
         raise InputError(
             f"{type(degradation).__name__} is no linear degradation: it lacks A or A_adjoint"
         )
-    linear = in_precision(cast(Products, degradation), y.dtype)
+    name, linear = type(degradation).__name__, in_precision(cast(Products, degradation), y.dtype)
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(y.shape, generator=generator, dtype=torch.float32, device="cpu").to(y)
-    try:
-        x = linear.A_adjoint(noise)
-        once, more = linear.A(x), linear.A(TRIES * x)
-        other = torch.randn(x.shape, generator=generator, dtype=torch.float32, device="cpu").to(x)
-        seen = linear.A(other)
-    except (NotImplementedError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or ["not implemented"])[0]
-        raise InputError(f"y does not belong to this degradation: {reason}") from None
+
+    def drawn(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device="cpu").to(like)
+
+    noise = drawn(y.cpu()).to(y)
+    with torch.no_grad():  # as it will be asked
+        x = _made(linear.A_adjoint, noise, name)
+        once, more = _made(linear.A, x, name), _made(linear.A, TRIES * x, name)
+        other = drawn(x.cpu()).to(x)
+        seen, both = _made(linear.A, other, name), _made(linear.A, torch.cat((x, other)), name)
     if once.shape != y.shape:
         raise InputError("y does not belong to this degradation: it has another size")
     if float((more - TRIES * once).abs().max()) > SLACK * float(more.abs().max()):
-        raise InputError(f"{type(degradation).__name__} is not linear: no prior can be met with it")
+        raise InputError(f"{name} is not linear: no prior can be met with it")
+    alone = torch.cat((once, seen))
+    off = float((both - alone).abs().max()) if both.shape == alone.shape else math.inf
+    if off > SLACK * float(alone.abs().max()):
+        raise InputError(f"{name} does not treat every image of a batch by itself, and alike")
     # Both: a factor is told by ⟨Hx, v⟩ = ‖x‖² for x = Hᵀv, and a part that is missing by any u.
     slack = OFF.get(y.dtype, SLACK)
     for u, Hu, part in ((x, once, 1.0), (other, seen, y.numel() ** -0.5)):
         there, back = float((Hu * noise).sum()), float((u * x).sum())
         if not abs(there - back) <= slack * part * float(Hu.norm() * noise.norm()):
             raise InputError(
-                f"A_adjoint of {type(degradation).__name__} is not the adjoint of its A: "
+                f"A_adjoint of {name} is not the adjoint of its A: "
                 f"⟨Hx, v⟩ is {there:.4g}, and ⟨x, Hᵀv⟩ is {back:.4g}"
             )
+
+
+def _made(product: Callable[[Tensor], object], images: Tensor, name: str) -> Tensor:
+    """What a product of an operator makes of images, which it must leave as they are."""
+    kept = images.clone()
+    try:
+        made = product(images)
+    except Exception as error:  # whatever is wrong in what others wrote
+        kind = "" if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__} "
+        reason = (str(error).splitlines() or ["not implemented"])[0]
+        raise InputError(f"y does not belong to this degradation: {kind}{reason}") from error
+    if not isinstance(made, Tensor):
+        raise InputError(f"{name} gives a {type(made).__name__} where a tensor is expected")
+    if not torch.allclose(images, kept, rtol=0, atol=0, equal_nan=True):
+        raise InputError(f"{name} changes the images that it is given: let it work on a copy")
+    return made
 
 
 def noise_carried_by(steps: Sequence[object]) -> float:
