@@ -1,6 +1,6 @@
 """How far tiles are from the whole image, before rounding, by what they have around their cores.
 
-    python benchmarks/halos.py SETS/Kodak SETS/Urban100 --halos 96 112 128
+    python benchmarks/halos.py SETS/Kodak SETS/Urban100 --halos 128 144
 
 Of every image the upper left part, 768×512 pixels when enlarged, every second image at half its
 size; cut into cores of 256×256. Printed is the largest difference of any value in levels of 255.

@@ -1,7 +1,7 @@
 """deepinv's physics where ours are expected, and ours in deepinv."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -196,44 +196,6 @@ def test_what_is_not_linear_is_refused_in_a_sentence(physics: dict[str, Degradat
     thinned = dinv.physics.LinearPhysics(A=lambda x: x[..., ::2], A_adjoint=lambda y: y)
     with pytest.raises(InputError, match="another size"):
         check_linear(thinned, truth())
-
-
-class Half:
-    """``Hx = x / 2``, in whichever way it is written."""
-
-    def __init__(self, product: Callable[[torch.Tensor], object]) -> None:
-        self.A, self.A_adjoint = product, product
-
-
-def by_autograd(y: torch.Tensor) -> torch.Tensor:
-    x = torch.zeros_like(y, requires_grad=True)
-    return torch.autograd.grad(0.5 * x, x, y)[0]
-
-
-def by_autograd_anywhere(y: torch.Tensor) -> torch.Tensor:
-    with torch.enable_grad():
-        return by_autograd(y)
-
-
-@pytest.mark.parametrize(
-    ("product", "said"),
-    [
-        (lambda x: x.mul_(0.5), "changes the images that it is given"),
-        (by_autograd, "does not require grad"),
-        (lambda x: [0.5 * one for one in x], "gives a list where a tensor is expected"),
-        (lambda x: 0.5 * x.numpy(), "gives a ndarray where"),
-        (lambda x: x[1] / 2, "IndexError"),
-        (lambda x: 0.5 * x[:1], "does not treat every image of a batch by itself"),
-        (lambda x: 0.5 * x.flip(0), "does not treat every image of a batch by itself"),
-    ],
-)
-def test_what_others_wrote_in_odd_ways_is_refused_before_anything_is_drawn(
-    product: Callable[[torch.Tensor], object], said: str
-) -> None:
-    check_linear(Half(lambda x: 0.5 * x), truth())
-    check_linear(Half(by_autograd_anywhere), truth())
-    with pytest.raises(InputError, match=said):
-        check_linear(Half(product), truth())
 
 
 @precisions

@@ -27,6 +27,7 @@ from cvdvae.degradations.composed import Composed, as_jpeg, jpeg_at_end
 from cvdvae.degradations.conjugate_gradients import conjugate_gradients
 from cvdvae.degradations.damped import estimate, inverse, solve
 from cvdvae.degradations.downscaling import Downscaling
+from cvdvae.degradations.foreign import check_linear
 from cvdvae.degradations.infeasible import violate_least
 from cvdvae.degradations.kernels import KERNELS
 from cvdvae.degradations.mask import Colours, InAllColours, Mask, bayer, luminance
@@ -1083,3 +1084,56 @@ def test_the_undamped_inverse_of_a_blur_is_as_exact_as_its_numbers(dtype: torch.
 def test_a_movement_says_which_numbers_it_takes() -> None:
     with pytest.raises(InputError, match="not 5 and inf"):
         motion(5, math.inf)
+
+
+Product = Callable[[torch.Tensor], Any]
+
+
+class Half:
+    """``Hx = x / 2``, in whichever way each of the two is written."""
+
+    def __init__(self, product: Product, adjoint: Product) -> None:
+        self.A, self.A_adjoint = product, adjoint
+
+
+def half(x: torch.Tensor) -> torch.Tensor:
+    return 0.5 * x
+
+
+def by_autograd(y: torch.Tensor) -> torch.Tensor:
+    x = torch.zeros_like(y, requires_grad=True)
+    return torch.autograd.grad(0.5 * x, x, y)[0]
+
+
+def by_autograd_anywhere(y: torch.Tensor) -> torch.Tensor:
+    with torch.enable_grad():
+        return by_autograd(y)
+
+
+def test_products_may_be_written_in_any_way_that_leaves_alone_what_they_are_given() -> None:
+    y = torch.rand(1, 3, 8, 8)
+    for product in (half, by_autograd_anywhere, lambda x: x.clone().mul_(0.5)):
+        check_linear(Half(half, product), y)
+        check_linear(Half(product, half), y)
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        (lambda x: x.mul_(0.5), "changes the images that it is given"),
+        (by_autograd, r"does not require grad.*within torch.enable_grad\(\)"),
+        (lambda x: [0.5 * one for one in x], "gives list, not a tensor"),
+        (lambda x: 0.5 * x.numpy(), "gives ndarray, not a tensor"),
+        (lambda x: (0.5 * x).long(), "gives torch.int64 of 4 dimensions, not images"),
+        (lambda x: (0.5 * x).sum(), "gives torch.float32 of 0 dimensions, not images"),
+        (lambda x: x[9] / 2, "IndexError: "),
+        (lambda x: 0.5 * x[:1], "does not treat every image of a batch by itself"),
+        (lambda x: 0.5 * x.flip(0), "does not treat every image of a batch by itself"),
+    ],
+)
+def test_what_others_wrote_in_odd_ways_is_refused_before_anything_is_drawn(
+    product: Product, said: str
+) -> None:
+    for pair in ((product, half), (half, product)):
+        with pytest.raises(InputError, match=said):
+            check_linear(Half(*pair), torch.rand(1, 3, 8, 8))

@@ -1057,3 +1057,35 @@ def test_without_being_told_levels_are_those_of_8_bits() -> None:
     error = 255 * y - H.A(level)
     assert rounding.run(exact, level, error, None, 1).dtype == torch.uint8
     assert rounding.run(exact, level, error, None, 1, 256).dtype == torch.int32
+
+
+def test_rounding_of_large_images_ends_sooner_and_gives_the_eight_bit_input_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somewhat more of the error is left than after all passes, and much less than of plain
+    rounding."""
+    H = BicubicDownscaling.of_scale((128, 160), 4)
+    x0 = torch.rand(1, 3, 128, 160, generator=torch.Generator().manual_seed(5))
+    y = (H.A(0.25 + 0.5 * x0) * 255).round() / 255
+    x = project(0.25 + 0.5 * x0, y, H, levels=255)
+
+    def rounded(small: int) -> tuple[float, int, Tensor]:
+        monkeypatch.setattr("cvdvae.degradations.projection.SMALL", small)
+        passes: list[None] = []
+        choice = Rounding._choice
+
+        def counting(self: Rounding, *args: Any) -> Tensor:
+            passes.append(None)
+            return choice(self, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Rounding, "_choice", counting)
+            level = round_consistently(x, y, H)
+        off = 255 * y - H.A(level.double())
+        return float(off.square().mean()), len(passes), level
+
+    (soon, few, level), (late, many, _) = rounded(100), rounded(10**9)
+    plain = float((255 * y - H.A((255 * x).round().double())).square().mean())
+    assert few <= many / 2
+    assert late < soon < 1.4 * late < plain / 10
+    assert torch.equal((H.A(level.double()).clamp(0, 255)).round(), (255 * y.double()).round())

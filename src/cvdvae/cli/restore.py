@@ -278,7 +278,7 @@ def _unexplained(
     compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
     noisy = "another quality" if compressed else "how noisy the image is, with --noise"
     if noise == "auto" and not compressed:
-        noisy = f"name more noise than the {result.sigma:.3g} that was estimated, with --noise"
+        noisy = f"name, with --noise, more than the {result.sigma:.3g} that auto estimated"
     advice = closer if by_file else f"{closer}, or {noisy}"
     if result.sigma and noise is None and not by_file and not compressed:
         advice = "say how noisy it is, with --noise (auto estimates it); or what else happened"

@@ -73,48 +73,52 @@ def _numbers_of(module: torch.nn.Module) -> list[Tensor]:
 
 
 def check_linear(degradation: object, y: Tensor) -> None:
-    """Make sure that an operator is linear, as far as one trial can tell.
+    """Make sure that an operator is linear, as far as a few trials can tell.
 
     Args:
         degradation: H.
         y: What it gives, ``(1, …)`` float32 or float64.
 
     Raises:
-        InputError: It has no A or A_adjoint, what it does is not linear, or one is not the other's
-            adjoint.
+        InputError: It has no A or A_adjoint; one of them fails, gives no images, changes those that
+            it is given, or does not treat each of several by itself; y has another size; what it
+            does is not linear, or one is not the other's adjoint.
     """
-    if not all(callable(getattr(degradation, name, None)) for name in ("A", "A_adjoint")):
-        raise InputError(
-            f"{type(degradation).__name__} is no linear degradation: it lacks A or A_adjoint"
-        )
-    name, linear = type(degradation).__name__, in_precision(cast(Products, degradation), y.dtype)
+    name = type(degradation).__name__
+    if not all(callable(getattr(degradation, product, None)) for product in ("A", "A_adjoint")):
+        raise InputError(f"{name} is no linear degradation: it lacks A or A_adjoint")
+    linear = in_precision(cast(Products, degradation), y.dtype)
     generator = torch.Generator().manual_seed(0)
 
     def drawn(like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device="cpu").to(like)
+        return torch.randn(like.shape, generator=generator, device="cpu").to(like)
 
-    noise = drawn(y.cpu()).to(y)
+    noise = drawn(y)
     with torch.no_grad():  # as it will be asked
         x = _made(linear.A_adjoint, noise, name)
         once, more = _made(linear.A, x, name), _made(linear.A, TRIES * x, name)
-        other = drawn(x.cpu()).to(x)
-        seen, both = _made(linear.A, other, name), _made(linear.A, torch.cat((x, other)), name)
-    if once.shape != y.shape:
-        raise InputError("y does not belong to this degradation: it has another size")
+        if once.shape != y.shape:
+            raise InputError("y does not belong to this degradation: it has another size")
+        other = drawn(x)
+        seen, back = _made(linear.A, other, name), _made(linear.A_adjoint, once, name)
+        both = (
+            (_made(linear.A, torch.cat((x, other)), name), torch.cat((once, seen))),
+            (_made(linear.A_adjoint, torch.cat((noise, once)), name), torch.cat((x, back))),
+        )
     if float((more - TRIES * once).abs().max()) > SLACK * float(more.abs().max()):
         raise InputError(f"{name} is not linear: no prior can be met with it")
-    alone = torch.cat((once, seen))
-    off = float((both - alone).abs().max()) if both.shape == alone.shape else math.inf
-    if off > SLACK * float(alone.abs().max()):
-        raise InputError(f"{name} does not treat every image of a batch by itself, and alike")
+    for together, alone in both:
+        off = (together - alone).abs().max() if together.shape == alone.shape else math.inf
+        if float(off) > SLACK * float(alone.abs().max()):
+            raise InputError(f"{name} does not treat every image of a batch by itself, and alike")
     # Both: a factor is told by ⟨Hx, v⟩ = ‖x‖² for x = Hᵀv, and a part that is missing by any u.
     slack = OFF.get(y.dtype, SLACK)
     for u, Hu, part in ((x, once, 1.0), (other, seen, y.numel() ** -0.5)):
-        there, back = float((Hu * noise).sum()), float((u * x).sum())
-        if not abs(there - back) <= slack * part * float(Hu.norm() * noise.norm()):
+        there, along = float((Hu * noise).sum()), float((u * x).sum())
+        if not abs(there - along) <= slack * part * float(Hu.norm() * noise.norm()):
             raise InputError(
                 f"A_adjoint of {name} is not the adjoint of its A: "
-                f"⟨Hx, v⟩ is {there:.4g}, and ⟨x, Hᵀv⟩ is {back:.4g}"
+                f"⟨Hx, v⟩ is {there:.4g}, and ⟨x, Hᵀv⟩ is {along:.4g}"
             )
 
 
@@ -124,11 +128,16 @@ def _made(product: Callable[[Tensor], object], images: Tensor, name: str) -> Ten
     try:
         made = product(images)
     except Exception as error:  # whatever is wrong in what others wrote
-        kind = "" if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__} "
-        reason = (str(error).splitlines() or ["not implemented"])[0]
-        raise InputError(f"y does not belong to this degradation: {kind}{reason}") from error
+        said = str(error).split("\n", 1)[0]
+        if not isinstance(error, RuntimeError | ValueError) or not said:
+            said = f"{type(error).__name__}: {said}".removesuffix(": ")
+        if "does not require grad" in said:
+            said += " (an adjoint by autograd is computed within torch.enable_grad())"
+        raise InputError(f"y does not belong to this degradation: {said}") from error
     if not isinstance(made, Tensor):
-        raise InputError(f"{name} gives a {type(made).__name__} where a tensor is expected")
+        raise InputError(f"{name} gives {type(made).__name__}, not a tensor")
+    if not (made.is_floating_point() and made.ndim):
+        raise InputError(f"{name} gives {made.dtype} of {made.ndim} dimensions, not images")
     if not torch.allclose(images, kept, rtol=0, atol=0, equal_nan=True):
         raise InputError(f"{name} changes the images that it is given: let it work on a copy")
     return made

@@ -42,7 +42,8 @@ PART = 2**22
 """Values that are worked on at once: what bounds the memory."""
 SMALL = 96**2
 """Images of no more pixels are solved together, as a whole: they are hardly more than a tile.
-Larger ones are, too, where a gradient is wanted: tiles have none. Rounding is done sooner there."""
+Larger ones are, too, where a gradient is wanted: tiles have none.
+Rounding of larger ones ends sooner (`rounding.ENOUGH_OF_LARGE`)."""
 
 
 def project(
@@ -220,7 +221,7 @@ def round_consistently(
         y: Low-resolution images in [0, 1], ``(N or 1, c, h, w)``.
         degradation: H.
         steps: Most passes; it ends sooner where two in a row, which differ in their blocks, helped
-            no image, or hardly one.
+            no image, or hardly one, in large images little.
         region: Which pixels may be moved, bool, broadcasts to `x`; all of them by default.
         levels: Steps between 0 and 1, below 2²⁴; 255 for 8 bits.
 
