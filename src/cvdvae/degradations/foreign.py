@@ -5,7 +5,6 @@ nothing else; ours take what comes. The projection works in float64.
 """
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar, cast
@@ -95,22 +94,11 @@ def check_linear(degradation: object, y: Tensor) -> None:
 
     noise = drawn(y)
     with torch.no_grad():  # as it will be asked
-        x = _made(linear.A_adjoint, noise, name)
-        once, more = _made(linear.A, x, name), _made(linear.A, TRIES * x, name)
-        if once.shape != y.shape:
-            raise InputError("y does not belong to this degradation: it has another size")
+        (x,) = _linear(linear.A_adjoint, name, noise)
         other = drawn(x)
-        seen, back = _made(linear.A, other, name), _made(linear.A_adjoint, once, name)
-        both = (
-            (_made(linear.A, torch.cat((x, other)), name), torch.cat((once, seen))),
-            (_made(linear.A_adjoint, torch.cat((noise, once)), name), torch.cat((x, back))),
-        )
-    if float((more - TRIES * once).abs().max()) > SLACK * float(more.abs().max()):
-        raise InputError(f"{name} is not linear: no prior can be met with it")
-    for together, alone in both:
-        off = (together - alone).abs().max() if together.shape == alone.shape else math.inf
-        if float(off) > SLACK * float(alone.abs().max()):
-            raise InputError(f"{name} does not treat every image of a batch by itself, and alike")
+        once, seen = _linear(linear.A, name, x, other)
+    if once.shape != y.shape:
+        raise InputError("y does not belong to this degradation: it has another size")
     # Both: a factor is told by ⟨Hx, v⟩ = ‖x‖² for x = Hᵀv, and a part that is missing by any u.
     slack = OFF.get(y.dtype, SLACK)
     for u, Hu, part in ((x, once, 1.0), (other, seen, y.numel() ** -0.5)):
@@ -120,6 +108,27 @@ def check_linear(degradation: object, y: Tensor) -> None:
                 f"A_adjoint of {name} is not the adjoint of its A: "
                 f"⟨Hx, v⟩ is {there:.4g}, and ⟨x, Hᵀv⟩ is {along:.4g}"
             )
+
+
+def _linear(
+    product: Callable[[Tensor], object], name: str, image: Tensor, *others: Tensor
+) -> Sequence[Tensor]:
+    """What a product of an operator makes of images, beside which it has `TRIES` times the first."""
+
+    def is_multiple(more: Tensor, once: Tensor) -> bool:
+        if more.shape != once.shape:
+            return False
+        off = float((more - TRIES * once).abs().max())
+        return not off > SLACK * float(more.abs().max())  # NaN is told by what follows
+
+    images = torch.cat((image, *others, TRIES * image))
+    once, *seen = _made(product, images, name).split(1)
+    more = seen.pop() if seen else once
+    if is_multiple(more, once) and len(seen) == len(others):
+        return once, *seen
+    if is_multiple(_made(product, TRIES * image, name), _made(product, image, name)):
+        raise InputError(f"{name} does not treat every image of a batch by itself, and alike")
+    raise InputError(f"{name} is not linear: no prior can be met with it")
 
 
 def _made(product: Callable[[Tensor], object], images: Tensor, name: str) -> Tensor:
@@ -136,9 +145,9 @@ def _made(product: Callable[[Tensor], object], images: Tensor, name: str) -> Ten
         raise InputError(f"y does not belong to this degradation: {said}") from error
     if not isinstance(made, Tensor):
         raise InputError(f"{name} gives {type(made).__name__}, not a tensor")
-    if not (made.is_floating_point() and made.ndim):
+    if not (made.is_floating_point() and made.ndim and made.numel()):
         raise InputError(f"{name} gives {made.dtype} of {made.ndim} dimensions, not images")
-    if not torch.allclose(images, kept, rtol=0, atol=0, equal_nan=True):
+    if not (torch.equal(images, kept) or bool(kept.isnan().any())):
         raise InputError(f"{name} changes the images that it is given: let it work on a copy")
     return made
 
