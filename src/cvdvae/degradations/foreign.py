@@ -113,7 +113,7 @@ def check_linear(degradation: object, y: Tensor) -> None:
 def _linear(
     product: Callable[[Tensor], object], name: str, image: Tensor, *others: Tensor
 ) -> Sequence[Tensor]:
-    """What a product of an operator makes of images, beside which it has `TRIES` times the first."""
+    """What a product of an operator makes of images, given with `TRIES` times the first."""
 
     def is_multiple(more: Tensor, once: Tensor) -> bool:
         if more.shape != once.shape:
