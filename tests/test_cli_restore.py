@@ -303,7 +303,7 @@ def test_what_lay_in_a_hole_and_went_into_what_came_after_is_refused(
 
 
 @pytest.mark.parametrize(
-    "words", ["hole:side=4 + grey", "blur:sigma=1 + hole:side=4 + random:keep=0.9", "noise + box"]
+    "words", ["hole:side=4 + grey", "blur:sigma=1 + hole:side=4 + random:keep=0.9", "box + noise"]
 )
 def test_what_lay_in_a_hole_and_went_nowhere_does_no_harm(
     words: str, restore: Restore, photo: Path

@@ -1,5 +1,6 @@
 """What a file or an image tells of what happened to it."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,9 @@ from torch import Tensor
 from cvdvae.batch.happened import happened
 from cvdvae.batch.restore import SMOOTHED, degrade, read_seen
 from cvdvae.damage.described import Description, description_from_dict, parse
-from cvdvae.damage.estimates import JPEGFile, _whole, estimate_noise, noise_behind, read_jpeg
+from cvdvae.damage.estimates import estimate_noise, noise_behind
+from cvdvae.damage.jpeg_file import JPEGFile, read_jpeg, to_the_end_of_its_blocks
+from cvdvae.damage.jpeg_pixels import _whole, of_decoded
 from cvdvae.damage.mask_kinds import Masked
 from cvdvae.damage.step import Size
 from cvdvae.degradations.block_dct import (
@@ -107,11 +110,9 @@ def test_of_luma_no_more_blocks_are_measured_than_a_file_holds(
     held = [plane.shape[:2] for plane in (truth.Y, truth.Cb, truth.Cr)]
     assert [(h // 8, w // 8) for h, w in file.operator.planes] == held
     assert file.y.shape == (1, sum(64 * h * w for h, w in held))
-    if size[0] < 75:  # else blocks of luma are cut, too
-        luma = 64 * held[0][0] * held[0][1]
-        assert bool(right(file, path)[:luma].all())
-        off = file.operator.A(to_tensor(picture(*size))[None]) - file.y
-        assert float(off[:, :luma].abs().max()) < 0.6
+    assert bool(right(file, path).all())
+    off = file.operator.A(to_tensor(picture(*size))[None]) - file.y
+    assert float(off.abs().max()) < 0.6
 
 
 @pytest.mark.parametrize("size", [(24, 40), (40, 24), (18, 34), (25, 39), (32, 48)])
@@ -176,11 +177,69 @@ def test_of_colours_that_grey_takes_the_luma_is_said_to_be_taken(
         assert notes.count(LUMA) == times
 
 
-def test_all_but_a_few_come_back_where_blocks_are_cut_or_steps_are_fine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (3, 9), (37, 50), (61, 61), (75, 101)])
+def test_what_lies_beyond_the_image_is_read_with_its_blocks(
+    tmp_path: Path, size: tuple[int, int], subsampling: int, progressive: bool
+) -> None:
+    """A decoder throws it away; guessed at, the true image would seem to be none of the file's."""
+    path, image = tmp_path / "picture.jpg", picture(*size)
+    image.save(path, quality=85, subsampling=subsampling, progressive=progressive)
+    file = read_jpeg(path)
+    held = right(file, path).double().mean()
+    assert held == 1 or (progressive and subsampling and held > 0.99)
+    H, x = file.operator, to_tensor(image)[None].double()
+    assert float((H.A(x) - file.y).square().mean().sqrt()) < ROUNDING
+
+
+@pytest.mark.parametrize("size", [(61, 61), (75, 101)])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_cut_blocks_of_a_decoded_picture_are_filled_in_likely(
+    tmp_path: Path, size: tuple[int, int], subsampling: int
+) -> None:
     path = tmp_path / "picture.jpg"
-    for image, quality, share in [(picture(75, 101), 60, 0.97), (picture(), 98, 0.9)]:
-        image.save(path, quality=quality, subsampling=2)
-        assert float(right(read_jpeg(path), path).double().mean()) > share
+    picture(*size).save(path, quality=75, subsampling=subsampling)
+    file, decoded = read_jpeg(path), to_tensor(Image.open(path))
+    told = of_decoded(decoded[None], file.operator)
+    assert float((told == file.y).double().mean()) > 0.99
+    off = file.operator.A(to_tensor(picture(*size))[None]) - told
+    assert float(off.square().mean().sqrt()) < ROUNDING
+
+
+def test_a_file_is_continued_to_the_end_of_its_blocks_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    for colours, options, unit in [
+        ("RGB", {"subsampling": 2}, (16, 16)),
+        ("RGB", {"subsampling": 1}, (8, 16)),
+        ("RGB", {"subsampling": 0}, (8, 8)),
+        ("RGB", {"subsampling": 2, "progressive": True}, (8, 8)),
+        ("L", {}, (8, 8)),
+    ]:
+        picture(37, 50).convert(colours).save(path, **options)  # type: ignore[arg-type]
+        longer = Image.open(BytesIO(to_the_end_of_its_blocks(path.read_bytes())))
+        assert longer.size == (-(-50 // unit[1]) * unit[1], -(-37 // unit[0]) * unit[0])
+        inner = np.asarray(longer)[:32, :40].astype(int)  # colours at the cut were enlarged anew
+        assert np.abs(inner - np.asarray(Image.open(path))[:32, :40]).max() <= 1
+        again = to_the_end_of_its_blocks(path.read_bytes())
+        assert to_the_end_of_its_blocks(again) == again
+
+
+def test_what_has_no_header_of_a_jpeg_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    picture(37, 50).save(path)
+    whole = path.read_bytes()
+    for end in range(700):
+        cut = whole[:end]
+        assert len(to_the_end_of_its_blocks(cut)) == end
+    for other in (b"", b"\xff", bytes(100), b"\xff" * 100, whole[:2] + bytes(100)):
+        assert to_the_end_of_its_blocks(other) == other
+
+
+def test_all_but_a_few_come_back_where_steps_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    picture().save(path, quality=98, subsampling=2)
+    assert float(right(read_jpeg(path), path).double().mean()) > 0.9
 
 
 def test_what_black_and_white_cut_off_is_filled_in_from_the_coefficients() -> None:

@@ -23,7 +23,7 @@ from tiny import RESTORING, matrix_of, saved_restorer, tiny_photo_restorer, tiny
 
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
-from cvdvae.damage.estimates import read_jpeg
+from cvdvae.damage.jpeg_file import read_jpeg
 from cvdvae.damage.packed import pack, pack_numbers
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.block_dct import ROUNDING, BlockDCT

@@ -30,6 +30,15 @@ class OccupiedError(OutputError):
     """A folder that holds a file of another origin where a result would be."""
 
 
+class TakenError(OutputError):
+    """A folder that another run is writing to."""
+
+
+def unwritable(folder: Path, error: OSError) -> OutputError:
+    """What is said of a folder that cannot be written, for a reason that stays its cause."""
+    return OutputError(f"cannot write to {folder}: {error.strerror or error}")
+
+
 class CVDVAEWarning(UserWarning):
     """What goes on with less than was asked for; its message is one sentence that says why."""
 

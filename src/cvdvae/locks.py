@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import OutputError
+from .errors import TakenError, unwritable
 
 try:
     import fcntl
@@ -36,7 +36,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         place = folder.resolve()
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+        raise unwritable(folder, error) from error
     with _guard:
         owner = _held.get(place)
         if owner not in (None, threading.get_ident()):
@@ -64,7 +64,7 @@ def _take(folder: Path) -> int | None:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+            raise unwritable(folder, error) from error
         try:
             # Unlike flock, this is not handed down to the processes that read a training's images.
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,8 +87,8 @@ def _take(folder: Path) -> int | None:
     return None
 
 
-def _taken(folder: Path, pid: int | str) -> OutputError:
-    return OutputError(
+def _taken(folder: Path, pid: int | str) -> TakenError:
+    return TakenError(
         f"another run (process {pid}) is writing to {folder}: wait until it has ended, or choose "
         f"another folder"
     )

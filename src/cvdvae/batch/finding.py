@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..imaging.folders import files_below, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
-from ..imaging.unread import is_fork, is_heic, passed_over, why_none
+from ..imaging.unread import is_debris, is_heic, passed_over, why_none
 from ..restoration.saving import is_result
 
 KNOWN = {*PICTURES, *SUFFIXES}
@@ -144,7 +144,7 @@ def _files_in(folder: Path, refused: list[Path], heic: list[Path]) -> list[Path]
     """
     try:
         below = files_below(folder, _is_store, refused.append)
-        files = [p for p in below if (_is_known(p) or is_heic(p)) and not is_fork(p.name)]
+        files = [p for p in below if (_is_known(p) or is_heic(p)) and not is_debris(p.name)]
     except OSError as error:
         refused.append(folder)
         raise InputError(f"cannot read {folder}: {error.strerror}") from None

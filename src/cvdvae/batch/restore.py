@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..damage.described import Description
-from ..damage.estimates import GREY_FILE, at_odds, noise_behind
+from ..damage.estimates import noise_behind
 from ..damage.holes import refuse_mixed, with_hole
+from ..damage.jpeg_file import GREY_FILE, at_odds
 from ..damage.kinds import JPEG
 from ..damage.mask_kinds import OnlyNoise
 from ..damage.step import Size
@@ -40,6 +41,7 @@ from .files import holds_arrays
 from .happened import Happened
 
 KEEPING = "cvdvae upscale and restore"
+NOT_KEEPING = "restore --simulate, --simulate beside --noise, --jpeg, grey and bayer"
 """What keeps arrays, but where they shall have been a JPEG."""
 SMOOTHED = (
     "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
@@ -124,7 +126,7 @@ def read_seen(
     if channels == 3 and happened.colours_left == 1:
         y = luminance().A(y[None])[0]
     if sigma == "auto":
-        sigma, told_so = _estimate(y, happened)
+        sigma, told_so = _estimate(y, happened, check)
         notes += [*told_so, SMOOTHED] if kind_of(path) in JPEGS else told_so
     told = seen(y, happened, sigma, check=check)
     return ReadSeen(told, _true_of(told, notes, channels), extras.of(channels))
@@ -163,7 +165,7 @@ def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSee
         raise InputError("an array has no transparent pixels, which --mask auto takes for the hole")
     sigma, notes = what.noise, list[str]()
     if sigma == "auto":
-        sigma, notes = _estimate(y, what.description)
+        sigma, notes = _estimate(y, what.description, check)
     return ReadSeen(seen(y, what.description, sigma, check=check), notes, Extras())
 
 
@@ -178,7 +180,8 @@ def to_picture(values: "np.ndarray[Any, Any]") -> Tensor:
             f"an array must be uint8, or float in [0, 1], of shape (h, w, C), "
             f"not {values.dtype} {values.shape}"
         )
-    x = torch.from_numpy(np.array(values if values.ndim == 3 else values[..., None]))
+    native = values.astype(values.dtype.newbyteorder("="))
+    x = torch.from_numpy(native if native.ndim == 3 else native[..., None])
     x = x.permute(2, 0, 1)
     return x.float() / 255 if values.dtype == np.uint8 else x.float()
 
@@ -193,12 +196,11 @@ def _unkept(path: Path) -> list[str]:
         return []
     if kind_of(path) is None:
         raise InputError(
-            f"{path} holds arrays and no picture: {KEEPING} take it, but with --simulate, --jpeg, "
-            f"grey and bayer"
+            f"{path} holds arrays and no picture: {KEEPING} take it, but with {NOT_KEEPING}"
         )
     return [
         f"read as a picture: its values, axes and place are not handed on ({KEEPING} hand them on, "
-        f"but with --simulate, --jpeg, grey and bayer)"
+        f"but with {NOT_KEEPING})"
     ]
 
 
@@ -208,8 +210,9 @@ def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
     return [COLOURED if note in untrue else note for note in notes]
 
 
-def _estimate(y: Tensor, description: Description) -> tuple[float, list[str]]:
+def _estimate(y: Tensor, description: Description, check: Check) -> tuple[float, list[str]]:
     """As `noise_behind`; and that it is an estimate."""
+    check(description, (y.shape[1], y.shape[2]))
     sigma = noise_behind(y, description)
     return sigma, [f"the noise was estimated from the image: σ = {sigma:.4f}"]
 
@@ -316,9 +319,12 @@ def degrade(
         check_truth(image.size, side)
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     image, lost = as_channels(image, channels)
-    x = to_tensor(image)
-    check(what.description, what.description.lr_size((image.height, image.width)))
-    told = degraded(x, what.description, what.noise, seed)
+    size, happened = (image.height, image.width), what.description
+    if side is None:  # what was shrunk shows whole pixels, and is enlarged by whole numbers
+        size = happened.hr_size(happened.lr_size(size))
+    x = to_tensor(image)[:, : size[0], : size[1]]
+    check(happened, happened.lr_size(size))
+    told = degraded(x, happened, what.noise, seed)
     return Degraded(
         told, x, _true_of(told, [*unkept, *photo.notes, *lost], channels), photo.extras.of(channels)
     )

@@ -87,7 +87,7 @@ def column(values: list[Any]) -> np.ndarray[Any, Any]:
     arrays = all(isinstance(value, np.ndarray) for value in values)
     if arrays and len({(value.shape, value.dtype) for value in values}) == 1:
         return np.stack(values)
-    if values and all(isinstance(value, int) for value in values):
+    if values and all(isinstance(value, int) and -(2**63) <= value < 2**63 for value in values):
         return np.array(values, np.int64)
     objects = np.empty(len(values), object)
     objects[:] = values

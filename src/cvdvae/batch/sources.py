@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError, need
-from ..imaging.unread import is_fork
+from ..imaging.unread import is_debris
 from .files import into_folders
 from .finding import Named, files_of, is_of_run, named, tell_refused
 from .marks import mark_of, marks_of_rows
@@ -89,14 +89,14 @@ def _with_rows(source: Source, text: str) -> Source:
 def _files_with(given: Named, suffix: str, out: Path | None) -> list[Path]:
     path = Path(given.text)
     if given.matches is not None:
-        found = (p for p in given.matches if p.suffix == suffix)
+        found = (p for p in given.matches if p.suffix.lower() == suffix)
         return [p for p in found if p.is_file() and not is_of_run(p, out)]
     if path.is_dir():
-        found = (p for p in path.glob(f"*{suffix}") if not is_fork(p.name))
-        return sorted(p for p in found if p.is_file())
-    if path.suffix == suffix and not path.is_file():
+        found = (p for p in path.iterdir() if p.suffix.lower() == suffix)
+        return sorted(p for p in found if p.is_file() and not is_debris(p.name))
+    if path.suffix.lower() == suffix and not path.is_file():
         raise InputError(f"{path} does not exist")
-    return [path] if path.suffix == suffix else []
+    return [path] if path.suffix.lower() == suffix else []
 
 
 def _folder(given: Named, out: Path | None, say: Callable[[str], None]) -> Source:

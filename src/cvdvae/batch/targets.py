@@ -5,6 +5,7 @@ back; what it writes runs in the one process that holds the folder's lock. Every
 aside and moved into place, so what is there is whole, and is the list of what is done.
 """
 
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError, OccupiedError, OutputError, need
+from ..errors import InputError, OccupiedError, OutputError, TakenError, need
 from ..files import write_atomically
 from ..imaging.carried import Extras
 from ..imaging.folders import files_below
@@ -87,7 +88,9 @@ class _IntoFolder:
                 raise InputError(f"a file stands where its folder would be ({path})")
         try:
             return {REMARKS: row.draw_into(self.root / place)}
-        except OccupiedError as error:  # of this row alone: others have folders of their own
+        except OutputError as error:
+            if not _of_its_folder(error):  # as where the disk is full
+                raise
             raise InputError(str(error)) from None
 
     def _is_too_long(self, place: PurePosixPath) -> bool:
@@ -98,6 +101,12 @@ class _IntoFolder:
             name, path = 255, 4096
         whole = len(os.fsencode((self.root / place).absolute())) + FILE_NAME
         return whole > path or max(len(os.fsencode(part)) for part in place.parts) > name
+
+
+def _of_its_folder(error: OutputError) -> bool:
+    """Whether this row alone cannot be written: others have folders of their own."""
+    closed = getattr(error.__cause__, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return closed or isinstance(error, (OccupiedError, TakenError))
 
 
 class FolderTarget:

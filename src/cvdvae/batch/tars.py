@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from ..imaging.io import SUFFIXES
-from ..imaging.unread import is_fork
+from ..imaging.unread import is_debris
 from .rows import readable
 
 BLOCK = 2**20
@@ -28,7 +28,7 @@ def images_in(path: Path) -> list[tuple[str, int, int]]:
                 place = (one.offset_data, one.size) if one.isfile() else places.get(one.linkname)
                 places[one.name] = place
                 member = PurePosixPath(one.name)
-                if member.suffix.lower() not in SUFFIXES or is_fork(member.name):
+                if member.suffix.lower() not in SUFFIXES or is_debris(member.name):
                     continue
                 if one.issparse():
                     raise InputError(f"{path} holds {one.name} sparsely: pack it without --sparse")
@@ -47,9 +47,10 @@ def images_in(path: Path) -> list[tuple[str, int, int]]:
 
 
 def _key(name: str) -> str:
-    """As in a WebDataset: all up to the first dot of the file's name."""
+    """As in a WebDataset: all up to the first dot of the file's name, behind one that hides it."""
     path = PurePosixPath(name)
-    return readable(str(path.parent / path.name.split(".")[0]))
+    hidden = path.name.startswith(".")
+    return readable(str(path.parent / ("." * hidden + path.name[hidden:].split(".")[0])))
 
 
 def _check_end(path: Path, offset: int) -> None:

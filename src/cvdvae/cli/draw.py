@@ -255,7 +255,7 @@ def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int
     """Which option would explain what samples miss, a root mean square, where a model beside this
     one takes the file."""
     from ..batch.files import pixels_of, shorter_side
-    from ..damage.estimates import read_jpeg
+    from ..damage.jpeg_file import read_jpeg
     from ..restoration.batches import MOST_PIXELS
     from ..restoration.beside import restorer_beside
 

@@ -24,7 +24,7 @@ from ..degradations.composed import Composed
 from ..degradations.mask import InAllColours
 from ..errors import ConfigError
 from .kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
-from .mask_kinds import Masked
+from .mask_kinds import Masked, OnlyNoise
 from .step import Size, Step
 
 MAX_STEPS = 16
@@ -129,17 +129,16 @@ class Description:
             InputError: There is no x for a y of this height and width.
         """
         size = self.hr_size(y_size)
-        hidden = torch.zeros(size, dtype=torch.bool, device="cpu")
+        hidden: Tensor | None = None
         for step in self.steps:
             if isinstance(step, Masked):
-                hidden |= ~step.known(size)
-            elif not bool(hidden.any()):
-                hidden = hidden.new_zeros(step.lr_size(size))
-            elif step.pictures:
+                missing = ~step.known(size)
+                hidden = missing if hidden is None else hidden | missing
+            elif hidden is not None and step.pictures:
                 in_colours = hidden.double().expand(1, 3, -1, -1)
                 hidden = step.operator(size).A(in_colours)[0].amax(0) > 0.5
             size = step.lr_size(size)
-        return hidden
+        return torch.zeros(size, dtype=torch.bool, device="cpu") if hidden is None else hidden
 
     def operator(self, hr_size: Size) -> LinearOperator:
         """H for images of this height and width.
@@ -199,12 +198,19 @@ def parse(text: str | Path, read_files: bool = True) -> Description:
     """
     data, where, folder = _plain(str(text).strip(), read_files)
     try:
-        return _build(data, where, folder if read_files else None)
+        found = _build(data, where, folder if read_files else None)
     except ConfigError as error:
         kinds = "|".join(KINDS)
         if re.search(rf"(?<!\s)\+\s*({kinds})\b|\+({kinds})\b", str(text)) is None:
             raise
         raise ConfigError(f"{error} (steps are joined by ' + ', a blank on either side)") from None
+    noisy = [isinstance(step, OnlyNoise) for step in found.steps]
+    if sorted(noisy) != noisy:
+        raise ConfigError(
+            f"{where}what happened to noise is not modelled: 'noise' is the last step, or left out "
+            f"where --noise names it"
+        )
+    return found
 
 
 def named_in(text: str) -> list[set[str]]:

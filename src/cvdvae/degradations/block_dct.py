@@ -105,9 +105,9 @@ class BlockDCT(Damped):
         self.size, self.subsampling = size, pooled if chroma is not None else (1, 1)
         self.tables = [q.detach().cpu().double() for q in tables]
         units = [BLOCK * s for s in self.subsampling]
-        height, width = (_up_to(unit, side) for side, unit in zip(size, units, strict=True))
+        height, width = (up_to(unit, side) for side, unit in zip(size, units, strict=True))
         down, right = self.subsampling
-        luma_size = (_up_to(BLOCK, size[0]), _up_to(BLOCK, size[1]))
+        luma_size = (up_to(BLOCK, size[0]), up_to(BLOCK, size[1]))
         self.padded = (height, width)
         self.planes = [luma_size, *[(height // down, width // right)] * (len(tables) - 1)]
         self.count = sum(h * w for h, w in self.planes)
@@ -116,7 +116,7 @@ class BlockDCT(Damped):
     def _rows(self) -> int:
         """Those that chroma is averaged over: libjpeg repeats the last mean behind them, and not
         the image's last row."""
-        return _up_to(self.subsampling[0], self.size[0])
+        return up_to(self.subsampling[0], self.size[0])
 
     @classmethod
     def of_quality(
@@ -223,7 +223,7 @@ class BlockDCT(Damped):
         return self.of_file(self.in_file(self.A(x))).to(x)
 
 
-def _up_to(unit: int, side: int) -> int:
+def up_to(unit: int, side: int) -> int:
     """The least multiple of a unit that is no less than a side."""
     return -(-side // unit) * unit
 

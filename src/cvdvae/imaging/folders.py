@@ -6,6 +6,8 @@ from fnmatch import fnmatch
 from glob import has_magic
 from pathlib import Path
 
+from ..files import LEFTOVER
+
 
 def files_below(
     folder: Path,
@@ -13,7 +15,8 @@ def files_below(
     refused: Callable[[Path], object] = lambda path: None,
 ) -> Iterator[Path]:
     """Files below a folder, in no order. Links that lead out of it are followed, each to what no
-    other has led to; what a link within it leads to is there without the link.
+    other has led to; what a link within it leads to is there without the link. What this program
+    has left half-written is none.
 
     Args:
         folder: The folder.
@@ -36,6 +39,8 @@ def files_below(
             refused(here)
             continue
         for entry in found:
+            if LEFTOVER.fullmatch(entry.name):
+                continue
             path, linked = here / entry.name, entry.is_symlink()
             try:
                 is_file = not (path.is_dir() if linked else entry.is_dir()) or is_one(path)

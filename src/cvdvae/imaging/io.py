@@ -18,7 +18,7 @@ from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
 from .deep import DEEP, in_8_bits, is_faint, is_reduced, reduce_clear
 from .png import LEVEL, OPAQUE, check_channels
-from .unread import is_fork, why_none, why_unread
+from .unread import is_debris, why_none, why_unread
 from .values import to_levels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2",
@@ -104,7 +104,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    files = sorted(p for p in folder.iterdir() if not p.is_dir() and not is_fork(p.name))
+    files = sorted(p for p in folder.iterdir() if not p.is_dir() and not is_debris(p.name))
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise InputError(f"{folder} {why_none(files, SUFFIXES)}")

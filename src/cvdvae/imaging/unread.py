@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from ..files import LEFTOVER
+
 HEIC_SUFFIXES = {".heic", ".heif"}
 HEIC = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
 """What the photos of telephones call themselves behind `ftyp`."""
@@ -38,7 +40,7 @@ def is_heic(path: Path) -> bool:
     return path.suffix.lower() in HEIC_SUFFIXES
 
 
-def is_fork(name: str) -> bool:
-    """Whether macOS has written a file of this name beside another, on a foreign disk or in a
-    tar."""
-    return name.startswith("._")
+def is_debris(name: str) -> bool:
+    """Whether nobody means a file of this name: macOS has written it beside another, on a foreign
+    disk or in a tar, or a killed run of this program has left it half-written."""
+    return name.startswith("._") or LEFTOVER.fullmatch(name) is not None

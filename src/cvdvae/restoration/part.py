@@ -5,7 +5,9 @@ receptive field, and what a pixel of x adds to y reaches no further than a few p
 are three windows, each inside the next one: the core, which is kept; the core in a frame, which is
 finished against the y of that window; and that with a halo, on which the network is run. The core
 then is what the whole image has there, but for a level or two of 255 at some pixels: rounding that
-keeps Hx = y passes a difference on to its neighbours.
+keeps Hx = y passes a difference on to its neighbours. Where no image has Hx = y (y is noisy,
+sharpened or a JPEG), what comes nearest depends on the frame: by several levels at a few pixels in
+a thousand, and by tens where y is mostly noise.
 """
 
 from collections.abc import Callable, Iterator

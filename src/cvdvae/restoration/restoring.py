@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from ..damage.described import Description, parse
-from ..damage.estimates import MAX_NOISE, JPEGFile, noise_behind, of_decoded, read_jpeg
+from ..damage.estimates import MAX_NOISE, noise_behind
+from ..damage.jpeg_file import JPEGFile, read_jpeg
+from ..damage.jpeg_pixels import of_decoded
 from ..damage.pictures import at_size_of_x, is_picture
 from ..damage.step import Size, Step
 from ..degradations.base import Degradation, may_mix_colours
@@ -130,7 +132,7 @@ def seen(
     Args:
         y: A picture ``(C, h, w)`` or ``(1, C, h, w)`` in [0, 1], decoded where words say that it
             was a JPEG; or what an operator makes of one: ``(1, M)`` coefficients of a JPEG file,
-            from `cvdvae.damage.estimates.read_jpeg`.
+            from `cvdvae.damage.jpeg_file.read_jpeg`.
         degradation: H, in words (see `described`), described, or an operator of ours or deepinv's.
         noise: σ; by default `usual_noise`; ``auto`` estimates it from a picture, as `noise_behind`.
         description: Of an operator, where there is one.
@@ -162,9 +164,10 @@ def seen(
         if y.ndim != 4:
             raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
+        size = check(description, (y.shape[2], y.shape[3]))
         if noise == "auto":
             noise = None if not description.pictures else noise_behind(y[0], description, levels)
-        degradation = description.operator(check(description, (y.shape[2], y.shape[3])))
+        degradation = description.operator(size)
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
             raise InputError("image values must be in [0, 1]")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import InputError, OccupiedError, OutputError
+from ..errors import InputError, OccupiedError, unwritable
 from ..files import check_writable, read_bounded, remove, write_text
 from ..imaging.carried import Extras
 from ..imaging.io import MAX_PIXELS, save_png, to_pil
@@ -114,7 +114,7 @@ def _put_aside(folder: Path, names: list[str], given: tuple[Path, ...]) -> None:
                 aside.mkdir(exist_ok=True)
                 path.rename(aside / path.name)
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+        raise unwritable(folder, error) from error
 
 
 def settle(folder: Path, given: tuple[Path, ...] = ()) -> None:

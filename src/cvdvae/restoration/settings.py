@@ -130,9 +130,10 @@ class Sampling:
         if sum(step.regional for step in self.steps) > MAX_REGIONS:
             raise InputError(f"at most {MAX_REGIONS} regions can be varied one after the other")
         for before, step in zip((None, *self.steps), self.steps, strict=False):
-            if not all(0 <= sample < self.samples for sample in step.samples):
+            none = [sample for sample in step.samples if not 0 <= sample < self.samples]
+            if none:
                 raise InputError(
-                    f"a step starts from sample {max(step.samples)}, but there are only "
+                    f"a step starts from sample {none[0]}, but there are only "
                     f"samples 0 to {self.samples - 1}"
                 )
             pairs = self.antithetic and not (before and before.counts)

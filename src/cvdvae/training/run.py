@@ -269,7 +269,11 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
     if resume is None:
         data.check()
     else:
-        module.check_own(read_checkpoint(Path(resume)))
+        checkpoint = read_checkpoint(Path(resume))
+        module.check_own(checkpoint)
+        if (step := checkpoint["global_step"]) >= optim.steps and is_first_process():
+            note = f"note: {resume} is at step {step} of {optim.steps}: nothing is left to train"
+            print(f"{note} (raise steps to go on)", file=sys.stderr, flush=True)
     if is_first_process():
         if resume is None and (module.exported / CONFIG).is_file():
             note = f"note: {module.exported} holds a model without its checkpoint: it is replaced"

@@ -1,5 +1,6 @@
 """A result whose samples lie in files of the input's kind."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -30,6 +31,26 @@ class Settings(Protocol):
     @property
     def antithetic(self) -> bool: ...  # noqa: D102
     def ddof(self, kept: Collection[int]) -> float: ...  # noqa: D102
+
+
+def spanned(alone: int, pairs: int) -> float:
+    """How likely one more draw lies between the smallest and the largest of some.
+
+    ::
+
+        1 − 2 ∫ max(0, 2t − 1)^p t^a dt,    0 ≤ t ≤ 1
+
+    of a independent draws and p opposite pairs, whose shares of the distribution are u and 1 − u.
+    Without pairs it is (a − 1) / (a + 1), of pairs alone 2p / (2p + 2).
+
+    Example:
+        >>> [round(spanned(*some), 3) for some in ((8, 0), (0, 4), (1, 1))]
+        [0.778, 0.8, 0.583]
+    """
+    if not pairs:
+        return (alone - 1) / (alone + 1)
+    terms = [math.comb(alone, j) / (pairs + j + 1) for j in range(alone + 1)]
+    return 1 - math.fsum(terms) / float(2**alone)
 
 
 @dataclass
@@ -120,8 +141,8 @@ class ArrayResult(ABC):
         most = UPPER - LOWER
         for exploded in self.exploded_planes.T:
             kept = answering(exploded.tolist())
-            n, pairs = len(kept), self.settings.ddof(kept) < 1
-            most = min(most, n / (n + 2) if pairs else (n - 1) / (n + 1))
+            alone = round(self.settings.ddof(kept) * len(kept))
+            most = min(most, spanned(alone, (len(kept) - alone) // 2))
         return most
 
     def against_truth(self) -> Truth | None:

@@ -205,12 +205,12 @@ def read_arrays(
             chosen = [_range_of(array, group, how) for group in stack.groups]
         notes = [*array.notes, *_mapping(array, stack.groups, chosen, how)]
         notes += ["its channels miss different pixels: each is drawn by itself"] * apart
-        notes += _of_missing(stack, drawn=missing == "drawn")
+        notes += of_missing(stack, drawn=missing == "drawn")
         stack = Stack(path, form, array, together, chosen, channels, notes)
     return stack
 
 
-def _of_missing(stack: Stack, drawn: bool) -> Iterator[str]:
+def of_missing(stack: Stack, drawn: bool = False) -> Iterator[str]:
     """What becomes of missing values, where there are any."""
     count, empty = int(stack.array.missing.sum()), 0
     for plane in stack.planes() if drawn else ():

@@ -15,7 +15,7 @@ from ...files import name_of
 from ...imaging.arrays import Limits
 from ...imaging.values import in_kind
 from ..sampler import SuperResolver
-from .planes import AUTO, Stack, avoid, read_arrays, read_stack
+from .planes import AUTO, Stack, avoid, of_missing, read_arrays, read_stack
 
 
 def read_shrunk(
@@ -65,7 +65,9 @@ def read_shrunk(
     said = f"shrunk by {scale} to {width}×{height} pixels before anything was drawn"
     noise = model.photon_noise
     said += "" if noise is None else f", with the noise of {noise.photons:g} photons"
-    return stack.kept([*large.notes, said], scratch)
+    of_large = set(of_missing(large))
+    notes = [note for note in large.notes if note not in of_large]
+    return stack.kept([*notes, *of_missing(stack), said], scratch)
 
 
 def _page(
