@@ -24,6 +24,7 @@ from cvdvae.damage.step import Size
 from cvdvae.data.folder import DataConfig
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.errors import ConfigError, InputError, OutputError, TakenError, unwritable
+from cvdvae.files import write_folder_atomically
 from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.folders import files_below
 from cvdvae.imaging.io import list_images, to_tensor
@@ -175,3 +176,26 @@ def test_a_training_that_has_ended_says_so(
     for to, ended in ((2, False), (2, True), (1, True), (3, False)):
         train(data, tmp_path / "run", steps=to)
         assert (said in capsys.readouterr().err) == ended
+
+
+def test_where_a_new_folder_cannot_take_its_place_the_earlier_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rename = tmp_path / "out", Path.rename
+    out.mkdir()
+    (out / "first").touch()
+
+    def full(self: Path, target: Path) -> Path:
+        if self.name == "out" and target == out:
+            raise OSError(errno.ENOSPC, "no space")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OutputError, match="no space"):
+        write_folder_atomically(out, lambda place: place.mkdir())
+    assert [path.name for path in out.iterdir()] == ["first"]
+    assert list(tmp_path.iterdir()) == [out]
+    monkeypatch.setattr(Path, "rename", rename)
+    write_folder_atomically(out, lambda place: place.mkdir())
+    assert not list(out.iterdir())
+    assert list(tmp_path.iterdir()) == [out]

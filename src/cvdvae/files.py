@@ -81,9 +81,16 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path.parent) as aside:
-            write(aside / path.name)
-            remove(path)
-            (aside / path.name).rename(path)
+            new, old = aside / path.name, aside / temporary_name(TEMPORARY_PREFIX)
+            write(new)
+            if os.path.lexists(path):
+                path.rename(old)
+            try:
+                new.rename(path)
+            except OSError:
+                with suppress(OSError):
+                    old.rename(path)
+                raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
