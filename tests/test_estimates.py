@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 from skimage.restoration import estimate_sigma
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from cvdvae.batch.happened import happened
 from cvdvae.batch.restore import SMOOTHED, degrade, read_seen
 from cvdvae.damage.described import Description, description_from_dict, parse
 from cvdvae.damage.estimates import estimate_noise, noise_behind
-from cvdvae.damage.jpeg_file import JPEGFile, read_jpeg, to_the_end_of_its_blocks
+from cvdvae.damage.jpeg_file import CUT, JPEGFile, read_jpeg, to_the_end_of_its_blocks
 from cvdvae.damage.jpeg_pixels import _whole, of_decoded
 from cvdvae.damage.mask_kinds import Masked
 from cvdvae.damage.step import Size
@@ -223,6 +223,41 @@ def test_a_file_is_continued_to_the_end_of_its_blocks_and_no_further(tmp_path: P
         assert np.abs(inner - np.asarray(Image.open(path))[:32, :40]).max() <= 1
         again = to_the_end_of_its_blocks(path.read_bytes())
         assert to_the_end_of_its_blocks(again) == again
+
+
+@pytest.mark.parametrize("quality", [75, 85, 90])
+def test_where_a_file_was_cropped_what_lies_beyond_counts_for_nothing(
+    tmp_path: Path, quality: int
+) -> None:
+    """It is another part of the picture, as behind ``jpegtran -crop``, and no continuation."""
+    path, image = tmp_path / "picture.jpg", picture(64, 96)
+    image.save(path, quality=quality, subsampling=2)
+    whole, size = path.read_bytes(), (61, 90)
+    at = whole.index(b"\xff\xc0") + 5
+    cropped = whole[:at] + b"".join(side.to_bytes(2) for side in size) + whole[at + 4 :]
+    path.write_bytes(cropped)
+    file = read_jpeg(path)
+    assert CUT in file.notes
+    x = to_tensor(image)[None, :, : size[0], : size[1]].double()
+    off = file.operator.A(x) - file.y
+    assert float(off.square().mean().sqrt()) < 1.7 * ROUNDING
+    assert float(off.abs().max()) < 8
+    path.write_bytes(whole)
+    assert CUT not in read_jpeg(path).notes
+
+
+def test_cut_blocks_of_black_on_white_are_not_taken_at_their_word(tmp_path: Path) -> None:
+    """Where ringing was cut off at white nobody knows by how much."""
+    path, image = tmp_path / "text.jpg", Image.new("RGB", (62, 61), "white")
+    for row in range(0, 60, 6):
+        ImageDraw.Draw(image).text((row % 5, row), "plausible", fill="black")
+    for quality in (20, 50, 75):
+        image.save(path, quality=quality, subsampling=2)
+        file = read_jpeg(path)
+        told = of_decoded(to_tensor(Image.open(path))[None], file.operator)
+        for y, most in ((file.y, 1.0), (told, 1.2)):
+            off = file.operator.A(to_tensor(image)[None]) - y
+            assert float(off.square().mean().sqrt()) < most * ROUNDING
 
 
 def test_what_has_no_header_of_a_jpeg_stays_as_it_is(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import FolderTarget
 from cvdvae.batch.tars import images_in
 from cvdvae.damage.described import Description, parse
+from cvdvae.damage.dividing import divided
 from cvdvae.damage.step import Size
 from cvdvae.data.folder import DataConfig
 from cvdvae.domains.simulate import simulate_at_scale
@@ -29,7 +30,7 @@ from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.folders import files_below
 from cvdvae.imaging.io import list_images, to_tensor
 from cvdvae.restoration.edits import Blend
-from cvdvae.restoration.restoring import seen
+from cvdvae.restoration.restoring import degraded, seen
 from cvdvae.restoration.settings import Sampling, ddof
 from cvdvae.restoration.stack.array_result import spanned
 from cvdvae.restoration.stack.shrinking import read_shrunk
@@ -65,9 +66,13 @@ def test_where_nothing_is_hidden_no_large_image_is_made() -> None:
 def test_noise_comes_last() -> None:
     """What follows it would change it, and y would be explained by another σ than it has."""
     for words in ("noise + blur:sigma=3", "blur + noise + grey", "noise + jpeg:quality=50"):
-        with pytest.raises(ConfigError, match="'noise' is the last step"):
+        with pytest.raises(ConfigError, match="'noise' comes last"):
             parse(words)
-    assert len(parse("blur:sigma=3 + noise").steps) == 2
+    for jpeg in ("75", "auto"):
+        with pytest.raises(ConfigError, match="'noise' comes last"):
+            happened("blur + noise", None, jpeg, None)
+    for words in ("blur:sigma=3 + noise", "noise + hole:side=4"):  # a mask changes nothing seen
+        assert parse(str(parse(words))) == parse(words)
 
 
 @pytest.mark.parametrize("by", ["box", "bicubic", "nearest"])
@@ -83,6 +88,25 @@ def test_with_noise_a_photo_is_shrunk_by_the_same_factor_as_without(
     assert torch.equal(given.truth, x)
     exact = given.seen.degradation.A(x[None])[0]
     assert float((exact - y).abs().max()) < 0.51 / 255
+
+
+def test_of_masks_the_part_counts_that_is_shrunk(tmp_path: Path) -> None:
+    some(39, 41).save(tmp_path / "a.png")
+    mask = np.zeros((39, 41), np.uint8)
+    mask[30:, 20:] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    words = f"mask:file={tmp_path / 'm.png'} + downscale:scale=4"
+    given = degrade(tmp_path / "a.png", happened(words, None, None, "0.02"), None, "none", seed=0)
+    assert given.truth.shape == (3, 36, 40)
+    assert "its last 3 rows and 1 column are left out" in " ".join(given.notes)
+    whole, same = divided(torch.zeros(3, 36, 40), parse("downscale:scale=4"))
+    assert whole.shape == (3, 36, 40)
+    assert same == parse("downscale:scale=4")
+
+
+def test_what_is_not_divided_is_refused_where_nothing_may_be_left_out() -> None:
+    with pytest.raises(InputError, match="41×39 pixels are not divided by what shrinks them: cut"):
+        degraded(torch.zeros(3, 39, 41), parse("downscale:scale=4"))
 
 
 class _Row:
@@ -104,7 +128,7 @@ def closed(number: int) -> OutputError:
 
 def test_a_folder_that_cannot_be_written_fails_its_row_alone(tmp_path: Path) -> None:
     deliver = FolderTarget(tmp_path).deliver
-    for error in (closed(errno.EACCES), closed(errno.EROFS), TakenError("another run")):
+    for error in (closed(errno.EACCES), closed(errno.EPERM), TakenError("another run")):
         with pytest.raises(InputError, match=str(error)):
             deliver(_Row(error), "a")  # type: ignore[arg-type]
     with pytest.raises(OutputError):  # a full disk is full for all

@@ -87,7 +87,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
                 path.rename(old)
             try:
                 new.rename(path)
-            except OSError:
+            except BaseException:
                 with suppress(OSError):
                     old.rename(path)
                 raise

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..damage.described import Description, name_of, named_in, parse
 from ..damage.kinds import JPEG
-from ..damage.mask_kinds import MaskFromFile, OnlyNoise
+from ..damage.mask_kinds import MaskFromFile, OnlyNoise, check_noise_is_last
 from ..damage.packed import grey_levels, pack_mask
 from ..damage.step import Step
 from ..errors import InputError
@@ -85,6 +85,7 @@ def happened(
         notes += _shades(mask)
     if jpeg is not None and jpeg != "auto":
         steps.append(JPEG(quality=_quality(jpeg)))
+    check_noise_is_last([*steps, JPEG(quality=75)] if jpeg == "auto" else steps)
     if fill and (jpeg is not None or (steps and not steps[-1].pictures)):
         raise InputError("--mask auto does not go with a JPEG, which has no hole of its own")
     if not steps and jpeg is None and sigma is None and not fill:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..damage.described import Description
+from ..damage.dividing import divided
 from ..damage.estimates import noise_behind
 from ..damage.holes import refuse_mixed, with_hole
 from ..damage.jpeg_file import GREY_FILE, at_odds
@@ -42,7 +43,7 @@ from .happened import Happened
 
 KEEPING = "cvdvae upscale and restore"
 NOT_KEEPING = "restore --simulate, --simulate beside --noise, --jpeg, grey and bayer"
-"""What keeps arrays, but where they shall have been a JPEG."""
+"""What keeps arrays, and where it does not."""
 SMOOTHED = (
     "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
     "--noise 0.05"
@@ -204,6 +205,19 @@ def _unkept(path: Path) -> list[str]:
     ]
 
 
+def _left_out(rows: int, columns: int) -> list[str]:
+    """A note on what of a photo is left out."""
+    counted = [
+        f"{n} {name}{'s' * (n > 1)}" for n, name in ((rows, "row"), (columns, "column")) if n
+    ]
+    said = "its last {} left out, which the shrinking does not divide"
+    return (
+        [said.format(" and ".join(counted) + (" is" if rows + columns == 1 else " are"))]
+        if counted
+        else []
+    )
+
+
 def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
     """What a file's reader noted, put right where colours were lost on the way."""
     untrue = () if told.is_grey or channels == 1 else (GREY, GREY_FILE)
@@ -319,11 +333,11 @@ def degrade(
         check_truth(image.size, side)
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     image, lost = as_channels(image, channels)
-    size, happened = (image.height, image.width), what.description
-    if side is None:  # what was shrunk shows whole pixels, and is enlarged by whole numbers
-        size = happened.hr_size(happened.lr_size(size))
-    x = to_tensor(image)[:, : size[0], : size[1]]
-    check(happened, happened.lr_size(size))
+    x, happened = to_tensor(image), what.description
+    if side is None:
+        x, happened = divided(x, happened)
+        lost += _left_out(image.height - x.shape[1], image.width - x.shape[2])
+    check(happened, happened.lr_size((x.shape[1], x.shape[2])))
     told = degraded(x, happened, what.noise, seed)
     return Degraded(
         told, x, _true_of(told, [*unkept, *photo.notes, *lost], channels), photo.extras.of(channels)

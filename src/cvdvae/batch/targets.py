@@ -105,8 +105,14 @@ class _IntoFolder:
 
 def _of_its_folder(error: OutputError) -> bool:
     """Whether this row alone cannot be written: others have folders of their own."""
-    closed = getattr(error.__cause__, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
-    return closed or isinstance(error, (OccupiedError, TakenError))
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (OccupiedError, TakenError)):
+            return True
+        if getattr(cause, "errno", None) in (errno.EACCES, errno.EPERM):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 class FolderTarget:

@@ -61,4 +61,7 @@ def train_flow(
 
 
 def _say_where(folder: Path) -> None:
-    out.print(f"The model is in {folder / 'model'}", markup=False, highlight=False)
+    from ..data.folder import is_first_process
+
+    if is_first_process():
+        out.print(f"The model is in {folder / 'model'}", markup=False, highlight=False)

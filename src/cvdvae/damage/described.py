@@ -24,7 +24,7 @@ from ..degradations.composed import Composed
 from ..degradations.mask import InAllColours
 from ..errors import ConfigError
 from .kinds import JPEG, KINDS, PACKERS, SUBSAMPLINGS, Grey, Mosaic
-from .mask_kinds import Masked, OnlyNoise
+from .mask_kinds import Masked, check_noise_is_last
 from .step import Size, Step
 
 MAX_STEPS = 16
@@ -204,12 +204,7 @@ def parse(text: str | Path, read_files: bool = True) -> Description:
         if re.search(rf"(?<!\s)\+\s*({kinds})\b|\+({kinds})\b", str(text)) is None:
             raise
         raise ConfigError(f"{error} (steps are joined by ' + ', a blank on either side)") from None
-    noisy = [isinstance(step, OnlyNoise) for step in found.steps]
-    if sorted(noisy) != noisy:
-        raise ConfigError(
-            f"{where}what happened to noise is not modelled: 'noise' is the last step, or left out "
-            f"where --noise names it"
-        )
+    check_noise_is_last(found.steps)
     return found
 
 

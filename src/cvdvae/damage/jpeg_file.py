@@ -24,10 +24,15 @@ SAMPLINGS: dict[int, int | str] = {0: 1, 1: "4:2:2", 2: 2}
 GREY, GREY_FILE = "4:0:0", "it is grey: so are its samples"
 AUTO = "--jpeg auto"
 TURNED = "its file says to turn it: the results lie as it is stored, and say so, too"
+CUT = (
+    "what its last blocks hold beyond the image does not continue it, as where a file was cropped: "
+    "it was guessed"
+)
 MARK, SCAN = 0xFF, 0xDA
-FRAMES, ONE_SCAN = (0xC0, 0xC1, 0xC2), (0xC0, 0xC1)
-"""Headers with a size: baseline, extended and progressive; those that may have a single scan."""
-WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
+FRAMES, ONE_SCAN = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA), (0xC0, 0xC1, 0xC9)
+"""Headers with a size: baseline, extended and progressive, and the two with arithmetic coding;
+those that may have a single scan."""
+WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD9))
 LONGEST = 65_500
 """Pixels of a side that libjpeg takes."""
 
@@ -97,11 +102,13 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) ->
         raise InputError(f"{path} is no JPEG file that can be read ({error})") from None
     averaged = SUBSAMPLINGS[sampling] or 1
     operator = BlockDCT(size, luma, chroma, averaged)
-    y = coefficients(torch.from_numpy(planes).permute(2, 0, 1).double(), operator)
+    found = coefficients(torch.from_numpy(planes).permute(2, 0, 1).double(), operator)
     notes = [TURNED] if turned else []
+    if not found.goes_on:
+        notes.append(CUT)
     if chroma is None:
         notes.append(GREY_FILE)
-    return JPEGFile(y.float(), operator, Description((kind,)), quality, notes)
+    return JPEGFile(found.y.float(), operator, Description((kind,)), quality, notes)
 
 
 def at_odds(path: Path, named: JPEG) -> list[str]:

@@ -11,10 +11,12 @@ colours say, which rounding them to 8 bits moves by less than a half.
 Of a block that is cut by the border some pixels are hidden, and every coefficient depends on them.
 An encoder continued what was there; decoded, that is off by what two coefficients lost. So the
 likeliest k are sought, by Babai's nearest plane (1986): one coefficient after the other is rounded,
-the surest first, and what it was off by is told to the others.
+the surest first, and what it was off by is told to the others. A file has what was hidden; but it
+may have been cut since, or come from an encoder with another way to go on, and then no H knows it.
 """
 
 from itertools import product
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +28,7 @@ from ..degradations.block_dct import (
     MIDDLE,
     BlockDCT,
     before_enlargement,
+    continued,
     transformed,
     transformed_back,
 )
@@ -33,21 +36,33 @@ from ..errors import InputError
 
 PASSES = 8
 """How often what black and white cut off is filled in anew from the coefficients."""
+LOST = 1.2
+"""Root mean square of what rounding takes from coefficients, in steps, at most: 1.07 in 800 parts
+of photographs that libjpeg wrote, and up to 59 where such files were cut."""
 SHOWN = 1.0
 """Variance that counts with for a pixel that is seen, in grey levels: far less is in a file's, more
 in those of a picture in RGB, where colours were cut off."""
 
 
-def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:
+class Recovered(NamedTuple):
+    """What was made of decoded pixels.
+
+    Attributes:
+        y: The coefficients, ``(1, M)`` float64.
+        goes_on: Whether what blocks hold beyond the image continues it: else it did not count.
+    """
+
+    y: Tensor
+    goes_on: bool
+
+
+def coefficients(planes: Tensor, operator: BlockDCT) -> Recovered:
     """y of decoded pixels: the coefficients that a decoder made them from.
 
     Args:
         planes: Luma, Cb and Cr as decoded, 0 to 255, chroma enlarged, ``(3, H, W)`` float64; of a
             grey file luma alone. They may go on beyond the image, as far as its blocks do.
         operator: H.
-
-    Returns:
-        ``(1, M)`` float64.
     """
     luma, chroma = planes[0], planes[1:]
     down, right = operator.subsampling
@@ -55,9 +70,16 @@ def coefficients(planes: Tensor, operator: BlockDCT) -> Tensor:
         chroma = before_enlargement(chroma, 1)
     if right == 2:
         chroma = before_enlargement(chroma, 2)
-    parts = zip((luma, *chroma), operator.tables, operator.planes, strict=True)
-    whole = [_whole(plane[: size[0], : size[1]], steps, size) for plane, steps, size in parts]
-    return operator.of_file(torch.cat(whole, 1))
+    height, width = operator.size
+    own = [(height, width), *[(-(-height // down), -(-width // right))] * len(chroma)]
+    tables, sizes, all_planes = operator.tables, operator.planes, (luma, *chroma)
+    seen = [plane[:h, :w] for plane, (h, w) in zip(all_planes, own, strict=True)]
+    beyond = [plane[:h, :w] for plane, (h, w) in zip(all_planes, sizes, strict=True)]
+    whole = [_whole(*part) for part in zip(beyond, tables, sizes, strict=True)]
+    goes_on = all(_goes_on(*part) for part in zip(whole, seen, tables, sizes, strict=True))
+    if not goes_on:
+        whole = [_whole(*part) for part in zip(seen, tables, sizes, strict=True)]
+    return Recovered(operator.of_file(torch.cat(whole, 1)), goes_on)
 
 
 def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
@@ -78,36 +100,53 @@ def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
     mixing = torch.tensor(LUMA_CHROMA, dtype=torch.float64, device="cpu")
     planes = torch.einsum("ij,jhw->ihw", 255 * mixing, y[0].detach().double().expand(3, -1, -1))
     planes[1:] += MIDDLE
-    return coefficients(planes[: len(operator.planes)].round(), operator).float()
+    return coefficients(planes[: len(operator.planes)].round(), operator).y.float()
+
+
+def _goes_on(whole: Tensor, plane: Tensor, steps: Tensor, size: tuple[int, int]) -> bool:
+    """Whether coefficients ``(1, M)`` are those of a plane ``(h, w)`` whose last row and column are
+    repeated to the end of its blocks, but for what rounding took from them."""
+    repeated = continued(plane[None, None], size)[0] - MIDDLE
+    off = transformed(repeated, steps) - whole
+    cut = torch.ones(size[0] // BLOCK, size[1] // BLOCK, dtype=torch.bool, device="cpu")
+    cut[: plane.shape[0] // BLOCK, : plane.shape[1] // BLOCK] = False
+    return not bool(cut.any()) or float(off.view(*cut.shape, -1)[cut].square().mean()) < LOST**2
 
 
 def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
     """The whole coefficients behind a decoded plane ``(h, w)``, ``(1, M)``."""
     height, width = plane.shape
     beyond = (0, size[1] - width, 0, size[0] - height)
-    shown = plane
-    found = torch.empty(0)
-    for _ in range(1 + PASSES):
-        guess = F.pad(shown[None, None], beyond, mode="replicate")[0] - MIDDLE
-        before, found = found, _nearest(guess, steps, (height, width))
+    ends = F.pad((plane <= 0) | (plane >= 255), beyond)
+    cut_off = ends.unfold(0, BLOCK, BLOCK).unfold(1, BLOCK, BLOCK).flatten(2).any(2)
+    blind = cut_off.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    blind[:height, :width] = False
+    guess = continued(plane[None, None], size)[0, 0]
+    found = _nearest(guess - MIDDLE, steps, (height, width), cut_off)
+    for _ in range(PASSES):
+        told = transformed_back(found, 1 / steps, size)[0] + MIDDLE
+        inside = told[:height, :width]
+        dark = torch.where(plane <= 0, inside.clamp(max=0), plane)
+        shown = torch.where(plane >= 255, inside.clamp(min=255), dark)
+        guess = torch.where(blind, told, continued(shown[None, None], size)[0, 0])
+        before, found = found, _nearest(guess - MIDDLE, steps, (height, width), cut_off)
         if torch.equal(before, found):
             break
-        told = (transformed_back(found, 1 / steps, size) + MIDDLE)[0, :height, :width]
-        dark = torch.where(plane <= 0, told.clamp(max=0), plane)
-        shown = torch.where(plane >= 255, told.clamp(min=255), dark)
     return found
 
 
-def _nearest(guess: Tensor, steps: Tensor, shown: tuple[int, int]) -> Tensor:
-    """The likeliest whole coefficients of a plane ``(1, h, w)`` of whole blocks, ``(1, M)``, of
-    which only some of the first rows and columns were seen."""
-    rows, columns = (side // BLOCK for side in guess.shape[1:])
-    real = transformed(guess, steps).view(rows, columns, BLOCK**2)
+def _nearest(guess: Tensor, steps: Tensor, shown: tuple[int, int], cut_off: Tensor) -> Tensor:
+    """The likeliest whole coefficients of a plane ``(h, w)`` of whole blocks, ``(1, M)``, of which
+    only some of the first rows and columns were seen; the nearest ones where black or white are cut
+    off in a block."""
+    rows, columns = cut_off.shape
+    real = transformed(guess[None], steps).view(rows, columns, BLOCK**2)
     whole = torch.round(real)
     for (row, high), (column, wide) in product(_ends(rows, shown[0]), _ends(columns, shown[1])):
         if (high, wide) != (BLOCK, BLOCK):
             blocks = real[row, column]
-            whole[row, column] = _rounded(blocks.flatten(0, 1), steps, high, wide).view_as(blocks)
+            likely = _rounded(blocks.flatten(0, 1), steps, high, wide).view_as(blocks)
+            whole[row, column] = torch.where(cut_off[row, column, None], whole[row, column], likely)
     return whole.view(1, -1)
 
 

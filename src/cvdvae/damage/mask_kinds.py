@@ -1,6 +1,7 @@
 """Pixels that are missing, as plain data: painted, by chance, a rectangle, a half, or none."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..degradations.base import LinearOperator
 from ..degradations.mask import Mask
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from .packed import unpack
 from .step import Size, Step
 
@@ -34,6 +35,22 @@ class OnlyNoise(Masked):
     def known(self, size: Size) -> Tensor:
         """All of them."""
         return torch.ones(size, dtype=torch.bool, device="cpu")
+
+
+def check_noise_is_last(steps: Sequence[Step]) -> None:
+    """Refuse noise that went into a later step, which would have changed it.
+
+    Raises:
+        ConfigError: There is such noise.
+    """
+    noisy = False
+    for step in steps:
+        if noisy and not isinstance(step, Masked):
+            raise ConfigError(
+                "what happened to noise is not modelled: 'noise' comes last, or is left out where "
+                "--noise names it"
+            )
+        noisy = noisy or isinstance(step, OnlyNoise)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..damage.described import Description, parse
+from ..damage.dividing import divided_size
 from ..degradations.base import LinearOperator
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
@@ -95,9 +96,10 @@ class Damaged:
 
     @property
     def truth_size(self) -> tuple[int, int]:
-        """Height and width of the true images."""
-        side = self.restorer.side or MEASURED
-        return side, side
+        """Height and width of the true images, which the degradation divides where it may."""
+        if self.restorer.side is not None:
+            return self.restorer.side, self.restorer.side
+        return divided_size(self.description, (MEASURED, MEASURED))
 
     @property
     def grids(self) -> Grids:

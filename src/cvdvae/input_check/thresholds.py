@@ -14,7 +14,7 @@ from ..checkpoints.records import Expected
 from ..errors import InputError
 from ..restoration.hvae import HVAEResolver
 from ..restoration.workers import in_own_modes
-from .examine import Findings, Scores, excess_of, findings, score_repaired
+from .examine import WORST, Findings, Scores, excess_of, findings, score_repaired
 
 FALSE_DOUBTS = 0.02
 """Share of proper images that all the statistics together may doubt."""
@@ -63,11 +63,18 @@ def fit_expected(judged: list[Judged]) -> Expected:
         judged: Proper images; each may come with its mirror image, which is as proper.
 
     Raises:
-        InputError: There are fewer than `FEWEST`.
+        InputError: There are fewer than `FEWEST`, or more than a few are none that the model knows.
     """
     if not judged:
         return fit([], 1.0, FALSE_DOUBTS)
     misfit = float(torch.stack([j.scores.misfit[0] for j in judged]).median())
+    costs = [float(j.scores.cost(j.y.numel(), misfit)[0]) for j in judged]
+    off = sum(cost >= WORST for cost in costs)
+    if off > FALSE_DOUBTS * len(judged):
+        raise InputError(
+            f"{off} of {len(judged)} images throw the model off as nothing that it was trained on "
+            f"does: limits need proper ones"
+        )
     return fit([partial(findings, j.y, j.scores) for j in judged], misfit, FALSE_DOUBTS)
 
 

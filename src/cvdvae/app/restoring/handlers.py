@@ -13,6 +13,7 @@ import gradio as gr
 from torch import Tensor
 
 from ...damage.described import Description
+from ...damage.dividing import divided
 from ...damage.mask_kinds import OnlyNoise
 from ...errors import CVDVAEError, InputError
 from ...restoration.restored import Restoration
@@ -321,17 +322,16 @@ class RestoringHandlers:
         antithetic: bool,
     ) -> tuple[Iterator[Restoration], list[str]]:
         """What could have been there, growing, and what the file of a damaged image says."""
-        restorer, number, notes = self.restorers[given.subject], seed_of(seed), list[str]()
+        restorer, number = self.restorers[given.subject], seed_of(seed)
         how = restorer.restoring(int(samples), temperature, number, antithetic=antithetic)
         how = replace(how, profile=restorer.recommended.profile_at(temperature))
         if not noise and all(isinstance(step, OnlyNoise) for step in what.steps):
             raise InputError("say how noisy it is, such as 0.01")
-        truth = None if damaged else given.truth
-        if truth is None:
+        if damaged or given.truth is None:
             told, notes = as_it_is(given, given.path, what, noise)
-        else:
-            told = degraded(truth, what, noise or None, number)
-        return self._stream(given, told, how, truth), notes
+            return self._stream(given, told, how), notes
+        truth, what = divided(given.truth, what)
+        return self._stream(given, degraded(truth, what, noise or None, number), how, truth), []
 
     def _stream(
         self, given: Given, told: Seen, how: Restoring, truth: Tensor | None = None

@@ -49,8 +49,8 @@ def spanned(alone: int, pairs: int) -> float:
     """
     if not pairs:
         return (alone - 1) / (alone + 1)
-    terms = [math.comb(alone, j) / (pairs + j + 1) for j in range(alone + 1)]
-    return 1 - math.fsum(terms) / float(2**alone)
+    terms = (math.comb(alone, j) / 2**alone / (pairs + j + 1) for j in range(alone + 1))
+    return 1 - math.fsum(terms)
 
 
 @dataclass
