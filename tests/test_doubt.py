@@ -356,6 +356,9 @@ def test_fitted_thresholds_doubt_few_and_need_enough_images(resolver: HVAEResolv
     assert sum(shares) / len(shares) == doubted_share(judged, expected)
     with pytest.raises(InputError, match="at least 20 images, not 5"):
         fit_expected(judged[:5])
+    wild = [j._replace(scores=j.scores._replace(rate=j.scores.rate + 1e7)) for j in judged[:2]]
+    with pytest.raises(InputError, match="2 of 60 images throw the model off"):
+        fit_expected([*wild, *judged[2:]])
 
 
 def test_examine_says_in_words_what_is_wrong_and_does_the_others(
