@@ -103,16 +103,11 @@ class _IntoFolder:
         return whole > path or max(len(os.fsencode(part)) for part in place.parts) > name
 
 
-def _of_its_folder(error: OutputError) -> bool:
+def _of_its_folder(error: OSError) -> bool:
     """Whether this row alone cannot be written: others have folders of their own."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (OccupiedError, TakenError)):
-            return True
-        if getattr(cause, "errno", None) in (errno.EACCES, errno.EPERM):
-            return True
-        cause = cause.__cause__
-    return False
+    if error.errno in (errno.EACCES, errno.EPERM) or isinstance(error, (OccupiedError, TakenError)):
+        return True
+    return isinstance(error.__cause__, OSError) and _of_its_folder(error.__cause__)
 
 
 class FolderTarget:
