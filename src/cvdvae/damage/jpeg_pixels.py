@@ -40,8 +40,8 @@ LOST = 1.2
 """Root mean square of what rounding takes from coefficients, in steps, at most: 1.07 in 800 parts
 of photographs that libjpeg wrote, and up to 59 where such files were cut."""
 SHOWN = 1.0
-"""Variance that counts with for a pixel that is seen, in grey levels: far less is in a file's, more
-in those of a picture in RGB, where colours were cut off."""
+"""Variance that a seen pixel of a cut block is taken to have, in grey levels: those of a file have
+far less, those of a picture in RGB more where its colours were cut off."""
 
 
 class Recovered(NamedTuple):
@@ -49,7 +49,7 @@ class Recovered(NamedTuple):
 
     Attributes:
         y: The coefficients, ``(1, M)`` float64.
-        goes_on: Whether what blocks hold beyond the image continues it: else it did not count.
+        goes_on: Whether what was given beyond the image continues it: else it did not count.
     """
 
     y: Tensor
@@ -76,7 +76,9 @@ def coefficients(planes: Tensor, operator: BlockDCT) -> Recovered:
     seen = [plane[:h, :w] for plane, (h, w) in zip(all_planes, own, strict=True)]
     beyond = [plane[:h, :w] for plane, (h, w) in zip(all_planes, sizes, strict=True)]
     whole = [_whole(*part) for part in zip(beyond, tables, sizes, strict=True)]
-    goes_on = all(_goes_on(*part) for part in zip(whole, seen, tables, sizes, strict=True))
+    goes_on = planes.shape[1:] == operator.size or all(
+        _goes_on(*part) for part in zip(whole, seen, tables, sizes, strict=True)
+    )
     if not goes_on:
         whole = [_whole(*part) for part in zip(seen, tables, sizes, strict=True)]
     return Recovered(operator.of_file(torch.cat(whole, 1)), goes_on)
