@@ -30,7 +30,7 @@ from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.folders import files_below
 from cvdvae.imaging.io import list_images, to_tensor
 from cvdvae.restoration.edits import Blend
-from cvdvae.restoration.restoring import degraded, seen
+from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.settings import Sampling, ddof
 from cvdvae.restoration.stack.array_result import spanned
 from cvdvae.restoration.stack.shrinking import read_shrunk
@@ -102,11 +102,6 @@ def test_of_masks_the_part_counts_that_is_shrunk(tmp_path: Path) -> None:
     whole, same = divided(torch.zeros(3, 36, 40), parse("downscale:scale=4"))
     assert whole.shape == (3, 36, 40)
     assert same == parse("downscale:scale=4")
-
-
-def test_what_is_not_divided_is_refused_where_nothing_may_be_left_out() -> None:
-    with pytest.raises(InputError, match="41×39 pixels are not divided by what shrinks them: cut"):
-        degraded(torch.zeros(3, 39, 41), parse("downscale:scale=4"))
 
 
 class _Row:

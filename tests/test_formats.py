@@ -408,7 +408,7 @@ def test_the_picture_of_an_array_leaves_out_what_exploded(
     assert np.allclose(shown[0].std, std, atol=1 / 255)
 
 
-@pytest.mark.parametrize(("antithetic", "share"), [(False, 2 / 4), (True, 3 / 5)])
+@pytest.mark.parametrize(("antithetic", "share"), [(False, 2 / 4), (True, 7 / 12)])
 def test_what_exploded_does_not_widen_the_share_of_the_interval(
     antithetic: bool, share: float, model: SuperResolver, tmp_path: Path
 ) -> None:
@@ -421,7 +421,7 @@ def test_what_exploded_does_not_widen_the_share_of_the_interval(
     assert not result.exploded_planes.any()
     result.exploded_planes[1, 1] = True
     result.exploded_planes[:, 2] = True
-    assert result.report()["interval"]["share"] == share
+    assert result.report()["interval"]["share"] == pytest.approx(share)
 
 
 def test_colours_are_drawn_together_as_the_picture_is(model: SuperResolver, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..damage.described import Description, parse
-from ..damage.dividing import divided_size
 from ..damage.estimates import MAX_NOISE, noise_behind
 from ..damage.jpeg_file import JPEGFile, read_jpeg
 from ..damage.jpeg_pixels import of_decoded
@@ -230,28 +229,23 @@ def degraded(
     """What is seen of an intact image, as a file would hold it.
 
     Args:
-        x: The image, ``(C, H, W)`` in [0, 1].
+        x: The image, ``(C, H, W)`` in [0, 1]. Where what shrinks it does not divide its sides it is
+            shrunk by somewhat more; `damage.dividing.divided` leaves the rest out.
         description: What happens to it.
         noise: σ; see `usual_noise`.
         seed: Of the noise.
         in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits; see `noise_in_8_bits`.
 
     Raises:
-        InputError: The degradation does not fit the image, which has finite values and sides that
-            it divides (see `damage.dividing`), noise is named of a JPEG, or the seed is negative.
+        InputError: The degradation does not fit the image, which has finite values, noise is named
+            of a JPEG, or the seed is negative.
     """
     noise = None if noise is None else number(noise, NOISE)
     if (seed := whole_number(seed, "the seed")) < 0:
         raise InputError(f"the seed must not be negative, but is {seed}")
     if x.ndim != 3 or not bool(x.isfinite().all()):
         raise InputError(f"expected an image as finite floats (C, H, W), not {tuple(x.shape)}")
-    whole = divided_size(description, (x.shape[1], x.shape[2]))
-    if whole != (x.shape[1], x.shape[2]):
-        raise InputError(
-            f"{x.shape[2]}×{x.shape[1]} pixels are not divided by what shrinks them: cut them to "
-            f"{whole[1]}×{whole[0]}"
-        )
-    operator = description.operator(whole)
+    operator = description.operator((x.shape[1], x.shape[2]))
     if (file := as_jpeg(operator, x[None])) is not None:
         if noise is not None:
             raise InputError(ROUNDED)

@@ -330,7 +330,7 @@ class RestoringHandlers:
         if damaged or given.truth is None:
             told, notes = as_it_is(given, given.path, what, noise)
             return self._stream(given, told, how), notes
-        truth, what = divided(given.truth, what)
+        truth, what = divided(given.truth, what) if restorer.side is None else (given.truth, what)
         return self._stream(given, degraded(truth, what, noise or None, number), how, truth), []
 
     def _stream(
