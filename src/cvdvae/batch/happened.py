@@ -85,7 +85,7 @@ def happened(
         notes += _shades(mask)
     if jpeg is not None and jpeg != "auto":
         steps.append(JPEG(quality=_quality(jpeg)))
-    check_noise_is_last([*steps, JPEG(quality=75)] if jpeg == "auto" else steps)
+    check_noise_is_last(steps, more=jpeg == "auto")
     if fill and (jpeg is not None or (steps and not steps[-1].pictures)):
         raise InputError("--mask auto does not go with a JPEG, which has no hole of its own")
     if not steps and jpeg is None and sigma is None and not fill:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..damage.described import Description
 from ..damage.dividing import divided
-from ..damage.estimates import noise_behind
 from ..damage.holes import refuse_mixed, with_hole
 from ..damage.jpeg_file import GREY_FILE, at_odds
 from ..damage.kinds import JPEG
@@ -126,10 +125,9 @@ def read_seen(
         notes.append(LUMA)
     if channels == 3 and happened.colours_left == 1:
         y = luminance().A(y[None])[0]
-    if sigma == "auto":
-        sigma, told_so = _estimate(y, happened, check)
-        notes += [*told_so, SMOOTHED] if kind_of(path) in JPEGS else told_so
     told = seen(y, happened, sigma, check=check)
+    if sigma == "auto":
+        notes += [_estimated(told), *[SMOOTHED] * (kind_of(path) in JPEGS)]
     return ReadSeen(told, _true_of(told, notes, channels), extras.of(channels))
 
 
@@ -164,10 +162,8 @@ def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSee
         raise InputError("an array is no JPEG file: name the quality that it had, as in --jpeg 75")
     if what.fill:
         raise InputError("an array has no transparent pixels, which --mask auto takes for the hole")
-    sigma, notes = what.noise, list[str]()
-    if sigma == "auto":
-        sigma, notes = _estimate(y, what.description, check)
-    return ReadSeen(seen(y, what.description, sigma, check=check), notes, Extras())
+    told = seen(y, what.description, what.noise, check=check)
+    return ReadSeen(told, [_estimated(told)] if what.noise == "auto" else [], Extras())
 
 
 def to_picture(values: "np.ndarray[Any, Any]") -> Tensor:
@@ -207,15 +203,11 @@ def _unkept(path: Path) -> list[str]:
 
 def _left_out(rows: int, columns: int) -> list[str]:
     """A note on what of a photo is left out."""
-    counted = [
-        f"{n} {name}{'s' * (n > 1)}" for n, name in ((rows, "row"), (columns, "column")) if n
-    ]
-    said = "its last {} left out, which the shrinking does not divide"
-    return (
-        [said.format(" and ".join(counted) + (" is" if rows + columns == 1 else " are"))]
-        if counted
-        else []
-    )
+    if not rows + columns:
+        return []
+    lost = [f"{n} {name}{'s' * (n > 1)}" for n, name in ((rows, "row"), (columns, "column")) if n]
+    verb = "is" if rows + columns == 1 else "are"
+    return [f"its last {' and '.join(lost)} {verb} left out, which the shrinking does not divide"]
 
 
 def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
@@ -224,11 +216,9 @@ def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
     return [COLOURED if note in untrue else note for note in notes]
 
 
-def _estimate(y: Tensor, description: Description, check: Check) -> tuple[float, list[str]]:
-    """As `noise_behind`; and that it is an estimate."""
-    check(description, (y.shape[1], y.shape[2]))
-    sigma = noise_behind(y, description)
-    return sigma, [f"the noise was estimated from the image: σ = {sigma:.4f}"]
+def _estimated(told: Seen) -> str:
+    """What is said of a σ that nobody has named."""
+    return f"the noise was estimated from the image: σ = {told.sigma:.4f}"
 
 
 def _odds(path: Path, description: Description) -> list[str]:

@@ -37,8 +37,8 @@ from ..errors import InputError
 PASSES = 8
 """How often what black and white cut off is filled in anew from the coefficients."""
 LOST = 1.2
-"""Root mean square of what rounding takes from coefficients, in steps, at most: 1.07 in 800 parts
-of photographs that libjpeg wrote, and up to 59 where such files were cut."""
+"""Root mean square of what rounding takes from coefficients, in steps, at most: files of libjpeg
+stay below, and most that were cut since do not (`benchmarks/jpeg_coefficients.py`)."""
 SHOWN = 1.0
 """Variance that a seen pixel of a cut block is taken to have, in grey levels: those of a file have
 far less, those of a picture in RGB more where its colours were cut off."""
@@ -49,11 +49,17 @@ class Recovered(NamedTuple):
 
     Attributes:
         y: The coefficients, ``(1, M)`` float64.
-        goes_on: Whether what was given beyond the image continues it: else it did not count.
+        off: How far what was given beyond the image is from its last row and column repeated: the
+            root mean square over the coefficients of cut blocks, in steps, of the worst plane.
     """
 
     y: Tensor
-    goes_on: bool
+    off: float
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether that continues the image: else it did not count."""
+        return self.off < LOST
 
 
 def coefficients(planes: Tensor, operator: BlockDCT) -> Recovered:
@@ -76,12 +82,12 @@ def coefficients(planes: Tensor, operator: BlockDCT) -> Recovered:
     seen = [plane[:h, :w] for plane, (h, w) in zip(all_planes, own, strict=True)]
     beyond = [plane[:h, :w] for plane, (h, w) in zip(all_planes, sizes, strict=True)]
     whole = [_whole(*part) for part in zip(beyond, tables, sizes, strict=True)]
-    goes_on = planes.shape[1:] == operator.size or all(
-        _goes_on(*part) for part in zip(whole, seen, tables, sizes, strict=True)
-    )
-    if not goes_on:
+    off = 0.0
+    if planes.shape[1:] != operator.size:
+        off = max(_off(*part) for part in zip(whole, seen, tables, sizes, strict=True))
+    if off >= LOST:
         whole = [_whole(*part) for part in zip(seen, tables, sizes, strict=True)]
-    return Recovered(operator.of_file(torch.cat(whole, 1)), goes_on)
+    return Recovered(operator.of_file(torch.cat(whole, 1)), off)
 
 
 def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
@@ -105,14 +111,14 @@ def of_decoded(y: Tensor, operator: BlockDCT) -> Tensor:
     return coefficients(planes[: len(operator.planes)].round(), operator).y.float()
 
 
-def _goes_on(whole: Tensor, plane: Tensor, steps: Tensor, size: tuple[int, int]) -> bool:
-    """Whether coefficients ``(1, M)`` are those of a plane ``(h, w)`` whose last row and column are
-    repeated to the end of its blocks, but for what rounding took from them."""
+def _off(whole: Tensor, plane: Tensor, steps: Tensor, size: tuple[int, int]) -> float:
+    """How far coefficients ``(1, M)`` are from those of a plane ``(h, w)`` whose last row and
+    column are repeated to the end of its blocks."""
     repeated = continued(plane[None, None], size)[0] - MIDDLE
     off = transformed(repeated, steps) - whole
     cut = torch.ones(size[0] // BLOCK, size[1] // BLOCK, dtype=torch.bool, device="cpu")
     cut[: plane.shape[0] // BLOCK, : plane.shape[1] // BLOCK] = False
-    return not bool(cut.any()) or float(off.view(*cut.shape, -1)[cut].square().mean()) < LOST**2
+    return float(off.view(*cut.shape, -1)[cut].square().mean().sqrt()) if bool(cut.any()) else 0.0
 
 
 def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -125,7 +131,7 @@ def _whole(plane: Tensor, steps: Tensor, size: tuple[int, int]) -> Tensor:
     blind[:height, :width] = False
     guess = continued(plane[None, None], size)[0, 0]
     found = _nearest(guess - MIDDLE, steps, (height, width), cut_off)
-    for _ in range(PASSES):
+    for _ in range(PASSES if bool(ends.any()) else 0):
         told = transformed_back(found, 1 / steps, size)[0] + MIDDLE
         inside = told[:height, :width]
         dark = torch.where(plane <= 0, inside.clamp(max=0), plane)

@@ -37,20 +37,23 @@ class OnlyNoise(Masked):
         return torch.ones(size, dtype=torch.bool, device="cpu")
 
 
-def check_noise_is_last(steps: Sequence[Step]) -> None:
-    """Refuse noise that went into a later step, which would have changed it.
+def check_noise_is_last(steps: Sequence[Step], more: bool = False) -> None:
+    """Refuse noise that went into a later step, which would have changed it; a mask does not.
+
+    Args:
+        steps: In the order in which they happened.
+        more: Whether another step than a mask follows them.
 
     Raises:
         ConfigError: There is such noise.
     """
-    noisy = False
-    for step in steps:
-        if noisy and not isinstance(step, Masked):
-            raise ConfigError(
-                "what happened to noise is not modelled: 'noise' comes last, or is left out where "
-                "--noise names it"
-            )
-        noisy = noisy or isinstance(step, OnlyNoise)
+    noise = next((i for i, step in enumerate(steps) if isinstance(step, OnlyNoise)), len(steps))
+    behind = steps[noise:]
+    if behind and (more or not all(isinstance(step, Masked) for step in behind)):
+        raise ConfigError(
+            "what happened to noise is not modelled: 'noise' comes last, or is left out where "
+            "--noise names it"
+        )
 
 
 @dataclass(frozen=True)
