@@ -168,12 +168,13 @@ def test_no_handler_reads_a_file_that_was_not_uploaded(address: str, foreign: li
     names = {name.split("_")[0] for name, *_ in known}
     assert names >= {"arrive", "look", "move", "draw", "reopen", "upscale", "enlarge"}
     for name, number, values, places in known:
+        tried = files[number % 3 :: 3]  # each handler some of them, and together all
         given = [
             [file if place in places else value for place, value in enumerate(values)]
-            for file in files
+            for file in tried
         ]
         answers = outcomes(address, f"{number}", number, given)
-        for file, answer in zip(files, answers, strict=True):
+        for file, answer in zip(tried, answers, strict=True):
             assert not answer["success"], (name, file)
             assert answer["output"]["error"] == REFUSED, (name, file)
 
