@@ -15,6 +15,7 @@ import yaml
 from command import run
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tifffile import imwrite
 from tiny import saved_restorer, tiny_resolver
 
 import cvdvae
@@ -559,6 +560,9 @@ def test_values_below_zero_are_no_image(tmp_path: Path) -> None:
         Image.fromarray(values.astype(mode)).save(tmp_path / name)
         with pytest.raises(InputError, match=rf"^\S*{name}: values below 0"):
             read_photo(tmp_path / name)
+    imwrite(tmp_path / "signed.tif", values.astype(np.int8))
+    with pytest.raises(InputError, match=r"signed.tif: values below 0"):
+        read_photo(tmp_path / "signed.tif")
 
 
 def test_a_file_whose_values_have_no_range_is_named_once(tmp_path: Path) -> None:

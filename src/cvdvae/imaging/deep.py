@@ -9,7 +9,9 @@ from PIL import Image
 from ..errors import InputError
 from .png import SIGNATURE
 
-BITS_PER_SAMPLE = 0x0102
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 0x0102, 0x0153
+SIGNED = (2,)
+BELOW_0 = "values below 0 are no image's: save 8 or 16 bits"
 DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 """Pillow's kinds of pixels that have more than 8 bits."""
 SCALED = "I", "PPM"
@@ -46,6 +48,16 @@ def _is_deep_tiff(file: Image.Image) -> bool:
     return any(one > 8 for one in (bits if isinstance(bits, tuple) else (bits,)))
 
 
+def check_unsigned(file: Image.Image) -> None:
+    """Pillow reads grey of 8 bits with a sign as if it had none.
+
+    Raises:
+        InputError: So it is in this TIFF.
+    """
+    if file.mode == "L" and getattr(file, "tag_v2", {}).get(SAMPLE_FORMAT) == SIGNED:
+        raise InputError(BELOW_0)
+
+
 def is_faint(reduced: Image.Image) -> bool:
     """Whether values of 16 bits, here reduced to 8, needed 12 or fewer, as a camera's counts do,
     whose range is not that of the file; all but a thousandth of them, since pixels may be hot."""
@@ -70,7 +82,7 @@ def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:
     """
     values = np.asarray(image).astype(np.float64)
     if values.min() < 0:
-        raise InputError("values below 0 are no image's: save 8 or 16 bits")
+        raise InputError(BELOW_0)
     if image.mode == "F":
         raise InputError(
             "floating-point values have no known range: save 8 or 16 bits (cvdvae upscale and "

@@ -16,7 +16,7 @@ from ..errors import InputError, naming
 from ..files import write_atomically
 from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
-from .deep import DEEP, in_8_bits, is_faint, is_reduced, reduce_clear
+from .deep import DEEP, check_unsigned, in_8_bits, is_faint, is_reduced, reduce_clear
 from .png import LEVEL, OPAQUE, check_channels
 from .unread import is_debris, why_none, why_unread
 from .values import to_levels
@@ -224,6 +224,7 @@ def upright_rgb(file: Image.Image, keep_alpha: bool = False) -> Photo:
     Raises:
         InputError: Its values have no known range.
     """
+    check_unsigned(file)
     alpha, (profile, notes) = None, profile_of(file)
     try:
         image = ImageOps.exif_transpose(file)
