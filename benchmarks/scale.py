@@ -48,7 +48,7 @@ from cvdvae.restoration.sampler import SuperResolver
 
 WORKERS = (1, 2, 8, 32, 128, 512, 2048, 8192)
 WAYS = ("loop", "folder-1", "folder-2", "parquet-2", "ray-2")
-ROWS = 20_000
+ROWS = 1_000_000
 """Rows that are simulated."""
 
 
@@ -191,16 +191,16 @@ def simulate_run(workers: int, draw: float, serve: float, rows: int, batch: int 
     """Seconds that a run takes: a discrete-event simulation.
 
     One process hands out batches and takes them back, one at a time; what it does for a row,
-    reading and writing, takes `serve`. A worker has one batch at a time. Drawing a batch takes
-    ``batch · draw``, times a log-normal factor of mean 1 with a standard deviation of 20 %.
+    reading and writing, takes `serve`, when it comes back. A worker has one batch at a time.
+    Drawing a batch takes ``batch · draw``, times a log-normal factor of mean 1 with a standard
+    deviation of 20 %.
     """
     rng = np.random.default_rng(0)
     free = 0.0
     at_work: list[float] = []
     left = -(-rows // batch)
     for _ in range(min(workers, left)):
-        free += batch * serve
-        heapq.heappush(at_work, free + batch * draw * rng.lognormal(-0.02, 0.2))
+        heapq.heappush(at_work, batch * draw * rng.lognormal(-0.02, 0.2))
         left -= 1
     while at_work:
         free = max(free, heapq.heappop(at_work)) + batch * serve
@@ -244,10 +244,8 @@ def report(measured: dict[str, Any], parts: dict[str, float], price: float) -> s
         "workers", "images a second", "of the ideal", "a million", "a billion", "core-hours", "cost"
     )
     for workers in WORKERS:
-        rows = max(ROWS, 8 * BATCH * workers)
-        seconds = simulate_run(workers, parts["draw"], serve, rows)
-        rate = rows / seconds
-        hours = 1e6 / rate / 3600
+        seconds = simulate_run(workers, parts["draw"], serve, ROWS)
+        rate, hours = ROWS / seconds, seconds / 3600
         lines.append(
             f"| {workers} | {rate:.3g} | {rate * parts['draw'] / workers:.0%} | {hours:.3g} h "
             f"| {hours * 1000 / 24:.3g} days | {hours * workers:.3g} "

@@ -36,7 +36,7 @@ def main() -> None:
         started = time.perf_counter()
         subprocess.run([*command, folder], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     print(f"cvdvae demo: {seconds:.1f} s in all, {peak:.2f} GB at most")
 
 

@@ -1024,7 +1024,7 @@ def test_what_was_painted_stays_in_view_and_in_force_together(restoring: Restori
     """What is not laid out at all forgets it, and what was told of it would still count."""
     painter = restoring.parts.painter
     for damage, visible in (("Blurred", "hidden"), ("A hole: paint over it", True)):
-        updates = restoring.chosen(damage, next(iter(KINDS)))
+        updates = restoring.parts.chosen(damage, next(iter(KINDS)))
         assert updates[painter]["visible"] == visible
         assert restoring.parts.strokes not in updates
 
@@ -1094,7 +1094,7 @@ def test_a_movement_goes_at_the_angle_that_is_said(
 ) -> None:
     parts, intact = restoring.parts, next(iter(KINDS))
     for damage in LABELS:
-        visible = restoring.chosen(damage, intact)[parts.angle]["visible"]
+        visible = restoring.parts.chosen(damage, intact)[parts.angle]["visible"]
         assert visible == (damage == "Moved")
     assert described("motion", 9, [], (16, 24)) == parse("motion:length=9")
     given = restoring.arrive(two[0], "A photograph", None)[parts.given]
@@ -1138,11 +1138,11 @@ def test_the_strength_is_asked_for_only_where_it_is_used(restoring: RestoringHan
     """A JPEG that is one has its own tables; which pixels are missing is refused."""
     parts, (intact, damaged) = restoring.parts, KINDS
     for damage in LABELS:
-        before, after = (restoring.chosen(damage, kind)[parts.strength] for kind in KINDS)
+        before, after = (restoring.parts.chosen(damage, kind)[parts.strength] for kind in KINDS)
         own = damage in ("JPEG", "Missing pixels")
         assert after["visible"] == (before["visible"] and not own)
         for kind, updates in ((intact, before), (damaged, after)):
-            told = restoring.judged(damage, kind)
+            told = restoring.parts.judged(damage, kind)
             assert told.get(parts.strength) == (
                 gr.update(visible=updates["visible"]) if own else None
             )
@@ -1155,7 +1155,10 @@ def test_the_noise_of_what_is_damaged_already_can_be_estimated(
     parts = restoring.parts
     for damage in LABELS:
         for kind, damaged in KINDS.items():
-            for updates in (restoring.judged(damage, kind), restoring.chosen(damage, kind)):
+            for updates in (
+                restoring.parts.judged(damage, kind),
+                restoring.parts.chosen(damage, kind),
+            ):
                 assert updates[parts.estimate]["visible"] == (damage != "JPEG" and damaged)
     noisy = np.random.default_rng(0).normal(128, 0.05 * 255, (48, 56, 3)).clip(0, 255)
     Image.fromarray(noisy.astype(np.uint8)).save(tmp_path / "noisy.png")

@@ -130,6 +130,7 @@ def test_chains_that_all_stand_still_are_said_to(
     assert "; chains accepted 0%, R̂ inf" in restore.printed
     told = json.loads((restore.out / "a" / "result.json").read_text())["chains"]
     assert (told["acceptance"], told["r_hat"], told["effective"]) == ([0, 0], None, None)
+    assert "no move was accepted" in restore.printed
 
 
 @pytest.mark.parametrize("moves", [0, 3])
@@ -278,6 +279,42 @@ def test_a_photograph_given_as_a_mask_is_asked_about(
     assert "50% of the pixels are missing" in restore.errors
     assert restore(photo, "--mask", hole(tmp_path / "hole.png")) == 0
     assert restore.errors == ""
+
+
+def test_a_mask_that_hides_most_of_an_image_is_told_of(
+    restore: Restore, photo: Path, tmp_path: Path
+) -> None:
+    inverse = Image.eval(Image.open(hole(tmp_path / "hole.png")).convert("L"), lambda v: 255 - v)
+    inverse.save(tmp_path / "inverse.png")
+    assert restore(photo, "--mask", tmp_path / "inverse.png") == 0
+    assert "of the pixels: what is white is missing" in restore.errors
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--degradation", "random:keep=0.5"], "which pixels are missing was drawn"),
+        (["--degradation", "blur:sigma=1"], "the blur is not quite this one"),
+        (["--degradation", "blur:sigma=1", "--noise", "0.01"], ""),
+        (["--degradation", "blur:sigma=1", "--simulate", "--crop", "none"], ""),
+    ],
+)
+def test_what_samples_explain_may_still_be_wrong(
+    options: list[str], said: str, restore: Restore, photo: Path
+) -> None:
+    smooth = np.linspace(90, 160, SIDE * SIDE * 3).reshape(SIDE, SIDE, 3).astype(np.uint8)
+    Image.fromarray(smooth).save(photo)
+    assert restore(photo, *options, "--json") == 0
+    told = json.loads(restore.lines[0])
+    assert any(told["explains"])
+    assert any(said in note for note in told["notes"]) if said else told["notes"] == []
+
+
+def test_a_jpeg_that_is_not_explained_is_said_to_be_one(restore: Restore, photo: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photo.with_suffix(".jpg"))
+    assert restore(photo.with_suffix(".jpg"), "--degradation", "blur:sigma=1") == 0
+    assert "its file is a JPEG, which --jpeg auto undoes, too" in restore.printed
 
 
 @pytest.mark.parametrize(

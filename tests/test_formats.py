@@ -46,6 +46,7 @@ from cvdvae.restoration.sheet import sheet
 from cvdvae.restoration.stack import drawing as stack_drawing
 from cvdvae.restoration.stack import sheet as stack_sheet
 from cvdvae.restoration.stack import writing
+from cvdvae.restoration.stack.array_result import LOWER, UPPER, between_ranks
 from cvdvae.restoration.stack.planes import Stack, _filled, avoid, read_stack
 from cvdvae.restoration.stack.result import StackResult, stack_recipe_from_dict
 
@@ -283,7 +284,7 @@ def test_statistics_are_those_of_the_samples_in_their_unit(
     assert np.allclose(found["lower"], samples.min(0), atol=1e-4)
     assert np.allclose(found["upper"], samples.max(0), atol=1e-4)
     report = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert report["interval"] == {"lower": 0.1, "upper": 0.9, "share": 0.8}
+    assert report["interval"] == {"lower": 0.1, "upper": 0.9, "share": pytest.approx(0.8)}
 
 
 @pytest.mark.parametrize(("low", "kind"), [(2**24, "float64"), (2**24 - 1000, "float32")])
@@ -406,6 +407,15 @@ def test_the_picture_of_an_array_leaves_out_what_exploded(
     mean, std = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("mean", "std"))
     assert np.allclose(shown[0].mean[0], mean, atol=1 / 255)
     assert np.allclose(shown[0].std, std, atol=1 / 255)
+
+
+@pytest.mark.parametrize(("alone", "pairs"), [(19, 0), (0, 4), (0, 6), (0, 10), (2, 9), (3, 0)])
+def test_the_interval_holds_one_more_draw_as_often_as_it_says(alone: int, pairs: int) -> None:
+    drawn = np.random.default_rng(0).uniform(size=(100_000, alone + pairs + 1))
+    some, more = np.concatenate([drawn[:, :-1], 1 - drawn[:, alone:-1]], 1), drawn[:, -1]
+    low, high = np.quantile(some, (LOWER, UPPER), axis=1, method="weibull")
+    held = np.mean((low < more) & (more < high))
+    assert held == pytest.approx(between_ranks(alone, pairs), abs=4 * 0.4 / 100_000**0.5)
 
 
 @pytest.mark.parametrize(("antithetic", "share"), [(False, 2 / 4), (True, 7 / 12)])

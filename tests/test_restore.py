@@ -61,6 +61,7 @@ from cvdvae.restoration.result import psnr
 from cvdvae.restoration.settings import Restoring
 from cvdvae.restoration.tolerance import (
     Count,
+    NoiseLevel,
     measured,
     misfit,
     nearest_explaining,
@@ -457,7 +458,8 @@ def test_chroma_that_a_grey_image_cannot_have_counts_nowhere(subsampling: str) -
     assert result.measured == Ending(told, Restoring(), 10 / 255).count == SIDE**2
     finished = Finished(result.samples, result.pixels, torch.zeros(2, dtype=torch.bool))
     judges = Judges(None, None, {})
-    judged = Judged(finished, result.y, grey[0], result.degradation, judges, result.sigma)
+    level = NoiseLevel(result.sigma)
+    judged = Judged(finished, result.y, grey[0], result.degradation, judges, level)
     assert judged.misfit.tolist() == pytest.approx(result.misfit, rel=1e-3)
     luma = result.degradation.A(result.pixels.float() / 255)[:, : SIDE**2] - result.y[: SIDE**2]
     assert luma.square().mean(1).sqrt() / ROUNDING == pytest.approx(result.misfit, rel=1e-3)
@@ -486,7 +488,8 @@ def test_what_stands_in_all_colours_of_a_grey_picture_was_measured_once(
     assert result.measured == m
     judges = Judges(None, None, {})
     finished = Finished(result.samples, result.pixels, torch.zeros(2, dtype=torch.bool))
-    judged = Judged(finished, result.y, true[0], result.degradation, judges, result.sigma)
+    level = NoiseLevel(result.sigma)
+    judged = Judged(finished, result.y, true[0], result.degradation, judges, level)
     assert judged.misfit.tolist() == pytest.approx(result.misfit, rel=1e-3)
     alone = H.A(result.pixels[:, :1].float() / 255) - told.y[:, :1]
     assert misfit(alone, m, sigma).tolist() == pytest.approx(result.misfit, rel=1e-3)

@@ -228,14 +228,16 @@ def test_the_page_enlarges_a_small_photograph_within_its_noise(tmp_path: Path) -
     to_pil(torch.zeros(3, 500, 500, dtype=torch.uint8)).save(large)
     shrunk = described("small", 4, [], size)
     model = tiny_photo_restorer()
-    told, _ = as_it_is(image_in(png, None), png, shrunk, 0.02)
+    told, _, _ = as_it_is(image_in(png, None), png, shrunk, 0.02)
     assert told.sigma == 0.02
     result = model.run(told, model.restoring(2))
     assert result.pixels.shape == (2, 3, 48, 80)
-    told, notes = as_it_is(image_in(jpg, None), jpg, shrunk, 0.0)
+    told, notes, _ = as_it_is(image_in(jpg, None), jpg, shrunk, 0.0)
     assert "JPEG of quality 60" in notes[0]
     assert model.run(told, model.restoring(2)).pixels.shape == (2, 3, 48, 80)
-    told, _ = as_it_is(image_in(jpg, None), jpg, shrunk, 0.05)  # the visitor says how noisy it is
+    told, _, _ = as_it_is(
+        image_in(jpg, None), jpg, shrunk, 0.05
+    )  # the visitor says how noisy it is
     assert told.sigma == 0.05
     for path, noise, said in (
         (png, 0.0, "say here how noisy it is"),

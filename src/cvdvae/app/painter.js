@@ -42,7 +42,7 @@ function placeOf(event) {
 }
 
 canvas.onpointerdown = (event) => {
-  if (!picture || stroke) return; // a second finger paints nothing
+  if (!picture || stroke || event.button) return; // a second finger paints nothing, nor the right button
   canvas.setPointerCapture(event.pointerId);
   brush.at = null;
   held = event.pointerId;

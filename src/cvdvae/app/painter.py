@@ -25,15 +25,24 @@ class Painting:
     strokes: Any = field(default_factory=list)
 
 
-def make_painter(name: str = "painter") -> gr.HTML:
-    """The painter, empty.
+PIXEL, SCRATCH = 1.0, 0.1
+"""Least radii of a brush, where the longer side is 64: of a face its pixel and the neighbours, and
+what is no wider than a scratch in a photograph."""
+
+
+def make_painter(name: str = "painter", finest: float = PIXEL) -> gr.HTML:
+    """The painter, empty, with a brush of this least radius.
 
     Its value holds the `picture` to paint on, as a data address, the `width` and `height` of the
     sample in pixels, and a running `number`; its event `paint` tells that and the strokes so far.
     """
+    html = (HERE / "painter.html").read_text(encoding="utf-8")
+    html = html.replace("FINEST", f"{finest:g}").replace("STEP", f"{min(0.5, finest):g}")
     return gr.HTML(
         {},
-        html_template=(HERE / "painter.html").read_text(encoding="utf-8"),
+        html_template=html.replace("FINEST", f"{finest:g}").replace(
+            "STEP", f"{min(0.5, finest):g}"
+        ),
         css_template=(HERE / "painter.css").read_text(encoding="utf-8"),
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         apply_default_css=False,

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
+from ..imaging.carried import ORIENTATION
 from ..imaging.crop import Square, size_within
 from ..imaging.io import png_in_base64, to_pil
 from ..imaging.sheets import heat_map
+from ..restoration.answers import answering
 from ..restoration.result import SuperResolution
 from ..restoration.sums import FULL_HEAT
 
@@ -103,8 +105,11 @@ def inline(image: Image.Image) -> str:
     return f"data:image/png;base64,{png_in_base64(image, small=False)}"
 
 
-def disagreement(result: SuperResolution) -> tuple[Image.Image, float]:
-    """The map of where the samples disagree, and its largest value in levels of 255."""
+def disagreement(result: SuperResolution) -> tuple[Image.Image, float] | tuple[None, None]:
+    """The map of where the samples disagree, and its largest value in levels of 255; of one answer
+    there is none."""
+    if len(answering(result.exploded)) < 2:
+        return None, None
     levels = result.std * 255
     heat = heat_map(levels / FULL_MAP)
     return heat.resize((SIDE, SIDE), Image.Resampling.NEAREST), float(levels.max())
@@ -122,4 +127,10 @@ def thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Imag
     """A small picture of a photo, and a frame in its pixels."""
     side = min(side, max(image.size))
     small = Square(*(round(v * side / max(image.size)) for v in square))
-    return image.resize(size_within(image.size, side)), small
+    return image.resize(size_within(image.size, side)), small._replace(side=max(1, small.side))
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """A picture that lies as EXIF would say."""
+    image.getexif()[ORIENTATION] = orientation
+    return ImageOps.exif_transpose(image)

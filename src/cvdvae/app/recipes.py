@@ -10,6 +10,8 @@ from typing import Any
 from ..domains import FACES, PHOTOS, domain_of_model
 from ..errors import InputError
 from ..files import read_bounded
+from ..imaging.carried import Extras
+from ..restoration.load import extras_of
 from ..restoration.recipe import (
     BESIDE,
     MAX_BYTES,
@@ -65,8 +67,8 @@ def read_result(
 
 def read_restoration(
     path: Path, max_pixels: int, shown: Container[str] = TABS
-) -> RestorationRecipe:
-    """The same of what was restored.
+) -> tuple[RestorationRecipe, Extras]:
+    """The same of what was restored, with what its pictures carry.
 
     Args:
         path: The file.
@@ -90,7 +92,7 @@ def read_restoration(
                 f"{path} is of {width}×{height} pixels, more than are restored here: the command "
                 f"cvdvae replay draws it again"
             )
-    return restoration_from_dict(data, str(path))
+    return restoration_from_dict(data, str(path)), extras_of(data, path)
 
 
 def _told_in(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -109,6 +109,9 @@ WAITING = callout("busy", "Drawing …", "press Stop to end it.")
 STILL = callout("plain", "Nothing new was drawn:", "what is shown here is from before.")
 
 
+ALONE = "One answer alone: there is nothing to compare it with"
+
+
 def scale_bar(full: float, largest: float | None = None) -> str:
     """The colours of the map, the same for every gallery, and the largest value of this one.
 

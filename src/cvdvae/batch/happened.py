@@ -9,7 +9,7 @@ from ..damage.kinds import JPEG
 from ..damage.mask_kinds import MaskFromFile, OnlyNoise, check_noise_is_last
 from ..damage.packed import grey_levels, pack_mask
 from ..damage.step import Step
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..restoration.beside import restorer_beside
 from ..restoration.stack.restored import StackDegradation
 
@@ -17,8 +17,9 @@ UNSAID = {"boundary", "subsampling", "packed"}
 """Settings that nobody need name: they are seldom otherwise, or come from a file."""
 AUTO = Path("auto")
 """In place of a mask; a file of that name wants its whole path."""
-SHADES = 0.2
-"""Share of a mask's pixels that are neither black nor white above which it is asked about."""
+SHADES, MOST = 0.2, 0.5
+"""Shares of a mask's pixels that are neither black nor white, and that are white, above which it is
+told of: it may be a photograph, or the inverse of what is meant."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def happened(
     """
     sigma = _noise(noise)
     if jpeg == "auto" and noise:
-        raise InputError("with --jpeg auto the file itself says how it is noisy: leave --noise out")
+        raise InputError(
+            "--jpeg auto undoes what the JPEG has rounded, and its file tells how: leave --noise "
+            "out. Of an image that was noisy before, leave --jpeg out, as in --noise 0.05"
+        )
     if jpeg == "auto" and mask is not None:
         raise InputError(
             "what lay in the hole went into the JPEG that came after it: leave --jpeg out, and "
@@ -81,7 +85,8 @@ def happened(
     notes = _assumed(degradation, steps) if degradation else []
     fill = mask == AUTO
     if mask is not None and not fill:
-        steps.append(MaskFromFile(file=str(mask), packed=pack_mask(mask)))
+        with naming(Path("--mask")):
+            steps.append(MaskFromFile(file=str(mask), packed=pack_mask(mask)))
         notes += _shades(mask)
     if jpeg is not None and jpeg != "auto":
         steps.append(JPEG(quality=_quality(jpeg)))
@@ -135,14 +140,18 @@ def _assumed(text: str, steps: list[Step]) -> list[str]:
 
 
 def _shades(mask: Path) -> list[str]:
-    """What a mask hides, where it has so many shades of grey that it may be a photograph."""
+    """What a mask hides, where that is most of the image, or where it has so many shades of grey
+    that it may be a photograph."""
     grey = grey_levels(mask)
-    if float(((grey > 0.1) & (grey < 0.9)).double().mean()) <= SHADES:
-        return []
-    return [
-        f"the mask {mask} has many shades of grey, of which the lighter half counts as white: "
-        f"{float((grey >= 0.5).double().mean()):.0%} of the pixels are missing"
-    ]
+    hidden = float((grey >= 0.5).double().mean())
+    if float(((grey > 0.1) & (grey < 0.9)).double().mean()) > SHADES:
+        return [
+            f"the mask {mask} has many shades of grey, of which the lighter half counts as white: "
+            f"{hidden:.0%} of the pixels are missing"
+        ]
+    if hidden > MOST:
+        return [f"the mask {mask} hides {hidden:.0%} of the pixels: what is white is missing"]
+    return []
 
 
 def _noise(text: str | None) -> float | Literal["auto"] | None:
@@ -152,6 +161,11 @@ def _noise(text: str | None) -> float | Literal["auto"] | None:
         sigma = float(text)
     except ValueError:
         raise InputError(f"--noise is a number from 0 to 1, or auto, not '{text[:40]}'") from None
+    if 1 < sigma <= 255:
+        raise InputError(
+            f"--noise is a share of black to white: of {text[:40]} in 255 levels say --noise "
+            f"{sigma / 255:.3f}"
+        )
     if not 0 <= sigma <= 1:
         raise InputError(
             f"the noise σ must be a number from 0 to 1, a share of black to white (of arrays of "

@@ -45,7 +45,7 @@ NOT_KEEPING = "restore --simulate, --simulate beside --noise, --jpeg, grey and b
 """What keeps arrays, and where it does not."""
 SMOOTHED = (
     "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
-    "--noise 0.05"
+    "--noise 0.05, or take --jpeg auto in its place, where there was none before"
 )
 TRANSPARENT = "of transparent pixels"
 """What messages call the mask that they are."""

@@ -96,8 +96,8 @@ MaskFile = Annotated[
     Path | None,
     typer.Option(
         "--mask",
-        help="A picture of the same size, white where pixels are missing; auto: where the file "
-        "itself is transparent, or its values are missing.",
+        help="A picture of the same size, white where pixels are missing, and a little beyond; "
+        "auto: where the file itself is transparent, or its values are missing.",
     ),
 ]
 MaxMegapixels = Annotated[

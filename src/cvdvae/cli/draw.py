@@ -166,7 +166,8 @@ def upscale(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes = given.notes + exploded(result) + _remedy(job.path, result, resolver, pixels)
+            notes = given.notes + exploded(result)
+            notes += _remedy(job.path, result, resolver, pixels, simulate)
             line = partial(_one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, quiet)
     of_prior = None if resolver.one_temperature else sampling.temperature
@@ -226,13 +227,18 @@ def _one_line(path: Path, folder: Path, result: "Outcome") -> str:
     return f"{path} → {folder} in {result.seconds:.1f} s: {_agreement(result)}{against}"
 
 
+CLEAN = 90
+"""Quality of a JPEG from which on its blocks are not seen."""
 FEW, ENOUGH = 4 / 255, 1.2
 """Root mean square of what they miss up to which it may be an input's noise, and how many times as
 much noise explains it."""
 
 
-def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int) -> list[str]:
-    """What to do where no image shrinks to the input, of samples of so many pixels together."""
+def _remedy(
+    path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int, simulated: bool
+) -> list[str]:
+    """What to do where no image shrinks to the input, or where that was compressed; samples have so
+    many pixels together."""
     from ..batch.remarks import is_no_shadow, unbelievable
     from ..restoration.stack.result import StackResult
 
@@ -240,8 +246,10 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
         return []
     if result.misfit is not None:
         return unbelievable(list(result.misfit))
-    if isinstance(result, StackResult) or not is_no_shadow(result):
+    if isinstance(result, StackResult):
         return []
+    if not is_no_shadow(result):
+        return [] if simulated else _blocks(path, resolver, pixels)
     missed = max(10 ** (-psnr / 20) for psnr in result.lr_psnr)
     how = _explained(path, missed, resolver, pixels)
     return [
@@ -251,22 +259,41 @@ def _remedy(path: Path, result: "Outcome", resolver: "SuperResolver", pixels: in
     ]
 
 
-def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int) -> str:
-    """Which option would explain what samples miss, a root mean square, where a model beside this
-    one takes the file."""
+def _blocks(path: Path, resolver: "SuperResolver", pixels: int) -> list[str]:
+    """What is enlarged with a JPEG that its own compression has spoilt."""
+    from ..damage.jpeg_file import quality_of
+
+    quality = quality_of(path)
+    if quality is None or quality >= CLEAN or not _may_restore(path, resolver, pixels):
+        return []
+    return [f"a JPEG of quality {quality}, whose blocks are enlarged, too: --jpeg auto undoes them"]
+
+
+def _may_restore(path: Path, resolver: "SuperResolver", pixels: int) -> bool:
+    """Whether there is a model beside this one that explains a file within its noise, and takes it
+    with samples of so many pixels together."""
     from ..batch.files import pixels_of, shorter_side
-    from ..damage.jpeg_file import read_jpeg
     from ..restoration.batches import MOST_PIXELS
     from ..restoration.beside import restorer_beside
 
-    if pixels > MOST_PIXELS or missed > FEW:  # which a restorer holds in memory
-        return ""
+    if pixels > MOST_PIXELS:  # which a restorer holds in memory
+        return False
     side = resolver.lr_size
     if not resolver.any_size and (shorter_side(path), pixels_of(path)) != (side, side * side):
-        return ""
+        return False
     try:
         restorer_beside(resolver.name, resolver.scale)
     except CVDVAEError:
+        return False
+    return True
+
+
+def _explained(path: Path, missed: float, resolver: "SuperResolver", pixels: int) -> str:
+    """Which option would explain what samples miss, a root mean square, where there is a model for
+    it."""
+    from ..damage.jpeg_file import read_jpeg
+
+    if missed > FEW or not _may_restore(path, resolver, pixels):
         return ""
     try:
         read_jpeg(path)

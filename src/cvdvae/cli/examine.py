@@ -118,7 +118,7 @@ def _which_program(model: "HVAEResolver", path: Path, y: "Tensor") -> Said:
     alike = [first.program, *(name for name, k in KERNELS.items() if k.like == first.program)]
     return doubts, [
         f"if a program made it small, probably {first}: --shrunk-by {' or '.join(alike)}; "
-        f"or {second}"
+        f"or {second} (an image that is noisy instead looks the same)"
     ]
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from math import ceil, floor, isnan, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -71,6 +71,12 @@ RESTORED = Words("say it more closely: another strength, perhaps, as in blur:sig
 ENLARGED = Words(
     "say what made it small, with --shrunk-by",
     "not given back exactly but explained within its noise, by {}",
+)
+
+BLURS = {"blur", "box", "motion", "kernel"}
+NEVER_EXACT = (
+    "no noise was named: where samples look grainy or rippled, the blur is not quite this one, "
+    "which --noise 0.005 allows for"
 )
 
 NEAR = 2.0
@@ -175,6 +181,7 @@ def usual_crop(restorer: "Restorer") -> "Crop":
 
 
 def _notes(
+    path: Path,
     result: "Restored",
     what: "Happened",
     words: Words,
@@ -185,7 +192,27 @@ def _notes(
     notes = [*what.notes, *of_file] if json_ else of_file
     if words.explained and result.sigma > 0 and any(result.explains):
         notes = [*notes, words.explained.format(result.model)]
-    return notes + exploded(result) + _unexplained(result, words.closer, what.jpeg, what.noise)
+    notes = notes + exploded(result) + _noticed(result, what)
+    return notes + _unexplained(path, result, words.closer, what)
+
+
+def _noticed(result: "Restored", what: "Happened") -> list[str]:
+    """What may be wrong of an image that was damaged already, though its samples explain it, and
+    whether chains stood still."""
+    kinds, said, damaged = set(_kinds(result)), [], result.truth is None
+    if damaged and "random" in kinds:
+        said.append("which pixels are missing was drawn, not found in it: --mask names those")
+    rounded = what.noise is None and not what.jpeg and "jpeg" not in kinds
+    if damaged and rounded and kinds & BLURS and any(result.explains):
+        said.append(NEVER_EXACT)
+    if result.diagnostics is not None and not any(result.diagnostics.acceptance):
+        said.append("no move was accepted: every sample is where its chain began")
+    return said
+
+
+def _kinds(result: "Restored") -> list[str]:
+    """What happened, step by step, in the words of its settings."""
+    return [step["kind"] for step in (result.description or {}).get("steps", [])]
 
 
 def restore_all(
@@ -226,7 +253,7 @@ def restore_all(
             except CVDVAEError as error:
                 failed(job.path, error, failures, json_)
                 continue
-            notes = _notes(result, what, words, notes, json_)
+            notes = _notes(job.path, result, what, words, notes, json_)
             line = partial(one_line, job.path, job.folder, result)
             tell(job, result, notes, line, json_, quiet)
     tamer = not how.moves and is_wild(restorer.recommended, how.temperature)
@@ -242,19 +269,19 @@ def exploded(result: "Answers | Outcome | Restored") -> list[str]:
     return [f"{of} exploded and are no answer: lower the temperature"]
 
 
-def _unexplained(
-    result: "Restored", closer: str, by_file: bool, noise: float | Literal["auto"] | None
-) -> list[str]:
+def _unexplained(path: Path, result: "Restored", closer: str, what: "Happened") -> list[str]:
     """What to do where no sample explains the image, though not all of them exploded.
 
     Args:
+        path: The image.
         result: What came of it.
         closer: As in `Words`.
-        by_file: Whether a JPEG's own tables said the rest.
-        noise: What the user said of its noise.
+        what: What the user said.
     """
+    from ..imaging.io import is_jpeg
     from ..restoration.restored import Restoration
 
+    by_file, noise = what.jpeg, what.noise
     if any(result.explains) or (result.exploded and all(result.exploded)):
         return []
     levels = 255 if not result.sigma and isinstance(result, Restoration) else 1
@@ -274,14 +301,16 @@ def _unexplained(
     faint = _too_faint(result.sigma, rounding)
     if faint and min(result.misfit) * result.sigma <= NEAR * rounding:
         return [f"{off}: {faint}"]
-    steps = (result.description or {}).get("steps", [])
-    compressed = bool(steps) and steps[-1]["kind"] == "jpeg"
+    last = (_kinds(result) or [""])[-1]
+    compressed = last == "jpeg"
     noisy = "another quality" if compressed else "how noisy the image is, with --noise"
     if noise == "auto" and not compressed:
         noisy = f"name, with --noise, more than the {result.sigma:.3g} that auto estimated"
     advice = closer if by_file else f"{closer}, or {noisy}"
     if result.sigma and noise is None and not by_file and not compressed:
         advice = "say how noisy it is, with --noise (auto estimates it); or what else happened"
+    if noise is None and not by_file and last not in ("mask", "jpeg") and is_jpeg(path):
+        advice = f"its file is a JPEG, which --jpeg auto undoes, too; or {advice}"
     advice = f"{closer}; and {faint}" if faint else advice
     return [f"{off}: what you said happened does not fit the image; {advice}"]
 
@@ -306,8 +335,7 @@ def one_line(path: Path, folder: Path, result: "Restored") -> str:
     off = max(result.misfit, default=0.0)
     if result.sigma == 0 and isinstance(result, RestoredStack) and not result.whole and off:
         way = f"to {off:.1g} of the range of its values (root mean square)"
-    steps = (result.description or {}).get("steps", [])
-    if steps and steps[-1]["kind"] == "jpeg":  # whose noise is in other units
+    if _kinds(result)[-1:] == ["jpeg"]:  # whose noise is in other units
         way = "within the rounding of its JPEG"
     line = (
         f"{path} → {folder} in {result.seconds:.1f} s: {fits} of {len(result.explains)} samples "

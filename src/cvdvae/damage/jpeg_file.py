@@ -111,6 +111,16 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) ->
     return JPEGFile(found.y.float(), operator, Description((kind,)), quality, notes)
 
 
+def quality_of(path: Path) -> int | None:
+    """The quality of libjpeg whose tables are nearest to those of a JPEG file, whose pixels are not
+    read; None of any other file."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as file:
+            return _quality(*_tables(path, file))[0]
+    except Exception:  # Pillow raises errors of many kinds on damaged files
+        return None
+
+
 def at_odds(path: Path, named: JPEG) -> list[str]:
     """What a JPEG file says that is not what it is said to be; nothing of a file that cannot tell.
 

@@ -186,7 +186,10 @@ class JPEG(Step):
         own = (self.luma is not None) + (self.chroma is not None)
         needed = 2 if SUBSAMPLINGS[self.subsampling] else 1
         if own != (needed if self.quality is None else 0) or (own and self.luma is None):
-            raise InputError("a JPEG has a quality, or its own tables luma and chroma")
+            raise InputError(
+                "a JPEG has a quality, or its own tables luma and chroma: say it, as in "
+                "jpeg:quality=75"
+            )
         self.operator((8, 8))
 
     def operator(self, hr_size: Size) -> LinearOperator:

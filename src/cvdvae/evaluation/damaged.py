@@ -33,6 +33,7 @@ from ..restoration.restoring import (
 )
 from ..restoration.sampler import MEASURED
 from ..restoration.settings import TEMPERATURES, Grids, Restoring, Sampling
+from ..restoration.tolerance import NoiseLevel
 from .selection import Failures, Pair, Selection
 from .task import Method, Temperatures
 
@@ -285,9 +286,9 @@ class Restorations:
         chosen = replace(selection.cut_for(self.any_size), channels=subject.channels)
         return chosen.damaged(path, subject.truth_size[0], subject.damage)
 
-    def sigma(self, y: Tensor) -> float:
-        """σ of the noise in y, in its units."""
-        return self.subject.noise_of(y)
+    def noise(self, y: Tensor) -> NoiseLevel:
+        """That of y."""
+        return NoiseLevel(self.subject.noise_of(y))
 
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """Projected where that is said, else cut and rounded: a sample explains y already."""

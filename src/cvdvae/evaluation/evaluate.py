@@ -228,7 +228,7 @@ def _one_image(
             yield row, measures_of_none()
             continue
         try:
-            yield row, measure(done, y, truth, task.degradation, judges, task.sigma(y))
+            yield row, measure(done, y, truth, task.degradation, judges, task.noise(y))
         except InputError as error:
             raise InputError(_sentence(path, row, str(error))) from None
 

@@ -22,7 +22,7 @@ from ..metrics.diversity import apd_lpips, apd_mse, ntire_diversity
 from ..metrics.perceptual import BRISQUE, LPIPS, unseen
 from ..restoration.finish import Finished
 from ..restoration.restoring import Seen as What
-from ..restoration.tolerance import misfit, within_noise
+from ..restoration.tolerance import NO_NOISE, NoiseLevel, misfit, within_noise
 
 Scores = dict[str, float | None]
 """Measures of one image by name; None where a measure does not apply or is infinite. Beside them
@@ -86,7 +86,7 @@ class Seen:
         truth: The true image, ``(C, H, W)``, in [0, 1].
         degradation: H.
         judges: The measures with weights.
-        sigma: σ of the noise in y, in its units; 0 where a sample should give y back.
+        noise: In y; nought where a sample should give y back.
 
     Raises:
         InputError: All samples exploded.
@@ -97,7 +97,7 @@ class Seen:
     truth: Tensor
     degradation: Degradation
     judges: Judges
-    sigma: float = 0.0
+    noise: NoiseLevel = NO_NOISE
 
     def __post_init__(self) -> None:
         if bool(self.finished.exploded.all()):
@@ -131,13 +131,13 @@ class Seen:
     @cached_property
     def measured(self) -> int:
         """How many values of y say anything of x."""
-        return What(self.y[None], self.degradation, self.sigma).count
+        return What(self.y[None], self.degradation, self.noise.sigma).count
 
     @cached_property
     def misfit(self) -> Tensor:
         """Of every saved sample; see `cvdvae.restoration.tolerance.misfit`."""
-        error = cut_as(self.y, self.shrunk, self.sigma) - self.y
-        return misfit(error, self.measured, self.sigma)
+        error = cut_as(self.y, self.shrunk, self.noise.sigma) - self.y
+        return misfit(error, self.measured, self.noise.sigma)
 
     @cached_property
     def lpips_maps(self) -> Tensor:
@@ -215,7 +215,7 @@ def measure(
     truth: Tensor,
     degradation: Degradation,
     judges: Judges,
-    sigma: float = 0.0,
+    noise: NoiseLevel = NO_NOISE,
 ) -> Scores:
     """Measure the samples of one image by all of `METRICS`; the arguments are those of `Seen`.
 
@@ -224,7 +224,7 @@ def measure(
     Raises:
         InputError: All samples exploded.
     """
-    seen = Seen(finished, y, truth, degradation, judges, sigma)
+    seen = Seen(finished, y, truth, degradation, judges, noise)
     if judges.lpips is not None and (why := unseen(*truth.shape)):
         judges.missing.setdefault("LPIPS", why)
         seen.judges = replace(judges, lpips=None)
@@ -272,36 +272,36 @@ def _brisque(seen: Seen) -> float | None:
 
 
 def _lr_psnr_float(seen: Seen) -> float | None:
-    if seen.sigma:
+    if seen.noise.sigma:
         return None
     shrunk = cut_as(seen.y, seen.degradation.A(seen.samples.double()))
     return _mean_of_finite(psnr(shrunk, exact_values(seen.y)))
 
 
 def _lr_psnr(seen: Seen) -> float | None:
-    return None if seen.sigma else _mean_of_finite(seen.lr_psnr)
+    return None if seen.noise.sigma else _mean_of_finite(seen.lr_psnr)
 
 
 def _lr_psnr_worst(seen: Seen) -> float | None:
-    finite = [] if seen.sigma else [float(one) for one in seen.lr_psnr if one.isfinite()]
+    finite = [] if seen.noise.sigma else [float(one) for one in seen.lr_psnr if one.isfinite()]
     return min(finite, default=None)
 
 
 def _exact(seen: Seen) -> float | None:
-    if seen.sigma:
+    if seen.noise.sigma:
         return None
     exact = [torch.equal(to_bytes(one), to_bytes(seen.y)) for one in seen.shrunk]
     return 100 * sum(exact) / len(exact)
 
 
 def _misfit(seen: Seen) -> float | None:
-    return float(seen.misfit.mean()) if seen.sigma else None
+    return float(seen.misfit.mean()) if seen.noise.sigma else None
 
 
 def _explained(seen: Seen) -> float | None:
-    if not seen.sigma:
+    if not seen.noise.sigma:
         return None
-    return 100 * float(within_noise(seen.misfit, seen.measured).float().mean())
+    return 100 * float(within_noise(seen.misfit, seen.measured, seen.noise.spread).float().mean())
 
 
 def _mean_of_finite(values: Tensor) -> float | None:

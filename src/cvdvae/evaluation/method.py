@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..restoration.finish import Finished, finish
 from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
-from ..restoration.tolerance import PhotonNoise, Tolerance
+from ..restoration.tolerance import NO_NOISE, NoiseLevel, PhotonNoise, Tolerance
 from .selection import Pair, Selection
 from .task import Method, Task, Temperatures
 
@@ -140,10 +140,10 @@ class Comparison:
         """One image with its low-resolution image."""
         return selection.as_seen_by(self).pair(path, self.degradation)
 
-    def sigma(self, y: Tensor) -> float:
-        """σ of the noise in y; 0 without."""
-        tolerance = self._tolerance(y)
-        return 0.0 if tolerance is None else tolerance.sigma
+    def noise(self, y: Tensor) -> NoiseLevel:
+        """That of y."""
+        light = self.photon_noise if self._tolerance(y) is not None else None
+        return NO_NOISE if light is None else light.level(y)
 
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """Projected, or explained within the noise of y, or as they are."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..degradations.base import Degradation
 from ..restoration.finish import Finished
 from ..restoration.settings import Grids, Sampling
+from ..restoration.tolerance import NoiseLevel
 from .selection import Pair, Selection
 
 
@@ -104,8 +105,8 @@ class Task(Protocol):
             InputError: It cannot be used.
         """
 
-    def sigma(self, y: Tensor) -> float:
-        """σ of the noise in y, in its units; 0 where a sample should give y back."""
+    def noise(self, y: Tensor) -> NoiseLevel:
+        """That of y; nought where a sample should give y back."""
 
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """What becomes of the samples of a stochastic method, or of one answer."""

@@ -23,7 +23,7 @@ from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
 from ..degradations.spectrum import white_noise
 from ..degradations.within import Within
-from ..imaging.values import EIGHT_BITS, from_levels, to_levels
+from ..imaging.values import EIGHT_BITS, from_levels, rounding_of, to_levels
 from .posterior.measurement import Measurement, conditional_draw
 
 WIDENING, WIDENINGS = 1.5, 14
@@ -34,6 +34,22 @@ BEYOND = 3.0
 """A sample explains y while its χ² is within so many standard deviations of what noise gives."""
 ROUND_OFF = 1e-9
 """What float64 leaves of the largest value where a Fourier or cosine transform has none."""
+
+
+class NoiseLevel(NamedTuple):
+    """The noise in y, as misfits are measured and judged by it.
+
+    Attributes:
+        sigma: σ, the root of its mean variance, in the units of y; 0 where y is exact.
+        spread: Variance of ``(Hx − y)² / σ²`` of the true x, the mean over y: 2 where a Gaussian
+            noise is the same everywhere.
+    """
+
+    sigma: float = 0.0
+    spread: float = 2.0
+
+
+NO_NOISE = NoiseLevel()
 
 
 class Tolerance(NamedTuple):
@@ -73,6 +89,18 @@ class PhotonNoise:
     def tolerance(self, y: Tensor) -> Tolerance:
         """For one image in [0, 1], ``(1, C, h, w)``."""
         return Tolerance((float(y.double().mean()) / self.photons) ** 0.5, self.pixel_std)
+
+    def level(self, y: Tensor) -> NoiseLevel:
+        """What judges samples of one image, ``(C, h, w)`` of 8 bits, whose rounding is noise, too.
+
+        With v = y/P + r the variance of a value, r that of rounding, the fourth central moment of a
+        Poisson variable (3λ² + λ for a mean of λ) gives its square the variance 2v² + y/P³.
+        """
+        light = y.double()
+        variance = light / self.photons + rounding_of(EIGHT_BITS) ** 2
+        mean = float(variance.mean())
+        spread = 2 * variance.square() + light / self.photons**3
+        return NoiseLevel(math.sqrt(mean), float(spread.mean()) / mean**2)
 
 
 def photons_of(noise: PhotonNoise | None) -> float:
@@ -201,14 +229,15 @@ def misfit(error: Tensor, count: int, sigma: float) -> Tensor:
     return (error.double().square().flatten(1).sum(1) / _numbers(count)).sqrt() / sigma
 
 
-def within_noise(misfit: Tensor, count: int) -> Tensor:
+def within_noise(misfit: Tensor, count: int, spread: float = NO_NOISE.spread) -> Tensor:
     """Which samples explain y, by a χ² test from above: ``χ² ≤ m + BEYOND √(2m)``, bool ``(n,)``.
 
     Args:
         misfit: As `misfit` has it.
         count: m, how many values of y say anything of x.
+        spread: As `NoiseLevel` has it, for the 2.
     """
-    return misfit.square() <= _most(count)
+    return misfit.square() <= _most(count, spread)
 
 
 def _numbers(count: int) -> int:
@@ -216,6 +245,6 @@ def _numbers(count: int) -> int:
     return max(1, count.numbers if isinstance(count, Count) else count)
 
 
-def _most(count: int) -> float:
+def _most(count: int, spread: float = NO_NOISE.spread) -> float:
     """The square of a misfit up to which a sample explains y."""
-    return 1 + BEYOND * math.sqrt(2 / max(1, count))
+    return 1 + BEYOND * math.sqrt(spread / max(1, count))

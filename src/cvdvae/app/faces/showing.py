@@ -10,7 +10,7 @@ from ...imaging.io import to_pil
 from .. import pictures
 from ..controls import UNCHANGED, Updates
 from ..painter import unpainted
-from ..text import captions, progress, scale_bar
+from ..text import ALONE, captions, progress, scale_bar
 from . import text
 from .explorer import Explorer, Session
 from .layout import Answers, Figure, Settings, Steering, Take
@@ -107,7 +107,7 @@ class Showing:
         return {
             self.parts.drawing: False,
             **_filled(answers.mean, pictures.smooth(result.mean), words.mean),
-            **_filled(answers.heat, heat, words.heat),
+            **_filled(answers.heat, heat, ALONE if heat is None else words.heat),
             answers.bar: scale_bar(pictures.FULL_MAP, largest),
             answers.truth.image: truth,
             answers.truth.column: gr.update(visible=truth is not None),

@@ -292,8 +292,7 @@ class PhotoHandlers:
                     yield {parts.said: text.progress(share, time.monotonic() - begun)}
                 else:  # what takes a while, too: it may be stopped meanwhile
                     file, exact, how = whole.archive(), whole.exact, whole.sampling
-                    # One sample is no zip, nor opened here.
-                    large = len(exact) > 1 and file.stat().st_size > MAX_FILE
+                    large = file.suffix == ".zip" and file.stat().st_size > MAX_FILE
                     what = text.taken(session.history, whole.step, whole.indices)
                     ready = {
                         parts.said: text.drawn(what, exact, how.consistent, whole.exploded, large),
@@ -328,9 +327,10 @@ class PhotoHandlers:
         kind = told.get("format", "png")
         if not 0 <= chosen < count or kind not in text.FORMATS:
             raise InputError("there is no such sample")
-        all_or_none = {"all": list(range(count)), "settings": []}
-        indices = all_or_none.get(told.get("which", ""), [chosen])
-        return Whole(self.photos, session, step, indices, folder, kind)
+        packed = {"all": list(range(count)), "settings": []}
+        which = told.get("which", "")
+        indices = packed.get(which, [chosen])
+        return Whole(self.photos, session, step, indices, folder, kind, packed=which in packed)
 
     def stopped(self, wanted: Wanted | None) -> Updates:
         """The whole is no longer wanted; what is being drawn of it ends at its next strip."""

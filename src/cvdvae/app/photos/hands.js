@@ -25,6 +25,7 @@ function listen(canvas, panel) {
     moved();
   };
   canvas.onpointerdown = (event) => {
+    if (event.button) return; // the right one opens a menu
     canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
     brush.at = null;
@@ -37,6 +38,7 @@ function listen(canvas, panel) {
   canvas.onpointermove = (event) => {
     const before = fingers.get(event.pointerId);
     if (!before) return;
+    if (!event.buttons) return canvas.onpointerup(event); // let go where this was not told
     const old = [...fingers.values()].map((p) => [...p]);
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     const [x, y, width, height] = at(event);
@@ -160,9 +162,12 @@ function painting() {
 
 function save() {
   if (missing()) return say("Not all that you see is drawn: what is not would be saved as if it were.", true);
-  const now = visible(), canvas = document.createElement("canvas"), zoom = Math.max(1, view.zoom);
-  canvas.width = Math.max(1, Math.round(now.width * zoom));
-  canvas.height = Math.max(1, Math.round(now.height * zoom));
+  // Whole pixels, and one zoom for both sides: from 100 % down the pixels of the sample.
+  const seen = visible(), canvas = document.createElement("canvas");
+  const [top, left] = [Math.floor(seen.top), Math.floor(seen.left)];
+  const now = { top, left, height: Math.ceil(seen.top + seen.height) - top, width: Math.ceil(seen.left + seen.width) - left };
+  canvas.width = Math.max(1, Math.round(now.width * Math.max(1, view.zoom)));
+  canvas.height = Math.max(1, Math.round((now.height * canvas.width) / now.width));
   drawLayer(canvas.getContext("2d"), scene, "sample", now, canvas.width, canvas.height);
   const step = scene.step ? `-step-${scene.step + 1}` : "";
   canvas.toBlob((blob) => {
@@ -186,7 +191,10 @@ const deeds = {
   clear: () => ((scene.strokes = []), show()),
   vary: () => {
     if (!scene.strokes.length) say("Paint over what may change first.", true);
-    else trigger("vary", { key: scene.gallery.key, sample: scene.sample, strokes: scene.strokes });
+    else {
+      scene.sent = [...scene.strokes];
+      trigger("vary", { key: scene.gallery.key, sample: scene.sample, strokes: scene.sent });
+    }
   },
   here: () => ((pushing = true), next()),
   stop: () => {

@@ -102,7 +102,7 @@ class Patch {
     const near = blurred(blurred(variance, this.width, 1), this.width, this.width);
     near.forEach((value, i) => heatOf(Math.sqrt(value) / FULL, heat, 3 * i));
     this.pictures.mean = canvasOf(mean, this.width, this.height);
-    this.pictures.map = canvasOf(heat, this.width, this.height);
+    if (n > 1) this.pictures.map = canvasOf(heat, this.width, this.height); // of one it would say: all known
   }
 
   // Nothing where it is not drawn yet: another sample would pass for this one.

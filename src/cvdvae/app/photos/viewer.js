@@ -13,8 +13,8 @@ const MOST = 1.2e6; // pixels of the large image up to which it is drawn without
 
 const $ = (selector) => element.querySelector(selector);
 const view = new View();
-const scene = { image: null, gallery: null, galleries: [], step: 0, sample: 0, strokes: [] };
-let panels = [], film = [], divide = 0.5, request = null, asked = 0, timer = 0, playing = 0;
+const scene = { image: null, gallery: null, galleries: [], step: 0, sample: 0, strokes: [], sent: [] };
+let panels = [], layers = {}, film = [], divide = 0.5, request = null, asked = 0, timer = 0, playing = 0;
 let paused = false, pushing = false, rate = 0, chain = Promise.resolve(), frame = 0;
 let held = false, given = 0;
 
@@ -63,11 +63,13 @@ function captioned(panel) {
   const varied = Boolean(scene.gallery && scene.gallery.seen);
   if (varied && panel.layer === "mean") panel.note.textContent = "of those that were varied";
   else if (panel.layer !== "sample") panel.note.textContent = note;
-  panel.note.title = panel.note.textContent;
   panel.heat.firstChild.textContent = varied ? "kept" : "known";
   panel.heat.lastChild.textContent = `invented: ${FULL}+ of 255`;
-  panel.heat.hidden = panel.layer !== "map";
-  panel.note.hidden = panel.layer === "map";
+  const compared = panel.layer === "map" && n - scene.gallery.exploded().size > 1;
+  if (panel.layer === "map") panel.note.textContent = n ? "of one alone there is nothing to compare" : "none is drawn yet";
+  panel.heat.hidden = !compared;
+  panel.note.hidden = compared;
+  panel.note.title = panel.note.textContent;
   const keys = on("paint") ? "Arrow keys move the brush, space paints there, Shift and arrow keys paint along" : "Arrow keys move";
   panel.canvas.setAttribute("aria-label", `${name}: ${panel.note.textContent}. ${keys}, + and − zoom.`);
 }
@@ -96,8 +98,10 @@ function makePanel(layer) {
 function layOut() {
   letGo(); // what is down on a panel that goes is not lifted there
   const wiping = on("wipe"), box = $(".panels");
-  const third = scene.image.truth ? "truth" : "mean";
-  panels = (wiping ? ["input", "sample"] : ["input", "sample", third, "map"]).map(makePanel);
+  const usual = wiping ? ["input", "sample"] : ["input", "sample", scene.image.truth ? "truth" : "mean", "map"];
+  layers[panels.length] = panels.map((panel) => panel.layer);
+  const before = layers[usual.length] || usual;
+  panels = before.map((layer, i) => makePanel(layer === "truth" && !scene.image.truth ? usual[i] : layer));
   box.replaceChildren(...panels.map((panel) => panel.figure));
   box.classList.toggle("one", wiping);
   root.classList.toggle("wiping", wiping);
@@ -390,7 +394,7 @@ function lost(text) {
 
 async function opened(image) {
   held = false;
-  const same = scene.image && scene.image.id === image.id && scene.image.scale === image.scale;
+  const other = !scene.image || scene.image.id !== image.id, same = !other && scene.image.scale === image.scale;
   const picture = new Image();
   picture.src = image.png;
   await picture.decode();
@@ -402,6 +406,7 @@ async function opened(image) {
   Object.assign(view, { width: image.width * image.scale, height: image.height * image.scale });
   working(false);
   paused = pushing = false;
+  if (other) [panels, layers] = [[], {}];
   if (!panels.length || !same) layOut();
   makeFilm();
   listSteps();
@@ -422,6 +427,7 @@ function closed(text) {
 }
 
 function stepTo(step) {
+  if (scene.gallery === scene.galleries[step]) return;
   scene.step = step;
   scene.gallery = scene.galleries[step];
   scene.strokes = [];
@@ -433,7 +439,10 @@ function stepTo(step) {
 
 function branched(steps) {
   scene.galleries = steps.map((step, i) => (i < steps.length - 1 ? scene.galleries[i] : new Gallery(step)));
+  const later = scene.strokes.filter((one) => !scene.sent.includes(one)); // painted while it was drawn
   stepTo(steps.length - 1);
+  scene.strokes = later;
+  if (later.length) return;
   press("paint", false);
   painting();
   if (!still()) play(true);

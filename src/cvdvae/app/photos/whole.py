@@ -53,6 +53,7 @@ class Whole:
         files: What has been written.
         exact: Which of them give the input back in every pixel.
         exploded: Which of them exploded somewhere.
+        packed: Whether a zip is wanted even of one.
     """
 
     photos: Photos
@@ -64,6 +65,7 @@ class Whole:
     files: list[Path] = field(default_factory=list)
     exact: list[bool] = field(default_factory=list)
     exploded: list[bool] = field(default_factory=list)
+    packed: bool = False
 
     def __post_init__(self) -> None:
         self.model = self.photos.model(self.session.photo.scale)
@@ -83,10 +85,9 @@ class Whole:
             self.files.append(as_tiff(path) if self.kind == "tiff" else path)
 
     def archive(self) -> Path:
-        """What to take: the one file, or a zip of several, or of none, with `result.json`; where
-        the page keeps it."""
+        """What to take: the one file, or a zip with `result.json`; where the page keeps it."""
         step = f"_step_{self.step + 1}" if self.step else ""
-        if len(self.files) == 1:
+        if len(self.files) == 1 and not self.packed:
             name = f"{self.files[0].stem}{step}_details_invented{self.files[0].suffix}"
             return kept(self.files[0].rename(self.folder / name))
         path = self.folder / f"cvdvae{step}.zip"

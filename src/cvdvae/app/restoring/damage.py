@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...batch.happened import Happened
-from ...batch.restore import check_truth, read_seen
+from ...batch.restore import ReadSeen, check_truth, read_seen
 from ...checkpoints.folder import bundled_names, find, read_record
 from ...damage.described import Description, description_from_dict
 from ...damage.estimates import noise_behind
@@ -18,8 +18,9 @@ from ...damage.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...damage.packed import pack
 from ...domains.faces import crop_face
 from ...errors import CVDVAEError, InputError
+from ...imaging.carried import Extras
 from ...imaging.io import GREY, is_jpeg, to_bytes, to_tensor
-from ...restoration.restoring import Seen, seen
+from ...restoration.restoring import seen
 from ..photos.strokes import PART, region_of
 from ..reading import read_upload
 
@@ -27,6 +28,8 @@ MAX_PIXELS = 60_000_000
 """Of a file; larger ones are refused before they are decoded."""
 LARGEST = 600_000
 """Pixels of a photograph that is restored here, which takes seconds: the command takes more."""
+THINNEST = 8
+"""Pixels that the shorter side keeps: of fewer, the sides would have another ratio."""
 
 STILL = InputError(
     "your image is still being read, or is no longer kept: press again in a moment, or give it "
@@ -94,7 +97,8 @@ def in_words(kind: str, damaged: bool, strength: float, angle: float, noise: flo
     said = about.words.format(strength=strength, angle=angle)
     if damaged and not about.known:
         said = about.label
-    return f"{said}, σ {noise:g}" if about.may_be_noisy else said
+    jpeg = damaged and kind == "small" and not noise  # its rounding is the noise of what was shrunk
+    return f"{said}, σ {noise:g}" if about.may_be_noisy and not jpeg else said
 
 
 def described(
@@ -222,7 +226,12 @@ def image_in(path: Path, side: int | None, subject: str = "") -> Given:
     zoom = math.sqrt(LARGEST / (photo.width * photo.height))
     if zoom >= 1:
         return Given(to_bytes(to_tensor(photo)), True, **read)
-    size = (max(1, int(photo.width * zoom)), max(1, int(photo.height * zoom)))
+    size = (int(photo.width * zoom), int(photo.height * zoom))
+    if min(size) < THINNEST:
+        raise InputError(
+            f"your photograph has {photo.width}×{photo.height} pixels, and is too long and thin to "
+            f"be shrunk: give a part of it"
+        )
     note = (
         f"your photograph has {photo.width}×{photo.height} pixels, and is shown at "
         f"{size[0]}×{size[1]}: the command cvdvae restore takes larger ones"
@@ -251,10 +260,11 @@ def noise_in(given: Given, kind: str, strokes: Any) -> tuple[float, str]:
         given.x, described("hole" if kind == "hole" else "noise", 1, strokes, size)
     )
     steps = max(1, round(min(sigma, MOST_NOISE) / NOISE_STEP))
-    return steps * NOISE_STEP, f"its noise seems to have σ = {sigma:.3f}: texture counts, too"
+    also = "its JPEG has smoothed it, so say more" if is_jpeg(given.path) else "texture counts, too"
+    return steps * NOISE_STEP, f"its noise seems to have σ = {sigma:.3f}: {also}"
 
 
-def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple[Seen, list[str]]:
+def as_it_is(given: Given, path: Path, what: Description, noise: float) -> ReadSeen:
     """A damaged image: what its file shows, or holds where it is a JPEG; and what that says.
 
     What was shrunk is explained within its noise, or within the rounding of its file's JPEG.
@@ -271,7 +281,7 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
             "them, or use the command cvdvae restore --mask"
         )
     if all(isinstance(step, MaskFromFile) for step in what.steps):
-        return seen(given.x, what, noise or None), []
+        return ReadSeen(seen(given.x, what, noise or None), [], Extras())
     if not given.as_it_is:
         raise InputError(
             "your image was cut or shrunk to be restored here, and its damage with it: give a part "
@@ -293,8 +303,8 @@ def as_it_is(given: Given, path: Path, what: Description, noise: float) -> tuple
         )
     before = Description((OnlyNoise(),)) if was_jpeg else what
     told_of = Happened(before, was_jpeg or (was_shrunk and not noise), noise or None)
-    told, notes, _ = read_seen(path, told_of)
-    return told, notes
+    read = read_seen(path, told_of)
+    return read._replace(extras=Extras.turned(read.extras.orientation))
 
 
 def _check_small(given: Given, size: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ from ...damage.described import Description
 from ...damage.dividing import divided
 from ...damage.mask_kinds import OnlyNoise
 from ...errors import CVDVAEError, InputError
+from ...imaging.carried import Extras
 from ...restoration.restored import Restoration
 from ...restoration.restorer import Restorer
 from ...restoration.restoring import Seen, degraded
@@ -118,34 +119,6 @@ class RestoringHandlers:
         """Where the model of this subject begins: at its own for looking."""
         return self.restorers[subject].recommended.look
 
-    def chosen(self, damage: str, kind: str) -> Updates:
-        """Another kind of damage: its sliders, or the picture to paint on."""
-        which = LABELS[damage]
-        about = DAMAGES[which]
-        slider = gr.update(visible=False)
-        if about.strength is not None:
-            label, low, high, step, value = about.strength
-            visible = about.known or not KINDS[kind]
-            slider = gr.update(
-                visible=visible, label=label, minimum=low, maximum=high, step=step, value=value
-            )
-        return {
-            self.parts.strength: slider,
-            self.parts.angle: gr.update(visible=which == "motion"),
-            self.parts.noise: gr.update(visible=about.may_be_noisy),
-            self.parts.estimate: gr.update(visible=about.may_be_noisy and KINDS[kind]),
-            # What is not laid out at all would forget what was painted, and the server would not.
-            self.parts.painter: gr.update(visible=True if which == "hole" else "hidden"),
-        }
-
-    def judged(self, damage: str, kind: str) -> Updates:
-        """It is damaged already, or not: then some strengths are known."""
-        about, damaged = DAMAGES[LABELS[damage]], KINDS[kind]
-        updates: Updates = {self.parts.estimate: gr.update(visible=about.may_be_noisy and damaged)}
-        if not about.known:
-            updates[self.parts.strength] = gr.update(visible=not damaged)
-        return updates
-
     def estimated(
         self, path: str | None, given: Given | None, damage: str, painting: Painting
     ) -> Updates:
@@ -226,7 +199,7 @@ class RestoringHandlers:
             yield UNCHANGED
             return
         try:
-            told, given = reopening.reopened(Path(path), self.restorers, self.tabs)
+            told, extras, given = reopening.reopened(Path(path), self.restorers, self.tabs)
         except CVDVAEError as error:
             yield {parts.said: text.explained(error, path)}
             return
@@ -247,7 +220,8 @@ class RestoringHandlers:
         if before is not None:  # by now the page shows the other; had it failed, this one stays
             before.left.set()
         try:
-            words, results = [reopening.in_words(told)], self._stream(given, told.seen, how)
+            words = [reopening.in_words(told)]
+            results = self._stream(given, told.seen, how, extras=extras)
             yield from self._growing(given, results, words, [], how.samples)
         except CVDVAEError as error:
             yield self._nothing_new(given, text.explained(error, path))
@@ -259,7 +233,7 @@ class RestoringHandlers:
         """What has happened to an image, in the controls; they stay where they have no word."""
         if said is None:
             return {}
-        parts, updates = self.parts, self.chosen(said.damage, DAMAGED)
+        parts, updates = self.parts, self.parts.chosen(said.damage, DAMAGED)
         sliders = {parts.strength: said.strength, parts.angle: said.angle, parts.noise: said.noise}
         for part, value in (sliders | {parts.painter: canvas}).items():
             updates[part]["value"] = value
@@ -328,13 +302,18 @@ class RestoringHandlers:
         if not noise and all(isinstance(step, OnlyNoise) for step in what.steps):
             raise InputError("say how noisy it is, such as 0.01")
         if damaged or given.truth is None:
-            told, notes = as_it_is(given, given.path, what, noise)
-            return self._stream(given, told, how), notes
+            told, notes, extras = as_it_is(given, given.path, what, noise)
+            return self._stream(given, told, how, extras=extras), notes
         truth, what = divided(given.truth, what) if restorer.side is None else (given.truth, what)
         return self._stream(given, degraded(truth, what, noise or None, number), how, truth), []
 
     def _stream(
-        self, given: Given, told: Seen, how: Restoring, truth: Tensor | None = None
+        self,
+        given: Given,
+        told: Seen,
+        how: Restoring,
+        truth: Tensor | None = None,
+        extras: Extras | None = None,
     ) -> Iterator[Restoration]:
         """Answers, growing, until they are no longer wanted."""
         stopped = given.answered.stopped
@@ -343,7 +322,8 @@ class RestoringHandlers:
             return given.left.is_set() or stopped.is_set()
 
         restorer = self.restorers[given.subject]
-        return in_turn(partial(restorer.stream, told, how, truth), self.turn, is_over)
+        drawn = in_turn(partial(restorer.stream, told, how, truth), self.turn, is_over)
+        return drawn if extras is None else (replace(one, extras=extras) for one in drawn)
 
     def _answer(self, given: Given, updates: Updates) -> Updates:
         """What is said of an image, where it is still the one that is shown."""

@@ -22,7 +22,7 @@ from ..controls import (
     temperature_part,
     visitors_image,
 )
-from ..painter import Painting, make_painter, painted
+from ..painter import SCRATCH, Painting, make_painter, painted
 from ..pictures import FULL_MAP
 from ..text import scale_bar
 from .damage import KINDS, LABELS, MOST_NOISE, NOISE_STEP
@@ -67,7 +67,7 @@ def restoring_part(
         with gr.Column(scale=2, min_width=300):
             photo, kind, subject, example = _input(paths, subjects)
             damage, strength, angle, noise, estimate = _damage()
-            painter = make_painter("restore-painter")
+            painter = make_painter("restore-painter", SCRATCH)
             settings = _settings(models[subjects[0]])
             with gr.Row():
                 draw = gr.Button("See what could be there", variant="primary", elem_id="restore")
@@ -110,9 +110,9 @@ def _connect(on: RestoringHandlers, parts: Parts, draw: gr.Button, reopen: gr.Up
         **QUIET,
     )
     seen = [*sliders, parts.painter, parts.estimate]
-    damage.input(on.chosen, [damage, kind], seen, queue=False, **LATEST, **QUIET)
+    damage.input(parts.chosen, [damage, kind], seen, queue=False, **LATEST, **QUIET)
     judged = [parts.strength, parts.estimate]
-    kind.change(on.judged, [damage, kind], judged, queue=False, **LATEST, **QUIET)
+    kind.change(parts.judged, [damage, kind], judged, queue=False, **LATEST, **QUIET)
     parts.estimate.click(
         on.estimated, [photo, given, damage, strokes], [parts.noise, parts.said], **LATEST, **QUIET
     )

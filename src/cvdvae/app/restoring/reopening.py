@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
+from ...imaging.carried import Extras
 from ...imaging.io import to_pil
 from ...restoration.recipe import check_weights
 from ...restoration.restored import RestorationRecipe
 from ...restoration.restorer import Restorer
 from ...restoration.restoring import shown
 from ...restoration.settings import Restoring
-from ..pictures import stored
+from ..pictures import stored, upright
 from ..recipes import check_seed, read_restoration
 from ..text import WILDEST
 from .damage import DAMAGES, LARGEST, MOST_NOISE, Given, image_in
@@ -25,8 +26,9 @@ ELSEWHERE = "the command cvdvae replay draws it again"
 
 def reopened(
     path: Path, restorers: Mapping[str, Restorer], tabs: Container[str]
-) -> tuple[RestorationRecipe, Given]:
-    """What a `result.json` says, or a zip that holds one, and the image that its answers are of.
+) -> tuple[RestorationRecipe, Extras, Given]:
+    """What a `result.json` says, or a zip that holds one, and the image that its answers are of,
+    upright.
 
     Args:
         path: The file.
@@ -38,7 +40,7 @@ def reopened(
             are others.
         ConfigError: A setting that is unknown or of a wrong type.
     """
-    told = read_restoration(path, LARGEST, tabs)
+    told, extras = read_restoration(path, LARGEST, tabs)
     subjects = [name for name, one in restorers.items() if one.name == told.model]
     if not subjects:
         raise InputError(f"this result is of a model that is not on this page: {ELSEWHERE}")
@@ -47,8 +49,8 @@ def reopened(
     if told.dtype != restorer.dtype_name or how.moves or how.samples > MOST:
         raise InputError(f"this result was drawn as the page does not draw: {ELSEWHERE}")
     check_seed(how.seed)
-    picture = stored(to_pil(shown(told.seen)))
-    return told, image_in(Path(picture), restorer.side, subjects[0])
+    picture = stored(upright(to_pil(shown(told.seen)), extras.orientation))
+    return told, extras, image_in(Path(picture), restorer.side, subjects[0])
 
 
 def settings_of(how: Restoring) -> tuple[int, float, str, bool]:

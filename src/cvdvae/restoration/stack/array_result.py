@@ -53,6 +53,20 @@ def spanned(alone: int, pairs: int) -> float:
     return 1 - math.fsum(terms)
 
 
+def between_ranks(alone: int, pairs: int) -> float:
+    """How likely one more draw lies between ranks ``LOWER (N + 1)`` and ``UPPER (N + 1)`` of N.
+
+    Half of what `spanned` leaves lies below rank 1, and k times as much below rank k (exactly so
+    where the draws are uniform, since between ranks values are interpolated).
+
+    Args:
+        alone: How many of the draws are independent.
+        pairs: How many opposite pairs the others are.
+    """
+    rank = max(1.0, LOWER * (alone + 2 * pairs + 1))
+    return 1 - rank * (1 - spanned(alone, pairs))
+
+
 @dataclass
 class ArrayResult(ABC):
     """A result whose samples lie in files of the input's kind.
@@ -138,12 +152,12 @@ class ArrayResult(ABC):
     @property
     def share(self) -> float:
         """How likely one more sample lies in the interval, where the fewest are answers."""
-        most = UPPER - LOWER
+        shares = list[float]()
         for exploded in self.exploded_planes.T:
             kept = answering(exploded.tolist())
             alone = round(self.settings.ddof(kept) * len(kept))
-            most = min(most, spanned(alone, (len(kept) - alone) // 2))
-        return most
+            shares.append(between_ranks(alone, (len(kept) - alone) // 2))
+        return min(shares)
 
     def against_truth(self) -> Truth | None:
         """None: an array's file comes without its truth."""

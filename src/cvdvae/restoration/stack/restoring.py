@@ -123,6 +123,13 @@ def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring
             "it holds no missing values beside others, so that there is nothing to fill: mark them "
             "as NaN or by the file's tag of no data, or name a picture with --mask"
         )
+    known = _known(description, size)
+    if known is None or known.all() or what.noise or what.fill:
+        return large
+    if (known | stack.array.missing).all():
+        raise InputError(
+            "the mask hides nothing but missing values, which stay so: --mask auto draws those"
+        )
     return large
 
 
