@@ -1168,6 +1168,11 @@ def test_the_noise_of_what_is_damaged_already_can_be_estimated(
     assert told[parts.noise] == pytest.approx(0.05, abs=0.006)
     assert "seems to have σ = 0.0" in told[parts.said]
     assert "texture counts" in told[parts.said]
+    Image.open(path).save(tmp_path / "noisy.jpg", quality=40)
+    smoothed = str(tmp_path / "noisy.jpg")
+    given_as_jpeg = restoring.arrive(smoothed, "A photograph", None)[parts.given]
+    told = restoring.estimated(smoothed, given_as_jpeg, "Noisy", Painting())
+    assert "its JPEG has smoothed it" in told[parts.said]
     unpainted = restoring.estimated(path, given, "A hole: paint over it", Painting())
     assert "paint over what is missing" in unpainted[parts.said].lower()
     assert parts.noise not in unpainted

@@ -1,7 +1,9 @@
 """The tab that restores, without a browser: what is said of its answers, and what ends them."""
 
 import json
+import shutil
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +20,14 @@ from tiny import tiny_photo_restorer
 from cvdvae.app.archive import zip_of
 from cvdvae.app.controls import UNCHANGED, Updates
 from cvdvae.app.painter import Painting
-from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, in_words
+from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, image_in, in_words
 from cvdvae.app.restoring.handlers import RestoringHandlers
 from cvdvae.app.restoring.showing import smooth
-from cvdvae.app.text import STILL
+from cvdvae.app.text import ALONE, STILL
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
+from cvdvae.errors import InputError
+from cvdvae.imaging.carried import ORIENTATION
 from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restorer import Restorer
@@ -408,3 +412,53 @@ def test_what_is_opened_again_ends_with_another_image(tab: Tab, tmp_path: Path) 
     given = next(opening)[tab.parts.given]
     tab.on.arrive(None, SUBJECT, given)
     assert list(opening) == [UNCHANGED]
+
+
+# What lies, is alone, or has no middle.
+
+
+@pytest.mark.parametrize("damage", ["JPEG", "Shrunk"])
+def test_a_jpeg_that_says_how_to_turn_it_is_shown_upright_and_says_so_of_its_answers(
+    tab: Tab, tmp_path: Path, damage: str
+) -> None:
+    parts, exif = tab.parts, Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "turned.jpg"
+    Image.open(tab.path).save(path, quality=60, exif=exif.tobytes())
+    given = tab.on.arrive(str(path), SUBJECT, tab.given)[parts.given]
+    assert given.pixels.shape == (3, 24, 16)
+    tab.on.busy(given)
+    what = (DAMAGED, damage, 2, 0)
+    how = (2, 1.0, "3", False)
+    archive = tmp_path / "kept.zip"
+    for drawn in tab.on.draw(str(path), SUBJECT, *what, *how, given, Painting(), 0):
+        if parts.shown[-1] in drawn:  # the page copies it meanwhile
+            shutil.copy(drawn[parts.shown[-1]]["value"], archive)
+    assert "σ" not in tab.told(drawn).split("seed")[0]
+    first, *_, again = tab.on.reopen(str(archive), given)
+    assert first[parts.given].pixels.shape[1] > first[parts.given].pixels.shape[2]
+    for updates in (drawn, again):
+        for part in parts.shown[1:4]:
+            assert updates[part].height > updates[part].width
+        for picture, _ in updates[parts.shown[-2]]:
+            assert Image.open(picture).height > Image.open(picture).width
+    with zipfile.ZipFile(archive) as packed:
+        assert json.loads(packed.read("result.json"))["orientation"] == 6
+        with packed.open("sample_00.png") as file:
+            assert Image.open(file).getexif()[ORIENTATION] == 6
+
+
+def test_one_answer_has_no_map(tab: Tab, tmp_path: Path) -> None:
+    *_, shown = tab.on.reopen(str(zip_of(result_of(tab, 1), tmp_path)), tab.given)
+    assert shown[tab.parts.shown[3]] is None
+    assert ALONE in tab.told(shown)
+    assert "grey levels" not in tab.told(shown)
+
+
+@pytest.mark.parametrize("size", [(1, 2_000_000), (3, 600_000)])
+def test_what_is_too_long_and_thin_to_be_shrunk_is_refused(
+    tab: Tab, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    Image.new("RGB", size).save(tmp_path / "line.png")
+    with pytest.raises(InputError, match="too long and thin"):
+        image_in(tmp_path / "line.png", None, SUBJECT)

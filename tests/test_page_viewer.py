@@ -7,6 +7,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 import torch
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from test_page import pytestmark as pytestmark
 from test_page_photos import ALONE, VIEWER, Alone
@@ -100,6 +101,10 @@ def test_a_sample_that_exploded_is_called_so_where_it_is_chosen(alone: Alone) ->
     expect(panel.nth(1)).to_have_accessible_name(re.compile("1 of 0–1: exploded, and no answer"))
     expect(film.nth(0)).to_have_accessible_name("Sample 0: plausible, not true")
     expect(film.nth(1)).to_have_accessible_name("Sample 1: exploded, and no answer")
+    # The other is alone: a map of it would say that all is known.
+    last = alone.page.locator("figure").nth(3)
+    expect(last.locator("span")).to_have_text("of one alone there is nothing to compare")
+    expect(last.locator(".heat")).to_be_hidden()
 
 
 def test_a_view_that_is_too_large_to_be_saved_is_said_to_be(alone: Alone) -> None:
@@ -133,6 +138,77 @@ def test_a_view_is_saved_under_the_name_of_its_sample_and_step(alone: Alone) -> 
         alone.tell(part)
     expect(alone.page.locator(".viewer")).to_have_attribute("data-state", "ready")
     assert saved() == "sample-0-step-2-details-invented.png"
+
+
+def test_a_view_is_saved_to_its_last_row(alone: Alone) -> None:
+    """Also where its borders lie within pixels of the sample."""
+    drawn(alone)
+    panel = alone.page.locator(".panels canvas").nth(1)
+    for key in ("+", "+", "ArrowRight", "ArrowDown", "-", "-"):
+        panel.press(key)
+    expect(alone.page.locator(".viewer")).to_have_attribute("data-state", "ready")
+    assert float((panel.get_attribute("data-window") or "").split(",")[0]) % 1
+    with alone.page.expect_download() as download:
+        alone.page.click('[data-do="save"]')
+    with Image.open(download.value.path()) as saved:
+        assert saved.convert("RGBA").getchannel("A").getextrema() == (255, 255)
+
+
+PRESSES = """(canvas) => {
+    const at = { pointerId: 7, clientX: 90, clientY: 90, bubbles: true };
+    const send = (type, more) => canvas.dispatchEvent(new PointerEvent(type, { ...at, ...more }));
+    canvas.setPointerCapture = () => {};
+    const found = [];
+    const window = () => new Promise((done) =>
+        requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.dataset.window))));
+    return (async () => {
+        found.push(await window());
+        send("pointerdown", { button: 2, buttons: 2 });
+        send("pointermove", { buttons: 2, clientX: 40 });
+        found.push(await window());
+        send("pointerdown", { button: 0, buttons: 1 });
+        send("pointermove", { buttons: 0, clientX: 40 });
+        found.push(await window());
+        send("pointerdown", { button: 0, buttons: 1 });
+        send("pointermove", { buttons: 1, clientX: 40 });
+        found.push(await window());
+        return found;
+    })();
+}"""
+
+
+def test_only_the_left_button_moves_a_photograph_and_only_while_it_is_down(alone: Alone) -> None:
+    drawn(alone)
+    first, right, let_go, moved = alone.page.locator(".panels canvas").nth(1).evaluate(PRESSES)
+    assert first == right == let_go != moved
+
+
+def test_what_a_panel_shows_outlasts_the_wipe(alone: Alone) -> None:
+    drawn(alone)
+    chosen = alone.page.locator("figcaption select")
+    chosen.nth(2).select_option("bicubic")
+    alone.page.click('[data-do="wipe"]')
+    alone.page.click('[data-do="wipe"]')
+    expect(chosen.nth(2)).to_have_value("bicubic")
+    expect(chosen.nth(3)).to_have_value("map")
+
+
+def test_what_is_painted_while_a_region_varies_stays(alone: Alone) -> None:
+    drawn(alone)
+    panel = alone.page.locator(".panels canvas").nth(1)
+    alone.page.click('[data-do="paint"]')
+    panel.press(" ")
+    alone.page.click('[data-do="vary"]')
+    asked = alone.told("vary", 1)
+    panel.press("ArrowRight")
+    panel.press(" ")
+    varied = alone.on.vary(alone.session, gr.EventData(None, asked))
+    alone.session = varied[alone.on.parts.session]
+    alone.tell(varied)
+    expect(alone.page.locator(".steps button")).to_have_count(2)
+    expect(alone.page.locator('[data-do="paint"]')).to_have_attribute("aria-pressed", "true")
+    alone.page.click('[data-do="vary"]')
+    assert len(alone.told("vary", 2)["strokes"]) == 1 == len(asked["strokes"])
 
 
 # Where the focus is.

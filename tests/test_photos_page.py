@@ -1,6 +1,7 @@
 """The tab of photographs, without a browser: what may be pressed, and what is said of its files."""
 
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def test_what_can_be_taken_is_named_after_its_sample_and_step(
         *_, ready = on.whole(one, asked)
         assert said.format(step) in ready["said"]
         assert Path(ready["file"]["value"]).name == name.format(suffix)
+
+
+def test_all_of_one_sample_is_a_zip_with_its_settings(photos: Photos, small: Path) -> None:
+    """A bare picture could not be opened again."""
+    on = handlers(photos)
+    session = on.arrive(None, str(small), "×2", 1, *SETTINGS[1:])["session"]
+    *_, ready = on.whole(session, wanted(session, "all"))
+    with zipfile.ZipFile(ready["file"]["value"]) as packed:
+        assert packed.namelist() == ["sample_00.png", "result.json"]
 
 
 @pytest.fixture
