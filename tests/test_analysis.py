@@ -62,7 +62,7 @@ from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.load import load
 from cvdvae.restoration.settings import TEMPERATURES, Grids, Sampling
-from cvdvae.restoration.tolerance import PhotonNoise
+from cvdvae.restoration.tolerance import NO_NOISE, NoiseLevel, PhotonNoise
 
 
 def own_truths(resolver: HVAEResolver, count: int) -> list[Pair]:
@@ -115,8 +115,8 @@ class Around:
         x = self.middle + self.std * noise
         return Finished(x, to_bytes(x), torch.zeros(sampling.samples, dtype=torch.bool))
 
-    def noise_of(self, y: torch.Tensor) -> float:
-        return 0.0
+    def noise_level(self, y: torch.Tensor) -> NoiseLevel:
+        return NO_NOISE
 
     def truths(self, count: int = 40) -> list[Pair]:
         """More of its draws, as files hold them."""

@@ -25,7 +25,8 @@ import figures  # noqa: E402
 from _site.lines import LineError, find, targets  # noqa: E402
 
 UNBUILT = {"_build", "generated", "auto_examples"}
-PAGES = sorted(p for p in DOCS.rglob("*.md") if not UNBUILT & set(p.relative_to(DOCS).parts))
+FOLDERS = [p for p in DOCS.iterdir() if p.is_dir() and p.name not in UNBUILT]  # built beside tests
+PAGES = sorted([*DOCS.glob("*.md"), *(p for one in FOLDERS for p in one.rglob("*.md"))])
 EXPLANATIONS = [p for p in PAGES if p.parent.name == "explanation" and p.stem != "figures"]
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 

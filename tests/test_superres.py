@@ -786,11 +786,12 @@ def test_a_model_knows_its_first_factor_and_its_noise() -> None:
     photos, nuclei = tiny_photos(3), tiny_nuclei()
     assert HVAEResolver(photos.prior, photos.encoder, "photos").scale == 2
     assert (photos.photon_noise, photos.tolerance(torch.rand(1, 3, 4, 4))) == (None, None)
-    assert photos.noise_of(torch.rand(3, 4, 4)) == 0
+    assert photos.noise_level(torch.rand(3, 4, 4)).sigma == 0
     assert nuclei.photon_noise is not None
     assert nuclei.photon_noise.photons == 1000
     assert nuclei.photon_noise.pixel_std == pytest.approx(1 / 255)
-    assert nuclei.noise_of(torch.full((1, 4, 4), 0.25)) == pytest.approx((0.25 / 1000) ** 0.5)
+    found = nuclei.noise_level(torch.full((1, 4, 4), 0.25)).sigma
+    assert found == pytest.approx((0.25 / 1000) ** 0.5, rel=0.01)
     assert photos.networks == (photos.prior, photos.encoder)
     other = tiny_photos(2).encoder
     judged = HVAEResolver(photos.prior, photos.encoder, "photos", judge=other)

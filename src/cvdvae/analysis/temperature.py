@@ -26,7 +26,7 @@ from ..imaging.sheets import labelled_sheet
 from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
 from ..restoration.settings import Sampling
-from ..restoration.tolerance import NoiseLevel, photons_of
+from ..restoration.tolerance import photons_of
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CURVES = 4
@@ -66,7 +66,7 @@ def sweep(
             if bool(done.exploded.all()):
                 scores.append(measures_of_none())
                 continue
-            noise = NoiseLevel(model.noise_of(y))
+            noise = model.noise_level(y)
             scores.append(measure(done, y, truth, model.degradation, judges, noise))
         if on_image is not None:
             on_image()

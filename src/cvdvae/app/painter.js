@@ -28,7 +28,7 @@ function paint() {
 }
 
 const middle = () => [width / 2, height / 2];
-const wide = () => (Number(size.value) * Math.max(width, height)) / BRUSH;
+const wide = () => Math.max(0.5, (Number(size.value) * Math.max(width, height)) / BRUSH); // a pixel, at the least
 function tell() {
   untold = false;
   trigger("paint", { number, strokes });

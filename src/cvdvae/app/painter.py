@@ -40,9 +40,7 @@ def make_painter(name: str = "painter", finest: float = PIXEL) -> gr.HTML:
     html = html.replace("FINEST", f"{finest:g}").replace("STEP", f"{min(0.5, finest):g}")
     return gr.HTML(
         {},
-        html_template=html.replace("FINEST", f"{finest:g}").replace(
-            "STEP", f"{min(0.5, finest):g}"
-        ),
+        html_template=html,
         css_template=(HERE / "painter.css").read_text(encoding="utf-8"),
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         apply_default_css=False,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..damage.described import Description, name_of, named_in, parse
 from ..damage.kinds import JPEG
-from ..damage.mask_kinds import MaskFromFile, OnlyNoise, check_noise_is_last
+from ..damage.mask_kinds import Masked, MaskFromFile, OnlyNoise, check_noise_is_last
 from ..damage.packed import grey_levels, pack_mask
 from ..damage.step import Step
 from ..errors import InputError, naming
@@ -47,6 +47,13 @@ class Happened:
         have lost their colours, as pictures do."""
         description = self.description
         return description.pictures and description.colours_left is None and not self.jpeg
+
+    @property
+    def may_end_in_jpeg(self) -> bool:
+        """Whether ``--jpeg auto`` may be said, too: not of what is hidden or a mosaic before it."""
+        steps = self.description.steps
+        odd = any(isinstance(step, Masked | JPEG) for step in steps) or self.description.is_mosaic
+        return not (odd or self.jpeg or self.fill)
 
     @property
     def of_arrays(self) -> StackDegradation:
@@ -163,8 +170,8 @@ def _noise(text: str | None) -> float | Literal["auto"] | None:
         raise InputError(f"--noise is a number from 0 to 1, or auto, not '{text[:40]}'") from None
     if 1 < sigma <= 255:
         raise InputError(
-            f"--noise is a share of black to white: of {text[:40]} in 255 levels say --noise "
-            f"{sigma / 255:.3f}"
+            f"--noise is a share of black to white (of arrays of HIGH − LOW), from 0 to 1: of "
+            f"{text[:40]} in 255 levels say --noise {sigma / 255:.3f}"
         )
     if not 0 <= sigma <= 1:
         raise InputError(

@@ -45,8 +45,9 @@ NOT_KEEPING = "restore --simulate, --simulate beside --noise, --jpeg, grey and b
 """What keeps arrays, and where it does not."""
 SMOOTHED = (
     "a JPEG file has smoothed its noise, so that the estimate is too small: name it instead, as in "
-    "--noise 0.05, or take --jpeg auto in its place, where there was none before"
+    "--noise 0.05"
 )
+INSTEAD = ", or take --jpeg auto in its place, where there was none before"
 TRANSPARENT = "of transparent pixels"
 """What messages call the mask that they are."""
 CLEAR = 128
@@ -127,8 +128,16 @@ def read_seen(
         y = luminance().A(y[None])[0]
     told = seen(y, happened, sigma, check=check)
     if sigma == "auto":
-        notes += [_estimated(told), *[SMOOTHED] * (kind_of(path) in JPEGS)]
+        notes += [_estimated(told), *_smoothed(path, what)]
     return ReadSeen(told, _true_of(told, notes, channels), extras.of(channels))
+
+
+def _smoothed(path: Path, what: Happened) -> list[str]:
+    """What to know of an estimate that was made of a JPEG file."""
+    if kind_of(path) not in JPEGS:
+        return []
+    blurred = any(not isinstance(step, OnlyNoise) for step in what.description.steps)
+    return [SMOOTHED + INSTEAD * (blurred and what.may_end_in_jpeg)]
 
 
 def _transparent(path: Path, extras: Extras) -> Tensor:

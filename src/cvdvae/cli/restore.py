@@ -278,7 +278,7 @@ def _unexplained(path: Path, result: "Restored", closer: str, what: "Happened") 
         closer: As in `Words`.
         what: What the user said.
     """
-    from ..imaging.io import is_jpeg
+    from ..damage.jpeg_file import quality_of
     from ..restoration.restored import Restoration
 
     by_file, noise = what.jpeg, what.noise
@@ -301,15 +301,14 @@ def _unexplained(path: Path, result: "Restored", closer: str, what: "Happened") 
     faint = _too_faint(result.sigma, rounding)
     if faint and min(result.misfit) * result.sigma <= NEAR * rounding:
         return [f"{off}: {faint}"]
-    last = (_kinds(result) or [""])[-1]
-    compressed = last == "jpeg"
+    compressed = _kinds(result)[-1:] == ["jpeg"]
     noisy = "another quality" if compressed else "how noisy the image is, with --noise"
     if noise == "auto" and not compressed:
         noisy = f"name, with --noise, more than the {result.sigma:.3g} that auto estimated"
     advice = closer if by_file else f"{closer}, or {noisy}"
     if result.sigma and noise is None and not by_file and not compressed:
         advice = "say how noisy it is, with --noise (auto estimates it); or what else happened"
-    if noise is None and not by_file and last not in ("mask", "jpeg") and is_jpeg(path):
+    if noise is None and what.may_end_in_jpeg and quality_of(path) is not None:
         advice = f"its file is a JPEG, which --jpeg auto undoes, too; or {advice}"
     advice = f"{closer}; and {faint}" if faint else advice
     return [f"{off}: what you said happened does not fit the image; {advice}"]

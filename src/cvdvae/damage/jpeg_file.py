@@ -113,9 +113,10 @@ def read_jpeg(path: Path, most: int = MAX_PIXELS, check: Asked | None = None) ->
 
 def quality_of(path: Path) -> int | None:
     """The quality of libjpeg whose tables are nearest to those of a JPEG file, whose pixels are not
-    read; None of any other file."""
+    read; None of one that `read_jpeg` does not take, and of any other file."""
     try:
         with Image.open(path, formats=["JPEG"]) as file:
+            _sampling(path, file)
             return _quality(*_tables(path, file))[0]
     except Exception:  # Pillow raises errors of many kinds on damaged files
         return None

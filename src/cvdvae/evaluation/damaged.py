@@ -118,6 +118,10 @@ class Damaged:
             return usual_noise(self.degradation)
         return noise_in_8_bits(self.noise, y.numel())
 
+    def noise_level(self, y: Tensor) -> NoiseLevel:
+        """The same as misfits are judged by it."""
+        return NoiseLevel(self.noise_of(y))
+
     def damage(self, truth: Tensor, seed: int) -> Tensor:
         """What is seen of an image, as a file would hold it."""
         return degraded(truth, self.description, self.noise, seed).y[0]
@@ -288,7 +292,7 @@ class Restorations:
 
     def noise(self, y: Tensor) -> NoiseLevel:
         """That of y."""
-        return NoiseLevel(self.subject.noise_of(y))
+        return self.subject.noise_level(y)
 
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """Projected where that is said, else cut and rounded: a sample explains y already."""

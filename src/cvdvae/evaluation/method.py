@@ -142,8 +142,7 @@ class Comparison:
 
     def noise(self, y: Tensor) -> NoiseLevel:
         """That of y."""
-        light = self.photon_noise if self._tolerance(y) is not None else None
-        return NO_NOISE if light is None else light.level(y)
+        return NO_NOISE if self.photon_noise is None else self.photon_noise.level(y)
 
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """Projected, or explained within the noise of y, or as they are."""

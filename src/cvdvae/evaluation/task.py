@@ -134,8 +134,8 @@ class Subject(Protocol):
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
         """Samples behind what was seen, as they would be saved."""
 
-    def noise_of(self, y: Tensor) -> float:
-        """σ of the noise in y, in its units; 0 where a sample should give y back."""
+    def noise_level(self, y: Tensor) -> NoiseLevel:
+        """The noise in y; nought where a sample should give y back."""
 
 
 def title_of(scale: int, damage: str) -> str:

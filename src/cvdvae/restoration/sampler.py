@@ -25,7 +25,7 @@ from .networks import Networks
 from .result import SuperResolution
 from .self_ensemble import Orientation, known_orientations
 from .settings import WIDE_TEMPERATURES, Grids, Sampling
-from .tolerance import PhotonNoise, Tolerance
+from .tolerance import NO_NOISE, NoiseLevel, PhotonNoise, Tolerance
 from .workers import OnDone, untold
 
 MEASURED = 192
@@ -304,10 +304,9 @@ class SuperResolver(Networks):
         found = None if self.photon_noise is None else self.photon_noise.tolerance(y)
         return found if found is not None and found.sigma > 0 else None  # black has no photons
 
-    def noise_of(self, y: Tensor) -> float:
-        """σ of the noise in y, ``(C, h, w)``; 0 where it has none."""
-        tolerance = self.tolerance(y[None])
-        return 0.0 if tolerance is None else tolerance.sigma
+    def noise_level(self, y: Tensor) -> NoiseLevel:
+        """The noise in y, ``(C, h, w)``; nought where it has none."""
+        return NO_NOISE if self.photon_noise is None else self.photon_noise.level(y)
 
     def check_sampling(self, sampling: Sampling, size: tuple[int, int]) -> None:
         """Refuse steps of steering, or a profile, that this model cannot take at this size.

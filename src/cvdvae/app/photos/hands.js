@@ -193,6 +193,7 @@ const deeds = {
     if (!scene.strokes.length) say("Paint over what may change first.", true);
     else {
       scene.sent = [...scene.strokes];
+      brush.stroke = null; // what is painted from here on is another
       trigger("vary", { key: scene.gallery.key, sample: scene.sample, strokes: scene.sent });
     }
   },

@@ -65,8 +65,8 @@ function captioned(panel) {
   else if (panel.layer !== "sample") panel.note.textContent = note;
   panel.heat.firstChild.textContent = varied ? "kept" : "known";
   panel.heat.lastChild.textContent = `invented: ${FULL}+ of 255`;
-  const compared = panel.layer === "map" && n - scene.gallery.exploded().size > 1;
-  if (panel.layer === "map") panel.note.textContent = n ? "of one alone there is nothing to compare" : "none is drawn yet";
+  const compared = panel.layer === "map" && scene.gallery && scene.gallery.patches.some((one) => one.pictures.map);
+  if (panel.layer === "map" && !compared) panel.note.textContent = n ? "nothing to compare yet" : "none is drawn yet";
   panel.heat.hidden = !compared;
   panel.note.hidden = compared;
   panel.note.title = panel.note.textContent;

@@ -20,6 +20,8 @@ from .planes import Stack
 INPUT = re.compile(r"input(\.ome)?\.\w{1,8}", re.IGNORECASE)
 LOWER, UPPER = 0.1, 0.9
 """Ends of the central interval that is given, as shares of the samples."""
+DIGITS = 12
+"""Of a share, after the point: the others are of rounding."""
 STATISTICS = ("mean", "std", "lower", "upper")
 
 
@@ -64,7 +66,7 @@ def between_ranks(alone: int, pairs: int) -> float:
         pairs: How many opposite pairs the others are.
     """
     rank = max(1.0, LOWER * (alone + 2 * pairs + 1))
-    return 1 - rank * (1 - spanned(alone, pairs))
+    return round(1 - rank * (1 - spanned(alone, pairs)), DIGITS)
 
 
 @dataclass
