@@ -286,8 +286,8 @@ class Restorer(Networks):
         """
         if self.side is not None and (height, width) != (self.side, self.side):
             raise InputError(
-                f"{self.name} restores images of {self.sizes} pixels, not {width}×{height}: cut and "
-                f"shrink them first, or take a model of photographs"
+                f"{self.name} restores images of {self.sizes} pixels, not {width}×{height}: cut "
+                f"and shrink them first, or take a model of photographs"
             )
         if how.moves and height * width > MOST_MOVED:
             raise InputError(
