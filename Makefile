@@ -42,7 +42,7 @@ $(VENV)/test: pyproject.toml
 	touch $@ $(VENV)/demo $(VENV)/docs
 
 docs: $(VENV)/docs  ## the site, offline and without a warning: docs/_build/html/index.html
-	OMP_NUM_THREADS=1 $(VENV)/bin/sphinx-build -j auto --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html
+	env OMP_NUM_THREADS=1 $(VENV)/bin/sphinx-build -j auto --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html
 	$(VENV)/bin/python docs/check_site.py docs/_build/html
 
 $(VENV)/docs: pyproject.toml

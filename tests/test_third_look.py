@@ -193,9 +193,11 @@ def test_a_black_image_of_faint_light_is_judged_as_it_is_drawn() -> None:
     assert task.noise(y).sigma == 0
 
 
-@pytest.mark.parametrize(("ground", "bright"), [(0.004, 0.05), (0.02, 0.6)])
+@pytest.mark.parametrize(
+    ("ground", "bright", "by_mean_alone"), [(0.004, 0.05, 0.25), (0.02, 0.6, 0.87)]
+)
 def test_the_truth_explains_its_photons_where_some_of_it_is_far_brighter(
-    ground: float, bright: float
+    ground: float, bright: float, by_mean_alone: float
 ) -> None:
     """By a mean variance alone three quarters, or an eighth, of these would not."""
     truth = torch.full((1, 1, 192, 192), ground, dtype=torch.float64)
@@ -203,13 +205,16 @@ def test_the_truth_explains_its_photons_where_some_of_it_is_far_brighter(
     H = BicubicDownscaling.of_scale((192, 192), 4)
     light, off = H.A(truth).clamp(0, 1), list[float]()
     generator = torch.Generator().manual_seed(0)
-    passed = 0
+    passed = passed_by_mean = 0
     for _ in range(200):
         y = from_levels(to_levels(torch.poisson(light * 1000, generator) / 1000, 255), 255)
         noise = PhotonNoise(1000, 0.01).level(y[0])
         off.append(float(misfit(light - y, y.numel(), noise.sigma)))
         passed += int(within_noise(torch.tensor(off[-1]), y.numel(), noise.spread))
+        by_mean = misfit(light - y, y.numel(), PhotonNoise(1000, 0.01).tolerance(y).sigma)
+        passed_by_mean += int(within_noise(by_mean, y.numel()))
     assert passed >= 197
+    assert passed_by_mean / 200 == pytest.approx(by_mean_alone, abs=0.06)
     assert np.mean(np.square(off)) == pytest.approx(1, abs=0.12)  # photons are coarse, too
 
 

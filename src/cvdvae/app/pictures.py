@@ -131,6 +131,6 @@ def thumbnail(image: Image.Image, square: Square, side: int = 480) -> tuple[Imag
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """A picture that lies as EXIF would say."""
+    """A picture turned upright that lies as this number of EXIF says."""
     image.getexif()[ORIENTATION] = orientation
     return ImageOps.exif_transpose(image)

@@ -91,8 +91,8 @@ class PhotonNoise:
         return Tolerance((float(y.double().mean()) / self.photons) ** 0.5, self.pixel_std)
 
     def level(self, y: Tensor) -> NoiseLevel:
-        """What judges samples of one image, ``(C, h, w)`` of 8 bits, whose rounding is noise, too;
-        nought of a black one.
+        """What judges samples of one image in [0, 1], ``(C, h, w)`` of 8 bits, whose rounding is
+        noise, too; nought of a black one.
 
         With v = y/P + r the variance of a value, r that of rounding, the fourth central moment of a
         Poisson variable (3λ² + λ for a mean of λ) gives its square the variance 2v² + y/P³.

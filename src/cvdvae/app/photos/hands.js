@@ -163,9 +163,9 @@ function painting() {
 function save() {
   if (missing()) return say("Not all that you see is drawn: what is not would be saved as if it were.", true);
   // Whole pixels, and one zoom for both sides: from 100 % down the pixels of the sample.
-  const seen = visible(), canvas = document.createElement("canvas");
-  const [top, left] = [Math.floor(seen.top), Math.floor(seen.left)];
-  const now = { top, left, height: Math.ceil(seen.top + seen.height) - top, width: Math.ceil(seen.left + seen.width) - left };
+  const sight = visible(), canvas = document.createElement("canvas");
+  const [top, left] = [Math.floor(sight.top), Math.floor(sight.left)];
+  const now = { top, left, height: Math.ceil(sight.top + sight.height) - top, width: Math.ceil(sight.left + sight.width) - left };
   canvas.width = Math.max(1, Math.round(now.width * Math.max(1, view.zoom)));
   canvas.height = Math.max(1, Math.round((now.height * canvas.width) / now.width));
   drawLayer(canvas.getContext("2d"), scene, "sample", now, canvas.width, canvas.height);
