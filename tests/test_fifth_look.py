@@ -25,7 +25,7 @@ from cvdvae.damage.step import Size
 from cvdvae.data.folder import DataConfig
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.errors import ConfigError, InputError, OutputError, TakenError, unwritable
-from cvdvae.files import write_folder_atomically
+from cvdvae.files import write_atomically, write_folder_atomically
 from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.folders import files_below
 from cvdvae.imaging.io import list_images, to_tensor
@@ -218,3 +218,14 @@ def test_where_a_new_folder_cannot_take_its_place_the_earlier_one_stays(
     write_folder_atomically(out, lambda place: place.mkdir())
     assert not list(out.iterdir())
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("write", [write_atomically, write_folder_atomically])
+def test_what_cannot_be_written_is_named_once(write: Any, tmp_path: Path) -> None:
+    """By the innermost of two that write, whose error keeps its kind."""
+
+    def inner(_: Path) -> NoReturn:
+        raise TakenError("another run writes b")
+
+    with pytest.raises(TakenError, match=r"^another run writes b$"):
+        write(tmp_path / "a", inner)

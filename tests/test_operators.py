@@ -279,6 +279,16 @@ def test_far_from_borders_a_blur_is_preconditioned_by_its_inverse() -> None:
     torch.testing.assert_close(H.precondition(product, 0.1), unit, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_a_blur_takes_to_nought_stays_out_of_its_undamped_inverse(dtype: torch.dtype) -> None:
+    """The transfer of a slanted pair of points is 0 at some frequencies."""
+    H = Blur((64, 64), torch.eye(2, dtype=torch.float64) / 2, "zero")
+    y = H.A(torch.rand(1, 1, 64, 64, dtype=dtype, generator=torch.Generator().manual_seed(2)))
+    assert bool(H.precondition(y, 0.0).isfinite().all())
+    x = inverse(H, y, 0.0)
+    assert float((H.A(x) - y).abs().max()) < 0.01
+
+
 def test_what_is_known_in_closed_form_is_not_iterated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cvdvae.degradations.damped.conjugate_gradients", pytest.fail)
     for name in ("gaussian, circular", "mask", "downscaling, box"):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+import pickle
 import re
 import textwrap
 import time
@@ -1145,7 +1146,7 @@ def test_a_restoration_shows_and_tells_what_it_found(
     assert (told["samples"], told["seed"], told["chains"]) == (samples, 3, None)
     assert told["truth"]["mean_psnr"] == psnr(result.mean, truth)
     assert told["truth"]["bicubic_psnr"] == psnr(result.shown, truth)
-    assert told["truth"]["sample_psnr"] == [psnr(one / 255, truth) for one in result.pixels]
+    assert told["truth"]["sample_psnr"] == [psnr(one.double() / 255, truth) for one in result.pixels]
     off = [(result.degradation.A(one[None] / 255) - result.y).square() for one in result.pixels]
     known = result.degradation.A(torch.ones(1, 3, SIDE, SIDE)).bool().sum()
     wanted = [float((one.sum() / known).sqrt()) for one in off]
@@ -1195,6 +1196,34 @@ def test_a_sample_explains_noise_up_to_three_standard_deviations() -> None:
     assert misfit(error, 6, 0.05).tolist() == pytest.approx([2, 4])
     assert misfit(error, Count(2, 6), 0.05).tolist() == pytest.approx([2, 4])
     assert misfit(torch.zeros(1, 3, 2, 1), 0, 0.05).tolist() == [0]
+
+
+def test_a_result_that_was_judged_can_be_sent_to_another_process() -> None:
+    found = tiny_restorer().run(made_of(picture()[0], parse("grey")), Restoring(samples=1))
+    assert len(found.explains) == 1
+    again = pickle.loads(pickle.dumps(found))
+    assert (again.measured, vars(again.measured)) == (SIDE**2, {"numbers": SIDE**2})
+    assert again.misfit == found.misfit
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, AssertionError])
+def test_what_an_operator_of_single_precision_measured_is_judged_in_it(
+    error: type[Exception],
+) -> None:
+    """Its round-off, some 1e-8 where nothing was measured, is no measurement."""
+    turn = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(1)))[0]
+    half = (torch.arange(64) < 32).float()
+
+    class Single:
+        def A(self, x: torch.Tensor) -> torch.Tensor:
+            if x.dtype != torch.float32:
+                raise error("float32 alone")
+            seen: torch.Tensor = (x.flatten(1) @ turn) @ turn.T * half
+            return seen.view(x.shape)
+
+        A_adjoint = A
+
+    assert int(measured(Single(), torch.rand(1, 1, 8, 8)).sum()) == 32
 
 
 def test_evidence_of_a_small_picture_has_the_neighbours_that_there_are() -> None:

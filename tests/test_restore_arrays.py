@@ -629,6 +629,25 @@ def test_a_restoration_of_other_numbers_is_no_picture(model: Restorer, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("levels", [4095, None])
+def test_a_restoration_of_other_numbers_is_measured_and_shown_in_them(
+    model: Restorer, levels: int | None
+) -> None:
+    truth = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    of_16_bits = seen(truth, "hole:side=4", levels=levels)
+    found = model.run(of_16_bits, Restoring(samples=2), truth)
+    as_picture = model.run(seen(truth, "hole:side=4"), Restoring(samples=2), truth)
+    told, usual = found.against_truth(), as_picture.against_truth()
+    assert told is not None
+    assert usual is not None
+    assert told.sample_psnr == pytest.approx(usual.sample_psnr, abs=0.1)
+    assert found.mean_pixels.dtype == found.pixels.dtype
+    mean = found.mean_pixels.double() / (levels or 1)
+    assert float((mean - found.mean).abs().max()) <= 0.51 / (levels or 1e6)
+    difference = np.asarray(found.grid(), float) - np.asarray(as_picture.grid(), float)
+    assert np.abs(difference).mean() < 1
+
+
 def test_float_files_are_called_given_back_exactly_where_their_values_are_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

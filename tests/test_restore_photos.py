@@ -81,11 +81,11 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
     monkeypatch.setattr(tiling, "HALO", 48)
     belief = believe()
     assert len(belief.tiles) > 4
-    one, two = (belief.draw(range(2), workers)[0] for workers in (1, 2))
+    one, two = (next(belief.draw_together([range(2)], workers))[0] for workers in (1, 2))
     assert torch.equal(one, two)
     assert float((whole - one).abs().max()) * 255 < 0.1
     monkeypatch.setattr(tiling, "HALO", 0)
-    assert float((whole - believe().draw(range(2))[0]).abs().max()) * 255 > 0.1
+    assert float((whole - next(believe().draw_together([range(2)]))[0]).abs().max()) * 255 > 0.1
 
 
 def test_tiles_of_the_bundled_model_are_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +96,9 @@ def test_tiles_of_the_bundled_model_are_as_the_whole(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(tiling, "CORE", 64)
     assert len(believe().tiles) == 7
-    assert float((whole - believe().draw(range(1))[0]).abs().max()) * 255 < 0.1
+    assert float((whole - next(believe().draw_together([range(1)]))[0]).abs().max()) * 255 < 0.1
     monkeypatch.setattr(tiling, "HALO", 32)
-    assert float((whole - believe().draw(range(1))[0]).abs().max()) * 255 > 0.1
+    assert float((whole - next(believe().draw_together([range(1)]))[0]).abs().max()) * 255 > 0.1
 
 
 @pytest.mark.parametrize("words", ["hole:side=10", "jpeg:quality=50"])
@@ -148,10 +148,10 @@ def test_no_more_is_finished_at_a_time_than_fits_though_all_draw(
     how, finish, draw = model.restoring(16, seed=3), Ending.of, Belief.draw
     together, busy, most = threading.Barrier(2, timeout=20), list[int](), list[int]()
 
-    def drawn(belief: Belief, indices: range, workers: int = 1) -> Any:
+    def drawn(belief: Belief, indices: range) -> Any:
         if processors > 1:
             together.wait()  # two draw at a time, or this breaks
-        return draw(belief, indices, workers)
+        return draw(belief, indices)
 
     def finished(ending: Ending, mean: torch.Tensor, noise: Noise) -> Finished:
         busy.append(1)

@@ -42,9 +42,9 @@ def test_a_stream_that_is_left_draws_no_further(monkeypatch: pytest.MonkeyPatch)
     drawn = list[range]()
     watched = Belief.draw
 
-    def draw(belief: Belief, indices: range, workers: int = 1) -> object:
+    def draw(belief: Belief, indices: range) -> object:
         drawn.append(indices)
-        return watched(belief, indices, workers)
+        return watched(belief, indices)
 
     monkeypatch.setattr(Belief, "draw", draw)
     monkeypatch.setattr(restorer, "workers_on", lambda _: 1)

@@ -57,6 +57,8 @@ def atomically(path: Path) -> Iterator[Path]:
         os.close(handle)
         handle = -1
         temporary.replace(path)
+    except OutputError:  # of another file, which it names
+        raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
@@ -91,6 +93,8 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
                 with suppress(OSError):
                     old.rename(path)
                 raise
+    except OutputError:  # of another file, which it names
+        raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 

@@ -25,7 +25,8 @@ class PriorRecord:
 
 @dataclass(frozen=True)
 class Recommended:
-    """Temperatures at which a model is best calibrated, as `cvdvae calibrate` finds them.
+    """Temperatures at which a model is best calibrated, as `cvdvae calibrate` finds them or as
+    its card says.
 
     Attributes:
         temperature: Of the prior's groups.

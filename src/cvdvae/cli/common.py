@@ -159,7 +159,9 @@ Degradations = Annotated[
 Noise = Annotated[
     float | None,
     typer.Option(
-        "--noise", help=f"With --degradation, or alone: how strong the noise is ({STRONG})."
+        "--noise",
+        help="With --degradation, or alone: how strong the noise is (standard deviation; "
+        "1 is black to white; 0.02 about 5 of 255 grey levels).",
     ),
 ]
 Moves = Annotated[

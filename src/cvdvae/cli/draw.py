@@ -1,6 +1,5 @@
 """Commands that draw samples: upscale, replay."""
 
-from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -127,8 +126,10 @@ def upscale(
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
-    ways = Settings(shrunk_by=shrunk_by, antithetic=antithetic, self_ensemble=self_ensemble)
-    settings = replace(ways, samples=samples, temperature=temperature, seed=seed, look=look)
+    draws = (samples, temperature, seed)
+    settings = Settings(
+        *draws, shrunk_by=shrunk_by, look=look, antithetic=antithetic, self_ensemble=self_ensemble
+    )
     limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
@@ -190,7 +191,9 @@ def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: 
 
 @app.command()
 def replay(
-    recipe: Annotated[Path, typer.Argument(help="A result.json, of this command or the app.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A result.json of upscale, restore or the page, or its folder.")
+    ],
     out_folder: Results,
     device: Device = "cpu",
     trust_model: Annotated[

@@ -60,8 +60,9 @@ Temperatures = Annotated[
     typer.Option(
         "--temperatures",
         "--temperature",
-        help="Of the methods, an LR encoder's own being 1, as published: 0.1 and 0.8 are the "
-        "published ones. By default those that every model recommends.",
+        help="Of the methods; an LR encoder's own is then 1, as published, but where it gives all "
+        "groups, as of photographs: 0.1 and 0.8 are the published ones. By default those that "
+        "every model recommends.",
     ),
 ]
 Methods = Annotated[list[str], typer.Option("--methods", help="bicubic, cvdvae, hcflow.")]

@@ -130,33 +130,35 @@ def restore(
     from ..batch.files import plan
     from ..batch.happened import happened
     from ..batch.restoring import Asked
+    from ..batch.settings import Settings
     from ..imaging.arrays import Limits
     from ..imaging.io import raise_pillows_limit
     from ..restoration.load import load_restorer
-    from ..restoration.settings import Restoring
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a degraded image is taken as it is")
-    if look and (temperature is not None or moves):
-        raise InputError("--look has temperatures of its own: leave --temperature and --moves out")
     name = named_restorer(domain, model)
     what = happened(degradation, mask, jpeg, noise)
-    usual = 1.0 if temperature is None else temperature
-    ways = (moves, grain, antithetic, self_ensemble)
-    how = Restoring(samples, usual, seed, *ways)  # refused before all else
+    settings = Settings(
+        samples,
+        temperature,
+        seed,
+        look=look,
+        happened=what,
+        moves=moves,
+        grain=grain,
+        antithetic=antithetic,
+        self_ensemble=self_ensemble,
+    )
     limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)
     jobs = plan(inputs, out_folder, ignore if quiet else remark)
-    if not (json_ or quiet):
-        for line in what.notes:
-            remark(line)
+    for line in () if json_ or quiet else what.notes:
+        remark(line)
     restorer = load_restorer(name, device, dtype)
     mind_dtype(dtype, restorer.device, quiet)
-    if temperature is None:
-        how = restorer.restoring(samples, None, seed, *ways)
-        how = how.looking(restorer.recommended) if look else how
     cut = (crop or usual_crop(restorer)) if simulate else None
-    asked = Asked(what, how, cut, limits, values)
+    asked = Asked(what, settings.restoring(restorer), cut, limits, values)
     restore_all(restorer, jobs, asked, out_folder, json_, quiet)
 
 
@@ -285,8 +287,7 @@ def _unexplained(path: Path, result: "Restored", closer: str, what: "Happened") 
     if any(result.explains) or (result.exploded and all(result.exploded)):
         return []
     levels = 255 if not result.sigma and isinstance(result, Restoration) else 1
-    ends = (f"{levels * end(result.misfit):.3g}" for end in (min, max))
-    off = " to ".join(dict.fromkeys(ends))
+    off = " to ".join(dict.fromkeys(f"{levels * end(result.misfit):.3g}" for end in (min, max)))
     exact = "levels of 255" if levels > 1 else "of the range of its values"
     by = "standard deviations of its noise" if result.sigma else exact
     off = f"samples are off by {off} {by}"

@@ -131,7 +131,8 @@ class Blur(Damped):
     def precondition(self, r: Tensor, damping: float) -> Tensor:
         """``(H Hᵀ + λ I)⁻¹ r``, had the image no border and were r surrounded by nothing."""
         grid = self._surrounded
-        whole = torch.fft.irfft2(torch.fft.rfft2(r, grid) / (self._power.to(r) + damping), grid)
+        power, nought = self._power.to(r), (8 * torch.finfo(r.dtype).eps) ** 2
+        whole = torch.fft.irfft2(torch.fft.rfft2(r, grid) / divisors(power, damping, nought), grid)
         result: Tensor = whole[..., : self.lr_size[0], : self.lr_size[1]]
         return result
 

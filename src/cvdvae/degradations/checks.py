@@ -31,8 +31,8 @@ def check_images(x: Tensor, y: Tensor, degradation: Degradation) -> None:
         raise InputError("an image to project, or its y, has values that are not finite")
     try:
         shadow = _shape_of(degradation, x)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # an operator of others says it in its own way
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
             f"this degradation does not take these images in float64: {reason}"
         ) from None

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..restoration.finish import Finished, finish
 from ..restoration.load import load_at_scale
 from ..restoration.sampler import SuperResolver
-from ..restoration.tolerance import NO_NOISE, NoiseLevel, PhotonNoise, Tolerance
+from ..restoration.tolerance import NoiseLevel, PhotonNoise, level_of, tolerance_of
 from .selection import Pair, Selection
 from .task import Method, Task, Temperatures
 
@@ -142,16 +142,12 @@ class Comparison:
 
     def noise(self, y: Tensor) -> NoiseLevel:
         """That of y."""
-        return NO_NOISE if self.photon_noise is None else self.photon_noise.level(y)
+        return level_of(self.photon_noise, y)
 
     def finish(self, x: Tensor, y: Tensor, projected: bool) -> Finished:
         """Projected, or explained within the noise of y, or as they are."""
-        tolerance = self._tolerance(y)
+        tolerance = tolerance_of(self.photon_noise, y[None])
         return finish(x, y[None], self.degradation, projected, tolerance=tolerance)
-
-    def _tolerance(self, y: Tensor) -> Tolerance | None:
-        found = None if self.photon_noise is None else self.photon_noise.tolerance(y[None])
-        return found if found is not None and found.sigma else None  # as `SuperResolver.tolerance`
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import cached_property
 from torch import Tensor, zeros_like
 
 from ..degradations.base import Degradation
+from ..imaging.values import EIGHT_BITS
 from .finish import finish
 
 
@@ -23,7 +24,8 @@ class Answers(ABC):
         y: What was seen, without a batch.
         degradation: H.
         samples: Float in [0, 1], ``(N, C, H, W)``.
-        pixels: The same as they are saved, uint8.
+        pixels: The same as they are saved, in `levels`.
+        levels: Of the pixels; pictures have 255, and uint8. None for values that are not rounded.
         exploded: Which came out of the model not finite or far outside of any image; they were cut
             to [0, 1], and are no answer. Empty where none did.
         model: Name of the model.
@@ -35,6 +37,7 @@ class Answers(ABC):
     pixels: Tensor
     exploded: list[bool]
     model: str
+    levels: int | None = EIGHT_BITS
 
     def __repr__(self) -> str:
         """What it is, in a line."""
@@ -63,11 +66,12 @@ class Answers(ABC):
 
     @cached_property
     def mean_pixels(self) -> Tensor:
-        """The mean as it is saved, uint8 ``(C, H, W)``: rounded as a sample is, so that H gives y
-        back from it where it does from them."""
+        """The mean as it is saved, in `levels`, ``(C, H, W)``: rounded as a sample is, so that H
+        gives y back from it where it does from them."""
         if len(self._answering) == 1:
             return self.pixels[self._answering[0]]
-        return finish(self.mean[None], self.y[None], self.degradation, self.gives_back).pixels[0]
+        given = (self.mean[None], self.y[None], self.degradation, self.gives_back)
+        return finish(*given, levels=self.levels).pixels[0]
 
     @cached_property
     def std(self) -> Tensor:

@@ -71,24 +71,25 @@ class Belief:
         self.whole = self._terms(self.tiles[0]) if alone else None
         self.turned = dict[Orientation, list[Tensor]]()
 
-    def draw(self, indices: range, workers: int = 1) -> tuple[Tensor, Noise]:
-        """μ(z) of some samples, and the noise that their pixels are drawn with.
-
-        Args:
-            indices: Which samples.
-            workers: How many tiles are drawn side by side.
+    def draw(self, indices: range) -> tuple[Tensor, Noise]:
+        """μ(z) of some samples of an image of one tile, and the noise that their pixels are drawn
+        with.
 
         Returns:
             ``(n, C, H, W)`` float32 on the CPU, and noise that has not been used yet.
         """
-        if len(self.tiles) == 1:
-            return self._drawn(indices, self.tiles[0])
-        return next(self.draw_together([indices], workers))
+        return self._drawn(indices, self.tiles[0])
 
     def draw_together(
         self, batches: Sequence[range], workers: int = 1
     ) -> Generator[tuple[Tensor, Noise]]:
-        """As `draw`, of many batches: of some of them, every tile is encoded once."""
+        """As `draw`, of many batches and any number of tiles: every tile is encoded once for some
+        of them.
+
+        Args:
+            batches: Which samples.
+            workers: How many pieces are worked on at a time.
+        """
         encode = None if self.how.self_ensemble or self.whole is not None else self._terms
         for some in map(list, evenly(batches, TOGETHER)):
             means = [self._empty(len(indices)) for indices in some]

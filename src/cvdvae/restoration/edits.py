@@ -290,12 +290,12 @@ class ResampleRegion(Edit):
 
     def epsilon(self, at: Moment) -> Tensor:
         """Fresh in the region, the sample's outside of it."""
-        (kept,), mask, window = at.parents, self.mask.float()[None, None], at.window
+        (kept,), mask, window = at.parents, self.mask[None, None], at.window
         if window is not None:
             mask = mask[:, :, window.top :, window.left :][:, :, : window.height, : window.width]
             below, right = window.height - mask.shape[2], window.width - mask.shape[3]
-            mask = F.pad(mask, (0, right, 0, below), mode="replicate")
-        inside = F.adaptive_avg_pool2d(mask, (at.fresh.shape[2], at.fresh.shape[3])) >= 0.5
+            mask = F.pad(mask.float(), (0, right, 0, below), mode="replicate")
+        inside = F.adaptive_avg_pool2d(mask.float(), (at.fresh.shape[2], at.fresh.shape[3])) >= 0.5
         return torch.where(inside.to(at.fresh.device), at.fresh, kept)
 
     def describe(self) -> str:

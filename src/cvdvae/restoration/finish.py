@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
     Attributes:
         region: Where it varies, ``(1, 1, H, W)`` bool.
-        x: The sample as it is saved, ``(1, 3, H, W)`` in [0, 1].
+        x: The sample as it is saved, ``(1, C, H, W)`` in [0, 1].
         weights: How strongly: `taper` of the whole region, ``(1, 1, H, W)``.
     """
 
@@ -53,7 +53,7 @@ class Finished(NamedTuple):
     """Samples as they leave the program.
 
     Attributes:
-        x: Float in [0, 1], ``(n, 3, H, W)``.
+        x: Float in [0, 1], ``(n, C, H, W)``.
         pixels: The same as they are saved: whole levels, uint8 up to 255 of them, else int32;
             float64 in [0, 1] where nothing is rounded.
         exploded: Which came out of the network not finite or far from any image, ``(n,)`` bool:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,7 @@ class Restoration(Answers):
             return None
         return Truth(
             psnr(self.shown, self.truth),
-            [psnr(one.float() / 255, self.truth) for one in self.pixels],
+            [psnr(from_levels(one, self.levels), self.truth) for one in self.pixels],
             psnr(self.mean, self.truth),
         )
 
@@ -209,7 +209,11 @@ class Restoration(Answers):
 
     def grid(self) -> Image.Image:
         """All of a small result in one picture; of a large one, where its samples differ most."""
-        return restored_sheet(self, DISCLAIMER)
+        shown = self
+        if self.levels != EIGHT_BITS:
+            pixels = to_bytes(from_levels(self.pixels, self.levels))
+            shown = replace(self, pixels=pixels, levels=EIGHT_BITS)
+        return restored_sheet(shown, DISCLAIMER)
 
     def save(self, folder: str | Path) -> None:
         """Write `files` and ``result.json``, as `SuperResolution.save`.

@@ -259,7 +259,7 @@ def degraded(
     if in_8_bits:
         y = to_bytes(y.clamp(0, 1)).float() / 255
         noise = None if noise is None else noise_in_8_bits(noise, y.numel())
-    return seen(y, operator, noise, description)
+    return seen(y, operator, noise, description, levels=EIGHT_BITS if in_8_bits else None)
 
 
 def noise_in_8_bits(noise: float, values: int) -> float:

@@ -25,7 +25,7 @@ from .networks import Networks
 from .result import SuperResolution
 from .self_ensemble import Orientation, known_orientations
 from .settings import WIDE_TEMPERATURES, Grids, Sampling
-from .tolerance import NO_NOISE, NoiseLevel, PhotonNoise, Tolerance
+from .tolerance import NoiseLevel, PhotonNoise, Tolerance, level_of, tolerance_of
 from .workers import OnDone, untold
 
 MEASURED = 192
@@ -301,12 +301,11 @@ class SuperResolver(Networks):
 
     def tolerance(self, y: Tensor) -> Tolerance | None:
         """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
-        found = None if self.photon_noise is None else self.photon_noise.tolerance(y)
-        return found if found is not None and found.sigma > 0 else None  # black has no photons
+        return tolerance_of(self.photon_noise, y)
 
     def noise_level(self, y: Tensor) -> NoiseLevel:
         """The noise in y, ``(C, h, w)``; nought where it has none."""
-        return NO_NOISE if self.photon_noise is None else self.photon_noise.level(y)
+        return level_of(self.photon_noise, y)
 
     def check_sampling(self, sampling: Sampling, size: tuple[int, int]) -> None:
         """Refuse steps of steering, or a profile, that this model cannot take at this size.

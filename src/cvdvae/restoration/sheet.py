@@ -132,8 +132,8 @@ class Part:
     """What is shown of a region of a result.
 
     Attributes:
-        seen: What was seen, by what it is called, ``(3, h, w)`` in [0, 1].
-        pixels: The first samples, uint8 ``(n, 3, h, w)``.
+        seen: What was seen, by what it is called, ``(C, h, w)`` in [0, 1].
+        pixels: The first samples, uint8 ``(n, C, h, w)``.
         std: Where they differ, ``(h, w)``.
         truth: The true image, where it is known.
     """
@@ -162,7 +162,7 @@ def lr_part(y: Tensor, scale: int, window: Window) -> tuple[Tensor, Tensor]:
     """The input and its bicubic interpolation in a window of the high-resolution image.
 
     Args:
-        y: The whole input, ``(3, h, w)``.
+        y: The whole input, ``(C, h, w)``.
         scale: By what it is enlarged.
         window: The window.
     """
@@ -197,7 +197,7 @@ def region_row(part: Part, region: Region, largest: float) -> list[Tile]:
 
 
 def enlarged(result: Shown) -> Tensor:
-    """The input with every pixel as large as it stands for, ``(3, H, W)``."""
+    """The input with every pixel as large as it stands for, ``(C, H, W)``."""
     scaled: Tensor = F.interpolate(result.y[None], scale_factor=result.scale)[0]
     return scaled
 

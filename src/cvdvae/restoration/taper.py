@@ -62,13 +62,13 @@ def set_in(x: Tensor, stays: Tensor, weights: Tensor, degradation: Degradation |
     """Join samples and what stays around their region.
 
     Args:
-        x: What the network gives, ``(n, 3, H, W)``.
-        stays: The image around, ``(1, 3, H, W)``.
+        x: What the network gives, ``(n, C, H, W)``.
+        stays: The image around, ``(1, C, H, W)``.
         weights: `taper` of the region, ``(1, 1, H, W)``.
         degradation: H; None where Hx may change.
 
     Returns:
-        Images with Hx near to ``H stays``, ``(n, 3, H, W)``, not cut to [0, 1].
+        Images with Hx near to ``H stays``, ``(n, C, H, W)``, not cut to [0, 1].
     """
     difference = x - stays
     if degradation is None:

@@ -32,8 +32,9 @@ STEPS, SLOW = 300, 0.02
 """Most steps within [0, 1], and the share of χ² that some of them must take away to go on."""
 BEYOND = 3.0
 """A sample explains y while its χ² is within so many standard deviations of what noise gives."""
-ROUND_OFF = 1e-9
-"""What float64 leaves of the largest value where a Fourier or cosine transform has none."""
+ROUND_OFF, COARSE_ROUND_OFF = 1e-9, 1e-5
+"""What float64, and float32, leaves of the largest value where a Fourier or cosine transform has
+none."""
 
 
 class NoiseLevel(NamedTuple):
@@ -104,6 +105,17 @@ class PhotonNoise:
         mean = float(variance.mean())
         spread = 2 * variance.square() + light / self.photons**3
         return NoiseLevel(math.sqrt(mean), float(spread.mean()) / mean**2)
+
+
+def tolerance_of(noise: PhotonNoise | None, y: Tensor) -> Tolerance | None:
+    """What the noise of an image ``(1, C, h, w)`` leaves open; None where it has none."""
+    found = None if noise is None else noise.tolerance(y)
+    return found if found is not None and found.sigma > 0 else None  # black has no photons
+
+
+def level_of(noise: PhotonNoise | None, y: Tensor) -> NoiseLevel:
+    """The noise in y, ``(C, h, w)``; nought where it has none."""
+    return NO_NOISE if noise is None else noise.level(y)
 
 
 def photons_of(noise: PhotonNoise | None) -> float:
@@ -202,14 +214,19 @@ class Count(int):
         count.numbers = numbers
         return count
 
+    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]
+        """What a copy is made from."""
+        return int(self), self.numbers
+
 
 def measured(degradation: Products, y: Tensor) -> Tensor:
     """Which values of y, ``(1, …)``, say anything of x, bool: a pixel in a hole does not."""
     try:
         seen = _of_noise(in_precision(degradation, torch.float64), y.double())
-    except RuntimeError:  # an operator of others that takes float32 alone
+    except Exception:  # an operator of others, that takes float32 alone and says so in its own way
         seen = _of_noise(degradation, y)
-    return seen.abs() > ROUND_OFF * seen.abs().max()
+    least = ROUND_OFF if seen.dtype == torch.float64 else COARSE_ROUND_OFF
+    return seen.abs() > least * seen.abs().max()
 
 
 def _of_noise(degradation: Products, y: Tensor) -> Tensor:

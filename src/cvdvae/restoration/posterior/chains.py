@@ -98,7 +98,7 @@ class PosteriorSamples(NamedTuple):
 
     Attributes:
         latents: z_0 … z_{L-1}, ``(n, C, h, w)`` each.
-        means: μ(z), ``(n, 3, H, W)``.
+        means: μ(z), ``(n, C, H, W)``.
         log_w: Before the first and after every move, float64 ``(n, moves + 1)``, in nats.
         accepted: Which moves were, ``(n, moves)`` bool.
         step: δ of every chain after its adaptation, ``(n,)``.
