@@ -103,6 +103,21 @@ def test_paths_bytes_and_arrays_are_restored_alike_and_rows_may_be_independent(
         np.testing.assert_array_equal(row["samples"], restored(path, what, seed_of("a", SEED)))
 
 
+def test_a_grey_row_is_drawn_as_a_grey_picture_is() -> None:
+    grey = pixels(0)[..., :1]
+    for model, settings in (
+        (tiny_resolver(), Settings(2)),
+        (tiny_restorer(), Settings(2, happened=noisy())),
+    ):
+        size = 4 if settings.happened is None else len(grey)
+        rows = [
+            next(rows_of(Upscaler(model, settings)(to_batch([Row(0, "a", image[:size, :size])]))))
+            for image in (grey, grey.repeat(3, 2))
+        ]
+        assert rows[0]["error"] == ""
+        np.testing.assert_array_equal(rows[0]["samples"], rows[1]["samples"])
+
+
 def test_another_degradation_does_not_go_on_and_the_same_does(tmp_path: Path, album: Path) -> None:
     model, out = str(saved_restorer(tmp_path / "model")), tmp_path / "out"
 

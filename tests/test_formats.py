@@ -3,6 +3,7 @@
 import base64
 import errno
 import json
+import math
 import os
 import re
 import struct
@@ -39,6 +40,7 @@ from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.load import load_at_scale
+from cvdvae.restoration.round_trip import RoundTrip
 from cvdvae.restoration.sampler import SuperResolver
 from cvdvae.restoration.saving import read_told
 from cvdvae.restoration.settings import Sampling
@@ -112,6 +114,9 @@ def test_whole_values_go_to_the_unit_and_back(low: int, levels: int, seed: int) 
     assert torch.equal(one.from_values(one.to_values(pixels)).double(), pixels)
 
 
+FLOAT32 = float(np.finfo(np.float32).max)
+
+
 @pytest.mark.parametrize(
     ("values", "how", "low", "high"),
     [
@@ -122,6 +127,8 @@ def test_whole_values_go_to_the_unit_and_back(low: int, levels: int, seed: int) 
         (np.array([-0.5, 0.5]), "auto", -0.5625, 0.5625),
         (np.array([0.5, 1.5]), "auto", 0.4375, 1.5625),
         (np.array([0.0, 0.5]), "dtype", 0, 1),
+        (np.array([-3.1e38, 3.4e38], np.float32), "auto", -FLOAT32, FLOAT32),
+        (np.array([0, 65504], np.float16), "auto", 0, 69598),
         (np.array([7, 9], np.uint16), "5,4100", 5, 4100),
         (np.arange(1001, dtype=np.uint16), "percentiles", 1, 999),
     ],
@@ -144,6 +151,8 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
         ),
         (np.array([-1.0, 1]), "dtype", r"must lie in \[0, 1\]"),
         (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels.* or batch$"),
+        (np.array([0, 1], np.float32), "-1e39,1", r"float32 holds nothing beyond -3\.40282e\+38"),
+        (np.array([-1.7e308, 1.7e308]), "auto", "further than numbers go: mark what stands"),
         (np.array([0.0, 1]), "5", "two numbers as in 0,4095"),
         (np.array([0.0, 1]), "5,1", "smaller number first"),
         (np.array([0.0, 1]), "nan,inf", "smaller number first"),
@@ -838,6 +847,38 @@ def test_no_data_at_the_end_of_the_floats_is_drawn_without_a_warning(
         found = TIFF().read(tmp_path / "out" / "g" / f"{name}.tif", LIMITS)
         assert found.missing.sum() == 8
         assert float(np.abs(found.values[~found.missing]).max()) < 1
+
+
+def test_the_end_of_the_floats_is_drawn_and_said_to_look_like_no_data(
+    model: SuperResolver, tmp_path: Path
+) -> None:
+    values = smooth(12, 10).astype(np.float32)
+    values[3:5, 4] = -FLOAT32
+    np.save(tmp_path / "a.npy", values)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=RuntimeWarning)
+        result = draw(model, tmp_path / "a.npy", tmp_path / "out")
+    assert any("mark it as NaN" in note for note in result.stack.notes)
+    for name in ("sample_00", "mean", "std", "lower"):
+        assert np.isfinite(np.load(tmp_path / "out" / f"{name}.npy")).all()
+    H = downscaling((8, 8), (4, 4), "bicubic")
+    trip = RoundTrip(torch.rand(1, 1, 4, 4), H, levels=None)
+    trip.add(torch.full((1, 1, 8, 8), math.nan, dtype=torch.float64))
+    assert trip.largest == math.inf
+
+
+@pytest.mark.parametrize("kept", [{}, {"metadata": {"axes": "YX", "stain": "DAPI"}}])
+def test_a_text_before_what_tifffile_says_is_kept(
+    kept: dict[str, Any], model: SuperResolver, tmp_path: Path
+) -> None:
+    values = (smooth(12, 10) * 4000).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, description="dose 5 Gy", **kept)
+    draw(model, tmp_path / "a.tif", tmp_path / "out")
+    with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
+        page = file.pages.first
+        assert page.description == "dose 5 Gy"
+        told = {"shape": [24, 20], "axes": "YX", **kept.get("metadata", {})}
+        assert json.loads(page.description1) == told
 
 
 @pytest.mark.parametrize("packing", ["jpeg", "webp", "lzw", "packbits"])
@@ -1663,6 +1704,14 @@ def of_pictures(
             writer.write(values, photometric="minisblack", **first, **how)
 
 
+def two_written_alone(path: Path) -> None:
+    """Each with a text of its own."""
+    with tifffile.TiffWriter(path) as writer:
+        for i in range(2):
+            values = (smooth(12, 10) * 4000).astype(np.uint16)
+            writer.write(values, description=f"page {i}", contiguous=False)
+
+
 def without_a_plane(path: Path) -> None:
     """An OME-TIFF whose description speaks of a plane more than there are."""
     values = (smooth(2, 12, 10) * 4000).astype(np.uint16)
@@ -1719,6 +1768,7 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
         lambda p: of_pictures(p, 16, 16, metadata=None, packing="zlib"),
         "holds 2 pictures that differ in packing",
     ),
+    ("each.tif", two_written_alone, "holds 2 pictures that were written each by itself"),
     ("two.ome.tif", lambda p: of_pictures(p, 16, 16), "holds 2 images of their own"),
     ("pages.tif", many_pages, "200 pages, over 100: .*--max-pages"),
     ("rank1.zarr", lambda p: write_zarr(p, np.zeros(7, np.uint16)), "1 axes"),

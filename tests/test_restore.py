@@ -1146,7 +1146,9 @@ def test_a_restoration_shows_and_tells_what_it_found(
     assert (told["samples"], told["seed"], told["chains"]) == (samples, 3, None)
     assert told["truth"]["mean_psnr"] == psnr(result.mean, truth)
     assert told["truth"]["bicubic_psnr"] == psnr(result.shown, truth)
-    assert told["truth"]["sample_psnr"] == [psnr(one.double() / 255, truth) for one in result.pixels]
+    assert told["truth"]["sample_psnr"] == [
+        psnr(one.double() / 255, truth) for one in result.pixels
+    ]
     off = [(result.degradation.A(one[None] / 255) - result.y).square() for one in result.pixels]
     known = result.degradation.A(torch.ones(1, 3, SIDE, SIDE)).bool().sum()
     wanted = [float((one.sum() / known).sqrt()) for one in off]

@@ -223,6 +223,10 @@ def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
         ("fill", 1, "is damaged"),
         ("input", "../a.npy", "which file beside it"),
         ("values", {"ranges": [{}]}, "mapped to"),
+        ("values", {"ranges": []}, "mapped to"),
+        ("values", {"ranges": [{"low": False, "high": 1.0, "levels": None}]}, "mapped to"),
+        ("values", {"ranges": [{"low": 0.5, "high": 9.5, "levels": 9}]}, "mapped to"),
+        ("values", {"ranges": [{"low": 0, "high": 9, "levels": 9}]}, "numbers of another kind"),
         ("model", 3, "is damaged"),
     ):
         path.write_text(json.dumps(data | {key: value}))
@@ -447,6 +451,15 @@ def test_the_mask_of_a_geotiff_goes_where_it_was_filled(model: Restorer, tmp_pat
     with rasterio.open(tmp_path / "out" / result.samples[0]) as file:
         assert (file.dataset_mask() == 255).all()
         assert np.array_equal(file.read(1)[mask > 0], values[mask > 0])
+
+
+def test_a_hole_that_is_not_there_is_not_drawn_either_where_noise_is(
+    model: Restorer, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", smooth(12, 12))
+    what = happened(None, Path("auto"), None, "0.1")
+    with pytest.raises(InputError, match="holds no missing values"):
+        restored(model, tmp_path / "a.npy", what, tmp_path / "out")
 
 
 def test_a_batch_is_not_gone_on_with_another_hole_or_range(

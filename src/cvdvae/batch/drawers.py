@@ -91,7 +91,7 @@ class Enlarging:
             refuse_reduced(image, given.notes, key)
             return self._of(given, key)
         with named(key):
-            y = self.model.check(to_picture(image))[0]
+            y = self.model.check(to_picture(image, self.model.channels))[0]
         return self._of(Input(y, None, [], Extras()), key)
 
     def _picture(self, keep_alpha: bool, path: Path) -> Input:

@@ -175,8 +175,12 @@ def seen_in_array(y: Tensor, what: Happened, check: Check = anything) -> ReadSee
     return ReadSeen(told, [_estimated(told)] if what.noise == "auto" else [], Extras())
 
 
-def to_picture(values: "np.ndarray[Any, Any]") -> Tensor:
+def to_picture(values: "np.ndarray[Any, Any]", channels: int = 1) -> Tensor:
     """An array ``(h, w, C)`` or ``(h, w)`` as ``(C, h, w)`` in [0, 1].
+
+    Args:
+        values: The array.
+        channels: Of the model: grey is told in all of them.
 
     Raises:
         InputError: Another rank, or a type that is neither uint8 nor float.
@@ -189,6 +193,7 @@ def to_picture(values: "np.ndarray[Any, Any]") -> Tensor:
     native = values.astype(values.dtype.newbyteorder("="))
     x = torch.from_numpy(native if native.ndim == 3 else native[..., None])
     x = x.permute(2, 0, 1)
+    x = x.expand(channels, -1, -1) if len(x) == 1 else x
     return x.float() / 255 if values.dtype == np.uint8 else x.float()
 
 

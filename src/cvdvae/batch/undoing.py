@@ -75,7 +75,9 @@ class Undoing:
                 refuse_reduced(image, found.notes, key)
         else:
             with named(key):
-                found = seen_in_array(to_picture(image), self.happened, check)
+                one = self.happened.description.colours_left is not None
+                y = to_picture(image, 1 if one else self.model.prior.config.channels)
+                found = seen_in_array(y, self.happened, check)
         return _ToRestore(self.model, found, how, pixels)
 
     def _arrays(self, path: Path, key: str, how: Restoring) -> Drawable:

@@ -143,9 +143,8 @@ def upscale(
         beside, what = undoing(name, scale, shrunk_by, jpeg, noise)
         restorer = load_restorer(beside, device, dtype)
         mind_dtype(dtype, restorer.device, quiet)
-        how = settings.restoring(restorer)
         cut = (crop or usual_crop(restorer)) if simulate else None
-        asked = Asked(what, how, cut, limits, values)
+        asked = Asked(what, settings.restoring(restorer), cut, limits, values)
         restore_all(restorer, jobs, asked, out_folder, json_, quiet, ENLARGED)
         return
     failures: list[str] = []

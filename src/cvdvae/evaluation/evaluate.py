@@ -58,8 +58,6 @@ def evaluate(
             be drawn at a temperature.
         OutputError: `out` cannot be written, or another process writes to it.
     """
-    if len({_key(task) for task in tasks}) < len(tasks):
-        raise InputError("a scale or a degradation is named twice")
     check_settings(plan, tasks)
     plan = replace(plan, selection=_cut(plan.selection, tasks))
     paths = plan.selection.paths()

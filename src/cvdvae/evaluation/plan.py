@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..restoration.settings import check_samples
+from .held import key_of
 from .selection import Selection
 from .task import Method, Task, Temperatures, title_of
 
@@ -63,8 +64,11 @@ def check_settings(plan: Plan, tasks: Sequence[Task]) -> None:
     to blame.
 
     Raises:
-        InputError: There is such a temperature, or number of samples.
+        InputError: There is such a temperature, or number of samples; or a scale or a degradation
+            is named twice.
     """
+    if len({key_of(task.scale, task.damage) for task in tasks}) < len(tasks):
+        raise InputError("a scale or a degradation is named twice")
     for method in (method for task in tasks for method in task.methods if method.stochastic):
         check = getattr(method, "check_settings", None)
         if check is not None:

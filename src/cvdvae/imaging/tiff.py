@@ -246,7 +246,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         layout.axes, planes.dtype, carried.colours
     )
     if carried.kind != "plain":
-        options = {"metadata": ome.finer(carried.metadata, scale)}
+        options["metadata"] = ome.finer(carried.metadata, scale)
         if carried.kind == "imagej":
             options["metadata"] = imagej.finer(options["metadata"], scale, array.distances)
         if not as_imagej:

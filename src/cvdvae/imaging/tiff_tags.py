@@ -1,6 +1,7 @@
 """What the tags of a TIFF carry beside its values."""
 
 import json
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Carried(NamedTuple):
     Attributes:
         kind: ``ome``, ``imagej``, ``shaped`` (tifffile's own) or ``plain``.
         metadata: What tifffile writes as this kind's description.
-        description: Text of a plain one.
+        description: Text of a plain one, or before tifffile's own.
         resolution: Pixels a unit, across and down, and the unit; None where it does not say.
         profile: ICC profile.
         texts: Tags of text, by number.
@@ -116,10 +117,11 @@ def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
     if file.is_imagej:
         return "imagej", imagej.described(file.imagej_metadata or {}), None
     text = None if file.is_ome else page.description or None  # one that does not fit its pages
-    if file.is_shaped:
-        try:
-            found = json.loads(text or "{}")
-        except ValueError:
-            found = {}
-        return "shaped", {k: v for k, v in found.items() if k not in ("shape", "truncated")}, None
+    if file.is_shaped:  # tifffile writes a text of the user's before its own
+        for own, of_user in ((text, None), (page.description1, text)):
+            with suppress(ValueError):
+                found = json.loads(own or "")
+                kept = {k: v for k, v in found.items() if k not in ("shape", "truncated")}
+                return "shaped", kept, of_user
+        return "shaped", {}, None
     return "plain", {}, text

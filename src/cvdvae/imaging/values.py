@@ -104,6 +104,11 @@ class ValueRange:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InputError(f"values must lie between two numbers, not {self.low} and {self.high}")
+        if not math.isfinite(self.high - self.low):
+            raise InputError(
+                f"from {self.low:g} to {self.high:g} is further than numbers go: mark what stands "
+                f"for no data, or give --values LOW,HIGH of cvdvae upscale, restore or batch"
+            )
         if self.levels is None:
             return
         if self.levels != self.high - self.low:
@@ -146,7 +151,8 @@ class ValueRange:
 
     def outside(self, values: np.ndarray) -> int:
         """How many of some values lie outside."""
-        return int(((values < self.low) | (values > self.high)).sum())
+        within = values.astype(np.float64)
+        return int(((within < self.low) | (within > self.high)).sum())
 
 
 def choose_range(values: np.ndarray, how: str) -> ValueRange:
@@ -174,10 +180,12 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
         _refuse_constant(low, high, f"at least {within:g} % of the values are")
     else:
         low, high = _given(how)
+    least, most = _held(values.dtype)
     if not whole:
+        if low < least or high > most:
+            raise InputError(f"{values.dtype} holds nothing beyond {least:g} and {most:g}")
         return ValueRange(low, high)
     low, high = math.floor(low), math.ceil(high)
-    least, most = (int(one) for one in _of_dtype(values))
     if high <= least or low >= most:
         raise InputError(
             f"{values.dtype} holds {least} to {most}: no sample could be drawn in {how[:40]}"
@@ -192,8 +200,7 @@ def is_pair(how: str) -> bool:
 
 def _of_dtype(values: np.ndarray) -> tuple[float, float]:
     if values.dtype.kind in "iu":
-        limits = np.iinfo(values.dtype)
-        return float(limits.min), float(limits.max)
+        return _held(values.dtype)
     if values.min() < 0 or values.max() > 1:
         raise InputError(
             f"float values with --values dtype must lie in [0, 1], but these go from "
@@ -208,10 +215,17 @@ def _widened(values: np.ndarray) -> tuple[float, float]:
     _refuse_constant(low, high)
     margin = MARGIN * (high - low)
     bottom, top = low - margin, high + margin
-    if values.dtype.kind == "i":
-        limits = np.iinfo(values.dtype)
-        bottom, top = max(bottom, limits.min), min(top, limits.max)
+    least, most = _held(values.dtype)
+    bottom, top = max(bottom, least), min(top, most)
     return max(bottom, 0.0) if low >= 0 else bottom, top
+
+
+def _held(dtype: np.dtype) -> tuple[float, float]:
+    """The ends of what samples of such values are held in: float16 becomes float32."""
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    limits = np.finfo(np.promote_types(dtype, np.float32))
+    return float(limits.min), float(limits.max)
 
 
 def _refuse_constant(low: float, high: float, told: str = "all values are") -> None:

@@ -1,5 +1,7 @@
 """Whether a sample gives the input back, checked strip by strip while it is written."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -74,7 +76,8 @@ class RoundTrip:
         given_back = to_levels(shrunk, self.levels) == to_levels(y, self.levels)
         self.missed += int((~given_back & counted).sum())
         error = (shrunk - y) * counted
-        self.largest = max(self.largest, (self.levels or 1) * float(error.abs().max()))
+        largest = float(error.abs().max().nan_to_num(math.inf))  # max(0, nan) is 0
+        self.largest = max(self.largest, (self.levels or 1) * largest)
         self.squares += float(error.square().sum())
 
     @property

@@ -198,6 +198,9 @@ def read_arrays(
     alike = missing == "filled" or bool((array.missing == array.missing[:, :1]).all())
     apart, together = together and not alike, together and alike
     stack = Stack(path, form, array, together, ranges or [], channels, array.notes)
+    whole = array.values.dtype.kind != "f"
+    if any((one.levels is not None) != whole for one in stack.ranges):
+        raise InputError(f"{path} holds numbers of another kind than its result")
     if len(stack.ranges) != len(stack.groups):
         if ranges:
             raise InputError(f"{path} has another number of channels than its result")
@@ -257,6 +260,13 @@ def _mapping(
                 f"then not give the input back"
             )
     known = [_known(array, group) for group in groups]
+    if array.values.dtype.kind == "f" and any(
+        float(abs(values).max()) == np.finfo(values.dtype).max for values in known
+    ):
+        yield (
+            "its largest or smallest value is the last one of its type, as where that stands for "
+            "no data: mark it as NaN, or by the file's tag of no data"
+        )
     cut = sum(one.outside(values) for values, one in zip(known, ranges, strict=True))
     if cut:
         of = sum(values.size for values in known)

@@ -150,6 +150,13 @@ def stack_recipe_from_dict(data: dict[str, Any], path: Path) -> StackRecipe:
     return StackRecipe(origin, path.parent / name, ranges_in(data, path))
 
 
+def _is_range(told: ValueRange) -> bool:
+    """Whether what a file has said are numbers, and whole ones where there are levels."""
+    ends, whole = (type(told.low), type(told.high)), told.levels is not None
+    numbers = all(kind in (int, float) for kind in ends)
+    return numbers and (not whole or (type(told.levels) is int and told.low == int(told.low)))
+
+
 def ranges_in(data: dict[str, Any], path: Path) -> list[ValueRange]:
     """What 0 and 1 stand for, of a result from this path.
 
@@ -158,6 +165,9 @@ def ranges_in(data: dict[str, Any], path: Path) -> list[ValueRange]:
     """
     try:
         told = data["values"]["ranges"]
-        return [ValueRange(one["low"], one["high"], one["levels"]) for one in told]
+        ranges = [ValueRange(one["low"], one["high"], one["levels"]) for one in told]
+        if not ranges or not all(map(_is_range, ranges)):
+            raise ValueError
+        return ranges
     except (TypeError, KeyError, ValueError, OverflowError):
         raise InputError(f"{path} does not say what its values are mapped to") from None
