@@ -571,7 +571,8 @@ def test_a_file_whose_values_have_no_range_is_named_once(tmp_path: Path) -> None
     Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)).save(odd)
     words = (
         f"{odd}: floating-point values have no known range: save 8 or 16 bits (cvdvae upscale "
-        f"and restore take those of a TIFF, but for --jpeg, grey, bayer, and --simulate with noise)"
+        f"and restore take those of a TIFF, but for --jpeg, grey, bayer, restore --simulate, and "
+        f"--simulate with --noise)"
     )
     for read in (read_photo, lambda path: load_images([path], 16)):
         with pytest.raises(InputError) as refused:

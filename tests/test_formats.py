@@ -129,6 +129,7 @@ FLOAT32 = float(np.finfo(np.float32).max)
         (np.array([0.0, 0.5]), "dtype", 0, 1),
         (np.array([-3.1e38, 3.4e38], np.float32), "auto", -FLOAT32, FLOAT32),
         (np.array([0, 65504], np.float16), "auto", 0, 69598),
+        (np.array([0, 1], np.float32), "-3.4028235e38,1", -FLOAT32, 1),
         (np.array([7, 9], np.uint16), "5,4100", 5, 4100),
         (np.arange(1001, dtype=np.uint16), "percentiles", 1, 999),
     ],
@@ -151,8 +152,9 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
         ),
         (np.array([-1.0, 1]), "dtype", r"must lie in \[0, 1\]"),
         (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels.* or batch$"),
-        (np.array([0, 1], np.float32), "-1e39,1", r"float32 holds nothing beyond -3\.40282e\+38"),
+        (np.array([0, 1], np.float16), "-1e39,1", r"samples are float32, which goes from -3\.40"),
         (np.array([-1.7e308, 1.7e308]), "auto", "further than numbers go: mark what stands"),
+        (np.array([0, 1.7e308]), "auto", "further than numbers go"),
         (np.array([0.0, 1]), "5", "two numbers as in 0,4095"),
         (np.array([0.0, 1]), "5,1", "smaller number first"),
         (np.array([0.0, 1]), "nan,inf", "smaller number first"),
@@ -867,16 +869,17 @@ def test_the_end_of_the_floats_is_drawn_and_said_to_look_like_no_data(
     assert trip.largest == math.inf
 
 
+@pytest.mark.parametrize("text", ["dose 5 Gy", "42", '{"dose": 5}'])
 @pytest.mark.parametrize("kept", [{}, {"metadata": {"axes": "YX", "stain": "DAPI"}}])
 def test_a_text_before_what_tifffile_says_is_kept(
-    kept: dict[str, Any], model: SuperResolver, tmp_path: Path
+    kept: dict[str, Any], text: str, model: SuperResolver, tmp_path: Path
 ) -> None:
     values = (smooth(12, 10) * 4000).astype(np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", values, description="dose 5 Gy", **kept)
+    tifffile.imwrite(tmp_path / "a.tif", values, description=text, **kept)
     draw(model, tmp_path / "a.tif", tmp_path / "out")
     with tifffile.TiffFile(tmp_path / "out" / "sample_00.tif") as file:
         page = file.pages.first
-        assert page.description == "dose 5 Gy"
+        assert page.description == text
         told = {"shape": [24, 20], "axes": "YX", **kept.get("metadata", {})}
         assert json.loads(page.description1) == told
 

@@ -453,13 +453,20 @@ def test_the_mask_of_a_geotiff_goes_where_it_was_filled(model: Restorer, tmp_pat
         assert np.array_equal(file.read(1)[mask > 0], values[mask > 0])
 
 
-def test_a_hole_that_is_not_there_is_not_drawn_either_where_noise_is(
-    model: Restorer, tmp_path: Path
-) -> None:
+def test_a_hole_that_is_not_there_is_not_drawn_either_where_noise_is(tmp_path: Path) -> None:
+    folder = saved_restorer(tmp_path / "model", tiny_photo_restorer())
+    model = cvdvae.load_restorer(str(folder))
     np.save(tmp_path / "a.npy", smooth(12, 12))
     what = happened(None, Path("auto"), None, "0.1")
     with pytest.raises(InputError, match="holds no missing values"):
         restored(model, tmp_path / "a.npy", what, tmp_path / "out")
+    what = happened(None, None, None, "0.1")
+    first = restored(model, tmp_path / "a.npy", what, tmp_path / "out")
+    as_before = told(tmp_path / "out") | {"fill": True}  # which was not refused once
+    (tmp_path / "out" / "result.json").write_text(json.dumps(as_before))
+    replay_into(tmp_path / "out" / "result.json", tmp_path / "again", trust=True)
+    for name in first.samples:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 def test_a_batch_is_not_gone_on_with_another_hole_or_range(

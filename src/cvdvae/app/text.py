@@ -11,7 +11,7 @@ from ..restoration.settings import Sampling
 WILDEST = 1.5
 """The highest temperature that the page offers."""
 
-PAIRS = "Opposite pairs: the mean of few is as good as that of many"
+PAIRS = "Opposite pairs: the mean of two is better than that of four others"
 
 
 def suited(model: SuperResolver, together: bool = False) -> str:

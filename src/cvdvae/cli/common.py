@@ -53,7 +53,7 @@ Antithetic = Annotated[
     bool,
     typer.Option(
         "--antithetic",
-        help="Draw pairs with opposite noise: the mean of few is as good as that of many.",
+        help="Draw pairs with opposite noise: the mean of two is better than that of four others.",
     ),
 ]
 SelfEnsemble = Annotated[

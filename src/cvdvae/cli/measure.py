@@ -60,8 +60,8 @@ Temperatures = Annotated[
     typer.Option(
         "--temperatures",
         "--temperature",
-        help="Of the methods; an LR encoder's own is then 1, as published, but where it gives all "
-        "groups, as of photographs: 0.1 and 0.8 are the published ones. By default those that "
+        help="Of the methods; 0.1 and 0.8 are the published ones. An LR encoder's own is then 1, "
+        "but where it gives all groups, as of photographs, the same number. By default those that "
         "every model recommends.",
     ),
 ]

@@ -139,16 +139,16 @@ def restore(
         raise InputError("--crop goes with --simulate: a degraded image is taken as it is")
     name = named_restorer(domain, model)
     what = happened(degradation, mask, jpeg, noise)
+    draws = (samples, temperature, seed)
     settings = Settings(
-        samples,
-        temperature,
-        seed,
+        *draws,
         look=look,
         happened=what,
         moves=moves,
         grain=grain,
         antithetic=antithetic,
         self_ensemble=self_ensemble,
+        values=values,
     )
     limits = Limits(megapixels(max_megapixels), max_pages)
     raise_pillows_limit(limits.pixels)

@@ -31,6 +31,8 @@ def check_images(x: Tensor, y: Tensor, degradation: Degradation) -> None:
         raise InputError("an image to project, or its y, has values that are not finite")
     try:
         shadow = _shape_of(degradation, x)
+    except InputError:
+        raise
     except Exception as error:  # an operator of others says it in its own way
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(

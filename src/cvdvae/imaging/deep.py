@@ -86,7 +86,8 @@ def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:
     if image.mode == "F":
         raise InputError(
             "floating-point values have no known range: save 8 or 16 bits (cvdvae upscale and "
-            "restore take those of a TIFF, but for --jpeg, grey, bayer, and --simulate with noise)"
+            "restore take those of a TIFF, but for --jpeg, grey, bayer, restore --simulate, and "
+            "--simulate with --noise)"
         )
     known = image.mode != "I" or (image.mode, kind) == SCALED
     if not known and not 255 < values.max() <= 65535:

@@ -56,14 +56,13 @@ def refuse_others(path: Path, file: Any) -> None:
         return
     every = [first, *others]
     kinds = dict.fromkeys(str(one.dtype) for one in every)
-    keyed = [(one, one.keyframe) for one in every]
     if len({one.keyframe.shape for one in every}) > 1:
         how = "pictures of different sizes"
     elif len(kinds) > 1:
         how = f"pictures of different kinds ({', '.join(kinds)})"
     elif file.is_ome:
         how = "images of their own"
-    elif len({(page.compression, page.photometric, one.axes) for one, page in keyed}) > 1:
+    elif len({(one.keyframe.hash, one.axes) for one in every}) > 1:
         how = "pictures that differ in packing, colours or axes"
     else:
         how = "pictures that were written each by itself"

@@ -120,8 +120,9 @@ def _described(file: Any, page: Any) -> tuple[str, dict[str, Any], str | None]:
     if file.is_shaped:  # tifffile writes a text of the user's before its own
         for own, of_user in ((text, None), (page.description1, text)):
             with suppress(ValueError):
-                found = json.loads(own or "")
-                kept = {k: v for k, v in found.items() if k not in ("shape", "truncated")}
-                return "shaped", kept, of_user
+                if own and own.startswith('{"shape":'):
+                    found = json.loads(own)
+                    kept = {k: v for k, v in found.items() if k not in ("shape", "truncated")}
+                    return "shaped", kept, of_user
         return "shaped", {}, None
     return "plain", {}, text

@@ -104,7 +104,7 @@ class ValueRange:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InputError(f"values must lie between two numbers, not {self.low} and {self.high}")
-        if not math.isfinite(self.high - self.low):
+        if not math.isfinite((self.high - self.low) * (self.high - self.low)):  # as of a variance
             raise InputError(
                 f"from {self.low:g} to {self.high:g} is further than numbers go: mark what stands "
                 f"for no data, or give --values LOW,HIGH of cvdvae upscale, restore or batch"
@@ -182,8 +182,11 @@ def choose_range(values: np.ndarray, how: str) -> ValueRange:
         low, high = _given(how)
     least, most = _held(values.dtype)
     if not whole:
-        if low < least or high > most:
-            raise InputError(f"{values.dtype} holds nothing beyond {least:g} and {most:g}")
+        held = np.promote_types(values.dtype, np.float32)
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.array([low, high]).astype(held)).all():
+                raise InputError(f"samples are {held}, which goes from {least:g} to {most:g}")
+        low, high = max(low, least), min(high, most)
         return ValueRange(low, high)
     low, high = math.floor(low), math.ceil(high)
     if high <= least or low >= most:

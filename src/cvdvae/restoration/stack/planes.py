@@ -22,6 +22,8 @@ from ...imaging.values import ValueRange, choose_range, is_pair
 from ..sampler import SuperResolver
 
 AUTO = "auto"
+NEAR_THE_END = 3.4e38
+"""About the largest number of float32, which nothing that is measured has."""
 Missing = Literal["filled", "unseen", "drawn"]
 
 
@@ -260,12 +262,10 @@ def _mapping(
                 f"then not give the input back"
             )
     known = [_known(array, group) for group in groups]
-    if array.values.dtype.kind == "f" and any(
-        float(abs(values).max()) == np.finfo(values.dtype).max for values in known
-    ):
+    if any(float(abs(values.astype(np.float64)).max()) >= NEAR_THE_END for values in known):
         yield (
-            "its largest or smallest value is the last one of its type, as where that stands for "
-            "no data: mark it as NaN, or by the file's tag of no data"
+            f"some values are beyond {NEAR_THE_END:g}, which often stands for no data: if it does "
+            f"here, mark it as NaN, or by the file's tag of no data"
         )
     cut = sum(one.outside(values) for values, one in zip(known, ranges, strict=True))
     if cut:

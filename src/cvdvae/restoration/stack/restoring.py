@@ -118,7 +118,8 @@ def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring
         )
     held = max(held_in(one.levels) for one in stack.ranges)
     check_memory(how.samples, *large, "cut it into smaller files", held)
-    full = what.fill and not stack.array.missing.any()  # where noise is to be drawn, too
+    # Where noise is to be drawn, too; an earlier result, which knows each plane's, is drawn again.
+    full = what.fill and not isinstance(what.noise, tuple) and not stack.array.missing.any()
     if full or not any(what.is_open(stack, plane) for plane in stack.planes()):
         raise InputError(
             "it holds no missing values beside others, so that there is nothing to fill: mark them "
