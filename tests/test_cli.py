@@ -990,6 +990,11 @@ def test_results_are_not_enlarged_again(
     Path("album/small.png").unlink()
     assert run(command, "album", "--out", "out", *given, monkeypatch=monkeypatch) == 1
     assert "nothing but results of this program" in note()
+    said = list[str]()
+    assert plan(["album/results/small"], Path("out"), said.append)  # it is named
+    assert said == [
+        "album/results/small is a result of this program: its sheet and maps are taken, too"
+    ]
     Path("album/results/small/result.json").write_text("{}")  # of another program
     assert {job.path.parent for job in plan(["album"], Path("out"))} == {
         Path("album/results/small")

@@ -319,6 +319,7 @@ def test_jpeg_leaves_traces(quality: int) -> None:
 def test_jpeg_is_not_judged_where_it_cannot_be() -> None:
     y = torch.rand(3, 12, 12)
     assert lattice(y) is None
+    assert lattice(torch.zeros(3, 16, 16)) is lattice(torch.ones(3, 16, 16)) is None
     assert subsampling(y[:, :11, :11]) is None
     assert subsampling(y[:1].expand(3, -1, -1)) is None
     assert subsampling(y) is not None

@@ -145,8 +145,12 @@ def test_a_checkpoint_of_another_model_says_of_what_and_one_without_optimizer_is
     wide = PriorModule(PriorTraining(other, DATA, OPTIM), tmp_path).identity()
     with pytest.raises(ConfigError, match=r"with another model \(width\)"):
         module.check_own(whole | {"identity": wide})
-    with pytest.raises(ConfigError, match="checkpoint of something else"):
-        module.check_own(whole | {"optimizer_states": []})
+    of_an_encoder = module.identity()
+    of_an_encoder["model"] = of_an_encoder["model"] | {"scales": [2]}
+    changes: list[dict[str, Any]] = [{"optimizer_states": []}, {"identity": of_an_encoder}]
+    for changed in changes:
+        with pytest.raises(ConfigError, match="checkpoint of something else"):
+            module.check_own(whole | changed)
 
 
 def test_a_run_is_no_model_but_holds_one(tmp_path: Path) -> None:
@@ -156,6 +160,8 @@ def test_a_run_is_no_model_but_holds_one(tmp_path: Path) -> None:
 
 
 def test_numbers_that_no_network_has_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="has no latent group at a stride of 64 or more"):
+        replace(SCALES, scales=(64,), groups=0).groups_of(PRIOR)
     with pytest.raises(ConfigError, match="widths at stride 4 must be positive, not -1"):
         replace(SCALES, widths={4: -1})
     with pytest.raises(ConfigError, match="photons must be a number from 0 to 1e"):

@@ -73,6 +73,8 @@ def files_of(
             meant = [one for one in meant if not is_of_run(one, out)]
         elif path.is_dir() and format_of(path) is None:
             root, meant, searched = path, list[Path](), _files_in(path, refused, heic)
+            if is_result(path):
+                say(f"{path} is a result of this program: its sheet and maps are taken, too")
         else:
             root, meant, searched = path.parent, [path], []
         kept = meant + _given(searched, root, out)

@@ -18,8 +18,12 @@ RANDOM_FILLS = frozenset({nn.init.kaiming_uniform_, nn.init.uniform_})
 """What PyTorch's layers fill their weights with."""
 
 
-def check_description(model: Any) -> None:
+def check_description(model: Any, where: str = "") -> None:
     """Refuse plain data that describe networks without a bound.
+
+    Args:
+        model: The data.
+        where: What a sentence begins with.
 
     Raises:
         ConfigError: Blocks by the million, or images of a side beyond `MAX_SIZE`.
@@ -33,10 +37,10 @@ def check_description(model: Any) -> None:
         numbers = re.findall(r"[xr]\s*(\d+)", text)
         blocks = text.count(",") + sum(int(n) for n in numbers if len(n) < 10)
         if blocks > MAX_BLOCKS or re.search(r"\d{10}", text):
-            raise ConfigError(f"{name} asks for more than {MAX_BLOCKS} blocks")
+            raise ConfigError(f"{where}{name} asks for more than {MAX_BLOCKS} blocks")
     size = model.get("image_size")
     if isinstance(size, int) and size > MAX_SIZE:
-        raise ConfigError(f"image_size must be at most {MAX_SIZE}, not {size}")
+        raise ConfigError(f"{where}image_size must be at most {MAX_SIZE}, not {size}")
 
 
 class _Budget(TorchFunctionMode):

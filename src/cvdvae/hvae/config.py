@@ -295,6 +295,11 @@ class LREncoderConfig:
         """
         strides = prior.group_strides
         k = self.groups or sum(stride >= min(self.scales) for stride in strides)
+        if k == 0:
+            raise ConfigError(
+                f"this prior has no latent group at a stride of {min(self.scales)} or more, which "
+                f"is the smallest scale: name how many groups, 1 to {len(strides)}"
+            )
         if not 1 <= k <= len(strides):
             raise ConfigError(f"groups must be 1 to {len(strides)} on this prior, not {k}")
         missing = set(strides[:k]) - bottom_up_strides(parse_bottom_up(self.bottom_up))

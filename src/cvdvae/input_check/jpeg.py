@@ -42,12 +42,13 @@ def lattice(y: Tensor) -> float | None:
         y: An image in [0, 1], ``(3, h, w)``.
 
     Returns:
-        The log-likelihood ratio, or None where the image is not made of whole blocks.
+        The log-likelihood ratio, or None where the image is not made of whole blocks, or is all
+        of one value: its only coefficients are then on some lattice.
     """
     height, width = y.shape[1:]
-    if height % BLOCK or width % BLOCK:
-        return None
     luma = _luma_chroma(y)[:1] - MIDDLE
+    if height % BLOCK or width % BLOCK or float(luma.max() - luma.min()) < ROUNDING:
+        return None
     coefficients = transformed(luma, luma.new_ones(BLOCK, BLOCK)).view(-1, BLOCK, BLOCK)
     steps = _steps()
     multiple = torch.round(coefficients / steps)

@@ -105,7 +105,7 @@ def _settings(
     config = config_path(config)
     plain = read_yaml(config)
     if isinstance(plain, dict) and "model" in plain:
-        check_description(plain["model"])
+        check_description(plain["model"], f"{config}: ")
         plain = {**plain, "model": upgrade(plain["model"])}
     if isinstance(plain, dict) and prior is not None:
         plain = {**plain, "prior": prior}

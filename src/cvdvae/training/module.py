@@ -147,6 +147,8 @@ class Training(L.LightningModule):
         theirs = ours | checkpoint.get("identity", {})
         # It may be older than a key of the configuration, which then had what is the default now.
         theirs["model"] = defaults(cast(Any, self.trained.config)) | theirs["model"]
+        if theirs["model"].keys() - ours["model"].keys():
+            raise ConfigError(f"{self.folder} holds a checkpoint of something else: {ELSEWHERE}")
         different = [key for key in ours if theirs[key] != ours[key]]
         if different:
             named = " and ".join(_named(key, theirs[key], ours[key]) for key in different)
