@@ -210,7 +210,7 @@ def test_a_tile_is_encoded_once_for_what_is_restored_together(
     monkeypatch.setattr(LREncoder, "terms", counted)
     belief = believing(model, told)()
     batches = [range(i, i + belief.batch) for i in range(0, 3 * belief.batch, belief.batch)]
-    alone = [belief.draw(indices)[0] for indices in batches]
+    alone = [next(belief.draw_together([indices]))[0] for indices in batches]
     assert len(encoded) == 3 * len(belief.tiles) > 3
     for many in (1, 2):
         encoded.clear()
