@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny import saved_prior, saved_resolver, saved_restorer, tiny_prior
 
-from cvdvae.checkpoints.folder import find, push_to_hub, read_record
+from cvdvae.checkpoints.folder import find, read_record
+from cvdvae.checkpoints.pushing import push_to_hub
 from cvdvae.checkpoints.records import Judge, RestorerRecord, SuperResolutionRecord
 from cvdvae.checkpoints.summary import summary
 from cvdvae.checkpoints.weights import digest
@@ -158,6 +159,9 @@ def test_only_models_are_sent(model_folder: Path, tmp_path: Path) -> None:
         push_to_hub(tmp_path, "somebody/tiny")
     with pytest.raises(OutputError, match="user/repository"):
         push_to_hub(model_folder, "tiny")
+    shutil.copytree(model_folder, tmp_path / "run" / "model")
+    with pytest.raises(WeightsError, match=r"run is no model, but .*model is one"):
+        push_to_hub(tmp_path / "run", "somebody/tiny")
     (model_folder / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
         push_to_hub(model_folder, "somebody/tiny")

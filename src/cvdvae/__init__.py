@@ -13,9 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoints.folder import bundled_names, push_to_hub
+    from .checkpoints.folder import bundled_names
     from .checkpoints.loading import load_prior
     from .checkpoints.published import import_checkpoint
+    from .checkpoints.pushing import push_to_hub
     from .domains.simulate import simulate
     from .errors import CVDVAEError
     from .imaging.io import load_image
@@ -64,7 +65,7 @@ _HOMES = {
     "load_image": ".imaging.io",
     "load_prior": ".checkpoints.loading",
     "load_restorer": ".restoration.load",
-    "push_to_hub": ".checkpoints.folder",
+    "push_to_hub": ".checkpoints.pushing",
     "read_recipe": ".restoration.recipe",
     "replay": ".restoration.load",
     "simulate": ".domains.simulate",

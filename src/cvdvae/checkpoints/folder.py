@@ -7,14 +7,12 @@ it works on no other.
 
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors.torch import save
@@ -24,7 +22,7 @@ from ..configs import from_dict, read_yaml, to_yaml
 from ..errors import ConfigError, WeightsError
 from ..files import check_writable, write_atomically, write_text
 from .bounds import check_description
-from .hub import CARD, FILES, download, is_hub_id, upload
+from .hub import download, is_hub_id
 from .legacy import upgrade_encoder, upgrade_prior
 from .precision import StoredBits, pack
 from .records import (
@@ -35,7 +33,6 @@ from .records import (
     PriorRecord,
     Recommended,
     Record,
-    RestorerRecord,
     SuperResolutionRecord,
 )
 from .weights import WEIGHTS, digest
@@ -74,14 +71,23 @@ def find(name: str | Path) -> Path:
         return Path(name)
     if isinstance(name, str) and is_hub_id(name) and not Path(name).exists():
         return download(name)
-    if (Path(name) / "model" / CONFIG).is_file():
-        raise WeightsError(f"{name} is no model, but {Path(name) / 'model'} is one")
+    refuse_run(name)
     known = bundled_names()
     meant = "".join(f" (did you mean {one}?)" for one in get_close_matches(str(name), known, 1))
     raise WeightsError(
         f"unknown model '{name}'{meant}: expected a folder with {CONFIG} or one of "
         f"{', '.join(known) or 'the bundled models (none is installed)'}"
     )
+
+
+def refuse_run(folder: str | Path) -> None:
+    """Refuse the folder of a training run where its model is meant.
+
+    Raises:
+        WeightsError: It is one, and holds a model.
+    """
+    if (Path(folder) / "model" / CONFIG).is_file():
+        raise WeightsError(f"{folder} is no model, but {Path(folder) / 'model'} is one")
 
 
 def name_of(name: str | Path) -> str:
@@ -275,70 +281,6 @@ def bring(source: Path, folder: Path) -> None:
     """
     for name in (WEIGHTS, CONFIG):
         write_atomically(folder / name, partial(shutil.copyfile, source / name))
-
-
-def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> str:
-    """Send a model folder to the Hugging Face Hub, as the user that ``hf auth login`` logged in.
-
-    A bundled prior or judge comes along, since another version may bundle another one.
-
-    Args:
-        folder: A folder with `config.yaml` and `model.safetensors`; that it has no card is noted.
-        repository: ``user/repository``; it is made where it does not exist.
-        private: Make it visible to you alone.
-
-    Returns:
-        The address of the commit.
-
-    Raises:
-        ConfigError: The folder is not a model.
-        WeightsError: It has no weights, or lacks the prior or the judge that it names, so that
-            nobody could load it.
-        OutputError: huggingface_hub is not installed, or the Hub refuses, or the repository is
-            there already and public, where it should be private.
-    """
-    folder = Path(folder)
-    record = read_record(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise WeightsError(f"{folder} holds no {WEIGHTS}")
-    if not (folder / CARD).is_file():
-        note = (
-            f"note: {folder} has no card {CARD}: say in one what the model was trained on, its "
-            f"terms, and what it must not be used for"
-        )
-        print(note, file=sys.stderr, flush=True)
-    with TemporaryDirectory() as aside:
-        if isinstance(record, (SuperResolutionRecord, RestorerRecord)):
-            folder = _whole(folder, record, Path(aside))
-        return upload(folder, repository, private)
-
-
-def _whole(folder: Path, record: SuperResolutionRecord | RestorerRecord, aside: Path) -> Path:
-    """An encoder's folder if it holds all that it names, or a copy that does."""
-    if record.prior not in (PRIOR_SUBFOLDER, *bundled_names()):
-        raise WeightsError(
-            f"{folder / CONFIG} names the prior '{record.prior}', which is not in the folder: copy "
-            f"it to {folder / PRIOR_SUBFOLDER}, and write prior: {PRIOR_SUBFOLDER}"
-        )
-    parts = {PRIOR_SUBFOLDER: (prior_folder(folder, record.prior), record.prior_digest)}
-    whole = replace(record, prior=PRIOR_SUBFOLDER)
-    if isinstance(whole, SuperResolutionRecord) and whole.judge:
-        own, told = f"{JUDGE_SUBFOLDERS}{whole.judge.digest[:8]}", whole.judge.digest
-        parts[own] = judge_folder(folder, whole.judge), told
-        whole = replace(whole, judge=Judge(own, told))
-    for source, told in parts.values():
-        if digest(source) != told:
-            raise WeightsError(f"{source} has other weights than those that {folder} names")
-    if whole == record:
-        return folder
-    for path in {path for pattern in FILES for path in folder.glob(pattern)}:
-        place = aside / path.relative_to(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
-    for name, (source, _) in parts.items():
-        bring(source, aside / name)
-    write_text(aside / CONFIG, to_yaml(whole))
-    return aside
 
 
 def fingerprint_of(folder: Path) -> str:

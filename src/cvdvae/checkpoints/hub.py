@@ -38,15 +38,23 @@ def download(name: str) -> Path:
         raise WeightsError(f"cannot fetch '{name}' from the Hub: {_first(error)}") from None
 
 
+def check_repository(name: str) -> None:
+    """Refuse a name to send to that no repository has.
+
+    Raises:
+        OutputError: It is not of the form ``user/repository``.
+    """
+    if not is_hub_id(name):
+        raise OutputError(f"'{name}' is not of the form user/repository")
+
+
 def upload(folder: Path, repository: str, private: bool) -> str:
-    """Send a model folder to the Hub and return the address of the commit.
+    """Send a model folder to a repository on the Hub, and return the address of the commit.
 
     Raises:
         OutputError: huggingface_hub is not installed, or the Hub refuses, or the repository is
             there already and public, where it should be private.
     """
-    if not is_hub_id(repository):
-        raise OutputError(f"'{repository}' is not of the form user/repository")
     if not _installed():
         raise OutputError("sending to the Hub needs huggingface_hub: pip install 'cvdvae[hub]'")
     from huggingface_hub import HfApi

@@ -159,7 +159,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Visible to you alone.")] = False,
 ) -> None:
     """Send a model folder to the Hugging Face Hub."""
-    from ..checkpoints.folder import push_to_hub
+    from ..checkpoints.pushing import push_to_hub
 
     out.print(push_to_hub(folder, repository, private), markup=False, highlight=False)
 
