@@ -668,7 +668,10 @@ def test_regions_to_look_at_are_the_largest_means_that_do_not_overlap() -> None:
     assert (second.window, second.std) == (Window(24, 16, 16, 16), 1)
     assert (third.window, third.std) == (Window(48, 0, 16, 16), 0.5)
     assert torch.equal(first.of(std[None]), std[None, 8:24, 16:32])
-    assert len(most_uncertain(std, 16, 100)) < 13  # 64 · 48 / 16², when there is no room left
+    assert all(region.std > 0.01 for region in most_uncertain(std + 1e-6, 16, 100))
+    for everywhere in (std + 1, 0 * std):
+        found = most_uncertain(everywhere, 16, 100)
+        assert 3 < len(found) < 13  # 64 · 48 / 16², when there is no room left
     (whole,) = most_uncertain(std, side=100, count=5)
     assert whole.window == Window(0, 0, 64, 48)
     assert whole.std == pytest.approx(float(std.mean()))

@@ -113,7 +113,7 @@ def test_of_a_large_result_the_regions_that_differ_most_are_rows_of_full_pixels(
     window = Window(8, 160, 160, 160)
     result = of_size(176, 328, window)
     sheet(result, "footer")
-    assert len(rows) == 2
+    assert len(rows) == 1  # elsewhere they are the same
     names, tiles = zip(*rows[0], strict=True)
     samples = [f"sample {i}" for i in range(5)]
     differ = "they differ by 51 levels"
@@ -125,13 +125,10 @@ def test_of_a_large_result_the_regions_that_differ_most_are_rows_of_full_pixels(
         assert np.array_equal(np.asarray(tile), pixels)
     assert tiles[7].getpixel((0, 0)) == BRIGHT
     assert tiles[8].getpixel((0, 0)) == (51, 51, 51)
-    assert rows[1][0][0] == "input, row 0, column 0"
-    assert rows[1][7][0] == "they differ by 0 levels"
-    assert rows[1][7][1].getpixel((0, 0)) == DARK
     rows.clear()
     result.pixels = result.pixels[:1]
     sheet(result, "footer")
-    assert [len(row) for row in rows] == [4, 4]
+    assert [len(row) for row in rows] == [4]
     assert not any("differ" in name for row in rows for name, _ in row)
 
 

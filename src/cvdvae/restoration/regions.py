@@ -10,6 +10,8 @@ from ..gaussian.noise import Window
 
 GRID = 8
 """Regions are placed on a grid of so many pixels."""
+ALIKE = 0.01
+"""Share of the largest mean below which the samples count as the same."""
 
 
 class Region(NamedTuple):
@@ -30,7 +32,8 @@ class Region(NamedTuple):
 
 
 def most_uncertain(std: Tensor, side: int, count: int) -> list[Region]:
-    """The regions with the largest mean of a map that do not overlap, largest first.
+    """The regions with the largest mean of a map that do not overlap, largest first; none whose
+    mean is next to nothing beside the first one's.
 
     Args:
         std: The map, ``(H, W)``.
@@ -51,7 +54,7 @@ def most_uncertain(std: Tensor, side: int, count: int) -> list[Region]:
     while len(regions) < count:
         place = int(means.argmax())
         value = float(means.flatten()[place])
-        if not value >= 0:
+        if not value >= 0 or (regions and value < ALIKE * regions[0].std):
             break
         row, column = divmod(place, means.shape[1])
         regions.append(Region(Window(row * GRID, column * GRID, height, width), value))
