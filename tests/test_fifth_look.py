@@ -30,6 +30,7 @@ from cvdvae.imaging.arrays import Limits
 from cvdvae.imaging.folders import files_below
 from cvdvae.imaging.io import list_images, to_tensor
 from cvdvae.restoration.edits import Blend
+from cvdvae.restoration.region_text import pack_region, unpack_region
 from cvdvae.restoration.restoring import seen
 from cvdvae.restoration.settings import Sampling, ddof
 from cvdvae.restoration.stack.array_result import spanned
@@ -229,3 +230,10 @@ def test_what_cannot_be_written_is_named_once(write: Any, tmp_path: Path) -> Non
 
     with pytest.raises(TakenError, match=r"^another run writes b$"):
         write(tmp_path / "a", inner)
+
+
+def test_a_region_that_was_read_may_be_written_to() -> None:
+    mask = torch.eye(4, dtype=torch.bool)
+    text = pack_region(mask)
+    unpack_region(text).fill_(True)
+    assert torch.equal(unpack_region(text), mask)

@@ -153,8 +153,8 @@ def test_ranges_are_as_documented(values: np.ndarray, how: str, low: float, high
         (np.array([-1.0, 1]), "dtype", r"must lie in \[0, 1\]"),
         (np.array([0, 2**31], np.uint32), "auto", "more than 1048576 levels.* or batch$"),
         (np.array([0, 1], np.float16), "-1e39,1", r"samples are float32, which goes from -3\.40"),
-        (np.array([-1.7e308, 1.7e308]), "auto", "further than numbers go: mark what stands"),
-        (np.array([0, 1.7e308]), "auto", "further than numbers go"),
+        (np.array([-1.7e308, 1.7e308]), "auto", "too far apart for their variance .* mark what"),
+        (np.array([0, 1.7e308]), "auto", "too far apart for their variance"),
         (np.array([0.0, 1]), "5", "two numbers as in 0,4095"),
         (np.array([0.0, 1]), "5,1", "smaller number first"),
         (np.array([0.0, 1]), "nan,inf", "smaller number first"),
@@ -851,11 +851,12 @@ def test_no_data_at_the_end_of_the_floats_is_drawn_without_a_warning(
         assert float(np.abs(found.values[~found.missing]).max()) < 1
 
 
+@pytest.mark.parametrize("end", [-FLOAT32, -3.4e38, FLOAT32])
 def test_the_end_of_the_floats_is_drawn_and_said_to_look_like_no_data(
-    model: SuperResolver, tmp_path: Path
+    end: float, model: SuperResolver, tmp_path: Path
 ) -> None:
     values = smooth(12, 10).astype(np.float32)
-    values[3:5, 4] = -FLOAT32
+    values[3:5, 4] = end
     np.save(tmp_path / "a.npy", values)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=RuntimeWarning)

@@ -47,7 +47,8 @@ def push_to_hub(folder: str | Path, repository: str, private: bool = False) -> s
     """
     check_repository(repository)
     folder = Path(folder)
-    refuse_run(folder)
+    if not (folder / CONFIG).is_file():
+        refuse_run(folder)
     record = read_record(folder)
     if not (folder / WEIGHTS).is_file():
         raise WeightsError(f"{folder} holds no {WEIGHTS}")

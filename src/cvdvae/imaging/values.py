@@ -106,8 +106,9 @@ class ValueRange:
             raise InputError(f"values must lie between two numbers, not {self.low} and {self.high}")
         if not math.isfinite((self.high - self.low) * (self.high - self.low)):  # as of a variance
             raise InputError(
-                f"from {self.low:g} to {self.high:g} is further than numbers go: mark what stands "
-                f"for no data, or give --values LOW,HIGH of cvdvae upscale, restore or batch"
+                f"values from {self.low:g} to {self.high:g} are too far apart for their variance "
+                f"to be a number: mark what stands for no data, or name a narrower range with "
+                f"--values LOW,HIGH of cvdvae upscale, restore or batch"
             )
         if self.levels is None:
             return
@@ -151,7 +152,7 @@ class ValueRange:
 
     def outside(self, values: np.ndarray) -> int:
         """How many of some values lie outside."""
-        within = values.astype(np.float64)
+        within = values.astype(np.float64) if values.dtype.kind == "f" else values
         return int(((within < self.low) | (within > self.high)).sum())
 
 

@@ -78,7 +78,8 @@ class Belief:
         Returns:
             ``(n, C, H, W)`` float32 on the CPU, and noise that has not been used yet.
         """
-        return self._drawn(indices, self.tiles[0])
+        (tile,) = self.tiles
+        return self._drawn(indices, tile)
 
     def draw_together(
         self, batches: Sequence[range], workers: int = 1

@@ -44,13 +44,17 @@ def pack_region(mask: Tensor) -> str:
     return f"{mask.shape[0]}x{mask.shape[1]}:{base64.urlsafe_b64encode(bits).decode()}"
 
 
-@lru_cache(maxsize=4)  # every group of every tile asks
 def unpack_region(text: str) -> Tensor:
     """Read what `pack_region` has written.
 
     Raises:
         InputError: It is no such text, or of nothing.
     """
+    return _unpacked(text).clone()
+
+
+@lru_cache(maxsize=4)  # every group of every tile asks
+def _unpacked(text: str) -> Tensor:
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4}):([\w\-=]+)", text)
     try:
         if found is None:

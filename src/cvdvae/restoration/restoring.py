@@ -235,7 +235,7 @@ def degraded(
         noise: σ; see `usual_noise`.
         seed: Of the noise.
         in_8_bits: Whether a picture is kept in [0, 1] and rounded to 8 bits; see `noise_in_8_bits`.
-            Else nothing is rounded, samples neither, and no file of pictures holds them.
+            Else nothing but a JPEG is rounded, samples neither, and no picture holds them.
 
     Raises:
         InputError: The degradation does not fit the image, which has finite values, noise is named

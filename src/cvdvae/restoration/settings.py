@@ -75,8 +75,8 @@ class Sampling:
         encoder_temperature: Factor on the standard deviations of the encoder's groups z_<k.
         consistent: Project every sample onto ``{x : Hx = y} ∩ [0, 1]``.
         shrunk_by: The program that made y, one of `cvdvae.degradations.kernels.KERNELS`: what H is.
-        antithetic: Draw samples 2k and 2k + 1 with opposite noise: their mean is as good as that of
-            many independent ones (`cvdvae.gaussian.noise.AntitheticNoise`).
+        antithetic: Draw samples 2k and 2k + 1 with opposite noise: their mean is better than that
+            of four independent ones (`cvdvae.gaussian.noise.AntitheticNoise`).
         steps: How to steer from the samples that the others give to those that are wanted.
         self_ensemble: Let samples see y mirrored and turned, each in another of the orientations
             that the model knows (`cvdvae.restoration.self_ensemble`); not with steps.

@@ -22,7 +22,7 @@ from ...imaging.values import ValueRange, choose_range, is_pair
 from ..sampler import SuperResolver
 
 AUTO = "auto"
-NEAR_THE_END = 3.4e38
+NEAR_THE_END = 3.39e38
 """About the largest number of float32, which nothing that is measured has."""
 Missing = Literal["filled", "unseen", "drawn"]
 
@@ -262,10 +262,12 @@ def _mapping(
                 f"then not give the input back"
             )
     known = [_known(array, group) for group in groups]
-    if any(float(abs(values.astype(np.float64)).max()) >= NEAR_THE_END for values in known):
+    if array.values.dtype.kind == "f" and any(
+        max(-float(values.min()), float(values.max())) >= NEAR_THE_END for values in known
+    ):
         yield (
-            f"some values are beyond {NEAR_THE_END:g}, which often stands for no data: if it does "
-            f"here, mark it as NaN, or by the file's tag of no data"
+            "some values are about 3.4e38 or beyond, which often stands for no data: if it does "
+            "here, mark it as NaN, or by the file's tag of no data"
         )
     cut = sum(one.outside(values) for values, one in zip(known, ranges, strict=True))
     if cut:
