@@ -107,10 +107,7 @@ def read_record(folder: Path) -> Record:
     """
     path = folder / CONFIG
     kind, data = _plain(path)
-    try:
-        check_description(data.get("model"))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    check_description(data.get("model"), f"{path}: ")
     record: Record = from_dict(RECORDS[kind], _upgraded(data, folder), str(path))
     return record
 

@@ -112,7 +112,7 @@ class ValueRange:
             )
         if self.levels is None:
             return
-        if self.levels != self.high - self.low:
+        if self.levels != self.high - self.low or self.low % 1:
             raise InputError(f"{self.low} to {self.high} are not {self.levels} whole steps")
         if self.levels > MOST_LEVELS:
             raise InputError(

@@ -26,14 +26,13 @@ from ..degradations.damped import estimate, inverse
 from ..degradations.natural import LEAST_DAMPING, STEPS, TOLERANCE, natural_estimate
 from ..degradations.spectrum import mean_eigenvalue
 from .tiles import WHOLE_PIXELS
+from .tolerance import COARSE_ROUND_OFF
 from .workers import in_order
 
 TAUS = (0.2, 1.0)
 """Standard deviations of the images that the two estimates expect."""
 PROBES, NEIGHBOURHOOD = 4, 9
 NOISE_UNIT, MOST_NOISE = 0.1, 4.0
-ROUND_OFF = 1e-5
-"""Of float32: what is smaller beside the largest value was not seen."""
 BEYOND = 0.5
 """How far beyond [0, 1] an estimate may reach."""
 
@@ -125,7 +124,7 @@ def _detail(degradation: Degradation, like: Tensor, damping: float) -> Tensor:
 
 def _noise_of_a_pixel(degradation: Degradation, like: Tensor, sigma: float) -> float:
     left = degradation.A(next(_signs(like, 1)))
-    seen = left[left.abs() > ROUND_OFF * left.abs().max()]
+    seen = left[left.abs() > COARSE_ROUND_OFF * left.abs().max()]
     power = float(seen.square().mean()) if seen.numel() else 1.0
     return float(min(sigma / NOISE_UNIT / power**0.5, MOST_NOISE))
 

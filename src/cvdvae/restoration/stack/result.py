@@ -150,11 +150,10 @@ def stack_recipe_from_dict(data: dict[str, Any], path: Path) -> StackRecipe:
     return StackRecipe(origin, path.parent / name, ranges_in(data, path))
 
 
-def _is_range(told: ValueRange) -> bool:
-    """Whether what a file has said are numbers, and whole ones where there are levels."""
-    ends, whole = (type(told.low), type(told.high)), told.levels is not None
-    numbers = all(kind in (int, float) for kind in ends)
-    return numbers and (not whole or (type(told.levels) is int and told.low == int(told.low)))
+def _in_numbers(told: ValueRange) -> bool:
+    """Whether a file has said it in numbers, and not in words, true or false."""
+    numbers = all(type(end) in (int, float) for end in (told.low, told.high))
+    return numbers and (told.levels is None or type(told.levels) is int)
 
 
 def ranges_in(data: dict[str, Any], path: Path) -> list[ValueRange]:
@@ -166,7 +165,7 @@ def ranges_in(data: dict[str, Any], path: Path) -> list[ValueRange]:
     try:
         told = data["values"]["ranges"]
         ranges = [ValueRange(one["low"], one["high"], one["levels"]) for one in told]
-        if not ranges or not all(map(_is_range, ranges)):
+        if not ranges or not all(map(_in_numbers, ranges)):
             raise ValueError
         return ranges
     except (TypeError, KeyError, ValueError, OverflowError):
