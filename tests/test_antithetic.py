@@ -18,7 +18,15 @@ from cvdvae.batch.run import local, run_batch
 from cvdvae.batch.settings import Settings
 from cvdvae.batch.sources import open_source
 from cvdvae.errors import InputError
-from cvdvae.gaussian.noise import AntitheticNoise, FieldNoise, SeededNoise, Window, noise_for
+from cvdvae.gaussian.noise import (
+    CELL,
+    AntitheticNoise,
+    FieldNoise,
+    NoiseOfPart,
+    SeededNoise,
+    Window,
+    noise_for,
+)
 from cvdvae.restoration.edits import Blend, Resample
 from cvdvae.restoration.recipe import Recipe, recipe_from_text
 from cvdvae.restoration.sampler import SuperResolver
@@ -55,6 +63,32 @@ def test_a_tile_draws_what_the_whole_would() -> None:
     tile = of(Window(32, 16, 16, 64), [2, 3]).normal(torch.empty(2, 2, 8, 32))
     assert torch.equal(tile[1], whole[0, :, 16:24, 8:40])
     assert torch.equal(tile[0], -tile[1])
+
+
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_a_part_of_a_field_is_drawn_without_the_rest(
+    antithetic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = list[int]()
+
+    class Counted(np.random.Philox):
+        def __init__(self, key: np.ndarray, counter: list[int]) -> None:
+            cells.append(counter[1])
+            super().__init__(key=key, counter=counter)
+
+    monkeypatch.setattr(np.random, "Philox", Counted)
+    size, window = (CELL * 3, CELL * 2), Window(0, 0, 2 * 3 * CELL, 2 * 2 * CELL)
+    whole, field = (noise_for(5, [2, 3], window, antithetic) for _ in range(2))
+    part = NoiseOfPart(field, size, (slice(CELL, CELL + 9), slice(3, CELL)))
+    like = torch.empty(2, 4, 9, CELL - 3)
+    for draw in ("normal", "uniform", "normal"):
+        cells.clear()
+        expected = getattr(whole, draw)(torch.empty(2, 4, *size))
+        every = len(cells)
+        cells.clear()
+        got = getattr(part, draw)(like)
+        assert torch.equal(got, expected[:, :, CELL : CELL + 9, 3:CELL])
+        assert 6 * len(cells) == every  # one cell of six
 
 
 def test_independent_noise_is_left_as_it_is() -> None:

@@ -112,8 +112,9 @@ def test_the_encoding_of_a_tile_is_ready_when_the_first_sample_needs_it() -> Non
     batches = [range(i, i + 1) for i in range(3)]
     some = Bands(draw, encode, batches, cut, (1, 32), 1)
     assert [float(some.rows(i, 0, 96).mean()) for i in range(3)] == [0, 1, 2]
-    first, second = (["encode 0", *("draw 0 " + str(i) for i in range(2))], "encode 32")
-    assert told[:5] == [*first, second, "draw 0 2"]
+    drawn = [[f"draw {top} {i}" for i in range(3)] for top in (0, 32)]
+    assert told[:5] == ["encode 0", "encode 32", *drawn[0]]  # the first two side by side
+    assert told[5:9] == [*drawn[1][:2], "encode 64", drawn[1][2]]
     assert sum(one.startswith("encode") for one in told) == 3
     some.close()
 

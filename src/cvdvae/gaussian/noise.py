@@ -153,16 +153,23 @@ class FieldNoise:
             np.random.SeedSequence([seed, i]).generate_state(2, np.uint64) for i in indices
         ]
 
-    def normal(self, like: Tensor) -> Tensor:
-        """Draw from N(0, 1) for the next group, ``(n, C, window / stride)``."""
-        return self._field(like, lambda rng, shape: rng.standard_normal(shape, np.float32))
+    def normal(self, like: Tensor, inside: Inside | None = None) -> Tensor:
+        """Draw from N(0, 1) for the next group.
 
-    def uniform(self, like: Tensor) -> Tensor:
+        Args:
+            like: ``(n, C, window / stride)``.
+            inside: Which rows and columns of those are wanted, all by default; no others are drawn.
+        """
+        return self._field(like, inside, lambda rng, of: rng.standard_normal(of, np.float32))
+
+    def uniform(self, like: Tensor, inside: Inside | None = None) -> Tensor:
         """Draw from U(1e-5, 1 - 1e-5), as a group of its own."""
-        values = self._field(like, lambda rng, shape: rng.random(shape, np.float32))
+        values = self._field(like, inside, lambda rng, of: rng.random(of, np.float32))
         return values.mul_(1 - 2e-5).add_(1e-5)
 
-    def _field(self, like: Tensor, draw: Callable[..., np.ndarray]) -> Tensor:
+    def _field(
+        self, like: Tensor, inside: Inside | None, draw: Callable[..., np.ndarray]
+    ) -> Tensor:
         _check_rows(like, len(self.keys))
         _, channels, rows, columns = like.shape
         top, left, height, width = self.window
@@ -170,6 +177,9 @@ class FieldNoise:
         if rows * stride != height or columns * stride != width or top % stride or left % stride:
             raise ValueError(f"{self.window} has no {rows}×{columns} positions at one stride")
         top, left = top // stride, left // stride
+        if inside is not None:
+            (first, end), (start, stop) = ((side.start, side.stop) for side in inside)
+            top, left, rows, columns = top + first, left + start, end - first, stop - start
         out = np.empty((len(self.keys), channels, rows, columns), np.float32)
         for i in range(top // CELL, -(-(top + rows) // CELL)):
             for j in range(left // CELL, -(-(left + columns) // CELL)):
@@ -205,10 +215,14 @@ class NoiseOfPart:
 
     def normal(self, like: Tensor) -> Tensor:
         """Draw from N(0, 1), in the shape of `like`."""
+        if isinstance(self.noise, FieldNoise | AntitheticNoise):  # draws no more than this
+            return self.noise.normal(self._whole(like), self.inside)
         return self.noise.normal(self._whole(like))[..., *self.inside]
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draw from U(1e-5, 1 - 1e-5), alike."""
+        if isinstance(self.noise, FieldNoise | AntitheticNoise):
+            return self.noise.uniform(self._whole(like), self.inside)
         return self.noise.uniform(self._whole(like))[..., *self.inside]
 
     def _whole(self, like: Tensor) -> Tensor:
@@ -244,17 +258,27 @@ class AntitheticNoise:
         self.which = [pairs.index(i // 2) for i in indices]
         self.second = torch.tensor([i % 2 == 1 for i in indices], device="cpu")
 
-    def normal(self, like: Tensor) -> Tensor:
-        """Draw from N(0, 1); `like` has one row for every index."""
-        values = self.noise.normal(like[: self.pairs])[self.which]
+    def normal(self, like: Tensor, inside: Inside | None = None) -> Tensor:
+        """Draw from N(0, 1).
+
+        Args:
+            like: One row for every index.
+            inside: As for `FieldNoise.normal`.
+        """
+        values = self._of_pairs(like, inside).normal(like[: self.pairs])[self.which]
         values[self.second] = -values[self.second]
         return values
 
-    def uniform(self, like: Tensor) -> Tensor:
-        """Draw from U(1e-5, 1 - 1e-5); `like` has one row for every index."""
-        values = self.noise.uniform(like[: self.pairs])[self.which]
+    def uniform(self, like: Tensor, inside: Inside | None = None) -> Tensor:
+        """Draw from U(1e-5, 1 - 1e-5), alike."""
+        values = self._of_pairs(like, inside).uniform(like[: self.pairs])[self.which]
         values[self.second] = 1 - values[self.second]
         return values
+
+    def _of_pairs(self, like: Tensor, inside: Inside | None) -> Noise:
+        if inside is None:
+            return self.noise
+        return NoiseOfPart(self.noise, (like.shape[2], like.shape[3]), inside)
 
 
 def noise_for(

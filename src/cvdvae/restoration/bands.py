@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain, pairwise
 from typing import Generic, TypeVar
 
 import torch
@@ -121,15 +120,18 @@ def _shared(
     encode: Callable[[Tile], C], batches: Sequence[range], cut: Sequence[Tile], workers: int
 ) -> Iterator[_Piece[C]]:
     """What is encoded is large: a tile is, just before it is needed, while the last batches of the
-    tile before it are drawn."""
+    tile before it are drawn; the first two side by side, for there is nothing to draw yet."""
     encodings = ((tile, Once(partial(encode, tile))) for tile in cut)
-    for one, following in pairwise(chain([None], encodings, [None])):
-        if one is not None:
-            yield from ((*one, indices) for indices in batches[:-workers])
+    one, split = next(encodings, None), 0
+    if one is not None:
+        yield *one, None
+    while one is not None:
+        following = next(encodings, None)
+        yield from ((*one, indices) for indices in batches[:split])
         if following is not None:
             yield *following, None
-        if one is not None:
-            yield from ((*one, indices) for indices in batches[-workers:])
+        yield from ((*one, indices) for indices in batches[split:])
+        one, split = following, max(0, len(batches) - workers)
 
 
 class Bands:

@@ -7,6 +7,7 @@ disk.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,7 +38,7 @@ from .saving import saved_files
 from .settings import Sampling
 from .sheet import REGIONS, SHOWN, Part, lr_part, region_row, seen_at_low_resolution
 from .sums import Dressed, Sums
-from .workers import OnDone, one_thread_each, untold
+from .workers import OnDone, in_order, untold, workers_on
 
 IN_MEMORY = 40_000_000
 """Pixels of all samples together up to which a result is held in memory."""
@@ -177,13 +178,26 @@ def draw_to_folder(
         _draw_samples(drawing, sums, result)
         _keep_answers(result, sums)
         recipe.save_beside(folder, extras)
-        with one_thread_each():
-            write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result))
-            write_atomically(folder / "std.png", sums.write_std)
-        save_png(folder / "grid.png", _contact_sheet(result, sums))
+        _write_statistics(model, sums, result)
         _compare_rest(result, sums)
         result.seconds = time.perf_counter() - started
     return result
+
+
+def _write_statistics(model: SuperResolver, sums: Sums, result: LargeResult) -> None:
+    """Write the mean, the standard deviation and the contact sheet, side by side."""
+    folder = result.folder
+    work: list[Callable[[], None]] = [
+        lambda: write_atomically(folder / "mean.png", partial(_write_mean, model, sums, result)),
+        lambda: write_atomically(folder / "std.png", sums.write_std),
+        lambda: save_png(folder / "grid.png", _contact_sheet(result, sums)),
+    ]
+    for _ in in_order(_do, work, workers_on(torch.device("cpu"))):
+        pass
+
+
+def _do(work: Callable[[], None]) -> None:
+    work()
 
 
 def _keep_answers(result: LargeResult, sums: Sums) -> None:

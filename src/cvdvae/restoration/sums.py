@@ -1,6 +1,7 @@
 """Sums over samples at every pixel of an image of any size, on the disk."""
 
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ PIXELS = 2**20
 class Sums:
     """Sums of values and of squares, row by row: whole numbers, exact up to 66,000 samples.
 
+    Threads may read side by side.
+
     Args:
         folder: Where there is room.
         height: Rows of the image.
@@ -32,6 +35,7 @@ class Sums:
     def __init__(
         self, folder: Path, height: int, width: int, channels: int = 3, ddof: float = 1
     ) -> None:
+        self.lock = threading.Lock()
         self.stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self.height, self.width, self.channels, self.count = height, width, channels, 0
         self.ddof, self.begun = ddof, 0  # rows that some sample has
@@ -59,18 +63,18 @@ class Sums:
 
     def read(self, top: int, rows: int) -> np.ndarray:
         """Sums of values and of squares, uint32 ``(2, rows, width, C)``."""
-        parts = []
-        for i in range(2):
-            self.stream.seek(self._at(i, top))
-            data = self.stream.read(rows * self.width * self.channels * 4)
-            shape = (rows, self.width, self.channels)
-            parts.append(np.frombuffer(data, np.uint32).reshape(shape))
-        return np.stack(parts)
+        sums = np.empty((2, rows, self.width, self.channels), np.uint32)
+        with self.lock:
+            for i, part in enumerate(sums):
+                self.stream.seek(self._at(i, top))
+                self.stream.readinto(part.data)
+        return sums
 
     def _write(self, top: int, sums: np.ndarray) -> None:
-        for i, part in enumerate(sums):
-            self.stream.seek(self._at(i, top))
-            self.stream.write(part.tobytes())
+        with self.lock:
+            for i, part in enumerate(sums):
+                self.stream.seek(self._at(i, top))
+                self.stream.write(part.data)
 
     def _at(self, which: int, top: int) -> int:
         return (which * self.height + top) * self.width * self.channels * 4
@@ -113,8 +117,10 @@ class Sums:
 
 
 def _sums_of(pixels: np.ndarray) -> np.ndarray:
-    values = pixels.astype(np.uint32)
-    return np.stack([values, values**2])
+    sums = np.empty((2, *pixels.shape), np.uint32)
+    sums[0] = pixels
+    np.square(sums[0], out=sums[1])
+    return sums
 
 
 class Dressed(PNGWriter):
