@@ -356,7 +356,7 @@ def numbered() -> Parts:
 @pytest.fixture
 def on(explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
     """The handlers of a page."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     return handlers_with(explorer)
 
 
@@ -380,7 +380,7 @@ def handlers_with(explorer: Explorer) -> Handlers:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
     """The handlers of a page with a model that draws in a moment."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     return handlers_with(Explorer([tiny_resolver()]))
 
 
@@ -582,7 +582,7 @@ def page(explorer: Explorer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The whole page, laid out and connected."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder / "cache"))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         photos = Photos([tiny_photos(2)], threading.Lock())
         yield build(explorer, photos, folder, [tiny_photo_restorer()])
 

@@ -27,7 +27,7 @@ FRAME = (50.0, 40.0, 40.0)
 @pytest.fixture
 def on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handlers:
     """The handlers of a page with a model that draws in a moment."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     return handlers_with(Explorer([tiny_resolver()]))
 
 
@@ -101,7 +101,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The whole page, laid out and connected."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder / "cache"))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         yield build(Explorer([tiny_resolver()]), Photos([tiny_photos(2)], threading.Lock()), folder)
 
 

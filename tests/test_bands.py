@@ -175,9 +175,9 @@ def test_sums_of_samples_that_come_in_turn_are_those_of_one_after_the_other(tmp_
     total.close()
 
 
-@pytest.mark.parametrize("wanted", [None, "4"])
-def test_threads_share_an_arena_unless_the_user_wants_it_otherwise(
-    wanted: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("named", [None, *workers.MALLOC])
+def test_threads_share_memory_unless_the_user_wants_it_otherwise(
+    named: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[tuple[int, int]]()
 
@@ -190,11 +190,12 @@ def test_threads_share_an_arena_unless_the_user_wants_it_otherwise(
 
     monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv(workers.ARENAS, raising=False)
-    if wanted is not None:
-        monkeypatch.setenv(workers.ARENAS, wanted)
-    workers.in_one_arena.__wrapped__()
-    assert asked == ([(-8, 1)] if wanted is None else [])
+    for one in workers.MALLOC:
+        monkeypatch.delenv(one, raising=False)
+    if named is not None:
+        monkeypatch.setenv(named, "4")
+    workers.share_memory.__wrapped__()
+    assert asked == [value for one, value in workers.MALLOC.items() if one != named]
 
 
 def test_a_tile_is_encoded_once_for_what_is_restored_together(

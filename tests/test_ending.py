@@ -254,11 +254,12 @@ def test_a_training_saves_where_it_is_and_ends_with_the_code_of_the_signal(
 
 WRITER = """
 import pathlib, sys, time
-from cvdvae.files import temporary_folder, write_atomically
+from cvdvae.files import APP_PREFIX, temporary_folder, write_atomically
 folder = pathlib.Path(sys.argv[1])
 def write(path):
     path.write_bytes(b"half")
-    with temporary_folder(folder) as inner:
+    with temporary_folder(folder) as inner, temporary_folder(folder, APP_PREFIX) as of_the_page:
+        (of_the_page / "uploaded").mkdir()
         (inner / "model").mkdir()
         print("writing", flush=True)
         time.sleep(60)
@@ -284,11 +285,12 @@ def test_the_next_start_removes_what_a_killed_run_left_and_nothing_of_a_living_o
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     left = {p.name for p in tmp_path.iterdir()} - {foreign.name}
-    assert len(left) == 4
+    assert len(left) == 6
+    assert all(p.stat().st_mode & 0o77 == 0 for p in tmp_path.iterdir() if p.is_dir())
     assert start("-c", STARTER, str(tmp_path)).wait(30) == 0
     left = {p.name for p in tmp_path.iterdir()} - {foreign.name}
-    assert {name.split("-")[1] for name in left} == {str(alive.pid)}
-    assert len(left) == 2
+    assert all(f"-{alive.pid}-" in name for name in left)
+    assert len(left) == 3
     alive.kill()
     alive.communicate()
     assert start("-c", STARTER, str(tmp_path)).wait(30) == 0

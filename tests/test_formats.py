@@ -38,6 +38,7 @@ from cvdvae.imaging.npy import Npy
 from cvdvae.imaging.png import PNGWriter
 from cvdvae.imaging.tiff import TIFF
 from cvdvae.imaging.values import ValueRange, choose_range
+from cvdvae.imaging.zarr_store import _axes_of
 from cvdvae.restoration.finish import finish, finish_in_strips
 from cvdvae.restoration.load import load_at_scale
 from cvdvae.restoration.round_trip import RoundTrip
@@ -1498,6 +1499,14 @@ def test_an_ome_zarr_keeps_its_axes_and_finer_sizes(
     assert np.array_equal(np.round(shrunk(made["0"][...])), values)
     chunks = tmp_path / "out" / "sample_00.zarr" / "0"
     assert (chunks / ("0/0/0" if version == 2 else "c/0/0/0")).is_file(), "as OME-NGFF wants them"
+
+
+@pytest.mark.parametrize(
+    ("names", "axes"),
+    [("zcyx", "ZCYX"), ("ztyx", "ZTYX"), ("tzyx", "TZYX"), ("qcyx", "TCYX"), ("zqyx", "ZTYX")],
+)
+def test_the_axes_of_a_zarr_are_called_by_their_names(names: str, axes: str) -> None:
+    assert _axes_of((2, 3, 8, 8), list(names)) == axes
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -53,7 +53,7 @@ def test_a_restoration_that_is_stopped_shows_what_was_drawn(page: Page, tmp_path
     page.locator("#restore").click()
     expect(page.locator("#restore-said")).to_contain_text("Stopped")
     told = page.locator("#restore-told")
-    expect(told).to_contain_text("Painted hole, σ 0, seed 0:")
+    expect(told).to_contain_text("Painted hole, seed 0:")
     found = re.search(r"(\d+) of (\d+) answers explain", told.inner_text())
     assert found
     drawn = int(found[2])

@@ -223,6 +223,7 @@ def test_the_page_says_what_its_settings_have_not() -> None:
     assert wild == "at a higher temperature"
     by = replace(plain.looking(tame), shrunk_by="pillow-lanczos")
     assert drawn_before(by, tame) == "for another program's shrinking"
+    assert drawn_before(replace(by, samples=1), tame).startswith("as one sample and ")
     assert drawn_before(by, tame, programs=["bicubic", "pillow-lanczos"]) == ""
 
 

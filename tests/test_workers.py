@@ -10,6 +10,7 @@ import torch
 from cvdvae.restoration import workers
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.workers import (
+    end_work,
     in_order,
     on_one_processor,
     one_thread_each,
@@ -78,6 +79,34 @@ def test_an_error_ends_the_work_and_nothing_more_is_begun(count: int) -> None:
         list(in_order(work, range(100), count))
     assert len(begun) < 10
     assert threading.active_count() <= before  # others' may have ended meanwhile
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_work_on_other_threads_ends_with_the_piece_that_it_is_at(count: int) -> None:
+    begun, ends = list[int](), list[BaseException]()
+    at_work, go = threading.Event(), threading.Event()
+
+    def work(i: int) -> None:
+        begun.append(i)
+        at_work.set()
+        assert go.wait(30)
+
+    def visitor() -> None:
+        try:
+            list(in_order(work, range(100), count))
+        except SystemExit as end:
+            ends.append(end)
+
+    thread = threading.Thread(target=visitor)
+    thread.start()
+    assert at_work.wait(30)
+    end_work(0.01)  # it is not waited for any longer than this
+    go.set()
+    thread.join(30)
+    assert len(ends) == 1
+    assert len(begun) <= count
+    end_work(30)
+    assert list(in_order(abs, [-1, -2], count)) == [1, 2], "afterwards work may begin anew"
 
 
 def test_no_more_is_begun_than_may_wait() -> None:

@@ -18,8 +18,10 @@ try:
 except ImportError:  # Windows: there, nothing is swept
     fcntl = None  # type: ignore[assignment]
 
-TEMPORARY_PREFIX, IMPORTING_PREFIX = ".writing-", ".importing-"
-LEFTOVER = re.compile(r"\.(?:writing|importing)-(\d{1,10})-[0-9a-f]{8}(?:\..*)?")
+TEMPORARY_PREFIX, IMPORTING_PREFIX, APP_PREFIX = ".writing-", ".importing-", "cvdvae-app-"
+LEFTOVER = re.compile(
+    rf"(?:\{TEMPORARY_PREFIX}|\{IMPORTING_PREFIX}|{APP_PREFIX})(\d{{1,10}})-[0-9a-f]{{8}}(?:\..*)?"
+)
 
 _swept: set[Path] = set()
 
@@ -161,15 +163,20 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards; what a killed process left of its own is removed first.
+def temporary_folder(parent: Path, prefix: str = IMPORTING_PREFIX) -> Iterator[Path]:
+    """A folder that is gone afterwards, and no other user's to read; what a killed process left of
+    its own is removed first.
+
+    Args:
+        parent: Where it is made.
+        prefix: Of its name, one that `sweep` knows.
 
     Raises:
         OSError: It cannot be made.
     """
     sweep(parent)
-    folder = parent / temporary_name(IMPORTING_PREFIX)
-    folder.mkdir()
+    folder = parent / temporary_name(prefix)
+    folder.mkdir(0o700)
     handle = None if fcntl is None else os.open(folder, os.O_RDONLY)
     try:
         if handle is not None:

@@ -54,7 +54,7 @@ def stored(picture: Image.Image) -> str:
     try:
         os.utime(path)  # while it is shown anew, it is kept
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # within what is there for as long as the page is
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(packed.getvalue())
         Path(file.name).replace(path)

@@ -1,6 +1,7 @@
 """The server: the page on this machine alone, and nothing from elsewhere."""
 
 import errno
+import logging
 import os
 import secrets
 import signal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoints.folder import find
 from ..errors import InputError
+from ..files import APP_PREFIX, temporary_folder
 from .hosts import Hosts
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from ..restoration.sampler import SuperResolver
 
 NO_HOST = "--host needs an address: 127.0.0.1 for this machine alone, 0.0.0.0 for others, too"
-PREFIX = "cvdvae-app-"
-"""Of the folder with what visitors bring and get; it goes when the server ends."""
+PATIENCE = 20.0
+"""Seconds at most that what is being drawn may take to end when the server does."""
 
 
 def parse_auth(text: str | None) -> tuple[str, str] | None:
@@ -63,6 +65,7 @@ def make_app(
     folder = folder.resolve()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "cache")
+    (folder / "cache").mkdir(exist_ok=True)
     import gradio as gr
     from fastapi import FastAPI
 
@@ -210,17 +213,25 @@ def serve(
     """
     import uvicorn
 
+    from ..restoration.workers import end_work
+
     # uvicorn ends cleanly and then raises the signal again: that must not skip the tidying up.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     hosts = Hosts(host, names)
-    with _listen(host, port) as listening, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+    shared = Path(tempfile.gettempdir())
+    with _listen(host, port) as listening, temporary_folder(shared, APP_PREFIX) as folder:
         for model in models or ():
             find(model)
         on_listening()
-        app = make_app(models, Path(name), auth, hosts)
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(how_served(app, hosts)).run(sockets=[listening])
+        server = uvicorn.Server(how_served(make_app(models, folder, auth, hosts), hosts))
+        # What is cut off by the end is no error to tell of.
+        logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
+        try:
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listening])
+        finally:
+            end_work(PATIENCE)
 
 
 def how_served(app: "ASGIApp", hosts: Hosts) -> "Config":

@@ -47,7 +47,8 @@ def drawn_before(
         programs: Ways of shrinking whose H the page offers.
     """
     here = recommended.profile_at(max(how.temperature, how.encoder_temperature))
-    ways = ["in several orientations"] * how.self_ensemble
+    ways = ["as one sample"] * (how.samples < 2)
+    ways += ["in several orientations"] * how.self_ensemble
     ways += ["with other temperatures of coarse and fine groups"] * (how.profile != here)
     other = together and how.temperature != how.encoder_temperature
     ways += ["with two temperatures"] * other

@@ -45,6 +45,9 @@ class Page(gr.Blocks):
         _keep(state, block_fn.inputs)
         try:
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except gr.Error as error:  # what is sent by a program may be none of the choices
+            error.print_exception = False
+            raise
         finally:
             _forget(state, block_fn.inputs)
 

@@ -254,10 +254,11 @@ def _remedy(
         return [] if simulated else _blocks(path, resolver, pixels)
     missed = max(10 ** (-psnr / 20) for psnr in result.lr_psnr)
     how = _explained(path, missed, resolver, pixels)
+    said = f": cvdvae examine {path} --model {resolver.name} may say which, for --shrunk-by"
     return [
         "no image shrinks to it, as where it was sharpened or compressed since: samples come near "
-        f"to it along its edges, but do not meet it there{how}. Or another program has shrunk it: "
-        f"cvdvae examine --model {resolver.name} may say which, for --shrunk-by"
+        f"to it along its edges, but do not meet it there{how}. Or another program has shrunk it"
+        f"{said if resolver.shrinking else ', which --shrunk-by names'}"
     ]
 
 

@@ -176,26 +176,30 @@ def bench(
     dtype: Dtype = "fp32",
     compile_: Compile = False,
 ) -> None:
-    """Time the drawing of one and of eight samples, beside what this machine can do."""
+    """Time the drawing of one and of eight samples of a small image, which is said, beside what
+    this machine can do."""
     from ..bench import bench as run
     from ..bench import peak, peak_memory
     from ..restoration.load import load
 
     table = Table(title=f"Samples of one image, {dtype} on {device}")
     table.add_column("model")
+    table.add_column("image")
     for title in ("samples", "seconds", "images/s", "GFLOP/s", "of the peak"):
         table.add_column(title, justify="right")
     resolvers = [load(name, device, dtype, compile_, scale) for name in models]
     place = resolvers[0].device
     top = peak(place, resolvers[0].dtype)
     for name, resolver in zip(models, resolvers, strict=True):
+        large = resolver.lr_size * resolver.scale
         for row in run(resolver):
             table.add_row(
                 escape(name),
+                f"{resolver.lr_size}² → {large}²",
                 str(row.samples),
                 f"{row.seconds:.3f}",
                 f"{row.images_per_second:.2f}",
-                f"{row.gflops_per_second:.0f}",
+                f"{row.gflops_per_second:.3g}",
                 f"{row.gflops_per_second / top:.0%}",
             )
     out.print(table)

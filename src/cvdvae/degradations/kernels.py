@@ -155,7 +155,8 @@ KERNELS = {
     "matlab": Kernel(mirrored_cubic, "MATLAB's imresize (bicubic, antialiased)", "bicubic"),
     "canvas": Kernel(
         halved_and_interpolated,
-        "Chromium's drawImage of high quality at whole factors, approximately at others",
+        "a browser's canvas: Chromium's drawImage of high quality at factors of two, approximately "
+        "at others",
         "box",
     ),
     "nearest": Kernel(picked, "OpenCV's INTER_NEAREST"),

@@ -48,7 +48,8 @@ class HVAEConfig:
         input_mean: Mean that is subtracted from the network's input, in [0, 1].
         input_std: Standard deviation that the input is then divided by. A training that starts
             from another model keeps both of that one.
-        channels: Channels of the images: 3 for colour, 1 for grey, or any other number.
+        channels: Channels of the images: 3 for colour, 1 for grey, or any other number, of
+            which `calibrate` and `evaluate`, which read pictures, then know nothing.
     """
 
     image_size: int

@@ -33,6 +33,8 @@ NAMES = {
     "X": {"x", "lon", "longitude", "column", "columns", "easting"},
     "C": {"c", "channel", "channels", "band", "bands"},
     "S": {"s", "rgb"},
+    "Z": {"z", "depth", "level"},
+    "T": {"t", "time", "date"},
 }
 MARKED = ("_FillValue", "missing_value")
 """Attributes that say what stands for no data."""
@@ -235,12 +237,9 @@ def _axes_of(shape: tuple[int, ...], names: list[str] | None) -> str:
     """Letters of the axes, by their names where Y and X are among them."""
     if names is None or len(names) != len(shape):
         return guessed_axes(shape)
-    others = iter("TZQUV")
-    letters = [
-        next((letter for letter, known in NAMES.items() if name.lower() in known), None)
-        or next(others)
-        for name in names
-    ]
+    told = [next((a for a, known in NAMES.items() if name.lower() in known), "") for name in names]
+    others = (letter for letter in "TZQUV" if letter not in told)
+    letters = [letter or next(others) for letter in told]
     if letters.count("Y") != 1 or letters.count("X") != 1 or len(set(letters)) != len(letters):
         return guessed_axes(shape)
     return "".join(letters)

@@ -133,22 +133,59 @@ def uncast(work: Callable[P, R]) -> Callable[P, R]:
     return within
 
 
-ARENAS = "MALLOC_ARENA_MAX"
-"""Says how many arenas glibc makes, where a user wants it otherwise."""
+MALLOC = {
+    "MALLOC_ARENA_MAX": (-8, 1),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 2**30),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 2**30),
+}
+"""Parameters of glibc's malloc, as malloc.h numbers them, and their values, by the variables of the
+environment with which a user may say otherwise."""
 
 
 @cache
-def in_one_arena() -> None:
-    """Let threads share glibc's arena: with one of its own each keeps what others could use."""
-    if sys.platform == "linux" and ARENAS not in os.environ:
+def share_memory() -> None:
+    """Let threads share glibc's arena, where each keeps what others could use, and let them keep
+    large blocks for the next: to get pages anew costs a twentieth of a draw."""
+    if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+            for name, (parameter, value) in MALLOC.items():
+                if name not in os.environ:
+                    ctypes.CDLL(None).mallopt(parameter, value)
 
 
-M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
 AHEAD = 2
 """Items begun or done for every worker that nobody has taken yet: what bounds the memory."""
+
+
+class _Pieces:
+    """Pieces of work that are being done, on any thread, and whether no more are to be begun."""
+
+    changed = threading.Condition()
+    running, over = 0, False
+
+    @classmethod
+    @contextmanager
+    def one(cls) -> Iterator[None]:
+        """One of them."""
+        with cls.changed:
+            if cls.over:
+                raise SystemExit("no work is begun any more")
+            cls.running += 1
+        try:
+            yield
+        finally:
+            with cls.changed:
+                cls.running -= 1
+                cls.changed.notify_all()
+
+
+def end_work(seconds: float) -> None:
+    """Let all of `in_order` end, on all threads, with the pieces that they are at, and wait so long
+    for that: `SystemExit` is raised in the place of others. Afterwards work may begin anew, unless
+    some piece still goes on."""
+    with _Pieces.changed:
+        _Pieces.over = True
+        _Pieces.over = not _Pieces.changed.wait_for(lambda: _Pieces.running == 0, seconds)
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
@@ -166,13 +203,14 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
 
     @torch.no_grad()
     def alone(item: T) -> R:
-        return work(item)
+        with _Pieces.one():
+            return work(item)
 
     with one_thread_each():
         if workers == 1:
             yield from map(alone, items)
             return
-        in_one_arena()
+        share_memory()
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         waiting = deque[Future[R]]()
         try:

@@ -52,7 +52,7 @@ def add_api(explorer: Explorer) -> None:
         with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
             archive = zip_of(result, Path(name))
             files = sorted(str(path) for path in Path(name).glob("sample_*.png"))
-            yield files, str(archive), result.report()
+            yield files, str(archive), result.report() | {"notes": list(seen.notes)}
 
     button = gr.Button(visible=False)
     button.click(

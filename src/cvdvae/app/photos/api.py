@@ -41,7 +41,8 @@ def add_api(photos: Photos) -> None:
                 raise gr.Error(
                     str(error).replace(str(image), "the photograph"), print_exception=False
                 ) from None
-            yield [str(kept(path)) for path in whole.with_report()], whole.report()
+            report = whole.report() | {"notes": list(whole.session.photo.notes)}
+            yield [str(kept(path)) for path in whole.with_report()], report
 
     button = gr.Button(visible=False)
     button.click(

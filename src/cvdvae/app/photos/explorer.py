@@ -191,16 +191,21 @@ class Photos:
             InputError: The file cannot be used; the message says what to do.
         """
         self.model(scale)
-        most, advice = MAX_INPUT, "choose “Shrink it first”, or use the command line"
-        if kind == "shrink":
-            most, advice = MAX_PHOTO, "use the command line, which takes larger ones"
-        read = read_upload(path, most, advice)
+        read = read_upload(path, MAX_PHOTO, "use the command line, which takes larger ones")
+        if kind == "enlarge" and read.image.width * read.image.height > MAX_INPUT:
+            raise InputError(
+                f"this photograph has {read.image.width}×{read.image.height} pixels, over "
+                f"{MAX_INPUT // 1_000_000} megapixels: choose “Shrink it first”, or use the "
+                f"command line"
+            )
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")
         made_by = list[Likely]()
         if kind == "shrink":
             y, _ = simulate_at_scale(image, scale, shrunk_by=shrunk_by)
+            if (y.shape[2] * scale, y.shape[1] * scale) != image.size:
+                notes += (f"its last rows or columns were cut off, to be shrunk by {scale}",)
         else:
             y = to_tensor(image)
             made_by = likely(self.model(scale).shrinking, y, is_jpeg(path))

@@ -97,8 +97,7 @@ def in_words(kind: str, damaged: bool, strength: float, angle: float, noise: flo
     said = about.words.format(strength=strength, angle=angle)
     if damaged and not about.known:
         said = about.label
-    jpeg = damaged and kind == "small" and not noise  # its rounding is the noise of what was shrunk
-    return f"{said}, σ {noise:g}" if about.may_be_noisy and not jpeg else said
+    return f"{said}, σ {noise:g}" if about.may_be_noisy and noise else said
 
 
 def described(
@@ -114,7 +113,7 @@ def described(
         angle: Of a movement, in degrees counterclockwise from the right.
 
     Raises:
-        InputError: Nothing is painted, or everything.
+        InputError: Nothing is painted, or everything; or a blur is wider than the image.
     """
     steps: dict[str, dict[str, Any]] = {
         "pixels": {"kind": "random", "keep": 1 - strength / 100, "seed": 0},
@@ -131,7 +130,16 @@ def described(
         if bool(missing.all()):
             raise InputError("everything is painted over: leave something to see")
         steps["hole"] = {"kind": "mask", "packed": pack(missing)}
-    return description_from_dict({"steps": [steps[kind]]})
+    what = description_from_dict({"steps": [steps[kind]]})
+    if kind in ("blur", "motion"):
+        try:
+            what.operator(size)
+        except InputError:
+            raise InputError(
+                f"your image of {size[1]}×{size[0]} pixels is too small for so strong a blur: "
+                f"choose a weaker one, or give a larger image"
+            ) from None
+    return what
 
 
 @dataclass(eq=False)

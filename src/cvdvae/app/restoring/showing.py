@@ -9,6 +9,7 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
+from ...degradations.block_dct import ROUNDING
 from ...imaging.io import to_pil
 from ...imaging.sheets import heat_map
 from ...restoration.answers import answering
@@ -86,7 +87,8 @@ def shown(
     told, before, mean, heat, truth, gallery, file = parts
     levels = result.std * 255
     fits = sum(result.explains)
-    way = "exactly" if result.sigma == 0 else "within its noise"
+    rounded = result.sigma in (ROUNDING, ROUNDING / 255)  # of a JPEG, and of 8 bits
+    way = "exactly" if result.sigma == 0 else f"within its {'rounding' if rounded else 'noise'}"
     words = f"{happened}, seed {result.restoring.seed}: {fits} of {len(result.explains)} "
     words += f"answers explain what is seen {way}."
     words += text.exploded(result.exploded)
