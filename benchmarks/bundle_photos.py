@@ -18,10 +18,14 @@ from cvdvae.configs import to_yaml
 
 source, target = Path(sys.argv[1]), zoo() / "photos-sr"
 target.mkdir(exist_ok=True)
-for name in ("config.yaml", "model.safetensors"):
-    shutil.copyfile(source / name, target / name)
-record = read_record(target)
+record = read_record(source)
 assert isinstance(record, SuperResolutionRecord)
+if (target / "config.yaml").exists():
+    before = read_record(target)
+    assert isinstance(before, SuperResolutionRecord)
+    record = replace(record, recommended=replace(before.recommended, calibrated=False))
+(target / "config.yaml").write_text(to_yaml(record))
+shutil.copyfile(source / "model.safetensors", target / "model.safetensors")
 for scale in record.model.scales:
     folder = zoo() / f"photos-x{scale}"
     recommended = Recommended()

@@ -14,12 +14,14 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cvdvae.cli import main
 from cvdvae.cli.consoles import err
+from cvdvae.files import APP_PREFIX
 
 if TYPE_CHECKING:
     from gradio_client import Client
@@ -102,6 +104,9 @@ class served:
         self.process.wait(PATIENCE)
         if runs and kind is None:
             assert self.process.returncode == 128 + signal.SIGTERM, self.said()
+            assert "Traceback" not in self.said()
+            left = Path(tempfile.gettempdir()).glob(f"{APP_PREFIX}{self.process.pid}-*")
+            assert list(left) == []
 
     def said(self) -> str:
         """All that the program has printed so far."""

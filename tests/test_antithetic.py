@@ -77,7 +77,7 @@ def test_a_part_of_a_field_is_drawn_without_the_rest(
             super().__init__(key=key, counter=counter)
 
     monkeypatch.setattr(np.random, "Philox", Counted)
-    size, window = (CELL * 3, CELL * 2), Window(0, 0, 2 * 3 * CELL, 2 * 2 * CELL)
+    size, window = (CELL * 3, CELL * 2), Window(2 * CELL, 0, 2 * 3 * CELL, 2 * 2 * CELL)
     whole, field = (noise_for(5, [2, 3], window, antithetic) for _ in range(2))
     part = NoiseOfPart(field, size, (slice(CELL, CELL + 9), slice(3, CELL)))
     like = torch.empty(2, 4, 9, CELL - 3)

@@ -18,7 +18,7 @@ from cvdvae.restoration import bands, workers
 from cvdvae.restoration import believing as belief_of
 from cvdvae.restoration import finish as finishing
 from cvdvae.restoration import tiles as tiling
-from cvdvae.restoration.bands import Bands, Drawer, Once, groups
+from cvdvae.restoration.bands import Bands, Drawer, Once, _shared, groups
 from cvdvae.restoration.drawing import Drawing
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.settings import Sampling
@@ -112,11 +112,21 @@ def test_the_encoding_of_a_tile_is_ready_when_the_first_sample_needs_it() -> Non
     batches = [range(i, i + 1) for i in range(3)]
     some = Bands(draw, encode, batches, cut, (1, 32), 1)
     assert [float(some.rows(i, 0, 96).mean()) for i in range(3)] == [0, 1, 2]
-    drawn = [[f"draw {top} {i}" for i in range(3)] for top in (0, 32)]
-    assert told[:5] == ["encode 0", "encode 32", *drawn[0]]  # the first two side by side
-    assert told[5:9] == [*drawn[1][:2], "encode 64", drawn[1][2]]
+    first, second = (["encode 0", *("draw 0 " + str(i) for i in range(2))], "encode 32")
+    assert told[:5] == [*first, second, "draw 0 2"]
     assert sum(one.startswith("encode") for one in told) == 3
     some.close()
+
+
+def test_the_first_two_tiles_are_encoded_side_by_side() -> None:
+    cut = list(tiling.tiles((96, 32), 16, core=32, halo=0))
+    batches, pieces = [range(i, i + 1) for i in range(3)], list[str]()
+    for tile, _, indices in _shared(lambda tile: tile, batches, cut, 2):
+        what = "encode" if indices is None else f"draw {indices.start} of"
+        pieces.append(f"{what} {tile.core.top}")
+    assert pieces[:3] == ["encode 0", "encode 32", "draw 0 of 0"]
+    assert pieces[5:9] == ["draw 0 of 32", "encode 64", "draw 1 of 32", "draw 2 of 32"]
+    assert len(pieces) == 3 + 9
 
 
 def test_what_ends_the_drawing_is_what_every_thread_is_told() -> None:
@@ -175,9 +185,21 @@ def test_sums_of_samples_that_come_in_turn_are_those_of_one_after_the_other(tmp_
     total.close()
 
 
-@pytest.mark.parametrize("named", [None, *workers.MALLOC])
+@pytest.mark.parametrize(
+    ("named", "taken", "expected"),
+    [
+        ("", {1, 2**30}, [(-8, 1), (-3, 2**30), (-1, 2**30)]),
+        ("MALLOC_ARENA_MAX", {1, 2**30}, [(-3, 2**30), (-1, 2**30)]),
+        ("MALLOC_TRIM_THRESHOLD_", {1, 2**30}, [(-8, 1), (-3, 2**30)]),
+        ("", {1, 2**25}, [(-8, 1), (-3, 2**30), (-3, 2**25), (-1, 2**30)]),
+        ("", {1}, [(-8, 1), (-3, 2**30), (-3, 2**25)]),
+    ],
+)
 def test_threads_share_memory_unless_the_user_wants_it_otherwise(
-    named: str | None, monkeypatch: pytest.MonkeyPatch
+    named: str,
+    taken: set[int],
+    expected: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = list[tuple[int, int]]()
 
@@ -185,17 +207,18 @@ def test_threads_share_memory_unless_the_user_wants_it_otherwise(
         def __init__(self, name: None) -> None:
             pass
 
-        def mallopt(self, what: int, value: int) -> None:
+        def mallopt(self, what: int, value: int) -> int:
             asked.append((what, value))
+            return int(value in taken)
 
     monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.setattr("sys.platform", "linux")
     for one in workers.MALLOC:
         monkeypatch.delenv(one, raising=False)
-    if named is not None:
+    if named:
         monkeypatch.setenv(named, "4")
     workers.share_memory.__wrapped__()
-    assert asked == [value for one, value in workers.MALLOC.items() if one != named]
+    assert asked == expected
 
 
 def test_a_tile_is_encoded_once_for_what_is_restored_together(

@@ -1503,10 +1503,16 @@ def test_an_ome_zarr_keeps_its_axes_and_finer_sizes(
 
 @pytest.mark.parametrize(
     ("names", "axes"),
-    [("zcyx", "ZCYX"), ("ztyx", "ZTYX"), ("tzyx", "TZYX"), ("qcyx", "TCYX"), ("zqyx", "ZTYX")],
+    [
+        ("z c y x", "ZCYX"),
+        ("z t y x", "ZTYX"),
+        ("tile c y x", "QCYX"),
+        ("depth level y x", "ZQYX"),
+        ("date time x y", "TQXY"),
+    ],
 )
 def test_the_axes_of_a_zarr_are_called_by_their_names(names: str, axes: str) -> None:
-    assert _axes_of((2, 3, 8, 8), list(names)) == axes
+    assert _axes_of((2, 3, 8, 8), names.split()) == axes
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 import gradio as gr
 import pytest
 import torch
+from command import PATIENCE, client, served
 from gradio import processing_utils
 from gradio.state_holder import SessionState
+from gradio_client import handle_file
 from PIL import Image
 from tiny import tiny_photos
 
@@ -125,6 +128,25 @@ def test_a_picture_that_is_shown_again_is_used(
     os.utime(path, (0, 0))
     assert stored(picture) == path
     assert abs(time.time() - Path(path).stat().st_mtime) < 60
+
+
+def test_a_page_that_is_ended_while_it_draws_takes_all_along(tmp_path: Path) -> None:
+    """Also what a thread that is still at work would write; and it says nothing of that."""
+    photo, temporary = tmp_path / "photo.png", tmp_path / "temporary"
+    temporary.mkdir()
+    Image.new("RGB", (120, 90), "grey").save(photo)
+    with served("--model", "photos-x4", TMPDIR=str(temporary)) as url:
+        asked = {"kind": "enlarge", "scale": 4, "sampling": {"samples": 16}}
+        job = client(url).submit(handle_file(photo), *asked.values(), api_name="/enlarge")
+        until = time.monotonic() + PATIENCE
+        while not list(temporary.rglob("*sample_01*")) and not job.done():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert not job.done()
+        (folder,) = temporary.iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(temporary.iterdir()) == []
+    assert job.exception(PATIENCE) is not None
 
 
 # Memory.

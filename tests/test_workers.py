@@ -2,11 +2,13 @@
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from cvdvae.app.turns import in_turn
 from cvdvae.restoration import workers
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.workers import (
@@ -81,32 +83,87 @@ def test_an_error_ends_the_work_and_nothing_more_is_begun(count: int) -> None:
     assert threading.active_count() <= before  # others' may have ended meanwhile
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_work_on_other_threads_ends_with_the_piece_that_it_is_at(count: int) -> None:
-    begun, ends = list[int](), list[BaseException]()
-    at_work, go = threading.Event(), threading.Event()
+class Visitor(threading.Thread):
+    """Goes through results on a thread of its own, and knows whether they were cut off."""
 
-    def work(i: int) -> None:
-        begun.append(i)
+    def __init__(self, results: Iterable[object]) -> None:
+        super().__init__()
+        self.results, self.cut_off = results, False
+        self.start()
+
+    def run(self) -> None:
+        try:
+            list(self.results)
+        except SystemExit:
+            self.cut_off = True
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("within", [True, False])
+def test_work_on_other_threads_ends_with_the_piece_that_it_is_at(within: bool, count: int) -> None:
+    begun, at_work, go = list[int](), threading.Event(), threading.Event()
+
+    def wait() -> None:
         at_work.set()
         assert go.wait(30)
 
-    def visitor() -> None:
-        try:
-            list(in_order(work, range(100), count))
-        except SystemExit as end:
-            ends.append(end)
+    def work(i: int) -> None:
+        begun.append(i)
+        if within:
+            wait()
 
-    thread = threading.Thread(target=visitor)
-    thread.start()
+    def written() -> Iterator[None]:
+        for one in in_order(work, range(100), count):
+            if not within:
+                wait()
+            yield one
+
+    visitor = Visitor(written())
     assert at_work.wait(30)
     end_work(0.01)  # it is not waited for any longer than this
     go.set()
-    thread.join(30)
-    assert len(ends) == 1
-    assert len(begun) <= count
-    end_work(30)
-    assert list(in_order(abs, [-1, -2], count)) == [1, 2], "afterwards work may begin anew"
+    visitor.join(30)
+    assert visitor.cut_off
+    assert len(begun) <= 1 + workers.AHEAD * count
+    assert list(in_order(abs, [-1, -2], count)) == [1, 2], "what begins afterwards is not ended"
+
+
+def test_what_is_begun_within_work_ends_with_it() -> None:
+    inner, at_work, go = list[int](), threading.Event(), threading.Event()
+
+    def work(i: int) -> None:
+        at_work.set()
+        assert go.wait(30)
+        list(in_order(inner.append, range(10), 2))
+
+    visitor = Visitor(in_order(work, range(1), 2))
+    assert at_work.wait(30)
+    end_work(0.01)
+    go.set()
+    visitor.join(30)
+    assert visitor.cut_off
+    assert inner == []
+
+
+def test_who_waits_for_a_turn_gets_none_after_the_end() -> None:
+    turn, waits, drawn = threading.Lock(), threading.Event(), list[int]()
+
+    def draw() -> Iterator[int]:
+        drawn.append(1)
+        yield 1
+
+    def results() -> Iterator[int]:
+        waits.set()
+        yield from in_turn(draw, turn)
+
+    with turn:
+        visitor = Visitor(results())
+        assert waits.wait(30)
+        time.sleep(0.05)
+        end_work(0)
+    visitor.join(30)
+    assert visitor.cut_off
+    assert drawn == []
 
 
 def test_no_more_is_begun_than_may_wait() -> None:

@@ -203,22 +203,27 @@ def mark_as_in_use(handle: int) -> None:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left half-written in a folder, once for each folder.
 
-    A temporary file stays while its process lives, or while anybody has it locked: in a container
+    A temporary file stays while its process lives, while anybody has it locked, or where it is of
+    another user: in a container
     or on a shared disk the number of a process alone says little.
     """
     folder = folder.absolute()
     if fcntl is None or folder in _swept:
         return
     _swept.add(folder)
-    with os.scandir(folder) as entries:
-        found = [(entry.path, LEFTOVER.fullmatch(entry.name)) for entry in entries]
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.path, LEFTOVER.fullmatch(entry.name)) for entry in entries]
+    except PermissionError:  # one may write there, and not look
+        return
     for path, match in found:
         if match is None or not _is_left_over(path, int(match[1])):
             continue
         if Path(path).is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            Path(path).unlink(missing_ok=True)
+            with suppress(OSError):
+                Path(path).unlink(missing_ok=True)
 
 
 def _is_left_over(path: str, pid: int) -> bool:
@@ -229,6 +234,8 @@ def _is_left_over(path: str, pid: int) -> bool:
     except OSError:
         return False
     try:
+        if os.fstat(handle).st_uid != os.getuid():
+            return False
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

@@ -1,5 +1,6 @@
 """A result as one file to take away."""
 
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -26,4 +27,10 @@ def kept(path: Path) -> Path:
 
     Gradio would copy it in the one that answers everybody, who would wait for gigabytes.
     """
+    Path(get_upload_folder()).mkdir(exist_ok=True)  # not where the page has ended
     return Path(save_file_to_cache(path, get_upload_folder()))
+
+
+def scratch() -> "tempfile.TemporaryDirectory[str]":
+    """A folder for what is made for a visitor, beside what Gradio keeps: it goes with the page."""
+    return tempfile.TemporaryDirectory(dir=Path(get_upload_folder()).parent)

@@ -49,6 +49,15 @@ def holds(path: Path, y: Tensor) -> bool:
         return False
 
 
+def pixels_of(path: Path) -> int:
+    """How many pixels an image file says that it has; none where it cannot be read."""
+    try:
+        with Image.open(path) as file:
+            return file.width * file.height
+    except Exception:  # Pillow raises errors of many kinds; the reader says what is wrong
+        return 0
+
+
 def digest_of(image: Tensor) -> str:
     """What tells an image, uint8, from every other."""
     shape = "×".join(map(str, image.shape))

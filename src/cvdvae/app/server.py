@@ -225,12 +225,13 @@ def serve(
             find(model)
         on_listening()
         server = uvicorn.Server(how_served(make_app(models, folder, auth, hosts), hosts))
-        # What is cut off by the end is no error to tell of.
-        logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(no_end := lambda _: not server.should_exit)  # what the end cuts off
         try:
             with suppress(KeyboardInterrupt):
                 server.run(sockets=[listening])
         finally:
+            log.removeFilter(no_end)
             end_work(PATIENCE)
 
 

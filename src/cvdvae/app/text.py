@@ -36,6 +36,7 @@ def drawn_before(
     recommended: Recommended,
     together: bool = False,
     programs: Container[str] = ("bicubic", "pillow-bicubic"),
+    least: int = 1,
 ) -> str:
     """What a result that was opened has and the settings of the page have not; empty where they
     have it all.
@@ -45,9 +46,10 @@ def drawn_before(
         recommended: Of its model.
         together: Whether one slider is the temperature of all groups.
         programs: Ways of shrinking whose H the page offers.
+        least: The fewest samples that it draws.
     """
     here = recommended.profile_at(max(how.temperature, how.encoder_temperature))
-    ways = ["as one sample"] * (how.samples < 2)
+    ways = ["as one sample"] * (how.samples < least)
     ways += ["in several orientations"] * how.self_ensemble
     ways += ["with other temperatures of coarse and fine groups"] * (how.profile != here)
     other = together and how.temperature != how.encoder_temperature

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from ..restoration.workers import still_wanted, work_begun
+
 T = TypeVar("T")
 
 
@@ -15,8 +17,10 @@ def in_turn(
     """What is drawn, begun and each waited for while the turn is held: between two of them others
     may have it, and it may be over. What was begun ahead of them goes on beside the others."""
     results: Iterator[T] | None = None
+    begun = work_begun()
     while True:
         with turn:
+            still_wanted(begun)
             if is_over():
                 return
             results = draw() if results is None else results

@@ -193,13 +193,14 @@ def bench(
     for name, resolver in zip(models, resolvers, strict=True):
         large = resolver.lr_size * resolver.scale
         for row in run(resolver):
+            speed = row.gflops_per_second
             table.add_row(
                 escape(name),
                 f"{resolver.lr_size}² → {large}²",
                 str(row.samples),
                 f"{row.seconds:.3f}",
                 f"{row.images_per_second:.2f}",
-                f"{row.gflops_per_second:.3g}",
+                f"{speed:.{0 if speed >= 10 else 2}f}",
                 f"{row.gflops_per_second / top:.0%}",
             )
     out.print(table)

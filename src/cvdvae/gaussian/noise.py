@@ -215,20 +215,19 @@ class NoiseOfPart:
 
     def normal(self, like: Tensor) -> Tensor:
         """Draw from N(0, 1), in the shape of `like`."""
-        if isinstance(self.noise, FieldNoise | AntitheticNoise):  # draws no more than this
-            return self.noise.normal(self._whole(like), self.inside)
-        return self.noise.normal(self._whole(like))[..., *self.inside]
+        return self._part(self.noise.normal, like)
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draw from U(1e-5, 1 - 1e-5), alike."""
-        if isinstance(self.noise, FieldNoise | AntitheticNoise):
-            return self.noise.uniform(self._whole(like), self.inside)
-        return self.noise.uniform(self._whole(like))[..., *self.inside]
+        return self._part(self.noise.uniform, like)
 
-    def _whole(self, like: Tensor) -> Tensor:
-        if like.shape[2:] == self.size:
-            return like
-        return like.new_empty(1).expand(*like.shape[:2], *self.size)
+    def _part(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        whole = like
+        if like.shape[2:] != self.size:
+            whole = like.new_empty(1).expand(*like.shape[:2], *self.size)
+        if isinstance(self.noise, FieldNoise | AntitheticNoise):  # draws nothing else
+            return draw(whole, self.inside)
+        return draw(whole)[..., *self.inside]
 
 
 class AntitheticNoise:

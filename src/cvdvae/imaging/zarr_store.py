@@ -238,8 +238,11 @@ def _axes_of(shape: tuple[int, ...], names: list[str] | None) -> str:
     if names is None or len(names) != len(shape):
         return guessed_axes(shape)
     told = [next((a for a, known in NAMES.items() if name.lower() in known), "") for name in names]
-    others = (letter for letter in "TZQUV" if letter not in told)
-    letters = [letter or next(others) for letter in told]
+    others = (letter for letter in "QUVTZ" if letter not in told)
+    letters = [
+        next(others) if letter in ("", *set("TZ").intersection(told[:i])) else letter
+        for i, letter in enumerate(told)
+    ]
     if letters.count("Y") != 1 or letters.count("X") != 1 or len(set(letters)) != len(letters):
         return guessed_axes(shape)
     return "".join(letters)

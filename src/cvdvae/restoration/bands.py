@@ -120,9 +120,10 @@ def _shared(
     encode: Callable[[Tile], C], batches: Sequence[range], cut: Sequence[Tile], workers: int
 ) -> Iterator[_Piece[C]]:
     """What is encoded is large: a tile is, just before it is needed, while the last batches of the
-    tile before it are drawn; the first two side by side, for there is nothing to draw yet."""
+    tile before it are drawn; by several workers the first two, for there is nothing to draw yet."""
     encodings = ((tile, Once(partial(encode, tile))) for tile in cut)
-    one, split = next(encodings, None), 0
+    before_the_last = max(0, len(batches) - workers)
+    one, split = next(encodings, None), 0 if workers > 1 else before_the_last
     if one is not None:
         yield *one, None
     while one is not None:
@@ -131,7 +132,7 @@ def _shared(
         if following is not None:
             yield *following, None
         yield from ((*one, indices) for indices in batches[split:])
-        one, split = following, max(0, len(batches) - workers)
+        one, split = following, before_the_last
 
 
 class Bands:

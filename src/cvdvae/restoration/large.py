@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
+from operator import call
 from pathlib import Path
 from typing import Any
 
@@ -192,12 +193,8 @@ def _write_statistics(model: SuperResolver, sums: Sums, result: LargeResult) -> 
         lambda: write_atomically(folder / "std.png", sums.write_std),
         lambda: save_png(folder / "grid.png", _contact_sheet(result, sums)),
     ]
-    for _ in in_order(_do, work, workers_on(torch.device("cpu"))):
+    for _ in in_order(call, work, workers_on(torch.device("cpu"))):
         pass
-
-
-def _do(work: Callable[[], None]) -> None:
-    work()
 
 
 def _keep_answers(result: LargeResult, sums: Sums) -> None:

@@ -1,5 +1,6 @@
 """Sums over samples at every pixel of an image of any size, on the disk."""
 
+import errno
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -67,7 +68,8 @@ class Sums:
         with self.lock:
             for i, part in enumerate(sums):
                 self.stream.seek(self._at(i, top))
-                self.stream.readinto(part.data)
+                if self.stream.readinto(part.data) != part.nbytes:
+                    raise OSError(errno.EIO, "the sums end before their rows do")
         return sums
 
     def _write(self, top: int, sums: np.ndarray) -> None:

@@ -134,58 +134,78 @@ def uncast(work: Callable[P, R]) -> Callable[P, R]:
 
 
 MALLOC = {
-    "MALLOC_ARENA_MAX": (-8, 1),
-    "MALLOC_MMAP_THRESHOLD_": (-3, 2**30),
-    "MALLOC_TRIM_THRESHOLD_": (-1, 2**30),
+    "MALLOC_ARENA_MAX": (-8, (1,)),
+    "MALLOC_MMAP_THRESHOLD_": (-3, (2**30, 2**25)),
+    "MALLOC_TRIM_THRESHOLD_": (-1, (2**30,)),
 }
-"""Parameters of glibc's malloc, as malloc.h numbers them, and their values, by the variables of the
-environment with which a user may say otherwise."""
+"""Parameters of glibc's malloc as malloc.h numbers them, and values to try one after the other (the
+second has a limit before version 2.35), by the variables of the environment with which a user may
+say otherwise."""
 
 
 @cache
 def share_memory() -> None:
     """Let threads share glibc's arena, where each keeps what others could use, and let them keep
     large blocks for the next: to get pages anew costs a twentieth of a draw."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library
-            for name, (parameter, value) in MALLOC.items():
-                if name not in os.environ:
-                    ctypes.CDLL(None).mallopt(parameter, value)
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        for name, (parameter, values) in MALLOC.items():
+            if name not in os.environ and not any(mallopt(parameter, one) for one in values):
+                return  # what follows would only fix in place what is there
 
 
 AHEAD = 2
 """Items begun or done for every worker that nobody has taken yet: what bounds the memory."""
 
 
-class _Pieces:
-    """Pieces of work that are being done, on any thread, and whether no more are to be begun."""
+class _Work:
+    """What is at work, on any thread, and how often all of it was ended."""
 
     changed = threading.Condition()
-    running, over = 0, False
+    pieces = ended = 0
+    thread = threading.local()
 
-    @classmethod
-    @contextmanager
-    def one(cls) -> Iterator[None]:
-        """One of them."""
-        with cls.changed:
-            if cls.over:
-                raise SystemExit("no work is begun any more")
-            cls.running += 1
-        try:
-            yield
-        finally:
-            with cls.changed:
-                cls.running -= 1
-                cls.changed.notify_all()
+
+def work_begun() -> int:
+    """When the work of this thread was begun, for `still_wanted`."""
+    begun: int | None = getattr(_Work.thread, "begun", None)
+    return _Work.ended if begun is None else begun
+
+
+def still_wanted(begun: int) -> None:
+    """Go on with work that was begun then, unless all was ended since.
+
+    Raises:
+        SystemExit: It was.
+    """
+    if begun != _Work.ended:
+        raise SystemExit("the work was ended")
+
+
+@contextmanager
+def _piece(begun: int) -> Iterator[None]:
+    """Be at a piece of work that was begun then, and what is begun within belongs to it."""
+    with _Work.changed:
+        still_wanted(begun)
+        _Work.pieces += 1
+    before, _Work.thread.begun = getattr(_Work.thread, "begun", None), begun
+    try:
+        yield
+    finally:
+        _Work.thread.begun = before
+        with _Work.changed:
+            _Work.pieces -= 1
+            _Work.changed.notify_all()
 
 
 def end_work(seconds: float) -> None:
-    """Let all of `in_order` end, on all threads, with the pieces that they are at, and wait so long
-    for that: `SystemExit` is raised in the place of others. Afterwards work may begin anew, unless
-    some piece still goes on."""
-    with _Pieces.changed:
-        _Pieces.over = True
-        _Pieces.over = not _Pieces.changed.wait_for(lambda: _Pieces.running == 0, seconds)
+    """Let all work that was begun until now end with the pieces that it is at, on all threads:
+    further ones raise `SystemExit`. Wait so long for that."""
+    with _Work.changed:
+        _Work.ended += 1
+        _Work.changed.wait_for(lambda: _Work.pieces == 0, seconds)
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
@@ -201,9 +221,11 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         where the iterator is closed.
     """
 
+    begun = work_begun()
+
     @torch.no_grad()
     def alone(item: T) -> R:
-        with _Pieces.one():
+        with _piece(begun):
             return work(item)
 
     with one_thread_each():

@@ -1,6 +1,5 @@
 """The same for programs: one stateless call, `/upscale`, for `gradio_client`."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import gradio as gr
 
 from ...configs import from_dict
 from ...errors import CVDVAEError, InputError
-from ..archive import zip_of
+from ..archive import scratch, zip_of
 from ..controls import file_image
 from ..recipes import settings_for
 from . import text
@@ -49,7 +48,7 @@ def add_api(explorer: Explorer) -> None:
             raise gr.Error(
                 str(error).replace(str(image), "the image"), print_exception=False
             ) from None
-        with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+        with scratch() as name:
             archive = zip_of(result, Path(name))
             files = sorted(str(path) for path in Path(name).glob("sample_*.png"))
             yield files, str(archive), result.report() | {"notes": list(seen.notes)}

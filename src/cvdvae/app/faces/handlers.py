@@ -1,7 +1,6 @@
 """What draws: every handler takes what is shown and says what to show next."""
 
 import logging
-import tempfile
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from ...imaging.io import to_pil
 from ...restoration.edits import Blend, Edit, Resample, ResampleRegion, pack_region
 from ...restoration.recipe import MAX_SIDE, Recipe, recipe_from_text
 from .. import pictures
-from ..archive import zip_of
+from ..archive import scratch, zip_of
 from ..controls import UNCHANGED, Updates, seed_of
 from ..painter import Painting
 from ..photos.strokes import region_of
@@ -274,7 +273,7 @@ class Handlers:
             yield UNCHANGED
             return
         recipe = session.result.recipe
-        with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+        with scratch() as name:
             archive = zip_of(session.result, Path(name))
             # The page copies the files while this waits, and then they go.
             yield {

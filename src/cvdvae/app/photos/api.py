@@ -1,6 +1,5 @@
 """The same for programs: one stateless call, `/enlarge`, for `gradio_client`."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import CVDVAEError, InputError
-from ..archive import kept
+from ..archive import kept, scratch
 from ..controls import file_image
 from ..recipes import settings_for
 from . import text
@@ -28,7 +27,7 @@ def add_api(photos: Photos) -> None:
         `sampling` has the settings of `result.json`; what is left out is as recommended. The files
         are the samples and `result.json`.
         """
-        with tempfile.TemporaryDirectory(prefix="cvdvae-") as folder:
+        with scratch() as folder:
             try:
                 if image is None:
                     raise InputError("a photograph is needed")

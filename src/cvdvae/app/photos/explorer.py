@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from ...domains.simulate import simulate_at_scale
@@ -23,7 +22,7 @@ from ...restoration.part import PartDrawing, PartSample
 from ...restoration.recipe import Recipe
 from ...restoration.sampler import SuperResolver
 from ...restoration.settings import Sampling
-from ..reading import holds, read_upload
+from ..reading import holds, pixels_of, read_upload
 from ..recipes import check_same, check_seeds, next_seed
 from ..text import label
 from ..turns import in_turn
@@ -172,11 +171,7 @@ class Photos:
     @staticmethod
     def guess(path: Path) -> Kind:
         """Whether a photograph is to be enlarged, or so large that it is shrunk first."""
-        try:
-            with Image.open(path) as file:
-                return "shrink" if file.width * file.height > LARGE else "enlarge"
-        except Exception:  # Pillow raises errors of many kinds; the reader says what is wrong
-            return "enlarge"
+        return "shrink" if pixels_of(path) > LARGE else "enlarge"
 
     def look(self, path: Path, kind: Kind, scale: int, shrunk_by: str = "bicubic") -> Photo:
         """Read an image file, and make of it what a model takes.
@@ -191,13 +186,10 @@ class Photos:
             InputError: The file cannot be used; the message says what to do.
         """
         self.model(scale)
-        read = read_upload(path, MAX_PHOTO, "use the command line, which takes larger ones")
-        if kind == "enlarge" and read.image.width * read.image.height > MAX_INPUT:
-            raise InputError(
-                f"this photograph has {read.image.width}×{read.image.height} pixels, over "
-                f"{MAX_INPUT // 1_000_000} megapixels: choose “Shrink it first”, or use the "
-                f"command line"
-            )
+        most, advice = MAX_PHOTO, "use the command line, which takes larger ones"
+        if kind == "enlarge" and pixels_of(path) <= MAX_PHOTO:
+            most, advice = MAX_INPUT, "choose “Shrink it first”, or use the command line"
+        read = read_upload(path, most, advice)
         image, notes = read.image, tuple(read.notes)
         if min(image.size) < LEAST_SIDE * (scale if kind == "shrink" else 1):
             raise InputError(f"{image.width}×{image.height} pixels are too few: take a larger one")

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import tempfile
 import time
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from ...errors import CVDVAEError, InputError
 from ...gaussian.noise import Window
 from ...imaging.io import png_in_base64, to_pil
 from ...restoration.edits import pack_region
+from ..archive import scratch
 from ..controls import UNCHANGED, Updates, seed_of
 from ..recipes import RESTORE, TABS, read_result
 from ..text import AGAIN, FAILED, WILDEST, WRONG, drawn_before, explained, label, sentence
@@ -159,7 +159,9 @@ class PhotoHandlers:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
         parts, photo, how = self.parts, session.photo, session.history[0]
         model = self.photos.model(photo.scale)
-        ways = drawn_before(how, model.recommended, not model.one_temperature, text.WAYS)
+        ways = drawn_before(
+            how, model.recommended, not model.one_temperature, text.WAYS, LEAST_SAMPLES
+        )
         values = (
             max(LEAST_SAMPLES, how.samples),
             min(WILDEST, how.encoder_temperature),  # that of all groups, where it is one
@@ -275,7 +277,7 @@ class PhotoHandlers:
             return
         wanted.begun = True
         try:
-            with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+            with scratch() as name:
                 whole = self._files(session, wanted.told, Path(name))
                 if session is None or whole is None:
                     yield self._ended(session, wanted, self.nothing_to_take())

@@ -16,10 +16,12 @@ from ...damage.described import Description, description_from_dict
 from ...damage.estimates import noise_behind
 from ...damage.mask_kinds import MaskFromFile, OnlyNoise, RandomPixels
 from ...damage.packed import pack
+from ...degradations.block_dct import ROUNDING
 from ...domains.faces import crop_face
 from ...errors import CVDVAEError, InputError
 from ...imaging.carried import Extras
 from ...imaging.io import GREY, is_jpeg, to_bytes, to_tensor
+from ...imaging.values import EIGHT_BITS, rounding_of
 from ...restoration.restoring import seen
 from ..photos.strokes import PART, region_of
 from ..reading import read_upload
@@ -98,6 +100,11 @@ def in_words(kind: str, damaged: bool, strength: float, angle: float, noise: flo
     if damaged and not about.known:
         said = about.label
     return f"{said}, σ {noise:g}" if about.may_be_noisy and noise else said
+
+
+def is_rounding(sigma: float) -> bool:
+    """Whether that is no noise that somebody named, but the rounding of a JPEG, or to 8 bits."""
+    return any(math.isclose(sigma, one) for one in (ROUNDING, rounding_of(EIGHT_BITS)))
 
 
 def described(

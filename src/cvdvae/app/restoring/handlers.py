@@ -1,7 +1,6 @@
 """What happens on a click; what belongs to a visitor comes in and goes out with every one."""
 
 import logging
-import tempfile
 import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from ...restoration.restorer import Restorer
 from ...restoration.restoring import Seen, degraded
 from ...restoration.settings import Restoring
 from .. import pictures, text
-from ..archive import zip_of
+from ..archive import scratch, zip_of
 from ..controls import UNCHANGED, Updates, seed_of
 from ..painter import Painting, unpainted
 from ..recipes import TABS
@@ -268,7 +267,7 @@ class RestoringHandlers:
             return
         if done == wanted:
             given.answered.asked = asked
-        with tempfile.TemporaryDirectory(prefix="cvdvae-") as name:
+        with scratch() as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
             answers = shown(self.parts.shown, result, archive, about[0], about[1:])

@@ -17,7 +17,7 @@ from ...restoration.settings import Restoring
 from ..pictures import stored, upright
 from ..recipes import check_seed, read_restoration
 from ..text import WILDEST
-from .damage import DAMAGES, LARGEST, MOST_NOISE, Given, image_in
+from .damage import DAMAGES, LARGEST, MOST_NOISE, Given, image_in, is_rounding
 
 LEAST, MOST = 2, 16
 """Answers at once."""
@@ -105,7 +105,8 @@ def in_words(told: RestorationRecipe) -> str:
     """What has happened to an image whose result was opened again, as HTML: as the page says it,
     where it has words for it."""
     description, sigma = told.seen.description, told.seen.sigma
-    noise = f", σ {sigma:.2g}" if sigma and description is not None and description.pictures else ""
+    told_of = description is not None and description.pictures and not is_rounding(sigma)
+    noise = f", σ {sigma:.2g}" if sigma and told_of else ""
     steps = [] if description is None else description.to_dict()["steps"]
     match steps:
         case [{"kind": "mask", "file": ""}]:

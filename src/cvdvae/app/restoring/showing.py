@@ -9,14 +9,13 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
-from ...degradations.block_dct import ROUNDING
 from ...imaging.io import to_pil
 from ...imaging.sheets import heat_map
 from ...restoration.answers import answering
 from ...restoration.restored import Restoration
 from .. import pictures, text
 from ..controls import Updates
-from .damage import DAMAGES, KINDS, LABELS
+from .damage import DAMAGES, KINDS, LABELS, is_rounding
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def shown(
     told, before, mean, heat, truth, gallery, file = parts
     levels = result.std * 255
     fits = sum(result.explains)
-    rounded = result.sigma in (ROUNDING, ROUNDING / 255)  # of a JPEG, and of 8 bits
-    way = "exactly" if result.sigma == 0 else f"within its {'rounding' if rounded else 'noise'}"
+    noise = "rounding" if is_rounding(result.sigma) else "noise"
+    way = "exactly" if result.sigma == 0 else f"within its {noise}"
     words = f"{happened}, seed {result.restoring.seed}: {fits} of {len(result.explains)} "
     words += f"answers explain what is seen {way}."
     words += text.exploded(result.exploded)
