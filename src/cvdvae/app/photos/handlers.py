@@ -158,10 +158,8 @@ class PhotoHandlers:
     def _reopened(self, session: Session) -> Updates:
         """The page as it was; a value that its controls do not have is shown as the nearest."""
         parts, photo, how = self.parts, session.photo, session.history[0]
-        model = self.photos.model(photo.scale)
-        ways = drawn_before(
-            how, model.recommended, not model.one_temperature, text.WAYS, LEAST_SAMPLES
-        )
+        model, here = self.photos.model(photo.scale), (text.WAYS, LEAST_SAMPLES)
+        ways = drawn_before(how, model.recommended, not model.one_temperature, *here)
         values = (
             max(LEAST_SAMPLES, how.samples),
             min(WILDEST, how.encoder_temperature),  # that of all groups, where it is one
