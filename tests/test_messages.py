@@ -100,10 +100,13 @@ def test_a_glob_that_the_shell_has_resolved_is_named(
     assert "put a glob in quotes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("known", [True, False])
 def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     saved_resolver(tmp_path / "tiny", tiny_photos(2))
+    if known:  # what such images look like
+        monkeypatch.setattr("cvdvae.restoration.load.read_shrinking", lambda *_: "spectra")
     noise = np.random.default_rng(0).integers(0, 2, (8, 8, 3)).astype(np.uint8) * 255
     Image.fromarray(noise).save(tmp_path / "hard.png")
     asked = [str(tmp_path / "hard.png"), "--model", str(tmp_path / "tiny"), "--scale", "2"]
@@ -112,7 +115,10 @@ def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
         == 0
     )
     said = " ".join(capsys.readouterr().out.split())
-    assert "Or another program has shrunk it: cvdvae examine" in said
+    how = "which --shrunk-by names"
+    if known:
+        how = f"cvdvae examine {asked[0]} --model {asked[2]} may say which, for --shrunk-by"
+    assert f"Or another program has shrunk it{':' if known else ','} {how}" in said
     told = json.loads((tmp_path / "out/hard/result.json").read_text())
     (missed,), (worst,) = told["missed_share"], told["largest_lr_error"]
     assert 0.1 < missed <= 1

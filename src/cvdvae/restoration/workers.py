@@ -135,8 +135,8 @@ def uncast(work: Callable[P, R]) -> Callable[P, R]:
 
 MALLOC = {
     "MALLOC_ARENA_MAX": (-8, (1,)),
-    "MALLOC_MMAP_THRESHOLD_": (-3, (2**30, 2**25)),
-    "MALLOC_TRIM_THRESHOLD_": (-1, (2**30,)),
+    "MALLOC_MMAP_THRESHOLD_": (-3, (2**27, 2**25)),
+    "MALLOC_TRIM_THRESHOLD_": (-1, (2**28,)),
 }
 """Parameters of glibc's malloc as malloc.h numbers them, and values to try one after the other (the
 second has a limit before version 2.35), by the variables of the environment with which a user may
@@ -146,7 +146,8 @@ say otherwise."""
 @cache
 def share_memory() -> None:
     """Let threads share glibc's arena, where each keeps what others could use, and let them keep
-    large blocks for the next: to get pages anew costs a twentieth of a draw."""
+    large blocks for the next: to get pages anew costs a twentieth of a draw. Not the largest, and
+    not all: what lies between two that are held is nobody's."""
     if sys.platform != "linux":
         return
     with suppress(OSError, AttributeError):  # another C library
