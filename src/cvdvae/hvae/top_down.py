@@ -208,7 +208,7 @@ class TopDown(nn.Module):
 
 REACH = 1 / 3
 """Share of what blocks can see that matters: with it `benchmarks/halos.py` finds no value of a tile
-further than an eighth of a level of 255 from that of the whole."""
+further than a third of a level of 255 from that of the whole."""
 
 
 def _reach(blocks: Sequence[TopDownBlock]) -> dict[int, float]:

@@ -15,6 +15,7 @@ lie anywhere, TAUS[1].) Both alone do not tell what was seen and what was filled
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import call
 
 import torch
 import torch.nn.functional as F
@@ -71,9 +72,9 @@ def evidence(
     }
     if second == "tikhonov":
         parts["second"] = partial(faithful_estimate, degradation, y, sigma)
-    values: Iterator[Tensor] = map(_called, parts.values())
+    values: Iterator[Tensor] = map(call, parts.values())
     if workers > 1 and like[0, 0].numel() <= WHOLE_PIXELS:
-        values = in_order(_called, parts.values(), workers)
+        values = in_order(call, parts.values(), workers)
     found = dict(zip(parts, values, strict=True))
     guesses = [found[name].clamp(-BEYOND, 1 + BEYOND) for name in ("first", "second")]
     noise = _noise_of_a_pixel(degradation, like, sigma)
@@ -101,10 +102,6 @@ def faithful_estimate(degradation: Degradation, y: Tensor, sigma: float) -> Tens
 
 def _damping(degradation: Degradation, y: Tensor, sigma: float, tau: float) -> float:
     return (sigma / tau) ** 2 + LEAST_DAMPING * mean_eigenvalue(degradation, y[:1])
-
-
-def _called(part: Callable[[], Tensor]) -> Tensor:
-    return part()
 
 
 def _recovered(degradation: Degradation, x: Tensor, damping: float) -> Tensor:

@@ -218,10 +218,9 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         workers: How many at a time; one works in the calling thread.
 
     Yields:
-        The results. What `work` raises is raised here, and no further item is begun after it, nor
-        where the iterator is closed.
+        The results. What `work` raises is raised here, or `SystemExit` after `end_work`, and no
+        further item is begun after it, nor where the iterator is closed.
     """
-
     begun = work_begun()
 
     @torch.no_grad()
