@@ -77,6 +77,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+@pytest.fixture(autouse=True)
+def told_to_gradio() -> Iterator[None]:
+    """What a page that a test makes tells Gradio through the environment ends with the test, as
+    the page's folder does."""
+    names = ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
 running: list[tuple[served, Path]] = []
 """The server, while there is one, and the folder of what it is given."""
 browsing: list[tuple["Browser", ExitStack]] = []

@@ -557,8 +557,6 @@ def waiting(address: str) -> int:
 def busy(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The page of a tiny model, that draws for ever, and waits for 4 s until one listens."""
     kept, drawn = tmp_path / "kept", threading.Event()
-    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):  # it sets them itself
-        monkeypatch.setenv(name, "")
     monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
     monkeypatch.setattr(Waiting.__init__, "__defaults__", (4.0,))
 

@@ -35,8 +35,6 @@ from cvdvae.imaging.io import to_pil
 def swept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Album]]:
     """The page of a tiny model, which sweeps all the time, with its albums: of photographs that are
     enlarged as they are, and of what was decoded of files."""
-    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
-        monkeypatch.setenv(name, "")
     monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
     monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([tiny_photos(2)], []))
     monkeypatch.setattr(sweeping, "EVERY", 0.01)
@@ -92,8 +90,6 @@ def test_what_nobody_uses_goes_also_after_a_sweep_that_failed(
 def test_the_server_sweeps_its_own_folder_and_gradio_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):  # it sets them itself
-        monkeypatch.setenv(name, "")
     monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
     monkeypatch.setattr("cvdvae.app.server.load_models", lambda names: ([], []))
     swept: list[Any] = []
