@@ -112,8 +112,8 @@ class Ours:
             how.encoder_temperature,
             antithetic=how.antithetic,
             self_ensemble=how.self_ensemble,
+            look=how.look,
         )
-        sampling = sampling.looking(self.model.recommended) if how.look else sampling
         return self.model.run(y, sampling).pixels.float() / 255
 
 

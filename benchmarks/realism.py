@@ -28,7 +28,6 @@ from cvdvae.hvae.model import HVAE
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.metrics.realism import FaceDetector, detected, kernel_distance
 from cvdvae.restoration.load import load
-from cvdvae.restoration.settings import Sampling
 
 
 def one_sample_each(name: str, truths: Tensor, look: float | None) -> tuple[Tensor, Tensor]:
@@ -37,8 +36,7 @@ def one_sample_each(name: str, truths: Tensor, look: float | None) -> tuple[Tens
     samples, smooth = [], []
     for i, truth in enumerate(track(truths, name, transient=True)):
         y = shrink_to_8_bits(truth[None], model.degradation)[0]
-        how = Sampling(1, seed=i)
-        sampling = how.looking(model.recommended) if look is None else how.at(look, look)
+        sampling = model.sampling(1, look, i, look, look=look is None)
         samples.append(model.run(y, sampling).pixels[0].float() / 255)
         smooth.append(upscale_bicubic(y[None], (truth.shape[1], truth.shape[2]))[0].clamp(0, 1))
     return torch.stack(samples), torch.stack(smooth)

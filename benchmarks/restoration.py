@@ -20,6 +20,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def run(
     for index, one in enumerate(track(images, task, transient=True)):
         truth = one.float() / 255
         told = degraded(truth, parse(words), noise, index, in_8_bits=False)
-        how = Restoring(
+        drawing = Restoring(
             options.samples,
             options.temperature,
             index,
@@ -206,8 +207,10 @@ def run(
             self_ensemble=options.self_ensemble,
             profile=tuple(float(one) for one in options.profile.split(",") if one),
         )
-        how = how.looking(model.recommended) if options.look else how
-        result = model.run(told, how)
+        if options.look:
+            tame = model.restoring(look=True)
+            drawing = replace(drawing, temperature=tame.temperature, profile=tame.profile)
+        result = model.run(told, drawing)
         scores.add("mean of samples", result.mean, truth, result.seconds)
         scores.add("one sample", result.samples[0], truth, result.seconds)
         shares = {HOLD: held(result, truth)}

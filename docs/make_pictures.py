@@ -76,7 +76,7 @@ def flicker(path: Path) -> None:
     """A part of the cup as the model sees it, beside eight samples in turn."""
     y, _ = simulate_at_scale(coffee().crop((180, 60, 340, 220)), 4)
     model = load("photos-x4")
-    result = model.run(y, model.sampling(8).looking(model.recommended))
+    result = model.upscale(y, look=True)
     frames = []
     for pixels in result.pixels:
         frame = Image.new("RGB", (648, 320), "white")
@@ -134,7 +134,7 @@ def _restored(path: Path, name: str, x: Tensor) -> None:
     model, rows = load_restorer(name), []
     for words, noise in damages:
         what = degraded(x, parse(words), noise)
-        result = model.run(what, model.restoring(4).looking(model.recommended), x)
+        result = model.run(what, model.restoring(4, look=True), x)
         tiles = [(words, to_pil(result.shown))]
         tiles += [(f"answer {i}", to_pil(one)) for i, one in enumerate(result.pixels)]
         tiles += [("mean", to_pil(result.mean)), ("they differ", heat_map(result.std * 255 / 64))]

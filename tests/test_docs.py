@@ -1,5 +1,6 @@
 """The documentation without building it: what it links, names and commands is there."""
 
+import ast
 import inspect
 import json
 import re
@@ -247,6 +248,50 @@ def test_public_names_say_what_they_are(name: str) -> None:
         if len(parameters) > 2:
             said = "Args:" in text or re.search(r"As in|As `|`\w+`", text)
             assert said, f"{where} does not say what its arguments are"
+
+
+def described(text: str) -> list[str]:
+    """The names under `Args` in a docstring."""
+    _, _, after = text.partition("Args:\n")
+    lines = re.match(r"(?: +\S.*\n?)+", after)
+    names = re.findall(r"^ {4}\*{0,2}(\w+(?:, \w+)*): ", lines[0] if lines else "", re.MULTILINE)
+    return [name for one in names for name in one.split(", ")]
+
+
+def test_arguments_are_described_in_their_order() -> None:
+    """And none that is not there."""
+    found = 0
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+                continue
+            own = node.body if isinstance(node, ast.ClassDef) else [node]
+            functions = [one for one in own if isinstance(one, ast.FunctionDef)]
+            made = [one for one in functions if one.name in ("__init__", node.name)]
+            names = described(ast.get_docstring(node) or "")
+            if not names or not made:
+                continue
+            given = made[0].args
+            there = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            there += [one.arg for one in (given.vararg, given.kwarg) if one]
+            assert names == [name for name in there if name in names], f"{path}: {node.name}"
+            found += 1
+    assert found > 200
+
+
+def test_lines_that_pages_explain_lead_back_to_them() -> None:
+    """A module names, in its docstring, a page that explains it, where there is one."""
+    pages = dict[str, set[str]]()
+    for page in ROOT.glob("docs/**/*.md"):
+        if not {"_build", "generated"} & set(page.parts):
+            for module in re.findall(r"\{line\}`([^:`]+):", page.read_text(encoding="utf-8")):
+                pages.setdefault(module, set()).add(str(page.relative_to(ROOT)))
+    assert len(pages) > 30
+    for module, of in pages.items():
+        text = (ROOT / "src/cvdvae" / module).read_text(encoding="utf-8")
+        own = re.search(r"Explained in (docs/\S+\.md)\.", ast.get_docstring(ast.parse(text)) or "")
+        assert own, f"{module} names no page of {of}"
+        assert (ROOT / own[1]).exists()
 
 
 def test_examples_of_docstrings_run() -> None:

@@ -31,7 +31,6 @@ from cvdvae.checkpoints.loading import load_encoder, load_restoring
 from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
 from cvdvae.configs import to_yaml
 from cvdvae.damage.described import parse
-from cvdvae.demo import _sampling as demo_sampling
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.damaged import Damaged
 from cvdvae.gaussian.noise import SeededNoise
@@ -138,7 +137,6 @@ def test_enlarged_images_have_it_likewise(tmp_path: Path, monkeypatch: pytest.Mo
     assert torch.equal(model.run(y, replace(how, profile=(0.5,) * count)).samples, at_half)
     profile = tuple(0.5 + 0.25 * i for i in range(count))
     tame = Recommended(look=0.6, look_profile=profile)
-    assert how.looking(tame) == replace(how.at(0.6, 0.6), profile=profile)
 
     folder = saved_resolver(tmp_path / "model", model)
     record = read_record(folder)
@@ -196,11 +194,14 @@ def test_the_python_of_a_result_has_its_profile() -> None:
 def test_what_is_drawn_for_looking_has_it() -> None:
     model = tiny_resolver()
     profile = (0.5,) * len(set(model.prior.config.group_strides))
-    model.recommended = tame = Recommended(look=0.6, look_profile=profile)
-    assert Settings(samples=2, look=True).sampling(model) == Sampling(2).looking(tame)
+    model.recommended = Recommended(look=0.6, look_profile=profile)
+    looking = Sampling(2, 0.6, 0, 0.6, profile=profile)
+    assert Settings(samples=2, look=True).sampling(model) == looking
     assert Settings(samples=2, temperature=0.6).sampling(model).profile == ()
-    assert demo_sampling(model, 2, None, 1) == Sampling(2, seed=1).looking(tame)
-    assert demo_sampling(model, 2, 0.6, 1).profile == ()
+    y = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(1))
+    assert model.upscale(y, 2, look=True).sampling == looking
+    with pytest.raises(InputError, match="has temperatures of its own: name none beside"):
+        model.upscale(y, 2, temperature=0.6, look=True)
 
 
 def test_an_evaluation_of_damage_draws_with_it() -> None:
@@ -213,15 +214,16 @@ def test_an_evaluation_of_damage_draws_with_it() -> None:
 def test_the_page_says_what_its_settings_have_not() -> None:
     tame = Recommended(look=0.7, look_profile=(0.5, 2.0))
     plain = Sampling(2, 0.7, 0, 0.7)
-    assert drawn_before(plain.looking(tame), tame) == ""
+    looking = replace(plain, profile=(0.5, 2.0))
+    assert drawn_before(looking, tame) == ""
     assert drawn_before(plain.at(0.9, 0.7), tame) == ""
     other = "with other temperatures of coarse and fine groups"
     assert drawn_before(plain, tame) == drawn_before(plain.at(0.5, 0.5), tame) == other
-    turned = replace(plain.looking(tame).at(0.9, 0.9), self_ensemble=True)
+    turned = replace(looking.at(0.9, 0.9), self_ensemble=True)
     assert drawn_before(turned, tame) == f"in several orientations and {other}"
     wild = drawn_before(plain.at(1.6, 1.6), Recommended())
     assert wild == "at a higher temperature"
-    by = replace(plain.looking(tame), shrunk_by="pillow-lanczos")
+    by = replace(looking, shrunk_by="pillow-lanczos")
     assert drawn_before(by, tame) == "for another program's shrinking"
     alone = replace(by, samples=1)
     assert drawn_before(alone, tame, least=2) == "as one sample and for another program's shrinking"
@@ -235,10 +237,16 @@ def test_the_profile_of_looking_is_had_up_to_its_temperature() -> None:
 
 
 def test_the_settings_for_looking_are_those_of_the_model() -> None:
-    how = Restoring(3, 1.0, seed=4, antithetic=True)
-    tame = how.looking(Recommended(look=0.5, look_profile=(0.5, 1.0)))
-    assert tame == replace(how, temperature=0.5, profile=(0.5, 1.0))
-    assert how.looking(Recommended(look=0.5)).profile == ()
+    restorer = tiny_restorer()
+    profile = (0.5,) * len(set(restorer.prior.config.group_strides))
+    restorer.recommended = Recommended(look=0.4, look_profile=profile)
+    how = Restoring(3, 0.4, seed=4, antithetic=True, profile=profile)
+    assert restorer.restoring(3, seed=4, antithetic=True, look=True) == how
+    y = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert restorer.restore(y, noise=0.1, samples=2, look=True).restoring.profile == profile
+    for beside, message in ({"temperature": 0.7}, "name none beside"), ({"moves": 3}, "profile or"):
+        with pytest.raises(InputError, match=message):
+            restorer.restoring(3, look=True, **beside)  # type: ignore[arg-type]
 
 
 def test_a_folder_from_before_goes_on(tmp_path: Path) -> None:

@@ -678,7 +678,7 @@ def test_where_no_image_has_y_not_even_rounded_it_is_soon_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And levels that left more results off are taken back."""
-    generator = torch.Generator().manual_seed(26)
+    generator = torch.Generator().manual_seed(38)
     y = 0.5 + 0.92 * (torch.rand(1, 1, 6, 6, generator=generator) - 0.5)
     H = BicubicDownscaling.of_scale((24, 24), 4)
     x, moves = project(torch.full((1, 1, 24, 24), 0.5), y, H), list[bool]()

@@ -58,6 +58,7 @@ from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.evidence import BEYOND, evidence
 from cvdvae.restoration.load import load
 from cvdvae.restoration.restoring import usual_noise
+from cvdvae.restoration.tolerance import PhotonNoise, explain
 from cvdvae.training import (
     EncoderTraining,
     FlowTraining,
@@ -72,6 +73,7 @@ from cvdvae.training.degrade import (
     DEGRADATIONS,
     LEAST_NOISE,
     MOST_NOISE,
+    Degraded,
     degraded,
     downscaling_by,
     kinds,
@@ -101,7 +103,7 @@ from cvdvae.training.run import (
 )
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
-from cvdvae.training.tasks import Anything, Task, seed_of, task_of
+from cvdvae.training.tasks import Anything, Task, _mean, seed_of, task_of
 
 UNREAD: Any = object()
 """What is handed on, and never looked at."""
@@ -588,6 +590,34 @@ def test_an_export_of_a_flow_at_another_scale_keeps_nothing(tmp_path: Path) -> N
         recommend(str(tmp_path / "model"), Recommended(0.5))
 
 
+@pytest.mark.parametrize("high", [0.5, 1.0], ids=["inside", "cut"])
+def test_the_conditional_mean_has_the_gradient_of_what_it_computes(high: float) -> None:
+    """Also where y was cut at 1, and Hμ beyond it is no misfit."""
+    H = BicubicDownscaling((8, 8), (4, 4))
+    y = torch.full((1, 3, 4, 4), high, dtype=torch.float64)
+    y[..., 1:3] = 0.25
+    generator = torch.Generator().manual_seed(0)
+    mean = (y.mean() + torch.rand(1, 3, 8, 8, dtype=torch.float64, generator=generator)) / 1.2
+    seen = Degraded(y, H, 0.05)
+    assert bool((H.A(mean) > 1).any()) == (high == 1)
+    assert torch.autograd.gradcheck(lambda x: _mean(x, seen, 0.04), mean.requires_grad_())
+
+
+def test_draws_in_faint_light_are_judged_as_they_are_answered(faces: Tensor) -> None:
+    """By E[x | z, y] of every image at its own noise, and not pulled onto it."""
+    noise = PhotonNoise(50.0, 4 / 255)
+    task = task_of(EncoderTraining(ENCODER, "x", DATA, OPTIM, photons=50.0), 3, 16, 4.0)
+    bright, black = faces[:1], torch.zeros_like(faces[:1])
+    case = task.training(torch.cat([bright, black]), 0, 0)
+    x = torch.cat([0.9 * bright, black + 0.1])
+    H = BicubicDownscaling((16, 16), (4, 4))
+    (light, dark), (of_light, of_dark) = case.evidence.split(1), case.ended(x).split(1)
+    answer = explain(x[:1], light, H, noise.tolerance(light))
+    torch.testing.assert_close(of_light.clamp(0, 1), answer, atol=1e-5, rtol=0)
+    assert float((H.A(of_light) - light).abs().max()) > 0.01
+    torch.testing.assert_close(H.A(of_dark), dark, atol=1e-5, rtol=0)  # black has no photons
+
+
 def test_every_seed_degrades_in_its_own_way(faces: Tensor) -> None:
     first, again, other = (Anything(seed, 3).training(faces, 5, 0) for seed in (1, 1, 2))
     assert torch.equal(first.evidence, again.evidence)
@@ -600,7 +630,7 @@ def test_every_process_and_step_has_photons_of_its_own() -> None:
     x = torch.full((64, 3, 16, 16), 0.5)
 
     def seen(seed: int, step: int, rank: int) -> Tensor:
-        task = task_of(replace(config, optim=replace(OPTIM, seed=seed)), 3, 16)
+        task = task_of(replace(config, optim=replace(OPTIM, seed=seed)), 3, 16, 10.0)
         torch.manual_seed(7)  # as `Training.on_train_batch_start`, on all processes
         y = task.training(x, step, rank).evidence
         after = torch.rand(3)
@@ -732,7 +762,7 @@ def test_what_happens_to_a_validation_image_depends_on_its_number_alone(
     config: EncoderTraining, faces: Tensor
 ) -> None:
     """On which process and in which batch it is changes no bit, and each has its own way."""
-    task, x = task_of(config, 3, 16), faces[:1].expand(19, -1, -1, -1)
+    task, x = task_of(config, 3, 16, 10.0), faces[:1].expand(19, -1, -1, -1)
     seen = {layout: validated(task, x, *layout) for layout in LAYOUTS}
     first = seen[LAYOUTS[0]]
     assert sorted(first) == list(range(19))
@@ -847,10 +877,10 @@ def test_what_a_validation_logs_is_of_all_processes(
 
 def test_an_encoder_for_any_degradation_keeps_the_size() -> None:
     model = replace(RESTORING, scales=(1, 2))
-    kept = task_of(EncoderTraining(RESTORING, "x", DATA, OPTIM, degradations="any"), 3, 16)
+    kept = task_of(EncoderTraining(RESTORING, "x", DATA, OPTIM, degradations="any"), 3, 16, 10.0)
     assert kept.names == list(DEGRADATIONS)
     with pytest.raises(ConfigError, match=r"has scales \[1\]"):
-        task_of(EncoderTraining(model, "x", DATA, OPTIM, degradations="any"), 3, 16)
+        task_of(EncoderTraining(model, "x", DATA, OPTIM, degradations="any"), 3, 16, 10.0)
 
 
 SHALLOW = replace(PRIOR, bottom_up="2x1,2d2,4x1", top_down="4x1,2m4,2r1", biases=())
@@ -1224,7 +1254,7 @@ def test_shares_that_are_none_are_refused(
 ) -> None:
     def made() -> None:
         of = (replace(RESTORING, conditions=4), "x", DATA, OPTIM)
-        task_of(EncoderTraining(*of, degradations=degradations, shares=shares), 1, 16)
+        task_of(EncoderTraining(*of, degradations=degradations, shares=shares), 1, 16, 10.0)
 
     with pytest.raises(ConfigError, match=said):
         made()
@@ -1296,7 +1326,7 @@ def test_a_picture_shows_what_an_encoder_is_told_of_colours(
 
 def test_scales_come_in_turn_and_are_shown_at_the_size_of_the_truth(faces: Tensor) -> None:
     model = replace(ENCODER, scales=(4, 8))
-    task = task_of(EncoderTraining(model, "x", DATA, OPTIM), 3, 16)
+    task = task_of(EncoderTraining(model, "x", DATA, OPTIM), 3, 16, 10.0)
     assert task.names == ["x4", "x8"]
     cases = [task.training(faces, step, 0) for step in range(3)]
     assert [case.scale for case in cases] == [4, 8, 4]
@@ -1308,11 +1338,11 @@ def test_scales_come_in_turn_and_are_shown_at_the_size_of_the_truth(faces: Tenso
         ended = case.ended(0.5 * faces)
         torch.testing.assert_close(H.A(ended), case.evidence, rtol=0, atol=1e-5)
     with pytest.raises(ConfigError, match="18×18 pixels cannot be shrunk by 4"):
-        task_of(EncoderTraining(model, "x", DATA, OPTIM), 3, 18)
+        task_of(EncoderTraining(model, "x", DATA, OPTIM), 3, 18, 10.0)
     with pytest.raises(ConfigError, match="conditions must be 6, not 0"):
-        task_of(EncoderTraining(ENCODER, "x", DATA, OPTIM, degradations="any"), 3, 16)
+        task_of(EncoderTraining(ENCODER, "x", DATA, OPTIM, degradations="any"), 3, 16, 10.0)
     with pytest.raises(ConfigError, match="conditions must be 0, not 6"):
-        task_of(EncoderTraining(RESTORING, "x", DATA, OPTIM), 3, 16)
+        task_of(EncoderTraining(RESTORING, "x", DATA, OPTIM), 3, 16, 10.0)
 
 
 def test_pictures_of_an_encoder_hold_four_answers_and_the_truth(

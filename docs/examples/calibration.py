@@ -31,9 +31,9 @@ for name, (left, top) in places.items():
 # %%
 # Nine samples, so that the 80 % interval lies between two of them; at the recommended
 # temperatures, and at the tame ones for looking.
-drawn, nine = {}, model.sampling(9, seed=0)
-for title, how in {"recommended": nine, "for looking": nine.looking(model.recommended)}.items():
-    drawn[title] = calibration(model, pairs, how)
+drawn = {}
+for title, look in {"recommended": False, "for looking": True}.items():
+    drawn[title] = calibration(model, pairs, model.sampling(9, seed=0, look=look))
     held = drawn[title].coverage["80%"]
     print(f"{title}: CRPS {drawn[title].crps.mean:.4f}, 80 % intervals hold {held:.0%}")
 

@@ -32,7 +32,7 @@ for _ in range(30):
 # %%
 # Ours: as many answers as you like, each of which gives y back exactly. What differs between them
 # is invented.
-result = model.run(y, model.sampling(samples=4).looking(model.recommended))
+result = model.upscale(y, samples=4, look=True)
 shown = {"bicubic": result.bicubic, "TV": x[0].clamp(0, 1), "mean": result.mean,
          "sample 0": result.samples[0], "sample 1": result.samples[1], "truth": truth}  # fmt: skip
 figure, axes = plt.subplots(2, 3, figsize=(9, 6.4), layout="constrained")

@@ -20,9 +20,9 @@ print(tuple(y.shape), "from", tuple(truth.shape))
 
 # %%
 # Four of the images that could be behind it: what differs between them is invented. The tamer
-# temperatures for looking please the eye more; without ``looking`` the samples are calibrated.
+# temperatures for looking please the eye more; without ``look`` the samples are calibrated.
 model = cvdvae.load("photos-x4")
-result = model.run(y, model.sampling(samples=4, seed=0).looking(model.recommended))
+result = model.upscale(y, samples=4, seed=0, look=True)
 
 figure, axes = plt.subplots(2, 3, figsize=(9, 6.2), layout="constrained")
 shown = {"the input": y, "bicubic": result.bicubic, "mean of the samples": result.mean,

@@ -18,7 +18,6 @@ from .restoration.load import load
 from .restoration.result import DISCLAIMER, SuperResolution
 from .restoration.sampler import SuperResolver
 from .restoration.saving import is_result
-from .restoration.settings import Sampling
 from .restoration.sheet import region_rows
 from .restoration.workers import SAVED, OnDone, in_parts
 
@@ -71,7 +70,8 @@ def run_demo(
     tell = partial(in_parts, on_share, pixels * (samples + SAVED))
 
     def drawn(model: SuperResolver, y: Tensor, truth: Tensor) -> SuperResolution:
-        return model.run(y, _sampling(model, samples, temperature, seed), truth, tell)
+        sampling = model.sampling(samples, temperature, seed, look=temperature is None)
+        return model.run(y, sampling, truth, tell)
 
     results = [drawn(model, y, truth)]
     for name in FACE_MODELS:
@@ -85,11 +85,6 @@ def run_demo(
     save_png(picture, labelled_sheet(rows, DISCLAIMER))
     all_exact = all(all(r.round_trip_exact) for r in results)
     return DemoReport([_row(r) for r in results], picture, all_exact)
-
-
-def _sampling(model: SuperResolver, samples: int, temperature: float | None, seed: int) -> Sampling:
-    how = model.sampling(samples, temperature, seed)
-    return how.looking(model.recommended) if temperature is None else how
 
 
 def _row(result: SuperResolution) -> tuple[str, ...]:

@@ -55,8 +55,8 @@ class Tries:
     Args:
         most: So many of one address may be wrong.
         seconds: In so much time.
-        of_all: So many of all addresses may be wrong.
         clock: Tells the time in seconds.
+        of_all: So many of all addresses may be wrong.
     """
 
     def __init__(

@@ -80,20 +80,20 @@ class Settings:
 
     def sampling(self, model: SuperResolver) -> Sampling:
         """How a model that enlarges draws by these settings."""
-        how = model.sampling(
+        return model.sampling(
             self.samples,
             self.temperature,
             self.seed,
             shrunk_by=self.shrunk_by,
             antithetic=self.antithetic,
             self_ensemble=self.self_ensemble,
+            look=self.look,
         )
-        return how.looking(model.recommended) if self.look else how
 
     def restoring(self, model: Restorer) -> Restoring:
         """How a model that restores draws by these settings."""
-        how = model.restoring(self.samples, self.temperature, self.seed, *self._of_restoring)
-        return how.looking(model.recommended) if self.look else how
+        of = (self.samples, self.temperature, self.seed, *self._of_restoring)
+        return model.restoring(*of, self.look)
 
     @property
     def _of_restoring(self) -> tuple[int, bool, bool, bool]:

@@ -42,6 +42,11 @@ PRIOR_PIXEL_STD = 10.0
 """Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
 
 
+def pixel_std_of(prior: HVAE) -> float:
+    """s, in grey levels: that of the prior's likelihood, where it has one."""
+    return prior.likelihood.std or PRIOR_PIXEL_STD
+
+
 def load_prior(name: str | Path, device: str | torch.device = "cpu") -> HVAE:
     """Load a prior by bundled name, folder or Hub id, in evaluation mode and without gradients.
 

@@ -3,13 +3,15 @@
 A prior's folder holds a `PriorRecord`, a flow's a `FlowRecord`, that of an LR encoder a
 `SuperResolutionRecord` that names the prior it was trained on and the digest of its weights, since
 it works on no other.
+
+Explained in docs/explanation/sampling.md.
 """
 
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..hcflow import HCFlowConfig
 from ..hvae import HVAEConfig
 from ..hvae.config import LREncoderConfig
@@ -52,6 +54,25 @@ class Recommended:
         if self.calibrated is None:
             first = (Recommended.temperature, Recommended.encoder_temperature)
             object.__setattr__(self, "calibrated", temperatures[:2] != first)
+
+    def of_draws(
+        self, temperature: float | None, encoder_temperature: float | None, look: bool
+    ) -> tuple[float, float, tuple[float, ...]]:
+        """The temperatures of draws, and their profile: those named. Where one is, the other is the
+        published one; where none is, these, or those for looking.
+
+        Raises:
+            InputError: Temperatures are named, and looking has its own.
+        """
+        named = temperature is not None or encoder_temperature is not None
+        if look and named:
+            raise InputError("for looking a model has temperatures of its own: name none beside")
+        if look:
+            return self.look, self.look, self.look_profile
+        suits = Recommended() if named else self
+        first = suits.temperature if temperature is None else temperature
+        second = suits.encoder_temperature if encoder_temperature is None else encoder_temperature
+        return first, second, ()
 
     def profile_at(self, temperature: float) -> tuple[float, ...]:
         """The profile of a temperature that is chosen on the page, where `look` is the first: that

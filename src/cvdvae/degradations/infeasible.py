@@ -6,6 +6,8 @@ and all that lies beyond where y is 0 or 1. Then they leave that as little as ca
 Gradient steps on ``½‖Hx − y‖²``, clipped to [0, 1], with momentum (FISTA: Beck & Teboulle 2009),
 which is dropped where it points uphill (O'Donoghue & Candès 2015). They end near to where they
 start: what H does not see, they do not move.
+
+Explained in docs/explanation/projection.md.
 """
 
 import math

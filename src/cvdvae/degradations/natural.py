@@ -13,6 +13,8 @@ of x given y = Hx + σn would take many products with both. Half-quadratic split
 
 It begins with Tikhonov's estimate of what was seen, and where nothing was seen with the mean of
 what is around, from the finest scale that holds anything (the pull-push of Gortler et al. 1996).
+
+Explained in docs/restore.md.
 """
 
 import torch

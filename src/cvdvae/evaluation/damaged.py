@@ -235,6 +235,7 @@ class Restorations:
     Attributes:
         subject: The restorer, and what happens.
         methods: By default what was seen, and the restorer.
+        scale: 1: what was seen is as large as the truth, or is shown so.
     """
 
     subject: Damaged

@@ -114,6 +114,8 @@ class Comparison:
         photon_noise: The noise of y, which all methods get; None without.
         any_size: Whether the models take images of any size, and so squares as they are: to be
             said of a comparison that is put together by hand.
+        damage: Nothing but that: none has a name.
+        projections: Without and with the projection.
     """
 
     scale: int

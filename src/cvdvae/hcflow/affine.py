@@ -1,4 +1,7 @@
-"""Affine maps, and the one that starts from the data."""
+"""Affine maps, and the one that starts from the data.
+
+Explained in docs/explanation/flow.md.
+"""
 
 from typing import NamedTuple
 

@@ -21,6 +21,8 @@ FINEST = 2**16 - 1
 """Levels whose rounding stands for that of values that are not rounded, as they came from some."""
 MOST_LEVELS = 2**20
 """More are not told apart by the networks' float32."""
+ROUND_OFF_DB = 250.0
+"""dB from which on a PSNR is that of the rounding of float64."""
 PERCENTILES = (0.1, 99.9)
 MARGIN = 1 / 16
 """What the range of values without one of their own is widened by on either side."""
@@ -52,6 +54,13 @@ def dtype_of(levels: int) -> torch.dtype:
 def from_levels(pixels: Tensor, levels: int | None = EIGHT_BITS) -> Tensor:
     """What `to_levels` gave, as float64 in [0, 1]."""
     return pixels.double() / (levels or 1)
+
+
+def decibels(squares: Tensor) -> Tensor:
+    """PSNR of mean squared errors of images in [0, 1], ``−10 log₁₀ s``, float64; infinite where
+    there is no error but what float64 rounds."""
+    found = -10 * torch.log10(squares.double())
+    return found.masked_fill(found > ROUND_OFF_DB, torch.inf)
 
 
 def exact_values(y: Tensor, levels: int | None = EIGHT_BITS) -> Tensor:

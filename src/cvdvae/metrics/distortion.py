@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..imaging.values import decibels
+
 BORDER = 5
 """Half of SSIM's window."""
 
@@ -10,8 +12,6 @@ LUMA = (65.481, 128.553, 24.966)
 """What R, G and B in [0, 1] add to Y, in 8-bit levels above `BLACK` (ITU-R BT.601)."""
 BLACK = 16.0
 """Y of black; that of white is 235."""
-ROUND_OFF_DB = 250.0
-"""dB from which on a PSNR is that of the rounding of float64."""
 
 
 def psnr(x: Tensor, reference: Tensor) -> Tensor:
@@ -25,8 +25,7 @@ def psnr(x: Tensor, reference: Tensor) -> Tensor:
     Returns:
         ``(N,)``, float64.
     """
-    decibels = -10 * torch.log10((x.double() - reference.double()).square().mean((1, 2, 3)))
-    return decibels.masked_fill(decibels > ROUND_OFF_DB, torch.inf)
+    return decibels((x.double() - reference.double()).square().mean((1, 2, 3)))
 
 
 def ssim(x: Tensor, reference: Tensor) -> Tensor:

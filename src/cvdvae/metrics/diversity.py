@@ -42,7 +42,8 @@ def ntire_diversity(maps: Tensor) -> float:
     """Diversity score of the NTIRE 2021 challenge on the super-resolution space, in percent.
 
     ``100 (G − B) / G`` with ``G = min_i mean_p L_i(p)`` and ``B = mean_p min_i L_i(p)``: how much
-    better the best sample at every pixel is than the best sample as a whole.
+    better the best sample at every pixel is than the best sample as a whole; 0 where that is the
+    truth itself.
 
     Args:
         maps: LPIPS maps ``L_i(p)`` of the samples against the truth, ``(N, H, W)``.
@@ -53,4 +54,4 @@ def ntire_diversity(maps: Tensor) -> float:
     at_least_two(maps, "the diversity score")
     best_whole = maps.mean((1, 2)).min()
     best_everywhere = maps.min(0).values.mean()
-    return float(100 * (best_whole - best_everywhere) / best_whole)
+    return float(100 * (best_whole - best_everywhere) / best_whole) if best_whole > 0 else 0.0

@@ -1,4 +1,7 @@
-"""LPIPS and BRISQUE: distances and a quality that follow what people see."""
+"""LPIPS and BRISQUE: distances and a quality that follow what people see.
+
+Explained in docs/explanation/lr_encoder.md.
+"""
 
 import sys
 import threading
@@ -128,7 +131,8 @@ class LPIPS:
         """AlexNet's last activations, averaged over positions: ``(N, 256)``.
 
         Args:
-            x: Images in [0, 1], ``(N, 1 or 3, H, W)``; they are resized to `side`.
+            x: Images in [0, 1], ``(N, 1 or 3, H, W)``.
+            side: What their height and width are made before.
         """
         colour, _ = _in_colour(x, x)
         large = F.interpolate(colour, (side, side), mode="bicubic", antialias=True)

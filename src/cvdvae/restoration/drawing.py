@@ -2,6 +2,8 @@
 
 A batch always has the same number of samples, even where fewer are asked for: sample i is then a
 function of y, the seed and i, to the bit.
+
+Explained in docs/explanation/sampling.md.
 """
 
 import math

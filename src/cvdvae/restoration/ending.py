@@ -139,7 +139,8 @@ def finished(
 
 def each_in_own_modes(batches: Iterator[Finished], device: torch.device) -> Iterator[Finished]:
     """The same, each in the modes of its model, whatever a training around it computes in; who
-    takes them goes on in his own between two of them."""
+    takes them goes on in his own dtypes and gradients between two of them, and on one thread, as
+    the pieces at work behind do, until the last is taken or the iterator is closed."""
     while True:
         with in_own_modes(device):
             batch = next(batches, None)

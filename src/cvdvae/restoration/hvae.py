@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.loading import PRIOR_PIXEL_STD
+from ..checkpoints.loading import pixel_std_of
 from ..checkpoints.records import Expected, Recommended
 from ..errors import InputError
 from ..gaussian import Conditional
@@ -73,8 +73,7 @@ class HVAEResolver(SuperResolver):
         if scale not in scales:
             raise InputError(f"{name} enlarges by {', '.join(map(str, scales))}, not by {scale}")
         config = prior.config
-        std = prior.likelihood.std or PRIOR_PIXEL_STD
-        noise = PhotonNoise(photons, std / 255) if photons else None
+        noise = PhotonNoise(photons, pixel_std_of(prior) / 255) if photons else None
         size = config.image_size
         super().__init__(name, scale, recommended, size, config.any_size, config.channels, noise)
         self.prior, self.encoder, self.expected = prior, encoder, expected

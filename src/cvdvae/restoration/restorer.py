@@ -8,7 +8,7 @@
     x    = E[x | z, y]                or, with `grain`, a draw from it
 
 y = Hx + σn. Where σ is 0, x is then projected onto the images in range with Hx = y, as in
-super-resolution. `evidence`, `chains` and `posterior` have the equations of each line.
+super-resolution. Explained in docs/posterior.md.
 """
 
 import time
@@ -92,6 +92,7 @@ class Restorer(Networks):
         truth: Tensor | None = None,
         antithetic: bool = False,
         self_ensemble: bool = False,
+        look: bool = False,
     ) -> Restoration:
         """Draw images behind what was seen of one; sample i depends on `seed` and i alone.
 
@@ -107,6 +108,7 @@ class Restorer(Networks):
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
             antithetic: Whether samples are drawn in opposite pairs.
             self_ensemble: Whether they see y in several orientations.
+            look: Whether they are tamer, at the model's temperatures for looking.
 
         Raises:
             InputError: An argument that is not as said; the message says what is wanted.
@@ -118,7 +120,8 @@ class Restorer(Networks):
         """
         if degradation is None and noise is None:
             raise InputError("say what happened to it, or how noisy it is, as in noise=0.02")
-        how = self.restoring(samples, temperature, seed, moves, grain, antithetic, self_ensemble)
+        at = (samples, temperature, seed, moves, grain)
+        how = self.restoring(*at, antithetic, self_ensemble, look)
         what = "noise" if degradation is None else degradation
         return self.run(seen(y, what, noise, check=partial(self.check_seen, how)), how, truth)
 
@@ -131,25 +134,22 @@ class Restorer(Networks):
         grain: bool = False,
         antithetic: bool = False,
         self_ensemble: bool = False,
+        look: bool = False,
     ) -> Restoring:
         """Settings, with the recommended temperature where none is named.
 
         Args:
-            samples: As in `Restoring`, like all that follow.
+            samples: As in `Restoring`, like all that follow but `look`.
             temperature: The model's recommended one by default; with moves 1.
-            seed: Of the samples.
-            moves: Of every chain.
-            grain: Whether pixels are drawn.
-            antithetic: Whether samples are drawn in opposite pairs.
-            self_ensemble: Whether they see y in several orientations.
+            look: Whether they are tamer, at the model's temperatures for looking.
 
         Raises:
-            InputError: A value out of its range.
+            InputError: A value out of its range, or one that does not go with looking.
         """
         moves = whole_number(moves, "moves")
-        if temperature is None:
-            temperature = 1.0 if moves else self.recommended.encoder_temperature
-        return Restoring(samples, temperature, seed, moves, grain, antithetic, self_ensemble)
+        temperature = 1.0 if moves and not look and temperature is None else temperature
+        _, own, profile = self.recommended.of_draws(None, temperature, look)
+        return Restoring(samples, own, seed, moves, grain, antithetic, self_ensemble, profile)
 
     @property
     def side(self) -> int | None:

@@ -1,4 +1,7 @@
-"""What comes out: the samples, what they agree on, and whether each gives the input back."""
+"""What comes out: the samples, what they agree on, and whether each gives the input back.
+
+Explained in docs/explanation/projection.md.
+"""
 
 import io
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from ..degradations.bicubic import upscale_bicubic
 from ..degradations.downscaling import Downscaling
 from ..imaging.carried import Extras
 from ..imaging.io import to_bytes
-from ..imaging.values import exact_values
+from ..imaging.values import decibels, exact_values
 from .answers import Answers
 from .recipe import Dtype, Recipe
 from .saving import of_answers, save_pictures, saved_files
@@ -132,7 +135,7 @@ class SuperResolution(Answers):
     @property
     def lr_psnr(self) -> list[float]:
         """LR-PSNR of every sample as saved, in dB: infinite if H gives y back without any error."""
-        return (-10 * torch.log10((self.lr_error**2).mean((1, 2, 3)))).tolist()
+        return decibels((self.lr_error**2).mean((1, 2, 3))).tolist()
 
     @property
     def largest_lr_error(self) -> list[float]:
@@ -286,7 +289,4 @@ def report_of(result: Reported, noise: float | list[float]) -> dict[str, Any]:
 
 def psnr(x: Tensor, reference: Tensor) -> float:
     """Peak signal-to-noise ratio of images in [0, 1], in dB."""
-    mse = float(((x.double() - reference.double()) ** 2).mean())
-    if mse == 0:
-        return float("inf")
-    return float(-10 * torch.log10(torch.tensor(mse, dtype=torch.float32, device="cpu")))
+    return float(decibels((x.double() - reference.double()).square().mean()))

@@ -1,4 +1,7 @@
-"""What all super-resolution models have in common: checks, batches, seeds, projection."""
+"""What all super-resolution models have in common: checks, batches, seeds, projection.
+
+Explained in docs/explanation/sampling.md.
+"""
 
 import time
 from abc import abstractmethod
@@ -156,6 +159,7 @@ class SuperResolver(Networks):
         antithetic: bool = False,
         truth: Tensor | None = None,
         self_ensemble: bool = False,
+        look: bool = False,
     ) -> SuperResolution:
         """Draw high-resolution images behind one low-resolution image.
 
@@ -174,6 +178,7 @@ class SuperResolver(Networks):
             antithetic: Whether samples are drawn in opposite pairs.
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
             self_ensemble: Whether they see y in several orientations.
+            look: Whether they are tamer, at the model's temperatures for looking.
 
         Raises:
             InputError: An argument that is not as said, or samples of an image of any size that do
@@ -187,7 +192,7 @@ class SuperResolver(Networks):
             ((2, 3, 64, 64), [True, True])
         """
         at = (samples, temperature, seed, encoder_temperature)
-        sampling = self.sampling(*at, consistent, shrunk_by, antithetic, self_ensemble)
+        sampling = self.sampling(*at, consistent, shrunk_by, antithetic, self_ensemble, look=look)
         return self.run(y, sampling, truth)
 
     def sampling(
@@ -200,7 +205,8 @@ class SuperResolver(Networks):
         shrunk_by: str = "bicubic",
         antithetic: bool = False,
         self_ensemble: bool = False,
-        profile: Sequence[float] = (),
+        profile: Sequence[float] | None = None,
+        look: bool = False,
     ) -> Sampling:
         """Settings of a draw as of `upscale`, at the recommended temperatures where none is named,
         with a profile as in `Sampling`.
@@ -211,21 +217,19 @@ class SuperResolver(Networks):
         Raises:
             InputError: A value out of its range.
         """
-        suits = self.recommended
         if self.one_temperature and encoder_temperature is None:
             encoder_temperature = temperature
-        if temperature is not None or encoder_temperature is not None:
-            suits = Recommended()
+        prior, encoder, own = self.recommended.of_draws(temperature, encoder_temperature, look)
         return Sampling(
             samples,
-            suits.temperature if temperature is None else temperature,
+            prior,
             seed,
-            suits.encoder_temperature if encoder_temperature is None else encoder_temperature,
+            encoder,
             consistent,
             shrunk_by,
             antithetic,
             self_ensemble=self_ensemble,
-            profile=tuple(profile),
+            profile=own if profile is None else tuple(profile),
         )
 
     def run(

@@ -1,11 +1,13 @@
-"""The settings of a draw, checked once."""
+"""The settings of a draw, checked once.
+
+Explained in docs/explanation/sampling.md.
+"""
 
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..checkpoints.records import Recommended
 from ..degradations.kernels import KERNELS
 from ..errors import InputError
 from .checks import make_plain, plain_profile
@@ -164,11 +166,6 @@ class Sampling:
         """The same at other temperatures."""
         return replace(self, temperature=temperature, encoder_temperature=encoder_temperature)
 
-    def looking(self, recommended: Recommended) -> "Sampling":
-        """The same at a model's temperatures for looking."""
-        tame = self.at(recommended.look, recommended.look)
-        return replace(tame, profile=recommended.look_profile)
-
     def then(self, step: Edit) -> "Sampling":
         """The same, steered by one more step."""
         return replace(self, steps=(*self.steps, step))
@@ -235,10 +232,6 @@ class Restoring:
         object.__setattr__(self, "profile", plain_profile(self.profile))
         if self.moves and self.profile:
             raise InputError("chains have one temperature: leave the profile or moves out")
-
-    def looking(self, recommended: Recommended) -> "Restoring":
-        """The same at a model's temperatures for looking."""
-        return replace(self, temperature=recommended.look, profile=recommended.look_profile)
 
     @property
     def steps(self) -> int:

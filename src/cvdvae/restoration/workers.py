@@ -217,6 +217,9 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         items: What to do it with.
         workers: How many at a time; one works in the calling thread.
 
+    Until the last is taken, or the iterator closed, PyTorch has one thread in whoever takes them,
+    too: MKL knows one number of threads for all.
+
     Yields:
         The results. What `work` raises is raised here, or `SystemExit` after `end_work`, and no
         further item is begun after it, nor where the iterator is closed.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.folder import CONFIG, PRIOR_SUBFOLDER, bring, bundled_names, find
-from ..checkpoints.loading import load_prior
+from ..checkpoints.loading import load_prior, pixel_std_of
 from ..checkpoints.records import SECOND, Record, RestorerRecord, SuperResolutionRecord
 from ..checkpoints.weights import WEIGHTS, digest
 from ..errors import ConfigError, WeightsError
@@ -56,7 +56,7 @@ class EncoderModule(Training):
         self.kl = self.compiled(lr_encoder_kl)
         size = self.image_size = config.image_size or prior.config.image_size
         prior.check_size(size, size)
-        self.task = task_of(config, prior.config.channels, size)
+        self.task = task_of(config, prior.config.channels, size, pixel_std_of(prior))
         if size < SMALLEST and (config.energy.pixels or config.model.conditions):
             raise ConfigError(
                 f"images of {size} pixels a side are too small to be damaged, or for "

@@ -1,7 +1,11 @@
-"""What the images of an encoder's training have been through: shrunk, or anything."""
+"""What the images of an encoder's training have been through: shrunk, or anything.
+
+Explained in docs/explanation/lr_encoder.md.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +20,7 @@ from ..errors import ConfigError
 from ..restoration.evidence import conditions, evidence
 from ..restoration.posterior.measurement import Measurement
 from ..restoration.restoring import usual_noise
+from ..restoration.tolerance import PhotonNoise, photons_of
 from .config import EncoderTraining
 from .degrade import Degraded, degraded, kinds
 
@@ -78,13 +83,14 @@ class Task(Protocol):
         """A case for every name, all of the same few images, to look at."""
 
 
-def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
+def task_of(config: EncoderTraining, channels: int, size: int, pixel_std: float) -> Task:
     """The task that a configuration names.
 
     Args:
         config: The configuration.
         channels: Colours of the prior's images.
         size: Side of the training images.
+        pixel_std: How far the prior's μ(z) is from its images, in grey levels.
 
     Raises:
         ConfigError: Images of this size cannot be shrunk as asked, or the encoder's conditions are
@@ -105,7 +111,8 @@ def task_of(config: EncoderTraining, channels: int, size: int) -> Task:
     odd = [scale for scale in config.model.scales if size % scale]
     if odd:
         raise ConfigError(f"images of {size}×{size} pixels cannot be shrunk by {odd[0]}")
-    return Shrinking(size, config.model.scales, config.photons, config.optim.seed)
+    noise = PhotonNoise(config.photons, pixel_std / 255) if config.photons else None
+    return Shrinking(size, config.model.scales, noise, config.optim.seed)
 
 
 class Shrinking:
@@ -114,12 +121,14 @@ class Shrinking:
     Args:
         size: Side of the images.
         scales: The factors.
-        photons: As in `EncoderTraining`.
+        noise: That of the camera which sees the shrunk images, if there is one.
         seed: Of the training's.
     """
 
-    def __init__(self, size: int, scales: tuple[int, ...], photons: float, seed: int) -> None:
-        self.scales, self.photons, self.seed = scales, photons, seed
+    def __init__(
+        self, size: int, scales: tuple[int, ...], noise: PhotonNoise | None, seed: int
+    ) -> None:
+        self.scales, self.noise, self.seed = scales, noise, seed
         self.names = [f"x{scale}" for scale in scales]
         self.degradations = {
             scale: BicubicDownscaling((size, size), (size // scale, size // scale))
@@ -141,15 +150,19 @@ class Shrinking:
         return list(self.validation(x, range(len(x))))
 
     def _case(self, parts: Sequence[Tensor], scale: int, seeds: Sequence[Seed]) -> Case:
-        degradation = self.degradations[scale]
+        degradation, photons = self.degradations[scale], photons_of(self.noise)
         y = torch.cat(
             [
-                shrink_to_8_bits(part, degradation, self.photons, _generator(seed, part.device))
+                shrink_to_8_bits(part, degradation, photons, _generator(seed, part.device))
                 for part, seed in zip(parts, seeds, strict=True)
             ]
         )
         size = (parts[0].shape[2], parts[0].shape[3])
-        ended = _unchanged if self.photons else partial(_consistent, y, degradation)
+        ended = partial(_consistent, y, degradation)
+        if self.noise is not None:
+            levels = [self.noise.tolerance(one).sigma for one in y.split(1)]
+            ones = [Degraded(*of) for of in zip(y.split(1), repeat(degradation), levels)]
+            ended = partial(_explaining, ones, self.noise.pixel_std)
         return Case([f"x{scale}"] * len(y), y, scale, upscale_bicubic(y, size), ended)
 
 
@@ -187,7 +200,8 @@ class Anything:
             told = torch.cat([evidence(one.degradation, one.y, one.sigma) for one in seen])
         names = [kind or "any" for x, (_, kind) in zip(parts, ways, strict=True) for _ in x]
         shown = told[:, : parts[0].shape[1]].clamp(0, 1)
-        return Case(names, told, 1, shown, partial(_explaining, seen))
+        ended = partial(_explaining, seen, RestorerRecord.pixel_std / 255)
+        return Case(names, told, 1, shown, ended)
 
 
 def _generator(seed: Seed, device: torch.device) -> torch.Generator:
@@ -196,40 +210,39 @@ def _generator(seed: Seed, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(own >> 1))
 
 
-def _unchanged(x: Tensor) -> Tensor:
-    return x
-
-
 def _consistent(y: Tensor, degradation: Degradation, x: Tensor) -> Tensor:
     """The nearest images with Hx = y: ``x + H⁺(y − Hx)``."""
     return x + degradation.A_dagger(y - degradation.A(x))
 
 
-def _explaining(seen: Sequence[Degraded], x: Tensor) -> Tensor:
-    """``E[x | z, y]`` of parts of a batch that were degraded each in its own way."""
+def _explaining(seen: Sequence[Degraded], pixel_std: float, x: Tensor) -> Tensor:
+    """``E[x | z, y]`` of parts of a batch that were degraded each in its own way, for an s in units
+    of an image in [0, 1]."""
     parts = x.split([len(one.y) for one in seen])
-    return torch.cat([_mean(part, one) for part, one in zip(parts, seen, strict=True)])
+    return torch.cat([_mean(part, one, pixel_std) for part, one in zip(parts, seen, strict=True)])
 
 
-def _mean(x: Tensor, seen: Degraded) -> Tensor:
+def _mean(x: Tensor, seen: Degraded, pixel_std: float) -> Tensor:
     sigma = seen.sigma or usual_noise(seen.degradation)
     mean: Tensor = _ConditionalMean.apply(  # type: ignore[no-untyped-call]
-        x, Measurement(seen.y, seen.degradation, RestorerRecord.pixel_std / 255, sigma)
+        x, Measurement(seen.y, seen.degradation, pixel_std, sigma)
     )
     return mean
 
 
 class _ConditionalMean(torch.autograd.Function):
-    """``E[x | z, y]`` of `Measurement.draw` as a function of μ(z): ``x = μ + R (x' − μ)`` for any
-    x' that explains y, whose R is its own transpose. So no step of a solution has to be kept."""
+    """``E[x | z, y]`` of `Measurement.draw` as a function of μ(z), ``x = μ + Hᵀ S M (y − Hμ)`` with
+    ``S = (H Hᵀ + σ²/s² I)⁻¹``, its own transpose, and M nought where Hμ is cut as y was. So the
+    gradient is ``g − Hᵀ M S H g``, and no step of a solution has to be kept."""
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, measurement: Measurement) -> Tensor:
-        ctx.measurement = measurement
+        ctx.measurement, ctx.told = measurement, measurement.tells(mean)
         return measurement.draw(mean)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,), of = gradients, ctx.measurement
         lost = solve(of.degradation, of.degradation.A(gradient), of.damping)
+        lost = torch.where(ctx.told, lost, 0)
         return gradient - of.degradation.A_adjoint(lost.to(gradient)), None

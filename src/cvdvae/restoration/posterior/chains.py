@@ -17,6 +17,8 @@ starting point, and does not count in what is said of the chain. Afterwards δ s
 
 With a temperature τ the prior is p_τ(z), whose standard deviations are τ times those of p(z) in
 every group: what is sampled is then the posterior under that prior, an exact one of another model.
+
+Explained in docs/posterior.md.
 """
 
 import math

@@ -15,6 +15,8 @@ The likelihood of the latents, with x integrated out::
 The determinant does not depend on z. Where y has noise and was cut to [0, 1], an H μ(z) beyond an
 end at which y lies is no misfit: there r is 0. `cvdvae.restoration.posterior.chains` samples z from
 p(z|y).
+
+Explained in docs/posterior.md.
 """
 
 import math
@@ -76,6 +78,11 @@ class Measurement:
     def _cut(self, shadow: Tensor) -> Tensor:
         """Hx, cut as y was where it has noise; without noise x has to meet y as it is."""
         return cut_as(self.y, shadow, self.sigma) if self.sigma else shadow
+
+    def tells(self, mean: Tensor) -> Tensor:
+        """Which values of y say anything of μ, bool: beyond the end at which one was cut, none."""
+        shadow = self.degradation.A(mean)
+        return self._cut(shadow) == shadow
 
     def fit(self, mean: Tensor) -> Fit:
         """How well μ, ``(n, C, H, W)``, explains y; without a graph."""

@@ -5,6 +5,8 @@ q(z_l|z_<l, y), in the others those of the prior; both depend on z_<l. So the pr
 ε ~ N(0, I), and the posterior ``N(ε; 0, I) w(ε)`` up to a constant::
 
     log w = log p(y|z) + Σ_{l<k} [ log p(z_l|z_<l) − log q(z_l|z_<l, y) ]
+
+Explained in docs/posterior.md.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""A result whose samples lie in files of the input's kind."""
+"""A result whose samples lie in files of the input's kind.
+
+Explained in docs/explanation/sampling.md.
+"""
 
 import math
 import re

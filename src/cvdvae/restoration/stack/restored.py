@@ -111,6 +111,7 @@ class RestoredStack(ArrayResult):
         weights: Fingerprint of the model's weights.
         dtype: What the networks computed in.
         planes: How well each is explained, as far as they are drawn.
+        truth: None: of a file there is none.
     """
 
     model: str = field(kw_only=True)
