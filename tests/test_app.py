@@ -807,7 +807,7 @@ def test_what_is_too_large_to_paint_on_gets_advice_that_works(photos: Photos, sm
     event = gr.EventData(None, {"key": session.keys[0], "sample": 0, "strokes": strokes})
     for truth, advice in ((None, "choose a smaller factor, or give a part of it"), (small, "give")):
         photo = replace(session.photo, lr_size=(20, 2500), truth=truth)
-        said = on.vary(replace(session, photo=photo), event)["viewer"]["text"]
+        said = on.vary(replace(session, photo=photo), None, event)["viewer"]["text"]
         assert "up to 4096 pixels a side" in said
         assert "5000×40" in said
         assert advice in said

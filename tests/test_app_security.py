@@ -1,6 +1,7 @@
 """What the page must refuse: foreign files, foreign sites, guessers, and places nobody waits in."""
 
 import asyncio
+import html
 import http.client
 import json
 import os
@@ -30,7 +31,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from cvdvae.app.faces.explorer import Explorer
-from cvdvae.app.guard import Guard, Tries
+from cvdvae.app.guard import LOGIN, Guard, Tries
 from cvdvae.app.hosts import Hosts, is_loopback
 from cvdvae.app.server import how_served, make_app
 from cvdvae.app.uploads import REFUSED, is_upload
@@ -364,6 +365,7 @@ def test_with_a_password_guesses_are_limited_and_an_interrupt_leaves_nothing_beh
     running = served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(kept))
     with running as url:
         assert ask(url, "/config")[0] == 401
+        assert LOGIN in html.unescape(ask(url, "/")[2]), "the page shows no refusal's own words"
         with pytest.raises(Exception, match=r"(?i)auth|login|credential"):
             client(url, auth=("anna", "wrong"))
         page = client(url, auth=("anna", "secret"))

@@ -289,7 +289,7 @@ def test_a_folder_that_holds_files_of_others_fails_its_row_alone(
     for _ in range(2):
         assert run(*given, monkeypatch=monkeypatch) == 1
         said = " ".join(capsys.readouterr().err.split())
-        assert "3 × is there already, and of no earlier result" in said
+        assert "3 × is there already, and no earlier result lists it" in said
         errors = {row["key"]: row["error"] for row in failures(album)}
         assert errors.keys() == {f"{i:012d}" for i in foreign}
         for i, name in foreign.items():

@@ -13,7 +13,8 @@ from test_batch import IN_PROCESS, SETTINGS, failures, png, samples_in, truth
 
 from cvdvae.batch.drawn import Drawn
 from cvdvae.batch.marks import is_other, is_settled, mark_of_image, state_of
-from cvdvae.batch.run import Progress, run_batch
+from cvdvae.batch.rows import Row, to_batch
+from cvdvae.batch.run import Progress, local, run_batch
 from cvdvae.batch.sources import open_source
 from cvdvae.batch.targets import Form
 
@@ -92,6 +93,42 @@ def test_rows_of_a_folder_without_marks_count_as_done(tmp_path: Path, model_fold
     (out / "drawn.jsonl").unlink()
     in_folder(tmp_path, {"a": png(1)})
     assert drawn(source, out, model_folder).before == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_a_stopped_run_had_drawn_is_told_from_what_replaced_it(
+    processes: int, tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the batch that it was in never came back."""
+    out, source = tmp_path / "out", in_folder(tmp_path, {key: png(i) for i, key in enumerate("ab")})
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    of = (open_source(str(source)), out, str(model_folder), SETTINGS)
+    with monkeypatch.context() as patch:
+        patch.setattr("cvdvae.batch.run._take", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(*of, engine=local(processes))
+    assert (out / "a" / "result.json").exists()
+    in_folder(tmp_path, {"a": png(7)})
+    told = drawn(source, out, model_folder)
+    assert (told.before, told.failed) == (1, 1)
+    assert failures(out)[0]["key"] == "a"
+
+
+def test_a_row_that_failed_has_no_mark(tmp_path: Path) -> None:
+    notes = Drawn(tmp_path / "drawn.jsonl")
+    notes.begin(to_batch([Row(0, "a", b"1"), Row(1, "b", b"2"), Row(2, "c", None, "changed")]))
+    begun = notes.marks()
+    assert list(begun) == ["a", "b"]
+    size = notes.path.stat().st_size
+    notes.add("a", begun["a"])
+    assert notes.path.stat().st_size == size, "its line is there"
+    notes.drop("b")
+    notes.drop("c")
+    assert notes.marks() == {"a": begun["a"], "b": ""}
+    notes.close()
 
 
 def test_a_mark_tells_what_changed_from_what_was_only_touched(tmp_path: Path) -> None:

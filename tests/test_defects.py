@@ -207,7 +207,7 @@ def test_a_report_that_lists_pictures_of_such_names_is_still_of_another_program(
 ) -> None:
     (tmp_path / "mean.png").write_bytes(b"theirs")
     (tmp_path / "result.json").write_text('{"files": ["mean.png"], "accuracy": 0.9}')
-    with pytest.raises(OutputError, match="is there already, and of no earlier result"):
+    with pytest.raises(OutputError, match="is there already, and no earlier result lists it"):
         resolver.upscale(y, samples=2).save(tmp_path)
     assert (tmp_path / "mean.png").read_bytes() == b"theirs"
     assert "accuracy" in (tmp_path / "result.json").read_text()
@@ -219,7 +219,7 @@ def test_saving_writes_over_nothing_that_no_result_has_written(
 ) -> None:
     (tmp_path / name).write_bytes(b"mine")
     result = resolver.upscale(y, samples=2)
-    with pytest.raises(OutputError, match=f"{name} is there already, and of no earlier result"):
+    with pytest.raises(OutputError, match=f"{name} is there already, and no earlier result lists"):
         result.save(tmp_path)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"mine")]
     (tmp_path / name).unlink()

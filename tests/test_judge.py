@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny import ENCODER, PRIOR, saved_resolver, tiny_flow, tiny_prior, tiny_resolver
 
 from cvdvae.checkpoints.folder import expect, find, read_record, save_model
-from cvdvae.checkpoints.loading import load_encoder
+from cvdvae.checkpoints.loading import load_encoder, load_judge
 from cvdvae.checkpoints.records import (
     Expected,
     FlowRecord,
@@ -295,3 +295,8 @@ def test_a_folder_that_is_called_like_a_bundled_model_is_that_folder(
     module = EncoderModule(EncoderTraining(ENCODER, "./photos", data, optim), Path("run"))
     for name, value in load_file("photos/model.safetensors").items():
         assert torch.equal(module.prior.state_dict()[name], value)
+
+
+def test_one_scale_of_an_encoder_is_no_judge() -> None:
+    with pytest.raises(WeightsError, match="'photos-x4' is one scale of an LR encoder: name that"):
+        load_judge("photos-x4", tiny_prior(), "", 4)

@@ -23,6 +23,8 @@ from tiny import tiny_photos
 
 from cvdvae.app.photos import viewer
 from cvdvae.app.photos.explorer import Photos
+from cvdvae.checkpoints.folder import find, read_record
+from cvdvae.checkpoints.records import OneScaleRecord
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.domains.photos import coffee
@@ -215,6 +217,13 @@ PRESS = """(canvas, [key, shiftKey]) => {
 """What a key does at once: which sample it shows, and whether the view moves."""
 
 
+CUT_OFF = """() => [...document.querySelectorAll(".viewer figcaption *")].filter((one) => {
+  const [own, within] = [one, one.closest("figure")].map((of) => of.getBoundingClientRect());
+  return own.width && (own.right > within.right + 1 || one.scrollWidth > one.clientWidth + 1);
+}).map((one) => one.outerHTML)"""
+"""Captions of the pictures that cannot be read."""
+
+
 def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smallest: Path) -> None:
     with Looker(browser, server[0]) as visitor:
         page = visitor.page
@@ -252,10 +261,22 @@ def test_wipe_play_and_choose(browser: Browser, server: tuple[str, Memory], smal
         assert (pictures["Home"] != pictures["End"]).any()
         slider.press("ArrowLeft")
         visitor.picture("photo-2-wipe")
-        play = page.locator('[data-do="play"]')
+        play, paint = (page.locator(f'[data-do="{deed}"]') for deed in ("play", "paint"))
         play.click()
-        page.click('[data-do="paint"]')
-        play.click()
+        paint.click()
+        expect(play).to_have_attribute("aria-pressed", "false")
+        play.click()  # and of what plays none is painted on
+        expect(paint).to_have_attribute("aria-pressed", "false")
+        unfold(page.get_by_role("button", name="More").first, page.locator("#wild"))
+        record = read_record(find("photos-x2"))
+        assert isinstance(record, OneScaleRecord)
+        page.locator("#by input").first.check()
+        calibrated = f"at {record.recommended.temperature:g} the spread"
+        expect(page.locator("#wild")).to_contain_text(calibrated)
+        visitor.wait()
+        for width in (700, 900, 1100, 1300):
+            page.set_viewport_size({"width": width, "height": 768})
+            assert page.evaluate(CUT_OFF) == []
         visitor.clear()  # and nothing is left to press that would do nothing
         for part in (".brush", ".divide", ".steps", ".bar", '[data-do="here"]'):
             expect(page.locator(f"#viewer {part}").first).not_to_be_visible()
@@ -456,7 +477,7 @@ def test_what_was_varied_plays_unless_nothing_is_to_move(
     strokes = [{"size": 9, "points": [[30, 30]]}]
     event = gr.EventData(None, {"key": alone.session.keys[0], "sample": 0, "strokes": strokes})
     alone.told("ask", 1)
-    alone.tell(alone.on.vary(alone.session, event))
+    alone.tell(alone.on.vary(alone.session, None, event))
     expect(alone.page.locator(".steps button")).to_have_count(2)
     expect(alone.page.locator('[data-do="play"]')).to_have_attribute("aria-pressed", plays)
 

@@ -127,7 +127,7 @@ def test_a_view_is_saved_under_the_name_of_its_sample_and_step(alone: Alone) -> 
     assert saved() == "sample-0-details-invented.png"
     strokes = [{"size": 4, "points": [[40, 30], [60, 40]]}]
     event = gr.EventData(None, {"key": alone.session.keys[0], "sample": 0, "strokes": strokes})
-    varied = alone.on.vary(alone.session, event)
+    varied = alone.on.vary(alone.session, None, event)
     alone.session = varied[alone.on.parts.session]
     alone.tell(varied)
     expect(alone.page.locator(".steps button")).to_have_count(2)
@@ -202,7 +202,7 @@ def test_what_is_painted_while_a_region_varies_stays(alone: Alone) -> None:
     asked = alone.told("vary", 1)
     panel.press("ArrowRight")
     panel.press(" ")
-    varied = alone.on.vary(alone.session, gr.EventData(None, asked))
+    varied = alone.on.vary(alone.session, None, gr.EventData(None, asked))
     alone.session = varied[alone.on.parts.session]
     alone.tell(varied)
     expect(alone.page.locator(".steps button")).to_have_count(2)
@@ -249,7 +249,7 @@ def test_a_button_that_goes_hands_the_focus_on(
     paint.press("Enter")
     panel.nth(1).press("Space")
     vary.press("Enter")
-    varied = alone.on.vary(alone.session, gr.EventData(None, alone.told("vary", 1)))
+    varied = alone.on.vary(alone.session, None, gr.EventData(None, alone.told("vary", 1)))
     alone.tell(varied)
     expect(steps).to_have_count(2)
     expect(paint).to_be_focused()

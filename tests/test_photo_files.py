@@ -321,7 +321,7 @@ def test_a_result_json_of_another_program_stays(
     arguments += ["-n", "2", "--out", str(tmp_path / "out")]
     assert run(*arguments, monkeypatch=monkeypatch) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "result.json is there already, and of no earlier result: move it" in said
+    assert "result.json is there already, and no earlier result lists it: move it" in said
     assert "accuracy" in other.read_text()
     assert not list(other.parent.glob("*.png"))
 

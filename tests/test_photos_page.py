@@ -172,10 +172,26 @@ def test_an_upload_that_went_after_an_hour_is_asked_for_again() -> None:
     assert "kept for an hour after its last use: give it again" in REFUSED
 
 
-def painted(session: Session) -> gr.EventData:
+def painted(session: Session, step: int = 0, size: int = 9) -> gr.EventData:
     """A region of the first sample, as the page tells of it."""
-    strokes = [{"size": 9, "points": [[12, 8]]}]
-    return gr.EventData(None, {"key": session.keys[0], "sample": 0, "strokes": strokes})
+    strokes = [{"size": size, "points": [[12, 8]]}]
+    return gr.EventData(None, {"key": session.keys[step], "sample": 0, "strokes": strokes})
+
+
+def test_what_is_ready_of_a_step_goes_with_it(photos: Photos, small: Path) -> None:
+    """Another of the same name follows it."""
+    on = handlers(photos)
+    first: Session = on.arrive(None, str(small), "×2", *SETTINGS)["session"]
+    second: Session = on.vary(first, None, painted(first))["session"]
+    third: Session = on.vary(second, None, painted(second, 1))["session"]
+    kept, gone = (wanted(third, "") for _ in range(2))
+    kept.told["key"], gone.told["key"] = second.keys[1], third.keys[2]
+    assert "said" not in on.vary(third, kept, painted(third, 2))
+    assert kept.goes_on
+    told = on.vary(third, gone, painted(third, 1, 6))
+    assert len(told["session"].history) == 3
+    assert told["said"] == ""
+    assert not gone.goes_on
 
 
 def test_what_is_varied_of_a_photograph_that_is_gone_changes_nothing(
@@ -185,16 +201,16 @@ def test_what_is_varied_of_a_photograph_that_is_gone_changes_nothing(
     on, other = handlers(photos), tmp_path / "other.png"
     Image.new("RGB", (24, 20), "grey").save(other)
     first: Session = on.arrive(None, str(small), "×2", *SETTINGS)["session"]
-    assert len(on.vary(first, painted(first))["session"].history) == 2
+    assert len(on.vary(first, None, painted(first))["session"].history) == 2
     second: Session = on.arrive(first, str(other), "×2", *SETTINGS)["session"]
-    assert on.vary(second, painted(first)) == UNCHANGED
+    assert on.vary(second, None, painted(first)) == UNCHANGED
 
     def meanwhile(region: torch.Tensor) -> str:
         on.arrive(second, str(small), "×2", *SETTINGS)
         return pack_region(region)
 
     monkeypatch.setattr("cvdvae.app.photos.handlers.pack_region", meanwhile)
-    assert on.vary(second, painted(second)) == UNCHANGED
+    assert on.vary(second, None, painted(second)) == UNCHANGED
 
 
 def test_one_slider_shows_the_temperature_that_a_result_was_drawn_at(

@@ -60,8 +60,8 @@ def run_demo(
     picture = out / "demo.png"
     if picture.exists() and not is_result(out / PHOTO):
         raise OccupiedError(
-            f"{picture} is there already, and of no earlier result: move it, or choose another "
-            f"folder"
+            f"{picture} is there already, and no earlier result lists it: move it, or choose "
+            f"another folder"
         )
     model = load(PHOTO)
     y, truth = simulate_at_scale(PHOTOS.example(), model.scale)

@@ -43,6 +43,8 @@ _UNUSED = re.compile(
     re.DOTALL,
 )
 """What Gradio offers and the page does not use: some of it fills the disk, for good."""
+LOGIN = "After ten wrong passwords within a minute no other is taken: then wait a minute."
+"""Stands where visitors log in: Gradio shows nothing of what a refusal says."""
 _READING = ("GET", "HEAD", "OPTIONS")
 
 

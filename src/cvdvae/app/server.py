@@ -160,6 +160,7 @@ def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -
     from fastapi.responses import PlainTextResponse
     from gradio.route_utils import FnIndexInferError
 
+    from .guard import LOGIN
     from .theme import CSS, SCRIPT, theme
     from .uploads import MAX_FILE
 
@@ -171,6 +172,7 @@ def _mount(app: "FastAPI", page: Any, auth: Callable[[str, str], bool] | None) -
         run_history=False,
         enable_monitoring=False,
         auth=auth,
+        auth_message=LOGIN if auth else None,
         show_error=False,
         max_file_size=MAX_FILE,
         theme=theme(),

@@ -6,13 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import OutputError
+from .rows import Batch
 
 
 class Drawn:
     """``drawn.jsonl``: a line for every row that was drawn, with the mark of its image.
 
-    A row may have several lines, of which the last counts, and one that a killed run has drawn may
-    have none: of that nobody knows.
+    A row may have several lines, of which the last counts. It has its line before it is drawn, or
+    a run that is killed could leave results of nobody knows what; where others read the rows, as
+    with Ray, it has it when it comes back.
 
     Args:
         path: The file; what earlier runs have written stays.
@@ -23,6 +25,7 @@ class Drawn:
 
     def __init__(self, path: Path) -> None:
         self.path, self.torn = path, False
+        self.begun = dict[str, str]()
         try:
             # Of a disk that was full the last line may end within a character.
             self.file = path.open("a+", encoding="utf-8", errors="replace")
@@ -40,14 +43,34 @@ class Drawn:
                 found[told["key"]] = str(told["mark"])
         return found
 
-    def add(self, key: str, mark: str) -> None:
-        """Note a row, where it has a mark; at once.
+    def begin(self, batch: Batch) -> None:
+        """Note rows that are about to be drawn.
 
         Raises:
             OutputError: It cannot be written.
         """
-        if mark:
+        for key, mark in zip(batch["key"], batch["mark"], strict=True):
+            if mark:
+                self._write(key, mark)
+                self.begun[key] = mark
+
+    def add(self, key: str, mark: str) -> None:
+        """Note a row that was drawn, where it has a mark and no line yet; at once.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if mark and self.begun.pop(key, None) != mark:
             self._write(key, mark)
+
+    def drop(self, key: str) -> None:
+        """Take back the mark of a row that was begun, and failed.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self.begun.pop(key, None) is not None:
+            self._write(key, "")
 
     def forget(self, keys: Iterable[str]) -> None:
         """Take back the marks of rows that will be drawn anew: a run that is killed may leave them

@@ -52,6 +52,7 @@ class Work(NamedTuple):
         rows: How many the source has.
         refused: Why rows are not drawn, by their numbers: an earlier row of the source has their
             key, or place in the target, or they have changed since they were drawn.
+        begin: Told of rows before they are drawn, by engines that read them in this process.
     """
 
     shards: list[Shard]
@@ -60,6 +61,7 @@ class Work(NamedTuple):
     in_order: bool
     rows: int
     refused: Mapping[int, str] = {}
+    begin: Callable[[Batch], None] = lambda batch: None
 
 
 @dataclass
@@ -144,7 +146,8 @@ def run_batch(
             numbers = _done(source, target, done, marks, refused)
             known = (key for key, mark in marks.items() if mark)
             drawn.forget(key for key in known if target.place_of(key) not in done)
-            work = Work(source.shards, numbers, recipe, form == "zarr", source.rows, refused)
+            of = (form == "zarr", source.rows, refused, drawn.begin)
+            work = Work(source.shards, numbers, recipe, *of)
             progress = Progress(source.rows, len(work.done))
             failures = Failures(out / FAILURES)
             progress.reasons = failures.reasons
@@ -220,6 +223,7 @@ def _take(
         except InputError as problem:
             error = str(problem)
     if error:
+        drawn.drop(key)
         failures.add(key, error)
         progress.failed += 1
         return
@@ -318,6 +322,16 @@ def twice(key: str) -> str:
     return f"{key} is the key of another row, too"
 
 
+def _begun(work: Work) -> Callable[[Batch], Batch]:
+    """Tells of a batch, and gives it back."""
+
+    def begin(batch: Batch) -> Batch:
+        work.begin(batch)
+        return batch
+
+    return begin
+
+
 def local(processes: int | None = None) -> Engine:
     """The engine of this machine.
 
@@ -329,6 +343,6 @@ def local(processes: int | None = None) -> Engine:
         on_cpu = work.recipe.settings.device == "cpu"
         count = processes or (usable_processors() if on_cpu else 1)
         batches = in_batches(rows_to_do(work.shards, work.done, work.refused), BATCH)
-        yield from draw_locally(batches, work.recipe, count)
+        yield from draw_locally(map(_begun(work), batches), work.recipe, count)
 
     return draw

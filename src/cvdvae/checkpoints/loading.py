@@ -185,6 +185,8 @@ def load_judge(name: str | Path, prior: HVAE, prior_digest: str, scale: int) -> 
     """
     folder = find(name)
     record = read_record(folder)
+    if isinstance(record, OneScaleRecord):
+        raise WeightsError(f"'{name}' is one scale of an LR encoder: name that for a judge")
     if not isinstance(record, SuperResolutionRecord):
         raise WeightsError(f"'{name}' is a {record.kind}: a judge of inputs is an LR encoder")
     if record.prior_digest != prior_digest:

@@ -179,8 +179,8 @@ def _check_free(
         replaced = _is(path, given) and name.split(".")[0] != "input"  # which holds the same again
         if path.exists() and (replaced or name not in earlier):
             raise OccupiedError(
-                f"{path} is there already, and of no earlier result: move it, or choose another "
-                f"folder"
+                f"{path} is there already, and no earlier result lists it: move it, or choose "
+                f"another folder"
             )
 
 

@@ -1,6 +1,7 @@
 """What the viewer asks for, as it tells it."""
 
 import threading
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,14 @@ class Wanted:
     def goes_on(self) -> bool:
         """Whether they wait, or are drawn."""
         return not (self.over.is_set() or self.left.is_set())
+
+    def is_lost(self, keys: Container[str]) -> bool:
+        """Whether the set of samples that they are of is none of these any more; then they are no
+        longer wanted."""
+        lost = self.told.get("key") not in keys
+        if lost:
+            self.over.set()
+        return lost
 
 
 def number(event: gr.EventData, name: str) -> int:

@@ -230,7 +230,7 @@ class PhotoHandlers:
         """A window was asked for and never came to be drawn, as where the queue was full."""
         return self.tell("lost", text=LOST)
 
-    def vary(self, session: Session | None, event: gr.EventData) -> Updates:
+    def vary(self, session: Session | None, wanted: Wanted | None, event: gr.EventData) -> Updates:
         """A region of one sample is to be drawn anew."""
         try:
             if session is None:
@@ -246,15 +246,15 @@ class PhotoHandlers:
             return self.tell("wrong", text=sentence(error))
         if session.left.is_set():
             return UNCHANGED
-        return {self.parts.session: session} | self.tell("steps", steps=steps_of(session))
+        lost = wanted is not None and wanted.is_lost(session.keys)
+        taken = self.nothing_to_take() if lost else {}
+        return {self.parts.session: session} | taken | self.tell("steps", steps=steps_of(session))
 
     def want_whole(
         self, session: Session | None, before: Wanted | None, event: gr.EventData
     ) -> Updates:
-        """Everything is wanted: it waits for its turn, and till then may be stopped.
-
-        What is pressed while it waits, or is drawn, is not wanted beside.
-        """
+        """Everything is wanted: it waits for its turn, and may be stopped. What is pressed while it
+        waits, or is drawn, is not wanted beside."""
         if before is not None and before.goes_on:
             return UNCHANGED
         if before is not None:

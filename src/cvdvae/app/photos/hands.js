@@ -138,6 +138,7 @@ function keyed(event, canvas) {
 
 function play(go) {
   stopPlaying();
+  if (go && on("paint")) press("paint", false), painting(); // it varies the sample that is painted on
   press("play", go);
   $('[data-do="play"]').textContent = go ? "❚❚ Stop playing" : "▶ Play";
   if (go) playing = setInterval(() => {

@@ -30,6 +30,8 @@ from .explorer import LEAST_SAMPLES, MAX_SAMPLES, Photos
 from .handlers import Parts, PhotoHandlers
 from .viewer import make_viewer
 
+TEMPERATURE = 1
+"""Which of the settings."""
 WHOLE: dict[str, Any] = {"concurrency_id": "whole", "concurrency_limit": 1}
 
 
@@ -119,6 +121,7 @@ def _wire(on: PhotoHandlers) -> None:
     parts = on.parts
     taken = [parts.said, parts.file, parts.stop]
     outputs = [parts.session, parts.viewer, parts.notes, *taken]
+    varied = [parts.session, parts.viewer, *taken]
     how = [parts.photo, parts.kind, parts.scale, *parts.settings]
     arrived = [parts.session, parts.photo, parts.scale, *parts.settings]
     # One event of all three: of several that are queued at once, one may overtake another.
@@ -133,13 +136,15 @@ def _wire(on: PhotoHandlers) -> None:
         read = begun.then(handler, inputs, shown, **LATEST, **LOOKING, **QUIET)
         for end in (read.success, read.failure):
             end(lambda: on.fixed(False), None, parts.held, queue=False, **QUIET)
+    temperature = parts.settings[TEMPERATURE]
+    parts.scale.change(partial(_suits, on), parts.scale, temperature, queue=False, **QUIET)
     drawing = parts.viewer.ask(
         on.draw, [parts.session], [parts.viewer], **EVERY, **DRAWING, **QUIET
     )
     # Nobody else would tell that the queue was full. One that was halted fails, too.
     drawing.failure(on.lost, None, parts.viewer, queue=False, **QUIET)
     parts.viewer.halt(None, cancels=[drawing], api_visibility="private")
-    parts.viewer.vary(on.vary, [parts.session], outputs[:2], **LOOKING, **QUIET)
+    parts.viewer.vary(on.vary, [parts.session, parts.wanted], varied, **LOOKING, **QUIET)
     asked = parts.viewer.whole(
         on.want_whole,
         [parts.session, parts.wanted],
@@ -151,6 +156,12 @@ def _wire(on: PhotoHandlers) -> None:
     whole.failure(on.stopped, parts.wanted, taken, queue=False, **QUIET)  # the queue was full
     # Not by Gradio's way to cancel: what is wanted next, while a strip ends, would never begin.
     parts.stop.click(on.stopped, parts.wanted, taken, queue=False, **QUIET)
+
+
+def _suits(on: PhotoHandlers, scale: str) -> dict[str, Any]:
+    """What stands beside the temperature: calibration has found it for this factor."""
+    model = on.photos.model(int(scale.removeprefix("×")))
+    return gr.update(info=suited(model, together=True))
 
 
 def examples(folder: Path) -> list[Path]:

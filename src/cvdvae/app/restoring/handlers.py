@@ -215,7 +215,7 @@ class RestoringHandlers:
             parts.said: text.WAITING,
             **dict(zip(parts.settings, reopening.settings_of(how), strict=True)),
         }
-        yield laid_out | self._said(reopening.said_in(told), canvas)
+        yield laid_out | self._said(reopening.said_in(told) or reopening.UNSAID, canvas)
         if before is not None:  # by now the page shows the other; had it failed, this one stays
             before.left.set()
         try:
@@ -228,10 +228,8 @@ class RestoringHandlers:
             logger.exception("a restoration could not be drawn again")
             yield self._nothing_new(given, text.FAILED)
 
-    def _said(self, said: reopening.Said | None, canvas: dict[str, Any]) -> Updates:
-        """What has happened to an image, in the controls; they stay where they have no word."""
-        if said is None:
-            return {}
+    def _said(self, said: reopening.Said, canvas: dict[str, Any]) -> Updates:
+        """What has happened to an image, in the controls."""
         parts, updates = self.parts, self.parts.chosen(said.damage, DAMAGED)
         sliders = {parts.strength: said.strength, parts.angle: said.angle, parts.noise: said.noise}
         for part, value in (sliders | {parts.painter: canvas}).items():

@@ -75,6 +75,10 @@ class Said(NamedTuple):
     noise: float
 
 
+UNSAID = Said(DAMAGES["hole"].label, None, 0.0, 0.0)
+"""Where there is no word for it: a hole, which is still to be painted."""
+
+
 def said_in(told: RestorationRecipe) -> Said | None:
     """What the page's controls would say; None where they have no word for it.
 
