@@ -28,6 +28,10 @@ from .layers import Block
 from .notation import bottom_up_strides, parse_bottom_up, parse_pyramid
 from .pyramid import Pyramid
 
+MOST_STATE = 1e4
+"""Where the last top-down state of a draw is beyond this, one latent far outside of what the prior
+knows has driven those after it ever further out, and no image comes of it: states of images, and
+of noise and of patterns of black and white, have values of ten to three hundred."""
 MAX_WIDENING = 0.25
 """Bound on how much wider than the prior a relative head may be, as a logarithm: knowing y hardly
 ever makes z less certain, and a head that says so is out of its depth."""
@@ -143,6 +147,7 @@ def drawn_mean(
     encoder_temperature: float = 1.0,
     profile: Sequence[float] = (),
     inside: Inside | None = None,
+    marked: bool = False,
 ) -> Tensor:
     """``E[x | z]`` of draws ``z_<k ~ q_ψ(z_<k | y), z_≥k ~ p(z_≥k | z_<k)``.
 
@@ -158,6 +163,7 @@ def drawn_mean(
         profile: What both are multiplied by for the groups of every stride, from the coarsest on;
             1 by default.
         inside: Which rows and columns of the images are wanted; all by default.
+        marked: Whether draws beyond `MOST_STATE` are NaN, as answers are to be.
 
     Returns:
         Images in [0, 1], ``(n, C, H, W)``, or what is inside of them; differentiable where
@@ -180,6 +186,9 @@ def drawn_mean(
 
     h = prior.top_down(pick, n, size=size, inside=inside)
     x = prior.likelihood.mean(prior.parameters_of_x(h))
+    if marked:
+        high, low = h.amax((1, 2, 3), keepdim=True), h.amin((1, 2, 3), keepdim=True)
+        x = torch.where((high <= MOST_STATE) & (low >= -MOST_STATE), x, torch.nan)
     rows, columns = (
         slice(wanted.start - patch * had.start, wanted.stop - patch * had.start)
         for wanted, had in zip(inside, places[patch], strict=True)

@@ -142,8 +142,9 @@ class Belief:
         n: int,
         inside: Inside | None = None,
     ) -> Tensor:
-        tau, profile = (self.how.temperature, self.how.temperature), self.how.profile
-        return drawn_mean(self.prior, self.encoder, terms, n, size, noise, *tau, profile, inside)
+        how, given = self.how, (self.prior, self.encoder, terms, n, size, noise)
+        tau = (how.temperature, how.temperature)
+        return drawn_mean(*given, *tau, how.profile, inside, marked=True)
 
     def _in_orientations(self, indices: range, tile: Tile, window: Window) -> Tensor:
         """μ(z) in a window, every sample in its orientation."""

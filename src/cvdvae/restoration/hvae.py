@@ -139,7 +139,7 @@ class HVAEResolver(SuperResolver):
         tau = (sampling.temperature, sampling.encoder_temperature)
 
         def draw(noise: Noise, n: int) -> Tensor:
-            return drawn_mean(*given, n, size, noise, *tau, sampling.profile, inside)
+            return drawn_mean(*given, n, size, noise, *tau, sampling.profile, inside, marked=True)
 
         return draw
 

@@ -100,7 +100,7 @@ class PosteriorSamples(NamedTuple):
 
     Attributes:
         latents: z_0 … z_{L-1}, ``(n, C, h, w)`` each.
-        means: μ(z), ``(n, C, H, W)``.
+        means: μ(z), ``(n, C, H, W)``; NaN of a chain that has found no z whose log w is finite.
         log_w: Before the first and after every move, float64 ``(n, moves + 1)``, in nats.
         accepted: Which moves were, ``(n, moves)`` bool.
         step: δ of every chain after its adaptation, ``(n,)``.
@@ -186,6 +186,8 @@ def sample_posterior(
     means, log_w, accepted, step = (
         torch.cat(parts)[:samples] for parts in zip(*(part[1:] for part in ended), strict=True)
     )
+    lost = ~log_w[:, -1].isfinite().view(-1, 1, 1, 1)
+    means = means.masked_fill(lost.to(means.device), torch.nan)
     return PosteriorSamples(latents, means, log_w, accepted, step, moves.adapting)
 
 

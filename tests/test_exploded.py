@@ -1,0 +1,66 @@
+"""What comes out of a network that has left all bounds is told from an answer."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import tiny_resolver, tiny_restorer
+from torch import Tensor
+
+import cvdvae
+from cvdvae.restoration.posterior.whitened import State, Whitened
+
+Y = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_draw_whose_state_is_beyond_all_bounds_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, states, y = tiny_resolver(), list[Tensor](), F.avg_pool2d(Y[None], 4)[0]
+    count = model.batch(Y[0].numel())  # one batch, or their order is anybody's
+    plain = model.upscale(y, samples=count)
+    assert not any(plain.exploded)
+    top_down = model.prior.top_down.forward
+
+    def told(*given: object, **how: object) -> Tensor:
+        states.append(top_down(*given, **how))  # type: ignore[arg-type]
+        return states[-1]
+
+    monkeypatch.setattr(model.prior.top_down, "forward", told)
+    model.upscale(y, samples=count)
+    (state,) = states
+    largest = state.abs().flatten(1).amax(1)
+    monkeypatch.setattr("cvdvae.hvae.lr_encoder.MOST_STATE", float(largest.median()))
+    marked = model.upscale(y, samples=count)
+    assert marked.exploded == (largest > largest.median()).tolist()
+    kept = ~torch.tensor(marked.exploded)
+    assert torch.equal(marked.samples[kept], plain.samples[kept])
+    assert 0 < int(kept.sum()) < count
+
+
+def test_a_chain_that_has_never_had_a_finite_posterior_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    restorer, at = tiny_restorer(), Whitened.at
+
+    def first_is_lost(target: Whitened, whites: list[Tensor]) -> State:
+        state = at(target, whites)
+        log_w = state.log_w.clone()
+        log_w[0] = -torch.inf
+        return state._replace(log_w=log_w)
+
+    monkeypatch.setattr(Whitened, "at", first_is_lost)
+    found = restorer.restore(Y, noise=0.1, samples=3, moves=2)
+    assert found.exploded == [True, False, False]
+    assert not found.explains[0]
+
+
+@pytest.mark.parametrize("moves", [0, 2])
+def test_noise_is_no_face_behind_a_blur(moves: int) -> None:
+    """Its sharp samples had 10¹⁵ for a state, and stood for answers."""
+    small = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = F.interpolate(small, size=(64, 64), mode="bicubic")[0].clamp(0, 1)
+    found = cvdvae.load_restorer("celeba64-restore").restore(
+        y, "blur:sigma=2", noise=0.02, samples=2, moves=moves
+    )
+    assert found.exploded == [True, True]
+    assert found.samples.isfinite().all()
