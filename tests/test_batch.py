@@ -37,11 +37,11 @@ from cvdvae.batch.failures import Failures
 from cvdvae.batch.files import Input, read_input
 from cvdvae.batch.local import Recipe, _Crew, draw_locally
 from cvdvae.batch.remarks import remarks
-from cvdvae.batch.rows import Batch, Row, in_batches, rows_of, to_batch
+from cvdvae.batch.rows import Batch, Row, column, in_batches, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.settings import seed_of
 from cvdvae.batch.sources import Source, open_source
-from cvdvae.batch.targets import TARGETS, Form, ZarrTarget
+from cvdvae.batch.targets import TARGETS, Form, ParquetTarget, ZarrTarget
 from cvdvae.batch.upscaler import as_arrays
 from cvdvae.errors import CVDVAEError, InputError, OutputError
 from cvdvae.files import write_atomically
@@ -1743,3 +1743,21 @@ def test_on_ray_a_killed_actor_loses_no_row_and_a_lethal_row_is_given_up(
     assert results.pop(LETHAL)["error"] == f"{LETHAL} ended the actors that drew it"
     for key, row in results.items():
         np.testing.assert_array_equal(row["samples"], truth(int(key)))
+
+
+def test_parts_are_counted_on_beside_what_is_no_part(tmp_path: Path) -> None:
+    for name in ("part-999999", "part-1000000", "part-copied", "part-000003"):
+        (tmp_path / f"{name}.parquet").touch()
+    assert list(ParquetTarget(tmp_path)._parts()) == [3, 999999, 1000000]
+
+
+def test_paths_and_bytes_of_every_kind_are_images(resolver: HVAEResolver, tmp_path: Path) -> None:
+    data = png(0)
+    (tmp_path / "a.png").write_bytes(data)
+    one = Upscaler(resolver, SETTINGS)
+    given = (str(tmp_path / "a.png"), tmp_path / "a.png"), (data, bytearray(data), memoryview(data))
+    for name, images in zip(("path", "bytes"), given, strict=True):
+        batch = {"key": column(["a"] * len(images)), name: column(list(images))}
+        rows = list(rows_of(one(batch)))
+        assert [row["error"] for row in rows] == [""] * len(images)
+        assert all((row["samples"] == rows[0]["samples"]).all() for row in rows)

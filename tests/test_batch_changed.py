@@ -1,5 +1,6 @@
 """A row that was replaced since it was drawn is not taken for done."""
 
+import errno
 import io
 import os
 import tarfile
@@ -117,7 +118,20 @@ def test_what_a_stopped_run_had_drawn_is_told_from_what_replaced_it(
     assert failures(out)[0]["key"] == "a"
 
 
-def test_a_row_that_failed_has_no_mark(tmp_path: Path) -> None:
+def test_a_file_of_which_nothing_can_be_told_has_no_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not end the run: whoever reads it says so."""
+
+    def stale(path: Path) -> bool:
+        raise OSError(errno.ESTALE, "stale file handle")
+
+    (tmp_path / "a.png").write_bytes(png(0))
+    monkeypatch.setattr(Path, "is_file", stale)
+    assert mark_of_image(str(tmp_path / "a.png")) == ""
+
+
+def test_a_row_has_one_line_before_and_after_it_was_drawn(tmp_path: Path) -> None:
     notes = Drawn(tmp_path / "drawn.jsonl")
     notes.begin(to_batch([Row(0, "a", b"1"), Row(1, "b", b"2"), Row(2, "c", None, "changed")]))
     begun = notes.marks()
@@ -125,9 +139,8 @@ def test_a_row_that_failed_has_no_mark(tmp_path: Path) -> None:
     size = notes.path.stat().st_size
     notes.add("a", begun["a"])
     assert notes.path.stat().st_size == size, "its line is there"
-    notes.drop("b")
-    notes.drop("c")
-    assert notes.marks() == {"a": begun["a"], "b": ""}
+    notes.add("b", "3 x")  # another than what was begun
+    assert notes.marks() == {"a": begun["a"], "b": "3 x"}
     notes.close()
 
 
@@ -178,7 +191,7 @@ def test_a_line_that_a_full_disk_cut_within_a_character_spoils_no_other(tmp_path
 def test_a_row_that_a_killed_run_drew_anew_is_not_told_by_its_earlier_mark(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a folder the worker writes the result, and its mark is noted when the batch comes back."""
+    """Where its mark is noted when the batch comes back, as where Ray reads the rows."""
     out, source = tmp_path / "out", in_folder(tmp_path, {"a": png(0), "b": png(1)})
     assert drawn(source, out, model_folder).drawn == 2
     for path in (out / "a").iterdir():
@@ -190,6 +203,7 @@ def test_a_row_that_a_killed_run_drew_anew_is_not_told_by_its_earlier_mark(
 
     with monkeypatch.context() as patch:
         patch.setattr(Drawn, "add", killed)
+        patch.setattr(Drawn, "begin", lambda notes, batch: None)
         with pytest.raises(KeyboardInterrupt):
             drawn(source, out, model_folder)
     told = drawn(source, out, model_folder)

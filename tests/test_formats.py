@@ -2062,6 +2062,21 @@ def test_no_data_at_the_end_of_the_numbers_is_not_drawn() -> None:
         drawn = np.array([[[none, 5]]], np.uint16)
         avoid(drawn, [none])
         assert drawn.tolist() == [[[other, 5]]]
+    last = np.finfo(np.float32).max
+    made = np.array([[[last, 5]]], np.float32)
+    avoid(made, [float(last)])
+    assert made.tolist() == [[[float(np.nextafter(last, np.float32(0))), 5]]]
+
+
+def test_whole_numbers_that_float64_does_not_tell_apart_are_refused() -> None:
+    """Half of them could not be given back, and all of it would pass for exact."""
+    values = 2**53 + np.arange(30)
+    for how in ("auto", f"{2**53},{2**53 + 60}"):
+        with pytest.raises(InputError, match="too large to be told apart: subtract a number"):
+            choose_range(values, how)
+    assert choose_range(values - 2**53, "auto").levels
+    with pytest.raises(InputError, match="too large to be told apart"):
+        choose_range(2**60 + np.arange(4), "auto")
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])

@@ -73,10 +73,10 @@ def album() -> Iterator[Path]:
             Image.fromarray(pixels).save(root / f"album/{place}.png")
         (root / "album/loop").symlink_to(".")
         closed = [root / "album/closed", root / "album/sub/closed"]
-        for one in closed:
+        for one, mode in zip(closed, (0, 0o444), strict=True):  # of one the names may be read
             one.mkdir()
             (one / "d.png").touch()
-            one.chmod(0)
+            one.chmod(mode)
         root.chmod(0o755)
         saved_resolver(root / "model")
         yield root / "album"

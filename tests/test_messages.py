@@ -2,9 +2,11 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,17 +14,17 @@ import torch
 from command import run
 from PIL import Image
 from rich.console import Console
-from tiny import saved_resolver, tiny_photo_restorer, tiny_photos
+from tiny import saved_resolver, tiny_photo_restorer, tiny_photos, tiny_resolver
 
 import cvdvae
 from cvdvae.batch.files import Input, draw_into
-from cvdvae.batch.remarks import unbelievable
+from cvdvae.batch.remarks import remarks, unbelievable
 from cvdvae.batch.replaying import replay_into
 from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.cli.consoles import Counted, Shares, progress_bar
-from cvdvae.cli.draw import _agreement
+from cvdvae.cli.draw import _agreement, _remedy
 from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
@@ -90,6 +92,17 @@ def test_only_what_was_given_is_to_be_left_out(
 def test_a_misfit_that_tells_of_a_fault_is_explained(misfit: list[float], said: str) -> None:
     assert said in "".join(unbelievable(misfit))
     assert bool(unbelievable(misfit)) == bool(said)
+
+
+def test_what_exploded_says_nothing_of_the_input() -> None:
+    model = tiny_resolver()
+    y = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(1))
+    result = model.upscale(y, samples=2)
+    for exploded, told in (([True, False], True), ([False, True], False), ([True, True], False)):
+        one = replace(result, exploded=exploded)
+        with mock.patch.object(type(one), "misfit", [1.0, 3.0]):
+            assert bool(_remedy(Path("y.png"), one, model, 1, False)) == told
+            assert any("believe" in said for said in remarks(one)) == told
 
 
 def test_a_glob_that_the_shell_has_resolved_is_named(

@@ -55,22 +55,14 @@ class Drawn:
                 self.begun[key] = mark
 
     def add(self, key: str, mark: str) -> None:
-        """Note a row that was drawn, where it has a mark and no line yet; at once.
+        """Note a row that was drawn, where it has a mark and no line yet; at once. One that failed
+        keeps its line, of which nothing follows: `forget` has it as the next run begins.
 
         Raises:
             OutputError: It cannot be written.
         """
         if mark and self.begun.pop(key, None) != mark:
             self._write(key, mark)
-
-    def drop(self, key: str) -> None:
-        """Take back the mark of a row that was begun, and failed.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        if self.begun.pop(key, None) is not None:
-            self._write(key, "")
 
     def forget(self, keys: Iterable[str]) -> None:
         """Take back the marks of rows that will be drawn anew: a run that is killed may leave them

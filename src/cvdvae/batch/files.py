@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..files import name_of
 from ..imaging.arrays import MAX_PAGES, Limits
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
+from ..imaging.folders import is_folder
 from ..imaging.formats import format_of
 from ..imaging.io import (
     MAX_PIXELS,
@@ -102,8 +104,10 @@ def pixels_of(path: Path) -> int:
         with opened(path) as image:
             return image.width * image.height * int(getattr(image, "n_frames", 1))
     except Exception:  # it is read again, and refused with the reason
-        files = path.rglob("*") if path.is_dir() else [path]
-        return sum(p.stat().st_size for p in files if p.is_file()) // 2
+        files = path.rglob("*") if is_folder(path) else [path]
+        with suppress(OSError):
+            return sum(p.stat().st_size for p in files if p.is_file()) // 2
+        return 0
 
 
 def shorter_side(path: Path) -> int | None:

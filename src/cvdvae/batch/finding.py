@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..imaging.folders import files_below, matching
+from ..imaging.folders import files_below, is_folder, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
 from ..imaging.unread import is_debris, is_heic, passed_over, why_none
@@ -71,7 +71,7 @@ def files_of(
             root = next(p for p in path.parents if not has_magic(str(p)))
             meant, searched = _matched(given.text, given.matches, refused, heic)
             meant = [one for one in meant if not is_of_run(one, out)]
-        elif path.is_dir() and format_of(path) is None:
+        elif is_folder(path) and format_of(path) is None:
             root, meant, searched = path, list[Path](), _files_in(path, refused, heic)
             if is_result(path):
                 say(f"{path} is a result of this program: its sheet and maps are taken, too")
@@ -172,7 +172,7 @@ def _matched(
     files, inside = list[Path](), list[Path]()
     for path in matches:
         try:
-            searched = path.is_dir() and format_of(path) is None
+            searched = is_folder(path) and format_of(path) is None
         except PermissionError:
             refused.append(path)
             continue

@@ -68,9 +68,9 @@ def mark_of_image(image: bytes | str, state: str = "") -> str:
     """
     if isinstance(image, bytes):
         return f"{_digest(image)} {state}"
-    if not Path(image).is_file():  # whoever opens a FIFO waits
-        return ""
     with suppress(OSError):
+        if not Path(image).is_file():  # whoever opens a FIFO waits
+            return ""
         state = state_of(image)  # before it is read: what changes meanwhile is other than this
         with Path(image).open("rb") as file:
             return f"{file_digest(file, _hasher).hexdigest()} {state}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from ..restoration.answers import answering
 from ..restoration.restored import Restoration
 from ..restoration.result import Doubt
 from ..restoration.stack.restored import RestoredStack
@@ -38,7 +37,7 @@ def remarks(result: Outcome | Restored, doubts: Sequence[Doubt] | None = None) -
         return said
     if isinstance(result, StackResult) and not result.checked:
         return [*said, UNCHECKED]
-    kept = answering(result.exploded or [False] * len(result.round_trip_exact))
+    kept = kept_of(result)
     if result.misfit is not None:
         return said + unbelievable([result.misfit[i] for i in kept])
     if isinstance(result, StackResult) and not result.stack.whole:
@@ -51,8 +50,15 @@ def remarks(result: Outcome | Restored, doubts: Sequence[Doubt] | None = None) -
 
 
 def is_no_shadow(result: Outcome) -> bool:
-    """Whether all samples of a picture miss it by so much that no image may shrink to it."""
-    return min(result.largest_lr_error) >= FAR
+    """Whether all samples of a picture, of which some are answers, miss it by so much that no image
+    may shrink to it."""
+    return min(result.largest_lr_error[i] for i in kept_of(result)) >= FAR
+
+
+def kept_of(result: Outcome) -> list[int]:
+    """Which of the samples are answers: those that have not exploded."""
+    exploded = result.exploded or [False] * len(result.largest_lr_error)
+    return [i for i, gone in enumerate(exploded) if not gone]
 
 
 def unbelievable(misfit: list[float]) -> list[str]:

@@ -223,7 +223,6 @@ def _take(
         except InputError as problem:
             error = str(problem)
     if error:
-        drawn.drop(key)
         failures.add(key, error)
         progress.failed += 1
         return

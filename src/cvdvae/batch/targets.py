@@ -8,6 +8,7 @@ aside and moved into place, so what is there is whole, and is the list of what i
 import errno
 import io
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -184,7 +185,7 @@ class ParquetTarget:
         import pyarrow.parquet as pq
 
         keys = set[str]()
-        for path in self._parts():
+        for path in self._parts().values():
             try:
                 keys.update(pq.read_table(path, columns=["key"])["key"].to_pylist())
             except (OSError, ValueError, KeyError) as error:
@@ -217,8 +218,7 @@ class ParquetTarget:
         rows = [{name: _plain(row[name]) for name, _ in kinds} for row in self.rows]
         schema = pa.schema(kinds, metadata={"note": DISCLAIMER})
         table = pa.Table.from_pylist(rows, schema=schema)
-        parts = self._parts()
-        number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
+        number = max(self._parts(), default=-1) + 1
         part = self.root / f"part-{number:06d}.parquet"
         # The pictures are compressed already.
         held, self.rows, self.bytes = self.rows, [], 0
@@ -229,8 +229,11 @@ class ParquetTarget:
                 self.rows = held
             raise
 
-    def _parts(self) -> list[Path]:
-        return sorted(self.root.glob("part-??????.parquet"))
+    def _parts(self) -> dict[int, Path]:
+        """By their numbers, in order."""
+        paths = self.root.glob("part-*.parquet")
+        named = ((re.fullmatch(r"part-([0-9]{6,})\.parquet", path.name), path) for path in paths)
+        return dict(sorted((int(found[1]), path) for found, path in named if found))
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ Ray Data takes it as it stands, ``ds.map_batches(Upscaler, fn_constructor_args=(
 `docs/batch.md` has recipes for Spark and for a plain loop.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..restoration.workers import on_one_processor
 from .drawable import Drawable, Model
 from .drawers import drawer_of
 from .remarks import REMARKS
-from .rows import IMAGES, Batch, column, rows_of
+from .rows import IMAGES, Batch, column, readable, rows_of
 from .settings import Settings
 
 Deliver = Callable[[Drawable, str], dict[str, Any]]
@@ -111,7 +112,7 @@ class Upscaler:
         return {name: column([row.get(name) for row in rows]) for name in names}
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
-        key = str(row.get("key", row.get("path", "")))
+        key = readable(str(row.get("key", row.get("path", ""))))
         told: dict[str, Any] = {"key": key, "error": row.get("error") or ""}
         if "number" in row:
             told["number"] = int(row["number"])
@@ -141,6 +142,10 @@ class Upscaler:
         image = next((row[name] for name in IMAGES if row.get(name) is not None), None)
         if image is None:
             raise InputError(f"{key or 'a row'} holds no image")
+        if isinstance(image, os.PathLike):
+            image = os.fspath(image)
+        elif isinstance(image, bytearray | memoryview):
+            image = bytes(image)
         if not isinstance(image, str | bytes):
             image = np.asarray(image)
         keep_alpha = self.deliver is not as_arrays  # which have no place for it

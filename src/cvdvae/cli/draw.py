@@ -239,20 +239,20 @@ much noise explains it."""
 def _remedy(
     path: Path, result: "Outcome", resolver: "SuperResolver", pixels: int, simulated: bool
 ) -> list[str]:
-    """What to do where no image shrinks to the input, or where that was compressed; samples have so
-    many pixels together."""
-    from ..batch.remarks import is_no_shadow, unbelievable
+    """What to do where no image shrinks to the input, or that was compressed; `pixels` are of all
+    samples."""
+    from ..batch.remarks import is_no_shadow, kept_of, unbelievable
     from ..restoration.stack.result import StackResult
 
-    if isinstance(result, StackResult) and not result.checked:
+    kept = kept_of(result)
+    if not kept or (isinstance(result, StackResult) and not result.checked):
         return []
     if result.misfit is not None:
-        return unbelievable(list(result.misfit))
-    if isinstance(result, StackResult):
-        return []
-    if not is_no_shadow(result):
-        return [] if simulated else _blocks(path, resolver, pixels)
-    missed = max(10 ** (-psnr / 20) for psnr in result.lr_psnr)
+        return unbelievable([result.misfit[i] for i in kept])
+    if isinstance(result, StackResult) or not is_no_shadow(result):
+        plain = simulated or isinstance(result, StackResult)
+        return [] if plain else _blocks(path, resolver, pixels)
+    missed = max(10 ** (-result.lr_psnr[i] / 20) for i in kept)
     how = _explained(path, missed, resolver, pixels)
     said = f": cvdvae examine {path} --model {resolver.name} may say which, for --shrunk-by"
     return [

@@ -18,8 +18,6 @@ MAX_CHANNELS = 1000
 """Which a file of a few bytes may claim to have; spectrometers have some hundreds."""
 BLOCK = 2**25
 """Values of a tile or a chunk that are decoded however small the image is."""
-WHOLE = 2**53
-"""Up to which a float64 tells whole numbers apart."""
 
 
 class Limits(NamedTuple):
@@ -202,7 +200,7 @@ def check_layout(path: Path, layout: Layout, dtype: np.dtype, limits: Limits) ->
     if height * width > limits.pixels:
         raise InputError(
             f"{path} has {width}×{height} pixels, over {limits.pixels / 1e6:g} megapixels: "
-            f"cut it, or raise the limit with --max-megapixels of cvdvae upscale or restore"
+            f"cut it, or raise the limit with --max-megapixels of cvdvae upscale, restore or batch"
         )
     if layout.channels > MAX_CHANNELS:
         raise InputError(f"{path} has {layout.channels} channels, over {MAX_CHANNELS}: save fewer")

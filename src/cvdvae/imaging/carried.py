@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from PIL import ExifTags, Image
 
 SIDES, ORIENTATION, SIZES = (0x0100, 0x0101), 0x0112, (0xA002, 0xA003)
-LYING = range(2, 9)
-"""Orientations of what is not upright."""
 """EXIF tags that hold no more: width and height, what turns an image, and sizes that the camera
 says."""
+LYING = range(2, 9)
+"""Orientations of what is not upright."""
 DESCRIBING = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 """EXIF tags: description, make, model, software, time, artist, copyright, camera, place."""
 NO_RGB = "its colour profile is not one of RGB: the samples are sRGB without it"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
 from glob import has_magic
 from pathlib import Path
@@ -33,6 +34,7 @@ def files_below(
         try:
             with os.scandir(here) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
+            (here / "..").lstat()  # is refused where names may be read, and files may not
         except OSError:
             if here == folder:
                 raise
@@ -122,6 +124,13 @@ def _named(folder: Path, part: str) -> list[Path]:
     found = [path for path in folder.iterdir() if _fits((path.name,), (part,))]
     (folder / "..").lstat()  # is refused where names may be read, and files may not
     return sorted(found)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder; what may not be looked at is none."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def _fits(names: tuple[str, ...], parts: tuple[str, ...]) -> bool:

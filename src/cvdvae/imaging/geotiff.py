@@ -11,11 +11,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
-from .arrays import WHOLE, Array, Layout, Limits, array_of, check_layout
+from .arrays import Array, Layout, Limits, array_of, check_layout
 from .geo_alpha import alpha_of, opaque_of
 from .geo_systems import ASIDE, crs_in, tried
 from .opacity import at_scale, enlarged
 from .tiff import LARGE, TIFF, TILE, WORLD, has_world_file, is_geo
+from .values import WHOLE
 
 ROWS = 1024
 """How many are written at a time."""

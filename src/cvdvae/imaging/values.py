@@ -19,6 +19,8 @@ EIGHT_BITS = 255
 """Levels of pictures."""
 FINEST = 2**16 - 1
 """Levels whose rounding stands for that of values that are not rounded, as they came from some."""
+WHOLE = 2**53
+"""Up to here float64 holds every whole number."""
 MOST_LEVELS = 2**20
 """More are not told apart by the networks' float32."""
 ROUND_OFF_DB = 250.0
@@ -61,6 +63,11 @@ def decibels(squares: Tensor) -> Tensor:
     there is no error but what float64 rounds."""
     found = -10 * torch.log10(squares.double())
     return found.masked_fill(found > ROUND_OFF_DB, torch.inf)
+
+
+def decibels_of(squares: float, values: int) -> float:
+    """The same of the sum of so many squared errors."""
+    return float(decibels(torch.tensor(squares / values, dtype=torch.float64, device="cpu")))
 
 
 def exact_values(y: Tensor, levels: int | None = EIGHT_BITS) -> Tensor:
@@ -111,6 +118,11 @@ class ValueRange:
     levels: int | None = None
 
     def __post_init__(self) -> None:
+        if self.levels is not None and max(abs(self.low), abs(self.high)) > WHOLE:
+            raise InputError(
+                f"whole values from {self.low:g} to {self.high:g} are too large to be told apart: "
+                f"subtract a number, or save them as float"
+            )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InputError(f"values must lie between two numbers, not {self.low} and {self.high}")
         if not math.isfinite((self.high - self.low) * (self.high - self.low)):  # as of a variance
@@ -225,7 +237,8 @@ def _of_dtype(values: np.ndarray) -> tuple[float, float]:
 def _widened(values: np.ndarray) -> tuple[float, float]:
     """From the smallest to the largest and a little on; not below 0 where nothing is."""
     low, high = float(values.min()), float(values.max())
-    _refuse_constant(low, high)
+    if values.min() == values.max():
+        _refuse_constant(low, high)
     margin = MARGIN * (high - low)
     bottom, top = low - margin, high + margin
     least, most = _held(values.dtype)

@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..files import write_folder_atomically
 from .arrays import (
     MAX_AXES,
-    WHOLE,
     Array,
     Layout,
     Limits,
@@ -24,6 +23,7 @@ from .arrays import (
     check_layout,
     guessed_axes,
 )
+from .values import WHOLE
 
 warnings.filterwarnings("ignore", module=r"zarr\..*")  # what others cannot read yet, and the like
 

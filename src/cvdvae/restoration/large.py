@@ -26,6 +26,7 @@ from ..imaging.carried import Extras
 from ..imaging.io import save_png
 from ..imaging.png import check_channels, read_rows
 from ..imaging.sheets import TILE, labelled_sheet
+from ..imaging.values import decibels_of
 from .answers import answering
 from .checks import checked_truth
 from .drawing import Drawing
@@ -120,8 +121,7 @@ class LargeResult:
         if self.truth is None:
             return None
         psnr = {
-            what: float(10 * np.log10(self.truth.numel() / squares)) if squares else float("inf")
-            for what, squares in self.errors.items()
+            what: decibels_of(squares, self.truth.numel()) for what, squares in self.errors.items()
         }
         return Truth(psnr["bicubic"], [psnr[name] for name in self.samples], psnr["mean.png"])
 

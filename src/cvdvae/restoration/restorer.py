@@ -102,7 +102,6 @@ class Restorer(Networks):
             samples: As in `Restoring`, like all that follow but `noise` and `truth`.
             noise: As for `seen`.
             temperature: The model's recommended one by default; with moves 1.
-            seed: Of the samples.
             moves: Of every chain.
             grain: Whether pixels are drawn.
             truth: The true image, ``(C, H, W)`` in [0, 1], for the report.
@@ -146,8 +145,9 @@ class Restorer(Networks):
         Raises:
             InputError: A value out of its range, or one that does not go with looking.
         """
-        moves = whole_number(moves, "moves")
-        temperature = 1.0 if moves and not look and temperature is None else temperature
+        if (moves := whole_number(moves, "moves")) and look:
+            raise InputError("looking has a temperature of its own: leave moves out")
+        temperature = 1.0 if moves and temperature is None else temperature
         _, own, profile = self.recommended.of_draws(None, temperature, look)
         return Restoring(samples, own, seed, moves, grain, antithetic, self_ensemble, profile)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..degradations.base import cut_as
 from ..degradations.downscaling import Downscaling
 from ..degradations.strip import sees
-from ..imaging.values import EIGHT_BITS, exact_values, from_levels, to_levels
+from ..imaging.values import EIGHT_BITS, decibels_of, exact_values, from_levels, to_levels
 
 
 class RoundTrip:
@@ -88,10 +88,7 @@ class RoundTrip:
     @property
     def lr_psnr(self) -> float:
         """LR-PSNR in dB; infinite without any error."""
-        if not self.squares:
-            return float("inf")
-        mse = torch.tensor(self.squares / self.values, dtype=torch.float32, device="cpu")
-        return float(-10 * torch.log10(mse))
+        return decibels_of(self.squares, self.values)
 
 
 def misfit(trips: list[RoundTrip]) -> float | None:

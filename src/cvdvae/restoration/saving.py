@@ -55,7 +55,10 @@ def _plain(data: Any) -> Any:
 
 def is_result(folder: Path) -> bool:
     """Whether a folder holds a `result.json` of this program, or what a killed one left of it."""
-    return (folder / UNFINISHED).is_file() or is_report(folder / RESULT)
+    with suppress(OSError):  # it may not be looked into
+        if (folder / UNFINISHED).is_file():
+            return True
+    return is_report(folder / RESULT)
 
 
 def is_report(path: Path) -> bool:

@@ -284,7 +284,8 @@ def avoid(saved: np.ndarray, nodata: list[float | None]) -> None:
             if channel.dtype.kind in "iu":
                 channel[made] = none + 1 if none < np.iinfo(kind).max else none - 1
             else:
-                channel[made] = np.nextafter(kind(none), kind(np.inf))
+                up = none < np.finfo(kind).max
+                channel[made] = np.nextafter(kind(none), kind(np.inf if up else -np.inf))
 
 
 def _filled(values: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
-from ...imaging.values import ValueRange
+from ...imaging.values import ValueRange, decibels_of
 from ..recipe import Origin, origin_from_dict
 from ..result import Doubt, report_of
 from ..round_trip import RoundTrip, misfit
@@ -63,7 +63,7 @@ class StackResult(ArrayResult):
         for planes in self.round_trips:
             values = sum(trip.values for trip, _ in planes)
             squares = sum(trip.squares for trip, _ in planes)
-            result.append(float(10 * np.log10(values / squares)) if squares else float("inf"))
+            result.append(decibels_of(squares, values))
         return result
 
     @property
