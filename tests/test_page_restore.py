@@ -19,6 +19,7 @@ from cvdvae.app.archive import zip_of
 from cvdvae.app.pictures import to_paint
 from cvdvae.damage.described import parse
 from cvdvae.damage.packed import unpack
+from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.restoring import degraded
@@ -39,9 +40,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 @pytest.fixture
 def face(tmp_path: Path) -> Path:
-    x = torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(0))
-    x = torch.nn.functional.interpolate(x[None], (64, 64), mode="bicubic")[0].clamp(0, 1)
-    to_pil(to_bytes(x)).save(tmp_path / "face.png")
+    crop_face(demo_photo()).resize((64, 64)).save(tmp_path / "face.png")
     return tmp_path / "face.png"
 
 

@@ -32,6 +32,7 @@ from cvdvae.degradations.blur import Blur, gaussian
 from cvdvae.degradations.composed import Composed, jpeg_at_end
 from cvdvae.degradations.natural import natural_estimate
 from cvdvae.domains import DOMAINS
+from cvdvae.domains.faces import crop_face, demo_photo
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.evaluation.measure import Judges
 from cvdvae.evaluation.measure import Seen as Judged
@@ -949,7 +950,7 @@ def test_the_bundled_model_is_that_of_the_domain(
 ) -> None:
     photo, face = tmp_path / "photo.png", tmp_path / "face.png"
     to_pil(to_bytes(picture(side=48)[0, :, :33])).save(photo)
-    to_pil(to_bytes(picture(side=64)[0])).save(face)
+    crop_face(demo_photo()).resize((64, 64)).save(face)
 
     def told_of(name: str, path: Path, *options: str) -> dict[str, Any]:
         out = tmp_path / name

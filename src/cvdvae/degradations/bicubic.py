@@ -17,6 +17,7 @@ class BicubicDownscaling(Downscaling):
         InputError: ``H Hᵀ`` is singular, so that some y have no x with Hx = y.
 
     Example:
+        >>> import torch
         >>> H = BicubicDownscaling((64, 64), (8, 8))
         >>> y = torch.rand(1, 3, 8, 8)
         >>> torch.allclose(H.A(H.A_dagger(y)), y, atol=1e-5)

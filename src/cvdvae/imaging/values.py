@@ -66,8 +66,9 @@ def decibels(squares: Tensor) -> Tensor:
 
 
 def decibels_of(squares: float, values: int) -> float:
-    """The same of the sum of so many squared errors."""
-    return float(decibels(torch.tensor(squares / values, dtype=torch.float64, device="cpu")))
+    """The same of the sum of so many squared errors; infinite where there are none to sum."""
+    mean = squares / values if squares else 0.0
+    return float(decibels(torch.tensor(mean, dtype=torch.float64, device="cpu")))
 
 
 def exact_values(y: Tensor, levels: int | None = EIGHT_BITS) -> Tensor:
