@@ -33,9 +33,9 @@ class Wanted:
         """Whether they wait, or are drawn."""
         return not (self.over.is_set() or self.left.is_set())
 
-    def is_lost(self, keys: Container[str]) -> bool:
-        """Whether the set of samples that they are of is none of these any more; then they are no
-        longer wanted."""
+    def end_without(self, keys: Container[str]) -> bool:
+        """Want them no more where the set of samples that they are of is none of these; whether it
+        is none."""
         lost = self.told.get("key") not in keys
         if lost:
             self.over.set()

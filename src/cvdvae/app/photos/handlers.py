@@ -246,7 +246,7 @@ class PhotoHandlers:
             return self.tell("wrong", text=sentence(error))
         if session.left.is_set():
             return UNCHANGED
-        lost = wanted is not None and wanted.is_lost(session.keys)
+        lost = wanted is not None and wanted.end_without(session.keys)
         taken = self.nothing_to_take() if lost else {}
         return {self.parts.session: session} | taken | self.tell("steps", steps=steps_of(session))
 
