@@ -4,9 +4,9 @@
 
 Faces as in `quality.py`. Every row starts afresh from the same seed, and of its moves the first
 half adapts the steps. LR-PSNR is measured before the projection, all else after it. ``none`` stands
-for chains that know no encoder of y, and begin with sweeps; ``plain`` (`--plain 40 120`) for moves
-without a gradient (pCN), led to an acceptance of 0.25. Their seconds are not what they would cost,
-since the gradient is taken here, and left out.
+for chains that know no encoder of y: half of their moves anneal, then come sweeps; ``plain``
+(`--plain 40 120`) for moves without a gradient (pCN), led to an acceptance of 0.25. Their seconds
+are not what they would cost, since the gradient is taken here, and left out.
 """
 
 import argparse
@@ -32,9 +32,8 @@ from cvdvae.restoration.load import load_hvae
 from cvdvae.restoration.posterior import chains
 from cvdvae.restoration.posterior.chains import Moves, sample_posterior
 from cvdvae.restoration.posterior.measurement import Measurement
-from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
-from cvdvae.restoration.posterior.whitened import Proposal, State, Whitened
-from cvdvae.restoration.restorer import SWEEPS
+from cvdvae.restoration.posterior.sweeps import SWEEPS, proposal_by_sweeps
+from cvdvae.restoration.posterior.whitened import Proposal, Propose, State, Whitened
 from cvdvae.restoration.result import psnr
 
 Row = dict[str, float]
@@ -73,16 +72,19 @@ def figures(means: Tensor, truth: Tensor, measurement: Measurement) -> Row:
 
 
 @torch.no_grad()
-def measure(prior, proposal, measurement, truth, moves, samples) -> Row:  # type: ignore[no-untyped-def]
+def measure(  # type: ignore[no-untyped-def]
+    prior, measurement, truth, samples, propose: Propose, moves: Moves | None
+) -> Row:
     """One row of one face."""
     begin, noise_of = time.perf_counter(), partial(SeededNoise, 0)
-    if moves == 0:
-        target = Whitened(prior, proposal, measurement, 1.0, 1.1)
-        state = target.at(target.first(noise_of(range(samples)), samples))
+    if moves is None:
+        noise = noise_of(range(samples))
+        target = Whitened(prior, propose(noise, samples, lambda: None), measurement, 1.0, 1.1)
+        state = target.at(target.first(noise, samples))
         log_w = float(state.log_w.mean())
         seconds = {"seconds": time.perf_counter() - begin}
         return figures(state.mean, truth, measurement) | {"log w": log_w} | seconds
-    result = sample_posterior(prior, proposal, measurement, Moves(moves), samples, noise_of)
+    result = sample_posterior(prior, propose, measurement, moves, samples, noise_of)
     seconds = {"seconds": time.perf_counter() - begin}
     return (
         figures(result.means, truth, measurement)
@@ -119,18 +121,19 @@ def main() -> None:
         terms = model.encoder.terms(y, model.scale)
         posterior_of = partial(model.encoder.posterior_of, terms=terms)
         size = (truth.shape[1], truth.shape[2])
-        proposals = {
-            "LR encoder": Proposal(model.encoder.groups, posterior_of, size, size),
-            "none": proposal_by_sweeps(model.prior, measurement, size, size, options.sweeps),
-        }
-        for name, proposal in proposals.items():
-            for moves in options.moves:
-                row = measure(model.prior, proposal, measurement, truth, moves, options.samples)
+        encoded = Proposal(model.encoder.groups, posterior_of, size, size).for_all
+        of_x = (model.prior, measurement, size, size)
+        for moves in options.moves:
+            how = Moves(moves) if moves else None
+            way, rest = how.halved() if how else (None, None)
+            unaided = proposal_by_sweeps(*of_x, way, options.sweeps)
+            for name, of in (("LR encoder", (encoded, how)), ("none", (unaided, rest))):
+                row = measure(model.prior, measurement, truth, options.samples, *of)
                 rows.setdefault((name, moves), []).append(row)
         for moves in options.plain:
             with without_gradients():
-                of = (model.prior, proposals["LR encoder"], measurement, truth, moves)
-                row = measure(*of, options.samples)
+                of_plain = (model.prior, measurement, truth, options.samples)
+                row = measure(*of_plain, encoded, Moves(moves))
             rows.setdefault(("LR encoder, plain", moves), []).append(row)
     keys = list(rows["LR encoder", options.moves[-1]][0])
     for head in ("encoder", "moves", *keys):

@@ -23,6 +23,7 @@ from cvdvae.errors import InputError
 from cvdvae.gaussian import Conditional, DiagonalGaussian
 from cvdvae.gaussian.noise import GlobalNoise, SeededNoise
 from cvdvae.hvae.likelihood import Likelihood
+from cvdvae.restoration.posterior.annealing import annealed
 from cvdvae.restoration.posterior.chains import Moves, PosteriorSamples, move, sample_posterior
 from cvdvae.restoration.posterior.measurement import Measurement, conditional_draw
 from cvdvae.restoration.posterior.mixing import effective_sample_size, split_r_hat
@@ -194,7 +195,9 @@ def sampled(y: Tensor, count: int, moves: int, **wrong: float) -> PosteriorSampl
     torch.manual_seed(0)
     t = target(y, **wrong)
     how = Moves(moves, batch=count, step=0.3)
-    return sample_posterior(MODEL, t.proposal, t.measurement, how, count, lambda _: GlobalNoise())
+    return sample_posterior(
+        MODEL, t.proposal.for_all, t.measurement, how, count, lambda _: GlobalNoise()
+    )
 
 
 Y = MODEL.measured(random(1, 10, seed=4))
@@ -259,6 +262,47 @@ def test_moves_leave_the_joint_distribution_as_it_is(monkeypatch: pytest.MonkeyP
     assert joint_after(30) < 4
     monkeypatch.setattr(chains, "_log_uniform", lambda like, noise: torch.full_like(like, -1e9))
     assert joint_after(30) > 8
+
+
+def unaided(y: Tensor) -> Whitened:
+    """Whose proposal is the prior."""
+    proposal = Proposal(0, lambda group, h, prior: prior, (SIDE, SIDE), (SIDE, SIDE))
+    return Whitened(MODEL, proposal, target(y).measurement, 1.0, 1.1)
+
+
+def raised_posterior(power: float) -> Gaussian:
+    """``p(z) p(y|z)^β``: noise β times as large in variance explains y as well."""
+    A = MODEL.H @ MODEL.decoder
+    information = power * A.T @ torch.linalg.inv(MODEL.noise_of_y)
+    cov = torch.linalg.inv(torch.linalg.inv(MODEL.prior.cov) + information @ A)
+    return Gaussian(Y.flatten(1) @ (cov @ information).T, cov)
+
+
+@pytest.mark.parametrize(("power", "stays"), [(0.05, True), (1.0, True), (None, False)])
+def test_moves_leave_the_posterior_under_a_power_of_w_as_it_is(
+    power: float | None, stays: bool
+) -> None:
+    torch.manual_seed(3)
+    right = raised_posterior(power or 0.05)
+    z, start = right.draw(CHAINS), unaided(Y)
+    state = start.at(start.whites_of([z[:, block(g), None, None] for g in range(3)]))
+    step = torch.tensor([0.03, 0.01, 0.05], dtype=torch.float64)[:, None]
+    powers = None if power is None else torch.full((CHAINS,), power, dtype=torch.float64)
+    for _ in range(40):
+        state = move(start, state, step.expand(-1, CHAINS), GlobalNoise(), powers).state
+    assert (deviations(flat(state.latents), right) < 4) == stays
+
+
+def test_annealing_leads_from_the_prior_to_the_posterior() -> None:
+    start, told, found = unaided(Y), [], []
+    for moves in (0, 20, 200):
+        torch.manual_seed(4)
+        state = annealed(start, moves, GlobalNoise(), CHAINS, lambda: told.append(1))
+        found.append(deviations(flat(state.latents), MODEL.posterior(Y)))
+        if not moves:
+            assert deviations(flat(state.latents), MODEL.prior) < 4
+    assert len(told) == 220
+    assert found[0] > 4 * found[1] > 16 * found[2]
 
 
 def test_ranks_of_the_truth_are_uniform() -> None:
@@ -348,7 +392,7 @@ def tiny_chains(samples: int, moves: Moves = Moves(6)) -> PosteriorSamples:
     proposal = Proposal(resolver.encoder.groups, posterior_of, (16, 16), (16, 16))
     measurement = Measurement(y, resolver.degradation, 0.1, 0.01)
     noise_of = partial(SeededNoise, 5)
-    return sample_posterior(resolver.prior, proposal, measurement, moves, samples, noise_of)
+    return sample_posterior(resolver.prior, proposal.for_all, measurement, moves, samples, noise_of)
 
 
 def test_a_chain_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,15 +419,18 @@ def test_chains_without_an_encoder_begin_with_sweeps(size: tuple[int, int]) -> N
     prior, seen = tiny_resolver().prior, (size[0] // 4, size[1] // 4)
     y = torch.rand(1, 3, *seen, generator=torch.Generator().manual_seed(3))
     measurement = Measurement(y, BicubicDownscaling(size, seen), 0.1, 0.01)
-    proposal = proposal_by_sweeps(prior, measurement, (16, 16), size, 3)
+    told: list[int] = []
+    propose = proposal_by_sweeps(prior, measurement, (16, 16), size, Moves(5), 3)
+    proposal = propose(SeededNoise(0, range(2)), 2, lambda: told.append(1))
+    assert len(told) == 5
     start = Whitened(prior, proposal, measurement, 1.0, 1.1)
     state = start.at(start.first(SeededNoise(0, range(2)), 2))
-    assert proposal.begin is not None
-    for z, begun in zip(state.latents, proposal.begin(SeededNoise(0, range(2)), 2), strict=True):
+    assert proposal.latents is not None
+    for z, begun in zip(state.latents, proposal.latents, strict=True):
         assert torch.allclose(z, begun, atol=1e-3)
     assert state.mean.shape == (2, 3, *size)
     with pytest.raises(InputError):
-        proposal_by_sweeps(prior, measurement, (16, 16), size, 0)
+        proposal_by_sweeps(prior, measurement, (16, 16), size, sweeps=0)
 
 
 def test_the_gradient_is_that_of_log_w() -> None:
@@ -477,8 +524,7 @@ def test_what_is_counted_comes_after_the_adaptation() -> None:
 
 def test_the_ratio_of_a_move_is_that_of_the_densities() -> None:
     """``π(ε') q(ε|ε') / (π(ε) q(ε'|ε))``, whatever log w and its gradients are at both ends."""
-    step = torch.tensor([0.3, 1.7], dtype=torch.float64)
-    d = step.view(-1, 1, 1, 1)
+    step = torch.tensor([[0.3, 1.7], [0.02, 0.9]], dtype=torch.float64)
 
     def state(seed: int) -> State:
         whites = [random(2, 1, 3, 3, seed=seed + i) for i in range(2)]
@@ -487,7 +533,9 @@ def test_the_ratio_of_a_move_is_that_of_the_densities() -> None:
 
     def log_q(new: State, old: State) -> Tensor:
         total = torch.zeros(2, dtype=torch.float64)
-        for there, here, gradient in zip(new.whites, old.whites, old.gradients, strict=True):
+        steps = step.view(2, -1, 1, 1, 1)
+        groups = zip(new.whites, old.whites, old.gradients, steps, strict=True)
+        for there, here, gradient, d in groups:
             away = there - ((2 - d) * here + 2 * d * gradient) / (2 + d)
             total -= (away.square() * (2 + d) ** 2 / (16 * d)).flatten(1).sum(1)
         return total

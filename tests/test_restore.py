@@ -51,7 +51,7 @@ from cvdvae.restoration.evidence import (
 )
 from cvdvae.restoration.finish import Finished
 from cvdvae.restoration.load import load, load_restorer
-from cvdvae.restoration.posterior.chains import PosteriorSamples, sample_posterior
+from cvdvae.restoration.posterior.chains import Moves, PosteriorSamples, sample_posterior
 from cvdvae.restoration.posterior.measurement import Measurement
 from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
 from cvdvae.restoration.recipe import read_recipe
@@ -1113,21 +1113,20 @@ def test_chains_take_an_exact_picture_for_one_that_was_rounded(
     y, model = picture()[0], replace(tiny_restorer(), pixel_std=20.0)
     for noise, sigma in ((None, 0.5 / 255), (0.1, 0.1)):
         result = model.restore(y, "hole:side=6", 2, noise, temperature=0.9, moves=2)
-        _, proposal, measurement, moves, samples, *_ = found.pop()
+        _, propose, measurement, moves, samples, *_ = found.pop()
         assert (measurement.sigma, measurement.copies) == (sigma, 1)
         assert measurement.pixel_std == pytest.approx(20 / 255)
         assert (moves.moves, moves.temperature, moves.batch, samples) == (2, 0.9, 4, 2)
-        assert proposal.size == proposal.crop == (SIDE, SIDE)
+        assert propose().size == propose().crop == (SIDE, SIDE)
         assert result.diagnostics is not None
         assert len(result.diagnostics.acceptance) == 2
         assert result.report()["chains"]["r_hat"] is not None
-    alone = replace(model, encoder=None).restore(y, "hole:side=6", 1, moves=1)
+    alone = replace(model, encoder=None).restore(y, "hole:side=6", 1, moves=5)
     assert alone.pixels.shape == (1, 3, SIDE, SIDE)
-    decoder, proposal, measurement, *_ = found.pop()
-    assert proposal.groups == 0
-    swept = proposal_by_sweeps(decoder, measurement, (SIDE, SIDE), (SIDE, SIDE), 2)
-    assert swept.begin is not None
-    begun = [begin(SeededNoise(0, [0]), 1) for begin in (proposal.begin, swept.begin)]
+    decoder, propose, measurement, moves, *_ = found.pop()
+    assert moves.moves == 3
+    swept = proposal_by_sweeps(decoder, measurement, (SIDE, SIDE), (SIDE, SIDE), Moves(2))
+    begun = [of(SeededNoise(0, [0]), 1, lambda: None).latents for of in (propose, swept)]
     assert all(torch.equal(*pair) for pair in zip(*begun, strict=True))
     assert alone.diagnostics is not None
     assert alone.diagnostics.log_w_gain != 0

@@ -37,14 +37,12 @@ from .networks import Networks
 from .posterior.chains import Moves, PosteriorSamples, sample_posterior
 from .posterior.measurement import Measurement
 from .posterior.sweeps import proposal_by_sweeps
-from .posterior.whitened import Proposal
+from .posterior.whitened import Proposal, Propose
 from .restored import Diagnostics, Restoration
 from .restoring import Auto, Seen, seen, shown
 from .settings import Restoring
 from .workers import NETWORK, OnDone, in_own_modes, untold, workers_on
 
-SWEEPS = 2
-"""Sweeps before the moves where there is no encoder; more of them drift away from images."""
 MOST_MOVED = 250_000
 """Pixels of an image on which chains move, which need gradients through the whole network."""
 LEAST_SIGMA = 0.5 / 255
@@ -58,7 +56,7 @@ class Restorer(Networks):
 
     Attributes:
         prior: The hierarchical VAE.
-        encoder: The encoder; without one every chain begins with sweeps, see `sweeps`.
+        encoder: The encoder; without one chains begin as `posterior.sweeps` says.
         name: What results call the model.
         pixel_std: s, in grey levels of 255; see `RestorerRecord`.
         recommended: Temperatures for draws that name none.
@@ -317,15 +315,14 @@ class Restorer(Networks):
             )
         return channels, height, width
 
-    def _proposal(self, what: Seen, told: Tensor) -> Proposal:
-        """Where chains begin: the encoder's groups for this y, or sweeps."""
-        height, width = told.shape[2:]
-        crop, size = (height, width), self.prior.config.padded(height, width)
+    def _propose(self, what: Seen, told: Tensor, size: Size, way: Moves | None) -> Propose:
+        """Where chains begin: the encoder's groups for this y; without one, where `way` leads."""
+        crop = (told.shape[2], told.shape[3])
         if self.encoder is None:
-            return proposal_by_sweeps(self.prior, self._measurement(what), size, crop, SWEEPS)
-        encoder, terms = self.encoder, self.encoder.terms(told.to(self.device), 1)
-        posterior_of = partial(encoder.posterior_of, terms=terms)
-        return Proposal(encoder.groups, posterior_of, size, crop)
+            return proposal_by_sweeps(self.prior, self._measurement(what), size, crop, way)
+        terms = self.encoder.terms(told.to(self.device), 1)
+        posterior_of = partial(self.encoder.posterior_of, terms=terms)
+        return Proposal(self.encoder.groups, posterior_of, size, crop).for_all
 
     def _measurement(self, what: Seen) -> Measurement:
         """For chains, on `device`."""
@@ -334,12 +331,12 @@ class Restorer(Networks):
         return Measurement(y, degradation, self.pixel_std / 255, sigma, what.copies)
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor, tell: OnDone) -> PosteriorSamples:
-        proposal = self._proposal(what, told)
-        batch = batch_for(proposal.size[0] * proposal.size[1])
-        moves = Moves(how.moves, how.temperature, batch=batch)
-        noise = partial(SeededNoise, how.seed)
-        of = (self._measurement(what), moves, how.samples, noise, tell)
-        return sample_posterior(self.prior, proposal, *of)
+        size = self.prior.config.padded(*told.shape[2:])
+        moves = Moves(how.moves, how.temperature, batch=batch_for(size[0] * size[1]))
+        way, moves = (None, moves) if self.encoder else moves.halved()
+        propose, noise = self._propose(what, told, size, way), partial(SeededNoise, how.seed)
+        of = (propose, self._measurement(what), moves, how.samples, noise, tell)
+        return sample_posterior(self.prior, *of)
 
 
 def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor, Noise]:

@@ -23,7 +23,7 @@ Explained in docs/posterior.md.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ from ..checks import make_plain
 from ..workers import OnDone, in_order, untold, workers_on
 from .measurement import Measurement
 from .mixing import effective_sample_size, split_r_hat
-from .whitened import Decoder, Proposal, State, Whitened, chosen
+from .whitened import Decoder, Propose, State, Whitened, chosen
 
 ACCEPTANCE = 0.574
 FIRST_STEP, LONGEST_STEP = 0.01, 2.0
@@ -88,6 +88,12 @@ class Moves:
                 )
         if not 0 < self.step <= LONGEST_STEP:
             raise InputError(f"the step of a move must be in (0, {LONGEST_STEP}], not {self.step}")
+
+    def halved(self) -> "tuple[Moves | None, Moves]":
+        """The first half of the moves, where there is one, and the second."""
+        first = self.moves // 2
+        second = replace(self, moves=self.moves - first)
+        return (replace(self, moves=first) if first else None), second
 
     @property
     def adapting(self) -> int:
@@ -141,7 +147,7 @@ class PosteriorSamples(NamedTuple):
 
 def sample_posterior(
     decoder: Decoder,
-    proposal: Proposal,
+    propose: Propose,
     measurement: Measurement,
     moves: Moves,
     samples: int,
@@ -150,12 +156,11 @@ def sample_posterior(
 ) -> PosteriorSamples:
     """Draw z ~ p(z|y), one sample from each of as many chains.
 
-    Every chain begins with a draw of the proposal before it is widened. The chains of a batch move
-    on one thread, and as many batches at a time as there are processors.
+    The chains of a batch move on one thread, and as many batches at a time as there are processors.
 
     Args:
         decoder: The prior with its likelihood.
-        proposal: Where the chains begin.
+        propose: Where the chains of a batch begin.
         measurement: What is known of x.
         moves: How to move.
         samples: Number of chains n.
@@ -171,13 +176,15 @@ def sample_posterior(
     if not _has_float64(measurement.y.device):
         device = measurement.y.device
         raise InputError(f"the device '{device}' has no float64, which chains need: take cpu")
-    target = Whitened(decoder, proposal, measurement, moves.temperature, moves.widening)
     batches = [range(i, i + moves.batch) for i in range(0, samples, moves.batch)]
 
     def work(indices: range) -> _Ended:
+        tell = partial(on_move, min(len(indices), samples - indices.start))
         with torch.autocast(measurement.y.device.type, enabled=False):
-            tell = partial(on_move, min(len(indices), samples - indices.start))
-            return _run(target, moves, len(indices), noise_of(indices), tell)
+            noise = noise_of(indices)
+            proposal, how = propose(noise, len(indices), tell), (moves.temperature, moves.widening)
+            target = Whitened(decoder, proposal, measurement, *how)
+            return _run(target, moves, len(indices), noise, tell)
 
     ended = list(in_order(work, batches, workers_on(measurement.y.device)))
     latents = [
@@ -244,26 +251,38 @@ class Moved(NamedTuple):
     log_ratio: Tensor
 
 
-def move(target: Whitened, state: State, step: Tensor, noise: Noise) -> Moved:
-    """One move of every chain; it leaves p(z|y) invariant.
+def move(
+    target: Whitened, state: State, step: Tensor, noise: Noise, power: Tensor | None = None
+) -> Moved:
+    """One move of every chain; it leaves p(z|y) invariant, or ``N(ε; 0, I) w(ε)^β``.
 
     Args:
         target: What decodes.
         state: Where the chains are.
-        step: δ of each, ``(n,)``.
+        step: δ of each, ``(n,)``, or of each in every group, ``(L, n)``.
         noise: Source of ξ and of what is accepted.
+        power: β of each, ``(n,)``; 1 by default.
     """
-    proposed = target.at(_stepped(state, step, noise))
-    log_ratio = _log_ratio(state, proposed, step)
+    here, step = _raised(state, power), step.expand(len(state.whites), -1)
+    proposed = target.at(_stepped(here, step, noise))
+    log_ratio = _log_ratio(here, _raised(proposed, power), step)
     taken = _log_uniform(state.log_w, noise) < log_ratio
     return Moved(chosen(taken, proposed, state), taken, log_ratio)
+
+
+def _raised(state: State, power: Tensor | None) -> State:
+    """The same with ``w^β`` for w."""
+    if power is None:
+        return state
+    gradients = [g * power.to(g).view(-1, *[1] * (g.ndim - 1)) for g in state.gradients]
+    return state._replace(log_w=power.to(state.log_w) * state.log_w, gradients=gradients)
 
 
 def _stepped(state: State, step: Tensor, noise: Noise) -> list[Tensor]:
     """ε' of the next move."""
     moved = []
-    for white, gradient in zip(state.whites, state.gradients, strict=True):
-        d = step.to(white).view(-1, *[1] * (white.ndim - 1))
+    for white, gradient, of_group in zip(state.whites, state.gradients, step, strict=True):
+        d = of_group.to(white).view(-1, *[1] * (white.ndim - 1))
         pushed = (2 - d) * white + 2 * d * gradient + (8 * d).sqrt() * noise.normal(white)
         moved.append(pushed / (2 + d))
     return moved
@@ -278,9 +297,10 @@ def _log_ratio(old: State, new: State, step: Tensor) -> Tensor:
 def _potential(at: State, to: State, step: Tensor) -> Tensor:
     """``a(ε, ε')``."""
     total = -at.log_w
-    for here, there, gradient in zip(at.whites, to.whites, at.gradients, strict=True):
+    groups = zip(at.whites, to.whites, at.gradients, step, strict=True)
+    for here, there, gradient, of_group in groups:
         # One sum: (ε' − ε)/2 + δ/4 (ε + ε' − g), which multiplies g.
-        d = step.to(here).view(-1, *[1] * (here.ndim - 1))
+        d = of_group.to(here).view(-1, *[1] * (here.ndim - 1))
         factor = (there - here) / 2 + d / 4 * (here + there - gradient)
         total = total - (factor * gradient).double().flatten(1).sum(1)
     return total

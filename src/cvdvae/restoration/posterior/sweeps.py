@@ -1,25 +1,35 @@
-"""Where chains begin without an encoder for the degradation: alternating sweeps.
+"""Where chains begin without an encoder for the degradation: annealing, then alternating sweeps.
 
 The prior comes with an encoder of its own, q(z|x) of whole images. Prost et al. 2023 (PnP-HVAE)
 alternate it with the image that explains y best, towards a maximum of the posterior. Drawn instead
 of maximized, every sweep is::
 
-    x ~ p(x|z, y)         the conditional draw; z comes from the prior at first
+    x ~ p(x|z, y)         the conditional draw; z comes from the prior, annealed, at first
     z ~ q(z|x)            one encoding and one decoding
 
 Were q(z|x) the exact p(z|x), this would be Gibbs sampling of p(x, z|y). It is not, so the sweeps
-only say where chains begin, and their moves do the rest, with steps as wide as the prior.
+only say where chains begin. Their moves do the rest, measured with q(z_l|z_<l, x) of the last x: it
+knows how wide each latent may be where those before it are known, for x as for images near it.
+
+Explained in docs/posterior.md.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
+from ...gaussian import Conditional
 from ...gaussian.noise import Noise
 from ...hvae import HVAE
+from .annealing import annealed
+from .chains import Moves
 from .measurement import Measurement
-from .whitened import Proposal
+from .whitened import Proposal, Propose, Whitened
+
+SWEEPS = 2
 
 
 def proposal_by_sweeps(
@@ -27,8 +37,9 @@ def proposal_by_sweeps(
     measurement: Measurement,
     size: tuple[int, int],
     crop: tuple[int, int],
-    sweeps: int,
-) -> Proposal:
+    annealing: Moves | None = None,
+    sweeps: int = SWEEPS,
+) -> Propose:
     """A proposal that needs no encoder of y.
 
     Args:
@@ -36,25 +47,33 @@ def proposal_by_sweeps(
         measurement: What is known of x.
         size: Height and width of the images that the prior makes.
         crop: Height and width of the images x.
+        annealing: The moves that come before, and their temperature; none by default.
         sweeps: How many.
 
     Raises:
-        InputError: Fewer than one.
+        InputError: Fewer than one sweep.
     """
     if sweeps < 1:
         raise InputError(f"the number of sweeps must be at least 1, not {sweeps}")
+    moves, temperature = (0, 1.0) if annealing is None else (annealing.moves, annealing.temperature)
+    unaided = Proposal(0, lambda group, h, prior: prior, size, crop)
+    target = Whitened(prior, unaided, measurement, temperature, 1.0)
 
     @torch.no_grad()
-    def begin(noise: Noise, count: int) -> list[Tensor]:
-        parameters, latents = prior.decode([], count, noise=noise, size=size)
+    def propose(noise: Noise, count: int, on_move: Callable[[], None]) -> Proposal:
+        mean = annealed(target, moves, noise, count, on_move).mean
         for _ in range(sweeps):
-            mean = prior.likelihood.mean(parameters)[..., : crop[0], : crop[1]]
-            x = measurement.draw(mean, noise).clamp(0, 1)
-            h, met = prior.infer(_padded(x, size), noise)
-            latents, parameters = [group.z for group in met], prior.parameters_of_x(h)
-        return latents
+            x = _padded(measurement.draw(mean, noise).clamp(0, 1), size)
+            h, met = prior.infer(x, noise)
+            mean = prior.likelihood.mean(prior.parameters_of_x(h))[..., : crop[0], : crop[1]]
+        activations = prior.activations(x)
 
-    return Proposal(0, lambda group, h, prior: prior, size, crop, begin)
+        def posterior_of(group: int, h: Tensor, _: Conditional) -> Conditional:
+            return Conditional.known(prior.posterior_of(group, h, activations))
+
+        return Proposal(len(met), posterior_of, size, crop, [group.z for group in met])
+
+    return propose
 
 
 def _padded(x: Tensor, size: tuple[int, int]) -> Tensor:

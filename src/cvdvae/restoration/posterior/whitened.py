@@ -38,23 +38,32 @@ class Decoder(Protocol):
 
 
 class Proposal(NamedTuple):
-    """Where the chains begin, and what their steps are measured with.
+    """Where the chains of a batch begin, and what their steps are measured with.
 
     Attributes:
         groups: Number k of latent groups that it gives; 0 leaves everything to the prior.
         posterior_of: ``(l, h, p) -> q(z_l | z_<l, y)`` for l < k: `LREncoder.posterior_of` with its
-            terms. It sees rows of one batch of chains.
+            terms.
         size: Height and width of the images that the network makes.
         crop: Height and width of the images x, which begin at its top left corner.
-        begin: ``(noise, n) -> [z_0, …, z_{L-1}]``, where the chains begin; with draws of the
-            proposal, before it is widened, where it is None.
+        latents: z_0 … z_{L-1} where the chains begin; where they are None, with draws of the
+            proposal before it is widened.
     """
 
     groups: int
     posterior_of: Callable[[int, Tensor, Conditional], Conditional]
     size: tuple[int, int]
     crop: tuple[int, int]
-    begin: Callable[[Noise, int], list[Tensor]] | None = None
+    latents: list[Tensor] | None = None
+
+    def for_all(self, *_: object) -> "Proposal":
+        """The same for every batch: a `Propose`."""
+        return self
+
+
+Propose = Callable[[Noise, int, Callable[[], None]], Proposal]
+"""``(noise, n, on_move) -> Proposal`` for a batch of n chains; `on_move` is told of every move that
+is made on the way."""
 
 
 class State(NamedTuple):
@@ -99,8 +108,8 @@ class Whitened:
 
     def first(self, noise: Noise, count: int) -> list[Tensor]:
         """ε where the chains begin."""
-        if self.proposal.begin is not None:
-            return self.whites_of(self.proposal.begin(noise, count))
+        if self.proposal.latents is not None:
+            return self.whites_of(self.proposal.latents)
         whites: list[Tensor] = []
 
         def pick(group: int, h: Tensor, prior: Conditional) -> Tensor:
