@@ -124,10 +124,12 @@ def main() -> None:
         encoded = Proposal(model.encoder.groups, posterior_of, size, size).for_all
         of_x = (model.prior, measurement, size, size)
         for moves in options.moves:
-            how = Moves(moves) if moves else None
-            way, rest = how.halved() if how else (None, None)
-            unaided = proposal_by_sweeps(*of_x, way, options.sweeps)
-            for name, of in (("LR encoder", (encoded, how)), ("none", (unaided, rest))):
+            unaided, way = proposal_by_sweeps(*of_x, 1.0, moves // 2, options.sweeps), moves // 2
+            for name, propose, counted in (
+                ("LR encoder", encoded, moves),
+                ("none", unaided, moves - way),
+            ):
+                of = (propose, Moves(counted) if moves else None)
                 row = measure(model.prior, measurement, truth, options.samples, *of)
                 rows.setdefault((name, moves), []).append(row)
         for moves in options.plain:

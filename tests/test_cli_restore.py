@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,10 @@ def test_a_bar_shows_how_far_a_restoration_is_also_when_it_is_drawn_again(
     tiny_restorer().run(what, how, on_steps=told.append)
     assert sum(told) == pytest.approx(how.steps) == 6 * (moves + 1)
     assert min(told) > 0
+    if moves:
+        told.clear()
+        replace(tiny_restorer(), encoder=None).run(what, how, on_steps=told.append)
+        assert sum(told) == how.steps
     recipe = str(restore.out / "a" / "result.json")
     again = ("replay", recipe, "--trust-model", "--out", str(restore.out / "again"))
     screen = terminal(restore.monkeypatch)

@@ -14,6 +14,7 @@ from test_operators import OPERATORS, SMALL, operator
 from tiny import matrix_of, tiny_resolver
 from torch import Tensor
 
+import cvdvae.restoration.posterior.annealing as annealing
 import cvdvae.restoration.posterior.chains as chains
 from cvdvae.degradations.base import LinearOperator
 from cvdvae.degradations.bicubic import BicubicDownscaling
@@ -28,7 +29,7 @@ from cvdvae.restoration.posterior.chains import Moves, PosteriorSamples, move, s
 from cvdvae.restoration.posterior.measurement import Measurement, conditional_draw
 from cvdvae.restoration.posterior.mixing import effective_sample_size, split_r_hat
 from cvdvae.restoration.posterior.sweeps import proposal_by_sweeps
-from cvdvae.restoration.posterior.whitened import Proposal, State, Whitened
+from cvdvae.restoration.posterior.whitened import Proposal, Propose, State, Whitened
 from cvdvae.restoration.workers import one_thread_each
 
 SIDE, GIVEN, PIXEL_STD, SIGMA = 4, 2, 0.3, 0.2
@@ -271,7 +272,7 @@ def unaided(y: Tensor) -> Whitened:
 
 
 def raised_posterior(power: float) -> Gaussian:
-    """``p(z) p(y|z)^β``: noise β times as large in variance explains y as well."""
+    """``p(z) p(y|z)^β``, the posterior where the noise of y has 1/β times the variance."""
     A = MODEL.H @ MODEL.decoder
     information = power * A.T @ torch.linalg.inv(MODEL.noise_of_y)
     cov = torch.linalg.inv(torch.linalg.inv(MODEL.prior.cov) + information @ A)
@@ -291,6 +292,26 @@ def test_moves_leave_the_posterior_under_a_power_of_w_as_it_is(
     for _ in range(40):
         state = move(start, state, step.expand(-1, CHAINS), GlobalNoise(), powers).state
     assert (deviations(flat(state.latents), right) < 4) == stays
+
+
+def test_annealing_begins_where_y_says_little_or_nothing() -> None:
+    """β_1 of the second of three moves' path: 1 where y says nothing."""
+    powers: list[Tensor] = []
+
+    def watched(*of: Any) -> chains.Moved:
+        powers.append(of[-1])
+        return move(*of)
+
+    start = unaided(Y)
+    at = start.at
+    said = torch.tensor([0.0, -3.0, -3e4, -math.inf], dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(annealing, "move", watched)
+        patch.setattr(start, "at", lambda whites: at(whites)._replace(log_w=said))
+        annealed(start, 2, GlobalNoise(), 4, lambda: None)
+        annealed(start, 1, GlobalNoise(), 4, lambda: None)
+    assert powers[0].tolist() == pytest.approx([1, 1, 1e-3, 1e-30])
+    assert powers[1].tolist() == powers[2].tolist() == [1, 1, 1, 1]
 
 
 def test_annealing_leads_from_the_prior_to_the_posterior() -> None:
@@ -385,20 +406,26 @@ def test_exact_measurements_behind_a_blur_that_loses_some_of_them_are_met(
     assert torch.allclose(H.A(drawn), y, atol=1e-9 if dtype == torch.float64 else 1e-3)
 
 
-def tiny_chains(samples: int, moves: Moves = Moves(6)) -> PosteriorSamples:
+def tiny_chains(samples: int, moves: Moves = Moves(6), encoder: bool = True) -> PosteriorSamples:
     resolver = tiny_resolver()
     y = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(3))
     posterior_of = partial(resolver.encoder.posterior_of, terms=resolver.encoder.terms(y, 4))
     proposal = Proposal(resolver.encoder.groups, posterior_of, (16, 16), (16, 16))
     measurement = Measurement(y, resolver.degradation, 0.1, 0.01)
     noise_of = partial(SeededNoise, 5)
-    return sample_posterior(resolver.prior, proposal.for_all, measurement, moves, samples, noise_of)
+    propose: Propose = proposal.for_all
+    if not encoder:
+        propose = proposal_by_sweeps(resolver.prior, measurement, (16, 16), (16, 16), moves=4)
+    return sample_posterior(resolver.prior, propose, measurement, moves, samples, noise_of)
 
 
-def test_a_chain_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = tiny_chains(6)
+@pytest.mark.parametrize("encoder", [True, False])
+def test_a_chain_does_not_depend_on_the_others(
+    encoder: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = tiny_chains(6, encoder=encoder)
     monkeypatch.setattr(chains, "workers_on", lambda device: 1)
-    one = tiny_chains(1)
+    one = tiny_chains(1, encoder=encoder)
     for a, b in zip(one.latents, many.latents, strict=True):
         assert torch.equal(a, b[:1])
     assert torch.equal(one.means, many.means[:1])
@@ -415,14 +442,20 @@ def test_more_moves_explain_more() -> None:
 
 
 @pytest.mark.parametrize("size", [(12, 12), (16, 12), (12, 16)])
-def test_chains_without_an_encoder_begin_with_sweeps(size: tuple[int, int]) -> None:
+def test_chains_without_an_encoder_are_measured_with_the_priors_own(size: tuple[int, int]) -> None:
     prior, seen = tiny_resolver().prior, (size[0] // 4, size[1] // 4)
     y = torch.rand(1, 3, *seen, generator=torch.Generator().manual_seed(3))
     measurement = Measurement(y, BicubicDownscaling(size, seen), 0.1, 0.01)
     told: list[int] = []
-    propose = proposal_by_sweeps(prior, measurement, (16, 16), size, Moves(5), 3)
+    propose = proposal_by_sweeps(prior, measurement, (16, 16), size, 1e-6, 5, 3)
     proposal = propose(SeededNoise(0, range(2)), 2, lambda: told.append(1))
     assert len(told) == 5
+    assert proposal.groups == len(prior.config.group_strides)
+    # At a temperature of almost 0 the last sweep took the means of q(z|x), which are where ε is 0.
+    start = Whitened(prior, proposal, measurement, 1.0, 1.1)
+    assert all(torch.allclose(w, torch.zeros(()), atol=1e-3) for w in start.first(GlobalNoise(), 2))
+    propose = proposal_by_sweeps(prior, measurement, (16, 16), size, 1.0, 0, 1)
+    proposal = propose(SeededNoise(0, range(2)), 2, lambda: None)
     start = Whitened(prior, proposal, measurement, 1.0, 1.1)
     state = start.at(start.first(SeededNoise(0, range(2)), 2))
     assert proposal.latents is not None

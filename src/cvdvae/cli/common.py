@@ -169,8 +169,8 @@ Moves = Annotated[
     typer.Option(
         "--moves",
         min=0,
-        help="Moves of each sample's chain, which correct the encoder; noise counts as half a grey "
-        "level at least.",
+        help="Moves of each sample's chain, which correct the encoder, or half of which lead to a "
+        "start where there is none; noise counts as half a grey level at least.",
     ),
 ]
 Grain = Annotated[

@@ -39,10 +39,11 @@ HALF = 0.5 + 1e-3
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What the chains went through, after the moves that adapted their steps.
+    """What the chains went through; without an encoder, after the sweeps.
 
     Attributes:
-        acceptance: Share of the moves that each chain accepted.
+        acceptance: Share of the moves that each chain accepted, after those that adapted its steps,
+            as for all that follows but the last.
         effective: Effective sample size of log w over all chains; NaN where they were too short,
             or none moved.
         r_hat: Split-R̂ of log w; near 1 where the chains agree, NaN where they were too short,

@@ -315,11 +315,12 @@ class Restorer(Networks):
             )
         return channels, height, width
 
-    def _propose(self, what: Seen, told: Tensor, size: Size, way: Moves | None) -> Propose:
+    def _propose(self, what: Seen, how: Restoring, told: Tensor, size: Size, way: int) -> Propose:
         """Where chains begin: the encoder's groups for this y; without one, where `way` leads."""
         crop = (told.shape[2], told.shape[3])
         if self.encoder is None:
-            return proposal_by_sweeps(self.prior, self._measurement(what), size, crop, way)
+            of_x = (self.prior, self._measurement(what), size, crop)
+            return proposal_by_sweeps(*of_x, how.temperature, way)
         terms = self.encoder.terms(told.to(self.device), 1)
         posterior_of = partial(self.encoder.posterior_of, terms=terms)
         return Proposal(self.encoder.groups, posterior_of, size, crop).for_all
@@ -332,9 +333,9 @@ class Restorer(Networks):
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor, tell: OnDone) -> PosteriorSamples:
         size = self.prior.config.padded(*told.shape[2:])
-        moves = Moves(how.moves, how.temperature, batch=batch_for(size[0] * size[1]))
-        way, moves = (None, moves) if self.encoder else moves.halved()
-        propose, noise = self._propose(what, told, size, way), partial(SeededNoise, how.seed)
+        way = how.moves // 2 if self.encoder is None else 0
+        moves = Moves(how.moves - way, how.temperature, batch=batch_for(size[0] * size[1]))
+        propose, noise = self._propose(what, how, told, size, way), partial(SeededNoise, how.seed)
         of = (propose, self._measurement(what), moves, how.samples, noise, tell)
         return sample_posterior(self.prior, *of)
 

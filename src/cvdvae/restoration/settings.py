@@ -189,7 +189,8 @@ class Restoring:
         temperature: Factor τ on the standard deviations of the encoder's groups, and of the
             prior's where there are any. With moves it is that of the chains.
         seed: Seed of the samples, not negative.
-        moves: Moves of every chain, which correct the encoder and take σ for 0.5/255 at least.
+        moves: Moves of every chain, which correct the encoder and take σ for 0.5/255 at least;
+            without an encoder half of them lead to where a chain begins.
         grain: Draw the pixels from p(x|z, y), with what the network leaves to chance; otherwise
             its mean is taken, which is smoother.
         antithetic: As in `Sampling`, like `self_ensemble`; neither goes with moves.

@@ -5,7 +5,7 @@ almost none would be accepted. So the moves of `cvdvae.restoration.posterior.cha
 ``N(ε; 0, I) w(ε)^β`` with a small β, and β grows to 1 in K of them (the path of annealed importance
 sampling, Neal 2001)::
 
-    β_i = β_1^((K − i)/(K − 1)),    β_1 |log w| = 30 nats where a chain begins
+    β_i = β_1^((K − i)/(K − 1)),    β_1 |log w| = 30 nats at most where a chain begins
 
 The groups of an HVAE differ by orders of magnitude in how much they change an image, and so does
 what y says of them. Every group l has a step of its own::
@@ -29,7 +29,7 @@ from .chains import ACCEPTANCE, LONGEST_STEP, move
 from .whitened import State, Whitened
 
 FIRST_NATS = 30.0
-"""What y counts for in the first move."""
+"""What y counts for in the first move, at most; a single move has β = 1."""
 FIRST_STEP, GAIN = 0.5, 0.5
 """δ of the first move, and by how much log δ changes for every share of acceptance that lacks."""
 MEMORY = 0.8
@@ -49,7 +49,7 @@ def annealed(
         on_move: Called after every move.
     """
     state = target.at(target.first(noise, count))
-    first = (FIRST_NATS / -state.log_w).clamp(1e-30, 1)
+    first = (FIRST_NATS / state.log_w.abs()).clamp(1e-30, 1)
     step = torch.full_like(first, FIRST_STEP)
     curvature, before = _squares(state) * first**2, first
     for i in range(moves):

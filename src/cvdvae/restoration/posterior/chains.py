@@ -23,7 +23,7 @@ Explained in docs/posterior.md.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -88,12 +88,6 @@ class Moves:
                 )
         if not 0 < self.step <= LONGEST_STEP:
             raise InputError(f"the step of a move must be in (0, {LONGEST_STEP}], not {self.step}")
-
-    def halved(self) -> "tuple[Moves | None, Moves]":
-        """The first half of the moves, where there is one, and the second."""
-        first = self.moves // 2
-        second = replace(self, moves=self.moves - first)
-        return (replace(self, moves=first) if first else None), second
 
     @property
     def adapting(self) -> int:

@@ -25,11 +25,11 @@ from ...gaussian import Conditional
 from ...gaussian.noise import Noise
 from ...hvae import HVAE
 from .annealing import annealed
-from .chains import Moves
 from .measurement import Measurement
 from .whitened import Proposal, Propose, Whitened
 
 SWEEPS = 2
+"""More of them drift away from images."""
 
 
 def proposal_by_sweeps(
@@ -37,7 +37,8 @@ def proposal_by_sweeps(
     measurement: Measurement,
     size: tuple[int, int],
     crop: tuple[int, int],
-    annealing: Moves | None = None,
+    temperature: float = 1.0,
+    moves: int = 0,
     sweeps: int = SWEEPS,
 ) -> Propose:
     """A proposal that needs no encoder of y.
@@ -47,15 +48,15 @@ def proposal_by_sweeps(
         measurement: What is known of x.
         size: Height and width of the images that the prior makes.
         crop: Height and width of the images x.
-        annealing: The moves that come before, and their temperature; none by default.
-        sweeps: How many.
+        temperature: Factor on the standard deviations of the prior and of q(z|x), in every group.
+        moves: How many of them anneal.
+        sweeps: How many follow.
 
     Raises:
         InputError: Fewer than one sweep.
     """
     if sweeps < 1:
         raise InputError(f"the number of sweeps must be at least 1, not {sweeps}")
-    moves, temperature = (0, 1.0) if annealing is None else (annealing.moves, annealing.temperature)
     unaided = Proposal(0, lambda group, h, prior: prior, size, crop)
     target = Whitened(prior, unaided, measurement, temperature, 1.0)
 
@@ -64,7 +65,7 @@ def proposal_by_sweeps(
         mean = annealed(target, moves, noise, count, on_move).mean
         for _ in range(sweeps):
             x = _padded(measurement.draw(mean, noise).clamp(0, 1), size)
-            h, met = prior.infer(x, noise)
+            h, met = prior.infer(x, noise, temperature)
             mean = prior.likelihood.mean(prior.parameters_of_x(h))[..., : crop[0], : crop[1]]
         activations = prior.activations(x)
 

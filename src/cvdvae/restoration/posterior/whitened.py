@@ -1,7 +1,8 @@
 """The latents of a posterior as differences to a proposal, ``z_l = m_l + S_l ε_l``.
 
 In the first k groups m_l and S_l are the mean and the (widened) standard deviation of the proposal
-q(z_l|z_<l, y), in the others those of the prior; both depend on z_<l. So the proposal is
+q(z_l|z_<l, y), in the others those of the prior; both depend on z_<l. Without an encoder of y, the
+prior's own q(z_l|z_<l, x) of an x that stays as it is takes its place. So the proposal is
 ε ~ N(0, I), and the posterior ``N(ε; 0, I) w(ε)`` up to a constant::
 
     log w = log p(y|z) + Σ_{l<k} [ log p(z_l|z_<l) − log q(z_l|z_<l, y) ]
@@ -162,14 +163,16 @@ class Whitened:
             fit = self.measurement.fit(mean)
             ratio = sum(ratios, torch.zeros_like(fit.log_likelihood))
             slope = (mean * fit.gradient).sum() + ratio.sum()
-            gradients = torch.autograd.grad(slope, leaves)
+            found = torch.autograd.grad(slope, leaves)
+        # The moves are right whatever a gradient is, as long as it is a number.
+        gradients = [gradient.nan_to_num(0, 0, 0) for gradient in found]
         log_w = (fit.log_likelihood + ratio).detach().nan_to_num(nan=-math.inf)
         return State(
             [leaf.detach() for leaf in leaves],
             [latent.detach() for latent in latents],
             mean.detach(),
             log_w,
-            list(gradients),
+            gradients,
         )
 
 
