@@ -201,7 +201,9 @@ def sampled(y: Tensor, count: int, moves: int, **wrong: float) -> PosteriorSampl
     )
 
 
-Y = MODEL.measured(random(1, 10, seed=4))
+with torch.random.fork_rng():
+    torch.manual_seed(5)
+    Y = MODEL.measured(random(1, 10, seed=4))
 CHAINS = 1500
 
 
@@ -323,7 +325,9 @@ def test_annealing_leads_from_the_prior_to_the_posterior() -> None:
         if not moves:
             assert deviations(flat(state.latents), MODEL.prior) < 4
     assert len(told) == 220
-    assert found[0] > 4 * found[1] > 16 * found[2]
+    assert found[0] > 700
+    assert found[1] < 150
+    assert found[2] < 15
 
 
 def test_ranks_of_the_truth_are_uniform() -> None:
