@@ -124,7 +124,8 @@ def main() -> None:
         encoded = Proposal(model.encoder.groups, posterior_of, size, size).for_all
         of_x = (model.prior, measurement, size, size)
         for moves in options.moves:
-            unaided, way = proposal_by_sweeps(*of_x, 1.0, moves // 2, options.sweeps), moves // 2
+            way = moves // 2
+            unaided = proposal_by_sweeps(*of_x, 1.0, way, options.sweeps)
             for name, propose, counted in (
                 ("LR encoder", encoded, moves),
                 ("none", unaided, moves - way),

@@ -113,10 +113,11 @@ class LinearModel:
         """s² H Hᵀ + σ² I."""
         return PIXEL_STD**2 * self.H @ self.H.T + SIGMA**2 * torch.eye(len(self.H))
 
-    def posterior(self, y: Tensor) -> Gaussian:
-        """p(z|y) for every row of y."""
+    def posterior(self, y: Tensor, power: float = 1) -> Gaussian:
+        """p(z|y) for every row of y; ``p(z) p(y|z)^β`` is that where its noise has 1/β times the
+        variance."""
         A = self.H @ self.decoder
-        information = A.T @ torch.linalg.inv(self.noise_of_y)
+        information = power * A.T @ torch.linalg.inv(self.noise_of_y)
         cov = torch.linalg.inv(torch.linalg.inv(self.prior.cov) + information @ A)
         return Gaussian(y.flatten(1) @ (cov @ information).T, cov)
 
@@ -273,20 +274,12 @@ def unaided(y: Tensor) -> Whitened:
     return Whitened(MODEL, proposal, target(y).measurement, 1.0, 1.1)
 
 
-def raised_posterior(power: float) -> Gaussian:
-    """``p(z) p(y|z)^β``, the posterior where the noise of y has 1/β times the variance."""
-    A = MODEL.H @ MODEL.decoder
-    information = power * A.T @ torch.linalg.inv(MODEL.noise_of_y)
-    cov = torch.linalg.inv(torch.linalg.inv(MODEL.prior.cov) + information @ A)
-    return Gaussian(Y.flatten(1) @ (cov @ information).T, cov)
-
-
 @pytest.mark.parametrize(("power", "stays"), [(0.05, True), (1.0, True), (None, False)])
 def test_moves_leave_the_posterior_under_a_power_of_w_as_it_is(
     power: float | None, stays: bool
 ) -> None:
     torch.manual_seed(3)
-    right = raised_posterior(power or 0.05)
+    right = MODEL.posterior(Y, power or 0.05)
     z, start = right.draw(CHAINS), unaided(Y)
     state = start.at(start.whites_of([z[:, block(g), None, None] for g in range(3)]))
     step = torch.tensor([0.03, 0.01, 0.05], dtype=torch.float64)[:, None]

@@ -315,12 +315,13 @@ class Restorer(Networks):
             )
         return channels, height, width
 
-    def _propose(self, what: Seen, how: Restoring, told: Tensor, size: Size, way: int) -> Propose:
+    def _propose(
+        self, known: Measurement, told: Tensor, size: Size, tau: float, way: int
+    ) -> Propose:
         """Where chains begin: the encoder's groups for this y; without one, where `way` leads."""
         crop = (told.shape[2], told.shape[3])
         if self.encoder is None:
-            of_x = (self.prior, self._measurement(what), size, crop)
-            return proposal_by_sweeps(*of_x, how.temperature, way)
+            return proposal_by_sweeps(self.prior, known, size, crop, tau, way)
         terms = self.encoder.terms(told.to(self.device), 1)
         posterior_of = partial(self.encoder.posterior_of, terms=terms)
         return Proposal(self.encoder.groups, posterior_of, size, crop).for_all
@@ -332,12 +333,12 @@ class Restorer(Networks):
         return Measurement(y, degradation, self.pixel_std / 255, sigma, what.copies)
 
     def _moved(self, what: Seen, how: Restoring, told: Tensor, tell: OnDone) -> PosteriorSamples:
-        size = self.prior.config.padded(*told.shape[2:])
+        size, known = self.prior.config.padded(*told.shape[2:]), self._measurement(what)
         way = how.moves // 2 if self.encoder is None else 0
         moves = Moves(how.moves - way, how.temperature, batch=batch_for(size[0] * size[1]))
-        propose, noise = self._propose(what, how, told, size, way), partial(SeededNoise, how.seed)
-        of = (propose, self._measurement(what), moves, how.samples, noise, tell)
-        return sample_posterior(self.prior, *of)
+        propose = self._propose(known, told, size, how.temperature, way)
+        noise = partial(SeededNoise, how.seed)
+        return sample_posterior(self.prior, propose, known, moves, how.samples, noise, tell)
 
 
 def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor, Noise]:

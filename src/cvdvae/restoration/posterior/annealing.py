@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ...gaussian.noise import Noise
-from .chains import ACCEPTANCE, LONGEST_STEP, move
+from .chains import ACCEPTANCE, LONGEST_STEP, move, probability
 from .whitened import State, Whitened
 
 FIRST_NATS = 30.0
@@ -57,8 +57,8 @@ def annealed(
         found = _squares(state) * power**2
         curvature = MEMORY * curvature * power / before + (1 - MEMORY) * found
         state, _, log_ratio = move(target, state, step / (1 + curvature), noise, power)
-        accepted = log_ratio.clamp(max=0).exp().nan_to_num(0)
-        step = (step * torch.exp(GAIN * (accepted - ACCEPTANCE))).clamp(max=LONGEST_STEP)
+        missing = probability(log_ratio) - ACCEPTANCE
+        step = (step * torch.exp(GAIN * missing)).clamp(max=LONGEST_STEP)
         before = power
         on_move()
     return state

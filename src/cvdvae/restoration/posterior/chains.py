@@ -221,7 +221,7 @@ def _run(
     for i in range(moves.moves):
         state, taken, log_ratio = move(target, state, log_step.exp(), noise)
         if i < moves.adapting:
-            missing = log_ratio.clamp(max=0).exp().nan_to_num(0).cpu() - ACCEPTANCE
+            missing = probability(log_ratio).cpu() - ACCEPTANCE
             log_step += GAIN * (i + 1) ** -DECAY * missing
             log_step.clamp_(max=math.log(LONGEST_STEP))
         log_w.append(state.log_w)
@@ -264,11 +264,21 @@ def move(
     return Moved(chosen(taken, proposed, state), taken, log_ratio)
 
 
+def probability(log_ratio: Tensor) -> Tensor:
+    """With which a move is accepted, `Moved.log_ratio`: 0 of one to a state that is none."""
+    return log_ratio.clamp(max=0).exp().nan_to_num(0)
+
+
+def _along(numbers: Tensor, values: Tensor) -> Tensor:
+    """One number of every chain, ``(n,)``, in the shape and precision of its values."""
+    return numbers.to(values).view(-1, *[1] * (values.ndim - 1))
+
+
 def _raised(state: State, power: Tensor | None) -> State:
     """The same with ``w^β`` for w."""
     if power is None:
         return state
-    gradients = [g * power.to(g).view(-1, *[1] * (g.ndim - 1)) for g in state.gradients]
+    gradients = [g * _along(power, g) for g in state.gradients]
     return state._replace(log_w=power.to(state.log_w) * state.log_w, gradients=gradients)
 
 
@@ -276,7 +286,7 @@ def _stepped(state: State, step: Tensor, noise: Noise) -> list[Tensor]:
     """ε' of the next move."""
     moved = []
     for white, gradient, of_group in zip(state.whites, state.gradients, step, strict=True):
-        d = of_group.to(white).view(-1, *[1] * (white.ndim - 1))
+        d = _along(of_group, white)
         pushed = (2 - d) * white + 2 * d * gradient + (8 * d).sqrt() * noise.normal(white)
         moved.append(pushed / (2 + d))
     return moved
@@ -294,7 +304,7 @@ def _potential(at: State, to: State, step: Tensor) -> Tensor:
     groups = zip(at.whites, to.whites, at.gradients, step, strict=True)
     for here, there, gradient, of_group in groups:
         # One sum: (ε' − ε)/2 + δ/4 (ε + ε' − g), which multiplies g.
-        d = of_group.to(here).view(-1, *[1] * (here.ndim - 1))
+        d = _along(of_group, here)
         factor = (there - here) / 2 + d / 4 * (here + there - gradient)
         total = total - (factor * gradient).double().flatten(1).sum(1)
     return total
