@@ -305,12 +305,9 @@ def hard(seed: int, size: tuple[int, int] = (192, 96)) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse.float(), size, mode="nearest")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_strips_of_black_and_white_meet_every_row(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strips_of_black_and_white_meet_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
     H = BicubicDownscaling.of_scale((192, 96), 2)
-    y = shrink_to_8_bits(hard(seed), H)
+    y = shrink_to_8_bits(hard(1), H)
     x = torch.cat([upscale_bicubic(y, (192, 96)), torch.full((1, 1, 192, 96), 0.5)])
 
     def in_strips(x: torch.Tensor) -> torch.Tensor:

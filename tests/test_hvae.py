@@ -13,7 +13,7 @@ from cvdvae.gaussian import MAX_LOG_STD, Conditional, DiagonalGaussian
 from cvdvae.gaussian.noise import GlobalNoise, SeededNoise
 from cvdvae.hvae import HVAE, HVAEConfig
 from cvdvae.hvae.config import LREncoderConfig
-from cvdvae.hvae.layers import Block
+from cvdvae.hvae.layers import LARGE, Block, pointwise
 from cvdvae.hvae.likelihood import DiscretizedLogisticMixture, GaussianPixels
 from cvdvae.hvae.lr_encoder import MAX_WIDENING, LREncoder, drawn_mean
 from cvdvae.hvae.notation import parse_top_down, strides_of_resolutions
@@ -332,6 +332,28 @@ def test_without_gradients_the_numbers_are_the_same(
         fast = model.elbo(images, SeededNoise(0, range(4)))
     torch.testing.assert_close(fast.nats, plain.nats, rtol=1e-5, atol=1e-3)
     torch.testing.assert_close(fast.kl, plain.kl, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [8, 64])
+def test_a_pointwise_convolution_is_a_product_at_every_position(
+    side: int, one_thread: None
+) -> None:
+    """With its gradients, by whatever kernel PyTorch takes for it."""
+    g = torch.Generator().manual_seed(0)
+    x, weight, bias, out = (
+        torch.randn(shape, generator=g)
+        for shape in ((1, 40, side, side), (24, 40, 1, 1), (24,), (1, 24, side, side))
+    )
+    assert (x.numel() >= LARGE) is (side == 64)
+    last = x.contiguous(memory_format=torch.channels_last)
+    given = [one.requires_grad_() for one in (last, weight, bias)]
+    made = pointwise(*given)
+    exact = [one.detach().double().requires_grad_() for one in given]
+    wanted = torch.einsum("oi,nihw->nohw", exact[1][:, :, 0, 0], exact[0]) + exact[2][:, None, None]
+    torch.testing.assert_close(made.double(), wanted, rtol=1e-5, atol=1e-4)
+    gradients = torch.autograd.grad(made, given, out)
+    for one, true in zip(gradients, torch.autograd.grad(wanted, exact, out.double()), strict=True):
+        torch.testing.assert_close(one.double(), true, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("changes", [{}, PLAIN, PUBLISHED_STYLE])

@@ -84,8 +84,7 @@ class Block(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """``f(x)``, where x is given whole or as parts that lie side by side in the channels."""
-        h: Tensor = self.conv4(self.inner(*parts))
-        return h
+        return pointwise(self.inner(*parts), self.conv4.weight, self.conv4.bias)
 
     def residual(self, x: Tensor, keep: bool = False) -> Tensor:
         """``x + f(x)``; without gradients x itself becomes the sum, unless it is to be kept."""
@@ -132,8 +131,28 @@ class Block(nn.Module):
 
     def _pointwise(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``W a(x) + b`` with a 1×1 convolution."""
-        strips = [F.conv2d(self.activation(s), weight, bias) for s in _strips(x)]
+        strips = [pointwise(self.activation(s), weight, bias) for s in _strips(x)]
         return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
+
+
+LARGE = 2**17
+"""Numbers in an input from which on oneDNN's convolution of one pixel is faster than PyTorch's."""
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``W x + b`` with a 1×1 convolution.
+
+    On one thread PyTorch computes it as a matrix product, which takes up to 1.7 times as long as
+    oneDNN's convolution. That is kept for, among others, what has a dilation; which means nothing
+    for a kernel of one pixel.
+
+    Args:
+        x: ``(N, in, H, W)``.
+        weight: ``(out, in, 1, 1)``.
+        bias: ``(out,)``.
+    """
+    quicker = x.device.type == "cpu" and x.numel() >= LARGE and torch.backends.mkldnn.is_available()
+    return F.conv2d(x, weight, bias, dilation=2 if quicker else 1)
 
 
 def add_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *parts: Tensor) -> Tensor:
@@ -142,10 +161,10 @@ def add_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *parts: Tensor
     The parts of h lie side by side in the channels.
     """
     if torch.is_grad_enabled():
-        return x + F.conv2d(_side_by_side(*parts), weight, bias)
+        return x + pointwise(_side_by_side(*parts), weight, bias)
     rows = _rows(x)
     for target, *strips in zip(x.split(rows, 2), *(p.split(rows, 2) for p in parts), strict=True):
-        target.add_(F.conv2d(_side_by_side(*strips), weight, bias))
+        target.add_(pointwise(_side_by_side(*strips), weight, bias))
     return x
 
 

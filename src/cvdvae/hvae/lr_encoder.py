@@ -24,7 +24,7 @@ from ..gaussian.noise import GlobalNoise, Inside, Noise, NoiseOfPart, Window
 from . import HVAE, HVAEConfig
 from .bottom_up import BottomUp
 from .config import LREncoderConfig
-from .layers import Block
+from .layers import Block, pointwise
 from .notation import bottom_up_strides, parse_bottom_up, parse_pyramid
 from .pyramid import Pyramid
 
@@ -123,7 +123,7 @@ class LREncoder(nn.Module):
         inner = head.inner(h, term=terms[group])
 
         def of(rows: slice) -> DiagonalGaussian:
-            statistics = head.conv4(inner[:, :, rows])
+            statistics = pointwise(inner[:, :, rows], head.conv4.weight, head.conv4.bias)
             if not self.config.relative:
                 return DiagonalGaussian.from_channels(statistics, self.max_log_std)
             difference = DiagonalGaussian.from_channels(statistics, MAX_WIDENING)

@@ -23,6 +23,7 @@ from ..gaussian import Conditional, DiagonalGaussian
 from ..gaussian.noise import GlobalNoise, Noise
 from .bottom_up import BottomUp
 from .config import HVAEConfig
+from .layers import pointwise
 from .likelihood import likelihood_of
 from .notation import bottom_up_strides, parse_bottom_up, parse_top_down
 from .top_down import TopDown
@@ -172,7 +173,7 @@ class HVAE(nn.Module):
         """
         weight = self.out_conv.weight * self.gain
         bias = F.conv2d(self.bias, self.out_conv.weight, self.out_conv.bias)
-        return F.pixel_shuffle(F.conv2d(h, weight, bias.flatten()), self.config.patch_size)
+        return F.pixel_shuffle(pointwise(h, weight, bias.flatten()), self.config.patch_size)
 
     def infer(
         self,

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Block
+from .layers import Block, pointwise
 from .notation import TopDownSpec
 
 
@@ -50,7 +50,7 @@ class PyramidBlock(nn.Module):
     def forward(self, h: Tensor, coarse: Tensor | None) -> Tensor:
         """The next state at its stride; without gradients it takes the place of `h`."""
         if coarse is not None:
-            added = F.interpolate(self.proj(coarse), size=h.shape[2:])
+            added = F.interpolate(pointwise(coarse, self.proj.weight), size=h.shape[2:])
             h = h + added if torch.is_grad_enabled() else h.add_(added)
         return self.resnet.residual(h)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..gaussian import Conditional, DiagonalGaussian
 from ..gaussian.noise import Inside, Window
 from .config import HVAEConfig
-from .layers import Block, add_pointwise
+from .layers import Block, add_pointwise, pointwise
 from .notation import TopDownSpec, parse_top_down
 
 Picker = Callable[[int, Tensor, Conditional], Tensor]
@@ -73,7 +73,7 @@ class TopDownBlock(nn.Module):
         weight, bias = last.weight[:n], last.bias[:n]
 
         def of(rows: slice) -> DiagonalGaussian:
-            statistics = F.conv2d(inner[:, :, rows], weight, bias)
+            statistics = pointwise(inner[:, :, rows], weight, bias)
             return DiagonalGaussian.from_channels(statistics, self.max_log_std)
 
         return Conditional(of, inner, self.z_channels)
