@@ -278,6 +278,8 @@ def test_impossible_settings_are_refused(array: Path) -> None:
         DataConfig("x", crop=4, random_crops=True)
     with pytest.raises(ConfigError, match="nothing to train on"):
         DataConfig("x", validation_every=1)
+    with pytest.raises(ConfigError, match="counts for nothing beside validation_every"):
+        DataConfig("x", validation=100, validation_every=20)
     with pytest.raises(ConfigError, match="split_seed"):
         DataConfig("x", split_seed=2**40)
 

@@ -1,9 +1,11 @@
 """What comes out of a network that has left all bounds is told from an answer."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import tiny_resolver, tiny_restorer
+from tiny import saved_prior, tiny_prior, tiny_resolver, tiny_restorer
 from torch import Tensor
 
 import cvdvae
@@ -52,6 +54,26 @@ def test_a_chain_that_has_never_had_a_finite_posterior_is_no_answer(
     found = restorer.restore(Y, noise=0.1, samples=3, moves=2)
     assert found.exploded == [True, False, False]
     assert not found.explains[0]
+
+
+@pytest.mark.parametrize("moves", [0, 8])
+def test_chains_whose_states_are_beyond_all_bounds_are_no_answers(moves: int) -> None:
+    restorer = tiny_restorer()
+    restorer.prior.top_down.latent_blocks[-1].z_proj.weight.data.mul_(1e5)
+    assert all(restorer.restore(Y, noise=0.1, samples=2, moves=moves).exploded)
+
+
+def test_a_density_that_is_nought_is_no_number_to_move_between(tmp_path: Path) -> None:
+    """Both were the least of all numbers, and each move between them was accepted."""
+    prior = tiny_prior()
+    last = prior.top_down.latent_blocks[1].prior.conv4
+    assert last.bias is not None
+    last.bias.data[3:6] = -50  # a standard deviation of e⁻⁵⁰
+    restorer = cvdvae.load_restorer(saved_prior(tmp_path / "prior", prior))
+    found = restorer.restore(Y, "hole:side=6", samples=2, moves=16)
+    assert found.diagnostics is not None
+    assert not any(found.diagnostics.acceptance)
+    assert found.exploded == [True, True]
 
 
 @pytest.mark.parametrize("moves", [0, 2])

@@ -193,9 +193,16 @@ def test_a_training_that_has_ended_says_so(
 ) -> None:
     monkeypatch.setattr(PriorModule, "_picture", lambda *_: None)
     data, said = DataConfig(str(photos), validation=2), "nothing is left to train"
-    for to, ended in ((2, False), (2, True), (1, True), (3, False)):
-        train(data, tmp_path / "run", steps=to)
-        assert (said in capsys.readouterr().err) == ended
+    out = tmp_path / "run"
+    for to, ended, before in ((2, False, 0), (2, True, 2), (1, True, 2), (3, False, 2)):
+        train(data, out, steps=to)
+        heard = capsys.readouterr()
+        assert (said in heard.err) == ended
+        goes_on = f"goes on from {out / 'last.ckpt'}, step {before} of {to}"
+        assert (goes_on in heard.out) == (not ended and before > 0)
+    (out / "plateau.ckpt").touch()
+    train(data, out, steps=3)
+    assert f"copy {out / 'plateau.ckpt'} over it first" in capsys.readouterr().err
 
 
 def test_where_a_new_folder_cannot_take_its_place_the_earlier_one_stays(

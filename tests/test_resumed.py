@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,28 @@ def test_a_training_needs_images_to_be_measured_on(photos: Path) -> None:
         with pytest.raises((ConfigError, InputError), match=words):
             TrainingData(data, OPTIM, 16)
     TrainingData(DataConfig(str(photos), validation=0, validation_every=3), OPTIM, 16)
+
+
+def test_what_validates_does_not_train_as_part_of_another_source(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "alias").symlink_to(photos)
+    np.save(array := tmp_path / "images.npy", np.zeros((6, 16, 16, 3), np.uint8))
+    for folder, name, kept, trains in (
+        (photos, "[345].png", 0, 2),  # 4 and 5 validate
+        (tmp_path / "alias", "[345].png", 1, 1),
+        (photos, "[0123].png", 0, 0),
+        (photos, "*", 2, 0),  # divided alike
+        (array, "*", 0, 0),
+    ):
+        more = DataConfig(str(folder), only=name, validation=kept, repeat=3)
+        data = DataConfig(str(photos), validation=2, more=(more,))
+        words = f"^{trains} of the images that {photos} keeps for validation would train"
+        with pytest.raises(InputError, match=words) if trains else nullcontext():
+            TrainingData(data, OPTIM, 16)
+    more = DataConfig(str(array), validation=1)
+    with pytest.raises(InputError, match=r"^1 of the images"):
+        TrainingData(DataConfig(str(array), validation=2, more=(more,)), OPTIM, 16)
 
 
 @pytest.mark.usefixtures("nothing_shown")

@@ -1382,6 +1382,11 @@ def test_checkpoints_are_due_at_their_steps_before_validations_and_at_the_ends(
                         steps.append(step)
                         (tmp_path / name).unlink()
             assert found == {"last.ckpt": [4, 6, 8, 12, 13], "plateau.ckpt": plateau}
+            for trainer.global_step in (0, 4, 10):  # where it goes on from
+                AtomicCheckpoint(tmp_path, one).on_train_start(trainer)
+                at = trainer.global_step in plateau
+                assert [path.name for path in tmp_path.iterdir()] == ["plateau.ckpt"] * at
+            (tmp_path / "plateau.ckpt").unlink(missing_ok=True)
 
 
 def test_the_first_process_exports_after_every_validation(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import InputError
 from .folder import DataConfig, is_first_process, paths_of, split
 
 
@@ -35,6 +36,30 @@ def division_of(config: DataConfig) -> Division:
     names, contents = _names(config)
     parts = [[names[row] for row in part] for part in split(len(names), config)]
     return Division(len(names), hashlib.sha256(json.dumps(parts).encode()).hexdigest(), contents)
+
+
+def check_apart(config: DataConfig) -> None:
+    """Refuse further sources that would train on what the first keeps for validation.
+
+    Raises:
+        InputError: One would.
+    """
+    others = [(source, _places(source)[0]) for source in config.more]
+    kept = set(_places(config)[1]) if others else set[Path]()
+    for source, trained in others:
+        both = len(kept.intersection(trained))
+        if both:
+            raise InputError(
+                f"{both} of the images that {config.folder} keeps for validation would train as "
+                f"those of {source.folder} in more: keep them out (only), or in another folder"
+            )
+
+
+def _places(config: DataConfig) -> tuple[list[Path], list[Path]]:
+    """Where the images lie that train, and those that validate."""
+    names, folder = _names(config)[0], Path(config.folder).resolve()
+    training, validation = split(len(names), config)
+    return [folder / names[row] for row in training], [folder / names[row] for row in validation]
 
 
 def tell_another(source: DataConfig, then: Division, now: Division) -> None:

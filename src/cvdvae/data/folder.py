@@ -96,6 +96,8 @@ class DataConfig:
                 raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(self, name)}")
         if self.random_crops and self.jitters:
             raise ConfigError("random_crops are cut as they are: jitter cannot go with them")
+        if self.validation_every and self.validation not in (0, DataConfig.validation):
+            raise ConfigError("validation counts for nothing beside validation_every: say one only")
         if self.validation_every == 1:
             raise ConfigError("validation_every 1 leaves nothing to train on")
         for one in self.more:

@@ -23,7 +23,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_wor
 from ..checkpoints.devices import has_fast_bf16
 from ..checkpoints.folder import CONFIG
 from ..checkpoints.pickled import read_checkpoint
-from ..data.division import Division, division_of, tell_another
+from ..data.division import Division, check_apart, division_of, tell_another
 from ..data.folder import DataConfig, is_first_process
 from ..data.images import Images, open_images
 from ..errors import ConfigError, InputError, OutputError
@@ -40,6 +40,8 @@ warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning a
 warnings.filterwarnings("ignore", message=".*in eval mode at the start")  # the prior: it is frozen
 
 
+PLATEAU = "plateau.ckpt"
+"""The checkpoint from where the learning rate starts to fall, to train longer from."""
 NAMED = 3
 """Images that a message names at most."""
 
@@ -62,7 +64,7 @@ class Direct(TorchCheckpointIO):
 
 
 class AtomicCheckpoint(Callback):
-    """Keep `last.ckpt` whole at every moment, and `plateau.ckpt` from where the decay starts.
+    """Keep `last.ckpt` whole at every moment, and `PLATEAU` from where the decay starts.
 
     Attributes:
         step: That of the last checkpoint.
@@ -74,6 +76,8 @@ class AtomicCheckpoint(Callback):
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
         """What it goes on from is on the disk."""
         self.step = trainer.global_step
+        if self.step:
+            self._save_plateau(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Save every `checkpoint_every` steps, once per step, and before a validation."""
@@ -81,8 +85,12 @@ class AtomicCheckpoint(Callback):
         due = step % optim.checkpoint_every == 0 or step % optim.validate_every == 0
         if due or step == optim.steps:
             self.save(trainer)
-        if optim.decay and step == optim.steps - optim.decay:
-            self.save(trainer, "plateau.ckpt")
+        self._save_plateau(trainer)
+
+    def _save_plateau(self, trainer: L.Trainer) -> None:
+        """Save where the decay starts."""
+        if self.optim.decay and trainer.global_step == self.optim.steps - self.optim.decay:
+            self.save(trainer, PLATEAU)
 
     def save(self, trainer: L.Trainer, name: str = CHECKPOINT) -> None:
         """Save; all processes must."""
@@ -120,6 +128,7 @@ class TrainingData(L.LightningDataModule):
         super().__init__()
         if not data.validation and not data.validation_every:
             raise ConfigError("validation keeps no image: a training is measured on one or more")
+        check_apart(data)
         self.training, self.validation = open_images(data, image_size, channels)
         self.data, self.optim = data, optim
         self.divisions = [division_of(source) for source in (data, *data.more)]
@@ -261,6 +270,18 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         _fit(module, data, trainer_options)
 
 
+def _tell_where(checkpoint: Path, step: int, steps: int) -> None:
+    """Say where a training goes on from, or how it could where it is at its end."""
+    if step < steps:
+        print(f"goes on from {checkpoint}, step {step} of {steps}", flush=True)
+        return
+    how = "raise steps to go on"
+    if (plateau := checkpoint.with_name(PLATEAU)).exists():
+        how += f", and copy {plateau} over it first: there the learning rate had not fallen yet"
+    note = f"note: {checkpoint} is at step {step} of {steps}: nothing is left to train ({how})"
+    print(note, file=sys.stderr, flush=True)
+
+
 def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) -> None:
     # Its remarks are on devices, loggers and defaults of its own; warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -271,9 +292,8 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
     else:
         checkpoint = read_checkpoint(Path(resume))
         module.check_own(checkpoint)
-        if (step := checkpoint["global_step"]) >= optim.steps and is_first_process():
-            note = f"note: {resume} is at step {step} of {optim.steps}: nothing is left to train"
-            print(f"{note} (raise steps to go on)", file=sys.stderr, flush=True)
+        if is_first_process():
+            _tell_where(Path(resume), checkpoint["global_step"], optim.steps)
     if is_first_process():
         if resume is None and (module.exported / CONFIG).is_file():
             note = f"note: {module.exported} holds a model without its checkpoint: it is replaced"

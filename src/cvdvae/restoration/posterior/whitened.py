@@ -20,6 +20,7 @@ from torch import Tensor
 from ...gaussian import Conditional, DiagonalGaussian
 from ...gaussian.noise import Noise
 from ...hvae.likelihood import Likelihood
+from ...hvae.lr_encoder import MOST_STATE
 from .measurement import Measurement
 
 
@@ -141,7 +142,10 @@ class Whitened:
         return _widened(prior(), self.temperature)
 
     def at(self, whites: list[Tensor]) -> State:
-        """Decode ε, with log w and its gradient."""
+        """Decode ε, with log w and its gradient.
+
+        What is no number, and states beyond `MOST_STATE`, have w = 0: no image comes of them.
+        """
         leaves = [white.detach().requires_grad_() for white in whites]
         latents: list[Tensor] = []
         ratios: list[Tensor] = []
@@ -166,7 +170,10 @@ class Whitened:
             found = torch.autograd.grad(slope, leaves)
         # The moves are right whatever a gradient is, as long as it is a number.
         gradients = [gradient.nan_to_num(0, 0, 0) for gradient in found]
-        log_w = (fit.log_likelihood + ratio).detach().nan_to_num(nan=-math.inf)
+        log_w = (fit.log_likelihood + ratio).detach()
+        largest = h.detach().abs().flatten(1).amax(1)
+        known = log_w.isfinite() & (largest <= MOST_STATE).to(log_w.device)
+        log_w = log_w.masked_fill(~known, -math.inf)
         return State(
             [leaf.detach() for leaf in leaves],
             [latent.detach() for latent in latents],
