@@ -1,5 +1,6 @@
 """What comes out of a network that has left all bounds is told from an answer."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,14 @@ def test_a_chain_that_has_never_had_a_finite_posterior_is_no_answer(
         return state._replace(log_w=log_w)
 
     monkeypatch.setattr(Whitened, "at", first_is_lost)
-    found = restorer.restore(Y, noise=0.1, samples=3, moves=2)
+    found = restorer.restore(Y, noise=0.1, samples=3, moves=12)
     assert found.exploded == [True, False, False]
     assert not found.explains[0]
+    chains = found.diagnostics
+    assert chains is not None
+    assert chains.acceptance[0] == 0
+    of_others = (chains.r_hat, chains.effective, chains.log_w_gain)
+    assert all(map(math.isfinite, of_others))
 
 
 @pytest.mark.parametrize("moves", [0, 8])

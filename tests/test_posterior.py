@@ -488,6 +488,11 @@ def test_the_gradient_is_that_of_log_w() -> None:
     assert torch.allclose((ahead - behind) / (2 * h), slope.double(), rtol=0.01, atol=0.05)
 
 
+def test_without_a_chain_there_are_no_diagnostics() -> None:
+    assert math.isnan(split_r_hat(torch.empty(0, 20)))
+    assert math.isnan(effective_sample_size(torch.empty(0, 20)))
+
+
 def test_diagnostics_of_chains_that_are_known() -> None:
     generator = torch.Generator().manual_seed(0)
     white = torch.randn(8, 2000, generator=generator, dtype=torch.float64)

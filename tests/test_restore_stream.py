@@ -13,21 +13,23 @@ from cvdvae.restoration.restored import Restoration
 from cvdvae.restoration.restoring import degraded
 
 
-def streamed(samples: int, antithetic: bool = False) -> Iterator[Restoration]:
+def streamed(samples: int, antithetic: bool = False, moves: int = 0) -> Iterator[Restoration]:
     x = torch.rand(3, 16, 24, generator=torch.Generator().manual_seed(0))
     model = tiny_photo_restorer()
-    how = model.restoring(samples, antithetic=antithetic)
+    how = model.restoring(samples, antithetic=antithetic, moves=moves)
     return model.stream(degraded(x, parse("blur:sigma=1"), 0.02), how, x)
 
 
-@pytest.mark.parametrize("antithetic", [False, True])
-def test_what_has_been_drawn_is_as_if_no_more_had_been_asked_for(antithetic: bool) -> None:
-    grown = list(streamed(20, antithetic))
+@pytest.mark.parametrize(("antithetic", "moves"), [(False, 0), (True, 0), (False, 9)])
+def test_what_has_been_drawn_is_as_if_no_more_had_been_asked_for(
+    antithetic: bool, moves: int
+) -> None:
+    grown = list(streamed(20, antithetic, moves))
     assert len(grown) > 2
     assert [len(one.pixels) for one in grown] == sorted({len(one.pixels) for one in grown})
     for one in (grown[0], grown[-1]):
         samples = len(one.pixels)
-        *_, alone = streamed(samples, antithetic)
+        *_, alone = streamed(samples, antithetic, moves)
         assert one.restoring.samples == samples
         assert torch.equal(one.pixels, alone.pixels)
         assert torch.equal(one.samples, alone.samples)

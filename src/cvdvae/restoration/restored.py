@@ -41,6 +41,8 @@ HALF = 0.5 + 1e-3
 class Diagnostics:
     """What the chains went through; without an encoder, after the sweeps.
 
+    A chain that found no z of any weight, whose sample is no answer, counts in the first alone.
+
     Attributes:
         acceptance: Share of the moves that each chain accepted, after those that adapted its steps,
             as for all that follows but the last.
@@ -59,8 +61,7 @@ class Diagnostics:
     @classmethod
     def of(cls, chains: PosteriorSamples) -> "Diagnostics":
         """Those of some chains."""
-        gain = (chains.log_w[:, -1] - chains.log_w[:, 0]).mean()
-        return cls(chains.acceptance.tolist(), chains.effective, chains.r_hat, float(gain))
+        return cls(chains.acceptance.tolist(), chains.effective, chains.r_hat, chains.gain)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -214,7 +214,6 @@ class Restorer(Networks):
             sigma=what.sigma,
             model=self.name,
             truth=None if truth is None else truth.clone(),
-            diagnostics=None if chains is None else Diagnostics.of(chains),
             weights=self.weights,
             dtype=self.dtype_name,
             levels=what.levels,
@@ -229,6 +228,7 @@ class Restorer(Networks):
                 samples=x,
                 pixels=pixels,
                 exploded=exploded.tolist(),
+                diagnostics=None if chains is None else Diagnostics.of(chains.first(len(x))),
                 restoring=replace(how, samples=len(x)),
                 seconds=time.perf_counter() - started,
             )

@@ -135,8 +135,26 @@ class PosteriorSamples(NamedTuple):
         return effective_sample_size(self._counted)
 
     @property
+    def gain(self) -> float:
+        """By how much log w rose from the first state to the last, mean over chains."""
+        gains = self.log_w[:, -1] - self.log_w[:, 0]
+        return float(gains[gains.isfinite()].mean())
+
+    def first(self, count: int) -> "PosteriorSamples":
+        """Those of the first chains alone."""
+        return self._replace(
+            latents=[z[:count] for z in self.latents],
+            means=self.means[:count],
+            log_w=self.log_w[:count],
+            accepted=self.accepted[:count],
+            step=self.step[:count],
+        )
+
+    @property
     def _counted(self) -> Tensor:
-        return self.log_w[:, self.adapting + 1 :]
+        """Of the chains that are at a z of some weight: the others are no answers."""
+        counted = self.log_w[:, self.adapting + 1 :]
+        return counted[counted.isfinite().all(1)]
 
 
 def sample_posterior(

@@ -22,9 +22,10 @@ def split_r_hat(values: Tensor) -> float:
         values: One row a chain, ``(chains, draws)``.
 
     Returns:
-        Infinite where no chain moved; NaN for fewer than 4 draws, or where all values are equal.
+        Infinite where no chain moved; NaN without a chain, for fewer than 4 draws, or where all
+        values are equal.
     """
-    if values.shape[1] < FEWEST:
+    if not len(values) or values.shape[1] < FEWEST:
         return float("nan")
     within, total = _variances(_halves(values))
     return float((total / within).sqrt())
@@ -41,10 +42,10 @@ def effective_sample_size(values: Tensor) -> float:
         values: One row a chain, ``(chains, draws)``.
 
     Returns:
-        NaN for fewer than 4 draws, or where they show no time in which a chain forgets: none moved,
-        or each goes to and fro.
+        NaN without a chain, for fewer than 4 draws, or where they show no time in which a chain
+        forgets: none moved, or each goes to and fro.
     """
-    if values.shape[1] < FEWEST:
+    if not len(values) or values.shape[1] < FEWEST:
         return float("nan")
     halves = _halves(values)
     count, draws = halves.shape
