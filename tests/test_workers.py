@@ -16,8 +16,10 @@ from cvdvae.restoration.workers import (
     in_order,
     on_one_processor,
     one_thread_each,
+    still_wanted,
     usable_memory,
     usable_processors,
+    work_begun,
     workers_on,
 )
 
@@ -143,6 +145,28 @@ def test_what_is_begun_within_work_ends_with_it() -> None:
     visitor.join(30)
     assert visitor.cut_off
     assert inner == []
+
+
+def test_what_is_at_work_for_nobody_ends_where_it_asks() -> None:
+    at_work, steps = threading.Event(), list[int]()
+
+    def work(_: int) -> None:
+        begun = work_begun()
+        for step in range(1000):
+            list(in_order(steps.append, [step], 2))  # the end of what is within is none of it
+            at_work.set()
+            time.sleep(0.01)
+            still_wanted(begun)
+
+    def interrupted() -> Iterator[int]:
+        yield 0
+        assert at_work.wait(30)
+        time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(in_order(work, interrupted(), 2))
+    assert 1 < len(steps) < 500
 
 
 def test_who_waits_for_a_turn_gets_none_after_the_end() -> None:

@@ -161,6 +161,27 @@ AHEAD = 2
 """Items begun or done for every worker that nobody has taken yet: what bounds the memory."""
 
 
+class Begun:
+    """Work that was begun together.
+
+    Args:
+        within: What work it belongs to, if to any.
+
+    Attributes:
+        left: Whether nobody takes its results any more.
+    """
+
+    def __init__(self, within: "Begun | None" = None) -> None:
+        self.within, self.left, self.ended = within, False, _Work.ended
+
+    @property
+    def wanted(self) -> bool:
+        """Neither left, nor was all work ended since, nor is it part of such work."""
+        if self.left or self.ended != _Work.ended:
+            return False
+        return self.within is None or self.within.wanted
+
+
 class _Work:
     """What is at work, on any thread, and how often all of it was ended."""
 
@@ -169,25 +190,25 @@ class _Work:
     thread = threading.local()
 
 
-def work_begun() -> int:
-    """When the work of this thread was begun, for `still_wanted`."""
-    begun: int | None = getattr(_Work.thread, "begun", None)
-    return _Work.ended if begun is None else begun
+def work_begun() -> Begun:
+    """What the work of this thread belongs to, for `still_wanted`."""
+    begun: Begun | None = getattr(_Work.thread, "begun", None)
+    return Begun() if begun is None else begun
 
 
-def still_wanted(begun: int) -> None:
-    """Go on with work that was begun then, unless all was ended since.
+def still_wanted(begun: Begun) -> None:
+    """Go on with work, unless nobody takes its results any more, or all was ended since.
 
     Raises:
-        SystemExit: It was.
+        SystemExit: So it is.
     """
-    if begun != _Work.ended:
+    if not begun.wanted:
         raise SystemExit("the work was ended")
 
 
 @contextmanager
-def _piece(begun: int) -> Iterator[None]:
-    """Be at a piece of work that was begun then, and what is begun within belongs to it."""
+def _piece(begun: Begun) -> Iterator[None]:
+    """Be at a piece of work, and what is begun within belongs to it."""
     with _Work.changed:
         still_wanted(begun)
         _Work.pieces += 1
@@ -222,9 +243,10 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
 
     Yields:
         The results. What `work` raises is raised here, or `SystemExit` after `end_work`, and no
-        further item is begun after it, nor where the iterator is closed.
+        further item is begun after it, nor where the iterator is closed; those at work end where
+        they ask whether they are `still_wanted`.
     """
-    begun = work_begun()
+    begun = Begun(work_begun())
 
     @torch.no_grad()
     def alone(item: T) -> R:
@@ -246,6 +268,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            begun.left = True
             pool.shutdown(cancel_futures=True)
 
 

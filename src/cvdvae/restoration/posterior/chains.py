@@ -24,7 +24,6 @@ Explained in docs/posterior.md.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -33,7 +32,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...gaussian.noise import Noise
 from ..checks import make_plain
-from ..workers import OnDone, in_order, untold, workers_on
+from ..workers import OnDone, in_order, still_wanted, untold, work_begun, workers_on
 from .measurement import Measurement
 from .mixing import effective_sample_size, split_r_hat
 from .whitened import Decoder, Propose, State, Whitened, chosen
@@ -191,7 +190,12 @@ def sample_posterior(
     batches = [range(i, i + moves.batch) for i in range(0, samples, moves.batch)]
 
     def work(indices: range) -> _Ended:
-        tell = partial(on_move, min(len(indices), samples - indices.start))
+        begun, own = work_begun(), min(len(indices), samples - indices.start)
+
+        def tell() -> None:
+            on_move(own)
+            still_wanted(begun)  # a batch may take minutes
+
         with torch.autocast(measurement.y.device.type, enabled=False):
             noise = noise_of(indices)
             proposal, how = propose(noise, len(indices), tell), (moves.temperature, moves.widening)
