@@ -267,8 +267,10 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:
+        except BaseException:
             begun.left = True
+            raise
+        finally:
             pool.shutdown(cancel_futures=True)
 
 
