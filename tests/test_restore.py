@@ -283,6 +283,14 @@ def test_chains_are_refused_where_there_is_no_float64(monkeypatch: pytest.Monkey
     assert len(model.restore(degraded("noise"), "noise", samples=1, noise=0.1).pixels) == 1
 
 
+def test_a_prior_alone_has_the_width_of_its_own_gaussian() -> None:
+    """Where it has one: of a mixture no width is that of all pixels."""
+    for name in ("photos", "nuclei", "celeba64"):
+        model = load_restorer(name)
+        assert model.pixel_std == (model.prior.likelihood.std or 10)
+    assert load_restorer("photos").pixel_std == 2.5
+
+
 def test_moves_bring_the_chains_nearer_to_what_was_seen() -> None:
     model, y = tiny_restorer(), degraded("downscale:scale=2", 0.02)
     result = model.restore(y, "downscale:scale=2", samples=4, noise=0.02, moves=30)

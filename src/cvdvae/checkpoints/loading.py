@@ -39,7 +39,7 @@ from .records import (
 from .weights import build, digest
 
 PRIOR_PIXEL_STD = 10.0
-"""Width of p(x|z), in grey levels, for a prior that is asked to restore without an encoder."""
+"""Width of p(x|z), in grey levels, for a prior whose likelihood has not one of its own."""
 
 
 def pixel_std_of(prior: HVAE) -> float:
@@ -134,7 +134,8 @@ def load_restoring(name: str) -> Restoring:
     folder = find(name)
     record = read_record(folder)
     if isinstance(record, PriorRecord):
-        return Restoring(load_prior(name), None, PRIOR_PIXEL_STD, Recommended(), SECOND)
+        prior = load_prior(name)
+        return Restoring(prior, None, pixel_std_of(prior), Recommended(), SECOND)
     if not isinstance(record, RestorerRecord):
         restorers = (n for n in bundled_names() if isinstance(read_record(find(n)), RestorerRecord))
         raise WeightsError(
