@@ -34,7 +34,7 @@ def division_of(config: DataConfig) -> Division:
         InputError: There are none to train on.
     """
     names, contents = _names(config)
-    parts = [[names[row] for row in part] for part in split(len(names), config)]
+    parts = _divided(names, config)
     return Division(len(names), hashlib.sha256(json.dumps(parts).encode()).hexdigest(), contents)
 
 
@@ -58,8 +58,13 @@ def check_apart(config: DataConfig) -> None:
 def _places(config: DataConfig) -> tuple[list[Path], list[Path]]:
     """Where the images lie that train, and those that validate."""
     names, folder = _names(config)[0], Path(config.folder).resolve()
-    training, validation = split(len(names), config)
-    return [folder / names[row] for row in training], [folder / names[row] for row in validation]
+    training, validation = _divided(names, config)
+    return [folder / name for name in training], [folder / name for name in validation]
+
+
+def _divided(names: list[str], config: DataConfig) -> list[list[str]]:
+    """Those that train, and those that validate."""
+    return [[names[row] for row in part] for part in split(len(names), config)]
 
 
 def tell_another(source: DataConfig, then: Division, now: Division) -> None:

@@ -136,6 +136,13 @@ class LREncoder(nn.Module):
         return [head for head in self.heads if isinstance(head, Block)]
 
 
+def within_bounds(h: Tensor) -> Tensor:
+    """Which of the last top-down states ``(N, …)`` have no value beyond `MOST_STATE`, nor a NaN:
+    ``(N,)`` bool."""
+    over = tuple(range(1, h.ndim))
+    return (h.amax(over) <= MOST_STATE) & (h.amin(over) >= -MOST_STATE)
+
+
 def drawn_mean(
     prior: HVAE,
     encoder: LREncoder,
@@ -187,8 +194,7 @@ def drawn_mean(
     h = prior.top_down(pick, n, size=size, inside=inside)
     x = prior.likelihood.mean(prior.parameters_of_x(h))
     if marked:
-        high, low = h.amax((1, 2, 3), keepdim=True), h.amin((1, 2, 3), keepdim=True)
-        x = torch.where((high <= MOST_STATE) & (low >= -MOST_STATE), x, torch.nan)
+        x = torch.where(within_bounds(h).view(-1, 1, 1, 1), x, torch.nan)
     rows, columns = (
         slice(wanted.start - patch * had.start, wanted.stop - patch * had.start)
         for wanted, had in zip(inside, places[patch], strict=True)

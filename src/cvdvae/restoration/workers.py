@@ -267,7 +267,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        except BaseException:
+        except BaseException:  # at its end it is not left: bands that it began go on after it
             begun.left = True
             raise
         finally:

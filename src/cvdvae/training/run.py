@@ -271,7 +271,10 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
 
 
 def _tell_where(checkpoint: Path, step: int, steps: int) -> None:
-    """Say where a training goes on from, or how it could where it is at its end."""
+    """Say where a training goes on from, or how it could where it is at its end; the first process
+    does."""
+    if not is_first_process():
+        return
     if step < steps:
         print(f"goes on from {checkpoint}, step {step} of {steps}", flush=True)
         return
@@ -292,8 +295,7 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
     else:
         checkpoint = read_checkpoint(Path(resume))
         module.check_own(checkpoint)
-        if is_first_process():
-            _tell_where(Path(resume), checkpoint["global_step"], optim.steps)
+        _tell_where(Path(resume), checkpoint["global_step"], optim.steps)
     if is_first_process():
         if resume is None and (module.exported / CONFIG).is_file():
             note = f"note: {module.exported} holds a model without its checkpoint: it is replaced"

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...gaussian import Conditional, DiagonalGaussian
 from ...gaussian.noise import Noise
 from ...hvae.likelihood import Likelihood
-from ...hvae.lr_encoder import MOST_STATE
+from ...hvae.lr_encoder import within_bounds
 from .measurement import Measurement
 
 
@@ -144,7 +144,7 @@ class Whitened:
     def at(self, whites: list[Tensor]) -> State:
         """Decode ε, with log w and its gradient.
 
-        What is no number, and states beyond `MOST_STATE`, have w = 0: no image comes of them.
+        What is no number has w = 0, and what is not `within_bounds`: no image comes of it.
         """
         leaves = [white.detach().requires_grad_() for white in whites]
         latents: list[Tensor] = []
@@ -171,8 +171,7 @@ class Whitened:
         # The moves are right whatever a gradient is, as long as it is a number.
         gradients = [gradient.nan_to_num(0, 0, 0) for gradient in found]
         log_w = (fit.log_likelihood + ratio).detach()
-        largest = h.detach().abs().flatten(1).amax(1)
-        known = log_w.isfinite() & (largest <= MOST_STATE).to(log_w.device)
+        known = log_w.isfinite() & within_bounds(h.detach()).to(log_w.device)
         log_w = log_w.masked_fill(~known, -math.inf)
         return State(
             [leaf.detach() for leaf in leaves],
