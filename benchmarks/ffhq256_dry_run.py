@@ -20,8 +20,9 @@ from cvdvae.data.folder import DataConfig
 from cvdvae.hvae import HVAE
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.training import EncoderTraining
+from cvdvae.training.data import TrainingData
 from cvdvae.training.encoder import EncoderModule
-from cvdvae.training.run import TrainingData, fit
+from cvdvae.training.run import fit
 
 CONFIG = Path(__file__).parents[1] / "configs" / "ffhq256-x8.yaml"
 STEPS = 20

@@ -29,8 +29,8 @@ from cvdvae.errors import ConfigError, InputError
 from cvdvae.evaluation.selection import Selection
 from cvdvae.imaging.io import Photo, read_photo
 from cvdvae.training import OptimConfig
+from cvdvae.training.data import TrainingData, _Keyed
 from cvdvae.training.order import StepBatches
-from cvdvae.training.run import TrainingData, _Keyed
 
 
 @pytest.fixture

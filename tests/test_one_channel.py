@@ -40,9 +40,10 @@ from cvdvae.restoration.recipe import recipe_from_text
 from cvdvae.restoration.round_trip import RoundTrip
 from cvdvae.restoration.tolerance import PhotonNoise, Tolerance, explain
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training.data import TrainingData
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.prior import PriorModule
-from cvdvae.training.run import TrainingData, fit
+from cvdvae.training.run import fit
 
 OPTIM = OptimConfig(2, batch_size=8, warmup=1, decay=1, validate_every=2, skip_norm=1e6)
 PLAIN = {"precision": "32-true"}

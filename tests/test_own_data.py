@@ -23,8 +23,9 @@ from cvdvae.configs import from_dict
 from cvdvae.restoration.hvae import HVAEResolver
 from cvdvae.restoration.settings import Grids
 from cvdvae.training import EncoderTraining, PriorTraining
+from cvdvae.training.data import TrainingData
 from cvdvae.training.prior import PriorModule
-from cvdvae.training.run import TrainingData, fit
+from cvdvae.training.run import fit
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "microscopy.md").read_text()

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from test_app import numbered
 from tiny import tiny_photo_restorer, tiny_photos, tiny_restorer
+from torch import Tensor
 
 from cvdvae.app.controls import UNCHANGED
 from cvdvae.app.painter import Painting
@@ -112,6 +114,39 @@ def test_pixels_are_drawn_and_chains_move_at_any_size(words: str) -> None:
     moved = model.run(told, model.restoring(2, moves=8)).diagnostics
     assert moved is not None
     assert moved.log_w_gain > 0
+
+
+@pytest.mark.parametrize("name", ["photos-restore", "celeba64-restore"])
+def test_a_chain_keeps_no_more_than_it_is_counted_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its gradient needs of a pixel."""
+    model, kept, most = load_restorer(name), dict[int, Tensor](), [0]
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    def gradient(*args: Any) -> Any:
+        most.append(sum(one.untyped_storage().nbytes() for one in kept.values()))
+        kept.clear()
+        return gradient_of(*args)
+
+    gradient_of = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", gradient)
+    monkeypatch.setattr(restoring, "moved_at_once", lambda *_: 1)
+    hooks, told = torch.autograd.graph.saved_tensors_hooks, seen_of("noise", 64, 64, 0.1)
+    with workers.on_one_processor(), hooks(pack, lambda tensor: tensor):
+        model.run(told, model.restoring(1, moves=1))
+    assert 0.5 < max(most) / batches.PIXELS / batches.KEPT_BY_CHAINS < 1  # of all of a batch
+
+
+def test_chains_move_beside_each_other_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, one = torch.device("cpu"), batches.KEPT_BY_CHAINS * 200_000
+    monkeypatch.setattr(workers, "usable_processors", lambda: 8)
+    for memory, at_once in ((math.inf, 8), (16 * one, 8), (6.5 * one, 3), (0.0, 1)):
+        monkeypatch.setattr(batches, "usable_memory", lambda memory=memory: memory)
+        assert batches.moved_at_once(cpu, 200_000) == at_once
 
 
 def test_no_sample_is_drawn_with_the_noise_of_what_was_seen() -> None:

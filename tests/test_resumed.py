@@ -8,6 +8,7 @@ import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -27,9 +28,11 @@ from cvdvae.configs import to_yaml
 from cvdvae.data.folder import DataConfig, load_images
 from cvdvae.errors import ConfigError, InputError, WeightsError
 from cvdvae.training import EncoderTraining, OptimConfig, PriorTraining
+from cvdvae.training.data import TrainingData
 from cvdvae.training.encoder import EncoderModule
+from cvdvae.training.order import StepBatches
 from cvdvae.training.prior import PriorModule
-from cvdvae.training.run import Direct, TrainingData, fit
+from cvdvae.training.run import Direct, fit
 
 OPTIM = OptimConfig(2, batch_size=2, warmup=0)
 CHANGED = "the split of {} into training and validation images is another than before"
@@ -340,3 +343,36 @@ def test_a_prior_that_changes_takes_nothing_from_an_encoder(photos: Path, tmp_pa
     (tmp_path / "run" / "last.ckpt").unlink()  # begun anew on another, it leaves the model there
     encoder(saved_prior(place, other), steps=4).begin()
     assert digest(own) == module.prior_digest
+
+
+def test_batches_of_another_size_go_on_after_the_images_of_those_before(photos: Path) -> None:
+    data = DataConfig(str(photos), validation=2, flip=False)
+    whole = iter(StepBatches(4, 1, seed=0, flip=False))
+    order = [next(whole)[0] for _ in range(6)]
+    state: dict[str, Any] = {}
+    for step, size, first in ((0, 3, 0), (1, 1, 3), (2, 2, 4)):
+        images = TrainingData(data, replace(OPTIM, batch_size=size), 16)
+        trainer: Any = SimpleNamespace(world_size=1, global_rank=0, global_step=step)
+        images.trainer = trainer
+        if state:
+            images.load_state_dict(state)
+        batch = next(iter(images.train_dataloader()))
+        expected = torch.stack([images.training[key] for key in order[first : first + size]])
+        assert torch.equal(batch, expected)
+        trainer.global_step = step + 1
+        state = images.state_dict()
+        assert state["seen"] == first + size
+
+
+@pytest.mark.usefixtures("nothing_shown")
+def test_a_rate_that_had_fallen_and_rises_again_is_told(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = DataConfig(str(photos), validation=2), tmp_path / "run"
+    said = "its learning rate had fallen to {} and rises to {} again (copy {} over it first"
+    train(data, out, steps=2)
+    train(data, out, steps=5, decay=2)  # it is where it was
+    assert "rises" not in capsys.readouterr().err
+    train(data, out, steps=8, decay=4)
+    told = said.format("0%", "75%", out / "plateau.ckpt")
+    assert told in capsys.readouterr().err

@@ -44,12 +44,13 @@ from cvdvae.hvae.lr_encoder import lr_encoder_kl
 from cvdvae.hvae.presets import PRESETS
 from cvdvae.restoration.load import load
 from cvdvae.training import EncoderTraining, FlowTraining, OptimConfig, PriorTraining
+from cvdvae.training.data import TrainingData
 from cvdvae.training.encoder import EncoderModule
 from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training, _moving_average, validation_batch
 from cvdvae.training.order import StepBatches
 from cvdvae.training.prior import PriorModule, objective
-from cvdvae.training.run import TrainingData, fit
+from cvdvae.training.run import fit
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
 OPTIM = OptimConfig(
@@ -178,7 +179,7 @@ def test_low_resolution_images_do_not_depend_on_autocasting() -> None:
 def test_order_depends_on_the_step_alone(step: int, world: int) -> None:
     whole = iter(StepBatches(10, 4, seed=1))
     expected = [next(whole) for _ in range(step + 1)][-1]
-    shares = [next(iter(StepBatches(10, 4, 1, step, True, r, world))) for r in range(world)]
+    shares = [next(iter(StepBatches(10, 4, 1, 4 * step, True, r, world))) for r in range(world)]
     assert sorted(k for share in shares for k in share) == sorted(expected)
 
 

@@ -69,6 +69,7 @@ from cvdvae.training import (
     train_encoder,
 )
 from cvdvae.training.config import EnergyConfig
+from cvdvae.training.data import TrainingData
 from cvdvae.training.degrade import (
     DEGRADATIONS,
     LEAST_NOISE,
@@ -94,13 +95,7 @@ from cvdvae.training.order import StepBatches
 from cvdvae.training.pictures import save_rows
 from cvdvae.training.prior import PriorModule
 from cvdvae.training.progress import Bar, Lines, progress
-from cvdvae.training.run import (
-    AtomicCheckpoint,
-    ExportAtValidation,
-    TrainingData,
-    fit,
-    processes,
-)
+from cvdvae.training.run import AtomicCheckpoint, ExportAtValidation, fit, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
 from cvdvae.training.tasks import Anything, Task, _mean, seed_of, task_of
@@ -985,7 +980,7 @@ def test_the_order_is_that_of_the_seed_and_takes_little_memory() -> None:
     tracemalloc.start()
     first, second = islice(StepBatches(n, n, seed=3), 2)
     del first
-    following = next(iter(StepBatches(n, 2, seed=3, first_step=n - 1)))
+    following = next(iter(StepBatches(n, 2, seed=3, seen=2 * (n - 1))))
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     one = next(iter(StepBatches(n, 2, seed=3)))
@@ -1605,7 +1600,7 @@ def test_images_and_batches_are_shared_by_processes(faces: Tensor, tmp_path: Pat
         data.trainer = trainer
         assert torch.equal(torch.cat([*data.val_dataloader()]), rows[rank::world])
         batch = next(iter(data.train_dataloader()))
-        keys = next(iter(StepBatches(5, 4, 0, first_step=2, flip=False)))[rank::world]
+        keys = next(iter(StepBatches(5, 4, 0, seen=8, flip=False)))[rank::world]
         assert torch.equal(batch, torch.stack([data.training[key] for key in keys]))
     for world in (3, 4):
         trainer.world_size = world

@@ -4,6 +4,7 @@ import torch
 
 from ..errors import InputError
 from ..imaging.values import EIGHT_BITS
+from .workers import usable_memory, workers_on
 
 BATCH = 4
 """Samples drawn together at most by a processor; larger batches gain nothing."""
@@ -23,6 +24,9 @@ HELD_AT_MOST = 48
 MOST_FINISHING = 8_000_000_000
 """Bytes that samples may take while they are finished; a single one may take any number."""
 
+KEPT_BY_CHAINS = 9_100
+"""Bytes a pixel that the gradient of a chain keeps, at most of the bundled priors."""
+
 GPU_BATCH, STATES_IN_MEMORY = 8, 16
 """Samples drawn together at most by a GPU, and how many of their widest top-down states must fit
 into what other programs leave of it."""
@@ -31,6 +35,13 @@ into what other programs leave of it."""
 def batch_for(pixels: int) -> int:
     """By a processor, of samples of so many pixels."""
     return max(1, min(BATCH, PIXELS // pixels))
+
+
+def moved_at_once(device: torch.device, pixels: int) -> int:
+    """How many batches of chains on images of so many pixels move at a time: what their gradients
+    keep takes no more than half of the memory."""
+    fitting = usable_memory() / 2 / (KEPT_BY_CHAINS * pixels * batch_for(pixels))
+    return int(min(workers_on(device), max(1, fitting)))
 
 
 def finished_at_once(bytes_of_one: int) -> int:

@@ -28,7 +28,7 @@ from ..errors import InputError
 from ..gaussian.noise import Noise, SeededNoise
 from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
-from .batches import BATCH, batch_for, check_memory
+from .batches import BATCH, batch_for, check_memory, moved_at_once
 from .believing import Belief
 from .checks import check_profile, checked_truth, whole_number
 from .ending import Draw, DrawTogether, Ending, each_in_own_modes, finished, growing
@@ -336,9 +336,10 @@ class Restorer(Networks):
         size, known = self.prior.config.padded(*told.shape[2:]), self._measurement(what)
         way = how.moves // 2 if self.encoder is None else 0
         moves = Moves(how.moves - way, how.temperature, batch=batch_for(size[0] * size[1]))
+        at_once = moved_at_once(self.device, size[0] * size[1])
         propose = self._propose(known, told, size, how.temperature, way)
-        noise = partial(SeededNoise, how.seed)
-        return sample_posterior(self.prior, propose, known, moves, how.samples, noise, tell)
+        of_chains = (moves, how.samples, partial(SeededNoise, how.seed))
+        return sample_posterior(self.prior, propose, known, *of_chains, tell, at_once)
 
 
 def _ended(chains: PosteriorSamples, seed: int, indices: range) -> tuple[Tensor, Noise]:

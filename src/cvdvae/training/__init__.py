@@ -28,8 +28,9 @@ S = TypeVar("S", PriorTraining, EncoderTraining, FlowTraining)
 
 def train_prior(config: Path, out: Path, data: Path | None = None) -> None:
     """Train a prior as a YAML file says, resuming `out` if it holds a checkpoint."""
+    from .data import TrainingData
     from .prior import PriorModule
-    from .run import TrainingData, fit
+    from .run import fit
 
     settings = _settings(PriorTraining, config, data, upgrade=upgrade_prior)
     with at_most(MAX_PARAMETERS, str(config)):
@@ -42,8 +43,9 @@ def train_encoder(
     config: Path, out: Path, data: Path | None = None, prior: str | None = None
 ) -> None:
     """Train an LR encoder as a YAML file says, resuming `out` if it holds a checkpoint."""
+    from .data import TrainingData
     from .encoder import EncoderModule
-    from .run import TrainingData, fit
+    from .run import fit
 
     plain = read_yaml(config_path(config))
     name = prior or (plain.get("prior") if isinstance(plain, dict) else None)
@@ -65,8 +67,9 @@ def train_encoder(
 
 def train_flow(config: Path, out: Path, data: Path | None = None) -> None:
     """Train an HCFlow as a YAML file says, resuming `out` if it holds a checkpoint."""
+    from .data import TrainingData
     from .flow import FlowModule
-    from .run import TrainingData, fit
+    from .run import fit
 
     settings = _settings(FlowTraining, config, data)
     images = TrainingData(settings.data, settings.optim, settings.model.image_size)

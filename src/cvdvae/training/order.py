@@ -1,4 +1,5 @@
-"""The order of the training data: a function of the step alone, so any step can be resumed."""
+"""The order of the training data: a function of how many images went before, so that any run can
+be resumed."""
 
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from ..data.images import Key
 
 
 class StepBatches(Sampler[list[Key]]):
-    """Endless batches of keys for `Images`; the batch of a step depends on the seed only.
+    """Endless batches of keys for `Images`; what a batch holds depends on the seed only.
 
     Every epoch is a permutation of its own; images do not repeat within one.
 
@@ -17,7 +18,7 @@ class StepBatches(Sampler[list[Key]]):
         n_images: Number of training images.
         batch_size: Images in a batch, over all processes.
         seed: Seed of the order, the mirroring and the draws.
-        first_step: The step to begin at.
+        seen: Images in all batches before the first.
         flip: Mirror half of the images.
         rank: This process's share: rows ``rank, rank + world_size, …`` of every batch.
         world_size: Number of processes.
@@ -25,7 +26,7 @@ class StepBatches(Sampler[list[Key]]):
     Example:
         >>> steps = iter(StepBatches(10, 4, seed=0))
         >>> _, second = next(steps), next(steps)
-        >>> second == next(iter(StepBatches(10, 4, seed=0, first_step=1)))
+        >>> second == next(iter(StepBatches(10, 4, seed=0, seen=4)))
         True
     """
 
@@ -34,16 +35,16 @@ class StepBatches(Sampler[list[Key]]):
         n_images: int,
         batch_size: int,
         seed: int,
-        first_step: int = 0,
+        seen: int = 0,
         flip: bool = True,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.n_images, self.batch_size, self.seed = n_images, batch_size, seed
-        self.first_step, self.flip, self.rank, self.world_size = first_step, flip, rank, world_size
+        self.seen, self.flip, self.rank, self.world_size = seen, flip, rank, world_size
 
     def __iter__(self) -> Iterator[list[Key]]:
-        position = self.first_step * self.batch_size
+        position = self.seen
         epoch, keys = -1, tuple[np.ndarray, ...]()
         while True:
             batch = []

@@ -1,13 +1,11 @@
-"""One training run: data, Lightning trainer, checkpoints, export."""
+"""One training run: Lightning trainer, checkpoints, export."""
 
 import logging
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from contextlib import nullcontext, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,20 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from rich.progress import track
-from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_worker_info
 
 from ..checkpoints.devices import has_fast_bf16
 from ..checkpoints.folder import CONFIG
 from ..checkpoints.pickled import read_checkpoint
-from ..data.division import Division, check_apart, division_of, tell_another
-from ..data.folder import DataConfig, is_first_process
-from ..data.images import Images, open_images
-from ..errors import ConfigError, InputError, OutputError
+from ..data.folder import is_first_process
+from ..errors import InputError, OutputError
 from ..files import TEMPORARY_PREFIX, write_atomically
 from ..locks import sole_writer
 from .config import OptimConfig
-from .module import Training, validation_batch
-from .order import StepBatches
+from .data import TrainingData
+from .module import Training
 from .progress import Lines, progress
 from .start import CHECKPOINT, begins
-from .stopping import EndAtSignal, Stopped, outlive_signals
+from .stopping import EndAtSignal, Stopped
 
 warnings.filterwarnings("ignore", message=".*treespec.*")  # between Lightning and PyTorch
 warnings.filterwarnings("ignore", message=".*in eval mode at the start")  # the prior: it is frozen
@@ -42,8 +35,8 @@ warnings.filterwarnings("ignore", message=".*in eval mode at the start")  # the 
 
 PLATEAU = "plateau.ckpt"
 """The checkpoint from where the learning rate starts to fall, to train longer from."""
-NAMED = 3
-"""Images that a message names at most."""
+STEADY = 0.99
+"""A rate below this part of the scheduled one is told."""
 
 
 class Direct(TorchCheckpointIO):
@@ -119,127 +112,6 @@ class ExportAtValidation(Callback):
             module.export(module.exported)
 
 
-class TrainingData(L.LightningDataModule):
-    """Training batches from the run's step onwards, and this process's validation images."""
-
-    def __init__(
-        self, data: DataConfig, optim: OptimConfig, image_size: int, channels: int = 3
-    ) -> None:
-        super().__init__()
-        if not data.validation and not data.validation_every:
-            raise ConfigError("validation keeps no image: a training is measured on one or more")
-        check_apart(data)
-        self.training, self.validation = open_images(data, image_size, channels)
-        self.data, self.optim = data, optim
-        self.divisions = [division_of(source) for source in (data, *data.more)]
-
-    def check(self) -> None:
-        """Read every image once that does not stay in memory, lest a damaged one end the training
-        when its turn comes. Processes that train together share them out.
-
-        Raises:
-            InputError: Some cannot be used; the message names the first of them.
-        """
-        every = ConcatDataset[str]([_Faults(self.training), _Faults(self.validation)])
-        if not every:
-            return
-        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        loader = DataLoader(
-            every,
-            batch_size=None,
-            sampler=range(rank, len(every), world),
-            num_workers=self.data.workers,
-            worker_init_fn=outlive_signals,
-        )
-        faults = [one for one in track(loader, "checking images", transient=True) if one]
-        if len(faults) == 1:
-            raise InputError(faults[0])
-        if faults:
-            some = "; ".join(faults[:NAMED]) + "; …" * (len(faults) > NAMED)
-            raise InputError(f"{len(faults)} images cannot be used: {some}")
-
-    def state_dict(self) -> dict[str, Any]:
-        """The split of every source, for the checkpoint."""
-        return {"divisions": [tuple(one) for one in self.divisions]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Say where the split is another one than that of the checkpoint."""
-        sources = (self.data, *self.data.more)
-        for source, then, now in zip(
-            sources, state_dict["divisions"], self.divisions, strict=False
-        ):
-            tell_another(source, Division(*then), now)
-
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches that continue at the trainer's step."""
-        assert self.trainer is not None
-        world = self.trainer.world_size
-        if self.optim.batch_size % world or len(self.validation) < world:
-            raise ConfigError(
-                f"{world} processes cannot share batches of {self.optim.batch_size} and "
-                f"{len(self.validation)} validation images: the batch size must be a multiple of "
-                f"their number, and there must be an image for each"
-            )
-        batches = StepBatches(
-            len(self.training),
-            self.optim.batch_size,
-            self.optim.seed,
-            self.trainer.global_step,
-            any(source.flip for source in (self.data, *self.data.more)),
-            self.trainer.global_rank,
-            self.trainer.world_size,
-        )
-        return DataLoader(
-            _Keyed(self.training, batches),
-            batch_size=None,
-            num_workers=self.data.workers,
-            worker_init_fn=outlive_signals,
-        )
-
-    def val_dataloader(self) -> DataLoader[Tensor]:
-        """This process's share: images ``rank, rank + world_size, …`` in order."""
-        assert self.trainer is not None
-        batch = validation_batch(self.optim, self.trainer.world_size)
-        rows = range(self.trainer.global_rank, len(self.validation), self.trainer.world_size)
-        return DataLoader(
-            Subset(self.validation, rows),
-            batch_size=batch,
-            num_workers=self.data.workers,
-            worker_init_fn=outlive_signals,
-        )
-
-
-class _Faults(Dataset[str]):
-    """Why images cannot be used that are read when they are asked for; nothing where they can."""
-
-    def __init__(self, images: Images) -> None:
-        self.images, self.unread = images, images.unread
-
-    def __len__(self) -> int:
-        return len(self.unread)
-
-    def __getitem__(self, index: int) -> str:
-        try:
-            self.images[self.unread[index]]
-        except InputError as error:
-            return str(error)
-        return ""
-
-
-class _Keyed(torch.utils.data.IterableDataset[Tensor]):
-    """Batches of a data set in the order that a batch sampler gives, without an end."""
-
-    def __init__(self, images: Images, batches: StepBatches) -> None:
-        self.images, self.batches = images, batches
-
-    def __iter__(self) -> Iterator[Tensor]:
-        worker = get_worker_info()
-        # The loader takes one batch from each worker in turn, so this keeps the order.
-        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for keys in islice(self.batches, first, None, step):
-            yield torch.stack([self.images[k] for k in keys])
-
-
 def processes() -> dict[str, Any]:
     """Options of the trainer for the processes that torchrun has started; one without it."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -270,19 +142,26 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         _fit(module, data, trainer_options)
 
 
-def _tell_where(checkpoint: Path, step: int, steps: int) -> None:
-    """Say where a training goes on from, or how it could where it is at its end; the first process
-    does."""
+def _tell_where(checkpoint: Path, held: dict[str, Any], optim: OptimConfig) -> None:
+    """Say where a training goes on from, and what it could go on from instead where the learning
+    rate had fallen already; the first process does."""
     if not is_first_process():
         return
+    step, steps, schedule = held["global_step"], optim.steps, held["lr_schedulers"][0]
+    fallen, now = schedule["_last_lr"][0] / schedule["base_lrs"][0], optim.rate_at(step)
+    plateau = checkpoint.with_name(PLATEAU)
+    instead = f"copy {plateau} over it first: there the learning rate had not fallen yet"
+    note = ""
     if step < steps:
         print(f"goes on from {checkpoint}, step {step} of {steps}", flush=True)
-        return
-    how = "raise steps to go on"
-    if (plateau := checkpoint.with_name(PLATEAU)).exists():
-        how += f", and copy {plateau} over it first: there the learning rate had not fallen yet"
-    note = f"note: {checkpoint} is at step {step} of {steps}: nothing is left to train ({how})"
-    print(note, file=sys.stderr, flush=True)
+        if step > optim.warmup and fallen < STEADY * now:
+            note = f"its learning rate had fallen to {fallen:.0%} and rises to {now:.0%} again"
+            note += f" ({instead})" * plateau.exists()
+    else:
+        note = f"it is at step {step} of {steps}: nothing is left to train (raise steps to go on"
+        note += f", and {instead}" * plateau.exists() + ")"
+    if note:
+        print(f"note: {checkpoint}: {note}", file=sys.stderr, flush=True)
 
 
 def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) -> None:
@@ -295,7 +174,7 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
     else:
         checkpoint = read_checkpoint(Path(resume))
         module.check_own(checkpoint)
-        _tell_where(Path(resume), checkpoint["global_step"], optim.steps)
+        _tell_where(Path(resume), checkpoint, optim)
     if is_first_process():
         if resume is None and (module.exported / CONFIG).is_file():
             note = f"note: {module.exported} holds a model without its checkpoint: it is replaced"

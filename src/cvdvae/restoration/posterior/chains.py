@@ -164,10 +164,11 @@ def sample_posterior(
     samples: int,
     noise_of: Callable[[range], Noise],
     on_move: OnDone = untold,
+    at_once: int | None = None,
 ) -> PosteriorSamples:
     """Draw z ~ p(z|y), one sample from each of as many chains.
 
-    The chains of a batch move on one thread, and as many batches at a time as there are processors.
+    The chains of a batch move on one thread.
 
     Args:
         decoder: The prior with its likelihood.
@@ -178,6 +179,7 @@ def sample_posterior(
         noise_of: The noise of a batch, from the indices of its chains: ``partial(SeededNoise,
             seed)``. The numbers of a move follow those of the one before.
         on_move: Called after every move of a batch with the number of its chains; on its thread.
+        at_once: Batches that move at the same time; as many as there are processors by default.
 
     Raises:
         InputError: No samples are asked for, or the device has no float64.
@@ -202,7 +204,7 @@ def sample_posterior(
             target = Whitened(decoder, proposal, measurement, *how)
             return _run(target, moves, len(indices), noise, tell)
 
-    ended = list(in_order(work, batches, workers_on(measurement.y.device)))
+    ended = list(in_order(work, batches, at_once or workers_on(measurement.y.device)))
     latents = [
         torch.cat(parts)[:samples] for parts in zip(*(e.latents for e in ended), strict=True)
     ]
