@@ -1536,10 +1536,11 @@ def test_a_run_resumes_validates_and_exports(
     leftover.touch()
     fit(*idle(tmp_path, exported, looked_at))
     assert not leftover.exists()
-    torch.save({"global_step": 2}, tmp_path / "last.ckpt")
+    held = {"global_step": 2, "lr_schedulers": [{"base_lrs": [0.1], "_last_lr": [0.1]}]}
+    torch.save(held, tmp_path / "last.ckpt")
     monkeypatch.setattr("cvdvae.training.run.has_fast_bf16", lambda device: False)
     fit(*idle(tmp_path, exported, looked_at), max_steps=3)
-    assert looked_at == ["images", {"global_step": 2}]
+    assert looked_at == ["images", held]
     first, second = trainers
     for trainer, resumed in ((first, None), (second, str(tmp_path / "last.ckpt"))):
         assert trainer.calls == [

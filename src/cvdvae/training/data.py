@@ -67,8 +67,8 @@ class TrainingData(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The split of every source and the number of images so far, for the checkpoint."""
-        assert self.trainer is not None
-        seen = self.ahead + self.trainer.global_step * self.optim.batch_size
+        steps = self.trainer.global_step if self.trainer else 0
+        seen = self.ahead + steps * self.optim.batch_size
         return {"divisions": [tuple(one) for one in self.divisions], "seen": seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
