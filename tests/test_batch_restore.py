@@ -244,8 +244,10 @@ def test_options_that_do_not_go_together_are_refused_at_once(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("form", ["folder", "parquet", "zarr"])
-@pytest.mark.parametrize("save", [saved_restorer, saved_prior])
+@pytest.mark.parametrize(
+    ("save", "form"),
+    [(saved_restorer, "folder"), (saved_restorer, "parquet"), (saved_prior, "zarr")],
+)
 def test_chains_move_and_pixels_are_drawn_as_by_restore(
     save: Any, form: Form, program: Program, tmp_path: Path, album: Path
 ) -> None:
