@@ -19,6 +19,9 @@ from tiny import (
 )
 
 import cvdvae
+from cvdvae.damage.described import parse
+from cvdvae.degradations.base import Degradation
+from cvdvae.degradations.damped import solve
 from cvdvae.errors import InputError
 from cvdvae.gaussian.noise import AntitheticNoise, SeededNoise
 from cvdvae.hvae.config import LREncoderConfig
@@ -30,6 +33,7 @@ from cvdvae.input_check.shrinking import spectrum
 from cvdvae.restoration import finish, tiles, workers
 from cvdvae.restoration.edits import Blend, ResampleRegion, pack_region
 from cvdvae.restoration.networks import Networks
+from cvdvae.restoration.restoring import degraded
 from cvdvae.restoration.settings import Sampling
 
 Y = torch.full((3, 4, 4), 0.4)
@@ -143,7 +147,7 @@ def test_results_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.Monke
         "blur": lambda: restored("blur:sigma=1", 0.02),
         "JPEG": lambda: restored("jpeg:quality=50"),
         "moves": lambda: restored("random:keep=0.5", moves=2),
-        "small": lambda: restorer.restore(y, "downscale:scale=4", samples=2),
+        "small": lambda: restorer.restore(y, "blur:sigma=0.5 + downscale:scale=4", 2, 0.02),
         "nuclei, turned": lambda: nuclei.upscale(grey, samples=3, self_ensemble=True),
         "flow, mirrored": lambda: flow.upscale(y, samples=3, self_ensemble=True),
         "grain, mirrored": lambda: restorer.restore(
@@ -163,6 +167,35 @@ def test_results_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.Monke
             with within():
                 unusual = told(draw())
             assert unusual == usual, (name, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("words", ["downscale:scale=4", "downscale:scale=2 + jpeg:quality=50"])
+def test_what_is_seen_is_the_same_in_every_mode_of_pytorch(words: str, mode: str) -> None:
+    x = smooth(32, 32)
+    usual = degraded(x, parse(words)).y
+    with MODES[mode]():
+        assert torch.equal(degraded(x, parse(words)).y, usual)
+
+
+@pytest.mark.parametrize("words", ["downscale:scale=3", "blur:sigma=1", "jpeg:quality=50"])
+def test_what_is_kept_in_inference_mode_serves_gradients_later(words: str) -> None:
+    """Of matrices that all operators of a size share, and of an operator that both modes use."""
+    x = smooth(33, 27)[None].double()
+    H = parse(words).operator((33, 27))
+    with torch.inference_mode():
+        y = back_and_forth(x, H)  # by another one, too
+        back_and_forth(x, parse(words).operator((33, 27)))
+    wanted = x.clone().requires_grad_()
+    found = back_and_forth(wanted, H)
+    found.sum().backward()
+    assert torch.equal(found.detach(), y)
+    assert bool(wanted.grad.isfinite().all())  # type: ignore[union-attr]
+
+
+def back_and_forth(x: torch.Tensor, H: Degradation) -> torch.Tensor:
+    y = H.A(x)
+    return H.A_adjoint(solve(H, y, 0.1)) if y.ndim == 4 else H.A_adjoint(y)
 
 
 def test_doubts_are_the_same_in_every_mode_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1077,6 +1077,8 @@ def test_what_was_seen_lies_within_its_noise_of_an_image(
     for wrong in (y[0, 0], y[None, None]):
         with pytest.raises(InputError, match=r"finite floats \(C, h, w\)"):
             seen(wrong, "noise", noise)
+    with pytest.raises(InputError, match=r"of which a grey one has one: y\[None\]"):
+        seen(y[0], "noise", noise)
 
 
 @pytest.mark.parametrize("words", ["noise", "downscale:scale=2", "jpeg:quality=50", "grey"])

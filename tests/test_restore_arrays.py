@@ -88,6 +88,18 @@ def test_what_has_no_noise_is_given_back_in_16_bits(
     assert not np.array_equal(samples[0], samples[1])
 
 
+def test_noise_that_cannot_be_estimated_is_told_before_anything_is_drawn(
+    model: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the last of three pages, every fourth row of which is missing."""
+    pages = np.stack([smooth(64, 64, i) for i in range(3)]).astype(np.float32)
+    pages[2, ::4] = np.nan
+    tifffile.imwrite(tmp_path / "y.tif", pages, photometric="minisblack")
+    monkeypatch.setattr(Restorer, "run", lambda *_, **__: pytest.fail("it draws"))
+    with pytest.raises(InputError, match="plane 2: too few pixels are left"):
+        restored(model, tmp_path / "y.tif", happened(None, None, None, "auto"), tmp_path / "out")
+
+
 def test_a_float_file_is_explained_within_its_noise_in_its_own_unit(
     model: Restorer, tmp_path: Path
 ) -> None:

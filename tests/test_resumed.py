@@ -107,7 +107,40 @@ def test_every_source_has_a_split_of_its_own(
     for source, how in ((photos, "other files"), (array, "other rows")):
         assert (f"{source} has other images than before" in said) == (change == how)
     if change == "more images":
-        assert "(5 images then, 10 now): images that were trained on may now validate" in said
+        assert "(5 images then, 10 now)" in said
+    validates = "images that were trained on may now validate"  # none of the further sources does
+    assert said.count(validates) == (change in ("another image", "another split", "other files"))
+
+
+def test_further_sources_are_known_by_their_folders(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first.npy", tmp_path / "second.npy"
+    for i, array in enumerate((first, second)):
+        np.save(array, np.full((5 + i, 16, 16, 3), i, np.uint8))
+    sources = [DataConfig(str(array), validation=1) for array in (first, second)]
+    data = DataConfig(str(photos), validation=2, more=tuple(sources))
+    state = TrainingData(data, OPTIM, 16).state_dict()
+    capsys.readouterr()
+    for more in ((sources[1],), (sources[1], sources[0])):
+        TrainingData(replace(data, more=more), OPTIM, 16).load_state_dict(state)
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"\x93NUMPY", "truncated"), (None, "there is no"), (0, "has the shape")]
+)
+def test_a_further_source_that_is_no_array_is_one_sentence(
+    content: bytes | int | None, said: str, photos: Path, tmp_path: Path
+) -> None:
+    array = tmp_path / "images.npy"
+    if isinstance(content, bytes):
+        array.write_bytes(content)
+    elif content is not None:
+        np.save(array, np.uint8(content))
+    more = (DataConfig(str(array), validation=0),)
+    with pytest.raises(InputError, match=said):
+        TrainingData(DataConfig(str(photos), validation=2, more=more), OPTIM, 16)
 
 
 class Other(L.LightningModule):
@@ -373,6 +406,8 @@ def test_a_rate_that_had_fallen_and_rises_again_is_told(
     train(data, out, steps=2)
     train(data, out, steps=5, decay=2)  # it is where it was
     assert "rises" not in capsys.readouterr().err
-    train(data, out, steps=8, decay=4)
-    told = said.format("0%", "75%", out / "plateau.ckpt")
-    assert told in capsys.readouterr().err
+    for steps, decay, rises in ((8, 4, "75%"), (11, 3, "100%")):
+        plateau = (out / "plateau.ckpt").read_bytes()
+        train(data, out, steps=steps, decay=decay)
+        assert said.format("0%", rises, out / "plateau.ckpt") in capsys.readouterr().err
+        assert (out / "plateau.ckpt").read_bytes() == plateau  # it goes on within or from a fall

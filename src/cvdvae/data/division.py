@@ -20,22 +20,25 @@ class Division(NamedTuple):
         digest: SHA-256 of the names of those that train and of those that validate, in order.
         contents: SHA-256 of what tells images of these names from others: the sizes of files, the
             first and the last image of an array. Empty in checkpoints of before.
+        folder: The source, as the configuration names it. Empty in checkpoints of before.
     """
 
     images: int
     digest: str
     contents: str = ""
+    folder: str = ""
 
 
 def division_of(config: DataConfig) -> Division:
     """The split of the images that a source holds now.
 
     Raises:
-        InputError: There are none to train on.
+        InputError: There are none to train on, or one cannot be read.
     """
     names, contents = _names(config)
     parts = _divided(names, config)
-    return Division(len(names), hashlib.sha256(json.dumps(parts).encode()).hexdigest(), contents)
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Division(len(names), digest, contents, config.folder)
 
 
 def check_apart(config: DataConfig) -> None:
@@ -67,22 +70,37 @@ def _divided(names: list[str], config: DataConfig) -> list[list[str]]:
     return [[names[row] for row in part] for part in split(len(names), config)]
 
 
-def tell_another(source: DataConfig, then: Division, now: Division) -> None:
-    """Say where a source is divided in another way than before, or holds other images of the same
-    names; the first process does."""
+def tell_others(then: list[Division], now: list[Division]) -> None:
+    """Say which sources are divided in another way than before, or hold other images of the same
+    names; the first process does. The first source is that which validates."""
     if not is_first_process():
         return
-    seen = "images that were trained on may now validate"
-    if then[:2] != now[:2]:
-        note = (
-            f"the split of {source.folder} into training and validation images is another than "
-            f"before ({then.images} images then, {now.images} now): {seen}"
-        )
-    elif then.contents and then.contents != now.contents:
-        note = f"{source.folder} has other images than before, under the same names: {seen}"
-    else:
-        return
-    print(f"note: {note}", file=sys.stderr, flush=True)
+    for place, one in enumerate(now):
+        before = _same(then, place, one)
+        if before is None:
+            continue
+        if before[:2] != one[:2]:
+            note = (
+                f"the split of {one.folder} into training and validation images is another than "
+                f"before ({before.images} images then, {one.images} now)"
+            )
+        elif before.contents and before.contents != one.contents:
+            note = f"{one.folder} has other images than before, under the same names"
+        else:
+            continue
+        note += "" if place else ": images that were trained on may now validate"
+        print(f"note: {note}", file=sys.stderr, flush=True)
+
+
+def _same(then: list[Division], place: int, now: Division) -> Division | None:
+    """What a source was: the first was the first, the others are known by their folder, and by
+    their place where that was not kept."""
+    if place == 0:
+        return then[0]
+    kept = [one for one in then[1:] if one.folder == now.folder]
+    if kept or place >= len(then) or then[place].folder:
+        return kept[0] if kept else None
+    return then[place]
 
 
 def _names(config: DataConfig) -> tuple[list[str], str]:
@@ -94,5 +112,9 @@ def _names(config: DataConfig) -> tuple[list[str], str]:
             contents.update(image.tobytes())
         return [str(row) for row in range(len(array))], contents.hexdigest()
     paths = paths_of(config)
-    contents.update(json.dumps([path.stat().st_size for path in paths]).encode())
+    try:
+        sizes = [path.stat().st_size for path in paths]
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from None
+    contents.update(json.dumps(sizes).encode())
     return [path.name for path in paths], contents.hexdigest()

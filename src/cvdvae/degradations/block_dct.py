@@ -177,6 +177,7 @@ class BlockDCT(Damped):
         return inverse.to(like)
 
     @cached_property
+    @torch.inference_mode(False)
     def _diagonal(self) -> Tensor:
         """The diagonal of ``H Hᵀ`` away from borders, ``(1, M)`` float64."""
         colours = (
@@ -194,6 +195,7 @@ class BlockDCT(Damped):
         return float(self._diagonal.mean())
 
     @cached_property
+    @torch.inference_mode(False)
     def middle(self) -> Tensor:
         """What y is of the middle grey, which a file leaves out: ``(1, M)`` float64."""
         return self.A(
@@ -283,6 +285,7 @@ def before_enlargement(planes: Tensor, dim: int) -> Tensor:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)
 def cosines() -> Tensor:
     """The orthonormal cosine transform of a block's side, ``(8, 8)`` float64."""
     k = torch.arange(BLOCK, dtype=torch.float64, device="cpu")

@@ -137,6 +137,7 @@ class Blur(Damped):
         return result
 
     @cached_property
+    @torch.inference_mode(False)
     def _spectrum(self) -> Spectrum | None:
         """Of a kernel that is a product of a column and a row."""
         u, s, v = torch.linalg.svd(self.kernel, full_matrices=False)
@@ -147,6 +148,7 @@ class Blur(Damped):
         return Spectrum.of(*(_matrix(line, source, n) for line, source, n in sides))
 
     @cached_property
+    @torch.inference_mode(False)
     def _power(self) -> Tensor:
         """``|k̂|²`` on the grid of `precondition`."""
         power: Tensor = torch.fft.rfft2(_around(self.kernel, self._surrounded)).abs() ** 2

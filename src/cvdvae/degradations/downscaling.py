@@ -10,6 +10,7 @@ Explained in docs/explanation/projection.md.
 from functools import cached_property
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from .base import LinearOperator, check_shape
@@ -97,10 +98,12 @@ class Downscaling(LinearOperator):
         return columns.along_width(rows.along_height(weights))
 
     @cached_property
+    @torch.inference_mode(False)
     def _squared(self) -> tuple[BandedMatrix, BandedMatrix]:
         return self.rows.squared(), self.columns.squared()
 
     @cached_property
+    @torch.inference_mode(False)
     def _spectrum(self) -> Spectrum:
         return Spectrum.of(self.rows.dense(), self.columns.dense())
 

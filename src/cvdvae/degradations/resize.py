@@ -51,7 +51,8 @@ def once_for_each(make: Callable[["BandedMatrix"], T]) -> Callable[["BandedMatri
     def made(matrix: "BandedMatrix") -> T:
         name = make.__qualname__
         if name not in matrix.made:
-            matrix.made[name] = make(matrix)
+            with torch.inference_mode(False):  # a later gradient may need it
+                matrix.made[name] = make(matrix)
         known: T = matrix.made[name]
         return known
 
@@ -152,6 +153,7 @@ class Side(NamedTuple):
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def side(hr: int, lr: int, kernel: str) -> Side:
     """The matrices of a side of `hr` pixels that becomes `lr`.
 

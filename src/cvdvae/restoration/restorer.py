@@ -197,9 +197,9 @@ class Restorer(Networks):
         asked for; the last one is complete."""
         started = time.perf_counter()
         self.check_moves(how.moves)
-        truth = checked_truth(truth, self._check(what, how))
         workers = workers_on(self.device)
         with in_own_modes(self.device):
+            truth = checked_truth(truth, self._check(what, how))
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
             chains = self._moved(what, how, told, on_steps) if how.moves else None

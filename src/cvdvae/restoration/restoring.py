@@ -154,15 +154,18 @@ def seen(
         raise InputError(
             f"expected what was seen as finite floats (C, h, w), not {y.dtype} {tuple(y.shape)}"
         )
+    degradation = parse(degradation) if isinstance(degradation, str) else degradation
+    if y.ndim == 2 and isinstance(degradation, Description):
+        raise InputError(
+            "a picture has colours, (C, h, w), of which a grey one has one: y[None]; the "
+            "coefficients of a JPEG file need their own operator"
+        )
     y = (y[None] if y.ndim == 3 else y).detach().float().cpu()
     auto = isinstance(noise, str) and noise == "auto"
     noise = noise if noise is None or auto else number(noise, NOISE)
     if len(y) != 1:
         raise InputError(f"expected one image, not {len(y)}")
-    degradation = parse(degradation) if isinstance(degradation, str) else degradation
     if isinstance(degradation, Description):
-        if y.ndim != 4:
-            raise InputError("the coefficients of a JPEG file need their own operator")
         description = degradation
         size = check(description, (y.shape[2], y.shape[3]))
         if noise == "auto":
@@ -219,6 +222,7 @@ def seen_in_jpeg(
     return seen(file.y, operator, description=description), file
 
 
+@uncast
 def degraded(
     x: Tensor,
     description: Description,

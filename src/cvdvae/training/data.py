@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, get_worker_info
 
-from ..data.division import Division, check_apart, division_of, tell_another
+from ..data.division import Division, check_apart, division_of, tell_others
 from ..data.folder import DataConfig
 from ..data.images import Images, open_images
 from ..errors import ConfigError, InputError
@@ -33,8 +33,8 @@ class TrainingData(L.LightningDataModule):
         super().__init__()
         if not data.validation and not data.validation_every:
             raise ConfigError("validation keeps no image: a training is measured on one or more")
-        check_apart(data)
         self.training, self.validation = open_images(data, image_size, channels)
+        check_apart(data)
         self.data, self.optim = data, optim
         self.divisions = [division_of(source) for source in (data, *data.more)]
         self.seen: int | None = None  # images before a resume
@@ -74,11 +74,7 @@ class TrainingData(L.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the images of the checkpoint; say where its split is another one."""
         self.seen = state_dict.get("seen")
-        sources = (self.data, *self.data.more)
-        for source, then, now in zip(
-            sources, state_dict["divisions"], self.divisions, strict=False
-        ):
-            tell_another(source, Division(*then), now)
+        tell_others([Division(*one) for one in state_dict["divisions"]], self.divisions)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches that go on after all images so far, whatever the size of theirs was."""

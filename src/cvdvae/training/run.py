@@ -59,17 +59,22 @@ class Direct(TorchCheckpointIO):
 class AtomicCheckpoint(Callback):
     """Keep `last.ckpt` whole at every moment, and `PLATEAU` from where the decay starts.
 
+    Args:
+        folder: Of the run.
+        optim: Its settings.
+        fallen: Whether the learning rate of what it goes on from had fallen already.
+
     Attributes:
         step: That of the last checkpoint.
     """
 
-    def __init__(self, folder: Path, optim: OptimConfig) -> None:
-        self.folder, self.optim, self.step = folder, optim, -1
+    def __init__(self, folder: Path, optim: OptimConfig, fallen: bool = False) -> None:
+        self.folder, self.optim, self.fallen, self.step = folder, optim, fallen, -1
 
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
         """What it goes on from is on the disk."""
         self.step = trainer.global_step
-        if self.step:
+        if self.step and not self.fallen:
             self._save_plateau(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
@@ -142,20 +147,27 @@ def fit(module: Training, data: TrainingData, **trainer_options: Any) -> None:
         _fit(module, data, trainer_options)
 
 
-def _tell_where(checkpoint: Path, held: dict[str, Any], optim: OptimConfig) -> None:
+def _rate_in(checkpoint: dict[str, Any]) -> float:
+    """The factor on the learning rate that a training had come to."""
+    (schedule,) = checkpoint["lr_schedulers"]
+    rate: float = schedule["_last_lr"][0] / schedule["base_lrs"][0]
+    return rate
+
+
+def _tell_where(checkpoint: Path, step: int, optim: OptimConfig, fallen: float | None) -> None:
     """Say where a training goes on from, and what it could go on from instead where the learning
     rate had fallen already; the first process does."""
     if not is_first_process():
         return
-    step, steps, schedule = held["global_step"], optim.steps, held["lr_schedulers"][0]
-    fallen, now = schedule["_last_lr"][0] / schedule["base_lrs"][0], optim.rate_at(step)
+    steps = optim.steps
     plateau = checkpoint.with_name(PLATEAU)
     instead = f"copy {plateau} over it first: there the learning rate had not fallen yet"
     note = ""
     if step < steps:
         print(f"goes on from {checkpoint}, step {step} of {steps}", flush=True)
-        if step > optim.warmup and fallen < STEADY * now:
-            note = f"its learning rate had fallen to {fallen:.0%} and rises to {now:.0%} again"
+        if fallen is not None:
+            rises = f"rises to {optim.rate_at(step):.0%} again"
+            note = f"its learning rate had fallen to {fallen:.0%} and {rises}"
             note += f" ({instead})" * plateau.exists()
     else:
         note = f"it is at step {step} of {steps}: nothing is left to train (raise steps to go on"
@@ -168,19 +180,23 @@ def _fit(module: Training, data: TrainingData, trainer_options: dict[str, Any]) 
     # Its remarks are on devices, loggers and defaults of its own; warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optim, folder = module.optim, module.folder
-    resume = None if begins(folder) else str(folder / CHECKPOINT)
+    resume, fallen = None if begins(folder) else str(folder / CHECKPOINT), None
     if resume is None:
         data.check()
     else:
         checkpoint = read_checkpoint(Path(resume))
         module.check_own(checkpoint)
-        _tell_where(Path(resume), checkpoint, optim)
+        step, rate = checkpoint["global_step"], _rate_in(checkpoint)
+        if step > optim.warmup and rate < STEADY * optim.rate_at(step):
+            fallen = rate
+        _tell_where(Path(resume), step, optim, fallen)
     if is_first_process():
         if resume is None and (module.exported / CONFIG).is_file():
             note = f"note: {module.exported} holds a model without its checkpoint: it is replaced"
             print(f"{note} at the first validation", file=sys.stderr, flush=True)
         module.begin()
-    saving, exporting = AtomicCheckpoint(folder, optim), ExportAtValidation()
+    saving = AtomicCheckpoint(folder, optim, fallen is not None)
+    exporting = ExportAtValidation()
     ending, shown = EndAtSignal(saving.save), progress()
     fast = has_fast_bf16("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {

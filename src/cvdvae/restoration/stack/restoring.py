@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...damage.described import Description
+from ...damage.estimates import noise_behind
 from ...damage.holes import refuse_mixed
 from ...damage.mask_kinds import Masked
 from ...damage.step import Size
@@ -79,6 +80,12 @@ def restore_stack(
         raise InputError(f"{stack.path} has another number of planes than its result")
     with naming(stack.path):
         large = _check(model, stack, what, how)
+    for plane in stack.planes() if what.noise == "auto" else ():
+        if what.is_open(stack, plane):  # that of the last plane must not be refused after hours
+            with naming(stack.path, plane.number if planes > 1 else None):
+                levels = stack.range_of(plane.group).levels
+                y = stack.y(plane.page, plane.group)[0]
+                noise_behind(y, what.of_plane(stack, plane), levels)
     result = RestoredStack(
         folder,
         stack,
