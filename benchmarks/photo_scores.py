@@ -22,7 +22,7 @@ from cvdvae.degradations.base import cut_as
 from cvdvae.degradations.bicubic import BicubicDownscaling
 from cvdvae.errors import WeightsError
 from cvdvae.imaging.io import to_bytes
-from cvdvae.metrics.calibration import Ranks, crps
+from cvdvae.metrics.calibration import Ranks, crps, uncertain
 from cvdvae.metrics.distortion import psnr, psnr_y, ssim_y
 from cvdvae.metrics.diversity import ntire_diversity
 from cvdvae.metrics.perceptual import LPIPS
@@ -30,7 +30,7 @@ from cvdvae.metrics.perceptual import LPIPS
 Scores = dict[str, float | None]
 """Measures by name; None where one does not apply, is infinite, or cannot be taken here."""
 
-VERSION = 2
+VERSION = 3
 """Of what the scores mean: scores of another are computed again."""
 
 VGG, DISTS_WEIGHTS = "vgg16-397923af.pth", "dists_weights.pt"
@@ -92,6 +92,7 @@ def score(
     degradation: BicubicDownscaling,
     scale: int,
     judges: Judges,
+    independent: bool = True,
 ) -> dict[str, Scores]:
     """All scores of a method on one image, for every row that it has in the table.
 
@@ -102,6 +103,7 @@ def score(
         degradation: H.
         scale: Factor, and the border that PSNR and SSIM leave out.
         judges: Measures with weights.
+        independent: Whether the answers are: of opposite pairs neither intervals nor CRPS are told.
 
     Returns:
         The mean over the answers as row ``""``, with those measures that take many together; and
@@ -116,7 +118,10 @@ def score(
     if len(saved) == 1:
         return {"": each[0]}
     mean = to_bytes(samples.mean(0)).float() / 255
-    together = _mean(each) | _score_many(saved, truth, judges)
+    together = _mean(each) | (_spread(saved, truth) if independent else {})
+    if judges.lpips is not None:
+        maps = torch.cat([judges.lpips.maps(x[None], truth) for x in saved])
+        together["diversity"] = ntire_diversity(maps)
     return {"": together, "one sample": each[0], f"mean of {len(saved)}": alone(mean)}
 
 
@@ -143,18 +148,16 @@ def _score_one(
     return {k: v if v is not None and math.isfinite(v) else None for k, v in scores.items()}
 
 
-def _score_many(saved: Tensor, truth: Tensor, judges: Judges) -> Scores:
+def _spread(saved: Tensor, truth: Tensor) -> Scores:
+    """Of independent samples. Values that all of them have as the truth has are known, and in no
+    interval."""
     ranks = Ranks.empty(len(saved), *truth.shape[1:])
-    ranks.add(saved, truth)
-    scores: Scores = {
+    ranks.add(saved, truth, uncertain(saved, truth))
+    return {
         "crps": crps(saved, truth),
         "coverage_80": ranks.coverage(0.8),
         "coverage_90": ranks.coverage(0.9),
     }
-    if judges.lpips is not None:
-        maps = torch.cat([judges.lpips.maps(x[None], truth) for x in saved])
-        scores["diversity"] = ntire_diversity(maps)
-    return scores
 
 
 def _mean(each: list[Scores]) -> Scores:

@@ -20,7 +20,7 @@ from PIL import Image
 import cvdvae
 from cvdvae.domains.simulate import simulate_at_scale
 from cvdvae.imaging.io import list_images, read_photo
-from cvdvae.metrics.calibration import Ranks
+from cvdvae.metrics.calibration import Ranks, uncertain
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.restoration.result import psnr
 from cvdvae.restoration.sampler import MEASURED
@@ -52,7 +52,8 @@ def figures(
     result = model.upscale(y, SAMPLES, temperature)
     saved = result.pixels.float() / 255
     ranks = Ranks.empty(SAMPLES, *truth.shape[1:])
-    ranks.add(saved, truth)  # both are in 8 bits: what equals samples shares its count
+    # Both are in 8 bits: what equals samples shares its count, and what equals all is known.
+    ranks.add(saved, truth, uncertain(saved, truth))
     return {
         "LPIPS": float(lpips.distances(saved[:4], truth).mean()),
         "of bicubic": float(lpips.distances(result.bicubic[None], truth)),

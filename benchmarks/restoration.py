@@ -40,7 +40,7 @@ from cvdvae.degradations.mask import Mask
 from cvdvae.degradations.natural import natural_estimate
 from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.imaging.io import list_images, read_photo, to_bytes, to_tensor
-from cvdvae.metrics.calibration import Ranks
+from cvdvae.metrics.calibration import Ranks, uncertain
 from cvdvae.metrics.perceptual import LPIPS
 from cvdvae.restoration.load import load_restorer
 from cvdvae.restoration.posterior.measurement import Measurement
@@ -180,12 +180,13 @@ def covered(samples: Tensor, truth: Tensor, level: float) -> float | None:
 
 
 def held(result: Restoration, truth: Tensor) -> float | None:
-    """How many values lie in the central 90 % intervals of the samples; of opposite pairs, which
-    are no independent draws, none is said to."""
+    """How many values lie in the central 90 % intervals of the samples, which are rounded as the
+    truth is; of opposite pairs, which are no independent draws, none is said to."""
     if result.restoring.antithetic:
         return None
-    unknown = (result.std > 1e-6).expand_as(truth)  # what is known exactly has no interval
-    return covered(result.samples[:, unknown], truth[unknown], 0.9)
+    saved = to_bytes(result.samples).float() / 255
+    unknown = uncertain(saved, truth)  # what is known has no interval
+    return covered(saved[:, unknown], truth[unknown], 0.9)
 
 
 def run(

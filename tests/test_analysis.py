@@ -177,6 +177,10 @@ def test_what_is_known_exactly_says_nothing_of_the_spread() -> None:
     assert certain.coverage_error["80%"] == 0
     assert said.endswith("they are over-confident: the truth lies outside of them too often.")
     assert "values that are not known, 14% of all; they are well calibrated." in said
+    few = replace(found, coverage=found.coverage | {"80%": 0.765})
+    for error, judged in ((0.03, "cannot be told from well calibrated ones"), (0.01, "over-conf")):
+        unsure = replace(few, coverage_error=few.coverage_error | {"80%": error})
+        assert judged in verdict({"few": unsure})
 
 
 def test_of_samples_that_are_the_truth_there_is_no_coverage(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ from cvdvae.checkpoints.records import SuperResolutionRecord
 from cvdvae.checkpoints.weights import digest
 from cvdvae.degradations.base import shrink_to_8_bits
 from cvdvae.degradations.bicubic import BicubicDownscaling
-from cvdvae.imaging.io import to_pil, to_tensor
+from cvdvae.imaging.io import to_bytes, to_pil, to_tensor
 from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.settings import Restoring
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 
@@ -70,6 +72,34 @@ def test_intervals_of_a_calibrated_model_hold_what_they_are_called() -> None:
     for samples in (19, 25, 29):
         assert covered(drawn[:samples], drawn[-1], 0.9) == pytest.approx(0.9, abs=0.005)
     assert covered(drawn[:18], drawn[-1], 0.9) is None
+
+
+@pytest.mark.parametrize("levels", [0.5, 2.0])
+def test_intervals_that_are_as_narrow_as_the_rounding_hold_what_they_are_called(
+    levels: float,
+) -> None:
+    """The truth is in 8 bits, and so are samples that it is ranked among."""
+    held = runpy.run_path(str(SCRIPTS / "restoration.py"))["held"]
+    drawn = 0.5 + levels / 255 * torch.randn(20, 3, 90, 90, generator=torch.manual_seed(0))
+    result = SimpleNamespace(samples=drawn[:19], restoring=Restoring())
+    assert held(result, to_bytes(drawn[19]).float() / 255) == pytest.approx(0.9, abs=0.01)
+    wrong = SimpleNamespace(samples=torch.full((19, 3, 9, 9), 0.5), restoring=Restoring())
+    assert held(wrong, torch.zeros(3, 9, 9)) == 0  # certain of what is not so
+    pairs = SimpleNamespace(samples=drawn[:18], restoring=Restoring(18, antithetic=True))
+    assert held(pairs, drawn[19]) is None
+
+
+def test_opposite_pairs_have_no_intervals_in_the_benchmark_of_photographs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)  # its neighbour
+    scores = runpy.run_path(str(SCRIPTS / "photo_scores.py"))
+    x = torch.rand(9, 3, 16, 16, generator=torch.manual_seed(0))
+    H = BicubicDownscaling.of_scale((16, 16), 4)
+    y, judges = shrink_to_8_bits(x[:1], H)[0], scores["Judges"](None, None, ())
+    for alone in (True, False):
+        rows = scores["score"](x[1:], y, x[0], H, 4, judges, alone)
+        assert ("crps" in rows[""]) == alone
 
 
 def test_peers_that_are_not_there_leave_the_benchmark_of_photographs_its_other_methods(

@@ -1150,7 +1150,8 @@ def test_what_is_real_looks_real_and_what_is_grey_does_not(many: Plan, tmp_path:
     assert [one.name for one in (true, plain, alike)] == [
         "×4 true images, by halves", "×4 grey", "×4 other",
     ]  # fmt: skip
-    assert [one.detected.mean for one in (true, plain)] == [100, 0]
+    assert 100 > (true.detected.mean or 0) > 70  # of one half, by the least of the other
+    assert plain.detected.mean == 0
     assert (alike.detected.mean or 0) > 85
     for one in (true, alike):
         assert abs(one.distance.mean or 9) < 4 * (one.distance.standard_error or 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..evaluation.evaluate import Records
 from ..evaluation.measure import Column
-from ..evaluation.table import FEW, LEGEND, by_task, counted, unmeasured
+from ..evaluation.table import FEW, LEGEND, TOLD_APART, by_task, counted, unmeasured
 from ..files import write_text
 from ..metrics.calibration import LEVELS
 from ..restoration.result import DISCLAIMER
@@ -112,6 +112,8 @@ def _at_temperatures(name: str, c: Calibration) -> str:
     return f"{name}, τ = {' / '.join(f'{t:g}' for t in both)}{shaped}"
 
 
+CLOSE = 0.03
+"""Intervals are called well calibrated where they hold what they are called but for so much."""
 KNOWN = "Values that all samples share with the truth, as saved, are known: they do not count."
 """What coverage is of."""
 
@@ -128,8 +130,10 @@ def verdict(results: dict[str, Calibration]) -> str:
             continue
         if c.images < FEW:
             judged = f"were measured on {counted(c.images, 'image')}, too few to judge by"
-        elif abs(observed - nominal) < 0.03:
+        elif abs(observed - nominal) < CLOSE:
             judged = "are well calibrated"
+        elif abs(observed - nominal) < TOLD_APART * (c.coverage_error[level] or 0):
+            judged = "cannot be told from well calibrated ones by so few images"
         elif observed < nominal:
             judged = "are over-confident: the truth lies outside of them too often"
         else:

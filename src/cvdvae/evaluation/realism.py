@@ -110,12 +110,13 @@ def likenesses(
                     images.add(None if done.exploded[0] else done.pixels[0].float() / 255)
             on_image(path.name)
         half = len(real.features) // 2
+        first, second = real.part(slice(half)), real.part(slice(half, None))
         true = Row(task.scale, "true images, by halves", None, False, task.damage)
         yield Likeness(
             name_of(true),
             len(real.features),
-            real.detected(real),
-            _distance(torch.stack(real.features[:half]), torch.stack(real.features[half:][:half])),
+            second.detected(first),
+            _distance(torch.stack(first.features), torch.stack(second.features[:half])),
         )
         for row, images in seen.items():
             both = zip(images.features, real.features, strict=True)
@@ -142,6 +143,10 @@ class _Set:
             nothing = torch.zeros(1, dtype=torch.float64)
             found = nothing if x is None else self.detector(x[None].expand(-1, 3, -1, -1))
             self.scores.append(found)
+
+    def part(self, which: slice) -> "_Set":
+        """Some of them."""
+        return _Set(self.judge, self.detector, self.features[which], self.scores[which])
 
     def detected(self, real: "_Set") -> Figure:
         """Share in per cent, where there is a detector that knows the true images."""

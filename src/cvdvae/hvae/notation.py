@@ -14,7 +14,7 @@ top-down   ``RxN``  N blocks at R, each with a latent group
 =========  ==========================================================================
 
 So, for images of 8×8 pixels, ``"8x1,2u8,2r1,1u2,1r1"`` is a plain VAE with one latent group, and
-``"8x1,2m8,2x2,1m2,1x4"`` is a very deep one with eight.
+``"8x1,2m8,2x2,1m2,1x4"`` is a very deep one with nine.
 """
 
 import re
