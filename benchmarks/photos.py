@@ -131,8 +131,8 @@ def work(options: argparse.Namespace, method: str) -> None:
             warm = True
         wanted = options.samples if peer.stochastic else 1
         samples, spent = cost(peer, y, options.scale, wanted, job.number)
-        alone = not options.antithetic
-        rows = score(samples, y, truth, degradation, options.scale, judges, alone)
+        independent = not options.antithetic
+        rows = score(samples, y, truth, degradation, options.scale, judges, independent)
         rows[""] |= spent
         # A line cut short by an earlier end stays alone: every record begins on a new line.
         begun = path.is_file() and not path.read_bytes().endswith(b"\n")

@@ -184,8 +184,8 @@ def test_what_is_kept_in_inference_mode_serves_gradients_later(words: str) -> No
     x = smooth(33, 27)[None].double()
     H = parse(words).operator((33, 27))
     with torch.inference_mode():
-        y = back_and_forth(x, H)  # by another one, too
-        back_and_forth(x, parse(words).operator((33, 27)))
+        y = back_and_forth(x, H)
+        back_and_forth(x, parse(words).operator((33, 27)))  # by another one, too
     wanted = x.clone().requires_grad_()
     found = back_and_forth(wanted, H)
     found.sum().backward()

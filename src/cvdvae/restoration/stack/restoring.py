@@ -80,12 +80,11 @@ def restore_stack(
         raise InputError(f"{stack.path} has another number of planes than its result")
     with naming(stack.path):
         large = _check(model, stack, what, how)
-    for plane in stack.planes() if what.noise == "auto" else ():
-        if what.is_open(stack, plane):  # that of the last plane must not be refused after hours
+    if what.noise == "auto":  # that of the last plane must not be refused after hours
+        for plane in filter(partial(what.is_open, stack), stack.planes()):
             with naming(stack.path, plane.number if planes > 1 else None):
-                levels = stack.range_of(plane.group).levels
-                y = stack.y(plane.page, plane.group)[0]
-                noise_behind(y, what.of_plane(stack, plane), levels)
+                y, levels = stack.y(plane.page, plane.group), stack.range_of(plane.group).levels
+                noise_behind(y[0], what.of_plane(stack, plane), levels)
     result = RestoredStack(
         folder,
         stack,
