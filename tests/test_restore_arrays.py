@@ -758,6 +758,9 @@ def test_a_page_of_8_bits_goes_into_rows_as_the_picture_that_it_is(tmp_path: Pat
     colours = np.rint(np.stack([smooth(16, 16, i) for i in range(3)], -1) * 255).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", colours)
     tifffile.imwrite(tmp_path / "deep.tif", colours.astype(np.uint16) * 257)
+    colours[4:8, 4:8] = 0
+    nought = (42113, 2, 0, "0", True)  # stands for no data, which a picture has not
+    tifffile.imwrite(tmp_path / "holes.tif", colours, extratags=[nought])
     told = Settings(samples=1, happened=happened("blur:sigma=1", None, None, "0.1"))
     drawer = Undoing(tiny_photo_restorer(), told)
     row = drawer.read(str(tmp_path / "a.tif"), "a", True)
@@ -765,8 +768,9 @@ def test_a_page_of_8_bits_goes_into_rows_as_the_picture_that_it_is(tmp_path: Pat
     assert torch.equal(row.drawn().answers.pixels, of_bytes.drawn().answers.pixels)
     row.draw_into(tmp_path / "out")
     assert (tmp_path / "out" / "sample_00.tif").exists()
-    with pytest.raises(InputError, match="write them to a folder"):
-        drawer.read(str(tmp_path / "deep.tif"), "a", True).drawn()
+    for name in ("deep", "holes"):
+        with pytest.raises(InputError, match="write them to a folder"):
+            drawer.read(str(tmp_path / f"{name}.tif"), "a", True).drawn()
 
 
 def test_float_files_of_a_large_offset_are_explained(model: Restorer, tmp_path: Path) -> None:

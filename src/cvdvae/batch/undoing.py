@@ -86,6 +86,7 @@ class Undoing:
         given = read_damaged(self.model, path, what, limits, values)
         plain = given.pages == 1 and given.array.values.dtype == np.uint8 and not what.fill
         plain &= settings.values is None and kind_of(path) is not None
+        plain &= not given.array.missing.any()  # which no picture has
         picture = partial(self._picture, str(path), key, how) if plain else None
         return _ArraysToRestore(self.model, given, what, how, picture)
 

@@ -16,6 +16,8 @@ DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 """Pillow's kinds of pixels that have more than 8 bits."""
 SCALED = "I", "PPM"
 """Kind of pixels, and of a file, of which Pillow makes 16 bits whatever its largest value is."""
+WIDENED = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies grey of fewer bits by, but no 1 bit's."""
 TWELVE_BITS = 16
 """What the largest value of 12 bits is among the 256 levels of 16."""
 HEAD = 2**16
@@ -63,6 +65,16 @@ def is_faint(reduced: Image.Image) -> bool:
     whose range is not that of the file; all but a thousandth of them, since pixels may be hot."""
     counts = np.reshape(reduced.histogram(), (-1, 256)).sum(0)
     return bool(counts[TWELVE_BITS + 1 :].sum() * 1000 <= counts.sum())
+
+
+def widen_clear(file: Image.Image) -> None:
+    """Widen the grey that a PNG of 2 or 4 bits calls transparent as Pillow does its pixels, before
+    they are read."""
+    clear = file.info.get("transparency")
+    tiles = getattr(file, "tile", []) if file.format == "PNG" else []
+    packed = tiles[0].args if tiles else None
+    if isinstance(clear, int) and packed in WIDENED:
+        file.info["transparency"] = clear * WIDENED[packed]
 
 
 def reduce_clear(file: Image.Image) -> None:

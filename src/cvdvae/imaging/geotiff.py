@@ -15,7 +15,7 @@ from .arrays import Array, Layout, Limits, array_of, check_layout
 from .geo_alpha import alpha_of, opaque_of
 from .geo_systems import ASIDE, crs_in, tried
 from .opacity import at_scale, enlarged
-from .tiff import LARGE, TIFF, TILE, WORLD, has_world_file, is_geo
+from .tiff import LARGE, TIFF, TILE, WORLD, is_geo, is_placed_beside
 from .values import WHOLE
 
 ROWS = 1024
@@ -24,6 +24,9 @@ WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
 BESIDE = re.compile(rf".*(?:\.aux\.xml|\.tab|{'|'.join(map(re.escape, WORLD))})", re.IGNORECASE)
 """Files beside one that say what it does not: no data, scale, unit, and where it lies."""
+RESOLUTION, LARGEST = {"TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION"}, 2**32
+"""Tags of pixels to a unit, and what a fraction of a TIFF cannot hold."""
+ICC = "SOURCE_ICC_PROFILE"
 
 
 class Carried(NamedTuple):
@@ -59,7 +62,7 @@ class GeoTIFF:
         """Whether a file is of this format."""
         if path.suffix.lower() not in self.suffixes or not path.is_file():
             return False
-        return is_geo(path, find_spec("rasterio") is not None and has_world_file(path))
+        return is_geo(path, find_spec("rasterio") is not None and is_placed_beside(path))
 
     def read(self, path: Path, limits: Limits) -> Array:
         """Read it.
@@ -132,6 +135,11 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
 
     if source.colorinterp[0] == ColorInterp.palette:
         raise InputError(f"{path} holds classes with a palette: there is nothing between classes")
+    if int(source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) < 8:
+        raise InputError(
+            f"{path} holds fewer than 8 bits a value: save them as 8 bits, and name their range, "
+            f"as in --values 0,15"
+        )
     kinds = set(source.dtypes)
     if len(kinds) > 1:
         raise InputError(f"{path} holds bands of different kinds ({', '.join(sorted(kinds))})")
@@ -167,6 +175,8 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     tags = _lasting(source.tags())
     if source.gcps[0]:  # which rasterio counts from the edge: told otherwise, GDAL would move them
         tags.pop("AREA_OR_POINT", None)
+    if colours := source.tags(ns="COLOR_PROFILE").get(ICC):
+        profile[ICC] = colours
     carried = Carried(profile, tags, bands, source.gcps, opaque, alpha)
     values = source.read([i + 1 for i in drawn])
     gone = None if opaque is None else opaque == 0
@@ -233,6 +243,20 @@ def _lasting(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}
 
 
+def _with_resolution(tags: dict[str, str], scale: float) -> dict[str, str]:
+    """Tags of a file whose pixels are smaller by `scale`; resolutions that no tag holds left
+    out."""
+    told = dict(tags)
+    for name in RESOLUTION & told.keys():
+        try:
+            value = scale * float(told.pop(name))
+        except ValueError:
+            continue
+        if 0 < value < LARGEST:
+            told[name] = f"{value:.10g}"
+    return told
+
+
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import rasterio
 
@@ -243,7 +267,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         path, "w", driver="GTiff", width=width, height=height, count=len(carried.bands),
         dtype=planes.dtype, **_profile(planes, array, scale),
     ) as target:  # fmt: skip
-        target.update_tags(**carried.tags)
+        target.update_tags(**_with_resolution(carried.tags, scale))
         target.colorinterp = [band["shows"] for band in carried.bands]
         target.scales = [band["scale"] for band in carried.bands]
         target.offsets = [0.0 if array.distances else band["offset"] for band in carried.bands]

@@ -16,7 +16,7 @@ from ..errors import InputError, naming
 from ..files import write_atomically
 from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
-from .deep import DEEP, check_unsigned, in_8_bits, is_faint, is_reduced, reduce_clear
+from .deep import DEEP, check_unsigned, in_8_bits, is_faint, is_reduced, reduce_clear, widen_clear
 from .png import LEVEL, OPAQUE, check_channels
 from .unread import is_debris, why_none, why_unread
 from .values import to_levels
@@ -145,6 +145,7 @@ def read_photo(
         # As a stream: from a path, Pillow maps some TIFFs with the sides of the picture turned.
         with path.open("rb") as stream, Image.open(stream, formats=kinds) as file:
             _refuse_unusable(path, file, max_pixels, advice)
+            widen_clear(file)
             file.load()
             reduced = is_reduced(path, file)
             if reduced:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from math import ceil, prod
 from pathlib import Path
@@ -26,6 +27,8 @@ GEO = (33550, 33922, 34264, 34735)
 """Where on the Earth: such files are `geotiff`'s."""
 WORLD = (".tfw", ".tifw", ".tiffw", ".wld")
 """How files beside one end that say the same."""
+PLACE = re.compile(rb"<(?:SRS|GeoTransform|GCPList)\b")
+"""What says so in GDAL's."""
 PLACED = (*GREY, RGB, 6)
 """Photometric interpretations of what is an image of the Earth where it has such a file: those
 above, and JPEG's."""
@@ -42,8 +45,8 @@ BIG = 2**32 - 2**25
 
 
 class TIFF:
-    """`.tif`: what holds intensities. Palettes, CMYK and one page of 8 bits with alpha are
-    pictures' matter."""
+    """`.tif`: what holds intensities. Palettes, CMYK and one page of 8 bits with alpha, of grey the
+    plain one, are pictures' matter."""
 
     suffixes: tuple[str, ...] = (".tif", ".tiff")
 
@@ -95,18 +98,22 @@ def _opened(path: Path) -> Any:
     return file
 
 
-def has_world_file(path: Path) -> bool:
-    """Whether a file beside it says where on the Earth a TIFF lies."""
-    return any(path.with_suffix(end).is_file() for one in WORLD for end in (one, one.upper()))
+def is_placed_beside(path: Path) -> bool:
+    """Whether a file beside it says where on the Earth a TIFF lies: a world file, MapInfo's, or
+    GDAL's, which may say other things alone."""
+    ends = (end for one in (*WORLD, ".tab") for end in (one, one.upper()))
+    aside = path.with_name(f"{path.name}.aux.xml")
+    placed = aside.is_file() and PLACE.search(aside.read_bytes()) is not None
+    return placed or any(path.with_suffix(end).is_file() for end in ends)
 
 
-def is_geo(path: Path, has_world: bool = False) -> bool:
-    """Whether a TIFF says where on the Earth it lies, or holds an image of which a world file may
-    say so."""
+def is_geo(path: Path, beside: bool = False) -> bool:
+    """Whether a TIFF says where on the Earth it lies, or holds an image of which a file beside it
+    may say so."""
     try:
         with _opened(path) as file:
             page = file.pages[0]
-            placed = has_world and page.photometric in PLACED and _bits_of(page) >= 8
+            placed = beside and page.photometric in PLACED and _bits_of(page) >= 8
             return placed or any(code in page.tags for code in GEO)
     except Exception:  # it is no TIFF, or damaged: whoever reads it says so
         return False
@@ -148,8 +155,11 @@ def _is_array(file: Any, has_codecs: bool) -> bool:
     if bits > 8 or len(file.pages) > 1:
         return True
     packed = int(page.compression) not in UNPACKED and not has_codecs
-    clear = any(int(kind) in CLEAR for kind in page.extrasamples)
-    return not packed and not clear and page.photometric != WHITE_IS_0
+    extra = {int(kind) for kind in page.extrasamples}
+    if extra.intersection(CLEAR):  # grey with such alpha is no picture to Pillow
+        odd = PREMULTIPLIED in extra or page.photometric == WHITE_IS_0
+        return not packed and odd and page.photometric in GREY
+    return not packed and page.photometric != WHITE_IS_0
 
 
 def _has_codecs() -> bool:
@@ -197,7 +207,7 @@ def _read(path: Path, file: Any, limits: Limits) -> Array:
         values, opaque, layout = _split(values, layout, alpha)
         carried, gone = carried._replace(opaque=opaque, alpha=alpha), opaque == 0
         notes.append(f"sample {alpha + 1} of its pixels is {OF_ALPHA}")
-    if has_world_file(path):
+    if is_placed_beside(path):
         notes.append("the file beside it that says where it lies is not read: that needs rasterio")
     white_is_0 = int(page.photometric) == WHITE_IS_0
     return array_of(path, values, layout, [nodata], carried, notes, white_is_0, gone)
@@ -284,9 +294,9 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         writer.write(data, **options)
 
 
-def _bytes(text: str | None) -> bytes | None:
+def _bytes(text: str | bytes | None) -> bytes | None:
     """A text as it lies in a tag: as such, tifffile takes ASCII alone."""
-    return None if text is None else text.encode()
+    return text.encode() if isinstance(text, str) else text
 
 
 def _whole(

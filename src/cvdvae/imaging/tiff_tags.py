@@ -27,7 +27,7 @@ class Carried(NamedTuple):
         description: Text of a plain one, or before tifffile's own.
         resolution: Pixels a unit, across and down, and the unit; None where it does not say.
         profile: ICC profile.
-        texts: Tags of text, by number.
+        texts: Tags of text, by number; bytes where they are in no known encoding.
         nodata: What stands for no data, as the file writes it.
         colours: Whether three samples of a pixel are red, green and blue.
         planar: Whether samples lie apart, one after the other.
@@ -42,7 +42,7 @@ class Carried(NamedTuple):
     description: str | None
     resolution: tuple[float, float, int] | None
     profile: bytes | None
-    texts: dict[int, str]
+    texts: dict[int, str | bytes]
     nodata: str | None
     colours: bool
     planar: bool
@@ -77,13 +77,17 @@ def carried_by(file: Any, page: Any, layout: Layout, turned: bool) -> Carried:
         description,
         _resolution(tags, turned),
         profile.value if profile else None,
-        {code: str(tags[code].value) for code in TEXTS if code in tags},
+        {code: _text(tags[code].value) for code in TEXTS if code in tags},
         str(nodata.value).strip("\0 ") if nodata else None,
         _in_colours(page, layout),
         "S" in layout.axes and layout.axes.index("S") < layout.axes.index("Y"),
         extra_of(page, layout),
         int(page.compression) != RAW,
     )
+
+
+def _text(value: Any) -> str | bytes:
+    return value if isinstance(value, bytes) else str(value)
 
 
 def extra_of(page: Any, layout: Layout) -> tuple[int, ...]:

@@ -38,6 +38,8 @@ NAMES = {
 }
 MARKED = ("_FillValue", "missing_value")
 """Attributes that say what stands for no data."""
+UNSIGNED, PACKED = "_Unsigned", (*MARKED, "valid_min", "valid_max", "valid_range")
+"""CF's attribute of whole numbers whose sign is none, and those that name some of them."""
 PLANE = 512
 """Side of the chunks that are written, in pixels."""
 
@@ -108,6 +110,7 @@ class Zarr:
             values = np.asarray(found[...])
         except Exception as error:
             raise InputError(f"{path} is damaged ({error})") from None
+        values, carried = _as_unsigned(values, carried)
         values, nodata, carried = _with_one_mark(path, values, carried)
         return array_of(path, values, layout, [nodata], carried)
 
@@ -172,6 +175,27 @@ def _separator(metadata: Any) -> str:
     if metadata.zarr_format == 2:
         return str(metadata.dimension_separator)
     return str(getattr(metadata.chunk_key_encoding, "separator", "/"))
+
+
+def _as_unsigned(values: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
+    """Whole numbers that were stored with a sign for want of others, as CF's `_Unsigned` says, and
+    marks of them, as what they are."""
+    said = str(carried.attributes.get(UNSIGNED)).lower() == "true"
+    if not said or values.dtype.kind != "i":
+        return values, carried
+    beyond = 2 ** (8 * values.dtype.itemsize)
+
+    def whole(mark: Any) -> Any:
+        if isinstance(mark, list):
+            return [whole(one) for one in mark]
+        below = isinstance(mark, (int, float)) and -beyond <= 2 * mark < 0
+        return mark + beyond if below else mark
+
+    kept = {k: whole(v) if k in PACKED else v for k, v in carried.attributes.items()}
+    del kept[UNSIGNED]
+    unsigned = values.view(values.dtype.str.replace("i", "u"))
+    fill = None if carried.fill is None else whole(int(carried.fill))
+    return unsigned, carried._replace(attributes=kept, fill=fill)
 
 
 def _with_one_mark(
