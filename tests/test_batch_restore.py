@@ -253,7 +253,7 @@ def test_chains_move_and_pixels_are_drawn_as_by_restore(
 ) -> None:
     out, alone = tmp_path / "out", tmp_path / "alone"
     given = ["--model", save(tmp_path / "model"), "--degradation", "blur:sigma=1", "--noise", 0.05]
-    given += ["-n", 2, "--seed", SEED, "--moves", 24, "--grain"]
+    given += ["-n", 2, "--seed", SEED, "--moves", 16, "--grain"]
     code, said = program("restore", album, *given, "--out", alone)
     assert code == 0, said
     code, said = program("batch", album, *given, "--to", form, "--workers", 1, "--out", out)

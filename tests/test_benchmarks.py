@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,20 +103,40 @@ def test_opposite_pairs_have_no_intervals_in_the_benchmark_of_photographs(
         assert ("crps" in rows[""]) == alone
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_peers_that_are_not_there_leave_the_benchmark_of_photographs_its_other_methods(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lanczos, which needs none, on an image that the scale does not divide."""
+    script, started, begun = str(SCRIPTS / "photos.py"), subprocess.run, list[str]()
+
+    def here(command: list[str], **how: Any) -> Any:
+        """A method's process, in this one."""
+        if command[:2] != [sys.executable, script]:
+            return started(command, **how)
+        begun.append(command[-1])
+        said: object = None
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", command[1:])
+            try:
+                runpy.run_path(script, run_name="__main__")
+            except SystemExit as end:
+                said = end.code
+        return SimpleNamespace(returncode=int(said is not None), stderr=str(said or ""))
+
     (sets := tmp_path / "sets" / "Set5").mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     picture = Image.fromarray(pixels).resize((51, 42), Image.Resampling.BICUBIC)
     picture.save(sets / "one.png")
-    command = [
-        sys.executable, str(SCRIPTS / "photos.py"), "--sets", str(tmp_path / "sets"), "--scale",
-        "2", "--methods", "lanczos,dat-light", "--threads", "1", "--peers", str(tmp_path / "none"),
-        "--out", str(tmp_path / "out"),
+    arguments = [
+        "--sets", str(tmp_path / "sets"), "--scale", "2", "--methods", "lanczos,dat-light",
+        "--threads", "1", "--peers", str(tmp_path / "none"), "--out", str(tmp_path / "out"),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.setattr(subprocess, "run", here)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    runpy.run_path(script, run_name="__main__")
+    assert begun == ["lanczos", "dat-light"]
     (line,) = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()
     truth = to_tensor(picture.crop((0, 0, 50, 42)))
     y = to_pil(shrink_to_8_bits(truth[None], BicubicDownscaling.of_scale((42, 50), 2))[0])

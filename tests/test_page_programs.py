@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import client
+from command import client, run
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -149,15 +147,11 @@ def test_it_listens_to_this_machine_alone_and_loads_nothing_from_elsewhere(addre
     assert "http" not in policy
 
 
-def test_an_address_that_is_taken_is_said_in_one_sentence(address: str) -> None:
+def test_an_address_that_is_taken_is_said_in_one_sentence(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = address.rsplit(":", 1)[1]
-    run = subprocess.run(
-        [sys.executable, "-m", "cvdvae.cli", "app", "--port", port],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert run.returncode == 1
-    assert "another program has it" in run.stderr
-    assert "Traceback" not in run.stderr
+    assert run("app", "--port", port, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert "another program has it" in said
+    assert "Traceback" not in said

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from command import PATIENCE, run
+from command import run
 from PIL import Image, ImageCms
 from tiny import copied, saved_resolver, tiny_photos
 
@@ -72,7 +71,11 @@ def test_a_folder_keeps_its_folders(
 
 
 def test_a_pipe_is_refused_and_not_waited_for(
-    model: str, photo: Image.Image, tmp_path: Path
+    model: str,
+    photo: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pipes, good = [tmp_path / "a.png", tmp_path / "b.npy"], tmp_path / "good.png"
     for pipe in pipes:
@@ -81,11 +84,8 @@ def test_a_pipe_is_refused_and_not_waited_for(
     photo.save(good)
     inputs = [str(path) for path in (*pipes, tmp_path / "c.npy", good)]
     arguments = ["upscale", *inputs, "--model", model, "--scale", "3", "-n", "1"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "cvdvae.cli", *arguments, "--out", str(tmp_path / "out")],
-        timeout=PATIENCE, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    said = " ".join(ended.stderr.split())
+    assert run(*arguments, "--out", str(tmp_path / "out"), monkeypatch=monkeypatch) == 1
+    said = " ".join(capsys.readouterr().err.split())
     for name in ("a.png", "b.npy", "c.npy"):
         assert f"{name} is no file" in said
     assert "3 of 4 inputs failed" in said

@@ -1,9 +1,9 @@
 """What a training looks at before its first step: its checkpoint, and its images."""
 
 import os
+import resource
 import shutil
-import subprocess
-import sys
+import signal
 import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
@@ -321,20 +321,16 @@ def test_a_disk_that_is_full_half_way_through_a_checkpoint_is_told_of_as_such(
     tmp_path: Path,
 ) -> None:
     """PyTorch makes another error of it, which speaks of positions in its archive."""
-    script = (
-        "import resource, signal, torch\n"
-        "from cvdvae.training.run import Direct\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))\n"
-        "try:\n"
-        "    Direct().save_checkpoint({'weights': torch.zeros(99_999)}, 'last.ckpt')\n"
-        "except OSError as error:\n"
-        "    print(error.strerror)\n"
-    )
-    told = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (told.stdout, told.returncode) == ("File too large\n", 0), told.stderr
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            Direct().save_checkpoint({"weights": torch.zeros(99_999)}, tmp_path / "last.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.strerror == "File too large"
 
 
 @pytest.mark.usefixtures("nothing_shown")

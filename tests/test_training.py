@@ -94,7 +94,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Optimizer, average, data order, noise and schedule all continue."""
-    config = prior_config(photos, tmp_path / "run.yaml", steps=20)
+    config = prior_config(photos, tmp_path / "run.yaml", steps=14)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     first = subprocess.run(
         [sys.executable, "-c", KILLED, "train", "prior", "--config", config, "--out", killed],
