@@ -23,7 +23,7 @@ from cvdvae.app.painter import Painting
 from cvdvae.app.restoring.damage import DAMAGES, KINDS, Given, image_in, in_words
 from cvdvae.app.restoring.handlers import RestoringHandlers
 from cvdvae.app.restoring.showing import smooth
-from cvdvae.app.text import ALONE, STILL
+from cvdvae.app.text import ALONE, FAILED, STILL
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.damage.described import parse
 from cvdvae.errors import InputError
@@ -157,6 +157,25 @@ def test_what_is_stopped_shows_what_was_drawn_till_then(tab: Tab) -> None:
     assert list(drawing) == []
     *_, whole = tab.draw(samples=MANY)  # no double click: it was not all
     assert len(whole[tab.parts.shown[-2]]) == MANY
+
+
+def test_what_could_not_be_packed_may_be_asked_for_again(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Path:
+        raise OSError("no space left on the disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cvdvae.app.restoring.handlers.zip_of", full)
+        *_, failed = tab.draw()
+    assert failed[tab.parts.said] == FAILED
+    *_, whole = tab.draw()
+    assert len(whole[tab.parts.shown[-2]]) == 2
+
+
+def test_nothing_can_be_stopped_where_there_is_no_image_yet(tab: Tab) -> None:
+    """Its draw would not be told."""
+    assert not tab.on.busy(None)[tab.parts.stop]["interactive"]
 
 
 def test_what_is_stopped_ends_though_more_is_asked_for_meanwhile(tab: Tab) -> None:

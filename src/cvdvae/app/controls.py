@@ -12,6 +12,7 @@ from . import text
 from .recipes import check_seed
 
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+RESTORING: dict[str, Any] = {"concurrency_id": "restore", "concurrency_limit": 1}
 LOOKING: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
 LATEST: dict[str, Any] = {"trigger_mode": "always_last"}  # else it is dropped while one is pending
 EVERY: dict[str, Any] = {"trigger_mode": "multiple"}  # the last would be sent what the first told

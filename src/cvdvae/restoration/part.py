@@ -107,7 +107,7 @@ class PartDrawing:
             x = draw(range(index, index + 1))
             x = in_grey(x) if self.grey else x
             if frame is not None:
-                return self._finish_region(x, y, frame)
+                return self._finish_region(x, y, frame, parent.exploded)
             degradation, consistent = self._degradation_in(self.framed), self.sampling.consistent
             return finish(x, y, degradation, consistent, tolerance=self.tolerance)
 
@@ -124,8 +124,9 @@ class PartDrawing:
         draw = model.drawer(y.to(model.device), sampling, inside)
         return lambda some: draw(model.noise(sampling, some, window), len(some))
 
-    def _finish_region(self, x: Tensor, y: Tensor, frame: Frame) -> Finished:
-        """What varies, finished in as much of the framed core as it needs: that is quicker."""
+    def _finish_region(self, x: Tensor, y: Tensor, frame: Frame, exploded: Tensor) -> Finished:
+        """What varies, finished in as much of the framed core as it needs: that is quicker.
+        `exploded` is what it varies."""
         scale, whole = self.model.scale, self.framed._replace(top=0, left=0)
         rows, columns = (frame.region[0, 0].any(side).nonzero().flatten() for side in (1, 0))
         top, left = int(rows[0]), int(columns[0])
@@ -142,7 +143,7 @@ class PartDrawing:
         )
         result, pixels = frame.x.clone(), to_bytes(frame.x)
         result[inside], pixels[inside] = part.x, part.pixels
-        return Finished(result, pixels, part.exploded)
+        return Finished(result, pixels, part.exploded | exploded)
 
     def _degradation_in(self, window: Window) -> Downscaling:
         """H of a window as if it were all: what is off is off at its edges."""

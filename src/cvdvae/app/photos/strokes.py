@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ...errors import InputError
@@ -19,6 +18,10 @@ MAX_WORK = 2**34
 PART = "give a part of it"
 SMALLER = f"choose a smaller factor, or {PART}"
 """What to do with an image that is too large to be painted on."""
+
+Point = tuple[float, float]
+TOUCHED = 0.5
+"""How far beyond the brush the centre of a pixel may be that it touches."""
 
 DAMAGED = "what was painted cannot be read: paint it again"
 TOO_MUCH = "more was painted than is taken at once: clear it, and paint with a larger brush"
@@ -47,22 +50,59 @@ def region_of(strokes: Any, size: tuple[int, int], advice: str = SMALLER) -> Ten
         raise InputError(DAMAGED)
     if len(strokes) > MAX_STROKES:
         raise InputError(TOO_MUCH)
-    canvas = Image.new("L", (size[1], size[0]))
-    pen, left, work = ImageDraw.Draw(canvas), MAX_POINTS, 0.0
+    # How many strokes begin at each pixel of a row less those that have ended before it.
+    steps = np.zeros((size[0], size[1] + 1), np.int32)
+    left, work = MAX_POINTS, 0.0
     for stroke in strokes:
         radius, points = _stroke(stroke, left)
         left -= len(points)
         work += _work(radius, points, size)
         if work > MAX_WORK:
             raise InputError(TOO_WIDE)
-        for ends in pairwise(points):  # one by one, as others wait while Pillow draws
-            pen.line(ends, fill=255, width=max(1, round(2 * radius)))
-        for x, y in points:
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return torch.from_numpy(np.array(canvas) > 0)
+        for start, end in pairwise([*points[:1], *points]):
+            _paint(steps, start, end, radius + TOUCHED)
+    return torch.from_numpy(steps.cumsum(1)[:, :-1] > 0)
 
 
-def _stroke(stroke: Any, most: int) -> tuple[float, list[tuple[float, float]]]:
+def _paint(steps: np.ndarray, start: Point, end: Point, radius: float) -> None:
+    """Count the pixels in whose centres a brush has been that went straight from one point to
+    another, row by row: as what it covers is convex, they lie side by side."""
+    height, width = steps.shape[0], steps.shape[1] - 1
+    low, high = sorted((start[1], end[1]))
+    first, last = max(0, math.ceil(low - radius - 0.5)), min(height - 1, math.floor(high + radius))
+    rows = np.arange(first, last + 1)
+    crossed = [_in_circle(rows + 0.5, point, radius) for point in (start, end)]
+    if (length := math.dist(start, end)) > 0:
+        over = radius * (end[1] - start[1]) / length, radius * (start[0] - end[0]) / length
+        corners = [(x + s * over[0], y + s * over[1]) for x, y in (start, end) for s in (1, -1)]
+        a, b, c, d = corners
+        crossed += [_on_edge(rows + 0.5, *edge) for edge in ((a, b), (b, d), (d, c), (c, a))]
+    left = np.fmin.reduce([one[0] for one in crossed])
+    right = np.fmax.reduce([one[1] for one in crossed])
+    rows, left, right = (one[~np.isnan(left)] for one in (rows, left, right))
+    begin = np.ceil(left - 0.5).clip(0, width).astype(int)
+    after = (np.floor(right - 0.5) + 1).clip(0, width).astype(int)
+    some = begin < after
+    steps[rows[some], begin[some]] += 1
+    steps[rows[some], after[some]] -= 1
+
+
+def _in_circle(heights: np.ndarray, centre: Point, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where lines at some heights enter and leave a circle; NaN where they miss it."""
+    with np.errstate(invalid="ignore"):
+        half = np.sqrt(radius**2 - (heights - centre[1]) ** 2)
+    return centre[0] - half, centre[0] + half
+
+
+def _on_edge(heights: np.ndarray, start: Point, end: Point) -> tuple[np.ndarray, np.ndarray]:
+    """Where they cross an edge, twice; NaN where they do not, or lie on it."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (heights - start[1]) / (end[1] - start[1])
+    crossing = np.where((share >= 0) & (share <= 1), start[0] + share * (end[0] - start[0]), np.nan)
+    return crossing, crossing
+
+
+def _stroke(stroke: Any, most: int) -> tuple[float, list[Point]]:
     try:
         radius = float(stroke["size"])
         points = [(float(x), float(y)) for x, y in stroke["points"][: most + 1]]
@@ -76,7 +116,7 @@ def _stroke(stroke: Any, most: int) -> tuple[float, list[tuple[float, float]]]:
     return min(max(radius, 0.5), MAX_REGION_SIDE / 2), points
 
 
-def _work(radius: float, points: list[tuple[float, float]], size: tuple[int, int]) -> float:
+def _work(radius: float, points: list[Point], size: tuple[int, int]) -> float:
     """About how many pixels are painted: a row costs about as much as 500 of them."""
     x, y = np.array([*points[:1], *points]).reshape(-1, 2).T
     rows = np.minimum(np.abs(np.diff(y)) + 2 * radius, size[0])

@@ -76,7 +76,7 @@ function captioned(panel) {
 
 function makePanel(layer) {
   const figure = document.createElement("figure");
-  figure.innerHTML = '<figcaption><select></select><span></span><div class="heat"><em>known</em>0<i></i><b></b></div></figcaption><canvas tabindex="0"></canvas>';
+  figure.innerHTML = '<figcaption><select></select><span></span><div class="heat"><em>known</em>0<i></i><b></b></div></figcaption><canvas tabindex="0" role="application"></canvas>';
   const panel = {
     figure, layer, canvas: figure.querySelector("canvas"), select: figure.querySelector("select"),
     note: figure.querySelector("span"), heat: figure.querySelector(".heat"),

@@ -135,7 +135,7 @@ class RestoringHandlers:
         # What was stopped stays so: it may still be drawing. What was not is stopped together.
         if given is not None and given.answered.stopped.is_set():
             given.answered.stopped = threading.Event()
-        return self.stoppable(True)
+        return self.stoppable(given is not None)  # with no image yet, nobody could be told
 
     def stop(self, given: Given | None) -> Updates:
         """No further answers are wanted: what is drawn ends with its batch."""
@@ -263,13 +263,13 @@ class RestoringHandlers:
         if result is None or given.left.is_set():
             yield self._nothing_new(given, STOPPED)
             return
-        if done == wanted:
-            given.answered.asked = asked
         with scratch() as name:
             archive = zip_of(result, Path(name))
             # The page copies the file while this waits, and then it goes.
             answers = shown(self.parts.shown, result, archive, about[0], about[1:])
             given.answered.told = answers[self.parts.shown[0]]
+            if done == wanted:
+                given.answered.asked = asked
             yield self._answer(given, {said: "" if done == wanted else STOPPED, **answers})
             if given.left.is_set():  # by the time that the pictures had become files
                 yield self._empty()

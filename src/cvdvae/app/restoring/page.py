@@ -10,12 +10,12 @@ import gradio as gr
 from ...domains import FACES, PHOTOS
 from ...restoration.restorer import Restorer
 from ..controls import (
-    DRAWING,
     EVERY,
     LATEST,
     LOOKING,
     PRIVATE,
     QUIET,
+    RESTORING,
     pairs_part,
     saved,
     seed_part,
@@ -127,7 +127,7 @@ def _connect(on: RestoringHandlers, parts: Parts, draw: gr.Button, reopen: gr.Up
         (reopen.upload, on.reopen, [reopen, given], again),
     ):
         begun = press(on.busy, given, stop, queue=False, **QUIET)
-        ended = begun.then(handler, inputs, outputs, **LATEST, **DRAWING, **PRIVATE)
+        ended = begun.then(handler, inputs, outputs, **LATEST, **RESTORING, **PRIVATE)
         for end in (ended.success, ended.failure):
             end(lambda: on.stoppable(False), None, stop, queue=False, **QUIET)
     stop.click(on.stop, given, stop, queue=False, **QUIET)
