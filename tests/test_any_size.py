@@ -150,7 +150,7 @@ def test_tiles_differ_from_the_whole_by_less_than_a_grey_level(
 def test_tiles_of_the_bundled_models_differ_from_the_whole_by_less_than_a_grey_level(
     scale: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A halo of 144 pixels is as much as the trained networks see; one of 48 is not."""
+    """A halo of 176 pixels is as much as the trained networks see; one of 48 is not."""
     model = load(f"photos-x{scale}")
     strip = coffee().crop((100, 180, 580, 252))
     y = to_tensor(strip.resize((480 // scale, 72 // scale), Image.Resampling.BICUBIC))

@@ -17,6 +17,21 @@ from cvdvae.imaging.io import read_photo
 RAMP = np.arange(8 * 10, dtype=np.uint16).reshape(1, 8, 10)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
+MAPINFO = """!table
+!version 300
+!charset WindowsLatin1
+
+Definition Table
+  File "b.tif"
+  Type "RASTER"
+  (500000,5000000) (0,0) Label "Pt 1",
+  (500100,5000000) (10,0) Label "Pt 2",
+  (500100,4999920) (10,8) Label "Pt 3",
+  (500000,4999920) (0,8) Label "Pt 4"
+  CoordSys Earth Projection 8, 104, "m", 15, 0, 0.9996, 500000, 0
+  Units "m"
+"""
+
 
 def twice_as_large(path: Path) -> tuple[Array, Path]:
     """A file of arrays, and one of every pixel four times, as results are written."""
@@ -52,10 +67,16 @@ def test_a_tiff_that_only_gdals_file_beside_it_places_keeps_its_place(tmp_path: 
     with rasterio.open(result) as file:
         assert file.crs.to_epsg() == 32633
         assert file.transform[:6] == (5, 0, 5e5, 0, -5, 5e6)
-    # One that says nothing of the place leaves it a plain TIFF.
+    # What says nothing of the place leaves it a plain TIFF.
     tifffile.imwrite(plain := tmp_path / "b.tif", RAMP[0])
     plain.with_name("b.tif.aux.xml").write_text("<PAMDataset><Histograms/></PAMDataset>")
+    (table := plain.with_suffix(".tab")).write_text("id\tarea\n1\t20\n")
     assert not GeoTIFF().knows(plain)
+    table.write_text(MAPINFO)
+    array, result = twice_as_large(plain)
+    assert array.beside == (plain.with_name("b.tif.aux.xml"), table)
+    with rasterio.open(result) as file:
+        assert file.transform[:6] == pytest.approx((5, 0, 5e5, 0, -5, 5e6))
 
 
 def test_a_geotiff_keeps_its_profile_and_its_finer_resolution(tmp_path: Path) -> None:
@@ -121,16 +142,27 @@ def test_the_clear_grey_of_a_png_of_few_bits_is_clear(bits: int, tmp_path: Path)
     assert told == [0 if level == clear else 255 for level in range(8 // bits)]
 
 
-def test_whole_numbers_of_a_zarr_that_have_no_sign_are_read_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind", "stored", "marks"),
+    [("true", "u1", "i1", (-1, [0, -2])), ("false", "i1", "u1", (255, [128, 127]))],
+)
+def test_whole_numbers_of_a_zarr_are_read_as_they_are_meant(
+    said: str, kind: str, stored: str, marks: tuple[int, list[int]], tmp_path: Path
+) -> None:
     zarr = pytest.importorskip("zarr")
-    values = np.array([[120, 130], [140, 255]], np.uint8).repeat(4, 0).repeat(4, 1)
-    store = zarr.create_array(tmp_path / "a.zarr", shape=values.shape, dtype="i1", fill_value=-1)
-    store[:] = values.view(np.int8)
-    store.attrs.update({"_Unsigned": "true", "_FillValue": -1, "valid_range": [0, -2]})
+    values = np.array([[120, 130], [140, 255]], np.uint8).repeat(4, 0).repeat(4, 1).view(kind)
+    store = zarr.create_array(tmp_path / "a.zarr", shape=values.shape, dtype=stored, fill_value=1)
+    store[:] = values.view(stored)
+    store.attrs.update({"_Unsigned": said, "_FillValue": marks[0], "valid_range": marks[1]})
     array, result = twice_as_large(tmp_path / "a.zarr")
-    assert array.values.dtype == np.uint8
+    assert array.values.dtype == kind
     assert np.array_equal(array.values[0, 0], values)
-    assert array.missing.sum() == (values == 255).sum()
+    assert array.missing.sum() == (values == values[-1, -1]).sum()
     written = zarr.open_array(result)
-    assert written.dtype == np.uint8
-    assert dict(written.attrs) == {"_FillValue": 255, "valid_range": [0, 254]}
+    assert written.dtype == kind
+    ends = np.iinfo(kind)
+    expected = {
+        "_FillValue": int(values[-1, -1]),
+        "valid_range": [ends.min, 254 if kind == "u1" else ends.max],
+    }
+    assert dict(written.attrs) == expected

@@ -1,7 +1,6 @@
 """What a training looks at before its first step: its checkpoint, and its images."""
 
 import os
-import resource
 import shutil
 import signal
 import tempfile
@@ -321,6 +320,8 @@ def test_a_disk_that_is_full_half_way_through_a_checkpoint_is_told_of_as_such(
     tmp_path: Path,
 ) -> None:
     """PyTorch makes another error of it, which speaks of positions in its archive."""
+    import resource
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))

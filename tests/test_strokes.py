@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from cvdvae.app.photos.strokes import TOUCHED, region_of
+from cvdvae.app.photos.strokes import region_of
 
-SIZE = (40, 50)
+SIZE, TOUCHED = (40, 50), 0.5
 
 
 def covered(points: list[tuple[float, float]], radius: float) -> np.ndarray:

@@ -206,7 +206,7 @@ class TopDown(nn.Module):
         return start if coarse is None else start + coarse
 
 
-REACH = 1 / 3
+REACH = 1 / 2
 """Share of what blocks can see that matters: with it `benchmarks/halos.py` finds no value of a tile
 further than a third of a level of 255 from that of the whole."""
 

@@ -39,7 +39,7 @@ NAMES = {
 MARKED = ("_FillValue", "missing_value")
 """Attributes that say what stands for no data."""
 UNSIGNED, PACKED = "_Unsigned", (*MARKED, "valid_min", "valid_max", "valid_range")
-"""CF's attribute of whole numbers whose sign is none, and those that name some of them."""
+"""CF's attribute of whole numbers not stored as meant, and those that name some of them."""
 PLANE = 512
 """Side of the chunks that are written, in pixels."""
 
@@ -110,7 +110,7 @@ class Zarr:
             values = np.asarray(found[...])
         except Exception as error:
             raise InputError(f"{path} is damaged ({error})") from None
-        values, carried = _as_unsigned(values, carried)
+        values, carried = _as_meant(values, carried)
         values, nodata, carried = _with_one_mark(path, values, carried)
         return array_of(path, values, layout, [nodata], carried)
 
@@ -177,25 +177,26 @@ def _separator(metadata: Any) -> str:
     return str(getattr(metadata.chunk_key_encoding, "separator", "/"))
 
 
-def _as_unsigned(values: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
-    """Whole numbers that were stored with a sign for want of others, as CF's `_Unsigned` says, and
-    marks of them, as what they are."""
-    said = str(carried.attributes.get(UNSIGNED)).lower() == "true"
-    if not said or values.dtype.kind != "i":
+def _as_meant(values: np.ndarray, carried: Carried) -> tuple[np.ndarray, Carried]:
+    """Whole numbers that were stored with a sign, or without one, for want of others, as CF's
+    `_Unsigned` says, and what names some of them (numbers or lists), as what they are."""
+    meant = {"true": "u", "false": "i"}.get(str(carried.attributes.get(UNSIGNED)).lower())
+    if meant is None or values.dtype.kind not in "iu" or values.dtype.kind == meant:
         return values, carried
-    beyond = 2 ** (8 * values.dtype.itemsize)
+    span = 2 ** (8 * values.dtype.itemsize)
+    least = -span // 2 if meant == "i" else 0
 
-    def whole(mark: Any) -> Any:
+    def as_meant(mark: Any) -> Any:
         if isinstance(mark, list):
-            return [whole(one) for one in mark]
-        below = isinstance(mark, (int, float)) and -beyond <= 2 * mark < 0
-        return mark + beyond if below else mark
+            return [as_meant(one) for one in mark]
+        stored = isinstance(mark, (int, float)) and -span // 2 <= mark < span
+        return (mark - least) % span + least if stored else mark
 
-    kept = {k: whole(v) if k in PACKED else v for k, v in carried.attributes.items()}
+    kept = {k: as_meant(v) if k in PACKED else v for k, v in carried.attributes.items()}
     del kept[UNSIGNED]
-    unsigned = values.view(values.dtype.str.replace("i", "u"))
-    fill = None if carried.fill is None else whole(int(carried.fill))
-    return unsigned, carried._replace(attributes=kept, fill=fill)
+    fill = None if carried.fill is None else as_meant(int(carried.fill))
+    other = values.view(values.dtype.str.replace(values.dtype.kind, meant))
+    return other, carried._replace(attributes=kept, fill=fill)
 
 
 def _with_one_mark(

@@ -16,9 +16,9 @@ from ..gaussian.noise import Inside, Window
 
 WHOLE_PIXELS = 2_000_000
 """Images of up to so many pixels are drawn whole."""
-CORE = 1024
+CORE = 960
 """Side of a core, in pixels."""
-HALO = 144
+HALO = 176
 """What a window has more on every side, in pixels: in the core the network then gives what it would
 give of the whole image, within a third of a level of 255."""
 

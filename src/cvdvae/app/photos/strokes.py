@@ -61,7 +61,7 @@ def region_of(strokes: Any, size: tuple[int, int], advice: str = SMALLER) -> Ten
             raise InputError(TOO_WIDE)
         for start, end in pairwise([*points[:1], *points]):
             _paint(steps, start, end, radius + TOUCHED)
-    return torch.from_numpy(steps.cumsum(1)[:, :-1] > 0)
+    return torch.from_numpy(np.cumsum(steps, 1, out=steps)[:, :-1] > 0)
 
 
 def _paint(steps: np.ndarray, start: Point, end: Point, radius: float) -> None:
