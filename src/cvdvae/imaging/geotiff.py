@@ -13,9 +13,11 @@ from ..errors import InputError
 from ..files import write_atomically
 from .arrays import Array, Layout, Limits, array_of, check_layout
 from .geo_alpha import alpha_of, opaque_of
+from .geo_beside import WORLD, is_placed_beside
 from .geo_systems import ASIDE, crs_in, tried
+from .geo_tags import lasting, with_resolution
 from .opacity import at_scale, enlarged
-from .tiff import LARGE, TIFF, TILE, WORLD, is_geo, is_placed_beside
+from .tiff import LARGE, TIFF, TILE, is_geo
 from .values import WHOLE
 
 ROWS = 1024
@@ -24,8 +26,6 @@ WITHOUT_LOSS = {"deflate", "lzw", "packbits", "zstd", "lzma"}
 """Compressions that keep every value of every kind; any other gives way to deflate."""
 BESIDE = re.compile(rf".*(?:\.aux\.xml|\.tab|{'|'.join(map(re.escape, WORLD))})", re.IGNORECASE)
 """Files beside one that say what it does not: no data, scale, unit, and where it lies."""
-RESOLUTION, LARGEST = {"TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION"}, 2**32
-"""Tags of pixels to a unit, and what a fraction of a TIFF cannot hold."""
 ICC = "SOURCE_ICC_PROFILE"
 
 
@@ -172,7 +172,7 @@ def _read(path: Path, source: Any, limits: Limits) -> Array:
     opaque = opaque_of(path, source, alpha)
     if alpha is None and opaque is not None:
         notes.append("what its mask leaves out counts as no data")
-    tags = _lasting(source.tags())
+    tags = lasting(source.tags())
     if source.gcps[0]:  # which rasterio counts from the edge: told otherwise, GDAL would move them
         tags.pop("AREA_OR_POINT", None)
     if colours := source.tags(ns="COLOR_PROFILE").get(ICC):
@@ -195,7 +195,7 @@ def _bands(source: Any, alpha: int | None) -> list[dict[str, Any]]:
             "unit": unit,
             "scale": scale,
             "offset": offset,
-            "tags": _lasting(source.tags(i + 1)),
+            "tags": lasting(source.tags(i + 1)),
             "shows": _shown(shows, i == alpha),
         }
         for i, (description, unit, scale, offset, shows) in enumerate(zip(*told, strict=True))
@@ -238,25 +238,6 @@ def _with_what_stands_aside(array: Array) -> Array:
     return replace(array, carried=carried._replace(becomes=becomes), aside=aside, notes=notes)
 
 
-def _lasting(tags: dict[str, str]) -> dict[str, str]:
-    """Tags without what GDAL has measured in the values themselves, which will be others."""
-    return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}
-
-
-def _with_resolution(tags: dict[str, str], scale: float) -> dict[str, str]:
-    """Tags of a file whose pixels are smaller by `scale`; resolutions that no tag holds left
-    out."""
-    told = dict(tags)
-    for name in RESOLUTION & told.keys():
-        try:
-            value = scale * float(told.pop(name))
-        except ValueError:
-            continue
-        if 0 < value < LARGEST:
-            told[name] = f"{value:.10g}"
-    return told
-
-
 def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
     import rasterio
 
@@ -267,7 +248,7 @@ def _write(path: Path, planes: np.ndarray, array: Array, scale: float) -> None:
         path, "w", driver="GTiff", width=width, height=height, count=len(carried.bands),
         dtype=planes.dtype, **_profile(planes, array, scale),
     ) as target:  # fmt: skip
-        target.update_tags(**_with_resolution(carried.tags, scale))
+        target.update_tags(**with_resolution(carried.tags, scale))
         target.colorinterp = [band["shows"] for band in carried.bands]
         target.scales = [band["scale"] for band in carried.bands]
         target.offsets = [0.0 if array.distances else band["offset"] for band in carried.bands]

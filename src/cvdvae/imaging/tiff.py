@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections.abc import Iterator
 from math import ceil, prod
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..errors import InputError
 from ..files import write_atomically
 from . import imagej, ome
 from .arrays import Array, Layout, Limits, array_of, check_block, check_layout
+from .geo_beside import is_placed_beside
 from .opacity import OF_ALPHA, at_scale, enlarged
 from .tiff_pages import refuse_elsewhere, refuse_endless, refuse_others, refuse_partial
 from .tiff_tags import NODATA, ORIENTATION, RGB, Carried, carried_by, extra_of, number_in
@@ -25,14 +25,6 @@ CLEAR = (PREMULTIPLIED, 2)
 """Extra samples that say how opaque a pixel is."""
 GEO = (33550, 33922, 34264, 34735)
 """Where on the Earth: such files are `geotiff`'s."""
-WORLD = (".tfw", ".tifw", ".tiffw", ".wld")
-"""How files beside one end that say the same."""
-PLACE = re.compile(rb"<(?:SRS|GeoTransform|GCPList)\b")
-TABLE = re.compile(rb"^\s*!table\b", re.IGNORECASE)
-"""What says so in GDAL's, and how MapInfo's begin, as other tables do not."""
-ANYTHING = re.compile(rb"")
-SAID = 2**20
-"""Bytes of such a file that are searched."""
 PLACED = (*GREY, RGB, 6)
 """Photometric interpretations of what is an image of the Earth where it has such a file: those
 above, and JPEG's."""
@@ -100,27 +92,6 @@ def _opened(path: Path) -> Any:
         file.close()
         raise
     return file
-
-
-def is_placed_beside(path: Path) -> bool:
-    """Whether a file beside it says where on the Earth a TIFF lies: a world file, MapInfo's, or
-    GDAL's, which may say other things alone."""
-    ends = (end for one in WORLD for end in (one, one.upper()))
-    if any(_tells(path.with_suffix(end), ANYTHING) for end in ends):
-        return True
-    tables = (path.with_suffix(end) for end in (".tab", ".TAB"))
-    return _tells(path.with_name(f"{path.name}.aux.xml"), PLACE) or any(
-        _tells(table, TABLE) for table in tables
-    )
-
-
-def _tells(path: Path, what: re.Pattern[bytes]) -> bool:
-    """Whether the first part of a file says something; of none that can be read, nothing does."""
-    try:
-        with path.open("rb") as file:
-            return what.search(file.read(SAID)) is not None
-    except OSError:
-        return False
 
 
 def is_geo(path: Path, beside: bool = False) -> bool:
