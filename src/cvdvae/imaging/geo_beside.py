@@ -9,6 +9,7 @@ PLACE = re.compile(rb"<(?:SRS|GeoTransform|GCPList)\b")
 TABLE = re.compile(rb"^\s*!table\b", re.IGNORECASE)
 """What says so in GDAL's, and how MapInfo's begin, as other tables do not."""
 ANYTHING = re.compile(rb"")
+"""A world file need only be there."""
 SAID = 2**20
 """Bytes of such a file that are searched."""
 

@@ -71,14 +71,12 @@ def _paint(steps: np.ndarray, start: Point, end: Point, radius: float) -> None:
     low, high = sorted((start[1], end[1]))
     first, last = max(0, math.ceil(low - radius - 0.5)), min(height - 1, math.floor(high + radius))
     rows = np.arange(first, last + 1)
-    crossed = [_in_circle(rows + 0.5, point, radius) for point in (start, end)]
+    crossed = [x for point in (start, end) for x in _in_circle(rows + 0.5, point, radius)]
     if (length := math.dist(start, end)) > 0:
         over = radius * (end[1] - start[1]) / length, radius * (start[0] - end[0]) / length
-        corners = [(x + s * over[0], y + s * over[1]) for x, y in (start, end) for s in (1, -1)]
-        a, b, c, d = corners
+        a, b, c, d = ((x + s * over[0], y + s * over[1]) for x, y in (start, end) for s in (1, -1))
         crossed += [_on_edge(rows + 0.5, *edge) for edge in ((a, b), (b, d), (d, c), (c, a))]
-    left = np.fmin.reduce([one[0] for one in crossed])
-    right = np.fmax.reduce([one[1] for one in crossed])
+    left, right = np.fmin.reduce(crossed), np.fmax.reduce(crossed)
     rows, left, right = (one[~np.isnan(left)] for one in (rows, left, right))
     begin = np.ceil(left - 0.5).clip(0, width).astype(int)
     after = (np.floor(right - 0.5) + 1).clip(0, width).astype(int)
@@ -94,12 +92,11 @@ def _in_circle(heights: np.ndarray, centre: Point, radius: float) -> tuple[np.nd
     return centre[0] - half, centre[0] + half
 
 
-def _on_edge(heights: np.ndarray, start: Point, end: Point) -> tuple[np.ndarray, np.ndarray]:
-    """Where they cross an edge, twice; NaN where they do not, or lie on it."""
+def _on_edge(heights: np.ndarray, start: Point, end: Point) -> np.ndarray:
+    """Where they cross an edge; NaN where they do not, or lie on it."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (heights - start[1]) / (end[1] - start[1])
-    crossing = np.where((share >= 0) & (share <= 1), start[0] + share * (end[0] - start[0]), np.nan)
-    return crossing, crossing
+    return np.where((share >= 0) & (share <= 1), start[0] + share * (end[0] - start[0]), np.nan)
 
 
 def _stroke(stroke: Any, most: int) -> tuple[float, list[Point]]:
