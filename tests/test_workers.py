@@ -1,18 +1,25 @@
 """Pieces of work side by side, each on one thread."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from cvdvae.app.turns import in_turn
 from cvdvae.restoration import workers
+from cvdvae.restoration.bands import Bands, Once
 from cvdvae.restoration.hvae import HVAEResolver
+from cvdvae.restoration.tiles import Tile, tiles
 from cvdvae.restoration.workers import (
     end_work,
+    held,
     in_order,
     on_one_processor,
     one_thread_each,
@@ -275,3 +282,46 @@ def test_a_draw_within_a_training_in_bf16_is_the_same(resolver: HVAEResolver) ->
     with torch.autocast("cpu", torch.bfloat16):
         within = resolver.upscale(y, samples=5)
     assert torch.equal(within.samples, outside.samples)
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is shared so on Linux alone")
+def test_what_is_held_apart_is_a_copy_whose_pages_go_back() -> None:
+    whole = torch.rand(1, 6, 1200, 1000).contiguous(memory_format=torch.channels_last)
+    part = whole[:, 1:4, 100:1100]
+    copy = held(part)
+    assert torch.equal(copy, part)
+    assert copy.is_contiguous(memory_format=torch.channels_last)
+    whole.zero_()
+    assert copy.any()
+    before = resident()
+    del copy
+    assert before - resident() > 0.9 * part.nbytes
+
+
+def test_what_is_small_is_held_as_it_is() -> None:
+    x = torch.rand(3, 20, 20)
+    assert held(x) is x
+    half = torch.rand(1, 8, 700, 200).bfloat16()
+    assert torch.equal(held(half), half)
+    assert held(half).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_ends_a_row_of_tiles_ends_the_rows_that_others_ask_for(workers: int) -> None:
+    def draw(indices: range, tile: Tile, _: Once[None] | None) -> Tensor:
+        if tile.core.left:
+            raise ValueError("no more of it")
+        return torch.ones(len(indices), 1, tile.core.height, tile.core.width)
+
+    cut = list(tiles((8, 16), 1, core=8, halo=0))
+    bands = Bands(draw, None, [range(1), range(1, 2)], cut, (1, 16), workers)
+    with closing(bands):
+        for which in (0, 1):
+            with pytest.raises(ValueError, match="no more of it"):
+                bands.rows(which, 0, 4)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..gaussian.noise import Noise
 from .tiles import CORE, Tile
-from .workers import in_order
+from .workers import apart, in_order
 
 Drawer = Callable[[Noise, int], Tensor]
 """``(noise, n) -> x``: draw n samples, ``(n, C, H, W)``, of the image that it was made for."""
@@ -170,33 +170,37 @@ class Bands:
         """Rows `first` … `end` − 1 of a batch, ``(n, C, rows, W)``; no earlier ones are asked for
         again."""
         with self.lock:
+            if self.failed is not None:
+                raise self.failed
             self.held[which] = self.held[which][:, :, max(0, first - self.tops[which]) :]
             self.tops[which] = top = max(self.tops[which], first)
             while top + self.held[which].shape[2] < end:
-                self._next_band_or_why_not()
+                self._next_band()
             return self.held[which][:, :, first - top : end - top]
 
     def close(self) -> None:
         """No more is asked for."""
         self.drawn.close()
 
-    def _next_band_or_why_not(self) -> None:
-        """`_next_band`; what ended the drawing in one thread is raised in the others, too."""
-        if self.failed is not None:
-            raise self.failed
+    def _next_band(self) -> None:
+        """Draw a row of tiles, of every batch; what ends it is raised in other threads, too."""
         try:
-            self._next_band()
+            right = 0
+            while right < self.width:
+                core = next(self.left).core
+                if right == 0:
+                    self.held = [_with_room(held, core.height) for held in self.held]
+                for held in self.held:
+                    held[:, :, -core.height :, right : right + core.width] = next(self.drawn)
+                right += core.width
         except BaseException as error:
             self.failed = error
             raise
 
-    def _next_band(self) -> None:
-        """Draw a row of tiles, of every batch."""
-        parts: list[list[Tensor]] = [[] for _ in self.held]
-        width = 0
-        while width < self.width:
-            width += next(self.left).core.width
-            for some in parts:
-                some.append(next(self.drawn).float().cpu())
-        for which, some in enumerate(parts):
-            self.held[which] = torch.cat([self.held[which], torch.cat(some, 3)], 2)
+
+def _with_room(held: Tensor, height: int) -> Tensor:
+    """Rows that are held, and so many below them."""
+    n, channels, rows, width = held.shape
+    more = apart(torch.empty(n, channels, rows + height, width, device="meta"))
+    more[:, :, :rows] = held
+    return more

@@ -31,7 +31,7 @@ from .self_ensemble import (
 )
 from .settings import Restoring
 from .tiles import Tile, tiles
-from .workers import NETWORK, OnDone, untold
+from .workers import NETWORK, OnDone, held, untold
 
 TOGETHER = 4
 """Batches for which a tile is encoded once: the first are there when all of them are."""
@@ -111,7 +111,8 @@ class Belief:
         return noise_for(self.how.seed, indices, window, self.how.antithetic)
 
     def _terms(self, tile: Tile) -> list[Tensor]:
-        return self.encoder.terms(self._told(tile).to(self.device), 1)
+        terms = self.encoder.terms(self._told(tile).to(self.device), 1)
+        return [held(term) for term in terms]
 
     def _told(self, tile: Tile) -> Tensor:
         return self.told[:, :, *tile.window.slices]

@@ -269,9 +269,12 @@ class Drawing:
 
     def _in_strips(self, indices: range, rows: Callable[[int, int], Tensor]) -> Iterator[Finished]:
         of, consistent = (rows, self.y, self.degradation), self.sampling.consistent
-        for strip in finish_in_strips(*of, consistent, self.levels, self.tolerance):
+
+        def told(strip: Finished) -> Finished:
             self._tell(indices, strip.x.shape[2] * strip.x.shape[3], 1 - NETWORK)
-            yield strip
+            return strip
+
+        return map(told, finish_in_strips(*of, consistent, self.levels, self.tolerance))
 
     @cached_property
     def frame(self) -> Frame | None:

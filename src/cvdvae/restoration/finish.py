@@ -24,7 +24,7 @@ from ..imaging.values import EIGHT_BITS, from_levels, to_levels
 from .seams import mended
 from .taper import set_in
 from .tolerance import Tolerance, explain
-from .workers import uncast
+from .workers import held, uncast
 
 FAR, NEAR, MANY = 1.0, 0.25, 0.01
 """A sample has exploded if a value is further than `FAR` outside of [0, 1], or if more than this
@@ -193,36 +193,62 @@ def finish_in_strips(
         tolerance: As for `finish`.
         strip_pixels: About how many pixels a strip has.
     """
-    (height, width), scale = degradation.hr_size, degradation.hr_size[0] / degradation.lr_size[0]
-    overlap = math.ceil(OVERLAP * scale)
-    wanted = max(overlap, (strip_pixels or STRIP_PIXELS) // width)
-    above = below = torch.empty(len(y), y.shape[1], 0, width, dtype=torch.float32, device="cpu")
-    top, known, off = 0, 0, torch.zeros((), dtype=torch.float64, device="cpu")
-    before: Tensor | None = None
-    while top < height:
-        bottom = top + wanted if height - top - wanted >= overlap else height
-        end = min(height, bottom + overlap)
-        x, more = _cut(rows(known, end), levels)
-        off = off + more
-        x = torch.cat([below.expand(len(x), -1, -1, -1), x], 2)
-        above, given = above.expand(len(x), -1, -1, -1), x
-        if consistent and tolerance is not None:
-            x = _explained(above, x, y, degradation, top, tolerance)
+    return _Strips(rows, y, degradation, consistent, levels, tolerance, strip_pixels)
+
+
+class _Strips(Iterator[Finished]):
+    """See `finish_in_strips`. Between two strips it holds their edges alone: there may be many."""
+
+    def __init__(
+        self,
+        rows: Callable[[int, int], Tensor],
+        y: Tensor,
+        degradation: Downscaling,
+        consistent: bool,
+        levels: int | None,
+        tolerance: Tolerance | None,
+        strip_pixels: int | None,
+    ) -> None:
+        self.rows, self.y, self.degradation = rows, y, degradation
+        self.consistent, self.levels, self.tolerance = consistent, levels, tolerance
+        (height, width), scale = (
+            degradation.hr_size,
+            degradation.hr_size[0] / degradation.lr_size[0],
+        )
+        self.height, self.overlap = height, math.ceil(OVERLAP * scale)
+        self.wanted = max(self.overlap, (strip_pixels or STRIP_PIXELS) // width)
+        empty = torch.empty(len(y), y.shape[1], 0, width, dtype=torch.float32, device="cpu")
+        self.above = self.below = empty
+        self.top, self.known, self.off = 0, 0, torch.zeros((), dtype=torch.float64, device="cpu")
+        self.before: Tensor | None = None
+
+    def __next__(self) -> Finished:
+        y, levels, top, overlap = self.y, self.levels, self.top, self.overlap
+        if top >= self.height:
+            raise StopIteration
+        bottom = top + self.wanted
+        bottom = bottom if self.height - bottom >= overlap else self.height
+        end, kept = min(self.height, bottom + overlap), bottom - top
+        x, more = _cut(self.rows(self.known, end), levels)
+        self.off = self.off + more
+        given = x = torch.cat([self.below.expand(len(x), -1, -1, -1), x], 2)
+        above = self.above.expand(len(x), -1, -1, -1)
+        if self.consistent and self.tolerance is not None:
+            x = _explained(above, x, y, self.degradation, top, self.tolerance)
             pixels = to_levels(x, levels)
-        elif consistent:
-            x, pixels = _meet(above, x, y, degradation, top, levels, before)
-            before = None if levels is None else from_levels(pixels[:, :, bottom - top :], levels)
+        elif self.consistent:
+            x, pixels = _meet(above, x, y, self.degradation, top, levels, self.before)
+            self.before = None if levels is None else from_levels(pixels[:, :, kept:], levels)
         else:
             pixels = to_levels(x, levels)
-        kept = bottom - top
-        exploded = off / (y.shape[1] * height * width) > MANY
-        yield Finished(x[:, :, :kept], pixels[:, :, :kept], exploded)
-        if tolerance is None:
+        if self.tolerance is None:
             final = from_levels(pixels[:, :, :kept], levels).to(x.dtype)
             given = torch.cat([final, x[:, :, kept:]], 2)
-        above = torch.cat([above, given[:, :, :kept]], 2)[:, :, -2 * overlap :]
-        below = given[:, :, kept:]
-        top, known = bottom, end
+        self.above = held(torch.cat([above, given[:, :, :kept]], 2)[:, :, -2 * overlap :])
+        self.below = held(given[:, :, kept:])
+        self.top, self.known = bottom, end
+        exploded = self.off / (y.shape[1] * self.height * x.shape[3]) > MANY
+        return Finished(x[:, :, :kept], pixels[:, :, :kept], exploded)
 
 
 @uncast

@@ -33,6 +33,7 @@ from .edit_noise import noise_of
 from .sampler import SuperResolver
 from .settings import TEMPERATURES, Grids, Sampling
 from .tolerance import PhotonNoise
+from .workers import held
 
 VARIANTS = 128
 """How many shapes of blocks a large model may have, each of which is compiled by itself."""
@@ -133,7 +134,7 @@ class HVAEResolver(SuperResolver):
             sampling: How to draw.
             inside: Rows and columns of the high-resolution images that are wanted.
         """
-        terms = self.encoder.terms(y, self.scale)
+        terms = [held(term) for term in self.encoder.terms(y, self.scale)]
         size = self.encoder.size_for(y, self.scale)
         given = (self.prior, self.encoder, terms)
         tau = (sampling.temperature, sampling.encoder_temperature)

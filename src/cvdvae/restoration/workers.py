@@ -8,6 +8,7 @@ to end waits for nobody, and is the same to the bit wherever it is drawn on a pr
 
 import ctypes
 import math
+import mmap
 import os
 import sys
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux says what a container may use."""
@@ -155,6 +157,28 @@ def share_memory() -> None:
         for name, (parameter, values) in MALLOC.items():
             if name not in os.environ and not any(mallopt(parameter, one) for one in values):
                 return  # what follows would only fix in place what is there
+
+
+LARGE = 2**20
+"""Bytes from which on a tensor that is held has pages of its own."""
+
+
+def apart(like: Tensor) -> Tensor:
+    """An empty tensor of that kind on the CPU, in pages of its own: what is held for long in an
+    arena keeps what is free around it from being used for anything larger."""
+    if sys.platform != "linux" or like.nbytes < LARGE:
+        return torch.empty_like(like, device="cpu")
+    like = torch.empty_like(like, device="meta")  # without gaps, where it is a part of another
+    pages = mmap.mmap(-1, like.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(pages, dtype=like.dtype).as_strided(like.shape, like.stride())
+
+
+def held(x: Tensor) -> Tensor:
+    """What is to be held for long: itself, or a copy that is `apart` where it is large, which keeps
+    nothing alive that x is a part of."""
+    if x.device.type != "cpu" or x.nbytes < LARGE:
+        return x
+    return apart(x).copy_(x)
 
 
 AHEAD = 2
