@@ -24,11 +24,13 @@ from cvdvae.batch.settings import Settings
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.cli.consoles import Counted, Shares, progress_bar
-from cvdvae.cli.draw import _agreement, _remedy
+from cvdvae.cli.draw import _agreement
+from cvdvae.cli.remedies import remedy
 from cvdvae.cli.restore import one_line
 from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.imaging.carried import Extras
+from cvdvae.input_check.shrinking import LEAST
 from cvdvae.restoration.restoring import degraded
 from cvdvae.restoration.workers import SAVED
 
@@ -101,7 +103,7 @@ def test_what_exploded_says_nothing_of_the_input() -> None:
     for exploded, told in (([True, False], True), ([False, True], False), ([True, True], False)):
         one = replace(result, exploded=exploded)
         with mock.patch.object(type(one), "misfit", [1.0, 3.0]):
-            assert bool(_remedy(Path("y.png"), one, model, 1, False)) == told
+            assert bool(remedy(Path("y.png"), one, model, 1, False)) == told
             assert any("believe" in said for said in remarks(one)) == told
 
 
@@ -113,14 +115,19 @@ def test_a_glob_that_the_shell_has_resolved_is_named(
     assert "put a glob in quotes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("known", "side"), [(True, LEAST), (True, LEAST - 1), (False, LEAST)])
 def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
-    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    known: bool,
+    side: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    tmp_path /= "of mine"
     saved_resolver(tmp_path / "tiny", tiny_photos(2))
     if known:  # what such images look like
         monkeypatch.setattr("cvdvae.restoration.load.read_shrinking", lambda *_: "spectra")
-    noise = np.random.default_rng(0).integers(0, 2, (8, 8, 3)).astype(np.uint8) * 255
+    noise = np.random.default_rng(0).integers(0, 2, (side, side, 3)).astype(np.uint8) * 255
     Image.fromarray(noise).save(tmp_path / "hard.png")
     asked = [str(tmp_path / "hard.png"), "--model", str(tmp_path / "tiny"), "--scale", "2"]
     assert (
@@ -129,9 +136,10 @@ def test_another_program_may_have_shrunk_what_no_image_shrinks_to(
     )
     said = " ".join(capsys.readouterr().out.split())
     how = "which --shrunk-by names"
-    if known:
-        how = f"cvdvae examine {asked[0]} --model {asked[2]} may say which, for --shrunk-by"
-    assert f"Or another program has shrunk it{':' if known else ','} {how}" in said
+    tells = known and side >= LEAST
+    if tells:
+        how = f"cvdvae examine '{asked[0]}' --model '{asked[2]}' may say which, for --shrunk-by"
+    assert f"Or another program has shrunk it{':' if tells else ','} {how}" in said
     told = json.loads((tmp_path / "out/hard/result.json").read_text())
     (missed,), (worst,) = told["missed_share"], told["largest_lr_error"]
     assert 0.1 < missed <= 1

@@ -600,6 +600,24 @@ def test_what_no_image_shrinks_to_is_told_how_it_could_be_explained(
     assert [how in note for note in hard if "no image shrinks to it" in note] == [False]
 
 
+def test_what_is_hidden_is_passed_over_where_folders_are_searched(
+    photo: Image.Image, tmp_path: Path
+) -> None:
+    seen, trash = tmp_path / ".album" / "a.png", tmp_path / ".album" / ".Trash-1000" / "b.png"
+    trash.parent.mkdir(parents=True)
+    photo.save(trash)
+    said: list[str] = []
+    with pytest.raises(InputError, match=r"holds no image but hidden ones, as .*b\.png"):
+        files_of([str(seen.parent)])
+    photo.save(seen)
+    for hidden in (seen.with_name(".c.png"), seen.with_name("._d.png")):
+        photo.save(hidden)
+    assert files_of([str(seen.parent)], say=said.append) == [(seen, Path())]
+    assert [f"{trash}" in note and "2 hidden files" in note for note in said] == [True]
+    assert list_images(seen.parent) == [seen]
+    assert files_of([str(seen.parent / "**"), str(trash)]) == [(seen, Path()), (trash, Path())]
+
+
 @pytest.mark.parametrize("size", [(40, 28), (60, 42), (17, 93), (5, 3)])
 def test_rows_of_an_enlarged_alpha_are_those_of_the_whole(size: tuple[int, int]) -> None:
     values = np.random.default_rng(0).integers(0, 256, (14, 20), dtype=np.uint8)

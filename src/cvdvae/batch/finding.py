@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..imaging.folders import files_below, is_folder, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
-from ..imaging.unread import is_debris, is_heic, passed_over, why_none
+from ..imaging.unread import is_debris, is_heic, is_hidden, passed_over, why_none
 from ..restoration.saving import is_result
 
 KNOWN = {*PICTURES, *SUFFIXES}
@@ -18,6 +18,15 @@ KNOWN = {*PICTURES, *SUFFIXES}
 NOTE, FAILURES, DRAWN = "batch.json", "failures.jsonl", "drawn.jsonl"
 TABLES, ARRAYS = "rows.parquet", "rows.zarr"
 """What `cvdvae batch` writes into the folder of a run, beside the folders of rows."""
+
+
+class Passed(NamedTuple):
+    """What a search passes over and tells of: folders that may not be read, photos that are not
+    read, and files that are hidden, or lie in hidden folders."""
+
+    refused: list[Path]
+    heic: list[Path]
+    hidden: list[Path]
 
 
 class Named(NamedTuple):
@@ -50,45 +59,47 @@ def files_of(
     """Files, folders and globs to files, each with the place that it has in its folder: of a glob,
     in the folder that it names before its first wildcard.
 
-    Where folders are searched with all that is in them, results of this program are passed over. So
-    are folders that a glob names, of which some may hold no image.
+    Where folders are searched with all that is in them, results of this program are passed over,
+    and what is hidden. So are folders that a glob names, of which some may hold no image.
 
     Args:
         inputs: What the user names.
         out: Where results go; what lies there is passed over, too.
         say: Told how much that was, if anything, how many photos are not read, and how many folders
-            may not be read.
+            may not be read; and how many files are hidden.
 
     Raises:
         InputError: A folder, or what a glob names, holds no image, or nothing but results.
     """
     found: list[tuple[Path, Path]] = []
-    passed, refused, heic = 0, list[Path](), list[Path]()
+    results, passed = 0, Passed([], [], [])
     for given in (named(one) if isinstance(one, str) else one for one in inputs):
         path = Path(given.text)
-        refused += given.refused
+        passed.refused.extend(given.refused)
         if given.matches is not None:
             root = next(p for p in path.parents if not has_magic(str(p)))
-            meant, searched = _matched(given.text, given.matches, refused, heic)
+            meant, searched = _matched(given.text, given.matches, passed)
             meant = [one for one in meant if not is_of_run(one, out)]
         elif is_folder(path) and format_of(path) is None:
-            root, meant, searched = path, list[Path](), _files_in(path, refused, heic)
+            root, meant, searched = path, list[Path](), _files_in(path, passed)
             if is_result(path):
                 say(f"{path} is a result of this program: its sheet and maps are taken, too")
         else:
             root, meant, searched = path.parent, [path], []
         kept = meant + _given(searched, root, out)
-        passed += len(meant) + len(searched) - len(kept)
+        results += len(meant) + len(searched) - len(kept)
         if not kept:
             raise InputError(
                 f"{given.text} holds nothing but results of this program: name the files"
             )
         found += [(one, one.relative_to(root).parent) for one in kept]
-    if passed:
-        say(f"{passed} files were passed over, which are results of this program")
-    if heic:
-        say(passed_over(heic))
-    tell_refused(refused, say)
+    if results:
+        say(f"{results} files were passed over, which are results of this program")
+    if passed.heic:
+        say(passed_over(passed.heic))
+    if passed.hidden:
+        say(f"{len(passed.hidden)} hidden files were passed over, as {passed.hidden[0]}")
+    tell_refused(passed.refused, say)
     return found
 
 
@@ -137,29 +148,31 @@ def _is_store(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and format_of(path) is not None
 
 
-def _files_in(folder: Path, refused: list[Path], heic: list[Path]) -> list[Path]:
-    """Pictures and arrays of a folder and of its folders, but none within a store; and photos that
-    are not read.
+def _files_in(folder: Path, passed: Passed) -> list[Path]:
+    """Pictures and arrays of a folder and of its folders, but none within a store, and nothing that
+    is hidden, as in a trash.
 
     Raises:
         InputError: There is none, or the folder may not be read.
     """
     try:
-        below = files_below(folder, _is_store, refused.append)
+        below = files_below(folder, _is_store, passed.refused.append)
         files = [p for p in below if (_is_known(p) or is_heic(p)) and not is_debris(p.name)]
     except OSError as error:
-        refused.append(folder)
+        passed.refused.append(folder)
         raise InputError(f"cannot read {folder}: {error.strerror}") from None
-    heic += filter(is_heic, files)
-    found = sorted(filter(_is_known, files))
+    shown = [path for path in files if not is_hidden(path.relative_to(folder))]
+    passed.hidden.extend(sorted({*files} - {*shown}))
+    passed.heic.extend(filter(is_heic, shown))
+    found = sorted(filter(_is_known, shown))
+    if not found and len(shown) < len(files):
+        raise InputError(f"{folder} holds no image but hidden ones, as {passed.hidden[-1]}")
     if not found:
         raise InputError(f"{folder} {why_none(files, KNOWN)}")
     return found
 
 
-def _matched(
-    text: str, matches: list[Path], refused: list[Path], heic: list[Path]
-) -> tuple[list[Path], list[Path]]:
+def _matched(text: str, matches: list[Path], passed: Passed) -> tuple[list[Path], list[Path]]:
     """Of what a glob names, files and stores that are meant, and those found by a search.
 
     Raises:
@@ -174,13 +187,13 @@ def _matched(
         try:
             searched = is_folder(path) and format_of(path) is None
         except PermissionError:
-            refused.append(path)
+            passed.refused.append(path)
             continue
         if not searched:
             files.append(path)
             continue
         with suppress(InputError):  # it holds no image, as another may
-            inside += _files_in(path, refused, heic)
+            inside += _files_in(path, passed)
     if not files and not inside:
-        raise InputError(f"{text} {why_none(heic, KNOWN)}")
+        raise InputError(f"{text} {why_none(passed.heic, KNOWN)}")
     return files, inside

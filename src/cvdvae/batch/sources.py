@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError, need
-from ..imaging.unread import is_debris
+from ..imaging.unread import is_hidden
 from .files import into_folders
 from .finding import Named, files_of, is_of_run, named, tell_refused
 from .marks import mark_of, marks_of_rows
@@ -93,7 +93,7 @@ def _files_with(given: Named, suffix: str, out: Path | None) -> list[Path]:
         return [p for p in found if p.is_file() and not is_of_run(p, out)]
     if path.is_dir():
         found = (p for p in path.iterdir() if p.suffix.lower() == suffix)
-        return sorted(p for p in found if p.is_file() and not is_debris(p.name))
+        return sorted(p for p in found if p.is_file() and not is_hidden(Path(p.name)))
     if path.suffix.lower() == suffix and not path.is_file():
         raise InputError(f"{path} does not exist")
     return [path] if path.suffix.lower() == suffix else []

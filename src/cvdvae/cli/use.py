@@ -3,6 +3,7 @@
 from functools import partial
 from math import isnan
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -145,8 +146,8 @@ def import_(
     out.print(f"{out_folder} holds the {kind}", markup=False, highlight=False)
     if kind == "prior":
         out.print(
-            f"Next: cvdvae train encoder --prior {out_folder} …, or in Python "
-            f'cvdvae.load_prior("{out_folder}")',
+            f"Next: cvdvae train encoder --prior {quote(str(out_folder))} …, or in Python "
+            f"cvdvae.load_prior({str(out_folder)!r})",
             markup=False,
             highlight=False,
         )

@@ -18,7 +18,7 @@ from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
 from .deep import DEEP, check_unsigned, in_8_bits, is_faint, is_reduced, reduce_clear, widen_clear
 from .png import LEVEL, OPAQUE, check_channels
-from .unread import is_debris, why_none, why_unread
+from .unread import is_hidden, why_none, why_unread
 from .values import to_levels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2",
@@ -97,14 +97,14 @@ def load_image(path: str | Path, channels: int = 3) -> Loaded:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder in the order of their names.
+    """The image files of a folder that are not hidden, in the order of their names.
 
     Raises:
         InputError: The folder does not exist or holds no image.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    files = sorted(p for p in folder.iterdir() if not p.is_dir() and not is_debris(p.name))
+    files = sorted(p for p in folder.iterdir() if not (p.is_dir() or is_hidden(Path(p.name))))
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise InputError(f"{folder} {why_none(files, SUFFIXES)}")

@@ -40,6 +40,12 @@ def is_heic(path: Path) -> bool:
     return path.suffix.lower() in HEIC_SUFFIXES
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a name in a path begins with a dot, which file managers do not show: a trash,
+    thumbnails."""
+    return any(part.startswith(".") and part != ".." for part in path.parts)
+
+
 def is_debris(name: str) -> bool:
     """Whether nobody means a file of this name: macOS has written it beside another, on a foreign
     disk or in a tar, or a killed run of this program has left it half-written."""

@@ -176,7 +176,7 @@ class SuperResolution(Answers):
         return Truth(
             psnr(self.bicubic, self.truth),
             [psnr(one.float() / 255, self.truth) for one in self.pixels],
-            psnr(self.mean, self.truth),
+            psnr(self.mean if len(self.answers) > 1 else self.mean_pixels / 255, self.truth),
         )
 
     @property

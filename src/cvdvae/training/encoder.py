@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -161,7 +162,8 @@ class EncoderModule(Training):
             if theirs != self.prior_digest and _holds(own, theirs):
                 raise ConfigError(
                     f"{self.folder} was trained on another prior than {self.source}: go on with "
-                    f"--prior {own}, which is that one, or choose another folder for this run"
+                    f"--prior {quote(str(own))}, which is that one, or choose another folder for "
+                    "this run"
                 )
         super().check_own(checkpoint)
 
