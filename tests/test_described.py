@@ -102,6 +102,19 @@ def test_a_subsampling_needs_no_quotes_in_a_yaml_file(word: str, form: str, fold
     assert what == parse(f"jpeg:quality=60,subsampling={word.strip(chr(39))}")
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{kind: jpeg, quality: '50', subsampling: '2'}",
+        "{kind: hole, side: '3'}",
+        "{kind: blur, sigma: '2'}",
+    ],
+)
+def test_a_number_may_be_quoted_in_a_yaml_file(step: str, folder: Path) -> None:
+    bare = description_from_yaml(folder, f"- {step.replace(chr(39), '')}")
+    assert description_from_yaml(folder, f"- {step}") == bare
+
+
 @pytest.mark.parametrize("value", ["14521", "[4, 2, 0]", "4:1:1"])
 def test_another_subsampling_in_a_yaml_file_is_refused(value: str, folder: Path) -> None:
     with pytest.raises(CVDVAEError, match="subsampling"):

@@ -16,7 +16,13 @@ from cvdvae.batch.happened import happened
 from cvdvae.batch.restore import SMOOTHED, degrade, read_seen
 from cvdvae.damage.described import Description, description_from_dict, parse
 from cvdvae.damage.estimates import estimate_noise, noise_behind
-from cvdvae.damage.jpeg_file import CUT, JPEGFile, read_jpeg, to_the_end_of_its_blocks
+from cvdvae.damage.jpeg_file import (
+    CUT,
+    JPEGFile,
+    quality_of,
+    read_jpeg,
+    to_the_end_of_its_blocks,
+)
 from cvdvae.damage.jpeg_pixels import _whole, of_decoded
 from cvdvae.damage.mask_kinds import Masked
 from cvdvae.damage.step import Size
@@ -30,9 +36,11 @@ from cvdvae.degradations.block_dct import (
     transformed_back,
 )
 from cvdvae.degradations.damped import estimate
+from cvdvae.domains import PHOTOS
 from cvdvae.errors import CVDVAEError, InputError
 from cvdvae.imaging.io import LUMA, to_pil, to_tensor
-from cvdvae.restoration.restoring import degraded, seen
+from cvdvae.restoration.restoring import degraded, seen, seen_in_jpeg
+from cvdvae.restoration.tolerance import misfit
 
 jpeglib = pytest.importorskip("jpeglib")
 
@@ -373,6 +381,45 @@ def test_what_is_no_jpeg_of_ours_is_refused_in_a_sentence(tmp_path: Path) -> Non
     ]:
         with pytest.raises(InputError, match=words):
             read_jpeg(tmp_path / name)
+
+
+def test_colours_that_are_named_by_their_components_alone_are_no_luma(tmp_path: Path) -> None:
+    """As libjpeg takes a file that says nothing else."""
+    picture().save(tmp_path / "marked.jpg", keep_rgb=True)
+    held = (tmp_path / "marked.jpg").read_bytes()
+    at = held.index(b"\xff\xee")
+    length = int.from_bytes(held[at + 2 : at + 4])
+    (tmp_path / "bare.jpg").write_bytes(held[:at] + held[at + 2 + length :])
+    with pytest.raises(InputError, match=r"no luma and chroma \(it is RGB\)"):
+        read_jpeg(tmp_path / "bare.jpg")
+    assert quality_of(tmp_path / "bare.jpg") is None
+
+
+@pytest.mark.parametrize("quality", [90, 96, 98])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_the_true_image_explains_a_file_of_any_quality(
+    tmp_path: Path, quality: int, subsampling: int
+) -> None:
+    """Where steps are small, whole levels of luma, chroma and colours weigh as much as they do."""
+    path, truth = tmp_path / "picture.jpg", PHOTOS.example()
+    truth.save(path, quality=quality, subsampling=subsampling)
+    told, _ = seen_in_jpeg(path, ())
+    error = told.degradation.A(to_tensor(truth)[None]) - told.y
+    assert 0.5 < float(misfit(error, told.count, told.sigma)) < 1
+    named = seen(to_tensor(Image.open(path))[None], f"jpeg:quality={quality}")
+    assert named.sigma > ROUNDING
+    if subsampling:
+        assert named.sigma == pytest.approx(told.sigma)
+
+
+def test_what_is_hidden_belongs_to_the_image_that_a_model_is_bound_to() -> None:
+    """A third of 256 pixels is 85, of which 255 would have come."""
+    what = parse("random:keep=0.9 + downscale:scale=3")
+    y = torch.rand(3, 85, 85)
+    told = seen(y / 10, what, "auto", check=lambda *_: (256, 256))
+    hidden = what.hidden((85, 85), (256, 256))
+    assert told.sigma == estimate_noise(y / 10, hidden)
+    assert not torch.equal(hidden, what.hidden((85, 85)))
 
 
 def test_a_grey_file_of_adobe_s_has_luma(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_consistency_is_softened_to_the_noise_and_said_so(
     assert told["explains"] == [True, True]
     assert "within its noise" not in capsys.readouterr().out
     told = told_of(small.with_suffix(".jpg"), "--jpeg", "auto", "--shrunk-by", "box")
-    assert told["noise"] == pytest.approx(ROUNDING)
+    assert told["noise"] == pytest.approx(ROUNDING, rel=0.01)
     steps = told["degradation"]["steps"]  # type: ignore[index]
     assert [step["kind"] for step in steps] == ["downscale", "jpeg"]
     assert steps[0]["by"] == "box"

@@ -472,7 +472,7 @@ def test_chroma_that_a_grey_image_cannot_have_counts_nowhere(subsampling: str) -
     judged = Judged(finished, result.y, grey[0], result.degradation, judges, level)
     assert judged.misfit.tolist() == pytest.approx(result.misfit, rel=1e-3)
     luma = result.degradation.A(result.pixels.float() / 255)[:, : SIDE**2] - result.y[: SIDE**2]
-    assert luma.square().mean(1).sqrt() / ROUNDING == pytest.approx(result.misfit, rel=1e-3)
+    assert luma.square().mean(1).sqrt() / told.sigma == pytest.approx(result.misfit, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -843,7 +843,7 @@ def test_the_command_restores_what_a_person_has(
     assert told["noise"] > 0
     compressed = written(tmp_path / "b.jpg", picture(), quality=60)
     told = told_of("3", str(compressed), "--jpeg", "auto")
-    assert told["noise"] == pytest.approx(ROUNDING)
+    assert told["noise"] == pytest.approx(ROUNDING, rel=0.01)
     assert "quality 60" in capsys.readouterr().out
     grey = tmp_path / "grey.png"
     to_pil(to_bytes(picture()[0])).convert("L").save(grey)

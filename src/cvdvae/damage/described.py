@@ -122,13 +122,17 @@ class Description:
                 step.operator(before)  # which says why nothing is left
         return size
 
-    def hidden(self, y_size: Size) -> Tensor:
+    def hidden(self, y_size: Size, x_size: Size | None = None) -> Tensor:
         """Which pixels of y show nothing of x, or more of what is missing, bool ``(h, w)``.
+
+        Args:
+            y_size: Height and width of y.
+            x_size: Those of x; by default `hr_size`.
 
         Raises:
             InputError: There is no x for a y of this height and width.
         """
-        size = self.hr_size(y_size)
+        size = x_size or self.hr_size(y_size)
         hidden: Tensor | None = None
         for step in self.steps:
             if isinstance(step, Masked):
@@ -307,6 +311,7 @@ def _step(data: dict[str, Any], where: str, folder: Path | None) -> Step:
             raise ConfigError(f"{where}'{kind}' has no '{str(key)[:40]}', but {names}")
         if (wanted := _missed(kind, key, value)) is not None:
             raise ConfigError(f"{where}the {key} of '{kind}' is {wanted}")
+        settings[key] = _typed(kind, key, value) if isinstance(value, str) else value
     if kind in PACKERS and "packed" not in settings:
         file = settings.get("file")
         if not isinstance(file, str) or not file:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..imaging.values import EIGHT_BITS, rounding_of
 from .described import Description
+from .step import Size
 
 MAX_NOISE = 1.0
 """σ beyond which nothing is left of an image in [0, 1]."""
@@ -45,7 +46,12 @@ def estimate_noise(y: Tensor, hidden: Tensor | None = None) -> float:
     return sum(telling) / len(telling) if telling else 0.0
 
 
-def noise_behind(y: Tensor, description: Description, levels: int | None = EIGHT_BITS) -> float:
+def noise_behind(
+    y: Tensor,
+    description: Description,
+    levels: int | None = EIGHT_BITS,
+    size: Size | None = None,
+) -> float:
     """The same of a picture to which more has happened, from what its holes leave: at least the
     noise of its rounding.
 
@@ -53,6 +59,7 @@ def noise_behind(y: Tensor, description: Description, levels: int | None = EIGHT
         y: ``(C, h, w)`` in [0, 1].
         description: What happened.
         levels: Steps between 0 and 1 to which it was rounded, as for `rounding_of`.
+        size: Height and width of the image behind it, as for `Description.hidden`.
 
     Raises:
         InputError: As `estimate_noise`, or it is a mosaic, whose neighbours are of other colours.
@@ -62,7 +69,7 @@ def noise_behind(y: Tensor, description: Description, levels: int | None = EIGHT
             "neighbouring pixels of a mosaic are of other colours, so that its noise cannot be "
             "estimated: name it, as in --noise 0.02"
         )
-    found = estimate_noise(y, description.hidden((y.shape[1], y.shape[2])))
+    found = estimate_noise(y, description.hidden((y.shape[1], y.shape[2]), size))
     if found > MAX_NOISE:
         raise InputError(
             "what would have to be noise here is more than any image has: name how noisy it is, as "

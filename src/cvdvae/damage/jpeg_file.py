@@ -200,8 +200,9 @@ def _tables(path: Path, file: Image.Image) -> tuple[Tensor, Tensor | None]:
             f"colours: convert it to RGB, and name what happened"
         )
     count = {"L": 1, "RGB": 3}.get(file.mode)
-    untransformed = file.mode == "RGB" and file.info.get("adobe_transform", 1) == 0
-    if len(layers) != count or untransformed:
+    unnamed = not {"adobe", "jfif"} & file.info.keys() and [one[0] for one in layers] == [*b"RGB"]
+    untransformed = file.info.get("adobe_transform", 1) == 0 or unnamed  # as libjpeg takes them
+    if len(layers) != count or (file.mode == "RGB" and untransformed):
         raise InputError(f"{path} has no luma and chroma (it is {file.mode}): name what happened")
     found = getattr(file, "quantization", {})
     tables = (torch.tensor(found[one[3]], dtype=torch.float64, device="cpu") for one in layers)

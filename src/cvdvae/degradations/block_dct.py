@@ -113,6 +113,17 @@ class BlockDCT(Damped):
         self.count = sum(h * w for h, w in self.planes)
 
     @property
+    def rounding(self) -> float:
+        """Standard deviation, in steps, of what the coefficients of a file of pixels have lost.
+
+        Beside their own rounding, whole levels: of luma and chroma before the transform, and of the
+        pixels that they are read from; each of 1/12 squared levels, 1/(12 q²) squared steps.
+        """
+        sizes = [math.prod(plane) for plane in self.planes]
+        levels = sum(n * float(q.pow(-2).mean()) for n, q in zip(sizes, self.tables, strict=True))
+        return ROUNDING * math.sqrt(1 + 2 * levels / self.count)
+
+    @property
     def _rows(self) -> int:
         """Those that chroma is averaged over: libjpeg repeats the last mean behind them, and not
         the image's last row."""

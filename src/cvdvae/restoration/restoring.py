@@ -158,7 +158,8 @@ def seen(
     if y.ndim == 2 and isinstance(degradation, Description):
         raise InputError(
             "a picture has colours, (C, h, w), of which a grey one has one: y[None]; the "
-            "coefficients of a JPEG file need their own operator"
+            "coefficients of a JPEG file need their own operator; for a model of colours all of "
+            "them have the same values: y.expand(3, -1, -1)"
         )
     y = (y[None] if y.ndim == 3 else y).detach().float().cpu()
     auto = isinstance(noise, str) and noise == "auto"
@@ -169,13 +170,15 @@ def seen(
         description = degradation
         size = check(description, (y.shape[2], y.shape[3]))
         if noise == "auto":
-            noise = None if not description.pictures else noise_behind(y[0], description, levels)
+            noise = (
+                None if not description.pictures else noise_behind(y[0], description, levels, size)
+            )
         degradation = description.operator(size)
         outside = float((y - 0.5).abs().max()) - 0.5
         if outside > FAR + SIGMAS * max(0.0, noise or 0.0):
             raise InputError("image values must be in [0, 1]")
         if (jpeg := jpeg_at_end(degradation)) is not None:
-            y = of_decoded(y, jpeg)
+            y, noise = of_decoded(y, jpeg), jpeg.rounding if noise is None else noise
     if noise == "auto":
         raise InputError("noise is estimated behind a degradation in words: name σ")
     degradation = on_device(degradation, y.device)
@@ -219,7 +222,9 @@ def seen_in_jpeg(
     file = read_jpeg(path, most, lambda compressed, size: check(whole(compressed), size))
     description = whole(file.description)
     operator = description.operator(check(description, file.operator.size))
-    return seen(file.y, operator, description=description), file
+    jpeg = jpeg_at_end(operator)
+    sigma = None if jpeg is None else jpeg.rounding
+    return seen(file.y, operator, sigma, description), file
 
 
 @uncast
@@ -305,7 +310,8 @@ def usual_noise(
 ) -> float:
     """σ where none is named: 0 where H gives y back, else what is lost in rounding y.
 
-    That is a third of a quantization step in a JPEG file, and a third of a level in a picture.
+    That is a third of a quantization step in a JPEG (of a file somewhat more, `BlockDCT.rounding`),
+    and a third of a level in a picture.
     A physics of deepinv's that carries normal noise, `noise_model.sigma`, has that.
 
     Args:

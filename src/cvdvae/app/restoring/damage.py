@@ -104,7 +104,7 @@ def in_words(kind: str, damaged: bool, strength: float, angle: float, noise: flo
 
 def is_rounding(sigma: float) -> bool:
     """Whether that is no noise that somebody named, but the rounding of a JPEG, or to 8 bits."""
-    return any(math.isclose(sigma, one) for one in (ROUNDING, rounding_of(EIGHT_BITS)))
+    return sigma >= ROUNDING > MOST_NOISE or math.isclose(sigma, rounding_of(EIGHT_BITS))
 
 
 def described(
