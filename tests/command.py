@@ -1,6 +1,7 @@
 """The program as a user starts it: a command in this process, the page in one of its own."""
 
 import io
+import multiprocessing
 import os
 import re
 import secrets
@@ -13,11 +14,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from cvdvae.cli import main
 from cvdvae.cli.consoles import err
@@ -38,6 +43,58 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+class Beside:
+    """A process of its own, with what one of a program has."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self.process, self.pid = process, process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        self.process.join(timeout)
+        return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+def beside(work: Callable[..., object], *given: object) -> Beside:
+    """Start a function in a process of its own, with one thread and the signals of a terminal.
+
+    It has imported what this one has; not where a card's threads would not survive the fork.
+    """
+    context = multiprocessing.get_context("spawn" if torch.accelerator.is_available() else "fork")
+    process: BaseProcess = context.Process(target=_alone, args=(work, given))  # type: ignore[attr-defined]
+    process.start()
+    return Beside(process)
+
+
+def _alone(work: Callable[..., object], given: tuple[object, ...]) -> None:
+    os.setsid()
+    forkserver._forkserver.__init__()  # type: ignore[misc]  # that of this process is not its child
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    work(*given)
+
+
+def command(*arguments: str) -> None:
+    """The command, in a process of its own."""
+    sys.argv = ["cvdvae", *arguments]
+    main()
 
 
 class Terminal(io.StringIO):
@@ -76,9 +133,12 @@ class served:
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.output = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cvdvae.cli", "app", "--port", str(self.port), *arguments],
+        self.output = tempfile.NamedTemporaryFile()  # noqa: SIM115
+        self.process = self.start(["app", "--port", str(self.port), *arguments], environment)
+
+    def start(self, arguments: list[str], environment: dict[str, str]) -> "Process":
+        return subprocess.Popen(
+            [sys.executable, "-m", "cvdvae.cli", *arguments],
             env={**os.environ, **environment},
             stdout=self.output,
             stderr=subprocess.STDOUT,
@@ -112,6 +172,26 @@ class served:
         """All that the program has printed so far."""
         self.output.seek(0)
         return self.output.read().decode()
+
+
+class served_beside(served):
+    """The same where it does not matter how a program starts, which takes longer than the page."""
+
+    def start(self, arguments: list[str], environment: dict[str, str]) -> "Process":
+        return beside(_told, self.output.name, environment, *arguments)
+
+
+Process = subprocess.Popen[bytes] | Beside
+
+
+def _told(output: str, environment: dict[str, str], *arguments: str) -> None:
+    """The command with such an environment; what it says goes into a file."""
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    sys.stdout = sys.stderr = open(output, "a", buffering=1)  # noqa: PTH123, SIM115
+    for number in (1, 2):
+        os.dup2(sys.stdout.fileno(), number)
+    command(*arguments)
 
 
 def client(address: str, **options: Any) -> "Client":

@@ -1,9 +1,12 @@
 import gc
+import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +15,7 @@ from command import CHROMIUM, served
 from hypothesis import settings
 from tiny import saved_resolver, tiny_prior, tiny_resolver
 
+from cvdvae.batch import local
 from cvdvae.hvae import HVAE
 from cvdvae.restoration.hvae import HVAEResolver
 
@@ -43,7 +47,11 @@ PAGES = (
 """Files whose tests share a browser, too; photographs first, whose memory is measured."""
 SERVED = dict.fromkeys((*PAGES, "test_page_programs", "test_app_security"), "pages")
 """Files whose tests share a server, which takes seconds and a gigabyte: in one process."""
-SHARING = ("test_app", "test_doubt", "test_metrics", "test_photos", "test_site", "test_wheel")
+SHARING = (
+    *("test_compiled", "test_crew", "test_app", "test_app_promises", "test_photos_page"),
+    "test_doubt",
+    *("test_metrics", "test_photos", "test_site", "test_wheel"),
+)
 """Files whose tests share what takes longer than they do."""
 TOGETHER = SERVED | {name: name for name in SHARING}
 ORDER = {name: place for place, name in enumerate(TOGETHER)}
@@ -88,6 +96,27 @@ def told_to_gradio() -> Iterator[None]:
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
+
+
+@pytest.fixture(autouse=True)
+def processes_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Processes that draw many images are forked from this one, where no card's threads would be
+    lost with it. `test_crew` starts them as users do, which takes longer than most tests."""
+    if request.path.stem == "test_crew" or torch.accelerator.is_available():
+        yield
+        return
+    forking = multiprocessing.get_context("fork")
+
+    def process(target: Any, args: tuple[Any, Any], daemon: bool) -> Any:
+        connection, recipe = args
+        alike = pickle.loads(pickle.dumps(recipe))  # as where a process has nothing of another
+        return forking.Process(target=target, args=(connection, alike), daemon=daemon)
+
+    start = {"Pipe": forking.Pipe, "Process": process, "set_forkserver_preload": lambda _: None}
+    own = vars(multiprocessing) | {"get_context": lambda _: SimpleNamespace(**start)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "multiprocessing", SimpleNamespace(**own))
+        yield
 
 
 running: list[tuple[served, Path]] = []

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
-from command import client, free_port, run, served
+from command import client, free_port, run, served_beside
 from gradio import processing_utils
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
@@ -362,7 +362,8 @@ def test_with_a_password_guesses_are_limited_and_an_interrupt_leaves_nothing_beh
     demo_photo().save(tmp_path / "photo.png")
     kept = tmp_path / "kept"
     kept.mkdir()
-    running = served("--model", "celeba64-x8", CVDVAE_AUTH="anna:secret", TMPDIR=str(kept))
+    named = {"CVDVAE_AUTH": "anna:secret", "TMPDIR": str(kept)}
+    running = served_beside("--model", "celeba64-x8", **named)
     with running as url:
         assert ask(url, "/config")[0] == 401
         assert LOGIN in html.unescape(ask(url, "/")[2]), "the page shows no refusal's own words"

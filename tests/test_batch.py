@@ -35,9 +35,9 @@ from cvdvae.batch import Settings, Upscaler, sources
 from cvdvae.batch.drawable import Drawable
 from cvdvae.batch.failures import Failures
 from cvdvae.batch.files import Input, read_input
-from cvdvae.batch.local import Recipe, _Crew, draw_locally
+from cvdvae.batch.local import Recipe, draw_locally
 from cvdvae.batch.remarks import remarks
-from cvdvae.batch.rows import Batch, Row, column, in_batches, rows_of, to_batch
+from cvdvae.batch.rows import Batch, Row, column, rows_of, to_batch
 from cvdvae.batch.run import BATCH, Progress, Work, local, rows_to_do, run_batch
 from cvdvae.batch.settings import seed_of
 from cvdvae.batch.sources import Source, open_source
@@ -1564,34 +1564,6 @@ def test_what_was_drawn_is_kept_where_failures_cannot_be_noted(
     check_all(tmp_path / "out", "parquet", range(ROWS))
 
 
-KILLED = """
-import os, runpy, signal
-from cvdvae.batch import run
-take = run._take
-def last(*given):
-    take(*given)
-    os.kill(os.getpid(), signal.SIGKILL)
-run._take = last
-runpy.run_module("cvdvae.cli", run_name="__main__", alter_sys=True)
-"""
-"""The program, killed when it has its first row: of four batches its processes have three."""
-
-
-def test_a_killed_job_goes_on_where_it_was(tmp_path: Path, model_folder: Path) -> None:
-    source, out = as_folder(tmp_path), tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, "batch", str(source), "--out", str(out), "--model",
-               str(model_folder), "-n", "2", "--seed", "3", "--workers", "2", "-q"]  # fmt: skip
-    # Its processes hold its end of the pipe: this waits until they, too, have noticed and ended.
-    job = subprocess.run(command, stdout=subprocess.PIPE, timeout=180)
-    assert job.returncode == -signal.SIGKILL
-    done = len(list(out.rglob("result.json")))
-    assert 0 < done <= 3 * BATCH
-    found = open_source(str(source))
-    again = run_batch(found, out, str(model_folder), SETTINGS, "folder", IN_PROCESS)
-    assert (again.before, again.drawn) == (done, ROWS - done)
-    check_all(out, "folder")
-
-
 def test_all_processors_draw_unless_another_engine_is_named(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1621,82 +1593,6 @@ class Marked:
 
 
 LETHAL = f"{9:012d}"
-
-
-def test_processes_are_replaced_and_no_more_is_read_than_they_can_take(
-    tmp_path: Path, model_folder: Path
-) -> None:
-    read = 0
-
-    def endless() -> Iterator[Row]:
-        nonlocal read
-        for read in itertools.count(1):
-            yield Row(read, f"{read:012d}", small(read))
-
-    recipe, seen, error = Recipe(str(model_folder), SETTINGS, Marked(tmp_path)), list[str](), ""
-    results = draw_locally(in_batches(endless(), 4), recipe, 2)
-    for result in results:
-        seen += result["key"].tolist()
-        error = next((e for e in result["error"] if e), error)
-        assert read <= len(seen) + 3 * 4
-        if error and len(seen) > 60:
-            break
-    results.close()  # type: ignore[attr-defined]
-    assert error == f"{LETHAL} ended its process (exit code -9)"
-    assert len(seen) == len({*seen})
-    assert {f"{i:012d}" for i in range(1, 50)} < {*seen}
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it is Linux that tells")
-def test_a_process_hears_no_interrupt_even_as_it_starts(model_folder: Path) -> None:
-    """Ctrl+C, which goes to all, would end it in a traceback; who started it hears it as before."""
-    crew = _Crew(Recipe(str(model_folder), SETTINGS, as_arrays))
-    try:
-        for _ in range(2):  # with the first, another process of multiprocessing starts
-            crew.hire()
-        deaf = [_is_deaf(process.pid) for process in crew.processes.values()]
-        parents = {_parent(process.pid) for process in crew.processes.values()}
-    finally:
-        crew.dismiss()
-    assert deaf == [True, True]
-    assert not _is_deaf(os.getpid())
-    assert len(parents) == 1  # what they come from has imported all, and is not this process,
-    assert parents != {os.getpid()}  # whose threads would not survive
-
-
-def _parent(pid: int | None) -> int:
-    return int(re.findall(r"PPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())[0])
-
-
-def _is_deaf(pid: int | None) -> bool:
-    """Whether a process blocks or ignores SIGINT."""
-    told = Path(f"/proc/{pid}/status").read_text()
-    masks = [int(re.findall(rf"{name}:\s*(\w+)", told)[0], 16) for name in ("SigBlk", "SigIgn")]
-    return any(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_model_that_no_worker_can_load_is_one_sentence(
-    count: int,
-    tmp_path: Path,
-    model_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    arguments = ["batch", str(as_folder(tmp_path)), "--out", str(tmp_path / "out"), "-n", "2"]
-    arguments += ["--model", str(model_folder), "--device", "cuda", "--workers", str(count)]
-    if count == 1:  # it would draw in this process
-        code, told = run(*arguments, monkeypatch=monkeypatch), capfd.readouterr().err
-    else:
-        command = [sys.executable, "-m", "cvdvae.cli", *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        code, told = ended.returncode, ended.stderr
-    assert code == 1
-    assert "Traceback" not in told
-    (said,) = (line for line in told.splitlines() if "error" in line.lower())
-    assert "cuda" in said.lower()
-    assert "exit code" not in told
 
 
 def test_time_to_go_is_that_of_this_run_alone() -> None:

@@ -702,24 +702,6 @@ def test_bench_counts_what_all_threads_compute(resolver: HVAEResolver) -> None:
     assert eight.gflops >= counter.get_total_flops() / 1e9 > 0
 
 
-def test_bench_times_what_is_compiled(
-    resolver: HVAEResolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What counts the operations must not be there when a block is first called."""
-    graphs = list[Any]()
-
-    def backend(graph: Any, _: object) -> Any:
-        graphs.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    monkeypatch.setattr(HVAEResolver, "networks", property(lambda model: [model.encoder]))
-    (plain,) = bench(resolver, (1,), 1)
-    (compiled,) = bench(resolver.compile(), (1,), 1)
-    assert graphs
-    assert compiled.gflops == plain.gflops
-
-
 def test_bench_tells_no_memory_where_the_system_does_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import run
+from command import PATIENCE, Beside, beside, command, run
 from PIL import Image
 from test_training import prior_config
 from tiny import tiny_resolver
@@ -27,6 +27,7 @@ from cvdvae.files import _swept, write_atomically, write_text
 from cvdvae.locks import LOCK, sole_writer
 from cvdvae.restoration.saving import saved_files
 
+Process = subprocess.Popen[str] | Beside
 ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
@@ -43,33 +44,35 @@ def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_for(there: Callable[[], bool], process: Process) -> None:
     for _ in range(3600):
         if there():
             return
-        assert process.poll() is None, process.communicate()
+        if process.poll() is not None:
+            said = "" if isinstance(process, Beside) else process.communicate()
+            raise AssertionError(f"it has ended: {process.returncode} {said}")
         time.sleep(0.05)
     raise AssertionError("it did not come to pass")
 
 
-def about(process: "subprocess.Popen[str]", what: str) -> str:
+def about(process: Process, what: str) -> str:
     """What the kernel says of a process."""
     return Path(f"/proc/{process.pid}/{what}").read_text()
 
 
-def catches(process: "subprocess.Popen[str]", number: int) -> bool:
+def catches(process: Process, number: int) -> bool:
     """Whether it has a handler for a signal."""
     caught = int(about(process, "status").partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> (number - 1) & 1)
 
 
-def computed(process: "subprocess.Popen[str]") -> float:
+def computed(process: Process) -> float:
     """Seconds of processors that it has had."""
     fields = about(process, "stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_while_it_computes(seconds: float, process: "subprocess.Popen[str]") -> None:
+def wait_while_it_computes(seconds: float, process: Process) -> None:
     until = computed(process) + seconds
     wait_for(lambda: computed(process) >= until, process)
 
@@ -209,21 +212,26 @@ def test_one_signal_waits_for_what_it_has_begun_to_clean_up(
 @pytest.mark.parametrize(
     ("number", "code", "seconds"),
     [
-        (signal.SIGINT, 130, 2),  # it draws: loading takes one of them
-        (signal.SIGTERM, 143, 0.5),
+        (signal.SIGINT, 130, 1.5),  # it draws: loading takes one of them at most
+        (signal.SIGTERM, 143, 0.1),
     ],
 )
 def test_commands_end_with_the_code_of_the_signal(
-    number: signal.Signals, code: int, seconds: float, small: Path, tmp_path: Path
+    number: signal.Signals,
+    code: int,
+    seconds: float,
+    small: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     arguments = ["upscale", str(small), "--model", "celeba64-x8", "--out", str(out)]
-    process = start("-m", "cvdvae.cli", *arguments, "-n", "10000")
+    process = beside(command, *arguments, "-n", "10000")
     wait_for((out / LOCK).exists, process)
     wait_while_it_computes(seconds, process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == code, said
+    ended, said = process.wait(30), capfd.readouterr().err
+    assert ended == code, said
     if number == signal.SIGINT:
         assert said.endswith("stopped\n")
     # A signal that comes while something is imported ends it at once: then the lock's file stays,
@@ -233,7 +241,11 @@ def test_commands_end_with_the_code_of_the_signal(
 
 @pytest.mark.parametrize(("number", "code"), ENDS[1:])  # of the first: `EndAtSignal`'s own tests
 def test_a_training_saves_where_it_is_and_ends_with_the_code_of_the_signal(
-    number: signal.Signals, code: int, photos: Path, tmp_path: Path
+    number: signal.Signals,
+    code: int,
+    photos: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     config = prior_config(photos, tmp_path / "run.yaml", steps=100_000)
     text = config.read_text().replace("checkpoint_every: 5", "checkpoint_every: 1000000")
@@ -241,11 +253,11 @@ def test_a_training_saves_where_it_is_and_ends_with_the_code_of_the_signal(
     config.write_text(text.replace("validate_every: 1000", "validate_every: 1000000"))
     out = tmp_path / "run"
     arguments = ["train", "prior", "--config", str(config), "--out", str(out)]
-    process = start("-m", "cvdvae.cli", *arguments)
+    process = beside(command, *arguments)
     wait_for(lambda: bool(list(out.glob("log/*/metrics.csv"))), process)
     os.killpg(process.pid, number)  # as a terminal and a container do: also who reads images
-    _, said = process.communicate(timeout=50)
-    assert process.returncode == code, said
+    ended, said = process.wait(50), capfd.readouterr().err
+    assert ended == code, said
     assert "Stopping after this step" in said
     assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] > 0
     assert not (out / LOCK).exists()
@@ -296,20 +308,16 @@ def test_the_next_start_removes_what_a_killed_run_left_and_nothing_of_a_living_o
     assert [p.name for p in tmp_path.iterdir()] == [foreign.name]
 
 
+def cut_off(folder: Path) -> None:
+    """Save a result, and be killed between its samples and its grid."""
+    result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=4)
+    type(result).grid = lambda self: os.kill(os.getpid(), 9)  # type: ignore[assignment, method-assign, return-value]
+    result.save(folder)
+
+
 def test_a_result_that_was_cut_off_by_a_kill_does_not_mix_with_the_next(tmp_path: Path) -> None:
-    code = (
-        "import sys, os, torch\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from tiny import tiny_resolver\n"
-        "from PIL import Image\n"
-        "result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=4)\n"
-        "type(result).grid = lambda self: os.kill(os.getpid(), 9)\n"
-        f"result.save({str(tmp_path)!r})\n"
-    )
     (tmp_path / "sample_of_my_thesis.png").write_bytes(b"mine")
-    process = start("-c", code)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    assert beside(cut_off, tmp_path).wait(PATIENCE) == -signal.SIGKILL
     assert (tmp_path / "sample_03.png").exists()
     result = tiny_resolver().upscale(torch.full((3, 4, 4), 0.5), samples=1)
     result.save(tmp_path)

@@ -5,6 +5,7 @@ import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from cvdvae.analysis.calibration import calibration, different, fit
 from cvdvae.batch.failures import reason_of
+from cvdvae.bench import bench
 from cvdvae.checkpoints.folder import find
 from cvdvae.cli import main
 from cvdvae.data.folder import refuse_counts
@@ -235,6 +237,8 @@ def test_a_name_in_brackets_is_no_markup(
     monkeypatch.chdir(tmp_path)
     Path("a[").mkdir()
     saved_resolver(Path("a[") / "z]b", tiny_resolver())
+    monkeypatch.setattr("cvdvae.bench.bench", partial(bench, counts=(1,), repeats=1))
+    monkeypatch.setattr("cvdvae.bench.peak", lambda *_: 1.0)
     monkeypatch.setattr(sys, "argv", ["cvdvae", "bench", "--model", "a[/z]b"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import pytest
 import torch
-from command import PATIENCE, client, served
+from command import PATIENCE, client, served_beside
 from gradio import processing_utils
 from gradio.state_holder import SessionState
 from gradio_client import handle_file
@@ -131,7 +131,7 @@ def test_a_page_that_is_ended_while_it_draws_takes_all_along(tmp_path: Path) -> 
     photo, temporary = tmp_path / "photo.png", tmp_path / "temporary"
     temporary.mkdir()
     Image.new("RGB", (120, 90), "grey").save(photo)
-    with served("--model", "photos-x4", TMPDIR=str(temporary)) as url:
+    with served_beside("--model", "photos-x4", TMPDIR=str(temporary)) as url:
         asked = {"kind": "enlarge", "scale": 4, "sampling": {"samples": 16}}
         job = client(url).submit(handle_file(photo), *asked.values(), api_name="/enlarge")
         until = time.monotonic() + PATIENCE

@@ -143,11 +143,11 @@ def test_a_photograph_is_kept_while_the_whole_of_it_is_drawn(
     monkeypatch.setattr(whole, "BLOCK", 24)
     photos = Photos([tiny_photos(2)], threading.Lock())
     path = tmp_path / "a.png"
-    to_pil(torch.rand(3, 80, 96)).save(path)
+    to_pil(torch.rand(3, 40, 48)).save(path)
     photo = photos.look(path, "shrink", 2)
     session = Session(photo, (photos.sampling(2, 2, 0.85, 0, True),))
     if varied:
-        session = photos.vary(session, 0, 1, pack_region(torch.ones(80, 96, dtype=torch.bool)))
+        session = photos.vary(session, 0, 1, pack_region(torch.ones(40, 48, dtype=torch.bool)))
     (tmp_path / "drawn").mkdir()
     drawing = whole.Whole(photos, session, int(varied), [0, 1], tmp_path / "drawn")
     shares = 0
@@ -158,4 +158,4 @@ def test_a_photograph_is_kept_while_the_whole_of_it_is_drawn(
         os.utime(path, (0, 0))
         shares += 1
     assert shares >= 2
-    assert session.photo.y.shape == (3, 40, 48)
+    assert session.photo.y.shape == (3, 20, 24)

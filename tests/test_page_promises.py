@@ -39,10 +39,10 @@ WATCH = """new MutationObserver((_, watching) => {
 
 
 def test_a_restoration_that_is_stopped_shows_what_was_drawn(page: Page, tmp_path: Path) -> None:
-    coffee().resize((540, 360)).save(tmp_path / "photo.png")  # takes longer than to stop it
+    coffee().resize((360, 240)).save(tmp_path / "photo.png")  # takes longer than to stop it
     give(page, tmp_path / "photo.png", "A photograph")
     canvas = page.locator("#restore-painter canvas")
-    expect(canvas).to_have_attribute("height", str(round(512 * 360 / 540)))
+    expect(canvas).to_have_attribute("height", str(round(512 * 240 / 360)))
     expect(page.locator("#restore-stop")).to_be_disabled()
     paint_in_the_middle(page)
     many = page.locator("#restore-samples input[type=number]")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from cvdvae.app import painter
 from cvdvae.app.photos import handlers
 from cvdvae.app.photos.strokes import region_of
 from cvdvae.app.pictures import to_paint
+from cvdvae.degradations.resize import resize_matrix
 
 
 @pytest.fixture
@@ -304,3 +306,34 @@ def test_a_stroke_in_the_viewer_has_few_points(alone: Alone) -> None:
     steps = torch.tensor(stroke["points"]).diff(dim=0).norm(dim=1)
     assert 1 < len(stroke["points"]) < 20
     assert float(steps.min()) >= 0.99 * stroke["size"] / 2
+
+
+SHRINK_A_LINE = """
+([n, m]) => Array.from({length: n}, (_, j) => {
+    const from = document.createElement('canvas'), to = document.createElement('canvas');
+    from.width = from.height = n; to.width = to.height = m;
+    const source = from.getContext('2d', {willReadFrequently: true});
+    source.fillStyle = '#000'; source.fillRect(0, 0, n, n);
+    source.fillStyle = '#fff'; source.fillRect(j, 0, 1, n);
+    const target = to.getContext('2d', {willReadFrequently: true});
+    target.imageSmoothingQuality = 'high';
+    target.drawImage(from, 0, 0, m, m);
+    const line = target.getImageData(0, m >> 1, m, 1).data;
+    return Array.from({length: m}, (_, i) => line[4 * i]);
+})
+"""
+
+
+def test_canvas(page: Page) -> None:
+    """What becomes of a white line, for every place of it, in 8 bits and with rough weights."""
+    for n, m, tolerance in (
+        (16, 8, 0.005),
+        (32, 8, 0.005),
+        (64, 8, 0.005),
+        (24, 8, 0.03),
+        (48, 8, 0.03),
+        (40, 8, 0.05),
+    ):
+        theirs = np.array(page.evaluate(SHRINK_A_LINE, [n, m])).T / 255
+        ours = resize_matrix(n, m, "canvas").dense().numpy()
+        np.testing.assert_allclose(ours, theirs, atol=tolerance, err_msg=f"{n} → {m}")

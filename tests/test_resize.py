@@ -1,7 +1,6 @@
 """The matrices of a side, and every kernel against the program whose way it is."""
 
 import math
-import os
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from command import CHROMIUM
 from PIL import Image
 from torch import Tensor
 
@@ -384,44 +382,3 @@ def test_matlab(hr: int, lr: int) -> None:
     column = image(hr).numpy()
     ours = resize_matrix(hr, lr, "matlab").along_height(torch.from_numpy(column)[:, None])
     np.testing.assert_allclose(ours[:, 0].numpy(), imresize(column, lr), atol=1e-12)
-
-
-SHRINK_A_LINE = """
-([n, m]) => Array.from({length: n}, (_, j) => {
-    const from = document.createElement('canvas'), to = document.createElement('canvas');
-    from.width = from.height = n; to.width = to.height = m;
-    const source = from.getContext('2d', {willReadFrequently: true});
-    source.fillStyle = '#000'; source.fillRect(0, 0, n, n);
-    source.fillStyle = '#fff'; source.fillRect(j, 0, 1, n);
-    const target = to.getContext('2d', {willReadFrequently: true});
-    target.imageSmoothingQuality = 'high';
-    target.drawImage(from, 0, 0, m, m);
-    const line = target.getImageData(0, m >> 1, m, 1).data;
-    return Array.from({length: m}, (_, i) => line[4 * i]);
-})
-"""
-
-
-@pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CVDVAE_NEEDS_BROWSER"),
-    reason="chromium is not installed (.ci/run installs it)",
-)
-def test_canvas() -> None:
-    """What becomes of a white line, for every place of it, in 8 bits and with rough weights."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        for n, m, tolerance in (
-            (16, 8, 0.005),
-            (32, 8, 0.005),
-            (64, 8, 0.005),
-            (24, 8, 0.03),
-            (48, 8, 0.03),
-            (40, 8, 0.05),
-        ):
-            theirs = np.array(page.evaluate(SHRINK_A_LINE, [n, m])).T / 255
-            ours = resize_matrix(n, m, "canvas").dense().numpy()
-            np.testing.assert_allclose(ours, theirs, atol=tolerance, err_msg=f"{n} → {m}")
-        browser.close()

@@ -419,21 +419,6 @@ def test_an_unknown_dtype_is_refused() -> None:
         load("celeba64-x8", dtype="fp8")  # type: ignore[arg-type]
 
 
-def test_a_compiled_model_draws_the_same(y: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traced by the compiler and run without its code generator, which is PyTorch's affair."""
-    compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **kw: compile_(f, backend="aot_eager", **kw))
-    plain, compiled = tiny_resolver(), tiny_resolver().compile()
-    block = compiled.prior.bottom_up.blocks[0]
-    assert "inner" in vars(block)  # the compiled function stands before the method
-    torch.testing.assert_close(
-        compiled.upscale(y, samples=2).samples,
-        plain.upscale(y, samples=2).samples,
-        atol=1e-4,
-        rtol=0,
-    )
-
-
 def base_of(level: torch.nn.Module) -> torch.Tensor:
     """The numbers that are added to the mean and the log-width of a flow's details, in turn."""
     assert isinstance(level, Level)

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import MISSING, fields, make_dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from command import run
+from command import PATIENCE, beside, command, free_port, run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
-from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, saved_prior, tiny_flow, tiny_prior
+from tiny import ENCODER, FLOW, PHOTOS, PRIOR, SCALES, tiny_flow, tiny_prior
 
 from cvdvae.checkpoints.folder import bundled_names, find, read_record, save_model
 from cvdvae.checkpoints.loading import load_prior
@@ -50,7 +48,7 @@ from cvdvae.training.flow import FlowModule
 from cvdvae.training.module import Training, _moving_average, validation_batch
 from cvdvae.training.order import StepBatches
 from cvdvae.training.prior import PriorModule, objective
-from cvdvae.training.run import fit
+from cvdvae.training.run import AtomicCheckpoint, fit
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
 OPTIM = OptimConfig(
@@ -74,19 +72,17 @@ def prior_config(photos: Path, path: Path, steps: int) -> Path:
     return path
 
 
-KILLED = """
-import os, signal
-from cvdvae.cli import main
-from cvdvae.training.run import AtomicCheckpoint
-ended = AtomicCheckpoint.on_train_batch_end
-def end(self, trainer, *given):
-    ended(self, trainer, *given)
-    if trainer.global_step == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-AtomicCheckpoint.on_train_batch_end = end
-main()
-"""
-"""The command, killed after the eighth step: three after its checkpoint."""
+def killed(*arguments: str) -> None:
+    """The command, killed after the eighth step: three after its checkpoint."""
+    ended = AtomicCheckpoint.on_train_batch_end
+
+    def end(saving: AtomicCheckpoint, trainer: Any, *given: Any) -> None:
+        ended(saving, trainer, *given)
+        if trainer.global_step == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AtomicCheckpoint.on_train_batch_end = end  # type: ignore[assignment, method-assign]
+    command(*arguments)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -95,22 +91,18 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     """Optimizer, average, data order, noise and schedule all continue."""
     config = prior_config(photos, tmp_path / "run.yaml", steps=14)
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    first = subprocess.run(
-        [sys.executable, "-c", KILLED, "train", "prior", "--config", config, "--out", killed],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-    )
-    assert first.returncode == -signal.SIGKILL, first.stderr.decode()
-    assert torch.load(killed / "last.ckpt", weights_only=True)["global_step"] == 5
-    for out in (killed, whole):
-        arguments = ("train", "prior", "--config", str(config), "--out", str(out))
-        assert run(*arguments, monkeypatch=monkeypatch) == 0
-    resumed, uninterrupted = (load_file(f / "model/model.safetensors") for f in (killed, whole))
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    arguments = ("train", "prior", "--config", str(config), "--out")
+    first = beside(killed, *arguments, str(cut))
+    assert first.wait(PATIENCE) == -signal.SIGKILL
+    assert torch.load(cut / "last.ckpt", weights_only=True)["global_step"] == 5
+    for out in (cut, whole):
+        assert run(*arguments, str(out), monkeypatch=monkeypatch) == 0
+    resumed, uninterrupted = (load_file(f / "model/model.safetensors") for f in (cut, whole))
     assert resumed.keys() == uninterrupted.keys()
     assert all(torch.equal(resumed[k], uninterrupted[k]) for k in resumed)
-    assert list((killed / "samples").glob("*.png"))
-    assert (killed / "plateau.ckpt").exists()
+    assert list((cut / "samples").glob("*.png"))
+    assert (cut / "plateau.ckpt").exists()
 
 
 def test_training_an_encoder_leaves_the_prior_as_it_was(
@@ -473,6 +465,15 @@ def test_what_is_there_already_has_no_key_that_counts_for_nothing() -> None:
             record.model.check_used(prior_of(record.prior))
 
 
+def one_of_two(rank: int, port: int, *arguments: str) -> None:
+    """The command in one of two processes, as torchrun tells them of each other."""
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "two"}
+    told |= {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0}
+    told |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), 2)
+    os.environ.update({name: str(value) for name, value in told.items()})
+    command(*arguments)
+
+
 def test_two_processes_train_as_one_with_the_whole_batch(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,15 +481,9 @@ def test_two_processes_train_as_one_with_the_whole_batch(
     config = prior_config(photos, tmp_path / "prior.yaml", steps=12)
     arguments = ["train", "prior", "--config", str(config), "--out"]
     alone, both = tmp_path / "alone", tmp_path / "both"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*torchrun, "--nproc-per-node=2", "-m", "cvdvae.cli", *arguments, str(both)],
-        env=environment,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    port = free_port()
+    for process in [beside(one_of_two, rank, port, *arguments, str(both)) for rank in range(2)]:
+        assert process.wait(PATIENCE) == 0
     assert run(*arguments, str(alone), monkeypatch=monkeypatch) == 0
     one, two = (load_file(f / "model/model.safetensors") for f in (alone, both))
     torch.manual_seed(0)
@@ -504,37 +499,6 @@ def validation_losses(folder: Path) -> list[float]:
     with next(folder.glob("log/*/metrics.csv")).open() as file:
         rows = list(csv.DictReader(file))
     return [float(v) for row in rows if (v := row.get("validation_bits_per_dim"))]
-
-
-SHORT = replace(PRIOR, bottom_up="2d2,4x1", top_down="4x2,2m4,2r1", biases=(4,))
-"""Every kind of block of `PRIOR`, in half as many: tracing takes its time for each."""
-
-
-@pytest.mark.parametrize("kind", ["prior", "encoder"])
-def test_the_loss_can_be_compiled(
-    photos: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Traced in one graph, and the same gradients; the code generator is PyTorch's affair."""
-    prior = saved_prior(tmp_path / "prior", tiny_prior(SHORT))
-    compile_ = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda f: compile_(f, backend="aot_eager", fullgraph=True)
-    )
-    data = DataConfig(folder=str(photos), validation=2)
-    ends = []
-    for compiled in (False, True):
-        optim = replace(OPTIM, steps=4, warmup=0, compile=compiled)
-        module: Training
-        if kind == "prior":
-            module = PriorModule(PriorTraining(SHORT, data, optim), tmp_path / str(compiled))
-        else:
-            encoder = replace(ENCODER, bottom_up="4x1")
-            settings = EncoderTraining(encoder, str(prior), data, optim)
-            module = EncoderModule(settings, tmp_path / str(compiled))
-        fit(module, TrainingData(data, optim, 16), precision="32-true")
-        ends.append(module.trained.state_dict())
-    for name, value in ends[0].items():
-        torch.testing.assert_close(ends[1][name], value, atol=1e-4, rtol=1e-3)
 
 
 def test_processes_that_cannot_share_a_batch_are_refused(photos: Path) -> None:
@@ -556,7 +520,7 @@ def among(processes: int) -> Any:
 def test_a_flow_learns_and_resumes(photos: Path, tmp_path: Path, pixel_weight: float) -> None:
     data = DataConfig(folder=str(photos), crop=30, validation=2)
     ends = []
-    for stop in ([24], [8, 24]):
+    for stop in ([16], [5, 16]):
         folder = tmp_path / str(len(stop))
         for steps in stop:
             optim = replace(OPTIM, steps=steps, decay=0, learning_rate=3e-3)

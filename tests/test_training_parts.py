@@ -6,7 +6,7 @@ import signal
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,7 +98,7 @@ from cvdvae.training.progress import Bar, Lines, progress
 from cvdvae.training.run import AtomicCheckpoint, ExportAtValidation, fit, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
-from cvdvae.training.tasks import Anything, Task, _mean, seed_of, task_of
+from cvdvae.training.tasks import Anything, Case, Task, _mean, seed_of, task_of
 
 UNREAD: Any = object()
 """What is handed on, and never looked at."""
@@ -144,7 +144,17 @@ def validate(module: Training, x: Tensor, batch_idx: int = 0) -> None:
 
 @pytest.fixture
 def faces() -> Tensor:
+    return some_faces()
+
+
+def some_faces() -> Tensor:
     return torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@cache
+def pictured() -> list[Case]:
+    """Two faces behind every degradation."""
+    return Anything(0, 3).pictured(some_faces()[:2])
 
 
 def test_a_validation_of_the_prior_logs_its_bound_and_its_parts(
@@ -381,7 +391,7 @@ def test_draws_behind_anything_are_judged_as_they_will_be_shown(kind: str, faces
     """``E[x | z, y]``, by dense algebra, whose gradient is that of an affine map."""
     x = faces[:2]
     number = list(DEGRADATIONS).index(kind)
-    case = Anything(0, 3).pictured(x)[number]
+    case = pictured()[number]
     assert case.names == [kind] * 2
     seen = degraded(x, seed_of(number), kind)
     generator = torch.Generator().manual_seed(2)
@@ -1228,7 +1238,7 @@ def test_shares_say_what_happens_and_how_often() -> None:
     seen = [degraded(x, (0, step, 0, 0), None, shares) for step in range(200)]
     shrunk = sum(one.y.shape[-1] < SIDE for one in seen)
     assert shrunk / 200 == pytest.approx(0.75, abs=0.08)
-    for step, one in enumerate(seen):
+    for step, one in enumerate(seen[:40]):
         told = evidence(one.degradation, one.y, one.sigma)
         assert torch.equal(task.training(x, step, 0).evidence, told)
 
