@@ -108,7 +108,7 @@ def check_shape(x: Tensor, *wanted: int | str) -> None:
 
 
 def cut_as(y: Tensor, shadow: Tensor, sigma: float = 0.0) -> Tensor:
-    """Hx as y could show it: a picture y in [0, 1], as in a file, may have been cut to that.
+    """Hx as y could show it: where y lies in [0, 1], as in a file, it may have been cut to that.
 
     Without noise that was Hx itself. With noise it was what that was added to: an Hx beyond 0 or 1
     agrees with a y that lies there, and misses any other y by all of its distance.
@@ -118,7 +118,7 @@ def cut_as(y: Tensor, shadow: Tensor, sigma: float = 0.0) -> Tensor:
         shadow: Hx, ``(N, …)``.
         sigma: Standard deviation of the noise in y.
     """
-    if y.ndim < 3 or not bool(((y >= 0) & (y <= 1)).all()):
+    if not bool(((y >= 0) & (y <= 1)).all()):
         return shadow
     cut = shadow.clamp(0, 1)
     beyond = (y <= 0) & (shadow < 0) | (y >= 1) & (shadow > 1)
