@@ -222,9 +222,7 @@ def seen_in_jpeg(
     file = read_jpeg(path, most, lambda compressed, size: check(whole(compressed), size))
     description = whole(file.description)
     operator = description.operator(check(description, file.operator.size))
-    jpeg = jpeg_at_end(operator)
-    sigma = None if jpeg is None else jpeg.rounding
-    return seen(file.y, operator, sigma, description), file
+    return seen(file.y, operator, file.operator.rounding, description), file
 
 
 @uncast
