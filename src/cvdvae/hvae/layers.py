@@ -98,7 +98,8 @@ class Block(nn.Module):
         What `term_of` makes of the last channels may stand for them.
         """
         h = self._first(*parts)
-        h = h if term is None else h + term
+        if term is not None:
+            h = h + term if torch.is_grad_enabled() else h.add_(term)
         activated = self.activation if torch.is_grad_enabled() else self.in_place
         h = self.conv2(activated(h))
         h = self.conv3(activated(h))

@@ -170,6 +170,8 @@ def apart(like: Tensor) -> Tensor:
         return torch.empty_like(like, device="cpu")
     like = torch.empty_like(like, device="meta")  # without gaps, where it is a part of another
     pages = mmap.mmap(-1, like.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(AttributeError, OSError):  # this kernel, or this Python, knows of none
+        pages.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(pages, dtype=like.dtype).as_strided(like.shape, like.stride())
 
 
@@ -277,11 +279,11 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         with _piece(begun):
             return work(item)
 
+    share_memory()
     with one_thread_each():
         if workers == 1:
             yield from map(alone, items)
             return
-        share_memory()
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         waiting = deque[Future[R]]()
         try:
