@@ -450,7 +450,7 @@ def test_other_notes_that_speak_of_an_alpha_channel_are_not_lost(
 
     def noted(*given: Any) -> Any:
         found = read(*given)
-        return *found[:2], [*found[2], other], found[3]
+        return found._replace(notes=[*found.notes, other])
 
     small = tmp_path / "small.png"
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 4), dtype=np.uint8)

@@ -1809,7 +1809,7 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     ("int64.tif", far_no_data, "no data is -9.22337e.18, .* save its values as float, or"),
     ("slc.tif", complex_short, "complex numbers"),
-    ("text.npy", lambda p: p.write_text("no array"), "damaged"),
+    ("text.npy", lambda p: p.write_text("no array"), "is no file of NumPy's"),
     ("several.npy", lambda p: np.savez(p.open("wb"), a=np.ones((4, 4))), "is a .npz of named"),
     ("nan.npy", lambda p: np.save(p, np.full((4, 4), np.nan)), "holds no value"),
     ("flat.npy", lambda p: np.save(p, np.full((4, 4), 2.5)), "all values are 2.5"),

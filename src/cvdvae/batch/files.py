@@ -34,6 +34,7 @@ from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
 from ..restoration.result import Animation, SuperResolution
 from ..restoration.sampler import SuperResolver
+from ..restoration.saving import refuse_own
 from ..restoration.settings import Sampling
 from ..restoration.sheet import check_animation
 from ..restoration.stack.drawing import draw_stack
@@ -88,7 +89,7 @@ def into_folders(found: Iterable[tuple[Path, Path]], out: Path | None = None) ->
         stem = Path(name).stem
         folder = (out or Path()) / place / (stem if stem.strip(".") else name)
         other = jobs.setdefault(folder, path)
-        if other != path:
+        if other.resolve() != path.resolve():
             same = f"would both be written to {folder}" if out else f"have the one key '{folder}'"
             clashes.append(f"{other} and {path} {same}")
     if clashes:
@@ -127,12 +128,14 @@ class Input(NamedTuple):
         truth: The image that it was made from, ``(C, H, W)``, where it was.
         notes: What had to be changed to read the file.
         extras: What else the file carries.
+        path: The file, where there is one.
     """
 
     y: Tensor
     truth: Tensor | None
     notes: list[str]
     extras: Extras
+    path: Path | None = None
 
     @property
     def pixels(self) -> int:
@@ -184,7 +187,7 @@ def read_input(
         else:
             lr_size = (model.lr_size, model.lr_size)
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)
-    return Input(y, truth, [*photo.notes, *lost, *fitted], extras.of(model.channels))
+    return Input(y, truth, [*photo.notes, *lost, *fitted], extras.of(model.channels), path)
 
 
 def read_any(
@@ -275,8 +278,11 @@ def draw_into(
 
     Raises:
         InputError: A large image is to move, or one too long for WebP.
-        OutputError: The folder cannot be written; nothing is left behind.
+        OutputError: The folder cannot be written, or the input is a picture of the result that lies
+            there; nothing is left behind.
     """
+    if given.path is not None:
+        refuse_own(folder, given.path)
     on_pixels = partial(in_parts, on_pixels, 1 + SAVED / sampling.samples)
     if isinstance(given, Stack):
         if animation is not None:

@@ -11,7 +11,7 @@ from ..imaging.folders import files_below, is_folder, matching
 from ..imaging.formats import SUFFIXES, format_of
 from ..imaging.io import SUFFIXES as PICTURES
 from ..imaging.unread import is_debris, is_heic, is_hidden, passed_over, why_none
-from ..restoration.saving import is_result
+from ..restoration.saving import OURS, RESULT, is_result
 
 KNOWN = {*PICTURES, *SUFFIXES}
 """Suffixes of what is looked for in folders."""
@@ -44,10 +44,17 @@ class Named(NamedTuple):
 
 
 def named(text: str) -> Named:
-    """A file, a folder or a glob, which is looked through."""
+    """A file, a folder or a glob, which is looked through.
+
+    Raises:
+        InputError: A glob goes up again behind a wildcard: what it names has no place in a folder.
+    """
     refused = list[Path]()
     if not has_magic(text) or Path(text).exists():
         return Named(text, None, refused)
+    parts = iter(Path(text).parts)
+    if any(map(has_magic, parts)) and ".." in parts:  # what is left of them
+        raise InputError(f"{text} goes up again behind a wildcard: name the folder without ..")
     return Named(text, list(matching(text, _is_store, refused.append)), refused)
 
 
@@ -69,7 +76,8 @@ def files_of(
             may not be read; and how many files are hidden.
 
     Raises:
-        InputError: A folder, or what a glob names, holds no image, or nothing but results.
+        InputError: A folder, or what a glob names, holds no image, or nothing but results; or as
+            `named`.
     """
     found: list[tuple[Path, Path]] = []
     results, passed = 0, Passed([], [], [])
@@ -119,11 +127,15 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
 
     def ours(folder: Path) -> bool:
         if folder not in known:
-            known[folder] = folder.resolve() == target or is_result(folder) or written(folder)
+            known[folder] = folder.resolve() == target or written(folder)
         return known[folder]
 
+    def of_result(path: Path) -> bool:  # beside it may lie pictures of the user's own
+        ours = path.name == RESULT or OURS.fullmatch(path.name) is not None
+        return ours and path.parent != root and is_result(path.parent)
+
     def written(path: Path) -> bool:
-        return is_of_run(there(path), target) or ours(path.parent)
+        return is_of_run(there(path), target) or of_result(path) or ours(path.parent)
 
     return [path for path in found if path == root or not written(path)]
 

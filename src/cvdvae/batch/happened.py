@@ -6,7 +6,13 @@ from typing import Literal
 
 from ..damage.described import Description, name_of, named_in, parse
 from ..damage.kinds import JPEG
-from ..damage.mask_kinds import Masked, MaskFromFile, OnlyNoise, check_noise_is_last
+from ..damage.mask_kinds import (
+    Masked,
+    MaskFromFile,
+    OnlyNoise,
+    check_noise_is_last,
+    check_noise_is_told,
+)
 from ..damage.packed import grey_levels, pack_mask
 from ..damage.step import Step
 from ..errors import InputError, naming
@@ -109,6 +115,7 @@ def happened(
             "or --noise auto"
         )
     description = Description(tuple(steps or [OnlyNoise()]))
+    check_noise_is_told(steps, sigma)
     if sigma is not None and not description.pictures:
         raise InputError("a JPEG's noise is the rounding of its coefficients: leave --noise out")
     return Happened(description, jpeg == "auto", sigma, tuple(notes), fill)

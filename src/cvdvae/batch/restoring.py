@@ -8,6 +8,7 @@ from ..domains.simulate import Crop
 from ..imaging.arrays import Limits
 from ..restoration.restored import Restoration
 from ..restoration.restorer import Restorer
+from ..restoration.saving import refuse_own
 from ..restoration.settings import Restoring
 from ..restoration.stack.planes import AUTO
 from ..restoration.stack.restored import RestoredStack
@@ -58,6 +59,7 @@ def restore_into(
         OutputError: The folder cannot be written; nothing is left behind.
     """
     what, how, crop, limits, values = asked
+    refuse_own(job.folder, job.path)
     channels, check = restorer.prior.config.channels, partial(restorer.check_seen, how)
     if crop is None and restores_as_arrays(job.path, what):
         given = read_damaged(restorer, job.path, what.of_arrays, limits, values or AUTO)

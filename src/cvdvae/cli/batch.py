@@ -193,7 +193,7 @@ def _chosen(
             )
         return named_restorer(domain, model), happened(degradation, mask, jpeg, noise)
     known = domain_of(domain)  # whether or not it is asked
-    name = model or known.model_at(scale or known.usual_scale)
+    name = model or known.model_at(known.usual_scale if scale is None else scale)
     if noise is None and jpeg is None:
         return name, None
     return undoing(name, scale, shrunk_by, jpeg, noise)

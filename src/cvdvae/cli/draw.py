@@ -183,7 +183,7 @@ def _model_for(domain: "Known", scale: int | None, jobs: list["Job"], simulate: 
         sides = [shorter_side(job.path) or 0 for job in jobs]
         taken = [side for side in sides if side >= min(domain.inputs.values())]
         scale = scale_for(min(taken), domain) if taken else None
-    return domain.model_at(scale or domain.usual_scale)
+    return domain.model_at(domain.usual_scale if scale is None else scale)
 
 
 @app.command()

@@ -73,12 +73,12 @@ def examine(
     undrawn = {ALPHA: TRANSPARENT, GREY: GREYSCALE, NO_RGB: UNPROFILED}
     for path, _ in files_of(inputs, say=remark):
         try:
-            y, _, notes, _ = read_input(resolver, path)
+            given = read_input(resolver, path)
         except InputError as error:
             failures[str(path)] = str(error)
             continue
-        notes = [undrawn.get(note, note).removesuffix(GIVEN_BACK) for note in notes]
-        doubts, findings = examined(resolver, path, y)
+        notes = [undrawn.get(note, note).removesuffix(GIVEN_BACK) for note in given.notes]
+        doubts, findings = examined(resolver, path, given.y)
         for line in notes + doubts:
             out.print(f"{path}: {line}", style="yellow", markup=False, soft_wrap=True)
         for line in findings:

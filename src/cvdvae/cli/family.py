@@ -71,4 +71,4 @@ def one_model(domain: str, model: str | None, scale: int | None) -> str:
     from ..domains import domain_of
 
     known = domain_of(domain)
-    return model or known.model_at(scale or known.usual_scale)
+    return model or known.model_at(known.usual_scale if scale is None else scale)

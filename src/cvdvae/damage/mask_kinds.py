@@ -56,6 +56,16 @@ def check_noise_is_last(steps: Sequence[Step], more: bool = False) -> None:
         )
 
 
+def check_noise_is_told(steps: Sequence[Step], sigma: float | str | None) -> None:
+    """Refuse the word ``noise`` where nothing says how strong it is.
+
+    Raises:
+        InputError: So it is.
+    """
+    if not sigma and any(isinstance(step, OnlyNoise) for step in steps):
+        raise InputError("'noise' is to be told how strong it is: name its σ, as 0.02, or auto")
+
+
 @dataclass(frozen=True)
 class MaskFromFile(Masked):
     """A painted mask, white where something is missing: `file`, and what it holds `packed`."""

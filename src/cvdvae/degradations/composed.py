@@ -5,9 +5,11 @@ from functools import reduce
 
 from torch import Tensor
 
+from ..errors import InputError
 from .base import Degradation, may_mix_colours
 from .block_dct import BlockDCT
 from .damped import Damped
+from .mask import HIDES_ALL, Mask
 
 
 class Composed(Damped):
@@ -15,6 +17,9 @@ class Composed(Damped):
 
     Args:
         steps: H_1 … H_n, in the order in which they happened.
+
+    Raises:
+        InputError: Masks, one behind the other, hide everything between them.
 
     Example:
         >>> import torch
@@ -29,6 +34,7 @@ class Composed(Damped):
         self.steps: tuple[Degradation, ...] = ()
         for step in steps:
             self.steps += step.steps if isinstance(step, Composed) else (step,)
+        _check_some_seen(self.steps)
         self.mixes_colours = any(map(may_mix_colours, steps))
         self.exact = all(getattr(step, "exact", False) for step in steps) and not _tears(self.steps)
         self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
@@ -52,6 +58,18 @@ class Composed(Damped):
         near = getattr(self.steps[-1], "precondition", None)
         nearer: Tensor = r if near is None else near(r, damping)
         return nearer
+
+
+def _check_some_seen(steps: Sequence[Degradation]) -> None:
+    """Refuse masks in a row that leave nothing together, though each of them does."""
+    known: Tensor | None = None
+    for step in steps:
+        if not isinstance(step, Mask):
+            known = None
+            continue
+        known = step.known if known is None else known & step.known
+        if not bool(known.any()):
+            raise InputError(HIDES_ALL)
 
 
 def _tears(steps: Sequence[Degradation]) -> bool:

@@ -11,6 +11,7 @@ from .base import LinearOperator, check_shape
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luminance (ITU-R BT.601)."""
 
+HIDES_ALL = "the mask hides everything: nothing would be left to see"
 BAYER = {"RGGB": (0, 1, 1, 2), "BGGR": (2, 1, 1, 0), "GRBG": (1, 0, 2, 1), "GBRG": (1, 2, 0, 1)}
 """Colours at the four places of a 2×2 tile, row by row."""
 
@@ -40,7 +41,7 @@ class Mask(LinearOperator):
                 f"{tuple(known.shape)}"
             )
         if not bool(known.any()):
-            raise InputError("the mask hides everything: nothing would be left to see")
+            raise InputError(HIDES_ALL)
         self.known = known
         # That of one colour is that of all.
         self.colours = known.shape[0] if known.ndim == 3 and len(known) > 1 else "C"

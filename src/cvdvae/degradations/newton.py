@@ -124,8 +124,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
     scaled = torch.full_like(hopeless, problem.within)
     for step_number in range(max_steps + 1):
         z = problem.moved(multiplier)
-        free = ((z > 0) & (z < 1)).to(z)
-        x = z.clamp_(0, 1)
+        x = z.clamp(0, 1)
         missing = problem.y - problem.operator.A(x)
         price = problem.price(x, missing)
         best, lowest = torch.where(price < lowest, x, best), torch.minimum(price, lowest)
@@ -135,6 +134,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
             break
         # What is solved stays as it is, whatever its neighbours need.
         error = error * (open_ & ~hopeless)
+        free = _free(z, problem.operator, error)
 
         def newton_matrix(d: Tensor, free: Tensor = free) -> Tensor:
             moved = free * problem.operator.A_adjoint(d)
@@ -159,6 +159,20 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
     other = _least(problem, best, open_, room)
     prices = [problem.price(one, outside(problem.operator.A(one), *room)) for one in (other, best)]
     return torch.where(open_, torch.where(prices[0] < prices[1], other, best), x), False
+
+
+def _free(z: Tensor, operator: Products, error: Tensor) -> Tensor:
+    """Which pixels the next step may move, 1 or 0: those that are not clipped.
+
+    A value of y all of whose pixels are clipped would have a step of e/ε. It gets those of them
+    that e draws inwards: of a mask the pixel itself.
+    """
+    free = ((z > 0) & (z < 1)).to(z)
+    stuck = (operator.A(free) == 0) & (error.abs() >= TOLERANCE)
+    if bool(stuck.any()):
+        pull = operator.A_adjoint(torch.where(stuck, error, 0))
+        free = torch.where((z <= 0) & (pull > 0) | (z >= 1) & (pull < 0), 1, free)
+    return free
 
 
 def _least(problem: Problem, start: Tensor, open_: Tensor, room: tuple[Tensor, Tensor]) -> Tensor:

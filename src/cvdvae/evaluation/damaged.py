@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..damage.described import Description, parse
 from ..damage.dividing import divided_size
+from ..damage.mask_kinds import check_noise_is_told
 from ..degradations.base import LinearOperator
 from ..degradations.composed import jpeg_at_end
 from ..errors import InputError
@@ -59,7 +60,8 @@ class Damaged:
 
     Raises:
         InputError: σ is no number from 0 to 1, or named of a JPEG, whose own rounding is its noise;
-            or the degradation does not fit the model's images.
+            noise is said to be there without a σ; or the degradation does not fit the model's
+            images.
     """
 
     restorer: Restorer
@@ -73,6 +75,7 @@ class Damaged:
             raise InputError(f"the noise σ must be a number from 0 to 1, not {self.noise}")
         if self.noise is not None and jpeg_at_end(self.degradation) is not None:
             raise InputError(ROUNDED)
+        check_noise_is_told(self.description.steps, self.noise)
         self.degradation.A(torch.zeros(1, self.channels, *self.truth_size))
 
     @property

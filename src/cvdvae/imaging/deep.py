@@ -77,12 +77,24 @@ def widen_clear(file: Image.Image) -> None:
         file.info["transparency"] = clear * WIDENED[packed]
 
 
-def reduce_clear(file: Image.Image) -> None:
-    """Reduce the colour that a picture calls transparent as Pillow has its pixels: to the upper
-    bytes."""
+def reduce_clear(path: Path, file: Image.Image) -> None:
+    """Make the colour of 16 bits that a PNG calls transparent an alpha channel of its pixels, of
+    which Pillow keeps but the upper bytes.
+
+    Args:
+        path: The file, which is read once more for the lower bytes.
+        file: The picture, read.
+    """
     clear = file.info.get("transparency")
-    if isinstance(clear, tuple):
-        file.info["transparency"] = tuple(value >> 8 for value in clear)
+    if not isinstance(clear, tuple):
+        return
+    del file.info["transparency"]
+    with Image.open(path, formats=["PNG"]) as again:
+        again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+        lower = np.asarray(again)
+    values = np.asarray(file).astype(np.uint16) << 8 | lower
+    opaque = (values != np.array(clear, np.uint16)).any(-1)
+    file.putalpha(Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8)))
 
 
 def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:

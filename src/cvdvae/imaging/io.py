@@ -149,7 +149,7 @@ def read_photo(
             file.load()
             reduced = is_reduced(path, file)
             if reduced:
-                reduce_clear(file)
+                reduce_clear(path, file)
             with naming(path):
                 photo = upright_rgb(file, keep_alpha)
             if reduced:

@@ -16,6 +16,19 @@ from .arrays import (
     check_layout,
     guessed_axes,
 )
+from .unread import NPY
+
+
+def _check_magic(path: Path) -> None:
+    """Refuse what is neither one array nor several of them: NumPy would advise to load it unsafely.
+
+    Raises:
+        InputError: So it is.
+    """
+    with path.open("rb") as file:
+        head = file.read(len(NPY))
+    if head and not head.startswith((NPY, b"PK")):
+        raise InputError(f"{path} is no file of NumPy's, whatever its name says")
 
 
 class Npy:
@@ -35,6 +48,7 @@ class Npy:
         """
         try:
             check_is_file(path)
+            _check_magic(path)
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         except InputError:
             raise

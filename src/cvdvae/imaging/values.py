@@ -96,6 +96,16 @@ def in_kind(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return values.astype(dtype)
 
 
+def shown(value: float) -> str:
+    """A value of a file, for messages: whole ones with all their digits.
+
+    Example:
+        >>> shown(1048575.0), shown(0.25), shown(3.4e38)
+        ('1048575', '0.25', '3.4e+38')
+    """
+    return f"{value:.0f}" if abs(value) <= WHOLE and value % 1 == 0 else f"{value:g}"
+
+
 @dataclass(frozen=True)
 class ValueRange:
     """What 0 and 1 stand for.
@@ -121,14 +131,14 @@ class ValueRange:
     def __post_init__(self) -> None:
         if self.levels is not None and max(abs(self.low), abs(self.high)) > WHOLE:
             raise InputError(
-                f"whole values from {self.low:g} to {self.high:g} are too large to be told apart: "
+                f"whole values from {self.ends} are too large to be told apart: "
                 f"subtract a number, or save them as float"
             )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InputError(f"values must lie between two numbers, not {self.low} and {self.high}")
         if not math.isfinite((self.high - self.low) * (self.high - self.low)):  # as of a variance
             raise InputError(
-                f"values from {self.low:g} to {self.high:g} are too far apart for their variance "
+                f"values from {self.ends} are too far apart for their variance "
                 f"to be a number: mark what stands for no data, or name a narrower range with "
                 f"--values LOW,HIGH of cvdvae upscale, restore or batch"
             )
@@ -138,10 +148,15 @@ class ValueRange:
             raise InputError(f"{self.low} to {self.high} are not {self.levels} whole steps")
         if self.levels > MOST_LEVELS:
             raise InputError(
-                f"whole values from {self.low:g} to {self.high:g} are more than {MOST_LEVELS} "
+                f"whole values from {self.ends} are more than {MOST_LEVELS} "
                 f"levels: save them as float, or give a narrower range with --values LOW,HIGH of "
                 f"cvdvae upscale, restore or batch"
             )
+
+    @property
+    def ends(self) -> str:
+        """``0 to 4095``."""
+        return f"{shown(self.low)} to {shown(self.high)}"
 
     @property
     def span(self) -> float:
@@ -230,7 +245,7 @@ def _of_dtype(values: np.ndarray) -> tuple[float, float]:
     if values.min() < 0 or values.max() > 1:
         raise InputError(
             f"float values with --values dtype must lie in [0, 1], but these go from "
-            f"{values.min():g} to {values.max():g}: give --values LOW,HIGH"
+            f"{shown(values.min())} to {shown(values.max())}: give --values LOW,HIGH"
         )
     return 0.0, 1.0
 
@@ -258,7 +273,7 @@ def _held(dtype: np.dtype) -> tuple[float, float]:
 def _refuse_constant(low: float, high: float, told: str = "all values are") -> None:
     if low == high:
         raise InputError(
-            f"{told} {low:g}, which tells no range: name one with --values LOW,HIGH of "
+            f"{told} {shown(low)}, which tells no range: name one with --values LOW,HIGH of "
             f"cvdvae upscale, restore or batch"
         )
 

@@ -24,6 +24,8 @@ from .workers import in_order, workers_on
 RESULT, UNFINISHED, EARLIER = "result.json", ".unfinished.json", ".cvdvae-earlier"
 MAX_BYTES = 17 * MAX_PIXELS
 """Of a `result.json`: what was seen of a large image may stand in it, in three float32 a pixel."""
+INPUT = "input"
+"""What an input is called that goes with its result."""
 OURS = re.compile(
     r"(?:sample_\d{2,}|mean|std|lower|upper|grid|input|seen)(?:\.png|(?:\.ome)?\.(?:tiff?|zarr|npy))"
     r"|(?:sample_\d{2,}|mean|std|lower|upper|input)(?:\.ome)?\.tiff?\.aux\.xml"
@@ -104,6 +106,21 @@ def saved_files(
             settle(folder, given)
 
 
+def refuse_own(folder: Path, path: Path) -> None:
+    """Refuse an input that is a picture of an earlier result in the folder, and would give way.
+
+    Raises:
+        OccupiedError: So it is.
+    """
+    path = path.resolve()
+    if path.parent != folder.resolve() or path.name.split(".")[0] == INPUT:
+        return
+    if path.name in _names_in(_told_in(folder / RESULT)):
+        raise OccupiedError(
+            f"{path} lies where its own result would go: move it, or choose another folder"
+        )
+
+
 def _put_aside(folder: Path, names: list[str], given: tuple[Path, ...]) -> None:
     """Move an earlier result out of the way, its `result.json` first.
 
@@ -179,7 +196,7 @@ def _check_free(
     """Refuse to write over what is no earlier result, or over the input but by itself."""
     for name in names:
         path = folder / name
-        replaced = _is(path, given) and name.split(".")[0] != "input"  # which holds the same again
+        replaced = _is(path, given) and name.split(".")[0] != INPUT  # which holds the same again
         if path.exists() and (replaced or name not in earlier):
             raise OccupiedError(
                 f"{path} is there already, and no earlier result lists it: move it, or choose "

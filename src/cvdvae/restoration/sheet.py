@@ -216,8 +216,10 @@ def check_animation(kind: str | None, height: int, width: int) -> None:
     """Refuse what an animation cannot hold, before anything is drawn.
 
     Raises:
-        InputError: A side is too long for WebP.
+        InputError: There is no such kind, or a side is too long for WebP.
     """
+    if kind not in (None, "webp", "apng"):
+        raise InputError(f"there is no animation '{kind}': take webp or apng")
     if kind == "webp" and max(height, width) > WEBP_SIDE:
         raise InputError(
             f"WebP holds at most {WEBP_SIDE} pixels a side, not {width}×{height}: "

@@ -249,7 +249,7 @@ def _mapping(
     array: Array, groups: list[slice], ranges: list[ValueRange], how: str
 ) -> Iterator[str]:
     """Said aloud: what becomes of the values, unless it is what everybody expects."""
-    listed = ", ".join(sorted({f"{one.low:g} to {one.high:g}" for one in ranges})[:4])
+    listed = ", ".join(sorted({one.ends for one in ranges})[:4])
     more = " …" if len({(one.low, one.high) for one in ranges}) > 4 else ""
     if how != AUTO or array.values.dtype != np.uint8:
         advice = " (--values chooses another range)" if how == AUTO else ""

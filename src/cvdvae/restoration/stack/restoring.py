@@ -132,7 +132,15 @@ def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring
             "as NaN or by the file's tag of no data, or name a picture with --mask"
         )
     known = _known(description, size)
-    if known is None or known.all() or what.noise or what.fill:
+    if known is None:
+        return large
+    for plane in filter(partial(what.is_open, stack), stack.planes()):
+        if not (known & ~stack.missing(plane)).any():
+            raise InputError(
+                f"nothing is seen of plane {plane.number}: the mask hides all that is not missing "
+                f"there"
+            )
+    if known.all() or what.noise or what.fill:
         return large
     if (known | stack.array.missing).all():
         raise InputError(
