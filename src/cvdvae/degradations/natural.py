@@ -8,11 +8,14 @@ with m the mean of every colour, of which nothing is believed. H and C share no 
 of x given y = Hx + σn would take many products with both. Half-quadratic splitting (Geman & Yang
 1995) takes turns between what is cheap with each of them, a few times, while s falls::
 
-    z = m + C (C + s² I)⁻¹ (x - m)                          Wiener's filter against noise of s
+    v = x + t/(t + 3) (x - x')                              on along the last step, from x' to x
+    z = m + C (C + s² I)⁻¹ (v - m)                          Wiener's filter against noise of s
     x = z + Hᵀ (H Hᵀ + σ²/s² I)⁻¹ (y - H z)                  what explains y, near to z
 
-It begins with Tikhonov's estimate of what was seen, and where nothing was seen with the mean of
-what is around, from the finest scale that holds anything (the pull-push of Gortler et al. 1996).
+The t-th turn goes on as Nesterov (1983) does: where pixels are missing, what is known reaches far
+in few turns. It begins with Tikhonov's estimate of what was seen, and where nothing was seen with
+the mean of what is around, from the finest scale that holds anything (the pull-push of Gortler et
+al. 1996).
 
 Explained in docs/restore.md.
 """
@@ -21,16 +24,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Products
+from .base import Degradation
+from .composed import jpeg_at_end
 from .damped import inverse
 from .foreign import in_precision
 from .spectrum import mean_eigenvalue
 
-EXPONENT, LOWEST = 1.25, 0.01
-"""p and f₀: of a few p from 1 to 2 the one whose estimates of photographs were the nearest."""
+EXPONENT, OF_JPEG, LOWEST = 1.5, 1.25, 0.01
+"""p, that behind a JPEG, and f₀: of a few p from 1 to 2 those whose estimates of photographs were
+the nearest."""
 SPREAD, ALIKE = 0.22, 0.93
 """Standard deviation of a pixel, and the correlation of two colours."""
-FIRST, LAST, TURNS = 0.15, 0.02, 8
+FIRST, LAST, TURNS = 0.15, 0.005, 12
 """s at the beginning and at the end, and how often they take turns."""
 LEAST_DAMPING = 1e-4
 """λ at least, relative to the mean eigenvalue of ``H Hᵀ``."""
@@ -40,7 +45,7 @@ STEPS, TOLERANCE = 30, 1e-3
 """Where the damped inverse is iterated: a few digits are enough."""
 
 
-def natural_estimate(degradation: Products, y: Tensor, sigma: float) -> Tensor:
+def natural_estimate(degradation: Degradation, y: Tensor, sigma: float) -> Tensor:
     """An estimate of x from y = Hx + σn, as this module says.
 
     Args:
@@ -67,10 +72,12 @@ def natural_estimate(degradation: Products, y: Tensor, sigma: float) -> Tensor:
     middle = torch.full_like(degradation.A_adjoint(y), 0.5)
     share = found_of(degradation.A(torch.ones_like(middle[:1])), SPREAD).clamp(min=0)
     x = middle + pull_push(explain(middle, SPREAD) - middle, share)
-    wiener = Wiener(x)
+    wiener = Wiener(x, EXPONENT if jpeg_at_end(degradation) is None else OF_JPEG)
+    before = x
     for turn in range(TURNS):
         s = FIRST * (LAST / FIRST) ** (turn / (TURNS - 1))
-        x = explain(wiener(x, s), s)
+        ahead = x + turn / (turn + 3) * (x - before)
+        before, x = x, explain(wiener(ahead, s), s)
     return x
 
 
@@ -79,15 +86,16 @@ class Wiener:
 
     Args:
         like: Images ``(N, C, H, W)`` of the shape, dtype and device of those that it takes.
+        exponent: p.
     """
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, like: Tensor, exponent: float = EXPONENT) -> None:
         channels, (height, width) = like.shape[1], like.shape[2:]
         below, right = min(MARGIN, height - 1), min(MARGIN, width - 1)
         self.margins = (right, right, below, below)
         self.size = (height + 2 * below, width + 2 * right)
         self.inside = slice(below, below + height), slice(right, right + width)
-        self.power = power_of(self.size).to(like)
+        self.power = power_of(self.size, exponent).to(like)
         alike = torch.full((channels, channels), ALIKE, dtype=torch.float32, device="cpu").double()
         alone = torch.eye(channels, dtype=torch.float32, device="cpu")
         variances, axes = torch.linalg.eigh(alike + (1 - ALIKE) * alone)
@@ -136,13 +144,13 @@ def _halved(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(x, odd, mode="replicate"), 2)
 
 
-def power_of(size: tuple[int, int]) -> Tensor:
+def power_of(size: tuple[int, int], exponent: float = EXPONENT) -> Tensor:
     """``S(f)`` at the frequencies of `torch.fft.rfft2`, the square of `SPREAD` on average."""
     rows, columns = (
         torch.fft.fftfreq(size[0], dtype=torch.float32, device="cpu").double(),
         torch.fft.rfftfreq(size[1], dtype=torch.float32, device="cpu").double(),
     )
-    power: Tensor = (rows[:, None] ** 2 + columns**2 + LOWEST**2) ** -EXPONENT
+    power: Tensor = (rows[:, None] ** 2 + columns**2 + LOWEST**2) ** -exponent
     times = torch.full_like(columns, 2)  # of a real image's waves half are told
     times[0] = 1
     if size[1] % 2 == 0:
