@@ -29,7 +29,7 @@ from cvdvae.restoration.stack.restoring import read_damaged, restore_stack
 LIMITS = Limits(10**6, 10)
 
 
-@pytest.mark.parametrize("words", ["hole:side=5", "random:keep=0.5", "noise", "bayer", "grey"])
+@pytest.mark.parametrize("words", ["hole:side=5", "random:keep=0.5", "noise", "bayer"])
 @pytest.mark.parametrize("end", [0.0, 1.0])
 def test_pixels_at_an_end_of_the_range_are_projected_too(words: str, end: float) -> None:
     """There a network's image is often; also beyond, by any distance."""
@@ -38,7 +38,8 @@ def test_pixels_at_an_end_of_the_range_are_projected_too(words: str, end: float)
     H = parse(words).operator((16, 16))
     x0 = truth + 0.02 * torch.randn(4, 3, 16, 16, generator=generator)
     x0[..., ::3, ::3] = end
-    x0[..., 1::3, ::4] = end + (2 * end - 1) * 0.3
+    x0[..., 1::3, ::4] = end + (2 * end - 1) * 3
+    truth[..., ::2, ::3] = abs(end - 1 / 255)
     y = H.A(truth)
     x = project(x0, y, H, levels=255)
     assert float(residual(x, y, H).max()) < 0.01  # levels of 255
@@ -104,9 +105,9 @@ def test_a_file_that_is_named_twice_is_one(tmp_path: Path, monkeypatch: pytest.M
 def test_noise_without_a_sigma_is_refused() -> None:
     """Else its samples would be the input itself."""
     for sigma in (None, "0"):
-        with pytest.raises(InputError, match="name its σ"):
+        with pytest.raises(InputError, match="needs a σ above 0"):
             happened("hole:side=8 + noise", None, None, sigma)
-        with pytest.raises(InputError, match="name its σ"):
+        with pytest.raises(InputError, match="needs a σ above 0"):
             Damaged(tiny_photo_restorer(), parse("noise"), float(sigma) if sigma else None)
     assert happened("hole:side=8 + noise", None, None, "auto").noise == "auto"
 
@@ -169,7 +170,7 @@ def test_scale_0_is_not_taken_for_none(
     for command in ("upscale", "batch"):
         arguments = (command, str(given), "--scale", "0", "--out", str(tmp_path / "out"))
         assert run(*arguments, monkeypatch=monkeypatch) != 0
-        assert "0" in capsys.readouterr().err
+        assert "enlarge by 2, 3, 4" in " ".join(capsys.readouterr().err.split())
 
 
 def test_ranges_are_told_with_all_their_digits() -> None:

@@ -1,5 +1,6 @@
 """Many files in, one folder of results for each."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -89,7 +90,7 @@ def into_folders(found: Iterable[tuple[Path, Path]], out: Path | None = None) ->
         stem = Path(name).stem
         folder = (out or Path()) / place / (stem if stem.strip(".") else name)
         other = jobs.setdefault(folder, path)
-        if other.resolve() != path.resolve():
+        if other != path and os.path.realpath(other) != os.path.realpath(path):
             same = f"would both be written to {folder}" if out else f"have the one key '{folder}'"
             clashes.append(f"{other} and {path} {same}")
     if clashes:

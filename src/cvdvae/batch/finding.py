@@ -121,6 +121,7 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
     """Those below a folder that are no results, and do not lie where results go."""
     place, target = root.resolve(), None if out is None else out.resolve()
     known: dict[Path, bool] = {root: False}  # it was named, whatever it holds
+    results: dict[Path, bool] = {root: False}
 
     def there(path: Path) -> Path:
         return place / path.relative_to(root)
@@ -131,8 +132,11 @@ def _given(found: list[Path], root: Path, out: Path | None) -> list[Path]:
         return known[folder]
 
     def of_result(path: Path) -> bool:  # beside it may lie pictures of the user's own
-        ours = path.name == RESULT or OURS.fullmatch(path.name) is not None
-        return ours and path.parent != root and is_result(path.parent)
+        if path.name != RESULT and OURS.fullmatch(path.name) is None:
+            return False
+        if path.parent not in results:
+            results[path.parent] = is_result(path.parent)
+        return results[path.parent]
 
     def written(path: Path) -> bool:
         return is_of_run(there(path), target) or of_result(path) or ours(path.parent)

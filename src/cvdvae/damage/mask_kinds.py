@@ -63,7 +63,7 @@ def check_noise_is_told(steps: Sequence[Step], sigma: float | str | None) -> Non
         InputError: So it is.
     """
     if not sigma and any(isinstance(step, OnlyNoise) for step in steps):
-        raise InputError("'noise' is to be told how strong it is: name its σ, as 0.02, or auto")
+        raise InputError("'noise' needs a σ above 0: name one, as 0.02, or leave 'noise' out")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Composed(Damped):
         _check_some_seen(self.steps)
         self.mixes_colours = any(map(may_mix_colours, steps))
         self.exact = all(getattr(step, "exact", False) for step in steps) and not _tears(self.steps)
+        self.pixelwise = all(getattr(step, "pixelwise", False) for step in steps)
         self.colours_alike = all(getattr(step, "colours_alike", False) for step in steps)
 
     def each(self, change: Callable[[Degradation], Degradation]) -> "Composed":
@@ -66,10 +67,12 @@ def _check_some_seen(steps: Sequence[Degradation]) -> None:
     for step in steps:
         if not isinstance(step, Mask):
             known = None
-            continue
-        known = step.known if known is None else known & step.known
-        if not bool(known.any()):
-            raise InputError(HIDES_ALL)
+        elif known is None or known.shape[-2:] != step.known.shape[-2:]:  # which A refuses
+            known = step.known
+        else:
+            known = known & step.known.to(known.device)
+            if not bool(known.any()):
+                raise InputError(HIDES_ALL)
 
 
 def _tears(steps: Sequence[Degradation]) -> bool:

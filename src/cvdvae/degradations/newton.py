@@ -134,7 +134,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
             break
         # What is solved stays as it is, whatever its neighbours need.
         error = error * (open_ & ~hopeless)
-        free = _free(z, problem.operator, error)
+        free, way = _free(z, problem.operator, error)
 
         def newton_matrix(d: Tensor, free: Tensor = free) -> Tensor:
             moved = free * problem.operator.A_adjoint(d)
@@ -142,7 +142,7 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
 
         near = problem.near_inverse(free, scaled)
         direction = conjugate_gradients(
-            newton_matrix, error, CG_STEPS, CG_TOLERANCE, near, problem.dot
+            newton_matrix, error + way, CG_STEPS, CG_TOLERANCE, near, problem.dot
         )
         slope = -problem.dot(error, direction)
         step, value = _line_search(problem.dual, multiplier, direction, slope)
@@ -161,18 +161,21 @@ def solve(problem: Problem, max_steps: int, region: Tensor | None) -> tuple[Tens
     return torch.where(open_, torch.where(prices[0] < prices[1], other, best), x), False
 
 
-def _free(z: Tensor, operator: Products, error: Tensor) -> Tensor:
-    """Which pixels the next step may move, 1 or 0: those that are not clipped.
+def _free(z: Tensor, operator: Products, error: Tensor) -> tuple[Tensor, Tensor]:
+    """Which pixels the next step may move, 1 or 0: those that are not clipped; and what it has to
+    do beside e.
 
-    A value of y all of whose pixels are clipped would have a step of e/ε. It gets those of them
-    that e draws inwards: of a mask the pixel itself.
+    A value of y whose one pixel is clipped would have a step of e/ε. It gets that pixel where e
+    draws it inwards, and the way to the range is added to e.
     """
     free = ((z > 0) & (z < 1)).to(z)
+    if not getattr(operator, "pixelwise", False):
+        return free, torch.zeros_like(error)
     stuck = (operator.A(free) == 0) & (error.abs() >= TOLERANCE)
-    if bool(stuck.any()):
-        pull = operator.A_adjoint(torch.where(stuck, error, 0))
-        free = torch.where((z <= 0) & (pull > 0) | (z >= 1) & (pull < 0), 1, free)
-    return free
+    pull = operator.A_adjoint(torch.where(stuck, error, 0))
+    drawn = (z <= 0) & (pull > 0) | (z >= 1) & (pull < 0)
+    gap = operator.A(torch.where(drawn, z.clamp(0, 1) - z, 0))
+    return torch.where(drawn, 1, free), torch.where(stuck & (gap * error > 0), gap, 0)
 
 
 def _least(problem: Problem, start: Tensor, open_: Tensor, room: tuple[Tensor, Tensor]) -> Tensor:

@@ -15,6 +15,11 @@ class Within:
     degradation: Degradation
     region: Tensor
 
+    @property
+    def pixelwise(self) -> bool:
+        """As H."""
+        return bool(getattr(self.degradation, "pixelwise", False))
+
     def A(self, x: Tensor) -> Tensor:
         """``H M x``."""
         return self.degradation.A(torch.where(self.region, x, 0))

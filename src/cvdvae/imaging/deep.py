@@ -91,10 +91,12 @@ def reduce_clear(path: Path, file: Image.Image) -> None:
     del file.info["transparency"]
     with Image.open(path, formats=["PNG"]) as again:
         again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
-        lower = np.asarray(again)
-    values = np.asarray(file).astype(np.uint16) << 8 | lower
-    opaque = (values != np.array(clear, np.uint16)).any(-1)
-    file.putalpha(Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8)))
+        upper, lower = np.asarray(file), np.asarray(again)
+    opaque = np.zeros(upper.shape[:2], bool)
+    for colour, value in enumerate(clear):
+        opaque |= upper[..., colour] != value >> 8
+        opaque |= lower[..., colour] != value & 255
+    file.putalpha(Image.fromarray(opaque.astype(np.uint8) * np.uint8(255)))
 
 
 def in_8_bits(image: Image.Image, kind: str | None = None) -> Image.Image:

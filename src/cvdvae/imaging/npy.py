@@ -16,19 +16,6 @@ from .arrays import (
     check_layout,
     guessed_axes,
 )
-from .unread import NPY
-
-
-def _check_magic(path: Path) -> None:
-    """Refuse what is neither one array nor several of them: NumPy would advise to load it unsafely.
-
-    Raises:
-        InputError: So it is.
-    """
-    with path.open("rb") as file:
-        head = file.read(len(NPY))
-    if head and not head.startswith((NPY, b"PK")):
-        raise InputError(f"{path} is no file of NumPy's, whatever its name says")
 
 
 class Npy:
@@ -48,7 +35,6 @@ class Npy:
         """
         try:
             check_is_file(path)
-            _check_magic(path)
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         except InputError:
             raise
@@ -57,6 +43,8 @@ class Npy:
         except Exception as error:  # np.load raises errors of many kinds on damaged files
             if "Python objects" in str(error):
                 raise InputError(f"{path} holds objects of Python, and no numbers") from None
+            if "pickle" in str(error):  # it would advise to load it unsafely
+                raise InputError(f"{path} is no file of NumPy's, whatever its name says") from None
             raise InputError(f"{path} is damaged or truncated ({error})") from None
         if not isinstance(values, np.ndarray):
             values.close()

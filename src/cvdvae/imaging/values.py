@@ -103,7 +103,8 @@ def shown(value: float) -> str:
         >>> shown(1048575.0), shown(0.25), shown(3.4e38)
         ('1048575', '0.25', '3.4e+38')
     """
-    return f"{value:.0f}" if abs(value) <= WHOLE and value % 1 == 0 else f"{value:g}"
+    value = float(value) + 0.0  # not -0
+    return f"{value:.0f}" if abs(value) <= WHOLE and value % 1 == 0 else f"{value:.7g}"
 
 
 @dataclass(frozen=True)

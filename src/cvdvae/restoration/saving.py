@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -112,10 +113,13 @@ def refuse_own(folder: Path, path: Path) -> None:
     Raises:
         OccupiedError: So it is.
     """
-    path = path.resolve()
-    if path.parent != folder.resolve() or path.name.split(".")[0] == INPUT:
+    place, name = os.path.split(os.path.realpath(path))
+    # An input of arrays goes with its result, and is kept.
+    kept = name.split(".")[0] == INPUT and not name.endswith(".png")
+    if kept or place != os.path.realpath(folder):
         return
-    if path.name in _names_in(_told_in(folder / RESULT)):
+    notes = (folder / RESULT, folder / UNFINISHED, folder / EARLIER / RESULT)
+    if any(name in _names_in(_told_in(note)) for note in notes):
         raise OccupiedError(
             f"{path} lies where its own result would go: move it, or choose another folder"
         )
