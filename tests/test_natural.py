@@ -79,16 +79,21 @@ def test_it_is_affine_in_what_was_seen(photo: Tensor) -> None:
     torch.testing.assert_close(of(0.3 * one + 0.7 * other), 0.3 * of(one) + 0.7 * of(other))
 
 
-def test_behind_a_jpeg_power_falls_less(photo: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what was rounded to nought, the fine waves, more is left than elsewhere is believed."""
-    told = seen_of(photo[0], parse("jpeg:quality=75"))
+@pytest.mark.parametrize(
+    ("words", "name"), [("jpeg:quality=75", "EXPONENT"), ("random:keep=0.5", "EXACT")]
+)
+def test_power_falls_faster_where_y_is_exact(
+    words: str, name: str, photo: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a JPEG the other would do worse, and the other way round."""
+    told = seen_of(photo[0], parse(words))
 
     def error() -> float:
         found = natural_estimate(told.degradation, told.y, told.sigma)
         return float((found - photo).square().mean())
 
     before = error()
-    monkeypatch.setattr(natural, "OF_JPEG", natural.EXPONENT)
+    monkeypatch.setattr(natural, name, natural.EXPONENT + natural.EXACT - getattr(natural, name))
     assert before < error()
 
 
@@ -168,7 +173,7 @@ def test_twelve_turns_lead_from_what_is_around_to_the_estimate(sigma: float) -> 
     y = known * x
     gain = 1 / (1 + (sigma / 0.22) ** 2 + 1e-4)
     found = 0.5 + pull_push(gain * known * (y - 0.5), (gain * known)[None, None])
-    wiener, last = Wiener(found), torch.zeros_like(found)
+    wiener, last = Wiener(found, 1.25 if sigma else 1.5), torch.zeros_like(found)
     for turn, s in enumerate(np.geomspace(0.15, 0.005, 12)):
         z = wiener(found + turn / (turn + 3) * last, float(s))
         before, found = found, z + known * (y - z) / (1 + (sigma / s) ** 2 + 1e-4)
