@@ -121,7 +121,6 @@ def upscale(
     from ..imaging.io import raise_pillows_limit
     from ..locks import sole_writer
     from ..restoration.load import load, load_restorer
-    from ..restoration.saving import refuse_own
 
     if crop and not simulate:
         raise InputError("--crop goes with --simulate: a low-resolution image is taken as it is")
@@ -156,7 +155,6 @@ def upscale(
         shares = Shares(progress, [pixels_of(job.path) for job in jobs])
         for index, job in enumerate(jobs):
             try:
-                refuse_own(job.folder, job.path)
                 given = read_any(resolver, job.path, cut, limits, shrunk_by, values)
                 pixels = samples * given.pixels * resolver.scale**2
                 with shares.of(index, job.path.name, pixels) as advance:
