@@ -110,11 +110,15 @@ def test_noise_without_a_sigma_is_refused() -> None:
         with pytest.raises(InputError, match="needs a σ above 0"):
             Damaged(tiny_photo_restorer(), parse("noise"), float(sigma) if sigma else None)
     assert happened("hole:side=8 + noise", None, None, "auto").noise == "auto"
+    with pytest.raises(InputError, match="needs a σ above 0"):
+        tiny_photo_restorer().restore(torch.rand(3, 16, 16), "hole:side=8 + noise")
 
 
 def test_masks_that_hide_everything_together_are_refused() -> None:
     with pytest.raises(InputError, match="the mask hides everything"):
         parse("half + half:side=right").operator((16, 16))
+    with pytest.raises(InputError, match="the mask hides everything"):
+        parse("half + grey + half:side=right").operator((16, 16))
     parse("half + blur:sigma=1 + half:side=right").operator((16, 16))
 
 

@@ -9,7 +9,7 @@ from ..errors import InputError
 from .base import Degradation, may_mix_colours
 from .block_dct import BlockDCT
 from .damped import Damped
-from .mask import HIDES_ALL, Mask
+from .mask import HIDES_ALL, Colours, Mask
 
 
 class Composed(Damped):
@@ -62,10 +62,14 @@ class Composed(Damped):
 
 
 def _check_some_seen(steps: Sequence[Degradation]) -> None:
-    """Refuse masks in a row that leave nothing together, though each of them does."""
+    """Refuse masks that leave nothing together, though each of them does."""
     known: Tensor | None = None
     for step in steps:
-        if not isinstance(step, Mask):
+        if isinstance(step, Colours) and known is not None:
+            alike = known.ndim == 2 or len(known) == 1
+            known = known.expand(len(step.weights), -1, -1) if alike else known
+            known = step.A(known[None].double())[0, 0] > 0
+        elif not isinstance(step, Mask):
             known = None
         elif known is None or known.shape[-2:] != step.known.shape[-2:]:  # which A refuses
             known = step.known

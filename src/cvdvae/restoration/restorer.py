@@ -39,7 +39,7 @@ from .posterior.measurement import Measurement
 from .posterior.sweeps import proposal_by_sweeps
 from .posterior.whitened import Proposal, Propose
 from .restored import Diagnostics, Restoration
-from .restoring import Auto, Seen, seen, shown
+from .restoring import Auto, Seen, seen, shown, told
 from .settings import Restoring
 from .workers import NETWORK, OnDone, in_own_modes, untold, workers_on
 
@@ -115,11 +115,9 @@ class Restorer(Networks):
             >>> model = cvdvae.load_restorer("celeba64-restore")             # doctest: +SKIP
             >>> model.restore(y, "hole:side=20", samples=8).save("out/")     # doctest: +SKIP
         """
-        if degradation is None and noise is None:
-            raise InputError("say what happened to it, or how noisy it is, as in noise=0.02")
+        what = told(degradation, noise)
         at = (samples, temperature, seed, moves, grain)
         how = self.restoring(*at, antithetic, self_ensemble, look)
-        what = "noise" if degradation is None else degradation
         return self.run(seen(y, what, noise, check=partial(self.check_seen, how)), how, truth)
 
     def restoring(

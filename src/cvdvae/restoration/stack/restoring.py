@@ -134,11 +134,12 @@ def _check(model: Restorer, stack: Stack, what: StackDegradation, how: Restoring
     known = _known(description, size)
     if known is None:
         return large
+    several = len(list(stack.planes())) > 1
     for plane in filter(partial(what.is_open, stack), stack.planes()):
         if not (known & ~stack.missing(plane)).any():
+            of_what = f"plane {plane.number}" if several else "it"
             raise InputError(
-                f"nothing is seen of plane {plane.number}: the mask hides all that is not missing "
-                f"there"
+                f"nothing is seen of {of_what}: the mask hides all that is not missing there"
             )
     if known.all() or what.noise or what.fill:
         return large
