@@ -74,6 +74,23 @@ def test_a_picture_of_a_result_is_not_drawn_into_its_place(
     assert (out / "mean" / "result.json").is_file()
 
 
+def test_arrays_of_a_result_are_not_shrunk_into_its_place(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    given, out = tmp_path / "mean.tif", tmp_path / "out"
+    values = np.random.default_rng(0).uniform(0.2, 0.8, (16, 16, 3)).astype(np.float32)
+    tifffile.imwrite(given, values, photometric="rgb")
+    asked = ["--out", str(out), "--model", str(model_folder), "-n", "1", "--simulate"]
+    asked += ["--crop", "none"]
+    assert run("upscale", str(given), *asked, monkeypatch=monkeypatch) == 0
+    mean = out / "mean" / "mean.tif"
+    before = mean.read_bytes()
+    assert run("upscale", str(mean), *asked, monkeypatch=monkeypatch) == 1
+    assert "lies where its own result would go" in " ".join(capsys.readouterr().err.split())
+    assert mean.read_bytes() == before
+
+
 def test_pictures_beside_a_result_are_drawn(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,8 +282,9 @@ def draw_into(
         OutputError: The folder cannot be written, or the input is a picture of the result that lies
             there; nothing is left behind.
     """
-    if given.path is not None:
-        refuse_own(folder, given.path)
+    source = given.shrunk_from or given.path if isinstance(given, Stack) else given.path
+    if source is not None:
+        refuse_own(folder, source)
     on_pixels = partial(in_parts, on_pixels, 1 + SAVED / sampling.samples)
     if isinstance(given, Stack):
         if animation is not None:

@@ -48,6 +48,7 @@ class Stack:
         channels: How many the model takes.
         notes: What is to be known of how it was read, in plain words.
         scratch: A temporary folder that it lies in, which goes with it.
+        shrunk_from: The file that was shrunk to it.
     """
 
     path: Path
@@ -58,15 +59,16 @@ class Stack:
     channels: int
     notes: list[str]
     scratch: Any = None
+    shrunk_from: Path | None = None
 
     @property
     def pages(self) -> int:
         """How many there are."""
         return len(self.array.values)
 
-    def kept(self, notes: list[str], scratch: Any) -> "Stack":
-        """The same with other notes, and with the folder that it holds on to."""
-        return replace(self, notes=notes, scratch=scratch)
+    def kept(self, notes: list[str], scratch: Any, shrunk_from: Path) -> "Stack":
+        """The same with other notes, with the folder that it holds on to, and where it is from."""
+        return replace(self, notes=notes, scratch=scratch, shrunk_from=shrunk_from)
 
     @property
     def whole(self) -> bool:

@@ -67,7 +67,7 @@ def read_shrunk(
     said += "" if noise is None else f", with the noise of {noise.photons:g} photons"
     of_large = set(of_missing(large))
     notes = [note for note in large.notes if note not in of_large]
-    return stack.kept([*notes, *of_missing(stack), said], scratch)
+    return stack.kept([*notes, *of_missing(stack), said], scratch, path)
 
 
 def _page(
