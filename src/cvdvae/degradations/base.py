@@ -36,7 +36,7 @@ class LinearOperator(ABC):
         exact: Whether it is known that some image gives every y back: ``H Hᵀ`` is far from
             singular where anything is measured. Otherwise the rounding of y in a file is noise,
             too.
-        pixelwise: Whether a pixel of y depends on that pixel of x alone.
+        pixelwise: Whether a pixel of y depends on one pixel of x alone, in some of its colours.
         loses_pixels: Whether nothing is seen of some of them.
     """
 
@@ -114,15 +114,28 @@ def cut_as(y: Tensor, shadow: Tensor, sigma: float = 0.0) -> Tensor:
     agrees with a y that lies there, and misses any other y by all of its distance.
 
     Args:
-        y: What is seen, ``(1, …)`` or ``(N, …)``.
+        y: What is seen, ``(1, …)`` or ``(N, …)``; values of one image, ``(M,)``.
         shadow: Hx, ``(N, …)``.
         sigma: Standard deviation of the noise in y.
     """
-    if not bool(((y >= 0) & (y <= 1)).all()):
-        return shadow
     cut = shadow.clamp(0, 1)
-    beyond = (y <= 0) & (shadow < 0) | (y >= 1) & (shadow > 1)
-    return torch.where(beyond, cut, shadow) if sigma else cut
+    if sigma:
+        beyond = (y <= 0) & (shadow < 0) | (y >= 1) & (shadow > 1)
+        cut = torch.where(beyond, cut, shadow)
+    return torch.where(_in_range(y), cut, shadow)
+
+
+def ends_of(y: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the most that an Hx may be which agrees with a noisy y, as `cut_as` has it."""
+    cut = _in_range(y)
+    return torch.where(cut & (y <= 0), -torch.inf, y), torch.where(cut & (y >= 1), torch.inf, y)
+
+
+def _in_range(y: Tensor) -> Tensor:
+    """Which y lie in [0, 1] as a whole, one bool each, to be told of all of their values."""
+    inside = (y >= 0) & (y <= 1)
+    inside = (inside.flatten(1) if y.ndim > 1 else inside[None]).all(1)
+    return inside.view(-1, *[1] * (y.ndim - 1))
 
 
 def shrink_to_8_bits(

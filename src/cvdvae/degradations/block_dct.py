@@ -117,10 +117,14 @@ class BlockDCT(Damped):
         """Standard deviation, in steps, of what the coefficients of a file of pixels have lost.
 
         Beside their own rounding, whole levels: of luma and chroma before the transform, and of the
-        pixels that they are read from; each of 1/12 squared levels, 1/(12 q²) squared steps.
+        pixels that they are read from; each of 1/12 squared levels, 1/(12 q²) squared steps, and
+        more in what is repeated to fill a block, whose roundings are one.
         """
-        sizes = [math.prod(plane) for plane in self.planes]
-        levels = sum(n * float(q.pow(-2).mean()) for n, q in zip(sizes, self.tables, strict=True))
+        halves = [-(-side // s) for side, s in zip(self.size, self.subsampling, strict=True)]
+        owns = [self.size, *[(halves[0], halves[1])] * (len(self.planes) - 1)]
+        levels = 0.0
+        for (height, width), q in zip(owns, self.tables, strict=True):
+            levels += float(_repeated(height) @ q.pow(-2) @ _repeated(width))
         return ROUNDING * math.sqrt(1 + 2 * levels / self.count)
 
     @property
@@ -303,6 +307,14 @@ def cosines() -> Tensor:
     matrix = torch.cos(math.pi * k[:, None] * (k + 0.5) / BLOCK) * math.sqrt(2 / BLOCK)
     matrix[0] /= math.sqrt(2)
     return matrix
+
+
+def _repeated(side: int) -> Tensor:
+    """Of a side of independent values, the last of which is repeated to fill a block: the variance
+    of its coefficients in units of theirs, added up over the blocks, ``(8,)`` float64."""
+    own = (side - 1) % BLOCK
+    last = torch.cat([cosines()[:, :own], cosines()[:, own:].sum(1, keepdim=True)], 1)
+    return (side - 1) // BLOCK + last.square().sum(1)
 
 
 def transformed(plane: Tensor, steps: Tensor) -> Tensor:

@@ -234,6 +234,8 @@ def checked(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     if not some or kernel.is_complex() or not bool(kernel.isfinite().all()):
         raise InputError("a kernel is a matrix, a tensor of finite real numbers")
     kernel = kernel.detach().cpu().double()
+    if not bool(kernel.abs().sum().isfinite()):
+        kernel = kernel / kernel.abs().max()
     total = float(kernel.sum())
     if abs(total) < 1e-6 * float(kernel.abs().sum()) or total == 0:
         raise InputError("the kernel's numbers add up to nought, so nothing would be left to see")

@@ -49,7 +49,7 @@ class Downscaling(LinearOperator):
         self, hr_size: tuple[int, int], lr_size: tuple[int, int], by: str = "bicubic"
     ) -> None:
         self.hr_size, self.lr_size = (hr_size[0], hr_size[1]), (lr_size[0], lr_size[1])
-        self.by = by
+        self.by, self.pixelwise = by, by in ("nearest", "pillow-nearest")
         height, width = (side(hr, lr, by) for hr, lr in zip(hr_size, lr_size, strict=True))
         self.rows, self._rows_adjoint, self._rows_inverse = height
         self.columns, self._columns_adjoint, self._columns_inverse = width

@@ -71,6 +71,27 @@ def _numbers_of(module: torch.nn.Module) -> list[Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
+def of_one(y: Tensor, degradation: object) -> Tensor:
+    """What is seen of one image, with a dimension for that: ``(C, h, w)`` has none, but what an
+    operator makes of one may have three with it, as ``(1, C, M)``.
+
+    Args:
+        y: On the processor.
+        degradation: H, or a description of one, which makes pictures.
+    """
+    if y.ndim != 3:
+        return y
+    if len(y) == 1 and hasattr(degradation, "A_adjoint"):
+        here = on_device(cast(Products, degradation), y.device)
+        try:
+            x = here.A_adjoint(y)
+            if x.ndim == 4 and here.A(x).shape == y.shape:
+                return y
+        except (InputError, RuntimeError, ValueError, IndexError, AttributeError):
+            pass  # it takes a picture, or `check_linear` says what is wrong with it
+    return y[None]
+
+
 def check_linear(degradation: object, y: Tensor) -> None:
     """Make sure that an operator is linear, as far as a few trials can tell.
 

@@ -19,7 +19,7 @@ from ..damage.step import Size, Step
 from ..degradations.base import Degradation, may_mix_colours
 from ..degradations.block_dct import ROUNDING, BlockDCT
 from ..degradations.composed import Composed, as_jpeg, jpeg_at_end, steps_of
-from ..degradations.foreign import check_linear, in_precision, noise_carried_by, on_device
+from ..degradations.foreign import check_linear, in_precision, noise_carried_by, of_one, on_device
 from ..degradations.mask import Colours, InAllColours, luminance
 from ..errors import InputError
 from ..gaussian.noise import SeededNoise
@@ -162,7 +162,7 @@ def seen(
             "coefficients of a JPEG file need their own operator; for a model of colours all of "
             "them have the same values: y.expand(3, -1, -1)"
         )
-    y = (y[None] if y.ndim == 3 else y).detach().float().cpu()
+    y = of_one(y.detach().float().cpu(), degradation)
     auto = isinstance(noise, str) and noise == "auto"
     noise = noise if noise is None or auto else number(noise, NOISE)
     if len(y) != 1:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..degradations.base import Degradation, Products, cut_as
+from ..degradations.base import Degradation, Products, cut_as, ends_of
 from ..degradations.damped import solve
 from ..degradations.foreign import in_precision
 from ..degradations.infeasible import violate_least
@@ -191,20 +191,13 @@ def nearest_explaining(
         return bool(within_noise(off(one), count))
 
     wanted = sigma**2 * _numbers(count) * _most(count)
-    least, most = _agreeing(y)
+    least, most = ends_of(y)
     for i in (~within_noise(misses, count)).nonzero().flatten().tolist():
         start = x[i : i + 1].clamp(0, 1)
         within = violate_least(H, start, least, (1, 2, 3), STEPS, SLOW, wanted, explains, most)
         if explains(within):
             x[i] = within[0]
     return x
-
-
-def _agreeing(y: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the most that an Hx may be which agrees with y, as `cut_as` has it."""
-    if not bool(((y >= 0) & (y <= 1)).all()):
-        return y, y
-    return torch.where(y <= 0, -math.inf, y), torch.where(y >= 1, math.inf, y)
 
 
 class Count(int):

@@ -99,16 +99,15 @@ class Measurement:
 
     def draw(self, mean: Tensor, noise: Noise | None = None) -> Tensor:
         """Draw x ~ p(x|z, y), as `conditional_draw`."""
-        u, target = mean, self.y
-        if noise is not None:
-            u = mean + self.pixel_std * noise.normal(mean)
-            shadow = self.degradation.A(u)
-            if self.sigma:
-                target = target + self.sigma * noise.normal(shadow)
-        else:
-            shadow = self.degradation.A(u)
+        u = mean if noise is None else mean + self.pixel_std * noise.normal(mean)
+        shadow = self.degradation.A(u)
         seen = self._cut(shadow)
-        correction = solve(self.degradation, target - seen, self.damping)
+        missing = self.y - seen
+        if noise is not None and self.sigma:  # what was cut says nothing, and has no noise either
+            missing = missing + torch.where(
+                seen == shadow, self.sigma * noise.normal(shadow), torch.zeros_like(shadow)
+            )
+        correction = solve(self.degradation, missing, self.damping)
         return u + self.degradation.A_adjoint(correction.to(u))
 
 
