@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..damage.described import Description, parse
+from ..damage.mask_kinds import check_noise_is_told
+from ..degradations.base import Degradation
 from ..errors import InputError
 
 
@@ -172,3 +175,22 @@ def check_profile(profile: Sequence[float], strides: Sequence[int]) -> None:
             f"a profile has a factor for each of the model's {len(set(strides))} strides, not "
             f"{len(profile)}"
         )
+
+
+def told(
+    degradation: str | Description | Degradation | None, noise: float | str | None
+) -> Description | Degradation:
+    """What happened; nothing but noise, where that alone is named.
+
+    Raises:
+        InputError: Neither is, or ``noise`` without its σ.
+        ConfigError: The words describe nothing.
+    """
+    if degradation is None and noise is None:
+        raise InputError("say what happened to it, or how noisy it is, as in noise=0.02")
+    if degradation is None:
+        return parse("noise")
+    what = parse(degradation) if isinstance(degradation, str) else degradation
+    if isinstance(what, Description):
+        check_noise_is_told(what.steps, noise)
+    return what

@@ -30,7 +30,7 @@ from ..hvae import HVAE
 from ..hvae.lr_encoder import LREncoder
 from .batches import BATCH, batch_for, check_memory, moved_at_once
 from .believing import Belief
-from .checks import check_profile, checked_truth, whole_number
+from .checks import check_profile, checked_truth, told, whole_number
 from .ending import Draw, DrawTogether, Ending, each_in_own_modes, finished, growing
 from .evidence import evidence
 from .networks import Networks
@@ -39,7 +39,7 @@ from .posterior.measurement import Measurement
 from .posterior.sweeps import proposal_by_sweeps
 from .posterior.whitened import Proposal, Propose
 from .restored import Diagnostics, Restoration
-from .restoring import Auto, Seen, seen, shown, told
+from .restoring import Auto, Seen, seen, shown
 from .settings import Restoring
 from .workers import NETWORK, OnDone, in_own_modes, untold, workers_on
 

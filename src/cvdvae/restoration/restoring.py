@@ -13,7 +13,6 @@ from ..damage.described import Description, parse
 from ..damage.estimates import MAX_NOISE, noise_behind
 from ..damage.jpeg_file import JPEGFile, read_jpeg
 from ..damage.jpeg_pixels import of_decoded
-from ..damage.mask_kinds import check_noise_is_told
 from ..damage.pictures import at_size_of_x, is_picture
 from ..damage.step import Size, Step
 from ..degradations.base import Degradation, may_mix_colours
@@ -189,25 +188,6 @@ def seen(
     _check_sigma(sigma, degradation, y)
     y = torch.where(measured(degradation, y), y, 0)
     return Seen(y, degradation, sigma, description, levels)
-
-
-def told(
-    degradation: str | Description | Degradation | None, noise: float | Auto | None
-) -> Description | Degradation:
-    """What happened; nothing but noise, where that alone is named.
-
-    Raises:
-        InputError: Neither is, or ``noise`` without its σ.
-        ConfigError: The words describe nothing.
-    """
-    if degradation is None and noise is None:
-        raise InputError("say what happened to it, or how noisy it is, as in noise=0.02")
-    if degradation is None:
-        return parse("noise")
-    what = parse(degradation) if isinstance(degradation, str) else degradation
-    if isinstance(what, Description):
-        check_noise_is_told(what.steps, noise)
-    return what
 
 
 def _check_sigma(sigma: float, degradation: Degradation, y: Tensor) -> None:
