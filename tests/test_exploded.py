@@ -84,12 +84,11 @@ def test_a_density_that_is_nought_is_no_number_to_move_between(tmp_path: Path) -
 
 @pytest.mark.parametrize("moves", [0, 2])
 def test_noise_is_no_face_behind_a_blur(moves: int) -> None:
-    """A sharp sample had 10¹⁵ for a state, and stood for an answer."""
-    small = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    """Its sharp samples had 10¹⁵ for a state, and stood for answers."""
+    small = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     y = F.interpolate(small, size=(64, 64), mode="bicubic")[0].clamp(0, 1)
     found = cvdvae.load_restorer("celeba64-restore").restore(
         y, "blur:sigma=2", noise=0.02, samples=2, moves=moves
     )
-    assert found.exploded[0]
-    assert not found.explains[0]
+    assert found.exploded == [True, True]
     assert found.samples.isfinite().all()

@@ -118,11 +118,14 @@ def cut_as(y: Tensor, shadow: Tensor, sigma: float = 0.0) -> Tensor:
         shadow: Hx, ``(N, …)``.
         sigma: Standard deviation of the noise in y.
     """
+    in_range = _in_range(y)
+    if not bool(in_range.any()):
+        return shadow
     cut = shadow.clamp(0, 1)
     if sigma:
         beyond = (y <= 0) & (shadow < 0) | (y >= 1) & (shadow > 1)
         cut = torch.where(beyond, cut, shadow)
-    return torch.where(_in_range(y), cut, shadow)
+    return cut if bool(in_range.all()) else torch.where(in_range, cut, shadow)
 
 
 def ends_of(y: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ CLOSE = 1e-3
 """Largest ``|Hx − y|`` of images that need no second look."""
 CG_STEPS, CG_TOLERANCE = 20, 1e-2
 """Most of the conjugate gradients of a Newton step, and the residual at which they end."""
-SHORT, PATIENCE = 1 / 8, 5
+SHORT, PATIENCE = 1 / 16, 3
 """A problem is given up after so many steps that were cut to this share or less."""
 
 
