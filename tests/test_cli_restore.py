@@ -438,10 +438,25 @@ def test_counts_as_floats_are_not_taken_for_16_bits(
     assert not restore.out.exists() or not (restore.out / "f").exists()
 
 
+def test_a_mask_of_fractions_is_told_of_masks(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((SIDE, SIDE), np.float32)).save(tmp_path / "m.tif")
+    with pytest.raises(InputError, match="save the mask in 8 or 16 bits"):
+        happened(None, tmp_path / "m.tif", None, None)
+
+
+def test_pages_of_arrays_are_no_animation(restore: Restore, tmp_path: Path) -> None:
+    page = Image.fromarray(np.zeros((SIDE, SIDE), np.uint8))
+    page.save(tmp_path / "p.tif", save_all=True, append_images=[page, page])
+    assert restore(tmp_path / "p.tif", "--simulate", "--noise", "0.1") == 1
+    assert "holds 3 pages of arrays: cvdvae upscale and restore take it" in restore.errors
+
+
 def test_a_mask_for_a_photograph_that_is_turned_is_painted_upright(tmp_path: Path) -> None:
     Image.open(hole(tmp_path / "m.png")).crop((0, 0, 16, 12)).save(tmp_path / "m.png")
     (step,) = happened(None, tmp_path / "m.png", None, None).description.steps
-    with pytest.raises(InputError, match="but the image has 12×16, once it is upright"):
+    with pytest.raises(
+        InputError, match=r"but the image has 12×16: turn it \(images are taken upright"
+    ):
         step.operator((16, 12))
     with pytest.raises(InputError, match=r"but the image has 12×17$"):
         step.operator((17, 12))

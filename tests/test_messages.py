@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +19,11 @@ from rich.console import Console
 from tiny import saved_resolver, tiny_photo_restorer, tiny_photos, tiny_resolver
 
 import cvdvae
-from cvdvae.batch.files import Input, draw_into
+from cvdvae.batch.files import Input, draw_into, read_input
 from cvdvae.batch.remarks import remarks, unbelievable
 from cvdvae.batch.replaying import replay_into
 from cvdvae.batch.settings import Settings
+from cvdvae.batch.sources import open_source
 from cvdvae.checkpoints.folder import recommend
 from cvdvae.checkpoints.records import Recommended
 from cvdvae.cli.consoles import Counted, Shares, progress_bar
@@ -31,6 +34,7 @@ from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
 from cvdvae.imaging.carried import Extras
 from cvdvae.input_check.shrinking import LEAST
+from cvdvae.restoration.beside import restorer_beside
 from cvdvae.restoration.restoring import degraded
 from cvdvae.restoration.workers import SAVED
 
@@ -188,6 +192,57 @@ def test_progress_leaves_what_takes_the_samples_into_files(
     (tmp_path / "again.json").write_text(json.dumps(result))
     replay_into(tmp_path / "again.json", tmp_path / "b", trust=True, on_share=shares.append)
     assert sum(shares) == pytest.approx(5 / (5 + SAVED))
+
+
+def test_a_result_with_a_truth_is_replayed_elsewhere_and_without_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    saved_resolver(tmp_path / "model", tiny_photos(2))
+    model = cvdvae.load(str(tmp_path / "model"), scale=2)
+    y, truth = torch.rand(3, 8, 10), torch.rand(3, 16, 20)
+    draw_into(model, Input(y, truth, [], Extras()), model.sampling(2), out)
+    said, before = list[str](), {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(InputError, match="choose another folder"):
+        replay_into(out, out, trust=True)
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
+    replay_into(out, tmp_path / "b", trust=True, say=said.append)
+    (note,) = said
+    assert note.endswith("does not hold the original image: it is drawn without the comparison")
+    assert json.loads((tmp_path / "b/result.json").read_text())["truth"] is None
+    said.clear()
+    replay_into(tmp_path / "b", tmp_path / "b", trust=True, say=said.append)  # which has none
+    assert not said
+
+
+def test_what_the_shrinking_does_not_divide_is_told_of(tmp_path: Path) -> None:
+    Image.new("RGB", (21, 17)).save(tmp_path / "a.png")
+    note = "its last 1 row and 1 column are left out, which the shrinking does not divide"
+    for crop in ("none", "centre"):
+        assert read_input(tiny_photos(2), tmp_path / "a.png", crop).notes == [note]
+    Image.new("RGB", (20, 16)).save(tmp_path / "a.png")
+    assert not read_input(tiny_photos(2), tmp_path / "a.png", "none").notes
+
+
+def test_a_model_that_restores_is_not_asked_for_one_beside_it() -> None:
+    with pytest.raises(InputError, match="'photos-restore' restores: cvdvae restore draws with it"):
+        restorer_beside("photos-restore")
+
+
+def test_a_zarr_that_is_an_image_is_no_source_of_rows(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(tmp_path / "x.zarr", shape=(2, 8, 8), dtype="uint8")
+    with pytest.raises(InputError, match="an image itself is drawn by cvdvae upscale"):
+        open_source(str(tmp_path / "x.zarr"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is Linux that has it")
+def test_a_full_standard_output_is_named() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cvdvae.cli", "models"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write to standard output, or to a temporary file")
 
 
 def test_a_failed_input_says_nothing_of_how_fast_the_others_go() -> None:

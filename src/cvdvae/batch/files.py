@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..domains.base import domain_of_model
 from ..domains.fit import fit
-from ..domains.simulate import Crop, simulate, simulate_at_scale
+from ..domains.simulate import Crop, cut, left_out, simulate, simulate_at_scale
 from ..errors import InputError, naming
 from ..files import name_of
 from ..imaging.arrays import MAX_PAGES, Limits
@@ -184,7 +184,9 @@ def read_input(
                     f"camera are better given as a TIFF, with --values LOW,HIGH"
                 )
         elif model.any_size:
-            y, truth = simulate_at_scale(image, model.scale, crop, shrunk_by, photons)
+            whole = cut(image, crop)
+            y, truth = simulate_at_scale(whole, model.scale, "none", shrunk_by, photons)
+            fitted = left_out(whole.height - truth.shape[1], whole.width - truth.shape[2])
         else:
             lr_size = (model.lr_size, model.lr_size)
             y, truth = simulate(image, model.degradation_of(lr_size, shrunk_by), crop, photons)

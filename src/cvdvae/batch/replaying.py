@@ -1,9 +1,11 @@
 """A result of a file drawn again, into a folder."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..errors import InputError
 from ..imaging.arrays import Limits
 from ..restoration.load import extras_of, model_of, recipe_of, restorer_for
 from ..restoration.restored import Restoration, RestorationRecipe
@@ -27,6 +29,7 @@ def replay_into(
     device: str = "cpu",
     trust: bool = False,
     on_share: OnDone = untold,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Outcome | Restoration | RestoredStack:
     """Draw the result of a `result.json` again, into a folder; see `cvdvae.replay`.
 
@@ -36,6 +39,11 @@ def replay_into(
         device: As for `cvdvae.replay`.
         trust: As for `cvdvae.replay`.
         on_share: Told what share of the whole is done, but for what takes it into files.
+        say: Told what the new result lacks.
+
+    Raises:
+        InputError: As of `cvdvae.replay`; or the folder is that of the result, whose truth would be
+            lost.
     """
 
     def drawn(model: SuperResolver, given: Input | Stack, sampling: Sampling) -> Outcome:
@@ -45,6 +53,13 @@ def replay_into(
 
     recipe = result_in(recipe)
     data = read_told(recipe)
+    if data.get("truth") is not None:
+        if recipe.parent.resolve() == folder.resolve():
+            raise InputError(
+                f"{recipe} compares with the original image, which it does not hold: choose "
+                f"another folder, where the result is drawn without the comparison"
+            )
+        say(f"{recipe} does not hold the original image: it is drawn without the comparison")
     if isinstance(data.get("values"), dict) and "degradation" in data:
         damaged = restored_stack_from_dict(data, recipe)
         restorer, what, how = restorer_for(damaged, device, trust), damaged.what, damaged.restoring

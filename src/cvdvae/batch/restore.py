@@ -18,7 +18,7 @@ from ..damage.mask_kinds import OnlyNoise
 from ..damage.step import Size
 from ..degradations.mask import luminance
 from ..domains.faces import crop_face
-from ..domains.simulate import Crop
+from ..domains.simulate import Crop, left_out
 from ..errors import InputError, naming
 from ..imaging.carried import Extras
 from ..imaging.crop import centre_square
@@ -32,6 +32,7 @@ from ..imaging.io import (
     as_channels,
     has_colours,
     kind_of,
+    opened,
     read_extras,
     read_photo,
     to_tensor,
@@ -205,23 +206,23 @@ def _unkept(path: Path) -> list[str]:
     """
     if not path.exists() or not holds_arrays(path):
         return []
-    if kind_of(path) is None:
-        raise InputError(
-            f"{path} holds arrays and no picture: {KEEPING} take it, but with {NOT_KEEPING}"
-        )
+    pages = _pages(path)
+    if pages != 1:
+        held = f"{pages} pages of arrays" if pages else "arrays and no picture"
+        raise InputError(f"{path} holds {held}: {KEEPING} take it, but with {NOT_KEEPING}")
     return [
         f"read as a picture: its values, axes and place are not handed on ({KEEPING} hand them on, "
         f"but with {NOT_KEEPING})"
     ]
 
 
-def _left_out(rows: int, columns: int) -> list[str]:
-    """A note on what of a photo is left out."""
-    if not rows + columns:
-        return []
-    lost = [f"{n} {name}{'s' * (n > 1)}" for n, name in ((rows, "row"), (columns, "column")) if n]
-    verb = "is" if rows + columns == 1 else "are"
-    return [f"its last {' and '.join(lost)} {verb} left out, which the shrinking does not divide"]
+def _pages(path: Path) -> int:
+    """How many pictures a file holds; 0 where Pillow opens none."""
+    try:
+        with opened(path) as file:
+            return int(getattr(file, "n_frames", 1))
+    except Exception:  # Pillow raises errors of many kinds on what is none
+        return 0
 
 
 def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:
@@ -340,7 +341,7 @@ def degrade(
     x, happened = to_tensor(image), what.description
     if side is None:
         x, happened = divided(x, happened)
-        lost += _left_out(image.height - x.shape[1], image.width - x.shape[2])
+        lost += left_out(image.height - x.shape[1], image.width - x.shape[2])
     check(happened, happened.lr_size((x.shape[1], x.shape[2])))
     told = degraded(x, happened, what.noise, seed)
     return Degraded(

@@ -18,6 +18,8 @@ from .rows import readable
 from .shards import SHARD, Files, RowGroup, Shard, TarMembers, ZarrRows
 from .tars import images_in
 
+AS_IMAGE = ": one that is an image itself is drawn by cvdvae upscale, or in a folder of several"
+"""What to do with a Zarr that holds no rows."""
 KEY = "key"
 """The column of keys where none is named."""
 
@@ -185,10 +187,14 @@ def _zarr(path: Path) -> Source:
     try:
         array = zarr.open_array(path, mode="r")
     except Exception as error:
-        raise InputError(f"{path} is no Zarr array ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            f"{path} is no Zarr array ({str(error).splitlines()[0]}){AS_IMAGE}"
+        ) from None
     shape, kind = array.shape, array.dtype
     if len(shape) != 4:
-        raise InputError(f"{path} has the shape {shape}: rows of images have 4 axes, (n, h, w, C)")
+        raise InputError(
+            f"{path} has the shape {shape}, and rows of images have 4 axes, (n, h, w, C){AS_IMAGE}"
+        )
     if kind != "uint8" and kind.kind != "f":
         raise InputError(f"{path} holds {kind}: rows are uint8, or float in [0, 1]")
     wide, colours = shape[3] > 4 >= shape[1], [shape[axis] in (1, 3) for axis in (1, 3)]

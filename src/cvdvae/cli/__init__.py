@@ -4,6 +4,7 @@ Heavy modules are imported inside the commands, so that ``--help`` answers at on
 inside `main`, so that it can be interrupted from the first moment on.
 """
 
+import errno
 import gc
 import os
 import sys
@@ -41,6 +42,16 @@ def spread(arguments: list[str]) -> list[str]:
     return result
 
 
+def _unwritten(error: Exception) -> str:
+    """What the system says of a full disk without a name; empty of all else. A result's file is
+    named where it is written."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return ""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return ""
+    return f"cannot write to standard output, or to a temporary file: {error.strerror}"
+
+
 def main() -> None:
     """Entry point of the `cvdvae` command: errors that a user can mend are one sentence.
 
@@ -65,7 +76,7 @@ def main() -> None:
             refuse_empty(sys.argv[1:])
             app(spread(sys.argv[1:]))
         except (CVDVAEError, OSError) as error:
-            complain(str(error))
+            complain(_unwritten(error) or str(error))
             sys.exit(1)
         except ModuleNotFoundError as error:
             if error.name != "torch":

@@ -212,7 +212,7 @@ def replay(
         name = recipe.absolute().parent.name
         task = progress.add_task(name, total=1)
         advance = partial(progress.advance, task)
-        result = replay_into(recipe, out_folder, device, trust_model, advance)
+        result = replay_into(recipe, out_folder, device, trust_model, advance, remark)
         progress.update(task, completed=1)
     if isinstance(result, Restoration | RestoredStack):
         line = of_restoration(recipe, out_folder, result)

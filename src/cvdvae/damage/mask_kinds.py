@@ -86,7 +86,8 @@ class MaskFromFile(Masked):
         """What was not painted."""
         missing = unpack(self.packed, torch.bool)
         if missing.shape != size:
-            turned = ", once it is upright" if missing.shape == size[::-1] else ""
+            lies = missing.shape == size[::-1]
+            turned = ": turn it (images are taken upright, as their EXIF says)" if lies else ""
             raise InputError(
                 f"the mask {self.file} has {missing.shape[1]}×{missing.shape[0]} pixels, but the "
                 f"image has {size[1]}×{size[0]}{turned}"

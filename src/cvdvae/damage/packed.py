@@ -17,6 +17,8 @@ from ..imaging.io import MAX_PIXELS, REDUCED, Photo, opened, read_photo
 
 MAX_FILE, MAX_KERNEL = 2**24, 2**20
 """Bytes of a kernel's file, and numbers in it."""
+LARGE = ("I", "F")
+"""How Pillow's modes of more than 8 bits begin."""
 HEADER = 1024
 """More bytes than stand before the numbers of an `.npy` file."""
 FORM = re.compile(r"(\d{1,6})x(\d{1,6}):([A-Za-z0-9+/=]*)")
@@ -94,7 +96,7 @@ def pack_kernel(path: Path) -> str:
     """
     if path.suffix.lower() != ".npy":
         # What would be refused as a picture would be with advice that is none for a kernel.
-        photo = None if _has_large_numbers(path) else read_photo(path, keep_alpha=True)
+        photo = None if _mode_of(path)[:1] in LARGE else read_photo(path, keep_alpha=True)
         if photo is None or REDUCED in photo.notes:
             raise InputError(f"{path} holds values of more than 8 bits: save them as .npy")
         kernel = _grey_levels(photo)
@@ -115,17 +117,26 @@ def pack_kernel(path: Path) -> str:
     return pack(kernel)
 
 
-def _has_large_numbers(path: Path) -> bool:
-    """Whether Pillow has more than 8 bits for each of a picture's; False where it opens none."""
+def _mode_of(path: Path) -> str:
+    """Pillow's mode of a picture; empty where it opens none."""
     try:
         with opened(path) as file:
-            return file.mode[0] in "IF"
+            return file.mode
     except Exception:  # as of `read_photo`, which then says why
-        return False
+        return ""
 
 
 def grey_levels(path: Path) -> Tensor:
-    """Grey levels of an image file in [0, 1], ``(h, w)`` float64; what is transparent is black."""
+    """Grey levels of an image file in [0, 1], ``(h, w)`` float64; what is transparent is black.
+
+    Raises:
+        InputError: It cannot be used as a mask.
+    """
+    if _mode_of(path) == "F":
+        raise InputError(
+            f"{path} holds floating-point values, of which none is known to be white: save the "
+            f"mask in 8 or 16 bits"
+        )
     return _grey_levels(read_photo(path, keep_alpha=True))
 
 

@@ -45,7 +45,7 @@ def simulate_at_scale(
         InputError: No picture, or one whose values have no known range; no face is found, no pixel
             would be left, or `crop` is something else.
     """
-    part = _cut(photo, crop)
+    part = cut(photo, crop)
     height, width = part.height // scale, part.width // scale
     if not height or not width:
         raise InputError(f"{part.width}×{part.height} pixels cannot be shrunk by {scale}")
@@ -54,12 +54,30 @@ def simulate_at_scale(
     return _shrunk(truth, degradation, photons), truth
 
 
+def left_out(rows: int, columns: int) -> list[str]:
+    """A note on the last rows and columns of a photo, where some are left out."""
+    if not rows + columns:
+        return []
+    lost = [f"{n} {name}{'s' * (n > 1)}" for n, name in ((rows, "row"), (columns, "column")) if n]
+    verb = "is" if rows + columns == 1 else "are"
+    return [f"its last {' and '.join(lost)} {verb} left out, which the shrinking does not divide"]
+
+
 def _shrunk(truth: Tensor, degradation: Downscaling, photons: float) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return shrink_to_8_bits(truth[None], degradation, photons, generator)[0]
 
 
-def _cut(photo: Image.Image, crop: Crop) -> Image.Image:
+def cut(photo: Image.Image, crop: Crop) -> Image.Image:
+    """The part of a photo that is shrunk, as models take it: 8-bit, grey or RGB.
+
+    Args:
+        photo: Of any mode, as for `simulate_at_scale`.
+        crop: The square around the largest face, the largest centred square, or the whole photo.
+
+    Raises:
+        InputError: As of `simulate_at_scale`.
+    """
     if crop not in get_args(Crop):
         raise InputError(f"crop must be one of {', '.join(get_args(Crop))}, not '{crop}'")
     photo = _upright(photo)
@@ -100,7 +118,7 @@ def simulate(
             something else.
     """
     height, width = degradation.hr_size
-    photo = _cut(photo, crop)
+    photo = cut(photo, crop)
     if crop == "none" and photo.width * height != photo.height * width:
         raise InputError(
             f"the photo has {photo.width}×{photo.height} pixels and would be squashed: "

@@ -18,6 +18,11 @@ def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
     """
     folder = find(name)
     record = read_record(folder)
+    if isinstance(record, RestorerRecord):
+        raise InputError(
+            f"'{name}' restores: cvdvae restore draws with it, and enlarges, too, with "
+            f"--degradation downscale:scale=4"
+        )
     if isinstance(record, OneScaleRecord):
         scale = _one_of((record.scale,), name, scale)
         record = read_record(encoder_folder(folder, record))

@@ -34,6 +34,8 @@ READS = "cvdvae.load_image reads a file"
 JOINED = "join its parts to one, and take a degradation whose A gives them so"
 UNSAID = "what was seen is no picture: name a noise σ above 0"
 ROUNDED = "a JPEG's noise is the rounding of its coefficients: leave the noise out"
+UNMEASURED = 128 / 255
+"""Where nothing was seen: the grey that a file of 8 bits has there."""
 FAR, SIGMAS = 0.5, 6
 """How far from [0, 1] the values of a picture may be, and how many σ of its noise further."""
 
@@ -293,7 +295,7 @@ def shown(what: Seen) -> Tensor:
     if not is_picture(what.degradation, y) or y.shape[1] not in (like.shape[1], int(grey)):
         x = faithful_estimate(what.degradation, y, what.sigma)
         return (in_luma(x).expand_as(x) if grey else x)[0].clamp(0, 1)
-    y = torch.where(measured(what.degradation, y), y, 0.5).clamp(0, 1)
+    y = torch.where(measured(what.degradation, y), y, UNMEASURED).clamp(0, 1)
     y = y.expand(-1, like.shape[1], -1, -1)
     return at_size_of_x(what.degradation, y, what.y)[0]
 
