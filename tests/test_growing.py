@@ -187,7 +187,7 @@ def test_a_head_that_says_all_itself_cannot_begin_as_a_prior_that_says_something
     absolute = replace(ENCODER, relative=False, groups=2)
     small, large = str(model_folder / "prior"), str(tmp_path / "grown")
     save_model(tmp_path / "grown", PriorRecord("prior", GROWN), grown.state_dict())
-    fewer = EncoderModule(EncoderTraining(absolute, small, DATA, OPTIM), tmp_path / "run")
+    lost = EncoderModule(EncoderTraining(absolute, small, DATA, OPTIM), tmp_path / "run")
     fewer.export(tmp_path / "fewer")
 
     def start(groups: int, prior: str) -> LREncoder:
@@ -288,8 +288,8 @@ def test_an_encoder_takes_more_groups_than_the_one_it_starts_from(
     torch.testing.assert_close(new.mean, said().mean)
     torch.testing.assert_close(new.log_std, said().log_std)
     one = replace(training, model=replace(ENCODER, groups=1))
-    fewer = EncoderModule(one, tmp_path / "one").trained.state_dict()
-    assert all(torch.equal(small.state_dict()[name], value) for name, value in fewer.items())
+    lost = EncoderModule(one, tmp_path / "one").trained.state_dict()
+    assert all(torch.equal(small.state_dict()[name], value) for name, value in lost.items())
 
 
 @pytest.mark.parametrize(("key", "value"), [("relative", False), ("activation", "gelu")])
