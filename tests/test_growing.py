@@ -82,9 +82,8 @@ def test_an_encoder_goes_on_with_the_heads_of_a_lighter_prior(
     grown: HVAE, model_folder: Path, tmp_path: Path, resolver: HVAEResolver
 ) -> None:
     save_model(tmp_path / "grown", PriorRecord("prior", GROWN), grown.state_dict())
-    larger = EncoderTraining(
-        replace(ENCODER, groups=6), str(tmp_path / "grown"), DATA, OPTIM, start_from=str(model_folder)
-    )  # fmt: skip
+    first, more = str(tmp_path / "grown"), replace(ENCODER, groups=6)
+    larger = EncoderTraining(more, first, DATA, OPTIM, start_from=str(model_folder))
     EncoderModule(larger, tmp_path / "first").export(tmp_path / "larger")
     prior = str(model_folder / "prior")
     lighter = EncoderTraining(ENCODER, prior, DATA, OPTIM, start_from=str(tmp_path / "larger"))

@@ -5,14 +5,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
+import cvdvae
 from cvdvae.app.turns import in_turn
+from cvdvae.hvae.layers import PARTS
 from cvdvae.restoration import workers
 from cvdvae.restoration.bands import Bands, Once
 from cvdvae.restoration.hvae import HVAEResolver
@@ -274,6 +278,29 @@ def test_samples_do_not_depend_on_the_number_of_processors(
         drawn.append(resolver.upscale(y, samples=9).samples)
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
+
+
+class Counting(ThreadPoolExecutor):
+    """Threads that count what they were given at once."""
+
+    asked: ClassVar[set[int]] = set()
+
+    def map(self, fn: Any, *iterables: Any, **how: Any) -> Iterator[Any]:
+        self.asked.add(len(iterables[0]))
+        return super().map(fn, *iterables, **how)
+
+
+def test_what_threads_make_of_one_sample_is_the_same_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "ThreadPoolExecutor", Counting)
+    model, y = cvdvae.load("photos-x4"), (torch.rand(3, 110, 111) * 255).round() / 255
+    drawn = []
+    for count in (1, 3):
+        monkeypatch.setattr(workers, "usable_processors", lambda n=count: n)
+        drawn.append(model.upscale(y, samples=1).samples)
+        assert (PARTS in Counting.asked) == (count > 1)  # convolutions in parts of their rows
+    assert torch.equal(*drawn)
 
 
 def test_a_draw_within_a_training_in_bf16_is_the_same(resolver: HVAEResolver) -> None:

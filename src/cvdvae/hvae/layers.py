@@ -3,10 +3,16 @@
 Outside training most of the time of a large model goes into memory, not into arithmetic: a fresh
 tensor of 100 MB costs more in page faults than the convolution that fills it. So where no gradient
 is wanted, wide activations live only for a strip of rows at a time, small enough for the cache, and
-sums go into the tensor that is there already. The numbers are the same.
+sums go into the tensor that is there already. The numbers are the same, also where several threads
+take the strips.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +42,33 @@ ACTIVATIONS: dict[str, tuple[Activation, Activation]] = {
 
 STRIP_BYTES = 4 * 2**20
 """Size of a strip: what a core's cache holds beside the weights."""
+PARTS = 8
+"""Of what a 3×3 convolution is given, among threads."""
+_threads: ContextVar[Executor | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def strips_among(threads: Executor) -> Iterator[None]:
+    """Within, blocks give their strips to threads, which have one of PyTorch's each."""
+    before = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(before)
+
+
+def _helpers() -> Executor | None:
+    """The threads, where there are some and no gradient is wanted."""
+    idle = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    return None if idle else _threads.get()
+
+
+def _each(work: Callable[..., Tensor], *strips: Iterable[Any]) -> list[Tensor]:
+    """``work`` of every strip."""
+    threads = _helpers()
+    return list(
+        map(work, *strips) if threads is None else threads.map(torch.no_grad()(work), *strips)
+    )
 
 
 class Block(nn.Module):
@@ -100,10 +133,16 @@ class Block(nn.Module):
         h = self._first(*parts)
         if term is not None:
             h = h + term if torch.is_grad_enabled() else h.add_(term)
-        activated = self.activation if torch.is_grad_enabled() else self.in_place
-        h = self.conv2(activated(h))
-        h = self.conv3(activated(h))
-        return activated(h)
+        h = _convolved(self.conv2, self._activated(h))
+        h = _convolved(self.conv3, self._activated(h))
+        return self._activated(h)
+
+    def _activated(self, h: Tensor) -> Tensor:
+        """``a(h)``; without gradients in the place of h."""
+        if torch.is_grad_enabled():
+            return self.activation(h)
+        _each(self.in_place, _strips(h))
+        return h
 
     @property
     def reach(self) -> int:
@@ -132,7 +171,7 @@ class Block(nn.Module):
 
     def _pointwise(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``W a(x) + b`` with a 1×1 convolution."""
-        strips = [pointwise(self.activation(s), weight, bias) for s in _strips(x)]
+        strips = _each(lambda s: pointwise(self.activation(s), weight, bias), _strips(x))
         return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
 
 
@@ -167,9 +206,30 @@ def add_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *parts: Tensor
     if torch.is_grad_enabled():
         return x + pointwise(_side_by_side(*parts), weight, bias)
     rows = _rows(x)
-    for target, *strips in zip(x.split(rows, 2), *(p.split(rows, 2) for p in parts), strict=True):
-        target.add_(pointwise(_side_by_side(*strips), weight, bias))
+
+    def add(target: Tensor, *strips: Tensor) -> Tensor:
+        total: Tensor = target.add_(pointwise(_side_by_side(*strips), weight, bias))
+        return total
+
+    _each(add, x.split(rows, 2), *(part.split(rows, 2) for part in parts))
     return x
+
+
+def _convolved(conv: nn.Conv2d, h: Tensor) -> Tensor:
+    """``conv(h)``, which threads compute in parts of its rows where it is large."""
+    height, rows = h.shape[2], math.ceil(h.shape[2] / PARTS)
+    if _helpers() is None or h.numel() < PARTS * LARGE:
+        convolved: Tensor = conv(h)
+        return convolved
+    reach = conv.kernel_size[0] // 2
+
+    def part(first: int) -> Tensor:
+        above = min(first, reach)
+        seen = h[:, :, first - above : first + rows + reach]
+        computed: Tensor = conv(seen)
+        return computed[:, :, above : above + min(rows, height - first)]
+
+    return torch.cat(_each(part, range(0, height, rows)), dim=2)
 
 
 def _side_by_side(*parts: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from .self_ensemble import (
 )
 from .settings import Restoring
 from .tiles import Tile, tiles
-from .workers import NETWORK, OnDone, held, untold
+from .workers import NETWORK, OnDone, held, side_by_side, untold, workers_on
 
 TOGETHER = 4
 """Batches for which a tile is encoded once: the first are there when all of them are."""
@@ -68,7 +68,8 @@ class Belief:
         self.tiles = list(tiles(size, encoder.multiple)) if self.any_size else [_all(size)]
         self.batch = batch_for(max(tile.window.height * tile.window.width for tile in self.tiles))
         alone = len(self.tiles) == 1 and not how.self_ensemble
-        self.whole = self._terms(self.tiles[0]) if alone else None
+        with side_by_side(workers_on(self.device) if alone else 1):
+            self.whole = self._terms(self.tiles[0]) if alone else None
         self.turned = dict[Orientation, list[Tensor]]()
 
     def draw(self, indices: range) -> tuple[Tensor, Noise]:

@@ -31,7 +31,7 @@ from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
 from .tolerance import Tolerance
-from .workers import NETWORK, OnDone, in_order, one_thread_each, untold, workers_on
+from .workers import NETWORK, OnDone, in_order, one_thread_each, side_by_side, untold, workers_on
 
 
 class _Model(Protocol):
@@ -97,7 +97,7 @@ class Drawing:
         self.grey = bool((self.y == self.y[:, :1]).all())
         self.turned, self.whole = dict[Orientation, Drawer](), None
         if len(self.tiles) == 1 and not sampling.self_ensemble:
-            with torch.no_grad(), one_thread_each():
+            with torch.no_grad(), one_thread_each(), side_by_side(self.workers):
                 self.whole = self.encode(self.tiles[0])
 
     def finished(self, parent: Tensor | None = None) -> Iterator[Finished]:
@@ -215,7 +215,8 @@ class Drawing:
             else:
                 noise = self.model.noise(self.sampling, indices, tile.window)
                 draw = self.whole or (encoded() if encoded else self.encode(tile))
-                x = draw(noise, len(indices))
+                with side_by_side(self.workers_of_a_batch if self.whole else 1):
+                    x = draw(noise, len(indices))
         self._tell(indices, tile.core.height * tile.core.width, NETWORK)
         return in_grey(x) if self.grey else x
 

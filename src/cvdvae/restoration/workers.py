@@ -3,7 +3,9 @@
 PyTorch splits an operation among threads that wait for each other at its end. Where another
 program holds one of their processors, all of them wait for it, thousands of times in a draw; and
 sums in parts depend on the number of parts. A sample that is computed by one thread from beginning
-to end waits for nobody, and is the same to the bit wherever it is drawn on a processor.
+to end waits for nobody, and is the same to the bit wherever it is drawn on a processor. Where there
+is one piece of work alone, threads share the rows of its convolutions (`side_by_side`): whichever
+is free takes the next, and no sum is cut.
 """
 
 import ctypes
@@ -23,6 +25,8 @@ from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+from ..hvae.layers import strips_among
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux says what a container may use."""
@@ -298,6 +302,19 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def side_by_side(workers: int) -> Iterator[None]:
+    """What networks do within, so many threads do together: for a piece of work beside which there
+    is no other. It is the same to the bit."""
+    if workers == 1:
+        yield
+        return
+    share_memory()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    with pool, strips_among(pool):
+        yield
 
 
 OnDone = Callable[[float], None]
