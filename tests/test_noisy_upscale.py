@@ -306,7 +306,7 @@ def test_intact_photos_are_shrunk_and_made_noisy_first(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "tiny-restore", "--noise", "0.1"], "there is none"),
+        (["--model", "tiny-restore", "--noise", "0.1"], "restores: cvdvae restore draws with it"),
         (["--model", "tiny-x4", "--scale", "8", "--noise", "0.1"], "enlarges by 4, not by 8"),
         (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "30"], "leave --noise out"),
         (["--model", "tiny-x4", "--noise", "0.1", "--jpeg", "auto"], "leave --noise out"),

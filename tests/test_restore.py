@@ -374,7 +374,7 @@ def test_a_hole_in_a_shrunken_picture_is_shown_grey() -> None:
     told = made_of(torch.full((3, 64, 64), 0.9), parse("downscale:scale=4 + hole:side=8"))
     picture = shown(told)
     assert picture.shape == (3, 64, 64)
-    assert torch.allclose(picture[:, 28:36, 28:36], torch.tensor(0.5), atol=1e-6)
+    assert torch.allclose(picture[:, 28:36, 28:36], torch.tensor(128 / 255), atol=1e-6)
     assert float(picture.min()) > 0.4
 
 

@@ -10,7 +10,7 @@ from ..imaging.arrays import Limits
 from ..restoration.load import extras_of, model_of, recipe_of, restorer_for
 from ..restoration.restored import Restoration, RestorationRecipe
 from ..restoration.sampler import SuperResolver
-from ..restoration.saving import read_told, result_in
+from ..restoration.saving import RESULT, read_told, result_in
 from ..restoration.settings import Sampling
 from ..restoration.stack.planes import Stack, read_stack
 from ..restoration.stack.restored import RestoredStack, restored_stack_from_dict
@@ -54,7 +54,7 @@ def replay_into(
     recipe = result_in(recipe)
     data = read_told(recipe)
     if data.get("truth") is not None:
-        if recipe.parent.resolve() == folder.resolve():
+        if recipe.resolve() == (folder / RESULT).resolve():  # which would give way
             raise InputError(
                 f"{recipe} compares with the original image, which it does not hold: choose "
                 f"another folder, where the result is drawn without the comparison"
