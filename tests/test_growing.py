@@ -186,8 +186,8 @@ def test_a_head_that_says_all_itself_cannot_begin_as_a_prior_that_says_something
     absolute = replace(ENCODER, relative=False, groups=2)
     small, large = str(model_folder / "prior"), str(tmp_path / "grown")
     save_model(tmp_path / "grown", PriorRecord("prior", GROWN), grown.state_dict())
-    lost = EncoderModule(EncoderTraining(absolute, small, DATA, OPTIM), tmp_path / "run")
-    lost.export(tmp_path / "fewer")
+    fewer = EncoderModule(EncoderTraining(absolute, small, DATA, OPTIM), tmp_path / "run")
+    fewer.export(tmp_path / "fewer")
 
     def start(groups: int, prior: str) -> LREncoder:
         config = replace(absolute, groups=groups, bottom_up="4x3,4d4,16x1")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..domains.base import domain_of_model
 from ..domains.fit import fit
-from ..domains.simulate import Crop, cut, left_out, simulate, simulate_at_scale
+from ..domains.simulate import Crop, cut, left_out, simulate, simulate_whole
 from ..errors import InputError, naming
 from ..files import name_of
 from ..imaging.arrays import MAX_PAGES, Limits
@@ -26,10 +26,10 @@ from ..imaging.io import (
     SMALLER,
     as_channels,
     kind_of,
-    opened,
     read_photo,
     to_tensor,
 )
+from ..imaging.opening import asked, opened, pages_of
 from ..imaging.tiff import refuse_packed
 from ..input_check.screen import doubts_of
 from ..restoration.large import IN_MEMORY, LargeResult, draw_to_folder
@@ -104,7 +104,7 @@ def pixels_of(path: Path) -> int:
     """About how many pixels a file has: what it says, or as many as its bytes let expect."""
     try:
         with opened(path) as image:
-            return image.width * image.height * int(getattr(image, "n_frames", 1))
+            return image.width * image.height * pages_of(image)
     except Exception:  # it is read again, and refused with the reason
         files = path.rglob("*") if is_folder(path) else [path]
         with suppress(OSError):
@@ -114,11 +114,7 @@ def pixels_of(path: Path) -> int:
 
 def shorter_side(path: Path) -> int | None:
     """The shorter side of a picture in pixels, as the file says; None for anything else."""
-    try:
-        with opened(path) as image:
-            return min(image.size)
-    except Exception:  # it is read again, and refused with the reason
-        return None
+    return asked(path, lambda image: min(image.size))
 
 
 class Input(NamedTuple):
@@ -185,7 +181,7 @@ def read_input(
                 )
         elif model.any_size:
             whole = cut(image, crop)
-            y, truth = simulate_at_scale(whole, model.scale, "none", shrunk_by, photons)
+            y, truth = simulate_whole(whole, model.scale, shrunk_by, photons)
             fitted = left_out(whole.height - truth.shape[1], whole.width - truth.shape[2])
         else:
             lr_size = (model.lr_size, model.lr_size)

@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 from ..damage.step import Size
-from ..imaging.io import kind_of, opened
+from ..imaging.io import kind_of
+from ..imaging.opening import opened
 from ..restoration.batches import HELD, HELD_AT_MOST
 from ..restoration.ending import BYTES
 from .files import holds_arrays, pixels_of

@@ -32,11 +32,11 @@ from ..imaging.io import (
     as_channels,
     has_colours,
     kind_of,
-    opened,
     read_extras,
     read_photo,
     to_tensor,
 )
+from ..imaging.opening import asked, pages_of
 from ..restoration.restoring import Check, Seen, anything, degraded, seen, seen_in_jpeg
 from .files import holds_arrays
 from .happened import Happened
@@ -206,7 +206,7 @@ def _unkept(path: Path) -> list[str]:
     """
     if not path.exists() or not holds_arrays(path):
         return []
-    pages = _pages(path)
+    pages = asked(path, pages_of)
     if pages != 1:
         held = f"{pages} pages of arrays" if pages else "arrays and no picture"
         raise InputError(f"{path} holds {held}: {KEEPING} take it, but with {NOT_KEEPING}")
@@ -214,15 +214,6 @@ def _unkept(path: Path) -> list[str]:
         f"read as a picture: its values, axes and place are not handed on ({KEEPING} hand them on, "
         f"but with {NOT_KEEPING})"
     ]
-
-
-def _pages(path: Path) -> int:
-    """How many pictures a file holds; 0 where Pillow opens none."""
-    try:
-        with opened(path) as file:
-            return int(getattr(file, "n_frames", 1))
-    except Exception:  # Pillow raises errors of many kinds on what is none
-        return 0
 
 
 def _true_of(told: Seen, notes: list[str], channels: int) -> list[str]:

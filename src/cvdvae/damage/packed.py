@@ -5,6 +5,7 @@ import binascii
 import io
 import re
 import zlib
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import read_bounded
-from ..imaging.io import MAX_PIXELS, REDUCED, Photo, opened, read_photo
+from ..imaging.io import MAX_PIXELS, REDUCED, Photo, read_photo
+from ..imaging.opening import asked
 
 MAX_FILE, MAX_KERNEL = 2**24, 2**20
 """Bytes of a kernel's file, and numbers in it."""
@@ -96,7 +98,8 @@ def pack_kernel(path: Path) -> str:
     """
     if path.suffix.lower() != ".npy":
         # What would be refused as a picture would be with advice that is none for a kernel.
-        photo = None if _mode_of(path)[:1] in LARGE else read_photo(path, keep_alpha=True)
+        large = (asked(path, attrgetter("mode")) or "").startswith(LARGE)
+        photo = None if large else read_photo(path, keep_alpha=True)
         if photo is None or REDUCED in photo.notes:
             raise InputError(f"{path} holds values of more than 8 bits: save them as .npy")
         kernel = _grey_levels(photo)
@@ -117,22 +120,13 @@ def pack_kernel(path: Path) -> str:
     return pack(kernel)
 
 
-def _mode_of(path: Path) -> str:
-    """Pillow's mode of a picture; empty where it opens none."""
-    try:
-        with opened(path) as file:
-            return file.mode
-    except Exception:  # as of `read_photo`, which then says why
-        return ""
-
-
 def grey_levels(path: Path) -> Tensor:
     """Grey levels of an image file in [0, 1], ``(h, w)`` float64; what is transparent is black.
 
     Raises:
         InputError: It cannot be used as a mask.
     """
-    if _mode_of(path) == "F":
+    if asked(path, attrgetter("mode")) == "F":
         raise InputError(
             f"{path} holds floating-point values, of which none is known to be white: save the "
             f"mask in 8 or 16 bits"

@@ -6,7 +6,8 @@ from rich.progress import track
 from torch import Tensor
 
 from ..errors import InputError
-from ..imaging.io import MAX_PIXELS, in_channels, opened, read_photo, to_channels
+from ..imaging.io import MAX_PIXELS, in_channels, read_photo, to_channels
+from ..imaging.opening import opened
 
 
 class Photographs:

@@ -45,7 +45,26 @@ def simulate_at_scale(
         InputError: No picture, or one whose values have no known range; no face is found, no pixel
             would be left, or `crop` is something else.
     """
-    part = cut(photo, crop)
+    return simulate_whole(cut(photo, crop), scale, shrunk_by, photons)
+
+
+def simulate_whole(
+    part: Image.Image, scale: int, shrunk_by: str = "bicubic", photons: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """As `simulate_at_scale`, of what was `cut` out of a photo.
+
+    Args:
+        part: What was cut out, grey or RGB of 8 bits.
+        scale: As for `simulate_at_scale`.
+        shrunk_by: As for `simulate_at_scale`.
+        photons: As for `simulate_at_scale`.
+
+    Returns:
+        As `simulate_at_scale`.
+
+    Raises:
+        InputError: No pixel would be left.
+    """
     height, width = part.height // scale, part.width // scale
     if not height or not width:
         raise InputError(f"{part.width}×{part.height} pixels cannot be shrunk by {scale}")

@@ -8,7 +8,7 @@ take the strips.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -63,12 +63,12 @@ def _helpers() -> Executor | None:
     return None if idle else _threads.get()
 
 
-def _each(work: Callable[..., Tensor], *strips: Iterable[Any]) -> list[Tensor]:
-    """``work`` of every strip."""
-    threads = _helpers()
-    return list(
-        map(work, *strips) if threads is None else threads.map(torch.no_grad()(work), *strips)
-    )
+def _each(work: Callable[..., Tensor], *strips: Sequence[Any]) -> list[Tensor]:
+    """``work`` of every strip; what is one strip alone goes to no other thread."""
+    threads = _helpers() if len(strips[0]) > 1 else None
+    if threads is None:
+        return list(map(work, *strips))
+    return list(threads.map(torch.no_grad()(work), *strips))
 
 
 class Block(nn.Module):

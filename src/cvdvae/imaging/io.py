@@ -17,6 +17,7 @@ from ..files import write_atomically
 from .arrays import check_is_file
 from .carried import Extras, exif_of, profile_of
 from .deep import DEEP, check_unsigned, in_8_bits, is_faint, is_reduced, reduce_clear, widen_clear
+from .opening import asked, opened, pages_of
 from .png import LEVEL, OPAQUE, check_channels
 from .unread import is_hidden, why_none, why_unread
 from .values import to_levels
@@ -169,17 +170,6 @@ def read_photo(
         raise InputError(f"{path} is damaged or truncated ({error})") from None
 
 
-def opened(path: Path) -> Image.Image:
-    """A picture whose pixels are not read yet.
-
-    Raises:
-        InputError: It is no file.
-        Exception: Of many kinds, as Pillow's: it is no picture.
-    """
-    check_is_file(path)
-    return Image.open(path)
-
-
 def read_extras(path: Path) -> tuple[Extras, list[str]]:
     """What a file that could be read carries but for alpha, where its pixels are taken as they are
     stored, and a note on what is left out."""
@@ -194,11 +184,7 @@ def read_extras(path: Path) -> tuple[Extras, list[str]]:
 
 def kind_of(path: Path) -> str | None:
     """Pillow's name of a picture's kind, whatever its name says; None if it cannot be opened."""
-    try:
-        with opened(path) as file:
-            return file.format
-    except Exception:
-        return None
+    return asked(path, lambda file: file.format)
 
 
 def is_jpeg(path: Path) -> bool:
@@ -212,7 +198,7 @@ def _refuse_unusable(path: Path, file: Image.Image, max_pixels: int, advice: str
             f"{path} has {file.width}×{file.height} pixels, over "
             f"{max_pixels / 1e6:g} megapixels: {advice}"
         )
-    frames = getattr(file, "n_frames", 1)
+    frames = pages_of(file)
     if frames > 1 and file.format != "MPO":  # a phone's photo, with a preview behind it
         raise InputError(
             f"{path} holds {frames} pictures (an animation, or pages): save the one you mean as PNG"

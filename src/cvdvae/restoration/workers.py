@@ -288,7 +288,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         if workers == 1:
             yield from map(alone, items)
             return
-        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        pool = _threads(workers)
         waiting = deque[Future[R]]()
         try:
             for item in items:
@@ -304,6 +304,11 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
             pool.shutdown(cancel_futures=True)
 
 
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Threads in which PyTorch has one each."""
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+
 @contextmanager
 def side_by_side(workers: int) -> Iterator[None]:
     """What networks do within, so many threads do together: for a piece of work beside which there
@@ -312,8 +317,7 @@ def side_by_side(workers: int) -> Iterator[None]:
         yield
         return
     share_memory()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    with pool, strips_among(pool):
+    with _threads(workers) as threads, strips_among(threads):
         yield
 
 

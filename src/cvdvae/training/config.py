@@ -96,8 +96,8 @@ class PriorTraining:
         optim: The optimization.
         free_bits: Bits per dimension that the latent groups of every stride may hold at no cost
             (Kingma et al. 2016): without some, finer groups take over what coarse ones should say.
-        start_from: A model whose weights are the starting point; it may have fewer blocks, see
-            `cvdvae.hvae.growing`. Empty for random ones.
+        start_from: A model whose weights are the starting point; it may have fewer blocks, or
+            more, see `cvdvae.hvae.growing`. Empty for random ones.
         stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 
@@ -186,8 +186,8 @@ class EncoderTraining:
         energy: What two draws for every image are judged by, beside the KL: for the last hours,
             since a step takes longer.
         start_from: An LR encoder whose weights are the starting point; it and its prior may have
-            fewer blocks, it may have several scales where this one has one, and it may be told less
-            of y, see `cvdvae.hvae.growing`. Empty for fresh ones.
+            fewer blocks, or more, it may have several scales where this one has one, and it may be
+            told less of y, see `cvdvae.hvae.growing`. Empty for fresh ones.
         stored_bits: Bits of an exported weight: 32, 16 or 8.
     """
 

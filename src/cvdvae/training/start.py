@@ -1,4 +1,5 @@
-"""The weights that a training starts from: those of the same model, or of a smaller one."""
+"""The weights that a training starts from: those of the same model, or of one with fewer blocks or
+more."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -37,11 +38,11 @@ def begins(folder: Path) -> bool:
 
 
 def start_prior(model: HVAE, name: str) -> None:
-    """Fill a prior with the weights of another, which may have fewer blocks.
+    """Fill a prior with the weights of another, which may have fewer blocks, or more.
 
     Raises:
         WeightsError: There is no such model, or it is no prior that fits.
-        ConfigError: It has blocks that the prior lacks, or weights that mean something else.
+        ConfigError: Neither has all the blocks of the other, or its weights mean something else.
     """
     folder = find(name)
     record = read_record(folder)
@@ -56,15 +57,16 @@ def start_prior(model: HVAE, name: str) -> None:
 
 
 def start_encoder(model: LREncoder, prior: HVAE, name: str) -> None:
-    """Fill an LR encoder with the weights of another, which may have less: blocks, groups, inputs.
+    """Fill an LR encoder with the weights of another, which may have fewer blocks and groups, or
+    more, and fewer inputs.
 
     Of the prior that the other one was trained on, the description is enough: its weights may be
     others by now, for whose sake encoders are trained again.
 
     Raises:
         WeightsError: There is no such model, or it is no encoder that fits.
-        ConfigError: It has blocks that the encoder or its prior lacks, or weights that mean
-            something else.
+        ConfigError: Neither it nor the encoder, or neither of their priors, has all the blocks of
+            the other, or its weights mean something else.
     """
     folder = find(name)
     record = read_record(folder)
