@@ -220,6 +220,19 @@ def test_threads_share_memory_unless_the_user_wants_it_otherwise(
     assert asked == expected
 
 
+@pytest.mark.parametrize(("side", "one"), [(16, False), (200, True)])
+def test_what_draws_large_images_shares_one_arena(
+    side: int, one: bool, photos: HVAEResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    monkeypatch.setattr(workers, "share_memory", lambda arena: asked.append(arena))
+    Drawing(photos, image(side, side), Sampling(samples=1))
+    assert any(asked) == one
+    for _ in workers.in_order(abs, [1], 1):
+        pass
+    assert not asked[-1], "who works in order says nothing of how large the images are"
+
+
 def test_a_tile_is_encoded_once_for_what_is_restored_together(
     small_tiles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,16 @@ from .settings import Sampling
 from .taper import taper
 from .tiles import Tile, tiles
 from .tolerance import Tolerance
-from .workers import NETWORK, OnDone, in_order, one_thread_each, side_by_side, untold, workers_on
+from .workers import (
+    NETWORK,
+    OnDone,
+    in_order,
+    one_thread_each,
+    share_memory_for,
+    side_by_side,
+    untold,
+    workers_on,
+)
 
 
 class _Model(Protocol):
@@ -91,6 +100,7 @@ class Drawing:
             (self.y.shape[2], self.y.shape[3]), sampling.shrunk_by
         )
         model.check_sampling(sampling, self.degradation.hr_size)
+        share_memory_for(self.degradation.hr_size)
         self.tiles = list(tiles(self.degradation.hr_size, model.tile_step))
         self.batch = model.batch(max(t.window.height * t.window.width for t in self.tiles))
         self.workers = workers_on(model.device)

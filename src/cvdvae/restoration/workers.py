@@ -139,18 +139,27 @@ def uncast(work: Callable[P, R]) -> Callable[P, R]:
     return within
 
 
+ARENAS = "MALLOC_ARENA_MAX"
 MALLOC = {
-    "MALLOC_ARENA_MAX": (-8, (1,)),
+    ARENAS: (-8, (1,)),
     "MALLOC_MMAP_THRESHOLD_": (-3, (2**27, 2**25)),
     "MALLOC_TRIM_THRESHOLD_": (-1, (2**28,)),
 }
 """Parameters of glibc's malloc as malloc.h numbers them, and values to try one after the other (the
 second has a limit before version 2.35), by the variables of the environment with which a user may
 say otherwise."""
+SMALL = 2**18
+"""Pixels up to which an image does not need what the threads' arenas keep."""
+
+
+def share_memory_for(size: tuple[int, int]) -> None:
+    """`share_memory` before images of that height and width are drawn, in one arena if they are
+    large. For the pieces of small ones threads would wait at its lock: a sixth of a move's time."""
+    share_memory(arena=math.prod(size) > SMALL)
 
 
 @cache
-def share_memory() -> None:
+def share_memory(arena: bool = True) -> None:
     """Let threads share glibc's arena, where each keeps what others could use, and let them keep
     large blocks for the next: to get pages anew costs a twentieth of a draw. Not the largest, and
     not all: what lies between two that are held is nobody's."""
@@ -159,7 +168,9 @@ def share_memory() -> None:
     with suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         for name, (parameter, values) in MALLOC.items():
-            if name not in os.environ and not any(mallopt(parameter, one) for one in values):
+            if name in os.environ or (name == ARENAS and not arena):
+                continue
+            if not any(mallopt(parameter, one) for one in values):
                 return  # what follows would only fix in place what is there
 
 
@@ -283,7 +294,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         with _piece(begun):
             return work(item)
 
-    share_memory()
+    share_memory(arena=False)
     with one_thread_each():
         if workers == 1:
             yield from map(alone, items)
@@ -316,7 +327,7 @@ def side_by_side(workers: int) -> Iterator[None]:
     if workers == 1:
         yield
         return
-    share_memory()
+    share_memory(arena=False)
     with _threads(workers) as threads, strips_among(threads):
         yield
 
