@@ -2,6 +2,7 @@
 
     python benchmarks/bundle_photos.py runs/photos-sr/model
 
+It stands on the bundled prior that has the weights which it was trained on.
 `cvdvae calibrate --model photos-x4 --save …` then gives every scale its temperatures; those that a
 scale has already stay, and are called calibrated no longer where the weights are others.
 """
@@ -11,8 +12,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cvdvae.checkpoints.folder import read_record, zoo
-from cvdvae.checkpoints.records import OneScaleRecord, Recommended, SuperResolutionRecord
+from cvdvae.checkpoints.folder import bundled_names, find, read_record, zoo
+from cvdvae.checkpoints.records import (
+    OneScaleRecord,
+    PriorRecord,
+    Recommended,
+    SuperResolutionRecord,
+)
 from cvdvae.checkpoints.weights import digest
 from cvdvae.configs import to_yaml
 
@@ -20,6 +26,9 @@ source, target = Path(sys.argv[1]), zoo() / "photos-sr"
 target.mkdir(exist_ok=True)
 record = read_record(source)
 assert isinstance(record, SuperResolutionRecord)
+priors = [one for one in bundled_names() if isinstance(read_record(find(one)), PriorRecord)]
+(prior,) = (one for one in priors if digest(find(one)) == record.prior_digest)
+record = replace(record, prior=prior)
 if (target / "config.yaml").exists():
     before = read_record(target)
     assert isinstance(before, SuperResolutionRecord)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from cvdvae.checkpoints.folder import save_model
 from cvdvae.checkpoints.records import PriorRecord, RestorerRecord, SuperResolutionRecord
 from cvdvae.checkpoints.weights import digest
 from cvdvae.degradations.block_dct import ROUNDING
+from cvdvae.domains import DOMAINS
 from cvdvae.errors import InputError
 from cvdvae.imaging.io import to_pil
 from cvdvae.restoration.beside import restorer_beside
@@ -328,6 +330,24 @@ def test_what_cannot_be_is_one_sentence(
     given = [str(small), "--out", str(tmp_path / "out"), *arguments]
     assert run("upscale", *given, monkeypatch=monkeypatch) == 1
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_restorer_of_the_domain_is_found_where_its_prior_is_another(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tiny_resolver(seed=5)
+    save_model(zoo / "lighter", PriorRecord("prior", other.prior.config), other.prior.state_dict())
+    record = SuperResolutionRecord("lr-encoder", "lighter", digest(zoo / "lighter"), ENCODER)
+    for name in ("cats-x4", "dogs-x4"):  # dogs stand on the prior of cats, and are bundled alone
+        save_model(zoo / name, record, other.encoder.state_dict())
+    with pytest.raises(InputError, match="restores what 'cats-x4' enlarges, and there is none"):
+        restorer_beside("cats-x4")
+    cats = replace(
+        DOMAINS["photos"], name="cats", models="cats-x{scale}", scales=(4,), restorer="tiny-restore"
+    )
+    monkeypatch.setitem(DOMAINS, "cats", cats)
+    assert restorer_beside("cats-x4") == restorer_beside("dogs-x4") == ("tiny-restore", 4)
+    assert restorer_beside("tiny-x4") == ("tiny-restore", 4)
 
 
 def test_the_restorer_on_the_same_prior_is_found() -> None:

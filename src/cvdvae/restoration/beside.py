@@ -1,12 +1,14 @@
 """Bundled models that stand on what another stands on."""
 
 from ..checkpoints.folder import bundled_names, encoder_folder, find, read_record
-from ..checkpoints.records import OneScaleRecord, RestorerRecord, SuperResolutionRecord
+from ..checkpoints.records import OneScaleRecord, Record, RestorerRecord, SuperResolutionRecord
+from ..domains import DOMAINS
 from ..errors import InputError
 
 
 def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
-    """The bundled restorer on the prior of a super-resolver, and the factor of the latter.
+    """The bundled restorer of what a super-resolver enlarges, and the factor of the latter: it
+    stands on the same prior, or a bundled model of its domain does.
 
     Args:
         name: A bundled name, a folder, or a Hub id.
@@ -16,28 +18,44 @@ def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
         InputError: There is none, or the model does not enlarge by `scale`.
         WeightsError: There is no such model.
     """
-    folder = find(name)
-    record = read_record(folder)
+    record = read_record(find(name))
     if isinstance(record, RestorerRecord):
         raise InputError(
             f"'{name}' restores: cvdvae restore draws with it, and enlarges, too, with "
             f"--degradation downscale:scale=4"
         )
-    if isinstance(record, OneScaleRecord):
-        scale = _one_of((record.scale,), name, scale)
-        record = read_record(encoder_folder(folder, record))
-    restorers = {one: read_record(find(one)) for one in bundled_names()}
-    for one, found in restorers.items():
-        if (
-            isinstance(record, SuperResolutionRecord)
-            and isinstance(found, RestorerRecord)
-            and found.prior_digest == record.prior_digest
-        ):
-            return one, _one_of(record.model.scales, name, scale)
+    encoder = _encoder_of(name, record)
+    if isinstance(encoder, SuperResolutionRecord):
+        for restorer in bundled_names():
+            if encoder.prior_digest in _priors_of(restorer):
+                its_scales = encoder.model.scales
+                if isinstance(record, OneScaleRecord):
+                    its_scales = (record.scale,)
+                return restorer, _one_of(its_scales, name, scale)
     raise InputError(
-        f"noise and JPEG need a model that restores on the prior of '{name}', and there is none: "
+        f"noise and JPEG need a model that restores what '{name}' enlarges, and there is none: "
         f"the bundled models of photographs and faces have one"
     )
+
+
+def _encoder_of(name: str, record: Record) -> Record:
+    """The record of the encoder itself, where that of one of its scales was read."""
+    if isinstance(record, OneScaleRecord):
+        return read_record(encoder_folder(find(name), record))
+    return record
+
+
+def _priors_of(restorer: str) -> set[str]:
+    """Digests of the priors on which a bundled restorer and the models of its domain stand; none of
+    a model that restores nothing."""
+    record = read_record(find(restorer))
+    if not isinstance(record, RestorerRecord):
+        return set()
+    domains = (domain for domain in DOMAINS.values() if domain.restorer == restorer)
+    names = {domain.model_at(scale) for domain in domains for scale in domain.scales}
+    others = [_encoder_of(name, read_record(find(name))) for name in names & set(bundled_names())]
+    found = (one.prior_digest for one in others if isinstance(one, SuperResolutionRecord))
+    return {record.prior_digest, *found}
 
 
 def scales_of(name: str) -> list[str]:
