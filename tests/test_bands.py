@@ -228,6 +228,9 @@ def test_what_draws_large_images_shares_one_arena(
     monkeypatch.setattr(workers, "share_memory", lambda arena: asked.append(arena))
     Drawing(photos, image(side, side), Sampling(samples=1))
     assert any(asked) == one
+    del asked[:]
+    tiny_photo_restorer().restore(image(3 * side, 3 * side), "noise", samples=1, noise=0.1)
+    assert asked[0] == one, "before what was seen is told to the encoder"
     for _ in workers.in_order(abs, [1], 1):
         pass
     assert not asked[-1], "who works in order says nothing of how large the images are"

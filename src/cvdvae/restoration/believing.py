@@ -31,7 +31,7 @@ from .self_ensemble import (
 )
 from .settings import Restoring
 from .tiles import Tile, tiles
-from .workers import NETWORK, OnDone, held, share_memory_for, side_by_side, untold, workers_on
+from .workers import NETWORK, OnDone, held, side_by_side, untold, workers_on
 
 TOGETHER = 4
 """Batches for which a tile is encoded once: the first are there when all of them are."""
@@ -65,7 +65,6 @@ class Belief:
         self.how, self.on_steps = how, on_steps
         self.device = next(prior.parameters()).device
         self.any_size, size = prior.config.any_size, (told.shape[2], told.shape[3])
-        share_memory_for(size)
         self.tiles = list(tiles(size, encoder.multiple)) if self.any_size else [_all(size)]
         self.batch = batch_for(max(tile.window.height * tile.window.width for tile in self.tiles))
         alone = len(self.tiles) == 1 and not how.self_ensemble

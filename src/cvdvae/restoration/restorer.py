@@ -41,7 +41,7 @@ from .posterior.whitened import Proposal, Propose
 from .restored import Diagnostics, Restoration
 from .restoring import Auto, Seen, seen, shown
 from .settings import Restoring
-from .workers import NETWORK, OnDone, in_own_modes, untold, workers_on
+from .workers import NETWORK, OnDone, in_own_modes, share_memory_for, untold, workers_on
 
 MOST_MOVED = 250_000
 """Pixels of an image on which chains move, which need gradients through the whole network."""
@@ -197,7 +197,9 @@ class Restorer(Networks):
         self.check_moves(how.moves)
         workers = workers_on(self.device)
         with in_own_modes(self.device):
-            truth = checked_truth(truth, self._check(what, how))
+            shape = self._check(what, how)
+            truth = checked_truth(truth, shape)
+            share_memory_for(shape[1:])
             of_y, near_y = (what.degradation, what.y, what.sigma), workers_on(what.y.device)
             told, before = evidence(*of_y, self.second_estimate, near_y), shown(what)
             chains = self._moved(what, how, told, on_steps) if how.moves else None
