@@ -26,12 +26,10 @@ def restorer_beside(name: str, scale: int | None = None) -> tuple[str, int]:
         )
     encoder = _encoder_of(name, record)
     if isinstance(encoder, SuperResolutionRecord):
+        scales = (record.scale,) if isinstance(record, OneScaleRecord) else encoder.model.scales
         for restorer in bundled_names():
             if encoder.prior_digest in _priors_of(restorer):
-                its_scales = encoder.model.scales
-                if isinstance(record, OneScaleRecord):
-                    its_scales = (record.scale,)
-                return restorer, _one_of(its_scales, name, scale)
+                return restorer, _one_of(scales, name, scale)
     raise InputError(
         f"noise and JPEG need a model that restores what '{name}' enlarges, and there is none: "
         f"the bundled models of photographs and faces have one"

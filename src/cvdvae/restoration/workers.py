@@ -154,7 +154,7 @@ SMALL = 2**18
 
 def share_memory_for(size: tuple[int, int]) -> None:
     """`share_memory` before images of that height and width are drawn, in one arena if they are
-    large. For the pieces of small ones threads would wait at its lock: a sixth of a move's time."""
+    large. For the pieces of small ones threads would wait at its lock: a fifth of a move's time."""
     share_memory(arena=math.prod(size) > SMALL)
 
 
