@@ -1,7 +1,7 @@
 """How samples of photographs change with the temperature, or the weights: spread, sharpness, error.
 
     python benchmarks/photo_temperatures.py --sets SETS --scales 2 3 4 --temperatures 0.85 1.1 \
-        --lpips alexnet_features.safetensors [--models photos-sr FOLDER]
+        --lpips alexnet_features.safetensors [--models photos-sr FOLDER] [--profiles 1,1,1,1.3]
 
 On one square of 192×192 pixels of some images of BSD100, Urban100 and Set14: 19 samples of each. Of
 19 values, the second smallest and the second largest bound an interval that holds one more draw of
@@ -12,6 +12,7 @@ import argparse
 from itertools import product
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +31,13 @@ SETS = {"BSD100": 10, "Urban100": 17, "Set14": 4}
 SAMPLES = 19
 
 
+class At(NamedTuple):
+    """How samples are drawn: a profile of None is the model's own."""
+
+    temperature: float
+    profile: tuple[float, ...] | None
+
+
 def squares(folder: Path) -> list[Image.Image]:
     """A square at a random place of every image."""
     rng = np.random.default_rng(0)
@@ -45,11 +53,11 @@ def squares(folder: Path) -> list[Image.Image]:
 
 
 def figures(
-    model: cvdvae.SuperResolver, image: Image.Image, temperature: float, lpips: LPIPS
+    model: cvdvae.SuperResolver, image: Image.Image, at: At, lpips: LPIPS
 ) -> dict[str, float]:
     """The figures of one square."""
     y, truth = simulate_at_scale(image, model.scale)
-    result = model.upscale(y, SAMPLES, temperature)
+    result = model.run(y, model.sampling(SAMPLES, at.temperature, profile=at.profile))
     saved = result.pixels.float() / 255
     ranks = Ranks.empty(SAMPLES, *truth.shape[1:])
     # Both are in 8 bits: what equals samples shares its count, and what equals all is known.
@@ -74,17 +82,26 @@ def main() -> None:
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.85, 1.1])
     parser.add_argument("--models", nargs="+", default=["photos-sr"], help="of several scales")
+    parser.add_argument(
+        "--profiles",
+        type=lambda text: tuple(map(float, text.split(","))),
+        nargs="+",
+        default=[None],
+        help="what temperatures are multiplied by for the groups of every stride, as 1,1,1,1.3; "
+        "the model's own by default",
+    )
     parser.add_argument("--every", type=int, default=1, help="only every so many-th square")
     options = parser.parse_args()
     lpips, images = LPIPS(options.lpips), squares(options.sets)[:: options.every]
     print(f"{len(images)} squares, PyTorch {torch.__version__}")
     for name, scale in product(options.models, options.scales):
         model = cvdvae.load(name, scale=scale)
-        for temperature in options.temperatures:
-            rows = [figures(model, image, temperature, lpips) for image in images]
+        for at in map(At._make, product(options.temperatures, options.profiles)):
+            rows = [figures(model, image, at, lpips) for image in images]
             means = {key: fmean(row[key] for row in rows) for key in rows[0]}
             told = ", ".join(f"{key} {value:.3f}" for key, value in means.items())
-            print(f"{name} ×{scale}, temperature {temperature:g}: {told}", flush=True)
+            by = "" if at.profile is None else f" × {', '.join(map('{:g}'.format, at.profile))}"
+            print(f"{name} ×{scale}, temperature {at.temperature:g}{by}: {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ class Around:
     std: torch.Tensor
     name: str = "around"
     truth_size: tuple[int, int] = (16, 16)
+    recommended = Recommended()
     grids = Grids((), (1.0,))
     degradation = BicubicDownscaling((16, 16), (4, 4))
 

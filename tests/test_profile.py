@@ -20,6 +20,7 @@ from tiny import (
 )
 
 from cvdvae.app.faces.text import python_of
+from cvdvae.app.recipes import settings_for
 from cvdvae.app.text import drawn_before
 from cvdvae.batch.finding import NOTE
 from cvdvae.batch.happened import happened
@@ -32,7 +33,8 @@ from cvdvae.checkpoints.records import Recommended, SuperResolutionRecord
 from cvdvae.configs import to_yaml
 from cvdvae.damage.described import parse
 from cvdvae.errors import ConfigError, InputError
-from cvdvae.evaluation.damaged import Damaged
+from cvdvae.evaluation.damaged import Damaged, Restored
+from cvdvae.evaluation.method import Resolver
 from cvdvae.gaussian.noise import SeededNoise
 from cvdvae.hvae.lr_encoder import drawn_mean
 from cvdvae.restoration.edits import Resample
@@ -85,13 +87,17 @@ def test_what_is_no_profile_is_refused() -> None:
     flow = tiny_flow()
     with pytest.raises(InputError, match="no groups of several strides: leave"):
         flow.run(torch.full((3, flow.lr_size, flow.lr_size), 0.5), Sampling(2, profile=(1.0,)))
-    with pytest.raises(ConfigError, match="a number from 0 upwards"):
-        Recommended(look_profile=(-0.1,))
+    for kind in ("profile", "look_profile"):
+        with pytest.raises(ConfigError, match="a number from 0 upwards"):
+            Recommended(**{kind: (-0.1,)})  # type: ignore[arg-type]
 
 
 def test_a_profile_of_another_length_is_refused_where_it_is_loaded(tmp_path: Path) -> None:
     recommend(str(folder := saved_resolver(tmp_path / "x4")), Recommended(look_profile=(1.0,) * 9))
-    with pytest.raises(ConfigError, match="9 factors: it needs one for each of the prior's"):
+    with pytest.raises(ConfigError, match=r"^look_profile .* 9 factors: it needs one for each of"):
+        load_encoder(str(folder))
+    recommend(str(folder), Recommended(profile=(1.0,) * 9))
+    with pytest.raises(ConfigError, match=r"^profile .* 9 factors: it needs one for each of"):
         load_encoder(str(folder))
     recommend(str(folder := saved_restorer(tmp_path / "any")), Recommended(look_profile=(1.0,) * 9))
     with pytest.raises(ConfigError, match="9 factors"):
@@ -204,6 +210,47 @@ def test_what_is_drawn_for_looking_has_it() -> None:
         model.upscale(y, 2, temperature=0.6, look=True)
 
 
+def test_what_is_not_for_looking_has_the_other_profile_at_any_temperature() -> None:
+    model, restorer = tiny_photos(2), tiny_restorer()
+    count = len(set(model.prior.config.group_strides))
+    fine = (*(1.0,) * (count - 1), 1.5)
+    model.recommended = Recommended(1.1, 1.1, 0.6, (0.5,) * count, fine)
+    assert model.sampling(2) == Sampling(2, 1.1, 0, 1.1, profile=fine)
+    assert model.sampling(2, temperature=0.9).profile == fine
+    assert model.sampling(2, look=True).profile == (0.5,) * count
+    assert model.sampling(2, profile=()).profile == ()
+    y = torch.rand(3, 12, 10, generator=torch.Generator().manual_seed(1))
+    scored = Resolver(model, "ours")
+    of = scored.own.temperature
+    unprojected = model.sampling(2, consistent=False)
+    assert torch.equal(scored.draw(y, 2, of, 0), model.draw(y, unprojected))
+    plain = replace(unprojected, profile=())
+    assert not torch.equal(scored.draw(y, 2, of, 0), model.draw(y, plain))
+    before = scored.fingerprint
+    assert settings_for(model, {"samples": 2}) == model.sampling(2)
+    assert settings_for(model, {"temperature": 0.9}).profile == fine
+    assert settings_for(model, {"profile": []}).profile == ()
+    model.recommended = replace(model.recommended, profile=())
+    assert scored.fingerprint != before  # what was scored with it is not what would be now
+
+    strides = len(set(restorer.prior.config.group_strides))
+    restorer.recommended = Recommended(profile=(1.2,) * strides)
+    assert restorer.restoring(2).profile == (1.2,) * strides
+    assert restorer.restoring(2, moves=3).profile == ()
+    subject = Damaged(restorer, parse("noise"), 0.1)
+    assert subject.recommended.profile == (1.2,) * strides
+    assert replace(subject, moves=3).recommended.profile == ()
+    with_it = restorer_draws(subject)
+    restorer.recommended = Recommended()
+    assert not torch.equal(with_it, restorer_draws(subject))
+
+
+def restorer_draws(subject: Damaged) -> torch.Tensor:
+    """Two samples of a tiny restorer, as an evaluation has them."""
+    y = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return Restored(subject, "ours").draw(y, 2, 1.0, 0)
+
+
 def test_an_evaluation_of_damage_draws_with_it() -> None:
     restorer = tiny_restorer()
     subject = Damaged(restorer, parse("noise"), 0.1)
@@ -234,6 +281,7 @@ def test_the_page_says_what_its_settings_have_not() -> None:
 def test_the_profile_of_looking_is_had_up_to_its_temperature() -> None:
     suits = Recommended(look=0.7, look_profile=(0.5, 2.0))
     assert [suits.profile_at(t) for t in (0.0, 0.7, 0.71)] == [(0.5, 2.0), (0.5, 2.0), ()]
+    assert replace(suits, profile=(1.0, 3.0)).profile_at(0.71) == (1.0, 3.0)
 
 
 def test_the_settings_for_looking_are_those_of_the_model() -> None:

@@ -55,8 +55,9 @@ def restoration_sections(
 
 def _calibrations(study: Study, subjects: list[Damaged]) -> dict[str, Calibration]:
     """At the temperature that a user gets, whichever the tables are of."""
-    temperature = subjects[0].restorer.restoring(moves=subjects[0].moves).temperature
-    sampling = Sampling(SAMPLES, temperature, study.seed, temperature)
+    how = subjects[0].restorer.restoring(moves=subjects[0].moves)
+    at = how.temperature
+    sampling = Sampling(SAMPLES, at, study.seed, at, profile=how.profile)
     results = {
         subject.title: calibration(
             subject, subject.pairs(study.selection, study.failures), sampling, study.tick

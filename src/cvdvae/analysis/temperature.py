@@ -60,9 +60,11 @@ def sweep(
         InputError: There is no image, or none of which a sample did not explode.
     """
     collected: list[list[Scores]] = [[] for _ in temperatures]
+    profile = model.recommended.profile
     for number, (truth, y) in enumerate(pairs):
         for scores, temperature in zip(collected, temperatures, strict=True):
-            done = model.answers(y, Sampling(samples, temperature, seed + number, temperature))
+            at = Sampling(samples, temperature, seed + number, temperature, profile=profile)
+            done = model.answers(y, at)
             if bool(done.exploded.all()):
                 scores.append(measures_of_none())
                 continue
@@ -113,7 +115,8 @@ def picture_of(
     """
     rows = []
     for temperature in temperatures:
-        done = model.answers(y, Sampling(5, temperature, seed, temperature))
+        at = Sampling(5, temperature, seed, temperature, profile=model.recommended.profile)
+        done = model.answers(y, at)
         rows.append([(f"temperature {temperature:g}", to_pil(one)) for one in done.pixels])
     return labelled_sheet(rows, DISCLAIMER)
 

@@ -4,6 +4,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,4 +230,5 @@ def settings_for(model: SuperResolver, named: dict[str, Any]) -> Sampling:
         temperature=asked.temperature if "temperature" in named else None,
         encoder_temperature=asked.encoder_temperature if "encoder_temperature" in named else None,
     )
-    return asked.at(own.temperature, own.encoder_temperature)
+    at = asked.at(own.temperature, own.encoder_temperature)
+    return at if "profile" in named else replace(at, profile=own.profile)

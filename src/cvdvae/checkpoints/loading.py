@@ -148,13 +148,17 @@ def load_restoring(name: str) -> Restoring:
 
 
 def _suiting(name: str | Path, recommended: Recommended, prior: HVAE) -> Recommended:
-    """The temperatures of a record, if their profile has a factor for every stride of the prior."""
+    """The temperatures of a record, if their profiles have a factor for each of its strides."""
     strides = len(set(prior.config.group_strides))
-    if recommended.look_profile and len(recommended.look_profile) != strides:
-        raise ConfigError(
-            f"look_profile of '{name}' has {len(recommended.look_profile)} factors: it needs one "
-            f"for each of the prior's {strides} strides"
-        )
+    for called, profile in (
+        ("profile", recommended.profile),
+        ("look_profile", recommended.look_profile),
+    ):
+        if len(profile) not in (0, strides):
+            raise ConfigError(
+                f"{called} of '{name}' has {len(profile)} factors: it needs one for each of the "
+                f"prior's {strides} strides"
+            )
     return recommended
 
 

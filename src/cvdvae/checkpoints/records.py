@@ -37,6 +37,7 @@ class Recommended:
             samples differ less than the truth may.
         look_profile: What `look` is multiplied by for the groups of every stride, from the coarsest
             on; nothing where all have the same temperature.
+        profile: The same for all draws that are not for looking.
         calibrated: Whether the first two were found so, with the weights of now. Of older folders,
             which do not say it, those were that are others than what a model begins with.
     """
@@ -45,21 +46,23 @@ class Recommended:
     encoder_temperature: float = 1.0
     look: float = 0.6
     look_profile: tuple[float, ...] = ()
+    profile: tuple[float, ...] = ()
     calibrated: bool | None = None
 
     def __post_init__(self) -> None:
-        temperatures = (self.temperature, self.encoder_temperature, self.look, *self.look_profile)
-        if not all(0 <= t < math.inf for t in temperatures):
+        temperatures = (self.temperature, self.encoder_temperature)
+        factors = (*self.profile, *self.look_profile)
+        if not all(0 <= t < math.inf for t in (*temperatures, self.look, *factors)):
             raise ConfigError("a recommended temperature must be a number from 0 upwards")
         if self.calibrated is None:
             first = (Recommended.temperature, Recommended.encoder_temperature)
-            object.__setattr__(self, "calibrated", temperatures[:2] != first)
+            object.__setattr__(self, "calibrated", temperatures != first)
 
     def of_draws(
         self, temperature: float | None, encoder_temperature: float | None, look: bool
     ) -> tuple[float, float, tuple[float, ...]]:
         """The temperatures of draws, and their profile: those named. Where one is, the other is the
-        published one; where none is, these, or those for looking.
+        published one; where none is, these, or those for looking, which have another profile.
 
         Raises:
             InputError: Temperatures are named, and looking has its own.
@@ -72,12 +75,12 @@ class Recommended:
         suits = Recommended() if named else self
         first = suits.temperature if temperature is None else temperature
         second = suits.encoder_temperature if encoder_temperature is None else encoder_temperature
-        return first, second, ()
+        return first, second, self.profile
 
     def profile_at(self, temperature: float) -> tuple[float, ...]:
         """The profile of a temperature that is chosen on the page, where `look` is the first: that
-        of looking there and below, none above."""
-        return self.look_profile if temperature <= self.look else ()
+        of looking there and below, that of all other draws above."""
+        return self.look_profile if temperature <= self.look else self.profile
 
 
 @dataclass(frozen=True)

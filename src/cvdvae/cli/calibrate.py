@@ -83,7 +83,7 @@ def calibrate(
         check_storable(model)
         check_enough(len(selection))
     with telling(failures), progress_bar() as progress:
-        start_at = Sampling(samples, 0.8, seed, 1.0)
+        start_at = Sampling(samples, 0.8, seed, 1.0, profile=subject.recommended.profile)
         draws = different(tried_at, start_at.temperature)
         task = progress.add_task("drawing", total=draws * len(selection))
         best, tried = fit(subject, pairs, start_at, lambda: progress.advance(task))

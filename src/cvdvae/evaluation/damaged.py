@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checkpoints.records import Recommended
 from ..damage.described import Description, parse
 from ..damage.dividing import divided_size
 from ..damage.mask_kinds import check_noise_is_told
@@ -109,6 +110,12 @@ class Damaged:
     def grids(self) -> Grids:
         """Temperatures that calibration tries; one serves all groups."""
         return Grids((), TEMPERATURES)
+
+    @property
+    def recommended(self) -> Recommended:
+        """The temperatures that suit the restorer; chains have no profile."""
+        own = self.restorer.recommended
+        return replace(own, profile=()) if self.moves else own
 
     @cached_property
     def degradation(self) -> LinearOperator:
@@ -226,7 +233,8 @@ class Restored:
 
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Its samples."""
-        sampling = Sampling(samples, temperature, seed, temperature)
+        profile = self.subject.recommended.profile
+        sampling = Sampling(samples, temperature, seed, temperature, profile=profile)
         done = self.subject.answers(y, sampling)
         return torch.where(done.exploded[:, None, None, None], torch.nan, done.x)
 
@@ -261,7 +269,8 @@ class Restorations:
         subject = self.subject
         chains = f" {subject.moves} moves" if subject.moves else ""
         grain = " grain" if subject.grain else ""
-        return f"{subject.restorer.weights}{chains}{grain}{_untold(subject)}"
+        profile = ":".join(map(str, subject.recommended.profile))
+        return f"{subject.restorer.weights}{profile}{chains}{grain}{_untold(subject)}"
 
     def differences(self, earlier: str) -> list[str]:
         """What is another than in an earlier `fingerprint`, in words."""

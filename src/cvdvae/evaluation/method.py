@@ -53,9 +53,10 @@ class Resolver:
 
     @property
     def fingerprint(self) -> str:
-        """Tells the weights from others, and how the encoder's groups are drawn."""
-        encoder = self.encoder_temperature
-        return self.model.weights + ("" if encoder is None else f" encoder at {encoder:g}")
+        """Tells the weights from others, and how their groups are drawn."""
+        encoder, profile = self.encoder_temperature, self.model.recommended.profile
+        apart = "" if encoder is None else f" encoder at {encoder:g}"
+        return self.model.weights + ":".join(map(str, profile)) + apart
 
     @property
     def own(self) -> Temperatures:

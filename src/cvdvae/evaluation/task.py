@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from ..checkpoints.records import Recommended
 from ..degradations.base import Degradation
 from ..restoration.finish import Finished
 from ..restoration.settings import Grids, Sampling
@@ -130,6 +131,10 @@ class Subject(Protocol):
     @property
     def grids(self) -> Grids:
         """Temperatures that calibration tries."""
+
+    @property
+    def recommended(self) -> Recommended:
+        """The temperatures that suit it, and the profile that it is judged with at any."""
 
     def answers(self, y: Tensor, sampling: Sampling) -> Finished:
         """Samples behind what was seen, as they would be saved."""

@@ -7,8 +7,8 @@
     z    ← moves that leave p(z|y) invariant, whatever the encoder (0 by default)
     x    = E[x | z, y]                or, with `grain`, a draw from it
 
-y = Hx + σn. Where σ is 0, x is then projected onto the images in range with Hx = y, as in
-super-resolution. Explained in docs/posterior.md.
+y = Hx + σn. Where σ is 0, x is then projected onto the images in range with Hx = y.
+Explained in docs/posterior.md.
 """
 
 import time
@@ -143,8 +143,8 @@ class Restorer(Networks):
         """
         if (moves := whole_number(moves, "moves")) and look:
             raise InputError("looking has a temperature of its own: leave moves out")
-        temperature = 1.0 if moves and temperature is None else temperature
-        _, own, profile = self.recommended.of_draws(None, temperature, look)
+        chains = (1.0 if temperature is None else temperature, ())
+        own, profile = chains if moves else self.recommended.of_draws(None, temperature, look)[1:]
         return Restoring(samples, own, seed, moves, grain, antithetic, self_ensemble, profile)
 
     @property

@@ -186,7 +186,7 @@ def python_of(recipe: Recipe) -> str:
         *([f'    shrunk_by="{s.shrunk_by}",'] if s.shrunk_by != "bicubic" else []),
         *(["    antithetic=True,"] if s.antithetic else []),
         *(["    self_ensemble=True,"] if s.self_ensemble else []),
-        *([f"    profile={s.profile!r},"] if s.profile else []),
+        f"    profile={s.profile!r},",
         ")",
     ]
     lines += [f"sampling = sampling.then({step})" for step in s.steps]
