@@ -150,7 +150,7 @@ def test_where_no_temperature_is_named_a_model_is_drawn_as_upscale_does(
         y = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
         wanted = everything.model.draw(y, everything.model.sampling(2, consistent=False))
         assert torch.equal(everything.draw(y, 2, everything.own.temperature, 0), wanted)
-    assert Resolver(cvdvae.load("photos-x4"), "all groups").own == Temperatures(1.14)
+    assert Resolver(cvdvae.load("photos-x4"), "all groups").own == Temperatures(1.0)
 
 
 def test_own_temperatures_and_named_ones_are_rows_of_one_folder(
