@@ -206,9 +206,9 @@ class TopDown(nn.Module):
         return start if coarse is None else start + coarse
 
 
-REACH = 1 / 2
+REACH = 3 / 4
 """Share of what blocks can see that matters: with it `benchmarks/halos.py` finds no value of a tile
-further than a third of a level of 255 from that of the whole."""
+further than a tenth of a level of 255 from that of the whole."""
 
 
 def _reach(blocks: Sequence[TopDownBlock]) -> dict[int, float]:

@@ -20,7 +20,7 @@ CORE = 960
 """Side of a core, in pixels."""
 HALO = 176
 """What a window has more on every side, in pixels: in the core the network then gives what it would
-give of the whole image, within a third of a level of 255."""
+give of the whole image, within a tenth of a level of 255."""
 
 
 class Tile(NamedTuple):
