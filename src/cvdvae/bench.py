@@ -52,7 +52,7 @@ def bench(
     corners = 0.25 + 0.5 * torch.rand(1, model.channels, 2, 2, generator=generator)
     y = F.interpolate(corners, size, mode="bilinear")[0]
     for samples in counts:
-        sampling = Sampling(samples)
+        sampling = model.sampling(samples)
 
         def draw(sampling: Sampling = sampling) -> None:
             model.run(y, sampling)

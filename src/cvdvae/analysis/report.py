@@ -49,7 +49,7 @@ class Section:
 
 MEANING = (
     "τ is the temperature of the groups that the prior draws; an LR encoder's own stands in "
-    "brackets, and is 1 without, or τ where it gives all groups."
+    "brackets, and is 1 without, or τ where it gives all groups. A model may have factors for both."
 )
 """What τ means where images were shrunk."""
 

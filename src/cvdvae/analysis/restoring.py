@@ -40,7 +40,9 @@ def restoration_sections(
     calibrations = _calibrations(study, subjects)
     _temperature(study, subjects[0], judges)
     return [
-        *tables(records, plan.samples, "τ is the temperature of all groups."),
+        *tables(
+            records, plan.samples, "τ is the temperature of all groups, times the model's factors."
+        ),
         *not_measured(records, judges.missing),
         believed(calibrations, study.out / "calibration.png"),
         Section(

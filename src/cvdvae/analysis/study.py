@@ -228,7 +228,8 @@ def report_sections(
         Section(
             "Temperature",
             f"{CURVES} projected samples of each image, of {study.names[0]}, all groups at the "
-            "same temperature; the picture shows a photo in the public domain.",
+            "same temperature, times the model's factors where it has some; the picture shows a "
+            "photo in the public domain.",
             [],
             (out / "temperature.png", out / "temperature_samples.png"),
         ),
