@@ -1,7 +1,7 @@
 """How samples of photographs change with the temperature, or the weights: spread, sharpness, error.
 
     python benchmarks/photo_temperatures.py --sets SETS --scales 2 3 4 --temperatures 0.85 1.1 \
-        --lpips alexnet_features.safetensors [--models photos-sr FOLDER] [--profiles 1,1,1,1.3]
+        --lpips alexnet_features.safetensors [--models MODEL …] [--profiles 1,1,1,1.3]
 
 On one square of 192×192 pixels of some images of BSD100, Urban100 and Set14: 19 samples of each. Of
 19 values, the second smallest and the second largest bound an interval that holds one more draw of
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path)
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.85, 1.1])
-    parser.add_argument("--models", nargs="+", default=["photos-sr"], help="of several scales")
+    parser.add_argument("--models", nargs="+", default=["photos-x{scale}"])
     parser.add_argument(
         "--profiles",
         type=lambda text: tuple(map(float, text.split(","))),
@@ -95,7 +95,7 @@ def main() -> None:
     lpips, images = LPIPS(options.lpips), squares(options.sets)[:: options.every]
     print(f"{len(images)} squares, PyTorch {torch.__version__}")
     for name, scale in product(options.models, options.scales):
-        model = cvdvae.load(name, scale=scale)
+        model = cvdvae.load(name.replace("{scale}", str(scale)), scale=scale)
         for at in map(At._make, product(options.temperatures, options.profiles)):
             rows = [figures(model, image, at, lpips) for image in images]
             means = {key: fmean(row[key] for row in rows) for key in rows[0]}

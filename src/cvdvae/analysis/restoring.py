@@ -10,9 +10,9 @@ import torch
 from ..evaluation.damaged import Damaged, Restorations
 from ..evaluation.measure import Judges
 from ..evaluation.plan import Plan
+from ..evaluation.task import at_one_temperature
 from ..files import write_text
 from ..imaging.io import save_png, to_tensor
-from ..restoration.settings import Sampling
 from .calibration import Calibration, calibration
 from .figures import draw_calibration, draw_temperature
 from .report import Section, believed, not_measured, tables
@@ -48,7 +48,8 @@ def restoration_sections(
         Section(
             "Temperature",
             f"{CURVES} samples of each image, of {subjects[0].name}, {subjects[0].title}, all "
-            f"groups at the same temperature; the picture shows a photo in the public domain.",
+            f"groups at the same temperature, times the model's factors; the picture shows a "
+            f"photo in the public domain.",
             [],
             (study.out / "temperature.png", study.out / "temperature_samples.png"),
         ),
@@ -57,9 +58,9 @@ def restoration_sections(
 
 def _calibrations(study: Study, subjects: list[Damaged]) -> dict[str, Calibration]:
     """At the temperature that a user gets, whichever the tables are of."""
-    how = subjects[0].restorer.restoring(moves=subjects[0].moves)
-    at = how.temperature
-    sampling = Sampling(SAMPLES, at, study.seed, at, profile=how.profile)
+    first = subjects[0]
+    temperature = first.restorer.restoring(moves=first.moves).temperature
+    sampling = at_one_temperature(first, SAMPLES, temperature, study.seed)
     results = {
         subject.title: calibration(
             subject, subject.pairs(study.selection, study.failures), sampling, study.tick

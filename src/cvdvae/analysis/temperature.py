@@ -19,13 +19,12 @@ from ..evaluation.measure import (
     measures_of_none,
 )
 from ..evaluation.selection import Pair
-from ..evaluation.task import Subject
+from ..evaluation.task import Subject, at_one_temperature
 from ..imaging.crop import centre_square
 from ..imaging.io import in_channels, to_pil
 from ..imaging.sheets import labelled_sheet
 from ..restoration.result import DISCLAIMER
 from ..restoration.sampler import SuperResolver
-from ..restoration.settings import Sampling
 from ..restoration.tolerance import photons_of
 
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -60,10 +59,9 @@ def sweep(
         InputError: There is no image, or none of which a sample did not explode.
     """
     collected: list[list[Scores]] = [[] for _ in temperatures]
-    profile = model.recommended.profile
     for number, (truth, y) in enumerate(pairs):
         for scores, temperature in zip(collected, temperatures, strict=True):
-            at = Sampling(samples, temperature, seed + number, temperature, profile=profile)
+            at = at_one_temperature(model, samples, temperature, seed + number)
             done = model.answers(y, at)
             if bool(done.exploded.all()):
                 scores.append(measures_of_none())
@@ -115,8 +113,7 @@ def picture_of(
     """
     rows = []
     for temperature in temperatures:
-        at = Sampling(5, temperature, seed, temperature, profile=model.recommended.profile)
-        done = model.answers(y, at)
+        done = model.answers(y, at_one_temperature(model, 5, temperature, seed))
         rows.append([(f"temperature {temperature:g}", to_pil(one)) for one in done.pixels])
     return labelled_sheet(rows, DISCLAIMER)
 

@@ -37,7 +37,7 @@ from ..restoration.sampler import MEASURED
 from ..restoration.settings import TEMPERATURES, Grids, Restoring, Sampling
 from ..restoration.tolerance import NoiseLevel
 from .selection import Failures, Pair, Selection
-from .task import Method, Temperatures
+from .task import Method, Temperatures, at_one_temperature
 
 IN_FILES = ("packed", "luma", "chroma")
 """Settings of a step that its text leaves out."""
@@ -227,14 +227,13 @@ class Restored:
 
     def check_settings(self, samples: int, temperature: float) -> None:
         """Refuse settings that no image can be drawn with, before one is."""
-        how = self.subject.how(Sampling(samples, temperature, 0, temperature))
+        how = self.subject.how(at_one_temperature(self.subject, samples, temperature))
         self.subject.restorer.check_moves(how.moves)
         self.subject.restorer.check_size(how, *self.subject.truth_size)
 
     def draw(self, y: Tensor, samples: int, temperature: float, seed: int) -> Tensor:
         """Its samples."""
-        profile = self.subject.recommended.profile
-        sampling = Sampling(samples, temperature, seed, temperature, profile=profile)
+        sampling = at_one_temperature(self.subject, samples, temperature, seed)
         done = self.subject.answers(y, sampling)
         return torch.where(done.exploded[:, None, None, None], torch.nan, done.x)
 

@@ -143,6 +143,14 @@ class Subject(Protocol):
         """The noise in y; nought where a sample should give y back."""
 
 
+def at_one_temperature(
+    subject: Subject, samples: int, temperature: float, seed: int = 0
+) -> Sampling:
+    """A draw with one temperature for all groups, times the factors that the model has."""
+    profile = subject.recommended.profile
+    return Sampling(samples, temperature, seed, temperature, profile=profile)
+
+
 def title_of(scale: int, damage: str) -> str:
     """What a task is called in tables."""
     return damage or f"×{scale}"
