@@ -4,7 +4,7 @@
 
 Of every image the upper left part, 768×512 pixels when enlarged, every second image at half its
 size; cut into cores of 256×256. Printed is the largest difference of any value in levels of 255.
-Fine states of a tile reach less far than its halo (`TopDown.positions`).
+Fine states of a tile reach less far than its halo (`cvdvae.hvae.reach`).
 """
 
 import argparse

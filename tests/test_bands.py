@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -243,9 +244,11 @@ def test_a_tile_is_encoded_once_for_what_is_restored_together(
     monkeypatch.setattr(belief_of, "TOGETHER", 2)
     encoded, terms = list[torch.Tensor](), LREncoder.terms
 
-    def counted(encoder: LREncoder, y: torch.Tensor, scale: int) -> list[torch.Tensor]:
+    def counted(
+        encoder: LREncoder, y: torch.Tensor, scale: int, places: Mapping[int, Inside]
+    ) -> list[torch.Tensor]:
         encoded.append(y)
-        return terms(encoder, y, scale)
+        return terms(encoder, y, scale, places)
 
     monkeypatch.setattr(LREncoder, "terms", counted)
     belief = believing(model, told)()

@@ -1,14 +1,16 @@
 """Draws of a part of the images: states at fine strides are no wider than the part needs."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
-from tiny import tiny_photos
+from tiny import SCALES, tiny_photos
 
 from cvdvae.gaussian.noise import FieldNoise, Inside, Window
-from cvdvae.hvae import HVAE, HVAEConfig
-from cvdvae.hvae.lr_encoder import drawn_mean
+from cvdvae.hvae import HVAE, HVAEConfig, pyramid
+from cvdvae.hvae.lr_encoder import LREncoder, drawn_mean
+from cvdvae.hvae.pyramid import PyramidBlock
 from cvdvae.hvae.top_down import TopDown
 from cvdvae.restoration.hvae import HVAEResolver
 
@@ -21,22 +23,28 @@ def photos() -> HVAEResolver:
     return tiny_photos(2)
 
 
-def sees_all(model: HVAEResolver) -> HVAEResolver:
+def sees_all(model: HVAEResolver, monkeypatch: pytest.MonkeyPatch) -> HVAEResolver:
     """With states that reach as far as its blocks can see."""
+    monkeypatch.setattr(pyramid, "REACH", 1)
     top_down = model.prior.top_down
     top_down.reach = {stride: 3 * reach for stride, reach in top_down.reach.items()}
     return model
 
 
-def test_a_part_is_what_the_whole_has_there(photos: HVAEResolver) -> None:
-    model = sees_all(photos)
+@pytest.mark.parametrize("top_down", ["", "4u8,4r2,2u4", "4u8,2u4,4r1,2u4,2r1", "2u8,4u8"])
+def test_a_part_is_what_the_whole_has_there(
+    photos: HVAEResolver, top_down: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sees_all(photos, monkeypatch)
+    torch.manual_seed(0)
+    encoder = LREncoder(replace(SCALES, top_down=top_down), model.prior.config).eval()
     y = torch.rand(1, 3, 160, 176, generator=torch.Generator().manual_seed(0))
-    terms = model.encoder.terms(y, 2)
     window, all_of_it = Window(0, 0, *SIZE), Window(0, 0, *SIZE).slices
 
     def draw(inside: Inside) -> torch.Tensor:
         noise = FieldNoise(3, [0, 1], window)
-        given = (model.prior, model.encoder, terms, 2, SIZE, noise, 1.0, 0.9)
+        terms = encoder.terms(y, 2, model.prior.top_down.places(SIZE, inside))
+        given = (model.prior, encoder, terms, 2, SIZE, noise, 1.0, 0.9)
         return drawn_mean(*given, inside=inside)
 
     with torch.no_grad():
@@ -59,6 +67,25 @@ def test_no_more_is_computed_than_the_part_needs(photos: HVAEResolver) -> None:
     assert pixels == sorted(pixels, reverse=True)
     finest = seen[min(seen)]
     assert min(seen) * finest[0] < SIZE[0] / 2
+
+
+def test_no_more_is_led_back_than_the_part_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = dict[int, int]()
+    back = PyramidBlock.forward
+
+    def counted(block: PyramidBlock, h: torch.Tensor, coarse: torch.Tensor | None) -> torch.Tensor:
+        seen[block.spec.stride] = block.spec.stride**2 * h[0, 0].numel()
+        return back(block, h, coarse)
+
+    monkeypatch.setattr(PyramidBlock, "forward", counted)
+    model = tiny_photos(2)
+    encoder = LREncoder(replace(SCALES, top_down="8r1,4u8,4r1,2u4"), model.prior.config)
+    y, places = torch.rand(1, 3, 160, 176), model.prior.top_down.places(SIZE, INSIDE)
+    with torch.no_grad():
+        terms = encoder.terms(y, 2, places)
+    assert 0 < seen[2] < seen[4] < seen[8] < SIZE[0] * SIZE[1]
+    for term, stride in zip(terms, encoder.strides, strict=True):
+        assert term.shape[2:] == tuple(side.stop - side.start for side in places[stride])
 
 
 @pytest.mark.parametrize("top_down", ["4x1,2m4,2x1,1u2", "4x1,2m4,1m4,2m4,1m2", "4x1,1m4,2m4,1m2"])

@@ -12,7 +12,7 @@ Explained in docs/explanation/lr_encoder.md.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -79,13 +79,20 @@ class LREncoder(nn.Module):
         up to the next multiples of the prior's coarsest stride."""
         return self.padded(scale * y.shape[2], scale * y.shape[3])
 
-    def terms(self, y: Tensor, scale: int | None = None) -> list[Tensor]:
+    def terms(
+        self,
+        y: Tensor,
+        scale: int | None = None,
+        places: Mapping[int, Inside] | None = None,
+    ) -> list[Tensor]:
         """What y adds in the head of every group, computed once for all samples.
 
         Args:
             y: Low-resolution images in [0, 1], ``(N, C, h, w)``, with the conditions behind the
                 colours.
             scale: The factor to enlarge by; needed where the encoder has several.
+            places: Which rows and columns of the states matter, at the stride of every group
+                (`TopDown.places`); all by default.
 
         Raises:
             InputError: The encoder does not enlarge by this factor.
@@ -104,7 +111,8 @@ class LREncoder(nn.Module):
         if len(self.config.scales) > 1:
             h = torch.cat([h, torch.full_like(h[:, :1], math.log2(scale))], dim=1)
         activations = self.bottom_up(h.contiguous(memory_format=torch.channels_last))
-        activations = self.top_down(activations)
+        wanted = None if places is None else {s: places[s] for s in self.strides}
+        activations = self.top_down(activations, wanted)
         heads = zip(self._heads, self.strides, strict=True)
         return [head.term_of(activations[stride]) for head, stride in heads]
 
@@ -161,7 +169,7 @@ def drawn_mean(
     Args:
         prior: The prior.
         encoder: An LR encoder on it.
-        terms: What y adds, from `LREncoder.terms`.
+        terms: What y adds, from `LREncoder.terms`, in the places of what is inside.
         n: How many draws: of one y, or one for each.
         size: Height and width of the images, from `LREncoder.size_for`.
         noise: Source of the draws.
@@ -178,9 +186,7 @@ def drawn_mean(
     """
     inside = inside or Window(0, 0, *size).slices
     strides, patch = prior.config.group_strides, prior.config.patch_size
-    places = {s: prior.top_down.positions(s, size, inside) for s in {*strides, patch}}
-    coarse_to_fine = list(dict.fromkeys(strides))
-    terms = [term[..., *places[s]] for term, s in zip(terms, strides, strict=False)]
+    places, coarse_to_fine = prior.top_down.places(size, inside), list(dict.fromkeys(strides))
 
     def pick(group: int, h: Tensor, p: Conditional) -> Tensor:
         stride = strides[group]

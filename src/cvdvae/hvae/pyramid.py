@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..gaussian.noise import Inside, Window
 from .layers import Block, pointwise
 from .notation import TopDownSpec
+from .reach import REACH, around, part_of, scaled, union
 
 
 class PyramidBlock(nn.Module):
@@ -79,12 +81,48 @@ class Pyramid(nn.Module):
         rest = (widths, bottleneck, activation, image_size, scale)
         self.blocks = nn.ModuleList(PyramidBlock(spec, *rest) for spec in specs)
 
-    def forward(self, activations: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """The last state at every stride, in the shapes of the activations."""
-        states = dict(activations)
+    def forward(
+        self, activations: Mapping[int, Tensor], places: Mapping[int, Inside] | None = None
+    ) -> dict[int, Tensor]:
+        """The last state at every stride.
+
+        Args:
+            activations: At every stride, ``(N, widths[r], H/r, W/r)``.
+            places: Which rows and columns of the states are wanted, at every stride where any are;
+                all at all of them by default.
+
+        Returns:
+            The states where they are wanted.
+        """
+        had = {s: Window(0, 0, *h.shape[2:]).slices for s, h in activations.items()}
+        places = had if places is None else places
+        needed = self._needed(places, had)
+        states = {s: part_of(activations[s], had[s], place) for s, place in needed.items()}
         for block in self.blocks:
             assert isinstance(block, PyramidBlock)
-            source = block.spec.source
-            coarse = None if source is None else states[source]
-            states[block.spec.stride] = block(states[block.spec.stride], coarse)
-        return states
+            stride, source, coarse = block.spec.stride, block.spec.source, None
+            if stride not in needed:
+                continue
+            if source is not None:
+                part = (needed[source], needed[stride], source // stride)
+                coarse = part_of(states[source], *part)
+            states[stride] = block(states[stride], coarse)
+        return {s: part_of(states[s], needed[s], place) for s, place in places.items()}
+
+    def _needed(self, places: Mapping[int, Inside], had: Mapping[int, Inside]) -> dict[int, Inside]:
+        """Which rows and columns of the states the first blocks are to see, for these to come out:
+        none at a stride that nothing comes from."""
+        finest, step, needed = min(had), max(had), dict(places)
+        size = (finest * had[finest][0].stop, finest * had[finest][1].stop)
+        for block in reversed(self.blocks):
+            assert isinstance(block, PyramidBlock)
+            stride, source = block.spec.stride, block.spec.source
+            if stride not in needed:
+                continue
+            pixels = scaled(needed[stride], stride)
+            reach = REACH * stride * block.resnet.reach
+            needed[stride] = around(pixels, reach, stride, step, size)
+            if source is not None:
+                seen = around(pixels, reach, source, step, size)
+                needed[source] = union(needed.get(source, seen), seen)
+        return needed

@@ -18,6 +18,7 @@ from ..gaussian.noise import Inside, Window
 from .config import HVAEConfig
 from .layers import Block, add_pointwise, pointwise
 from .notation import TopDownSpec, parse_top_down
+from .reach import REACH, around, part_of
 
 Picker = Callable[[int, Tensor, Conditional], Tensor]
 """``(l, h, p) -> z_l``: the group's index, the state that holds z_<l, and ``p(z_l | z_<l)``.
@@ -161,15 +162,11 @@ class TopDown(nn.Module):
             Slices of the ``H/r`` rows and ``W/r`` columns, which begin and end where positions of
             the coarsest state do.
         """
-        reach, step = self.reach[stride], self.multiple
-        rows, columns = (
-            slice(
-                max(0, math.floor((wanted.start - reach) / step) * step) // stride,
-                min(side, math.ceil((wanted.stop + reach) / step) * step) // stride,
-            )
-            for side, wanted in zip(size, inside, strict=True)
-        )
-        return rows, columns
+        return around(inside, self.reach[stride], stride, self.multiple, size)
+
+    def places(self, size: tuple[int, int], inside: Inside) -> dict[int, Inside]:
+        """`positions` at every stride."""
+        return {stride: self.positions(stride, size, inside) for stride in self.reach}
 
     def _state(
         self,
@@ -185,11 +182,7 @@ class TopDown(nn.Module):
         coarse = None
         if source is not None:
             have, factor = self.positions(source, size, inside), source // stride
-            part = tuple(
-                slice(w.start // factor - h.start, w.stop // factor - h.start)
-                for w, h in zip((rows, columns), have, strict=True)
-            )
-            coarse = states[source][(slice(None), slice(block.width), *part)]
+            coarse = part_of(states[source][:, : block.width], have, (rows, columns), factor)
             coarse = F.interpolate(coarse, scale_factor=factor)
         if stride in states:
             return states[stride] if coarse is None else states[stride] + coarse
@@ -204,11 +197,6 @@ class TopDown(nn.Module):
         # A state is written to, so it must not be the bias itself.
         start = start.clone(memory_format=torch.channels_last)
         return start if coarse is None else start + coarse
-
-
-REACH = 3 / 4
-"""Share of what blocks can see that matters: with it `benchmarks/halos.py` finds no value of a tile
-further than a tenth of a level of 255 from that of the whole."""
 
 
 def _reach(blocks: Sequence[TopDownBlock]) -> dict[int, float]:

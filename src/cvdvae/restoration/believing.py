@@ -112,8 +112,9 @@ class Belief:
         return noise_for(self.how.seed, indices, window, self.how.antithetic)
 
     def _terms(self, tile: Tile) -> list[Tensor]:
-        terms = self.encoder.terms(self._told(tile).to(self.device), 1)
-        return [held(term) for term in terms]
+        told = self._told(tile).to(self.device)
+        places = self.prior.top_down.places(self.encoder.size_for(told, 1), tile.inside)
+        return [held(term) for term in self.encoder.terms(told, 1, places)]
 
     def _told(self, tile: Tile) -> Tensor:
         return self.told[:, :, *tile.window.slices]

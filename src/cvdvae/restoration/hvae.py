@@ -134,8 +134,9 @@ class HVAEResolver(SuperResolver):
             sampling: How to draw.
             inside: Rows and columns of the high-resolution images that are wanted.
         """
-        terms = [held(term) for term in self.encoder.terms(y, self.scale)]
         size = self.encoder.size_for(y, self.scale)
+        places = self.prior.top_down.places(size, inside)
+        terms = [held(term) for term in self.encoder.terms(y, self.scale, places)]
         given = (self.prior, self.encoder, terms)
         tau = (sampling.temperature, sampling.encoder_temperature)
 
