@@ -459,7 +459,7 @@ def prior_of(name: str) -> HVAEConfig:
 def test_what_is_there_already_has_no_key_that_counts_for_nothing() -> None:
     for config in (
         *PRESETS.values(),
-        *map(prior_of, ("celeba64", "nuclei", "photos", "photos-light")),
+        *map(prior_of, ("celeba64", "celeba64-light", "nuclei", "photos", "photos-light")),
     ):
         config.check_used()
     for name in bundled_names():
