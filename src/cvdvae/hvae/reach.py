@@ -29,7 +29,7 @@ def around(inside: Inside, reach: float, stride: int, step: int, size: tuple[int
 
     Example:
         >>> around((slice(32, 40), slice(0, 64)), 9, stride=4, step=8, size=(64, 64))
-        (slice(4, 13, None), slice(0, 16, None))
+        (slice(4, 14, None), slice(0, 16, None))
     """
     rows, columns = (
         slice(
