@@ -27,6 +27,7 @@ from tiny import (
     saved_prior,
     saved_resolver,
     saved_restorer,
+    tiny_photos,
     tiny_prior,
 )
 from torch import Tensor
@@ -52,6 +53,7 @@ from cvdvae.degradations.blur import Blur, gaussian, motion
 from cvdvae.degradations.composed import Composed
 from cvdvae.degradations.mask import Mask
 from cvdvae.errors import ConfigError, InputError, OutputError, WeightsError
+from cvdvae.gaussian.noise import GlobalNoise
 from cvdvae.hvae import HVAEConfig
 from cvdvae.hvae.config import LREncoderConfig
 from cvdvae.imaging.io import to_pil
@@ -98,7 +100,7 @@ from cvdvae.training.progress import Bar, Lines, progress
 from cvdvae.training.run import AtomicCheckpoint, ExportAtValidation, fit, processes
 from cvdvae.training.start import say_start
 from cvdvae.training.stopping import EndAtSignal, Stopped, outlive_signals
-from cvdvae.training.tasks import Anything, Case, Task, _mean, seed_of, task_of
+from cvdvae.training.tasks import Anything, Case, Shrinking, Task, _mean, seed_of, task_of
 
 UNREAD: Any = object()
 """What is handed on, and never looked at."""
@@ -1492,7 +1494,22 @@ def test_an_energy_counts_as_much_as_its_weight() -> None:
     alone = EnergyOfDraws(EnergyConfig(pixels=1.0))
     assert (alone.config, alone.seen) == (EnergyConfig(pixels=1.0), None)
     config = EnergyConfig()
-    assert (config.pixels, config.features, config.lpips) == (0, 0, "")
+    assert (config.pixels, config.features, config.lpips, config.coarsest) == (0, 0, "", 0)
+    with pytest.raises(ConfigError):
+        EnergyConfig(pixels=1.0, coarsest=-1)
+
+
+@pytest.mark.parametrize("coarsest", [0, 2, 4, 8])
+def test_an_energy_trains_no_group_coarser_than_its_limit(coarsest: int) -> None:
+    model = tiny_photos(2)
+    prior, encoder = model.prior.requires_grad_(False), model.encoder.requires_grad_(True)
+    x = torch.rand(2, 3, 16, 16, generator=torch.manual_seed(0))
+    task = Shrinking(16, (2,), None, 0)
+    score = EnergyOfDraws(EnergyConfig(pixels=1.0, coarsest=coarsest))
+    energies = score.of(prior, encoder, x, task.training(x, 0, 0), GlobalNoise())
+    score.loss(energies).backward()
+    trained = [any(p.grad is not None for p in head.parameters()) for head in encoder.heads]
+    assert trained == [not coarsest or stride <= coarsest for stride in encoder.strides]
 
 
 class Trainer:

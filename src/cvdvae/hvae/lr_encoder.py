@@ -163,6 +163,7 @@ def drawn_mean(
     profile: Sequence[float] = (),
     inside: Inside | None = None,
     marked: bool = False,
+    coarsest: int = 0,
 ) -> Tensor:
     """``E[x | z]`` of draws ``z_<k ~ q_ψ(z_<k | y), z_≥k ~ p(z_≥k | z_<k)``.
 
@@ -179,6 +180,7 @@ def drawn_mean(
             1 by default.
         inside: Which rows and columns of the images are wanted; all by default.
         marked: Whether draws beyond `MOST_STATE` are NaN, as answers are to be.
+        coarsest: Largest stride of the groups that pass a gradient on; 0 for all.
 
     Returns:
         Images in [0, 1], ``(n, C, H, W)``, or what is inside of them; differentiable where
@@ -194,8 +196,10 @@ def drawn_mean(
         here = NoiseOfPart(noise, (size[0] // stride, size[1] // stride), places[stride])
         if group >= encoder.groups:
             return p.sample(here, factor * temperature)
-        q = encoder.posterior_of(group, h, p, terms)
-        return q.sample(here, factor * encoder_temperature)
+        wanted = torch.is_grad_enabled() and (not coarsest or stride <= coarsest)
+        with torch.set_grad_enabled(wanted):
+            q = encoder.posterior_of(group, h, p, terms)
+            return q.sample(here, factor * encoder_temperature)
 
     h = prior.top_down(pick, n, size=size, inside=inside)
     x = prior.likelihood.mean(prior.parameters_of_x(h))

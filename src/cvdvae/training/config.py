@@ -149,11 +149,15 @@ class EnergyConfig:
         pixels: Weight of the energy score of patches, in bits/dim for a grey level; 0 for none.
         features: Weight of that of what LPIPS sees, in bits/dim; 0 for none.
         lpips: Local AlexNet features (safetensors) for it; torchvision's own by default.
+        coarsest: Largest stride of the latent groups that the energy trains. The coarser groups
+            learn from the KL alone. The projection hides their error from the energy, so it would
+            use their noise as a source of texture. 0 trains all groups on the energy.
     """
 
     pixels: float = 0.0
     features: float = 0.0
     lpips: str = ""
+    coarsest: int = 0
 
     def __post_init__(self) -> None:
         for name in ("pixels", "features"):
@@ -161,6 +165,8 @@ class EnergyConfig:
                 raise ConfigError(f"{name} must be a number from 0, not {getattr(self, name)}")
         if self.lpips and not self.features:
             raise ConfigError("lpips means nothing without features: leave it out")
+        if self.coarsest < 0:
+            raise ConfigError(f"coarsest must be a stride, or 0 for all, not {self.coarsest}")
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ class EnergyOfDraws:
         """
         n, size = len(x), (x.shape[2], x.shape[3])
         terms = [torch.cat([term, term]) for term in encoder.terms(case.evidence, case.scale)]
-        drawn = drawn_mean(prior, encoder, terms, 2 * n, size, noise)
+        coarsest = self.config.coarsest
+        drawn = drawn_mean(prior, encoder, terms, 2 * n, size, noise, coarsest=coarsest)
         with torch.autocast(x.device.type, enabled=False):
             drawn, x = drawn.float(), x.float()
             first, second = case.ended(drawn[:n]), case.ended(drawn[n:])
