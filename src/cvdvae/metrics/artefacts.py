@@ -60,7 +60,7 @@ def excess(x: Tensor, truth: Tensor) -> Excess:
         truth: The true image in [0, 1], ``(3, H, W)``.
 
     Returns:
-        The ratios. An incomplete patch at the bottom or at the right is left out.
+        The ratios, without incomplete patches at the bottom and at the right.
     """
     pairs = zip(_energies(x), _energies(truth[None]), strict=True)
     return Excess(*(ours / (theirs + FLOOR) for ours, theirs in pairs))
