@@ -24,6 +24,7 @@ demo: $(VENV)/demo  ## draw what could be behind a photograph and behind a face:
 
 test: $(VENV)/test  ## style, types and all tests
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/ruff format --check .
 # Types are checked while the tests begin on the other processors, and told of behind them.
 	@echo "mypy, beside pytest -n $(WORKERS)"; told=$$(mktemp); trap 'rm -f $$told' EXIT; \

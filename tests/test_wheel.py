@@ -33,7 +33,7 @@ def test_its_metadata_are_complete(wheel: Path) -> None:
     assert "Project-URL: Paper, https://arxiv.org/abs/2205.10347" in metadata
     assert "cvdvae/py.typed" in names
     assert wheel.stat().st_size < 48e6
-    assert not [n for n in names if n.endswith((".jpg", ".ckpt", ".pt"))]
+    assert not [n for n in names if n.endswith((".jpg", ".jpeg", ".png", ".webp", ".ckpt", ".pt"))]
 
 
 def test_its_description_links_to_nothing_that_is_left_behind(wheel: Path) -> None:
