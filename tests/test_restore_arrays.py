@@ -653,11 +653,18 @@ def test_more_bytes_of_a_number_let_fewer_samples_fit(
             restored(*of, most + 1, values)
 
 
-def test_a_restoration_of_other_numbers_is_no_picture(model: Restorer, tmp_path: Path) -> None:
+def test_a_restoration_of_other_numbers_is_refused_before_anything_is_written(
+    model: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     y = torch.rand(3, 16, 16)
     found = model.run(seen(y, "blur:sigma=1", 0.1, levels=4095), Restoring(samples=1))
-    with pytest.raises(InputError, match="pictures have 8 bits"):
+    written: list[Path] = []
+    monkeypatch.setattr(
+        "cvdvae.restoration.restored.save_pictures", lambda folder, *_: written.append(folder)
+    )
+    with pytest.raises(InputError, match="4096 levels"):
         found.save(tmp_path / "out")
+    assert not written
     assert not (tmp_path / "out").exists()
 
 

@@ -178,10 +178,9 @@ class Restoration(Answers):
         """What `result.json` holds.
 
         Raises:
-            InputError: Its numbers are not those of 8 bits: no picture holds them.
+            InputError: The samples do not have 8 bits, which pictures need.
         """
-        if self.levels != EIGHT_BITS:
-            raise InputError("pictures have 8 bits: write samples of other numbers by yourself")
+        self._check_levels()
         truth = self.against_truth()
         return {
             "model": self.model,
@@ -203,6 +202,14 @@ class Restoration(Answers):
             "note": DISCLAIMER,
         }
 
+    def _check_levels(self) -> None:
+        if self.levels != EIGHT_BITS:
+            has = "float values" if self.levels is None else f"{self.levels + 1} levels"
+            raise InputError(
+                f"the samples have {has}, but a picture has 256: write result.samples to a TIFF "
+                f"or an .npy file"
+            )
+
     @property
     def files(self) -> list[str]:
         """Names of the pictures that `save` writes."""
@@ -221,8 +228,10 @@ class Restoration(Answers):
         """Write `files` and ``result.json``, as `SuperResolution.save`.
 
         Raises:
+            InputError: As `report`; nothing is written.
             OutputError: The folder cannot be written, or another process writes to it.
         """
+        self._check_levels()
         folder = Path(folder)
         with saved_files(folder, self.files, self.report):
             pictures = of_answers(self)
