@@ -107,7 +107,7 @@ def restoring(model: cvdvae.Restorer, words: str, samples: int) -> Draw:
 
 
 def figures(x: Tensor, truth: Tensor, lpips: LPIPS | None) -> tuple[dict[str, float], Tensor]:
-    """The figures of one square, and the excess of chroma of its patches."""
+    """The figures of one square, and the larger excess, in chroma or luma, of each patch."""
     found = excess(x, truth)
     scores = found.shares() | {
         "one sample, dB": fmean(psnr(one, truth) for one in x),
